@@ -1,0 +1,42 @@
+# Everything runs in .venv, which is made from the first Python >= 3.12 found (or: make PYTHON=/path/to/python).
+.DEFAULT_GOAL := help
+.PHONY: help demo test check crash bench clean
+
+BIN := .venv/bin
+READY := .venv/.ready
+CANDIDATES := $(PYTHON) python3 python3.14 python3.13 python3.12 python $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.*/bin/python3)
+SUITABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 12))
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(READY) ## Run a real workflow with two worker processes, one of them killed on the way
+	$(BIN)/python -m oban_powertools.demo
+
+test: $(READY) ## Run the tests (they start their own PostgreSQL)
+	$(BIN)/pytest -q
+
+check: $(READY) ## Check format, lint, import contract and types
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/pyright
+
+crash: $(READY) ## Kill processes at every crash point and count what was lost
+	$(BIN)/pytest -q -m crash
+
+bench: $(READY) ## Measure speed, write-ahead log and memory
+	$(BIN)/python -m bench
+
+clean: ## Remove .venv and everything the tools left behind
+	rm -rf .venv .hypothesis .pytest_cache .ruff_cache .import_linter_cache build dist
+	find src tests bench -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+$(READY): pyproject.toml constraints.txt
+	@$(BIN)/python -c '$(SUITABLE)' 2>/dev/null || { \
+	  for python in $(CANDIDATES); do "$$python" -c '$(SUITABLE)' 2>/dev/null && break; python=; done; \
+	  test -n "$$python" || { echo "error: no Python >= 3.12 with venv and ensurepip found; install one, or run: make PYTHON=/path/to/python" >&2; exit 1; }; \
+	  echo "creating .venv with $$("$$python" --version)"; \
+	  "$$python" -m venv --clear .venv; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,embedded]'
+	@touch $@
