@@ -70,9 +70,12 @@ class EmbeddedServer:
         if self._users.closed:
             return
         atexit.unregister(self.stop)
-        with self._users, self._installation.one_at_a_time():
-            if _try_lock(self._users):
-                self._installation.stop()
+        try:
+            with self._users, self._installation.one_at_a_time():
+                if _try_lock(self._users):
+                    self._installation.stop()
+        except (OSError, subprocess.SubprocessError) as error:
+            _logger.warning("embedded PostgreSQL in %s was not stopped: %s", self.data_directory, error)
 
 
 def start_embedded(data_directory: Path | None = None) -> EmbeddedServer:
@@ -143,10 +146,7 @@ class _Installation:
 
     def stop(self) -> None:
         socket_directory = self._find_socket_directory()
-        try:
-            self._run("pg_ctl", "stop", "--mode=fast", *self._wait())
-        except subprocess.SubprocessError as error:
-            _logger.warning("embedded PostgreSQL in %s did not stop: %s", self.directory, error)
+        self._run("pg_ctl", "stop", "--mode=fast", *self._wait())
         if socket_directory is not None and socket_directory != self.directory:
             shutil.rmtree(socket_directory, ignore_errors=True)
 
