@@ -19,7 +19,7 @@ test: $(READY) ## Run the tests (they start their own PostgreSQL)
 check: $(READY) ## Check format, lint, import contract and types
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
-	$(BIN)/lint-imports --no-cache
+	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/pyright
 
 crash: $(READY) ## Kill processes at every crash point and count what was lost

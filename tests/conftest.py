@@ -66,7 +66,7 @@ def empty_dsn(server_dsn: str) -> Iterator[str]:
 @pytest.fixture
 async def pool(dsn: str) -> AsyncIterator[AsyncConnectionPool]:
     """An open pool on ``dsn``, as a host application would bring it."""
-    pool = AsyncConnectionPool(dsn, min_size=1, max_size=10, open=False)
+    pool: AsyncConnectionPool = AsyncConnectionPool(dsn, min_size=1, max_size=10, open=False)
     async with pool:
         yield pool
 
