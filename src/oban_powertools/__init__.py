@@ -1,0 +1,35 @@
+"""Durable workflows, live step events and an operator control plane for applications on Oban.
+
+Start with ``Powertools`` and ``Workflow``; every public name is listed in ``__all__``.
+"""
+
+from .config import Settings
+from .errors import PowertoolsError
+from .powertools import Powertools
+from .records import StepRecord, WorkflowRecord
+from .states import Effects, Policy, StepState, WorkflowId, WorkflowState
+from .step import FinishedWorkflow, StepContext, current_step, current_workflow
+from .workflow.builder import Workflow
+from .workflow.references import Reference, StepHandle
+from .workflows import WorkflowHandle
+
+__all__ = [
+    "Effects",
+    "FinishedWorkflow",
+    "Policy",
+    "Powertools",
+    "PowertoolsError",
+    "Reference",
+    "Settings",
+    "StepContext",
+    "StepHandle",
+    "StepRecord",
+    "StepState",
+    "Workflow",
+    "WorkflowHandle",
+    "WorkflowId",
+    "WorkflowRecord",
+    "WorkflowState",
+    "current_step",
+    "current_workflow",
+]

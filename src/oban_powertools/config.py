@@ -1,0 +1,58 @@
+"""Settings with their defaults and units, and the names of the two schemas.
+
+The rule that must never break: a schema name is pasted into SQL, so it is checked here first.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from .errors import InvalidSettingError
+
+PAYLOAD_LIMIT: Final = 1024 * 1024
+"""Bytes of JSON in one step's args or result."""
+
+CONTEXT_LIMIT: Final = 8 * 1024
+"""Bytes of JSON in a workflow's context; it travels in the meta of every job."""
+
+_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,30}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """Where the tables are.
+
+    Raises:
+        InvalidSettingError: A name is not a plain lower-case identifier of at most 31 characters.
+    """
+
+    schema: str = "powertools"
+    """Our schema."""
+
+    prefix: str = "public"
+    """Oban's schema, which Oban calls prefix."""
+
+    def __post_init__(self) -> None:
+        for setting, name in (("schema", self.schema), ("prefix", self.prefix)):
+            if not _NAME.fullmatch(name):
+                raise InvalidSettingError(
+                    setting, repr(name), "a lower-case name of letters, digits and _, at most 31 characters"
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How one Powertools instance behaves; the defaults suit production."""
+
+    payload_limit: int = PAYLOAD_LIMIT
+    """Bytes of JSON in one step's args or result; above it the insert or the attempt is refused."""
+
+    sweep_every: timedelta = timedelta(seconds=1)
+    """How often this node looks for what no trigger could see."""
+
+    sweep_batch: int = 5000
+    """Steps one sweep compares with their jobs."""
+
+    pool_size: int = 4
+    """Most connections of the pool of our own."""

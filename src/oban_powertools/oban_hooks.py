@@ -1,0 +1,191 @@
+"""Turbo: Oban's own extension points, taken where they are free. The only file that imports its internals.
+
+Correctness never depends on a slot, but for results: stock Oban drops a worker's plain return
+value, so ``executor.wrap_result`` carries it. The rules that must never break: a slot that somebody
+else holds is left alone, and an Oban instance without Powertools behaves as if we were not here.
+
+tests/test_oban_contract.py names everything used here and fails when any of it changes.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC
+from typing import Any, Final
+
+from oban import Job, Oban
+from oban._backoff import jittery_clamped
+from oban._config import Config
+from oban._executor import AckAction
+from oban._extensions import _extensions as registry
+from oban._extensions import put_ext
+from oban._query import Query, _ack_jobs, _insert_jobs, unwrap_connection
+from psycopg import AsyncConnection, AsyncCursor
+from psycopg.types.json import Jsonb
+from psycopg_pool import AsyncConnectionPool
+
+from .acks import BulkAck
+from .config import PAYLOAD_LIMIT
+from .database import Connection, Queries, fetch_all
+from .results import is_step, wrap_result
+
+logger = logging.getLogger(__name__)
+
+SLOTS: Final = ("executor.wrap_result", "query.ack_jobs", "query.insert_jobs")
+"""The extension points used, by Oban's names."""
+
+
+class Attachment:
+    """What the hooks know of one Oban instance."""
+
+    def __init__(self, oban: Oban, queries: Queries, *, turbo: bool, payload_limit: int) -> None:
+        self.oban = oban
+        self.query: Query = oban._query
+        self.queries = queries
+        self.turbo = turbo
+        self.payload_limit = payload_limit
+        self.own_pool: AsyncConnectionPool[Any] | None = None
+        self.bulk_ack = BulkAck(self.connect, queries, lambda attempt, most: jittery_clamped(attempt, most))
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Connection]:
+        """Our own pool's connection while it is open, else one of Oban's, which commits at exit."""
+        pool = self.own_pool if self.own_pool and not self.own_pool.closed else self.query._pool
+        async with pool.connection() as conn:
+            yield conn
+
+    def wake_producers_later(self) -> None:
+        """Have every queue of the instance acknowledge and fetch again in a second."""
+        loop = asyncio.get_running_loop()
+        for producer in self.oban._producers.values():
+            loop.call_later(1.0, producer.notify)
+
+
+class Hooks:
+    """The functions in Oban's slots; each passes an instance it does not know to Oban's default."""
+
+    def __init__(self) -> None:
+        self._attachments: dict[int, Attachment] = {}
+
+    def attach(self, attachment: Attachment) -> None:
+        """Serve this instance from now on."""
+        self._attachments[id(attachment.query)] = attachment
+
+    def detach(self, attachment: Attachment) -> None:
+        """Serve this instance no longer."""
+        self._attachments.pop(id(attachment.query), None)
+
+    @property
+    def _payload_limit(self) -> int:
+        # Oban does not say for which instance a result is wrapped.
+        return max((a.payload_limit for a in self._attachments.values()), default=PAYLOAD_LIMIT)
+
+    def wrap_result(self, job: Job, result: Any) -> Any:
+        """Slot ``executor.wrap_result``."""
+        return wrap_result(job, result, self._payload_limit)
+
+    async def ack_jobs(self, query: Query, acks: list[AckAction]) -> list[int]:
+        """Slot ``query.ack_jobs``: in bulk; without turbo Oban's own, in the lock order of settle."""
+        attachment = self._attachments.get(id(query))
+        if attachment is None:
+            return await _ack_jobs(query, acks)
+        try:
+            if attachment.turbo:
+                return await attachment.bulk_ack(acks)
+            return await _ack_jobs(query, sorted(acks, key=_lock_order))
+        except Exception:
+            # Oban asks again only when something wakes the queue (O13).
+            attachment.wake_producers_later()
+            raise
+
+    async def insert_jobs(self, query: Query, jobs: list[Job], conn: Any = None) -> list[Job]:
+        """Slot ``query.insert_jobs``: one statement for any number of jobs."""
+        attachment = self._attachments.get(id(query))
+        if attachment is None or not attachment.turbo or not jobs:
+            return await _insert_jobs(query, jobs, conn)
+        if conn is not None:
+            return await _insert_in_bulk(await caller_connection(conn), attachment.queries, jobs)
+        async with attachment.connect() as own:
+            return await _insert_in_bulk(own, attachment.queries, jobs)
+
+
+def attach(oban: Oban, queries: Queries, *, turbo: bool, payload_limit: int) -> Attachment:
+    """Take the slots that are free and serve this Oban instance from them.
+
+    A slot somebody else holds is logged and left; the trigger keeps everything right without it.
+    """
+    hooks = next((f.__self__ for f in registry.values() if isinstance(getattr(f, "__self__", None), Hooks)), None)
+    hooks = hooks or Hooks()
+    functions: dict[str, Callable[..., Any]] = dict(
+        zip(SLOTS, (hooks.wrap_result, hooks.ack_jobs, hooks.insert_jobs), strict=True)
+    )
+    for slot, function in functions.items():
+        holder = registry.get(slot)
+        if holder is None:
+            put_ext(slot, function)
+        elif getattr(holder, "__self__", None) is not hooks:
+            logger.warning("Oban's extension %s is held by %r; going on without it", slot, holder)
+    attachment = Attachment(oban, queries, turbo=turbo, payload_limit=payload_limit)
+    hooks.attach(attachment)
+    return attachment
+
+
+def detach(attachment: Attachment) -> None:
+    """Give the instance back to Oban's defaults."""
+    for function in registry.values():
+        if isinstance(hooks := getattr(function, "__self__", None), Hooks):
+            hooks.detach(attachment)
+
+
+def _lock_order(ack: AckAction) -> tuple[int, int, int]:
+    meta = ack.job.meta
+    return (meta["workflow_id"], meta["position"], ack.id or 0) if is_step(ack.job) else (0, 0, ack.id or 0)
+
+
+async def caller_connection(conn: Any) -> Connection:
+    """The psycopg connection behind what a caller passed as ``conn``, as Oban accepts it.
+
+    Raises:
+        TypeError: It is neither a psycopg connection or cursor nor a SQLAlchemy async session or
+            connection on the psycopg driver.
+    """
+    found = await unwrap_connection(conn)
+    if isinstance(found, AsyncCursor):
+        return found.connection
+    if not isinstance(found, AsyncConnection):
+        raise TypeError(f"conn needs the psycopg driver (postgresql+psycopg://), found {type(found).__qualname__}")
+    return found
+
+
+async def _insert_in_bulk(conn: Connection, queries: Queries, jobs: Sequence[Job]) -> list[Job]:
+    rows = await fetch_all(conn, queries["insert_jobs"], _columns(jobs))
+    for job, row in zip(jobs, rows, strict=True):
+        for field, value in row.items():
+            setattr(job, field, value)
+    return list(jobs)
+
+
+def _columns(jobs: Sequence[Job]) -> dict[str, Any]:
+    # Jsonb, so that a connection's own JSON functions apply as they do in Oban's insert.
+    return {
+        "states": [job.state for job in jobs],
+        "queues": [job.queue for job in jobs],
+        "workers": [job.worker for job in jobs],
+        "max_attempts": [job.max_attempts for job in jobs],
+        "priorities": [job.priority for job in jobs],
+        "args": [Jsonb(job.args) for job in jobs],
+        "metas": [Jsonb(job.meta) for job in jobs],
+        "tags": [Jsonb(job.tags) for job in jobs],
+        "inserted_ats": [_naive(job.inserted_at) for job in jobs],
+        "scheduled_ats": [_naive(job.scheduled_at) for job in jobs],
+    }
+
+
+def _naive(instant: Any) -> Any:
+    return instant.astimezone(UTC).replace(tzinfo=None) if instant is not None else None
+
+
+def oban_config(dsn: str | None, path: str | None = None) -> Config:
+    """Oban's own configuration: oban.toml, then the environment, then the argument."""
+    return Config.load(path, dsn=dsn)

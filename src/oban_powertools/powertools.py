@@ -1,0 +1,135 @@
+"""The facade: joins an Oban instance with the hooks, the sweep and the calls.
+
+The rule that must never break: a fault of ours can slow a queue, never stop it (I6).
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from oban import Oban
+from psycopg import AsyncConnection
+from psycopg.conninfo import make_conninfo
+from psycopg_pool import AsyncConnectionPool
+
+from . import schema as schema_module
+from .config import Names, Settings
+from .database import CONNECTION_OPTIONS, Connection, Queries, connect, own_pool
+from .embedded import start_embedded
+from .oban_hooks import attach, detach, oban_config
+from .sweep import SweepLoop, Swept, sweep_once
+from .workflows import Workflows
+
+
+class Powertools:
+    """Workflows for one Oban instance.
+
+        oban = Oban(pool=pool, queues={"default": 20})
+        powertools = Powertools(oban)
+        async with oban, powertools:
+            handle = await powertools.workflows.insert(workflow)
+
+    Args:
+        oban: The instance whose jobs run the steps; its pool's database holds everything.
+        schema: Where our tables are.
+        turbo: Acknowledge and insert jobs in bulk through Oban's extension points.
+        settings: Limits and intervals.
+
+    Raises:
+        InvalidSettingError: The schema's name cannot be used.
+    """
+
+    def __init__(
+        self, oban: Oban, *, schema: str = "powertools", turbo: bool = True, settings: Settings | None = None
+    ) -> None:
+        self.oban = oban
+        self.settings = settings or Settings()
+        self._names = Names(schema=schema, prefix=oban._prefix)
+        self._queries = Queries(self._names)
+        self._attachment = attach(oban, self._queries, turbo=turbo, payload_limit=self.settings.payload_limit)
+        self._sweep_loop = SweepLoop(self._sweep, self.settings.sweep_every)
+        self.workflows = Workflows(self.connect, self._queries, self.settings.payload_limit)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        dsn: str | None = None,
+        *,
+        queues: Mapping[str, int] | None = None,
+        schema: str = "powertools",
+        turbo: bool = True,
+        settings: Settings | None = None,
+        data_directory: Path | None = None,
+        **oban_options: Any,
+    ) -> AsyncIterator[Self]:
+        """Build pool and Oban and run both, for scripts.
+
+        Args:
+            dsn: Else ``OBAN_DSN``, else ``dsn`` in oban.toml, else the embedded PostgreSQL is started
+                (extra ``embedded``) and the schema installed in it.
+            queues: Queue -> limit; without queues nothing runs here, jobs are only inserted.
+            data_directory: Of the embedded server.
+            oban_options: As ``Oban(...)``.
+
+        Raises:
+            EmbeddedNotInstalledError: No database is named and the extra is not installed.
+            DatabaseUnavailableError: The server did not answer or refused.
+            SchemaError: The schema is missing, behind, or newer than this release.
+        """
+        prefix = oban_options.get("prefix") or "public"
+        target = await _prepare(dsn, Names(schema=schema, prefix=prefix), data_directory)
+        async with AsyncConnectionPool[AsyncConnection[Any]](target, min_size=1, max_size=10, open=False) as pool:
+            oban = Oban(pool=pool, queues=dict(queues or {}), **oban_options)
+            powertools = cls(oban, schema=schema, turbo=turbo, settings=settings)
+            async with oban, powertools:
+                yield powertools
+
+    async def __aenter__(self) -> Self:
+        """Check the schema, open our own small pool and start the sweep.
+
+        Raises:
+            SchemaError: The schema is missing, behind, or newer than this release.
+            ReadOnlyDatabaseError: The database cannot be written.
+        """
+        pool = await own_pool(self._attachment.query._pool, self.settings.pool_size)
+        await pool.open(wait=True, timeout=30)
+        try:
+            async with pool.connection() as conn:
+                await schema_module.verify(conn, self._names)
+        except BaseException:
+            await pool.close()
+            raise
+        self._attachment.own_pool = pool
+        self._sweep_loop.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._sweep_loop.stop()
+        await self.workflows.waiters.stop()
+        if self._attachment.own_pool is not None:
+            await self._attachment.own_pool.close()
+
+    def close(self) -> None:
+        """Give the Oban instance back to Oban's defaults; only needed where it outlives us."""
+        detach(self._attachment)
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Connection]:
+        """A connection of our own pool: autocommit, with timeouts."""
+        async with self._attachment.connect() as conn:
+            yield conn
+
+    async def _sweep(self, last: Swept) -> Swept:
+        async with self.connect() as conn:
+            return await sweep_once(conn, self._queries, last, self.settings.sweep_batch)
+
+
+async def _prepare(dsn: str | None, names: Names, data_directory: Path | None) -> str:
+    configured = oban_config(dsn).dsn
+    target = configured or start_embedded(data_directory).dsn
+    conn = await connect(target)
+    async with conn:
+        await (schema_module.verify if configured else schema_module.install)(conn, names)
+    return make_conninfo(target, **CONNECTION_OPTIONS)

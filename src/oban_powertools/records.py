@@ -1,0 +1,144 @@
+"""What is read back: workflows and steps as immutable records.
+
+Filled by the read queries only; no I/O here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from .states import Effects, JobId, Policy, Position, StepState, WorkflowId, WorkflowState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowRecord:
+    """One stored workflow."""
+
+    id: WorkflowId
+    """Unique in the database."""
+
+    name: str
+    """A label; several workflows may share it."""
+
+    state: WorkflowState
+    """As of the transaction that read it."""
+
+    context: dict[str, Any]
+    """What the author attached; every step sees it."""
+
+    tags: tuple[str, ...]
+    """For filtering."""
+
+    generation: int
+    """1 on insert; a recovery starts the next one."""
+
+    semantics_version: int
+    """The rules the rows were written under."""
+
+    definition_version: str | None
+    """The author's name for the version of the definition."""
+
+    idempotency_key: str | None
+    """Unique among workflows when given."""
+
+    total: int
+    """Steps in all."""
+
+    open: int
+    """Steps without an outcome; 0 when the workflow has ended."""
+
+    failed: int
+    """Steps that are discarded, expired or cancelled by a dependency."""
+
+    failed_steps: tuple[str, ...]
+    """Their names in position order, at most 1,000."""
+
+    failures_handled: bool | None
+    """Whether continue edges covered every failure; None while running or without failures."""
+
+    expires_at: datetime | None
+    """When it expires if it has not ended."""
+
+    cancel_requested_at: datetime | None
+    """When an operator asked for its cancel."""
+
+    inserted_at: datetime
+    """When it was stored."""
+
+    finished_at: datetime | None
+    """When its last step ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRecord:
+    """One step as it is now: its job's own state while it has a live job."""
+
+    workflow_id: WorkflowId
+    """The workflow it belongs to."""
+
+    position: Position
+    """0, 1, 2 ... in the order the steps were added."""
+
+    name: str
+    """Unique in the workflow."""
+
+    worker: str
+    """Oban's path of the worker class."""
+
+    queue: str
+    """The queue its job runs in."""
+
+    state: StepState
+    """See docs/reference/vocabulary.md."""
+
+    cause: str | None
+    """Why it ended other than by its job's own outcome."""
+
+    effects: Effects
+    """May it run twice?"""
+
+    generation: int
+    """Rises with each recovery."""
+
+    pending: int
+    """Parents without an outcome."""
+
+    deps: Mapping[str, Policy]
+    """Parent name -> policy, in the parents' position order."""
+
+    depth: int
+    """Edges on the longest path from a root."""
+
+    job_id: JobId | None
+    """Its job, once released; the row may have been pruned since."""
+
+    attempt: int
+    """Attempts made so far."""
+
+    max_attempts: int
+    """Attempts allowed."""
+
+    args: Any
+    """The job's args; before release, references show as {"$result": [step, ...path]}."""
+
+    result: Any
+    """What the worker returned; None when there is none."""
+
+    has_result: bool
+    """Whether a result is stored (a stored null counts)."""
+
+    error: Any
+    """The last error: {"attempt", "at", "error"}; None when there was none."""
+
+    released_at: datetime | None
+    """When its job was inserted."""
+
+    scheduled_at: datetime | None
+    """When its live job is due."""
+
+    started_at: datetime | None
+    """When its last attempt began."""
+
+    finished_at: datetime | None
+    """When it got its outcome."""

@@ -1,0 +1,228 @@
+"""The schema: installed, upgraded forward only, refused when it is not the one this release knows.
+
+Not for what the tables mean (``sql/migrations``). The rule that must never break: a released
+migration is never edited, so a migrated schema equals a fresh one.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+import psycopg
+from oban.schema import install_sql as oban_install_sql
+
+from .config import Names
+from .database import Connection, Queries, fetch_all, fetch_one, render
+from .errors import (
+    ReadOnlyDatabaseError,
+    SchemaAheadError,
+    SchemaBehindError,
+    SchemaMissingError,
+    UnknownObanSchemaError,
+)
+
+MINIMUM_SERVER_VERSION: Final = 140000
+"""PostgreSQL 14, as libpq counts versions."""
+
+_LOCK_TRIES: Final = 30
+_OBAN_COLUMNS: Final = frozenset(
+    "id state queue worker attempt max_attempts priority args meta tags errors attempted_by inserted_at "
+    "scheduled_at attempted_at cancelled_at completed_at discarded_at".split()
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migration:
+    """One forward step of the schema."""
+
+    version: int
+    """1, 2, 3 ... without gaps."""
+
+    name: str
+    """What it brings."""
+
+    text: str
+    """Its SQL, for the default schema names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchemaStatus:
+    """What is installed beside what this release needs."""
+
+    schema: str
+    """Our schema's name."""
+
+    found: int
+    """Version installed; 0 when nothing is."""
+
+    expected: int
+    """Version this release works with."""
+
+    pending: tuple[str, ...]
+    """Names of the migrations that ``upgrade`` would apply."""
+
+    oban_installed: bool
+    """Whether Oban's tables exist."""
+
+
+@cache
+def migrations() -> tuple[Migration, ...]:
+    """All migrations of this release, oldest first."""
+    found: list[Migration] = []
+    for file in files("oban_powertools.sql").joinpath("migrations").iterdir():
+        version, _, name = file.name.removesuffix(".sql").partition("_")
+        found.append(Migration(version=int(version), name=name, text=file.read_text("utf-8")))
+    return tuple(sorted(found, key=lambda migration: migration.version))
+
+
+def sql(names: Names = Names(), *, after: int = 0) -> str:
+    """The whole schema as SQL, for Alembic or Django migrations.
+
+    Args:
+        after: Leave out migrations up to this version.
+    """
+    return "\n".join(_migration_sql(m, names).decode() for m in migrations() if m.version > after)
+
+
+def _migration_sql(migration: Migration, names: Names) -> bytes:
+    record = f"\nINSERT INTO powertools.migrations (version, name) VALUES ({migration.version}, '{migration.name}');\n"
+    return render(migration.text + record, names)
+
+
+async def status(conn: Connection, names: Names = Names()) -> SchemaStatus:
+    """Read what is installed; changes nothing."""
+    row = await fetch_one(conn, Queries(names)["schema_facts"], {"schema": names.schema, "prefix": names.prefix})
+    assert row is not None
+    found = await _version(conn, names) if row["installed"] else 0
+    return SchemaStatus(
+        schema=names.schema,
+        found=found,
+        expected=migrations()[-1].version,
+        pending=tuple(m.name for m in migrations() if m.version > found),
+        oban_installed=row["oban_columns"] is not None,
+    )
+
+
+async def _version(conn: Connection, names: Names) -> int:
+    row = await fetch_one(conn, Queries(names)["schema_version"])
+    return row["version"] if row else 0
+
+
+async def verify(conn: Connection, names: Names = Names()) -> None:
+    """Refuse to work on a schema this release does not know.
+
+    Raises:
+        SchemaMissingError: Not installed; run ``powertools install``.
+        SchemaBehindError: Older; run ``powertools upgrade``.
+        SchemaAheadError: Newer; install a newer release.
+        UnknownObanSchemaError: Oban's tables lack a column, or the server is older than 14.
+        ReadOnlyDatabaseError: The session cannot write.
+    """
+    await _verify_server(conn, names)
+    found = await status(conn, names)
+    if found.found == 0:
+        raise SchemaMissingError(names.schema)
+    if found.found < found.expected:
+        raise SchemaBehindError(names.schema, found.found, found.expected)
+    if found.found > found.expected:
+        raise SchemaAheadError(names.schema, found.found, found.expected)
+
+
+async def _verify_server(conn: Connection, names: Names) -> None:
+    row = await fetch_one(conn, Queries(names)["schema_facts"], {"schema": names.schema, "prefix": names.prefix})
+    assert row is not None
+    if row["read_only"]:
+        raise ReadOnlyDatabaseError
+    if row["server_version"] < MINIMUM_SERVER_VERSION:
+        raise UnknownObanSchemaError(
+            names.prefix, f"PostgreSQL {row['server_version'] // 10000}", "PostgreSQL 14 or newer"
+        )
+    if row["oban_columns"] is not None and (missing := _OBAN_COLUMNS - set(row["oban_columns"])):
+        raise UnknownObanSchemaError(
+            names.prefix, f"oban_jobs without {', '.join(sorted(missing))}", "the tables of oban 0.7"
+        )
+
+
+async def install(conn: Connection, names: Names = Names()) -> list[str]:
+    """Install what is missing: Oban's tables, then our schema up to this release.
+
+    Repeating it changes nothing. Concurrent installs wait for one another.
+
+    Returns:
+        The names of the migrations that were applied, oldest first; empty when up to date.
+
+    Raises:
+        SchemaAheadError: A newer release has been here.
+        UnknownObanSchemaError: Oban's tables are not those of a supported release.
+
+    Locks: an advisory lock for each migration's transaction; a short SHARE ROW EXCLUSIVE on Oban's
+        jobs table, waited for in slices of 2 s so that a busy queue never stalls behind it.
+    """
+    await _verify_server(conn, names)
+    if not (await status(conn, names)).oban_installed:
+        await _install_oban(conn, names)
+    return await upgrade(conn, names)
+
+
+async def upgrade(conn: Connection, names: Names = Names()) -> list[str]:
+    """Apply the migrations that are missing, each in a transaction of its own.
+
+    Returns, raises and locks as ``install``, which also brings Oban's tables.
+    """
+    found = await status(conn, names)
+    if found.found > found.expected:
+        raise SchemaAheadError(names.schema, found.found, found.expected)
+    applied = [m.name for m in migrations() if m.version > found.found and await _apply(conn, m, names)]
+    await conn.execute(b"RESET lock_timeout")
+    return applied
+
+
+async def _apply(conn: Connection, migration: Migration, names: Names) -> bool:
+    for tries in range(_LOCK_TRIES):
+        try:
+            return await _apply_once(conn, migration, names)
+        except psycopg.errors.LockNotAvailable:
+            if tries == _LOCK_TRIES - 1:
+                raise
+            await asyncio.sleep(0.2)
+    return False
+
+
+async def _apply_once(conn: Connection, migration: Migration, names: Names) -> bool:
+    async with conn.transaction():
+        await conn.execute(b"SELECT pg_advisory_xact_lock(hashtextextended('powertools.migrate', 0))")
+        current = await status(conn, names)
+        if current.found >= migration.version:
+            return False
+        await conn.execute(b"SET LOCAL lock_timeout = '2s'")
+        await conn.execute(_migration_sql(migration, names))
+        return True
+
+
+async def _install_oban(conn: Connection, names: Names) -> None:
+    # Oban looks for its type in current_schema(), so the prefix has to lead the search path (O23).
+    prefix = names.prefix
+    text = f"CREATE SCHEMA IF NOT EXISTS {prefix}; SET LOCAL search_path TO {prefix};\n{oban_install_sql(prefix)}"
+    async with conn.transaction():
+        await conn.execute(b"SELECT pg_advisory_xact_lock(hashtextextended('powertools.migrate', 0))")
+        await conn.execute(text.encode())
+
+
+async def uninstall(conn: Connection, names: Names = Names()) -> None:
+    """Drop our schema with everything in it; Oban's tables and jobs stay.
+
+    Raises:
+        SchemaMissingError: There is nothing to drop.
+    """
+    if (await status(conn, names)).found == 0:
+        raise SchemaMissingError(names.schema)
+    await conn.execute(f"DROP SCHEMA {names.schema} CASCADE".encode())
+
+
+async def check_invariants(conn: Connection, names: Names = Names()) -> Sequence[str]:
+    """Every violated invariant as one line; empty when the database is sound."""
+    rows = await fetch_all(conn, Queries(names)["check_invariants"])
+    return [f"{r['invariant']}: workflow {r['workflow_id']} step {r['step_position']}: {r['detail']}" for r in rows]

@@ -1,0 +1,1 @@
+"""SQL as files: named queries by entity, and forward-only migrations."""

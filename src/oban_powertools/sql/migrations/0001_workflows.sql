@@ -1,0 +1,206 @@
+-- Workflows and their steps. Locks: none that a running application waits for (new tables only).
+--
+-- No index touches a column that changes on the way of a step (state, pending, job_id): every
+-- update on the hot path stays heap-only. The edges are arrays on both ends of each edge, which
+-- costs 4 bytes an end instead of a row and two index entries; powertools.edges shows them as rows.
+
+CREATE SCHEMA IF NOT EXISTS powertools;
+
+CREATE TABLE powertools.migrations (
+  version int PRIMARY KEY,
+  name text NOT NULL,
+  applied_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE powertools.workflows (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  state text NOT NULL DEFAULT 'running',
+  generation int NOT NULL DEFAULT 1,
+  total int NOT NULL,
+  -- steps without an outcome; the workflow ends in the transaction that brings it to 0
+  open int NOT NULL,
+  -- steps that are discarded, expired or cancelled by a dependency
+  failed int NOT NULL DEFAULT 0,
+  failures_handled boolean,
+  finished_at timestamptz,
+  cancel_requested_at timestamptz,
+  semantics_version smallint NOT NULL DEFAULT 2,
+  name text NOT NULL,
+  context jsonb NOT NULL DEFAULT '{}',
+  tags text[] NOT NULL DEFAULT '{}',
+  definition_version text,
+  idempotency_key text,
+  -- tells a repeated insert of the same definition from another one under the same key
+  definition_hash text,
+  -- what makes the steps' idempotency keys differ between databases
+  uid uuid NOT NULL DEFAULT gen_random_uuid(),
+  -- an Oban job, as columns of its table; inserted in the transaction that ends the workflow
+  on_finished jsonb,
+  expires_at timestamptz,
+  inserted_at timestamptz NOT NULL DEFAULT now(),
+
+  CONSTRAINT workflow_state CHECK (
+    state IN ('running', 'cancel_requested', 'completed', 'failed', 'cancelled', 'expired')
+  ),
+  CONSTRAINT workflow_name_required CHECK (name <> ''),
+  CONSTRAINT workflow_counters CHECK (
+    total > 0 AND open BETWEEN 0 AND total AND failed BETWEEN 0 AND total - open
+  ),
+  CONSTRAINT workflow_ends_with_its_last_step CHECK (
+    (open = 0) = (finished_at IS NOT NULL)
+    AND (open = 0) = (state IN ('completed', 'failed', 'cancelled', 'expired'))
+  ),
+  CONSTRAINT workflow_idempotency CHECK ((idempotency_key IS NULL) = (definition_hash IS NULL)),
+  CONSTRAINT workflow_generation CHECK (generation > 0)
+) WITH (fillfactor = 80);
+
+CREATE UNIQUE INDEX workflows_idempotency_key ON powertools.workflows (idempotency_key)
+WHERE idempotency_key IS NOT NULL;
+
+CREATE INDEX workflows_unfinished ON powertools.workflows (id)
+WHERE state IN ('running', 'cancel_requested');
+
+CREATE INDEX workflows_name ON powertools.workflows (name, id);
+
+CREATE TABLE powertools.steps (
+  workflow_id bigint NOT NULL,
+  position int NOT NULL,
+  -- what changes while the step lives
+  pending int NOT NULL,
+  generation int NOT NULL DEFAULT 1,
+  job_id bigint,
+  attempt smallint NOT NULL DEFAULT 0,
+  state text NOT NULL DEFAULT 'pending',
+  cause text,
+  released_at timestamptz,
+  started_at timestamptz,
+  finished_at timestamptz,
+  result jsonb,
+  error jsonb,
+  -- what was defined
+  max_attempts smallint NOT NULL,
+  priority smallint NOT NULL,
+  depth int NOT NULL,
+  name text NOT NULL,
+  worker text NOT NULL,
+  queue text NOT NULL,
+  effects text NOT NULL DEFAULT 'ask',
+  args jsonb,
+  -- args with references: text and [position, "result" | "error", [path]] in turn
+  template jsonb,
+  parents int[] NOT NULL DEFAULT '{}',
+  children int[] NOT NULL DEFAULT '{}',
+  continue_parents int[],
+  continue_children int[],
+  tags text[],
+  meta jsonb,
+  scheduled_at timestamptz,
+  delay interval,
+
+  PRIMARY KEY (workflow_id, position),
+  CONSTRAINT step_name_unique UNIQUE (workflow_id, name),
+  CONSTRAINT step_state CHECK (
+    state IN ('pending', 'available', 'awaiting_signal', 'completed', 'discarded', 'cancelled', 'expired')
+  ),
+  CONSTRAINT step_name_required CHECK (name <> ''),
+  CONSTRAINT step_position CHECK (position >= 0 AND depth >= 0),
+  CONSTRAINT step_pending CHECK (pending >= 0),
+  CONSTRAINT step_released_only_when_ready CHECK (
+    state IN ('pending', 'cancelled', 'expired') OR pending = 0
+  ),
+  CONSTRAINT step_available_has_job CHECK (state <> 'available' OR job_id IS NOT NULL),
+  CONSTRAINT step_pending_has_no_job CHECK (state <> 'pending' OR job_id IS NULL),
+  CONSTRAINT step_finished CHECK (
+    (finished_at IS NOT NULL) = (state IN ('completed', 'discarded', 'cancelled', 'expired'))
+  ),
+  CONSTRAINT step_result_of_completed CHECK (result IS NULL OR state = 'completed'),
+  CONSTRAINT step_args CHECK ((args IS NULL) <> (template IS NULL)),
+  CONSTRAINT step_effects CHECK (effects IN ('repeatable', 'ask', 'never')),
+  CONSTRAINT step_cause CHECK (cause IN ('cancelled_by_dependency', 'job_deleted')),
+  CONSTRAINT step_job CHECK (max_attempts > 0 AND priority BETWEEN 0 AND 9 AND worker <> '' AND queue <> '')
+) WITH (fillfactor = 60);
+
+CREATE VIEW powertools.edges AS
+SELECT s.workflow_id, p.parent, s.position AS child, 'cancel' AS policy
+FROM powertools.steps s CROSS JOIN LATERAL unnest(s.parents) AS p (parent)
+UNION ALL
+SELECT s.workflow_id, p.parent, s.position AS child, 'continue' AS policy
+FROM powertools.steps s CROSS JOIN LATERAL unnest(s.continue_parents) AS p (parent);
+
+-- P23: names are unique by constraint; that edges stay inside the workflow, agree on both ends and
+-- lead from a smaller depth to a greater one (so there is no cycle) is checked here, set-based.
+CREATE FUNCTION powertools.check_edges_v1() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  bad record;
+BEGIN
+  SELECT * INTO bad
+  FROM (
+    (
+      SELECT s.workflow_id, p.parent, s.position AS child, s.depth, 'cancel' AS policy
+      FROM new_steps s CROSS JOIN LATERAL unnest(s.parents) AS p (parent)
+      UNION ALL
+      SELECT s.workflow_id, p.parent, s.position, s.depth, 'continue'
+      FROM new_steps s CROSS JOIN LATERAL unnest(s.continue_parents) AS p (parent)
+    ) AS incoming
+    FULL JOIN (
+      SELECT s.workflow_id, s.position AS parent, c.child, s.depth AS parent_depth, 'cancel' AS policy
+      FROM new_steps s CROSS JOIN LATERAL unnest(s.children) AS c (child)
+      UNION ALL
+      SELECT s.workflow_id, s.position, c.child, s.depth, 'continue'
+      FROM new_steps s CROSS JOIN LATERAL unnest(s.continue_children) AS c (child)
+    ) AS outgoing USING (workflow_id, parent, child, policy)
+  )
+  WHERE depth IS NULL OR parent_depth IS NULL OR parent_depth >= depth
+  LIMIT 1;
+  IF FOUND THEN
+    RAISE check_violation USING MESSAGE = format(
+      'workflow %s: the edge from step %s to step %s does not lead forward inside the workflow',
+      bad.workflow_id, bad.parent, bad.child);
+  END IF;
+  RETURN NULL;
+END $$;
+
+CREATE TRIGGER check_edges AFTER INSERT ON powertools.steps
+REFERENCING NEW TABLE AS new_steps
+FOR EACH STATEMENT EXECUTE FUNCTION powertools.check_edges_v1();
+
+-- A step as it is: while its job lives, the job is the truth.
+CREATE VIEW powertools.step_states AS
+SELECT
+  s.workflow_id, s.position, s.name, s.worker, s.queue, s.effects, s.generation, s.pending, s.cause, s.job_id,
+  coalesce(j.state::text, s.state) AS state,
+  coalesce(j.attempt, s.attempt) AS attempt,
+  coalesce(j.max_attempts, s.max_attempts) AS max_attempts,
+  s.state = 'available' AND j.id IS NULL AS job_missing,
+  s.parents, s.continue_parents, s.children, s.continue_children, s.depth,
+  coalesce(j.args, s.args) AS args, s.template, s.result, coalesce(j.errors -> -1, s.error) AS error,
+  coalesce(j.inserted_at AT TIME ZONE 'UTC', s.released_at) AS released_at,
+  j.scheduled_at AT TIME ZONE 'UTC' AS scheduled_at,
+  coalesce(j.attempted_at AT TIME ZONE 'UTC', s.started_at) AS started_at,
+  s.finished_at
+FROM powertools.steps s
+LEFT JOIN public.oban_jobs j ON s.state = 'available' AND j.id = s.job_id;
+
+-- I6: what the bookkeeping could not settle in the job's own transaction, kept for the sweep.
+CREATE TABLE powertools.settle_faults (
+  job_id bigint PRIMARY KEY,
+  workflow_id bigint NOT NULL,
+  position int NOT NULL,
+  state text NOT NULL,
+  attempt smallint NOT NULL,
+  result jsonb,
+  error jsonb,
+  released_at timestamptz,
+  started_at timestamptz,
+  cause text,
+  sqlstate text NOT NULL,
+  message text NOT NULL,
+  faults int NOT NULL DEFAULT 1,
+  first_fault_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  last_fault_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  repaired_at timestamptz
+);
+
+CREATE INDEX settle_faults_open ON powertools.settle_faults (last_fault_at) WHERE repaired_at IS NULL;

@@ -1,0 +1,92 @@
+-- The invariants of a sound database, as queries: the oracle of the tests, later of the doctor.
+
+-- Rows: one a violation; empty when all hold. Reads everything: for tests and for the doctor, not
+-- for loops. The names are those of the reliability page.
+CREATE FUNCTION powertools.check_invariants_v1()
+RETURNS TABLE (invariant text, workflow_id bigint, step_position int, detail text)
+LANGUAGE sql STABLE
+AS $$
+  WITH ends AS (
+    SELECT e.workflow_id, e.parent, e.child, e.policy, p.state AS parent_state, p.position AS parent_position,
+      p.cause AS parent_cause, c.state AS child_state, c.position AS child_position
+    FROM powertools.edges e
+    LEFT JOIN powertools.steps p ON p.workflow_id = e.workflow_id AND p.position = e.parent
+    LEFT JOIN powertools.steps c ON c.workflow_id = e.workflow_id AND c.position = e.child
+  ), faulted AS (
+    SELECT f.job_id FROM powertools.settle_faults f WHERE f.repaired_at IS NULL
+  )
+  SELECT 'live_step_has_its_job', s.workflow_id, s.position, 'job ' || s.job_id || ' is missing'
+  FROM powertools.steps s
+  LEFT JOIN public.oban_jobs j ON j.id = s.job_id
+  WHERE s.state = 'available' AND j.id IS NULL AND s.job_id NOT IN (SELECT job_id FROM faulted)
+  UNION ALL
+  SELECT 'live_step_has_a_live_job', s.workflow_id, s.position, 'job ' || s.job_id || ' is ' || j.state
+  FROM powertools.steps s
+  JOIN public.oban_jobs j ON j.id = s.job_id
+  WHERE s.state = 'available' AND j.state IN ('completed', 'discarded', 'cancelled')
+    AND s.job_id NOT IN (SELECT job_id FROM faulted)
+  UNION ALL
+  SELECT 'one_live_job_a_step', (j.meta ->> 'workflow_id')::bigint, (j.meta ->> 'position')::int, count(*) || ' live jobs'
+  FROM public.oban_jobs j
+  WHERE j.state NOT IN ('completed', 'discarded', 'cancelled')
+    AND j.meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' AND j.meta ->> 'position' ~ '^[0-9]{1,9}$'
+  GROUP BY 2, 3, j.meta ->> 'generation' HAVING count(*) > 1
+  UNION ALL
+  SELECT 'pending_counts_open_parents', s.workflow_id, s.position, 'pending ' || s.pending || ', open parents ' || n.open
+  FROM powertools.steps s
+  CROSS JOIN LATERAL (
+    SELECT count(*) AS open
+    FROM unnest(s.parents || s.continue_parents) AS e (parent)
+    JOIN powertools.steps p ON p.workflow_id = s.workflow_id AND p.position = e.parent
+    WHERE p.finished_at IS NULL
+  ) AS n
+  WHERE s.pending <> n.open
+  UNION ALL
+  SELECT 'ready_step_is_released', s.workflow_id, s.position, 'pending with no open parent'
+  FROM powertools.steps s WHERE s.state = 'pending' AND s.pending = 0
+  UNION ALL
+  SELECT 'released_after_its_parents', workflow_id, child, 'parent ' || parent || ' is ' || parent_state
+  FROM ends
+  WHERE child_state IN ('available', 'awaiting_signal', 'completed', 'discarded')
+    AND (parent_state NOT IN ('completed', 'discarded', 'cancelled', 'expired')
+      OR policy = 'cancel' AND parent_state <> 'completed')
+  UNION ALL
+  SELECT 'failure_cascades', workflow_id, child, 'parent ' || parent || ' is ' || parent_state
+  FROM ends
+  WHERE policy = 'cancel' AND parent_state IN ('discarded', 'cancelled', 'expired') AND child_state = 'pending'
+  UNION ALL
+  SELECT 'cancelled_for_a_reason', s.workflow_id, s.position, 'no failed parent on a cancel edge'
+  FROM powertools.steps s
+  WHERE s.cause = 'cancelled_by_dependency' AND NOT EXISTS (
+    SELECT FROM ends e
+    WHERE e.workflow_id = s.workflow_id AND e.child = s.position AND e.policy = 'cancel'
+      AND e.parent_state IN ('discarded', 'cancelled', 'expired')
+  )
+  UNION ALL
+  SELECT 'edges_stay_inside', workflow_id, child, 'edge from ' || parent
+  FROM ends WHERE parent_position IS NULL OR child_position IS NULL OR parent_position = child_position
+  UNION ALL
+  SELECT 'counters_equal_rows', w.id, NULL,
+    format('total %s/%s, open %s/%s, failed %s/%s', w.total, n.total, w.open, n.open, w.failed, n.failed)
+  FROM powertools.workflows w
+  CROSS JOIN LATERAL (
+    SELECT count(*) AS total, count(*) FILTER (WHERE s.finished_at IS NULL) AS open,
+      count(*) FILTER (WHERE s.state IN ('discarded', 'expired') OR s.cause = 'cancelled_by_dependency') AS failed
+    FROM powertools.steps s WHERE s.workflow_id = w.id
+  ) AS n
+  WHERE (w.total, w.open, w.failed) IS DISTINCT FROM (n.total, n.open, n.failed)
+  UNION ALL
+  SELECT 'state_follows_the_steps', w.id, NULL, format('state %s, open %s, failed %s', w.state, w.open, w.failed)
+  FROM powertools.workflows w
+  WHERE w.open = 0 AND w.state <> CASE
+      WHEN w.cancel_requested_at IS NOT NULL THEN 'cancelled'
+      WHEN w.failed > 0 THEN 'failed'
+      ELSE 'completed'
+    END
+    OR w.open > 0 AND w.state NOT IN ('running', 'cancel_requested')
+  UNION ALL
+  SELECT 'on_finished_once_a_generation', (j.meta ->> 'workflow_id')::bigint, NULL, count(*) || ' jobs'
+  FROM public.oban_jobs j
+  WHERE j.meta ? 'outcome' AND j.meta ->> 'workflow_id' ~ '^[0-9]{1,18}$'
+  GROUP BY 2, j.meta ->> 'generation' HAVING count(*) > 1
+$$;

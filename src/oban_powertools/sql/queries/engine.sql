@@ -1,0 +1,21 @@
+-- name: ack_jobs
+-- Args and rows: powertools.ack_jobs_v1.
+SELECT powertools.ack_jobs_v1(
+  %(ids)s::bigint[], %(attempted_ats)s::timestamp[], %(states)s::text[], %(attempt_changes)s::int[],
+  %(schedule_ins)s::int[], %(errors)s::jsonb[], %(metas)s::jsonb[], %(results)s::jsonb, %(fetching)s::jsonb
+) AS id;
+
+-- name: insert_jobs
+-- Args and rows: powertools.insert_jobs_v1.
+SELECT id, inserted_at, queue, scheduled_at, state
+FROM powertools.insert_jobs_v1(
+  %(states)s::text[], %(queues)s::text[], %(workers)s::text[], %(max_attempts)s::int[], %(priorities)s::int[],
+  %(args)s::jsonb[], %(metas)s::jsonb[], %(tags)s::jsonb[], %(inserted_ats)s::timestamp[],
+  %(scheduled_ats)s::timestamp[]
+);
+
+-- name: sweep
+-- Args: after_workflow_id, after_position (the cursor; 0, -1 starts over), batch (steps to compare).
+-- Rows: one; swept is false when another node holds the try-lock.
+SELECT after_workflow_id, after_position, swept, repaired, reconciled
+FROM powertools.sweep_v1(%(after_workflow_id)s::bigint, %(after_position)s::int, %(batch)s::int);

@@ -1,0 +1,21 @@
+-- name: schema_facts
+-- What this database is and holds.
+-- Args: schema, prefix (text).
+-- Rows: one; oban_columns is NULL when Oban's tables are missing.
+SELECT
+  current_setting('server_version_num')::int AS server_version,
+  current_setting('transaction_read_only')::bool AS read_only,
+  to_regclass(format('%%I.migrations', %(schema)s::text)) IS NOT NULL AS installed,
+  (
+    SELECT array_agg(a.attname::text)
+    FROM pg_attribute a
+    WHERE a.attrelid = to_regclass(format('%%I.oban_jobs', %(prefix)s::text)) AND a.attnum > 0 AND NOT a.attisdropped
+  ) AS oban_columns;
+
+-- name: schema_version
+-- Rows: one; version is 0 when no migration was applied.
+SELECT coalesce(max(version), 0) AS version FROM powertools.migrations;
+
+-- name: check_invariants
+-- Rows: invariant, workflow_id, step_position (NULL for the workflow as a whole), detail; one a violation.
+SELECT invariant, workflow_id, step_position, detail FROM powertools.check_invariants_v1();

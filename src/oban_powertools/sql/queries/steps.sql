@@ -1,0 +1,56 @@
+-- name: get_steps
+-- Args: workflow_id (bigint); positions (int[] or NULL for all).
+-- Rows: all columns of the record, by position. Index: the primary key.
+SELECT
+  s.workflow_id, s.position, s.name, s.worker, s.queue, s.state, s.cause, s.effects, s.generation, s.pending, s.depth,
+  s.job_id, s.attempt, s.max_attempts, s.args, s.template, s.result, s.result IS NOT NULL AS has_result, s.error,
+  s.parents, s.continue_parents, s.children, s.continue_children,
+  s.released_at, s.scheduled_at, s.started_at, s.finished_at
+FROM powertools.step_states s
+WHERE s.workflow_id = %(workflow_id)s::bigint
+  AND (%(positions)s::int[] IS NULL OR s.position = ANY (%(positions)s::int[]))
+ORDER BY s.position;
+
+-- name: get_results
+-- Args: workflow_id (bigint).
+-- Rows: name, result of the completed steps, by position. Index: the primary key.
+SELECT name, result
+FROM powertools.steps
+WHERE workflow_id = %(workflow_id)s::bigint AND state = 'completed'
+ORDER BY position;
+
+-- name: step_for_completion
+-- The step and its job's id, to lock the job before the workflow.
+-- Args: workflow_id (bigint), step (text).
+-- Rows: none, or one. Index: step_name_unique.
+SELECT
+  s.position, s.state, s.job_id, w.semantics_version,
+  ARRAY(
+    SELECT p.name FROM powertools.steps p
+    WHERE p.workflow_id = s.workflow_id AND p.position = ANY (s.parents || s.continue_parents)
+      AND p.finished_at IS NULL
+    ORDER BY p.position LIMIT 20
+  ) AS waiting_on
+FROM powertools.steps s
+JOIN powertools.workflows w ON w.id = s.workflow_id
+WHERE s.workflow_id = %(workflow_id)s::bigint AND s.name = %(step)s::text;
+
+-- name: complete_job
+-- Ends a step's job from outside; its trigger settles the step.
+-- Args: job_id (bigint); state (text: completed, discarded, cancelled); results (jsonb text or NULL: job id -> JSON);
+--   error (jsonb text or NULL).
+-- Rows: id; none when the job has ended meanwhile.
+-- Locks: the job, then as settle.
+WITH given AS MATERIALIZED (
+  SELECT set_config('powertools.results', coalesce(%(results)s::text, ''), true) AS results,
+         set_config('powertools.fetching', '', true) AS fetching
+)
+UPDATE public.oban_jobs j
+SET state = %(state)s::text::public.oban_job_state,
+    completed_at = CASE %(state)s::text WHEN 'completed' THEN timezone('UTC', now()) ELSE j.completed_at END,
+    discarded_at = CASE %(state)s::text WHEN 'discarded' THEN timezone('UTC', now()) ELSE j.discarded_at END,
+    cancelled_at = CASE %(state)s::text WHEN 'cancelled' THEN timezone('UTC', now()) ELSE j.cancelled_at END,
+    errors = CASE WHEN %(error)s::jsonb IS NULL THEN j.errors ELSE j.errors || %(error)s::jsonb END
+FROM given
+WHERE j.id = %(job_id)s::bigint AND j.state NOT IN ('completed', 'discarded', 'cancelled')
+RETURNING j.id;

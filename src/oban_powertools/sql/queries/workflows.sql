@@ -1,0 +1,85 @@
+-- name: insert_workflows
+-- Args: one entry a workflow: names (text), totals (int, steps), contexts (jsonb text), tags (text[] literal),
+--   definition_versions, definition_hashes, idempotency_keys (text or NULL), on_finished (jsonb text or NULL),
+--   expires_in (interval or NULL).
+-- Rows: id, inserted; one an argument entry, in their order. inserted is false where the idempotency key
+--   exists already; that id is then not used.
+WITH given AS (
+  SELECT nextval(pg_get_serial_sequence('powertools.workflows', 'id')) AS id, g.*
+  FROM unnest(
+    %(names)s::text[], %(totals)s::int[], %(contexts)s::jsonb[], %(tags)s::text[], %(definition_versions)s::text[],
+    %(definition_hashes)s::text[], %(idempotency_keys)s::text[], %(on_finished)s::jsonb[], %(expires_in)s::interval[]
+  ) WITH ORDINALITY AS g (
+    name, total, context, tags, definition_version, definition_hash, idempotency_key, on_finished, expires_in, place
+  )
+), inserted AS (
+  INSERT INTO powertools.workflows (
+    id, name, total, open, context, tags, definition_version, definition_hash, idempotency_key, on_finished, expires_at
+  )
+  OVERRIDING SYSTEM VALUE
+  SELECT
+    id, name, total, total, context, tags::text[], definition_version, definition_hash, idempotency_key, on_finished,
+    now() + expires_in
+  FROM given
+  ORDER BY place
+  ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
+  RETURNING id
+)
+SELECT g.id, i.id IS NOT NULL AS inserted
+FROM given g LEFT JOIN inserted i USING (id)
+ORDER BY g.place;
+
+-- name: find_by_idempotency_keys
+-- Args: keys (text[]).
+-- Rows: id, idempotency_key, definition_hash. Index: workflows_idempotency_key.
+SELECT id, idempotency_key, definition_hash
+FROM powertools.workflows
+WHERE idempotency_key = ANY (%(keys)s::text[]);
+
+-- name: copy_steps
+COPY powertools.steps (
+  workflow_id, position, pending, max_attempts, priority, depth, name, worker, queue, effects, args, template,
+  parents, children, continue_parents, continue_children, tags, meta, scheduled_at, delay
+) FROM STDIN;
+
+-- name: release_roots
+-- Args: workflow_ids, positions: steps without parents, of workflows inserted in this transaction.
+SELECT powertools.release_v1(%(workflow_ids)s::bigint[], %(positions)s::int[], 0);
+
+-- name: get_workflows
+-- Args: ids (bigint[]).
+-- Rows: all columns of the record; by id. Index: the primary key.
+SELECT
+  w.id, w.name, w.state, w.context, w.tags, w.generation, w.semantics_version, w.definition_version,
+  w.idempotency_key, w.total, w.open, w.failed, w.failures_handled, w.expires_at, w.cancel_requested_at,
+  w.inserted_at, w.finished_at,
+  CASE WHEN w.failed = 0 THEN '{}' ELSE ARRAY(
+    SELECT s.name FROM powertools.steps s
+    WHERE s.workflow_id = w.id AND (s.state IN ('discarded', 'expired') OR s.cause = 'cancelled_by_dependency')
+    ORDER BY s.position LIMIT 1000
+  ) END AS failed_steps
+FROM powertools.workflows w
+WHERE w.id = ANY (%(ids)s::bigint[])
+ORDER BY w.id;
+
+-- name: list_workflow_ids
+-- Args: state, name (text or NULL for any), tag (text or NULL), before (bigint or NULL: only smaller ids),
+--   page (int, rows).
+-- Rows: id, newest first. Index: the primary key, backwards; workflows_name with a name; workflows_unfinished
+--   with an unfinished state.
+SELECT w.id
+FROM powertools.workflows w
+WHERE (%(state)s::text IS NULL OR w.state = %(state)s)
+  AND (%(name)s::text IS NULL OR w.name = %(name)s)
+  AND (%(tag)s::text IS NULL OR %(tag)s = ANY (w.tags))
+  AND (%(before)s::bigint IS NULL OR w.id < %(before)s)
+ORDER BY w.id DESC
+LIMIT %(page)s;
+
+-- name: unawaited_workflow_ids
+-- Args: ids (bigint[]): workflows that somebody waits for.
+-- Rows: id of those that have ended or do not exist. Index: the primary key.
+SELECT awaited.id
+FROM unnest(%(ids)s::bigint[]) AS awaited (id)
+LEFT JOIN powertools.workflows w ON w.id = awaited.id
+WHERE w.id IS NULL OR w.finished_at IS NOT NULL;

@@ -1,0 +1,92 @@
+"""The states, policies and statuses of workflows and steps, as the database spells them.
+
+For naming only: no I/O and no rules beyond which states are terminal. The rule that must never
+break: a value here is the database's text, so renaming one needs a migration.
+"""
+
+from enum import StrEnum
+from typing import Final, NewType
+
+WorkflowId = NewType("WorkflowId", int)
+JobId = NewType("JobId", int)
+Position = NewType("Position", int)
+
+SEMANTICS_VERSION: Final = 2
+
+
+class WorkflowState(StrEnum):
+    """The life of a workflow."""
+
+    RUNNING = "running"
+    CANCEL_REQUESTED = "cancel_requested"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the workflow has ended."""
+        return self not in (WorkflowState.RUNNING, WorkflowState.CANCEL_REQUESTED)
+
+
+class StepState(StrEnum):
+    """The life of a step; while it has a live job these are the job's own words."""
+
+    PENDING = "pending"
+    AVAILABLE = "available"
+    SCHEDULED = "scheduled"
+    EXECUTING = "executing"
+    RETRYABLE = "retryable"
+    SUSPENDED = "suspended"
+    AWAITING_SIGNAL = "awaiting_signal"
+    COMPLETED = "completed"
+    DISCARDED = "discarded"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the step has its outcome."""
+        return self in TERMINAL_STEP_STATES
+
+
+TERMINAL_STEP_STATES: Final = frozenset(
+    {StepState.COMPLETED, StepState.DISCARDED, StepState.CANCELLED, StepState.EXPIRED}
+)
+
+
+class Policy(StrEnum):
+    """What a failed parent does to its child along one edge."""
+
+    CANCEL = "cancel"
+    """The child, and everything that hangs on it, is cancelled."""
+
+    CONTINUE = "continue"
+    """The edge counts as satisfied; references to the parent resolve to null."""
+
+
+class Effects(StrEnum):
+    """May the step run twice? Repairs and rescue respect it."""
+
+    REPEATABLE = "repeatable"
+    ASK = "ask"
+    NEVER = "never"
+
+
+class Cause(StrEnum):
+    """Why a step ended other than by its own job's outcome."""
+
+    CANCELLED_BY_DEPENDENCY = "cancelled_by_dependency"
+    JOB_DELETED = "job_deleted"
+
+
+class OperatorStatus(StrEnum):
+    """The word an operator reads first; the raw state stands beside it."""
+
+    NEEDS_REVIEW = "Needs Review"
+    BLOCKED = "Blocked"
+    WAITING = "Waiting"
+    RUNNABLE = "Runnable"
+    RUNNING = "Running"
+    FINISHED = "Finished"

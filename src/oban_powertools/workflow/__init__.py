@@ -1,0 +1,1 @@
+"""Workflows: defined in Python, stored as rows, moved by the database."""

@@ -1,0 +1,104 @@
+"""Commands on stored workflows: what a host tells the engine.
+
+Runs in the caller's transaction. The rule that must never break: a terminal step keeps its
+outcome; a later one is refused.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import orjson
+
+from .. import json_border
+from ..database import Connection, Queries, fetch_one
+from ..errors import (
+    AlreadyTerminalError,
+    StepNotFoundError,
+    StepNotReleasedError,
+    UnknownStatusError,
+    UnstorableValueError,
+    UnsupportedSemanticsError,
+)
+from ..states import SEMANTICS_VERSION, StepState, WorkflowId
+from .reads import get_workflow
+
+COMPLETION_STATUSES: Final = ("completed", "discarded", "cancelled")
+"""What a step that runs elsewhere may end as."""
+
+
+async def complete_step(
+    conn: Connection,
+    queries: Queries,
+    workflow_id: WorkflowId,
+    step: str,
+    *,
+    status: str,
+    payload: Any,
+    payload_limit: int,
+) -> None:
+    """End a released step that ran outside Oban; its job ends with it.
+
+    Args:
+        status: ``completed`` (payload is the result), ``discarded`` or ``cancelled`` (payload is the error).
+        payload: JSON-safe; None for none.
+
+    Raises:
+        UnknownStatusError: None of the three.
+        UnstorableValueError: The payload is not JSON-safe or above the limit.
+        WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
+        UnsupportedSemanticsError: The workflow follows the rules of another release.
+        StepNotReleasedError: It still waits for its dependencies.
+        AlreadyTerminalError: It has its outcome already, perhaps since a moment ago.
+
+    Locks: the job first, then the workflow and its steps, as settle.
+    """
+    if status not in COMPLETION_STATUSES:
+        raise UnknownStatusError(status, COMPLETION_STATUSES)
+    check_payload("the payload", payload, payload_limit)
+    job_id = await _completable_job(conn, queries, workflow_id, step)
+    given = json_border.dumps(payload) if payload is not None else None
+    completed = status == StepState.COMPLETED
+    args = {
+        "job_id": job_id,
+        "state": status,
+        "results": orjson.dumps({str(job_id): orjson.Fragment(given)}).decode() if given and completed else None,
+        "error": json_border.dumps([{"error": payload}]) if given and not completed else None,
+    }
+    if await fetch_one(conn, queries["complete_job"], args) is None:
+        await _refuse_ended(conn, queries, workflow_id, step)
+
+
+def check_payload(what: str, value: Any, limit: int) -> None:
+    """Refuse what cannot be stored as it is.
+
+    Args:
+        limit: Bytes of JSON.
+
+    Raises:
+        UnstorableValueError: Names every fault with its path.
+    """
+    faults = json_border.find_faults(value, "payload")
+    if not faults and (size := len(json_border.dumps(value))) > limit:
+        faults = json_border.too_large("payload", size, limit)
+    if faults:
+        raise UnstorableValueError(what, faults)
+
+
+async def _completable_job(conn: Connection, queries: Queries, workflow_id: WorkflowId, step: str) -> int:
+    row = await fetch_one(conn, queries["step_for_completion"], {"workflow_id": workflow_id, "step": step})
+    if row is None:
+        await get_workflow(conn, queries, workflow_id)
+        raise StepNotFoundError(workflow_id, step)
+    if row["semantics_version"] != SEMANTICS_VERSION:
+        raise UnsupportedSemanticsError(workflow_id, row["semantics_version"])
+    if row["state"] == StepState.PENDING:
+        waiting_on: Sequence[str] = row["waiting_on"]
+        raise StepNotReleasedError(workflow_id, step, waiting_on)
+    if StepState(row["state"]).terminal:
+        raise AlreadyTerminalError(workflow_id, step, row["state"])
+    return row["job_id"]
+
+
+async def _refuse_ended(conn: Connection, queries: Queries, workflow_id: WorkflowId, step: str) -> None:
+    row = await fetch_one(conn, queries["step_for_completion"], {"workflow_id": workflow_id, "step": step})
+    raise AlreadyTerminalError(workflow_id, step, row["state"] if row else "gone")

@@ -1,0 +1,291 @@
+"""Check a definition and make its plan: all faults at once, or rows ready to be stored.
+
+Linear in steps and edges. The rule that must never break: nothing reaches the database unless
+every fault was looked for and none was found.
+"""
+
+import dataclasses
+import hashlib
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+import orjson
+from oban import Job
+
+from .. import json_border
+from ..config import CONTEXT_LIMIT
+from ..errors import Fault, InvalidWorkflowError
+from ..states import Effects, Policy
+from .builder import StepDefinition, StepName, Workflow
+from .graph import children_of, depths, find_cycle
+from .plan import StepPlan, WorkflowPlan
+from .references import Reference, StepHandle
+
+RESERVED_META: Final = frozenset(
+    {"workflow_id", "workflow_name", "step", "position", "generation", "key", "context", "return"}
+)
+"""Keys of a step's job meta that are ours."""
+
+_MAX_NAME: Final = 200
+_MARK: Final = uuid.uuid4().hex
+_MARKED: Final = re.compile(f'"{_MARK}:([0-9]+)"')
+
+
+def compile_workflow(workflow: Workflow, payload_limit: int) -> WorkflowPlan:
+    """The plan of a definition.
+
+    Args:
+        payload_limit: Bytes of JSON in one step's args.
+
+    Raises:
+        InvalidWorkflowError: Lists every fault, each with the step's name and a path.
+    """
+    return _Compiler(workflow, payload_limit).compile()
+
+
+class _Compiler:
+    """Collects faults while it reads one definition once."""
+
+    def __init__(self, workflow: Workflow, payload_limit: int) -> None:
+        self._workflow = workflow
+        self._payload_limit = payload_limit
+        self._faults: list[Fault] = []
+        self._positions: dict[str, int] = {}
+        self._edges: list[dict[int, Policy]] = [{} for _ in workflow.steps]
+        self._implied: set[tuple[int, int]] = set()
+        self._references: list[list[Reference]] = [[] for _ in workflow.steps]
+
+    def compile(self) -> WorkflowPlan:
+        self._check_workflow()
+        self._name_steps()
+        for position, step in enumerate(self._workflow.steps):
+            self._check_step(position, step)
+        parents = [sorted(edges) for edges in self._edges]
+        found_depths = depths(parents)
+        if found_depths is None:
+            self._report_cycle(find_cycle(parents))
+        if self._faults or found_depths is None:
+            raise InvalidWorkflowError(str(self._workflow.name), self._faults)
+        return self._plan(self._plan_steps(parents, found_depths))
+
+    def _fault(self, code: str, message: str, step: str | None = None, path: str | None = None) -> None:
+        self._faults.append(Fault(code=code, message=message, step=step, path=path))
+
+    def _adopt(self, faults: Sequence[Fault], step: str | None) -> None:
+        self._faults += [dataclasses.replace(fault, step=step) for fault in faults]
+
+    # What belongs to the workflow itself
+
+    def _check_workflow(self) -> None:
+        workflow = self._workflow
+        if not isinstance(workflow.name, str) or not workflow.name.strip():
+            self._fault("workflow_name_required", f"a workflow needs a name, found {workflow.name!r}")
+        else:
+            self._check_name(workflow.name, None)
+        if not workflow.steps:
+            self._fault("no_steps", "a workflow needs at least one step")
+        self._check_json(workflow.context, "context", None, CONTEXT_LIMIT)
+        for path, text in (
+            ("idempotency_key", workflow.idempotency_key),
+            ("definition_version", workflow.definition_version),
+        ):
+            if text is not None:
+                self._faults += json_border.find_faults(text, path)
+        self._faults += json_border.find_faults(list(workflow.tags), "tags")
+        if workflow.expires_in is not None and workflow.expires_in <= timedelta(0):
+            self._fault("invalid_expiry", f"expires_in is {workflow.expires_in}; it must be positive")
+        if workflow.on_finished is not None:
+            self._check_job(workflow.on_finished, None, "on_finished")
+            if isinstance(workflow.on_finished, Job):
+                self._check_json(workflow.on_finished.args, "on_finished.args", None, self._payload_limit)
+
+    def _check_name(self, name: str, step: str | None) -> None:
+        if len(name) > _MAX_NAME:
+            self._fault("name_too_long", f"the name has {len(name)} characters, at most {_MAX_NAME} are allowed", step)
+        self._adopt(json_border.find_faults(name, "name"), step)
+
+    def _name_steps(self) -> None:
+        for position, step in enumerate(self._workflow.steps):
+            if not isinstance(step.name, str) or not step.name.strip():
+                self._fault("step_name_required", f"step {position} needs a name, found {step.name!r}")
+            elif step.name in self._positions:
+                self._fault(
+                    "duplicate_step_name", "two steps have this name; names are unique in a workflow", step.name
+                )
+            else:
+                self._positions[step.name] = position
+                self._check_name(step.name, step.name)
+
+    # What belongs to one step
+
+    def _check_step(self, position: int, step: StepDefinition) -> None:
+        for parent, policy in step.deps:
+            self._add_edge(position, step, parent, policy)
+        if step.effects not in Effects:
+            self._fault("unknown_effects", f"effects is {step.effects!r}; expected repeatable, ask or never", step.name)
+        if step.delay is not None and step.delay < timedelta(0):
+            self._fault("invalid_delay", f"delay is {step.delay}; it must not be negative", step.name)
+        if self._check_job(step.job, step.name, "job"):
+            self._check_json(step.job.args, "args", step.name, self._payload_limit, position)
+            for reference in self._references[position]:
+                self._add_reference(position, step, reference)
+
+    def _check_job(self, job: Any, step: str | None, path: str) -> bool:
+        if not isinstance(job, Job):
+            hint = "; call .new(...) on the worker" if hasattr(job, "new") else ""
+            self._fault("not_a_job", f"expected an Oban job, found {type(job).__qualname__}{hint}", step, path)
+            return False
+        self._check_json(job.meta, "meta", step, self._payload_limit)
+        self._adopt(json_border.find_faults([job.worker, job.queue, *job.tags], path), step)
+        if taken := RESERVED_META & set(job.meta):
+            self._fault("reserved_meta", f"these keys are Powertools' own: {', '.join(sorted(taken))}", step, "meta")
+        return True
+
+    def _check_json(self, value: Any, path: str, step: str | None, limit: int, position: int | None = None) -> None:
+        def leaf(item: Any, at: str) -> bool:
+            if not isinstance(item, Reference) or position is None:
+                return False
+            self._references[position].append(item)
+            return True
+
+        found = json_border.find_faults(value, path, leaf)
+        if not found and value and (size := len(orjson.dumps(value, default=repr))) > limit:
+            found = json_border.too_large(path, size, limit)
+        self._adopt(found, step)
+
+    # Edges
+
+    def _add_edge(self, position: int, step: StepDefinition, parent: StepName, policy: Any) -> None:
+        name = parent.name if isinstance(parent, StepHandle) else parent
+        if isinstance(parent, StepHandle) and not parent.belongs_to(self._workflow):
+            message = f"the handle {name!r} belongs to another workflow"
+            return self._fault(
+                "missing_dependency", f"from {name!r} to {step.name!r} ({policy}): {message}", step.name, "deps"
+            )
+        if policy not in Policy:
+            return self._fault(
+                "unknown_policy", f"policy {policy!r} for {name!r}; expected cancel or continue", step.name, "deps"
+            )
+        if name not in self._positions:
+            message = f"from {name!r} to {step.name!r} ({policy}): no step has that name"
+            return self._fault("missing_dependency", message, step.name, "deps")
+        source = self._positions[name]
+        if source == position:
+            return self._fault("self_loop", "the step depends on itself", step.name, "deps")
+        if self._edges[position].setdefault(source, Policy(policy)) != policy:
+            message = f"two edges from {name!r} with different policies; keep one"
+            self._fault("conflicting_edges", message, step.name, "deps")
+
+    def _add_reference(self, position: int, step: StepDefinition, reference: Reference) -> None:
+        if reference.owner is not None and reference.owner is not self._workflow:
+            message = f"{reference!r} belongs to another workflow"
+            return self._fault("unknown_reference", message, step.name, "args")
+        source = self._positions.get(reference.step)
+        if source is None:
+            message = f"{reference!r} refers to a step that does not exist"
+            return self._fault("unknown_reference", message, step.name, "args")
+        if source == position:
+            message = f"{reference!r} refers to the step itself, not to an ancestor"
+            return self._fault("non_ancestor_reference", message, step.name, "args")
+        if source not in self._edges[position]:
+            self._implied.add((source, position))
+            self._edges[position][source] = Policy(step.on_failure) if step.on_failure in Policy else Policy.CANCEL
+
+    def _report_cycle(self, cycle: Sequence[int]) -> None:
+        names = [self._workflow.steps[position].name for position in cycle]
+        path = " -> ".join(names)
+        for parent, child in zip(cycle, cycle[1:], strict=False):
+            if (parent, child) in self._implied:
+                parent_name, child_name = self._workflow.steps[parent].name, self._workflow.steps[child].name
+                message = f"the reference to {parent_name!r} is not to an ancestor: {path}"
+                return self._fault("non_ancestor_reference", message, child_name, "args")
+        self._fault("cycle_detected", f"the steps depend on each other: {path}", names[0], "deps")
+
+    # The plan
+
+    def _plan_steps(self, parents: Sequence[Sequence[int]], found_depths: Sequence[int]) -> list[StepPlan]:
+        by_policy = {
+            policy: [
+                [p for p in of_child if edges[p] is policy]
+                for of_child, edges in zip(parents, self._edges, strict=True)
+            ]
+            for policy in Policy
+        }
+        children = {policy: children_of(by_policy[policy]) for policy in Policy}
+        return [
+            StepPlan(
+                position=position,
+                name=step.name,
+                depth=found_depths[position],
+                effects=step.effects,
+                delay=step.delay,
+                parents=by_policy[Policy.CANCEL][position],
+                continue_parents=by_policy[Policy.CONTINUE][position] or None,
+                children=children[Policy.CANCEL][position],
+                continue_children=children[Policy.CONTINUE][position] or None,
+                **self._plan_job(position, step.job),
+            )
+            for position, step in enumerate(self._workflow.steps)
+        ]
+
+    def _plan_job(self, position: int, job: Job) -> dict[str, Any]:
+        templated = bool(self._references[position])
+        return {
+            "worker": job.worker,
+            "queue": job.queue,
+            "priority": job.priority,
+            "max_attempts": job.max_attempts,
+            "meta": json_border.dumps(job.meta) if job.meta else None,
+            "tags": job.tags or None,
+            "scheduled_at": job.scheduled_at,
+            "args": None if templated else json_border.dumps(job.args),
+            "template": self._template(job.args) if templated else None,
+        }
+
+    def _template(self, args: Mapping[str, Any]) -> str:
+        seen: list[list[Any]] = []
+
+        def mark(value: Any) -> str:
+            assert isinstance(value, Reference)
+            seen.append([self._positions[value.step], value.part, [str(key) for key in value.path]])
+            return f"{_MARK}:{len(seen) - 1}"
+
+        pieces = _MARKED.split(orjson.dumps(args, default=mark).decode())
+        return json_border.dumps([seen[int(piece)] if odd % 2 else piece for odd, piece in enumerate(pieces)])
+
+    def _plan(self, steps: list[StepPlan]) -> WorkflowPlan:
+        workflow = self._workflow
+        return WorkflowPlan(
+            name=workflow.name,
+            context=json_border.dumps(workflow.context),
+            tags=list(workflow.tags),
+            definition_version=workflow.definition_version,
+            idempotency_key=workflow.idempotency_key,
+            definition_hash=_hash(workflow, steps) if workflow.idempotency_key is not None else None,
+            on_finished=_job_columns(workflow.on_finished) if workflow.on_finished else None,
+            expires_in=workflow.expires_in,
+            steps=steps,
+        )
+
+
+def _job_columns(job: Job) -> str:
+    columns = ("queue", "worker", "max_attempts", "priority", "args", "meta", "tags")
+    return orjson.dumps({**{c: getattr(job, c) for c in columns}, "scheduled_at": job.scheduled_at}).decode()
+
+
+def _hash(workflow: Workflow, steps: Sequence[StepPlan]) -> str:
+    # scheduled_at is left out: scheduled_in gives another instant on every build of one definition.
+    definition = [
+        workflow.name,
+        workflow.context,
+        workflow.definition_version,
+        [
+            [s.name, s.worker, s.queue, s.priority, s.max_attempts, s.effects, orjson.loads(s.args or "0"), s.template,
+             orjson.loads(s.meta or "0"), s.tags, str(s.delay), s.parents, s.continue_parents]
+            for s in steps
+        ],
+    ]  # fmt: skip
+    return hashlib.sha256(orjson.dumps(definition, option=orjson.OPT_SORT_KEYS)).hexdigest()

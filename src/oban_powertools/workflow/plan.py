@@ -1,0 +1,104 @@
+"""What a checked definition becomes: rows ready to be stored, and nothing left to decide.
+
+The rule that must never break: a plan is only made from a definition without faults.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepPlan:
+    """One row of ``steps``."""
+
+    position: int
+    """0, 1, 2 ... in the order the steps were added."""
+
+    name: str
+    """Unique in the workflow."""
+
+    depth: int
+    """Edges on the longest path from a root; every edge leads to a greater depth."""
+
+    worker: str
+    """Oban's path of the worker class."""
+
+    queue: str
+    """The job's queue."""
+
+    priority: int
+    """0 (first) to 9."""
+
+    max_attempts: int
+    """At least 1."""
+
+    effects: str
+    """repeatable, ask or never."""
+
+    args: str | None
+    """JSON text; None when the args hold references."""
+
+    template: str | None
+    """JSON text of text parts and references in turn; None without references."""
+
+    meta: str | None
+    """JSON text; None when empty."""
+
+    tags: list[str] | None
+    """None when empty."""
+
+    scheduled_at: datetime | None
+    """Not before this instant."""
+
+    delay: timedelta | None
+    """Time between release and start."""
+
+    parents: list[int]
+    """Positions, on cancel edges, ascending."""
+
+    continue_parents: list[int] | None
+    """Positions, on continue edges, ascending; None when there are none."""
+
+    children: list[int]
+    """Positions, on cancel edges, ascending."""
+
+    continue_children: list[int] | None
+    """Positions, on continue edges, ascending; None when there are none."""
+
+    @property
+    def pending(self) -> int:
+        """How many parents have to end before the release."""
+        return len(self.parents) + len(self.continue_parents or ())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowPlan:
+    """One row of ``workflows`` with its steps."""
+
+    name: str
+    """A label."""
+
+    context: str
+    """JSON text."""
+
+    tags: list[str]
+    """For filtering."""
+
+    definition_version: str | None
+    """The author's name for the version."""
+
+    idempotency_key: str | None
+    """Unique among workflows when given."""
+
+    definition_hash: str | None
+    """SHA-256 of the definition; only with an idempotency key."""
+
+    on_finished: str | None
+    """JSON text of the job's columns."""
+
+    expires_in: timedelta | None
+    """Time from insert until it expires."""
+
+    steps: Sequence[StepPlan]
+    """In position order."""

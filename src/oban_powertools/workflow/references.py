@@ -1,0 +1,78 @@
+"""Result references: where a later step's args will take what an earlier step returned.
+
+A reference is resolved in the database when the step is released, so the job's row holds plain
+args that any worker in any language can run. The rule that must never break: a reference is a
+value of its own and never part of a text.
+"""
+
+from typing import Any, Final, Literal, Never
+
+type Part = Literal["result", "error"]
+
+_NOT_TEXT: Final = (
+    "a result reference has no text yet: pass it as a value of its own in the args, "
+    "and put the text together in the worker"
+)
+
+
+class Reference:
+    """The result (or error) of a step, or a part of it: ``billing.result["total"]``."""
+
+    __slots__ = ("owner", "part", "path", "step")
+
+    def __init__(
+        self, step: str, part: Part = "result", path: tuple[str | int, ...] = (), owner: object = None
+    ) -> None:
+        self.step: Final = step
+        self.part: Final[Part] = part
+        self.path: Final = path
+        self.owner: Final = owner
+
+    def __getitem__(self, key: str | int) -> "Reference":
+        """The part of the value under a key or index; missing parts resolve to null.
+
+        Raises:
+            TypeError: The key is neither text nor an integer.
+        """
+        if type(key) not in (str, int):
+            raise TypeError(f"a reference is narrowed by text keys and integer indexes, not by {type(key).__name__}")
+        return Reference(self.step, self.part, (*self.path, key), self.owner)
+
+    def __repr__(self) -> str:
+        return f"Reference({self.step}.{self.part}{''.join(f'[{key!r}]' for key in self.path)})"
+
+    def __str__(self) -> Never:
+        raise TypeError(_NOT_TEXT)
+
+    def __format__(self, spec: str) -> Never:
+        raise TypeError(_NOT_TEXT)
+
+    def __iter__(self) -> Never:
+        raise TypeError("a result reference cannot be iterated: its value is known only when the step is released")
+
+
+class StepHandle:
+    """A step that was added: name it as a dependency, or take its result into later args."""
+
+    __slots__ = ("_owner", "name")
+
+    def __init__(self, name: str, owner: object) -> None:
+        self.name: Final = name
+        self._owner: Final = owner
+
+    @property
+    def result(self) -> Reference:
+        """What the step's worker will have returned; placing it in args implies the dependency."""
+        return Reference(self.name, "result", (), self._owner)
+
+    @property
+    def error(self) -> Reference:
+        """The step's last error, null when it succeeded: ``{"attempt", "at", "error"}``."""
+        return Reference(self.name, "error", (), self._owner)
+
+    def belongs_to(self, owner: Any) -> bool:
+        """Whether ``owner`` is the workflow this step was added to."""
+        return self._owner is owner
+
+    def __repr__(self) -> str:
+        return f"StepHandle({self.name!r})"

@@ -1,0 +1,111 @@
+"""Store checked plans: a constant number of statements for any number of workflows and steps.
+
+Runs in the caller's transaction. The rule that must never break: a workflow is stored whole, with
+the jobs of its roots, or not at all.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..database import Connection, Queries, fetch_all
+from ..errors import IdempotencyConflictError
+from ..states import WorkflowId
+from .plan import StepPlan, WorkflowPlan
+
+_STEP_COLUMNS: Final = (
+    "position", "pending", "max_attempts", "priority", "depth", "name", "worker", "queue", "effects", "args",
+    "template", "parents", "children", "continue_parents", "continue_children", "tags", "meta", "scheduled_at", "delay",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Where a plan ended up."""
+
+    id: WorkflowId
+    """The workflow's id."""
+
+    inserted: bool
+    """False when its idempotency key named a workflow that existed already."""
+
+
+async def insert_plans(conn: Connection, queries: Queries, plans: Sequence[WorkflowPlan]) -> list[Stored]:
+    """Insert workflows with all their steps and the jobs of their roots.
+
+    Four statements (five with idempotency keys that exist already), whatever the number of plans
+    and steps. The queues are notified when the caller commits.
+
+    Returns:
+        One entry a plan, in the plans' order.
+
+    Raises:
+        IdempotencyConflictError: A key belongs to a workflow with another definition; roll back.
+
+    Locks: the rows it inserts; an uncommitted insert of the same idempotency key is waited for.
+    """
+    if not plans:
+        return []
+    rows = await fetch_all(conn, queries["insert_workflows"], _workflow_columns(plans))
+    stored = [Stored(WorkflowId(row["id"]), row["inserted"]) for row in rows]
+    if not all(s.inserted for s in stored):
+        stored = await _adopt_existing(conn, queries, plans, stored)
+    fresh = [(s.id, plan) for s, plan in zip(stored, plans, strict=True) if s.inserted]
+    if fresh:
+        await _copy_steps(conn, queries, fresh)
+        await _release_roots(conn, queries, fresh)
+    return stored
+
+
+def _workflow_columns(plans: Sequence[WorkflowPlan]) -> dict[str, Any]:
+    return {
+        "names": [p.name for p in plans],
+        "totals": [len(p.steps) for p in plans],
+        "contexts": [p.context for p in plans],
+        "tags": [f"{{{','.join(_quoted(tag) for tag in p.tags)}}}" for p in plans],
+        "definition_versions": [p.definition_version for p in plans],
+        "definition_hashes": [p.definition_hash for p in plans],
+        "idempotency_keys": [p.idempotency_key for p in plans],
+        "on_finished": [p.on_finished for p in plans],
+        "expires_in": [p.expires_in for p in plans],
+    }
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+async def _adopt_existing(
+    conn: Connection, queries: Queries, plans: Sequence[WorkflowPlan], stored: Sequence[Stored]
+) -> list[Stored]:
+    keys = [plan.idempotency_key for plan, s in zip(plans, stored, strict=True) if not s.inserted]
+    rows = await fetch_all(conn, queries["find_by_idempotency_keys"], {"keys": keys})
+    existing = {row["idempotency_key"]: row for row in rows}
+    adopted: list[Stored] = []
+    for plan, s in zip(plans, stored, strict=True):
+        if s.inserted or plan.idempotency_key is None:
+            adopted.append(s)
+            continue
+        row = existing[plan.idempotency_key]
+        if row["definition_hash"] != plan.definition_hash:
+            raise IdempotencyConflictError(plan.idempotency_key, row["id"])
+        adopted.append(Stored(WorkflowId(row["id"]), inserted=False))
+    return adopted
+
+
+async def _copy_steps(conn: Connection, queries: Queries, fresh: Sequence[tuple[WorkflowId, WorkflowPlan]]) -> None:
+    async with conn.cursor() as cursor, cursor.copy(queries["copy_steps"]) as copy:
+        for workflow_id, plan in fresh:
+            for step in plan.steps:
+                await copy.write_row((workflow_id, *_step_row(step)))
+
+
+def _step_row(step: StepPlan) -> tuple[Any, ...]:
+    return tuple(getattr(step, column) for column in _STEP_COLUMNS)
+
+
+async def _release_roots(conn: Connection, queries: Queries, fresh: Sequence[tuple[WorkflowId, WorkflowPlan]]) -> None:
+    roots = [(workflow_id, step.position) for workflow_id, plan in fresh for step in plan.steps if step.pending == 0]
+    args = {"workflow_ids": [r[0] for r in roots], "positions": [r[1] for r in roots]}
+    await conn.execute(queries["release_roots"], args)

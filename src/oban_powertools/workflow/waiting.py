@@ -1,0 +1,83 @@
+"""Wait for workflows to end: one query a tick for everybody who waits in this process.
+
+The rule that must never break: the database is asked, never a notification alone (I5).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Final
+
+from ..states import WorkflowId
+
+type FindEnded = Callable[[Sequence[WorkflowId]], Awaitable[Sequence[WorkflowId]]]
+
+_FIRST_TICK: Final = 0.005
+_LONGEST_TICK: Final = 0.25
+
+
+class Waiters:
+    """Everybody in this process who waits for a workflow's end.
+
+    Ticks start at 5 ms after somebody new arrives and double up to 250 ms.
+
+    Args:
+        find_ended: Which of these workflows have ended (or do not exist)?
+    """
+
+    def __init__(self, find_ended: FindEnded) -> None:
+        self._find_ended = find_ended
+        self._waiting: dict[WorkflowId, list[asyncio.Future[None]]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._tick = _FIRST_TICK
+
+    async def wait(self, workflow_id: WorkflowId, timeout: timedelta | None) -> bool:
+        """Wait until the workflow has ended; False when the time ran out first."""
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(workflow_id, []).append(future)
+        self._tick = _FIRST_TICK
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._poll(), name="powertools-waiters")
+        try:
+            await asyncio.wait_for(future, timeout.total_seconds() if timeout else None)
+        except TimeoutError:
+            return False
+        finally:
+            self._forget(workflow_id, future)
+        return True
+
+    async def stop(self) -> None:
+        """Stop polling; those who still wait are cancelled."""
+        for futures in self._waiting.values():
+            for future in futures:
+                future.cancel()
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    def _forget(self, workflow_id: WorkflowId, future: asyncio.Future[None]) -> None:
+        futures = self._waiting.get(workflow_id, [])
+        if future in futures:
+            futures.remove(future)
+        if not futures:
+            self._waiting.pop(workflow_id, None)
+
+    async def _poll(self) -> None:
+        while self._waiting:
+            try:
+                ended = await self._find_ended(list(self._waiting))
+            except Exception as error:
+                self._fail(error)
+                return
+            for workflow_id in ended:
+                for future in self._waiting.pop(workflow_id, []):
+                    if not future.done():
+                        future.set_result(None)
+            await asyncio.sleep(self._tick)
+            self._tick = min(_LONGEST_TICK, self._tick * 2)
+
+    def _fail(self, error: Exception) -> None:
+        for futures in self._waiting.values():
+            for future in futures:
+                if not future.done():
+                    future.set_exception(error)
+        self._waiting.clear()
