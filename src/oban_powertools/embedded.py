@@ -82,8 +82,8 @@ def start_embedded(data_directory: Path | None = None) -> EmbeddedServer:
     """Start the server of a data directory, or join it where it already runs; blocks for about a second.
 
     Args:
-        data_directory: Made when missing. By default ``$XDG_DATA_HOME/oban-powertools/postgres``, where
-            ``XDG_DATA_HOME`` is ``~/.local/share``, or ``/var/lib`` for root.
+        data_directory: Made when missing. By default ``oban-powertools/postgres`` in ``$XDG_DATA_HOME``
+            (``~/.local/share``); for root ``/var/lib/oban-powertools``.
 
     Raises:
         EmbeddedNotInstalledError: The extra ``embedded`` is missing.
@@ -112,11 +112,11 @@ class _Installation:
         self._cluster = directory / "cluster"
         self._owner = _ensure_system_user() if os.geteuid() == 0 else None
         directory.mkdir(parents=True, exist_ok=True)
-        if not (directory / "start.lock").exists():
-            if any(directory.iterdir()):
-                raise FileExistsError("the directory holds other files: choose a new or an empty one")
+        if not any(directory.iterdir()):
             directory.chmod(0o700)  # the socket trusts whoever reaches it
             self._own(directory)
+        elif not (directory / "start.lock").exists():  # always the first file
+            raise FileExistsError("the directory holds other files: choose a new or an empty one")
 
     @contextmanager
     def one_at_a_time(self) -> Generator[None]:
@@ -247,9 +247,9 @@ def _find_programs() -> Path:
 
 
 def _default_data_directory() -> Path:
-    # Not in root's home: the server's own user could not enter it.
-    fallback = "/var/lib" if os.geteuid() == 0 else "~/.local/share"
-    return Path(os.environ.get("XDG_DATA_HOME") or fallback, "oban-powertools", "postgres")
+    if os.geteuid() == 0:
+        return Path("/var/lib/oban-powertools")  # the server's own user could not enter root's home
+    return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share", "oban-powertools", "postgres")
 
 
 def _ensure_system_user() -> pwd.struct_passwd:
