@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, urlsplit
 
 import psycopg
@@ -21,7 +20,7 @@ import pytest
 from psycopg import sql
 from psycopg_pool import AsyncConnectionPool
 
-from oban_powertools import schema
+from oban_powertools import Powertools, schema
 from oban_powertools.embedded import start_embedded
 
 POSTGRESQL_15 = Path("/usr/lib/postgresql/15/bin")
@@ -72,10 +71,8 @@ async def pool(dsn: str) -> AsyncIterator[AsyncConnectionPool]:
 
 
 @pytest.fixture
-async def powertools(dsn: str) -> AsyncIterator[Any]:
+async def powertools(dsn: str) -> AsyncIterator[Powertools]:
     """A running Powertools on ``dsn`` that works on the queue ``default``."""
-    from oban_powertools import Powertools
-
     async with Powertools.open(dsn, queues={"default": 10}) as powertools:
         yield powertools
 
