@@ -5,7 +5,7 @@ our own always have timeouts, so that no loop of ours waits for a kernel's TCP l
 """
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from functools import cache
 from importlib.resources import files
@@ -68,7 +68,7 @@ class Queries:
         """
         return self._rendered[name]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._rendered)
 
 
@@ -97,7 +97,7 @@ async def fetch_one(conn: Connection, query: bytes, args: dict[str, Any] | None 
 
 
 @asynccontextmanager
-async def joined(conn: Connection) -> AsyncIterator[None]:
+async def joined(conn: Connection) -> AsyncGenerator[None]:
     """A savepoint inside the caller's transaction, which stays the caller's to commit.
 
     psycopg's ``transaction()`` would commit on its own where none is open yet, so an implicit

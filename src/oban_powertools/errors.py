@@ -306,7 +306,10 @@ class AlreadyTerminalError(CommandRefusedError):
         self.state = state
 
     def __str__(self) -> str:
-        return f"step {self.step!r} of workflow {self.workflow_id} is already {self.state}: a terminal step keeps its outcome"
+        return (
+            f"step {self.step!r} of workflow {self.workflow_id} is already {self.state}: "
+            "a terminal step keeps its outcome"
+        )
 
 
 class StepNotReleasedError(CommandRefusedError):

@@ -11,7 +11,7 @@ import math
 import uuid
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 
@@ -65,7 +65,7 @@ def too_large(path: str, size: int, limit: int) -> list[Fault]:
 def _walk(value: Any, path: str, leaf: Callable[[Any, str], bool] | None, depth: int) -> Iterator[Fault]:
     if leaf is not None and leaf(value, path):
         return
-    kind = type(value)
+    kind = cast("object", type(value))
     if kind is str:
         yield from _text_faults(value, path)
     elif value is None or kind is bool:

@@ -6,20 +6,20 @@ else holds is left alone, and an Oban instance without Powertools behaves as if 
 
 tests/test_oban_contract.py names everything used here and fails when any of it changes.
 """
+# pyright: reportPrivateUsage=false, reportUnknownVariableType=false
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from oban import Job, Oban
 from oban._backoff import jittery_clamped
 from oban._config import Config
 from oban._executor import AckAction
-from oban._extensions import _extensions as registry
-from oban._extensions import put_ext
+from oban._extensions import _extensions
 from oban._query import Query, _ack_jobs, _insert_jobs, unwrap_connection
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg.types.json import Jsonb
@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 SLOTS: Final = ("executor.wrap_result", "query.ack_jobs", "query.insert_jobs")
 """The extension points used, by Oban's names."""
 
+_REGISTRY: Final = cast("dict[str, Callable[..., Any]]", _extensions)
+
 
 class Attachment:
     """What the hooks know of one Oban instance."""
@@ -46,10 +48,10 @@ class Attachment:
         self.turbo = turbo
         self.payload_limit = payload_limit
         self.own_pool: AsyncConnectionPool[Any] | None = None
-        self.bulk_ack = BulkAck(self.connect, queries, lambda attempt, most: jittery_clamped(attempt, most))
+        self.bulk_ack = BulkAck(self.connect, queries, jittery_clamped)
 
     @asynccontextmanager
-    async def connect(self) -> AsyncIterator[Connection]:
+    async def connect(self) -> AsyncGenerator[Connection]:
         """Our own pool's connection while it is open, else one of Oban's, which commits at exit."""
         pool = self.own_pool if self.own_pool and not self.own_pool.closed else self.query._pool
         async with pool.connection() as conn:
@@ -115,16 +117,10 @@ def attach(oban: Oban, queries: Queries, *, turbo: bool, payload_limit: int) -> 
 
     A slot somebody else holds is logged and left; the trigger keeps everything right without it.
     """
-    hooks = next((f.__self__ for f in registry.values() if isinstance(getattr(f, "__self__", None), Hooks)), None)
-    hooks = hooks or Hooks()
-    functions: dict[str, Callable[..., Any]] = dict(
-        zip(SLOTS, (hooks.wrap_result, hooks.ack_jobs, hooks.insert_jobs), strict=True)
-    )
-    for slot, function in functions.items():
-        holder = registry.get(slot)
-        if holder is None:
-            put_ext(slot, function)
-        elif getattr(holder, "__self__", None) is not hooks:
+    hooks = next(iter(_installed()), None) or Hooks()
+    for slot, function in zip(SLOTS, (hooks.wrap_result, hooks.ack_jobs, hooks.insert_jobs), strict=True):
+        holder = _REGISTRY.setdefault(slot, function)
+        if getattr(holder, "__self__", None) is not hooks:
             logger.warning("Oban's extension %s is held by %r; going on without it", slot, holder)
     attachment = Attachment(oban, queries, turbo=turbo, payload_limit=payload_limit)
     hooks.attach(attachment)
@@ -133,9 +129,13 @@ def attach(oban: Oban, queries: Queries, *, turbo: bool, payload_limit: int) -> 
 
 def detach(attachment: Attachment) -> None:
     """Give the instance back to Oban's defaults."""
-    for function in registry.values():
-        if isinstance(hooks := getattr(function, "__self__", None), Hooks):
-            hooks.detach(attachment)
+    for hooks in _installed():
+        hooks.detach(attachment)
+
+
+def _installed() -> set[Hooks]:
+    holders = (getattr(function, "__self__", None) for function in _REGISTRY.values())
+    return {holder for holder in holders if isinstance(holder, Hooks)}
 
 
 def _lock_order(ack: AckAction) -> tuple[int, int, int]:
@@ -150,12 +150,12 @@ async def caller_connection(conn: Any) -> Connection:
         TypeError: It is neither a psycopg connection or cursor nor a SQLAlchemy async session or
             connection on the psycopg driver.
     """
-    found = await unwrap_connection(conn)
+    found: Any = await unwrap_connection(conn)
     if isinstance(found, AsyncCursor):
-        return found.connection
-    if not isinstance(found, AsyncConnection):
-        raise TypeError(f"conn needs the psycopg driver (postgresql+psycopg://), found {type(found).__qualname__}")
-    return found
+        return cast("AsyncCursor[Any]", found).connection
+    if isinstance(found, AsyncConnection):
+        return cast("Connection", found)
+    raise TypeError(f"conn needs the psycopg driver (postgresql+psycopg://), found {type(found).__qualname__}")
 
 
 async def _insert_in_bulk(conn: Connection, queries: Queries, jobs: Sequence[Job]) -> list[Job]:
@@ -184,6 +184,16 @@ def _columns(jobs: Sequence[Job]) -> dict[str, Any]:
 
 def _naive(instant: Any) -> Any:
     return instant.astimezone(UTC).replace(tzinfo=None) if instant is not None else None
+
+
+def prefix_of(oban: Oban) -> str:
+    """The schema of an instance's tables."""
+    return oban._prefix
+
+
+def pool_of(oban: Oban) -> AsyncConnectionPool[Any]:
+    """The pool an instance was made with."""
+    return oban._query._pool
 
 
 def oban_config(dsn: str | None, path: str | None = None) -> Config:

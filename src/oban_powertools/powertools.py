@@ -3,7 +3,7 @@
 The rule that must never break: a fault of ours can slow a queue, never stop it (I6).
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -17,7 +17,7 @@ from . import schema as schema_module
 from .config import Names, Settings
 from .database import CONNECTION_OPTIONS, Connection, Queries, connect, own_pool
 from .embedded import start_embedded
-from .oban_hooks import attach, detach, oban_config
+from .oban_hooks import attach, detach, oban_config, pool_of, prefix_of
 from .sweep import SweepLoop, Swept, sweep_once
 from .workflows import Workflows
 
@@ -45,7 +45,7 @@ class Powertools:
     ) -> None:
         self.oban = oban
         self.settings = settings or Settings()
-        self._names = Names(schema=schema, prefix=oban._prefix)
+        self._names = Names(schema=schema, prefix=prefix_of(oban))
         self._queries = Queries(self._names)
         self._attachment = attach(oban, self._queries, turbo=turbo, payload_limit=self.settings.payload_limit)
         self._sweep_loop = SweepLoop(self._sweep, self.settings.sweep_every)
@@ -63,7 +63,7 @@ class Powertools:
         settings: Settings | None = None,
         data_directory: Path | None = None,
         **oban_options: Any,
-    ) -> AsyncIterator[Self]:
+    ) -> AsyncGenerator[Self]:
         """Build pool and Oban and run both, for scripts.
 
         Args:
@@ -93,7 +93,7 @@ class Powertools:
             SchemaError: The schema is missing, behind, or newer than this release.
             ReadOnlyDatabaseError: The database cannot be written.
         """
-        pool = await own_pool(self._attachment.query._pool, self.settings.pool_size)
+        pool = await own_pool(pool_of(self.oban), self.settings.pool_size)
         await pool.open(wait=True, timeout=30)
         try:
             async with pool.connection() as conn:
@@ -116,7 +116,7 @@ class Powertools:
         detach(self._attachment)
 
     @asynccontextmanager
-    async def connect(self) -> AsyncIterator[Connection]:
+    async def connect(self) -> AsyncGenerator[Connection]:
         """A connection of our own pool: autocommit, with timeouts."""
         async with self._attachment.connect() as conn:
             yield conn

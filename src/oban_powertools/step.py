@@ -4,8 +4,9 @@ Reads the current Oban job; no I/O. The rule that must never break: the idempote
 is equal over all its attempts and differs between steps (P5).
 """
 
+import hashlib
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from oban import current_job
 
@@ -36,7 +37,7 @@ class StepContext:
     """Rises with each recovery of the workflow."""
 
     idempotency_key: str
-    """Pass it to other systems: equal over all attempts and generations of this step, unique to it."""
+    """32 hex digits for other systems: equal over all attempts and generations of this step, unique to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +70,8 @@ def current_step() -> StepContext:
         NotInStepError: No step's job runs in this task or thread.
     """
     job = current_job()
-    meta = cast("dict[str, Any]", job.meta) if job else {}
-    if job is None or "position" not in meta or "key" not in meta:
+    meta: dict[str, Any] = job.meta if job else {}
+    if job is None or "position" not in meta or "uid" not in meta:
         raise NotInStepError
     return StepContext(
         workflow_id=WorkflowId(meta["workflow_id"]),
@@ -78,9 +79,15 @@ def current_step() -> StepContext:
         context=meta.get("context", {}),
         step=meta["step"],
         attempt=job.attempt,
-        generation=meta["generation"],
-        idempotency_key=f"{meta['key']}-{meta['workflow_id']}",
+        generation=meta.get("generation", 1),
+        idempotency_key=_idempotency_key(meta),
     )
+
+
+def _idempotency_key(meta: dict[str, Any]) -> str:
+    # The uid tells apart the workflows of two databases that have the same id.
+    identity = f"{meta['uid']}/{meta['workflow_id']}/{meta['step']}"
+    return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
 
 def current_workflow() -> FinishedWorkflow:
@@ -90,7 +97,7 @@ def current_workflow() -> FinishedWorkflow:
         NotInStepError: No such job runs in this task or thread.
     """
     job = current_job()
-    meta = cast("dict[str, Any]", job.meta) if job else {}
+    meta: dict[str, Any] = job.meta if job else {}
     if "outcome" not in meta or "workflow_id" not in meta:
         raise NotInStepError
     return FinishedWorkflow(

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from .database import Connection, Queries, fetch_one
 
@@ -53,7 +54,8 @@ async def sweep_once(conn: Connection, queries: Queries, since: Swept, batch: in
     args = {"after_workflow_id": since.after_workflow_id, "after_position": since.after_position, "batch": batch}
     row = await fetch_one(conn, queries["sweep"], args)
     assert row is not None
-    return Swept(**{**row, "repaired": row["repaired"] or 0, "reconciled": row["reconciled"] or 0})
+    fields: dict[str, Any] = {**row, "repaired": row["repaired"] or 0, "reconciled": row["reconciled"] or 0}
+    return Swept(**fields)
 
 
 class SweepLoop:

@@ -4,7 +4,7 @@ The rule that must never break: with ``conn=`` everything happens in the caller'
 nothing is committed here.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -180,7 +180,7 @@ class Workflows:
             )  # fmt: skip
 
     @asynccontextmanager
-    async def _transaction(self, conn: Any) -> AsyncIterator[Connection]:
+    async def _transaction(self, conn: Any) -> AsyncGenerator[Connection]:
         if conn is not None:
             callers = await caller_connection(conn)
             async with joined(callers):

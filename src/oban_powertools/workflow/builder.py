@@ -7,7 +7,7 @@ can report all faults at once.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from oban import Job
 
@@ -160,5 +160,5 @@ def _edges(deps: Deps, policy: PolicyName) -> list[tuple[StepName, PolicyName]]:
     if isinstance(deps, (str, StepHandle)):
         return [(deps, policy)]
     if isinstance(deps, Mapping):
-        return list(deps.items())
+        return list(cast("Mapping[StepName, PolicyName]", deps).items())
     return [(dep, policy) for dep in deps]

@@ -6,6 +6,7 @@ every fault was looked for and none was found.
 
 import dataclasses
 import hashlib
+import itertools
 import re
 import uuid
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,7 @@ from .plan import StepPlan, WorkflowPlan
 from .references import Reference, StepHandle
 
 RESERVED_META: Final = frozenset(
-    {"workflow_id", "workflow_name", "step", "position", "generation", "key", "context", "return"}
+    {"workflow_id", "workflow_name", "step", "position", "generation", "uid", "context", "return"}
 )
 """Keys of a step's job meta that are ours."""
 
@@ -81,7 +82,7 @@ class _Compiler:
 
     def _check_workflow(self) -> None:
         workflow = self._workflow
-        if not isinstance(workflow.name, str) or not workflow.name.strip():
+        if not _is_text(workflow.name):
             self._fault("workflow_name_required", f"a workflow needs a name, found {workflow.name!r}")
         else:
             self._check_name(workflow.name, None)
@@ -97,10 +98,8 @@ class _Compiler:
         self._faults += json_border.find_faults(list(workflow.tags), "tags")
         if workflow.expires_in is not None and workflow.expires_in <= timedelta(0):
             self._fault("invalid_expiry", f"expires_in is {workflow.expires_in}; it must be positive")
-        if workflow.on_finished is not None:
-            self._check_job(workflow.on_finished, None, "on_finished")
-            if isinstance(workflow.on_finished, Job):
-                self._check_json(workflow.on_finished.args, "on_finished.args", None, self._payload_limit)
+        if workflow.on_finished is not None and self._check_job(workflow.on_finished, None, "on_finished"):
+            self._check_json(workflow.on_finished.args, "on_finished.args", None, self._payload_limit)
 
     def _check_name(self, name: str, step: str | None) -> None:
         if len(name) > _MAX_NAME:
@@ -109,7 +108,7 @@ class _Compiler:
 
     def _name_steps(self) -> None:
         for position, step in enumerate(self._workflow.steps):
-            if not isinstance(step.name, str) or not step.name.strip():
+            if not _is_text(step.name):
                 self._fault("step_name_required", f"step {position} needs a name, found {step.name!r}")
             elif step.name in self._positions:
                 self._fault(
@@ -145,7 +144,7 @@ class _Compiler:
         return True
 
     def _check_json(self, value: Any, path: str, step: str | None, limit: int, position: int | None = None) -> None:
-        def leaf(item: Any, at: str) -> bool:
+        def leaf(item: Any, _: str) -> bool:
             if not isinstance(item, Reference) or position is None:
                 return False
             self._references[position].append(item)
@@ -197,7 +196,7 @@ class _Compiler:
     def _report_cycle(self, cycle: Sequence[int]) -> None:
         names = [self._workflow.steps[position].name for position in cycle]
         path = " -> ".join(names)
-        for parent, child in zip(cycle, cycle[1:], strict=False):
+        for parent, child in itertools.pairwise(cycle):
             if (parent, child) in self._implied:
                 parent_name, child_name = self._workflow.steps[parent].name, self._workflow.steps[child].name
                 message = f"the reference to {parent_name!r} is not to an ancestor: {path}"
@@ -269,6 +268,10 @@ class _Compiler:
             expires_in=workflow.expires_in,
             steps=steps,
         )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
 
 
 def _job_columns(job: Job) -> str:

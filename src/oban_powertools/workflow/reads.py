@@ -83,7 +83,7 @@ async def list_results(conn: Connection, queries: Queries, workflow_id: Workflow
 
 
 def _workflow(row: Mapping[str, Any]) -> WorkflowRecord:
-    fields = {
+    fields: dict[str, Any] = {
         **row,
         "state": WorkflowState(row["state"]),
         "tags": tuple(row["tags"]),
@@ -93,8 +93,8 @@ def _workflow(row: Mapping[str, Any]) -> WorkflowRecord:
 
 
 def _step(row: Mapping[str, Any], names: Mapping[int, str]) -> StepRecord:
-    edges = {position: Policy.CANCEL for position in row["parents"]}
-    edges |= {position: Policy.CONTINUE for position in row["continue_parents"] or ()}
+    edges = dict.fromkeys(row["parents"], Policy.CANCEL)
+    edges |= dict.fromkeys(row["continue_parents"] or (), Policy.CONTINUE)
     return StepRecord(
         workflow_id=row["workflow_id"],
         position=Position(row["position"]),

@@ -4,11 +4,14 @@ The rule that must never break: the database is asked, never a notification alon
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Final
 
 from ..states import WorkflowId
+
+logger = logging.getLogger(__name__)
 
 type FindEnded = Callable[[Sequence[WorkflowId]], Awaitable[Sequence[WorkflowId]]]
 
@@ -66,6 +69,7 @@ class Waiters:
             try:
                 ended = await self._find_ended(list(self._waiting))
             except Exception as error:
+                logger.exception("asking for the ends of %d workflows failed", len(self._waiting))
                 self._fail(error)
                 return
             for workflow_id in ended:

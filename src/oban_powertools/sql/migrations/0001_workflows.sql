@@ -33,7 +33,7 @@ CREATE TABLE powertools.workflows (
   -- tells a repeated insert of the same definition from another one under the same key
   definition_hash text,
   -- what makes the steps' idempotency keys differ between databases
-  uid uuid NOT NULL DEFAULT gen_random_uuid(),
+  uid text NOT NULL DEFAULT left(gen_random_uuid()::text, 8),
   -- an Oban job, as columns of its table; inserted in the transaction that ends the workflow
   on_finished jsonb,
   expires_at timestamptz,

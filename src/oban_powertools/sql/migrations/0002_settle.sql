@@ -91,9 +91,10 @@ BEGIN
       m.queue, m.worker, m.max_attempts, m.priority,
       coalesce(m.args, powertools.resolve_args_v1(m.workflow_id, m.template)),
       coalesce(m.meta, '{}') || jsonb_build_object(
-        'workflow_id', m.workflow_id, 'workflow_name', w.name, 'step', m.name, 'position', m.position,
-        'generation', m.generation, 'key', left(md5(w.uid::text || m.name), 20)
-      ) || CASE w.context WHEN '{}' THEN '{}' ELSE jsonb_build_object('context', w.context) END,
+        'workflow_id', m.workflow_id, 'workflow_name', w.name, 'step', m.name, 'position', m.position, 'uid', w.uid
+      )
+      || CASE m.generation WHEN 1 THEN '{}' ELSE jsonb_build_object('generation', m.generation) END
+      || CASE w.context WHEN '{}' THEN '{}' ELSE jsonb_build_object('context', w.context) END,
       coalesce(m.tags, '{}'),
       timezone('UTC', greatest(m.due_at, now()))
     FROM moved m
