@@ -1,0 +1,71 @@
+"""Exit codes, and which error ends the command with which. The only place that maps them.
+
+The rule that must never break: a code keeps its meaning, scripts depend on it.
+"""
+
+from enum import IntEnum
+from typing import Final
+
+import click
+import psycopg
+
+from ..errors import (
+    CommandRefusedError,
+    ConfigurationError,
+    DatabaseUnavailableError,
+    IdempotencyConflictError,
+    NotFoundError,
+    PowertoolsError,
+    ReadOnlyDatabaseError,
+    SchemaError,
+)
+
+
+class Exit(IntEnum):
+    """What the command's end means to a script."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    NOT_AUTHORISED = 4
+    CONFLICT = 5
+    FINDINGS = 6
+    UNAVAILABLE = 7
+    INTERRUPTED = 130
+    """128 + SIGINT, as the shell has it."""
+    BROKEN_PIPE = 141
+    """128 + SIGPIPE, as the shell has it."""
+
+
+EXIT_CODES: Final[tuple[tuple[type[BaseException], Exit], ...]] = (
+    (ConfigurationError, Exit.USAGE),
+    (NotFoundError, Exit.NOT_FOUND),
+    (CommandRefusedError, Exit.CONFLICT),
+    (IdempotencyConflictError, Exit.CONFLICT),
+    (DatabaseUnavailableError, Exit.UNAVAILABLE),
+    (ReadOnlyDatabaseError, Exit.UNAVAILABLE),
+    (SchemaError, Exit.UNAVAILABLE),
+    (PowertoolsError, Exit.FAILED),
+    (psycopg.errors.InsufficientPrivilege, Exit.NOT_AUTHORISED),
+    (psycopg.OperationalError, Exit.UNAVAILABLE),  # the connection broke, or a timeout struck
+    (click.Abort, Exit.INTERRUPTED),
+    (KeyboardInterrupt, Exit.INTERRUPTED),
+    (BrokenPipeError, Exit.BROKEN_PIPE),
+)
+"""The first entry that fits counts; an error that is not here is unexpected and ends with FAILED."""
+
+
+class StoppedError(click.ClickException):
+    """A command ends early, for a reason that is no error of the layers below."""
+
+    def __init__(self, message: str, exit_code: Exit) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def find_exit_code(error: BaseException) -> Exit | None:
+    """The code of an expected error; None for one that nobody foresaw."""
+    if isinstance(error, click.ClickException):
+        return Exit(error.exit_code)
+    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), None)

@@ -1,0 +1,16 @@
+"""How a group of commands behaves when it is called alone."""
+
+import click
+
+from .exits import Exit
+
+
+class Group(click.Group):
+    """A group that shows its help on stderr and fails when no command is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click, whose own behaviour here differs from version to version."""
+        if not args and not ctx.resilient_parsing:
+            click.echo(ctx.get_help(), err=True)
+            ctx.exit(Exit.USAGE)
+        return super().parse_args(ctx, args)

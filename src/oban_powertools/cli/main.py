@@ -1,0 +1,93 @@
+"""The root of the command, and how it ends: one line of error and an exit code, never a stray traceback."""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+import psycopg
+
+from ..errors import PowertoolsError
+from .exits import Exit, find_exit_code
+from .groups import Group
+from .schema_commands import install, status, uninstall, upgrade
+from .start_command import start
+from .workflow_commands import workflow
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="oban-powertools")
+@click.pass_context
+def powertools(ctx: click.Context) -> None:
+    """Durable workflows for applications that run their jobs on Oban.
+
+    The database is named by --dsn, OBAN_DSN or dsn in oban.toml, as for oban itself.
+
+    \b
+    Example:
+      export OBAN_DSN=postgresql://localhost/myapp
+      powertools install
+      powertools start --queues default:20 --import myapp.workers
+      powertools workflow list --state running
+    """
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False
+
+
+for command in (install, upgrade, uninstall, status, start, workflow):
+    powertools.add_command(command)
+
+
+def main() -> None:
+    """Run ``powertools`` on the arguments of this process, and exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command.
+
+    Returns:
+        Its exit code, one of ``Exit``. Data went to stdout, everything else to stderr.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # A name in a script that the terminal cannot show is no reason to fail.
+        getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")
+    try:
+        code = powertools.main(list(arguments), prog_name="powertools", standalone_mode=False)
+        sys.stdout.flush()
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the top of the command
+        return _report(error, debug="--debug" in arguments)
+    return code or Exit.DONE
+
+
+def _report(error: BaseException, *, debug: bool) -> Exit:
+    code = find_exit_code(error)
+    if code is Exit.BROKEN_PIPE:
+        # Who read us has left; the interpreter must not complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return code
+    if debug:
+        traceback.print_exception(error)
+    if code is not Exit.INTERRUPTED:
+        click.echo(f"error: {_sentence(error)}", err=True)
+    return Exit.FAILED if code is None else code
+
+
+def _sentence(error: BaseException) -> str:
+    match error:
+        case click.UsageError():
+            hint = f" (see {error.ctx.command_path} -h)" if error.ctx else ""
+            return f"{error.format_message()}{hint}"
+        case click.ClickException():
+            return error.format_message()
+        case PowertoolsError():
+            return str(error)
+        case psycopg.errors.InsufficientPrivilege() | psycopg.OperationalError():
+            return f"the database refused: {_first_line(error)}"
+        case _:
+            return f"unexpected {type(error).__name__}: {_first_line(error)} (--debug shows where)"
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), "no message")

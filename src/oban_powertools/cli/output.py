@@ -1,0 +1,87 @@
+"""How an answer is printed: JSON for programs, aligned tables for people. Data goes to stdout.
+
+The rule that must never break: JSON carries ``schema_version``, ids as text and instants in UTC.
+"""
+
+import dataclasses
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import click
+import orjson
+
+from . import text
+
+SCHEMA_VERSION: Final = 1
+"""Of the JSON; it rises when a key is removed or changes its meaning, not when one is added."""
+
+_IDS: Final = frozenset({"id", "workflow_id", "job_id"})
+_MIN_COLUMN: Final = 8
+_COLORS: Final = {
+    "completed": "green",
+    "discarded": "red",
+    "failed": "red",
+    "expired": "red",
+    "cancelled": "yellow",
+    "retryable": "yellow",
+    "cancel_requested": "yellow",
+    "executing": "cyan",
+    "running": "cyan",
+}
+
+
+def print_json(answer: Mapping[str, Any]) -> None:
+    """One JSON document with ``schema_version`` first."""
+    document = {"schema_version": SCHEMA_VERSION, **answer}
+    click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z))
+
+
+def as_json(record: Any, *, without: Sequence[str] = ()) -> dict[str, Any]:
+    """A record's fields for JSON: ids as text, the rest as it is."""
+    fields = ((field.name, getattr(record, field.name)) for field in dataclasses.fields(record))
+    return {
+        name: str(value) if name in _IDS and value is not None else value
+        for name, value in fields
+        if name not in without
+    }
+
+
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Aligned columns; on a terminal, the widest are cut so that a row stays on one line."""
+    lines = [[text.one_line(cell) for cell in row] for row in (headers, *rows)]
+    widths = [max(map(text.width, column)) for column in zip(*lines, strict=True)]
+    if sys.stdout.isatty():
+        widths = _fit(widths, shutil.get_terminal_size().columns)
+    for number, line in enumerate(lines):
+        cells = [text.shorten(cell, columns) for cell, columns in zip(line, widths, strict=True)]
+        padded = [cell + " " * (columns - text.width(cell)) for cell, columns in zip(cells, widths, strict=True)]
+        styled = padded if number == 0 else [colored(cell) for cell in padded]
+        click.echo("  ".join(styled).rstrip())
+
+
+def print_facts(facts: Mapping[str, str]) -> None:
+    """One fact a line, names aligned; facts without a value are left out."""
+    shown = {name: value for name, value in facts.items() if value}
+    column = max(map(len, shown), default=0)
+    for name, value in shown.items():
+        click.echo(f"{name:<{column}}  {colored(text.one_line(value))}")
+
+
+def colored(cell: str) -> str:
+    """The cell in its colour when it is a state; colours vanish where stdout is no terminal."""
+    color = _COLORS.get(cell.strip())
+    return click.style(cell, fg=color) if color else cell
+
+
+def note(message: str) -> None:
+    """A remark for the person at the terminal, on stderr."""
+    click.echo(message, err=True)
+
+
+def _fit(widths: Sequence[int], columns: int) -> list[int]:
+    fitted = list(widths)
+    while sum(fitted) + 2 * (len(fitted) - 1) > columns and max(fitted) > _MIN_COLUMN:
+        fitted[fitted.index(max(fitted))] -= 1
+    return fitted

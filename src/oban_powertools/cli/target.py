@@ -1,0 +1,157 @@
+"""Which database a command works on: Oban's own settings and the options every command shares.
+
+The rule that must never break: a password is never printed, not even when the DSN is unreadable.
+"""
+
+import asyncio
+import dataclasses
+import functools
+import tomllib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from ..config import PAYLOAD_LIMIT, Names
+from ..database import Connection, Queries, connect
+from ..embedded import start_embedded
+from ..errors import DsnMissingError, InvalidSettingError, UnknownObanSchemaError
+from ..oban_hooks import Config, oban_config
+from ..schema import status, verify
+from ..workflows import Workflows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The database a command works on, and how it answers."""
+
+    config: Config
+    """Oban's settings, as oban's own command would read them."""
+
+    names: Names
+    """Where the tables are."""
+
+    data_directory: Path | None
+    """Of the embedded PostgreSQL that is used instead of a DSN."""
+
+    as_json: bool
+    """Whether the answer is JSON."""
+
+    def find_dsn(self) -> str:
+        """Where to connect; starts the embedded server when a data directory was given.
+
+        Raises:
+            DsnMissingError: No database is named anywhere.
+            InvalidSettingError: The DSN cannot be read.
+        """
+        dsn = start_embedded(self.data_directory).dsn if self.data_directory else self.config.dsn
+        if not dsn:
+            raise DsnMissingError
+        try:
+            conninfo_to_dict(dsn)
+        except psycopg.ProgrammingError:
+            # libpq's own message repeats the DSN, with its password.
+            raise InvalidSettingError(
+                "the DSN", "unreadable", "postgresql://user@host/database (without +driver) or key=value pairs"
+            ) from None
+        return dsn
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """One connection, autocommit, with timeouts; nothing is known yet of the schema.
+
+        Raises:
+            DatabaseUnavailableError: The server did not answer or refused.
+        """
+        async with await connect(self.find_dsn()) as conn:
+            yield conn
+
+    async def check(self, conn: Connection) -> None:
+        """Refuse a database that is not ready for this release.
+
+        Raises:
+            SchemaError: Our schema is missing, behind or ahead, or Oban's tables are not in the prefix.
+            ReadOnlyDatabaseError: The database cannot be written.
+        """
+        await verify(conn, self.names)
+        if not (await status(conn, self.names)).oban_installed:
+            raise UnknownObanSchemaError(self.names.prefix, "no table oban_jobs", "Oban's tables (check --prefix)")
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Connection]:
+        """A read-only transaction: all reads of one command see the same moment, and none can write."""
+        async with self.connection() as conn:
+            await self.check(conn)
+            await conn.set_read_only(True)
+            await conn.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
+            async with conn.transaction():
+                yield conn
+
+    @asynccontextmanager
+    async def workflows(self) -> AsyncIterator[Workflows]:
+        """The workflow calls, for reading."""
+        async with self.snapshot() as conn:
+            yield Workflows(lambda: nullcontext(conn), Queries(self.names), PAYLOAD_LIMIT)
+
+
+_OPTIONS: Final = (
+    click.option("--dsn", envvar="OBAN_DSN", show_envvar=True, metavar="DSN", help="PostgreSQL connection string."),
+    click.option(
+        "--data-directory",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Use the embedded PostgreSQL of this directory instead of a DSN.",
+    ),
+    click.option("--prefix", envvar="OBAN_PREFIX", show_envvar=True, help="Schema of Oban's tables.  [default: public]"),
+    click.option(
+        "--schema",
+        envvar="POWERTOOLS_SCHEMA",
+        show_envvar=True,
+        default="powertools",
+        show_default=True,
+        help="Schema of Powertools' own tables.",
+    ),
+    click.option(
+        "--config",
+        "config_path",
+        type=click.Path(exists=True, dir_okay=False),
+        help="TOML file with Oban's settings.  [default: oban.toml]",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="Answer in JSON."),
+    click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."),
+)
+
+
+def on_database(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give an async command the shared options; it gets them as its first argument, a Target."""
+
+    @functools.wraps(command)
+    def run(
+        dsn: str | None,
+        data_directory: Path | None,
+        prefix: str | None,
+        schema: str,
+        config_path: str | None,
+        as_json: bool,
+        **arguments: Any,
+    ) -> Any:
+        config = _load_config(config_path, dsn, prefix)
+        names = Names(schema=schema, prefix=config.prefix or "public")
+        target = Target(config=config, names=names, data_directory=data_directory, as_json=as_json)
+        return asyncio.run(command(target, **arguments))
+
+    return functools.reduce(lambda wrapped, option: option(wrapped), reversed(_OPTIONS), run)
+
+
+def _load_config(path: str | None, dsn: str | None, prefix: str | None) -> Config:
+    try:
+        config = oban_config(dsn, path)
+    except (tomllib.TOMLDecodeError, TypeError, ValueError) as error:
+        raise InvalidSettingError(
+            "oban.toml or an OBAN_* variable", f"unreadable ({error})", "what oban start accepts"
+        ) from error
+    return dataclasses.replace(config, prefix=prefix or config.prefix)

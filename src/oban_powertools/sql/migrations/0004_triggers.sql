@@ -1,0 +1,106 @@
+-- The triggers on Oban's jobs: whoever changes a job moves the workflow (I1), and a fault of ours
+-- never keeps a job from changing (I6). Locks: CREATE TRIGGER takes SHARE ROW EXCLUSIVE on Oban's
+-- jobs table for an instant.
+
+-- I6: settles, and on a fault settles one by one, so that a faulty job stays alone; what still
+-- fails is kept for the sweep. Lock faults are not tried again here: the sweep comes in a second.
+CREATE FUNCTION powertools.settle_guarded_v1(outcomes powertools.outcome[]) RETURNS void
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  o powertools.outcome;
+  contended bool;
+BEGIN
+  PERFORM powertools.settle_v1(outcomes);
+EXCEPTION WHEN OTHERS THEN
+  contended := SQLSTATE IN ('40001', '40P01', '55P03');
+  FOREACH o IN ARRAY outcomes LOOP
+    IF contended OR cardinality(outcomes) = 1 THEN
+      PERFORM powertools.record_settle_fault_v1(o, SQLSTATE, SQLERRM);
+    ELSE
+      PERFORM powertools.settle_guarded_v1(ARRAY[o]);
+    END IF;
+  END LOOP;
+END $$;
+
+CREATE FUNCTION powertools.record_settle_fault_v1(o powertools.outcome, code text, detail text) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+  INSERT INTO powertools.settle_faults AS f (
+    job_id, workflow_id, position, state, attempt, result, error, released_at, started_at, cause, sqlstate, message
+  )
+  VALUES (
+    o.job_id, o.workflow_id, o.position, o.state, o.attempt, o.result, o.error, o.released_at, o.started_at,
+    o.cause, code, detail
+  )
+  ON CONFLICT (job_id) DO UPDATE
+  SET state = excluded.state, attempt = excluded.attempt, result = excluded.result, error = excluded.error,
+      released_at = excluded.released_at, started_at = excluded.started_at, cause = excluded.cause,
+      sqlstate = excluded.sqlstate, message = excluded.message,
+      faults = f.faults + 1, last_fault_at = clock_timestamp(), repaired_at = NULL;
+EXCEPTION WHEN OTHERS THEN
+  RAISE WARNING 'powertools could not record the settle fault of job %: % (it was: %)', o.job_id, SQLERRM, detail;
+END $$;
+
+-- After an UPDATE of jobs. A result that came with a bulk ack travels in the setting
+-- powertools.results (job id -> JSON) and is taken from there; else it is in the job's meta.
+CREATE FUNCTION powertools.jobs_updated_v1() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  outcomes powertools.outcome[];
+  results jsonb;
+BEGIN
+  IF NOT EXISTS (SELECT FROM new_jobs n WHERE n.meta ? 'position' AND n.state IN ('completed', 'discarded', 'cancelled')) THEN
+    RETURN NULL;
+  END IF;
+  results := nullif(current_setting('powertools.results', true), '')::jsonb;
+  IF results IS NOT NULL THEN
+    PERFORM set_config('powertools.results', '', true);
+  END IF;
+  SELECT array_agg(ROW (
+    n.id, n.meta ->> 'workflow_id', n.meta ->> 'position', n.state, n.attempt,
+    CASE WHEN n.state = 'completed' THEN coalesce(results -> n.id::text, n.meta -> 'return' -> 'json') END,
+    CASE WHEN n.state <> 'completed' THEN n.errors -> -1 END,
+    n.inserted_at AT TIME ZONE 'UTC', n.attempted_at AT TIME ZONE 'UTC', NULL
+  )::powertools.outcome)
+  INTO outcomes
+  FROM new_jobs n
+  WHERE n.state IN ('completed', 'discarded', 'cancelled')
+    AND n.meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' AND n.meta ->> 'position' ~ '^[0-9]{1,9}$';
+  IF outcomes IS NOT NULL THEN
+    PERFORM powertools.settle_guarded_v1(outcomes);
+  END IF;
+  RETURN NULL;
+END $$;
+
+-- After a DELETE of jobs: a live step without its job is cancelled. Finished jobs, which the
+-- pruner removes by the thousand, are passed over.
+CREATE FUNCTION powertools.jobs_deleted_v1() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  outcomes powertools.outcome[];
+BEGIN
+  SELECT array_agg(ROW (
+    o.id, o.meta ->> 'workflow_id', o.meta ->> 'position', 'cancelled', o.attempt, NULL, o.errors -> -1,
+    o.inserted_at AT TIME ZONE 'UTC', o.attempted_at AT TIME ZONE 'UTC', 'job_deleted'
+  )::powertools.outcome)
+  INTO outcomes
+  FROM old_jobs o
+  WHERE o.state NOT IN ('completed', 'discarded', 'cancelled')
+    AND o.meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' AND o.meta ->> 'position' ~ '^[0-9]{1,9}$';
+  IF outcomes IS NOT NULL THEN
+    PERFORM powertools.settle_guarded_v1(outcomes);
+  END IF;
+  RETURN NULL;
+END $$;
+
+CREATE TRIGGER powertools_jobs_updated AFTER UPDATE ON public.oban_jobs
+REFERENCING NEW TABLE AS new_jobs
+FOR EACH STATEMENT EXECUTE FUNCTION powertools.jobs_updated_v1();
+
+CREATE TRIGGER powertools_jobs_deleted AFTER DELETE ON public.oban_jobs
+REFERENCING OLD TABLE AS old_jobs
+FOR EACH STATEMENT EXECUTE FUNCTION powertools.jobs_deleted_v1();
