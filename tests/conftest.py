@@ -22,6 +22,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from oban_powertools import Powertools, schema
 from oban_powertools.embedded import start_embedded
+from tests.by_hand import Hand, by_hand
 
 POSTGRESQL_15 = Path("/usr/lib/postgresql/15/bin")
 NUMBERS = itertools.count(1)
@@ -75,6 +76,20 @@ async def powertools(dsn: str) -> AsyncIterator[Powertools]:
     """A running Powertools on ``dsn`` that works on the queue ``default``."""
     async with Powertools.open(dsn, queues={"default": 10}) as powertools:
         yield powertools
+
+
+@pytest.fixture
+async def hand(dsn: str) -> AsyncIterator[Hand]:
+    """Jobs that only the test moves, with turbo."""
+    async with by_hand(dsn, turbo=True) as hand:
+        yield hand
+
+
+@pytest.fixture(params=[True, False], ids=["turbo", "stock"])
+async def each_hand(dsn: str, request: pytest.FixtureRequest) -> AsyncIterator[Hand]:
+    """Jobs that only the test moves: once with turbo, once with Oban's own acks and inserts."""
+    async with by_hand(dsn, turbo=request.param) as hand:
+        yield hand
 
 
 @pytest.fixture(scope="session")
