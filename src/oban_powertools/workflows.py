@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from . import crash_points
 from .database import Connection, Queries, fetch_all, joined
 from .errors import WaitTimeoutError
 from .oban_hooks import caller_connection
@@ -80,6 +81,8 @@ class Workflows:
         plans = [compile_workflow(workflow, self._payload_limit) for workflow in workflows]
         async with self._transaction(conn) as inside:
             stored = await store.insert_plans(inside, self._queries, plans)
+            crash_points.reached("before_insert_commit")
+        crash_points.reached("after_insert_commit")
         return [
             WorkflowHandle(id=s.id, name=workflow.name, inserted=s.inserted, workflows=self)
             for workflow, s in zip(workflows, stored, strict=True)
