@@ -4,6 +4,7 @@
 --   expires_in (interval or NULL).
 -- Rows: id, inserted; one an argument entry, in their order. inserted is false where the idempotency key
 --   exists already; that id is then not used.
+-- Locks: uncommitted inserts of the same keys are waited for, key by key in one order everywhere.
 WITH given AS (
   SELECT nextval(pg_get_serial_sequence('powertools.workflows', 'id')) AS id, g.*
   FROM unnest(
@@ -21,7 +22,7 @@ WITH given AS (
     id, name, total, total, context, tags::text[], definition_version, definition_hash, idempotency_key, on_finished,
     now() + expires_in
   FROM given
-  ORDER BY place
+  ORDER BY idempotency_key, place
   ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
   RETURNING id
 )
