@@ -10,11 +10,14 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Final
 
 from .database import Connection, Queries, fetch_one
 
 logger = logging.getLogger(__name__)
+
+_FAULTS: Final = 100
+"""Settle faults one sweep tries to repair."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,19 +46,26 @@ class Swept:
 
 
 async def sweep_once(conn: Connection, queries: Queries, since: Swept, batch: int) -> Swept:
-    """Sweep one batch, in the caller's transaction or one of its own.
+    """Sweep one batch.
 
     Args:
+        conn: In autocommit: the two halves lock workflows by id each, so they need a transaction each.
         since: The previous sweep of this node; ``Swept()`` starts over.
         batch: Steps to compare with their jobs.
 
-    Locks: a transaction-level advisory try-lock, then as settle.
+    Locks: a transaction-level advisory try-lock each, then as settle.
     """
+    repaired = await fetch_one(conn, queries["repair_settle_faults"], {"batch": _FAULTS})
     args = {"after_workflow_id": since.after_workflow_id, "after_position": since.after_position, "batch": batch}
-    row = await fetch_one(conn, queries["sweep"], args)
-    assert row is not None
-    fields: dict[str, Any] = {**row, "repaired": row["repaired"] or 0, "reconciled": row["reconciled"] or 0}
-    return Swept(**fields)
+    compared = await fetch_one(conn, queries["reconcile"], args)
+    assert repaired is not None and compared is not None
+    return Swept(
+        swept=compared["reconciled"] is not None,
+        repaired=repaired["repaired"],
+        reconciled=compared["reconciled"] or 0,
+        after_workflow_id=compared["after_workflow_id"],
+        after_position=compared["after_position"],
+    )
 
 
 class SweepLoop:

@@ -1,20 +1,29 @@
 -- The sweep: what no trigger can see, found and settled. Locks: none to install.
 
 -- Settles again what once faulted, each alone; tries are 1, 2, 4 ... 60 s apart. Returns how many
--- were repaired. Locks: the fault rows (skipping those another session repairs), then as settle.
+-- were repaired. Locks: an advisory try-lock, then the workflows by id as settle, each before its
+-- fault row: whoever faults again while settling holds the workflow already.
 CREATE FUNCTION powertools.repair_settle_faults_v1(batch int) RETURNS int
 LANGUAGE plpgsql
 AS $$
 DECLARE
   f powertools.settle_faults;
+  code text;
+  detail text;
   repaired int := 0;
 BEGIN
+  IF NOT pg_try_advisory_xact_lock(hashtextextended('powertools.repair', 0)) THEN
+    RETURN 0;
+  END IF;
   FOR f IN
-    SELECT * FROM powertools.settle_faults
-    WHERE repaired_at IS NULL
-      AND last_fault_at + make_interval(secs => least(60, power(2, least(faults, 7)) - 2)) <= clock_timestamp()
-    ORDER BY last_fault_at LIMIT batch
-    FOR UPDATE SKIP LOCKED
+    SELECT due.*
+    FROM (
+      SELECT * FROM powertools.settle_faults
+      WHERE repaired_at IS NULL
+        AND last_fault_at + make_interval(secs => least(60, power(2, least(faults, 7)) - 2)) <= clock_timestamp()
+      ORDER BY last_fault_at LIMIT batch
+    ) AS due
+    ORDER BY due.workflow_id
   LOOP
     BEGIN
       PERFORM powertools.settle_v1(ARRAY[ROW (
@@ -23,8 +32,9 @@ BEGIN
       UPDATE powertools.settle_faults SET repaired_at = clock_timestamp() WHERE job_id = f.job_id;
       repaired := repaired + 1;
     EXCEPTION WHEN OTHERS THEN
+      GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, detail = MESSAGE_TEXT;
       UPDATE powertools.settle_faults
-      SET faults = faults + 1, last_fault_at = clock_timestamp(), sqlstate = SQLSTATE, message = SQLERRM
+      SET faults = faults + 1, last_fault_at = clock_timestamp(), sqlstate = code, message = detail
       WHERE job_id = f.job_id;
     END;
   END LOOP;
@@ -33,7 +43,8 @@ END $$;
 
 -- Settles live steps whose job is gone or ended while no trigger saw it (TRUNCATE, a disabled
 -- trigger, a restore). Looks at one batch of the unfinished workflows' steps after the cursor and
--- returns the next cursor; it starts over (0, -1) when the end is reached.
+-- returns the next cursor; it starts over (0, -1) when the end is reached. reconciled is NULL when
+-- another node is at it. Locks: an advisory try-lock, then as settle.
 CREATE FUNCTION powertools.reconcile_v1(
   INOUT after_workflow_id bigint, INOUT after_position int, batch int, OUT reconciled int
 )
@@ -44,6 +55,9 @@ DECLARE
   outcomes powertools.outcome[];
   seen int;
 BEGIN
+  IF NOT pg_try_advisory_xact_lock(hashtextextended('powertools.reconcile', 0)) THEN
+    RETURN;
+  END IF;
   WITH chunk AS (
     SELECT s.workflow_id, s.position, s.job_id, s.state
     FROM powertools.workflows w
@@ -79,22 +93,5 @@ BEGIN
   reconciled := coalesce(cardinality(outcomes), 0);
   IF outcomes IS NOT NULL THEN
     PERFORM powertools.settle_guarded_v1(outcomes);
-  END IF;
-END $$;
-
--- One sweep, on whichever node gets the try-lock; swept is false when another node is at it.
-CREATE FUNCTION powertools.sweep_v1(
-  INOUT after_workflow_id bigint, INOUT after_position int, batch int,
-  OUT swept bool, OUT repaired int, OUT reconciled int
-)
-LANGUAGE plpgsql
-AS $$
-BEGIN
-  swept := pg_try_advisory_xact_lock(hashtextextended('powertools.sweep', 0));
-  IF swept THEN
-    repaired := powertools.repair_settle_faults_v1(100);
-    SELECT r.after_workflow_id, r.after_position, r.reconciled
-    INTO after_workflow_id, after_position, reconciled
-    FROM powertools.reconcile_v1(after_workflow_id, after_position, batch) AS r;
   END IF;
 END $$;

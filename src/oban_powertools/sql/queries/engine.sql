@@ -14,8 +14,13 @@ FROM powertools.insert_jobs_v1(
   %(scheduled_ats)s::timestamp[]
 );
 
--- name: sweep
+-- name: repair_settle_faults
+-- Args: batch (settle faults).
+-- Rows: repaired.
+SELECT powertools.repair_settle_faults_v1(%(batch)s::int) AS repaired;
+
+-- name: reconcile
 -- Args: after_workflow_id, after_position (the cursor; 0, -1 starts over), batch (steps to compare).
--- Rows: one; swept is false when another node holds the try-lock.
-SELECT after_workflow_id, after_position, swept, repaired, reconciled
-FROM powertools.sweep_v1(%(after_workflow_id)s::bigint, %(after_position)s::int, %(batch)s::int);
+-- Rows: one; reconciled is NULL when another node holds the try-lock.
+SELECT after_workflow_id, after_position, reconciled
+FROM powertools.reconcile_v1(%(after_workflow_id)s::bigint, %(after_position)s::int, %(batch)s::int);
