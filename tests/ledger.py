@@ -95,11 +95,15 @@ class Ledger:
             )
             return await cursor.fetchall()
 
-    async def count(self, phase: str = "start") -> int:
-        """How many entries of this phase there are."""
-        cursor = await self._conn.execute("SELECT count(*) FROM ledger WHERE phase = %s", (phase,))
-        [count] = await cursor.fetchone() or (0,)
-        return count
+    async def until_count(self, count: int, *, within: float = 20) -> None:
+        """Wait until steps were started so often, all together."""
+
+        async def reached() -> bool:
+            cursor = await self._conn.execute("SELECT count(*) >= %s FROM ledger WHERE phase = 'start'", (count,))
+            [answer] = await cursor.fetchone() or (False,)
+            return answer
+
+        await eventually(reached, within=within)
 
     async def runs(self) -> Counter[tuple[int, str]]:
         """(workflow id, step) -> how often its code was started."""

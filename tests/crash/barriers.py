@@ -25,8 +25,9 @@ POINTS = {
     "workflow counted": "BEFORE UPDATE ON powertools.workflows FOR EACH ROW WHEN (OLD.open > NEW.open)",
     "failures judged": "AFTER UPDATE ON powertools.workflows FOR EACH ROW WHEN (NEW.failures_handled IS NOT NULL)",
     "callback inserted": "AFTER INSERT ON public.oban_jobs FOR EACH ROW WHEN (NEW.meta ? 'outcome')",
+    "second workflow": "BEFORE INSERT ON powertools.workflows FOR EACH ROW WHEN ('second' = ANY (NEW.tags))",
 }
-"""From an ack's first change to its last, in the order in which settle reaches them; and the fetch."""
+"""The fetch; an ack from its first change to its last, in the order in which settle reaches them; an insert of two."""
 
 AT_COMMIT = "AFTER UPDATE ON powertools.workflows DEFERRABLE INITIALLY DEFERRED FOR EACH ROW"
 """The last moment: all is written, COMMIT is under way."""
@@ -114,3 +115,16 @@ class Barrier(Gate):
         [backend] = await self.waiting()
         await self._conn.execute(statement, (backend.pid,))
         await self.waiting(since=backend.since)
+
+
+@asynccontextmanager
+async def broken_settle(dsn: str) -> AsyncIterator[None]:
+    """While inside, no step whose name begins with ``faulty`` can be settled."""
+    async with await AsyncConnection.connect(dsn, autocommit=True) as conn:
+        await conn.execute("""
+            CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'broken on purpose'; END $$;
+            CREATE TRIGGER refuse BEFORE UPDATE ON powertools.steps FOR EACH ROW
+            WHEN (OLD.state = 'available' AND NEW.name LIKE 'faulty%') EXECUTE FUNCTION refuse()
+        """)
+        yield
+        await conn.execute("DROP FUNCTION refuse CASCADE")

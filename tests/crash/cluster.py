@@ -17,6 +17,7 @@ from psycopg.rows import scalar_row
 from psycopg_pool import AsyncConnectionPool
 
 from oban_powertools import Powertools, Workflow, WorkflowRecord
+from oban_powertools.config import Settings
 from oban_powertools.workflows import WorkflowHandle
 from tests.ledger import LEDGER_DSN, Ledger, eventually
 
@@ -148,7 +149,7 @@ class Cluster:
     async def ask(self, query: LiteralString, *args: Any) -> list[Any]:
         """The first column of every row."""
         async with self.session() as conn, conn.cursor(row_factory=scalar_row) as cursor:
-            await cursor.execute(query, args)
+            await cursor.execute(query, args or None)
             return await cursor.fetchall()
 
     async def rows(self) -> dict[str, list[Any]]:
@@ -160,16 +161,33 @@ class Cluster:
                 found[table] = await cursor.fetchall()
         return found
 
-    async def until_no_backend_works(self) -> None:
-        """Wait until the backends of killed processes have done what they had begun."""
+    async def until_nothing_runs(self) -> None:
+        """Wait until the server has done what it was asked, also by processes that were killed since."""
 
         async def idle() -> bool:
             return not await self.ask(
-                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                " AND (state <> 'idle' OR backend_xid IS NOT NULL)"
+                "SELECT pid FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid() AND state = 'active'"
             )
 
         await eventually(idle)
+
+    async def blocked(self, times: int = 1) -> None:
+        """Wait until so many backends wait for rows that others have locked."""
+
+        async def enough() -> bool:
+            [count] = await self.ask(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                " AND wait_event_type = 'Lock' AND wait_event IN ('tuple', 'transactionid')"
+            )
+            return count >= times
+
+        await eventually(enough)
+
+    async def job_ids(self) -> dict[str, int]:
+        """Step -> id of its job; for tests with one workflow or with different names."""
+        pairs = await self.ask("SELECT jsonb_build_array(name, job_id) FROM powertools.steps WHERE job_id IS NOT NULL")
+        return dict(pairs)
 
     async def stop(self) -> None:
         """Stop every node that still runs."""
@@ -195,7 +213,8 @@ async def open_cluster(dsn: str, directory: Path) -> AsyncIterator[Cluster]:
     """A cluster without nodes; at exit every node is killed that was not stopped."""
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(Ledger.create(dsn))
-        powertools = await stack.enter_async_context(Powertools.open(dsn))
+        no_sweeps = Settings(sweep_every=timedelta(hours=1))
+        powertools = await stack.enter_async_context(Powertools.open(dsn, settings=no_sweeps))
         cluster = Cluster(dsn, powertools, ledger, directory)
         try:
             yield cluster

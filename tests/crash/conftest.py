@@ -1,5 +1,7 @@
 """What every crash test starts from."""
 
+import os
+import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -26,3 +28,11 @@ async def gate(dsn: str) -> AsyncIterator[Gate]:
 @pytest.fixture(params=[True, False], ids=["turbo", "stock"])
 def turbo(request: pytest.FixtureRequest) -> bool:
     return request.param
+
+
+@pytest.fixture
+def chance() -> random.Random:
+    """Randomness whose seed a failure shows; ``CRASH_SEED`` repeats it."""
+    seed = int(os.environ.get("CRASH_SEED") or random.randrange(10**6))
+    print(f"CRASH_SEED={seed}")  # noqa: T201
+    return random.Random(seed)

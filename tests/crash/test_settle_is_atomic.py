@@ -63,7 +63,7 @@ async def test_an_interrupted_ack_changed_everything_or_nothing(
         interrupted = await cluster.rows()
         await node.kill()
         await barrier.open()
-        await cluster.until_no_backend_works()
+        await cluster.until_nothing_runs()
         killed = await outcome_of_a(cluster)
 
     assert interrupted == before
