@@ -12,8 +12,9 @@ import psycopg
 from ..errors import PowertoolsError
 from .exits import Exit, StoppedError, find_exit_code
 from .groups import Group, examples
-from .schema_commands import install, status, uninstall, upgrade
+from .schema_commands import install, status, upgrade
 from .start_command import start
+from .uninstall_command import uninstall
 from .workflow_commands import workflow
 
 

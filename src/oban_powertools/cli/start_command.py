@@ -136,7 +136,9 @@ async def _work(target: Target, turbo: bool) -> None:
     pool = await config.create_pool()
     try:
         oban = await config.create_oban(pool)
-        async with oban, Powertools(oban, schema=target.names.schema, turbo=turbo):
+        # Attached before Oban starts: a job that runs without the hooks loses its result.
+        attached = Powertools(oban, schema=target.names.schema, turbo=turbo)
+        async with oban, attached:
             logger.info("working on %s as %s; database %s", _listed(config.queues), config.node, where)
             await stopping.wait()
     finally:

@@ -125,6 +125,9 @@ _OPTIONS: Final = (
 )
 
 
+json_option: Final = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+
+
 def on_database(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that name a database; it gets them as its first argument, a Target."""
 
@@ -149,7 +152,7 @@ def answering(command: Callable[..., Coroutine[Any, Any, int]]) -> Callable[...,
     """Make a command of an async function that prints an answer: as ``on_database``, with ``--json``."""
 
     @on_database
-    @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+    @json_option
     @functools.wraps(command)
     def run(target: Target, **arguments: Any) -> int:
         return asyncio.run(command(target, **arguments))
