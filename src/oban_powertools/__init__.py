@@ -5,9 +5,10 @@ Start with ``Powertools`` and ``Workflow``; every public name is listed in ``__a
 
 from .config import Settings
 from .errors import PowertoolsError
+from .explain import JobExplanation, StepExplanation, WorkflowExplanation
 from .powertools import Powertools
 from .records import StepRecord, WorkflowRecord
-from .states import Effects, Policy, StepState, WorkflowId, WorkflowState
+from .states import Effects, OperatorStatus, Policy, StepState, WorkflowId, WorkflowState
 from .step import FinishedWorkflow, StepContext, current_step, current_workflow
 from .workflow.builder import Workflow
 from .workflow.references import Reference, StepHandle
@@ -16,16 +17,20 @@ from .workflows import WorkflowHandle
 __all__ = [
     "Effects",
     "FinishedWorkflow",
+    "JobExplanation",
+    "OperatorStatus",
     "Policy",
     "Powertools",
     "PowertoolsError",
     "Reference",
     "Settings",
     "StepContext",
+    "StepExplanation",
     "StepHandle",
     "StepRecord",
     "StepState",
     "Workflow",
+    "WorkflowExplanation",
     "WorkflowHandle",
     "WorkflowId",
     "WorkflowRecord",
