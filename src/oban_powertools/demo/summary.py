@@ -65,8 +65,11 @@ async def _describe_runs(story: Story, steps: Sequence[StepRecord]) -> list[str]
     if story.killed is not None:
         nodes = Counter([await story.node_of(step) for step in again])
         where = ", ".join(f"{count} on {str(node).replace('-', ' ')}" for node, count in nodes.items())
-        pid, held = story.killed.worker.pid, len(story.killed.held)
-        lines.append(f"  killed    worker {pid} with {held} steps in hand, which ran again: {where or 'none'}")
+        ended = len(story.killed.held) - len(again)
+        lines.append(
+            f"  killed    worker {story.killed.worker.pid} with {len(story.killed.held)} steps in hand: "
+            f"{len(again)} ran again ({where or 'none'}){f', {ended} had just ended' if ended else ''}"
+        )
     return lines
 
 
