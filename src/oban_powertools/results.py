@@ -56,6 +56,6 @@ def wrap_result(job: Job, result: Any, limit: int) -> Any:
     if faults:
         return UnstorableValueError("the return value", faults)
     text = json_border.dumps(value)
-    if len(text) > limit:
-        return UnstorableValueError("the return value", json_border.too_large("result", len(text), limit))
+    if (size := len(text.encode())) > limit:
+        return UnstorableValueError("the return value", json_border.too_large("result", size, limit))
     return StepResult(value, text)

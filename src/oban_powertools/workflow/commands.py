@@ -76,7 +76,7 @@ def check_payload(what: str, value: Any, limit: int) -> None:
         UnstorableValueError: Names every fault with its path.
     """
     faults = json_border.find_faults(value, "payload")
-    if not faults and (size := len(json_border.dumps(value))) > limit:
+    if not faults and (size := len(json_border.dumps(value).encode())) > limit:
         faults = json_border.too_large("payload", size, limit)
     if faults:
         raise UnstorableValueError(what, faults)
