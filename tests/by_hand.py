@@ -87,7 +87,7 @@ class Hand:
 
     async def rows(self, query: str, *args: Any) -> list[dict[str, Any]]:
         async with self.conn.cursor(row_factory=dict_row) as cursor:
-            await cursor.execute(query.encode(), args)
+            await cursor.execute(query.encode(), args or None)
             return await cursor.fetchall() if cursor.description else []
 
     async def one(self, query: str, *args: Any) -> Any:
