@@ -247,26 +247,38 @@ def test_a_group_alone_shows_its_help_and_fails() -> None:
         assert ended.err.startswith("Usage: powertools")
 
 
-def test_an_interrupt_before_anything_happened_is_quiet(dsn: str) -> None:
-    with psycopg.connect(dsn) as conn:
-        conn.execute("LOCK TABLE powertools.workflows IN ACCESS EXCLUSIVE MODE")
-        process = subprocess.Popen([POWERTOOLS, *LIST], env=environment(dsn), stderr=subprocess.PIPE, text=True)
-        wait_for_a_waiting_session(dsn)
+def test_an_interrupt_while_the_database_works_is_quiet(dsn: str) -> None:
+    with waiting_list(dsn) as (process, _):
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=WITHIN)
 
-    assert process.returncode == 130
-    assert err.strip() == ""
+    assert (process.returncode, err.strip()) == (130, "")
 
 
-def wait_for_a_waiting_session(dsn: str) -> None:
-    """Until a session of the database waits for a lock."""
-    with psycopg.connect(dsn, autocommit=True) as conn:
-        conn.execute(
-            "DO 'BEGIN WHILE NOT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND database = "
-            "(SELECT oid FROM pg_database WHERE datname = current_database())) LOOP "
-            "PERFORM pg_sleep(0.01); END LOOP; END'"
-        )
+def test_a_connection_that_breaks_is_one_line_too(dsn: str) -> None:
+    with waiting_list(dsn) as (process, session):
+        with psycopg.connect(dsn) as conn:
+            conn.execute("SELECT pg_terminate_backend(%s)", [session])
+        _, err = process.communicate(timeout=WITHIN)
+
+    assert process.returncode == 7
+    assert err == "error: the database failed: terminating connection due to administrator command\n"
+
+
+@contextmanager
+def waiting_list(dsn: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A ``workflow list`` that waits for a lock, and the pid of its session."""
+    waiting = "SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'powertools.workflows'::regclass"
+    with psycopg.connect(dsn) as holder, psycopg.connect(dsn, autocommit=True) as conn:
+        holder.execute("LOCK TABLE powertools.workflows")
+        process = subprocess.Popen([POWERTOOLS, *LIST], env=environment(dsn), stderr=subprocess.PIPE, text=True)
+        try:
+            while (row := conn.execute(waiting).fetchone()) is None:
+                assert process.poll() is None
+            yield process, row[0]
+        finally:
+            process.kill()
+            process.wait()
 
 
 def load_time(dsn: str) -> datetime:

@@ -68,13 +68,19 @@ def test_every_environment_variable_of_an_option_is_in_the_reference() -> None:
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
 def test_the_help_of_every_command_shows_an_example_that_parses(path: tuple[str, ...]) -> None:
-    ended = powertools(*path, "-h")
+    shown = COMMANDS[path].get_help(click.Context(COMMANDS[path]))
 
-    assert (ended.code, ended.err) == (0, "")
-    [examples] = re.findall(r"\n  Examples?:\n((?:    .*\n?)+)", ended.out)
+    [examples] = re.findall(r"\n  Examples?:\n((?:    .*\n?)+)", shown)
     for words in (line.split(" > ")[0].split(" | ")[0].split(" || ")[0].split() for line in examples.splitlines()):
         assert words[: 1 + len(path)] == ["powertools", *path]
         COMMANDS[path].make_context(" ".join(path), words[1 + len(path) :])
+
+
+def test_help_is_an_answer() -> None:
+    for option in ("-h", "--help"):
+        ended = powertools("workflow", "show", option)
+        assert (ended.code, ended.err) == (0, "")
+        assert ended.out.startswith("Usage: powertools workflow show [OPTIONS] ID\n")
 
 
 def test_every_exit_code_is_in_the_reference_and_tested() -> None:

@@ -90,8 +90,10 @@ def _sentence(error: BaseException) -> str:
             return error.format_message()
         case PowertoolsError() | StoppedError():
             return str(error)
-        case psycopg.errors.InsufficientPrivilege() | psycopg.OperationalError():
+        case psycopg.errors.InsufficientPrivilege():
             return f"the database refused: {_first_line(error)}"
+        case psycopg.OperationalError():
+            return f"the database failed: {_first_line(error)}"
         case _:
             return f"unexpected {type(error).__name__}: {_first_line(error)} (--debug shows where)"
 
