@@ -95,6 +95,13 @@ class Ledger:
             )
             return await cursor.fetchall()
 
+    async def keys(self) -> dict[str, set[tuple[int, str]]]:
+        """Idempotency key -> the steps that ran with it, each (workflow id, step)."""
+        keys: dict[str, set[tuple[int, str]]] = {}
+        for entry in await self.entries():
+            keys.setdefault(entry.key, set()).add((entry.workflow_id, entry.step))
+        return keys
+
     async def until_count(self, count: int, *, within: float = 20) -> None:
         """Wait until steps were started so often, all together."""
 
