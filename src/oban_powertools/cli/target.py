@@ -106,7 +106,9 @@ _OPTIONS: Final = (
         type=click.Path(file_okay=False, path_type=Path),
         help="Use the embedded PostgreSQL of this directory instead of a DSN.",
     ),
-    click.option("--prefix", envvar="OBAN_PREFIX", show_envvar=True, help="Schema of Oban's tables.  [default: public]"),
+    click.option(
+        "--prefix", envvar="OBAN_PREFIX", show_envvar=True, help="Schema of Oban's tables.  [default: public]"
+    ),
     click.option(
         "--schema",
         envvar="POWERTOOLS_SCHEMA",

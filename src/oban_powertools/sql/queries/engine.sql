@@ -14,8 +14,14 @@ FROM powertools.insert_jobs_v1(
   %(scheduled_ats)s::timestamp[]
 );
 
--- name: sweep
+-- name: sweep_part
+-- One part of the sweep, in a transaction of its own.
+-- Args: part (text: the name of one of the sweep's functions), batch (rows).
+-- Rows: one; swept is false when another node holds the try-lock; done is how many rows it settled.
+SELECT swept, done FROM powertools.sweep_part_v1(%(part)s, %(batch)s::int);
+
+-- name: reconcile
 -- Args: after_workflow_id, after_position (the cursor; 0, -1 starts over), batch (steps to compare).
--- Rows: one; swept is false when another node holds the try-lock.
-SELECT after_workflow_id, after_position, swept, repaired, reconciled
-FROM powertools.sweep_v1(%(after_workflow_id)s::bigint, %(after_position)s::int, %(batch)s::int);
+-- Rows: one, the next cursor and how many steps were settled.
+SELECT after_workflow_id, after_position, reconciled
+FROM powertools.reconcile_v1(%(after_workflow_id)s::bigint, %(after_position)s::int, %(batch)s::int);

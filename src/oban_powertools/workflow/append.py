@@ -1,0 +1,42 @@
+"""Steps that a running step adds to its own workflow: checked here, stored with its completion.
+
+The rule that must never break: they are stored in the transaction that completes the step, or not
+at all.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from .builder import Workflow
+from .compile import compile_workflow
+from .plan import StepPlan
+
+
+def appended_steps(workflow: Workflow, payload_limit: int) -> str:
+    """The steps of a definition as the database appends them, JSON text.
+
+    The first step of the definition stands for the running one and is not stored again.
+
+    Raises:
+        InvalidWorkflowError: Lists every fault.
+    """
+    plan = compile_workflow(workflow, payload_limit)
+    return orjson.dumps([_row(step) for step in plan.steps[1:]]).decode()
+
+
+def _row(step: StepPlan) -> dict[str, Any]:
+    columns: Sequence[str] = ("name", "worker", "queue", "effects", "priority", "max_attempts", "tags", "depth")
+    return {
+        **{column: getattr(step, column) for column in columns},
+        "place": step.position,
+        "args": orjson.Fragment(step.args or "null"),
+        "meta": orjson.Fragment(step.meta) if step.meta else None,
+        "delay": step.delay.total_seconds() if step.delay is not None else None,
+        "scheduled_at": step.scheduled_at,
+        "parents": step.parents,
+        "continue_parents": step.continue_parents or [],
+        "children": step.children,
+        "continue_children": step.continue_children or [],
+    }
