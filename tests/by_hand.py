@@ -105,12 +105,12 @@ class Hand:
         assert found is not None, f"step {name} has no job"
         return found
 
-    async def start(self, *jobs: Job) -> list[Job]:
+    async def start(self, *job_ids: int | None) -> list[Job]:
         """Fetch these jobs as Oban's producer does; in the order given."""
         async with self.conn.cursor(row_factory=class_row(Job)) as cursor:
-            await cursor.execute(START, ([job.id for job in jobs],))
+            await cursor.execute(START, (list(job_ids),))
             started = {job.id: job for job in await cursor.fetchall()}
-        return [started[job.id] for job in jobs]
+        return [started[job_id] for job_id in job_ids]
 
     async def execute(self, job: Job, outcome: Any) -> Any:
         """What Oban's executor makes of a started job's outcome: its ack."""
@@ -123,7 +123,7 @@ class Hand:
 
     async def run(self, workflow_id: WorkflowId, outcomes: Mapping[str, Any]) -> list[int]:
         """Start and finish these steps: a value to return, or an exception to raise; one batch."""
-        jobs = await self.start(*[await self.job(workflow_id, name) for name in outcomes])
+        jobs = await self.start(*[(await self.job(workflow_id, name)).id for name in outcomes])
         acks = [await self.execute(job, outcome) for job, outcome in zip(jobs, outcomes.values(), strict=True)]
         return await self.ack(*acks)
 

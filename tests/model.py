@@ -170,7 +170,7 @@ class Engine:
     def sweep(self) -> None:
         """Repairs what faulted, then compares every step that is under way with its job."""
         for index, outcome in list(self.faults.items()):
-            if not self._is_faulty(outcome):
+            if not self._faults(outcome):
                 del self.faults[index]
                 self._settle(outcome)
         for job in list(self.jobs):
@@ -178,14 +178,14 @@ class Engine:
                 self._settle_guarded(outcome_of(job, seen=False))
 
     def _settle_guarded(self, outcome: Outcome) -> None:
-        if outcome.job.step.state == "available" and self._is_faulty(outcome):
+        if self._faults(outcome):
             self.faults[self.jobs.index(outcome.job)] = outcome
         else:
             self._settle(outcome)
 
-    def _is_faulty(self, outcome: Outcome) -> bool:
+    def _faults(self, outcome: Outcome) -> bool:
         step = outcome.job.step
-        return (self.workflows.index(step.workflow), step.position) in self.faulty
+        return step.state == "available" and (self.workflows.index(step.workflow), step.position) in self.faulty
 
     def _settle(self, outcome: Outcome) -> None:
         step = outcome.job.step

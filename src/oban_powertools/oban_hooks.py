@@ -25,6 +25,7 @@ from psycopg import AsyncConnection, AsyncCursor
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool
 
+from . import crash_points
 from .acks import BulkAck
 from .config import PAYLOAD_LIMIT
 from .database import Connection, Queries, fetch_all
@@ -92,14 +93,18 @@ class Hooks:
         attachment = self._attachments.get(id(query))
         if attachment is None:
             return await _ack_jobs(query, acks)
+        crash_points.reached("before_ack")
         try:
             if attachment.turbo:
-                return await attachment.bulk_ack(acks)
-            return await _ack_jobs(query, sorted(acks, key=_lock_order))
+                acked = await attachment.bulk_ack(acks)
+            else:
+                acked = await _ack_jobs(query, sorted(acks, key=_lock_order))
         except Exception:
             # Oban asks again only when something wakes the queue (O13).
             attachment.wake_producers_later()
             raise
+        crash_points.reached("after_ack")
+        return acked
 
     async def insert_jobs(self, query: Query, jobs: list[Job], conn: Any = None) -> list[Job]:
         """Slot ``query.insert_jobs``: one statement for any number of jobs."""

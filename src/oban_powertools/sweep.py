@@ -10,11 +10,22 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Final
+
+import psycopg
 
 from .database import Connection, Queries, fetch_one
 
 logger = logging.getLogger(__name__)
+
+PARTS: Final = {
+    "repair_settle_faults": 100,
+    "match_signals": 1000,
+    "expire_waits": 1000,
+    "expire_workflows": 100,
+    "expire_holds": 1000,
+}
+"""What a sweep does besides the comparison, in order -> rows at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +37,9 @@ class Swept:
 
     repaired: int = 0
     """Settle faults that could be settled now."""
+
+    expired: int = 0
+    """Waits, workflows and holds whose time ran out, and signals that had missed their wait."""
 
     reconciled: int = 0
     """Steps whose job was gone or had ended unseen."""
@@ -43,19 +57,37 @@ class Swept:
 
 
 async def sweep_once(conn: Connection, queries: Queries, since: Swept, batch: int) -> Swept:
-    """Sweep one batch, in the caller's transaction or one of its own.
+    """Sweep one batch.
 
     Args:
+        conn: In autocommit: each part locks workflows by id, so it needs a transaction of its own.
         since: The previous sweep of this node; ``Swept()`` starts over.
         batch: Steps to compare with their jobs.
 
-    Locks: a transaction-level advisory try-lock, then as settle.
+    Locks: a transaction-level advisory try-lock each, then as settle.
     """
+    done = {part: await _sweep_part(conn, queries, part, rows) for part, rows in PARTS.items()}
     args = {"after_workflow_id": since.after_workflow_id, "after_position": since.after_position, "batch": batch}
-    row = await fetch_one(conn, queries["sweep"], args)
-    assert row is not None
-    fields: dict[str, Any] = {**row, "repaired": row["repaired"] or 0, "reconciled": row["reconciled"] or 0}
-    return Swept(**fields)
+    compared = await fetch_one(conn, queries["reconcile"], args)
+    assert compared is not None
+    repaired = done.pop("repair_settle_faults")
+    return Swept(
+        swept=compared["reconciled"] is not None,
+        repaired=repaired,
+        expired=sum(done.values()),
+        reconciled=compared["reconciled"] or 0,
+        after_workflow_id=compared["after_workflow_id"],
+        after_position=compared["after_position"],
+    )
+
+
+async def _sweep_part(conn: Connection, queries: Queries, part: str, rows: int) -> int:
+    try:
+        row = await fetch_one(conn, queries["sweep_part"], {"part": part, "batch": rows})
+    except psycopg.Error:
+        logger.exception("the sweep's part %s failed; the other parts go on", part)
+        return 0
+    return (row["done"] or 0) if row else 0
 
 
 class SweepLoop:

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from . import crash_points
 from .database import Connection, Queries, fetch_all, joined
 from .errors import WaitTimeoutError
 from .oban_hooks import caller_connection
 from .records import StepRecord, WorkflowRecord
 from .states import WorkflowId, WorkflowState
-from .workflow import commands, reads, store
+from .workflow import commands, drawing, reads, store
 from .workflow.builder import Workflow
 from .workflow.compile import compile_workflow
 from .workflow.waiting import Waiters
@@ -80,6 +81,8 @@ class Workflows:
         plans = [compile_workflow(workflow, self._payload_limit) for workflow in workflows]
         async with self._transaction(conn) as inside:
             stored = await store.insert_plans(inside, self._queries, plans)
+            crash_points.reached("before_insert_commit")
+        crash_points.reached("after_insert_commit")
         return [
             WorkflowHandle(id=s.id, name=workflow.name, inserted=s.inserted, workflows=self)
             for workflow, s in zip(workflows, stored, strict=True)
@@ -156,6 +159,24 @@ class Workflows:
         """
         async with self._connect() as conn:
             return await reads.list_results(conn, self._queries, workflow_id)
+
+    async def to_mermaid(self, workflow_id: WorkflowId) -> str:
+        """A stored workflow with its states as a Mermaid flowchart.
+
+        Raises:
+            WorkflowNotFoundError: It does not exist, or was pruned.
+        """
+        async with self._connect() as conn:
+            return drawing.mermaid(await reads.list_nodes(conn, self._queries, workflow_id))
+
+    async def to_dot(self, workflow_id: WorkflowId) -> str:
+        """A stored workflow with its states in Graphviz's DOT language.
+
+        Raises:
+            WorkflowNotFoundError: It does not exist, or was pruned.
+        """
+        async with self._connect() as conn:
+            return drawing.dot(await reads.list_nodes(conn, self._queries, workflow_id))
 
     async def complete_step(
         self, workflow_id: WorkflowId, step: str, *, status: str = "completed", payload: Any = None, conn: Any = None

@@ -56,16 +56,20 @@ EXIT_CODES: Final[tuple[tuple[type[BaseException], Exit], ...]] = (
 """The first entry that fits counts; an error that is not here is unexpected and ends with FAILED."""
 
 
-class StoppedError(click.ClickException):
+class StoppedError(Exception):
     """A command ends early, for a reason that is no error of the layers below."""
 
     def __init__(self, message: str, exit_code: Exit) -> None:
-        super().__init__(message)
+        super().__init__(message, exit_code)
+        self.message = message
         self.exit_code = exit_code
+
+    def __str__(self) -> str:
+        return self.message
 
 
 def find_exit_code(error: BaseException) -> Exit | None:
     """The code of an expected error; None for one that nobody foresaw."""
-    if isinstance(error, click.ClickException):
+    if isinstance(error, StoppedError | click.ClickException):
         return Exit(error.exit_code)
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), None)

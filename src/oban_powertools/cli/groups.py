@@ -1,4 +1,4 @@
-"""How a group of commands behaves when it is called alone."""
+"""How commands show their help."""
 
 import click
 
@@ -14,3 +14,8 @@ class Group(click.Group):
             click.echo(ctx.get_help(), err=True)
             ctx.exit(Exit.USAGE)
         return super().parse_args(ctx, args)
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help: lines to copy, which click must not wrap."""
+    return "\n".join(("\b", "Examples:" if len(lines) > 1 else "Example:", *(f"  {line}" for line in lines)))

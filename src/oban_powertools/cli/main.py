@@ -4,32 +4,36 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 import click
 import psycopg
 
 from ..errors import PowertoolsError
-from .exits import Exit, find_exit_code
-from .groups import Group
+from .exits import Exit, StoppedError, find_exit_code
+from .groups import Group, examples
 from .schema_commands import install, status, uninstall, upgrade
 from .start_command import start
 from .workflow_commands import workflow
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Group,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=examples(
+        "export OBAN_DSN=postgresql://localhost/myapp",
+        "powertools install",
+        "powertools start --queues default:20 --import myapp.workers",
+        "powertools workflow list --state running",
+    ),
+)
 @click.version_option(package_name="oban-powertools")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 @click.pass_context
 def powertools(ctx: click.Context) -> None:
     """Durable workflows for applications that run their jobs on Oban.
 
     The database is named by --dsn, OBAN_DSN or dsn in oban.toml, as for oban itself.
-
-    \b
-    Example:
-      export OBAN_DSN=postgresql://localhost/myapp
-      powertools install
-      powertools start --queues default:20 --import myapp.workers
-      powertools workflow list --state running
     """
     if os.environ.get("NO_COLOR"):
         ctx.color = False
@@ -51,8 +55,9 @@ def run(arguments: Sequence[str]) -> int:
         Its exit code, one of ``Exit``. Data went to stdout, everything else to stderr.
     """
     for stream in (sys.stdout, sys.stderr):
-        # A name in a script that the terminal cannot show is no reason to fail.
-        getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")
+        if isinstance(stream, TextIOWrapper):
+            # A name in a script that the terminal cannot show is no reason to fail.
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = powertools.main(list(arguments), prog_name="powertools", standalone_mode=False)
         sys.stdout.flush()
@@ -78,10 +83,10 @@ def _sentence(error: BaseException) -> str:
     match error:
         case click.UsageError():
             hint = f" (see {error.ctx.command_path} -h)" if error.ctx else ""
-            return f"{error.format_message()}{hint}"
+            return error.format_message().rstrip(".") + hint
         case click.ClickException():
             return error.format_message()
-        case PowertoolsError():
+        case PowertoolsError() | StoppedError():
             return str(error)
         case psycopg.errors.InsufficientPrivilege() | psycopg.OperationalError():
             return f"the database refused: {_first_line(error)}"

@@ -7,7 +7,7 @@ import asyncio
 import dataclasses
 import functools
 import tomllib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import click
 import psycopg
+from click.core import ParameterSource
 from psycopg.conninfo import conninfo_to_dict
 
 from ..config import PAYLOAD_LIMIT, Names
@@ -28,7 +29,7 @@ from ..workflows import Workflows
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """The database a command works on, and how it answers."""
+    """The database a command works on."""
 
     config: Config
     """Oban's settings, as oban's own command would read them."""
@@ -38,9 +39,6 @@ class Target:
 
     data_directory: Path | None
     """Of the embedded PostgreSQL that is used instead of a DSN."""
-
-    as_json: bool
-    """Whether the answer is JSON."""
 
     def find_dsn(self) -> str:
         """Where to connect; starts the embedded server when a data directory was given.
@@ -62,7 +60,7 @@ class Target:
         return dsn
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
+    async def connection(self) -> AsyncGenerator[Connection]:
         """One connection, autocommit, with timeouts; nothing is known yet of the schema.
 
         Raises:
@@ -83,7 +81,7 @@ class Target:
             raise UnknownObanSchemaError(self.names.prefix, "no table oban_jobs", "Oban's tables (check --prefix)")
 
     @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[Connection]:
+    async def snapshot(self) -> AsyncGenerator[Connection]:
         """A read-only transaction: all reads of one command see the same moment, and none can write."""
         async with self.connection() as conn:
             await self.check(conn)
@@ -93,7 +91,7 @@ class Target:
                 yield conn
 
     @asynccontextmanager
-    async def workflows(self) -> AsyncIterator[Workflows]:
+    async def workflows(self) -> AsyncGenerator[Workflows]:
         """The workflow calls, for reading."""
         async with self.snapshot() as conn:
             yield Workflows(lambda: nullcontext(conn), Queries(self.names), PAYLOAD_LIMIT)
@@ -123,13 +121,12 @@ _OPTIONS: Final = (
         type=click.Path(exists=True, dir_okay=False),
         help="TOML file with Oban's settings.  [default: oban.toml]",
     ),
-    click.option("--json", "as_json", is_flag=True, help="Answer in JSON."),
     click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."),
 )
 
 
 def on_database(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give an async command the shared options; it gets them as its first argument, a Target."""
+    """Give a command the options that name a database; it gets them as its first argument, a Target."""
 
     @functools.wraps(command)
     def run(
@@ -138,15 +135,32 @@ def on_database(command: Callable[..., Any]) -> Callable[..., Any]:
         prefix: str | None,
         schema: str,
         config_path: str | None,
-        as_json: bool,
         **arguments: Any,
     ) -> Any:
+        _refuse_two_databases(data_directory)
         config = _load_config(config_path, dsn, prefix)
         names = Names(schema=schema, prefix=config.prefix or "public")
-        target = Target(config=config, names=names, data_directory=data_directory, as_json=as_json)
-        return asyncio.run(command(target, **arguments))
+        return command(Target(config=config, names=names, data_directory=data_directory), **arguments)
 
     return functools.reduce(lambda wrapped, option: option(wrapped), reversed(_OPTIONS), run)
+
+
+def answering(command: Callable[..., Coroutine[Any, Any, int]]) -> Callable[..., Any]:
+    """Make a command of an async function that prints an answer: as ``on_database``, with ``--json``."""
+
+    @on_database
+    @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+    @functools.wraps(command)
+    def run(target: Target, **arguments: Any) -> int:
+        return asyncio.run(command(target, **arguments))
+
+    return run
+
+
+def _refuse_two_databases(data_directory: Path | None) -> None:
+    source = click.get_current_context().get_parameter_source("dsn")
+    if data_directory and source is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--dsn and --data-directory name two databases: give one of them")
 
 
 def _load_config(path: str | None, dsn: str | None, prefix: str | None) -> Config:

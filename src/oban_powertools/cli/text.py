@@ -25,13 +25,18 @@ def _visible(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode()
 
 
-def last_line(text: str) -> str:
-    r"""The last line that says something: of a traceback, the error itself.
+def error_line(error: str) -> str:
+    r"""The line of an error's text that says what happened, without the frames around it.
 
-    >>> last_line("Traceback ...\n  File ...\nValueError: no such account\n")
-    'ValueError: no such account'
+    >>> error_line('Traceback (most recent call last):\n  File "a.py", line 1, in f\n    g()\nValueError: no\nmore\n')
+    'ValueError: no'
+    >>> error_line("** (RuntimeError) no such account\n    (app 1.0.0) lib/app.ex:12: App.run/1")
+    '** (RuntimeError) no such account'
     """
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
+    lines = [line for line in error.splitlines() if line.strip()]
+    frames = [number for number, line in enumerate(lines) if line.startswith('  File "')]
+    after = frames[-1] + 1 if frames else 0
+    return next((line for line in lines[after:] if not line.startswith(" ")), "").strip()
 
 
 def width(text: str) -> int:

@@ -12,6 +12,8 @@ from typing import Any, ClassVar, Literal, cast
 from oban import Job
 from oban.worker import worker_name
 
+from .. import json_border
+from . import drawing
 from .references import Reference, StepHandle
 
 type PolicyName = Literal["cancel", "continue"]
@@ -256,6 +258,34 @@ class Workflow:
     def result(step: str) -> Reference:
         """The result of a step by name; in a later step's args it implies the dependency."""
         return Reference(step)
+
+    def to_mermaid(self) -> str:
+        """The definition as a Mermaid flowchart; edges to steps that were not added are left out."""
+        return drawing.mermaid(self._nodes())
+
+    def to_dot(self) -> str:
+        """The definition in Graphviz's DOT language; edges to steps that were not added are left out."""
+        return drawing.dot(self._nodes())
+
+    def _nodes(self) -> list[drawing.Node]:
+        positions: dict[str, int] = {}
+        for position, step in enumerate(self.steps):
+            positions.setdefault(step.name, position)
+        return [drawing.Node(name=str(step.name), parents=_drawn_parents(step, positions)) for step in self.steps]
+
+
+def _drawn_parents(step: StepDefinition, positions: Mapping[str, int]) -> dict[int, str]:
+    references: list[Reference] = []
+
+    def leaf(value: Any, _: str) -> bool:
+        if isinstance(value, Reference):
+            references.append(value)
+        return isinstance(value, Reference)
+
+    json_border.find_faults(getattr(step.job, "args", None), "args", leaf)
+    edges = [(parent.name if isinstance(parent, StepHandle) else parent, policy) for parent, policy in step.deps]
+    edges += [(reference.step, step.on_failure) for reference in references]
+    return {positions[parent]: policy for parent, policy in reversed(edges) if parent in positions}
 
 
 def _edges(deps: Deps, policy: PolicyName) -> list[tuple[StepName, PolicyName]]:

@@ -12,6 +12,7 @@ from ..database import Connection, Queries, fetch_all
 from ..errors import WorkflowNotFoundError
 from ..records import StepRecord, WorkflowRecord
 from ..states import Effects, JobId, Policy, Position, StepState, WorkflowId, WorkflowState
+from .drawing import Node
 
 MAX_PAGE: Final = 1000
 """Most workflows one call lists."""
@@ -82,6 +83,18 @@ async def list_results(conn: Connection, queries: Queries, workflow_id: Workflow
     return {row["name"]: row["result"] for row in rows}
 
 
+async def list_nodes(conn: Connection, queries: Queries, workflow_id: WorkflowId) -> list[Node]:
+    """All steps of a workflow with their states, ready to be drawn; in position order.
+
+    Raises:
+        WorkflowNotFoundError: It does not exist, or was pruned.
+    """
+    rows = await fetch_all(conn, queries["draw_steps"], {"workflow_id": workflow_id})
+    if not rows:
+        raise WorkflowNotFoundError(workflow_id)
+    return [Node(name=row["name"], parents=_edges(row), state=row["state"], attempt=row["attempt"]) for row in rows]
+
+
 def _workflow(row: Mapping[str, Any]) -> WorkflowRecord:
     fields: dict[str, Any] = {
         **row,
@@ -93,8 +106,7 @@ def _workflow(row: Mapping[str, Any]) -> WorkflowRecord:
 
 
 def _step(row: Mapping[str, Any], names: Mapping[int, str]) -> StepRecord:
-    edges = dict.fromkeys(row["parents"], Policy.CANCEL)
-    edges |= dict.fromkeys(row["continue_parents"] or (), Policy.CONTINUE)
+    edges = _edges(row)
     return StepRecord(
         workflow_id=row["workflow_id"],
         position=Position(row["position"]),
@@ -120,6 +132,11 @@ def _step(row: Mapping[str, Any], names: Mapping[int, str]) -> StepRecord:
         started_at=row["started_at"],
         finished_at=row["finished_at"],
     )
+
+
+def _edges(row: Mapping[str, Any]) -> dict[int, Policy]:
+    edges = dict.fromkeys(row["parents"], Policy.CANCEL)
+    return edges | dict.fromkeys(row["continue_parents"] or (), Policy.CONTINUE)
 
 
 def _unresolved(template: Sequence[Any], names: Mapping[int, str]) -> Any:

@@ -1,20 +1,26 @@
 -- The sweep: what no trigger can see, found and settled. Locks: none to install.
 
 -- Settles again what once faulted, each alone; tries are 1, 2, 4 ... 60 s apart. Returns how many
--- were repaired. Locks: the fault rows (skipping those another session repairs), then as settle.
+-- were repaired. Locks: the workflows by id as settle, each before its
+-- fault row: whoever faults again while settling holds the workflow already.
 CREATE FUNCTION powertools.repair_settle_faults_v1(batch int) RETURNS int
 LANGUAGE plpgsql
 AS $$
 DECLARE
   f powertools.settle_faults;
+  code text;
+  detail text;
   repaired int := 0;
 BEGIN
   FOR f IN
-    SELECT * FROM powertools.settle_faults
-    WHERE repaired_at IS NULL
-      AND last_fault_at + make_interval(secs => least(60, power(2, least(faults, 7)) - 2)) <= clock_timestamp()
-    ORDER BY workflow_id, last_fault_at LIMIT batch
-    FOR UPDATE SKIP LOCKED
+    SELECT due.*
+    FROM (
+      SELECT * FROM powertools.settle_faults
+      WHERE repaired_at IS NULL
+        AND last_fault_at + make_interval(secs => least(60, power(2, least(faults, 7)) - 2)) <= clock_timestamp()
+      ORDER BY last_fault_at LIMIT batch
+    ) AS due
+    ORDER BY due.workflow_id
   LOOP
     BEGIN
       PERFORM powertools.settle_v1(ARRAY[ROW (
@@ -23,8 +29,9 @@ BEGIN
       UPDATE powertools.settle_faults SET repaired_at = clock_timestamp() WHERE job_id = f.job_id;
       repaired := repaired + 1;
     EXCEPTION WHEN OTHERS THEN
+      GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, detail = MESSAGE_TEXT;
       UPDATE powertools.settle_faults
-      SET faults = faults + 1, last_fault_at = clock_timestamp(), sqlstate = SQLSTATE, message = SQLERRM
+      SET faults = faults + 1, last_fault_at = clock_timestamp(), sqlstate = code, message = detail
       WHERE job_id = f.job_id;
     END;
   END LOOP;
@@ -33,7 +40,8 @@ END $$;
 
 -- Settles live steps whose job is gone or ended while no trigger saw it (TRUNCATE, a disabled
 -- trigger, a restore). Looks at one batch of the unfinished workflows' steps after the cursor and
--- returns the next cursor; it starts over (0, -1) when the end is reached.
+-- returns the next cursor; it starts over (0, -1) when the end is reached. reconciled is NULL when
+-- another node is at it. Locks: an advisory try-lock, then as settle.
 CREATE FUNCTION powertools.reconcile_v1(
   INOUT after_workflow_id bigint, INOUT after_position int, batch int, OUT reconciled int
 )
@@ -44,8 +52,7 @@ DECLARE
   outcomes powertools.outcome[];
   seen int;
 BEGIN
-  IF NOT pg_try_advisory_xact_lock(hashtextextended('powertools.sweep', 0)) THEN
-    reconciled := 0;
+  IF NOT pg_try_advisory_xact_lock(hashtextextended('powertools.reconcile', 0)) THEN
     RETURN;
   END IF;
   WITH chunk AS (
@@ -119,7 +126,7 @@ CREATE FUNCTION powertools.sweep_part_v1(part text, batch int, OUT swept bool, O
 LANGUAGE plpgsql
 AS $$
 BEGIN
-  swept := pg_try_advisory_xact_lock(hashtextextended('powertools.sweep', 0));
+  swept := pg_try_advisory_xact_lock(hashtextextended('powertools.' || part, 0));
   IF swept THEN
     done := CASE part
       WHEN 'repair_settle_faults' THEN powertools.repair_settle_faults_v1(batch)

@@ -22,6 +22,6 @@ SELECT swept, done FROM powertools.sweep_part_v1(%(part)s, %(batch)s::int);
 
 -- name: reconcile
 -- Args: after_workflow_id, after_position (the cursor; 0, -1 starts over), batch (steps to compare).
--- Rows: one, the next cursor and how many steps were settled.
+-- Rows: one; reconciled is NULL when another node holds the try-lock.
 SELECT after_workflow_id, after_position, reconciled
 FROM powertools.reconcile_v1(%(after_workflow_id)s::bigint, %(after_position)s::int, %(batch)s::int);

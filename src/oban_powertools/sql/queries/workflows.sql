@@ -5,6 +5,7 @@
 --   args, from 1; parents NULL for an outermost one), parent_positions (int or NULL).
 -- Rows: id, inserted; one an argument entry, in their order. inserted is false where the idempotency key
 --   exists already; that id is then not used.
+-- Locks: uncommitted inserts of the same keys are waited for, key by key in one order everywhere.
 WITH given AS (
   SELECT nextval(pg_get_serial_sequence('powertools.workflows', 'id')) AS id, g.*
   FROM unnest(
@@ -26,7 +27,7 @@ WITH given AS (
     g.idempotency_key, g.on_finished, now() + g.expires_in, g.id
   FROM given g
   WHERE g.parent IS NULL
-  ORDER BY g.place
+  ORDER BY g.idempotency_key, g.place
   ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
   RETURNING id
 ), nested AS (

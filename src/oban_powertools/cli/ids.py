@@ -1,0 +1,16 @@
+"""Ids as they are typed on the command line."""
+
+import click
+
+
+def parse_id(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """The id of a stored thing: a whole number that a bigint can hold; None when it was not given.
+
+    Raises:
+        BadParameter: It is no such number.
+    """
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdigit() and 0 < int(value) < 2**63):
+        raise click.BadParameter(f"{value!r} is not an id: ids are whole numbers from 1", ctx, param)
+    return int(value)

@@ -1,0 +1,184 @@
+"""``start``: a worker process, as ``oban start`` runs one, with Powertools attached.
+
+The rule that must never break: SIGTERM lets running jobs finish before the process ends.
+"""
+
+import asyncio
+import dataclasses
+import importlib
+import logging
+import os
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import orjson
+from oban import telemetry
+from oban.telemetry import logger as telemetry_logger
+from psycopg.conninfo import make_conninfo
+from psycopg.types.json import set_json_dumps, set_json_loads
+
+from .. import schema
+from ..database import CONNECTION_OPTIONS, describe
+from ..powertools import Powertools
+from .exits import Exit, StoppedError
+from .groups import examples
+from .target import Target, on_database
+from .text import one_line
+
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+
+logger = logging.getLogger("oban_powertools.cli")
+
+
+def _parse_queues(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, int]:
+    """Queue -> limit of ``default:20,mail:5``; every malformed part is an error, never left out."""
+    queues: dict[str, int] = {}
+    for part in value.split(",") if value else ():
+        name, _, limit = (piece.strip() for piece in part.partition(":"))
+        if not name or not (limit.isascii() and limit.isdigit() and int(limit) > 0):
+            raise click.BadParameter(f"{part.strip()!r} is not a queue with its limit, such as default:20", ctx, param)
+        if name in queues:
+            raise click.BadParameter(f"queue {name!r} is named twice", ctx, param)
+        queues[name] = int(limit)
+    return queues
+
+
+@click.command(epilog=examples("powertools start --queues default:20,mail:5 --import myapp.workers"))
+@click.option(
+    "--queues",
+    callback=_parse_queues,
+    envvar="OBAN_QUEUES",
+    show_envvar=True,
+    metavar="NAME:LIMIT,...",
+    help="Queues to work on, with the number of jobs that may run at once.",
+)
+@click.option(
+    "--import",
+    "modules",
+    multiple=True,
+    metavar="MODULE",
+    help="Import this module first: cron workers register themselves. May be repeated.",
+)
+@click.option("--node", envvar="OBAN_NODE", show_envvar=True, help="Name of this process.  [default: host and pid]")
+@click.option("--turbo/--no-turbo", default=True, show_default=True, help="Acknowledge and insert jobs in bulk.")
+@click.option(
+    "--log-level",
+    type=click.Choice(LOG_LEVELS, case_sensitive=False),
+    default="info",
+    show_default=True,
+    help="To stderr.",
+)
+@on_database
+def start(
+    target: Target,
+    *,
+    queues: dict[str, int],
+    modules: Sequence[str],
+    node: str | None,
+    turbo: bool,
+    log_level: str,
+) -> int:
+    """Run workers until a signal says stop.
+
+    SIGTERM and Ctrl+C let running jobs finish (15 s, or shutdown_grace_period in oban.toml); a second
+    Ctrl+C ends the process at once. Workers are imported from the current directory, as with python -m.
+    """
+    config = dataclasses.replace(
+        target.config,
+        queues=target.config.queues | queues,
+        node=node or target.config.node or f"{socket.gethostname()}.{os.getpid()}",
+    )
+    if not config.queues:
+        raise click.UsageError(
+            "no queue to work on: pass --queues default:20, set OBAN_QUEUES, or write it in oban.toml"
+        )
+    logging.basicConfig(
+        level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    _import_workers(modules)
+    import uvloop
+
+    uvloop.run(_work(dataclasses.replace(target, config=config), turbo))
+    return Exit.DONE
+
+
+def _import_workers(modules: Sequence[str]) -> None:
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except (Exception, SystemExit) as error:
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            where = "" if "importlib" in frame.filename else f" ({frame.filename}:{frame.lineno})"
+            reason = f"{type(error).__name__}: {error}"
+            raise StoppedError(f"cannot import {module!r}: {reason}{where}", Exit.USAGE) from error
+
+
+async def _work(target: Target, turbo: bool) -> None:
+    stopping = _stop_on_signals()
+    async with target.connection() as conn:
+        if target.data_directory:
+            await schema.install(conn, target.names)
+        await target.check(conn)
+        where = describe(conn.info.dsn)
+    _follow_oban(logging.getLogger().isEnabledFor(logging.DEBUG))
+    set_json_dumps(orjson.dumps)  # as oban start
+    set_json_loads(orjson.loads)
+    config = dataclasses.replace(target.config, dsn=make_conninfo(target.find_dsn(), **CONNECTION_OPTIONS))
+    pool = await config.create_pool()
+    try:
+        oban = await config.create_oban(pool)
+        async with oban, Powertools(oban, schema=target.names.schema, turbo=turbo):
+            logger.info("working on %s as %s; database %s", _listed(config.queues), config.node, where)
+            await stopping.wait()
+    finally:
+        await pool.close()
+    logger.info("stopped")
+
+
+def _listed(queues: Mapping[str, Any]) -> str:
+    limits = {name: queue if isinstance(queue, int) else queue.get("limit") for name, queue in queues.items()}
+    return ", ".join(f"{name}:{limit}" for name, limit in limits.items())
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stopping, interrupts = asyncio.Event(), 0
+
+    def stop(name: str) -> None:
+        nonlocal interrupts
+        interrupts += name == "SIGINT"
+        if interrupts > 1:
+            logger.warning("ending at once; running jobs are left to be rescued")
+            os._exit(Exit.INTERRUPTED)
+        again = "; Ctrl+C again ends at once" if interrupts else ""
+        logger.info("%s: letting running jobs finish%s", name, again)
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop, number.name)
+    return stopping
+
+
+def _follow_oban(every_job: bool) -> None:
+    """Log what Oban reports: failed jobs in a line of ours, without args; every job only for debugging."""
+    events = [name for name in telemetry_logger.EVENTS if every_job or not name.startswith("oban.job.")]
+    telemetry_logger.attach(level=logging.DEBUG, events=events)
+    telemetry.attach("powertools", ["oban.job.exception"], _log_failure)
+
+
+def _log_failure(_: str, event: dict[str, Any]) -> None:
+    job = event["job"]
+    step = f" (step {job.meta['step']} of workflow {job.meta['workflow_id']})" if "workflow_id" in job.meta else ""
+    logger.warning(
+        "job %s %s%s attempt %s/%s is %s: %s: %s",
+        job.id, job.worker, step, job.attempt, job.max_attempts, event["state"], event["error_type"],
+        one_line(event["error_message"]),
+    )  # fmt: skip

@@ -1,0 +1,142 @@
+"""``workflow list``, ``show``, ``explain`` and ``graph``: reading workflows from the command line.
+
+The rule that must never break: these commands run in a read-only transaction.
+"""
+
+from typing import Any
+
+import click
+import orjson
+
+from ..errors import StepNotFoundError
+from ..records import StepRecord
+from ..states import StepState, WorkflowId, WorkflowState
+from .exits import Exit
+from .groups import Group, examples
+from .ids import parse_id
+from .output import as_json as record_json
+from .output import note, print_facts, print_json, print_table
+from .target import Target, answering
+from .text import one_line
+from .workflow_text import (
+    LIST_HEADERS,
+    STEP_HEADERS,
+    error_text,
+    list_row,
+    step_facts,
+    step_json,
+    step_row,
+    workflow_facts,
+)
+
+
+@click.group(cls=Group)
+def workflow() -> None:
+    """Look at workflows; changes nothing."""
+
+
+@workflow.command("list", epilog=examples("powertools workflow list --state failed --limit 10"))
+@click.option("--state", type=click.Choice([state.value for state in WorkflowState]), help="Only in this state.")
+@click.option("--name", help="Only of this name.")
+@click.option("--tag", help="Only with this tag.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many.")
+@click.option("--before", callback=parse_id, metavar="ID", help="Only older than this workflow: the next page.")
+@answering
+async def list_workflows(
+    target: Target,
+    *,
+    state: str | None,
+    name: str | None,
+    tag: str | None,
+    limit: int,
+    before: int | None,
+    as_json: bool,
+) -> int:
+    """List workflows, newest first."""
+    async with target.workflows() as workflows:
+        found = await workflows.list(
+            state=WorkflowState(state) if state else None,
+            name=name,
+            tag=tag,
+            limit=limit,
+            before=WorkflowId(before) if before else None,
+        )
+    next_page = str(found[-1].id) if len(found) == limit else None
+    if as_json:
+        print_json({"workflows": [record_json(workflow) for workflow in found], "next_before": next_page})
+        return Exit.DONE
+    if found:
+        print_table(LIST_HEADERS, [list_row(workflow) for workflow in found])
+    else:
+        note("no workflow matches" if state or name or tag or before else "no workflow yet")
+    if next_page:
+        note(f"for older ones add --before {next_page}")
+    return Exit.DONE
+
+
+@workflow.command(
+    "show", epilog=examples("powertools workflow show 41", "powertools workflow show 41 --step sync_billing")
+)
+@click.argument("workflow_id", callback=parse_id, metavar="ID")
+@click.option("--step", "step_name", metavar="NAME", help="One step in detail, with its args, result and error.")
+@click.option("--results", is_flag=True, help="The results of all completed steps.")
+@answering
+async def show(target: Target, *, workflow_id: int, step_name: str | None, results: bool, as_json: bool) -> int:
+    """Show one workflow and its steps.
+
+    Args and results appear only with --step and --results: they may hold secrets.
+    """
+    if step_name is not None and results:
+        raise click.UsageError("--step and --results exclude each other: a step's detail has its result")
+    key = WorkflowId(workflow_id)
+    async with target.workflows() as workflows:
+        if results:
+            return _print_results(key, await workflows.results(key), as_json)
+        found, steps = await workflows.get(key), await workflows.steps(key)
+    states = {step.name: step.state for step in steps}
+    if step_name is not None:
+        step = next((step for step in steps if step.name == step_name), None)
+        if step is None:
+            raise StepNotFoundError(key, step_name)
+        return _print_step(step, states, as_json)
+    if as_json:
+        print_json({"workflow": record_json(found), "steps": [step_json(step, detail=False) for step in steps]})
+    else:
+        print_facts(workflow_facts(found))
+        click.echo()
+        print_table(STEP_HEADERS, [step_row(step, states) for step in steps])
+    return Exit.DONE
+
+
+def _print_step(step: StepRecord, states: dict[str, StepState], as_json: bool) -> int:
+    if as_json:
+        print_json({"step": step_json(step, detail=True)})
+        return Exit.DONE
+    print_facts(step_facts(step, states))
+    _print_block("error", error_text(step))
+    _print_block("args", _indented(step.args))
+    if step.has_result:
+        _print_block("result", _indented(step.result))
+    return Exit.DONE
+
+
+def _print_results(workflow_id: WorkflowId, results: dict[str, Any], as_json: bool) -> int:
+    if as_json:
+        print_json({"workflow_id": str(workflow_id), "results": results})
+        return Exit.DONE
+    for name, result in results.items():
+        _print_block(one_line(name), _indented(result))
+    if not results:
+        note("no step has completed")
+    return Exit.DONE
+
+
+def _print_block(title: str, block: str) -> None:
+    if block:
+        click.echo(f"\n{click.style(title, bold=True)}")
+        for line in block.splitlines():
+            click.echo(f"  {one_line(line)}")
+
+
+def _indented(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()

@@ -1,0 +1,139 @@
+"""A workflow and its steps as rows and facts for people, and as JSON for programs.
+
+The rule that must never break: args and results of a step appear only where one step was asked for.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import orjson
+
+from ..records import StepRecord, WorkflowRecord
+from ..states import StepState
+from .output import as_json
+from .text import duration, error_line, instant
+
+LIST_HEADERS: Final = ("ID", "NAME", "STATE", "STEPS", "FAILED", "INSERTED", "TIME")
+STEP_HEADERS: Final = ("STEP", "STATE", "ATTEMPT", "QUEUE", "JOB", "TIME", "WHY")
+_SHOWN_NAMES: Final = 3
+
+
+def list_row(workflow: WorkflowRecord) -> tuple[str, ...]:
+    """A workflow as a row under LIST_HEADERS."""
+    return (
+        str(workflow.id),
+        workflow.name,
+        workflow.state,
+        f"{workflow.total - workflow.open}/{workflow.total}",
+        str(workflow.failed or ""),
+        instant(workflow.inserted_at),
+        _time(workflow.inserted_at, workflow.finished_at),
+    )
+
+
+def workflow_facts(workflow: WorkflowRecord) -> dict[str, str]:
+    """A workflow as facts; those that do not apply are empty."""
+    failed = f", {workflow.failed} failed" if workflow.failed else ""
+    handled = {None: "", True: " (handled)", False: " (not handled)"}[workflow.failures_handled]
+    return {
+        "workflow": f"{workflow.id} {workflow.name}",
+        "state": workflow.state,
+        "steps": f"{workflow.total - workflow.open} of {workflow.total} done{failed}",
+        "failed": names(workflow.failed_steps) + handled,
+        "inserted": instant(workflow.inserted_at),
+        "cancel requested": instant(workflow.cancel_requested_at),
+        "expires": instant(workflow.expires_at),
+        "finished": instant(workflow.finished_at),
+        "time": _time(workflow.inserted_at, workflow.finished_at),
+        "tags": ", ".join(workflow.tags),
+        "context": compact(workflow.context) if workflow.context else "",
+        "idempotency key": workflow.idempotency_key or "",
+        "definition": workflow.definition_version or "",
+        "generation": str(workflow.generation) if workflow.generation > 1 else "",
+    }
+
+
+def step_row(step: StepRecord, states: Mapping[str, StepState]) -> tuple[str, ...]:
+    """A step as a row under STEP_HEADERS.
+
+    Args:
+        states: Step name -> state, of all steps of the workflow.
+    """
+    return (
+        step.name,
+        step.state,
+        f"{step.attempt}/{step.max_attempts}" if step.job_id is not None else "",
+        step.queue,
+        str(step.job_id or ""),
+        _time(step.started_at, step.finished_at) if step.finished_at else "",
+        _why(step, states),
+    )
+
+
+def step_facts(step: StepRecord, states: Mapping[str, StepState]) -> dict[str, str]:
+    """A step as facts, without its error, args and result; those that do not apply are empty."""
+    deps = (f"{parent} ({states[parent]}, on failure {policy})" for parent, policy in step.deps.items())
+    return {
+        "step": step.name,
+        "state": step.state,
+        "why": _why(step, states),
+        "worker": step.worker,
+        "queue": step.queue,
+        "job": str(step.job_id or ""),
+        "attempt": f"{step.attempt} of {step.max_attempts}",
+        "effects": step.effects,
+        "generation": str(step.generation) if step.generation > 1 else "",
+        "depends on": ", ".join(deps),
+        "released": instant(step.released_at),
+        "due": instant(step.scheduled_at) if step.state in (StepState.SCHEDULED, StepState.RETRYABLE) else "",
+        "started": instant(step.started_at),
+        "finished": instant(step.finished_at),
+        "time": _time(step.started_at, step.finished_at) if step.finished_at else "",
+    }
+
+
+def step_json(step: StepRecord, *, detail: bool) -> dict[str, Any]:
+    """A step for JSON.
+
+    Args:
+        detail: With its args, its result and its error in full; else only the line that says what happened.
+    """
+    if detail:
+        return as_json(step)
+    return {**as_json(step, without=("args", "result")), "error": error_line(error_text(step)) or None}
+
+
+def error_text(step: StepRecord) -> str:
+    """The text of a step's last error, a traceback as a rule; empty when there was none."""
+    match step.error:
+        case None:
+            return ""
+        case {"error": str(message)}:
+            return message
+        case other:
+            return compact(other)
+
+
+def names(all_names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = len(all_names) - _SHOWN_NAMES
+    return ", ".join(all_names[:_SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def compact(value: Any) -> str:
+    """A JSON value on one line."""
+    return orjson.dumps(value).decode()
+
+
+def _why(step: StepRecord, states: Mapping[str, StepState]) -> str:
+    if step.state is StepState.PENDING:
+        return f"waits for {names([parent for parent in step.deps if not states[parent].terminal])}"
+    if step.state is StepState.COMPLETED:
+        return ""
+    return ": ".join(part for part in (step.cause, error_line(error_text(step))) if part)
+
+
+def _time(since: datetime | None, until: datetime | None) -> str:
+    """Until now on the process clock when it has not ended; a clock that lags is not shown as negative."""
+    return duration(max((until or datetime.now(UTC)) - since, timedelta(0))) if since else ""

@@ -1,0 +1,156 @@
+"""Draw a workflow's graph as text: Mermaid and Graphviz DOT, of definitions and of stored workflows.
+
+Pure: no I/O. The rule that must never break: whatever the names hold, the output parses; a name is
+shown, never obeyed.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ..states import Policy, StepState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One step to draw."""
+
+    name: str
+    """Any text."""
+
+    parents: Mapping[int, str]
+    """Index of the parent in the sequence of nodes -> policy of the edge; ``continue`` is drawn dashed."""
+
+    state: str | None = None
+    """As read from the database, also one this release does not know; None draws a definition."""
+
+    attempt: int = 0
+    """Attempts made so far; shown from the second on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    glyph: str
+    fill: str
+    line: str
+
+
+# A state is told by its glyph and its word; the colours only help (dark text on each: contrast above 7).
+_LOOKS: Final[Mapping[str, _Look]] = {
+    StepState.PENDING: _Look(glyph="○", fill="#f6f8fa", line="#6e7781"),
+    StepState.AVAILABLE: _Look(glyph="●", fill="#ddf4ff", line="#0969da"),
+    StepState.SCHEDULED: _Look(glyph="◷", fill="#ddf4ff", line="#0969da"),
+    StepState.EXECUTING: _Look(glyph="▶", fill="#b6e3ff", line="#0550ae"),
+    StepState.RETRYABLE: _Look(glyph="↻", fill="#fff8c5", line="#9a6700"),
+    StepState.SUSPENDED: _Look(glyph="‖", fill="#fff8c5", line="#9a6700"),
+    StepState.AWAITING_SIGNAL: _Look(glyph="◇", fill="#fbefff", line="#8250df"),
+    StepState.COMPLETED: _Look(glyph="✔", fill="#dafbe1", line="#1a7f37"),
+    StepState.DISCARDED: _Look(glyph="✘", fill="#ffebe9", line="#cf222e"),
+    StepState.CANCELLED: _Look(glyph="⊘", fill="#eaeef2", line="#57606a"),
+    StepState.EXPIRED: _Look(glyph="⧖", fill="#ffebe9", line="#a40e26"),
+}
+_UNKNOWN: Final = _Look(glyph="?", fill="#ffffff", line="#24292f")
+_NAMELESS: Final = "(no name)"
+
+
+def mermaid(nodes: Sequence[Node]) -> str:
+    """The graph as a Mermaid flowchart, left to right; the same nodes give the same text.
+
+    Args:
+        nodes: In position order.
+    """
+    lines = ["flowchart LR"]
+    for index, node in enumerate(nodes):
+        label = "<br/>".join(_mermaid_text(line) if line else "" for line in _words(node))
+        shown = f"{_look(node).glyph} {label}" if node.state is not None else label
+        lines.append(f'  n{index}["{shown}"]' + (f":::{_class(node.state)}" if node.state is not None else ""))
+    for parent, child, policy in _edges(nodes):
+        lines.append(f"  n{parent} {'-.->' if policy == Policy.CONTINUE else '-->'} n{child}")
+    for state in _states(nodes):
+        look = _LOOKS.get(state, _UNKNOWN)
+        lines.append(f"  classDef {_class(state)} fill:{look.fill},stroke:{look.line},color:#1f2328")
+    return "\n".join(lines) + "\n"
+
+
+def dot(nodes: Sequence[Node]) -> str:
+    """The graph in Graphviz's DOT language, left to right; the same nodes give the same text.
+
+    Args:
+        nodes: In position order.
+    """
+    lines = [
+        "digraph workflow {",
+        "  rankdir=LR;",
+        '  node [shape=box, style="rounded,filled", fillcolor="#ffffff", fontcolor="#1f2328", fontname="sans-serif"];',
+    ]
+    for index, node in enumerate(nodes):
+        label = "\\n".join(_dot_text(line) for line in _words(node))
+        if node.state is None:
+            lines.append(f'  n{index} [label="{label}"];')
+        else:
+            look = _look(node)
+            style = f'fillcolor="{look.fill}", color="{look.line}"'
+            lines.append(f'  n{index} [label="{look.glyph} {label}", {style}];')
+    for parent, child, policy in _edges(nodes):
+        lines.append(f"  n{parent} -> n{child}{' [style=dashed]' if policy == Policy.CONTINUE else ''};")
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def _words(node: Node) -> list[str]:
+    name = _one_line(node.name) or _NAMELESS
+    if node.state is None:
+        return [name]
+    attempt = f", attempt {node.attempt}" if node.attempt > 1 else ""
+    return [name, _one_line(node.state).replace("_", " ") + attempt]
+
+
+def _edges(nodes: Sequence[Node]) -> Iterable[tuple[int, int, str]]:
+    for child, node in enumerate(nodes):
+        for parent in sorted(node.parents):
+            yield parent, child, node.parents[parent]
+
+
+def _states(nodes: Sequence[Node]) -> list[str]:
+    """One state for each look in use, in the order of the states' life."""
+    in_use = {node.state for node in nodes if node.state is not None}
+    unknown = sorted(in_use - set(_LOOKS))[:1]
+    return [state for state in _LOOKS if state in in_use] + unknown
+
+
+def _look(node: Node) -> _Look:
+    return _LOOKS.get(node.state or "", _UNKNOWN)
+
+
+def _class(state: str) -> str:
+    return state if state in _LOOKS else "unknown"
+
+
+def _one_line(text: str) -> str:
+    """White space folded, and a sign in the place of each character that no display can show."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in " ".join(text.split()))
+
+
+# Letters and digits of any script with single spaces, _, - and / between them. All else could mean
+# something to Mermaid or to the Markdown it reads labels as (a dot makes lists and links).
+_PLAIN: Final = re.compile(r"[^\W_](?:[ /_-]?[^\W_])*")
+
+
+def _mermaid_text(text: str) -> str:
+    """Text as a part of a quoted label; a character's code between # and ; stands for the character."""
+    escaped: list[str] = []
+    end = 0
+    for plain in _PLAIN.finditer(text):
+        escaped += [_mermaid_code(char) for char in text[end : plain.start()]]
+        escaped.append(plain.group())
+        end = plain.end()
+    return "".join(escaped) + "".join(_mermaid_code(char) for char in text[end:])
+
+
+def _mermaid_code(char: str) -> str:
+    return char if char == " " else f"#{ord(char)};"
+
+
+def _dot_text(text: str) -> str:
+    # Labels know backslash escapes and HTML entities.
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")

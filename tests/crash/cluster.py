@@ -1,0 +1,224 @@
+"""Several worker processes on one database, and what a test asks of them."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, LiteralString
+
+from oban import Oban
+from psycopg import AsyncConnection
+from psycopg.rows import scalar_row
+from psycopg_pool import AsyncConnectionPool
+
+from oban_powertools import Powertools, Workflow, WorkflowRecord
+from oban_powertools.config import Settings
+from oban_powertools.workflows import WorkflowHandle
+from tests.ledger import LEDGER_DSN, Ledger, eventually
+
+ROOT = Path(__file__).parents[2]
+TABLES = ("public.oban_jobs", "powertools.workflows", "powertools.steps", "powertools.settle_faults")
+
+
+class Node:
+    """One worker process."""
+
+    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+        self._process = process
+        self._log = log
+        self.pid = process.pid
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    @property
+    def running(self) -> bool:
+        return self._process.returncode is None
+
+    async def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        self._process.send_signal(signal.SIGKILL)
+        await self._process.wait()
+
+    async def killed_itself(self, *, within: float = 10) -> None:
+        """Wait until it has ended at its crash point."""
+        assert await asyncio.wait_for(self._process.wait(), within) == 137, self.log
+
+    async def stop(self, *, within: float = 20) -> None:
+        """Let it end in good order; a node that was killed is left alone."""
+        if not self.running:
+            return
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        assert await asyncio.wait_for(self._process.wait(), within) == 0, self.log
+
+
+class Cluster:
+    """The database of one test with its worker processes; the test's own process runs no jobs."""
+
+    def __init__(self, dsn: str, powertools: Powertools, ledger: Ledger, directory: Path) -> None:
+        self.dsn = dsn
+        self.powertools = powertools
+        self.ledger = ledger
+        self.nodes: list[Node] = []
+        self._directory = directory
+
+    async def node(
+        self,
+        *,
+        turbo: bool = True,
+        limit: int = 10,
+        queues: dict[str, int] | None = None,
+        dsn: str | None = None,
+        crash_point: str | None = None,
+        sweep_every: float = 1.0,
+        **oban: Any,
+    ) -> Node:
+        """Start a worker process and wait until it runs."""
+        spec = {
+            "dsn": dsn or self.dsn, "turbo": turbo, "queues": queues or {"default": limit}, "sweep_every": sweep_every,
+            "oban": oban,
+        }  # fmt: skip
+        log = self._directory / f"node-{len(self.nodes) + 1}.log"
+        process = await self._start("tests.crash.node", json.dumps(spec), log=log, crash_point=crash_point)
+        node = Node(process, log)
+        self.nodes.append(node)
+        assert process.stdout is not None
+        assert await asyncio.wait_for(process.stdout.readline(), 30) == b"ready\n", node.log
+        return node
+
+    async def nodes_of(self, count: int, **spec: Any) -> list[Node]:
+        """Several alike."""
+        return await asyncio.gather(*(self.node(**spec) for _ in range(count)))
+
+    async def run(self, module: str, *arguments: str, crash_point: str | None = None) -> tuple[int, str]:
+        """Run a program to its end; its exit code and output."""
+        log = self._directory / f"{module}.log"
+        process = await self._start(module, *arguments, log=log, crash_point=crash_point)
+        output, _ = await asyncio.wait_for(process.communicate(), 30)
+        assert process.returncode is not None
+        return process.returncode, output.decode()
+
+    async def _start(
+        self, module: str, *arguments: str, log: Path, crash_point: str | None
+    ) -> asyncio.subprocess.Process:
+        environment = {**os.environ, LEDGER_DSN: self.dsn}
+        if crash_point:
+            environment["POWERTOOLS_CRASH_POINT"] = crash_point
+        with log.open("ab") as errors:
+            return await asyncio.create_subprocess_exec(
+                sys.executable, "-m", module, *arguments,
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=errors, cwd=ROOT, env=environment,
+            )  # fmt: skip
+
+    async def insert(self, *workflows: Workflow) -> list[WorkflowHandle]:
+        return await self.powertools.workflows.insert_many(workflows)
+
+    async def end(self, handles: Sequence[WorkflowHandle], *, within: float = 20) -> list[WorkflowRecord]:
+        """Wait until all these workflows have ended."""
+        return await asyncio.gather(*(handle.wait(timeout=timedelta(seconds=within)) for handle in handles))
+
+    @asynccontextmanager
+    async def oban(self, **options: Any) -> AsyncIterator[Oban]:
+        """A plain Oban without queues, as another application on these tables would have."""
+        async with (
+            AsyncConnectionPool[AsyncConnection[Any]](self.dsn, min_size=1, max_size=4, open=False) as pool,
+            Oban(pool=pool, name="plain", **options) as oban,
+        ):
+            yield oban
+
+    @asynccontextmanager
+    async def lifeline(self, *, rescue_after: float = 1.0) -> AsyncIterator[None]:
+        """Oban's own rescue of jobs that have been executing that long, seconds."""
+        lifeline = {"interval": 0.2, "rescue_after": rescue_after}
+        async with self.oban(leadership=True, lifeline=lifeline):
+            yield
+
+    @asynccontextmanager
+    async def session(self, *, autocommit: bool = True) -> AsyncIterator[AsyncConnection[Any]]:
+        """A person in psql."""
+        async with await AsyncConnection.connect(self.dsn, autocommit=autocommit) as conn:
+            yield conn
+
+    async def ask(self, query: LiteralString, *args: Any) -> list[Any]:
+        """The first column of every row."""
+        async with self.session() as conn, conn.cursor(row_factory=scalar_row) as cursor:
+            await cursor.execute(query, args or None)
+            return await cursor.fetchall()
+
+    async def rows(self) -> dict[str, list[Any]]:
+        """Every row that Oban and Powertools keep, for comparing."""
+        found: dict[str, list[Any]] = {}
+        async with self.session() as conn, conn.cursor(row_factory=scalar_row) as cursor:
+            for table in TABLES:
+                await cursor.execute(f"SELECT to_jsonb(t) FROM {table} AS t ORDER BY to_jsonb(t)::text".encode())
+                found[table] = await cursor.fetchall()
+        return found
+
+    async def until_nothing_runs(self) -> None:
+        """Wait until the server has done what it was asked, also by processes that were killed since."""
+
+        async def idle() -> bool:
+            return not await self.ask(
+                "SELECT pid FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid() AND state = 'active'"
+            )
+
+        await eventually(idle)
+
+    async def blocked(self, times: int = 1) -> None:
+        """Wait until so many backends wait for rows that others have locked."""
+
+        async def enough() -> bool:
+            [count] = await self.ask(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                " AND wait_event_type = 'Lock' AND wait_event IN ('tuple', 'transactionid')"
+            )
+            return count >= times
+
+        await eventually(enough)
+
+    async def job_ids(self) -> dict[str, int]:
+        """Step -> id of its job; for tests with one workflow or with different names."""
+        pairs = await self.ask("SELECT jsonb_build_array(name, job_id) FROM powertools.steps WHERE job_id IS NOT NULL")
+        return dict(pairs)
+
+    async def stop(self) -> None:
+        """Stop every node that still runs."""
+        await asyncio.gather(*(node.stop() for node in self.nodes))
+
+    async def is_sound(self, *, faults: int = 0, deadlocks: int = 0) -> bool:
+        """Stop the nodes and assert what must hold after anything: P1 to P26 as far as they apply, and no deadlock."""
+        await self.stop()
+        violations = await self.ask("SELECT to_jsonb(v) FROM powertools.check_invariants_v1() AS v")
+        assert violations == []
+        found = await self.ask("SELECT to_jsonb(f) FROM powertools.settle_faults AS f")
+        assert len(found) == faults, found
+        assert [fault for fault in found if fault["repaired_at"] is None] == []
+        assert (
+            sum(await self.ask("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"))
+            == deadlocks
+        )
+        return True
+
+
+@asynccontextmanager
+async def open_cluster(dsn: str, directory: Path) -> AsyncIterator[Cluster]:
+    """A cluster without nodes; at exit every node is killed that was not stopped."""
+    async with AsyncExitStack() as stack:
+        ledger = await stack.enter_async_context(Ledger.create(dsn))
+        no_sweeps = Settings(sweep_every=timedelta(hours=1))
+        powertools = await stack.enter_async_context(Powertools.open(dsn, settings=no_sweeps))
+        cluster = Cluster(dsn, powertools, ledger, directory)
+        try:
+            yield cluster
+        finally:
+            for node in cluster.nodes:
+                if node.running:
+                    await node.kill()

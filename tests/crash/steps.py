@@ -1,0 +1,58 @@
+"""The steps of the crash tests: one worker that does what its args say and writes the ledger."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from oban import Cancel, Job, Snooze
+
+from tests import ledger
+
+
+class Step:
+    """Returns 1 + the sum of its inputs, so that a lost, doubled or stale result shows.
+
+    Args of the job: ``inputs`` (numbers, null counts 0), ``outcome`` (ok, retry, snooze, cancel, discard), ``gate``
+    (wait for it in the middle).
+    """
+
+    async def process(self, job: Job) -> Any:
+        ledger.write("start")
+        if gate := job.args.get("gate"):
+            await ledger.pass_gate(gate)
+        ledger.write("end")
+        match job.args.get("outcome", "ok"):
+            case "retry" if job.attempt == 1:
+                raise RuntimeError("once")
+            case "snooze" if "snoozed" not in job.meta:
+                return Snooze(0)
+            case "cancel":
+                return Cancel("on purpose")
+            case "discard":
+                raise RuntimeError("on purpose")
+            case _:
+                return 1 + sum(value or 0 for value in job.args.get("inputs", []))
+
+    def backoff(self, job: Job) -> int:
+        return 0
+
+
+class Finished:
+    """The worker of a job that tells the end of a workflow."""
+
+    async def process(self, job: Job) -> None:
+        pass
+
+
+def step(outcome: str = "ok", *, inputs: Sequence[Any] = (), gate: int | None = None, queue: str = "default") -> Job:
+    """A job for a workflow's step; one that is to be discarded has one attempt."""
+    args: dict[str, Any] = {"outcome": outcome}
+    if inputs:
+        args["inputs"] = list(inputs)
+    if gate:
+        args["gate"] = gate
+    return Job("tests.crash.steps.Step", args=args, queue=queue, max_attempts=1 if outcome == "discard" else 20)
+
+
+def finished(*, queue: str = "default") -> Job:
+    """A job for a workflow's ``on_finished``."""
+    return Job("tests.crash.steps.Finished", queue=queue)

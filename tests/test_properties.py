@@ -1,0 +1,36 @@
+"""Whatever happens to the jobs, settle does what the model says (P2, P4, P6 to P9, P24 to P26)."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+
+from tests.by_hand import by_hand
+from tests.plays import PLAYS, Ending, Finish, Play, StepPlan
+from tests.stage import Stage
+
+A_CONTINUE_EDGE_HANDLES_A_FAILURE_TWO_CANCELLED_STEPS_ABOVE = Play(
+    graphs=((StepPlan(), StepPlan(((0, "cancel"),)), StepPlan(((1, "cancel"),)), StepPlan(((2, "continue"),))),),
+    moves=(Finish(((0, Ending("discarded", "boom")),)),),
+)
+
+
+@pytest.fixture
+def stage(dsn: str) -> Iterator[Stage]:
+    """One database for all plays; each leaves it empty."""
+    with asyncio.Runner() as runner:
+        context = by_hand(dsn, turbo=True)
+        hand = runner.run(context.__aenter__())
+        stage = Stage(runner, hand)
+        runner.run(stage.build())
+        yield stage
+        runner.run(context.__aexit__(None, None, None))
+
+
+@pytest.mark.timeout(300)
+@given(play=PLAYS)
+@example(A_CONTINUE_EDGE_HANDLES_A_FAILURE_TWO_CANCELLED_STEPS_ABOVE)
+@settings(max_examples=200, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_settle_does_what_the_model_says(stage: Stage, play: Play) -> None:
+    stage.perform(play)
