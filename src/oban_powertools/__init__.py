@@ -6,21 +6,25 @@ Start with ``Powertools`` and ``Workflow``; every public name is listed in ``__a
 from .config import Settings
 from .errors import PowertoolsError
 from .powertools import Powertools
-from .records import StepRecord, WorkflowRecord
-from .states import Effects, Policy, StepState, WorkflowId, WorkflowState
-from .step import FinishedWorkflow, StepContext, current_step, current_workflow
+from .records import Recovered, SignalRecord, StepRecord, WorkflowRecord
+from .states import Effects, Policy, SignalStatus, StepState, WorkflowId, WorkflowState
+from .step import AwaitSignal, FinishedWorkflow, StepContext, current_step, current_workflow
 from .workflow.builder import Workflow
 from .workflow.references import Reference, StepHandle
 from .workflows import WorkflowHandle
 
 __all__ = [
+    "AwaitSignal",
     "Effects",
     "FinishedWorkflow",
     "Policy",
     "Powertools",
     "PowertoolsError",
+    "Recovered",
     "Reference",
     "Settings",
+    "SignalRecord",
+    "SignalStatus",
     "StepContext",
     "StepHandle",
     "StepRecord",

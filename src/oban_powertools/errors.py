@@ -23,6 +23,11 @@ PowertoolsError
         StepNotReleasedError
         UnknownStatusError
         UnsupportedSemanticsError
+        WorkflowEndedError
+        IllegalTransitionError
+        UnsupportedRecoveryActionError
+        UnattributedActorError
+        ReasonRequiredError
     UnstorableValueError
     WaitTimeoutError
     NotInStepError
@@ -241,6 +246,8 @@ class NotFoundError(PowertoolsError):
     """What was named does not exist."""
 
     code = "not_found"
+    legal_next_steps: tuple[str, ...] = ()
+    """What may be done instead, as action names."""
 
 
 class WorkflowNotFoundError(NotFoundError):
@@ -292,6 +299,8 @@ class CommandRefusedError(PowertoolsError):
     """The command is understood and may not be carried out now; nothing changed."""
 
     code = "command_refused"
+    legal_next_steps: tuple[str, ...] = ()
+    """What may be done instead, as action names."""
 
 
 class AlreadyTerminalError(CommandRefusedError):
@@ -357,6 +366,73 @@ class UnsupportedSemanticsError(CommandRefusedError):
             f"workflow {self.workflow_id} has semantics version {self.found}, this release changes only version "
             f"{SEMANTICS_VERSION}: it can be read and explained, not changed"
         )
+
+
+class WorkflowEndedError(CommandRefusedError):
+    """The workflow has ended; what was asked needs one that runs."""
+
+    code = "workflow_ended"
+    legal_next_steps = ("recover",)
+
+    def __init__(self, workflow_id: int, state: str) -> None:
+        super().__init__(workflow_id, state)
+        self.workflow_id = workflow_id
+        self.state = state
+
+    def __str__(self) -> str:
+        return f"workflow {self.workflow_id} is already {self.state}: there is nothing left to cancel or hold"
+
+
+class IllegalTransitionError(CommandRefusedError):
+    """The action does not fit the step's state."""
+
+    code = "illegal_transition"
+
+    def __init__(self, workflow_id: int, step: str | None, action: str, found: str, legal: Sequence[str]) -> None:
+        super().__init__(workflow_id, step, action, found, tuple(legal))
+        self.workflow_id = workflow_id
+        self.step = step
+        self.action = action
+        self.found = found
+        self.legal_next_steps = tuple(legal)
+
+    def __str__(self) -> str:
+        subject = f"step {self.step!r} of workflow {self.workflow_id}" if self.step else f"workflow {self.workflow_id}"
+        legal = f"; legal now: {', '.join(self.legal_next_steps)}" if self.legal_next_steps else ""
+        return f"cannot {self.action} {subject}: {self.found}{legal}"
+
+
+class UnsupportedRecoveryActionError(CommandRefusedError):
+    """There is no such recovery action."""
+
+    code = "unsupported_recovery_action"
+
+    def __init__(self, action: str, expected: Sequence[str]) -> None:
+        super().__init__(action, tuple(expected))
+        self.action = action
+        self.expected = tuple(expected)
+        self.legal_next_steps = tuple(expected)
+
+    def __str__(self) -> str:
+        return f"recovery action {self.action!r} is unknown; expected one of: {', '.join(self.expected)}"
+
+
+class UnattributedActorError(CommandRefusedError):
+    """Nobody is named as the one who acts."""
+
+    code = "unattributed_actor"
+
+    def __str__(self) -> str:
+        return "an operator's command needs an actor: pass a name, or a mapping with a non-empty id"
+
+
+class ReasonRequiredError(CommandRefusedError):
+    """The command came without a reason."""
+
+    code = "reason_required"
+
+    def __str__(self) -> str:
+        return "an operator's command needs a reason: say why, for whoever reads the record later"
 
 
 class UnstorableValueError(PowertoolsError):

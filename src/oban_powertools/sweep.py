@@ -66,11 +66,13 @@ async def sweep_once(conn: Connection, queries: Queries, since: Swept, batch: in
 
     Locks: a transaction-level advisory try-lock each, then as settle.
     """
-    done = {part: await _sweep_part(conn, queries, part, rows) for part, rows in PARTS.items()}
+    due = await fetch_one(conn, queries["due_parts"])
+    assert due is not None
+    done = {part: await _sweep_part(conn, queries, part, rows) for part, rows in PARTS.items() if part in due["parts"]}
     args = {"after_workflow_id": since.after_workflow_id, "after_position": since.after_position, "batch": batch}
     compared = await fetch_one(conn, queries["reconcile"], args)
     assert compared is not None
-    repaired = done.pop("repair_settle_faults")
+    repaired = done.pop("repair_settle_faults", 0)
     return Swept(
         swept=compared["reconciled"] is not None,
         repaired=repaired,

@@ -7,15 +7,14 @@ at all.
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
-
+from .. import json_border
 from .builder import Workflow
 from .compile import compile_workflow
 from .plan import StepPlan
 
 
-def appended_steps(workflow: Workflow, payload_limit: int) -> str:
-    """The steps of a definition as the database appends them, JSON text.
+def appended_steps(workflow: Workflow, payload_limit: int) -> list[dict[str, Any]]:
+    """The steps of a definition as the database appends them.
 
     The first step of the definition stands for the running one and is not stored again.
 
@@ -23,7 +22,7 @@ def appended_steps(workflow: Workflow, payload_limit: int) -> str:
         InvalidWorkflowError: Lists every fault.
     """
     plan = compile_workflow(workflow, payload_limit)
-    return orjson.dumps([_row(step) for step in plan.steps[1:]]).decode()
+    return [_row(step) for step in plan.steps[1:]]
 
 
 def _row(step: StepPlan) -> dict[str, Any]:
@@ -31,10 +30,11 @@ def _row(step: StepPlan) -> dict[str, Any]:
     return {
         **{column: getattr(step, column) for column in columns},
         "place": step.position,
-        "args": orjson.Fragment(step.args or "null"),
-        "meta": orjson.Fragment(step.meta) if step.meta else None,
+        "args": json_border.loads(step.args) if step.args else None,
+        "template": json_border.loads(step.template) if step.template else None,
+        "meta": json_border.loads(step.meta) if step.meta else None,
         "delay": step.delay.total_seconds() if step.delay is not None else None,
-        "scheduled_at": step.scheduled_at,
+        "scheduled_at": step.scheduled_at.isoformat() if step.scheduled_at else None,
         "parents": step.parents,
         "continue_parents": step.continue_parents or [],
         "children": step.children,

@@ -282,10 +282,23 @@ def _drawn_parents(step: StepDefinition, positions: Mapping[str, int]) -> dict[i
             references.append(value)
         return isinstance(value, Reference)
 
-    json_border.find_faults(getattr(step.job, "args", None), "args", leaf)
+    json_border.find_faults(_referring(step.runs), "args", leaf)
     edges = [(parent.name if isinstance(parent, StepHandle) else parent, policy) for parent, policy in step.deps]
-    edges += [(reference.step, step.on_failure) for reference in references]
+    edges += [(reference.step, step.on_failure) for reference in references if reference.part != "item"]
     return {positions[parent]: policy for parent, policy in reversed(edges) if parent in positions}
+
+
+def _referring(runs: Any) -> list[Any]:
+    """The values of a step in which references to other steps may stand."""
+    match runs:
+        case SignalWait():
+            return [runs.correlation_key]
+        case MapOver():
+            return [runs.over, runs.job.args]
+        case Job():
+            return [runs.args]
+        case _:
+            return []
 
 
 def _edges(deps: Deps, policy: PolicyName) -> list[tuple[StepName, PolicyName]]:

@@ -148,7 +148,7 @@ class _Compiler:
                 if self._check_job(mapped.job, step.name, "job"):
                     self._check_json(mapped.job.args, "args", step.name, self._payload_limit, position, items=True)
                 self._check_json({"over": mapped.over}, "over", step.name, self._payload_limit, position)
-                if not isinstance(mapped.over, (Reference, list)):
+                if not _is_list(mapped.over):
                     self._fault(
                         "not_a_list", f"expected a reference or a list, found {_kind(mapped.over)}", step.name, "over"
                     )
@@ -314,6 +314,10 @@ class _Compiler:
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, (Reference, list))
 
 
 def _kind(value: object) -> str:

@@ -170,7 +170,12 @@ DECLARE
 BEGIN
   WITH done AS (
     UPDATE powertools.steps s
-    SET state = o.state,
+    SET state = CASE
+          WHEN o.state = 'cancelled' AND o.workflow_id = ANY (stopping) AND EXISTS (
+            SELECT FROM powertools.workflows w WHERE w.id = o.workflow_id AND w.expired_at IS NOT NULL
+          ) THEN 'expired'
+          ELSE o.state
+        END,
         cause = coalesce(o.cause, CASE
           WHEN o.state = 'completed' AND (o.workflow_id = ANY (stopping) OR s.cancel_requested_at IS NOT NULL)
             THEN 'completed_after_cancel_request'

@@ -164,12 +164,19 @@ BEGIN
       )
   WHERE k.workflow_id = s.workflow_id AND k.position = s.position;
   INSERT INTO powertools.steps (
-    workflow_id, position, pending, depth, name, worker, queue, effects, priority, max_attempts, args, meta, tags,
-    delay, scheduled_at, parents, continue_parents, children, continue_children, held_until, hold_reason
+    workflow_id, position, pending, depth, name, worker, queue, effects, priority, max_attempts, args, template, meta,
+    tags, delay, scheduled_at, parents, continue_parents, children, continue_children, held_until, hold_reason
   )
   SELECT s.workflow_id, base + a.place, cardinality(a.parents) + cardinality(a.continue_parents), s.depth + a.depth,
-    a.name, a.worker, a.queue, a.effects, a.priority, a.max_attempts, a.args, a.meta, a.tags,
-    make_interval(secs => a.delay), a.scheduled_at,
+    a.name, a.worker, a.queue, a.effects, a.priority, a.max_attempts, a.args,
+    (
+      SELECT jsonb_agg(CASE jsonb_typeof(t.part)
+        WHEN 'string' THEN t.part
+        ELSE jsonb_set(t.part, '{0}', CASE t.part -> 0 WHEN '0' THEN to_jsonb(s.position) ELSE to_jsonb(base + (t.part ->> 0)::int) END)
+      END ORDER BY t.place)
+      FROM jsonb_array_elements(a.template) WITH ORDINALITY AS t (part, place)
+    ),
+    a.meta, a.tags, make_interval(secs => a.delay), a.scheduled_at,
     ARRAY(SELECT CASE e WHEN 0 THEN s.position ELSE base + e END FROM unnest(a.parents) AS e),
     ARRAY(SELECT CASE e WHEN 0 THEN s.position ELSE base + e END FROM unnest(a.continue_parents) AS e),
     ARRAY(SELECT base + e FROM unnest(a.children) AS e),
@@ -177,7 +184,7 @@ BEGIN
     s.held_until, s.hold_reason
   FROM jsonb_to_recordset(o.result -> 'append') AS a (
     place int, depth int, name text, worker text, queue text, effects text, priority int, max_attempts int, args jsonb,
-    meta jsonb, tags text[], delay float, scheduled_at timestamptz, parents int[], continue_parents int[],
+    template jsonb, meta jsonb, tags text[], delay float, scheduled_at timestamptz, parents int[], continue_parents int[],
     children int[], continue_children int[]
   );
   RETURN o;
