@@ -28,6 +28,12 @@ WHERE id = ANY (%s) AND state IN ('available', 'scheduled', 'retryable')
 RETURNING *
 """
 
+LEAVE_EMPTY = """
+SET lock_timeout = '5s';
+ALTER TABLE oban_jobs ENABLE TRIGGER USER;
+TRUNCATE oban_jobs, powertools.workflows, powertools.steps, powertools.settle_faults RESTART IDENTITY;
+"""
+
 
 class Scripted:
     """A worker that ends as the test says."""
@@ -150,7 +156,7 @@ class Hand:
 
 @asynccontextmanager
 async def by_hand(dsn: str, *, turbo: bool) -> AsyncIterator[Hand]:
-    """A Hand on a database with both schemas, which is sound in the end."""
+    """A Hand on a database with both schemas, which is sound in the end and left empty."""
     async with (
         AsyncConnectionPool(dsn, min_size=1, max_size=10, open=False) as pool,
         await psycopg.AsyncConnection.connect(dsn, autocommit=True) as conn,
@@ -162,3 +168,4 @@ async def by_hand(dsn: str, *, turbo: bool) -> AsyncIterator[Hand]:
             assert await hand.violations() == []
         finally:
             powertools.close()
+            await conn.execute(LEAVE_EMPTY)

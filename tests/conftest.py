@@ -78,17 +78,24 @@ async def powertools(dsn: str) -> AsyncIterator[Powertools]:
         yield powertools
 
 
+@pytest.fixture(scope="session")
+def shared_dsn(server_dsn: str, template: str) -> Iterator[str]:
+    """A database with both schemas for tests that leave it as they found it."""
+    with _database(server_dsn, template) as dsn:
+        yield dsn
+
+
 @pytest.fixture
-async def hand(dsn: str) -> AsyncIterator[Hand]:
+async def hand(shared_dsn: str) -> AsyncIterator[Hand]:
     """Jobs that only the test moves, with turbo."""
-    async with by_hand(dsn, turbo=True) as hand:
+    async with by_hand(shared_dsn, turbo=True) as hand:
         yield hand
 
 
 @pytest.fixture(params=[True, False], ids=["turbo", "stock"])
-async def each_hand(dsn: str, request: pytest.FixtureRequest) -> AsyncIterator[Hand]:
+async def each_hand(shared_dsn: str, request: pytest.FixtureRequest) -> AsyncIterator[Hand]:
     """Jobs that only the test moves: once with turbo, once with Oban's own acks and inserts."""
-    async with by_hand(dsn, turbo=request.param) as hand:
+    async with by_hand(shared_dsn, turbo=request.param) as hand:
         yield hand
 
 

@@ -7,12 +7,19 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 
 from tests.by_hand import by_hand
-from tests.plays import PLAYS, Ending, Finish, Play, StepPlan
+from tests.plays import PLAYS, Blind, Break, Complete, Ending, Finish, Mend, Play, StepPlan, Sweep
 from tests.stage import Stage
 
 A_CONTINUE_EDGE_HANDLES_A_FAILURE_TWO_CANCELLED_STEPS_ABOVE = Play(
     graphs=((StepPlan(), StepPlan(((0, "cancel"),)), StepPlan(((1, "cancel"),)), StepPlan(((2, "continue"),))),),
     moves=(Finish(((0, Ending("discarded", "boom")),)),),
+)
+A_SWEEP_COMES_WHILE_A_STEP_STILL_CANNOT_BE_SETTLED = Play(
+    graphs=((StepPlan(), StepPlan(((0, "cancel"),))),),
+    moves=(Break((0,)), Finish(((0, Ending("completed", (None,))),)), Sweep(), Sweep(), Mend(), Sweep()),
+)
+A_STEP_IS_COMPLETED_FROM_OUTSIDE_WHILE_NO_TRIGGER_SEES_IT = Play(
+    graphs=((StepPlan(),),), moves=(Blind(True), Complete(0, Ending("completed", ([],))))
 )
 
 
@@ -31,6 +38,8 @@ def stage(dsn: str) -> Iterator[Stage]:
 @pytest.mark.timeout(300)
 @given(play=PLAYS)
 @example(A_CONTINUE_EDGE_HANDLES_A_FAILURE_TWO_CANCELLED_STEPS_ABOVE)
+@example(A_SWEEP_COMES_WHILE_A_STEP_STILL_CANNOT_BE_SETTLED)
+@example(A_STEP_IS_COMPLETED_FROM_OUTSIDE_WHILE_NO_TRIGGER_SEES_IT)
 @settings(max_examples=200, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_settle_does_what_the_model_says(stage: Stage, play: Play) -> None:
     stage.perform(play)

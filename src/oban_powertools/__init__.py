@@ -5,9 +5,10 @@ Start with ``Powertools`` and ``Workflow``; every public name is listed in ``__a
 
 from .config import Settings
 from .errors import PowertoolsError
+from .explain import JobExplanation, StepExplanation, WorkflowExplanation
 from .powertools import Powertools
 from .records import Recovered, SignalRecord, StepRecord, WorkflowRecord
-from .states import Effects, Policy, SignalStatus, StepState, WorkflowId, WorkflowState
+from .states import Effects, OperatorStatus, Policy, SignalStatus, StepState, WorkflowId, WorkflowState
 from .step import AwaitSignal, FinishedWorkflow, StepContext, current_step, current_workflow
 from .workflow.builder import Workflow
 from .workflow.references import Reference, StepHandle
@@ -17,6 +18,8 @@ __all__ = [
     "AwaitSignal",
     "Effects",
     "FinishedWorkflow",
+    "JobExplanation",
+    "OperatorStatus",
     "Policy",
     "Powertools",
     "PowertoolsError",
@@ -26,10 +29,12 @@ __all__ = [
     "SignalRecord",
     "SignalStatus",
     "StepContext",
+    "StepExplanation",
     "StepHandle",
     "StepRecord",
     "StepState",
     "Workflow",
+    "WorkflowExplanation",
     "WorkflowHandle",
     "WorkflowId",
     "WorkflowRecord",

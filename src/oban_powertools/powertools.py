@@ -17,6 +17,7 @@ from . import schema as schema_module
 from .config import Names, Settings
 from .database import CONNECTION_OPTIONS, Connection, Queries, connect, fetch_all, own_pool
 from .embedded import start_embedded
+from .explain import Explain
 from .oban_hooks import attach, detach, oban_config, pool_of, prefix_of
 from .sweep import SweepLoop, Swept, sweep_once
 from .workflows import Workflows
@@ -50,6 +51,7 @@ class Powertools:
         self._attachment = attach(oban, self._queries, turbo=turbo, payload_limit=self.settings.payload_limit)
         self._sweep_loop = SweepLoop(self._sweep, self.settings.sweep_every)
         self.workflows = Workflows(self.connect, self._queries, self.settings.payload_limit)
+        self.explain = Explain(self.connect, self._queries)
 
     @classmethod
     @asynccontextmanager

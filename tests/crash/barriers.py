@@ -25,9 +25,10 @@ POINTS = {
     "workflow counted": "BEFORE UPDATE ON powertools.workflows FOR EACH ROW WHEN (OLD.open > NEW.open)",
     "failures judged": "AFTER UPDATE ON powertools.workflows FOR EACH ROW WHEN (NEW.failures_handled IS NOT NULL)",
     "callback inserted": "AFTER INSERT ON public.oban_jobs FOR EACH ROW WHEN (NEW.meta ? 'outcome')",
+    "step b ended": "BEFORE UPDATE ON powertools.steps FOR EACH ROW WHEN (NEW.state = 'completed' AND NEW.name = 'b')",
     "second workflow": "BEFORE INSERT ON powertools.workflows FOR EACH ROW WHEN ('second' = ANY (NEW.tags))",
 }
-"""The fetch; an ack from its first change to its last, in the order in which settle reaches them; an insert of two."""
+"""The fetch; an ack from its first change to its last, in the order in which settle reaches them; others."""
 
 AT_COMMIT = "AFTER UPDATE ON powertools.workflows DEFERRABLE INITIALLY DEFERRED FOR EACH ROW"
 """The last moment: all is written, COMMIT is under way."""
@@ -44,16 +45,15 @@ class Waiting:
 class Gate:
     """An advisory lock: closed while the test holds it."""
 
-    number = 1001
-
-    def __init__(self, conn: AsyncConnection[Any]) -> None:
+    def __init__(self, conn: AsyncConnection[Any], number: int) -> None:
         self._conn = conn
+        self.number = number
 
     @classmethod
     @asynccontextmanager
-    async def closed(cls, dsn: str) -> AsyncIterator[Self]:
+    async def closed(cls, dsn: str, number: int = 1001) -> AsyncIterator[Self]:
         async with await AsyncConnection.connect(dsn, autocommit=True) as conn:
-            gate = cls(conn)
+            gate = cls(conn, number)
             await gate.close()
             yield gate
 
@@ -84,18 +84,16 @@ class Gate:
 class Barrier(Gate):
     """A gate inside other sessions' transactions, at one point of ``POINTS``; closed at first."""
 
-    number = 1002
-
     @classmethod
     @asynccontextmanager
     async def at(cls, dsn: str, point: str) -> AsyncIterator[Self]:
         constraint, definition = ("CONSTRAINT", AT_COMMIT) if point == "commit" else ("", POINTS[point])
-        async with cls.closed(dsn) as barrier:
+        async with cls.closed(dsn, 9999) as barrier:
             await barrier._conn.execute(
                 f"""
                 CREATE FUNCTION barrier() RETURNS trigger LANGUAGE plpgsql AS $$
                 BEGIN
-                  PERFORM pg_advisory_xact_lock_shared({cls.number});
+                  PERFORM pg_advisory_xact_lock_shared({barrier.number});
                   RETURN NEW;
                 END $$;
                 CREATE {constraint} TRIGGER barrier {definition} EXECUTE FUNCTION barrier()

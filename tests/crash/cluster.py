@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, LiteralString
 
@@ -117,6 +117,10 @@ class Cluster:
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=errors, cwd=ROOT, env=environment,
             )  # fmt: skip
 
+    def dsn_with(self, setting: str, value: int) -> str:
+        """The database, for sessions with another setting, milliseconds."""
+        return f"{self.dsn}&options=-c{setting}%3D{value}"
+
     async def insert(self, *workflows: Workflow) -> list[WorkflowHandle]:
         return await self.powertools.workflows.insert_many(workflows)
 
@@ -125,10 +129,10 @@ class Cluster:
         return await asyncio.gather(*(handle.wait(timeout=timedelta(seconds=within)) for handle in handles))
 
     @asynccontextmanager
-    async def oban(self, **options: Any) -> AsyncIterator[Oban]:
+    async def oban(self, *, dsn: str | None = None, **options: Any) -> AsyncIterator[Oban]:
         """A plain Oban without queues, as another application on these tables would have."""
         async with (
-            AsyncConnectionPool[AsyncConnection[Any]](self.dsn, min_size=1, max_size=4, open=False) as pool,
+            AsyncConnectionPool[AsyncConnection[Any]](dsn or self.dsn, min_size=1, max_size=4, open=False) as pool,
             Oban(pool=pool, name="plain", **options) as oban,
         ):
             yield oban
@@ -172,22 +176,35 @@ class Cluster:
 
         await eventually(idle)
 
-    async def blocked(self, times: int = 1) -> None:
-        """Wait until so many backends wait for rows that others have locked."""
+    async def blocked(self, times: int = 1, *, since: datetime | None = None) -> datetime:
+        """Wait until so many backends wait for rows that others have locked; since when the last one does."""
 
-        async def enough() -> bool:
-            [count] = await self.ask(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-                " AND wait_event_type = 'Lock' AND wait_event IN ('tuple', 'transactionid')"
+        async def enough() -> datetime | None:
+            starts = await self.ask(
+                "SELECT waitstart FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE datname = current_database()"
+                " AND locktype IN ('tuple', 'transactionid') AND waitstart > coalesce(%s::timestamptz, '-infinity')"
+                " ORDER BY waitstart",
+                since,
             )
-            return count >= times
+            return starts[-1] if len(starts) >= times else None
 
-        await eventually(enough)
+        answer = await eventually(enough)
+        assert answer is not None
+        return answer
 
     async def job_ids(self) -> dict[str, int]:
         """Step -> id of its job; for tests with one workflow or with different names."""
         pairs = await self.ask("SELECT jsonb_build_array(name, job_id) FROM powertools.steps WHERE job_id IS NOT NULL")
         return dict(pairs)
+
+    async def until_states(self, **states: str) -> None:
+        """Wait until these steps are in these states, with their job while it lives."""
+
+        async def reached() -> bool:
+            found = await self.ask("SELECT jsonb_build_array(name, state) FROM powertools.step_states")
+            return states.items() <= dict(found).items()
+
+        await eventually(reached)
 
     async def stop(self) -> None:
         """Stop every node that still runs."""

@@ -6,7 +6,6 @@ from oban_powertools import Workflow
 from tests.crash.barriers import Barrier, Gate
 from tests.crash.cluster import Cluster
 from tests.crash.steps import finished, step
-from tests.ledger import eventually
 
 POINTS = [
     ("ack", "ok"),
@@ -75,18 +74,14 @@ async def test_an_interrupted_ack_changed_everything_or_nothing(
 
     await cluster.node(turbo=turbo)
     async with cluster.lifeline():
-
-        async def settled() -> bool:
-            return await outcome_of_a(cluster) == AFTER[outcome]
-
-        assert await eventually(settled)
+        await cluster.until_states(a=AFTER[outcome][0])
     assert await cluster.is_sound()
 
 
 async def test_a_statement_timeout_inside_settle_changes_nothing_and_the_ack_is_asked_again(
     cluster: Cluster, gate: Gate
 ) -> None:
-    node = await cluster.node(turbo=False, dsn=f"{cluster.dsn}&options=-cstatement_timeout%3D300")
+    node = await cluster.node(turbo=False, dsn=cluster.dsn_with("statement_timeout", 300))
     await cluster.insert(chain("ok", gate))
     async with Barrier.at(cluster.dsn, "workflow counted") as barrier:
         await cluster.ledger.until("a")
@@ -97,11 +92,7 @@ async def test_a_statement_timeout_inside_settle_changes_nothing_and_the_ack_is_
         await barrier.waiting(since=backend.since)
         timed_out = await cluster.rows()
         await barrier.open()
-
-        async def settled() -> bool:
-            return await outcome_of_a(cluster) == AFTER["ok"]
-
-        assert await eventually(settled)
+        await cluster.until_states(a="completed")
 
     assert timed_out == before
     assert "canceling statement due to statement timeout" in node.log

@@ -1,8 +1,10 @@
 """How commands show their help."""
 
+from typing import Any
+
 import click
 
-from .exits import Exit
+from .exits import Exit, StoppedError
 
 
 class Group(click.Group):
@@ -14,6 +16,13 @@ class Group(click.Group):
             click.echo(ctx.get_help(), err=True)
             ctx.exit(Exit.USAGE)
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click, which would make a 1 of a reader that left."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise StoppedError("who read the answer has left", Exit.BROKEN_PIPE) from error
 
 
 def examples(*lines: str) -> str:

@@ -12,8 +12,10 @@ import psycopg
 from ..errors import PowertoolsError
 from .exits import Exit, StoppedError, find_exit_code
 from .groups import Group, examples
-from .schema_commands import install, status, uninstall, upgrade
+from .job_commands import job
+from .schema_commands import install, status, upgrade
 from .start_command import start
+from .uninstall_command import uninstall
 from .workflow_commands import workflow
 
 
@@ -39,7 +41,7 @@ def powertools(ctx: click.Context) -> None:
         ctx.color = False
 
 
-for command in (install, upgrade, uninstall, status, start, workflow):
+for command in (install, upgrade, uninstall, status, start, workflow, job):
     powertools.add_command(command)
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import click
 import orjson
@@ -46,6 +46,22 @@ def as_json(record: Any, *, without: Sequence[str] = ()) -> dict[str, Any]:
         for name, value in fields
         if name not in without
     }
+
+
+def explanation_json(explanation: Any) -> dict[str, Any]:
+    """An explanation for JSON, ids as text at any depth; it holds no payload whose keys could be meant."""
+    return _ids_as_text(orjson.loads(orjson.dumps(explanation, option=orjson.OPT_UTC_Z)))
+
+
+def _ids_as_text(value: Any) -> Any:
+    match value:
+        case dict():
+            items = cast("dict[str, Any]", value).items()
+            return {k: str(v) if k in _IDS and v is not None else _ids_as_text(v) for k, v in items}
+        case list():
+            return [_ids_as_text(item) for item in cast("list[Any]", value)]
+        case _:
+            return value
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -1,28 +1,20 @@
-"""``install``, ``upgrade``, ``uninstall`` and ``status``: the schema, from the command line.
+"""``install``, ``upgrade`` and ``status``: the schema, from the command line.
 
-The rule that must never break: nothing is dropped without a person's word or ``--yes``.
+The rule that must never break: ``--sql`` prints exactly what the command itself would run.
 """
-
-import sys
-from typing import Final
 
 import click
 from oban.schema import install_sql
 
 from .. import schema
 from ..config import Names
-from ..database import Connection, Queries, describe
+from ..database import describe
 from ..errors import SchemaMissingError
 from ..schema import SchemaStatus
-from ..states import WorkflowState
-from ..workflow import reads
-from .exits import Exit, StoppedError
+from .exits import Exit
 from .groups import examples
 from .output import note, print_facts, print_json
 from .target import Target, answering
-
-MANY: Final = 1000
-"""Unfinished workflows that are counted before an uninstall; beyond it the answer is "at least"."""
 
 
 @click.command(
@@ -79,32 +71,6 @@ async def upgrade(target: Target, *, as_sql: bool, after: int | None, as_json: b
             return _print_sql(schema.sql(target.names, after=before.found), as_json)
         applied = await schema.upgrade(conn, target.names)
         return _print_applied(applied, await schema.status(conn, target.names), as_json)
-
-
-@click.command(epilog=examples("powertools uninstall --yes"))
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@answering
-async def uninstall(target: Target, *, yes: bool, as_json: bool) -> int:
-    """Drop the schema and all workflows; Oban's jobs stay.
-
-    Asks for the schema's name first. Without a terminal it needs --yes.
-    """
-    async with target.connection() as conn:
-        found = await schema.status(conn, target.names)
-        if found.found == 0:
-            raise StoppedError(
-                f"nothing to uninstall: schema {found.schema!r} is not installed in {describe(conn.info.dsn)}",
-                Exit.NOT_FOUND,
-            )
-        unfinished = await _count_unfinished(conn, target.names, found)
-        if not yes:
-            _ask(found.schema, describe(conn.info.dsn), unfinished)
-        await schema.uninstall(conn, target.names)
-    if as_json:
-        print_json({"schema": found.schema, "uninstalled": True, "unfinished_workflows": unfinished})
-    else:
-        click.echo(f"dropped schema {found.schema}; Oban's tables and jobs in schema {target.names.prefix} stay")
-    return Exit.DONE
 
 
 @click.command(epilog=examples("powertools status || powertools upgrade"))
@@ -181,23 +147,3 @@ def _oban_sql(names: Names) -> str:
         f"{install_sql(names.prefix)}\n"
         "SET LOCAL search_path TO DEFAULT;\n\n"
     )
-
-
-async def _count_unfinished(conn: Connection, names: Names, found: SchemaStatus) -> int | None:
-    """At most MANY; None where the tables are those of another release."""
-    if found.found != found.expected:
-        return None
-    states = (WorkflowState.RUNNING, WorkflowState.CANCEL_REQUESTED)
-    lists = [await reads.list_workflows(conn, Queries(names), state=state, limit=MANY) for state in states]
-    return min(sum(map(len, lists)), MANY)
-
-
-def _ask(name: str, where: str, unfinished: int | None) -> None:
-    at_least = "at least " if unfinished == MANY else ""
-    lost = "all workflows" if unfinished is None else f"all workflows ({at_least}{unfinished} unfinished)"
-    if not sys.stdin.isatty():
-        raise click.UsageError(f"nobody to ask, no terminal: pass --yes to drop schema {name!r} with {lost}")
-    note(f"This drops schema {name} in {where} with {lost}.")
-    note("Oban's tables and jobs stay; no step that still waits will ever be released.")
-    if click.prompt("Type the schema's name to go on", default="", show_default=False, err=True) != name:
-        raise StoppedError("the name was not typed, nothing changed", Exit.CONFLICT)

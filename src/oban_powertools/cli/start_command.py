@@ -5,15 +5,12 @@ The rule that must never break: SIGTERM lets running jobs finish before the proc
 
 import asyncio
 import dataclasses
-import importlib
 import logging
 import os
 import signal
 import socket
 import sys
-import traceback
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -26,8 +23,9 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 from .. import schema
 from ..database import CONNECTION_OPTIONS, describe
 from ..powertools import Powertools
-from .exits import Exit, StoppedError
+from .exits import Exit
 from .groups import examples
+from .importing import import_from_here, import_modules
 from .target import Target, on_database
 from .text import one_line
 
@@ -101,25 +99,12 @@ def start(
     logging.basicConfig(
         level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    _import_workers(modules)
+    import_from_here()
+    import_modules(modules)
     import uvloop
 
     uvloop.run(_work(dataclasses.replace(target, config=config), turbo))
     return Exit.DONE
-
-
-def _import_workers(modules: Sequence[str]) -> None:
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    for module in modules:
-        try:
-            importlib.import_module(module)
-        except (Exception, SystemExit) as error:
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            where = "" if "importlib" in frame.filename else f" ({frame.filename}:{frame.lineno})"
-            reason = f"{type(error).__name__}: {error}"
-            raise StoppedError(f"cannot import {module!r}: {reason}{where}", Exit.USAGE) from error
 
 
 async def _work(target: Target, turbo: bool) -> None:
@@ -136,7 +121,9 @@ async def _work(target: Target, turbo: bool) -> None:
     pool = await config.create_pool()
     try:
         oban = await config.create_oban(pool)
-        async with oban, Powertools(oban, schema=target.names.schema, turbo=turbo):
+        # Attached before Oban starts: a job that runs without the hooks loses its result.
+        attached = Powertools(oban, schema=target.names.schema, turbo=turbo)
+        async with oban, attached:
             logger.info("working on %s as %s; database %s", _listed(config.queues), config.node, where)
             await stopping.wait()
     finally:

@@ -22,6 +22,7 @@ from ..config import PAYLOAD_LIMIT, Names
 from ..database import Connection, Queries, connect
 from ..embedded import start_embedded
 from ..errors import DsnMissingError, InvalidSettingError, UnknownObanSchemaError
+from ..explain import Explain
 from ..oban_hooks import Config, oban_config
 from ..schema import status, verify
 from ..workflows import Workflows
@@ -81,20 +82,21 @@ class Target:
             raise UnknownObanSchemaError(self.names.prefix, "no table oban_jobs", "Oban's tables (check --prefix)")
 
     @asynccontextmanager
-    async def snapshot(self) -> AsyncGenerator[Connection]:
-        """A read-only transaction: all reads of one command see the same moment, and none can write."""
+    async def workflows(self) -> AsyncGenerator[Workflows]:
+        """The workflow calls, for reading: all in one read-only snapshot, so that an answer is one moment."""
         async with self.connection() as conn:
             await self.check(conn)
             await conn.set_read_only(True)
             await conn.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
             async with conn.transaction():
-                yield conn
+                yield Workflows(lambda: nullcontext(conn), Queries(self.names), PAYLOAD_LIMIT)
 
     @asynccontextmanager
-    async def workflows(self) -> AsyncGenerator[Workflows]:
-        """The workflow calls, for reading."""
-        async with self.snapshot() as conn:
-            yield Workflows(lambda: nullcontext(conn), Queries(self.names), PAYLOAD_LIMIT)
+    async def explain(self) -> AsyncGenerator[Explain]:
+        """The explanations; each takes a read-only snapshot of its own."""
+        async with self.connection() as conn:
+            await self.check(conn)
+            yield Explain(lambda: nullcontext(conn), Queries(self.names))
 
 
 _OPTIONS: Final = (
@@ -125,6 +127,9 @@ _OPTIONS: Final = (
 )
 
 
+json_option: Final = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+
+
 def on_database(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that name a database; it gets them as its first argument, a Target."""
 
@@ -149,7 +154,7 @@ def answering(command: Callable[..., Coroutine[Any, Any, int]]) -> Callable[...,
     """Make a command of an async function that prints an answer: as ``on_database``, with ``--json``."""
 
     @on_database
-    @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+    @json_option
     @functools.wraps(command)
     def run(target: Target, **arguments: Any) -> int:
         return asyncio.run(command(target, **arguments))

@@ -9,13 +9,16 @@ import click
 import orjson
 
 from ..errors import StepNotFoundError
+from ..explain import StepExplanation
 from ..records import StepRecord
 from ..states import StepState, WorkflowId, WorkflowState
 from .exits import Exit
+from .explain_text import print_step, print_workflow
 from .groups import Group, examples
 from .ids import parse_id
+from .importing import check_import_option
 from .output import as_json as record_json
-from .output import note, print_facts, print_json, print_table
+from .output import explanation_json, note, print_facts, print_json, print_table
 from .target import Target, answering
 from .text import one_line
 from .workflow_text import (
@@ -105,6 +108,57 @@ async def show(target: Target, *, workflow_id: int, step_name: str | None, resul
         print_facts(workflow_facts(found))
         click.echo()
         print_table(STEP_HEADERS, [step_row(step, states) for step in steps])
+    return Exit.DONE
+
+
+@workflow.command(
+    "explain", epilog=examples("powertools workflow explain 41", "powertools workflow explain 41 sync_billing")
+)
+@click.argument("workflow_id", callback=parse_id, metavar="ID")
+@click.argument("step", required=False, metavar="[STEP]")
+@check_import_option
+@answering
+async def explain(target: Target, *, workflow_id: int, step: str | None, check_import: bool, as_json: bool) -> int:
+    """Say why a workflow, or one of its steps, is as it is.
+
+    Computed live: what it waits for, the root causes, what may be done.
+    """
+    if step is None and check_import:
+        raise click.UsageError("--check-import needs a STEP")
+    async with target.explain() as calls:
+        if step is None:
+            found = await calls.workflow(WorkflowId(workflow_id))
+        else:
+            found = await calls.workflow_step(WorkflowId(workflow_id), step, check_import=check_import)
+    if as_json:
+        print_json({"explanation": explanation_json(found)})
+    elif isinstance(found, StepExplanation):
+        print_step(found)
+    else:
+        print_workflow(found)
+    return Exit.DONE
+
+
+@workflow.command("graph", epilog=examples("powertools workflow graph 41 --format dot | dot -Tsvg > 41.svg"))
+@click.argument("workflow_id", callback=parse_id, metavar="ID")
+@click.option(
+    "--format",
+    "language",
+    type=click.Choice(["mermaid", "dot"]),
+    default="mermaid",
+    show_default=True,
+    help="Language.",
+)
+@answering
+async def graph(target: Target, *, workflow_id: int, language: str, as_json: bool) -> int:
+    """Draw a workflow with its states, as text for Mermaid or Graphviz."""
+    async with target.workflows() as workflows:
+        draw = workflows.to_dot if language == "dot" else workflows.to_mermaid
+        drawing = await draw(WorkflowId(workflow_id))
+    if as_json:
+        print_json({"workflow_id": str(workflow_id), "format": language, "graph": drawing})
+    else:
+        click.echo(drawing.rstrip("\n"))
     return Exit.DONE
 
 

@@ -7,8 +7,6 @@ outcome; a later one is refused.
 from collections.abc import Sequence
 from typing import Any, Final
 
-import orjson
-
 from .. import json_border
 from ..database import Connection, Queries, fetch_one
 from ..errors import (
@@ -61,7 +59,7 @@ async def complete_step(
     args = {
         "job_id": job_id,
         "state": status,
-        "results": orjson.dumps({str(job_id): orjson.Fragment(given)}).decode() if given and completed else None,
+        "result": given if completed else None,
         "error": json_border.dumps([{"error": payload}]) if given and not completed else None,
     }
     if await fetch_one(conn, queries["complete_job"], args) is None:

@@ -25,11 +25,13 @@ from .plan import StepPlan, WorkflowPlan
 from .references import Reference, StepHandle
 
 RESERVED_META: Final = frozenset(
-    {"workflow_id", "workflow_name", "step", "position", "generation", "uid", "context", "return"}
+    "workflow_id workflow_name step position generation uid context return "
+    "outcome failed_steps failures_handled".split()
 )
-"""Keys of a step's job meta that are ours."""
+"""Keys of a job's meta that are ours."""
 
 _MAX_NAME: Final = 200
+_MAX_ATTEMPTS: Final = 2**15 - 1
 _OPTIONAL_COLUMNS: Final = (
     "worker", "queue", "args", "template", "meta", "tags", "scheduled_at", "deadline", "item_template", "max_failures",
     "nested",
@@ -87,26 +89,26 @@ class _Compiler:
         if not _is_text(workflow.name):
             self._fault("workflow_name_required", f"a workflow needs a name, found {workflow.name!r}")
         else:
-            self._check_name(workflow.name, None)
+            self._check_text(workflow.name, "name")
         if not workflow.steps:
             self._fault("no_steps", "a workflow needs at least one step")
         self._check_json(workflow.context, "context", None, CONTEXT_LIMIT)
-        for path, text in (
-            ("idempotency_key", workflow.idempotency_key),
-            ("definition_version", workflow.definition_version),
-        ):
-            if text is not None:
-                self._faults += json_border.find_faults(text, path)
-        self._faults += json_border.find_faults(list(workflow.tags), "tags")
+        self._check_text(workflow.idempotency_key or "", "idempotency_key")
+        self._check_text(workflow.definition_version or "", "definition_version")
+        for index, tag in enumerate(workflow.tags):
+            self._check_text(tag, f"tags[{index}]")
         if workflow.expires_in is not None and workflow.expires_in <= timedelta(0):
             self._fault("invalid_expiry", f"expires_in is {workflow.expires_in}; it must be positive")
         if workflow.on_finished is not None and self._check_job(workflow.on_finished, None, "on_finished"):
             self._check_json(workflow.on_finished.args, "on_finished.args", None, self._payload_limit)
 
-    def _check_name(self, name: str, step: str | None) -> None:
-        if len(name) > _MAX_NAME:
-            self._fault("name_too_long", f"the name has {len(name)} characters, at most {_MAX_NAME} are allowed", step)
-        self._adopt(json_border.find_faults(name, "name"), step)
+    def _check_text(self, text: Any, path: str, step: str | None = None) -> None:
+        if not isinstance(text, str):
+            return self._fault("not_text", f"expected text, found {type(text).__qualname__}", step, path)
+        if len(text) > _MAX_NAME:
+            message = f"the text has {len(text)} characters, at most {_MAX_NAME} are allowed"
+            self._fault("name_too_long", message, step, path)
+        self._adopt(json_border.find_faults(text, path), step)
 
     def _name_steps(self) -> None:
         for position, step in enumerate(self._workflow.steps):
@@ -118,7 +120,7 @@ class _Compiler:
                 )
             else:
                 self._positions[step.name] = position
-                self._check_name(step.name, step.name)
+                self._check_text(step.name, "name", step.name)
 
     # What belongs to one step
 
@@ -177,6 +179,9 @@ class _Compiler:
             return False
         self._check_json(job.meta, "meta", step, self._payload_limit)
         self._adopt(json_border.find_faults([job.worker, job.queue, *job.tags], path), step)
+        if job.max_attempts > _MAX_ATTEMPTS:
+            message = f"max_attempts is {job.max_attempts}, at most {_MAX_ATTEMPTS} are allowed"
+            self._fault("invalid_max_attempts", message, step, path)
         if taken := RESERVED_META & set(job.meta):
             self._fault("reserved_meta", f"these keys are Powertools' own: {', '.join(sorted(taken))}", step, "meta")
         return True
@@ -225,6 +230,7 @@ class _Compiler:
             return self._fault("unknown_reference", message, step.name, "args")
         if reference.part == "item":
             return self._fault("unknown_reference", "Workflow.item stands only in the args of a map", step.name, "args")
+        self._adopt(json_border.find_faults([key for key in reference.path if isinstance(key, str)], "args"), step.name)
         source = self._positions.get(reference.step)
         if source is None:
             message = f"{reference!r} refers to a step that does not exist"

@@ -39,20 +39,16 @@ WHERE s.workflow_id = %(workflow_id)s::bigint AND s.name = %(step)s::text;
 
 -- name: complete_job
 -- Ends a step's job from outside; its trigger settles the step.
--- Args: job_id (bigint); state (text: completed, discarded, cancelled); results (jsonb text or NULL: job id -> JSON);
---   error (jsonb text or NULL).
+-- Args: job_id (bigint); state (text: completed, discarded, cancelled); result, error (jsonb text or NULL).
 -- Rows: id; none when the job has ended meanwhile.
 -- Locks: the job, then as settle.
-WITH given AS MATERIALIZED (
-  SELECT set_config('powertools.results', coalesce(%(results)s::text, ''), true) AS results,
-         set_config('powertools.fetching', '', true) AS fetching
-)
 UPDATE public.oban_jobs j
 SET state = %(state)s::text::public.oban_job_state,
     completed_at = CASE %(state)s::text WHEN 'completed' THEN timezone('UTC', now()) ELSE j.completed_at END,
     discarded_at = CASE %(state)s::text WHEN 'discarded' THEN timezone('UTC', now()) ELSE j.discarded_at END,
     cancelled_at = CASE %(state)s::text WHEN 'cancelled' THEN timezone('UTC', now()) ELSE j.cancelled_at END,
-    errors = CASE WHEN %(error)s::jsonb IS NULL THEN j.errors ELSE j.errors || %(error)s::jsonb END
-FROM given
+    errors = CASE WHEN %(error)s::jsonb IS NULL THEN j.errors ELSE j.errors || %(error)s::jsonb END,
+    meta = CASE WHEN %(result)s::jsonb IS NULL THEN j.meta
+      ELSE j.meta || jsonb_build_object('return', jsonb_build_object('json', %(result)s::jsonb)) END
 WHERE j.id = %(job_id)s::bigint AND j.state NOT IN ('completed', 'discarded', 'cancelled')
 RETURNING j.id;

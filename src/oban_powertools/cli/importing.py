@@ -1,0 +1,53 @@
+"""Import the user's modules, as ``python -m`` would: the current directory comes first.
+
+The rule that must never break: nothing is imported that the person at the command line did not ask for.
+"""
+
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import click
+
+from .exits import Exit, StoppedError
+
+
+def import_from_here() -> None:
+    """Make the modules of the current directory importable."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+
+
+def import_modules(modules: Sequence[str]) -> None:
+    """Import each of them.
+
+    Raises:
+        StoppedError: One cannot be imported; says which, why, and where the fault is.
+    """
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except (Exception, SystemExit) as error:
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            where = "" if "importlib" in frame.filename else f" ({frame.filename}:{frame.lineno})"
+            reason = f"{type(error).__name__}: {error}"
+            raise StoppedError(f"cannot import {module!r}: {reason}{where}", Exit.USAGE) from error
+
+
+def _prepare(_: click.Context, __: click.Parameter, asked: bool) -> bool:
+    if asked:
+        import_from_here()
+    return asked
+
+
+check_import_option: Final = click.option(
+    "--check-import",
+    is_flag=True,
+    callback=_prepare,
+    help="Import its worker in this process too, which runs the code that the job's row names.",
+)
+"""For explanations that may try the import an executor would have to do."""

@@ -1,0 +1,32 @@
+"""``job explain``: any job of Oban, of a step or plain."""
+
+import click
+
+from ..states import JobId
+from .exits import Exit
+from .explain_text import print_job
+from .groups import Group, examples
+from .ids import parse_id
+from .importing import check_import_option
+from .output import explanation_json, print_json
+from .target import Target, answering
+
+
+@click.group(cls=Group)
+def job() -> None:
+    """Look at jobs, of a step or plain; changes nothing."""
+
+
+@job.command("explain", epilog=examples("powertools job explain 8123"))
+@click.argument("job_id", callback=parse_id, metavar="ID")
+@check_import_option
+@answering
+async def explain(target: Target, *, job_id: int, check_import: bool, as_json: bool) -> int:
+    """Say why a job is as it is: what it waits for, or how it ended."""
+    async with target.explain() as calls:
+        found = await calls.job(JobId(job_id), check_import=check_import)
+    if as_json:
+        print_json({"explanation": explanation_json(found)})
+    else:
+        print_job(found)
+    return Exit.DONE

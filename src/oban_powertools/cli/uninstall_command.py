@@ -1,0 +1,87 @@
+"""``uninstall``: drops our schema, and asks before.
+
+The rule that must never break: nothing is dropped without a person's word or ``--yes``.
+"""
+
+import asyncio
+import sys
+from dataclasses import dataclass
+from typing import Final
+
+import click
+
+from .. import schema
+from ..database import Connection, Queries, describe
+from ..states import WorkflowState
+from ..workflow import reads
+from .exits import Exit, StoppedError
+from .groups import examples
+from .output import note, print_json
+from .target import Target, json_option, on_database
+
+MANY: Final = 1000
+"""Unfinished workflows that are counted; beyond it the answer is "at least"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Loss:
+    """What an uninstall would drop."""
+
+    schema: str
+    where: str
+    unfinished: int | None
+    """Workflows, at most MANY; None where the tables are those of another release."""
+
+
+@click.command(epilog=examples("powertools uninstall --yes"))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@on_database
+@json_option
+def uninstall(target: Target, *, yes: bool, as_json: bool) -> int:
+    """Drop the schema and all workflows; Oban's jobs stay.
+
+    Asks for the schema's name first. Without a terminal it needs --yes.
+    """
+    # Asked between two connections: none idles meanwhile, and no event loop swallows Ctrl+C.
+    loss = asyncio.run(_find_loss(target))
+    if not yes:
+        _ask(loss)
+    asyncio.run(_drop(target))
+    if as_json:
+        print_json({"schema": loss.schema, "uninstalled": True, "unfinished_workflows": loss.unfinished})
+    else:
+        click.echo(f"dropped schema {loss.schema}; Oban's tables and jobs in schema {target.names.prefix} stay")
+    return Exit.DONE
+
+
+async def _find_loss(target: Target) -> _Loss:
+    async with target.connection() as conn:
+        found, where = await schema.status(conn, target.names), describe(conn.info.dsn)
+        if found.found == 0:
+            raise StoppedError(
+                f"nothing to uninstall: schema {found.schema!r} is not installed in {where}", Exit.NOT_FOUND
+            )
+        unfinished = await _count_unfinished(conn, target) if found.found == found.expected else None
+    return _Loss(schema=found.schema, where=where, unfinished=unfinished)
+
+
+async def _count_unfinished(conn: Connection, target: Target) -> int:
+    queries, states = Queries(target.names), (WorkflowState.RUNNING, WorkflowState.CANCEL_REQUESTED)
+    lists = [await reads.list_workflows(conn, queries, state=state, limit=MANY) for state in states]
+    return min(sum(map(len, lists)), MANY)
+
+
+def _ask(loss: _Loss) -> None:
+    at_least = "at least " if loss.unfinished == MANY else ""
+    lost = "all workflows" + ("" if loss.unfinished is None else f" ({at_least}{loss.unfinished} unfinished)")
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"nobody to ask, no terminal: pass --yes to drop schema {loss.schema!r} with {lost}")
+    note(f"This drops schema {loss.schema} in {loss.where} with {lost}.")
+    note("Oban's tables and jobs stay; no step that still waits will ever be released.")
+    if click.prompt("Type the schema's name to go on", default="", show_default=False, err=True) != loss.schema:
+        raise StoppedError("the name was not typed, nothing changed", Exit.CONFLICT)
+
+
+async def _drop(target: Target) -> None:
+    async with target.connection() as conn:
+        await schema.uninstall(conn, target.names)

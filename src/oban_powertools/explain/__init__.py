@@ -1,0 +1,103 @@
+"""Explain a step, a workflow or a job: why is it as it is, and what may be done?
+
+Not for changing anything. The rule that must never break: an explanation is computed from the rows
+of one snapshot when it is asked for, and never stored.
+"""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final
+
+from ..database import Connection, Queries
+from ..states import JobId, WorkflowId
+from .explanations import (
+    Action,
+    Blocker,
+    BlockerCode,
+    Dependency,
+    JobExplanation,
+    RootCause,
+    RootCauseGroup,
+    Scope,
+    StepExplanation,
+    WorkflowExplanation,
+)
+from .job import explain_job
+from .step import explain_step
+from .workflow import explain_workflow
+
+__all__ = [
+    "Action",
+    "Blocker",
+    "BlockerCode",
+    "Dependency",
+    "Explain",
+    "JobExplanation",
+    "RootCause",
+    "RootCauseGroup",
+    "Scope",
+    "StepExplanation",
+    "WorkflowExplanation",
+    "explain_job",
+    "explain_step",
+    "explain_workflow",
+]
+
+# One snapshot for all reads. The planner is kept to index look-ups, because a plan made while a table
+# was small would read the whole of it for every ancestor.
+_SNAPSHOT: Final = (
+    b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; "
+    b"SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; "
+    b"SET LOCAL jit = off"
+)
+
+
+class Explain:
+    """Explain steps, workflows and jobs as they are now.
+
+    Args:
+        connect: An autocommit connection of our own pool.
+    """
+
+    def __init__(self, connect: Callable[[], AbstractAsyncContextManager[Connection]], queries: Queries) -> None:
+        self._connect = connect
+        self._queries = queries
+
+    async def workflow_step(self, workflow_id: WorkflowId, step: str, *, check_import: bool = False) -> StepExplanation:
+        """Why a step is as it is, with the root causes upstream.
+
+        Args:
+            check_import: Import its worker in this process, which runs the code its row names.
+
+        Raises:
+            WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
+        """
+        async with self._snapshot() as conn:
+            return await explain_step(conn, self._queries, workflow_id, step, check_import=check_import)
+
+    async def workflow(self, workflow_id: WorkflowId) -> WorkflowExplanation:
+        """Why a workflow is as it is: its steps by state, and the root causes in groups.
+
+        Raises:
+            WorkflowNotFoundError: It does not exist, or was pruned.
+        """
+        async with self._snapshot() as conn:
+            return await explain_workflow(conn, self._queries, workflow_id)
+
+    async def job(self, job_id: JobId, *, check_import: bool = False) -> JobExplanation:
+        """Why a job, of a step or plain, is as it is.
+
+        Args:
+            check_import: Import its worker in this process, which runs the code its row names.
+
+        Raises:
+            JobNotFoundError: It does not exist, or was pruned.
+        """
+        async with self._snapshot() as conn:
+            return await explain_job(conn, self._queries, job_id, check_import=check_import)
+
+    @asynccontextmanager
+    async def _snapshot(self) -> AsyncGenerator[Connection]:
+        async with self._connect() as conn, conn.transaction():
+            await conn.execute(_SNAPSHOT)
+            yield conn

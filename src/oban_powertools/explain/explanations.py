@@ -1,0 +1,336 @@
+"""What an explanation is made of: immutable records with operator words first, raw facts beside them.
+
+No I/O. The rule that must never break: states and codes are kept as text, so that one this release
+does not know is shown verbatim.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from datetime import datetime
+from enum import Enum, StrEnum
+from typing import Any, cast
+
+from ..states import JobId, OperatorStatus, Position, WorkflowId
+
+
+class BlockerCode(StrEnum):
+    """Why a step or job does not run, or why it ended without success. See docs/reference/explain.md."""
+
+    # A step's own
+    WAITING_ON_DEPENDENCIES = "waiting_on_dependencies"
+    WAITING_ON_RETRYABLE_DEPENDENCY = "waiting_on_retryable_dependency"
+    WAITING_ON_SIGNAL = "waiting_on_signal"
+    EXPIRED_WAIT = "expired_wait"
+    CANCEL_REQUESTED = "cancel_requested"
+    CANCELLED_BY_DEPENDENCY = "cancelled_by_dependency"
+    JOB_DELETED = "job_deleted"
+    BOOKKEEPING_FAULT = "bookkeeping_fault"
+    # Its job's
+    SCHEDULED = "scheduled"
+    RETRY_BACKOFF = "retry_backoff"
+    QUEUE_PAUSED = "queue_paused"
+    QUEUE_HAS_NO_EXECUTOR = "queue_has_no_executor"
+    QUEUE_SATURATED = "queue_saturated"
+    WORKER_NOT_IMPORTABLE = "worker_not_importable"
+    ORPHANED_BY_MISSING_EXECUTOR = "orphaned_by_missing_executor"
+    ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+    JOB_DISCARDED = "job_discarded"
+    JOB_CANCELLED = "job_cancelled"
+
+
+class Scope(StrEnum):
+    """What a blocker is a fact about."""
+
+    WORKFLOW = "workflow"
+    STEP = "step"
+    JOB = "job"
+    QUEUE = "queue"
+
+
+class _Explanation:
+    """What every record here can do."""
+
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as JSON-safe values: texts, numbers, lists and dicts; instants in ISO 8601, UTC."""
+        return cast("dict[str, Any]", _plain(self))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocker(_Explanation):
+    """One thing that keeps a step or job from running, or that ended it without success."""
+
+    code: str
+    """A ``BlockerCode``, or a job's state that this release does not know."""
+
+    scope: Scope
+    """What it is a fact about."""
+
+    summary: str
+    """One sentence for the operator."""
+
+    retry_at: datetime | None = None
+    """When it passes by itself; None when nobody can tell."""
+
+    details: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """The facts behind the sentence; keys per code in docs/reference/explain.md."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependency(_Explanation):
+    """One parent of the explained step, as it is now."""
+
+    name: str
+    """The parent."""
+
+    state: str
+    """Its raw state."""
+
+    policy: str
+    """``cancel`` or ``continue``: what its failure does to the explained step."""
+
+    has_result: bool
+    """Whether a result is stored (a stored null counts)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RootCause(_Explanation):
+    """A step that waits on nothing upstream, and that others wait for or ended because of."""
+
+    step: str
+    """Its name."""
+
+    position: Position
+    """Its place in the workflow."""
+
+    state: str
+    """Its raw state."""
+
+    status: OperatorStatus
+    """Its own status."""
+
+    code: str
+    """Its first blocker's code; its raw state when nothing is in its way."""
+
+    summary: str
+    """One sentence that starts with its name."""
+
+    job_id: JobId | None
+    """Its job."""
+
+    retry_at: datetime | None
+    """When its first blocker passes by itself; None when nobody can tell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RootCauseGroup(_Explanation):
+    """Root causes of one kind in a workflow."""
+
+    code: str
+    """As every member's."""
+
+    status: OperatorStatus
+    """As every member's."""
+
+    count: int
+    """Steps of this kind."""
+
+    summary: str
+    """The first example's sentence, and how many more there are."""
+
+    examples: tuple[RootCause, ...]
+    """The first members by position, at most 3."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action(_Explanation):
+    """A command of this package on a step."""
+
+    name: str
+    """The method of ``powertools.workflows``."""
+
+    refusal: str | None = None
+    """The code of the error it would raise; None when it is legal now."""
+
+    reason: str | None = None
+    """That error's sentence; None when it is legal now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepExplanation(_Explanation):
+    """Why a step is as it is."""
+
+    workflow_id: WorkflowId
+    """The workflow it belongs to."""
+
+    workflow_name: str
+    """The workflow's label."""
+
+    workflow_state: str
+    """The workflow's raw state."""
+
+    step: str
+    """The step's name."""
+
+    position: Position
+    """Its place in the workflow."""
+
+    state: str
+    """The raw state: its job's while it has a live one."""
+
+    status: OperatorStatus
+    """The operator's word."""
+
+    summary: str
+    """The diagnosis in one sentence."""
+
+    cause: str | None
+    """Why it ended other than by its own job's outcome."""
+
+    worker: str
+    """Oban's path of the worker class."""
+
+    queue: str
+    """The queue its job runs in."""
+
+    job_id: JobId | None
+    """Its job, once released."""
+
+    attempt: int
+    """Attempts made so far."""
+
+    max_attempts: int
+    """Attempts allowed."""
+
+    blockers: tuple[Blocker, ...]
+    """What it waits for now comes first; empty when nothing is in its way."""
+
+    dependencies: tuple[Dependency, ...]
+    """Its parents: unfinished ones first (retryable, then the others), then by position; at most 100."""
+
+    more_dependencies: int
+    """Parents beyond those listed."""
+
+    root_causes: tuple[RootCause, ...]
+    """Ancestors it waits for or ended because of; those that need somebody first; at most 20."""
+
+    more_root_causes: int
+    """Root causes beyond those listed."""
+
+    legal_actions: tuple[Action, ...]
+    """What the package would do now."""
+
+    illegal_actions: tuple[Action, ...]
+    """What it would refuse now, and why."""
+
+    explained_at: datetime
+    """Database clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowExplanation(_Explanation):
+    """Why a workflow is as it is."""
+
+    workflow_id: WorkflowId
+    """Its id."""
+
+    name: str
+    """Its label."""
+
+    state: str
+    """The raw state."""
+
+    status: OperatorStatus
+    """The operator's word: the most urgent of its root causes' while it runs."""
+
+    summary: str
+    """The diagnosis in one sentence."""
+
+    counts: Mapping[str, int]
+    """Raw step state -> steps in it; only states that occur, in alphabetical order."""
+
+    total: int
+    """Steps in all."""
+
+    open: int
+    """Steps without an outcome."""
+
+    blockers: tuple[Blocker, ...]
+    """What concerns the workflow as a whole."""
+
+    root_causes: tuple[RootCauseGroup, ...]
+    """Released steps without an outcome, and failed steps; those that need somebody first; at most 20 groups."""
+
+    more_root_causes: int
+    """Steps in groups beyond those listed."""
+
+    explained_at: datetime
+    """Database clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobExplanation(_Explanation):
+    """Why a job, of a step or plain, is as it is."""
+
+    job_id: JobId
+    """Its id."""
+
+    state: str
+    """The raw state."""
+
+    status: OperatorStatus
+    """The operator's word."""
+
+    summary: str
+    """The diagnosis in one sentence."""
+
+    worker: str
+    """Oban's path of the worker class."""
+
+    queue: str
+    """The queue it runs in."""
+
+    attempt: int
+    """Attempts made so far."""
+
+    max_attempts: int
+    """Attempts allowed."""
+
+    error: str | None
+    """The last line of the last error."""
+
+    executor: str | None
+    """The node that ran it last."""
+
+    workflow_id: WorkflowId | None
+    """The workflow whose step it is; None for a plain job."""
+
+    step: str | None
+    """The step whose job it is; None for a plain job."""
+
+    blockers: tuple[Blocker, ...]
+    """What it waits for now comes first; empty when nothing is in its way."""
+
+    legal_actions: tuple[Action, ...]
+    """What the package would do now with its step; empty for a plain job."""
+
+    illegal_actions: tuple[Action, ...]
+    """What it would refuse now, and why; empty for a plain job."""
+
+    explained_at: datetime
+    """Database clock."""
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in cast("Mapping[Any, Any]", value).items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(item) for item in cast("Sequence[Any]", value)]
+    return value

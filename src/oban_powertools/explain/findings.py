@@ -1,0 +1,315 @@
+"""What the facts of one step or job mean: codes, sentences, and the operator's word.
+
+Pure: no I/O, no clock of its own. The rule that must never break: a finished thing is never called
+Runnable, and what the facts do not show is not claimed.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from ..states import OperatorStatus, StepState
+from .explanations import Blocker, BlockerCode, Scope
+from .facts import FaultFacts, JobFacts, QueueFacts, StepFacts, WorkflowFacts
+from .sentences import error_line, span, with_error
+
+STATUSES: Final[Mapping[str, OperatorStatus]] = {
+    # Time or another step ends it.
+    BlockerCode.WAITING_ON_DEPENDENCIES: OperatorStatus.WAITING,
+    BlockerCode.WAITING_ON_RETRYABLE_DEPENDENCY: OperatorStatus.WAITING,
+    BlockerCode.WAITING_ON_SIGNAL: OperatorStatus.WAITING,
+    BlockerCode.CANCEL_REQUESTED: OperatorStatus.WAITING,
+    BlockerCode.SCHEDULED: OperatorStatus.WAITING,
+    BlockerCode.RETRY_BACKOFF: OperatorStatus.WAITING,
+    BlockerCode.QUEUE_SATURATED: OperatorStatus.WAITING,
+    # Executors have to come back.
+    BlockerCode.QUEUE_PAUSED: OperatorStatus.BLOCKED,
+    BlockerCode.QUEUE_HAS_NO_EXECUTOR: OperatorStatus.BLOCKED,
+    BlockerCode.ORPHANED_BY_MISSING_EXECUTOR: OperatorStatus.BLOCKED,
+}
+"""Code of a live thing's blocker -> what the operator reads; any other code needs a review."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One blocker, before it is known whose."""
+
+    code: str
+    """A ``BlockerCode``, or a state verbatim."""
+
+    scope: Scope
+    """What it is a fact about."""
+
+    says: str
+    """The sentence without its subject."""
+
+    retry_at: datetime | None = None
+    """When it passes by itself."""
+
+    details: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """The facts behind it."""
+
+    def blocker(self, subject: str) -> Blocker:
+        """The finding about this subject."""
+        return Blocker(
+            code=self.code,
+            scope=self.scope,
+            summary=f"{subject} {self.says}",
+            retry_at=self.retry_at,
+            details=self.details,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """What is found about one step or job."""
+
+    subject: str
+    """How a sentence calls it."""
+
+    state: str
+    """The raw state."""
+
+    status: OperatorStatus
+    """The operator's word."""
+
+    says: str
+    """The sentence without its subject."""
+
+    findings: tuple[Finding, ...]
+    """What it waits for now comes first."""
+
+    @property
+    def code(self) -> str:
+        """The first finding's; the raw state without any."""
+        return self.findings[0].code if self.findings else self.state
+
+    @property
+    def summary(self) -> str:
+        """The whole sentence."""
+        return f"{self.subject} {self.says}"
+
+    @property
+    def retry_at(self) -> datetime | None:
+        """When the first finding passes by itself."""
+        return self.findings[0].retry_at if self.findings else None
+
+    @property
+    def blockers(self) -> tuple[Blocker, ...]:
+        """All findings about the subject."""
+        return tuple(finding.blocker(self.subject) for finding in self.findings)
+
+
+def diagnose_job(job: JobFacts, queue: QueueFacts | None, found: Sequence[Finding] = ()) -> Diagnosis:
+    """A job by itself, of a step or plain.
+
+    Args:
+        found: What was found before; it comes first.
+    """
+    findings = [*found, *_fault_findings(job.fault)]
+    if job.ended:
+        findings += _outcome(job.state, None, job.attempt, job.max_attempts, job.error)
+    else:
+        findings += _live_findings(job, queue)
+    return diagnosis(f"job {job.id}", job.state, findings, _says(job), finished=job.ended and job.fault is None)
+
+
+def diagnose_step(
+    step: StepFacts, workflow: WorkflowFacts, queue: QueueFacts | None, found: Sequence[Finding] = ()
+) -> Diagnosis:
+    """A step that waits on nothing upstream: released, or ended.
+
+    Args:
+        found: What was found before; it comes first.
+    """
+    says = _says(step.job) if step.job else f"is {step.state}"
+    findings = [*found, *_step_findings(step, queue)]
+    findings += [] if step.ended else cancel_findings(workflow, says)
+    return diagnosis(step.name, step.state, findings, says, finished=step.ended)
+
+
+def cancel_findings(workflow: WorkflowFacts, says: str) -> Iterator[Finding]:
+    """That the cancel of a live step's workflow was requested; ``says`` is the sentence without it."""
+    if workflow.cancel_requested_at is not None:
+        ago = span(workflow.now - workflow.cancel_requested_at)
+        yield Finding(
+            code=BlockerCode.CANCEL_REQUESTED,
+            scope=Scope.WORKFLOW,
+            says=f"{says}; the workflow's cancel was requested {ago} ago",
+            details={"cancel_requested_at": workflow.cancel_requested_at},
+        )
+
+
+def diagnosis(subject: str, state: str, findings: Sequence[Finding], says: str, *, finished: bool) -> Diagnosis:
+    """What these findings come to; ``says`` is the sentence when there are none."""
+    return Diagnosis(
+        subject=subject,
+        state=state,
+        status=OperatorStatus.FINISHED if finished else _live_status(state, findings),
+        says=findings[0].says if findings else says,
+        findings=tuple(findings),
+    )
+
+
+def _live_status(state: str, findings: Sequence[Finding]) -> OperatorStatus:
+    found = {STATUSES.get(finding.code, OperatorStatus.NEEDS_REVIEW) for finding in findings}
+    for urgent in (OperatorStatus.NEEDS_REVIEW, OperatorStatus.BLOCKED):
+        if urgent in found:
+            return urgent
+    if state == StepState.EXECUTING:
+        return OperatorStatus.RUNNING
+    return OperatorStatus.WAITING if found else OperatorStatus.RUNNABLE
+
+
+def _step_findings(step: StepFacts, queue: QueueFacts | None) -> Iterator[Finding]:
+    if step.ended:
+        yield from _outcome(step.own_state, step.cause, step.attempt, step.max_attempts, step.error)
+    elif step.fault is not None:
+        yield from _fault_findings(step.fault)
+    elif step.own_state == StepState.AWAITING_SIGNAL:
+        yield Finding(code=BlockerCode.WAITING_ON_SIGNAL, scope=Scope.STEP, says="waits for a signal")
+    elif step.own_state != StepState.AVAILABLE:
+        yield _unknown(step.own_state)
+    elif step.job is None:
+        yield _unsettled(f"has lost its job {step.job_id}, which nobody settled yet: the sweep does")
+    elif step.job.ended:
+        yield _unsettled(f"has a job that ended as {step.job.state}, which nobody settled yet: the sweep does")
+    else:
+        yield from _live_findings(step.job, queue)
+
+
+def _outcome(state: str, cause: str | None, attempt: int, max_attempts: int, error: Any) -> list[Finding]:
+    """Why something ended without success; empty for a success."""
+    attempts = {"attempt": attempt, "max_attempts": max_attempts, "error": error_line(error)}
+    if state == StepState.COMPLETED:
+        return []
+    if cause == BlockerCode.JOB_DELETED:
+        says = "was cancelled because its job was deleted"
+        return [Finding(code=BlockerCode.JOB_DELETED, scope=Scope.STEP, says=says)]
+    if state == StepState.EXPIRED:
+        return [Finding(code=BlockerCode.EXPIRED_WAIT, scope=Scope.STEP, says="waited past its deadline")]
+    if state == StepState.CANCELLED:
+        says = with_error("was cancelled", error)
+        return [Finding(code=BlockerCode.JOB_CANCELLED, scope=Scope.JOB, says=says, details=attempts)]
+    if attempt >= max_attempts:
+        says = with_error(f"failed after {attempt} of {max_attempts} attempts", error)
+        return [Finding(code=BlockerCode.ATTEMPTS_EXHAUSTED, scope=Scope.JOB, says=says, details=attempts)]
+    says = with_error(f"was discarded at attempt {attempt} of {max_attempts}", error)
+    return [Finding(code=BlockerCode.JOB_DISCARDED, scope=Scope.JOB, says=says, details=attempts)]
+
+
+def _fault_findings(fault: FaultFacts | None) -> Iterator[Finding]:
+    if fault is not None:
+        says = f"has ended as {fault.state}, but the workflow could not be moved: {fault.message}"
+        yield _unsettled(says, {"message": fault.message, **fault.details})
+
+
+def _unsettled(says: str, details: Mapping[str, Any] | None = None) -> Finding:
+    return Finding(code=BlockerCode.BOOKKEEPING_FAULT, scope=Scope.STEP, says=says, details=details or {})
+
+
+def _unknown(state: str) -> Finding:
+    return Finding(code=state, scope=Scope.JOB, says=f"is {state}: no executor takes it while it is")
+
+
+def _live_findings(job: JobFacts, queue: QueueFacts | None) -> list[Finding]:
+    """Of a job that has not ended; what it waits for now comes first."""
+    if job.state == StepState.EXECUTING:
+        return [] if job.executor_alive else [_orphaned(job)]
+    imports = list(_import_findings(job))
+    places = list(_queue_findings(job, queue)) if queue else []
+    if job.state == StepState.AVAILABLE:
+        return [*_exhausted(job), *imports, *places]
+    if job.state not in (StepState.SCHEDULED, StepState.RETRYABLE):
+        return [_unknown(job.state)]
+    due = job.scheduled_at <= job.now
+    return [*imports, *places, _timed(job)] if due else [*imports, _timed(job), *places]
+
+
+def _orphaned(job: JobFacts) -> Finding:
+    if job.node is None:
+        seen = "no executor is recorded"
+    elif job.executor_seen_at is None:
+        seen = f"its executor on {job.node} is not registered any more"
+    else:
+        seen = f"its executor on {job.node} was last seen {span(job.now - job.executor_seen_at)} ago"
+    return Finding(
+        code=BlockerCode.ORPHANED_BY_MISSING_EXECUTOR,
+        scope=Scope.JOB,
+        says=f"is marked executing, but {seen}",
+        details={"node": job.node, "last_seen_at": job.executor_seen_at, "attempted_at": job.attempted_at},
+    )
+
+
+def _exhausted(job: JobFacts) -> Iterator[Finding]:
+    if job.attempt >= job.max_attempts:
+        yield Finding(
+            code=BlockerCode.ATTEMPTS_EXHAUSTED,
+            scope=Scope.JOB,
+            says=f"is available with all {job.max_attempts} attempts used up: no executor takes it",
+            details={"attempt": job.attempt, "max_attempts": job.max_attempts, "error": error_line(job.error)},
+        )
+
+
+def _import_findings(job: JobFacts) -> Iterator[Finding]:
+    error = error_line(job.error) or ""
+    if "WorkerResolutionError" in error:
+        yield not_importable(job.worker, error, by_executor=True)
+
+
+def not_importable(worker: str, error: str, *, by_executor: bool) -> Finding:
+    """The worker cannot be imported.
+
+    Args:
+        by_executor: An executor failed at it; else this process did.
+    """
+    who = "an executor" if by_executor else "this process"
+    return Finding(
+        code=BlockerCode.WORKER_NOT_IMPORTABLE,
+        scope=Scope.JOB,
+        says=f"cannot run: {who} could not import its worker {worker}: {error}",
+        details={"worker": worker, "error": error, "found_by": "executor" if by_executor else "this_process"},
+    )
+
+
+def _timed(job: JobFacts) -> Finding:
+    wait = f"in {span(job.scheduled_at - job.now)}" if job.scheduled_at > job.now else "now"
+    if job.state == StepState.RETRYABLE:
+        attempts = {"attempt": job.attempt, "max_attempts": job.max_attempts, "error": error_line(job.error)}
+        says = with_error(f"is retrying (attempt {job.attempt} of {job.max_attempts}, next {wait})", job.error)
+        code = BlockerCode.RETRY_BACKOFF
+        return Finding(code=code, scope=Scope.JOB, says=says, retry_at=job.scheduled_at, details=attempts)
+    says = f"is scheduled, due {wait}"
+    return Finding(code=BlockerCode.SCHEDULED, scope=Scope.JOB, says=says, retry_at=job.scheduled_at)
+
+
+def _queue_findings(job: JobFacts, queue: QueueFacts) -> Iterator[Finding]:
+    details = {
+        "queue": queue.queue,
+        "executors": queue.executors,
+        "paused": queue.paused,
+        "limit": queue.places,
+        "running": queue.running,
+    }
+
+    def found(code: BlockerCode, says: str) -> Finding:
+        return Finding(code=code, scope=Scope.QUEUE, says=says, details=details)
+
+    if queue.executors == 0:
+        yield found(BlockerCode.QUEUE_HAS_NO_EXECUTOR, f"cannot start: no executor works on queue {queue.queue}")
+    elif queue.paused == queue.executors:
+        yield found(BlockerCode.QUEUE_PAUSED, f"cannot start: queue {queue.queue} is paused")
+    elif job.state == StepState.AVAILABLE and queue.places is not None and queue.running >= queue.places:
+        says = f"waits for a place in queue {queue.queue} ({queue.running} of {queue.places} running)"
+        yield found(BlockerCode.QUEUE_SATURATED, says)
+
+
+def _says(job: JobFacts) -> str:
+    """The sentence of a job that nothing is found about."""
+    if job.state == StepState.EXECUTING:
+        since = f", for {span(job.now - job.attempted_at)}" if job.attempted_at else ""
+        return f"is running (attempt {job.attempt} of {job.max_attempts}{since})"
+    if job.state == StepState.AVAILABLE:
+        return f"is ready to run in queue {job.queue}"
+    return f"is {job.state}"

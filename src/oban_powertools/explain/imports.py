@@ -1,0 +1,17 @@
+"""Whether this process can import a worker: asked for only, because an import runs code.
+
+The rule that must never break: nothing named by a row is imported unless the caller said so.
+"""
+
+from oban.worker import resolve_worker
+
+from .findings import Finding, not_importable
+
+
+def import_findings(worker: str) -> list[Finding]:
+    """Import the worker as an executor would; one finding when that fails, else none."""
+    try:
+        resolve_worker(worker)
+    except Exception as error:  # noqa: BLE001 (the imported module may raise anything)
+        return [not_importable(worker, f"{type(error).__name__}: {error}", by_executor=False)]
+    return []

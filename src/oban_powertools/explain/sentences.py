@@ -1,0 +1,54 @@
+"""The words that several explanations share: durations, errors, lists."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Final, cast
+
+from .. import json_border
+
+MAX_ERROR: Final = 200
+"""Characters of an error that a sentence quotes."""
+
+
+def span(duration: timedelta) -> str:
+    """A duration as a person says it; below zero it is none.
+
+    >>> span(timedelta(seconds=40)), span(timedelta(minutes=3)), span(timedelta(hours=50))
+    ('40 s', '3 min', '2 d')
+    """
+    seconds = max(0, round(duration.total_seconds()))
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def error_line(error: Any) -> str | None:
+    r"""The last line of an Oban error, where Python names the exception; None without one.
+
+    >>> error_line({"attempt": 1, "at": "...", "error": "Traceback ...\nValueError: no such account\n"})
+    'ValueError: no such account'
+    """
+    text: object = cast("dict[str, Any]", error).get("error", error) if isinstance(error, dict) else error
+    if text is None:
+        return None
+    lines = [line.strip() for line in str(text if isinstance(text, str) else json_border.dumps(text)).splitlines()]
+    last = next((line for line in reversed(lines) if line), "")
+    return (last if len(last) <= MAX_ERROR else f"{last[:MAX_ERROR]}...") or None
+
+
+def with_error(sentence: str, error: Any) -> str:
+    """The sentence, then a colon and the error where there is one."""
+    line = error_line(error)
+    return f"{sentence}: {line}" if line else sentence
+
+
+def count(number: int, singular: str) -> str:
+    """1 step, 2 steps."""
+    return f"{number} {singular}" if number == 1 else f"{number} {singular}s"
+
+
+def listed(names: Sequence[str], more: int) -> str:
+    """Names in one sentence: ``a, b and 3 more``."""
+    parts = [*names, *([f"{more} more"] if more else [])]
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

@@ -1,0 +1,148 @@
+"""Explain one step: its state, what is in its way, and the root causes upstream.
+
+Runs in the caller's transaction and locks nothing. The rule that must never break: it is computed
+from the rows as they are, and costs no more than the ancestors that matter.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from ..database import Connection, Queries, fetch_all
+from ..states import Cause as StepCause
+from ..states import OperatorStatus, StepState, WorkflowId
+from .actions import step_actions
+from .causes import MAX_CAUSES, Cause, find_causes
+from .explanations import BlockerCode, Dependency, Scope, StepExplanation
+from .facts import StepFacts, WorkflowFacts, read_queues, read_step, read_workflow
+from .findings import Diagnosis, Finding, cancel_findings, diagnose_step, diagnosis
+from .imports import import_findings
+from .sentences import listed
+
+MAX_DEPENDENCIES: Final = 100
+"""Most parents that are listed."""
+
+_MAX_NAMED: Final = 20
+_MAX_IN_SENTENCE: Final = 3
+
+
+async def explain_step(
+    conn: Connection, queries: Queries, workflow_id: WorkflowId, name: str, *, check_import: bool = False
+) -> StepExplanation:
+    """Why a step is as it is.
+
+    Args:
+        check_import: Import its worker in this process, which runs the code its row names.
+
+    Raises:
+        WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
+    """
+    workflow = await read_workflow(conn, queries, workflow_id)
+    step = await read_step(conn, queries, workflow_id, name)
+    args = {"workflow_id": workflow_id, "position": step.position, "page": MAX_DEPENDENCIES}
+    parents = await fetch_all(conn, queries["explain_dependencies"], args)
+    found = import_findings(step.worker) if check_import and not step.ended else []
+    causes: list[Cause] = []
+    total = 0
+    if step.own_state == StepState.PENDING or step.cause == StepCause.CANCELLED_BY_DEPENDENCY:
+        causes, total = await find_causes(conn, queries, workflow, upstream_of=step)
+        diagnosed = _diagnose_waiting(step, workflow, parents, causes, total, found)
+    else:
+        queues = await read_queues(conn, queries, [step.job])
+        diagnosed = diagnose_step(step, workflow, queues.get(step.job.queue) if step.job else None, found)
+    legal, illegal = step_actions(workflow, step, [parent["name"] for parent in parents if parent["open"]][:_MAX_NAMED])
+    return StepExplanation(
+        workflow_id=workflow.id,
+        workflow_name=workflow.name,
+        workflow_state=workflow.state,
+        step=step.name,
+        position=step.position,
+        state=step.state,
+        status=diagnosed.status,
+        summary=diagnosed.summary,
+        cause=step.cause,
+        worker=step.worker,
+        queue=step.job.queue if step.job else step.queue,
+        job_id=step.job_id,
+        attempt=step.attempt,
+        max_attempts=step.job.max_attempts if step.job else step.max_attempts,
+        blockers=diagnosed.blockers,
+        dependencies=tuple(_dependency(parent) for parent in parents),
+        more_dependencies=step.parents - len(parents),
+        root_causes=tuple(cause.record for cause in causes[:MAX_CAUSES]),
+        more_root_causes=total - len(causes[:MAX_CAUSES]),
+        legal_actions=legal,
+        illegal_actions=illegal,
+        explained_at=workflow.now,
+    )
+
+
+def _diagnose_waiting(
+    step: StepFacts,
+    workflow: WorkflowFacts,
+    parents: Sequence[Mapping[str, Any]],
+    causes: Sequence[Cause],
+    total: int,
+    found: Sequence[Finding],
+) -> Diagnosis:
+    if step.ended:
+        return diagnosis(step.name, step.state, [_cancelled_by(causes, total)], "", finished=True)
+    if not causes:
+        says = "is pending, but nothing is left that could release it"
+        stuck = Finding(code=BlockerCode.BOOKKEEPING_FAULT, scope=Scope.STEP, says=says)
+        return diagnosis(step.name, step.state, [*found, stuck], says, finished=False)
+    says = f"waits for {_held_up_by(causes, total)}"
+    findings = [*found, *_dependency_findings(step, parents), *cancel_findings(workflow, says)]
+    diagnosed = diagnosis(step.name, step.state, findings, says, finished=False)
+    stuck_upstream = causes[0].diagnosis.status in (OperatorStatus.NEEDS_REVIEW, OperatorStatus.BLOCKED)
+    status = OperatorStatus.BLOCKED if stuck_upstream and not found else diagnosed.status
+    return replace(diagnosed, status=status, says=found[0].says if found else says)
+
+
+def _held_up_by(causes: Sequence[Cause], total: int) -> str:
+    """``sync_billing, which is retrying ...``, or ``3 steps, first of all sync_billing, which ...``."""
+    first = causes[0].diagnosis
+    which = f"{first.subject}, which {first.says}"
+    return which if total == 1 else f"{total} steps, first of all {which}"
+
+
+def _cancelled_by(causes: Sequence[Cause], total: int) -> Finding:
+    because = causes[0].diagnosis.summary if causes else "a dependency failed"
+    also = f" (and {total - 1} more failed)" if total > 1 else ""
+    return Finding(
+        code=BlockerCode.CANCELLED_BY_DEPENDENCY,
+        scope=Scope.STEP,
+        says=f"was cancelled because {because}{also}",
+        details={"failed": [cause.step.name for cause in causes]},
+    )
+
+
+def _dependency_findings(step: StepFacts, parents: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    names = [parent["name"] for parent in parents if parent["open"]]
+    findings = [
+        Finding(
+            code=BlockerCode.WAITING_ON_DEPENDENCIES,
+            scope=Scope.STEP,
+            says=f"waits for {listed(names[:_MAX_IN_SENTENCE], step.pending - len(names[:_MAX_IN_SENTENCE]))}",
+            details={"waiting_on": names[:_MAX_NAMED], "pending": step.pending, "parents": step.parents},
+        )
+    ]
+    retrying = [parent for parent in parents if parent["state"] == StepState.RETRYABLE]
+    if retrying:
+        names = [parent["name"] for parent in retrying]
+        findings.append(
+            Finding(
+                code=BlockerCode.WAITING_ON_RETRYABLE_DEPENDENCY,
+                scope=Scope.STEP,
+                says=f"waits for another attempt of {listed(names[:_MAX_IN_SENTENCE], len(names[_MAX_IN_SENTENCE:]))}",
+                retry_at=min(parent["retry_at"] for parent in retrying),
+                details={"waiting_on": names[:_MAX_NAMED]},
+            )
+        )
+    return findings
+
+
+def _dependency(parent: Mapping[str, Any]) -> Dependency:
+    return Dependency(
+        name=parent["name"], state=parent["state"], policy=parent["policy"], has_result=parent["has_result"]
+    )

@@ -1,0 +1,74 @@
+"""Explain a workflow: its steps by state, and what holds it up or made it fail.
+
+Runs in the caller's transaction and locks nothing. The rule that must never break: every released
+step without an outcome is accounted for, listed or counted.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from ..database import Connection, Queries, fetch_all
+from ..states import OperatorStatus, WorkflowId
+from .causes import MAX_CAUSES, find_causes, group_causes
+from .explanations import Blocker, BlockerCode, RootCauseGroup, Scope, WorkflowExplanation
+from .facts import WorkflowFacts, read_workflow
+from .findings import Finding, cancel_findings
+from .sentences import count
+
+_URGENCY: Final = (
+    OperatorStatus.NEEDS_REVIEW,
+    OperatorStatus.BLOCKED,
+    OperatorStatus.RUNNING,
+    OperatorStatus.RUNNABLE,
+    OperatorStatus.WAITING,
+)
+
+
+async def explain_workflow(conn: Connection, queries: Queries, workflow_id: WorkflowId) -> WorkflowExplanation:
+    """Why a workflow is as it is.
+
+    Raises:
+        WorkflowNotFoundError: It does not exist, or was pruned.
+    """
+    workflow = await read_workflow(conn, queries, workflow_id)
+    states = await fetch_all(conn, queries["explain_counts"], {"workflow_id": workflow_id})
+    causes, total = await find_causes(conn, queries, workflow)
+    groups = group_causes(causes)
+    listed = groups[:MAX_CAUSES]
+    return WorkflowExplanation(
+        workflow_id=workflow.id,
+        name=workflow.name,
+        state=workflow.state,
+        status=_status(workflow, groups),
+        summary=_summary(workflow, groups),
+        counts={row["state"]: row["steps"] for row in states},
+        total=workflow.total,
+        open=workflow.open,
+        blockers=tuple(_blockers(workflow, groups)),
+        root_causes=tuple(listed),
+        more_root_causes=total - sum(group.count for group in listed),
+        explained_at=workflow.now,
+    )
+
+
+def _status(workflow: WorkflowFacts, groups: Sequence[RootCauseGroup]) -> OperatorStatus:
+    if workflow.open == 0:
+        return OperatorStatus.FINISHED
+    found = {group.status for group in groups}
+    return next((status for status in _URGENCY if status in found), OperatorStatus.NEEDS_REVIEW)
+
+
+def _summary(workflow: WorkflowFacts, groups: Sequence[RootCauseGroup]) -> str:
+    ended = f"{workflow.total - workflow.open} of {count(workflow.total, 'step')} ended"
+    sentence = f"{workflow.name} is {workflow.state.replace('_', ' ')}, {ended}"
+    return f"{sentence}: {groups[0].summary}" if groups else sentence
+
+
+def _blockers(workflow: WorkflowFacts, groups: Sequence[RootCauseGroup]) -> list[Blocker]:
+    if workflow.open == 0:
+        return []
+    findings = list(cancel_findings(workflow, "has steps left"))
+    if all(group.status is OperatorStatus.FINISHED for group in groups):
+        says = f"has {count(workflow.open, 'open step')} and none that could run"
+        findings.append(Finding(code=BlockerCode.BOOKKEEPING_FAULT, scope=Scope.WORKFLOW, says=says))
+    return [finding.blocker(workflow.name) for finding in findings]

@@ -1,0 +1,140 @@
+"""The real command ``powertools``, run as a process: plainly, on a terminal, or as a worker that stays."""
+
+import fcntl
+import json
+import os
+import pty
+import signal
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+POWERTOOLS = str(Path(sys.executable).with_name("powertools"))
+WITHIN = 50
+"""Seconds a command may take; far above what it needs."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> str:
+        """The only line on stderr, which must be one of error."""
+        [line] = self.err.splitlines()
+        assert line.startswith("error: ")
+        return line.removeprefix("error: ")
+
+
+def environment(dsn: str | None, **more: str) -> dict[str, str]:
+    """Ours without any setting of Oban or PostgreSQL, but this database."""
+    ours = {k: v for k, v in os.environ.items() if not k.startswith(("OBAN_", "POWERTOOLS_", "PG", "NO_COLOR"))}
+    return {**ours, **({"OBAN_DSN": dsn} if dsn else {}), **more}
+
+
+def powertools(*arguments: str, dsn: str | None = None, cwd: Path | None = None, **env: str) -> Ended:
+    """Run to the end, with nobody to answer."""
+    done = subprocess.run(
+        [POWERTOOLS, *arguments], cwd=cwd or "/", env=environment(dsn, **env), timeout=WITHIN,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+class Terminal:
+    """A command whose stdin, stdout and stderr are a terminal."""
+
+    def __init__(self, master: int, process: subprocess.Popen[bytes]) -> None:
+        self._master = master
+        self._process = process
+        self.shown = ""
+
+    def read_until(self, text: str) -> None:
+        while text not in self.shown:
+            assert self._read(), f"ended without {text!r}: {self.shown!r}"
+
+    def type(self, keys: str) -> None:
+        os.write(self._master, keys.encode())
+
+    def end(self) -> int:
+        """The exit code, with everything shown."""
+        while self._read():
+            pass
+        return self._process.wait(WITHIN)
+
+    def _read(self) -> bool:
+        try:
+            data = os.read(self._master, 65536)
+        except OSError:  # how Linux says that the other end is closed
+            data = b""
+        self.shown += data.decode().replace("\r\n", "\n")
+        return bool(data)
+
+
+@contextmanager
+def on_a_terminal(*arguments: str, dsn: str, columns: int = 80, **env: str) -> Iterator[Terminal]:
+    master, other = pty.openpty()
+    fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = subprocess.Popen(
+        [POWERTOOLS, *arguments], cwd="/", env=environment(dsn, **env),
+        stdin=other, stdout=other, stderr=other, start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(other)
+    try:
+        yield Terminal(master, process)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
+
+
+class Worker:
+    """A running ``powertools start``."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        assert process.stderr is not None
+        self._log: IO[str] = process.stderr
+
+    def read_until(self, text: str) -> str:
+        """The first line of its log that holds the text."""
+        seen: list[str] = []
+        for line in self._log:
+            seen.append(line)
+            if text in line:
+                return line
+        raise AssertionError(f"ended without {text!r}: {''.join(seen)}")
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def end(self) -> int:
+        """The exit code."""
+        self._log.read()
+        return self._process.wait(WITHIN)
+
+
+@contextmanager
+def worker(*arguments: str, dsn: str | None, cwd: Path) -> Iterator[Worker]:
+    process = subprocess.Popen(
+        [POWERTOOLS, "start", *arguments], cwd=cwd, env=environment(dsn), stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield Worker(process)
+    finally:
+        process.kill()
+        process.communicate()

@@ -1,0 +1,222 @@
+"""The demo as its user sees it: real processes, one of them killed, and nothing left behind."""
+
+import io
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import psutil
+import pytest
+
+from oban_powertools.demo import census
+from oban_powertools.demo.screen import Screen
+
+pytestmark = pytest.mark.timeout(180)
+
+# The demo must not touch what its user has configured.
+ENVIRONMENT = {**os.environ, "OBAN_DSN": "postgresql://localhost:1/production"}
+SOURCE = b'''"""What it is for."""
+import os.path
+from json import loads  # a comment
+
+class Reader:
+    """Documented."""
+
+    def read(self):
+        return loads("1")
+
+    def _close(self): ...
+'''
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Path]:
+    """A directory that the system user of the server can reach."""
+    directory = Path(tempfile.mkdtemp(prefix="powertools-demo-", dir="/tmp"))
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="module")
+def finished(place: Path) -> subprocess.CompletedProcess[str]:
+    """One whole run."""
+    return subprocess.run(_command(place), cwd=place, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+
+
+def test_it_ends_well_and_leaves_no_process_behind(place: Path, finished: subprocess.CompletedProcess[str]) -> None:
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert _processes(place) == []
+
+
+def test_the_steps_of_the_killed_worker_run_again_on_another_one(finished: subprocess.CompletedProcess[str]) -> None:
+    found = re.search(r"killed    worker (\d+) with (\d+) steps in hand, which ran again: (.*)", finished.stdout)
+
+    assert found
+    killed, held, places = found.groups()
+    ran_again = [(int(count), pid) for count, pid in re.findall(r"(\d+) on worker (\d+)", places)]
+    assert 0 < sum(count for count, _ in ran_again) <= int(held)
+    assert killed not in {pid for _, pid in ran_again}
+
+
+def test_it_tells_of_the_retries_and_of_the_discarded_step(finished: subprocess.CompletedProcess[str]) -> None:
+    assert "step 'interpreter' succeeded at attempt" in finished.stdout
+    assert "step 'sys' is discarded: LookupError" in finished.stdout
+    assert "state     failed, failures handled" in finished.stdout
+
+
+def test_every_module_is_in_the_report(place: Path, finished: subprocess.CompletedProcess[str]) -> None:
+    modules = f"{len(census.list_modules()):,} modules"
+    page, text = (place / "demo-report" / name for name in ("census.html", "census.md"))
+
+    assert modules in finished.stdout
+    assert modules in text.read_text()
+    assert "sys has no Python source" in text.read_text()
+    assert _external_links(page.read_text()) == []
+
+
+def test_the_commands_it_names_run(place: Path, finished: subprocess.CompletedProcess[str]) -> None:
+    commands = re.findall(r"^  (\S+ -m oban_powertools\.demo .*)$", finished.stdout, re.MULTILINE)
+
+    shown = [
+        subprocess.run(shlex.split(line), cwd=place, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+        for line in commands
+    ]
+
+    assert [run.returncode for run in shown] == [0, 0], shown
+    assert all("census" in run.stdout for run in shown)
+
+
+def test_after_a_kill_nothing_is_left_running_and_the_next_run_goes_on(place: Path) -> None:
+    with _started(place) as demo:
+        _read_until(demo, "is discarded")
+        demo.kill()
+    left = _wait_for_the_end_of(place)
+    again = subprocess.run(_command(place), cwd=place, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+
+    assert left == []
+    assert again.returncode == 0, again.stderr
+    assert re.search(r"of an earlier run is unfinished: going on after [1-9]\d* of", again.stdout)
+
+
+def test_after_ctrl_c_nothing_is_left_running(place: Path) -> None:
+    with _started(place) as demo:
+        _read_until(demo, "is discarded")
+        os.killpg(demo.pid, signal.SIGINT)
+        _, errors = demo.communicate(timeout=60)
+
+    assert (demo.returncode, errors.strip()) == (130, "interrupted: the next run goes on from here")
+    assert _processes(place) == []
+
+
+def test_a_folder_that_cannot_be_made_is_a_clear_error(place: Path) -> None:
+    (place / "file").touch()
+
+    command = [*_command(place), "--report", str(place / "file" / "report")]
+    run = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=60)
+
+    assert run.returncode == 1
+    assert re.fullmatch(r"Error: .*Not a directory: '.*/file/report'\n", run.stderr)
+
+
+def test_a_module_is_counted() -> None:
+    count = census.count_source("reader", SOURCE)
+
+    assert count == {
+        "module": "reader",
+        "lines": 11,
+        "code": 6,
+        "comments": 1,
+        "functions": 2,
+        "classes": 1,
+        "public": 3,
+        "documented": 2,
+        "imports": ["json", "os"],
+        "longest": {"name": "reader.read", "lines": 2},
+    }
+
+
+def test_a_module_without_source_cannot_be_counted() -> None:
+    with pytest.raises(LookupError, match="sys has no Python source"):
+        census.count_module("sys")
+
+
+def test_a_terminal_is_repainted_below_the_events() -> None:
+    terminal = _Terminal()
+    screen = Screen(terminal)
+
+    screen.progress(1, 4, ["1 executing"])
+    screen.event("something happened")
+
+    assert "1/4 steps, 25%" in terminal.getvalue()
+    assert re.search(r"\x1b\[4F\x1b\[J\x1b\[36m  0\.\d s\x1b\[0m  something happened\n$", terminal.getvalue())
+
+
+def test_no_color_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    terminal = _Terminal()
+
+    Screen(terminal).progress(1, 4, [])
+
+    assert "\x1b" not in terminal.getvalue()
+
+
+class _Terminal(io.StringIO):
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+def _command(place: Path) -> list[str]:
+    return [sys.executable, "-m", "oban_powertools.demo", "--data", str(place / "postgres")]
+
+
+def _started(place: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        _command(place),
+        cwd=place,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def _read_until(demo: subprocess.Popen[str], text: str) -> None:
+    assert demo.stdout is not None
+    assert any(text in line for line in demo.stdout), demo.communicate()
+
+
+def _processes(place: Path) -> list[psutil.Process]:
+    """Whatever runs with a name of something in the directory in its command."""
+    found = psutil.process_iter(["cmdline"])
+    return [process for process in found if str(place) in " ".join(process.info["cmdline"] or ())]
+
+
+def _wait_for_the_end_of(place: Path) -> list[psutil.Process]:
+    psutil.wait_procs(_processes(place), timeout=30)
+    return _processes(place)
+
+
+def _external_links(page: str) -> list[str]:
+    class Links(HTMLParser):
+        def __init__(self) -> None:
+            super().__init__()
+            self.found: list[str] = []
+
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            self.found += [f"{tag} {name}={value}" for name, value in attrs if name in ("src", "href")]
+
+    links = Links()
+    links.feed(page)
+    return links.found
