@@ -54,14 +54,16 @@ def wrap_result(job: Job, result: Any, limit: int) -> Any:
     try:
         if isinstance(result, AwaitSignal):
             return StepResult({"await": _wait(result)})
-        return _completed(job, result.value if isinstance(result, Record) else result, limit)
+        return _completed(job, result, limit)
     except PowertoolsError as error:
         return error
 
 
-def _completed(job: Job, value: Any, limit: int) -> StepResult | None:
+def _completed(job: Job, result: Any, limit: int) -> StepResult | None:
+    recorded = isinstance(result, Record)
+    value: Any = result.value if recorded else result
     encoded: dict[str, Any] = {}
-    if value is not None:
+    if recorded or value is not None:
         check_payload("the return value", value, limit, path="result")
         encoded["json"] = value
     if (appended := appended_of(job)) is not None:
