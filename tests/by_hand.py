@@ -19,6 +19,7 @@ from oban_powertools import Powertools, Workflow
 from oban_powertools.database import Connection
 from oban_powertools.records import StepRecord, WorkflowRecord
 from oban_powertools.states import WorkflowId
+from tests.ledger import eventually
 
 START = """
 UPDATE oban_jobs
@@ -26,6 +27,11 @@ SET state = 'executing', attempt = attempt + 1, attempted_at = timezone('UTC', c
     attempted_by = '{node,00000000-0000-0000-0000-000000000000}', max_attempts = greatest(max_attempts, attempt + 1)
 WHERE id = ANY (%s) AND state IN ('available', 'scheduled', 'retryable')
 RETURNING *
+"""
+
+WAITING = """
+SELECT count(DISTINCT pid) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+WHERE NOT l.granted AND a.datname = current_database()
 """
 
 LEAVE_EMPTY = """
@@ -81,7 +87,7 @@ class Hand:
 
     async def rows(self, query: str, *args: Any) -> list[dict[str, Any]]:
         async with self.conn.cursor(row_factory=dict_row) as cursor:
-            await cursor.execute(query.encode(), args)
+            await cursor.execute(query.encode(), args or None)
             return await cursor.fetchall() if cursor.description else []
 
     async def one(self, query: str, *args: Any) -> Any:
@@ -149,6 +155,14 @@ class Hand:
             repaired, reconciled = repaired + last.repaired, reconciled + last.reconciled
             if last.at_end:
                 return repaired, reconciled
+
+    async def until_waiting(self, sessions: int) -> None:
+        """Until this many sessions of the database wait for a lock; at most 10 s."""
+
+        async def waiting() -> bool:
+            return await self.one(WAITING) >= sessions
+
+        await eventually(waiting)
 
     async def violations(self) -> Sequence[dict[str, Any]]:
         return await self.rows("SELECT * FROM powertools.check_invariants_v1()")

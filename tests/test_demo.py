@@ -58,12 +58,12 @@ def test_it_ends_well_and_leaves_no_process_behind(place: Path, finished: subpro
 
 
 def test_the_steps_of_the_killed_worker_run_again_on_another_one(finished: subprocess.CompletedProcess[str]) -> None:
-    found = re.search(r"killed    worker (\d+) with (\d+) steps in hand, which ran again: (.*)", finished.stdout)
+    found = re.search(r"killed    worker (\d+) with (\d+) steps in hand: (\d+) ran again \((.*?)\)", finished.stdout)
 
     assert found
-    killed, held, places = found.groups()
+    killed, held, again, places = found.groups()
     ran_again = [(int(count), pid) for count, pid in re.findall(r"(\d+) on worker (\d+)", places)]
-    assert 0 < sum(count for count, _ in ran_again) <= int(held)
+    assert 0 < sum(count for count, _ in ran_again) == int(again) <= int(held)
     assert killed not in {pid for _, pid in ran_again}
 
 

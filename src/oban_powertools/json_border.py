@@ -72,7 +72,7 @@ def check_payload(what: str, value: Any, limit: int, *, path: str = "payload") -
         UnstorableValueError: Names every fault with its path.
     """
     faults = find_faults(value, path)
-    if not faults and (size := len(dumps(value))) > limit:
+    if not faults and (size := len(dumps(value).encode())) > limit:
         faults = too_large(path, size, limit)
     if faults:
         raise UnstorableValueError(what, faults)

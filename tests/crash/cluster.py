@@ -19,6 +19,7 @@ from psycopg_pool import AsyncConnectionPool
 from oban_powertools import Powertools, Workflow, WorkflowRecord
 from oban_powertools.config import Settings
 from oban_powertools.workflows import WorkflowHandle
+from tests.crash.graphs import Graph
 from tests.ledger import LEDGER_DSN, Ledger, eventually
 
 ROOT = Path(__file__).parents[2]
@@ -127,6 +128,17 @@ class Cluster:
     async def end(self, handles: Sequence[WorkflowHandle], *, within: float = 20) -> list[WorkflowRecord]:
         """Wait until all these workflows have ended."""
         return await asyncio.gather(*(handle.wait(timeout=timedelta(seconds=within)) for handle in handles))
+
+    async def end_as(self, handles: Sequence[WorkflowHandle], graphs: Sequence[Graph], *, within: float) -> None:
+        """Wait until these workflows have ended, and assert that each did so as its graph must, told once."""
+        await self.end(handles, within=within)
+        for handle, graph in zip(handles, graphs, strict=True):
+            steps = await self.powertools.workflows.steps(handle.id)
+            assert [step.state for step in steps] == graph.states
+            results = await self.powertools.workflows.results(handle.id)
+            assert results == graph.results
+        told = await self.ask("SELECT meta->'workflow_id' FROM public.oban_jobs WHERE meta ? 'outcome'")
+        assert sorted(told) == [h.id for h, graph in zip(handles, graphs, strict=True) if graph.workflow.on_finished]
 
     @asynccontextmanager
     async def oban(self, *, dsn: str | None = None, **options: Any) -> AsyncIterator[Oban]:

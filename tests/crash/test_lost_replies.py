@@ -9,20 +9,13 @@ import pytest
 from oban_powertools import Workflow
 from tests.crash.barriers import Gate
 from tests.crash.cluster import Cluster
+from tests.crash.graphs import chain
 from tests.crash.steps import step
 from tests.ledger import eventually
 from tests.tcp_proxy import TcpProxy
 
 ACK = {True: (b"ack_jobs_v1",), False: (b"completed_at = CASE", b"COMMIT")}
 """What a client says until its ack is committed: with turbo on our own pool, else on Oban's."""
-
-
-def chain(length: int, gate: int | None = None) -> Workflow:
-    workflow = Workflow("chain")
-    previous = workflow.add("s0", step(gate=gate))
-    for number in range(1, length):
-        previous = workflow.add(f"s{number}", step(inputs=[previous.result]))
-    return workflow
 
 
 @pytest.mark.parametrize("lost", ["reply", pytest.param("request", marks=pytest.mark.crash)])
@@ -33,7 +26,7 @@ async def test_an_ack_whose_commit_got_no_answer_is_asked_again_and_recorded_onc
         proxy.swallow(*ACK[turbo], lost=lost, times=3)
         node = await cluster.node(turbo=turbo, dsn=proxy.dsn)
 
-        [handle] = await cluster.insert(chain(6))
+        [handle] = await cluster.insert(chain(6).workflow)
         [record] = await cluster.end([handle])
 
         assert proxy.swallowed == 3
@@ -53,7 +46,10 @@ async def test_the_last_ack_of_a_stopping_node_that_got_no_answer_is_asked_again
     """Powertools has stopped before Oban, so this ack takes Oban's pool."""
     async with TcpProxy.before(cluster.dsn) as proxy:
         node = await cluster.node(dsn=proxy.dsn)
-        [handle] = await cluster.insert(chain(2, gate.number))
+        workflow = Workflow("two")
+        a = workflow.add("s0", step(gate=gate.number))
+        workflow.add("s1", step(inputs=[a.result]))
+        [handle] = await cluster.insert(workflow)
         await cluster.ledger.until("s0")
 
         stopping = asyncio.create_task(node.stop())
@@ -78,7 +74,7 @@ async def test_connections_that_break_and_stall_under_load_lose_and_double_nothi
 ) -> None:
     async with TcpProxy.before(cluster.dsn) as proxy, cluster.lifeline(rescue_after=3):
         await cluster.nodes_of(2, turbo=turbo, dsn=proxy.dsn)
-        handles = await cluster.insert(*(chain(20) for _ in range(20)))
+        handles = await cluster.insert(*(chain(20).workflow for _ in range(20)))
         done = 0
         for _ in range(12):
             done += chance.randint(1, 30)

@@ -60,13 +60,16 @@ async def _describe_runs(story: Story, steps: Sequence[StepRecord]) -> list[str]
     again = _ran_again(story, steps)
     parts = [f"{runs}: one of each step", f"2 retries of {FLAKY!r}", f"{len(again)} again after the kill"]
     if others := runs - len(steps) - 2 - len(again):
-        parts.append(f"{others} again after an earlier interruption")
+        parts.append(f"{others} again because a run was interrupted or a step took longer than the lifeline allows")
     lines = [f"  runs      {', '.join(parts)}"]
     if story.killed is not None:
         nodes = Counter([await story.node_of(step) for step in again])
         where = ", ".join(f"{count} on {str(node).replace('-', ' ')}" for node, count in nodes.items())
-        pid, held = story.killed.worker.pid, len(story.killed.held)
-        lines.append(f"  killed    worker {pid} with {held} steps in hand, which ran again: {where or 'none'}")
+        ended = len(story.killed.held) - len(again)
+        lines.append(
+            f"  killed    worker {story.killed.worker.pid} with {len(story.killed.held)} steps in hand: "
+            f"{len(again)} ran again ({where or 'none'}){f', {ended} had just ended' if ended else ''}"
+        )
     return lines
 
 

@@ -41,6 +41,8 @@ BEGIN
       faults = f.faults + 1, last_fault_at = clock_timestamp(), repaired_at = NULL;
 EXCEPTION WHEN OTHERS THEN
   RAISE WARNING 'powertools could not record the settle fault of job %: % (it was: %)', o.job_id, SQLERRM, detail;
+  -- A bulk ack that finds its setting again keeps its results in the jobs, for the sweep.
+  PERFORM set_config('powertools.results', '{}', true);
 END $$;
 
 -- After an UPDATE of jobs. What the workers returned comes with a bulk ack in the setting

@@ -154,7 +154,7 @@ ORDER BY j.id;
 SELECT
   q.queue, count(o.uuid) AS executors, count(o.uuid) FILTER (WHERE o.meta -> 'paused' = 'true') AS paused,
   CASE WHEN bool_and(jsonb_typeof(o.meta -> 'local_limit') = 'number')
-    THEN sum(CASE WHEN o.meta -> 'paused' = 'true' THEN 0 ELSE (o.meta ->> 'local_limit')::numeric END)::int
+    THEN least(sum(CASE WHEN o.meta -> 'paused' = 'true' THEN 0 ELSE (o.meta ->> 'local_limit')::numeric END), 1e9)::int
   END AS places,
   (
     SELECT count(*)
