@@ -42,7 +42,7 @@ SNAPSHOT = """
 SELECT jsonb_build_object(
   'steps', (
     SELECT jsonb_agg(jsonb_build_array(
-      s.state, s.cause, s.pending, s.attempt, s.result IS NOT NULL, s.result, s.error, s.job_id
+      s.state, s.cause, CASE s.state WHEN 'pending' THEN s.pending END, s.attempt, s.result IS NOT NULL, s.result, s.error, s.job_id
     ) ORDER BY s.workflow_id, s.position)
     FROM powertools.steps s
   ),
@@ -275,7 +275,7 @@ class _Performance:
         s = model_step
         result = s.result[0] if s.result else None
         job_id = self._row_ids.get(s.job) if s.job else None
-        return [s.state, s.cause, s.pending, s.attempt, s.result is not None, result, s.error, job_id]
+        return [s.state, s.cause, s.pending if s.state == "pending" else None, s.attempt, s.result is not None, result, s.error, job_id]
 
 
 def _definition(graph: Graph) -> Workflow:
@@ -322,5 +322,4 @@ def _recorded(job: Job, ending: Ending) -> dict[str, Any] | None:
     """The meta that Oban's executor acknowledges a recorded result with."""
     if ending.kind != "completed" or not job.result:
         return None
-    text = orjson.dumps(job.result[0]).decode()
-    return {"recorded": True, "return": StepResult(job.result[0], text).encoded}
+    return {"recorded": True, "return": StepResult({"json": job.result[0]}).encoded}

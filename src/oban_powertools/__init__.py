@@ -7,14 +7,15 @@ from .config import Settings
 from .errors import PowertoolsError
 from .explain import JobExplanation, StepExplanation, WorkflowExplanation
 from .powertools import Powertools
-from .records import StepRecord, WorkflowRecord
-from .states import Effects, OperatorStatus, Policy, StepState, WorkflowId, WorkflowState
-from .step import FinishedWorkflow, StepContext, current_step, current_workflow
+from .records import Recovered, SignalRecord, StepRecord, WorkflowRecord
+from .states import Effects, OperatorStatus, Policy, SignalStatus, StepState, WorkflowId, WorkflowState
+from .step import AwaitSignal, FinishedWorkflow, StepContext, current_step, current_workflow
 from .workflow.builder import Workflow
 from .workflow.references import Reference, StepHandle
 from .workflows import WorkflowHandle
 
 __all__ = [
+    "AwaitSignal",
     "Effects",
     "FinishedWorkflow",
     "JobExplanation",
@@ -22,8 +23,11 @@ __all__ = [
     "Policy",
     "Powertools",
     "PowertoolsError",
+    "Recovered",
     "Reference",
     "Settings",
+    "SignalRecord",
+    "SignalStatus",
     "StepContext",
     "StepExplanation",
     "StepHandle",

@@ -181,7 +181,7 @@ class BulkAck:
             schedule_in=round(ack.schedule_in) if ack.schedule_in is not None else None,
             error=_error(ack.error) if ack.error else None,
             meta=json_border.dumps(meta) if meta else None,
-            result=result.text if isinstance(result, Encoded) else None,
+            result=json_border.dumps(result) if isinstance(result, Encoded) else None,
         )
 
     def _failed(self, ack: Ack, reason: str) -> AckRow:

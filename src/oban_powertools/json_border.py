@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 
 import orjson
 
-from .errors import Fault
+from .errors import Fault, UnstorableValueError
 
 MAX_DEPTH: Final = 200
 """Levels of nesting; orjson and PostgreSQL's parser both have limits not far above."""
@@ -60,6 +60,22 @@ def too_large(path: str, size: int, limit: int) -> list[Fault]:
     """The fault of a value above its size limit; sizes are bytes of JSON."""
     message = f"{size} bytes of JSON, at most {limit} are allowed; store it elsewhere and pass where"
     return [Fault(code="payload_too_large", path=path, message=message)]
+
+
+def check_payload(what: str, value: Any, limit: int, *, path: str = "payload") -> None:
+    """Refuse what cannot be stored as it is.
+
+    Args:
+        limit: Bytes of JSON.
+
+    Raises:
+        UnstorableValueError: Names every fault with its path.
+    """
+    faults = find_faults(value, path)
+    if not faults and (size := len(dumps(value).encode())) > limit:
+        faults = too_large(path, size, limit)
+    if faults:
+        raise UnstorableValueError(what, faults)
 
 
 def _walk(value: Any, path: str, leaf: Callable[[Any, str], bool] | None, depth: int) -> Iterator[Fault]:

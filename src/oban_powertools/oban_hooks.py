@@ -6,7 +6,7 @@ else holds is left alone, and an Oban instance without Powertools behaves as if 
 
 tests/test_oban_contract.py names everything used here and fails when any of it changes.
 """
-# pyright: reportPrivateUsage=false, reportUnknownVariableType=false
+# pyright: reportPrivateUsage=false, reportUnknownVariableType=false, reportUnknownMemberType=false
 
 import asyncio
 import logging
@@ -57,6 +57,19 @@ class Attachment:
         pool = self.own_pool if self.own_pool and not self.own_pool.closed else self.query._pool
         async with pool.connection() as conn:
             yield conn
+
+    def running_step_jobs(self) -> dict[int, Job]:
+        """The steps' jobs that execute in this process: id -> job."""
+        found: dict[int, Job] = {}
+        for producer in self.oban._producers.values():
+            running = cast("dict[int, tuple[Job, object]]", producer._running_jobs)
+            found |= {job_id: job for job_id, (job, _) in running.items() if is_step(job)}
+        return found
+
+    def ask_to_stop(self, job: Job) -> None:
+        """Have ``job.cancelled()`` say so from now on."""
+        if job._cancellation is not None:
+            job._cancellation.set()
 
     def wake_producers_later(self) -> None:
         """Have every queue of the instance acknowledge and fetch again in a second."""

@@ -15,7 +15,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from . import schema as schema_module
 from .config import Names, Settings
-from .database import CONNECTION_OPTIONS, Connection, Queries, connect, own_pool
+from .database import CONNECTION_OPTIONS, Connection, Queries, connect, fetch_all, own_pool
 from .embedded import start_embedded
 from .explain import Explain
 from .oban_hooks import attach, detach, oban_config, pool_of, prefix_of
@@ -125,7 +125,17 @@ class Powertools:
 
     async def _sweep(self, last: Swept) -> Swept:
         async with self.connect() as conn:
-            return await sweep_once(conn, self._queries, last, self.settings.sweep_batch)
+            swept = await sweep_once(conn, self._queries, last, self.settings.sweep_batch)
+            await self._tell_cancelled_jobs(conn)
+        return swept
+
+    async def _tell_cancelled_jobs(self, conn: Connection) -> None:
+        # Oban's signal tells them too, but it can be lost (I5), and queues started later never hear it (O11).
+        running = self._attachment.running_step_jobs()
+        if not running:
+            return
+        for row in await fetch_all(conn, self._queries["cancelled_job_ids"], {"ids": list(running)}):
+            self._attachment.ask_to_stop(running[row["id"]])
 
 
 async def _prepare(dsn: str | None, names: Names, data_directory: Path | None) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from .states import Effects, JobId, Policy, Position, StepState, WorkflowId, WorkflowState
+from .states import Effects, JobId, Policy, Position, SignalStatus, StepKind, StepState, WorkflowId, WorkflowState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +63,15 @@ class WorkflowRecord:
     cancel_requested_at: datetime | None
     """When an operator asked for its cancel."""
 
+    expired_at: datetime | None
+    """When its time ran out."""
+
+    parent_id: WorkflowId | None
+    """The workflow it is nested in; None for an outermost one."""
+
+    parent_position: Position | None
+    """The step that runs it there."""
+
     inserted_at: datetime
     """When it was stored."""
 
@@ -83,11 +92,14 @@ class StepRecord:
     name: str
     """Unique in the workflow."""
 
-    worker: str
-    """Oban's path of the worker class."""
+    kind: StepKind
+    """What it runs on."""
 
-    queue: str
-    """The queue its job runs in."""
+    worker: str | None
+    """Oban's path of the worker class; None where no job runs."""
+
+    queue: str | None
+    """The queue its job runs in; None where no job runs."""
 
     state: StepState
     """See docs/reference/vocabulary.md."""
@@ -106,6 +118,27 @@ class StepRecord:
 
     deps: Mapping[str, Policy]
     """Parent name -> policy, in the parents' position order."""
+
+    child_id: WorkflowId | None
+    """The workflow it runs: a nested one, or the items of a map."""
+
+    signal: str | None
+    """The signal of its last wait."""
+
+    correlation_key: str | None
+    """The correlation key of its last wait."""
+
+    deadline_at: datetime | None
+    """When its last wait expires."""
+
+    cancel_requested_at: datetime | None
+    """When an operator asked for this step's cancel."""
+
+    held_until: datetime | None
+    """It does not start before; None when it is not held."""
+
+    hold_reason: str | None
+    """Why it is held."""
 
     depth: int
     """Edges on the longest path from a root."""
@@ -142,3 +175,55 @@ class StepRecord:
 
     finished_at: datetime | None
     """When it got its outcome."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalRecord:
+    """One delivered signal."""
+
+    id: int
+    """Unique in the database; of a duplicate, the first delivery's."""
+
+    signal: str
+    """Its name."""
+
+    correlation_key: str
+    """Which of the signals of that name."""
+
+    workflow_id: WorkflowId | None
+    """The workflow the sender meant; None for whichever waits."""
+
+    dedupe_key: str | None
+    """The sender's key for repeats."""
+
+    payload: Any
+    """What it carries; the result of the step that consumes it."""
+
+    status: SignalStatus
+    """What became of it."""
+
+    wait_id: int | None
+    """The wait that consumed it."""
+
+    inserted_at: datetime
+    """When it was delivered."""
+
+    consumed_at: datetime | None
+    """When it was consumed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """What a recovery did."""
+
+    session_id: int
+    """The durable session, with before and after of each step."""
+
+    generation: int
+    """The workflow's generation after it."""
+
+    steps: tuple[str, ...]
+    """The steps that were recovered, in position order."""
+
+    revived: int
+    """Further steps that came back because they had been cancelled with them."""

@@ -4,33 +4,33 @@ The rule that must never break: what cannot be stored fails the attempt with a m
 why; it never stops a queue (O2, F17).
 """
 
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from oban import Cancel, Job, Record, Snooze
 
 from . import json_border
-from .errors import UnstorableValueError
+from .errors import Fault, PowertoolsError, UnstorableValueError
+from .json_border import check_payload
+from .step import AwaitSignal, appended_of
+from .workflow.append import appended_steps
 
 
 class StepResult(Record):
-    """A checked result as an Oban recording, so that it travels with the ack.
+    """What a step's worker returned, checked, as an Oban recording, so that it travels with the ack.
 
-    ``encoded`` is ``{"json": value}``: what stock Oban writes to ``meta.return`` and settle reads.
+    ``encoded`` is what stock Oban writes to ``meta.return`` and settle reads: ``{"json": value}``, with
+    ``"append": steps`` when the step added some; or ``{"await": wait}``.
     """
 
-    def __init__(self, value: Any, text: str) -> None:
-        self.value = value
-        self.limit = len(text)
+    def __init__(self, encoded: dict[str, Any]) -> None:
+        self.value = encoded.get("json")
         # Typed as text by Oban, which only passes it on to the ack's meta.
-        self.encoded = cast("str", Encoded(value, text))
+        self.encoded = cast("str", Encoded(encoded))
+        self.limit = 0
 
 
 class Encoded(dict[str, Any]):
-    """``{"json": value}`` that still knows its JSON text, so that it is encoded only once."""
-
-    def __init__(self, value: Any, text: str) -> None:
-        super().__init__(json=value)
-        self.text: Final = text
+    """The marker by which a bulk ack knows a step's result among other recordings."""
 
 
 def is_step(job: Job) -> bool:
@@ -49,13 +49,32 @@ def wrap_result(job: Job, result: Any, limit: int) -> Any:
         The result itself where it is none of ours; else a StepResult, or an UnstorableValueError
         (as a value: Oban then fails the attempt with it).
     """
-    if result is None or isinstance(result, (Exception, Cancel, Snooze)) or not is_step(job):
+    if isinstance(result, (Exception, Cancel, Snooze)) or not is_step(job):
         return result
-    value = result.value if isinstance(result, Record) else result
-    faults = json_border.find_faults(value, "result")
-    if faults:
-        return UnstorableValueError("the return value", faults)
-    text = json_border.dumps(value)
-    if (size := len(text.encode())) > limit:
-        return UnstorableValueError("the return value", json_border.too_large("result", size, limit))
-    return StepResult(value, text)
+    try:
+        if isinstance(result, AwaitSignal):
+            return StepResult({"await": _wait(result)})
+        return _completed(job, result, limit)
+    except PowertoolsError as error:
+        return error
+
+
+def _completed(job: Job, result: Any, limit: int) -> StepResult | None:
+    recorded = isinstance(result, Record)
+    value: Any = result.value if recorded else result
+    encoded: dict[str, Any] = {}
+    if recorded or value is not None:
+        check_payload("the return value", value, limit, path="result")
+        encoded["json"] = value
+    if (appended := appended_of(job)) is not None:
+        encoded["append"] = appended_steps(appended, limit)
+    return StepResult(encoded) if encoded else None
+
+
+def _wait(wait: AwaitSignal) -> dict[str, Any]:
+    named = {"signal": wait.signal, "correlation_key": wait.correlation_key}
+    faults = json_border.find_faults(named, "wait")
+    if faults or not all(type(text) is str and text for text in named.values()):
+        fault = Fault(code="signal_required", message="a wait needs a signal and a correlation key, both text")
+        raise UnstorableValueError("the wait", faults or [fault])
+    return {**named, "deadline": wait.deadline.total_seconds() if wait.deadline is not None else None}

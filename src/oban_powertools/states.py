@@ -79,6 +79,41 @@ class Cause(StrEnum):
 
     CANCELLED_BY_DEPENDENCY = "cancelled_by_dependency"
     JOB_DELETED = "job_deleted"
+    CANCEL_REQUESTED = "cancel_requested"
+    COMPLETED_AFTER_CANCEL_REQUEST = "completed_after_cancel_request"
+    WORKFLOW_EXPIRED = "workflow_expired"
+    WAIT_EXPIRED = "wait_expired"
+    CANCELLED_BY_OPERATOR = "cancelled_by_operator"
+    COMPLETED_BY_OPERATOR = "completed_by_operator"
+    SKIPPED = "skipped"
+
+
+class StepKind(StrEnum):
+    """What a step runs on."""
+
+    JOB = "job"
+    SIGNAL = "signal"
+    WORKFLOW = "workflow"
+    MAP = "map"
+
+
+class SignalStatus(StrEnum):
+    """What became of a delivered signal."""
+
+    CONSUMED = "consumed"
+    STORED = "stored"
+    LATE = "late"
+    AMBIGUOUS = "ambiguous"
+    DUPLICATE = "duplicate"
+
+
+class RecoveryAction(StrEnum):
+    """What an operator may do to a step that stands in the way."""
+
+    RETRY = "retry"
+    CANCEL = "cancel"
+    COMPLETE = "complete"
+    SKIP = "skip"
 
 
 class OperatorStatus(StrEnum):

@@ -6,12 +6,35 @@ is equal over all its attempts and differs between steps (P5).
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
 
-from oban import current_job
+from oban import Job, current_job
 
 from .errors import NotInStepError
 from .states import WorkflowId, WorkflowState
+from .workflow.builder import Deps, EffectsName, PolicyName, Workflow
+from .workflow.references import StepHandle
+
+_APPENDED: Final = "powertools_appended"
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitSignal:
+    """Returned by a worker: the step waits for a signal, whose payload becomes its result.
+
+    The job itself is done; nothing of the worker is kept. The step waits as an ``await_signal`` step
+    does, and a signal that came first is consumed at once.
+    """
+
+    signal: str
+    """The signal's name."""
+
+    correlation_key: str
+    """Which of the signals of that name."""
+
+    deadline: timedelta | None = None
+    """Time until the step expires; None waits for ever."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +61,35 @@ class StepContext:
 
     idempotency_key: str
     """32 hex digits for other systems: equal over all attempts and generations of this step, unique to it."""
+
+    job: Job
+    """The job itself; ``job.cancelled()`` tells whether it was asked to stop."""
+
+    def append(
+        self,
+        name: str,
+        job: Job,
+        *,
+        deps: Deps = (),
+        on_failure: PolicyName = "cancel",
+        effects: EffectsName = "ask",
+        delay: timedelta | None = None,
+    ) -> StepHandle:
+        """Add a step to this workflow, to be stored with this step's completion or not at all.
+
+        Args:
+            deps: This step, or steps it appended before; without any the new step hangs on this one. All
+                else as ``Workflow.add``; a name that the workflow has already fails this step.
+
+        Returns:
+            A handle for deps and references of further appended steps.
+        """
+        appended = self.job.extra.get(_APPENDED)
+        if appended is None:
+            appended = self.job.extra[_APPENDED] = Workflow(self.workflow_name)
+            appended.add(self.step, Job(self.job.worker))
+        own = deps if deps else (self.step,)
+        return appended.add(name, job, deps=own, on_failure=on_failure, effects=effects, delay=delay)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +133,13 @@ def current_step() -> StepContext:
         attempt=job.attempt,
         generation=meta.get("generation", 1),
         idempotency_key=_idempotency_key(meta),
+        job=job,
     )
+
+
+def appended_of(job: Job) -> Workflow | None:
+    """The steps a job's worker appended, behind the step itself; None when it appended none."""
+    return job.extra.get(_APPENDED)
 
 
 def _idempotency_key(meta: dict[str, Any]) -> str:

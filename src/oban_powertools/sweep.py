@@ -12,12 +12,20 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+import psycopg
+
 from .database import Connection, Queries, fetch_one
 
 logger = logging.getLogger(__name__)
 
-_FAULTS: Final = 100
-"""Settle faults one sweep tries to repair."""
+PARTS: Final = {
+    "repair_settle_faults": 100,
+    "match_signals": 1000,
+    "expire_waits": 1000,
+    "expire_workflows": 100,
+    "expire_holds": 1000,
+}
+"""What a sweep does besides the comparison, in order -> rows at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +37,9 @@ class Swept:
 
     repaired: int = 0
     """Settle faults that could be settled now."""
+
+    expired: int = 0
+    """Waits, workflows and holds whose time ran out, and signals that had missed their wait."""
 
     reconciled: int = 0
     """Steps whose job was gone or had ended unseen."""
@@ -49,23 +60,36 @@ async def sweep_once(conn: Connection, queries: Queries, since: Swept, batch: in
     """Sweep one batch.
 
     Args:
-        conn: In autocommit: the two halves lock workflows by id each, so they need a transaction each.
+        conn: In autocommit: each part locks workflows by id, so it needs a transaction of its own.
         since: The previous sweep of this node; ``Swept()`` starts over.
         batch: Steps to compare with their jobs.
 
     Locks: a transaction-level advisory try-lock each, then as settle.
     """
-    repaired = await fetch_one(conn, queries["repair_settle_faults"], {"batch": _FAULTS})
+    due = await fetch_one(conn, queries["due_parts"])
+    assert due is not None
+    done = {part: await _sweep_part(conn, queries, part, rows) for part, rows in PARTS.items() if part in due["parts"]}
     args = {"after_workflow_id": since.after_workflow_id, "after_position": since.after_position, "batch": batch}
     compared = await fetch_one(conn, queries["reconcile"], args)
-    assert repaired is not None and compared is not None
+    assert compared is not None
+    repaired = done.pop("repair_settle_faults", 0)
     return Swept(
         swept=compared["reconciled"] is not None,
-        repaired=repaired["repaired"],
+        repaired=repaired,
+        expired=sum(done.values()),
         reconciled=compared["reconciled"] or 0,
         after_workflow_id=compared["after_workflow_id"],
         after_position=compared["after_position"],
     )
+
+
+async def _sweep_part(conn: Connection, queries: Queries, part: str, rows: int) -> int:
+    try:
+        row = await fetch_one(conn, queries["sweep_part"], {"part": part, "batch": rows})
+    except psycopg.Error:
+        logger.exception("the sweep's part %s failed; the other parts go on", part)
+        return 0
+    return (row["done"] or 0) if row else 0
 
 
 class SweepLoop:

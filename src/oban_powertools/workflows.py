@@ -12,13 +12,14 @@ from typing import Any
 
 from . import crash_points
 from .database import Connection, Queries, fetch_all, joined
-from .errors import WaitTimeoutError
+from .errors import CommandRefusedError, NotFoundError, WaitTimeoutError
 from .oban_hooks import caller_connection
-from .records import StepRecord, WorkflowRecord
+from .records import Recovered, SignalRecord, StepRecord, WorkflowRecord
 from .states import WorkflowId, WorkflowState
-from .workflow import commands, drawing, reads, store
+from .workflow import commands, drawing, evidence, reads, recovery, signals, store
 from .workflow.builder import Workflow
 from .workflow.compile import compile_workflow
+from .workflow.evidence import Actor
 from .workflow.waiting import Waiters
 
 
@@ -194,11 +195,172 @@ class Workflows:
             AlreadyTerminalError: It has its outcome already.
             UnsupportedSemanticsError: The workflow follows the rules of another release.
         """
-        async with self._transaction(conn) as inside:
+        command = evidence.Command(action="complete_step", workflow_id=workflow_id, actor="host", step=step)
+        async with self._commanded(command, conn) as inside:
             await commands.complete_step(
                 inside, self._queries, workflow_id, step,
                 status=status, payload=payload, payload_limit=self._payload_limit,
             )  # fmt: skip
+
+    async def signal(
+        self,
+        signal: str,
+        correlation_key: str,
+        payload: Any = None,
+        *,
+        dedupe_key: str | None = None,
+        workflow_id: WorkflowId | None = None,
+        conn: Any = None,
+    ) -> SignalRecord:
+        """Deliver a signal to whoever waits for it; it becomes the result of the step that waited.
+
+        Args:
+            payload: JSON-safe.
+            dedupe_key: A repeat of the same signal, key and dedupe key changes nothing.
+            workflow_id: Which workflow is meant, where several wait.
+            conn: Joins the caller's transaction, as in ``insert``.
+
+        Returns:
+            The durable record; its status says what became of it: ``consumed``, ``stored`` until a wait
+            registers, ``late`` after the wait expired, ``ambiguous`` when several workflows wait (nobody is
+            woken), ``duplicate`` (the first delivery's record).
+
+        Raises:
+            UnstorableValueError: The payload is not JSON-safe or above the limit, or a name is empty.
+        """
+        async with self._transaction(conn) as inside:
+            return await signals.deliver(
+                inside, self._queries, signal, correlation_key, payload,
+                dedupe_key=dedupe_key, workflow_id=workflow_id, payload_limit=self._payload_limit,
+            )  # fmt: skip
+
+    async def request_cancel(
+        self, workflow_id: WorkflowId, *, actor: Actor, reason: str, source: str = "api", conn: Any = None
+    ) -> None:
+        """Ask for a workflow's end: idle steps and their jobs are cancelled, executing jobs are told.
+
+        Args:
+            actor: A name, or a mapping with an ``id``.
+
+        Raises:
+            WorkflowNotFoundError, WorkflowEndedError: There is nothing to cancel.
+            UnattributedActorError, ReasonRequiredError: Nobody asks, or nobody says why.
+        """
+        command = self._command("request_cancel", workflow_id, None, actor, reason, source)
+        async with self._commanded(command, conn) as inside:
+            await recovery.request_cancel(inside, self._queries, workflow_id)
+
+    async def recover(
+        self,
+        workflow_id: WorkflowId,
+        step: str | None = None,
+        action: str = "retry",
+        *,
+        actor: Actor,
+        reason: str,
+        payload: Any = None,
+        source: str = "api",
+        conn: Any = None,
+    ) -> Recovered:
+        """Bring failed steps back, with what was cancelled because of them; or decide what a step ends as.
+
+        The workflow starts its next generation, with clocks and attempts reset.
+
+        Args:
+            step: None retries every step that failed by itself.
+            action: ``retry``, ``cancel``, ``complete`` (payload is the result) or ``skip`` (no result).
+
+        Raises:
+            IllegalTransitionError: The action does not fit the step's state; says which ones do.
+            UnsupportedRecoveryActionError: There is no such action.
+            WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
+            UnattributedActorError, ReasonRequiredError: Nobody asks, or nobody says why.
+        """
+        command = self._command(f"recover_{action}", workflow_id, step, actor, reason, source)
+        async with self._commanded(command, conn) as inside:
+            return await recovery.recover(
+                inside, self._queries, workflow_id, step, action, actor=command.actor, reason=command.reason or "",
+                payload=payload, payload_limit=self._payload_limit,
+            )  # fmt: skip
+
+    async def hold(
+        self,
+        workflow_id: WorkflowId,
+        step: str | None = None,
+        *,
+        hold_for: timedelta,
+        actor: Actor,
+        reason: str,
+        source: str = "api",
+        conn: Any = None,
+    ) -> int:
+        """Keep a step, or every step of a workflow, from starting; it ends by itself.
+
+        Pending steps are not released, jobs that have not started are suspended; executing ones go on.
+
+        Args:
+            hold_for: Time until the hold ends by itself; database clock.
+
+        Returns:
+            How many steps are held.
+
+        Raises:
+            IllegalTransitionError: The step has started or ended.
+            WorkflowNotFoundError, StepNotFoundError, WorkflowEndedError: There is nothing to hold.
+            UnattributedActorError, ReasonRequiredError: Nobody asks, or nobody says why.
+        """
+        command = self._command("hold", workflow_id, step, actor, reason, source)
+        async with self._commanded(command, conn) as inside:
+            return await recovery.hold(inside, self._queries, workflow_id, step, hold_for, command.reason or "")
+
+    async def release(
+        self,
+        workflow_id: WorkflowId,
+        step: str | None = None,
+        *,
+        actor: Actor,
+        reason: str,
+        source: str = "api",
+        conn: Any = None,
+    ) -> int:
+        """End the hold of a step, or of every step of a workflow; what is ready starts.
+
+        Returns:
+            How many steps were held.
+
+        Raises:
+            WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
+            UnattributedActorError, ReasonRequiredError: Nobody asks, or nobody says why.
+        """
+        command = self._command("release", workflow_id, step, actor, reason, source)
+        async with self._commanded(command, conn) as inside:
+            return await recovery.release(inside, self._queries, workflow_id, step)
+
+    async def commands(self, workflow_id: WorkflowId, *, limit: int = 100) -> Sequence[dict[str, Any]]:
+        """What was asked of a workflow, refused commands too, newest first: one dict a row of ``commands``."""
+        async with self._connect() as conn:
+            args = {"workflow_id": workflow_id, "page": limit}
+            return await fetch_all(conn, self._queries["list_commands"], args)
+
+    def _command(
+        self, action: str, workflow_id: WorkflowId, step: str | None, actor: Actor, reason: str, source: str
+    ) -> evidence.Command:
+        return evidence.Command(
+            action=action, workflow_id=workflow_id, step=step, actor=evidence.actor_id(actor),
+            reason=evidence.stated(reason), source=source,
+        )  # fmt: skip
+
+    @asynccontextmanager
+    async def _commanded(self, command: evidence.Command, conn: Any) -> AsyncGenerator[Connection]:
+        try:
+            async with self._transaction(conn) as inside:
+                yield inside
+                await evidence.record(inside, self._queries, command)
+        except (CommandRefusedError, NotFoundError) as refusal:
+            # On a connection of its own: the refusal is kept though everything else rolls back.
+            async with self._connect() as own:
+                await evidence.record(own, self._queries, command, refusal)
+            raise
 
     @asynccontextmanager
     async def _transaction(self, conn: Any) -> AsyncGenerator[Connection]:

@@ -7,9 +7,10 @@ can report all faults at once.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 from oban import Job
+from oban.worker import worker_name
 
 from .. import json_border
 from . import drawing
@@ -21,6 +22,34 @@ type StepName = str | StepHandle
 type Deps = StepName | Iterable[StepName] | Mapping[StepName, PolicyName] | Mapping[str, PolicyName]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalWait:
+    """What an ``await_signal`` step waits for."""
+
+    signal: str
+    """The signal's name."""
+
+    correlation_key: str | Reference
+    """Which of the signals of that name; a reference is resolved when the wait begins."""
+
+    deadline: timedelta | None
+    """Time from the beginning of the wait until it expires."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapOver:
+    """What a ``map`` step runs for each item of a list."""
+
+    over: Reference | list[Any]
+    """The list, usually a result known only at run time."""
+
+    job: Job
+    """The job of one item; its args hold ``Workflow.item`` where the item goes."""
+
+    max_failures: int
+    """How many items may fail before the map does."""
+
+
 @dataclass(slots=True, kw_only=True)
 class StepDefinition:
     """One added step, as the author gave it."""
@@ -28,8 +57,8 @@ class StepDefinition:
     name: str
     """Unique in the workflow."""
 
-    job: Job
-    """What its worker runs, with all its options; the args may hold references."""
+    runs: "Job | SignalWait | MapOver | Workflow"
+    """What it runs on: a job with all its options, a wait, a map, or a nested workflow."""
 
     on_failure: PolicyName
     """Policy of the edges whose policy was not given."""
@@ -66,6 +95,9 @@ class Workflow:
         on_finished: A job inserted in the transaction that ends the workflow; ``current_workflow()``
             tells it the outcome.
     """
+
+    item: ClassVar = Reference("", "item")
+    """In the args of ``map``: the item, or a part of it as in ``Workflow.item["id"]``."""
 
     def __init__(
         self,
@@ -114,7 +146,77 @@ class Workflow:
         Returns:
             A handle to name as a dependency, or to take ``.result`` and ``.error`` from.
         """
-        step = StepDefinition(name=name, job=job, on_failure=on_failure, effects=effects, delay=delay)
+        return self._add(name, job, deps, on_failure, effects, delay)
+
+    def await_signal(
+        self,
+        name: str,
+        *,
+        signal: str,
+        correlation_key: str | Reference,
+        deadline: timedelta | None = None,
+        deps: Deps = (),
+        on_failure: PolicyName = "cancel",
+    ) -> StepHandle:
+        """Add a step without a job that waits for a signal; the signal's payload is its result.
+
+        Args:
+            signal: The signal's name, as ``workflows.signal`` sends it.
+            correlation_key: Which of the signals of that name: text, or a result reference.
+            deadline: Time from the beginning of the wait until the step expires; None waits for ever.
+        """
+        wait = SignalWait(signal=signal, correlation_key=correlation_key, deadline=deadline)
+        return self._add(name, wait, deps, on_failure)
+
+    def add_workflow(
+        self, name: str, workflow: "Workflow", *, deps: Deps = (), on_failure: PolicyName = "cancel"
+    ) -> StepHandle:
+        """Add a workflow as one step: it starts when the step is released, and the step ends as it ends.
+
+        Its result is a map of the nested workflow's results, step name -> result. It is stored with this
+        one as a workflow of its own.
+        """
+        return self._add(name, workflow, deps, on_failure)
+
+    def map(
+        self,
+        name: str,
+        worker: Any,
+        *,
+        over: Reference | list[Any],
+        args: Mapping[str, Any] | None = None,
+        max_failures: int = 0,
+        deps: Deps = (),
+        on_failure: PolicyName = "cancel",
+        effects: EffectsName = "ask",
+    ) -> StepHandle:
+        """Add a step that runs a worker once for each item of a list known only at run time.
+
+        Args:
+            worker: An Oban worker class or job function; its options are kept.
+            over: The list: a result reference, or a list.
+            args: Args of each item's job, where ``Workflow.item`` (or a part of it) stands for the item; None
+                passes the item alone, as ``item``.
+            max_failures: How many items may fail before the map does; their results are null.
+
+        Returns:
+            A handle; its result is the list of the items' results in order, empty for an empty list.
+        """
+        item_args = dict(args) if args is not None else {"item": Workflow.item}
+        job = Job(worker_name(worker), args=item_args, **getattr(worker, "_opts", {}))
+        mapped = MapOver(over=over, job=job, max_failures=max_failures)
+        return self._add(name, mapped, deps, on_failure, effects)
+
+    def _add(
+        self,
+        name: str,
+        runs: "Job | SignalWait | MapOver | Workflow",
+        deps: Deps,
+        on_failure: PolicyName,
+        effects: EffectsName = "ask",
+        delay: timedelta | None = None,
+    ) -> StepHandle:
+        step = StepDefinition(name=name, runs=runs, on_failure=on_failure, effects=effects, delay=delay)
         step.deps.extend(_edges(deps, on_failure))
         self.steps.append(step)
         self._by_name.setdefault(name, step)
@@ -180,10 +282,23 @@ def _drawn_parents(step: StepDefinition, positions: Mapping[str, int]) -> dict[i
             references.append(value)
         return isinstance(value, Reference)
 
-    json_border.find_faults(getattr(step.job, "args", None), "args", leaf)
+    json_border.find_faults(_referring(step.runs), "args", leaf)
     edges = [(parent.name if isinstance(parent, StepHandle) else parent, policy) for parent, policy in step.deps]
-    edges += [(reference.step, step.on_failure) for reference in references]
+    edges += [(reference.step, step.on_failure) for reference in references if reference.part != "item"]
     return {positions[parent]: policy for parent, policy in reversed(edges) if parent in positions}
+
+
+def _referring(runs: Any) -> list[Any]:
+    """The values of a step in which references to other steps may stand."""
+    match runs:
+        case SignalWait():
+            return [runs.correlation_key]
+        case MapOver():
+            return [runs.over, runs.job.args]
+        case Job():
+            return [runs.args]
+        case _:
+            return []
 
 
 def _edges(deps: Deps, policy: PolicyName) -> list[tuple[StepName, PolicyName]]:

@@ -14,9 +14,9 @@ from ..errors import (
     StepNotFoundError,
     StepNotReleasedError,
     UnknownStatusError,
-    UnstorableValueError,
     UnsupportedSemanticsError,
 )
+from ..json_border import check_payload
 from ..states import SEMANTICS_VERSION, StepState, WorkflowId
 from .reads import get_workflow
 
@@ -64,22 +64,6 @@ async def complete_step(
     }
     if await fetch_one(conn, queries["complete_job"], args) is None:
         await _refuse_ended(conn, queries, workflow_id, step)
-
-
-def check_payload(what: str, value: Any, limit: int) -> None:
-    """Refuse what cannot be stored as it is.
-
-    Args:
-        limit: Bytes of JSON.
-
-    Raises:
-        UnstorableValueError: Names every fault with its path.
-    """
-    faults = json_border.find_faults(value, "payload")
-    if not faults and (size := len(json_border.dumps(value).encode())) > limit:
-        faults = json_border.too_large("payload", size, limit)
-    if faults:
-        raise UnstorableValueError(what, faults)
 
 
 async def _completable_job(conn: Connection, queries: Queries, workflow_id: WorkflowId, step: str) -> int:

@@ -7,8 +7,6 @@ every fault was looked for and none was found.
 import dataclasses
 import hashlib
 import itertools
-import re
-import uuid
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
@@ -20,7 +18,8 @@ from .. import json_border
 from ..config import CONTEXT_LIMIT
 from ..errors import Fault, InvalidWorkflowError
 from ..states import Effects, Policy
-from .builder import StepDefinition, StepName, Workflow
+from .builder import MapOver, SignalWait, StepDefinition, StepName, Workflow
+from .encode import job_columns, step_columns, template
 from .graph import children_of, depths, find_cycle
 from .plan import StepPlan, WorkflowPlan
 from .references import Reference, StepHandle
@@ -33,8 +32,10 @@ RESERVED_META: Final = frozenset(
 
 _MAX_NAME: Final = 200
 _MAX_ATTEMPTS: Final = 2**15 - 1
-_MARK: Final = uuid.uuid4().hex
-_MARKED: Final = re.compile(f'"{_MARK}:([0-9]+)"')
+_OPTIONAL_COLUMNS: Final = (
+    "worker", "queue", "args", "template", "meta", "tags", "scheduled_at", "deadline", "item_template", "max_failures",
+    "nested",
+)  # fmt: skip
 
 
 def compile_workflow(workflow: Workflow, payload_limit: int) -> WorkflowPlan:
@@ -60,6 +61,7 @@ class _Compiler:
         self._edges: list[dict[int, Policy]] = [{} for _ in workflow.steps]
         self._implied: set[tuple[int, int]] = set()
         self._references: list[list[Reference]] = [[] for _ in workflow.steps]
+        self._nested: dict[int, WorkflowPlan] = {}
 
     def compile(self) -> WorkflowPlan:
         self._check_workflow()
@@ -129,15 +131,51 @@ class _Compiler:
             self._fault("unknown_effects", f"effects is {step.effects!r}; expected repeatable, ask or never", step.name)
         if step.delay is not None and step.delay < timedelta(0):
             self._fault("invalid_delay", f"delay is {step.delay}; it must not be negative", step.name)
-        if self._check_job(step.job, step.name, "job"):
-            self._check_json(step.job.args, "args", step.name, self._payload_limit, position)
-            for reference in self._references[position]:
-                self._add_reference(position, step, reference)
+        self._check_runs(position, step)
+        for reference in self._references[position]:
+            self._add_reference(position, step, reference)
+
+    def _check_runs(self, position: int, step: StepDefinition) -> None:
+        match step.runs:
+            case Workflow() as nested:
+                self._check_nested(position, nested, step.name)
+            case SignalWait() as wait:
+                self._check_json(
+                    {"signal": wait.signal, "correlation_key": wait.correlation_key},
+                    "args", step.name, self._payload_limit, position,
+                )  # fmt: skip
+                if not _is_text(wait.signal) or wait.correlation_key == "":
+                    self._fault("signal_required", "a wait needs a signal and a correlation key", step.name)
+            case MapOver() as mapped:
+                if self._check_job(mapped.job, step.name, "job"):
+                    self._check_json(mapped.job.args, "args", step.name, self._payload_limit, position, items=True)
+                self._check_json({"over": mapped.over}, "over", step.name, self._payload_limit, position)
+                if not _is_list(mapped.over):
+                    self._fault(
+                        "not_a_list", f"expected a reference or a list, found {_kind(mapped.over)}", step.name, "over"
+                    )
+                if mapped.max_failures < 0:
+                    self._fault("invalid_max_failures", f"max_failures is {mapped.max_failures}", step.name)
+            case job:
+                if self._check_job(job, step.name, "job"):
+                    self._check_json(job.args, "args", step.name, self._payload_limit, position)
+
+    def _check_nested(self, position: int, nested: Workflow, step: str) -> None:
+        if nested.idempotency_key is not None:
+            self._fault(
+                "nested_idempotency_key", "a nested workflow is stored with its parent; leave out its key", step
+            )
+        try:
+            self._nested[position] = compile_workflow(nested, self._payload_limit)
+        except InvalidWorkflowError as error:
+            for fault in error.faults:
+                inner = ".".join(part for part in (fault.step, fault.path) if part)
+                self._fault(fault.code, fault.message, step, inner or None)
 
     def _check_job(self, job: Any, step: str | None, path: str) -> bool:
         if not isinstance(job, Job):
             hint = "; call .new(...) on the worker" if hasattr(job, "new") else ""
-            self._fault("not_a_job", f"expected an Oban job, found {type(job).__qualname__}{hint}", step, path)
+            self._fault("not_a_job", f"expected an Oban job, found {_kind(job)}{hint}", step, path)
             return False
         self._check_json(job.meta, "meta", step, self._payload_limit)
         self._adopt(json_border.find_faults([job.worker, job.queue, *job.tags], path), step)
@@ -148,11 +186,14 @@ class _Compiler:
             self._fault("reserved_meta", f"these keys are Powertools' own: {', '.join(sorted(taken))}", step, "meta")
         return True
 
-    def _check_json(self, value: Any, path: str, step: str | None, limit: int, position: int | None = None) -> None:
-        def leaf(item: Any, _: str) -> bool:
-            if not isinstance(item, Reference) or position is None:
+    def _check_json(
+        self, value: Any, path: str, step: str | None, limit: int, position: int | None = None, *, items: bool = False
+    ) -> None:
+        def leaf(found: Any, _: str) -> bool:
+            if not isinstance(found, Reference) or position is None:
                 return False
-            self._references[position].append(item)
+            if not (items and found.part == "item"):
+                self._references[position].append(found)
             return True
 
         found = json_border.find_faults(value, path, leaf)
@@ -187,6 +228,8 @@ class _Compiler:
         if reference.owner is not None and reference.owner is not self._workflow:
             message = f"{reference!r} belongs to another workflow"
             return self._fault("unknown_reference", message, step.name, "args")
+        if reference.part == "item":
+            return self._fault("unknown_reference", "Workflow.item stands only in the args of a map", step.name, "args")
         self._adopt(json_border.find_faults([key for key in reference.path if isinstance(key, str)], "args"), step.name)
         source = self._positions.get(reference.step)
         if source is None:
@@ -231,70 +274,76 @@ class _Compiler:
                 continue_parents=by_policy[Policy.CONTINUE][position] or None,
                 children=children[Policy.CANCEL][position],
                 continue_children=children[Policy.CONTINUE][position] or None,
-                **self._plan_job(position, step.job),
+                **self._plan_runs(position, step),
             )
             for position, step in enumerate(self._workflow.steps)
         ]
 
-    def _plan_job(self, position: int, job: Job) -> dict[str, Any]:
-        templated = bool(self._references[position])
-        return {
-            "worker": job.worker,
-            "queue": job.queue,
-            "priority": job.priority,
-            "max_attempts": job.max_attempts,
-            "meta": json_border.dumps(job.meta) if job.meta else None,
-            "tags": job.tags or None,
-            "scheduled_at": job.scheduled_at,
-            "args": None if templated else json_border.dumps(job.args),
-            "template": self._template(job.args) if templated else None,
-        }
+    def _plan_runs(self, position: int, step: StepDefinition) -> dict[str, Any]:
+        columns: dict[str, Any] = {**dict.fromkeys(_OPTIONAL_COLUMNS), "priority": 0, "max_attempts": 1}
+        match step.runs:
+            case Workflow():
+                columns |= {"kind": "workflow", "args": "{}", "nested": self._nested[position]}
+            case SignalWait() as wait:
+                args = {"signal": wait.signal, "correlation_key": wait.correlation_key}
+                columns |= {"kind": "signal", "deadline": wait.deadline, **self._args(position, args)}
+            case MapOver() as mapped:
+                columns |= {"kind": "map", **step_columns(mapped.job), **self._args(position, {"over": mapped.over})}
+                columns |= {
+                    "item_template": template(mapped.job.args, self._positions),
+                    "max_failures": mapped.max_failures,
+                }
+            case job:
+                columns |= {"kind": "job", **step_columns(job), **self._args(position, job.args)}
+        return columns
 
-    def _template(self, args: Mapping[str, Any]) -> str:
-        seen: list[list[Any]] = []
-
-        def mark(value: Any) -> str:
-            assert isinstance(value, Reference)
-            seen.append([self._positions[value.step], value.part, [str(key) for key in value.path]])
-            return f"{_MARK}:{len(seen) - 1}"
-
-        pieces = _MARKED.split(orjson.dumps(args, default=mark).decode())
-        return json_border.dumps([seen[int(piece)] if odd % 2 else piece for odd, piece in enumerate(pieces)])
+    def _args(self, position: int, args: Mapping[str, Any]) -> dict[str, str | None]:
+        if self._references[position]:
+            return {"args": None, "template": template(args, self._positions)}
+        return {"args": json_border.dumps(args), "template": None}
 
     def _plan(self, steps: list[StepPlan]) -> WorkflowPlan:
         workflow = self._workflow
-        return WorkflowPlan(
+        plan = WorkflowPlan(
             name=workflow.name,
             context=json_border.dumps(workflow.context),
             tags=list(workflow.tags),
             definition_version=workflow.definition_version,
             idempotency_key=workflow.idempotency_key,
-            definition_hash=_hash(workflow, steps) if workflow.idempotency_key is not None else None,
-            on_finished=_job_columns(workflow.on_finished) if workflow.on_finished else None,
+            definition_hash=None,
+            on_finished=job_columns(workflow.on_finished) if workflow.on_finished else None,
             expires_in=workflow.expires_in,
             steps=steps,
         )
+        return plan if plan.idempotency_key is None else dataclasses.replace(plan, definition_hash=_hash(plan))
 
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def _job_columns(job: Job) -> str:
-    columns = ("queue", "worker", "max_attempts", "priority", "args", "meta", "tags")
-    return orjson.dumps({**{c: getattr(job, c) for c in columns}, "scheduled_at": job.scheduled_at}).decode()
+def _is_list(value: object) -> bool:
+    return isinstance(value, (Reference, list))
 
 
-def _hash(workflow: Workflow, steps: Sequence[StepPlan]) -> str:
+def _kind(value: object) -> str:
+    return type(value).__qualname__
+
+
+def _hash(plan: WorkflowPlan) -> str:
+    return hashlib.sha256(orjson.dumps(_definition(plan), option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _definition(plan: WorkflowPlan) -> list[Any]:
     # scheduled_at is left out: scheduled_in gives another instant on every build of one definition.
-    definition = [
-        workflow.name,
-        workflow.context,
-        workflow.definition_version,
+    return [
+        plan.name,
+        orjson.loads(plan.context),
+        plan.definition_version,
         [
-            [s.name, s.worker, s.queue, s.priority, s.max_attempts, s.effects, orjson.loads(s.args or "0"), s.template,
-             orjson.loads(s.meta or "0"), s.tags, str(s.delay), s.parents, s.continue_parents]
-            for s in steps
+            [s.name, s.kind, s.worker, s.queue, s.priority, s.max_attempts, s.effects, orjson.loads(s.args or "0"),
+             s.template, orjson.loads(s.meta or "0"), s.tags, str(s.delay), str(s.deadline), s.item_template,
+             s.max_failures, s.nested and _definition(s.nested), s.parents, s.continue_parents]
+            for s in plan.steps
         ],
     ]  # fmt: skip
-    return hashlib.sha256(orjson.dumps(definition, option=orjson.OPT_SORT_KEYS)).hexdigest()

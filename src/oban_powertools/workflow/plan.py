@@ -21,11 +21,14 @@ class StepPlan:
     depth: int
     """Edges on the longest path from a root; every edge leads to a greater depth."""
 
-    worker: str
-    """Oban's path of the worker class."""
+    kind: str
+    """job, signal, workflow or map."""
 
-    queue: str
-    """The job's queue."""
+    worker: str | None
+    """Oban's path of the worker class; None where no job runs."""
+
+    queue: str | None
+    """The job's queue; None where no job runs."""
 
     priority: int
     """0 (first) to 9."""
@@ -53,6 +56,18 @@ class StepPlan:
 
     delay: timedelta | None
     """Time between release and start."""
+
+    deadline: timedelta | None
+    """Of a wait, from its beginning."""
+
+    item_template: str | None
+    """Of a map: args of one item's job, JSON text as ``template``."""
+
+    max_failures: int | None
+    """Of a map: how many items may fail."""
+
+    nested: "WorkflowPlan | None"
+    """The workflow this step runs, stored with it."""
 
     parents: list[int]
     """Positions, on cancel edges, ascending."""

@@ -11,7 +11,7 @@ from .. import json_border
 from ..database import Connection, Queries, fetch_all
 from ..errors import WorkflowNotFoundError
 from ..records import StepRecord, WorkflowRecord
-from ..states import Effects, JobId, Policy, Position, StepState, WorkflowId, WorkflowState
+from ..states import Effects, JobId, Policy, Position, StepKind, StepState, WorkflowId, WorkflowState
 from .drawing import Node
 
 MAX_PAGE: Final = 1000
@@ -111,6 +111,7 @@ def _step(row: Mapping[str, Any], names: Mapping[int, str]) -> StepRecord:
         workflow_id=row["workflow_id"],
         position=Position(row["position"]),
         name=row["name"],
+        kind=StepKind(row["kind"]),
         worker=row["worker"],
         queue=row["queue"],
         state=StepState(row["state"]),
@@ -119,6 +120,13 @@ def _step(row: Mapping[str, Any], names: Mapping[int, str]) -> StepRecord:
         generation=row["generation"],
         pending=row["pending"],
         deps={names[position]: edges[position] for position in sorted(edges)},
+        child_id=row["child_id"],
+        signal=row["signal"],
+        correlation_key=row["correlation_key"],
+        deadline_at=row["deadline_at"],
+        cancel_requested_at=row["cancel_requested_at"],
+        held_until=row["held_until"],
+        hold_reason=row["hold_reason"],
         depth=row["depth"],
         job_id=JobId(row["job_id"]) if row["job_id"] is not None else None,
         attempt=row["attempt"],

@@ -7,7 +7,7 @@ value of its own and never part of a text.
 
 from typing import Any, Final, Literal, Never
 
-type Part = Literal["result", "error"]
+type Part = Literal["result", "error", "item"]
 
 _NOT_TEXT: Final = (
     "a result reference has no text yet: pass it as a value of its own in the args, "

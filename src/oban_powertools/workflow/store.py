@@ -14,8 +14,9 @@ from ..states import WorkflowId
 from .plan import StepPlan, WorkflowPlan
 
 _STEP_COLUMNS: Final = (
-    "position", "pending", "max_attempts", "priority", "depth", "name", "worker", "queue", "effects", "args",
-    "template", "parents", "children", "continue_parents", "continue_children", "tags", "meta", "scheduled_at", "delay",
+    "position", "kind", "max_attempts", "priority", "depth", "name", "worker", "queue", "effects", "args", "template",
+    "parents", "children", "continue_parents", "continue_children", "tags", "meta", "scheduled_at", "delay", "deadline",
+    "item_template", "max_failures",
 )  # fmt: skip
 
 
@@ -30,11 +31,21 @@ class Stored:
     """False when its idempotency key named a workflow that existed already."""
 
 
-async def insert_plans(conn: Connection, queries: Queries, plans: Sequence[WorkflowPlan]) -> list[Stored]:
-    """Insert workflows with all their steps and the jobs of their roots.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Placed:
+    """A plan among all that are stored at once; nested ones follow their parent."""
 
-    Four statements (five with idempotency keys that exist already), whatever the number of plans
-    and steps. The queues are notified when the caller commits.
+    plan: WorkflowPlan
+    root: int
+    parent: int | None = None
+    parent_position: int | None = None
+
+
+async def insert_plans(conn: Connection, queries: Queries, plans: Sequence[WorkflowPlan]) -> list[Stored]:
+    """Insert workflows with all their steps, all that is nested in them, and the jobs of their roots.
+
+    Three statements (four with idempotency keys that exist already), whatever the number of plans and
+    steps. The queues are notified when the caller commits.
 
     Returns:
         One entry a plan, in the plans' order.
@@ -46,18 +57,30 @@ async def insert_plans(conn: Connection, queries: Queries, plans: Sequence[Workf
     """
     if not plans:
         return []
-    rows = await fetch_all(conn, queries["insert_workflows"], _workflow_columns(plans))
+    placed: list[_Placed] = []
+    for plan in plans:
+        _place(placed, plan, len(placed))
+    rows = await fetch_all(conn, queries["insert_workflows"], _workflow_columns(placed))
     stored = [Stored(WorkflowId(row["id"]), row["inserted"]) for row in rows]
-    if not all(s.inserted for s in stored):
-        stored = await _adopt_existing(conn, queries, plans, stored)
-    fresh = [(s.id, plan) for s, plan in zip(stored, plans, strict=True) if s.inserted]
-    if fresh:
-        await _copy_steps(conn, queries, fresh)
-        await _release_roots(conn, queries, fresh)
-    return stored
+    if any(s.inserted for s in stored):
+        await _copy_steps(conn, queries, placed, stored)
+        await _release_roots(conn, queries, placed, stored)
+    outermost = [s for s, p in zip(stored, placed, strict=True) if p.parent is None]
+    return await _adopt_existing(conn, queries, plans, outermost)
 
 
-def _workflow_columns(plans: Sequence[WorkflowPlan]) -> dict[str, Any]:
+def _place(
+    placed: list[_Placed], plan: WorkflowPlan, root: int, parent: int | None = None, parent_position: int | None = None
+) -> None:
+    own = len(placed)
+    placed.append(_Placed(plan=plan, root=root, parent=parent, parent_position=parent_position))
+    for step in plan.steps:
+        if step.nested is not None:
+            _place(placed, step.nested, root, own, step.position)
+
+
+def _workflow_columns(placed: Sequence[_Placed]) -> dict[str, Any]:
+    plans = [p.plan for p in placed]
     return {
         "names": [p.name for p in plans],
         "totals": [len(p.steps) for p in plans],
@@ -68,6 +91,9 @@ def _workflow_columns(plans: Sequence[WorkflowPlan]) -> dict[str, Any]:
         "idempotency_keys": [p.idempotency_key for p in plans],
         "on_finished": [p.on_finished for p in plans],
         "expires_in": [p.expires_in for p in plans],
+        "roots": [p.root + 1 for p in placed],
+        "parents": [p.parent + 1 if p.parent is not None else None for p in placed],
+        "parent_positions": [p.parent_position for p in placed],
     }
 
 
@@ -80,6 +106,8 @@ async def _adopt_existing(
     conn: Connection, queries: Queries, plans: Sequence[WorkflowPlan], stored: Sequence[Stored]
 ) -> list[Stored]:
     keys = [plan.idempotency_key for plan, s in zip(plans, stored, strict=True) if not s.inserted]
+    if not keys:
+        return list(stored)
     rows = await fetch_all(conn, queries["find_by_idempotency_keys"], {"keys": keys})
     existing = {row["idempotency_key"]: row for row in rows}
     adopted: list[Stored] = []
@@ -94,18 +122,30 @@ async def _adopt_existing(
     return adopted
 
 
-async def _copy_steps(conn: Connection, queries: Queries, fresh: Sequence[tuple[WorkflowId, WorkflowPlan]]) -> None:
+async def _copy_steps(conn: Connection, queries: Queries, placed: Sequence[_Placed], stored: Sequence[Stored]) -> None:
+    children = {(p.parent, p.parent_position): s.id for p, s in zip(placed, stored, strict=True)}
     async with conn.cursor() as cursor, cursor.copy(queries["copy_steps"]) as copy:
-        for workflow_id, plan in fresh:
-            for step in plan.steps:
-                await copy.write_row((workflow_id, *_step_row(step)))
+        for own, (p, s) in enumerate(zip(placed, stored, strict=True)):
+            if not s.inserted:
+                continue
+            gate = p.parent is not None
+            for step in p.plan.steps:
+                pending = step.pending + (gate and step.pending == 0)
+                await copy.write_row((s.id, pending, children.get((own, step.position)), *_step_row(step)))
 
 
 def _step_row(step: StepPlan) -> tuple[Any, ...]:
     return tuple(getattr(step, column) for column in _STEP_COLUMNS)
 
 
-async def _release_roots(conn: Connection, queries: Queries, fresh: Sequence[tuple[WorkflowId, WorkflowPlan]]) -> None:
-    roots = [(workflow_id, step.position) for workflow_id, plan in fresh for step in plan.steps if step.pending == 0]
+async def _release_roots(
+    conn: Connection, queries: Queries, placed: Sequence[_Placed], stored: Sequence[Stored]
+) -> None:
+    roots = [
+        (s.id, step.position)
+        for p, s in zip(placed, stored, strict=True)
+        for step in p.plan.steps
+        if s.inserted and p.parent is None and step.pending == 0
+    ]
     args = {"workflow_ids": [r[0] for r in roots], "positions": [r[1] for r in roots]}
     await conn.execute(queries["release_roots"], args)

@@ -21,9 +21,12 @@ CREATE TABLE powertools.workflows (
   open int NOT NULL,
   -- steps that are discarded, expired or cancelled by a dependency
   failed int NOT NULL DEFAULT 0,
+  -- steps that ended because the workflow was cancelled or expired
+  stopped int NOT NULL DEFAULT 0,
   failures_handled boolean,
   finished_at timestamptz,
   cancel_requested_at timestamptz,
+  expired_at timestamptz,
   semantics_version smallint NOT NULL DEFAULT 2,
   name text NOT NULL,
   context jsonb NOT NULL DEFAULT '{}',
@@ -38,13 +41,23 @@ CREATE TABLE powertools.workflows (
   on_finished jsonb,
   expires_at timestamptz,
   inserted_at timestamptz NOT NULL DEFAULT now(),
+  -- the outermost workflow; its row is the lock of the whole family
+  root_id bigint NOT NULL,
+  -- the step that runs this workflow, when it is nested or the items of a map
+  parent_id bigint,
+  parent_position int,
+  -- of a map: how many items may fail before the map does; NULL for any other workflow
+  max_failures int,
 
   CONSTRAINT workflow_state CHECK (
     state IN ('running', 'cancel_requested', 'completed', 'failed', 'cancelled', 'expired')
   ),
   CONSTRAINT workflow_name_required CHECK (name <> ''),
   CONSTRAINT workflow_counters CHECK (
-    total > 0 AND open BETWEEN 0 AND total AND failed BETWEEN 0 AND total - open
+    total > 0 AND open BETWEEN 0 AND total AND failed BETWEEN 0 AND total - open AND stopped BETWEEN 0 AND total - open
+  ),
+  CONSTRAINT workflow_family CHECK (
+    (parent_id IS NULL) = (parent_position IS NULL) AND (parent_id IS NULL) = (root_id = id) AND root_id <= id
   ),
   CONSTRAINT workflow_ends_with_its_last_step CHECK (
     (open = 0) = (finished_at IS NOT NULL)
@@ -60,6 +73,13 @@ WHERE idempotency_key IS NOT NULL;
 CREATE INDEX workflows_unfinished ON powertools.workflows (id)
 WHERE state IN ('running', 'cancel_requested');
 
+CREATE INDEX workflows_stopping ON powertools.workflows (id) WHERE state = 'cancel_requested';
+
+CREATE INDEX workflows_expiring ON powertools.workflows (expires_at)
+WHERE expires_at IS NOT NULL AND state = 'running';
+
+CREATE INDEX workflows_parent ON powertools.workflows (parent_id) WHERE parent_id IS NOT NULL;
+
 CREATE INDEX workflows_name ON powertools.workflows (name, id);
 
 CREATE TABLE powertools.steps (
@@ -69,21 +89,26 @@ CREATE TABLE powertools.steps (
   pending int NOT NULL,
   generation int NOT NULL DEFAULT 1,
   job_id bigint,
+  -- its wait, the last one when there were several; its workflow, when it runs one
+  wait_id bigint,
+  child_id bigint,
   attempt smallint NOT NULL DEFAULT 0,
   state text NOT NULL DEFAULT 'pending',
   cause text,
+  cancel_requested_at timestamptz,
   released_at timestamptz,
   started_at timestamptz,
   finished_at timestamptz,
   result jsonb,
   error jsonb,
   -- what was defined
-  max_attempts smallint NOT NULL,
-  priority smallint NOT NULL,
+  kind text NOT NULL DEFAULT 'job',
+  max_attempts smallint NOT NULL DEFAULT 1,
+  priority smallint NOT NULL DEFAULT 0,
   depth int NOT NULL,
   name text NOT NULL,
-  worker text NOT NULL,
-  queue text NOT NULL,
+  worker text,
+  queue text,
   effects text NOT NULL DEFAULT 'ask',
   args jsonb,
   -- args with references: text and [position, "result" | "error", [path]] in turn
@@ -96,29 +121,59 @@ CREATE TABLE powertools.steps (
   meta jsonb,
   scheduled_at timestamptz,
   delay interval,
+  -- of a wait, from its registration
+  deadline interval,
+  -- of a map: args of one item's job, as template; how many items may fail
+  item_template jsonb,
+  max_failures int,
+  -- not released, nor its job started, before this instant
+  held_until timestamptz,
+  hold_reason text,
 
   PRIMARY KEY (workflow_id, position),
   CONSTRAINT step_name_unique UNIQUE (workflow_id, name),
   CONSTRAINT step_state CHECK (
-    state IN ('pending', 'available', 'awaiting_signal', 'completed', 'discarded', 'cancelled', 'expired')
+    state IN ('pending', 'available', 'executing', 'awaiting_signal', 'completed', 'discarded', 'cancelled', 'expired')
+  ),
+  CONSTRAINT step_kind CHECK (
+    CASE kind
+      WHEN 'job' THEN worker <> '' AND queue <> '' AND worker IS NOT NULL AND queue IS NOT NULL
+      WHEN 'map' THEN worker IS NOT NULL AND queue IS NOT NULL AND item_template IS NOT NULL AND max_failures >= 0
+      ELSE kind IN ('signal', 'workflow') AND worker IS NULL AND queue IS NULL
+    END
   ),
   CONSTRAINT step_name_required CHECK (name <> ''),
   CONSTRAINT step_position CHECK (position >= 0 AND depth >= 0),
   CONSTRAINT step_pending CHECK (pending >= 0),
   CONSTRAINT step_released_only_when_ready CHECK (
-    state IN ('pending', 'cancelled', 'expired') OR pending = 0
+    state NOT IN ('available', 'executing', 'awaiting_signal') OR pending = 0
   ),
-  CONSTRAINT step_available_has_job CHECK (state <> 'available' OR job_id IS NOT NULL),
-  CONSTRAINT step_pending_has_no_job CHECK (state <> 'pending' OR job_id IS NULL),
+  CONSTRAINT step_has_what_it_runs_on CHECK (
+    CASE state
+      WHEN 'available' THEN job_id IS NOT NULL
+      WHEN 'executing' THEN child_id IS NOT NULL AND kind IN ('workflow', 'map')
+      WHEN 'awaiting_signal' THEN wait_id IS NOT NULL
+      WHEN 'pending' THEN job_id IS NULL
+      ELSE true
+    END
+  ),
   CONSTRAINT step_finished CHECK (
     (finished_at IS NOT NULL) = (state IN ('completed', 'discarded', 'cancelled', 'expired'))
   ),
   CONSTRAINT step_result_of_completed CHECK (result IS NULL OR state = 'completed'),
   CONSTRAINT step_args CHECK ((args IS NULL) <> (template IS NULL)),
   CONSTRAINT step_effects CHECK (effects IN ('repeatable', 'ask', 'never')),
-  CONSTRAINT step_cause CHECK (cause IN ('cancelled_by_dependency', 'job_deleted')),
-  CONSTRAINT step_job CHECK (max_attempts > 0 AND priority BETWEEN 0 AND 9 AND worker <> '' AND queue <> '')
+  CONSTRAINT step_cause CHECK (
+    cause IN (
+      'cancelled_by_dependency', 'job_deleted', 'cancel_requested', 'completed_after_cancel_request',
+      'workflow_expired', 'wait_expired', 'cancelled_by_operator', 'completed_by_operator', 'skipped'
+    )
+  ),
+  CONSTRAINT step_hold CHECK ((held_until IS NULL) = (hold_reason IS NULL)),
+  CONSTRAINT step_job CHECK (max_attempts > 0 AND priority BETWEEN 0 AND 9)
 ) WITH (fillfactor = 60);
+
+CREATE INDEX steps_held ON powertools.steps (held_until) WHERE held_until IS NOT NULL;
 
 CREATE VIEW powertools.edges AS
 SELECT s.workflow_id, p.parent, s.position AS child, 'cancel' AS policy
@@ -135,24 +190,28 @@ AS $$
 DECLARE
   bad record;
 BEGIN
-  SELECT * INTO bad
+  SELECT workflow_id, parent, child INTO bad
   FROM (
-    (
-      SELECT s.workflow_id, p.parent, s.position AS child, s.depth, 'cancel' AS policy
-      FROM new_steps s CROSS JOIN LATERAL unnest(s.parents) AS p (parent)
-      UNION ALL
-      SELECT s.workflow_id, p.parent, s.position, s.depth, 'continue'
-      FROM new_steps s CROSS JOIN LATERAL unnest(s.continue_parents) AS p (parent)
-    ) AS incoming
-    FULL JOIN (
-      SELECT s.workflow_id, s.position AS parent, c.child, s.depth AS parent_depth, 'cancel' AS policy
-      FROM new_steps s CROSS JOIN LATERAL unnest(s.children) AS c (child)
-      UNION ALL
-      SELECT s.workflow_id, s.position, c.child, s.depth, 'continue'
-      FROM new_steps s CROSS JOIN LATERAL unnest(s.continue_children) AS c (child)
-    ) AS outgoing USING (workflow_id, parent, child, policy)
-  )
-  WHERE depth IS NULL OR parent_depth IS NULL OR parent_depth >= depth
+    SELECT s.workflow_id, p.parent, s.position AS child, s.depth, 'cancel' AS policy
+    FROM new_steps s CROSS JOIN LATERAL unnest(s.parents) AS p (parent)
+    UNION ALL
+    SELECT s.workflow_id, p.parent, s.position, s.depth, 'continue'
+    FROM new_steps s CROSS JOIN LATERAL unnest(s.continue_parents) AS p (parent)
+  ) AS incoming
+  FULL JOIN (
+    SELECT s.workflow_id, s.position AS parent, c.child, s.depth AS parent_depth, 'cancel' AS policy
+    FROM new_steps s CROSS JOIN LATERAL unnest(s.children) AS c (child)
+    UNION ALL
+    SELECT s.workflow_id, s.position, c.child, s.depth, 'continue'
+    FROM new_steps s CROSS JOIN LATERAL unnest(s.continue_children) AS c (child)
+  ) AS outgoing USING (workflow_id, parent, child, policy)
+  WHERE (depth IS NULL OR parent_depth IS NULL OR parent_depth >= depth)
+    -- a step that was appended hangs on a step that was stored earlier
+    AND NOT EXISTS (
+      SELECT FROM powertools.steps s
+      WHERE s.workflow_id = incoming.workflow_id AND s.position = parent AND s.depth < incoming.depth
+        AND child = ANY (CASE policy WHEN 'cancel' THEN s.children ELSE s.continue_children END)
+    )
   LIMIT 1;
   IF FOUND THEN
     RAISE check_violation USING MESSAGE = format(
@@ -169,7 +228,8 @@ FOR EACH STATEMENT EXECUTE FUNCTION powertools.check_edges_v1();
 -- A step as it is: while its job lives, the job is the truth.
 CREATE VIEW powertools.step_states AS
 SELECT
-  s.workflow_id, s.position, s.name, s.worker, s.queue, s.effects, s.generation, s.pending, s.cause, s.job_id,
+  s.workflow_id, s.position, s.name, s.kind, s.worker, s.queue, s.effects, s.generation, s.pending, s.cause, s.job_id,
+  s.wait_id, s.child_id, s.cancel_requested_at, s.held_until, s.hold_reason,
   coalesce(j.state::text, s.state) AS state,
   coalesce(j.attempt, s.attempt) AS attempt,
   coalesce(j.max_attempts, s.max_attempts) AS max_attempts,
@@ -190,6 +250,7 @@ CREATE TABLE powertools.settle_faults (
   position int NOT NULL,
   state text NOT NULL,
   attempt smallint NOT NULL,
+  -- what the worker returned: {"json": value}, {"await": ...}, {"json": value, "append": [...]}
   result jsonb,
   error jsonb,
   released_at timestamptz,

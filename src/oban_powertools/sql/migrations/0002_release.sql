@@ -1,26 +1,32 @@
--- Releasing steps: references resolved, jobs inserted, queues woken. Locks: none to install.
+-- Releasing steps: references resolved, jobs inserted, queues woken, waits and nested workflows
+-- started. Locks: none to install.
 --
 -- The functions force index lookups: their plans are cached, perhaps made while a table was empty.
 
--- Args with each reference replaced by the parent's result or error, null where there is none.
--- Linear in the size of the outcome, whatever the number of references.
-CREATE FUNCTION powertools.resolve_args_v1(of_workflow_id bigint, template jsonb) RETURNS jsonb
-LANGUAGE sql STABLE
+-- Args with each reference replaced by the parent's result or error (or, inside a map, by the item),
+-- null where there is none. Linear in the size of the outcome, whatever the number of references.
+CREATE FUNCTION powertools.resolve_args_v1(of_workflow_id bigint, template jsonb, item jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE
 AS $$
+BEGIN
+  RETURN (
   SELECT string_agg(
     CASE jsonb_typeof(part)
       WHEN 'string' THEN part #>> '{}'
-      ELSE coalesce((
+      ELSE coalesce(CASE part ->> 1 WHEN 'item' THEN
+        (item #> ARRAY(SELECT jsonb_array_elements_text(part -> 2)))::text
+      ELSE (
         SELECT (
           CASE part ->> 1 WHEN 'result' THEN p.result ELSE p.error END
           #> ARRAY(SELECT jsonb_array_elements_text(part -> 2))
         )::text
         FROM powertools.steps p
         WHERE p.workflow_id = of_workflow_id AND p.position = (part ->> 0)::int
-      ), 'null')
+      ) END, 'null')
     END, '' ORDER BY place)::jsonb
   FROM jsonb_array_elements(template) WITH ORDINALITY AS t (part, place)
-$$;
+  );
+END $$;
 
 -- Wakes the producers of these queues (one entry a job) on every node. A producer that has just
 -- acknowledged jobs fetches next by itself: its queue is left out while it freed as many places.
@@ -35,52 +41,101 @@ BEGIN
   WHERE q.jobs > coalesce((fetching ->> q.queue)::int, 0);
 END $$;
 
--- Takes the ended parents off each child's count and releases those that reach 0: their job exists
--- in this same commit. Args: one entry an edge end, in any order; ended is what each takes off
--- (1, or 0 to release roots). The caller holds the workflows.
-CREATE FUNCTION powertools.release_v1(workflow_ids bigint[], positions int[], ended int) RETURNS void
+-- The outcome of what a step ran on, to be settled: exactly one of job_id, wait_id and child_id says
+-- what that was. The step believes it only while it runs on that very job, wait or workflow.
+CREATE TYPE powertools.outcome AS (
+  workflow_id bigint,
+  position int,
+  job_id bigint,
+  wait_id bigint,
+  child_id bigint,
+  state text,
+  cause text,
+  attempt smallint,
+  -- {"json": value}, {"await": wait} or {"json": value, "append": steps}
+  result jsonb,
+  error jsonb,
+  released_at timestamptz,
+  started_at timestamptz
+);
+
+CREATE FUNCTION powertools.failed_outcome_v1(s powertools.steps, message text) RETURNS powertools.outcome
+LANGUAGE sql STABLE
+AS $$
+  SELECT ROW (
+    s.workflow_id, s.position, s.job_id, s.wait_id, s.child_id, 'discarded', NULL, s.attempt, NULL,
+    jsonb_build_object('error', message), s.released_at, s.started_at
+  )::powertools.outcome
+$$;
+
+-- Takes the ended parents off each pending child's count and releases those that reach 0 and are not
+-- held: what they run on exists in this same commit. Args: one entry an edge end, in any order;
+-- ended is what each takes off (1, or 0 to release roots). Returns what had its outcome at once (an
+-- early signal, an empty map), to be settled by the caller, who holds the workflows.
+CREATE FUNCTION powertools.release_v1(workflow_ids bigint[], positions int[], ended int) RETURNS powertools.outcome[]
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 DECLARE
   job_ids regclass := pg_get_serial_sequence('public.oban_jobs', 'id');
+  wait_ids regclass := pg_get_serial_sequence('powertools.waits', 'id');
+  child_ids regclass := pg_get_serial_sequence('powertools.workflows', 'id');
   woken text[];
+  others powertools.steps[];
 BEGIN
   WITH moved AS (
     UPDATE powertools.steps s
     SET pending = s.pending - c.ended,
-        job_id = CASE WHEN s.state = 'pending' AND s.pending = c.ended THEN nextval(job_ids) ELSE s.job_id END,
-        state = CASE WHEN s.state = 'pending' AND s.pending = c.ended THEN 'available' ELSE s.state END
+        state = CASE
+          WHEN s.pending > c.ended OR s.held_until > now() THEN 'pending'
+          WHEN s.kind = 'job' THEN 'available'
+          WHEN s.kind = 'signal' THEN 'awaiting_signal'
+          ELSE 'executing'
+        END,
+        job_id = CASE WHEN s.kind <> 'job' OR s.pending > c.ended OR s.held_until > now() THEN s.job_id ELSE nextval(job_ids) END,
+        wait_id = CASE WHEN s.kind <> 'signal' OR s.pending > c.ended OR s.held_until > now() THEN s.wait_id ELSE nextval(wait_ids) END,
+        child_id = CASE WHEN s.kind <> 'map' OR s.pending > c.ended OR s.held_until > now() THEN s.child_id ELSE nextval(child_ids) END,
+        released_at = CASE WHEN s.kind = 'job' OR s.pending > c.ended THEN s.released_at ELSE now() END
     FROM (
       SELECT e.workflow_id, e.position, count(*)::int * release_v1.ended AS ended
       FROM unnest(workflow_ids, positions) AS e (workflow_id, position)
       GROUP BY e.workflow_id, e.position
       ORDER BY e.workflow_id, e.position
     ) AS c
-    WHERE s.workflow_id = c.workflow_id AND s.position = c.position
-    RETURNING s.*, greatest(s.scheduled_at, now() + s.delay) AS due_at
+    WHERE s.workflow_id = c.workflow_id AND s.position = c.position AND s.state = 'pending'
+    RETURNING s.*
   ), jobs AS (
     INSERT INTO public.oban_jobs (id, state, queue, worker, max_attempts, priority, args, meta, tags, scheduled_at)
     OVERRIDING SYSTEM VALUE
     SELECT
       m.job_id,
-      (CASE WHEN m.due_at > now() THEN 'scheduled' ELSE 'available' END)::public.oban_job_state,
+      (CASE WHEN d.due_at > now() THEN 'scheduled' ELSE 'available' END)::public.oban_job_state,
       m.queue, m.worker, m.max_attempts, m.priority,
-      coalesce(m.args, powertools.resolve_args_v1(m.workflow_id, m.template)),
+      coalesce(m.args, powertools.resolve_args_v1(m.workflow_id, m.template, NULL)),
       coalesce(m.meta, '{}') || jsonb_build_object(
         'workflow_id', m.workflow_id, 'workflow_name', w.name, 'step', m.name, 'position', m.position, 'uid', w.uid
       )
       || CASE m.generation WHEN 1 THEN '{}' ELSE jsonb_build_object('generation', m.generation) END
       || CASE w.context WHEN '{}' THEN '{}' ELSE jsonb_build_object('context', w.context) END,
       coalesce(m.tags, '{}'),
-      timezone('UTC', greatest(m.due_at, now()))
+      timezone('UTC', greatest(d.due_at, now()))
     FROM moved m
     JOIN powertools.workflows w ON w.id = m.workflow_id
+    CROSS JOIN LATERAL (SELECT greatest(m.scheduled_at, now() + m.delay) AS due_at) AS d
     WHERE m.state = 'available'
     RETURNING queue, state
   )
-  SELECT array_agg(queue) INTO woken FROM jobs WHERE state = 'available';
+  SELECT
+    (SELECT array_agg(queue) FROM jobs WHERE state = 'available'),
+    (SELECT array_agg(m::powertools.steps) FROM moved m WHERE m.state IN ('awaiting_signal', 'executing'))
+  INTO woken, others;
   IF woken IS NOT NULL THEN
     PERFORM powertools.notify_queues_v1(woken);
   END IF;
+  IF others IS NULL THEN
+    RETURN NULL;
+  END IF;
+  RETURN powertools.register_waits_v1(others)
+    || powertools.start_nested_v1(others)
+    || powertools.expand_maps_v1(others);
 END $$;

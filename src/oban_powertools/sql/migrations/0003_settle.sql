@@ -2,25 +2,44 @@
 --
 -- S1  A job and its step move in one transaction, whoever changed the job.
 -- S2  A constant number of statements per batch, whatever its size, fan-out or workflow size.
--- S3  pending = number of parents without an outcome, always, for every step; a step is released
---     when it is still pending and the number reaches 0.
+-- S3  pending = number of parents without an outcome (and, for a root of a nested workflow, the step
+--     that starts it), for every pending step; it is released when the number reaches 0.
 -- S4  Lock order: jobs (held by whoever changed them), workflows by id, steps by (workflow, position).
---     Nobody waits for a job while holding a workflow; a new job cannot be waited for.
+--     The outermost workflow is the lock of its whole family. Nobody waits for a job while holding a
+--     workflow; a new job cannot be waited for.
 -- S5  A fault in here is written down in settle_faults and the job's own change commits (I6).
 
--- The outcome of one job, to be settled.
-CREATE TYPE powertools.outcome AS (
-  job_id bigint,
+-- A step that has just got its outcome, with what moves on from it.
+CREATE TYPE powertools.ended AS (
   workflow_id bigint,
   position int,
   state text,
-  attempt smallint,
-  result jsonb,
-  error jsonb,
-  released_at timestamptz,
-  started_at timestamptz,
-  cause text
+  cause text,
+  wait_id bigint,
+  children int[],
+  continue_children int[]
 );
+
+-- Locks the families of these workflows. Returns those of them that are being cancelled or expired.
+CREATE FUNCTION powertools.lock_families_v1(workflow_ids bigint[]) RETURNS bigint[]
+LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+AS $$
+DECLARE
+  stopping bigint[];
+BEGIN
+  SELECT array_agg(locked.id) FILTER (WHERE locked.cancel_requested_at IS NOT NULL OR locked.expired_at IS NOT NULL)
+  INTO stopping
+  FROM (
+    SELECT w.id, w.cancel_requested_at, w.expired_at
+    FROM powertools.workflows w
+    WHERE w.id = ANY (ARRAY(
+      SELECT unnest(ARRAY[f.id, f.root_id]) FROM powertools.workflows f WHERE f.id = ANY (workflow_ids)
+    ))
+    ORDER BY w.id FOR NO KEY UPDATE
+  ) AS locked;
+  RETURN stopping;
+END $$;
 
 -- Whether continue edges dealt with every failure of these ended workflows: a failure is handled when
 -- the cascade it set off reaches a continue edge whose step completed.
@@ -98,115 +117,217 @@ BEGIN
   END IF;
 END $$;
 
--- Moves the workflows on from the outcomes of their jobs. A job is believed only if it is the
--- step's own and the step has no outcome yet; anything else changes nothing (fenced completion).
-CREATE FUNCTION powertools.settle_v1(outcomes powertools.outcome[]) RETURNS void
+-- What the steps that ran these ended workflows got from them: the results as a map, or as a list in
+-- order for a map; else its failure.
+CREATE FUNCTION powertools.nested_outcomes_v1(workflow_ids bigint[]) RETURNS powertools.outcome[]
+LANGUAGE plpgsql STABLE SET enable_seqscan = off SET jit = off
+AS $$
+DECLARE
+  outcomes powertools.outcome[];
+BEGIN
+  SELECT array_agg(ROW (
+    w.parent_id, w.parent_position, NULL, NULL, w.id,
+    CASE
+      WHEN w.state = 'completed' OR w.failed <= w.max_failures AND w.stopped = 0 THEN 'completed'
+      WHEN w.state IN ('cancelled', 'expired') THEN w.state
+      ELSE 'discarded'
+    END,
+    CASE
+      WHEN w.state = 'completed' THEN NULL
+      WHEN p.expired_at IS NOT NULL THEN 'workflow_expired'
+      WHEN p.cancel_requested_at IS NOT NULL THEN 'cancel_requested'
+    END,
+    1,
+    CASE WHEN w.state = 'completed' OR w.failed <= w.max_failures AND w.stopped = 0 THEN jsonb_build_object('json', (
+      SELECT CASE
+        WHEN w.max_failures IS NULL THEN coalesce(jsonb_object_agg(s.name, s.result) FILTER (WHERE s.state = 'completed'), '{}')
+        ELSE jsonb_agg(s.result ORDER BY s.position)
+      END
+      FROM powertools.steps s WHERE s.workflow_id = w.id
+    )) END,
+    CASE WHEN w.state <> 'completed' THEN jsonb_build_object(
+      'error', format('workflow %s %s, %s of %s steps failed', w.id, w.state, w.failed, w.total), 'workflow_id', w.id
+    ) END,
+    w.inserted_at, w.inserted_at
+  )::powertools.outcome)
+  INTO outcomes
+  FROM powertools.workflows w
+  JOIN powertools.workflows p ON p.id = w.parent_id
+  WHERE w.id = ANY (workflow_ids);
+  RETURN outcomes;
+END $$;
+
+-- Gives steps their outcomes. Only a step that still runs on what the outcome names takes it; anything
+-- else changes nothing (fenced completion). In a workflow that is being stopped a cancelled job is
+-- the request's doing. Returns the steps that ended; the caller holds the workflows.
+CREATE FUNCTION powertools.apply_outcomes_v1(outcomes powertools.outcome[], stopping bigint[])
+RETURNS powertools.ended[]
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 DECLARE
-  ended_in bigint[];
-  ended_failed bool[];
+  ended powertools.ended[];
+BEGIN
+  WITH done AS (
+    UPDATE powertools.steps s
+    SET state = CASE
+          WHEN o.state = 'cancelled' AND o.workflow_id = ANY (stopping) AND EXISTS (
+            SELECT FROM powertools.workflows w WHERE w.id = o.workflow_id AND w.expired_at IS NOT NULL
+          ) THEN 'expired'
+          ELSE o.state
+        END,
+        cause = coalesce(o.cause, CASE
+          WHEN o.state = 'completed' AND (o.workflow_id = ANY (stopping) OR s.cancel_requested_at IS NOT NULL)
+            THEN 'completed_after_cancel_request'
+          WHEN o.state = 'cancelled' AND o.workflow_id = ANY (stopping) THEN (
+            SELECT CASE WHEN w.expired_at IS NULL THEN 'cancel_requested' ELSE 'workflow_expired' END
+            FROM powertools.workflows w WHERE w.id = o.workflow_id
+          )
+          WHEN o.state = 'cancelled' AND s.cancel_requested_at IS NOT NULL THEN 'cancelled_by_operator'
+        END),
+        attempt = o.attempt,
+        result = CASE o.state WHEN 'completed' THEN o.result -> 'json' END,
+        error = o.error,
+        released_at = coalesce(o.released_at, s.released_at), started_at = coalesce(o.started_at, s.started_at),
+        held_until = NULL, hold_reason = NULL,
+        finished_at = clock_timestamp()
+    FROM unnest(outcomes) AS o
+    WHERE s.workflow_id = o.workflow_id AND s.position = o.position AND o.state <> 'awaiting_signal'
+      AND CASE s.state
+        WHEN 'available' THEN s.job_id = o.job_id
+        WHEN 'awaiting_signal' THEN s.wait_id = o.wait_id
+        WHEN 'executing' THEN s.child_id = o.child_id
+      END
+    RETURNING s.*
+  )
+  SELECT array_agg(ROW (
+    s.workflow_id, s.position, s.state, s.cause, s.wait_id, s.children, s.continue_children
+  )::powertools.ended)
+  INTO ended
+  FROM done s;
+  RETURN ended;
+END $$;
+
+-- The steps that hang on failed ones by cancel edges, at any depth, are cancelled with them; a nested
+-- workflow among them never starts. Returns the steps that ended.
+CREATE FUNCTION powertools.cascade_v1(ended powertools.ended[]) RETURNS powertools.ended[]
+LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+AS $$
+DECLARE
+  cancelled_too powertools.ended[];
+BEGIN
+  WITH RECURSIVE reached AS (
+    SELECT e.workflow_id, c.child AS position
+    FROM unnest(ended) AS e CROSS JOIN LATERAL unnest(e.children) AS c (child)
+    WHERE e.state <> 'completed'
+    UNION
+    SELECT n.workflow_id, n.position
+    FROM reached r
+    JOIN powertools.steps s ON s.workflow_id = r.workflow_id AND s.position = r.position
+    CROSS JOIN LATERAL (
+      SELECT s.workflow_id, c.child AS position FROM unnest(s.children) AS c (child)
+      UNION ALL
+      SELECT k.workflow_id, k.position FROM powertools.steps k
+      WHERE k.workflow_id = s.child_id AND s.kind = 'workflow' AND k.state = 'pending'
+    ) AS n
+    WHERE s.state = 'pending'
+  ), cancelled AS (
+    UPDATE powertools.steps s
+    SET state = 'cancelled', cause = 'cancelled_by_dependency', finished_at = clock_timestamp(),
+        held_until = NULL, hold_reason = NULL
+    FROM reached r
+    WHERE s.workflow_id = r.workflow_id AND s.position = r.position AND s.state = 'pending'
+    RETURNING s.*
+  )
+  SELECT array_agg(ROW (
+    s.workflow_id, s.position, s.state, s.cause, s.wait_id, s.children, s.continue_children
+  )::powertools.ended)
+  INTO cancelled_too
+  FROM cancelled s;
+  RETURN cancelled_too;
+END $$;
+
+-- Moves the workflows on from steps that ended: the cascade, the releases, the ends of workflows, and
+-- again for what ended by that (a step that ran a nested workflow, an early signal), until nothing
+-- is left. The caller holds the workflows.
+CREATE FUNCTION powertools.move_on_v1(ended powertools.ended[], stopping bigint[]) RETURNS void
+LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+AS $$
+DECLARE
   edge_in bigint[];
   edge_to int[];
-  doomed_in bigint[];
-  doomed int[];
-  cascade_in bigint[];
-  cascade_edge_in bigint[];
-  cascade_edge_to int[];
-  failed_ids bigint[];
+  failed bool;
+  waited bigint[];
+  outcomes powertools.outcome[];
+  finished bigint[];
+  finished_failed bigint[];
   called_back bigint[];
+  nested bigint[];
 BEGIN
-  PERFORM FROM powertools.workflows
-  WHERE id = ANY (ARRAY(SELECT o.workflow_id FROM unnest(outcomes) AS o))
-  ORDER BY id FOR NO KEY UPDATE;
+  WHILE ended IS NOT NULL LOOP
+    SELECT bool_or(e.state <> 'completed'), array_agg(e.wait_id) FILTER (WHERE e.wait_id IS NOT NULL)
+    INTO failed, waited FROM unnest(ended) AS e;
+    IF failed THEN
+      ended := ended || powertools.cascade_v1(ended);
+    END IF;
+    IF waited IS NOT NULL THEN
+      PERFORM powertools.close_waits_v1(waited, ended);
+    END IF;
 
-  WITH ended AS (
-    UPDATE powertools.steps s
-    SET state = o.state, attempt = o.attempt, cause = o.cause,
-        result = CASE WHEN o.state = 'completed' THEN o.result END, error = o.error,
-        released_at = o.released_at, started_at = o.started_at, finished_at = clock_timestamp()
-    FROM unnest(outcomes) AS o
-    WHERE s.workflow_id = o.workflow_id AND s.position = o.position
-      AND s.job_id = o.job_id AND s.state = 'available'
-    RETURNING s.workflow_id, s.state, s.children, s.continue_children
-  )
-  SELECT e.*, c.*, d.* INTO ended_in, ended_failed, edge_in, edge_to, doomed_in, doomed
-  FROM (
-    SELECT array_agg(workflow_id), array_agg(state = 'discarded') FROM ended
-  ) AS e
-  CROSS JOIN (
-    SELECT array_agg(workflow_id), array_agg(child)
-    FROM ended CROSS JOIN LATERAL unnest(children || continue_children) AS c (child)
-  ) AS c
-  CROSS JOIN (
-    SELECT array_agg(workflow_id), array_agg(child)
-    FROM ended CROSS JOIN LATERAL unnest(children) AS c (child)
-    WHERE state <> 'completed'
-  ) AS d;
+    SELECT array_agg(e.workflow_id), array_agg(c.child) INTO edge_in, edge_to
+    FROM unnest(ended) AS e CROSS JOIN LATERAL unnest(e.children || e.continue_children) AS c (child);
+    outcomes := CASE WHEN edge_in IS NOT NULL THEN powertools.release_v1(edge_in, edge_to, 1) END;
 
-  IF ended_in IS NULL THEN
-    RETURN;
-  END IF;
-
-  IF doomed IS NOT NULL THEN
-    WITH RECURSIVE reached AS (
-      SELECT d.workflow_id, d.position FROM unnest(doomed_in, doomed) AS d (workflow_id, position)
-      UNION
-      SELECT s.workflow_id, c.child
-      FROM reached r
-      JOIN powertools.steps s ON s.workflow_id = r.workflow_id AND s.position = r.position
-      CROSS JOIN LATERAL unnest(s.children) AS c (child)
-      WHERE s.state = 'pending'
-    ), ended AS (
-      UPDATE powertools.steps s
-      SET state = 'cancelled', cause = 'cancelled_by_dependency', finished_at = clock_timestamp()
-      FROM reached r
-      WHERE s.workflow_id = r.workflow_id AND s.position = r.position AND s.state = 'pending'
-      RETURNING s.workflow_id, s.children, s.continue_children
+    WITH counted AS (
+      UPDATE powertools.workflows w
+      SET open = w.open - c.ended, failed = w.failed + c.failed, stopped = w.stopped + c.stopped,
+          state = CASE
+            WHEN w.open > c.ended THEN w.state
+            WHEN w.stopped + c.stopped > 0 THEN CASE WHEN w.expired_at IS NULL THEN 'cancelled' ELSE 'expired' END
+            WHEN w.failed + c.failed > 0 THEN 'failed'
+            ELSE 'completed'
+          END,
+          finished_at = CASE WHEN w.open = c.ended THEN clock_timestamp() END
+      FROM (
+        SELECT e.workflow_id, count(*)::int AS ended,
+          count(*) FILTER (WHERE e.state IN ('discarded', 'expired') OR e.cause = 'cancelled_by_dependency')::int AS failed,
+          count(*) FILTER (WHERE e.cause IN ('cancel_requested', 'workflow_expired'))::int AS stopped
+        FROM unnest(ended) AS e
+        GROUP BY e.workflow_id
+      ) AS c
+      WHERE w.id = c.workflow_id
+      RETURNING w.id, w.open, w.failed, w.on_finished, w.parent_id
     )
-    SELECT e.*, c.* INTO cascade_in, cascade_edge_in, cascade_edge_to
-    FROM (SELECT array_agg(workflow_id) FROM ended) AS e
-    CROSS JOIN (
-      SELECT array_agg(workflow_id), array_agg(child)
-      FROM ended CROSS JOIN LATERAL unnest(children || continue_children) AS c (child)
-    ) AS c;
-    ended_in := ended_in || cascade_in;
-    ended_failed := ended_failed || array_fill(true, ARRAY[coalesce(cardinality(cascade_in), 0)]);
-    edge_in := edge_in || cascade_edge_in;
-    edge_to := edge_to || cascade_edge_to;
-  END IF;
+    SELECT array_agg(id), array_agg(id) FILTER (WHERE counted.failed > 0),
+      array_agg(id) FILTER (WHERE on_finished IS NOT NULL), array_agg(id) FILTER (WHERE parent_id IS NOT NULL)
+    INTO finished, finished_failed, called_back, nested
+    FROM counted WHERE open = 0;
 
-  IF edge_in IS NOT NULL THEN
-    PERFORM powertools.release_v1(edge_in, edge_to, 1);
-  END IF;
+    IF finished_failed IS NOT NULL THEN
+      PERFORM powertools.judge_failures_v1(finished_failed);
+    END IF;
+    IF called_back IS NOT NULL THEN
+      PERFORM powertools.insert_on_finished_v1(called_back);
+    END IF;
+    IF nested IS NOT NULL THEN
+      outcomes := outcomes || powertools.nested_outcomes_v1(nested);
+    END IF;
+    ended := CASE WHEN outcomes IS NOT NULL THEN powertools.apply_outcomes_v1(outcomes, stopping) END;
+  END LOOP;
+END $$;
 
-  WITH counted AS (
-    UPDATE powertools.workflows w
-    SET open = w.open - c.ended, failed = w.failed + c.failed,
-        state = CASE
-          WHEN w.open > c.ended THEN w.state
-          WHEN w.cancel_requested_at IS NOT NULL THEN 'cancelled'
-          WHEN w.failed + c.failed > 0 THEN 'failed'
-          ELSE 'completed'
-        END,
-        finished_at = CASE WHEN w.open = c.ended THEN clock_timestamp() END
-    FROM (
-      SELECT e.workflow_id, count(*)::int AS ended, count(*) FILTER (WHERE e.failed)::int AS failed
-      FROM unnest(ended_in, ended_failed) AS e (workflow_id, failed)
-      GROUP BY e.workflow_id
-    ) AS c
-    WHERE w.id = c.workflow_id
-    RETURNING w.id, w.open, w.failed, w.on_finished IS NOT NULL AS calls_back
-  )
-  SELECT array_agg(id) FILTER (WHERE failed > 0), array_agg(id) FILTER (WHERE calls_back)
-  INTO failed_ids, called_back
-  FROM counted WHERE open = 0;
-
-  IF failed_ids IS NOT NULL THEN
-    PERFORM powertools.judge_failures_v1(failed_ids);
+-- Moves the workflows on from the outcomes of what their steps ran on.
+CREATE FUNCTION powertools.settle_v1(outcomes powertools.outcome[]) RETURNS void
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  stopping bigint[];
+BEGIN
+  stopping := powertools.lock_families_v1(ARRAY(SELECT o.workflow_id FROM unnest(outcomes) AS o));
+  IF EXISTS (SELECT FROM unnest(outcomes) AS o WHERE o.state = 'awaiting_signal' OR o.result ? 'append') THEN
+    outcomes := powertools.extend_v1(outcomes, stopping);
   END IF;
-  IF called_back IS NOT NULL THEN
-    PERFORM powertools.insert_on_finished_v1(called_back);
-  END IF;
+  PERFORM powertools.move_on_v1(powertools.apply_outcomes_v1(outcomes, stopping), stopping);
 END $$;

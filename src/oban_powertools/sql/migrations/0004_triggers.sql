@@ -45,8 +45,8 @@ EXCEPTION WHEN OTHERS THEN
   PERFORM set_config('powertools.results', '{}', true);
 END $$;
 
--- After an UPDATE of jobs. A result that came with a bulk ack travels in the setting
--- powertools.results (job id -> JSON) and is taken from there; else it is in the job's meta.
+-- After an UPDATE of jobs. What the workers returned comes with a bulk ack in the setting
+-- powertools.results (job id -> result) and is taken from there; else it is in the job's meta.
 CREATE FUNCTION powertools.jobs_updated_v1() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -62,13 +62,16 @@ BEGIN
     PERFORM set_config('powertools.results', '', true);
   END IF;
   SELECT array_agg(ROW (
-    n.id, n.meta ->> 'workflow_id', n.meta ->> 'position', n.state, n.attempt,
-    CASE WHEN n.state = 'completed' THEN coalesce(results -> n.id::text, n.meta -> 'return' -> 'json') END,
+    n.meta ->> 'workflow_id', n.meta ->> 'position', n.id, NULL, NULL,
+    CASE WHEN n.state = 'completed' AND r.result ? 'await' THEN 'awaiting_signal' ELSE n.state::text END,
+    NULL, n.attempt,
+    CASE WHEN n.state = 'completed' THEN r.result END,
     CASE WHEN n.state <> 'completed' THEN n.errors -> -1 END,
-    n.inserted_at AT TIME ZONE 'UTC', n.attempted_at AT TIME ZONE 'UTC', NULL
+    n.inserted_at AT TIME ZONE 'UTC', n.attempted_at AT TIME ZONE 'UTC'
   )::powertools.outcome)
   INTO outcomes
   FROM new_jobs n
+  CROSS JOIN LATERAL (SELECT coalesce(results -> n.id::text, n.meta -> 'return') AS result) AS r
   WHERE n.state IN ('completed', 'discarded', 'cancelled')
     AND n.meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' AND n.meta ->> 'position' ~ '^[0-9]{1,9}$';
   IF outcomes IS NOT NULL THEN
@@ -86,8 +89,8 @@ DECLARE
   outcomes powertools.outcome[];
 BEGIN
   SELECT array_agg(ROW (
-    o.id, o.meta ->> 'workflow_id', o.meta ->> 'position', 'cancelled', o.attempt, NULL, o.errors -> -1,
-    o.inserted_at AT TIME ZONE 'UTC', o.attempted_at AT TIME ZONE 'UTC', 'job_deleted'
+    o.meta ->> 'workflow_id', o.meta ->> 'position', o.id, NULL, NULL, 'cancelled', 'job_deleted', o.attempt, NULL,
+    o.errors -> -1, o.inserted_at AT TIME ZONE 'UTC', o.attempted_at AT TIME ZONE 'UTC'
   )::powertools.outcome)
   INTO outcomes
   FROM old_jobs o

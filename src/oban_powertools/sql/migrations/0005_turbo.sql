@@ -35,7 +35,7 @@ BEGIN
   -- Settle takes the results; while its trigger is missing they are kept in the jobs, for the sweep.
   IF acked IS NOT NULL AND current_setting('powertools.results') <> '' THEN
     UPDATE public.oban_jobs j
-    SET meta = j.meta || jsonb_build_object('return', jsonb_build_object('json', results -> j.id::text))
+    SET meta = j.meta || jsonb_build_object('return', results -> j.id::text)
     WHERE j.id = ANY (acked) AND results ? j.id::text;
   END IF;
   RETURN QUERY SELECT unnest(acked);

@@ -1,7 +1,7 @@
 -- The sweep: what no trigger can see, found and settled. Locks: none to install.
 
 -- Settles again what once faulted, each alone; tries are 1, 2, 4 ... 60 s apart. Returns how many
--- were repaired. Locks: an advisory try-lock, then the workflows by id as settle, each before its
+-- were repaired. Locks: the workflows by id as settle, each before its
 -- fault row: whoever faults again while settling holds the workflow already.
 CREATE FUNCTION powertools.repair_settle_faults_v1(batch int) RETURNS int
 LANGUAGE plpgsql
@@ -12,9 +12,6 @@ DECLARE
   detail text;
   repaired int := 0;
 BEGIN
-  IF NOT pg_try_advisory_xact_lock(hashtextextended('powertools.repair', 0)) THEN
-    RETURN 0;
-  END IF;
   FOR f IN
     SELECT due.*
     FROM (
@@ -27,7 +24,7 @@ BEGIN
   LOOP
     BEGIN
       PERFORM powertools.settle_v1(ARRAY[ROW (
-        f.job_id, f.workflow_id, f.position, f.state, f.attempt, f.result, f.error, f.released_at, f.started_at, f.cause
+        f.workflow_id, f.position, f.job_id, NULL, NULL, f.state, f.cause, f.attempt, f.result, f.error, f.released_at, f.started_at
       )::powertools.outcome]);
       UPDATE powertools.settle_faults SET repaired_at = clock_timestamp() WHERE job_id = f.job_id;
       repaired := repaired + 1;
@@ -67,11 +64,12 @@ BEGIN
     ORDER BY w.id, s.position LIMIT batch
   ), lost AS (
     SELECT ROW (
-      c.job_id, c.workflow_id, c.position, coalesce(j.state::text, 'cancelled'), coalesce(j.attempt, 0),
-      CASE WHEN j.state = 'completed' THEN j.meta -> 'return' -> 'json' END,
+      c.workflow_id, c.position, c.job_id, NULL, NULL,
+      CASE WHEN j.state = 'completed' AND j.meta -> 'return' ? 'await' THEN 'awaiting_signal' ELSE coalesce(j.state::text, 'cancelled') END,
+      CASE WHEN j.id IS NULL THEN 'job_deleted' END, coalesce(j.attempt, 0),
+      CASE WHEN j.state = 'completed' THEN j.meta -> 'return' END,
       CASE WHEN j.state <> 'completed' THEN j.errors -> -1 END,
-      j.inserted_at AT TIME ZONE 'UTC', j.attempted_at AT TIME ZONE 'UTC',
-      CASE WHEN j.id IS NULL THEN 'job_deleted' END
+      j.inserted_at AT TIME ZONE 'UTC', j.attempted_at AT TIME ZONE 'UTC'
     )::powertools.outcome AS outcome
     FROM chunk c
     LEFT JOIN public.oban_jobs j ON j.id = c.job_id
@@ -93,5 +91,49 @@ BEGIN
   reconciled := coalesce(cardinality(outcomes), 0);
   IF outcomes IS NOT NULL THEN
     PERFORM powertools.settle_guarded_v1(outcomes);
+  END IF;
+END $$;
+
+-- Joins waits with signals that they missed because both transactions were open; returns how many.
+CREATE FUNCTION powertools.match_signals_v1(batch int) RETURNS int
+LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+AS $$
+DECLARE
+  wait_ids bigint[];
+  workflow_ids bigint[];
+  outcomes powertools.outcome[];
+BEGIN
+  SELECT array_agg(m.id), array_agg(m.workflow_id) INTO wait_ids, workflow_ids
+  FROM (
+    SELECT w.id, w.workflow_id
+    FROM powertools.signals g
+    JOIN powertools.waits w ON w.signal = g.signal AND w.correlation_key = g.correlation_key AND w.state = 'waiting'
+    WHERE g.status = 'stored' AND (g.workflow_id IS NULL OR g.workflow_id = w.workflow_id)
+    LIMIT batch
+  ) AS m;
+  IF wait_ids IS NOT NULL THEN
+    PERFORM powertools.lock_families_v1(workflow_ids);
+    outcomes := powertools.consume_signals_v1(wait_ids);
+    PERFORM powertools.settle_v1(outcomes);
+  END IF;
+  RETURN coalesce(cardinality(outcomes), 0);
+END $$;
+
+-- One part of the sweep, on whichever node gets the try-lock. Each part is a transaction of its own, so
+-- that it holds no workflow of another part's (S4).
+CREATE FUNCTION powertools.sweep_part_v1(part text, batch int, OUT swept bool, OUT done int)
+LANGUAGE plpgsql
+AS $$
+BEGIN
+  swept := pg_try_advisory_xact_lock(hashtextextended('powertools.' || part, 0));
+  IF swept THEN
+    done := CASE part
+      WHEN 'repair_settle_faults' THEN powertools.repair_settle_faults_v1(batch)
+      WHEN 'match_signals' THEN powertools.match_signals_v1(batch)
+      WHEN 'expire_waits' THEN powertools.expire_waits_v1(batch)
+      WHEN 'expire_workflows' THEN powertools.expire_workflows_v1(batch)
+      WHEN 'expire_holds' THEN powertools.expire_holds_v1(batch)
+    END;
   END IF;
 END $$;

@@ -14,10 +14,11 @@ FROM powertools.insert_jobs_v1(
   %(scheduled_ats)s::timestamp[]
 );
 
--- name: repair_settle_faults
--- Args: batch (settle faults).
--- Rows: repaired.
-SELECT powertools.repair_settle_faults_v1(%(batch)s::int) AS repaired;
+-- name: sweep_part
+-- One part of the sweep, in a transaction of its own.
+-- Args: part (text: the name of one of the sweep's functions), batch (rows).
+-- Rows: one; swept is false when another node holds the try-lock; done is how many rows it settled.
+SELECT swept, done FROM powertools.sweep_part_v1(%(part)s, %(batch)s::int);
 
 -- name: reconcile
 -- Args: after_workflow_id, after_position (the cursor; 0, -1 starts over), batch (steps to compare).

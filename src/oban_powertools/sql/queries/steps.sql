@@ -2,11 +2,13 @@
 -- Args: workflow_id (bigint); positions (int[] or NULL for all).
 -- Rows: all columns of the record, by position. Index: the primary key.
 SELECT
-  s.workflow_id, s.position, s.name, s.worker, s.queue, s.state, s.cause, s.effects, s.generation, s.pending, s.depth,
-  s.job_id, s.attempt, s.max_attempts, s.args, s.template, s.result, s.result IS NOT NULL AS has_result, s.error,
+  s.workflow_id, s.position, s.name, s.kind, s.worker, s.queue, s.state, s.cause, s.effects, s.generation, s.pending,
+  s.depth, s.child_id, s.cancel_requested_at, s.held_until, s.hold_reason, wait.signal, wait.correlation_key,
+  wait.deadline_at, s.job_id, s.attempt, s.max_attempts, s.args, s.template, s.result, s.result IS NOT NULL AS has_result, s.error,
   s.parents, s.continue_parents, s.children, s.continue_children,
   s.released_at, s.scheduled_at, s.started_at, s.finished_at
 FROM powertools.step_states s
+LEFT JOIN powertools.waits wait ON wait.id = s.wait_id
 WHERE s.workflow_id = %(workflow_id)s::bigint
   AND (%(positions)s::int[] IS NULL OR s.position = ANY (%(positions)s::int[]))
 ORDER BY s.position;

@@ -1,7 +1,8 @@
 -- name: insert_workflows
 -- Args: one entry a workflow: names (text), totals (int, steps), contexts (jsonb text), tags (text[] literal),
 --   definition_versions, definition_hashes, idempotency_keys (text or NULL), on_finished (jsonb text or NULL),
---   expires_in (interval or NULL).
+--   expires_in (interval or NULL); roots and parents (place of the outermost and of the enclosing workflow in the
+--   args, from 1; parents NULL for an outermost one), parent_positions (int or NULL).
 -- Rows: id, inserted; one an argument entry, in their order. inserted is false where the idempotency key
 --   exists already; that id is then not used.
 -- Locks: uncommitted inserts of the same keys are waited for, key by key in one order everywhere.
@@ -9,25 +10,44 @@ WITH given AS (
   SELECT nextval(pg_get_serial_sequence('powertools.workflows', 'id')) AS id, g.*
   FROM unnest(
     %(names)s::text[], %(totals)s::int[], %(contexts)s::jsonb[], %(tags)s::text[], %(definition_versions)s::text[],
-    %(definition_hashes)s::text[], %(idempotency_keys)s::text[], %(on_finished)s::jsonb[], %(expires_in)s::interval[]
+    %(definition_hashes)s::text[], %(idempotency_keys)s::text[], %(on_finished)s::jsonb[], %(expires_in)s::interval[],
+    %(roots)s::int[], %(parents)s::int[], %(parent_positions)s::int[]
   ) WITH ORDINALITY AS g (
-    name, total, context, tags, definition_version, definition_hash, idempotency_key, on_finished, expires_in, place
+    name, total, context, tags, definition_version, definition_hash, idempotency_key, on_finished, expires_in,
+    root, parent, parent_position, place
   )
-), inserted AS (
+), outermost AS (
   INSERT INTO powertools.workflows (
-    id, name, total, open, context, tags, definition_version, definition_hash, idempotency_key, on_finished, expires_at
+    id, name, total, open, context, tags, definition_version, definition_hash, idempotency_key, on_finished, expires_at,
+    root_id
   )
   OVERRIDING SYSTEM VALUE
   SELECT
-    id, name, total, total, context, tags::text[], definition_version, definition_hash, idempotency_key, on_finished,
-    now() + expires_in
-  FROM given
-  ORDER BY idempotency_key, place
+    g.id, g.name, g.total, g.total, g.context, g.tags::text[], g.definition_version, g.definition_hash,
+    g.idempotency_key, g.on_finished, now() + g.expires_in, g.id
+  FROM given g
+  WHERE g.parent IS NULL
+  ORDER BY g.idempotency_key, g.place
   ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
+  RETURNING id
+), nested AS (
+  INSERT INTO powertools.workflows (
+    id, name, total, open, context, tags, definition_version, on_finished, expires_at, root_id, parent_id,
+    parent_position
+  )
+  OVERRIDING SYSTEM VALUE
+  SELECT
+    g.id, g.name, g.total, g.total, g.context, g.tags::text[], g.definition_version, g.on_finished,
+    now() + g.expires_in, r.id, p.id, g.parent_position
+  FROM given g
+  JOIN given p ON p.place = g.parent
+  JOIN given r ON r.place = g.root
+  JOIN outermost o ON o.id = r.id
   RETURNING id
 )
 SELECT g.id, i.id IS NOT NULL AS inserted
-FROM given g LEFT JOIN inserted i USING (id)
+FROM given g
+LEFT JOIN (SELECT id FROM outermost UNION ALL SELECT id FROM nested) AS i USING (id)
 ORDER BY g.place;
 
 -- name: find_by_idempotency_keys
@@ -39,13 +59,15 @@ WHERE idempotency_key = ANY (%(keys)s::text[]);
 
 -- name: copy_steps
 COPY powertools.steps (
-  workflow_id, position, pending, max_attempts, priority, depth, name, worker, queue, effects, args, template,
-  parents, children, continue_parents, continue_children, tags, meta, scheduled_at, delay
+  workflow_id, pending, child_id, position, kind, max_attempts, priority, depth, name, worker, queue, effects, args,
+  template, parents, children, continue_parents, continue_children, tags, meta, scheduled_at, delay, deadline,
+  item_template, max_failures
 ) FROM STDIN;
 
 -- name: release_roots
 -- Args: workflow_ids, positions: steps without parents, of workflows inserted in this transaction.
-SELECT powertools.release_v1(%(workflow_ids)s::bigint[], %(positions)s::int[], 0);
+SELECT powertools.move_on_v1(powertools.apply_outcomes_v1(
+  powertools.release_v1(%(workflow_ids)s::bigint[], %(positions)s::int[], 0), NULL), NULL);
 
 -- name: get_workflows
 -- Args: ids (bigint[]).
@@ -53,6 +75,7 @@ SELECT powertools.release_v1(%(workflow_ids)s::bigint[], %(positions)s::int[], 0
 SELECT
   w.id, w.name, w.state, w.context, w.tags, w.generation, w.semantics_version, w.definition_version,
   w.idempotency_key, w.total, w.open, w.failed, w.failures_handled, w.expires_at, w.cancel_requested_at,
+  w.expired_at, w.parent_id, w.parent_position,
   w.inserted_at, w.finished_at,
   CASE WHEN w.failed = 0 THEN '{}' ELSE ARRAY(
     SELECT s.name FROM powertools.steps s

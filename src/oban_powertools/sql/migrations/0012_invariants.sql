@@ -40,14 +40,18 @@ AS $$
     JOIN powertools.steps p ON p.workflow_id = s.workflow_id AND p.position = e.parent
     WHERE p.finished_at IS NULL
   ) AS n
-  WHERE s.pending <> n.open
+  WHERE s.state = 'pending' AND s.pending <> n.open + (s.depth = 0 AND EXISTS (
+    SELECT FROM powertools.workflows w
+    JOIN powertools.steps p ON p.workflow_id = w.parent_id AND p.position = w.parent_position
+    WHERE w.id = s.workflow_id AND p.state = 'pending'
+  ))::int
   UNION ALL
   SELECT 'ready_step_is_released', s.workflow_id, s.position, 'pending with no open parent'
-  FROM powertools.steps s WHERE s.state = 'pending' AND s.pending = 0
+  FROM powertools.steps s WHERE s.state = 'pending' AND s.pending = 0 AND s.held_until IS NULL
   UNION ALL
   SELECT 'released_after_its_parents', workflow_id, child, 'parent ' || parent || ' is ' || parent_state
   FROM ends
-  WHERE child_state IN ('available', 'awaiting_signal', 'completed', 'discarded')
+  WHERE child_state IN ('available', 'executing', 'awaiting_signal')
     AND (parent_state NOT IN ('completed', 'discarded', 'cancelled', 'expired')
       OR policy = 'cancel' AND parent_state <> 'completed')
   UNION ALL
@@ -67,23 +71,37 @@ AS $$
   FROM ends WHERE parent_position IS NULL OR child_position IS NULL OR parent_position = child_position
   UNION ALL
   SELECT 'counters_equal_rows', w.id, NULL,
-    format('total %s/%s, open %s/%s, failed %s/%s', w.total, n.total, w.open, n.open, w.failed, n.failed)
+    format('total %s/%s, open %s/%s, failed %s/%s, stopped %s/%s',
+      w.total, n.total, w.open, n.open, w.failed, n.failed, w.stopped, n.stopped)
   FROM powertools.workflows w
   CROSS JOIN LATERAL (
     SELECT count(*) AS total, count(*) FILTER (WHERE s.finished_at IS NULL) AS open,
-      count(*) FILTER (WHERE s.state IN ('discarded', 'expired') OR s.cause = 'cancelled_by_dependency') AS failed
+      count(*) FILTER (WHERE s.state IN ('discarded', 'expired') OR s.cause = 'cancelled_by_dependency') AS failed,
+      count(*) FILTER (WHERE s.cause IN ('cancel_requested', 'workflow_expired')) AS stopped
     FROM powertools.steps s WHERE s.workflow_id = w.id
   ) AS n
-  WHERE (w.total, w.open, w.failed) IS DISTINCT FROM (n.total, n.open, n.failed)
+  WHERE (w.total, w.open, w.failed, w.stopped) IS DISTINCT FROM (n.total, n.open, n.failed, n.stopped)
   UNION ALL
   SELECT 'state_follows_the_steps', w.id, NULL, format('state %s, open %s, failed %s', w.state, w.open, w.failed)
   FROM powertools.workflows w
   WHERE w.open = 0 AND w.state <> CASE
-      WHEN w.cancel_requested_at IS NOT NULL THEN 'cancelled'
+      WHEN w.stopped > 0 AND w.expired_at IS NOT NULL THEN 'expired'
+      WHEN w.stopped > 0 THEN 'cancelled'
       WHEN w.failed > 0 THEN 'failed'
       ELSE 'completed'
     END
     OR w.open > 0 AND w.state NOT IN ('running', 'cancel_requested')
+  UNION ALL
+  SELECT 'nested_workflow_and_its_step_agree', s.workflow_id, s.position, format('step %s, workflow %s %s', s.state, c.id, c.state)
+  FROM powertools.steps s
+  LEFT JOIN powertools.workflows c ON c.id = s.child_id
+  WHERE s.state = 'executing' AND (c.id IS NULL OR c.open = 0)
+    OR s.kind = 'workflow' AND s.finished_at IS NOT NULL AND c.open > 0
+  UNION ALL
+  SELECT 'wait_and_its_step_agree', w.workflow_id, w.position, format('wait %s %s', w.id, w.state)
+  FROM powertools.waits w
+  LEFT JOIN powertools.steps s ON s.workflow_id = w.workflow_id AND s.position = w.position AND s.wait_id = w.id
+  WHERE (w.state = 'waiting') <> (s.state IS NOT DISTINCT FROM 'awaiting_signal')
   UNION ALL
   SELECT 'on_finished_once_a_generation', (j.meta ->> 'workflow_id')::bigint, NULL, count(*) || ' jobs'
   FROM public.oban_jobs j

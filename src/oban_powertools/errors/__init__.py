@@ -1,0 +1,115 @@
+"""Every error a caller can meet, with a stable code and a sentence that helps.
+
+PowertoolsError
+    ConfigurationError
+        DsnMissingError
+        EmbeddedNotInstalledError
+        InvalidSettingError
+    DatabaseUnavailableError
+    ReadOnlyDatabaseError
+    SchemaError
+        SchemaMissingError
+        SchemaBehindError
+        SchemaAheadError
+        UnknownObanSchemaError
+    InvalidWorkflowError
+    IdempotencyConflictError
+    NotFoundError
+        WorkflowNotFoundError
+        StepNotFoundError
+        JobNotFoundError
+    CommandRefusedError
+        AlreadyTerminalError
+        StepNotReleasedError
+        UnknownStatusError
+        UnsupportedSemanticsError
+        WorkflowEndedError
+        IllegalTransitionError
+        UnsupportedRecoveryActionError
+        UnattributedActorError
+        ReasonRequiredError
+    UnstorableValueError
+    WaitTimeoutError
+    NotInStepError
+
+Fields go to ``Exception.__init__`` in order, so that errors survive pickling; ``__str__`` makes
+the sentence: what was found, what was expected, what to do.
+"""
+
+from .base import (
+    PowertoolsError,
+)
+from .commands import (
+    AlreadyTerminalError,
+    CommandRefusedError,
+    IllegalTransitionError,
+    JobNotFoundError,
+    NotFoundError,
+    ReasonRequiredError,
+    StepNotFoundError,
+    StepNotReleasedError,
+    UnattributedActorError,
+    UnknownStatusError,
+    UnsupportedRecoveryActionError,
+    UnsupportedSemanticsError,
+    WorkflowEndedError,
+    WorkflowNotFoundError,
+)
+from .definition import (
+    Fault,
+    IdempotencyConflictError,
+    InvalidWorkflowError,
+    UnstorableValueError,
+)
+from .running import (
+    NotInStepError,
+    WaitTimeoutError,
+)
+from .setup import (
+    ConfigurationError,
+    DatabaseUnavailableError,
+    DsnMissingError,
+    EmbeddedNotInstalledError,
+    InvalidSettingError,
+    ReadOnlyDatabaseError,
+    SchemaAheadError,
+    SchemaBehindError,
+    SchemaError,
+    SchemaMissingError,
+    UnknownObanSchemaError,
+)
+
+__all__ = [
+    "AlreadyTerminalError",
+    "CommandRefusedError",
+    "ConfigurationError",
+    "DatabaseUnavailableError",
+    "DsnMissingError",
+    "EmbeddedNotInstalledError",
+    "Fault",
+    "IdempotencyConflictError",
+    "IllegalTransitionError",
+    "InvalidSettingError",
+    "InvalidWorkflowError",
+    "JobNotFoundError",
+    "NotFoundError",
+    "NotInStepError",
+    "PowertoolsError",
+    "ReadOnlyDatabaseError",
+    "ReasonRequiredError",
+    "SchemaAheadError",
+    "SchemaBehindError",
+    "SchemaError",
+    "SchemaMissingError",
+    "StepNotFoundError",
+    "StepNotReleasedError",
+    "UnattributedActorError",
+    "UnknownObanSchemaError",
+    "UnknownStatusError",
+    "UnstorableValueError",
+    "UnsupportedRecoveryActionError",
+    "UnsupportedSemanticsError",
+    "WaitTimeoutError",
+    "WorkflowEndedError",
+    "WorkflowNotFoundError",
+]

@@ -1,0 +1,73 @@
+"""What is wrong with a definition or a value; nothing was written."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .base import PowertoolsError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One thing that is wrong with a workflow definition."""
+
+    code: str
+    """Stable name: ``cycle_detected``, ``missing_dependency``, ``non_serializable``, ..."""
+
+    message: str
+    """What was found and what to do."""
+
+    step: str | None = None
+    """The step at fault; None when it is the workflow itself."""
+
+    path: str | None = None
+    """Where in the step: ``args.customer.id``; None when it is the step as a whole."""
+
+    def __str__(self) -> str:
+        place = ".".join(part for part in (self.step, self.path) if part)
+        return f"{place + ': ' if place else ''}{self.message} [{self.code}]"
+
+
+class InvalidWorkflowError(PowertoolsError):
+    """A definition is faulty; nothing was written. ``faults`` lists everything that is wrong."""
+
+    code = "invalid_workflow"
+
+    def __init__(self, workflow: str, faults: Sequence[Fault]) -> None:
+        super().__init__(workflow, tuple(faults))
+        self.workflow = workflow
+        self.faults = tuple(faults)
+
+    def __str__(self) -> str:
+        lines = "\n".join(f"  - {fault}" for fault in self.faults)
+        return f"workflow {self.workflow!r} has {len(self.faults)} fault(s), nothing was written:\n{lines}"
+
+
+class IdempotencyConflictError(PowertoolsError):
+    """The idempotency key belongs to a workflow with another definition."""
+
+    code = "idempotency_conflict"
+
+    def __init__(self, idempotency_key: str, workflow_id: int) -> None:
+        super().__init__(idempotency_key, workflow_id)
+        self.idempotency_key = idempotency_key
+        self.workflow_id = workflow_id
+
+    def __str__(self) -> str:
+        return (
+            f"idempotency key {self.idempotency_key!r} belongs to workflow {self.workflow_id}, which has another "
+            "definition: use another key, or insert the same definition"
+        )
+
+
+class UnstorableValueError(PowertoolsError):
+    """A value is not JSON-safe or too large; ``faults`` says where."""
+
+    code = "unstorable_value"
+
+    def __init__(self, what: str, faults: Sequence[Fault]) -> None:
+        super().__init__(what, tuple(faults))
+        self.what = what
+        self.faults = tuple(faults)
+
+    def __str__(self) -> str:
+        return f"{self.what} cannot be stored: " + "; ".join(str(fault) for fault in self.faults)

@@ -1,0 +1,31 @@
+"""What code that waits, or that runs in a worker, may meet."""
+
+from datetime import timedelta
+
+from .base import PowertoolsError
+
+
+class WaitTimeoutError(PowertoolsError, TimeoutError):
+    """The workflow had not ended within the time the caller was willing to wait."""
+
+    code = "wait_timeout"
+
+    def __init__(self, workflow_id: int, waited_for: timedelta) -> None:
+        super().__init__(workflow_id, waited_for)
+        self.workflow_id = workflow_id
+        self.waited_for = waited_for
+
+    def __str__(self) -> str:
+        return (
+            f"workflow {self.workflow_id} has not ended after {self.waited_for}: "
+            f"powertools workflow explain {self.workflow_id} says why"
+        )
+
+
+class NotInStepError(PowertoolsError):
+    """Asked for the current step outside a step's worker."""
+
+    code = "not_in_step"
+
+    def __str__(self) -> str:
+        return "no workflow step runs here: current_step() works only inside a worker that runs a step's job"

@@ -1,0 +1,219 @@
+-- Signals and waits. Locks: none to install.
+--
+-- A signal and a wait find each other in three ways: the signal finds the wait, the wait finds a
+-- stored signal when it registers, and the sweep joins two that missed each other because both
+-- transactions were open. Only waits in state waiting have any hold on a correlation key.
+
+CREATE TABLE powertools.waits (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  workflow_id bigint NOT NULL,
+  position int NOT NULL,
+  generation int NOT NULL,
+  state text NOT NULL DEFAULT 'waiting',
+  signal text NOT NULL,
+  correlation_key text NOT NULL,
+  deadline_at timestamptz,
+  registered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  ended_at timestamptz,
+  CONSTRAINT wait_state CHECK (state IN ('waiting', 'consumed', 'expired', 'cancelled')),
+  CONSTRAINT wait_ended CHECK ((ended_at IS NULL) = (state = 'waiting'))
+);
+
+CREATE INDEX waits_key ON powertools.waits (signal, correlation_key, id);
+CREATE INDEX waits_deadline ON powertools.waits (deadline_at) WHERE state = 'waiting' AND deadline_at IS NOT NULL;
+CREATE INDEX waits_waiting ON powertools.waits (signal, correlation_key, workflow_id) WHERE state = 'waiting';
+
+CREATE TABLE powertools.signals (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  signal text NOT NULL,
+  correlation_key text NOT NULL,
+  -- given by the sender to say which workflow is meant
+  workflow_id bigint,
+  dedupe_key text,
+  payload jsonb,
+  status text NOT NULL,
+  duplicate_of bigint,
+  wait_id bigint,
+  inserted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  consumed_at timestamptz,
+  CONSTRAINT signal_named CHECK (signal <> '' AND correlation_key <> ''),
+  CONSTRAINT signal_status CHECK (status IN ('consumed', 'stored', 'late', 'ambiguous', 'duplicate')),
+  CONSTRAINT signal_consumed CHECK ((status = 'consumed') = (wait_id IS NOT NULL) AND (status = 'consumed') = (consumed_at IS NOT NULL)),
+  CONSTRAINT signal_duplicate CHECK ((status = 'duplicate') = (duplicate_of IS NOT NULL))
+);
+
+CREATE INDEX signals_stored ON powertools.signals (signal, correlation_key, id) WHERE status = 'stored';
+CREATE UNIQUE INDEX signals_dedupe ON powertools.signals (signal, correlation_key, dedupe_key)
+WHERE dedupe_key IS NOT NULL AND status <> 'duplicate';
+
+-- Ends the waits of steps that ended, each as its step did.
+CREATE FUNCTION powertools.close_waits_v1(wait_ids bigint[], ended powertools.ended[]) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+  UPDATE powertools.waits w
+  SET ended_at = clock_timestamp(),
+      state = CASE
+        WHEN e.state = 'completed' AND e.cause IS NULL THEN 'consumed'
+        WHEN e.cause = 'wait_expired' THEN 'expired'
+        ELSE 'cancelled'
+      END
+  FROM unnest(ended) AS e
+  WHERE w.id = e.wait_id AND w.id = ANY (wait_ids) AND w.state = 'waiting';
+END $$;
+
+-- Matches waiting waits with stored signals of their key, each with at most one, oldest first.
+-- Args: wait_ids, or NULL for any wait that has a stored signal (the sweep; one batch).
+-- Returns the waits' outcomes, to be settled.
+CREATE FUNCTION powertools.consume_signals_v1(wait_ids bigint[]) RETURNS powertools.outcome[]
+LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_mergejoin = off SET jit = off
+AS $$
+DECLARE
+  outcomes powertools.outcome[];
+BEGIN
+  WITH pairs AS (
+    SELECT DISTINCT ON (p.signal_id) p.*
+    FROM (
+      SELECT DISTINCT ON (w.id) w.id AS wait_id, w.workflow_id, w.position, g.id AS signal_id, g.payload
+      FROM powertools.signals g
+      JOIN powertools.waits w ON w.signal = g.signal AND w.correlation_key = g.correlation_key AND w.state = 'waiting'
+      WHERE g.status = 'stored' AND (wait_ids IS NULL OR w.id = ANY (wait_ids))
+        AND (g.workflow_id IS NULL OR g.workflow_id = w.workflow_id)
+      ORDER BY w.id, g.id
+      LIMIT CASE WHEN wait_ids IS NULL THEN 1000 END
+    ) AS p
+    ORDER BY p.signal_id, p.wait_id
+  ), consumed AS (
+    UPDATE powertools.signals g
+    SET status = 'consumed', wait_id = p.wait_id, consumed_at = clock_timestamp()
+    FROM pairs p
+    WHERE g.id = p.signal_id AND g.status = 'stored'
+    RETURNING p.*
+  )
+  SELECT array_agg(ROW (
+    c.workflow_id, c.position, NULL, c.wait_id, NULL, 'completed', NULL, 1,
+    CASE WHEN c.payload IS NOT NULL THEN jsonb_build_object('json', c.payload) END, NULL, NULL, NULL
+  )::powertools.outcome)
+  INTO outcomes
+  FROM consumed c;
+  RETURN outcomes;
+END $$;
+
+-- Registers the waits of released signal steps among these. Returns the outcomes of those whose signal
+-- came first, and of those whose key resolved to nothing.
+CREATE FUNCTION powertools.register_waits_v1(steps powertools.steps[]) RETURNS powertools.outcome[]
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  registered bigint[];
+  keyless powertools.outcome[];
+BEGIN
+  WITH given AS (
+    SELECT s AS step, a.args ->> 'signal' AS signal, a.args ->> 'correlation_key' AS correlation_key
+    FROM unnest(steps) AS s
+    CROSS JOIN LATERAL (SELECT coalesce(s.args, powertools.resolve_args_v1(s.workflow_id, s.template, NULL)) AS args) AS a
+    WHERE s.kind = 'signal'
+  ), waits AS (
+    INSERT INTO powertools.waits (id, workflow_id, position, generation, signal, correlation_key, deadline_at)
+    OVERRIDING SYSTEM VALUE
+    SELECT (g.step).wait_id, (g.step).workflow_id, (g.step).position, (g.step).generation, g.signal,
+      g.correlation_key, clock_timestamp() + (g.step).deadline
+    FROM given g
+    WHERE g.correlation_key <> ''
+    RETURNING id
+  )
+  SELECT (SELECT array_agg(id) FROM waits), (
+    SELECT array_agg(powertools.failed_outcome_v1(g.step, 'the correlation key is empty: the reference resolved to nothing'))
+    FROM given g WHERE g.correlation_key IS NULL OR g.correlation_key = ''
+  )
+  INTO registered, keyless;
+  IF registered IS NULL THEN
+    RETURN keyless;
+  END IF;
+  RETURN keyless || powertools.consume_signals_v1(registered);
+END $$;
+
+-- Delivers one signal. Rows: the signal as recorded; for a repeat of a dedupe key the first one, with
+-- status duplicate. Locks: the dedupe key, then as settle.
+CREATE FUNCTION powertools.deliver_signal_v1(
+  of_signal text, of_key text, of_payload jsonb, of_dedupe_key text, of_workflow_id bigint
+) RETURNS powertools.signals
+LANGUAGE plpgsql
+SET enable_seqscan = off SET jit = off
+AS $$
+DECLARE
+  delivered powertools.signals;
+  wait powertools.waits;
+  waiting int;
+BEGIN
+  INSERT INTO powertools.signals AS g (signal, correlation_key, workflow_id, dedupe_key, payload, status)
+  VALUES (of_signal, of_key, of_workflow_id, of_dedupe_key, of_payload, 'stored')
+  ON CONFLICT (signal, correlation_key, dedupe_key) WHERE dedupe_key IS NOT NULL AND status <> 'duplicate' DO NOTHING
+  RETURNING g.* INTO delivered;
+  IF delivered.id IS NULL THEN
+    SELECT g.* INTO delivered FROM powertools.signals g
+    WHERE g.signal = of_signal AND g.correlation_key = of_key AND g.dedupe_key = of_dedupe_key AND g.status <> 'duplicate';
+    INSERT INTO powertools.signals (signal, correlation_key, workflow_id, dedupe_key, payload, status, duplicate_of)
+    VALUES (of_signal, of_key, of_workflow_id, of_dedupe_key, of_payload, 'duplicate', delivered.id);
+    delivered.status := 'duplicate';
+    RETURN delivered;
+  END IF;
+
+  SELECT count(DISTINCT w.workflow_id) INTO waiting
+  FROM powertools.waits w
+  WHERE w.signal = of_signal AND w.correlation_key = of_key AND w.state = 'waiting'
+    AND (of_workflow_id IS NULL OR w.workflow_id = of_workflow_id);
+  IF waiting > 1 THEN
+    UPDATE powertools.signals g SET status = 'ambiguous' WHERE g.id = delivered.id RETURNING g.* INTO delivered;
+    RETURN delivered;
+  END IF;
+  IF waiting = 0 THEN
+    SELECT w.* INTO wait FROM powertools.waits w
+    WHERE w.signal = of_signal AND w.correlation_key = of_key AND (of_workflow_id IS NULL OR w.workflow_id = of_workflow_id)
+    ORDER BY w.id DESC LIMIT 1;
+    IF wait.state = 'expired' THEN
+      UPDATE powertools.signals g SET status = 'late' WHERE g.id = delivered.id RETURNING g.* INTO delivered;
+    END IF;
+    RETURN delivered;
+  END IF;
+
+  SELECT w.* INTO wait FROM powertools.waits w
+  WHERE w.signal = of_signal AND w.correlation_key = of_key AND w.state = 'waiting'
+    AND (of_workflow_id IS NULL OR w.workflow_id = of_workflow_id)
+  ORDER BY w.id LIMIT 1;
+  PERFORM powertools.lock_families_v1(ARRAY[wait.workflow_id]);
+  -- It may have ended while we waited for the lock; then the signal stays stored, or comes late.
+  SELECT w.* INTO wait FROM powertools.waits w WHERE w.id = wait.id;
+  IF wait.state = 'waiting' THEN
+    PERFORM powertools.settle_v1(powertools.consume_signals_v1(ARRAY[wait.id]));
+  ELSIF wait.state = 'expired' THEN
+    UPDATE powertools.signals g SET status = 'late' WHERE g.id = delivered.id;
+  END IF;
+  SELECT g.* INTO delivered FROM powertools.signals g WHERE g.id = delivered.id;
+  RETURN delivered;
+END $$;
+
+-- Expires the waits that are overdue, one batch; returns how many. Locks: as settle.
+CREATE FUNCTION powertools.expire_waits_v1(batch int) RETURNS int
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  outcomes powertools.outcome[];
+BEGIN
+  SELECT array_agg(ROW (
+    w.workflow_id, w.position, NULL, w.id, NULL, 'expired', 'wait_expired', 1, NULL,
+    jsonb_build_object('error', format('no signal %s for %s by %s', w.signal, w.correlation_key, w.deadline_at)),
+    NULL, NULL
+  )::powertools.outcome)
+  INTO outcomes
+  FROM (
+    SELECT * FROM powertools.waits
+    WHERE state = 'waiting' AND deadline_at <= clock_timestamp()
+    ORDER BY deadline_at LIMIT batch
+  ) AS w;
+  IF outcomes IS NOT NULL THEN
+    PERFORM powertools.settle_v1(outcomes);
+  END IF;
+  RETURN coalesce(cardinality(outcomes), 0);
+END $$;

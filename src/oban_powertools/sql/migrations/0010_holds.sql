@@ -1,0 +1,107 @@
+-- Holds: a step, or every step of a workflow, kept from starting until an instant. Locks: none to install.
+
+-- Holds unfinished steps (all of a workflow, or one) until an instant: pending ones are not released,
+-- jobs that have not started are suspended. Returns how many steps are held.
+CREATE FUNCTION powertools.hold_v1(of_workflow_id bigint, of_position int, until timestamptz, reason text) RETURNS int
+LANGUAGE plpgsql
+SET enable_seqscan = off SET jit = off
+AS $$
+DECLARE
+  held int;
+  jobs bigint[];
+BEGIN
+  PERFORM powertools.lock_families_v1(ARRAY[of_workflow_id]);
+  WITH idle AS (
+    SELECT j.id
+    FROM powertools.steps s JOIN public.oban_jobs j ON j.id = s.job_id
+    WHERE s.workflow_id = of_workflow_id AND (of_position IS NULL OR s.position = of_position)
+      AND s.state = 'available' AND j.state IN ('available', 'scheduled', 'retryable')
+    ORDER BY j.id FOR UPDATE OF j SKIP LOCKED
+  ), suspended AS (
+    UPDATE public.oban_jobs j SET state = 'suspended' FROM idle i WHERE j.id = i.id RETURNING j.id
+  )
+  SELECT array_agg(id) INTO jobs FROM suspended;
+  UPDATE powertools.steps s SET held_until = until, hold_reason = reason
+  WHERE s.workflow_id = of_workflow_id AND (of_position IS NULL OR s.position = of_position)
+    AND (s.state = 'pending' OR s.state = 'available' AND (s.job_id = ANY (jobs) OR s.held_until IS NOT NULL));
+  GET DIAGNOSTICS held = ROW_COUNT;
+  RETURN held;
+END $$;
+
+-- Ends the holds of these steps: what is ready is released, suspended jobs go on. The caller holds the
+-- workflows.
+CREATE FUNCTION powertools.end_holds_v1(workflow_ids bigint[], positions int[]) RETURNS void
+LANGUAGE plpgsql
+SET enable_seqscan = off SET jit = off
+AS $$
+DECLARE
+  ready_in bigint[];
+  ready int[];
+  jobs bigint[];
+  woken text[];
+BEGIN
+  WITH freed AS (
+    UPDATE powertools.steps s SET held_until = NULL, hold_reason = NULL
+    FROM unnest(workflow_ids, positions) AS h (workflow_id, position)
+    WHERE s.workflow_id = h.workflow_id AND s.position = h.position AND s.held_until IS NOT NULL
+    RETURNING s.*
+  )
+  SELECT array_agg(f.workflow_id) FILTER (WHERE f.state = 'pending' AND f.pending = 0),
+    array_agg(f.position) FILTER (WHERE f.state = 'pending' AND f.pending = 0),
+    array_agg(f.job_id) FILTER (WHERE f.state = 'available')
+  INTO ready_in, ready, jobs FROM freed f;
+  WITH going_on AS (
+    UPDATE public.oban_jobs j
+    SET state = (CASE
+          WHEN j.scheduled_at <= timezone('UTC', now()) THEN 'available'
+          WHEN j.attempt > 0 THEN 'retryable'
+          ELSE 'scheduled'
+        END)::public.oban_job_state
+    WHERE j.id = ANY (jobs) AND j.state = 'suspended'
+    RETURNING j.queue, j.state
+  )
+  SELECT array_agg(queue) INTO woken FROM going_on WHERE state = 'available';
+  IF woken IS NOT NULL THEN
+    PERFORM powertools.notify_queues_v1(woken);
+  END IF;
+  IF ready IS NOT NULL THEN
+    PERFORM powertools.move_on_v1(
+      powertools.apply_outcomes_v1(powertools.release_v1(ready_in, ready, 0), NULL), NULL);
+  END IF;
+END $$;
+
+-- Ends the holds of a workflow, or of one step. Returns how many steps were held.
+CREATE FUNCTION powertools.unhold_v1(of_workflow_id bigint, of_position int) RETURNS int
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  positions int[];
+BEGIN
+  PERFORM powertools.lock_families_v1(ARRAY[of_workflow_id]);
+  positions := ARRAY(
+    SELECT s.position FROM powertools.steps s
+    WHERE s.workflow_id = of_workflow_id AND (of_position IS NULL OR s.position = of_position) AND s.held_until IS NOT NULL
+  );
+  PERFORM powertools.end_holds_v1(array_fill(of_workflow_id, ARRAY[cardinality(positions)]), positions);
+  RETURN cardinality(positions);
+END $$;
+
+-- Ends the holds that are over, one batch; returns how many.
+CREATE FUNCTION powertools.expire_holds_v1(batch int) RETURNS int
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  workflow_ids bigint[];
+  positions int[];
+BEGIN
+  SELECT array_agg(h.workflow_id), array_agg(h.position) INTO workflow_ids, positions
+  FROM (
+    SELECT s.workflow_id, s.position FROM powertools.steps s
+    WHERE s.held_until <= clock_timestamp() ORDER BY s.held_until LIMIT batch
+  ) AS h;
+  IF positions IS NOT NULL THEN
+    PERFORM powertools.lock_families_v1(workflow_ids);
+    PERFORM powertools.end_holds_v1(workflow_ids, positions);
+  END IF;
+  RETURN coalesce(cardinality(positions), 0);
+END $$;

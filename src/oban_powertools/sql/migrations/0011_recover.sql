@@ -1,0 +1,223 @@
+-- Recovery: failed steps run again, with what was cancelled because of them. Locks: none to install.
+
+-- Which steps come back with these: the steps that were cancelled because of them, at any depth, unless
+-- another failed parent still keeps them cancelled. Ascending, the targets among them.
+CREATE FUNCTION powertools.revived_with_v1(of_workflow_id bigint, targets int[]) RETURNS int[]
+LANGUAGE plpgsql STABLE SET enable_seqscan = off SET jit = off
+AS $$
+BEGIN
+  RETURN ARRAY(
+    WITH RECURSIVE back AS (
+      SELECT unnest(targets) AS position
+      UNION
+      SELECT k.position
+      FROM back b
+      JOIN powertools.steps s ON s.workflow_id = of_workflow_id AND s.position = b.position
+      CROSS JOIN LATERAL unnest(s.children) AS c (child)
+      JOIN powertools.steps k ON k.workflow_id = of_workflow_id AND k.position = c.child
+      WHERE k.cause = 'cancelled_by_dependency'
+    ), still_doomed AS (
+      SELECT e.position
+      FROM (
+        SELECT b.position, p.parent
+        FROM back b
+        JOIN powertools.steps k ON k.workflow_id = of_workflow_id AND k.position = b.position
+        CROSS JOIN LATERAL unnest(k.parents) AS p (parent)
+        WHERE k.cause = 'cancelled_by_dependency'
+      ) AS e
+      LEFT JOIN back x ON x.position = e.parent
+      JOIN powertools.steps p ON p.workflow_id = of_workflow_id AND p.position = e.parent
+      WHERE x.position IS NULL AND p.state IN ('discarded', 'expired', 'cancelled')
+      UNION
+      SELECT c.child
+      FROM still_doomed d
+      JOIN powertools.steps s ON s.workflow_id = of_workflow_id AND s.position = d.position
+      CROSS JOIN LATERAL unnest(s.children) AS c (child)
+      JOIN powertools.steps k ON k.workflow_id = of_workflow_id AND k.position = c.child
+      WHERE k.cause = 'cancelled_by_dependency'
+    )
+    SELECT b.position
+    FROM back b LEFT JOIN still_doomed d ON d.position = b.position AND NOT EXISTS (SELECT FROM unnest(targets) AS t WHERE t = b.position)
+    WHERE d.position IS NULL
+    ORDER BY b.position
+  );
+END $$;
+
+-- Recomputes what the counters of a workflow say, and opens it again when it has open steps.
+CREATE FUNCTION powertools.reopen_v1(of_workflow_id bigint) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+  UPDATE powertools.workflows w
+  SET open = n.open, failed = n.failed, stopped = n.stopped, generation = w.generation + 1,
+      state = 'running', finished_at = NULL, failures_handled = NULL, cancel_requested_at = NULL, expired_at = NULL,
+      expires_at = clock_timestamp() + (w.expires_at - w.inserted_at)
+  FROM (
+    SELECT count(*) FILTER (WHERE s.finished_at IS NULL) AS open,
+      count(*) FILTER (WHERE s.state IN ('discarded', 'expired') OR s.cause = 'cancelled_by_dependency') AS failed,
+      count(*) FILTER (WHERE s.cause IN ('cancel_requested', 'workflow_expired')) AS stopped
+    FROM powertools.steps s WHERE s.workflow_id = of_workflow_id
+  ) AS n
+  WHERE w.id = of_workflow_id AND n.open > 0;
+END $$;
+
+-- Recounts what pending steps wait for: these, and the pending children of these.
+CREATE FUNCTION powertools.recount_pending_v1(of_workflow_id bigint, positions int[]) RETURNS void
+LANGUAGE plpgsql
+SET enable_seqscan = off SET jit = off
+AS $$
+BEGIN
+  WITH touched AS (
+    SELECT unnest(positions) AS position
+    UNION
+    SELECT c.child
+    FROM unnest(positions) AS t (position)
+    JOIN powertools.steps s ON s.workflow_id = of_workflow_id AND s.position = t.position
+    CROSS JOIN LATERAL unnest(s.children || s.continue_children) AS c (child)
+  ), counted AS (
+    SELECT k.position, count(p.position) FILTER (WHERE p.finished_at IS NULL) AS open
+    FROM touched t
+    JOIN powertools.steps k ON k.workflow_id = of_workflow_id AND k.position = t.position
+    LEFT JOIN LATERAL unnest(k.parents || k.continue_parents) AS e (parent) ON true
+    LEFT JOIN powertools.steps p ON p.workflow_id = of_workflow_id AND p.position = e.parent
+    WHERE k.state = 'pending'
+    GROUP BY k.position
+  )
+  UPDATE powertools.steps s
+  SET pending = c.open + (s.depth = 0 AND EXISTS (
+    SELECT FROM powertools.workflows w
+    JOIN powertools.steps p ON p.workflow_id = w.parent_id AND p.position = w.parent_position
+    WHERE w.id = of_workflow_id AND p.state = 'pending'
+  ))::int
+  FROM counted c
+  WHERE s.workflow_id = of_workflow_id AND s.position = c.position;
+END $$;
+
+-- Nested workflows that never started, made as new with everything nested in them.
+CREATE FUNCTION powertools.renew_nested_v1(workflow_ids bigint[]) RETURNS void
+LANGUAGE plpgsql
+SET enable_seqscan = off SET jit = off
+AS $$
+DECLARE
+  family bigint[] := powertools.family_of_v1(workflow_ids);
+  one bigint;
+BEGIN
+  UPDATE powertools.steps s
+  SET state = 'pending', cause = NULL, finished_at = NULL, cancel_requested_at = NULL,
+      pending = cardinality(s.parents) + coalesce(cardinality(s.continue_parents), 0) + (s.depth = 0)::int
+  WHERE s.workflow_id = ANY (family);
+  FOREACH one IN ARRAY family LOOP
+    PERFORM powertools.reopen_v1(one);
+  END LOOP;
+END $$;
+
+-- Brings failed steps back, and with them what was cancelled because of them; the workflow starts its
+-- next generation, with clocks and attempts reset. Args: targets, failed steps; completed, whether
+-- they count as completed with this result (of_cause says why) instead of running again. A nested
+-- workflow or map that failed goes on with its own failed steps. A workflow that was itself a failed
+-- step goes on in its parent. Returns all steps that came back, the targets among them.
+-- Locks: the caller holds the family.
+CREATE FUNCTION powertools.revive_v1(
+  of_workflow_id bigint, targets int[], completed bool, payload jsonb, of_cause text
+) RETURNS int[]
+LANGUAGE plpgsql
+SET enable_seqscan = off SET jit = off
+AS $$
+DECLARE
+  revived int[] := powertools.revived_with_v1(of_workflow_id, targets);
+  running int[];
+  unstarted bigint[];
+  nested record;
+  parent record;
+  ready int[];
+BEGIN
+  running := CASE WHEN NOT completed THEN ARRAY(
+    SELECT s.position
+    FROM unnest(targets) AS t (position)
+    JOIN powertools.steps s ON s.workflow_id = of_workflow_id AND s.position = t.position
+    WHERE EXISTS (SELECT FROM powertools.steps k WHERE k.workflow_id = s.child_id AND (k.job_id IS NOT NULL OR k.released_at IS NOT NULL))
+  ) END;
+  unstarted := ARRAY(
+    SELECT s.child_id
+    FROM unnest(revived) AS t (position)
+    JOIN powertools.steps s ON s.workflow_id = of_workflow_id AND s.position = t.position
+    WHERE s.kind = 'workflow' AND s.position <> ALL (coalesce(running, '{}')) AND NOT (completed AND s.position = ANY (targets))
+  );
+
+  UPDATE powertools.steps s
+  SET state = CASE WHEN r.position = ANY (running) THEN 'executing' ELSE 'pending' END,
+      generation = s.generation + 1, pending = 0, job_id = NULL, wait_id = NULL, attempt = 0, cause = NULL, result = NULL,
+      error = NULL, released_at = NULL, started_at = NULL, finished_at = NULL, cancel_requested_at = NULL,
+      child_id = CASE WHEN s.kind = 'map' AND r.position = ANY (running) IS NOT TRUE THEN NULL ELSE s.child_id END
+  FROM unnest(revived) AS r (position)
+  WHERE s.workflow_id = of_workflow_id AND s.position = r.position;
+  IF completed THEN
+    UPDATE powertools.steps s
+    SET state = 'completed', cause = of_cause, result = payload, finished_at = clock_timestamp()
+    WHERE s.workflow_id = of_workflow_id AND s.position = ANY (targets);
+  END IF;
+  IF unstarted <> '{}' THEN
+    PERFORM powertools.renew_nested_v1(unstarted);
+  END IF;
+  PERFORM powertools.recount_pending_v1(of_workflow_id, revived);
+  PERFORM powertools.reopen_v1(of_workflow_id);
+
+  FOR nested IN
+    SELECT s.child_id, ARRAY(
+      SELECT k.position FROM powertools.steps k
+      WHERE k.workflow_id = s.child_id AND k.state IN ('discarded', 'expired', 'cancelled')
+        AND k.cause IS DISTINCT FROM 'cancelled_by_dependency'
+    ) AS failed
+    FROM unnest(running) AS r (position)
+    JOIN powertools.steps s ON s.workflow_id = of_workflow_id AND s.position = r.position
+  LOOP
+    PERFORM powertools.revive_v1(nested.child_id, nested.failed, false, NULL, NULL);
+  END LOOP;
+
+  SELECT p.workflow_id, p.position, p.finished_at IS NOT NULL AS ended, w.open > 0 AS reopened INTO parent
+  FROM powertools.workflows w
+  JOIN powertools.steps p ON p.workflow_id = w.parent_id AND p.position = w.parent_position
+  WHERE w.id = of_workflow_id;
+  IF parent.ended AND parent.reopened THEN
+    PERFORM powertools.resume_parent_v1(parent.workflow_id, parent.position);
+  END IF;
+
+  ready := ARRAY(
+    SELECT s.position
+    FROM unnest(revived) AS r (position)
+    JOIN powertools.steps s ON s.workflow_id = of_workflow_id AND s.position = r.position
+    WHERE s.state = 'pending' AND s.pending = 0
+  );
+  IF ready <> '{}' THEN
+    PERFORM powertools.move_on_v1(powertools.apply_outcomes_v1(
+      powertools.release_v1(array_fill(of_workflow_id, ARRAY[cardinality(ready)]), ready, 0), NULL), NULL);
+  END IF;
+  RETURN revived;
+END $$;
+
+-- The step that ran a workflow which goes on: it runs again, and what was cancelled because of it comes
+-- back to wait for it.
+CREATE FUNCTION powertools.resume_parent_v1(of_workflow_id bigint, of_position int) RETURNS void
+LANGUAGE plpgsql
+SET enable_seqscan = off SET jit = off
+AS $$
+DECLARE
+  revived int[] := powertools.revived_with_v1(of_workflow_id, ARRAY[of_position]);
+  parent record;
+BEGIN
+  UPDATE powertools.steps s
+  SET state = CASE WHEN s.position = of_position THEN 'executing' ELSE 'pending' END,
+      generation = s.generation + 1, pending = 0, job_id = NULL, wait_id = NULL, attempt = 0, cause = NULL, result = NULL,
+      error = NULL, finished_at = NULL, cancel_requested_at = NULL
+  FROM unnest(revived) AS r (position)
+  WHERE s.workflow_id = of_workflow_id AND s.position = r.position;
+  PERFORM powertools.recount_pending_v1(of_workflow_id, revived);
+  PERFORM powertools.reopen_v1(of_workflow_id);
+  SELECT p.workflow_id, p.position, p.finished_at IS NOT NULL AS ended INTO parent
+  FROM powertools.workflows w
+  JOIN powertools.steps p ON p.workflow_id = w.parent_id AND p.position = w.parent_position
+  WHERE w.id = of_workflow_id;
+  IF parent.ended THEN
+    PERFORM powertools.resume_parent_v1(parent.workflow_id, parent.position);
+  END IF;
+END $$;

@@ -1,0 +1,138 @@
+-- name: deliver_signal
+-- Args: signal, correlation_key (text), payload (jsonb text or NULL), dedupe_key (text or NULL), workflow_id (bigint or NULL).
+-- Rows: the signal as recorded; of a duplicate the first delivery, with status duplicate.
+-- Locks: the dedupe key, then as settle.
+SELECT id, signal, correlation_key, workflow_id, dedupe_key, payload, status, wait_id, inserted_at, consumed_at
+FROM powertools.deliver_signal_v1(
+  %(signal)s::text, %(correlation_key)s::text, %(payload)s::jsonb, %(dedupe_key)s::text, %(workflow_id)s::bigint
+);
+
+-- name: lock_step_job
+-- Locks the live job of a step, before its workflow is locked (S4). Args: workflow_id (bigint), step (text).
+SELECT FROM public.oban_jobs j
+WHERE j.id = (
+  SELECT s.job_id FROM powertools.steps s
+  WHERE s.workflow_id = %(workflow_id)s::bigint AND s.name = %(step)s::text AND s.state = 'available'
+)
+FOR UPDATE;
+
+-- name: lock_workflow
+-- Locks a workflow's family and reads what commands depend on.
+-- Args: workflow_id (bigint). Rows: none, or one. Locks: the family's workflows by id.
+WITH locked AS MATERIALIZED (
+  SELECT powertools.lock_families_v1(ARRAY[%(workflow_id)s::bigint]) AS stopping
+)
+SELECT 1 AS locked FROM locked;
+
+-- name: command_workflow
+-- Args: workflow_id (bigint). Rows: none, or one.
+SELECT w.id, w.state, w.generation, w.open, w.failed, w.semantics_version
+FROM powertools.workflows w WHERE w.id = %(workflow_id)s::bigint;
+
+-- name: command_steps
+-- The steps a command is about, as they are. Args: workflow_id (bigint), step (text; NULL for every step that failed
+-- by itself). Rows: by position.
+SELECT s.position, s.name, s.kind, s.state, s.cause, s.effects, s.generation, s.attempt, s.error, s.job_id
+FROM powertools.step_states s
+WHERE s.workflow_id = %(workflow_id)s::bigint AND CASE
+    WHEN %(step)s::text IS NOT NULL THEN s.name = %(step)s::text
+    ELSE s.state IN ('discarded', 'expired', 'cancelled') AND s.cause IS DISTINCT FROM 'cancelled_by_dependency'
+  END
+ORDER BY s.position;
+
+-- name: stop_workflow
+-- Args: workflow_id (bigint). Locks: as settle; then idle jobs that nobody else is changing.
+SELECT powertools.stop_workflows_v1(ARRAY[%(workflow_id)s::bigint], false);
+
+-- name: revive_steps
+-- Args: workflow_id (bigint), positions (int[]), completed (bool), payload (jsonb text or NULL), cause (text or NULL).
+-- Rows: revived, how many steps came back with the targets. The caller holds the family.
+SELECT cardinality(powertools.revive_v1(
+  %(workflow_id)s::bigint, %(positions)s::int[], %(completed)s::bool, %(payload)s::jsonb, %(cause)s::text
+)) - cardinality(%(positions)s::int[]) AS revived;
+
+-- name: cancel_step
+-- Args: workflow_id (bigint), position (int).
+SELECT powertools.cancel_step_v1(%(workflow_id)s::bigint, %(position)s::int) AS ended;
+
+-- name: complete_waiting_step
+-- Args: workflow_id (bigint), position (int), payload (jsonb text or NULL), cause (text).
+SELECT powertools.complete_step_v1(%(workflow_id)s::bigint, %(position)s::int, %(payload)s::jsonb, %(cause)s::text);
+
+-- name: hold
+-- Args: workflow_id (bigint), position (int or NULL for all), hold_for (interval), reason (text). Rows: held, steps.
+SELECT powertools.hold_v1(
+  %(workflow_id)s::bigint, %(position)s::int, clock_timestamp() + %(hold_for)s::interval, %(reason)s::text
+) AS held;
+
+-- name: unhold
+-- Args: workflow_id (bigint), position (int or NULL for all). Rows: released, steps that were held.
+SELECT powertools.unhold_v1(%(workflow_id)s::bigint, %(position)s::int) AS released;
+
+-- name: record_command
+-- Args: workflow_id (bigint or NULL), step (text or NULL), action, actor, source, reason (text or NULL), outcome
+--   (accepted, rejected), reason_code (text or NULL), legal_next_steps (text[]), details (jsonb text).
+INSERT INTO powertools.commands (
+  workflow_id, step, action, actor, source, reason, outcome, reason_code, legal_next_steps, details
+)
+VALUES (
+  %(workflow_id)s, %(step)s, %(action)s, %(actor)s, %(source)s, %(reason)s, %(outcome)s, %(reason_code)s,
+  %(legal_next_steps)s::text[], %(details)s::jsonb
+);
+
+-- name: list_commands
+-- Args: workflow_id (bigint), page (int, rows). Rows: newest first.
+SELECT id, workflow_id, step, action, actor, source, reason, outcome, reason_code, legal_next_steps, details, inserted_at
+FROM powertools.commands WHERE workflow_id = %(workflow_id)s::bigint ORDER BY id DESC LIMIT %(page)s;
+
+-- name: record_recovery
+-- Args: workflow_id, generation, action, actor, reason, revived, before, after (jsonb text of the workflow);
+--   positions, steps, befores, afters (jsonb text), one entry a recovered step. Rows: session_id.
+WITH session AS (
+  INSERT INTO powertools.recovery_sessions (workflow_id, generation, action, actor, reason, revived, before, after)
+  VALUES (
+    %(workflow_id)s, %(generation)s, %(action)s, %(actor)s, %(reason)s, %(revived)s, %(before)s::jsonb, %(after)s::jsonb
+  )
+  RETURNING id
+), attempts AS (
+  INSERT INTO powertools.recovery_attempts (session_id, workflow_id, position, step, before, after)
+  SELECT session.id, %(workflow_id)s, a.position, a.step, a.before, a.after
+  FROM session
+  CROSS JOIN unnest(%(positions)s::int[], %(steps)s::text[], %(befores)s::jsonb[], %(afters)s::jsonb[])
+    AS a (position, step, before, after)
+)
+SELECT id AS session_id FROM session;
+
+-- name: steps_at
+-- Args: workflow_id (bigint), positions (int[]). Rows: by position.
+SELECT s.position, s.name, s.kind, s.state, s.cause, s.effects, s.generation, s.attempt, s.error, s.job_id
+FROM powertools.step_states s
+WHERE s.workflow_id = %(workflow_id)s::bigint AND s.position = ANY (%(positions)s::int[])
+ORDER BY s.position;
+
+-- name: cancelled_job_ids
+-- Which of these executing jobs have been asked to stop, with their step or their whole workflow.
+-- Args: ids (bigint[]). Rows: id.
+SELECT j.id
+FROM public.oban_jobs j
+JOIN powertools.steps s ON s.workflow_id = (j.meta ->> 'workflow_id')::bigint AND s.position = (j.meta ->> 'position')::int
+JOIN powertools.workflows w ON w.id = s.workflow_id
+WHERE j.id = ANY (%(ids)s::bigint[]) AND s.job_id = j.id
+  AND (s.cancel_requested_at IS NOT NULL OR w.cancel_requested_at IS NOT NULL OR w.expired_at IS NOT NULL);
+
+-- name: due_parts
+-- Which parts of the sweep have something to do. Rows: one, parts (text[]).
+-- Index: settle_faults_open, signals_stored, waits_deadline, workflows_expiring, workflows_stopping, steps_held.
+SELECT array_remove(ARRAY[
+  CASE WHEN EXISTS (SELECT FROM powertools.settle_faults WHERE repaired_at IS NULL) THEN 'repair_settle_faults' END,
+  CASE WHEN EXISTS (SELECT FROM powertools.signals WHERE status = 'stored') THEN 'match_signals' END,
+  CASE WHEN EXISTS (
+    SELECT FROM powertools.waits WHERE state = 'waiting' AND deadline_at <= clock_timestamp()
+  ) THEN 'expire_waits' END,
+  CASE WHEN EXISTS (
+    SELECT FROM powertools.workflows WHERE state = 'running' AND expires_at <= clock_timestamp()
+    UNION ALL
+    SELECT FROM powertools.workflows WHERE state = 'cancel_requested'
+  ) THEN 'expire_workflows' END,
+  CASE WHEN EXISTS (SELECT FROM powertools.steps WHERE held_until <= clock_timestamp()) THEN 'expire_holds' END
+], NULL) AS parts;

@@ -1,0 +1,49 @@
+"""Signals: a payload for whoever waits for its name and correlation key.
+
+Runs in the caller's transaction. The rule that must never break: every delivery is a durable row,
+and wakes at most one wait.
+"""
+
+from typing import Any
+
+from .. import json_border
+from ..database import Connection, Queries, fetch_one
+from ..errors import Fault, UnstorableValueError
+from ..records import SignalRecord
+from ..states import SignalStatus, WorkflowId
+
+
+async def deliver(
+    conn: Connection,
+    queries: Queries,
+    signal: str,
+    correlation_key: str,
+    payload: Any,
+    *,
+    dedupe_key: str | None,
+    workflow_id: WorkflowId | None,
+    payload_limit: int,
+) -> SignalRecord:
+    """Deliver one signal; the record says what became of it.
+
+    Raises:
+        UnstorableValueError: The payload is not JSON-safe or above the limit, or a name is empty.
+
+    Locks: the dedupe key, then the waiting workflow as settle.
+    """
+    json_border.check_payload("the payload", payload, payload_limit)
+    names = {"signal": signal, "correlation_key": correlation_key, "dedupe_key": dedupe_key}
+    json_border.check_payload("the signal", names, payload_limit, path="signal")
+    if not signal or not correlation_key:
+        raise UnstorableValueError(
+            "the signal", [Fault(code="signal_required", message="a signal needs a name and a key")]
+        )
+    args = {
+        **names,
+        "workflow_id": workflow_id,
+        "payload": json_border.dumps(payload) if payload is not None else None,
+    }
+    row = await fetch_one(conn, queries["deliver_signal"], args)
+    assert row is not None
+    fields: dict[str, Any] = {**row, "status": SignalStatus(row["status"])}
+    return SignalRecord(**fields)
