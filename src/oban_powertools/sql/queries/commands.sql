@@ -8,7 +8,9 @@ FROM powertools.deliver_signal_v1(
 );
 
 -- name: lock_step_job
--- Locks the live job of a step, before its workflow is locked (S4). Args: workflow_id (bigint), step (text).
+-- Locks the live job of a step, before its workflow is locked (S4).
+-- Args: workflow_id (bigint), step (text).
+-- Rows: one without columns, or none.
 SELECT FROM public.oban_jobs j
 WHERE j.id = (
   SELECT s.job_id FROM powertools.steps s
@@ -30,8 +32,9 @@ SELECT w.id, w.state, w.generation, w.open, w.failed, w.semantics_version
 FROM powertools.workflows w WHERE w.id = %(workflow_id)s::bigint;
 
 -- name: command_steps
--- The steps a command is about, as they are. Args: workflow_id (bigint), step (text; NULL for every step that failed
--- by itself). Rows: by position.
+-- The steps a command is about, as they are.
+-- Args: workflow_id (bigint), step (text; NULL for every step that failed by itself).
+-- Rows: by position.
 SELECT s.position, s.name, s.kind, s.state, s.cause, s.effects, s.generation, s.attempt, s.error, s.job_id
 FROM powertools.step_states s
 WHERE s.workflow_id = %(workflow_id)s::bigint AND CASE
@@ -121,7 +124,8 @@ WHERE j.id = ANY (%(ids)s::bigint[]) AND s.job_id = j.id
   AND (s.cancel_requested_at IS NOT NULL OR w.cancel_requested_at IS NOT NULL OR w.expired_at IS NOT NULL);
 
 -- name: due_parts
--- Which parts of the sweep have something to do. Rows: one, parts (text[]).
+-- Which parts of the sweep have something to do.
+-- Rows: one, parts (text[]).
 -- Index: settle_faults_open, signals_stored, waits_deadline, workflows_expiring, workflows_stopping, steps_held.
 SELECT array_remove(ARRAY[
   CASE WHEN EXISTS (SELECT FROM powertools.settle_faults WHERE repaired_at IS NULL) THEN 'repair_settle_faults' END,
