@@ -34,10 +34,9 @@ SELECT count(DISTINCT pid) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
 WHERE NOT l.granted AND a.datname = current_database()
 """
 
-LEAVE_EMPTY = """
-SET lock_timeout = '5s';
-ALTER TABLE oban_jobs ENABLE TRIGGER USER;
-TRUNCATE oban_jobs, powertools.workflows, powertools.steps, powertools.settle_faults RESTART IDENTITY;
+TABLES = """
+SELECT format('powertools.%I', tablename) AS name FROM pg_tables
+WHERE schemaname = 'powertools' AND tablename <> 'migrations'
 """
 
 
@@ -164,6 +163,12 @@ class Hand:
 
         await eventually(waiting)
 
+    async def leave_empty(self) -> None:
+        """Remove every row, and see to it that the triggers are on."""
+        await self.rows("SET lock_timeout = '5s'; ALTER TABLE oban_jobs ENABLE TRIGGER USER")
+        ours = ", ".join(row["name"] for row in await self.rows(TABLES))
+        await self.rows(f"TRUNCATE oban_jobs, {ours} RESTART IDENTITY")
+
     async def violations(self) -> Sequence[dict[str, Any]]:
         return await self.rows("SELECT * FROM powertools.check_invariants_v1()")
 
@@ -182,4 +187,4 @@ async def by_hand(dsn: str, *, turbo: bool) -> AsyncIterator[Hand]:
             assert await hand.violations() == []
         finally:
             powertools.close()
-            await conn.execute(LEAVE_EMPTY)
+            await hand.leave_empty()

@@ -42,7 +42,8 @@ SNAPSHOT = """
 SELECT jsonb_build_object(
   'steps', (
     SELECT jsonb_agg(jsonb_build_array(
-      s.state, s.cause, CASE s.state WHEN 'pending' THEN s.pending END, s.attempt, s.result IS NOT NULL, s.result, s.error, s.job_id
+      s.state, s.cause, CASE s.state WHEN 'pending' THEN s.pending END, s.attempt, s.result IS NOT NULL, s.result,
+      s.error, s.job_id
     ) ORDER BY s.workflow_id, s.position)
     FROM powertools.steps s
   ),
@@ -65,8 +66,6 @@ SELECT jsonb_build_object(
 )::text
 """
 
-CLEAR = "TRUNCATE oban_jobs, powertools.workflows, powertools.steps, powertools.settle_faults, broken_steps"
-
 
 class Stage:
     """Where plays are performed."""
@@ -86,8 +85,8 @@ class Stage:
         try:
             await _Performance(self._hand, self._plain_query).run(play)
         finally:
-            await self._hand.rows("ALTER TABLE oban_jobs ENABLE TRIGGER USER")
-            await self._hand.rows(CLEAR)
+            await self._hand.rows("DELETE FROM broken_steps")
+            await self._hand.leave_empty()
 
 
 class _Performance:
@@ -275,7 +274,16 @@ class _Performance:
         s = model_step
         result = s.result[0] if s.result else None
         job_id = self._row_ids.get(s.job) if s.job else None
-        return [s.state, s.cause, s.pending if s.state == "pending" else None, s.attempt, s.result is not None, result, s.error, job_id]
+        return [
+            s.state,
+            s.cause,
+            s.pending if s.state == "pending" else None,
+            s.attempt,
+            s.result is not None,
+            result,
+            s.error,
+            job_id,
+        ]
 
 
 def _definition(graph: Graph) -> Workflow:

@@ -7,9 +7,10 @@ from oban_powertools import Workflow
 from tests.breaking import broken_steps, refusing
 from tests.by_hand import Hand, chain, step
 
-FAULTS = (
-    "SELECT job_id, state, result, faults, message, repaired_at IS NOT NULL AS repaired FROM powertools.settle_faults"
-)
+FAULTS = """
+SELECT job_id, state, result -> 'json' AS result, faults, message, repaired_at IS NOT NULL AS repaired
+FROM powertools.settle_faults
+"""
 
 
 def faulty_root() -> Workflow:
