@@ -32,6 +32,8 @@ _CONTENDED: Final = (
     psycopg.errors.SerializationFailure,
     psycopg.errors.LockNotAvailable,
 )
+_REFUSED: Final = (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError, psycopg.NotSupportedError)
+_REFUSED_FOR_GOOD: Final = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.RaiseException)
 _CONTENDED_TRIES: Final = 5
 _LOST_TRIES: Final = 8
 _MAX_SECONDS: Final = 2**31 - 1
@@ -118,15 +120,17 @@ class BulkAck:
 
         Locks: the jobs by id, then as settle.
         """
+        # Rescued by age, a job may be here twice (O6); results go by job, so each attempt has its statement.
+        firsts = {ack.id: ack for ack in reversed(acks)}
+        others = [ack for ack in acks if firsts[ack.id] is not ack]
+        acked = await self._acknowledge(list(firsts.values()))
+        return acked + await self(others) if others else acked
+
+    async def _acknowledge(self, acks: Sequence[Ack]) -> list[int]:
         rows = sorted((self._row(ack) for ack in acks), key=lambda row: row.id)
         try:
             return await self._store(rows)
-        except (
-            psycopg.DataError,
-            psycopg.IntegrityError,
-            psycopg.ProgrammingError,
-            psycopg.NotSupportedError,
-        ) as error:
+        except _REFUSED as error:
             logger.warning("bulk ack of %d jobs failed, acknowledging one by one: %s", len(rows), error)
         by_id = {ack.id: ack for ack in acks}
         return [job_id for row in rows for job_id in await self._store_alone(row, by_id[row.id])]
@@ -134,13 +138,13 @@ class BulkAck:
     async def _store_alone(self, row: AckRow, ack: Ack) -> list[int]:
         try:
             return await self._store([row])
-        except (
-            psycopg.DataError,
-            psycopg.IntegrityError,
-            psycopg.ProgrammingError,
-            psycopg.NotSupportedError,
-        ) as error:
-            return await self._store([self._failed(ack, str(error))])
+        except _REFUSED as error:
+            failed = self._failed(ack, str(error))
+        try:
+            return await self._store([failed])
+        except _REFUSED_FOR_GOOD as error:
+            logger.error("job %d cannot be acknowledged in any form and is left to the rescue: %s", row.id, error)
+            return []
 
     async def _store(self, rows: Sequence[AckRow]) -> list[int]:
         args = _arrays(rows)
@@ -171,7 +175,7 @@ class BulkAck:
         elif result is not None:
             meta["return"] = result
         if reason := _unstorable(ack, meta):
-            return self._failed(ack, reason)
+            return self._failed(ack, f"{reason}\n{ack.error.get('error')}" if ack.error else reason)
         return AckRow(
             id=ack.id,
             queue=ack.job.queue,
