@@ -25,7 +25,7 @@ async def gate(dsn: str) -> AsyncIterator[Gate]:
         yield gate
 
 
-@pytest.fixture(params=[True, False], ids=["turbo", "stock"])
+@pytest.fixture(params=[pytest.param(True, id="turbo"), pytest.param(False, id="stock", marks=pytest.mark.crash)])
 def turbo(request: pytest.FixtureRequest) -> bool:
     return request.param
 

@@ -25,7 +25,8 @@ async def run(cluster: Cluster, graphs: Sequence[Graph], *, within: float) -> No
 async def test_two_processes_run_every_step_of_chains_fans_and_random_graphs_once(
     cluster: Cluster, chance: random.Random
 ) -> None:
-    await cluster.nodes_of(2, sweep_every=0.05)
+    await cluster.node(turbo=True, sweep_every=0.05)
+    await cluster.node(turbo=False, sweep_every=0.05)
     graphs = [
         *(chain(10) for _ in range(20)),
         *(fan(50) for _ in range(3)),
