@@ -121,6 +121,11 @@ async def configure(conn: Connection) -> None:
         await conn.set_autocommit(False)
 
 
+async def read_json_fast(conn: Connection) -> None:
+    """Have jobs' args and meta read by orjson, as Oban's own command does."""
+    set_json_loads(json_border.loads, conn)
+
+
 def describe(dsn: str) -> str:
     """Where a DSN points, without its password: ``myapp at localhost:5432``."""
     try:

@@ -15,7 +15,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from . import schema as schema_module
 from .config import Names, Settings
-from .database import CONNECTION_OPTIONS, Connection, Queries, connect, fetch_all, own_pool
+from .database import CONNECTION_OPTIONS, Connection, Queries, connect, fetch_all, own_pool, read_json_fast
 from .embedded import start_embedded
 from .explain import Explain
 from .oban_hooks import attach, detach, oban_config, pool_of, prefix_of
@@ -82,7 +82,9 @@ class Powertools:
         """
         prefix = oban_options.get("prefix") or "public"
         target = await _prepare(dsn, Names(schema=schema, prefix=prefix), data_directory)
-        async with AsyncConnectionPool[AsyncConnection[Any]](target, min_size=1, max_size=10, open=False) as pool:
+        async with AsyncConnectionPool[AsyncConnection[Any]](
+            target, min_size=1, max_size=10, open=False, configure=read_json_fast
+        ) as pool:
             oban = Oban(pool=pool, queues=dict(queues or {}), **oban_options)
             powertools = cls(oban, schema=schema, turbo=turbo, settings=settings)
             async with oban, powertools:

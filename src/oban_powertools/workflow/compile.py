@@ -177,14 +177,18 @@ class _Compiler:
             hint = "; call .new(...) on the worker" if hasattr(job, "new") else ""
             self._fault("not_a_job", f"expected an Oban job, found {_kind(job)}{hint}", step, path)
             return False
-        self._check_json(job.meta, "meta", step, self._payload_limit)
+        if job.meta:
+            self._check_meta(job.meta, step)
         self._adopt(json_border.find_faults([job.worker, job.queue, *job.tags], path), step)
         if job.max_attempts > _MAX_ATTEMPTS:
             message = f"max_attempts is {job.max_attempts}, at most {_MAX_ATTEMPTS} are allowed"
             self._fault("invalid_max_attempts", message, step, path)
-        if taken := RESERVED_META & set(job.meta):
-            self._fault("reserved_meta", f"these keys are Powertools' own: {', '.join(sorted(taken))}", step, "meta")
         return True
+
+    def _check_meta(self, meta: Mapping[str, Any], step: str | None) -> None:
+        self._check_json(meta, "meta", step, self._payload_limit)
+        if taken := RESERVED_META & set(meta):
+            self._fault("reserved_meta", f"these keys are Powertools' own: {', '.join(sorted(taken))}", step, "meta")
 
     def _check_json(
         self, value: Any, path: str, step: str | None, limit: int, position: int | None = None, *, items: bool = False
