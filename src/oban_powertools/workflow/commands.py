@@ -4,21 +4,15 @@ Runs in the caller's transaction. The rule that must never break: a terminal ste
 outcome; a later one is refused.
 """
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 from .. import json_border
 from ..database import Connection, Queries, fetch_one
-from ..errors import (
-    AlreadyTerminalError,
-    StepNotFoundError,
-    StepNotReleasedError,
-    UnknownStatusError,
-    UnsupportedSemanticsError,
-)
+from ..errors import StepNotFoundError, UnknownStatusError
 from ..json_border import check_payload
-from ..states import SEMANTICS_VERSION, StepState, WorkflowId
+from ..states import StepState, WorkflowId
 from .reads import get_workflow
+from .rules import refuse_change, refuse_completion
 
 COMPLETION_STATUSES: Final = ("completed", "discarded", "cancelled")
 """What a step that runs elsewhere may end as."""
@@ -46,6 +40,7 @@ async def complete_step(
         WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
         UnsupportedSemanticsError: The workflow follows the rules of another release.
         StepNotReleasedError: It still waits for its dependencies.
+        IllegalTransitionError: It runs on no job: it waits for a signal, or runs a workflow.
         AlreadyTerminalError: It has its outcome already, perhaps since a moment ago.
 
     Locks: the job first, then the workflow and its steps, as settle.
@@ -53,7 +48,7 @@ async def complete_step(
     if status not in COMPLETION_STATUSES:
         raise UnknownStatusError(status, COMPLETION_STATUSES)
     check_payload("the payload", payload, payload_limit)
-    job_id = await _completable_job(conn, queries, workflow_id, step)
+    job_id = await _completable_job(conn, queries, workflow_id, step, ended=False)
     given = json_border.dumps(payload) if payload is not None else None
     completed = status == StepState.COMPLETED
     args = {
@@ -63,24 +58,18 @@ async def complete_step(
         "error": json_border.dumps([{"error": payload}]) if given and not completed else None,
     }
     if await fetch_one(conn, queries["complete_job"], args) is None:
-        await _refuse_ended(conn, queries, workflow_id, step)
+        await _completable_job(conn, queries, workflow_id, step, ended=True)
 
 
-async def _completable_job(conn: Connection, queries: Queries, workflow_id: WorkflowId, step: str) -> int:
+async def _completable_job(
+    conn: Connection, queries: Queries, workflow_id: WorkflowId, step: str, *, ended: bool
+) -> int:
     row = await fetch_one(conn, queries["step_for_completion"], {"workflow_id": workflow_id, "step": step})
     if row is None:
         await get_workflow(conn, queries, workflow_id)
         raise StepNotFoundError(workflow_id, step)
-    if row["semantics_version"] != SEMANTICS_VERSION:
-        raise UnsupportedSemanticsError(workflow_id, row["semantics_version"])
-    if row["state"] == StepState.PENDING:
-        waiting_on: Sequence[str] = row["waiting_on"]
-        raise StepNotReleasedError(workflow_id, step, waiting_on)
-    if StepState(row["state"]).terminal:
-        raise AlreadyTerminalError(workflow_id, step, row["state"])
+    workflow = {"id": workflow_id, "semantics_version": row["semantics_version"]}
+    refusal = refuse_change(workflow) or refuse_completion(workflow_id, {**row, "job_ended": ended})
+    if refusal is not None:
+        raise refusal
     return row["job_id"]
-
-
-async def _refuse_ended(conn: Connection, queries: Queries, workflow_id: WorkflowId, step: str) -> None:
-    row = await fetch_one(conn, queries["step_for_completion"], {"workflow_id": workflow_id, "step": step})
-    raise AlreadyTerminalError(workflow_id, step, row["state"] if row else "gone")

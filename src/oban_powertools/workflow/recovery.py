@@ -4,7 +4,7 @@ Runs in the caller's transaction. The rule that must never break: parents, count
 state are right again in the transaction that changed a step.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -14,18 +14,23 @@ from ..errors import (
     IllegalTransitionError,
     StepNotFoundError,
     UnsupportedRecoveryActionError,
-    UnsupportedSemanticsError,
-    WorkflowEndedError,
     WorkflowNotFoundError,
 )
 from ..records import Recovered
-from ..states import SEMANTICS_VERSION, Cause, Effects, RecoveryAction, StepKind, StepState, WorkflowId, WorkflowState
+from ..states import Cause, RecoveryAction, StepState, WorkflowId
 from .commands import complete_step
+from .rules import (
+    FAILED,
+    Row,
+    legal_recoveries,
+    refuse_change,
+    refuse_hold,
+    refuse_on_ended,
+    refuse_recovery,
+    retryable,
+)
 
-_FAILED: Final = frozenset({StepState.DISCARDED, StepState.EXPIRED, StepState.CANCELLED})
 _SNAPSHOT: Final = ("state", "cause", "generation", "attempt", "error")
-
-type Row = Mapping[str, Any]
 
 
 async def request_cancel(conn: Connection, queries: Queries, workflow_id: WorkflowId) -> None:
@@ -41,8 +46,8 @@ async def request_cancel(conn: Connection, queries: Queries, workflow_id: Workfl
     Locks: the family as settle; idle jobs that nobody else is changing.
     """
     workflow = await lock_workflow(conn, queries, workflow_id)
-    if WorkflowState(workflow["state"]).terminal:
-        raise WorkflowEndedError(workflow_id, workflow["state"])
+    if (refusal := refuse_on_ended(workflow)) is not None:
+        raise refusal
     await conn.execute(queries["stop_workflow"], {"workflow_id": workflow_id})
 
 
@@ -57,8 +62,8 @@ async def lock_workflow(conn: Connection, queries: Queries, workflow_id: Workflo
     row = await fetch_one(conn, queries["command_workflow"], {"workflow_id": workflow_id})
     if row is None:
         raise WorkflowNotFoundError(workflow_id)
-    if row["semantics_version"] != SEMANTICS_VERSION:
-        raise UnsupportedSemanticsError(workflow_id, row["semantics_version"])
+    if (refusal := refuse_change(row)) is not None:
+        raise refusal
     return row
 
 
@@ -105,12 +110,12 @@ async def recover(
     if step is not None:
         await conn.execute(queries["lock_step_job"], {"workflow_id": workflow_id, "step": step})
     before = await lock_workflow(conn, queries, workflow_id)
-    targets = [row for row in await read_steps(conn, queries, workflow_id, step) if step or _retryable(row)]
+    targets = [row for row in await read_steps(conn, queries, workflow_id, step) if step or retryable(row)]
     _refuse_illegal(workflow_id, step, RecoveryAction(action), targets)
     if action == RecoveryAction.CANCEL:
         revived = 0
         await conn.execute(queries["cancel_step"], {"workflow_id": workflow_id, "position": targets[0]["position"]})
-    elif StepState(targets[0]["state"]) in _FAILED:
+    elif targets[0]["state"] in FAILED:
         revived = await _revive(conn, queries, workflow_id, targets, RecoveryAction(action), payload)
     else:
         revived = 0
@@ -130,15 +135,17 @@ async def hold(
     Locks: the family as settle; jobs that nobody else is changing.
     """
     workflow = await lock_workflow(conn, queries, workflow_id)
-    if WorkflowState(workflow["state"]).terminal:
-        raise WorkflowEndedError(workflow_id, workflow["state"])
+    if (refusal := refuse_on_ended(workflow)) is not None:
+        raise refusal
     target = (await read_steps(conn, queries, workflow_id, step))[0] if step is not None else None
+    if target is not None and (refusal := refuse_hold(workflow_id, target)) is not None:
+        raise refusal
     position = target["position"] if target else None
     args = {"workflow_id": workflow_id, "position": position, "hold_for": hold_for, "reason": reason}
     row = await fetch_one(conn, queries["hold"], args)
     held = row["held"] if row else 0
     if target and not held:
-        raise IllegalTransitionError(workflow_id, step, "hold", f"it is {target['state']}", legal_actions(target))
+        raise IllegalTransitionError(workflow_id, step, "hold", "its job is being changed", legal_recoveries(target))
     return held
 
 
@@ -154,39 +161,14 @@ async def release(conn: Connection, queries: Queries, workflow_id: WorkflowId, s
     return row["released"] if row else 0
 
 
-def legal_actions(row: Row) -> list[str]:
-    """The recovery actions that fit a step as it is."""
-    state = StepState(row["state"])
-    completing: list[str] = [RecoveryAction.COMPLETE, RecoveryAction.SKIP]
-    if state == StepState.COMPLETED:
-        return []
-    if state in _FAILED:
-        return [RecoveryAction.RETRY, *completing] if _retryable(row) else completing
-    if row["kind"] in (StepKind.WORKFLOW, StepKind.MAP):
-        return [RecoveryAction.CANCEL]
-    return [RecoveryAction.CANCEL, *completing]
-
-
-def _retryable(row: Row) -> bool:
-    return row["effects"] != Effects.NEVER and row["cause"] != Cause.CANCELLED_BY_DEPENDENCY
-
-
 def _refuse_illegal(workflow_id: WorkflowId, step: str | None, action: RecoveryAction, targets: Sequence[Row]) -> None:
     if step is None and action != RecoveryAction.RETRY:
         raise IllegalTransitionError(workflow_id, None, action, "name the step", [RecoveryAction.RETRY])
     if not targets:
         raise IllegalTransitionError(workflow_id, None, action, "no step failed that may run again", [])
-    legal = legal_actions(targets[0])
-    if step is not None and action not in legal:
-        raise IllegalTransitionError(workflow_id, step, action, _why_not(targets[0]), legal)
-
-
-def _why_not(row: Row) -> str:
-    if row["cause"] == Cause.CANCELLED_BY_DEPENDENCY:
-        return "it was cancelled because a step before it failed; retry that one, and this comes back with it"
-    if row["effects"] == Effects.NEVER and StepState(row["state"]) in _FAILED:
-        return "its effects must never happen twice"
-    return f"it is {row['state']}"
+    refusal = refuse_recovery(workflow_id, targets[0], action) if step is not None else None
+    if refusal is not None:
+        raise refusal
 
 
 async def _revive(

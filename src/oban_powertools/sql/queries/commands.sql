@@ -35,7 +35,7 @@ FROM powertools.workflows w WHERE w.id = %(workflow_id)s::bigint;
 -- The steps a command is about, as they are.
 -- Args: workflow_id (bigint), step (text; NULL for every step that failed by itself).
 -- Rows: by position.
-SELECT s.position, s.name, s.kind, s.state, s.cause, s.effects, s.generation, s.attempt, s.error, s.job_id
+SELECT s.position, s.name, s.kind, s.state, s.cause, s.effects, s.generation, s.attempt, s.error, s.job_id, s.held_until
 FROM powertools.step_states s
 WHERE s.workflow_id = %(workflow_id)s::bigint AND CASE
     WHEN %(step)s::text IS NOT NULL THEN s.name = %(step)s::text

@@ -26,7 +26,7 @@ ORDER BY position;
 -- Args: workflow_id (bigint), step (text).
 -- Rows: none, or one. Index: step_name_unique.
 SELECT
-  s.position, s.state, s.job_id, w.semantics_version,
+  s.name, s.kind, s.state, s.cause, s.effects, s.held_until, s.job_id, w.semantics_version,
   ARRAY(
     SELECT p.name FROM powertools.steps p
     WHERE p.workflow_id = s.workflow_id AND p.position = ANY (s.parents || s.continue_parents)

@@ -1,0 +1,115 @@
+"""What may be done with a step or a workflow as it is: decided here for commands and explanations alike.
+
+Pure: rows in, the refusal out. The rule that must never break: a command and an explanation that
+read the same rows decide the same, in the same words.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ..errors import (
+    AlreadyTerminalError,
+    CommandRefusedError,
+    IllegalTransitionError,
+    StepNotReleasedError,
+    UnsupportedSemanticsError,
+    WorkflowEndedError,
+)
+from ..states import (
+    SEMANTICS_VERSION,
+    TERMINAL_STEP_STATES,
+    Cause,
+    Effects,
+    RecoveryAction,
+    StepKind,
+    StepState,
+    WorkflowId,
+    WorkflowState,
+)
+
+FAILED: Final = TERMINAL_STEP_STATES - {StepState.COMPLETED}
+"""How a step ends that may be recovered."""
+
+_RUNS_A_JOB: Final = frozenset(
+    {StepState.AVAILABLE, StepState.SCHEDULED, StepState.EXECUTING, StepState.RETRYABLE, StepState.SUSPENDED}
+)
+_NOT_STARTED: Final = frozenset({StepState.PENDING, StepState.AVAILABLE, StepState.SCHEDULED, StepState.RETRYABLE})
+_NESTED: Final = frozenset({StepKind.WORKFLOW, StepKind.MAP})
+
+type Row = Mapping[str, Any]
+"""A step as it is: name, kind, state, cause, effects, held_until. Or a workflow: id, state, semantics_version."""
+
+
+def refuse_change(workflow: Row) -> CommandRefusedError | None:
+    """Why nothing of a workflow may be changed."""
+    if workflow["semantics_version"] != SEMANTICS_VERSION:
+        return UnsupportedSemanticsError(workflow["id"], workflow["semantics_version"])
+    return None
+
+
+def refuse_on_ended(workflow: Row) -> CommandRefusedError | None:
+    """Why a workflow may not be cancelled or held, nor a step of it be held."""
+    if (refusal := refuse_change(workflow)) is not None:
+        return refusal
+    ended = workflow["state"] in WorkflowState and WorkflowState(workflow["state"]).terminal
+    return WorkflowEndedError(workflow["id"], workflow["state"]) if ended else None
+
+
+def legal_recoveries(step: Row) -> list[str]:
+    """The recovery actions that fit a step as it is."""
+    state = step["state"]
+    completing: list[str] = [RecoveryAction.COMPLETE, RecoveryAction.SKIP]
+    if state == StepState.COMPLETED or state not in StepState:
+        return []
+    if state in FAILED:
+        return [RecoveryAction.RETRY, *completing] if retryable(step) else completing
+    if step["kind"] in _NESTED:
+        return [RecoveryAction.CANCEL]
+    return [RecoveryAction.CANCEL, *completing]
+
+
+def retryable(step: Row) -> bool:
+    """Whether a step that failed may run again by itself."""
+    return step["effects"] != Effects.NEVER and step["cause"] != Cause.CANCELLED_BY_DEPENDENCY
+
+
+def refuse_recovery(workflow_id: WorkflowId, step: Row, action: str) -> CommandRefusedError | None:
+    """Why a step may not be recovered in this way."""
+    legal = legal_recoveries(step)
+    if action in legal:
+        return None
+    return IllegalTransitionError(workflow_id, step["name"], action, _found(step), legal)
+
+
+def refuse_hold(workflow_id: WorkflowId, step: Row) -> CommandRefusedError | None:
+    """Why a step of a running workflow may not be held."""
+    if step["state"] in _NOT_STARTED or (step["state"] == StepState.SUSPENDED and step["held_until"]):
+        return None
+    return IllegalTransitionError(workflow_id, step["name"], "hold", f"it is {step['state']}", legal_recoveries(step))
+
+
+def refuse_completion(workflow_id: WorkflowId, step: Row) -> CommandRefusedError | None:
+    """Why a step may not be completed from outside.
+
+    Args:
+        step: Also with ``waiting_on``, names of the parents without an outcome, and ``job_ended``, whether
+            its job is gone or ended.
+    """
+    name, state = step["name"], step["state"]
+    if state == StepState.PENDING and step["waiting_on"]:
+        return StepNotReleasedError(workflow_id, name, step["waiting_on"])
+    if state in TERMINAL_STEP_STATES:
+        return AlreadyTerminalError(workflow_id, name, state)
+    if state not in _RUNS_A_JOB or step["kind"] in _NESTED:
+        return IllegalTransitionError(workflow_id, name, "complete_step", _found(step), legal_recoveries(step))
+    return AlreadyTerminalError(workflow_id, name, state) if step["job_ended"] else None
+
+
+def _found(step: Row) -> str:
+    if step["cause"] == Cause.CANCELLED_BY_DEPENDENCY:
+        return "it was cancelled because a step before it failed; retry that one, and this comes back with it"
+    if step["effects"] == Effects.NEVER and step["state"] in FAILED:
+        return "its effects must never happen twice"
+    if step["state"] == StepState.PENDING and step["held_until"]:
+        return "it is held"
+    return f"it is {step['state']}"
