@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC
 from typing import Any, Final, cast
 
+import psycopg
 from oban import Job, Oban
 from oban._backoff import jittery_clamped
 from oban._config import Config
@@ -35,6 +36,9 @@ logger = logging.getLogger(__name__)
 
 SLOTS: Final = ("executor.wrap_result", "query.ack_jobs", "query.insert_jobs")
 """The extension points used, by Oban's names."""
+
+_UNINSTALLED: Final = (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction)
+"""Our functions are not there: Oban's own go on (I6)."""
 
 _REGISTRY: Final = cast("dict[str, Callable[..., Any]]", _extensions)
 
@@ -108,10 +112,7 @@ class Hooks:
             return await _ack_jobs(query, acks)
         crash_points.reached("before_ack")
         try:
-            if attachment.turbo:
-                acked = await attachment.bulk_ack(acks)
-            else:
-                acked = await _ack_jobs(query, sorted(acks, key=_lock_order))
+            acked = await self._acknowledge(attachment, acks)
         except Exception:
             # Oban asks again only when something wakes the queue (O13).
             attachment.wake_producers_later()
@@ -119,15 +120,30 @@ class Hooks:
         crash_points.reached("after_ack")
         return acked
 
+    async def _acknowledge(self, attachment: Attachment, acks: list[AckAction]) -> list[int]:
+        if attachment.turbo:
+            try:
+                return await attachment.bulk_ack(acks)
+            except _UNINSTALLED as error:
+                logger.warning("acknowledging %d jobs one by one: %s", len(acks), error)
+        return await _ack_jobs(attachment.query, sorted(acks, key=_lock_order))
+
     async def insert_jobs(self, query: Query, jobs: list[Job], conn: Any = None) -> list[Job]:
         """Slot ``query.insert_jobs``: one statement for any number of jobs."""
         attachment = self._attachments.get(id(query))
         if attachment is None or not attachment.turbo or not jobs:
             return await _insert_jobs(query, jobs, conn)
         if conn is not None:
-            return await _insert_in_bulk(await caller_connection(conn), attachment.queries, jobs)
-        async with attachment.connect() as own:
-            return await _insert_in_bulk(own, attachment.queries, jobs)
+            callers = _psycopg_connection(await unwrap_connection(conn))
+            if callers is None:
+                return await _insert_jobs(query, jobs, conn)
+            return await _insert_in_bulk(callers, attachment.queries, jobs)
+        try:
+            async with query.connection() as own:
+                return await _insert_in_bulk(own, attachment.queries, jobs)
+        except _UNINSTALLED as error:
+            logger.warning("inserting %d jobs one by one: %s", len(jobs), error)
+            return await _insert_jobs(query, jobs)
 
 
 def attach(oban: Oban, queries: Queries, *, turbo: bool, payload_limit: int) -> Attachment:
@@ -169,11 +185,15 @@ async def caller_connection(conn: Any) -> Connection:
             connection on the psycopg driver.
     """
     found: Any = await unwrap_connection(conn)
+    if callers := _psycopg_connection(found):
+        return callers
+    raise TypeError(f"conn needs the psycopg driver (postgresql+psycopg://), found {type(found).__qualname__}")
+
+
+def _psycopg_connection(found: Any) -> Connection | None:
     if isinstance(found, AsyncCursor):
         return cast("AsyncCursor[Any]", found).connection
-    if isinstance(found, AsyncConnection):
-        return cast("Connection", found)
-    raise TypeError(f"conn needs the psycopg driver (postgresql+psycopg://), found {type(found).__qualname__}")
+    return cast("Connection", found) if isinstance(found, AsyncConnection) else None
 
 
 async def _insert_in_bulk(conn: Connection, queries: Queries, jobs: Sequence[Job]) -> list[Job]:

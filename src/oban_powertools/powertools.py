@@ -87,8 +87,11 @@ class Powertools:
         ) as pool:
             oban = Oban(pool=pool, queues=dict(queues or {}), **oban_options)
             powertools = cls(oban, schema=schema, turbo=turbo, settings=settings)
-            async with oban, powertools:
-                yield powertools
+            try:
+                async with oban, powertools:
+                    yield powertools
+            finally:
+                powertools.close()
 
     async def __aenter__(self) -> Self:
         """Check the schema, open our own small pool and start the sweep.
