@@ -9,7 +9,7 @@ import pytest
 from oban_powertools import Workflow
 from tests.crash.barriers import Barrier, Gate, broken_settle
 from tests.crash.cluster import Cluster
-from tests.crash.steps import step
+from tests.crash.steps import Step, step
 from tests.ledger import eventually
 
 COMPLETE = "UPDATE oban_jobs SET state = 'completed', completed_at = timezone('UTC', now()) WHERE id = ANY (%s)"
@@ -53,6 +53,33 @@ async def test_a_sweep_that_repairs_two_workflows_does_not_deadlock_with_an_ack_
             await asyncio.gather(sweeping, acking)
 
     assert await cluster.ask("SELECT state FROM powertools.workflows") == ["completed", "completed"]
+    assert await cluster.is_sound(faults=2)
+
+
+async def test_a_sweep_that_repairs_two_maps_does_not_deadlock_with_an_ack_in_their_workflows(cluster: Cluster) -> None:
+    """The maps are expanded in the opposite order of their workflows, which are the locks of their families."""
+    for name in ("first", "second"):
+        workflow = Workflow(name)
+        workflow.add(f"start {name}", step(queue="idle"))
+        workflow.add(f"sound {name}", step(queue="idle"))
+        workflow.map(f"faulty {name}", Step, over=[1], deps=f"start {name}")
+        await cluster.insert(workflow)
+    async with cluster.session() as sweep, cluster.session() as ack:
+        for name in ("second", "first"):
+            await ack.execute(COMPLETE, [[(await cluster.job_ids())[f"start {name}"]]])
+        jobs = await cluster.job_ids()
+        async with broken_settle(cluster.dsn):
+            await ack.execute(COMPLETE, [[jobs["faulty second[0]"]]])
+            await ack.execute(COMPLETE, [[jobs["faulty first[0]"]]])
+        async with Barrier.at(cluster.dsn, "workflow counted") as barrier:
+            sweeping = asyncio.create_task(sweep.execute("SELECT powertools.repair_settle_faults_v1(100)"))
+            await barrier.waiting()
+            acking = asyncio.create_task(ack.execute(COMPLETE, [[jobs["sound first"], jobs["sound second"]]]))
+            await cluster.blocked()
+            await barrier.open()
+            await asyncio.gather(sweeping, acking)
+
+    assert await cluster.ask("SELECT DISTINCT state FROM powertools.workflows") == ["completed"]
     assert await cluster.is_sound(faults=2)
 
 

@@ -1,8 +1,8 @@
 -- The sweep: what no trigger can see, found and settled. Locks: none to install.
 
 -- Settles again what once faulted, each alone; tries are 1, 2, 4 ... 60 s apart. Returns how many
--- were repaired. Locks: the workflows by id as settle, each before its
--- fault row: whoever faults again while settling holds the workflow already.
+-- were repaired. Locks: family after family by its outermost workflow, without which nobody locks the
+-- rest of it, and before its fault rows: whoever faults again while settling holds the family already.
 CREATE FUNCTION powertools.repair_settle_faults_v1(batch int) RETURNS int
 LANGUAGE plpgsql
 AS $$
@@ -20,7 +20,8 @@ BEGIN
         AND last_fault_at + make_interval(secs => least(60, power(2, least(faults, 7)) - 2)) <= clock_timestamp()
       ORDER BY last_fault_at LIMIT batch
     ) AS due
-    ORDER BY due.workflow_id
+    JOIN powertools.workflows w ON w.id = due.workflow_id
+    ORDER BY w.root_id
   LOOP
     BEGIN
       PERFORM powertools.settle_v1(ARRAY[ROW (
