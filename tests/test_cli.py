@@ -86,6 +86,7 @@ def a_schema_behind(dsn: str) -> int:
 def an_unreachable_server(dsn: str) -> int:
     ended = powertools(*LIST, dsn="postgresql://u:s3cret@localhost:1/shop")
     assert ended.error.startswith("cannot reach the database shop at localhost:1: ")
+    assert "Connection refused" in ended.error
     assert "s3cret" not in ended.err
     return ended.code
 

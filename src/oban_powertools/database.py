@@ -151,7 +151,8 @@ async def connect(dsn: str) -> Connection:
 
 
 def _reason(error: psycopg.Error) -> str:
-    return str(error).strip().splitlines()[-1].removeprefix("connection failed: ") or type(error).__name__
+    lines = str(error).strip().splitlines()
+    return lines[0].removeprefix("connection failed: ").strip() if lines else type(error).__name__
 
 
 async def own_pool(source: AsyncConnectionPool[Any], size: int) -> AsyncConnectionPool[Any]:

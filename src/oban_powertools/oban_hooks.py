@@ -156,6 +156,8 @@ def attach(oban: Oban, queries: Queries, *, turbo: bool, payload_limit: int) -> 
         holder = _REGISTRY.setdefault(slot, function)
         if getattr(holder, "__self__", None) is not hooks:
             logger.warning("Oban's extension %s is held by %r; going on without it", slot, holder)
+    if oban._signal_token:
+        logger.warning("this Oban runs already: results of steps that ran before Powertools(oban) was made are lost")
     attachment = Attachment(oban, queries, turbo=turbo, payload_limit=payload_limit)
     hooks.attach(attachment)
     return attachment

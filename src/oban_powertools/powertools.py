@@ -70,7 +70,8 @@ class Powertools:
 
         Args:
             dsn: Else ``OBAN_DSN``, else ``dsn`` in oban.toml, else the embedded PostgreSQL is started
-                (extra ``embedded``) and the schema installed in it.
+                (extra ``embedded``) and the schema installed in it. Oban's prefix and the pool's sizes come
+                from the same places.
             queues: Queue -> limit; without queues nothing runs here, jobs are only inserted.
             data_directory: Of the embedded server.
             oban_options: As ``Oban(...)``.
@@ -80,10 +81,15 @@ class Powertools:
             DatabaseUnavailableError: The server did not answer or refused.
             SchemaError: The schema is missing, behind, or newer than this release.
         """
-        prefix = oban_options.get("prefix") or "public"
-        target = await _prepare(dsn, Names(schema=schema, prefix=prefix), data_directory)
+        config = oban_config(dsn)
+        prefix = oban_options.setdefault("prefix", config.prefix or "public")
+        target = await _prepare(config.dsn, Names(schema=schema, prefix=prefix), data_directory)
         async with AsyncConnectionPool[AsyncConnection[Any]](
-            target, min_size=1, max_size=10, open=False, configure=read_json_fast
+            target,
+            min_size=config.pool_min_size or 1,
+            max_size=config.pool_max_size or 10,
+            open=False,
+            configure=read_json_fast,
         ) as pool:
             oban = Oban(pool=pool, queues=dict(queues or {}), **oban_options)
             powertools = cls(oban, schema=schema, turbo=turbo, settings=settings)
@@ -143,8 +149,7 @@ class Powertools:
             self._attachment.ask_to_stop(running[row["id"]])
 
 
-async def _prepare(dsn: str | None, names: Names, data_directory: Path | None) -> str:
-    configured = oban_config(dsn).dsn
+async def _prepare(configured: str | None, names: Names, data_directory: Path | None) -> str:
     target = configured or start_embedded(data_directory).dsn
     conn = await connect(target)
     async with conn:

@@ -118,7 +118,7 @@ async def verify(conn: Connection, names: Names = Names()) -> None:
         SchemaMissingError: Not installed; run ``powertools install``.
         SchemaBehindError: Older; run ``powertools upgrade``.
         SchemaAheadError: Newer; install a newer release.
-        UnknownObanSchemaError: Oban's tables lack a column, or the server is older than 14.
+        UnknownObanSchemaError: Oban's tables are missing or lack a column, or the server is older than 14.
         ReadOnlyDatabaseError: The session cannot write.
     """
     await _verify_server(conn, names)
@@ -129,6 +129,8 @@ async def verify(conn: Connection, names: Names = Names()) -> None:
         raise SchemaBehindError(names.schema, found.found, found.expected)
     if found.found > found.expected:
         raise SchemaAheadError(names.schema, found.found, found.expected)
+    if not found.oban_installed:
+        raise UnknownObanSchemaError(names.prefix, "no table oban_jobs", "Oban's tables (check the prefix)")
 
 
 async def _verify_server(conn: Connection, names: Names) -> None:

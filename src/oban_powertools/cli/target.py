@@ -21,10 +21,10 @@ from psycopg.conninfo import conninfo_to_dict
 from ..config import PAYLOAD_LIMIT, Names
 from ..database import Connection, Queries, connect
 from ..embedded import start_embedded
-from ..errors import DsnMissingError, InvalidSettingError, UnknownObanSchemaError
+from ..errors import DsnMissingError, InvalidSettingError
 from ..explain import Explain
 from ..oban_hooks import Config, oban_config
-from ..schema import status, verify
+from ..schema import verify
 from ..workflows import Workflows
 
 
@@ -78,8 +78,6 @@ class Target:
             ReadOnlyDatabaseError: The database cannot be written.
         """
         await verify(conn, self.names)
-        if not (await status(conn, self.names)).oban_installed:
-            raise UnknownObanSchemaError(self.names.prefix, "no table oban_jobs", "Oban's tables (check --prefix)")
 
     @asynccontextmanager
     async def workflows(self) -> AsyncGenerator[Workflows]:

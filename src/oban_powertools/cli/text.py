@@ -25,20 +25,6 @@ def _visible(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode()
 
 
-def error_line(error: str) -> str:
-    r"""The line of an error's text that says what happened, without the frames around it.
-
-    >>> error_line('Traceback (most recent call last):\n  File "a.py", line 1, in f\n    g()\nValueError: no\nmore\n')
-    'ValueError: no'
-    >>> error_line("** (RuntimeError) no such account\n    (app 1.0.0) lib/app.ex:12: App.run/1")
-    '** (RuntimeError) no such account'
-    """
-    lines = [line for line in error.splitlines() if line.strip()]
-    frames = [number for number, line in enumerate(lines) if line.startswith('  File "')]
-    after = frames[-1] + 1 if frames else 0
-    return next((line for line in lines[after:] if not line.startswith(" ")), "").strip()
-
-
 def width(text: str) -> int:
     """Columns the text takes on a terminal; East Asian wide characters take two.
 

@@ -9,10 +9,11 @@ from typing import Any, Final
 
 import orjson
 
+from ..explain.sentences import what_happened
 from ..records import StepRecord, WorkflowRecord
 from ..states import StepState
 from .output import as_json
-from .text import duration, error_line, instant
+from .text import duration, instant
 
 LIST_HEADERS: Final = ("ID", "NAME", "STATE", "STEPS", "FAILED", "INSERTED", "TIME")
 STEP_HEADERS: Final = ("STEP", "STATE", "ATTEMPT", "QUEUE", "JOB", "TIME", "WHY")
@@ -101,7 +102,7 @@ def step_json(step: StepRecord, *, detail: bool) -> dict[str, Any]:
     """
     if detail:
         return as_json(step)
-    return {**as_json(step, without=("args", "result")), "error": error_line(error_text(step)) or None}
+    return {**as_json(step, without=("args", "result")), "error": what_happened(error_text(step)) or None}
 
 
 def error_text(step: StepRecord) -> str:
@@ -131,7 +132,7 @@ def _why(step: StepRecord, states: Mapping[str, StepState]) -> str:
         return f"waits for {names([parent for parent in step.deps if not states[parent].terminal])}"
     if step.state is StepState.COMPLETED:
         return ""
-    return ": ".join(part for part in (step.cause, error_line(error_text(step))) if part)
+    return ": ".join(part for part in (step.cause, what_happened(error_text(step))) if part)
 
 
 def _time(since: datetime | None, until: datetime | None) -> str:
