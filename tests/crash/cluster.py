@@ -20,6 +20,7 @@ from oban_powertools import Powertools, Workflow, WorkflowRecord
 from oban_powertools.config import Settings
 from oban_powertools.workflows import WorkflowHandle
 from tests.crash.graphs import Graph
+from tests.crash.steps import step
 from tests.ledger import LEDGER_DSN, Ledger, eventually
 
 ROOT = Path(__file__).parents[2]
@@ -125,6 +126,12 @@ class Cluster:
     async def insert(self, *workflows: Workflow) -> list[WorkflowHandle]:
         return await self.powertools.workflows.insert_many(workflows)
 
+    async def ran_a_step(self) -> None:
+        """Have the nodes run a step: what they had to acknowledge before, they have acknowledged then."""
+        workflow = Workflow("probe")
+        workflow.add("probe", step())
+        await self.end(await self.insert(workflow))
+
     async def end(self, handles: Sequence[WorkflowHandle], *, within: float = 20) -> list[WorkflowRecord]:
         """Wait until all these workflows have ended."""
         return await asyncio.gather(*(handle.wait(timeout=timedelta(seconds=within)) for handle in handles))
@@ -134,7 +141,7 @@ class Cluster:
         await self.end(handles, within=within)
         for handle, graph in zip(handles, graphs, strict=True):
             steps = await self.powertools.workflows.steps(handle.id)
-            assert [step.state for step in steps] == graph.states
+            assert [record.state for record in steps] == graph.states
             results = await self.powertools.workflows.results(handle.id)
             assert results == graph.results
         told = await self.ask("SELECT meta->'workflow_id' FROM public.oban_jobs WHERE meta ? 'outcome'")

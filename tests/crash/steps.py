@@ -12,13 +12,13 @@ class Step:
     """Returns 1 + the sum of its inputs, so that a lost, doubled or stale result shows.
 
     Args of the job: ``inputs`` (numbers, null counts 0), ``outcome`` (ok, retry, snooze, cancel, discard), ``gate``
-    (wait for it in the middle).
+    (the first attempt waits for this one in the middle, the second for the next).
     """
 
     async def process(self, job: Job) -> Any:
         ledger.write("start")
         if gate := job.args.get("gate"):
-            await ledger.pass_gate(gate)
+            await ledger.pass_gate(gate + job.attempt - 1)
         ledger.write("end")
         match job.args.get("outcome", "ok"):
             case "retry" if job.attempt == 1:

@@ -76,6 +76,31 @@ async def test_a_step_killed_between_its_code_and_its_ack_runs_again_with_the_sa
     assert await cluster.is_sound()
 
 
+async def test_an_attempt_that_was_rescued_while_it_ran_is_not_recorded(
+    cluster: Cluster, gate: Gate, turbo: bool
+) -> None:
+    async with Gate.closed(cluster.dsn, gate.number + 1) as second_gate:
+        [handle] = await cluster.insert(chain(gate=gate.number))
+        node = await cluster.node(turbo=turbo)
+        async with cluster.lifeline():
+            await cluster.ledger.until("a", times=2)
+
+        await gate.open()
+        await cluster.ledger.until("a", phase="end")
+        await cluster.ran_a_step()  # by when the node has also acknowledged the first attempt
+        [state] = await cluster.ask("SELECT state FROM powertools.step_states WHERE name = 'a'")
+        await second_gate.open()
+        await cluster.end([handle])
+
+    assert state == "executing"
+    assert [(run.pid, run.attempt) for run in await cluster.ledger.entries("a", phase="end")] == [
+        (node.pid, 1),
+        (node.pid, 2),
+    ]
+    assert await cluster.powertools.workflows.results(handle.id) == {"a": 1, "b": 2, "c": 3}
+    assert await cluster.is_sound()
+
+
 async def test_after_the_ack_a_kill_leaves_nothing_to_do(cluster: Cluster, turbo: bool) -> None:
     victim = await cluster.node(turbo=turbo, crash_point="after_ack")
     [handle] = await cluster.insert(chain())

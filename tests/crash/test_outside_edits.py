@@ -47,7 +47,13 @@ async def test_the_graph_follows_what_somebody_does_to_a_running_job(cluster: Cl
 
     await gate.open()
     await cluster.end(handles)
+    await cluster.ledger.until("a", phase="end", times=len(EDITS) + 1)
+    await cluster.ran_a_step()
+    jobs = await cluster.ask(
+        "SELECT jsonb_build_array(meta->'workflow_name', state) FROM oban_jobs WHERE meta->>'step' = 'a'"
+    )
 
+    assert dict(jobs) == {name: states[0] for name, (_, states, _) in EDITS.items() if name != "deleted"}
     for handle in handles:
         _, states, results = EDITS[handle.name]
         assert [step.state for step in await cluster.powertools.workflows.steps(handle.id)] == states, handle.name
