@@ -89,7 +89,8 @@ class Workflow:
         name: A label; not unique.
         context: JSON that every step sees as ``current_step().context``; at most 8 KiB.
         idempotency_key: The same key returns the workflow that exists already.
-        expires_in: Time from insert until an unfinished workflow expires.
+        expires_in: Time from insert (from its start, when nested) until an unfinished workflow expires;
+            each recovery begins it anew.
         tags: For filtering.
         definition_version: Your name for this version of the definition.
         on_finished: A job inserted in the transaction that ends the workflow; ``current_workflow()``

@@ -39,6 +39,8 @@ CREATE TABLE powertools.workflows (
   uid text NOT NULL DEFAULT left(gen_random_uuid()::text, 8),
   -- an Oban job, as columns of its table; inserted in the transaction that ends the workflow
   on_finished jsonb,
+  -- counted from the insert, from the start of a nested workflow, and from each recovery
+  expires_in interval,
   expires_at timestamptz,
   inserted_at timestamptz NOT NULL DEFAULT now(),
   -- the outermost workflow; its row is the lock of the whole family

@@ -128,24 +128,26 @@ BEGIN
   SELECT array_agg(ROW (
     w.parent_id, w.parent_position, NULL, NULL, w.id,
     CASE
-      WHEN w.state = 'completed' OR w.failed <= w.max_failures AND w.stopped = 0 THEN 'completed'
+      WHEN n.completed THEN 'completed'
       WHEN w.state IN ('cancelled', 'expired') THEN w.state
       ELSE 'discarded'
     END,
     CASE
-      WHEN w.state = 'completed' THEN NULL
+      WHEN n.completed AND (p.expired_at IS NOT NULL OR p.cancel_requested_at IS NOT NULL) THEN 'completed_after_cancel_request'
+      WHEN n.completed THEN NULL
       WHEN p.expired_at IS NOT NULL THEN 'workflow_expired'
       WHEN p.cancel_requested_at IS NOT NULL THEN 'cancel_requested'
     END,
     1,
-    CASE WHEN w.state = 'completed' OR w.failed <= w.max_failures AND w.stopped = 0 THEN jsonb_build_object('json', (
+    CASE WHEN n.completed THEN jsonb_build_object('json', (
       SELECT CASE
         WHEN w.max_failures IS NULL THEN coalesce(jsonb_object_agg(s.name, s.result) FILTER (WHERE s.state = 'completed'), '{}')
-        ELSE jsonb_agg(s.result ORDER BY s.position)
+        -- what an item appended is no item
+        ELSE jsonb_agg(s.result ORDER BY s.position) FILTER (WHERE s.depth = 0)
       END
       FROM powertools.steps s WHERE s.workflow_id = w.id
     )) END,
-    CASE WHEN w.state <> 'completed' THEN jsonb_build_object(
+    CASE WHEN NOT n.completed THEN jsonb_build_object(
       'error', format('workflow %s %s, %s of %s steps failed', w.id, w.state, w.failed, w.total), 'workflow_id', w.id
     ) END,
     w.inserted_at, w.inserted_at
@@ -153,6 +155,9 @@ BEGIN
   INTO outcomes
   FROM powertools.workflows w
   JOIN powertools.workflows p ON p.id = w.parent_id
+  CROSS JOIN LATERAL (
+    SELECT w.state = 'completed' OR coalesce(w.failed <= w.max_failures, false) AND w.stopped = 0 AS completed
+  ) AS n
   WHERE w.id = ANY (workflow_ids);
   RETURN outcomes;
 END $$;

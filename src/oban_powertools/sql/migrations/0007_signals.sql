@@ -55,7 +55,7 @@ BEGIN
   SET ended_at = clock_timestamp(),
       state = CASE
         WHEN e.state = 'completed' AND e.cause IS NULL THEN 'consumed'
-        WHEN e.cause = 'wait_expired' THEN 'expired'
+        WHEN e.state = 'expired' THEN 'expired'
         ELSE 'cancelled'
       END
   FROM unnest(ended) AS e

@@ -14,7 +14,12 @@ BEGIN
   FROM unnest(steps) AS s
   JOIN powertools.steps k ON k.workflow_id = s.child_id AND k.depth = 0
   WHERE s.kind = 'workflow';
-  RETURN CASE WHEN roots IS NOT NULL THEN powertools.release_v1(workflow_ids, roots, 1) END;
+  IF roots IS NULL THEN
+    RETURN NULL;
+  END IF;
+  UPDATE powertools.workflows w SET expires_at = clock_timestamp() + w.expires_in
+  WHERE w.id = ANY (workflow_ids) AND w.expires_in IS NOT NULL;
+  RETURN powertools.release_v1(workflow_ids, roots, 1);
 END $$;
 
 -- Makes the workflows of released maps among these: one step an item, in one statement for all. A list

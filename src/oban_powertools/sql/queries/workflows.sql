@@ -18,13 +18,13 @@ WITH given AS (
   )
 ), outermost AS (
   INSERT INTO powertools.workflows (
-    id, name, total, open, context, tags, definition_version, definition_hash, idempotency_key, on_finished, expires_at,
-    root_id
+    id, name, total, open, context, tags, definition_version, definition_hash, idempotency_key, on_finished, expires_in,
+    expires_at, root_id
   )
   OVERRIDING SYSTEM VALUE
   SELECT
     g.id, g.name, g.total, g.total, g.context, g.tags::text[], g.definition_version, g.definition_hash,
-    g.idempotency_key, g.on_finished, now() + g.expires_in, g.id
+    g.idempotency_key, g.on_finished, g.expires_in, now() + g.expires_in, g.id
   FROM given g
   WHERE g.parent IS NULL
   ORDER BY g.idempotency_key, g.place
@@ -32,13 +32,13 @@ WITH given AS (
   RETURNING id
 ), nested AS (
   INSERT INTO powertools.workflows (
-    id, name, total, open, context, tags, definition_version, on_finished, expires_at, root_id, parent_id,
+    id, name, total, open, context, tags, definition_version, on_finished, expires_in, root_id, parent_id,
     parent_position
   )
   OVERRIDING SYSTEM VALUE
   SELECT
     g.id, g.name, g.total, g.total, g.context, g.tags::text[], g.definition_version, g.on_finished,
-    now() + g.expires_in, r.id, p.id, g.parent_position
+    g.expires_in, r.id, p.id, g.parent_position
   FROM given g
   JOIN given p ON p.place = g.parent
   JOIN given r ON r.place = g.root
