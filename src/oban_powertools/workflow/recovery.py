@@ -27,7 +27,6 @@ from .rules import (
     refuse_hold,
     refuse_on_ended,
     refuse_recovery,
-    retryable,
 )
 
 _SNAPSHOT: Final = ("state", "cause", "generation", "attempt", "error")
@@ -68,7 +67,7 @@ async def lock_workflow(conn: Connection, queries: Queries, workflow_id: Workflo
 
 
 async def read_steps(conn: Connection, queries: Queries, workflow_id: WorkflowId, step: str | None) -> Sequence[Row]:
-    """One step as it is, or every step that failed by itself.
+    """One step as it is, or every failed step that may run again.
 
     Raises:
         StepNotFoundError: There is no such step.
@@ -94,7 +93,7 @@ async def recover(
     """Retry, cancel, complete or skip a step; or retry every failed step.
 
     Args:
-        step: None for every step that failed by itself (``retry`` only).
+        step: None for every failed step that may run again (``retry`` only).
         payload: The result, for ``complete``.
 
     Raises:
@@ -110,8 +109,10 @@ async def recover(
     if step is not None:
         await conn.execute(queries["lock_step_job"], {"workflow_id": workflow_id, "step": step})
     before = await lock_workflow(conn, queries, workflow_id)
-    targets = [row for row in await read_steps(conn, queries, workflow_id, step) if step or retryable(row)]
+    targets = await read_steps(conn, queries, workflow_id, step)
     _refuse_illegal(workflow_id, step, RecoveryAction(action), targets)
+    if targets[0]["state"] in FAILED:
+        await _refuse_revival(conn, queries, workflow_id, step, action)
     if action == RecoveryAction.CANCEL:
         revived = 0
         await conn.execute(queries["cancel_step"], {"workflow_id": workflow_id, "position": targets[0]["position"]})
@@ -171,6 +172,14 @@ def _refuse_illegal(workflow_id: WorkflowId, step: str | None, action: RecoveryA
         raise refusal
 
 
+async def _refuse_revival(
+    conn: Connection, queries: Queries, workflow_id: WorkflowId, step: str | None, action: str
+) -> None:
+    row = await fetch_one(conn, queries["revival_refusal"], {"workflow_id": workflow_id})
+    if row and row["refusal"]:
+        raise IllegalTransitionError(workflow_id, step, action, row["refusal"], [])
+
+
 async def _revive(
     conn: Connection,
     queries: Queries,
@@ -200,14 +209,15 @@ async def _complete(
     payload: Any,
     payload_limit: int,
 ) -> None:
-    if target["job_id"] is not None and target["state"] != StepState.AWAITING_SIGNAL:
-        result = payload if action == RecoveryAction.COMPLETE else None
-        await complete_step(
-            conn, queries, workflow_id, target["name"], status="completed", payload=result, payload_limit=payload_limit
-        )
+    args = {"workflow_id": workflow_id, "position": target["position"], "cause": _cause(action)}
+    if target["job_id"] is None or target["state"] == StepState.AWAITING_SIGNAL:
+        await conn.execute(queries["complete_waiting_step"], {**args, "payload": _given(action, payload)})
         return
-    args = {"position": target["position"], "payload": _given(action, payload), "cause": _cause(action)}
-    await conn.execute(queries["complete_waiting_step"], {"workflow_id": workflow_id, **args})
+    result = payload if action == RecoveryAction.COMPLETE else None
+    await complete_step(
+        conn, queries, workflow_id, target["name"], status="completed", payload=result, payload_limit=payload_limit
+    )
+    await conn.execute(queries["note_cause"], args)
 
 
 def _given(action: RecoveryAction, payload: Any) -> str | None:

@@ -37,7 +37,8 @@ _NOT_STARTED: Final = frozenset({StepState.PENDING, StepState.AVAILABLE, StepSta
 _NESTED: Final = frozenset({StepKind.WORKFLOW, StepKind.MAP})
 
 type Row = Mapping[str, Any]
-"""A step as it is: name, kind, state, cause, effects, held_until. Or a workflow: id, state, semantics_version."""
+"""A step as it is: name, kind, state, cause, effects, held_until, and ``retry_refused`` of a failed one, as
+``retry_refusal_v1`` says it. Or a workflow: id, state, semantics_version."""
 
 
 def refuse_change(workflow: Row) -> CommandRefusedError | None:
@@ -70,7 +71,8 @@ def legal_recoveries(step: Row) -> list[str]:
 
 def retryable(step: Row) -> bool:
     """Whether a step that failed may run again by itself."""
-    return step["effects"] != Effects.NEVER and step["cause"] != Cause.CANCELLED_BY_DEPENDENCY
+    never = step["effects"] == Effects.NEVER or step["cause"] == Cause.CANCELLED_BY_DEPENDENCY
+    return not never and step.get("retry_refused") is None
 
 
 def refuse_recovery(workflow_id: WorkflowId, step: Row, action: str) -> CommandRefusedError | None:
@@ -79,6 +81,13 @@ def refuse_recovery(workflow_id: WorkflowId, step: Row, action: str) -> CommandR
     if action in legal:
         return None
     return IllegalTransitionError(workflow_id, step["name"], action, _found(step), legal)
+
+
+def refuse_retry_of_all(workflow_id: WorkflowId, retryable_steps: int) -> CommandRefusedError | None:
+    """Why the failed steps of a workflow may not run again all at once."""
+    if retryable_steps:
+        return None
+    return IllegalTransitionError(workflow_id, None, RecoveryAction.RETRY, "no step failed that may run again", [])
 
 
 def refuse_hold(workflow_id: WorkflowId, step: Row) -> CommandRefusedError | None:
@@ -110,6 +119,8 @@ def _found(step: Row) -> str:
         return "it was cancelled because a step before it failed; retry that one, and this comes back with it"
     if step["effects"] == Effects.NEVER and step["state"] in FAILED:
         return "its effects must never happen twice"
+    if step.get("retry_refused") is not None:
+        return step["retry_refused"]
     if step["state"] == StepState.PENDING and step["held_until"]:
         return "it is held"
     return f"it is {step['state']}"

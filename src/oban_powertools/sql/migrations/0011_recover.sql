@@ -8,9 +8,9 @@ AS $$
 BEGIN
   RETURN ARRAY(
     WITH RECURSIVE back AS (
-      SELECT unnest(targets) AS position
+      SELECT unnest(targets) AS position, true AS target
       UNION
-      SELECT k.position
+      SELECT k.position, false
       FROM back b
       JOIN powertools.steps s ON s.workflow_id = of_workflow_id AND s.position = b.position
       CROSS JOIN LATERAL unnest(s.children) AS c (child)
@@ -23,7 +23,7 @@ BEGIN
         FROM back b
         JOIN powertools.steps k ON k.workflow_id = of_workflow_id AND k.position = b.position
         CROSS JOIN LATERAL unnest(k.parents) AS p (parent)
-        WHERE k.cause = 'cancelled_by_dependency'
+        WHERE k.cause = 'cancelled_by_dependency' AND NOT b.target
       ) AS e
       LEFT JOIN back x ON x.position = e.parent
       JOIN powertools.steps p ON p.workflow_id = of_workflow_id AND p.position = e.parent
@@ -37,9 +37,99 @@ BEGIN
       WHERE k.cause = 'cancelled_by_dependency'
     )
     SELECT b.position
-    FROM back b LEFT JOIN still_doomed d ON d.position = b.position AND NOT EXISTS (SELECT FROM unnest(targets) AS t WHERE t = b.position)
+    FROM back b LEFT JOIN still_doomed d ON d.position = b.position
     WHERE d.position IS NULL
     ORDER BY b.position
+  );
+END $$;
+
+-- Whether anything of a workflow was ever released.
+CREATE FUNCTION powertools.has_started_v1(of_workflow_id bigint) RETURNS bool
+LANGUAGE plpgsql STABLE SET enable_seqscan = off SET jit = off
+AS $$
+BEGIN
+  RETURN EXISTS (
+    SELECT FROM powertools.steps k
+    WHERE k.workflow_id = of_workflow_id AND (k.job_id IS NOT NULL OR k.released_at IS NOT NULL)
+  );
+END $$;
+
+-- Which steps that failed by themselves may run again all together, ascending. Not those whose effects must
+-- never happen twice, nested workflows in which no step may, and what hangs on such steps.
+CREATE FUNCTION powertools.retryable_v1(of_workflow_id bigint) RETURNS int[]
+LANGUAGE plpgsql STABLE SET enable_seqscan = off SET jit = off
+AS $$
+BEGIN
+  RETURN ARRAY(
+    WITH RECURSIVE failed AS MATERIALIZED (
+      SELECT s.position, CASE
+          WHEN s.effects = 'never' THEN true
+          WHEN powertools.has_started_v1(s.child_id) THEN powertools.retryable_v1(s.child_id) = '{}'
+          ELSE false
+        END AS stuck
+      FROM powertools.steps s
+      WHERE s.workflow_id = of_workflow_id AND s.state IN ('discarded', 'expired', 'cancelled')
+        AND s.cause IS DISTINCT FROM 'cancelled_by_dependency'
+    ), stuck AS (
+      SELECT f.position FROM failed f WHERE f.stuck
+      UNION
+      SELECT c.child
+      FROM stuck d
+      JOIN powertools.steps s ON s.workflow_id = of_workflow_id AND s.position = d.position
+      CROSS JOIN LATERAL unnest(s.children) AS c (child)
+      JOIN powertools.steps k ON k.workflow_id = of_workflow_id AND k.position = c.child
+      WHERE k.state IN ('discarded', 'expired', 'cancelled')
+    )
+    SELECT f.position FROM failed f LEFT JOIN stuck d USING (position) WHERE d.position IS NULL ORDER BY f.position
+  );
+END $$;
+
+-- Why a step that failed by itself may not be retried alone; NULL when it may.
+CREATE FUNCTION powertools.retry_refusal_v1(of_workflow_id bigint, of_position int) RETURNS text
+LANGUAGE plpgsql STABLE SET enable_seqscan = off SET jit = off
+AS $$
+BEGIN
+  RETURN (
+    SELECT CASE
+      WHEN f.name IS NOT NULL THEN format('step %L before it is %s: recover that one first', f.name, f.state)
+      WHEN powertools.has_started_v1(s.child_id) AND powertools.retryable_v1(s.child_id) = '{}'
+        THEN format('no step of workflow %s may run again', s.child_id)
+    END
+    FROM powertools.steps s
+    LEFT JOIN LATERAL (
+      SELECT p.name, p.state
+      FROM unnest(s.parents) AS e (parent)
+      JOIN powertools.steps p ON p.workflow_id = s.workflow_id AND p.position = e.parent
+      WHERE p.state IN ('discarded', 'expired', 'cancelled')
+      ORDER BY p.position LIMIT 1
+    ) AS f ON true
+    WHERE s.workflow_id = of_workflow_id AND s.position = of_position
+  );
+END $$;
+
+-- Why no failed step of a workflow may come back; NULL when it may. A workflow that is being stopped ends
+-- first, and a nested one comes back with the step that ran it, unless that step has another outcome.
+CREATE FUNCTION powertools.revival_refusal_v1(of_workflow_id bigint) RETURNS text
+LANGUAGE plpgsql STABLE SET enable_seqscan = off SET jit = off
+AS $$
+BEGIN
+  RETURN (
+    WITH RECURSIVE above AS (
+      SELECT w.id, w.state, w.parent_id, w.parent_position, NULL AS step, NULL AS outcome
+      FROM powertools.workflows w WHERE w.id = of_workflow_id
+      UNION ALL
+      SELECT w.id, w.state, w.parent_id, w.parent_position, p.name,
+        CASE WHEN p.state = 'completed' OR p.cause = 'cancelled_by_dependency' THEN p.state END
+      FROM above a
+      JOIN powertools.workflows w ON w.id = a.parent_id
+      JOIN powertools.steps p ON p.workflow_id = a.parent_id AND p.position = a.parent_position
+    )
+    SELECT CASE
+      WHEN a.outcome IS NOT NULL THEN format('step %L of workflow %s, which ran it, is %s', a.step, a.id, a.outcome)
+      ELSE format('workflow %s is being cancelled: recover it when it has ended', a.id)
+    END
+    FROM above a WHERE a.outcome IS NOT NULL OR a.state = 'cancel_requested'
+    ORDER BY a.id DESC LIMIT 1
   );
 END $$;
 
@@ -51,7 +141,7 @@ BEGIN
   UPDATE powertools.workflows w
   SET open = n.open, failed = n.failed, stopped = n.stopped, generation = w.generation + 1,
       state = 'running', finished_at = NULL, failures_handled = NULL, cancel_requested_at = NULL, expired_at = NULL,
-      expires_at = clock_timestamp() + (w.expires_at - w.inserted_at)
+      expires_at = clock_timestamp() + w.expires_in
   FROM (
     SELECT count(*) FILTER (WHERE s.finished_at IS NULL) AS open,
       count(*) FILTER (WHERE s.state IN ('discarded', 'expired') OR s.cause = 'cancelled_by_dependency') AS failed,
@@ -109,6 +199,7 @@ BEGIN
   FOREACH one IN ARRAY family LOOP
     PERFORM powertools.reopen_v1(one);
   END LOOP;
+  UPDATE powertools.workflows w SET expires_at = NULL WHERE w.id = ANY (family);
 END $$;
 
 -- Brings failed steps back, and with them what was cancelled because of them; the workflow starts its
@@ -135,7 +226,7 @@ BEGIN
     SELECT s.position
     FROM unnest(targets) AS t (position)
     JOIN powertools.steps s ON s.workflow_id = of_workflow_id AND s.position = t.position
-    WHERE EXISTS (SELECT FROM powertools.steps k WHERE k.workflow_id = s.child_id AND (k.job_id IS NOT NULL OR k.released_at IS NOT NULL))
+    WHERE powertools.has_started_v1(s.child_id)
   ) END;
   unstarted := ARRAY(
     SELECT s.child_id
@@ -151,11 +242,6 @@ BEGIN
       child_id = CASE WHEN s.kind = 'map' AND r.position = ANY (running) IS NOT TRUE THEN NULL ELSE s.child_id END
   FROM unnest(revived) AS r (position)
   WHERE s.workflow_id = of_workflow_id AND s.position = r.position;
-  IF completed THEN
-    UPDATE powertools.steps s
-    SET state = 'completed', cause = of_cause, result = payload, finished_at = clock_timestamp()
-    WHERE s.workflow_id = of_workflow_id AND s.position = ANY (targets);
-  END IF;
   IF unstarted <> '{}' THEN
     PERFORM powertools.renew_nested_v1(unstarted);
   END IF;
@@ -163,11 +249,7 @@ BEGIN
   PERFORM powertools.reopen_v1(of_workflow_id);
 
   FOR nested IN
-    SELECT s.child_id, ARRAY(
-      SELECT k.position FROM powertools.steps k
-      WHERE k.workflow_id = s.child_id AND k.state IN ('discarded', 'expired', 'cancelled')
-        AND k.cause IS DISTINCT FROM 'cancelled_by_dependency'
-    ) AS failed
+    SELECT s.child_id, powertools.retryable_v1(s.child_id) AS failed
     FROM unnest(running) AS r (position)
     JOIN powertools.steps s ON s.workflow_id = of_workflow_id AND s.position = r.position
   LOOP
@@ -182,6 +264,9 @@ BEGIN
     PERFORM powertools.resume_parent_v1(parent.workflow_id, parent.position);
   END IF;
 
+  IF completed THEN
+    PERFORM powertools.complete_step_v1(of_workflow_id, t.position, payload, of_cause) FROM unnest(targets) AS t (position);
+  END IF;
   ready := ARRAY(
     SELECT s.position
     FROM unnest(revived) AS r (position)
@@ -203,14 +288,24 @@ SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
   revived int[] := powertools.revived_with_v1(of_workflow_id, ARRAY[of_position]);
+  unstarted bigint[];
   parent record;
 BEGIN
+  unstarted := ARRAY(
+    SELECT s.child_id
+    FROM unnest(revived) AS t (position)
+    JOIN powertools.steps s ON s.workflow_id = of_workflow_id AND s.position = t.position
+    WHERE s.kind = 'workflow' AND s.position <> of_position
+  );
   UPDATE powertools.steps s
   SET state = CASE WHEN s.position = of_position THEN 'executing' ELSE 'pending' END,
       generation = s.generation + 1, pending = 0, job_id = NULL, wait_id = NULL, attempt = 0, cause = NULL, result = NULL,
       error = NULL, finished_at = NULL, cancel_requested_at = NULL
   FROM unnest(revived) AS r (position)
   WHERE s.workflow_id = of_workflow_id AND s.position = r.position;
+  IF unstarted <> '{}' THEN
+    PERFORM powertools.renew_nested_v1(unstarted);
+  END IF;
   PERFORM powertools.recount_pending_v1(of_workflow_id, revived);
   PERFORM powertools.reopen_v1(of_workflow_id);
   SELECT p.workflow_id, p.position, p.finished_at IS NOT NULL AS ended INTO parent

@@ -33,15 +33,21 @@ FROM powertools.workflows w WHERE w.id = %(workflow_id)s::bigint;
 
 -- name: command_steps
 -- The steps a command is about, as they are.
--- Args: workflow_id (bigint), step (text; NULL for every step that failed by itself).
+-- Args: workflow_id (bigint), step (text; NULL for every failed step that may run again).
 -- Rows: by position.
-SELECT s.position, s.name, s.kind, s.state, s.cause, s.effects, s.generation, s.attempt, s.error, s.job_id, s.held_until
+SELECT s.position, s.name, s.kind, s.state, s.cause, s.effects, s.generation, s.attempt, s.error, s.job_id, s.held_until,
+  CASE WHEN %(step)s::text IS NOT NULL AND s.finished_at IS NOT NULL
+    THEN powertools.retry_refusal_v1(s.workflow_id, s.position) END AS retry_refused
 FROM powertools.step_states s
 WHERE s.workflow_id = %(workflow_id)s::bigint AND CASE
     WHEN %(step)s::text IS NOT NULL THEN s.name = %(step)s::text
-    ELSE s.state IN ('discarded', 'expired', 'cancelled') AND s.cause IS DISTINCT FROM 'cancelled_by_dependency'
+    ELSE s.position = ANY (ARRAY(SELECT unnest(powertools.retryable_v1(%(workflow_id)s::bigint))))
   END
 ORDER BY s.position;
+
+-- name: revival_refusal
+-- Args: workflow_id (bigint). Rows: one; refusal, why no failed step of it may come back, or NULL.
+SELECT powertools.revival_refusal_v1(%(workflow_id)s::bigint) AS refusal;
 
 -- name: stop_workflow
 -- Args: workflow_id (bigint). Locks: as settle; then idle jobs that nobody else is changing.
@@ -61,6 +67,12 @@ SELECT powertools.cancel_step_v1(%(workflow_id)s::bigint, %(position)s::int) AS 
 -- name: complete_waiting_step
 -- Args: workflow_id (bigint), position (int), payload (jsonb text or NULL), cause (text).
 SELECT powertools.complete_step_v1(%(workflow_id)s::bigint, %(position)s::int, %(payload)s::jsonb, %(cause)s::text);
+
+-- name: note_cause
+-- Why a step is completed whose job was ended by an operator.
+-- Args: workflow_id (bigint), position (int), cause (text).
+UPDATE powertools.steps s SET cause = %(cause)s::text
+WHERE s.workflow_id = %(workflow_id)s::bigint AND s.position = %(position)s::int AND s.state = 'completed';
 
 -- name: hold
 -- Args: workflow_id (bigint), position (int or NULL for all), hold_for (interval), reason (text). Rows: held, steps.
