@@ -3,7 +3,16 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tests.by_hand import Hand
+from oban_powertools import Workflow
+from tests.by_hand import Hand, step
+
+
+def faulty_root() -> Workflow:
+    """Its root cannot end inside ``broken_steps``; a child takes the root's result."""
+    workflow = Workflow("faulty", on_finished=step())
+    faulty = workflow.add("faulty", step())
+    workflow.add("child", step({"x": faulty.result}))
+    return workflow
 
 
 @asynccontextmanager

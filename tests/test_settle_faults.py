@@ -4,20 +4,13 @@ import psycopg
 import pytest
 
 from oban_powertools import Workflow
-from tests.breaking import broken_steps, refusing
+from tests.breaking import broken_steps, faulty_root, refusing
 from tests.by_hand import Hand, chain, step
 
 FAULTS = """
 SELECT job_id, state, result -> 'json' AS result, faults, message, repaired_at IS NOT NULL AS repaired
 FROM powertools.settle_faults
 """
-
-
-def faulty_root() -> Workflow:
-    workflow = Workflow("faulty", on_finished=step())
-    faulty = workflow.add("faulty", step())
-    workflow.add("child", step({"x": faulty.result}))
-    return workflow
 
 
 async def wait_out(hand: Hand) -> None:
