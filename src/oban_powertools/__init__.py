@@ -5,18 +5,19 @@ Start with ``Powertools`` and ``Workflow``; every public name is listed in ``__a
 
 from .config import Settings
 from .errors import PowertoolsError
-from .explain import JobExplanation, StepExplanation, WorkflowExplanation
+from .explain import Explain, JobExplanation, StepExplanation, WorkflowExplanation
 from .powertools import Powertools
 from .records import Recovered, SignalRecord, StepRecord, WorkflowRecord
 from .states import Effects, OperatorStatus, Policy, SignalStatus, StepState, WorkflowId, WorkflowState
 from .step import AwaitSignal, FinishedWorkflow, StepContext, current_step, current_workflow
 from .workflow.builder import Workflow
 from .workflow.references import Reference, StepHandle
-from .workflows import WorkflowHandle
+from .workflows import WorkflowHandle, Workflows
 
 __all__ = [
     "AwaitSignal",
     "Effects",
+    "Explain",
     "FinishedWorkflow",
     "JobExplanation",
     "OperatorStatus",
@@ -39,6 +40,7 @@ __all__ = [
     "WorkflowId",
     "WorkflowRecord",
     "WorkflowState",
+    "Workflows",
     "current_step",
     "current_workflow",
 ]

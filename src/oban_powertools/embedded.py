@@ -225,6 +225,8 @@ class _Installation:
                 cwd=self.directory,
                 env={name: value for name, value in os.environ.items() if not name.startswith("PG")},
                 pass_fds=inherit,
+                # Ctrl-C is for us to handle: it must not cut pg_ctl off between a server and its users.
+                start_new_session=True,
                 user=None if self._owner is None else self._owner.pw_uid,
                 group=None if self._owner is None else self._owner.pw_gid,
                 extra_groups=None if self._owner is None else [],

@@ -17,6 +17,7 @@ from . import schema as schema_module
 from .config import Names, Settings
 from .database import CONNECTION_OPTIONS, Connection, Queries, connect, fetch_all, own_pool, read_json_fast
 from .embedded import start_embedded
+from .errors import InvalidSettingError
 from .explain import Explain
 from .oban_hooks import attach, detach, oban_config, pool_of, prefix_of
 from .sweep import SweepLoop, Swept, sweep_once
@@ -73,17 +74,21 @@ class Powertools:
                 (extra ``embedded``) and the schema installed in it. Oban's prefix and the pool's sizes come
                 from the same places.
             queues: Queue -> limit; without queues nothing runs here, jobs are only inserted.
-            data_directory: Of the embedded server.
+            data_directory: Starts the embedded server there, whatever the environment or oban.toml name.
             oban_options: As ``Oban(...)``.
 
         Raises:
+            InvalidSettingError: Both a dsn and a data_directory are given.
             EmbeddedNotInstalledError: No database is named and the extra is not installed.
             DatabaseUnavailableError: The server did not answer or refused.
             SchemaError: The schema is missing, behind, or newer than this release.
         """
+        if dsn is not None and data_directory is not None:
+            raise InvalidSettingError("data_directory", str(data_directory), "a dsn or a data_directory, not both")
         config = oban_config(dsn)
+        named = config.dsn if data_directory is None else None
         prefix = oban_options.setdefault("prefix", config.prefix or "public")
-        target = await _prepare(config.dsn, Names(schema=schema, prefix=prefix), data_directory)
+        target = await _prepare(named, Names(schema=schema, prefix=prefix), data_directory)
         async with AsyncConnectionPool[AsyncConnection[Any]](
             target,
             min_size=config.pool_min_size or 1,
@@ -149,9 +154,9 @@ class Powertools:
             self._attachment.ask_to_stop(running[row["id"]])
 
 
-async def _prepare(configured: str | None, names: Names, data_directory: Path | None) -> str:
-    target = configured or start_embedded(data_directory).dsn
+async def _prepare(named: str | None, names: Names, data_directory: Path | None) -> str:
+    target = named or start_embedded(data_directory).dsn
     conn = await connect(target)
     async with conn:
-        await (schema_module.verify if configured else schema_module.install)(conn, names)
+        await (schema_module.verify if named else schema_module.install)(conn, names)
     return make_conninfo(target, **CONNECTION_OPTIONS)
