@@ -163,7 +163,7 @@ def test_a_producer_acknowledges_before_it_fetches_and_keeps_what_was_not_acknow
 
 
 async def acks_of(outcome: Any, **options: Any) -> AckAction:
-    meta = {"workflow_id": 1, "position": 0}
+    meta = {"workflow_id": 1, "position": 0, "uid": "u"}
     job = Job(
         "tests.by_hand.Scripted", id=1, attempt=1, max_attempts=2, meta=meta, extra={"outcome": outcome}, **options
     )

@@ -247,8 +247,9 @@ async def test_with_turbo_a_result_is_written_once(hand: Hand) -> None:
     assert not {"return", "recorded"} & meta.keys()
 
 
-async def test_a_plain_jobs_return_value_is_none_of_ours(each_hand: Hand) -> None:
-    plain, recorded = await each_hand.oban.enqueue_many(step(), step())
+@pytest.mark.parametrize("meta", [{}, {"workflow_id": 7, "position": 0}, {"workflow_id": "x", "uid": 1}])
+async def test_a_plain_jobs_return_value_is_none_of_ours(each_hand: Hand, meta: dict[str, Any]) -> None:
+    plain, recorded = await each_hand.oban.enqueue_many(step(meta=meta), step())
     started = await each_hand.start(plain.id, recorded.id)
 
     await each_hand.ack(
@@ -256,7 +257,7 @@ async def test_a_plain_jobs_return_value_is_none_of_ours(each_hand: Hand) -> Non
     )
 
     rows = await each_hand.rows("SELECT state::text, meta FROM oban_jobs ORDER BY id")
-    assert rows[0] == {"state": "completed", "meta": {}}
+    assert rows[0] == {"state": "completed", "meta": meta}
     assert rows[1]["meta"]["recorded"] is True
     assert isinstance(rows[1]["meta"]["return"], str)
 

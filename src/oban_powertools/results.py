@@ -34,8 +34,8 @@ class Encoded(dict[str, Any]):
 
 
 def is_step(job: Job) -> bool:
-    """Whether a job runs a workflow step."""
-    return type(job.meta.get("workflow_id")) is int and type(job.meta.get("position")) is int
+    """Whether a job runs a workflow step; a host's own meta may hold some of the keys."""
+    return "uid" in job.meta and type(job.meta.get("workflow_id")) is int and type(job.meta.get("position")) is int
 
 
 def wrap_result(job: Job, result: Any, limit: int) -> Any:
