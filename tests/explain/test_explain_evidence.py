@@ -257,4 +257,4 @@ async def test_a_workflow_of_another_semantics_version_is_explained_and_may_not_
     explained = await hand.powertools.explain.workflow_step(workflow_id, "fetch")
 
     assert explained.legal_actions == ()
-    assert [(a.name, a.refusal) for a in explained.illegal_actions] == [("complete_step", "unsupported_semantics")]
+    assert {action.refusal for action in explained.illegal_actions} == {"unsupported_semantics"}

@@ -8,7 +8,6 @@ import pytest
 from oban import Cancel, Snooze
 
 from oban_powertools import Workflow
-from oban_powertools.errors import CommandRefusedError
 from oban_powertools.explain import Scope
 from oban_powertools.states import OperatorStatus
 from tests.by_hand import Hand, step
@@ -119,15 +118,6 @@ async def test_a_snoozed_step_is_scheduled(hand: Hand) -> None:
     assert explained.summary == "fetch is scheduled, due in 10 min"
 
 
-async def test_a_step_that_awaits_a_signal_says_so(hand: Hand) -> None:
-    workflow_id = await hand.insert(sync())
-    await hand.rows("UPDATE powertools.steps SET state = 'awaiting_signal', job_id = NULL WHERE name = 'fetch'")
-
-    explained = await hand.powertools.explain.workflow_step(workflow_id, "fetch")
-
-    assert (explained.status, codes(explained)) == (OperatorStatus.WAITING, ["waiting_on_signal"])
-
-
 async def test_the_steps_of_a_workflow_that_is_to_be_cancelled_say_so(hand: Hand) -> None:
     await register(hand)
     workflow_id = await hand.insert(sync())
@@ -236,24 +226,3 @@ async def test_a_finished_workflow_is_finished_in_every_part(hand: Hand, outcome
     words.add((await explain.job(await job_id_of(hand, workflow_id, "fetch"))).status)
 
     assert words == {OperatorStatus.FINISHED}
-
-
-async def test_a_released_step_may_be_completed_from_outside(hand: Hand) -> None:
-    workflow_id = await hand.insert(sync())
-
-    explained = await hand.powertools.explain.workflow_step(workflow_id, "fetch")
-
-    assert [action.name for action in explained.legal_actions] == ["complete_step"]
-    assert explained.illegal_actions == ()
-
-
-@pytest.mark.parametrize(("name", "refusal"), [("notify", "waiting_on_dependencies"), ("fetch", "already_terminal")])
-async def test_a_refused_action_is_told_in_the_words_of_its_error(hand: Hand, name: str, refusal: str) -> None:
-    workflow_id = await hand.insert(sync())
-    await hand.run(workflow_id, {"fetch": None})
-
-    [action] = (await hand.powertools.explain.workflow_step(workflow_id, name)).illegal_actions
-
-    with pytest.raises(CommandRefusedError) as raised:
-        await hand.workflows.complete_step(workflow_id, name)
-    assert (action.refusal, action.reason) == (refusal, str(raised.value))

@@ -31,7 +31,7 @@ async def test_a_steps_job_is_explained_with_its_step(hand: Hand) -> None:
 
     assert (explained.workflow_id, explained.step, explained.status) == (workflow_id, "fetch", OperatorStatus.RUNNABLE)
     assert explained.summary == f"job {job_id} is ready to run in queue default"
-    assert [action.name for action in explained.legal_actions] == ["complete_step"]
+    assert "complete_step" in [action.name for action in explained.legal_actions]
 
 
 async def test_a_plain_job_is_explained_without_a_step(hand: Hand) -> None:

@@ -4,15 +4,17 @@ Runs in the caller's transaction and locks nothing. The rule that must never bre
 up a step is among the kinds that are found, however many steps are of one kind.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ..database import Connection, Queries, fetch_all
-from ..states import OperatorStatus
+from ..states import Cause as StepCause
+from ..states import OperatorStatus, StepState, WorkflowId
 from .explanations import RootCause, RootCauseGroup, Scope
-from .facts import StepFacts, WorkflowFacts, read_queues, read_steps
+from .facts import StepFacts, WorkflowFacts
 from .findings import Diagnosis, diagnose_step
+from .reading import read_queues, read_steps
 
 MAX_CAUSES: Final = 20
 """Most root causes of a step, or groups of them of a workflow, that are listed."""
@@ -48,6 +50,7 @@ class Cause:
     def record(self) -> RootCause:
         """As it is handed out."""
         return RootCause(
+            workflow_id=self.step.workflow.id,
             step=self.step.name,
             position=self.step.position,
             state=self.diagnosis.state,
@@ -62,7 +65,10 @@ class Cause:
 async def find_causes(
     conn: Connection, queries: Queries, workflow: WorkflowFacts, *, upstream_of: StepFacts | None = None
 ) -> tuple[list[Cause], int]:
-    """Root causes, the most urgent first, then by position; and how many there are in all.
+    """Root causes, the most urgent first, then by place; and how many there are in all.
+
+    A step that runs a workflow stands for the steps in that. A nested workflow that has not started waits
+    for what the step that runs it waits for.
 
     Args:
         upstream_of: Only what this step waits for, or was cancelled because of. None: of the whole
@@ -74,30 +80,65 @@ async def find_causes(
         "examples": MAX_CAUSES if upstream_of else MAX_EXAMPLES,
         "page": MAX_CAUSES if upstream_of else MAX_CAUSES * MAX_EXAMPLES,
     }
-    rows = {row["position"]: row for row in await fetch_all(conn, queries["explain_causes"], args)}
-    steps = await read_steps(conn, queries, workflow.id, list(rows))
+    rows = {
+        (row["workflow_id"], row["position"]): row for row in await fetch_all(conn, queries["explain_causes"], args)
+    }
+    if not rows:
+        return await _causes_outside(conn, queries, workflow)
+    steps = await read_steps(conn, queries, list(rows))
+    counts = {place: row["members"] if row["place"] == 1 else 0 for place, row in rows.items()}
+    found = await _diagnosed(conn, queries, steps, workflow.id, counts)
+    found.sort(key=lambda cause: URGENCY.index(cause.diagnosis.status))
+    return found, next(row["total"] for row in rows.values())
+
+
+async def _causes_outside(conn: Connection, queries: Queries, workflow: WorkflowFacts) -> tuple[list[Cause], int]:
+    """Of a nested workflow that never started: those of the step that runs it."""
+    doomed = workflow.parent_cause == StepCause.CANCELLED_BY_DEPENDENCY
+    if workflow.parent_id is None or workflow.parent_position is None or not (workflow.not_started or doomed):
+        return [], 0
+    [step] = await read_steps(conn, queries, [(workflow.parent_id, workflow.parent_position)])
+    if step.own_state == StepState.PENDING and not step.pending and step.held_until is not None:
+        return await _diagnosed(conn, queries, [step], workflow.id, {(step.workflow.id, step.position): 1}), 1
+    found, total = await find_causes(conn, queries, step.workflow, upstream_of=step)
+    return [replace(cause, diagnosis=_subject(cause, workflow.id)) for cause in found], total
+
+
+async def _diagnosed(
+    conn: Connection,
+    queries: Queries,
+    steps: Sequence[StepFacts],
+    seen_from: WorkflowId,
+    counts: Mapping[tuple[int, int], int],
+) -> list[Cause]:
     queues = await read_queues(conn, queries, (step.job for step in steps))
-    found = [
+    causes = [
         Cause(
             step=step,
-            diagnosis=diagnose_step(step, workflow, queues.get(step.job.queue) if step.job else None),
-            first_of=rows[step.position]["members"] if rows[step.position]["place"] == 1 else 0,
+            diagnosis=diagnose_step(step, queues.get(step.job.queue) if step.job else None),
+            first_of=counts[step.workflow.id, step.position],
         )
         for step in steps
     ]
-    found.sort(key=lambda cause: URGENCY.index(cause.diagnosis.status))
-    return found, next((row["total"] for row in rows.values()), 0)
+    return [replace(cause, diagnosis=_subject(cause, seen_from)) for cause in causes]
+
+
+def _subject(cause: Cause, seen_from: WorkflowId) -> Diagnosis:
+    """A step of another workflow than the explained one is called so."""
+    step = cause.step
+    elsewhere = f"{step.name} of workflow {step.workflow.id}"
+    return replace(cause.diagnosis, subject=step.name if step.workflow.id == seen_from else elsewhere)
 
 
 def group_causes(causes: Iterable[Cause]) -> list[RootCauseGroup]:
     """Causes with the same code, and the same queue or worker where that matters, in the order given."""
-    groups: dict[tuple[str, ...], list[Cause]] = {}
+    groups: dict[tuple[str | None, ...], list[Cause]] = {}
     for cause in causes:
         groups.setdefault(_group_of(cause), []).append(cause)
     return [_group(members) for members in groups.values()]
 
 
-def _group_of(cause: Cause) -> tuple[str, ...]:
+def _group_of(cause: Cause) -> tuple[str | None, ...]:
     found = cause.diagnosis
     match found.findings[0].scope if found.findings else None:
         case Scope.QUEUE:

@@ -22,7 +22,14 @@ class BlockerCode(StrEnum):
     WAITING_ON_SIGNAL = "waiting_on_signal"
     EXPIRED_WAIT = "expired_wait"
     CANCEL_REQUESTED = "cancel_requested"
+    WAITING_ON_WORKFLOW = "waiting_on_workflow"
+    WAITING_ON_ITEMS = "waiting_on_items"
+    HELD = "held"
+    WORKFLOW_EXPIRED = "workflow_expired"
     CANCELLED_BY_DEPENDENCY = "cancelled_by_dependency"
+    CANCELLED_BY_OPERATOR = "cancelled_by_operator"
+    NESTED_WORKFLOW_FAILED = "nested_workflow_failed"
+    COULD_NOT_START = "could_not_start"
     JOB_DELETED = "job_deleted"
     BOOKKEEPING_FAULT = "bookkeeping_fault"
     # Its job's
@@ -98,6 +105,9 @@ class Dependency(_Explanation):
 class RootCause(_Explanation):
     """A step that waits on nothing upstream, and that others wait for or ended because of."""
 
+    workflow_id: WorkflowId
+    """Its workflow: the explained one, or one nested in it or around it."""
+
     step: str
     """Its name."""
 
@@ -145,10 +155,10 @@ class RootCauseGroup(_Explanation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action(_Explanation):
-    """A command of this package on a step."""
+    """A command of this package on a step or a workflow."""
 
     name: str
-    """The method of ``powertools.workflows``."""
+    """The method of ``powertools.workflows``; of ``recover`` the action: retry, cancel, complete or skip."""
 
     refusal: str | None = None
     """The code of the error it would raise; None when it is legal now."""
@@ -188,14 +198,20 @@ class StepExplanation(_Explanation):
     cause: str | None
     """Why it ended other than by its own job's outcome."""
 
-    worker: str
-    """Oban's path of the worker class."""
+    kind: str
+    """What it runs on: ``job``, ``signal``, ``workflow`` or ``map``."""
 
-    queue: str
-    """The queue its job runs in."""
+    worker: str | None
+    """Oban's path of the worker class; None where no job runs."""
+
+    queue: str | None
+    """The queue its job runs in; None where no job runs."""
 
     job_id: JobId | None
     """Its job, once released."""
+
+    child_id: WorkflowId | None
+    """The workflow it runs: a nested one, or the items of a map."""
 
     attempt: int
     """Attempts made so far."""
@@ -264,6 +280,12 @@ class WorkflowExplanation(_Explanation):
 
     more_root_causes: int
     """Steps in groups beyond those listed."""
+
+    legal_actions: tuple[Action, ...]
+    """What the package would do now with the whole workflow."""
+
+    illegal_actions: tuple[Action, ...]
+    """What it would refuse now, and why."""
 
     explained_at: datetime
     """Database clock."""

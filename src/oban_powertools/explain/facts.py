@@ -1,17 +1,14 @@
-"""Read what explanations are made from: a few rows of steps, jobs and queues.
+"""What explanations are made from: a few rows of workflows, steps, jobs and queues.
 
-Runs in the caller's transaction and locks nothing. The rule that must never break: a state is kept
-as the text that was read.
+No I/O. The rule that must never break: a state is kept as the text that was read.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ..database import Connection, Queries, fetch_all, fetch_one
-from ..errors import StepNotFoundError, WorkflowNotFoundError
-from ..states import TERMINAL_STEP_STATES, JobId, Position, WorkflowId
+from ..states import TERMINAL_STEP_STATES, JobId, Position, StepState, WorkflowId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +36,86 @@ class WorkflowFacts:
     cancel_requested_at: datetime | None
     """When an operator asked for its cancel."""
 
+    expired_at: datetime | None
+    """When its time ran out."""
+
+    parent_id: WorkflowId | None
+    """The workflow whose step runs this one; None for an outermost one."""
+
+    parent_position: Position | None
+    """That step's place."""
+
+    parent_step: str | None
+    """That step's name."""
+
+    parent_state: str | None
+    """That step's state, as stored."""
+
+    parent_cause: str | None
+    """Why that step ended other than by its own outcome."""
+
     now: datetime
     """Database clock."""
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """What the rules of commands ask for."""
+        return {"id": self.id, "state": self.state, "semantics_version": self.semantics_version}
+
+    @property
+    def not_started(self) -> bool:
+        """Whether the step that runs it still waits."""
+        return self.parent_state == StepState.PENDING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitFacts:
+    """The last wait of a step."""
+
+    signal: str
+    """The signal's name."""
+
+    correlation_key: str
+    """Which of the signals of that name."""
+
+    registered_at: datetime
+    """Since when it waits."""
+
+    deadline_at: datetime | None
+    """When it expires."""
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """As the details of a blocker."""
+        return {
+            "signal": self.signal,
+            "correlation_key": self.correlation_key,
+            "registered_at": self.registered_at,
+            "deadline_at": self.deadline_at,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildFacts:
+    """The workflow that a step runs: a nested one, or the items of a map."""
+
+    id: WorkflowId
+    """Its id."""
+
+    state: str
+    """As stored."""
+
+    total: int
+    """Its steps in all."""
+
+    open: int
+    """Those without an outcome."""
+
+    failed: int
+    """Those that failed."""
+
+    max_failures: int | None
+    """Of a map: how many items may fail."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,17 +194,26 @@ class JobFacts:
 class StepFacts:
     """One row of steps, with its job while it has a live one."""
 
+    workflow: WorkflowFacts
+    """The workflow it belongs to."""
+
     name: str
     """Unique in the workflow."""
 
     position: Position
     """Its place in the workflow."""
 
-    worker: str
-    """Oban's path of the worker class."""
+    kind: str
+    """What it runs on: ``job``, ``signal``, ``workflow`` or ``map``."""
 
-    queue: str
-    """The queue its job runs in."""
+    worker: str | None
+    """Oban's path of the worker class; None where no job runs."""
+
+    queue: str | None
+    """The queue its job runs in; None where no job runs."""
+
+    effects: str
+    """May it run twice?"""
 
     own_state: str
     """The step row's state: ``available`` as long as the job is the truth."""
@@ -151,6 +235,21 @@ class StepFacts:
 
     error: Any
     """The last error when it ended."""
+
+    cancel_requested_at: datetime | None
+    """When an operator asked for this step's cancel."""
+
+    held_until: datetime | None
+    """It does not start before; None when it is not held."""
+
+    hold_reason: str | None
+    """Why it is held."""
+
+    wait: WaitFacts | None
+    """Its last wait."""
+
+    child: ChildFacts | None
+    """The workflow it runs, once that exists."""
 
     job_id: JobId | None
     """Its job, once released."""
@@ -176,6 +275,32 @@ class StepFacts:
         """Whether it has its outcome."""
         return self.own_state in TERMINAL_STEP_STATES
 
+    @property
+    def row(self) -> dict[str, Any]:
+        """What the rules of commands ask for."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "state": self.state,
+            "cause": self.cause,
+            "effects": self.effects,
+            "held_until": self.held_until,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveryFacts:
+    """What stands in the way of a recovery."""
+
+    retry_refused: str | None = None
+    """Why the step may not be retried alone."""
+
+    revival_refused: str | None = None
+    """Why no failed step of its workflow may come back."""
+
+    retryable: int | None = None
+    """How many steps of the workflow may be retried all together; None when one was asked for."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueFacts:
@@ -195,98 +320,3 @@ class QueueFacts:
 
     running: int
     """Jobs in these executors' hands."""
-
-
-async def read_workflow(conn: Connection, queries: Queries, workflow_id: WorkflowId) -> WorkflowFacts:
-    """One workflow.
-
-    Raises:
-        WorkflowNotFoundError: It does not exist, or was pruned.
-    """
-    row = await fetch_one(conn, queries["explain_workflow"], {"workflow_id": workflow_id})
-    if row is None:
-        raise WorkflowNotFoundError(workflow_id)
-    return WorkflowFacts(**row)
-
-
-async def read_step(conn: Connection, queries: Queries, workflow_id: WorkflowId, name: str) -> StepFacts:
-    """One step by its name.
-
-    Raises:
-        StepNotFoundError: The workflow has no such step.
-    """
-    row = await fetch_one(conn, queries["explain_position"], {"workflow_id": workflow_id, "step": name})
-    found = await read_steps(conn, queries, workflow_id, [row["position"]]) if row else []
-    if not found:
-        raise StepNotFoundError(workflow_id, name)
-    return found[0]
-
-
-async def read_steps(
-    conn: Connection, queries: Queries, workflow_id: WorkflowId, positions: Sequence[int]
-) -> list[StepFacts]:
-    """The steps at these positions with their live jobs, by position."""
-    rows = await fetch_all(conn, queries["explain_steps"], {"workflow_id": workflow_id, "positions": list(positions)})
-    live = [row["job_id"] for row in rows if row["state"] == "available"]
-    jobs = {job.id: job for job in await read_jobs(conn, queries, live)}
-    return [_step(row, jobs.get(row["job_id"])) for row in rows]
-
-
-async def read_jobs(conn: Connection, queries: Queries, ids: Sequence[int]) -> list[JobFacts]:
-    """The jobs of these ids that exist, by id."""
-    rows = await fetch_all(conn, queries["explain_jobs"], {"ids": list(ids)}) if ids else []
-    return [_job(row) for row in rows]
-
-
-async def read_queues(conn: Connection, queries: Queries, jobs: Iterable[JobFacts | None]) -> dict[str, QueueFacts]:
-    """Queue name -> facts, for the queues of the jobs that have not ended."""
-    names = sorted({job.queue for job in jobs if job is not None and not job.ended})
-    rows = await fetch_all(conn, queries["explain_queues"], {"queues": names}) if names else []
-    return {row["queue"]: QueueFacts(**row) for row in rows}
-
-
-def _step(row: Mapping[str, Any], job: JobFacts | None) -> StepFacts:
-    return StepFacts(
-        name=row["name"],
-        position=Position(row["position"]),
-        worker=row["worker"],
-        queue=row["queue"],
-        own_state=row["state"],
-        cause=row["cause"],
-        own_attempt=row["attempt"],
-        max_attempts=row["max_attempts"],
-        pending=row["pending"],
-        parents=row["parents"],
-        error=row["error"],
-        job_id=row["job_id"],
-        job=job,
-        fault=_fault(row),
-    )
-
-
-def _job(row: Mapping[str, Any]) -> JobFacts:
-    return JobFacts(
-        id=JobId(row["id"]),
-        state=row["state"],
-        queue=row["queue"],
-        worker=row["worker"],
-        attempt=row["attempt"],
-        max_attempts=row["max_attempts"],
-        error=row["error"],
-        scheduled_at=row["scheduled_at"],
-        attempted_at=row["attempted_at"],
-        node=row["node"],
-        executor_seen_at=row["executor_seen_at"],
-        executor_alive=row["executor_alive"],
-        workflow_id=row["workflow_id"],
-        step=row["step"],
-        fault=_fault(row),
-        now=row["now"],
-    )
-
-
-def _fault(row: Mapping[str, Any]) -> FaultFacts | None:
-    if row["fault_state"] is None:
-        return None
-    details = {key: row[key] for key in ("sqlstate", "faults", "first_fault_at", "last_fault_at")}
-    return FaultFacts(state=row["fault_state"], message=row["fault_message"], details=details)

@@ -5,21 +5,28 @@ Runnable, and what the facts do not show is not claimed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from ..states import OperatorStatus, StepState
 from .explanations import Blocker, BlockerCode, Scope
-from .facts import FaultFacts, JobFacts, QueueFacts, StepFacts, WorkflowFacts
+from .facts import FaultFacts, JobFacts, QueueFacts, StepFacts
+from .finding import Finding
+from .outcomes import ended_as, job_outcome, step_outcome
 from .sentences import error_line, span, with_error
+from .waits import awaited, held_findings, running_child, stop_findings
 
 STATUSES: Final[Mapping[str, OperatorStatus]] = {
     # Time or another step ends it.
     BlockerCode.WAITING_ON_DEPENDENCIES: OperatorStatus.WAITING,
     BlockerCode.WAITING_ON_RETRYABLE_DEPENDENCY: OperatorStatus.WAITING,
     BlockerCode.WAITING_ON_SIGNAL: OperatorStatus.WAITING,
+    BlockerCode.WAITING_ON_WORKFLOW: OperatorStatus.WAITING,
+    BlockerCode.WAITING_ON_ITEMS: OperatorStatus.WAITING,
+    BlockerCode.HELD: OperatorStatus.WAITING,
     BlockerCode.CANCEL_REQUESTED: OperatorStatus.WAITING,
+    BlockerCode.WORKFLOW_EXPIRED: OperatorStatus.WAITING,
     BlockerCode.SCHEDULED: OperatorStatus.WAITING,
     BlockerCode.RETRY_BACKOFF: OperatorStatus.WAITING,
     BlockerCode.QUEUE_SATURATED: OperatorStatus.WAITING,
@@ -29,36 +36,6 @@ STATUSES: Final[Mapping[str, OperatorStatus]] = {
     BlockerCode.ORPHANED_BY_MISSING_EXECUTOR: OperatorStatus.BLOCKED,
 }
 """Code of a live thing's blocker -> what the operator reads; any other code needs a review."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One blocker, before it is known whose."""
-
-    code: str
-    """A ``BlockerCode``, or a state verbatim."""
-
-    scope: Scope
-    """What it is a fact about."""
-
-    says: str
-    """The sentence without its subject."""
-
-    retry_at: datetime | None = None
-    """When it passes by itself."""
-
-    details: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """The facts behind it."""
-
-    def blocker(self, subject: str) -> Blocker:
-        """The finding about this subject."""
-        return Blocker(
-            code=self.code,
-            scope=self.scope,
-            summary=f"{subject} {self.says}",
-            retry_at=self.retry_at,
-            details=self.details,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,44 +78,36 @@ class Diagnosis:
         return tuple(finding.blocker(self.subject) for finding in self.findings)
 
 
-def diagnose_job(job: JobFacts, queue: QueueFacts | None, found: Sequence[Finding] = ()) -> Diagnosis:
+def diagnose_job(
+    job: JobFacts, queue: QueueFacts | None, found: Sequence[Finding] = (), *, step: StepFacts | None = None
+) -> Diagnosis:
     """A job by itself, of a step or plain.
 
     Args:
         found: What was found before; it comes first.
+        step: The step that believes in it.
     """
     findings = [*found, *_fault_findings(job.fault)]
     if job.ended:
-        findings += _outcome(job.state, None, job.attempt, job.max_attempts, job.error)
+        findings += job_outcome(job.state, job.attempt, job.max_attempts, job.error)
     else:
-        findings += _live_findings(job, queue)
+        held = list(held_findings(step)) if step is not None else []
+        findings += [*held, *_live_findings(job, queue, held=bool(held))]
+        says = findings[0].says if findings else _says(job)
+        findings += stop_findings(step.workflow, says, step) if step is not None else []
     return diagnosis(f"job {job.id}", job.state, findings, _says(job), finished=job.ended and job.fault is None)
 
 
-def diagnose_step(
-    step: StepFacts, workflow: WorkflowFacts, queue: QueueFacts | None, found: Sequence[Finding] = ()
-) -> Diagnosis:
-    """A step that waits on nothing upstream: released, or ended.
+def diagnose_step(step: StepFacts, queue: QueueFacts | None, found: Sequence[Finding] = ()) -> Diagnosis:
+    """A step that waits on nothing upstream: released, held, or ended.
 
     Args:
         found: What was found before; it comes first.
     """
-    says = _says(step.job) if step.job else f"is {step.state}"
+    says = _says(step.job) if step.job else ended_as(step)
     findings = [*found, *_step_findings(step, queue)]
-    findings += [] if step.ended else cancel_findings(workflow, says)
+    findings += [] if step.ended else stop_findings(step.workflow, findings[0].says if findings else says, step)
     return diagnosis(step.name, step.state, findings, says, finished=step.ended)
-
-
-def cancel_findings(workflow: WorkflowFacts, says: str) -> Iterator[Finding]:
-    """That the cancel of a live step's workflow was requested; ``says`` is the sentence without it."""
-    if workflow.cancel_requested_at is not None:
-        ago = span(workflow.now - workflow.cancel_requested_at)
-        yield Finding(
-            code=BlockerCode.CANCEL_REQUESTED,
-            scope=Scope.WORKFLOW,
-            says=f"{says}; the workflow's cancel was requested {ago} ago",
-            details={"cancel_requested_at": workflow.cancel_requested_at},
-        )
 
 
 def diagnosis(subject: str, state: str, findings: Sequence[Finding], says: str, *, finished: bool) -> Diagnosis:
@@ -163,12 +132,17 @@ def _live_status(state: str, findings: Sequence[Finding]) -> OperatorStatus:
 
 
 def _step_findings(step: StepFacts, queue: QueueFacts | None) -> Iterator[Finding]:
+    held = list(held_findings(step))
     if step.ended:
-        yield from _outcome(step.own_state, step.cause, step.attempt, step.max_attempts, step.error)
+        yield from step_outcome(step)
     elif step.fault is not None:
         yield from _fault_findings(step.fault)
+    elif step.own_state == StepState.PENDING:
+        yield from held
     elif step.own_state == StepState.AWAITING_SIGNAL:
-        yield Finding(code=BlockerCode.WAITING_ON_SIGNAL, scope=Scope.STEP, says="waits for a signal")
+        yield awaited(step)
+    elif step.own_state == StepState.EXECUTING and step.child is not None:
+        yield running_child(step.child)
     elif step.own_state != StepState.AVAILABLE:
         yield _unknown(step.own_state)
     elif step.job is None:
@@ -176,27 +150,7 @@ def _step_findings(step: StepFacts, queue: QueueFacts | None) -> Iterator[Findin
     elif step.job.ended:
         yield _unsettled(f"has a job that ended as {step.job.state}, which nobody settled yet: the sweep does")
     else:
-        yield from _live_findings(step.job, queue)
-
-
-def _outcome(state: str, cause: str | None, attempt: int, max_attempts: int, error: Any) -> list[Finding]:
-    """Why something ended without success; empty for a success."""
-    attempts = {"attempt": attempt, "max_attempts": max_attempts, "error": error_line(error)}
-    if state == StepState.COMPLETED:
-        return []
-    if cause == BlockerCode.JOB_DELETED:
-        says = "was cancelled because its job was deleted"
-        return [Finding(code=BlockerCode.JOB_DELETED, scope=Scope.STEP, says=says)]
-    if state == StepState.EXPIRED:
-        return [Finding(code=BlockerCode.EXPIRED_WAIT, scope=Scope.STEP, says="waited past its deadline")]
-    if state == StepState.CANCELLED:
-        says = with_error("was cancelled", error)
-        return [Finding(code=BlockerCode.JOB_CANCELLED, scope=Scope.JOB, says=says, details=attempts)]
-    if attempt >= max_attempts:
-        says = with_error(f"failed after {attempt} of {max_attempts} attempts", error)
-        return [Finding(code=BlockerCode.ATTEMPTS_EXHAUSTED, scope=Scope.JOB, says=says, details=attempts)]
-    says = with_error(f"was discarded at attempt {attempt} of {max_attempts}", error)
-    return [Finding(code=BlockerCode.JOB_DISCARDED, scope=Scope.JOB, says=says, details=attempts)]
+        yield from [*held, *_live_findings(step.job, queue, held=bool(held))]
 
 
 def _fault_findings(fault: FaultFacts | None) -> Iterator[Finding]:
@@ -213,7 +167,7 @@ def _unknown(state: str) -> Finding:
     return Finding(code=state, scope=Scope.JOB, says=f"is {state}: no executor takes it while it is")
 
 
-def _live_findings(job: JobFacts, queue: QueueFacts | None) -> list[Finding]:
+def _live_findings(job: JobFacts, queue: QueueFacts | None, *, held: bool) -> list[Finding]:
     """Of a job that has not ended; what it waits for now comes first."""
     if job.state == StepState.EXECUTING:
         return [] if job.executor_alive else [_orphaned(job)]
@@ -222,7 +176,7 @@ def _live_findings(job: JobFacts, queue: QueueFacts | None) -> list[Finding]:
     if job.state == StepState.AVAILABLE:
         return [*_exhausted(job), *imports, *places]
     if job.state not in (StepState.SCHEDULED, StepState.RETRYABLE):
-        return [_unknown(job.state)]
+        return [] if held and job.state == StepState.SUSPENDED else [_unknown(job.state)]
     due = job.scheduled_at <= job.now
     return [*imports, *places, _timed(job)] if due else [*imports, _timed(job), *places]
 

@@ -5,7 +5,8 @@ The rule that must never break: nothing named by a row is imported unless the ca
 
 from oban.worker import resolve_worker
 
-from .findings import Finding, not_importable
+from .finding import Finding
+from .findings import not_importable
 
 
 def import_findings(worker: str) -> list[Finding]:

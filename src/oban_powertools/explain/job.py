@@ -9,9 +9,9 @@ from ..errors import JobNotFoundError
 from ..states import JobId
 from .actions import step_actions
 from .explanations import Action, JobExplanation
-from .facts import JobFacts, read_jobs, read_queues, read_step, read_workflow
 from .findings import diagnose_job
 from .imports import import_findings
+from .reading import read_jobs, read_queues, read_recovery, read_step
 from .sentences import error_line
 
 
@@ -26,14 +26,18 @@ async def explain_job(
     Raises:
         JobNotFoundError: It does not exist, or was pruned.
     """
-    found = await read_jobs(conn, queries, [job_id])
-    if not found:
+    jobs = await read_jobs(conn, queries, [job_id])
+    if not jobs:
         raise JobNotFoundError(job_id)
-    job = found[0]
+    job = jobs[0]
     queues = await read_queues(conn, queries, [job])
-    imports = import_findings(job.worker) if check_import and not job.ended else []
-    diagnosed = diagnose_job(job, queues.get(job.queue), imports)
-    legal, illegal = await _actions(conn, queries, job)
+    found = import_findings(job.worker) if check_import and not job.ended else []
+    step = await read_step(conn, queries, job.workflow_id, job.step) if job.workflow_id and job.step else None
+    diagnosed = diagnose_job(job, queues.get(job.queue), found, step=step)
+    legal: tuple[Action, ...] = ()
+    illegal: tuple[Action, ...] = ()
+    if step is not None:
+        legal, illegal = step_actions(step, (), await read_recovery(conn, queries, step.workflow.id, step))
     return JobExplanation(
         job_id=job.id,
         state=job.state,
@@ -52,10 +56,3 @@ async def explain_job(
         illegal_actions=illegal,
         explained_at=job.now,
     )
-
-
-async def _actions(conn: Connection, queries: Queries, job: JobFacts) -> tuple[tuple[Action, ...], tuple[Action, ...]]:
-    if job.workflow_id is None or job.step is None:
-        return (), ()
-    workflow = await read_workflow(conn, queries, job.workflow_id)
-    return step_actions(workflow, await read_step(conn, queries, job.workflow_id, job.step), ())

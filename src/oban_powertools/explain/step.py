@@ -14,14 +14,18 @@ from ..states import OperatorStatus, StepState, WorkflowId
 from .actions import step_actions
 from .causes import MAX_CAUSES, Cause, find_causes
 from .explanations import BlockerCode, Dependency, Scope, StepExplanation
-from .facts import StepFacts, WorkflowFacts, read_queues, read_step, read_workflow
-from .findings import Diagnosis, Finding, cancel_findings, diagnose_step, diagnosis
+from .facts import StepFacts
+from .finding import Finding
+from .findings import Diagnosis, diagnose_step, diagnosis
 from .imports import import_findings
+from .reading import read_queues, read_recovery, read_step
 from .sentences import listed
+from .waits import held_findings, stop_findings
 
 MAX_DEPENDENCIES: Final = 100
 """Most parents that are listed."""
 
+_NESTED_URGENCY: Final = (OperatorStatus.NEEDS_REVIEW, OperatorStatus.BLOCKED, OperatorStatus.RUNNING)
 _MAX_NAMED: Final = 20
 _MAX_IN_SENTENCE: Final = 3
 
@@ -37,20 +41,25 @@ async def explain_step(
     Raises:
         WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
     """
-    workflow = await read_workflow(conn, queries, workflow_id)
     step = await read_step(conn, queries, workflow_id, name)
+    workflow = step.workflow
     args = {"workflow_id": workflow_id, "position": step.position, "page": MAX_DEPENDENCIES}
     parents = await fetch_all(conn, queries["explain_dependencies"], args)
-    found = import_findings(step.worker) if check_import and not step.ended else []
+    found = import_findings(step.worker) if check_import and step.worker and not step.ended else []
+    waits = step.own_state == StepState.PENDING or step.cause == StepCause.CANCELLED_BY_DEPENDENCY
     causes: list[Cause] = []
     total = 0
-    if step.own_state == StepState.PENDING or step.cause == StepCause.CANCELLED_BY_DEPENDENCY:
+    if waits or step.child is not None:
         causes, total = await find_causes(conn, queries, workflow, upstream_of=step)
-        diagnosed = _diagnose_waiting(step, workflow, parents, causes, total, found)
+    if waits and not _only_held(step):
+        diagnosed = _diagnose_waiting(step, parents, causes, total, found)
     else:
         queues = await read_queues(conn, queries, [step.job])
-        diagnosed = diagnose_step(step, workflow, queues.get(step.job.queue) if step.job else None, found)
-    legal, illegal = step_actions(workflow, step, [parent["name"] for parent in parents if parent["open"]][:_MAX_NAMED])
+        diagnosed = diagnose_step(step, queues.get(step.job.queue) if step.job else None, found)
+        diagnosed = _with_nested(diagnosed, causes) if step.child is not None else diagnosed
+    recovery = await read_recovery(conn, queries, workflow_id, step)
+    waiting_on = [parent["name"] for parent in parents if parent["open"]][:_MAX_NAMED]
+    legal, illegal = step_actions(step, waiting_on, recovery)
     return StepExplanation(
         workflow_id=workflow.id,
         workflow_name=workflow.name,
@@ -61,9 +70,11 @@ async def explain_step(
         status=diagnosed.status,
         summary=diagnosed.summary,
         cause=step.cause,
+        kind=step.kind,
         worker=step.worker,
         queue=step.job.queue if step.job else step.queue,
         job_id=step.job_id,
+        child_id=step.child.id if step.child else None,
         attempt=step.attempt,
         max_attempts=step.job.max_attempts if step.job else step.max_attempts,
         blockers=diagnosed.blockers,
@@ -77,9 +88,26 @@ async def explain_step(
     )
 
 
+def _only_held(step: StepFacts) -> bool:
+    return step.own_state == StepState.PENDING and not step.pending and step.held_until is not None
+
+
+def _with_nested(found: Diagnosis, causes: Sequence[Cause]) -> Diagnosis:
+    """A step that runs, or ran, a workflow: its sentence goes on with what holds that up, or made it fail."""
+    if not causes:
+        return found
+    first = causes[0].diagnosis
+    says = f"{found.says}: {first.subject} {first.says}"
+    if found.status is OperatorStatus.FINISHED:
+        return replace(found, says=says)
+    statuses = {cause.diagnosis.status for cause in causes}
+    status = next((word for word in _NESTED_URGENCY if word in statuses), OperatorStatus.WAITING)
+    stuck = status in (OperatorStatus.NEEDS_REVIEW, OperatorStatus.BLOCKED)
+    return replace(found, says=says, status=OperatorStatus.BLOCKED if stuck else status)
+
+
 def _diagnose_waiting(
     step: StepFacts,
-    workflow: WorkflowFacts,
     parents: Sequence[Mapping[str, Any]],
     causes: Sequence[Cause],
     total: int,
@@ -92,7 +120,8 @@ def _diagnose_waiting(
         stuck = Finding(code=BlockerCode.BOOKKEEPING_FAULT, scope=Scope.STEP, says=says)
         return diagnosis(step.name, step.state, [*found, stuck], says, finished=False)
     says = f"waits for {_held_up_by(causes, total)}"
-    findings = [*found, *_dependency_findings(step, parents), *cancel_findings(workflow, says)]
+    held = held_findings(step)
+    findings = [*found, *_dependency_findings(step, parents), *held, *stop_findings(step.workflow, says, step)]
     diagnosed = diagnosis(step.name, step.state, findings, says, finished=False)
     stuck_upstream = causes[0].diagnosis.status in (OperatorStatus.NEEDS_REVIEW, OperatorStatus.BLOCKED)
     status = OperatorStatus.BLOCKED if stuck_upstream and not found else diagnosed.status
@@ -119,11 +148,14 @@ def _cancelled_by(causes: Sequence[Cause], total: int) -> Finding:
 
 def _dependency_findings(step: StepFacts, parents: Sequence[Mapping[str, Any]]) -> list[Finding]:
     names = [parent["name"] for parent in parents if parent["open"]]
+    waiting_on = listed(names[:_MAX_IN_SENTENCE], step.pending - len(names[:_MAX_IN_SENTENCE]))
+    if not names and step.workflow.not_started:
+        waiting_on = f"its workflow to be started by {step.workflow.parent_step} of workflow {step.workflow.parent_id}"
     findings = [
         Finding(
             code=BlockerCode.WAITING_ON_DEPENDENCIES,
             scope=Scope.STEP,
-            says=f"waits for {listed(names[:_MAX_IN_SENTENCE], step.pending - len(names[:_MAX_IN_SENTENCE]))}",
+            says=f"waits for {waiting_on}",
             details={"waiting_on": names[:_MAX_NAMED], "pending": step.pending, "parents": step.parents},
         )
     ]

@@ -9,11 +9,14 @@ from typing import Final
 
 from ..database import Connection, Queries, fetch_all
 from ..states import OperatorStatus, WorkflowId
+from .actions import workflow_actions
 from .causes import MAX_CAUSES, find_causes, group_causes
 from .explanations import Blocker, BlockerCode, RootCauseGroup, Scope, WorkflowExplanation
-from .facts import WorkflowFacts, read_workflow
-from .findings import Finding, cancel_findings
+from .facts import WorkflowFacts
+from .finding import Finding
+from .reading import read_recovery, read_workflow
 from .sentences import count
+from .waits import stop_findings
 
 _URGENCY: Final = (
     OperatorStatus.NEEDS_REVIEW,
@@ -35,6 +38,8 @@ async def explain_workflow(conn: Connection, queries: Queries, workflow_id: Work
     causes, total = await find_causes(conn, queries, workflow)
     groups = group_causes(causes)
     listed = groups[:MAX_CAUSES]
+    recovery = await read_recovery(conn, queries, workflow_id)
+    legal, illegal = workflow_actions(workflow, sum(row["held"] for row in states), recovery)
     return WorkflowExplanation(
         workflow_id=workflow.id,
         name=workflow.name,
@@ -47,6 +52,8 @@ async def explain_workflow(conn: Connection, queries: Queries, workflow_id: Work
         blockers=tuple(_blockers(workflow, groups)),
         root_causes=tuple(listed),
         more_root_causes=total - sum(group.count for group in listed),
+        legal_actions=legal,
+        illegal_actions=illegal,
         explained_at=workflow.now,
     )
 
@@ -67,8 +74,11 @@ def _summary(workflow: WorkflowFacts, groups: Sequence[RootCauseGroup]) -> str:
 def _blockers(workflow: WorkflowFacts, groups: Sequence[RootCauseGroup]) -> list[Blocker]:
     if workflow.open == 0:
         return []
-    findings = list(cancel_findings(workflow, "has steps left"))
-    if all(group.status is OperatorStatus.FINISHED for group in groups):
+    findings = list(stop_findings(workflow, "has steps left"))
+    if workflow.not_started:
+        says = f"waits to be started by {workflow.parent_step} of workflow {workflow.parent_id}"
+        findings.append(Finding(code=BlockerCode.WAITING_ON_DEPENDENCIES, scope=Scope.WORKFLOW, says=says))
+    elif all(group.status is OperatorStatus.FINISHED for group in groups):
         says = f"has {count(workflow.open, 'open step')} and none that could run"
         findings.append(Finding(code=BlockerCode.BOOKKEEPING_FAULT, scope=Scope.WORKFLOW, says=says))
     return [finding.blocker(workflow.name) for finding in findings]

@@ -27,6 +27,8 @@ from .rules import (
     refuse_hold,
     refuse_on_ended,
     refuse_recovery,
+    refuse_retry_of_all,
+    refuse_revival,
 )
 
 _SNAPSHOT: Final = ("state", "cause", "generation", "attempt", "error")
@@ -165,9 +167,8 @@ async def release(conn: Connection, queries: Queries, workflow_id: WorkflowId, s
 def _refuse_illegal(workflow_id: WorkflowId, step: str | None, action: RecoveryAction, targets: Sequence[Row]) -> None:
     if step is None and action != RecoveryAction.RETRY:
         raise IllegalTransitionError(workflow_id, None, action, "name the step", [RecoveryAction.RETRY])
-    if not targets:
-        raise IllegalTransitionError(workflow_id, None, action, "no step failed that may run again", [])
-    refusal = refuse_recovery(workflow_id, targets[0], action) if step is not None else None
+    all_at_once = refuse_retry_of_all(workflow_id, len(targets))
+    refusal = refuse_recovery(workflow_id, targets[0], action) if step is not None else all_at_once
     if refusal is not None:
         raise refusal
 
@@ -176,8 +177,9 @@ async def _refuse_revival(
     conn: Connection, queries: Queries, workflow_id: WorkflowId, step: str | None, action: str
 ) -> None:
     row = await fetch_one(conn, queries["revival_refusal"], {"workflow_id": workflow_id})
-    if row and row["refusal"]:
-        raise IllegalTransitionError(workflow_id, step, action, row["refusal"], [])
+    refusal = refuse_revival(workflow_id, step, action, row["refusal"] if row else None)
+    if refusal is not None:
+        raise refusal
 
 
 async def _revive(

@@ -90,6 +90,17 @@ def refuse_retry_of_all(workflow_id: WorkflowId, retryable_steps: int) -> Comman
     return IllegalTransitionError(workflow_id, None, RecoveryAction.RETRY, "no step failed that may run again", [])
 
 
+def refuse_revival(
+    workflow_id: WorkflowId, step: str | None, action: str, refusal: str | None
+) -> CommandRefusedError | None:
+    """Why no failed step of a workflow may come back.
+
+    Args:
+        refusal: As ``revival_refusal_v1`` says it.
+    """
+    return IllegalTransitionError(workflow_id, step, action, refusal, []) if refusal is not None else None
+
+
 def refuse_hold(workflow_id: WorkflowId, step: Row) -> CommandRefusedError | None:
     """Why a step of a running workflow may not be held."""
     if step["state"] in _NOT_STARTED or (step["state"] == StepState.SUSPENDED and step["held_until"]):

@@ -2,22 +2,37 @@
 -- of the workflow: LIMIT 1 keeps each look-up of a step one, whatever the planner believes of sizes.
 -- A producer that was not refreshed for 60 s is gone, as in Oban's own clean-up.
 
--- name: explain_workflow
--- Args: workflow_id (bigint).
--- Rows: none, or one; now is the database clock. Index: the primary key.
-SELECT w.id, w.name, w.state, w.semantics_version, w.total, w.open, w.cancel_requested_at, now() AS now
+-- name: explain_workflows
+-- Args: ids (bigint[]).
+-- Rows: the workflows that exist, with the step that runs each (NULL columns for an outermost one); now is the
+--   database clock. Index: the primary keys.
+SELECT
+  w.id, w.name, w.state, w.semantics_version, w.total, w.open, w.cancel_requested_at, w.expired_at,
+  w.parent_id, p.position AS parent_position, p.name AS parent_step, p.state AS parent_state, p.cause AS parent_cause,
+  now() AS now
 FROM powertools.workflows w
-WHERE w.id = %(workflow_id)s::bigint;
+LEFT JOIN powertools.steps p ON p.workflow_id = w.parent_id AND p.position = w.parent_position
+WHERE w.id = ANY (%(ids)s::bigint[]);
 
 -- name: explain_counts
 -- Reads every step of the workflow.
 -- Args: workflow_id (bigint).
--- Rows: state (a live job's own), steps; by state. Index: the primary key.
-SELECT s.state, count(*) AS steps
+-- Rows: state (a live job's own), steps, held (of them); by state. Index: the primary key.
+SELECT s.state, count(*) AS steps, count(s.held_until) AS held
 FROM powertools.step_states s
 WHERE s.workflow_id = %(workflow_id)s::bigint
 GROUP BY s.state
 ORDER BY s.state;
+
+-- name: explain_recovery
+-- What the recovery of a failed step, or of all of them, would be told.
+-- Args: workflow_id (bigint), position (int or NULL for all).
+-- Rows: one; retry_refused, revival_refused (text or NULL), retryable (steps; NULL when one was asked for).
+SELECT
+  CASE WHEN %(position)s::int IS NOT NULL
+    THEN powertools.retry_refusal_v1(%(workflow_id)s::bigint, %(position)s::int) END AS retry_refused,
+  powertools.revival_refusal_v1(%(workflow_id)s::bigint) AS revival_refused,
+  CASE WHEN %(position)s::int IS NULL THEN cardinality(powertools.retryable_v1(%(workflow_id)s::bigint)) END AS retryable;
 
 -- name: explain_position
 -- Args: workflow_id (bigint), step (text).
@@ -27,19 +42,26 @@ FROM powertools.steps s
 WHERE s.workflow_id = %(workflow_id)s::bigint AND s.name = %(step)s::text;
 
 -- name: explain_steps
--- Args: workflow_id (bigint), positions (int[]).
--- Rows: the steps with their settle fault (NULL columns without one), by position. Index: the primary key.
+-- Args: workflow_ids (bigint[]), positions (int[]): one entry a step.
+-- Rows: the steps with their settle fault, their last wait and the workflow they run (NULL columns without one), by
+--   workflow and position. Index: the primary keys.
 SELECT
-  s.position, s.name, s.worker, s.queue, s.state, s.cause, s.job_id, s.attempt, s.max_attempts, s.pending,
-  cardinality(s.parents) + coalesce(cardinality(s.continue_parents), 0) AS parents, s.error,
+  s.workflow_id, s.position, s.name, s.kind, s.worker, s.queue, s.effects, s.state, s.cause, s.job_id, s.attempt,
+  s.max_attempts, s.pending, cardinality(s.parents) + coalesce(cardinality(s.continue_parents), 0) AS parents, s.error,
+  s.cancel_requested_at, s.held_until, s.hold_reason,
+  v.signal, v.correlation_key, v.registered_at, v.deadline_at,
+  c.id AS child_id, c.state AS child_state, c.total AS child_total, c.open AS child_open, c.failed AS child_failed,
+  c.max_failures AS child_max_failures,
   f.state AS fault_state, f.sqlstate, f.message AS fault_message, f.faults, f.first_fault_at, f.last_fault_at
-FROM unnest(%(positions)s::int[]) AS wanted (position)
+FROM unnest(%(workflow_ids)s::bigint[], %(positions)s::int[]) AS wanted (workflow_id, position)
 CROSS JOIN LATERAL (
   SELECT * FROM powertools.steps
-  WHERE workflow_id = %(workflow_id)s::bigint AND position = wanted.position LIMIT 1
+  WHERE workflow_id = wanted.workflow_id AND position = wanted.position LIMIT 1
 ) AS s
+LEFT JOIN powertools.waits v ON v.id = s.wait_id
+LEFT JOIN powertools.workflows c ON c.id = s.child_id
 LEFT JOIN powertools.settle_faults f ON f.job_id = s.job_id AND f.repaired_at IS NULL
-ORDER BY s.position;
+ORDER BY s.workflow_id, s.position;
 
 -- name: explain_dependencies
 -- Args: workflow_id (bigint), position (int), page (int, rows).
@@ -64,12 +86,14 @@ ORDER BY p.finished_at IS NOT NULL, j.state IS DISTINCT FROM 'retryable', p.posi
 LIMIT %(page)s;
 
 -- name: explain_causes
--- The steps that wait on nothing upstream and hold up the rest, in kinds that have one explanation.
+-- The steps that wait on nothing upstream and hold up the rest, in kinds that have one explanation. A step that runs
+-- a workflow stands for the steps in it.
 -- Args: workflow_id (bigint); position (int: only ancestors of this step that it waits for or was cancelled
---   because of; NULL: all released steps without an outcome, and all failed ones); examples (int, of each kind);
---   page (int, rows).
--- Rows: position, place (1 for the first of its kind), members (steps of its kind), total (steps of all kinds);
---   the first of each kind before the second of any. Index: the primary key; one look-up a waiting ancestor and edge.
+--   because of, and what is in it when it runs a workflow; NULL: all released steps without an outcome, held ones,
+--   and all failed ones); examples (int, of each kind); page (int, rows).
+-- Rows: workflow_id, position, place (1 for the first of its kind), members (steps of its kind), total (steps of all
+--   kinds); the first of each kind before the second of any.
+-- Index: the primary keys; one look-up a waiting ancestor and edge, and every step of a workflow that is entered.
 WITH RECURSIVE reached (position) AS (
   SELECT %(position)s::int
   UNION
@@ -87,15 +111,32 @@ WITH RECURSIVE reached (position) AS (
     WHERE workflow_id = %(workflow_id)s::bigint AND position = e.parent LIMIT 1
   ) AS p
   WHERE CASE s.state WHEN 'pending' THEN p.finished_at IS NULL ELSE p.finished_at IS NOT NULL AND p.state <> 'completed' END
-), candidates AS (
-  SELECT r.position FROM reached r WHERE r.position <> %(position)s::int
+), candidates (workflow_id, position, live, child_id) AS (
+  SELECT s.workflow_id, s.position, s.finished_at IS NULL,
+    CASE WHEN s.state = 'executing' OR s.finished_at IS NOT NULL AND s.state <> 'completed' AND s.cause IS NULL
+      THEN s.child_id END
+  FROM (
+    SELECT r.position FROM reached r WHERE r.position IS NOT NULL
+    UNION ALL
+    SELECT s.position FROM powertools.steps s
+    WHERE %(position)s::int IS NULL AND s.workflow_id = %(workflow_id)s::bigint AND s.state <> 'completed'
+      AND (s.state <> 'pending' OR s.held_until IS NOT NULL)
+  ) AS own
+  CROSS JOIN LATERAL (
+    SELECT * FROM powertools.steps WHERE workflow_id = %(workflow_id)s::bigint AND position = own.position LIMIT 1
+  ) AS s
   UNION ALL
-  SELECT s.position FROM powertools.steps s
-  WHERE %(position)s::int IS NULL AND s.workflow_id = %(workflow_id)s::bigint AND s.state NOT IN ('pending', 'completed')
+  SELECT k.workflow_id, k.position, k.finished_at IS NULL,
+    CASE WHEN k.state = 'executing' OR k.finished_at IS NOT NULL AND k.cause IS NULL THEN k.child_id END
+  FROM candidates c
+  JOIN powertools.workflows n ON n.id = c.child_id AND (c.live AND n.open > 0 OR NOT c.live AND n.failed > 0 AND n.stopped = 0)
+  JOIN powertools.steps k ON k.workflow_id = n.id
+  WHERE k.state <> 'completed' AND (k.state <> 'pending' OR k.held_until IS NOT NULL)
+    AND (%(position)s::int IS NULL OR c.live = (k.finished_at IS NULL))
 ), kinds AS (
   SELECT
-    s.position, s.finished_at IS NULL AS live, s.state, s.cause, coalesce(j.state::text, '') AS job_state,
-    coalesce(j.queue, s.queue) AS queue, s.worker,
+    s.workflow_id, s.position, s.finished_at IS NULL AS live, s.state, s.cause, s.kind,
+    s.held_until IS NOT NULL AS held, coalesce(j.state::text, '') AS job_state, coalesce(j.queue, s.queue) AS queue, s.worker,
     j.state = 'available' AND j.attempt >= j.max_attempts AS exhausted,
     j.errors -> -1 ->> 'error' LIKE '%%WorkerResolutionError%%' AS unresolved,
     EXISTS (
@@ -107,22 +148,27 @@ WITH RECURSIVE reached (position) AS (
     ) END AS attended
   FROM candidates c
   CROSS JOIN LATERAL (
-    SELECT * FROM powertools.steps WHERE workflow_id = %(workflow_id)s::bigint AND position = c.position LIMIT 1
+    SELECT * FROM powertools.steps WHERE workflow_id = c.workflow_id AND position = c.position LIMIT 1
   ) AS s
+  LEFT JOIN powertools.workflows n ON n.id = c.child_id
   LEFT JOIN public.oban_jobs j ON s.state = 'available' AND j.id = s.job_id
-  WHERE s.state NOT IN ('pending', 'completed') AND s.cause IS DISTINCT FROM 'cancelled_by_dependency'
+  WHERE s.state <> 'completed' AND (s.state <> 'pending' OR s.pending = 0 AND s.held_until IS NOT NULL)
+    AND s.cause IS DISTINCT FROM 'cancelled_by_dependency'
+    AND (c.live AND n.open > 0 OR NOT c.live AND n.failed > 0 AND n.stopped = 0) IS NOT TRUE
+    AND (c.workflow_id, c.position) IS DISTINCT FROM (%(workflow_id)s::bigint, %(position)s::int)
 ), placed AS (
-  SELECT k.position, count(*) OVER kind AS members, count(*) OVER () AS total,
-    row_number() OVER (kind ORDER BY k.position) AS place
+  SELECT k.workflow_id, k.position, count(*) OVER kind AS members, count(*) OVER () AS total,
+    row_number() OVER (kind ORDER BY k.workflow_id, k.position) AS place
   FROM kinds k
   WINDOW kind AS (
-    PARTITION BY k.live, k.state, k.cause, k.job_state, k.queue, k.worker, k.exhausted, k.unresolved, k.faulted, k.attended
+    PARTITION BY k.live, k.state, k.cause, k.kind, k.held, k.job_state, k.queue, k.worker, k.exhausted, k.unresolved,
+      k.faulted, k.attended
   )
 )
-SELECT p.position, p.place, p.members, p.total
+SELECT p.workflow_id, p.position, p.place, p.members, p.total
 FROM placed p
 WHERE p.place <= %(examples)s
-ORDER BY p.place, p.position
+ORDER BY p.place, p.workflow_id, p.position
 LIMIT %(page)s;
 
 -- name: explain_jobs

@@ -1,0 +1,157 @@
+"""Read the facts that explanations are made from.
+
+Runs in the caller's transaction and locks nothing. The rule that must never break: the number of
+queries does not depend on the number of steps.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ..database import Connection, Queries, fetch_all, fetch_one
+from ..errors import StepNotFoundError, WorkflowNotFoundError
+from ..states import JobId, Position, WorkflowId
+from .facts import ChildFacts, FaultFacts, JobFacts, QueueFacts, RecoveryFacts, StepFacts, WaitFacts, WorkflowFacts
+
+
+async def read_workflow(conn: Connection, queries: Queries, workflow_id: WorkflowId) -> WorkflowFacts:
+    """One workflow.
+
+    Raises:
+        WorkflowNotFoundError: It does not exist, or was pruned.
+    """
+    found = await _read_workflows(conn, queries, [workflow_id])
+    if not found:
+        raise WorkflowNotFoundError(workflow_id)
+    return found[workflow_id]
+
+
+async def read_step(conn: Connection, queries: Queries, workflow_id: WorkflowId, name: str) -> StepFacts:
+    """One step by its name.
+
+    Raises:
+        WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
+    """
+    row = await fetch_one(conn, queries["explain_position"], {"workflow_id": workflow_id, "step": name})
+    found = await read_steps(conn, queries, [(workflow_id, row["position"])]) if row else []
+    if not found:
+        await read_workflow(conn, queries, workflow_id)
+        raise StepNotFoundError(workflow_id, name)
+    return found[0]
+
+
+async def read_steps(conn: Connection, queries: Queries, places: Sequence[tuple[int, int]]) -> list[StepFacts]:
+    """The steps at these places, workflow and position, with their live jobs; by place."""
+    args = {"workflow_ids": [place[0] for place in places], "positions": [place[1] for place in places]}
+    rows = await fetch_all(conn, queries["explain_steps"], args)
+    workflows = await _read_workflows(conn, queries, sorted({row["workflow_id"] for row in rows}))
+    live = [row["job_id"] for row in rows if row["state"] == "available"]
+    jobs = {job.id: job for job in await read_jobs(conn, queries, live)}
+    return [_step(row, workflows[row["workflow_id"]], jobs.get(row["job_id"])) for row in rows]
+
+
+async def _read_workflows(conn: Connection, queries: Queries, ids: Sequence[int]) -> dict[int, WorkflowFacts]:
+    rows = await fetch_all(conn, queries["explain_workflows"], {"ids": list(ids)}) if ids else []
+    return {row["id"]: WorkflowFacts(**row) for row in rows}
+
+
+async def read_jobs(conn: Connection, queries: Queries, ids: Sequence[int]) -> list[JobFacts]:
+    """The jobs of these ids that exist, by id."""
+    rows = await fetch_all(conn, queries["explain_jobs"], {"ids": list(ids)}) if ids else []
+    return [_job(row) for row in rows]
+
+
+async def read_queues(conn: Connection, queries: Queries, jobs: Iterable[JobFacts | None]) -> dict[str, QueueFacts]:
+    """Queue name -> facts, for the queues of the jobs that have not ended."""
+    names = sorted({job.queue for job in jobs if job is not None and not job.ended})
+    rows = await fetch_all(conn, queries["explain_queues"], {"queues": names}) if names else []
+    return {row["queue"]: QueueFacts(**row) for row in rows}
+
+
+async def read_recovery(
+    conn: Connection, queries: Queries, workflow_id: WorkflowId, step: StepFacts | None = None
+) -> RecoveryFacts:
+    """What stands in the way of recovering a step, or all failed steps; nothing does while a step lives."""
+    if step is not None and not step.ended:
+        return RecoveryFacts()
+    args = {"workflow_id": workflow_id, "position": step.position if step else None}
+    row = await fetch_one(conn, queries["explain_recovery"], args)
+    return RecoveryFacts(**row) if row else RecoveryFacts()
+
+
+def _step(row: Mapping[str, Any], workflow: WorkflowFacts, job: JobFacts | None) -> StepFacts:
+    return StepFacts(
+        workflow=workflow,
+        name=row["name"],
+        position=Position(row["position"]),
+        kind=row["kind"],
+        worker=row["worker"],
+        queue=row["queue"],
+        effects=row["effects"],
+        own_state=row["state"],
+        cause=row["cause"],
+        own_attempt=row["attempt"],
+        max_attempts=row["max_attempts"],
+        pending=row["pending"],
+        parents=row["parents"],
+        error=row["error"],
+        cancel_requested_at=row["cancel_requested_at"],
+        held_until=row["held_until"],
+        hold_reason=row["hold_reason"],
+        wait=_wait(row),
+        child=_child(row),
+        job_id=row["job_id"],
+        job=job,
+        fault=_fault(row),
+    )
+
+
+def _wait(row: Mapping[str, Any]) -> WaitFacts | None:
+    if row["signal"] is None:
+        return None
+    return WaitFacts(
+        signal=row["signal"],
+        correlation_key=row["correlation_key"],
+        registered_at=row["registered_at"],
+        deadline_at=row["deadline_at"],
+    )
+
+
+def _child(row: Mapping[str, Any]) -> ChildFacts | None:
+    if row["child_id"] is None:
+        return None
+    return ChildFacts(
+        id=row["child_id"],
+        state=row["child_state"],
+        total=row["child_total"],
+        open=row["child_open"],
+        failed=row["child_failed"],
+        max_failures=row["child_max_failures"],
+    )
+
+
+def _job(row: Mapping[str, Any]) -> JobFacts:
+    return JobFacts(
+        id=JobId(row["id"]),
+        state=row["state"],
+        queue=row["queue"],
+        worker=row["worker"],
+        attempt=row["attempt"],
+        max_attempts=row["max_attempts"],
+        error=row["error"],
+        scheduled_at=row["scheduled_at"],
+        attempted_at=row["attempted_at"],
+        node=row["node"],
+        executor_seen_at=row["executor_seen_at"],
+        executor_alive=row["executor_alive"],
+        workflow_id=row["workflow_id"],
+        step=row["step"],
+        fault=_fault(row),
+        now=row["now"],
+    )
+
+
+def _fault(row: Mapping[str, Any]) -> FaultFacts | None:
+    if row["fault_state"] is None:
+        return None
+    details = {key: row[key] for key in ("sqlstate", "faults", "first_fault_at", "last_fault_at")}
+    return FaultFacts(state=row["fault_state"], message=row["fault_message"], details=details)

@@ -1,0 +1,89 @@
+"""What a step waits for beside parents and its job: a signal, a workflow, the end of a hold, its cancel.
+
+Pure. The rule that must never break: each is told with what would end it.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from .explanations import BlockerCode, Scope
+from .facts import ChildFacts, StepFacts, WorkflowFacts
+from .finding import Finding
+from .sentences import count, span
+
+
+def awaited(step: StepFacts) -> Finding:
+    """The signal that a waiting step waits for."""
+    if step.wait is None:
+        return Finding(code=BlockerCode.WAITING_ON_SIGNAL, scope=Scope.STEP, says="waits for a signal")
+    wait, now = step.wait, step.workflow.now
+    if wait.deadline_at is None:
+        until = ", without a deadline"
+    elif wait.deadline_at > now:
+        until = f", for {span(wait.deadline_at - now)} more"
+    else:
+        until = ", past its deadline: the sweep expires it"
+    return Finding(
+        code=BlockerCode.WAITING_ON_SIGNAL,
+        scope=Scope.STEP,
+        says=f"waits for signal {wait.signal} with key {wait.correlation_key}{until}",
+        details=wait.details,
+    )
+
+
+def running_child(child: ChildFacts) -> Finding:
+    """The workflow that a step runs and waits for."""
+    says, details = progress(child)
+    code = BlockerCode.WAITING_ON_WORKFLOW if child.max_failures is None else BlockerCode.WAITING_ON_ITEMS
+    return Finding(code=code, scope=Scope.STEP, says=says, details=details)
+
+
+def progress(child: ChildFacts) -> tuple[str, dict[str, Any]]:
+    """How far a nested workflow or the items of a map are: a sentence without its subject, and the facts."""
+    done = child.total - child.open
+    details: dict[str, Any] = {"workflow_id": child.id, "total": child.total, "done": done, "failed": child.failed}
+    failed = f", {child.failed} failed" if child.failed else ""
+    if child.max_failures is None:
+        return f"runs workflow {child.id}, {done} of {count(child.total, 'step')} ended{failed}", details
+    details["max_failures"] = child.max_failures
+    return f"runs {count(child.total, 'item')} in workflow {child.id}, {done} ended{failed}", details
+
+
+def held_findings(step: StepFacts) -> Iterator[Finding]:
+    """That a step is held; nothing when it is not."""
+    if step.held_until is not None:
+        left = span(step.held_until - step.workflow.now)
+        yield Finding(
+            code=BlockerCode.HELD,
+            scope=Scope.STEP,
+            says=f"is held for {left} more: {step.hold_reason}",
+            retry_at=step.held_until,
+            details={"held_until": step.held_until, "reason": step.hold_reason},
+        )
+
+
+def stop_findings(workflow: WorkflowFacts, says: str, step: StepFacts | None = None) -> Iterator[Finding]:
+    """That a live step, or its whole workflow, is to stop; ``says`` is the sentence without it."""
+    if step is not None and step.cancel_requested_at is not None:
+        ago = span(workflow.now - step.cancel_requested_at)
+        yield Finding(
+            code=BlockerCode.CANCEL_REQUESTED,
+            scope=Scope.STEP,
+            says=f"{says}; its cancel was requested {ago} ago",
+            details={"cancel_requested_at": step.cancel_requested_at},
+        )
+    if workflow.expired_at is not None:
+        yield Finding(
+            code=BlockerCode.WORKFLOW_EXPIRED,
+            scope=Scope.WORKFLOW,
+            says=f"{says}; the workflow expired {span(workflow.now - workflow.expired_at)} ago",
+            details={"expired_at": workflow.expired_at},
+        )
+    elif workflow.cancel_requested_at is not None:
+        ago = span(workflow.now - workflow.cancel_requested_at)
+        yield Finding(
+            code=BlockerCode.CANCEL_REQUESTED,
+            scope=Scope.WORKFLOW,
+            says=f"{says}; the workflow's cancel was requested {ago} ago",
+            details={"cancel_requested_at": workflow.cancel_requested_at},
+        )
