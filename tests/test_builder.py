@@ -81,6 +81,14 @@ def test_connecting_a_step_that_was_not_added_is_refused_at_once() -> None:
         Workflow("early").connect("a", "b")
 
 
+def test_connecting_to_a_handle_of_another_workflow_is_refused_at_once() -> None:
+    workflow, foreign = Workflow("mine"), Workflow("other").add("b", step())
+    workflow.add_many({"a": step(), "b": step()})
+
+    with pytest.raises(ValueError, match="'b' belongs to another workflow than 'mine'"):
+        workflow.connect("a", foreign)
+
+
 @pytest.mark.parametrize("name", ["", "  ", None, 7])
 def test_a_workflow_needs_a_name(name: Any) -> None:
     workflow = Workflow(name)
@@ -263,8 +271,8 @@ def test_context_meta_tags_and_the_last_job_are_checked_too() -> None:
         ("non_serializable", None, "tags[0]"),
         ("non_serializable", None, "on_finished.args.x"),
         ("non_serializable", "a", "meta.y"),
-        ("non_serializable", "a", "job[1]"),
-        ("non_serializable", "a", "job[2]"),
+        ("non_serializable", "a", "job.queue"),
+        ("non_serializable", "a", "job.tags[0]"),
     ]
 
 
@@ -321,6 +329,21 @@ def test_more_attempts_than_oban_can_store_are_refused() -> None:
     workflow.add("a", step(max_attempts=40_000))
 
     assert codes(workflow) == [("invalid_max_attempts", "a", "job")]
+
+
+def test_a_queue_too_long_to_be_notified_or_indexed_is_refused() -> None:
+    workflow = Workflow("long")
+    workflow.add("a", step(queue="q" * 201))
+
+    assert codes(workflow) == [("name_too_long", "a", "job.queue")]
+
+
+def test_durations_beyond_the_calendar_are_refused() -> None:
+    workflow = small(expires_in=timedelta.max)
+    workflow.add("b", step(), delay=timedelta.max)
+    workflow.add("c", step(), delay=timedelta(days=36_525))
+
+    assert codes(workflow) == [("invalid_expiry", None, None), ("invalid_delay", "b", None)]
 
 
 def test_options_out_of_range_are_refused() -> None:

@@ -247,9 +247,11 @@ class Workflow:
             policy: What a failed parent does to the child; None takes the child's ``on_failure``.
 
         Raises:
-            ValueError: No step of the child's name was added.
+            ValueError: No step of the child's name was added, or its handle belongs to another workflow.
         """
         name = child.name if isinstance(child, StepHandle) else child
+        if isinstance(child, StepHandle) and not child.belongs_to(self):
+            raise ValueError(f"the handle {name!r} belongs to another workflow than {self.name!r}")
         step = self._by_name.get(name)
         if step is None:
             raise ValueError(f"workflow {self.name!r} has no step {name!r}: add it before connecting it")

@@ -32,6 +32,7 @@ RESERVED_META: Final = frozenset(
 
 _MAX_NAME: Final = 200
 _MAX_ATTEMPTS: Final = 2**15 - 1
+_LONGEST: Final = timedelta(days=36_525)
 _OPTIONAL_COLUMNS: Final = (
     "worker", "queue", "args", "template", "meta", "tags", "scheduled_at", "deadline", "item_template", "max_failures",
     "nested",
@@ -97,8 +98,10 @@ class _Compiler:
         self._check_text(workflow.definition_version or "", "definition_version")
         for index, tag in enumerate(workflow.tags):
             self._check_text(tag, f"tags[{index}]")
-        if workflow.expires_in is not None and workflow.expires_in <= timedelta(0):
-            self._fault("invalid_expiry", f"expires_in is {workflow.expires_in}; it must be positive")
+        if workflow.expires_in is not None and not timedelta(0) < workflow.expires_in <= _LONGEST:
+            self._fault(
+                "invalid_expiry", f"expires_in is {workflow.expires_in}; it must be positive, at most 100 years"
+            )
         if workflow.on_finished is not None and self._check_job(workflow.on_finished, None, "on_finished"):
             self._check_json(workflow.on_finished.args, "on_finished.args", None, self._payload_limit)
 
@@ -129,8 +132,8 @@ class _Compiler:
             self._add_edge(position, step, parent, policy)
         if step.effects not in Effects:
             self._fault("unknown_effects", f"effects is {step.effects!r}; expected repeatable, ask or never", step.name)
-        if step.delay is not None and step.delay < timedelta(0):
-            self._fault("invalid_delay", f"delay is {step.delay}; it must not be negative", step.name)
+        if step.delay is not None and not timedelta(0) <= step.delay <= _LONGEST:
+            self._fault("invalid_delay", f"delay is {step.delay}; it must be 0 to 100 years", step.name)
         self._check_runs(position, step)
         for reference in self._references[position]:
             self._add_reference(position, step, reference)
@@ -179,7 +182,9 @@ class _Compiler:
             return False
         if job.meta:
             self._check_meta(job.meta, step)
-        self._adopt(json_border.find_faults([job.worker, job.queue, *job.tags], path), step)
+        self._adopt(json_border.find_faults(job.worker, f"{path}.worker"), step)
+        self._check_text(job.queue, f"{path}.queue", step)
+        self._adopt(json_border.find_faults(job.tags, f"{path}.tags"), step)
         if job.max_attempts > _MAX_ATTEMPTS:
             message = f"max_attempts is {job.max_attempts}, at most {_MAX_ATTEMPTS} are allowed"
             self._fault("invalid_max_attempts", message, step, path)
