@@ -129,7 +129,7 @@ async def test_obans_tables_are_installed_where_they_are_missing_and_kept_where_
 
 
 async def test_a_missing_schema_is_refused_with_what_to_run(empty_dsn: str) -> None:
-    with pytest.raises(SchemaMissingError, match="'powertools' is not installed.*run powertools install"):  # noqa: RUF043
+    with pytest.raises(SchemaMissingError, match=r"'powertools' is not installed.*run powertools install"):
         async with Powertools.open(empty_dsn):
             pass
 
