@@ -43,6 +43,7 @@ async def disturb(cluster: Cluster, oban: Oban, chance: random.Random, ended: as
 
 
 @pytest.mark.crash
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("turbo", [[True, True], [True, False]], ids=["turbo", "mixed"])
 async def test_commands_on_random_steps_deadlock_with_nothing(
     cluster: Cluster, chance: random.Random, turbo: list[bool]

@@ -39,6 +39,7 @@ async def test_two_processes_run_every_step_of_chains_fans_and_random_graphs_onc
 
 
 @pytest.mark.crash
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     "turbo", [[True] * 4, [False] * 2, [True, False, True, False]], ids=["turbo", "stock", "mixed"]
 )
@@ -59,6 +60,7 @@ async def test_processes_on_one_database_run_every_step_once_under_load(
 
 
 @pytest.mark.crash
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("nodes", [2, 4])
 async def test_a_thousand_parents_in_several_processes_release_their_child_and_end_their_workflow_once(
     cluster: Cluster, nodes: int, turbo: bool

@@ -69,6 +69,7 @@ async def test_the_last_ack_of_a_stopping_node_that_got_no_answer_is_asked_again
 
 
 @pytest.mark.crash
+@pytest.mark.timeout(120)
 async def test_connections_that_break_and_stall_under_load_lose_and_double_nothing(
     cluster: Cluster, chance: random.Random, turbo: bool
 ) -> None:

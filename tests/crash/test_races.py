@@ -34,6 +34,31 @@ async def test_two_parents_that_finish_together_in_two_processes_release_their_c
     assert await cluster.is_sound()
 
 
+@pytest.mark.crash
+async def test_of_two_parents_one_that_fails_to_serialize_is_settled_by_the_sweep(
+    cluster: Cluster, gate: Gate, turbo: bool
+) -> None:
+    serializing = f"{cluster.dsn}&options=-cdefault_transaction_isolation%3Drepeatable%5C%20read"
+    for queue in ("one", "two"):
+        await cluster.node(turbo=turbo, queues={queue: 1}, dsn=serializing, sweep_every=0.05)
+    workflow = Workflow("fan-in")
+    parents = [workflow.add(name, step(queue=name, gate=gate.number)) for name in ("one", "two")]
+    workflow.add("child", step(inputs=[parent.result for parent in parents], queue="one"))
+    [handle] = await cluster.insert(workflow)
+    await cluster.ledger.until("one")
+    await cluster.ledger.until("two")
+
+    async with cluster.session(autocommit=False) as person:
+        await person.execute("SELECT FROM powertools.workflows FOR UPDATE")
+        await gate.open()
+        await cluster.blocked(2)
+    await cluster.end([handle])
+
+    assert await cluster.powertools.workflows.results(handle.id) == {"one": 1, "two": 1, "child": 3}
+    assert await cluster.ask("SELECT sqlstate FROM powertools.settle_faults") == ["40001"]
+    assert await cluster.is_sound(faults=1)
+
+
 async def test_the_last_two_steps_that_finish_together_in_two_processes_end_the_workflow_once(
     cluster: Cluster, gate: Gate, turbo: bool
 ) -> None:
