@@ -25,9 +25,7 @@ import oban_powertools
 from oban_powertools import Effects, Policy, Powertools, PowertoolsError, Settings, StepState, WorkflowState, errors
 from oban_powertools.cli.exits import Exit, find_exit_code
 from oban_powertools.config import Names
-from oban_powertools.explain import Explain
 from oban_powertools.states import Cause, OperatorStatus
-from oban_powertools.workflows import Workflows
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "oban_powertools"
@@ -140,7 +138,7 @@ def test_every_public_name_is_in_the_reference() -> None:
     assert [name for name in oban_powertools.__all__ if f"`{name}" not in page and f"## {name}\n" not in page] == []
 
 
-@pytest.mark.parametrize("public", [*_classes(), Workflows, Explain], ids=lambda public: public.__name__)
+@pytest.mark.parametrize("public", _classes(), ids=lambda public: public.__name__)
 def test_every_member_of_a_public_class_is_in_its_section_with_its_parameters(public: type) -> None:
     named = {
         word for code in re.findall(r"`([^`\n]+)`", _section(public.__name__)) for word in re.findall(r"\w+", code)
