@@ -23,6 +23,7 @@ PARTS: Final = {
     "match_signals": 1000,
     "expire_waits": 1000,
     "expire_workflows": 100,
+    "cancel_stopping_jobs": 1000,
     "expire_holds": 1000,
 }
 """What a sweep does besides the comparison, in order -> rows at a time."""
@@ -39,7 +40,7 @@ class Swept:
     """Settle faults that could be settled now."""
 
     expired: int = 0
-    """Waits, workflows and holds whose time ran out, and signals that had missed their wait."""
+    """Waits, workflows and holds whose time ran out, jobs that were to stop, and signals that had missed their wait."""
 
     reconciled: int = 0
     """Steps whose job was gone or had ended unseen."""

@@ -177,6 +177,8 @@ CREATE TABLE powertools.steps (
 
 CREATE INDEX steps_held ON powertools.steps (held_until) WHERE held_until IS NOT NULL;
 
+CREATE INDEX steps_stopping ON powertools.steps (workflow_id, position) WHERE cancel_requested_at IS NOT NULL;
+
 CREATE VIEW powertools.edges AS
 SELECT s.workflow_id, p.parent, s.position AS child, 'cancel' AS policy
 FROM powertools.steps s CROSS JOIN LATERAL unnest(s.parents) AS p (parent)

@@ -134,6 +134,7 @@ BEGIN
       WHEN 'match_signals' THEN powertools.match_signals_v1(batch)
       WHEN 'expire_waits' THEN powertools.expire_waits_v1(batch)
       WHEN 'expire_workflows' THEN powertools.expire_workflows_v1(batch)
+      WHEN 'cancel_stopping_jobs' THEN powertools.cancel_stopping_jobs_v1(batch)
       WHEN 'expire_holds' THEN powertools.expire_holds_v1(batch)
     END;
   END IF;

@@ -62,41 +62,46 @@ BEGIN
   WHERE w.id = e.wait_id AND w.id = ANY (wait_ids) AND w.state = 'waiting';
 END $$;
 
--- Matches waiting waits with stored signals of their key, each with at most one, oldest first.
--- Args: wait_ids, or NULL for any wait that has a stored signal (the sweep; one batch).
--- Returns the waits' outcomes, to be settled.
+-- Matches these waiting waits with stored signals of their key, each with at most one, oldest first; a
+-- round serves one wait of each key. Returns the waits' outcomes, to be settled.
 CREATE FUNCTION powertools.consume_signals_v1(wait_ids bigint[]) RETURNS powertools.outcome[]
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_mergejoin = off SET jit = off
 AS $$
 DECLARE
+  served bigint[];
+  round powertools.outcome[];
   outcomes powertools.outcome[];
 BEGIN
-  WITH pairs AS (
-    SELECT DISTINCT ON (p.signal_id) p.*
-    FROM (
-      SELECT DISTINCT ON (w.id) w.id AS wait_id, w.workflow_id, w.position, g.id AS signal_id, g.payload
-      FROM powertools.signals g
-      JOIN powertools.waits w ON w.signal = g.signal AND w.correlation_key = g.correlation_key AND w.state = 'waiting'
-      WHERE g.status = 'stored' AND (wait_ids IS NULL OR w.id = ANY (wait_ids))
-        AND (g.workflow_id IS NULL OR g.workflow_id = w.workflow_id)
-      ORDER BY w.id, g.id
-      LIMIT CASE WHEN wait_ids IS NULL THEN 1000 END
-    ) AS p
-    ORDER BY p.signal_id, p.wait_id
-  ), consumed AS (
-    UPDATE powertools.signals g
-    SET status = 'consumed', wait_id = p.wait_id, consumed_at = clock_timestamp()
-    FROM pairs p
-    WHERE g.id = p.signal_id AND g.status = 'stored'
-    RETURNING p.*
-  )
-  SELECT array_agg(ROW (
-    c.workflow_id, c.position, NULL, c.wait_id, NULL, 'completed', NULL, 1,
-    CASE WHEN c.payload IS NOT NULL THEN jsonb_build_object('json', c.payload) END, NULL, NULL, NULL
-  )::powertools.outcome)
-  INTO outcomes
-  FROM consumed c;
+  LOOP
+    WITH pairs AS (
+      SELECT DISTINCT ON (p.signal_id) p.*
+      FROM (
+        SELECT DISTINCT ON (w.id) w.id AS wait_id, w.workflow_id, w.position, g.id AS signal_id, g.payload
+        FROM powertools.waits w
+        JOIN powertools.signals g ON g.signal = w.signal AND g.correlation_key = w.correlation_key
+        WHERE w.id = ANY (wait_ids) AND w.state = 'waiting' AND g.status = 'stored'
+          AND (g.workflow_id IS NULL OR g.workflow_id = w.workflow_id)
+        ORDER BY w.id, g.id
+      ) AS p
+      ORDER BY p.signal_id, p.wait_id
+    ), consumed AS (
+      UPDATE powertools.signals g
+      SET status = 'consumed', wait_id = p.wait_id, consumed_at = clock_timestamp()
+      FROM pairs p
+      WHERE g.id = p.signal_id AND g.status = 'stored'
+      RETURNING p.*
+    )
+    SELECT array_agg(c.wait_id), array_agg(ROW (
+      c.workflow_id, c.position, NULL, c.wait_id, NULL, 'completed', NULL, 1,
+      CASE WHEN c.payload IS NOT NULL THEN jsonb_build_object('json', c.payload) END, NULL, NULL, NULL
+    )::powertools.outcome)
+    INTO served, round
+    FROM consumed c;
+    outcomes := outcomes || round;
+    EXIT WHEN served IS NULL OR cardinality(served) = cardinality(wait_ids);
+    wait_ids := ARRAY(SELECT unnest(wait_ids) EXCEPT SELECT unnest(served));
+  END LOOP;
   RETURN outcomes;
 END $$;
 

@@ -87,7 +87,7 @@ END $$;
 
 -- What a completed job asks for beyond its outcome: to wait for a signal, or to add steps to its
 -- workflow. Returns the outcomes that are left to apply. Neither happens in a workflow that is being
--- stopped, nor for a step that no longer runs on the job. The caller holds the workflows.
+-- stopped, no wait begins for a step that was asked to stop, nor either for a step that no longer runs on the job. The caller holds the workflows.
 CREATE FUNCTION powertools.extend_v1(outcomes powertools.outcome[], stopping bigint[]) RETURNS powertools.outcome[]
 LANGUAGE plpgsql
 SET enable_seqscan = off SET jit = off
@@ -100,7 +100,7 @@ BEGIN
   FOREACH o IN ARRAY outcomes LOOP
     SELECT k.* INTO s FROM powertools.steps k
     WHERE k.workflow_id = o.workflow_id AND k.position = o.position AND k.state = 'available' AND k.job_id = o.job_id;
-    IF o.state = 'awaiting_signal' AND o.workflow_id = ANY (stopping) THEN
+    IF o.state = 'awaiting_signal' AND (o.workflow_id = ANY (stopping) OR s.cancel_requested_at IS NOT NULL) THEN
       o.state := 'cancelled';
       kept := kept || o;
     ELSIF s.job_id IS NOT NULL AND o.state = 'awaiting_signal' THEN

@@ -133,14 +133,12 @@ BEGIN
   PERFORM powertools.cancel_idle_jobs_v1(family), powertools.tell_executing_jobs_v1(family, NULL);
 END $$;
 
--- Stops the workflows whose time has run out, one batch; and takes the idle jobs out of those that are
--- being stopped (a job that failed meanwhile must not run again). Returns how many expired.
+-- Stops the workflows whose time has run out, one batch; returns how many. Locks: as settle.
 CREATE FUNCTION powertools.expire_workflows_v1(batch int) RETURNS int
 LANGUAGE plpgsql
 AS $$
 DECLARE
   due bigint[];
-  stopping bigint[];
 BEGIN
   due := ARRAY(
     SELECT w.id FROM powertools.workflows w
@@ -150,11 +148,36 @@ BEGIN
   IF due <> '{}' THEN
     PERFORM powertools.stop_workflows_v1(due, true);
   END IF;
-  stopping := ARRAY(SELECT w.id FROM powertools.workflows w WHERE w.state = 'cancel_requested' ORDER BY w.id LIMIT batch);
-  IF stopping <> '{}' THEN
-    PERFORM powertools.cancel_idle_jobs_v1(stopping);
-  END IF;
   RETURN cardinality(due);
+END $$;
+
+-- Takes out the idle jobs of workflows and steps that were asked to stop: a job that failed since then must
+-- not run again. One batch; returns how many. Locks: the jobs that nobody else is changing, then as settle.
+CREATE FUNCTION powertools.cancel_stopping_jobs_v1(batch int) RETURNS int
+LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+AS $$
+DECLARE
+  cancelled int;
+BEGIN
+  WITH stopping AS (
+    SELECT s.job_id
+    FROM powertools.workflows w JOIN powertools.steps s ON s.workflow_id = w.id
+    WHERE w.state = 'cancel_requested' AND s.state = 'available'
+    UNION
+    SELECT s.job_id FROM powertools.steps s WHERE s.cancel_requested_at IS NOT NULL AND s.state = 'available'
+  ), idle AS (
+    SELECT j.id
+    FROM stopping t JOIN public.oban_jobs j ON j.id = t.job_id
+    WHERE j.state IN ('available', 'scheduled', 'retryable', 'suspended')
+    ORDER BY j.id LIMIT batch
+    FOR UPDATE OF j SKIP LOCKED
+  )
+  UPDATE public.oban_jobs j
+  SET state = 'cancelled', cancelled_at = timezone('UTC', now())
+  FROM idle i WHERE j.id = i.id;
+  GET DIAGNOSTICS cancelled = ROW_COUNT;
+  RETURN cancelled;
 END $$;
 
 -- Ends one unfinished step by an operator's word. Pending and waiting steps end here; a live job is

@@ -138,7 +138,7 @@ WHERE j.id = ANY (%(ids)s::bigint[]) AND s.job_id = j.id
 -- name: due_parts
 -- Which parts of the sweep have something to do.
 -- Rows: one, parts (text[]).
--- Index: settle_faults_open, signals_stored, waits_deadline, workflows_expiring, workflows_stopping, steps_held.
+-- Index: settle_faults_open, signals_stored, waits_deadline, workflows_expiring, workflows_stopping, steps_stopping, steps_held.
 SELECT array_remove(ARRAY[
   CASE WHEN EXISTS (SELECT FROM powertools.settle_faults WHERE repaired_at IS NULL) THEN 'repair_settle_faults' END,
   CASE WHEN EXISTS (SELECT FROM powertools.signals WHERE status = 'stored') THEN 'match_signals' END,
@@ -147,8 +147,11 @@ SELECT array_remove(ARRAY[
   ) THEN 'expire_waits' END,
   CASE WHEN EXISTS (
     SELECT FROM powertools.workflows WHERE state = 'running' AND expires_at <= clock_timestamp()
-    UNION ALL
-    SELECT FROM powertools.workflows WHERE state = 'cancel_requested'
   ) THEN 'expire_workflows' END,
+  CASE WHEN EXISTS (
+    SELECT FROM powertools.workflows WHERE state = 'cancel_requested'
+    UNION ALL
+    SELECT FROM powertools.steps WHERE cancel_requested_at IS NOT NULL AND state = 'available'
+  ) THEN 'cancel_stopping_jobs' END,
   CASE WHEN EXISTS (SELECT FROM powertools.steps WHERE held_until <= clock_timestamp()) THEN 'expire_holds' END
 ], NULL) AS parts;
