@@ -193,7 +193,8 @@ DECLARE
   one bigint;
 BEGIN
   UPDATE powertools.steps s
-  SET state = 'pending', cause = NULL, finished_at = NULL, cancel_requested_at = NULL,
+  SET state = 'pending', generation = s.generation + 1, cause = NULL, result = NULL, error = NULL, finished_at = NULL,
+      cancel_requested_at = NULL,
       pending = cardinality(s.parents) + coalesce(cardinality(s.continue_parents), 0) + (s.depth = 0)::int
   WHERE s.workflow_id = ANY (family);
   FOREACH one IN ARRAY family LOOP

@@ -65,6 +65,9 @@ AS $$
     SELECT FROM ends e
     WHERE e.workflow_id = s.workflow_id AND e.child = s.position AND e.policy = 'cancel'
       AND e.parent_state IN ('discarded', 'cancelled', 'expired')
+  ) AND NOT EXISTS (
+    -- a nested workflow that never starts goes with the step that would have run it
+    SELECT FROM powertools.workflows w WHERE w.id = s.workflow_id AND w.parent_id IS NOT NULL AND s.depth = 0
   )
   UNION ALL
   SELECT 'edges_stay_inside', workflow_id, child, 'edge from ' || parent
