@@ -74,7 +74,7 @@ $$;
 -- early signal, an empty map), to be settled by the caller, who holds the workflows.
 CREATE FUNCTION powertools.release_v1(workflow_ids bigint[], positions int[], ended int) RETURNS powertools.outcome[]
 LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
   job_ids regclass := pg_get_serial_sequence('public.oban_jobs', 'id');

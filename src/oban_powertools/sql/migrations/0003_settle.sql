@@ -23,7 +23,7 @@ CREATE TYPE powertools.ended AS (
 -- Locks the families of these workflows. Returns those of them that are being cancelled or expired.
 CREATE FUNCTION powertools.lock_families_v1(workflow_ids bigint[]) RETURNS bigint[]
 LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
   stopping bigint[];
@@ -168,7 +168,7 @@ END $$;
 CREATE FUNCTION powertools.apply_outcomes_v1(outcomes powertools.outcome[], stopping bigint[])
 RETURNS powertools.ended[]
 LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
   ended powertools.ended[];
@@ -217,7 +217,7 @@ END $$;
 -- workflow among them never starts. Returns the steps that ended.
 CREATE FUNCTION powertools.cascade_v1(ended powertools.ended[]) RETURNS powertools.ended[]
 LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
   cancelled_too powertools.ended[];
@@ -258,7 +258,7 @@ END $$;
 -- is left. The caller holds the workflows.
 CREATE FUNCTION powertools.move_on_v1(ended powertools.ended[], stopping bigint[]) RETURNS void
 LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
   edge_in bigint[];

@@ -9,7 +9,7 @@ CREATE FUNCTION powertools.ack_jobs_v1(
   new_errors jsonb[], new_metas jsonb[], results jsonb, fetching jsonb
 ) RETURNS SETOF bigint
 LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
   acked bigint[];
