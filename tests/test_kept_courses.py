@@ -1,8 +1,13 @@
 """Courses of events that the state machine found, and that once went wrong."""
 
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from oban_powertools import Workflow
+from tests.breaking import refusing
 from tests.by_hand import Hand, chain, step
 
 ASKED: Any = {"actor": "ops-1", "reason": "because of a test"}
@@ -19,7 +24,10 @@ def before_nested(inner: Workflow) -> Workflow:
 async def test_a_nested_workflow_that_never_starts_is_cancelled_with_the_step_that_would_have_run_it(
     hand: Hand,
 ) -> None:
-    workflow_id = await hand.insert(before_nested(chain(2)))
+    inner = Workflow("inner")
+    inner.add("s0", step())
+    inner.add("s1", step(), deps={"s0": "continue"})
+    workflow_id = await hand.insert(before_nested(inner))
 
     await hand.run(workflow_id, {"before": ValueError("boom")})
 
@@ -42,3 +50,58 @@ async def test_a_nested_workflow_made_as_new_starts_another_generation_of_each_s
     await hand.run_all(workflow_id)
     await hand.run_all(nested_id)
     assert (await hand.workflow(workflow_id)).state == "completed"
+
+
+def waiting(name: str) -> Workflow:
+    workflow = Workflow(name)
+    workflow.await_signal(name, signal="go", correlation_key=name, deadline=timedelta(days=1))
+    return workflow
+
+
+def expiring(name: str) -> Workflow:
+    workflow = Workflow(name, expires_in=timedelta(days=1))
+    workflow.add(name, step(scheduled_in=60))
+    workflow.add(f"{name} too", step(), deps=name)
+    return workflow
+
+
+def held(name: str) -> Workflow:
+    workflow = Workflow(name)
+    workflow.add("first", step())
+    workflow.add(name, step(), deps="first")
+    return workflow
+
+
+STORED = """
+INSERT INTO powertools.signals (signal, correlation_key, status)
+SELECT signal, correlation_key, 'stored' FROM powertools.waits
+"""
+
+
+@pytest.mark.parametrize(
+    ("definition", "what_comes_due", "moved"),
+    [
+        (waiting, "UPDATE powertools.waits SET deadline_at = now() - interval '1 s'", "expired"),
+        (waiting, STORED, "completed"),
+        (expiring, "UPDATE powertools.workflows SET expires_at = now() - interval '1 s'", "expired"),
+        (held, "UPDATE powertools.steps SET held_until = now() - interval '1 s', hold_reason = 'x'", "pending"),
+    ],
+    ids=["waits", "missed signals", "workflows", "holds"],
+)
+async def test_what_the_sweep_cannot_do_for_one_workflow_it_does_for_the_others(
+    hand: Hand, definition: Callable[[str], Workflow], what_comes_due: str, moved: str
+) -> None:
+    names = ["a", "faulty", "z"]
+    ids = {name: await hand.insert(definition(name)) for name in names}
+    await hand.rows(what_comes_due)
+
+    async with refusing(hand, "powertools.steps", "UPDATE", "NEW.name LIKE 'faulty%'"):
+        await hand.sweep()
+        meanwhile = {name: (await hand.steps(ids[name]))[name] for name in names}
+    await hand.sweep()
+    mended = (await hand.steps(ids["faulty"]))["faulty"]
+
+    assert (meanwhile["a"].state, meanwhile["z"].state, mended.state) == (moved, moved, moved)
+    assert [s.held_until is not None for s in (*meanwhile.values(), mended)] == [
+        False, moved == "pending", False, False
+    ]  # fmt: skip

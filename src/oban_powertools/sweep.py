@@ -90,7 +90,10 @@ async def _sweep_part(conn: Connection, queries: Queries, part: str, rows: int) 
     except psycopg.Error:
         logger.exception("the sweep's part %s failed; the other parts go on", part)
         return 0
-    return (row["done"] or 0) if row else 0
+    assert row is not None
+    if row["failed"]:
+        logger.error("the sweep's part %s failed for %d; the database's log says why", part, row["failed"])
+    return row["done"] or 0
 
 
 class SweepLoop:

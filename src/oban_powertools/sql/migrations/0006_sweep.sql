@@ -95,47 +95,110 @@ BEGIN
   END IF;
 END $$;
 
--- Joins waits with signals that they missed because both transactions were open; returns how many.
-CREATE FUNCTION powertools.match_signals_v1(batch int) RETURNS int
+-- Joins these waits with signals that they missed because both transactions were open.
+CREATE FUNCTION powertools.match_signals_v1(wait_ids bigint[]) RETURNS void
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 DECLARE
-  wait_ids bigint[];
-  workflow_ids bigint[];
   outcomes powertools.outcome[];
 BEGIN
-  SELECT array_agg(m.id), array_agg(m.workflow_id) INTO wait_ids, workflow_ids
-  FROM (
-    SELECT w.id, w.workflow_id
-    FROM powertools.signals g
-    JOIN powertools.waits w ON w.signal = g.signal AND w.correlation_key = g.correlation_key AND w.state = 'waiting'
-    WHERE g.status = 'stored' AND (g.workflow_id IS NULL OR g.workflow_id = w.workflow_id)
-    LIMIT batch
-  ) AS m;
-  IF wait_ids IS NOT NULL THEN
-    PERFORM powertools.lock_families_v1(workflow_ids);
-    outcomes := powertools.consume_signals_v1(wait_ids);
+  PERFORM powertools.lock_families_v1(ARRAY(SELECT w.workflow_id FROM powertools.waits w WHERE w.id = ANY (wait_ids)));
+  outcomes := powertools.consume_signals_v1(wait_ids);
+  IF outcomes IS NOT NULL THEN
     PERFORM powertools.settle_v1(outcomes);
   END IF;
-  RETURN coalesce(cardinality(outcomes), 0);
 END $$;
 
--- One part of the sweep, on whichever node gets the try-lock. Each part is a transaction of its own, so
--- that it holds no workflow of another part's (S4).
-CREATE FUNCTION powertools.sweep_part_v1(part text, batch int, OUT swept bool, OUT done int)
+-- What a part of the sweep has to do: ids of waits, or of workflows. At most one batch, the longest overdue,
+-- family after family by its outermost workflow (S4).
+CREATE FUNCTION powertools.due_v1(part text, batch int) RETURNS bigint[]
 LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 BEGIN
-  swept := pg_try_advisory_xact_lock(hashtextextended('powertools.' || part, 0));
-  IF swept THEN
-    done := CASE part
-      WHEN 'repair_settle_faults' THEN powertools.repair_settle_faults_v1(batch)
-      WHEN 'match_signals' THEN powertools.match_signals_v1(batch)
-      WHEN 'expire_waits' THEN powertools.expire_waits_v1(batch)
-      WHEN 'expire_workflows' THEN powertools.expire_workflows_v1(batch)
-      WHEN 'cancel_stopping_jobs' THEN powertools.cancel_stopping_jobs_v1(batch)
-      WHEN 'expire_holds' THEN powertools.expire_holds_v1(batch)
-    END;
+  RETURN CASE part
+    WHEN 'match_signals' THEN ARRAY(
+      SELECT d.id
+      FROM (
+        SELECT DISTINCT w.id, w.workflow_id
+        FROM powertools.signals g
+        JOIN powertools.waits w ON w.signal = g.signal AND w.correlation_key = g.correlation_key AND w.state = 'waiting'
+        WHERE g.status = 'stored' AND (g.workflow_id IS NULL OR g.workflow_id = w.workflow_id)
+        LIMIT batch
+      ) AS d JOIN powertools.workflows w ON w.id = d.workflow_id
+      ORDER BY w.root_id
+    )
+    WHEN 'expire_waits' THEN ARRAY(
+      SELECT d.id
+      FROM (
+        SELECT w.id, w.workflow_id FROM powertools.waits w
+        WHERE w.state = 'waiting' AND w.deadline_at <= clock_timestamp()
+        ORDER BY w.deadline_at LIMIT batch
+      ) AS d JOIN powertools.workflows w ON w.id = d.workflow_id
+      ORDER BY w.root_id
+    )
+    WHEN 'expire_workflows' THEN ARRAY(
+      SELECT d.id
+      FROM (
+        SELECT w.id, w.root_id FROM powertools.workflows w
+        WHERE w.state = 'running' AND w.expires_at <= clock_timestamp()
+        ORDER BY w.expires_at LIMIT batch
+      ) AS d
+      ORDER BY d.root_id
+    )
+    WHEN 'expire_holds' THEN ARRAY(
+      SELECT DISTINCT ON (w.root_id, w.id) w.id
+      FROM (
+        SELECT s.workflow_id FROM powertools.steps s
+        WHERE s.held_until <= clock_timestamp() ORDER BY s.held_until LIMIT batch
+      ) AS d JOIN powertools.workflows w ON w.id = d.workflow_id
+      ORDER BY w.root_id
+    )
+  END;
+END $$;
+
+-- Does a part of the sweep for these, all at once; on a fault half by half, so that what cannot be done
+-- stays alone and stops nothing else (P16). Returns for how many it was done.
+CREATE FUNCTION powertools.sweep_these_v1(part text, ids bigint[]) RETURNS int
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  half CONSTANT int := cardinality(ids) / 2;
+BEGIN
+  CASE part
+    WHEN 'match_signals' THEN PERFORM powertools.match_signals_v1(ids);
+    WHEN 'expire_waits' THEN PERFORM powertools.expire_waits_v1(ids);
+    WHEN 'expire_workflows' THEN PERFORM powertools.stop_workflows_v1(ids, true);
+    WHEN 'expire_holds' THEN PERFORM powertools.expire_holds_v1(ids);
+  END CASE;
+  RETURN cardinality(ids);
+EXCEPTION WHEN OTHERS THEN
+  IF half = 0 THEN
+    RAISE WARNING 'powertools could not % of %: %', part, ids[1], SQLERRM;
+    RETURN 0;
   END IF;
+  RETURN powertools.sweep_these_v1(part, ids[:half]) + powertools.sweep_these_v1(part, ids[half + 1:]);
+END $$;
+
+-- One part of the sweep, on whichever node gets the try-lock; failed is how many could not be done now. Each
+-- part is a transaction of its own, so that it holds no workflow of another part's (S4).
+CREATE FUNCTION powertools.sweep_part_v1(part text, batch int, OUT swept bool, OUT done int, OUT failed int)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  due bigint[];
+BEGIN
+  swept := pg_try_advisory_xact_lock(hashtextextended('powertools.' || part, 0));
+  IF NOT swept THEN
+    RETURN;
+  END IF;
+  CASE part
+    WHEN 'repair_settle_faults' THEN done := powertools.repair_settle_faults_v1(batch);
+    WHEN 'cancel_stopping_jobs' THEN done := powertools.cancel_stopping_jobs_v1(batch);
+    ELSE
+      due := powertools.due_v1(part, batch);
+      done := CASE WHEN due = '{}' THEN 0 ELSE powertools.sweep_these_v1(part, due) END;
+      failed := cardinality(due) - done;
+  END CASE;
 END $$;

@@ -199,26 +199,18 @@ BEGIN
   RETURN delivered;
 END $$;
 
--- Expires the waits that are overdue, one batch; returns how many. Locks: as settle.
-CREATE FUNCTION powertools.expire_waits_v1(batch int) RETURNS int
+-- Expires waits. Locks: as settle.
+CREATE FUNCTION powertools.expire_waits_v1(wait_ids bigint[]) RETURNS void
 LANGUAGE plpgsql
+SET enable_seqscan = off SET jit = off
 AS $$
-DECLARE
-  outcomes powertools.outcome[];
 BEGIN
-  SELECT array_agg(ROW (
-    w.workflow_id, w.position, NULL, w.id, NULL, 'expired', 'wait_expired', 1, NULL,
-    jsonb_build_object('error', format('no signal %s for %s by %s', w.signal, w.correlation_key, w.deadline_at)),
-    NULL, NULL
-  )::powertools.outcome)
-  INTO outcomes
-  FROM (
-    SELECT * FROM powertools.waits
-    WHERE state = 'waiting' AND deadline_at <= clock_timestamp()
-    ORDER BY deadline_at LIMIT batch
-  ) AS w;
-  IF outcomes IS NOT NULL THEN
-    PERFORM powertools.settle_v1(outcomes);
-  END IF;
-  RETURN coalesce(cardinality(outcomes), 0);
+  PERFORM powertools.settle_v1(ARRAY(
+    SELECT ROW (
+      w.workflow_id, w.position, NULL, w.id, NULL, 'expired', 'wait_expired', 1, NULL,
+      jsonb_build_object('error', format('no signal %s for %s by %s', w.signal, w.correlation_key, w.deadline_at)),
+      NULL, NULL
+    )::powertools.outcome
+    FROM powertools.waits w WHERE w.id = ANY (wait_ids)
+  ));
 END $$;

@@ -133,24 +133,6 @@ BEGIN
   PERFORM powertools.cancel_idle_jobs_v1(family), powertools.tell_executing_jobs_v1(family, NULL);
 END $$;
 
--- Stops the workflows whose time has run out, one batch; returns how many. Locks: as settle.
-CREATE FUNCTION powertools.expire_workflows_v1(batch int) RETURNS int
-LANGUAGE plpgsql
-AS $$
-DECLARE
-  due bigint[];
-BEGIN
-  due := ARRAY(
-    SELECT w.id FROM powertools.workflows w
-    WHERE w.state = 'running' AND w.expires_at <= clock_timestamp()
-    ORDER BY w.expires_at LIMIT batch
-  );
-  IF due <> '{}' THEN
-    PERFORM powertools.stop_workflows_v1(due, true);
-  END IF;
-  RETURN cardinality(due);
-END $$;
-
 -- Takes out the idle jobs of workflows and steps that were asked to stop: a job that failed since then must
 -- not run again. One batch; returns how many. Locks: the jobs that nobody else is changing, then as settle.
 CREATE FUNCTION powertools.cancel_stopping_jobs_v1(batch int) RETURNS int

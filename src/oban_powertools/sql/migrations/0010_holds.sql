@@ -28,8 +28,8 @@ BEGIN
   RETURN held;
 END $$;
 
--- Ends the holds of these steps: what is ready is released, suspended jobs go on. The caller holds the
--- workflows.
+-- Ends the holds of these steps: what is ready is released, suspended jobs go on. A job that somebody else
+-- is changing right now is left to the sweep (S4). The caller holds the workflows.
 CREATE FUNCTION powertools.end_holds_v1(workflow_ids bigint[], positions int[]) RETURNS void
 LANGUAGE plpgsql
 SET enable_seqscan = off SET jit = off
@@ -40,16 +40,25 @@ DECLARE
   jobs bigint[];
   woken text[];
 BEGIN
+  jobs := ARRAY(
+    SELECT j.id
+    FROM unnest(workflow_ids, positions) AS h (workflow_id, position)
+    JOIN powertools.steps s ON s.workflow_id = h.workflow_id AND s.position = h.position
+    JOIN public.oban_jobs j ON j.id = s.job_id
+    WHERE s.state = 'available' AND s.held_until IS NOT NULL
+    ORDER BY j.id FOR UPDATE OF j SKIP LOCKED
+  );
   WITH freed AS (
-    UPDATE powertools.steps s SET held_until = NULL, hold_reason = NULL
+    UPDATE powertools.steps s
+    SET held_until = CASE WHEN s.state = 'available' AND s.job_id <> ALL (jobs) THEN now() END,
+        hold_reason = CASE WHEN s.state = 'available' AND s.job_id <> ALL (jobs) THEN s.hold_reason END
     FROM unnest(workflow_ids, positions) AS h (workflow_id, position)
     WHERE s.workflow_id = h.workflow_id AND s.position = h.position AND s.held_until IS NOT NULL
     RETURNING s.*
   )
   SELECT array_agg(f.workflow_id) FILTER (WHERE f.state = 'pending' AND f.pending = 0),
-    array_agg(f.position) FILTER (WHERE f.state = 'pending' AND f.pending = 0),
-    array_agg(f.job_id) FILTER (WHERE f.state = 'available')
-  INTO ready_in, ready, jobs FROM freed f;
+    array_agg(f.position) FILTER (WHERE f.state = 'pending' AND f.pending = 0)
+  INTO ready_in, ready FROM freed f;
   WITH going_on AS (
     UPDATE public.oban_jobs j
     SET state = (CASE
@@ -86,22 +95,18 @@ BEGIN
   RETURN cardinality(positions);
 END $$;
 
--- Ends the holds that are over, one batch; returns how many.
-CREATE FUNCTION powertools.expire_holds_v1(batch int) RETURNS int
+-- Ends the holds in these workflows that are over.
+CREATE FUNCTION powertools.expire_holds_v1(of_workflow_ids bigint[]) RETURNS void
 LANGUAGE plpgsql
+SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
   workflow_ids bigint[];
   positions int[];
 BEGIN
-  SELECT array_agg(h.workflow_id), array_agg(h.position) INTO workflow_ids, positions
-  FROM (
-    SELECT s.workflow_id, s.position FROM powertools.steps s
-    WHERE s.held_until <= clock_timestamp() ORDER BY s.held_until LIMIT batch
-  ) AS h;
-  IF positions IS NOT NULL THEN
-    PERFORM powertools.lock_families_v1(workflow_ids);
-    PERFORM powertools.end_holds_v1(workflow_ids, positions);
-  END IF;
-  RETURN coalesce(cardinality(positions), 0);
+  PERFORM powertools.lock_families_v1(of_workflow_ids);
+  SELECT array_agg(s.workflow_id), array_agg(s.position) INTO workflow_ids, positions
+  FROM powertools.steps s
+  WHERE s.workflow_id = ANY (of_workflow_ids) AND s.held_until <= clock_timestamp();
+  PERFORM powertools.end_holds_v1(workflow_ids, positions);
 END $$;

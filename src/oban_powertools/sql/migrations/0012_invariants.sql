@@ -67,7 +67,8 @@ AS $$
       AND e.parent_state IN ('discarded', 'cancelled', 'expired')
   ) AND NOT EXISTS (
     -- a nested workflow that never starts goes with the step that would have run it
-    SELECT FROM powertools.workflows w WHERE w.id = s.workflow_id AND w.parent_id IS NOT NULL AND s.depth = 0
+    SELECT FROM powertools.workflows w
+    WHERE w.id = s.workflow_id AND w.parent_id IS NOT NULL AND NOT powertools.has_started_v1(w.id)
   )
   UNION ALL
   SELECT 'edges_stay_inside', workflow_id, child, 'edge from ' || parent

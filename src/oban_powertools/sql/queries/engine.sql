@@ -16,9 +16,10 @@ FROM powertools.insert_jobs_v1(
 
 -- name: sweep_part
 -- One part of the sweep, in a transaction of its own.
--- Args: part (text: the name of one of the sweep's functions), batch (rows).
--- Rows: one; swept is false when another node holds the try-lock; done is how many rows it settled.
-SELECT swept, done FROM powertools.sweep_part_v1(%(part)s, %(batch)s::int);
+-- Args: part (text), batch (at most how many at a time).
+-- Rows: one; swept is false when another node holds the try-lock; done is how many it did, failed how many it
+--   could not do now (the database's log says why).
+SELECT swept, done, failed FROM powertools.sweep_part_v1(%(part)s, %(batch)s::int);
 
 -- name: reconcile
 -- Args: after_workflow_id, after_position (the cursor; 0, -1 starts over), batch (steps to compare).
