@@ -26,7 +26,7 @@ async def test_a_workflow_is_explained_with_its_root_causes(hand: Hand) -> None:
     assert lines[0] == f"workflow  {workflow_id} chain"
     assert lines[1] == "status    Finished (failed)"
     assert "s0 failed after 1 of 1 attempts: ValueError: HTTP 503" in lines[2]
-    assert lines[-1].startswith("attempts_exhausted  Finished  1")
+    assert any(line.startswith("attempts_exhausted  Finished  1") for line in lines)
 
 
 async def test_a_step_is_explained_with_what_it_depends_on(hand: Hand) -> None:
@@ -35,9 +35,9 @@ async def test_a_step_is_explained_with_what_it_depends_on(hand: Hand) -> None:
     ended = powertools("workflow", "explain", workflow_id, "s1", dsn=hand.dsn)
 
     assert ended.code == 0
-    assert f"step     s1 of workflow {workflow_id} chain" in ended.out
+    assert f"step    s1 of workflow {workflow_id} chain" in ended.out
     assert "DEPENDS ON  STATE      ON FAILURE  RESULT\ns0          available  cancel" in ended.out
-    assert "complete_step  no " in ended.out
+    assert "complete_step  no " in ended.out and "skip           yes" in ended.out
 
 
 async def test_an_explanation_as_json_has_ids_as_text(hand: Hand) -> None:

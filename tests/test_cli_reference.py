@@ -1,6 +1,7 @@
 """``docs/reference/cli.md`` and the help say what the command does: all of it, and nothing else."""
 
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,7 +72,8 @@ def test_the_help_of_every_command_shows_an_example_that_parses(path: tuple[str,
     shown = COMMANDS[path].get_help(click.Context(COMMANDS[path]))
 
     [examples] = re.findall(r"\n  Examples?:\n((?:    .*\n?)+)", shown)
-    for words in (line.split(" > ")[0].split(" | ")[0].split(" || ")[0].split() for line in examples.splitlines()):
+    for line in examples.splitlines():
+        words = shlex.split(line.split(" > ")[0].split(" | ")[0].split(" || ")[0])
         assert words[: 1 + len(path)] == ["powertools", *path]
         COMMANDS[path].make_context(" ".join(path), words[1 + len(path) :])
 
@@ -105,6 +107,12 @@ async def test_every_answer_as_json_has_the_keys_of_the_reference(hand: Hand, ds
         ("workflow", "explain", workflow_id),
         ("workflow", "explain", workflow_id, "s1"),
         ("workflow", "graph", workflow_id),
+        ("workflow", "commands", workflow_id),
+        ("workflow", "hold", workflow_id, "--for", "1h", "--reason", "why"),
+        ("workflow", "release", workflow_id, "--reason", "why"),
+        ("workflow", "recover", workflow_id, "s0", "--action", "skip", "--reason", "why"),
+        ("workflow", "cancel", workflow_id, "--reason", "why"),
+        ("signal", "approved", "--key", "7"),
         ("job", "explain", job_id),
     ]
 

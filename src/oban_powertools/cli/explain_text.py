@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import click
 
 from ..explain import Action, Blocker, JobExplanation, StepExplanation, WorkflowExplanation
+from ..states import StepKind
 from .output import print_facts, print_table
 from .text import instant
 
@@ -25,6 +26,7 @@ def print_workflow(found: WorkflowExplanation) -> None:
     _print_blockers(found.blockers)
     causes = [(cause.code, cause.status, str(cause.count), cause.summary) for cause in found.root_causes]
     _print_part(("ROOT CAUSE", "STATUS", "STEPS", "WHY"), causes, found.more_root_causes)
+    _print_actions(found.legal_actions, found.illegal_actions)
 
 
 def print_step(found: StepExplanation) -> None:
@@ -34,10 +36,12 @@ def print_step(found: StepExplanation) -> None:
             "step": f"{found.step} of workflow {found.workflow_id} {found.workflow_name}",
             "status": f"{found.status} ({found.state})",
             "why": found.summary,
-            "worker": found.worker,
-            "queue": found.queue,
+            "kind": "" if found.kind == StepKind.JOB else found.kind,
+            "worker": found.worker or "",
+            "queue": found.queue or "",
             "job": str(found.job_id or ""),
-            "attempt": f"{found.attempt} of {found.max_attempts}",
+            "attempt": f"{found.attempt} of {found.max_attempts}" if found.job_id is not None else "",
+            "runs workflow": str(found.child_id or ""),
         }
     )
     _print_blockers(found.blockers)

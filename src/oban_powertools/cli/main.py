@@ -14,6 +14,7 @@ from .exits import Exit, StoppedError, find_exit_code
 from .groups import Group, examples
 from .job_commands import job
 from .schema_commands import install, status, upgrade
+from .signal_command import signal
 from .start_command import start
 from .uninstall_command import uninstall
 from .workflow_commands import workflow
@@ -41,7 +42,7 @@ def powertools(ctx: click.Context) -> None:
         ctx.color = False
 
 
-for command in (install, upgrade, uninstall, status, start, workflow, job):
+for command in (install, upgrade, uninstall, status, start, workflow, job, signal):
     powertools.add_command(command)
 
 

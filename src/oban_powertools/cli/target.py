@@ -90,6 +90,13 @@ class Target:
                 yield Workflows(lambda: nullcontext(conn), Queries(self.names), PAYLOAD_LIMIT)
 
     @asynccontextmanager
+    async def commands(self) -> AsyncGenerator[Workflows]:
+        """The workflow calls, for changing: each call is a transaction of its own."""
+        async with self.connection() as conn:
+            await self.check(conn)
+            yield Workflows(lambda: nullcontext(conn), Queries(self.names), PAYLOAD_LIMIT)
+
+    @asynccontextmanager
     async def explain(self) -> AsyncGenerator[Explain]:
         """The explanations; each takes a read-only snapshot of its own."""
         async with self.connection() as conn:

@@ -1,6 +1,6 @@
 """``workflow list``, ``show``, ``explain`` and ``graph``: reading workflows from the command line.
 
-The rule that must never break: these commands run in a read-only transaction.
+The rule that must never break: the commands of this file run in a read-only transaction.
 """
 
 from typing import Any
@@ -12,6 +12,7 @@ from ..errors import StepNotFoundError
 from ..explain import StepExplanation
 from ..records import StepRecord
 from ..states import StepState, WorkflowId, WorkflowState
+from .change_commands import cancel, hold, list_commands, recover, release
 from .exits import Exit
 from .explain_text import print_step, print_workflow
 from .groups import Group, examples
@@ -35,7 +36,11 @@ from .workflow_text import (
 
 @click.group(cls=Group)
 def workflow() -> None:
-    """Look at workflows; changes nothing."""
+    """Look at workflows, and change them."""
+
+
+for command in (cancel, recover, hold, release, list_commands):
+    workflow.add_command(command)
 
 
 @workflow.command("list", epilog=examples("powertools workflow list --state failed --limit 10"))

@@ -11,7 +11,7 @@ import orjson
 
 from ..explain.sentences import what_happened
 from ..records import StepRecord, WorkflowRecord
-from ..states import StepState
+from ..states import StepKind, StepState
 from .output import as_json
 from .text import duration, instant
 
@@ -43,8 +43,10 @@ def workflow_facts(workflow: WorkflowRecord) -> dict[str, str]:
         "steps": f"{workflow.total - workflow.open} of {workflow.total} done{failed}",
         "failed": names(workflow.failed_steps) + handled,
         "inserted": instant(workflow.inserted_at),
+        "nested in": f"workflow {workflow.parent_id}" if workflow.parent_id else "",
         "cancel requested": instant(workflow.cancel_requested_at),
         "expires": instant(workflow.expires_at),
+        "expired": instant(workflow.expired_at),
         "finished": instant(workflow.finished_at),
         "time": _time(workflow.inserted_at, workflow.finished_at),
         "tags": ", ".join(workflow.tags),
@@ -65,7 +67,7 @@ def step_row(step: StepRecord, states: Mapping[str, StepState]) -> tuple[str, ..
         step.name,
         step.state,
         f"{step.attempt}/{step.max_attempts}" if step.job_id is not None else "",
-        step.queue or step.kind,
+        step.queue or "" if step.kind is StepKind.JOB else step.kind,
         str(step.job_id or ""),
         _time(step.started_at, step.finished_at) if step.finished_at else "",
         _why(step, states),
@@ -79,10 +81,18 @@ def step_facts(step: StepRecord, states: Mapping[str, StepState]) -> dict[str, s
         "step": step.name,
         "state": step.state,
         "why": _why(step, states),
-        "worker": step.worker or step.kind,
+        "kind": "" if step.kind is StepKind.JOB else step.kind,
+        "worker": step.worker or "",
         "queue": step.queue or "",
         "job": str(step.job_id or ""),
-        "attempt": f"{step.attempt} of {step.max_attempts}",
+        "attempt": f"{step.attempt} of {step.max_attempts}" if step.job_id is not None else "",
+        "runs workflow": str(step.child_id or ""),
+        "signal": step.signal or "",
+        "correlation key": step.correlation_key or "",
+        "deadline": instant(step.deadline_at),
+        "held until": instant(step.held_until),
+        "hold reason": step.hold_reason or "",
+        "cancel requested": instant(step.cancel_requested_at),
         "effects": step.effects,
         "generation": str(step.generation) if step.generation > 1 else "",
         "depends on": ", ".join(deps),
@@ -128,11 +138,25 @@ def compact(value: Any) -> str:
 
 
 def _why(step: StepRecord, states: Mapping[str, StepState]) -> str:
+    if step.state.terminal:
+        error = "" if step.state is StepState.COMPLETED else what_happened(error_text(step))
+        return ": ".join(part for part in (step.cause, error) if part)
+    held = f"held until {instant(step.held_until)}: {step.hold_reason}" if step.held_until else ""
+    asked = "asked to stop" if step.cancel_requested_at else ""
+    return "; ".join(part for part in (held, asked, _waits(step, states)) if part)
+
+
+def _waits(step: StepRecord, states: Mapping[str, StepState]) -> str:
+    if step.state is StepState.AWAITING_SIGNAL:
+        until = f" until {instant(step.deadline_at)}" if step.deadline_at else ""
+        return f"waits for signal {step.signal} with key {step.correlation_key}{until}"
     if step.state is StepState.PENDING:
-        return f"waits for {names([parent for parent in step.deps if not states[parent].terminal])}"
-    if step.state is StepState.COMPLETED:
-        return ""
-    return ": ".join(part for part in (step.cause, what_happened(error_text(step))) if part)
+        parents = [parent for parent in step.deps if not states[parent].terminal]
+        unstarted = "waits for its workflow to start" if step.pending else ""
+        return f"waits for {names(parents)}" if parents else unstarted
+    if step.child_id is not None:
+        return f"runs workflow {step.child_id}"
+    return what_happened(error_text(step))
 
 
 def _time(since: datetime | None, until: datetime | None) -> str:

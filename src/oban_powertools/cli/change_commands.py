@@ -1,0 +1,201 @@
+"""``workflow cancel``, ``recover``, ``hold``, ``release`` and ``commands``: changing a workflow, and who did.
+
+The rule that must never break: nothing is changed without an actor and a reason, and what is refused
+is said with what is legal instead.
+"""
+
+import asyncio
+import sys
+from datetime import timedelta
+from typing import Any
+
+import click
+
+from ..records import WorkflowRecord
+from ..states import RecoveryAction, WorkflowId
+from .exits import Exit, StoppedError
+from .groups import examples
+from .ids import parse_id
+from .output import as_json as record_json
+from .output import note, print_json, print_table
+from .target import Target, answering, json_option, on_database
+from .text import instant
+from .values import accounted, parse_duration, payload_option
+from .workflow_text import names
+
+_HEADERS = ("AT", "ACTION", "STEP", "OUTCOME", "ACTOR", "VIA", "REASON")
+
+
+@click.command(epilog=examples("powertools workflow cancel 41 --reason 'the order was withdrawn'"))
+@click.argument("workflow_id", callback=parse_id, metavar="ID")
+@accounted
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@on_database
+@json_option
+def cancel(target: Target, *, workflow_id: int, actor: str, reason: str, yes: bool, as_json: bool) -> int:
+    """Ask for a workflow's end.
+
+    Steps that wait end at once, their jobs with them. Executing ones are told, and may still complete.
+    On a terminal it asks first.
+    """
+    key = WorkflowId(workflow_id)
+    # Asked between two connections: none idles meanwhile, and no event loop swallows Ctrl+C.
+    if not yes and sys.stdin.isatty():
+        _ask(asyncio.run(_find(target, key)))
+    found = asyncio.run(_cancel(target, key, actor, reason))
+    if as_json:
+        print_json({"workflow": record_json(found)})
+    elif found.open:
+        click.echo(f"cancel of workflow {found.id} requested; {_steps(found.open)} still executing, asked to stop")
+    else:
+        click.echo(f"workflow {found.id} is {found.state}")
+    return Exit.DONE
+
+
+async def _find(target: Target, workflow_id: WorkflowId) -> WorkflowRecord:
+    async with target.workflows() as workflows:
+        return await workflows.get(workflow_id)
+
+
+async def _cancel(target: Target, workflow_id: WorkflowId, actor: str, reason: str) -> WorkflowRecord:
+    async with target.commands() as workflows:
+        await workflows.request_cancel(workflow_id, actor=actor, reason=reason, source="cli")
+        return await workflows.get(workflow_id)
+
+
+def _ask(found: WorkflowRecord) -> None:
+    question = f"Cancel workflow {found.id} {found.name} with {_steps(found.open)} left?"
+    if not click.confirm(question, err=True):
+        raise StoppedError("not confirmed, nothing changed", Exit.CONFLICT)
+
+
+@click.command(
+    epilog=examples(
+        "powertools workflow recover 41 --reason 'the bank is back'",
+        "powertools workflow recover 41 bill --action complete --payload '{\"paid\": 30}' --reason 'paid by hand'",
+    )
+)
+@click.argument("workflow_id", callback=parse_id, metavar="ID")
+@click.argument("step", required=False, metavar="[STEP]")
+@click.option(
+    "--action",
+    type=click.Choice([action.value for action in RecoveryAction]),
+    default=RecoveryAction.RETRY.value,
+    show_default=True,
+    help="What to do.",
+)
+@payload_option
+@accounted
+@answering
+async def recover(
+    target: Target,
+    *,
+    workflow_id: int,
+    step: str | None,
+    action: str,
+    payload: Any,
+    actor: str,
+    reason: str,
+    as_json: bool,
+) -> int:
+    """Bring failed steps back, or decide what one step ends as.
+
+    Without a STEP every failed step is retried, with what was cancelled because of it.
+    """
+    if payload is not None and action != RecoveryAction.COMPLETE:
+        raise click.UsageError("--payload goes with --action complete: it is the step's result")
+    async with target.commands() as workflows:
+        done = await workflows.recover(
+            WorkflowId(workflow_id), step, action, actor=actor, reason=reason, payload=payload, source="cli"
+        )
+    if as_json:
+        print_json({"recovered": record_json(done)})
+        return Exit.DONE
+    further = f", and {done.revived} more with it" if done.revived else ""
+    click.echo(f"{action}: {names(done.steps)}{further}; generation {done.generation}")
+    return Exit.DONE
+
+
+@click.command(
+    epilog=examples(
+        "powertools workflow hold 41 --for 2h --reason 'the bank is down'",
+        "powertools workflow hold 41 bill --for 1d --reason 'wait for the audit'",
+    )
+)
+@click.argument("workflow_id", callback=parse_id, metavar="ID")
+@click.argument("step", required=False, metavar="[STEP]")
+@click.option(
+    "--for", "hold_for", required=True, callback=parse_duration, metavar="DURATION", help="90s, 30m, 2h or 1d."
+)
+@accounted
+@answering
+async def hold(
+    target: Target, *, workflow_id: int, step: str | None, hold_for: timedelta, actor: str, reason: str, as_json: bool
+) -> int:
+    """Keep a step, or every step, from starting; the hold ends by itself.
+
+    Executing steps go on.
+    """
+    key = WorkflowId(workflow_id)
+    async with target.commands() as workflows:
+        held = await workflows.hold(key, step, hold_for=hold_for, actor=actor, reason=reason, source="cli")
+    if as_json:
+        print_json({"workflow_id": str(key), "held": held})
+    else:
+        click.echo(f"held {_steps(held)} of workflow {key}")
+    return Exit.DONE
+
+
+@click.command(epilog=examples("powertools workflow release 41 --reason 'the bank is back'"))
+@click.argument("workflow_id", callback=parse_id, metavar="ID")
+@click.argument("step", required=False, metavar="[STEP]")
+@accounted
+@answering
+async def release(target: Target, *, workflow_id: int, step: str | None, actor: str, reason: str, as_json: bool) -> int:
+    """End the hold of a step, or of every step; what is ready starts."""
+    key = WorkflowId(workflow_id)
+    async with target.commands() as workflows:
+        released = await workflows.release(key, step, actor=actor, reason=reason, source="cli")
+    if as_json:
+        print_json({"workflow_id": str(key), "released": released})
+    else:
+        click.echo(f"released {_steps(released)} of workflow {key}")
+    return Exit.DONE
+
+
+@click.command("commands", epilog=examples("powertools workflow commands 41"))
+@click.argument("workflow_id", callback=parse_id, metavar="ID")
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many.")
+@answering
+async def list_commands(target: Target, *, workflow_id: int, limit: int, as_json: bool) -> int:
+    """List what was asked of a workflow, refused commands too; the newest first."""
+    key = WorkflowId(workflow_id)
+    async with target.workflows() as workflows:
+        found = await workflows.commands(key, limit=limit)
+        if not found:
+            await workflows.get(key)
+    if as_json:
+        ids = {"id", "workflow_id"}
+        print_json({"commands": [{k: str(v) if k in ids else v for k, v in row.items()} for row in found]})
+    elif found:
+        print_table(_HEADERS, [_row(row) for row in found])
+    else:
+        note("no command yet")
+    return Exit.DONE
+
+
+def _row(command: dict[str, Any]) -> tuple[str, ...]:
+    refused = f"refused: {command['reason_code']}" if command["reason_code"] else command["outcome"]
+    return (
+        instant(command["inserted_at"]),
+        command["action"],
+        command["step"] or "",
+        refused,
+        command["actor"],
+        command["source"],
+        command["reason"] or "",
+    )
+
+
+def _steps(number: int) -> str:
+    return "1 step" if number == 1 else f"{number} steps"

@@ -1,0 +1,65 @@
+"""``signal``: a payload for whoever waits for its name and key.
+
+The rule that must never break: a signal that woke nobody and never will is not told as a success.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import click
+
+from ..states import SignalStatus, WorkflowId
+from .exits import Exit
+from .groups import examples
+from .ids import parse_id
+from .output import as_json as record_json
+from .output import note, print_json
+from .target import Target, answering
+from .values import payload_option
+
+_SAID: Final[Mapping[SignalStatus, str]] = {
+    SignalStatus.CONSUMED: "a waiting step took it",
+    SignalStatus.STORED: "nobody waits for it yet: it is kept for the wait to come",
+    SignalStatus.LATE: "the wait has expired: nobody takes it",
+    SignalStatus.AMBIGUOUS: "several workflows wait for it: nobody was woken, say which with --workflow",
+    SignalStatus.DUPLICATE: "it was delivered before, nothing changed",
+}
+_LOST: Final = (SignalStatus.LATE, SignalStatus.AMBIGUOUS)
+
+
+@click.command(
+    epilog=examples(
+        'powertools signal approved --key expense-7 --payload \'{"name": "Grace"}\'',
+        "powertools signal paid --key 42 --workflow 41 --dedupe-key bank-8123",
+    )
+)
+@click.argument("name", metavar="NAME")
+@click.option("--key", required=True, help="The correlation key: which of the signals of that name.")
+@payload_option
+@click.option("--dedupe-key", metavar="KEY", help="A repeat with the same key changes nothing.")
+@click.option("--workflow", "workflow_id", callback=parse_id, metavar="ID", help="Which workflow is meant.")
+@answering
+async def signal(
+    target: Target,
+    *,
+    name: str,
+    key: str,
+    payload: Any,
+    dedupe_key: str | None,
+    workflow_id: int | None,
+    as_json: bool,
+) -> int:
+    """Deliver a signal to the step that waits for it; the payload is the step's result.
+
+    Exit code 6 when it came too late, or when several workflows wait for it.
+    """
+    async with target.commands() as workflows:
+        delivered = await workflows.signal(
+            name, key, payload, dedupe_key=dedupe_key, workflow_id=WorkflowId(workflow_id) if workflow_id else None
+        )
+    if as_json:
+        print_json({"signal": record_json(delivered)})
+    else:
+        click.echo(f"signal {delivered.id} is {delivered.status}")
+        note(_SAID[delivered.status])
+    return Exit.FINDINGS if delivered.status in _LOST else Exit.DONE

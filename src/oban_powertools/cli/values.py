@@ -1,0 +1,65 @@
+"""Values as they are typed on the command line: durations, JSON, who acts and why."""
+
+import getpass
+import os
+import re
+import socket
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Final
+
+import click
+import orjson
+
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_LONGEST: Final = timedelta(days=3650)
+
+
+def parse_duration(ctx: click.Context, param: click.Parameter, value: str) -> timedelta:
+    """A duration with its unit: ``90s``, ``30m``, ``2h``, ``1d``; at most ten years.
+
+    Raises:
+        BadParameter: It is no such duration.
+    """
+    match = re.fullmatch(r"([0-9]{1,9})([smhd])", value)
+    found = timedelta(seconds=int(match[1]) * _UNITS[match[2]]) if match else timedelta(0)
+    if not timedelta(0) < found <= _LONGEST:
+        raise click.BadParameter(f"{value!r} is not a duration: 90s, 30m, 2h or 1d, at most 3650d", ctx, param)
+    return found
+
+
+def parse_json(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
+    """A JSON document; None when it was not given.
+
+    Raises:
+        BadParameter: It is not JSON.
+    """
+    if value is None:
+        return None
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        hint = "text needs its own quotes, as in '\"yes\"'"
+        raise click.BadParameter(f"it is not JSON ({error}); {hint}", ctx, param) from None
+
+
+def this_user() -> str:
+    """Who sits at the command line: ``user@host``, as the operating system has it."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+payload_option: Final = click.option("--payload", callback=parse_json, metavar="JSON", help="What it carries, as JSON.")
+
+_ACTOR: Final = click.option(
+    "--actor", envvar="POWERTOOLS_ACTOR", show_envvar=True, default=this_user, help="Who acts.  [default: user@host]"
+)
+_REASON: Final = click.option("--reason", required=True, help="Why: kept with the command, for whoever asks later.")
+
+
+def accounted(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that every change by an operator needs: ``--actor`` and ``--reason``."""
+    return _REASON(_ACTOR(command))
