@@ -56,6 +56,7 @@ async def test_a_sweep_that_repairs_two_workflows_does_not_deadlock_with_an_ack_
     assert await cluster.is_sound(faults=2)
 
 
+@pytest.mark.crash
 async def test_a_sweep_that_repairs_two_maps_does_not_deadlock_with_an_ack_in_their_workflows(cluster: Cluster) -> None:
     """The maps are expanded in the opposite order of their workflows, which are the locks of their families."""
     for name in ("first", "second"):

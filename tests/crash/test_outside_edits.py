@@ -3,6 +3,8 @@
 from collections import Counter
 from typing import Any, LiteralString
 
+import pytest
+
 from oban_powertools import Workflow
 from tests.crash.barriers import Gate
 from tests.crash.cluster import Cluster
@@ -85,6 +87,7 @@ async def test_jobs_that_somebody_retries_after_their_step_ended_change_nothing(
     assert await cluster.is_sound()
 
 
+@pytest.mark.crash
 async def test_a_job_whose_meta_was_changed_ends_its_own_step_and_no_other(
     cluster: Cluster, gate: Gate, turbo: bool
 ) -> None:
@@ -113,6 +116,7 @@ async def test_a_job_whose_meta_was_changed_ends_its_own_step_and_no_other(
     assert await cluster.is_sound()
 
 
+@pytest.mark.crash
 async def test_steps_whose_jobs_were_truncated_are_cancelled_by_the_sweep(cluster: Cluster, gate: Gate) -> None:
     handles = await cluster.insert(followed("one", gate), followed("two", gate))
     await cluster.node(sweep_every=0.05)
