@@ -42,6 +42,8 @@ async def count_executed(conn: AsyncConnection[Any]) -> AsyncIterator[list[str]]
             plans.append(notice.message_primary)
 
     await conn.execute("LOAD 'auto_explain'")
+    if conn.info.server_version >= 16_00_00:  # else there is no such setting, and parameters are not shown
+        await conn.execute("SET auto_explain.log_parameter_max_length = 0")
     await conn.execute(
         "SET auto_explain.log_min_duration = 0; SET auto_explain.log_nested_statements = on; "
         "SET auto_explain.log_level = notice; SET client_min_messages = notice"

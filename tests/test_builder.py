@@ -378,12 +378,12 @@ def test_100_000_steps_with_references_compile_in_seconds() -> None:
     last = workflow.add("s0", step())
     for number in range(1, 100_000):
         last = workflow.add(f"s{number}", step({"n": number, "last": last.result}))
-    started = time.perf_counter()
+    started = time.process_time()
 
     steps = plan(workflow)
 
     assert steps["s99999"].depth == 99_999
-    assert time.perf_counter() - started < 15
+    assert time.process_time() - started < 15
 
 
 def small(args: Mapping[str, Any] | None = None, **options: Any) -> Workflow:

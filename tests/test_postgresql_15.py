@@ -44,7 +44,7 @@ async def test_a_fault_is_recorded_and_repaired(pg15_installed_dsn: str, turbo: 
 
 def test_settle_does_what_the_model_says(pg15_installed_dsn: str) -> None:
     @given(play=PLAYS)
-    @settings(max_examples=40, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=25, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
     def perform(play: Play) -> None:
         stage.perform(play)
 

@@ -1,6 +1,7 @@
 """Whatever happens to the jobs, settle does what the model says (P2, P4, P6 to P9, P24 to P26)."""
 
 import asyncio
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,9 @@ from hypothesis import HealthCheck, example, given, settings
 from tests.by_hand import by_hand
 from tests.plays import PLAYS, Blind, Break, Complete, Ending, Finish, Mend, Play, StepPlan, Sweep
 from tests.stage import Stage
+
+EXAMPLES = int(os.environ.get("POWERTOOLS_EXAMPLES", "120"))
+"""Set it to thousands after a change to settle."""
 
 A_CONTINUE_EDGE_HANDLES_A_FAILURE_TWO_CANCELLED_STEPS_ABOVE = Play(
     graphs=((StepPlan(), StepPlan(((0, "cancel"),)), StepPlan(((1, "cancel"),)), StepPlan(((2, "continue"),))),),
@@ -40,6 +44,8 @@ def stage(dsn: str) -> Iterator[Stage]:
 @example(A_CONTINUE_EDGE_HANDLES_A_FAILURE_TWO_CANCELLED_STEPS_ABOVE)
 @example(A_SWEEP_COMES_WHILE_A_STEP_STILL_CANNOT_BE_SETTLED)
 @example(A_STEP_IS_COMPLETED_FROM_OUTSIDE_WHILE_NO_TRIGGER_SEES_IT)
-@settings(max_examples=200, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=EXAMPLES, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_settle_does_what_the_model_says(stage: Stage, play: Play) -> None:
     stage.perform(play)

@@ -282,22 +282,22 @@ async def test_a_chain_of_1000_is_cancelled_in_one_command(each_hand: Hand) -> N
     assert (record.state, record.open, record.failed, len(record.failed_steps)) == ("failed", 0, 1000, 1000)
 
 
-async def test_a_fan_in_of_1000_ends_once(each_hand: Hand) -> None:
+async def test_a_fan_in_of_1000_ends_once(hand: Hand) -> None:
     workflow = Workflow("fan in", on_finished=step())
     parents = workflow.add_many({f"p{n}": step() for n in range(1000)})
     workflow.add("last", step(), deps=parents)
-    workflow_id = await each_hand.insert(workflow)
-    jobs = await each_hand.rows("SELECT id FROM oban_jobs ORDER BY id")
-    started = await each_hand.start(*[job["id"] for job in jobs])
-    acks = [await each_hand.execute(job, None) for job in started]
+    workflow_id = await hand.insert(workflow)
+    jobs = await hand.rows("SELECT id FROM oban_jobs ORDER BY id")
+    started = await hand.start(*[job["id"] for job in jobs])
+    acks = [await hand.execute(job, None) for job in started]
 
     for batch in range(0, 1000, 250):
-        await each_hand.ack(*acks[batch : batch + 250])
-    await each_hand.run(workflow_id, {"last": None})
+        await hand.ack(*acks[batch : batch + 250])
+    await hand.run(workflow_id, {"last": None})
 
-    assert await each_hand.one("SELECT count(*) FROM oban_jobs WHERE meta ->> 'step' = 'last'") == 1
-    assert await each_hand.one("SELECT count(*) FROM oban_jobs WHERE meta ? 'outcome'") == 1
-    assert (await each_hand.workflow(workflow_id)).state == "completed"
+    assert await hand.one("SELECT count(*) FROM oban_jobs WHERE meta ->> 'step' = 'last'") == 1
+    assert await hand.one("SELECT count(*) FROM oban_jobs WHERE meta ? 'outcome'") == 1
+    assert (await hand.workflow(workflow_id)).state == "completed"
 
 
 async def test_settle_runs_the_same_number_of_statements_for_any_fan_out_batch_and_cascade(hand: Hand) -> None:
