@@ -105,3 +105,15 @@ async def test_what_the_sweep_cannot_do_for_one_workflow_it_does_for_the_others(
     assert [s.held_until is not None for s in (*meanwhile.values(), mended)] == [
         False, moved == "pending", False, False
     ]  # fmt: skip
+
+
+async def test_a_nested_workflow_that_was_cancelled_early_ends_its_step_when_that_is_released(hand: Hand) -> None:
+    workflow_id = await hand.insert(before_nested(chain(2)))
+    nested_id = (await hand.steps(workflow_id))["nested"].child_id
+    assert nested_id is not None
+    await hand.workflows.request_cancel(nested_id, **ASKED)
+
+    await hand.run(workflow_id, {"before": None})
+
+    nested = (await hand.steps(workflow_id))["nested"]
+    assert (nested.state, (await hand.workflow(workflow_id)).state) == ("cancelled", "completed")

@@ -2,24 +2,28 @@
 -- a workflow made when the list is known. And steps that a running step adds. Locks: none to install.
 
 -- Starts the stored workflows of released nested steps among these: the step was what their roots
--- still waited for. Returns what had its outcome at once.
+-- still waited for. Returns what had its outcome at once, as has a workflow that somebody cancelled early.
 CREATE FUNCTION powertools.start_nested_v1(steps powertools.steps[]) RETURNS powertools.outcome[]
 LANGUAGE plpgsql
 AS $$
 DECLARE
   workflow_ids bigint[];
   roots int[];
+  ended bigint[];
 BEGIN
-  SELECT array_agg(k.workflow_id), array_agg(k.position) INTO workflow_ids, roots
+  SELECT array_agg(k.workflow_id), array_agg(k.position), array_agg(DISTINCT w.id) FILTER (WHERE w.open = 0)
+  INTO workflow_ids, roots, ended
   FROM unnest(steps) AS s
-  JOIN powertools.steps k ON k.workflow_id = s.child_id AND k.depth = 0
+  JOIN powertools.workflows w ON w.id = s.child_id
+  JOIN powertools.steps k ON k.workflow_id = w.id AND k.depth = 0
   WHERE s.kind = 'workflow';
   IF roots IS NULL THEN
     RETURN NULL;
   END IF;
   UPDATE powertools.workflows w SET expires_at = clock_timestamp() + w.expires_in
-  WHERE w.id = ANY (workflow_ids) AND w.expires_in IS NOT NULL;
-  RETURN powertools.release_v1(workflow_ids, roots, 1);
+  WHERE w.id = ANY (workflow_ids) AND w.expires_in IS NOT NULL AND w.open > 0;
+  RETURN powertools.release_v1(workflow_ids, roots, 1)
+    || CASE WHEN ended IS NOT NULL THEN powertools.nested_outcomes_v1(ended) END;
 END $$;
 
 -- Makes the workflows of released maps among these: one step an item, in one statement for all. A list
