@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 
 from oban_powertools import Powertools, Workflow
 from oban_powertools.errors import WorkflowNotFoundError
-from oban_powertools.states import StepState, WorkflowId
+from oban_powertools.states import StepKind, StepState, WorkflowId
 from oban_powertools.workflow.drawing import Node, dot, mermaid
-from tests.by_hand import Hand, step
+from tests.by_hand import Hand, Scripted, step
 
 MERMAID_LINE = re.compile(
-    r'flowchart LR|  n\d+\["(?:[^\W_]|[ /_○●◷▶↻‖◇✔✘⊘⧖?-]|<br/>|#\d+;)+"\](?::::\w+)?'
+    r"flowchart LR"
+    r'|  n\d+(?:\[|\{\{|\[\[|\[/)"(?:[^\W_]|[ /_○●◷▶↻‖◇✔✘⊘⧖?-]|<br/>|#\d+;)+"(?:\]|\}\}|\]\]|/\])(?::::\w+)?'
     r"|  n\d+ (?:-->|-\.->) n\d+|  classDef \w+ fill:#\w{6},stroke:#\w{6},color:#\w{6}"
 )
 DOT_QUOTED = r'"(?:[^"\\\n]|\\["\\n])*"'
@@ -31,6 +32,8 @@ nodes = st.lists(
         parents=st.just({}),
         state=st.none() | st.sampled_from(StepState) | names,
         attempt=st.integers(0, 20),
+        kind=st.sampled_from(StepKind) | names,
+        child_id=st.none() | st.integers(1),
     ),
     max_size=4,
 )
@@ -98,6 +101,39 @@ async def test_a_stored_workflow_is_drawn_with_the_states_of_its_steps(hand: Han
         ("○ join<br/>pending", "pending"),
     ]
     assert "n2 -.-> n3" in drawn
+
+
+def kinds() -> Workflow:
+    """A wait, a nested workflow and a map."""
+    inner = Workflow("inner")
+    inner.add("deep", step())
+    workflow = Workflow("kinds")
+    workflow.await_signal("wait", signal="approved", correlation_key="7")
+    workflow.add_workflow("nested", inner)
+    workflow.map("each", Scripted, over=[1], deps="wait")
+    return workflow
+
+
+def test_what_a_step_runs_on_shows_in_the_shape_of_a_definition() -> None:
+    drawn = kinds().to_mermaid()
+
+    assert re.findall(r"  n\d(\W.*\W)$", drawn, re.MULTILINE)[:3] == [
+        '{{"wait<br/>signal"}}', '[["nested<br/>workflow"]]', '[/"each<br/>map"/]',
+    ]  # fmt: skip
+    assert "shape=hexagon" in kinds().to_dot()
+
+
+async def test_what_a_step_runs_on_shows_in_a_stored_workflow_with_the_id_of_what_it_runs(hand: Hand) -> None:
+    workflow_id = await hand.insert(kinds())
+    child_id = (await hand.steps(workflow_id))["nested"].child_id
+
+    drawn = await hand.workflows.to_mermaid(workflow_id)
+
+    assert re.findall(r'"(.*)"\W+\w+', drawn) == [
+        "◇ wait<br/>awaiting signal<br/>signal",
+        f"▶ nested<br/>executing<br/>workflow {child_id}",
+        "○ each<br/>pending<br/>map",
+    ]
 
 
 async def test_a_stored_workflow_is_drawn_the_same_way_twice(hand: Hand) -> None:

@@ -13,6 +13,7 @@ from oban import Job
 from oban.worker import worker_name
 
 from .. import json_border
+from ..states import StepKind
 from . import drawing
 from .references import Reference, StepHandle
 
@@ -274,7 +275,22 @@ class Workflow:
         positions: dict[str, int] = {}
         for position, step in enumerate(self.steps):
             positions.setdefault(step.name, position)
-        return [drawing.Node(name=str(step.name), parents=_drawn_parents(step, positions)) for step in self.steps]
+        return [
+            drawing.Node(name=str(step.name), parents=_drawn_parents(step, positions), kind=_kind(step.runs))
+            for step in self.steps
+        ]
+
+
+def _kind(runs: Any) -> StepKind:
+    match runs:
+        case SignalWait():
+            return StepKind.SIGNAL
+        case MapOver():
+            return StepKind.MAP
+        case Workflow():
+            return StepKind.WORKFLOW
+        case _:
+            return StepKind.JOB
 
 
 def _drawn_parents(step: StepDefinition, positions: Mapping[str, int]) -> dict[int, str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ..states import Policy, StepState
+from ..states import Policy, StepKind, StepState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,12 @@ class Node:
 
     attempt: int = 0
     """Attempts made so far; shown from the second on."""
+
+    kind: str = StepKind.JOB
+    """What it runs on; told by its shape and, but for a job, by its word."""
+
+    child_id: int | None = None
+    """The workflow it runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +56,20 @@ _LOOKS: Final[Mapping[str, _Look]] = {
     StepState.CANCELLED: _Look(glyph="⊘", fill="#eaeef2", line="#57606a"),
     StepState.EXPIRED: _Look(glyph="⧖", fill="#ffebe9", line="#a40e26"),
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shape:
+    mermaid: tuple[str, str]
+    dot: str
+
+
+_BOX: Final = _Shape(mermaid=("[", "]"), dot="")
+_SHAPES: Final[Mapping[str, _Shape]] = {
+    StepKind.SIGNAL: _Shape(mermaid=("{{", "}}"), dot=", shape=hexagon"),
+    StepKind.WORKFLOW: _Shape(mermaid=("[[", "]]"), dot=", peripheries=2"),
+    StepKind.MAP: _Shape(mermaid=("[/", "/]"), dot=", shape=box3d"),
+}
 _UNKNOWN: Final = _Look(glyph="?", fill="#ffffff", line="#24292f")
 _NAMELESS: Final = "(no name)"
 
@@ -64,7 +84,9 @@ def mermaid(nodes: Sequence[Node]) -> str:
     for index, node in enumerate(nodes):
         label = "<br/>".join(_mermaid_text(line) if line else "" for line in _words(node))
         shown = f"{_look(node).glyph} {label}" if node.state is not None else label
-        lines.append(f'  n{index}["{shown}"]' + (f":::{_class(node.state)}" if node.state is not None else ""))
+        opened, closed = _SHAPES.get(node.kind, _BOX).mermaid
+        state = f":::{_class(node.state)}" if node.state is not None else ""
+        lines.append(f'  n{index}{opened}"{shown}"{closed}{state}')
     for parent, child, policy in _edges(nodes):
         lines.append(f"  n{parent} {'-.->' if policy == Policy.CONTINUE else '-->'} n{child}")
     for state in _states(nodes):
@@ -86,23 +108,26 @@ def dot(nodes: Sequence[Node]) -> str:
     ]
     for index, node in enumerate(nodes):
         label = "\\n".join(_dot_text(line) for line in _words(node))
+        shape = _SHAPES.get(node.kind, _BOX).dot
         if node.state is None:
-            lines.append(f'  n{index} [label="{label}"];')
+            lines.append(f'  n{index} [label="{label}"{shape}];')
         else:
             look = _look(node)
-            style = f'fillcolor="{look.fill}", color="{look.line}"'
-            lines.append(f'  n{index} [label="{look.glyph} {label}", {style}];')
+            style = f'{shape}, fillcolor="{look.fill}", color="{look.line}"'
+            lines.append(f'  n{index} [label="{look.glyph} {label}"{style}];')
     for parent, child, policy in _edges(nodes):
         lines.append(f"  n{parent} -> n{child}{' [style=dashed]' if policy == Policy.CONTINUE else ''};")
     return "\n".join([*lines, "}"]) + "\n"
 
 
 def _words(node: Node) -> list[str]:
-    name = _one_line(node.name) or _NAMELESS
-    if node.state is None:
-        return [name]
-    attempt = f", attempt {node.attempt}" if node.attempt > 1 else ""
-    return [name, _one_line(node.state).replace("_", " ") + attempt]
+    words = [_one_line(node.name) or _NAMELESS]
+    if node.state is not None:
+        attempt = f", attempt {node.attempt}" if node.attempt > 1 else ""
+        words.append(_one_line(node.state).replace("_", " ") + attempt)
+    if node.kind in _SHAPES:
+        words.append(f"{node.kind} {node.child_id}" if node.child_id is not None else node.kind)
+    return words
 
 
 def _edges(nodes: Sequence[Node]) -> Iterable[tuple[int, int, str]]:

@@ -92,7 +92,8 @@ async def list_nodes(conn: Connection, queries: Queries, workflow_id: WorkflowId
     rows = await fetch_all(conn, queries["draw_steps"], {"workflow_id": workflow_id})
     if not rows:
         raise WorkflowNotFoundError(workflow_id)
-    return [Node(name=row["name"], parents=_edges(row), state=row["state"], attempt=row["attempt"]) for row in rows]
+    shown = ("name", "state", "attempt", "kind", "child_id")
+    return [Node(parents=_edges(row), **{column: row[column] for column in shown}) for row in rows]
 
 
 def _workflow(row: Mapping[str, Any]) -> WorkflowRecord:
