@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from oban_powertools import Workflow
+from oban_powertools.errors import IllegalTransitionError
 from tests.breaking import refusing
 from tests.by_hand import Hand, chain, step
 
@@ -117,3 +118,29 @@ async def test_a_nested_workflow_that_was_cancelled_early_ends_its_step_when_tha
 
     nested = (await hand.steps(workflow_id))["nested"]
     assert (nested.state, (await hand.workflow(workflow_id)).state) == ("cancelled", "completed")
+
+
+async def test_a_nested_workflow_that_never_started_comes_back_only_with_the_step_that_runs_it(hand: Hand) -> None:
+    workflow_id = await hand.insert(before_nested(chain(2)))
+    nested_id = (await hand.steps(workflow_id))["nested"].child_id
+    assert nested_id is not None
+    await hand.workflows.recover(workflow_id, "nested", "cancel", **ASKED)
+
+    with pytest.raises(IllegalTransitionError, match="'nested' of workflow 1, which ran it, is cancelled"):
+        await hand.workflows.recover(nested_id, "s0", **ASKED)
+
+    await hand.workflows.recover(workflow_id, "nested", **ASKED)
+    assert (await hand.states(nested_id))["s0"] == "pending"
+
+
+async def test_a_failed_step_may_run_again_beside_a_child_that_went_on_without_it(hand: Hand) -> None:
+    workflow = Workflow("continued")
+    workflow.add("a", step())
+    workflow.add("b", step(), deps={"a": "continue"})
+    workflow_id = await hand.insert(workflow)
+    await hand.run(workflow_id, {"a": ValueError("boom")})
+
+    await hand.workflows.recover(workflow_id, "a", **ASKED)
+
+    assert await hand.states(workflow_id) == {"a": "available", "b": "available"}
+    assert await hand.violations() == []

@@ -108,7 +108,8 @@ BEGIN
 END $$;
 
 -- Why no failed step of a workflow may come back; NULL when it may. A workflow that is being stopped ends
--- first, and a nested one comes back with the step that ran it, unless that step has another outcome.
+-- first, and a nested one comes back with the step that ran it, unless that step has another outcome. One that
+-- never started comes back from there only, where it waits again for the steps before it.
 CREATE FUNCTION powertools.revival_refusal_v1(of_workflow_id bigint) RETURNS text
 LANGUAGE plpgsql STABLE SET enable_seqscan = off SET jit = off
 AS $$
@@ -119,7 +120,10 @@ BEGIN
       FROM powertools.workflows w WHERE w.id = of_workflow_id
       UNION ALL
       SELECT w.id, w.state, w.parent_id, w.parent_position, p.name,
-        CASE WHEN p.state = 'completed' OR p.cause = 'cancelled_by_dependency' THEN p.state END
+        CASE
+          WHEN p.state = 'completed' OR p.cause = 'cancelled_by_dependency'
+            OR p.finished_at IS NOT NULL AND NOT powertools.has_started_v1(a.id) THEN p.state
+        END
       FROM above a
       JOIN powertools.workflows w ON w.id = a.parent_id
       JOIN powertools.steps p ON p.workflow_id = a.parent_id AND p.position = a.parent_position

@@ -8,7 +8,7 @@ LANGUAGE sql STABLE
 AS $$
   WITH ends AS (
     SELECT e.workflow_id, e.parent, e.child, e.policy, p.state AS parent_state, p.position AS parent_position,
-      p.cause AS parent_cause, c.state AS child_state, c.position AS child_position
+      p.generation AS parent_generation, c.state AS child_state, c.position AS child_position
     FROM powertools.edges e
     LEFT JOIN powertools.steps p ON p.workflow_id = e.workflow_id AND p.position = e.parent
     LEFT JOIN powertools.steps c ON c.workflow_id = e.workflow_id AND c.position = e.child
@@ -52,8 +52,11 @@ AS $$
   SELECT 'released_after_its_parents', workflow_id, child, 'parent ' || parent || ' is ' || parent_state
   FROM ends
   WHERE child_state IN ('available', 'executing', 'awaiting_signal')
-    AND (parent_state NOT IN ('completed', 'discarded', 'cancelled', 'expired')
-      OR policy = 'cancel' AND parent_state <> 'completed')
+    AND CASE policy
+      WHEN 'cancel' THEN parent_state <> 'completed'
+      -- one that failed may run again, when its child went on without it
+      ELSE parent_state NOT IN ('completed', 'discarded', 'cancelled', 'expired') AND parent_generation = 1
+    END
   UNION ALL
   SELECT 'failure_cascades', workflow_id, child, 'parent ' || parent || ' is ' || parent_state
   FROM ends
