@@ -151,9 +151,24 @@ CORRUPTIONS = {
         "UPDATE powertools.steps SET state = 'cancelled', cause = 'cancelled_by_dependency', finished_at = now() "
         "WHERE name = 'd'"
     ),
-    "edges_stay_inside": "UPDATE powertools.steps SET parents = '{77}' WHERE name = 'd'",
+    "edges_lead_forward_inside": "UPDATE powertools.steps SET parents = '{77}' WHERE name = 'd'",
+    "both_ends_know_an_edge": "UPDATE powertools.steps SET children = '{}' WHERE name = 'b'",
     "counters_equal_rows": "UPDATE powertools.workflows SET total = total + 1",
     "state_follows_the_steps": "UPDATE powertools.workflows SET state = 'failed', open = 0, finished_at = now()",
+    "nothing_starts_while_stopping": "UPDATE powertools.workflows SET state = 'cancel_requested', expired_at = now()",
+    "suspended_job_is_held": "UPDATE oban_jobs SET state = 'suspended' WHERE state = 'available'",
+    "nested_workflow_and_its_step_agree": (
+        "UPDATE powertools.steps SET state = 'executing', kind = 'workflow', worker = NULL, queue = NULL, child_id = 77 "
+        "WHERE name = 'b'"
+    ),
+    "wait_and_its_step_agree": (
+        "INSERT INTO powertools.waits (workflow_id, position, generation, signal, correlation_key) "
+        "VALUES (1, 1, 1, 'go', 'k')"
+    ),
+    "consumed_wait_has_one_signal": (
+        "INSERT INTO powertools.waits (workflow_id, position, generation, signal, correlation_key, state, ended_at) "
+        "VALUES (1, 1, 1, 'go', 'k', 'consumed', now())"
+    ),
     "on_finished_once_a_generation": (
         'INSERT INTO oban_jobs (worker, meta) SELECT \'w\', \'{"workflow_id": 1, "outcome": "failed"}\' '
         "FROM generate_series(1, 2)"

@@ -8,7 +8,8 @@ LANGUAGE sql STABLE
 AS $$
   WITH ends AS (
     SELECT e.workflow_id, e.parent, e.child, e.policy, p.state AS parent_state, p.position AS parent_position,
-      p.generation AS parent_generation, c.state AS child_state, c.position AS child_position
+      p.generation AS parent_generation, p.depth AS parent_depth, c.state AS child_state,
+      c.position AS child_position, c.depth AS child_depth
     FROM powertools.edges e
     LEFT JOIN powertools.steps p ON p.workflow_id = e.workflow_id AND p.position = e.parent
     LEFT JOIN powertools.steps c ON c.workflow_id = e.workflow_id AND c.position = e.child
@@ -74,8 +75,19 @@ AS $$
     WHERE w.id = s.workflow_id AND w.parent_id IS NOT NULL AND NOT powertools.has_started_v1(w.id)
   )
   UNION ALL
-  SELECT 'edges_stay_inside', workflow_id, child, 'edge from ' || parent
-  FROM ends WHERE parent_position IS NULL OR child_position IS NULL OR parent_position = child_position
+  SELECT 'edges_lead_forward_inside', workflow_id, child, 'edge from ' || parent
+  FROM ends WHERE parent_position IS NULL OR child_position IS NULL OR parent_depth >= child_depth
+  UNION ALL
+  SELECT 'both_ends_know_an_edge', workflow_id, child, format('%s edge from %s', policy, parent)
+  FROM (SELECT *, true AS incoming FROM powertools.edges) AS e
+  FULL JOIN (
+    SELECT s.workflow_id, s.position AS parent, c.child, 'cancel' AS policy, true AS outgoing
+    FROM powertools.steps s CROSS JOIN LATERAL unnest(s.children) AS c (child)
+    UNION ALL
+    SELECT s.workflow_id, s.position, c.child, 'continue', true
+    FROM powertools.steps s CROSS JOIN LATERAL unnest(s.continue_children) AS c (child)
+  ) AS o USING (workflow_id, parent, child, policy)
+  WHERE e.incoming IS NULL OR o.outgoing IS NULL
   UNION ALL
   SELECT 'counters_equal_rows', w.id, NULL,
     format('total %s/%s, open %s/%s, failed %s/%s, stopped %s/%s',
@@ -89,7 +101,8 @@ AS $$
   ) AS n
   WHERE (w.total, w.open, w.failed, w.stopped) IS DISTINCT FROM (n.total, n.open, n.failed, n.stopped)
   UNION ALL
-  SELECT 'state_follows_the_steps', w.id, NULL, format('state %s, open %s, failed %s', w.state, w.open, w.failed)
+  SELECT 'state_follows_the_steps', w.id, NULL,
+    format('state %s, open %s, failed %s, handled %s', w.state, w.open, w.failed, w.failures_handled)
   FROM powertools.workflows w
   WHERE w.open = 0 AND w.state <> CASE
       WHEN w.stopped > 0 AND w.expired_at IS NOT NULL THEN 'expired'
@@ -97,18 +110,37 @@ AS $$
       WHEN w.failed > 0 THEN 'failed'
       ELSE 'completed'
     END
-    OR w.open > 0 AND w.state NOT IN ('running', 'cancel_requested')
+    OR w.open > 0 AND w.state <> CASE
+      WHEN w.cancel_requested_at IS NOT NULL OR w.expired_at IS NOT NULL THEN 'cancel_requested'
+      ELSE 'running'
+    END
+    OR (w.failures_handled IS NOT NULL) <> (w.open = 0 AND w.failed > 0)
+  UNION ALL
+  SELECT 'nothing_starts_while_stopping', s.workflow_id, s.position, 'step ' || s.state
+  FROM powertools.workflows w
+  JOIN powertools.steps s ON s.workflow_id = w.id
+  WHERE w.state = 'cancel_requested' AND s.state IN ('pending', 'awaiting_signal')
+  UNION ALL
+  SELECT 'suspended_job_is_held', s.workflow_id, s.position, 'job ' || j.id || ' is suspended'
+  FROM powertools.steps s
+  JOIN public.oban_jobs j ON j.id = s.job_id
+  WHERE s.state = 'available' AND j.state = 'suspended' AND s.held_until IS NULL
   UNION ALL
   SELECT 'nested_workflow_and_its_step_agree', s.workflow_id, s.position, format('step %s, workflow %s %s', s.state, c.id, c.state)
   FROM powertools.steps s
   LEFT JOIN powertools.workflows c ON c.id = s.child_id
   WHERE s.state = 'executing' AND (c.id IS NULL OR c.open = 0)
-    OR s.kind = 'workflow' AND s.finished_at IS NOT NULL AND c.open > 0
+    OR s.finished_at IS NOT NULL AND c.open > 0
   UNION ALL
   SELECT 'wait_and_its_step_agree', w.workflow_id, w.position, format('wait %s %s', w.id, w.state)
   FROM powertools.waits w
   LEFT JOIN powertools.steps s ON s.workflow_id = w.workflow_id AND s.position = w.position AND s.wait_id = w.id
   WHERE (w.state = 'waiting') <> (s.state IS NOT DISTINCT FROM 'awaiting_signal')
+  UNION ALL
+  SELECT 'consumed_wait_has_one_signal', w.workflow_id, w.position, format('wait %s %s, %s signals', w.id, w.state, n.signals)
+  FROM powertools.waits w
+  CROSS JOIN LATERAL (SELECT count(*) AS signals FROM powertools.signals g WHERE g.wait_id = w.id) AS n
+  WHERE n.signals <> (w.state = 'consumed')::int
   UNION ALL
   SELECT 'on_finished_once_a_generation', (j.meta ->> 'workflow_id')::bigint, NULL, count(*) || ' jobs'
   FROM public.oban_jobs j
