@@ -347,12 +347,13 @@ class Workflows:
     ) -> evidence.Command:
         return evidence.Command(
             action=action, workflow_id=workflow_id, step=step, actor=evidence.actor_id(actor),
-            reason=evidence.stated(reason), source=source,
+            reason=(reason or "").strip(), source=source,
         )  # fmt: skip
 
     @asynccontextmanager
     async def _commanded(self, command: evidence.Command, conn: Any) -> AsyncGenerator[Connection]:
         try:
+            evidence.check_asked(command)
             async with self._transaction(conn) as inside:
                 yield inside
                 await evidence.record(inside, self._queries, command)

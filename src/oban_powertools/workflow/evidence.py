@@ -28,7 +28,7 @@ class Command:
     """Which workflow."""
 
     actor: str
-    """Who asked: an id."""
+    """Who asked: an id; empty when nobody is named, which is refused."""
 
     source: str = "api"
     """Through which door: api, cli, web."""
@@ -37,33 +37,28 @@ class Command:
     """Which step; None for the workflow."""
 
     reason: str | None = None
-    """Why."""
+    """Why; None where no reason is asked for."""
 
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What else was asked."""
 
 
 def actor_id(actor: Actor | None) -> str:
-    """The id of an actor given by name or as a mapping with an ``id``.
-
-    Raises:
-        UnattributedActorError: There is none.
-    """
+    """The id of an actor given by name or as a mapping with an ``id``; empty when nobody is named."""
     found = actor.get("id") if isinstance(actor, Mapping) else actor
-    if not isinstance(found, str) or not found.strip():
-        raise UnattributedActorError
-    return found.strip()
+    return found.strip() if isinstance(found, str) else ""
 
 
-def stated(reason: str | None) -> str:
-    """The reason without surrounding blanks.
+def check_asked(command: Command) -> None:
+    """Refuse what nobody asked for, or nobody gave a reason for.
 
     Raises:
-        ReasonRequiredError: There is none.
+        UnattributedActorError, ReasonRequiredError: As named.
     """
-    if reason is None or not reason.strip():
+    if not command.actor:
+        raise UnattributedActorError
+    if command.reason == "":
         raise ReasonRequiredError
-    return reason.strip()
 
 
 async def record(
