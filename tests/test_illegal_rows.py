@@ -158,8 +158,8 @@ CORRUPTIONS = {
     "nothing_starts_while_stopping": "UPDATE powertools.workflows SET state = 'cancel_requested', expired_at = now()",
     "suspended_job_is_held": "UPDATE oban_jobs SET state = 'suspended' WHERE state = 'available'",
     "nested_workflow_and_its_step_agree": (
-        "UPDATE powertools.steps SET state = 'executing', kind = 'workflow', worker = NULL, queue = NULL, child_id = 77 "
-        "WHERE name = 'b'"
+        "UPDATE powertools.steps SET state = 'executing', kind = 'workflow', worker = NULL, queue = NULL, "
+        "child_id = 77 WHERE name = 'b'"
     ),
     "wait_and_its_step_agree": (
         "INSERT INTO powertools.waits (workflow_id, position, generation, signal, correlation_key) "
