@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -233,6 +234,14 @@ async def test_the_same_key_with_another_definition_is_refused_and_names_the_wor
         await hand.insert(keyed("k", 2))
 
     assert await hand.one("SELECT count(*) FROM powertools.workflows") == 1
+
+
+@pytest.mark.parametrize("other", [{"on_finished": step()}, {"expires_in": timedelta(hours=1)}, {"tags": ["late"]}])
+async def test_another_callback_expiry_or_tag_is_another_definition(hand: Hand, other: dict[str, Any]) -> None:
+    await hand.insert(keyed("k", 1))
+
+    with pytest.raises(IdempotencyConflictError):
+        await hand.insert(chain(1, idempotency_key="k", **other))
 
 
 async def test_scheduled_in_makes_no_other_definition(hand: Hand) -> None:

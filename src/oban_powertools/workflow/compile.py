@@ -349,6 +349,9 @@ def _definition(plan: WorkflowPlan) -> list[Any]:
         plan.name,
         orjson.loads(plan.context),
         plan.definition_version,
+        plan.tags,
+        str(plan.expires_in),
+        {**orjson.loads(plan.on_finished or "{}"), "scheduled_at": None},
         [
             [s.name, s.kind, s.worker, s.queue, s.priority, s.max_attempts, s.effects, orjson.loads(s.args or "0"),
              s.template, orjson.loads(s.meta or "0"), s.tags, str(s.delay), str(s.deadline), s.item_template,
