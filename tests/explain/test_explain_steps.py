@@ -118,22 +118,6 @@ async def test_a_snoozed_step_is_scheduled(hand: Hand) -> None:
     assert explained.summary == "fetch is scheduled, due in 10 min"
 
 
-async def test_the_steps_of_a_workflow_that_is_to_be_cancelled_say_so(hand: Hand) -> None:
-    await register(hand)
-    workflow_id = await hand.insert(sync())
-    await hand.start(await job_id_of(hand, workflow_id, "fetch"))
-    await hand.rows("UPDATE powertools.workflows SET state = 'cancel_requested', cancel_requested_at = now()")
-
-    explained = await hand.powertools.explain.workflow_step(workflow_id, "fetch")
-    waiting = await hand.powertools.explain.workflow_step(workflow_id, "notify")
-    whole = await hand.powertools.explain.workflow(workflow_id)
-
-    assert (explained.status, codes(explained)) == (OperatorStatus.RUNNING, ["cancel_requested"])
-    assert codes(waiting) == ["waiting_on_dependencies", "cancel_requested"]
-    assert (whole.status, codes(whole)) == (OperatorStatus.RUNNING, ["cancel_requested"])
-    assert whole.blockers[0].scope is Scope.WORKFLOW
-
-
 async def test_a_completed_step_is_finished_and_nothing_blocks_it(hand: Hand) -> None:
     workflow_id = await hand.insert(sync())
     await hand.run(workflow_id, {"fetch": {"id": 1}})

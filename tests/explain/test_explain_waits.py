@@ -198,6 +198,10 @@ async def test_a_workflow_that_is_being_stopped_says_so_in_its_running_steps_and
     assert (found.status, codes(found)) == (OperatorStatus.RUNNING, ["cancel_requested"])
     assert (job.status, codes(job)) == (OperatorStatus.RUNNING, ["cancel_requested"])
     assert (gone.status, gone.summary) == (OperatorStatus.FINISHED, "notify was cancelled with its workflow")
+    whole = await hand.powertools.explain.workflow(workflow_id)
+    assert (whole.status, codes(whole), whole.blockers[0].scope) == (
+        OperatorStatus.RUNNING, ["cancel_requested"], Scope.WORKFLOW,
+    )  # fmt: skip
 
 
 async def test_an_expired_workflow_says_so_in_its_steps(hand: Hand) -> None:
