@@ -67,7 +67,8 @@ def candidates(limits: Sequence[int]) -> dict[str, Candidate]:
 class Harness:
     """The peers' scripts, each run by the interpreter of its venv."""
 
-    def __init__(self, directory: Path, peers: Path, absurd_sql: Path) -> None:
+    def __init__(self, directory: Path, peers: Path, absurd_sql: Path, retries: int) -> None:
+        self._retries = retries
         self._directory = directory
         self._peers = peers
         self._environment = {
@@ -120,7 +121,7 @@ class Harness:
         ours = candidate.peer == "powertools"
         script = (ROOT / "bench" if ours else self._peers) / f"peer_{candidate.peer}.py"
         command = [str(self._python(candidate.peer)), str(script), "--workload", workload, "--mode", mode]
-        command += ["--concurrency", str(concurrency), "--runs", "1", "--retries", "1", "--json"]
+        command += ["--concurrency", str(concurrency), "--runs", "1", "--retries", str(self._retries), "--json"]
         done = subprocess.run(
             command, env=self._environment, capture_output=True, text=True, timeout=RUN_WITHIN, check=False
         )
@@ -170,12 +171,13 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, default=os.environ.get("BENCH_PEERS", ROOT.parent / "shared" / "peers"))
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--limits", default="20,100,500", help="concurrency of turbo")
+    parser.add_argument("--retries", type=int, default=1, help="how often a disturbed run is repeated")
     args = parser.parse_args()
     if args.absurd_sql is None or not Path(args.absurd_sql).is_file():
         parser.error("--absurd-sql FILE: Absurd's sql/absurd.sql is needed")
     directory = Path(os.environ.get("BENCH_TMP") or Path(tempfile.gettempdir(), "bench"))
     directory.mkdir(parents=True, exist_ok=True)
-    harness = Harness(directory, Path(args.peers).resolve(), Path(args.absurd_sql).resolve())
+    harness = Harness(directory, Path(args.peers).resolve(), Path(args.absurd_sql).resolve(), args.retries)
     harness.install()
     found = candidates([int(limit) for limit in args.limits.split(",")])
     with harness.server():
