@@ -1,5 +1,6 @@
 """An operator brings failed steps back, or decides what a step ends as; what hangs on it follows in the same commit."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ from oban_powertools import Workflow
 from oban_powertools.errors import IllegalTransitionError
 from oban_powertools.states import WorkflowId
 from tests.by_hand import Hand, chain, step
+from tests.counting import count_executed
 
 ASKED: Any = {"actor": "ops-1", "reason": "the bank is back"}
 CALLED_BACK = (
@@ -228,3 +230,39 @@ async def test_a_workflow_that_is_being_stopped_is_not_brought_back_before_it_ha
 
     assert await hand.states(workflow_id) == {"a": "completed", "b": "available"}
     assert (await hand.workflow(workflow_id)).cancel_requested_at is None
+
+
+def tall(size: int) -> Workflow:
+    return chain(size)
+
+
+def wide(size: int) -> Workflow:
+    workflow = Workflow("wide")
+    workflow.add("s0", step())
+    workflow.add_many({f"s{number}": step() for number in range(1, size)}, deps="s0")
+    return workflow
+
+
+def failing_all(size: int) -> Workflow:
+    workflow = Workflow("roots")
+    workflow.add_many({f"s{number}": step() for number in range(size)})
+    return workflow
+
+
+@pytest.mark.parametrize(("shape", "size"), [(tall, 1_000), (wide, 10_000), (failing_all, 10_000)])
+async def test_a_cascade_and_a_recovery_of_any_size_take_the_statements_of_a_small_one(
+    hand: Hand, shape: Callable[[int], Workflow], size: int
+) -> None:
+    counted: list[tuple[int, int]] = []
+    for steps in (10, size):
+        workflow_id = await hand.insert(shape(steps))
+        async with count_executed(hand.conn) as cascading:
+            await hand.rows("UPDATE oban_jobs SET state = 'discarded' WHERE state = 'available'")
+        async with count_executed(hand.conn) as recovering:
+            recovered = await hand.workflows.recover(workflow_id, conn=hand.conn, **ASKED)
+        counted.append((len(cascading), len(recovering)))
+        assert len(recovered.steps) + recovered.revived == steps
+        assert (await hand.workflow(workflow_id)).open == steps
+
+    assert counted[0] == counted[1]
+    await hand.rows("ANALYZE")  # for the invariants, which read everything

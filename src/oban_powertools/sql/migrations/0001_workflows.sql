@@ -133,7 +133,8 @@ CREATE TABLE powertools.steps (
   hold_reason text,
 
   PRIMARY KEY (workflow_id, position),
-  CONSTRAINT step_name_unique UNIQUE (workflow_id, name),
+  -- the name first: only the primary key may look like a way to one workflow's step
+  CONSTRAINT step_name_unique UNIQUE (name, workflow_id),
   CONSTRAINT step_state CHECK (
     state IN ('pending', 'available', 'executing', 'awaiting_signal', 'completed', 'discarded', 'cancelled', 'expired')
   ),

@@ -23,7 +23,7 @@ CREATE TYPE powertools.ended AS (
 -- Locks the families of these workflows. Returns those of them that are being cancelled or expired.
 CREATE FUNCTION powertools.lock_families_v1(workflow_ids bigint[]) RETURNS bigint[]
 LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 DECLARE
   stopping bigint[];
@@ -44,7 +44,7 @@ END $$;
 -- Whether continue edges dealt with every failure of these ended workflows: a failure is handled when
 -- the cascade it set off reaches a continue edge whose step completed.
 CREATE FUNCTION powertools.judge_failures_v1(workflow_ids bigint[]) RETURNS void
-LANGUAGE plpgsql SET enable_seqscan = off SET jit = off
+LANGUAGE plpgsql SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET jit = off
 AS $$
 BEGIN
   WITH RECURSIVE handled AS (
@@ -52,9 +52,8 @@ BEGIN
     FROM powertools.steps s
     WHERE s.workflow_id = ANY (workflow_ids) AND s.state IN ('discarded', 'expired', 'cancelled')
       AND EXISTS (
-        SELECT FROM unnest(s.continue_children) AS c (child)
-        JOIN powertools.steps k ON k.workflow_id = s.workflow_id AND k.position = c.child
-        WHERE k.state = 'completed'
+        SELECT FROM powertools.steps k
+        WHERE k.workflow_id = s.workflow_id AND k.position = ANY (s.continue_children) AND k.state = 'completed'
       )
     UNION
     SELECT p.workflow_id, p.position
@@ -78,7 +77,7 @@ END $$;
 
 -- Inserts the on_finished jobs of these ended workflows; at most 1,000 failed steps are named.
 CREATE FUNCTION powertools.insert_on_finished_v1(workflow_ids bigint[]) RETURNS void
-LANGUAGE plpgsql SET enable_seqscan = off SET jit = off
+LANGUAGE plpgsql SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET jit = off
 AS $$
 DECLARE
   woken text[];
@@ -120,7 +119,7 @@ END $$;
 -- What the steps that ran these ended workflows got from them: the results as a map, or as a list in
 -- order for a map; else its failure.
 CREATE FUNCTION powertools.nested_outcomes_v1(workflow_ids bigint[]) RETURNS powertools.outcome[]
-LANGUAGE plpgsql STABLE SET enable_seqscan = off SET jit = off
+LANGUAGE plpgsql STABLE SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET jit = off
 AS $$
 DECLARE
   outcomes powertools.outcome[];
@@ -168,7 +167,7 @@ END $$;
 CREATE FUNCTION powertools.apply_outcomes_v1(outcomes powertools.outcome[], stopping bigint[])
 RETURNS powertools.ended[]
 LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 DECLARE
   ended powertools.ended[];
@@ -217,7 +216,7 @@ END $$;
 -- workflow among them never starts. Returns the steps that ended.
 CREATE FUNCTION powertools.cascade_v1(ended powertools.ended[]) RETURNS powertools.ended[]
 LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 DECLARE
   cancelled_too powertools.ended[];
@@ -236,13 +235,13 @@ BEGIN
       SELECT k.workflow_id, k.position FROM powertools.steps k
       WHERE k.workflow_id = s.child_id AND s.kind = 'workflow' AND k.state = 'pending'
     ) AS n
-    WHERE s.state = 'pending'
+    WHERE CASE s.state WHEN 'pending' THEN true END
   ), cancelled AS (
     UPDATE powertools.steps s
     SET state = 'cancelled', cause = 'cancelled_by_dependency', finished_at = clock_timestamp(),
         held_until = NULL, hold_reason = NULL
     FROM reached r
-    WHERE s.workflow_id = r.workflow_id AND s.position = r.position AND s.state = 'pending'
+    WHERE s.workflow_id = r.workflow_id AND s.position = r.position AND CASE s.state WHEN 'pending' THEN true END
     RETURNING s.*
   )
   SELECT array_agg(ROW (
@@ -258,7 +257,7 @@ END $$;
 -- is left. The caller holds the workflows.
 CREATE FUNCTION powertools.move_on_v1(ended powertools.ended[], stopping bigint[]) RETURNS void
 LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 DECLARE
   edge_in bigint[];

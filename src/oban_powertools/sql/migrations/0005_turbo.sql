@@ -9,7 +9,7 @@ CREATE FUNCTION powertools.ack_jobs_v1(
   new_errors jsonb[], new_metas jsonb[], results jsonb, fetching jsonb
 ) RETURNS SETOF bigint
 LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 DECLARE
   acked bigint[];
@@ -47,7 +47,7 @@ CREATE FUNCTION powertools.insert_jobs_v1(
   tags jsonb[], inserted_ats timestamp[], scheduled_ats timestamp[]
 ) RETURNS TABLE (id bigint, inserted_at timestamp, queue text, scheduled_at timestamp, state text)
 LANGUAGE plpgsql
-SET enable_seqscan = off SET jit = off
+SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -1,51 +1,75 @@
 -- Recovery: failed steps run again, with what was cancelled because of them. Locks: none to install.
 
+-- OFFSET 0 has each step looked up by its key: the planner, whose statistics are old, would scan the workflow
+-- once for each step. Sets are compared by EXCEPT for the same reason.
+
 -- Which steps come back with these: the steps that were cancelled because of them, at any depth, unless
--- another failed parent still keeps them cancelled. Ascending, the targets among them.
+-- another failed parent still keeps them cancelled. Ascending, the targets among them. A target that was
+-- itself cancelled by a dependency is alone, and an operator decided what it ends as.
 CREATE FUNCTION powertools.revived_with_v1(of_workflow_id bigint, targets int[]) RETURNS int[]
-LANGUAGE plpgsql STABLE SET enable_seqscan = off SET jit = off
+LANGUAGE plpgsql STABLE SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
+DECLARE
+  decided CONSTANT int := CASE cardinality(targets) WHEN 1 THEN targets[1] END;
 BEGIN
   RETURN ARRAY(
     WITH RECURSIVE back AS (
-      SELECT unnest(targets) AS position, true AS target
+      SELECT of_workflow_id AS workflow_id, unnest(targets) AS position
       UNION
-      SELECT k.position, false
+      SELECT k.workflow_id, k.position
       FROM back b
-      JOIN powertools.steps s ON s.workflow_id = of_workflow_id AND s.position = b.position
+      CROSS JOIN LATERAL (
+        SELECT s.* FROM powertools.steps s WHERE s.workflow_id = b.workflow_id AND s.position = b.position OFFSET 0
+      ) AS s
       CROSS JOIN LATERAL unnest(s.children) AS c (child)
-      JOIN powertools.steps k ON k.workflow_id = of_workflow_id AND k.position = c.child
+      CROSS JOIN LATERAL (
+        SELECT k.* FROM powertools.steps k WHERE k.workflow_id = b.workflow_id AND k.position = c.child OFFSET 0
+      ) AS k
       WHERE k.cause = 'cancelled_by_dependency'
+    ), other_parents AS (
+      SELECT b.workflow_id, e.parent AS position
+      FROM back b
+      CROSS JOIN LATERAL (
+        SELECT k.* FROM powertools.steps k WHERE k.workflow_id = b.workflow_id AND k.position = b.position OFFSET 0
+      ) AS k
+      CROSS JOIN LATERAL unnest(k.parents) AS e (parent)
+      WHERE k.cause = 'cancelled_by_dependency' AND k.position IS DISTINCT FROM decided
+      EXCEPT
+      SELECT b.workflow_id, b.position FROM back b
     ), still_doomed AS (
-      SELECT e.position
-      FROM (
-        SELECT b.position, p.parent
-        FROM back b
-        JOIN powertools.steps k ON k.workflow_id = of_workflow_id AND k.position = b.position
-        CROSS JOIN LATERAL unnest(k.parents) AS p (parent)
-        WHERE k.cause = 'cancelled_by_dependency' AND NOT b.target
-      ) AS e
-      LEFT JOIN back x ON x.position = e.parent
-      JOIN powertools.steps p ON p.workflow_id = of_workflow_id AND p.position = e.parent
-      WHERE x.position IS NULL AND p.state IN ('discarded', 'expired', 'cancelled')
+      SELECT k.workflow_id, k.position
+      FROM other_parents o
+      CROSS JOIN LATERAL (
+        SELECT p.* FROM powertools.steps p WHERE p.workflow_id = o.workflow_id AND p.position = o.position OFFSET 0
+      ) AS p
+      CROSS JOIN LATERAL unnest(p.children) AS c (child)
+      CROSS JOIN LATERAL (
+        SELECT k.* FROM powertools.steps k WHERE k.workflow_id = o.workflow_id AND k.position = c.child OFFSET 0
+      ) AS k
+      WHERE p.state IN ('discarded', 'expired', 'cancelled')
+        AND k.cause = 'cancelled_by_dependency' AND k.position IS DISTINCT FROM decided
       UNION
-      SELECT c.child
+      SELECT k.workflow_id, k.position
       FROM still_doomed d
-      JOIN powertools.steps s ON s.workflow_id = of_workflow_id AND s.position = d.position
+      CROSS JOIN LATERAL (
+        SELECT s.* FROM powertools.steps s WHERE s.workflow_id = d.workflow_id AND s.position = d.position OFFSET 0
+      ) AS s
       CROSS JOIN LATERAL unnest(s.children) AS c (child)
-      JOIN powertools.steps k ON k.workflow_id = of_workflow_id AND k.position = c.child
-      WHERE k.cause = 'cancelled_by_dependency'
+      CROSS JOIN LATERAL (
+        SELECT k.* FROM powertools.steps k WHERE k.workflow_id = d.workflow_id AND k.position = c.child OFFSET 0
+      ) AS k
+      WHERE k.cause = 'cancelled_by_dependency' AND k.position IS DISTINCT FROM decided
     )
-    SELECT b.position
-    FROM back b LEFT JOIN still_doomed d ON d.position = b.position
-    WHERE d.position IS NULL
-    ORDER BY b.position
+    SELECT b.position FROM back b
+    EXCEPT
+    SELECT d.position FROM still_doomed d
+    ORDER BY position
   );
 END $$;
 
 -- Whether anything of a workflow was ever released.
 CREATE FUNCTION powertools.has_started_v1(of_workflow_id bigint) RETURNS bool
-LANGUAGE plpgsql STABLE SET enable_seqscan = off SET jit = off
+LANGUAGE plpgsql STABLE SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET jit = off
 AS $$
 BEGIN
   RETURN EXISTS (
@@ -57,42 +81,49 @@ END $$;
 -- Which steps that failed by themselves may run again all together, ascending. Not those whose effects must
 -- never happen twice, nested workflows in which no step may, and what hangs on such steps.
 CREATE FUNCTION powertools.retryable_v1(of_workflow_id bigint) RETURNS int[]
-LANGUAGE plpgsql STABLE SET enable_seqscan = off SET jit = off
+LANGUAGE plpgsql STABLE SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 BEGIN
   RETURN ARRAY(
     WITH RECURSIVE failed AS MATERIALIZED (
-      SELECT s.position, CASE
+      SELECT s.workflow_id, s.position, CASE
           WHEN s.effects = 'never' THEN true
-          WHEN powertools.has_started_v1(s.child_id) THEN powertools.retryable_v1(s.child_id) = '{}'
+          WHEN s.child_id IS NOT NULL AND powertools.has_started_v1(s.child_id) THEN powertools.retryable_v1(s.child_id) = '{}'
           ELSE false
         END AS stuck
       FROM powertools.steps s
       WHERE s.workflow_id = of_workflow_id AND s.state IN ('discarded', 'expired', 'cancelled')
         AND s.cause IS DISTINCT FROM 'cancelled_by_dependency'
     ), stuck AS (
-      SELECT f.position FROM failed f WHERE f.stuck
+      SELECT f.workflow_id, f.position FROM failed f WHERE f.stuck
       UNION
-      SELECT c.child
+      SELECT k.workflow_id, k.position
       FROM stuck d
-      JOIN powertools.steps s ON s.workflow_id = of_workflow_id AND s.position = d.position
+      CROSS JOIN LATERAL (
+        SELECT s.* FROM powertools.steps s WHERE s.workflow_id = d.workflow_id AND s.position = d.position OFFSET 0
+      ) AS s
       CROSS JOIN LATERAL unnest(s.children) AS c (child)
-      JOIN powertools.steps k ON k.workflow_id = of_workflow_id AND k.position = c.child
+      CROSS JOIN LATERAL (
+        SELECT k.* FROM powertools.steps k WHERE k.workflow_id = d.workflow_id AND k.position = c.child OFFSET 0
+      ) AS k
       WHERE k.state IN ('discarded', 'expired', 'cancelled')
     )
-    SELECT f.position FROM failed f LEFT JOIN stuck d USING (position) WHERE d.position IS NULL ORDER BY f.position
+    SELECT f.position FROM failed f
+    EXCEPT
+    SELECT d.position FROM stuck d
+    ORDER BY position
   );
 END $$;
 
 -- Why a step that failed by itself may not be retried alone; NULL when it may.
 CREATE FUNCTION powertools.retry_refusal_v1(of_workflow_id bigint, of_position int) RETURNS text
-LANGUAGE plpgsql STABLE SET enable_seqscan = off SET jit = off
+LANGUAGE plpgsql STABLE SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET jit = off
 AS $$
 BEGIN
   RETURN (
     SELECT CASE
       WHEN f.name IS NOT NULL THEN format('step %L before it is %s: recover that one first', f.name, f.state)
-      WHEN powertools.has_started_v1(s.child_id) AND powertools.retryable_v1(s.child_id) = '{}'
+      WHEN s.child_id IS NOT NULL AND powertools.has_started_v1(s.child_id) AND powertools.retryable_v1(s.child_id) = '{}'
         THEN format('no step of workflow %s may run again', s.child_id)
     END
     FROM powertools.steps s
@@ -111,7 +142,7 @@ END $$;
 -- first, and a nested one comes back with the step that ran it, unless that step has another outcome. One that
 -- never started comes back from there only, where it waits again for the steps before it.
 CREATE FUNCTION powertools.revival_refusal_v1(of_workflow_id bigint) RETURNS text
-LANGUAGE plpgsql STABLE SET enable_seqscan = off SET jit = off
+LANGUAGE plpgsql STABLE SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET jit = off
 AS $$
 BEGIN
   RETURN (
@@ -158,24 +189,28 @@ END $$;
 -- Recounts what pending steps wait for: these, and the pending children of these.
 CREATE FUNCTION powertools.recount_pending_v1(of_workflow_id bigint, positions int[]) RETURNS void
 LANGUAGE plpgsql
-SET enable_seqscan = off SET jit = off
+SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 BEGIN
   WITH touched AS (
-    SELECT unnest(positions) AS position
+    SELECT of_workflow_id AS workflow_id, unnest(positions) AS position
     UNION
-    SELECT c.child
-    FROM unnest(positions) AS t (position)
-    JOIN powertools.steps s ON s.workflow_id = of_workflow_id AND s.position = t.position
+    SELECT s.workflow_id, c.child
+    FROM unnest(array_fill(of_workflow_id, ARRAY[cardinality(positions)]), positions) AS t (workflow_id, position)
+    CROSS JOIN LATERAL (
+      SELECT s.* FROM powertools.steps s WHERE s.workflow_id = t.workflow_id AND s.position = t.position OFFSET 0
+    ) AS s
     CROSS JOIN LATERAL unnest(s.children || s.continue_children) AS c (child)
   ), counted AS (
-    SELECT k.position, count(p.position) FILTER (WHERE p.finished_at IS NULL) AS open
+    SELECT k.workflow_id, k.position, count(p.position) FILTER (WHERE p.finished_at IS NULL) AS open
     FROM touched t
-    JOIN powertools.steps k ON k.workflow_id = of_workflow_id AND k.position = t.position
+    CROSS JOIN LATERAL (
+      SELECT k.* FROM powertools.steps k WHERE k.workflow_id = t.workflow_id AND k.position = t.position OFFSET 0
+    ) AS k
     LEFT JOIN LATERAL unnest(k.parents || k.continue_parents) AS e (parent) ON true
-    LEFT JOIN powertools.steps p ON p.workflow_id = of_workflow_id AND p.position = e.parent
+    LEFT JOIN powertools.steps p ON p.workflow_id = k.workflow_id AND p.position = e.parent
     WHERE k.state = 'pending'
-    GROUP BY k.position
+    GROUP BY k.workflow_id, k.position
   )
   UPDATE powertools.steps s
   SET pending = c.open + (s.depth = 0 AND EXISTS (
@@ -184,13 +219,13 @@ BEGIN
     WHERE w.id = of_workflow_id AND p.state = 'pending'
   ))::int
   FROM counted c
-  WHERE s.workflow_id = of_workflow_id AND s.position = c.position;
+  WHERE s.workflow_id = c.workflow_id AND s.position = c.position;
 END $$;
 
 -- Nested workflows that never started, made as new with everything nested in them.
 CREATE FUNCTION powertools.renew_nested_v1(workflow_ids bigint[]) RETURNS void
 LANGUAGE plpgsql
-SET enable_seqscan = off SET jit = off
+SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET jit = off
 AS $$
 DECLARE
   family bigint[] := powertools.family_of_v1(workflow_ids);
@@ -217,10 +252,11 @@ CREATE FUNCTION powertools.revive_v1(
   of_workflow_id bigint, targets int[], completed bool, payload jsonb, of_cause text
 ) RETURNS int[]
 LANGUAGE plpgsql
-SET enable_seqscan = off SET jit = off
+SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 DECLARE
   revived int[] := powertools.revived_with_v1(of_workflow_id, targets);
+  here bigint[] := array_fill(of_workflow_id, ARRAY[cardinality(revived)]);
   running int[];
   unstarted bigint[];
   nested record;
@@ -229,14 +265,18 @@ DECLARE
 BEGIN
   running := CASE WHEN NOT completed THEN ARRAY(
     SELECT s.position
-    FROM unnest(targets) AS t (position)
-    JOIN powertools.steps s ON s.workflow_id = of_workflow_id AND s.position = t.position
-    WHERE powertools.has_started_v1(s.child_id)
+    FROM unnest(here[:cardinality(targets)], targets) AS t (workflow_id, position)
+    CROSS JOIN LATERAL (
+      SELECT s.* FROM powertools.steps s WHERE s.workflow_id = t.workflow_id AND s.position = t.position OFFSET 0
+    ) AS s
+    WHERE s.child_id IS NOT NULL AND powertools.has_started_v1(s.child_id)
   ) END;
   unstarted := ARRAY(
     SELECT s.child_id
-    FROM unnest(revived) AS t (position)
-    JOIN powertools.steps s ON s.workflow_id = of_workflow_id AND s.position = t.position
+    FROM unnest(here, revived) AS t (workflow_id, position)
+    CROSS JOIN LATERAL (
+      SELECT s.* FROM powertools.steps s WHERE s.workflow_id = t.workflow_id AND s.position = t.position OFFSET 0
+    ) AS s
     WHERE s.kind = 'workflow' AND s.position <> ALL (coalesce(running, '{}')) AND NOT (completed AND s.position = ANY (targets))
   );
 
@@ -245,8 +285,8 @@ BEGIN
       generation = s.generation + 1, pending = 0, job_id = NULL, wait_id = NULL, attempt = 0, cause = NULL, result = NULL,
       error = NULL, released_at = NULL, started_at = NULL, finished_at = NULL, cancel_requested_at = NULL,
       child_id = CASE WHEN s.kind = 'map' AND r.position = ANY (running) IS NOT TRUE THEN NULL ELSE s.child_id END
-  FROM unnest(revived) AS r (position)
-  WHERE s.workflow_id = of_workflow_id AND s.position = r.position;
+  FROM unnest(here, revived) AS r (workflow_id, position)
+  WHERE s.workflow_id = r.workflow_id AND s.position = r.position;
   IF unstarted <> '{}' THEN
     PERFORM powertools.renew_nested_v1(unstarted);
   END IF;
@@ -255,8 +295,10 @@ BEGIN
 
   FOR nested IN
     SELECT s.child_id, powertools.retryable_v1(s.child_id) AS failed
-    FROM unnest(running) AS r (position)
-    JOIN powertools.steps s ON s.workflow_id = of_workflow_id AND s.position = r.position
+    FROM unnest(here[:cardinality(running)], running) AS r (workflow_id, position)
+    CROSS JOIN LATERAL (
+      SELECT s.* FROM powertools.steps s WHERE s.workflow_id = r.workflow_id AND s.position = r.position OFFSET 0
+    ) AS s
   LOOP
     PERFORM powertools.revive_v1(nested.child_id, nested.failed, false, NULL, NULL);
   END LOOP;
@@ -274,13 +316,15 @@ BEGIN
   END IF;
   ready := ARRAY(
     SELECT s.position
-    FROM unnest(revived) AS r (position)
-    JOIN powertools.steps s ON s.workflow_id = of_workflow_id AND s.position = r.position
+    FROM unnest(here, revived) AS r (workflow_id, position)
+    CROSS JOIN LATERAL (
+      SELECT s.* FROM powertools.steps s WHERE s.workflow_id = r.workflow_id AND s.position = r.position OFFSET 0
+    ) AS s
     WHERE s.state = 'pending' AND s.pending = 0
   );
   IF ready <> '{}' THEN
     PERFORM powertools.move_on_v1(powertools.apply_outcomes_v1(
-      powertools.release_v1(array_fill(of_workflow_id, ARRAY[cardinality(ready)]), ready, 0), NULL), NULL);
+      powertools.release_v1(here[:cardinality(ready)], ready, 0), NULL), NULL);
   END IF;
   RETURN revived;
 END $$;
@@ -289,25 +333,28 @@ END $$;
 -- back to wait for it.
 CREATE FUNCTION powertools.resume_parent_v1(of_workflow_id bigint, of_position int) RETURNS void
 LANGUAGE plpgsql
-SET enable_seqscan = off SET jit = off
+SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 DECLARE
   revived int[] := powertools.revived_with_v1(of_workflow_id, ARRAY[of_position]);
+  here bigint[] := array_fill(of_workflow_id, ARRAY[cardinality(revived)]);
   unstarted bigint[];
   parent record;
 BEGIN
   unstarted := ARRAY(
     SELECT s.child_id
-    FROM unnest(revived) AS t (position)
-    JOIN powertools.steps s ON s.workflow_id = of_workflow_id AND s.position = t.position
+    FROM unnest(here, revived) AS t (workflow_id, position)
+    CROSS JOIN LATERAL (
+      SELECT s.* FROM powertools.steps s WHERE s.workflow_id = t.workflow_id AND s.position = t.position OFFSET 0
+    ) AS s
     WHERE s.kind = 'workflow' AND s.position <> of_position
   );
   UPDATE powertools.steps s
   SET state = CASE WHEN s.position = of_position THEN 'executing' ELSE 'pending' END,
       generation = s.generation + 1, pending = 0, job_id = NULL, wait_id = NULL, attempt = 0, cause = NULL, result = NULL,
       error = NULL, finished_at = NULL, cancel_requested_at = NULL
-  FROM unnest(revived) AS r (position)
-  WHERE s.workflow_id = of_workflow_id AND s.position = r.position;
+  FROM unnest(here, revived) AS r (workflow_id, position)
+  WHERE s.workflow_id = r.workflow_id AND s.position = r.position;
   IF unstarted <> '{}' THEN
     PERFORM powertools.renew_nested_v1(unstarted);
   END IF;

@@ -41,7 +41,7 @@ SELECT s.position, s.name, s.kind, s.state, s.cause, s.effects, s.generation, s.
 FROM powertools.step_states s
 WHERE s.workflow_id = %(workflow_id)s::bigint AND CASE
     WHEN %(step)s::text IS NOT NULL THEN s.name = %(step)s::text
-    ELSE s.position = ANY (ARRAY(SELECT unnest(powertools.retryable_v1(%(workflow_id)s::bigint))))
+    ELSE s.position IN (SELECT unnest(powertools.retryable_v1(%(workflow_id)s::bigint)))
   END
 ORDER BY s.position;
 
