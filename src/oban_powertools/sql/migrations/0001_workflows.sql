@@ -174,7 +174,7 @@ CREATE TABLE powertools.steps (
   ),
   CONSTRAINT step_hold CHECK ((held_until IS NULL) = (hold_reason IS NULL)),
   CONSTRAINT step_job CHECK (max_attempts > 0 AND priority BETWEEN 0 AND 9)
-) WITH (fillfactor = 60);
+) WITH (fillfactor = 45);
 
 CREATE INDEX steps_held ON powertools.steps (held_until) WHERE held_until IS NOT NULL;
 

@@ -4,6 +4,8 @@
 -- Args: one entry a job, in ascending id; metas and errors NULL where there is none; results: job id
 -- -> JSON of the workflow steps among them, or NULL. Rows: the ids that were acknowledged.
 -- Locks: the jobs by id, then as settle.
+-- The fence on the state is written so that no index serves it: by Oban's index on the state a batch
+-- would be joined in quadratic time.
 CREATE FUNCTION powertools.ack_jobs_v1(
   ids bigint[], attempted_ats timestamp[], states text[], attempt_changes int[], schedule_ins int[],
   new_errors jsonb[], new_metas jsonb[], results jsonb, fetching jsonb
@@ -28,7 +30,7 @@ BEGIN
         meta = CASE WHEN a.meta IS NULL THEN j.meta ELSE j.meta || a.meta END
     FROM unnest(ids, attempted_ats, states, attempt_changes, schedule_ins, new_errors, new_metas)
       AS a (id, attempted_at, state, attempt_change, schedule_in, error, meta)
-    WHERE j.id = a.id AND j.state = 'executing' AND j.attempted_at = a.attempted_at
+    WHERE j.id = a.id AND (j.state = 'executing') IS TRUE AND j.attempted_at = a.attempted_at
     RETURNING j.id
   )
   SELECT array_agg(id) INTO acked FROM updated;
