@@ -349,7 +349,6 @@ def _definition(plan: WorkflowPlan) -> list[Any]:
         plan.name,
         orjson.loads(plan.context),
         plan.definition_version,
-        plan.tags,
         str(plan.expires_in),
         {**orjson.loads(plan.on_finished or "{}"), "scheduled_at": None},
         [
