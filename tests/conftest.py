@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -26,6 +27,9 @@ from tests.by_hand import Hand, by_hand
 
 POSTGRESQL_15 = Path("/usr/lib/postgresql/15/bin")
 NUMBERS = itertools.count(1)
+
+# A shell's background job, as a CI runner may be, starts with Ctrl-C ignored, and so would every command under test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
