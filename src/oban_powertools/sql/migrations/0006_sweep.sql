@@ -178,7 +178,7 @@ EXCEPTION WHEN OTHERS THEN
     RAISE WARNING 'powertools could not % of %: %', part, ids[1], SQLERRM;
     RETURN 0;
   END IF;
-  RETURN powertools.sweep_these_v1(part, ids[:half]) + powertools.sweep_these_v1(part, ids[half + 1:]);
+  RETURN powertools.sweep_these_v1(part, ids[: half]) + powertools.sweep_these_v1(part, ids[half + 1:]);
 END $$;
 
 -- One part of the sweep, on whichever node gets the try-lock; failed is how many could not be done now. Each

@@ -265,7 +265,7 @@ DECLARE
 BEGIN
   running := CASE WHEN NOT completed THEN ARRAY(
     SELECT s.position
-    FROM unnest(here[:cardinality(targets)], targets) AS t (workflow_id, position)
+    FROM unnest(here[: cardinality(targets)], targets) AS t (workflow_id, position)
     CROSS JOIN LATERAL (
       SELECT s.* FROM powertools.steps s WHERE s.workflow_id = t.workflow_id AND s.position = t.position OFFSET 0
     ) AS s
@@ -295,7 +295,7 @@ BEGIN
 
   FOR nested IN
     SELECT s.child_id, powertools.retryable_v1(s.child_id) AS failed
-    FROM unnest(here[:cardinality(running)], running) AS r (workflow_id, position)
+    FROM unnest(here[: cardinality(running)], running) AS r (workflow_id, position)
     CROSS JOIN LATERAL (
       SELECT s.* FROM powertools.steps s WHERE s.workflow_id = r.workflow_id AND s.position = r.position OFFSET 0
     ) AS s
@@ -324,7 +324,7 @@ BEGIN
   );
   IF ready <> '{}' THEN
     PERFORM powertools.move_on_v1(powertools.apply_outcomes_v1(
-      powertools.release_v1(here[:cardinality(ready)], ready, 0), NULL), NULL);
+      powertools.release_v1(here[: cardinality(ready)], ready, 0), NULL), NULL);
   END IF;
   RETURN revived;
 END $$;
