@@ -59,7 +59,7 @@ async def test_steps_are_read_in_position_order_with_their_parents_by_name(hand:
     assert last.job_id is None and mid.job_id is not None and mid.released_at is not None
 
 
-@pytest.mark.parametrize("state", ["scheduled", "executing", "retryable", "suspended"])
+@pytest.mark.parametrize("state", ["scheduled", "executing", "retryable"])
 async def test_a_step_with_a_live_job_shows_the_jobs_own_state(hand: Hand, state: str) -> None:
     workflow_id = await hand.insert(chain(1))
 
