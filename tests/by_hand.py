@@ -168,6 +168,7 @@ class Hand:
         await self.rows("SET lock_timeout = '5s'; ALTER TABLE oban_jobs ENABLE TRIGGER USER")
         ours = ", ".join(row["name"] for row in await self.rows(TABLES))
         await self.rows(f"TRUNCATE oban_jobs, {ours} RESTART IDENTITY")
+        await self.rows("INSERT INTO powertools.event_log (head, pruned_to) VALUES (0, 0)")
 
     async def violations(self) -> Sequence[dict[str, Any]]:
         return await self.rows("SELECT * FROM powertools.check_invariants_v1()")

@@ -5,6 +5,7 @@ Start with ``Powertools`` and ``Workflow``; every public name is listed in ``__a
 
 from .config import Settings
 from .errors import PowertoolsError
+from .events import Cursor, Event, Events, StepChange, StepUpdated, WorkflowFinished
 from .explain import Explain, JobExplanation, StepExplanation, WorkflowExplanation
 from .powertools import Powertools
 from .records import Recovered, SignalRecord, StepRecord, WorkflowRecord
@@ -16,7 +17,10 @@ from .workflows import WorkflowHandle, Workflows
 
 __all__ = [
     "AwaitSignal",
+    "Cursor",
     "Effects",
+    "Event",
+    "Events",
     "Explain",
     "FinishedWorkflow",
     "JobExplanation",
@@ -29,13 +33,16 @@ __all__ = [
     "Settings",
     "SignalRecord",
     "SignalStatus",
+    "StepChange",
     "StepContext",
     "StepExplanation",
     "StepHandle",
     "StepRecord",
     "StepState",
+    "StepUpdated",
     "Workflow",
     "WorkflowExplanation",
+    "WorkflowFinished",
     "WorkflowHandle",
     "WorkflowId",
     "WorkflowRecord",

@@ -18,6 +18,7 @@ from .config import Names, Settings
 from .database import CONNECTION_OPTIONS, Connection, Queries, connect, fetch_all, own_pool, read_json_fast
 from .embedded import start_embedded
 from .errors import InvalidSettingError
+from .events import Events
 from .explain import Explain
 from .oban_hooks import attach, detach, oban_config, pool_of, prefix_of
 from .sweep import SweepLoop, Swept, sweep_once
@@ -53,6 +54,7 @@ class Powertools:
         self._sweep_loop = SweepLoop(self._sweep, self.settings.sweep_every)
         self.workflows = Workflows(self.connect, self._queries, self.settings.payload_limit)
         self.explain = Explain(self.connect, self._queries)
+        self.events = Events(self.connect, self._queries)
 
     @classmethod
     @asynccontextmanager

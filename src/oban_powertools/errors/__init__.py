@@ -31,6 +31,7 @@ PowertoolsError
     UnstorableValueError
     WaitTimeoutError
     NotInStepError
+    CursorExpiredError
 
 Fields go to ``Exception.__init__`` in order, so that errors survive pickling; ``__str__`` makes
 the sentence: what was found, what was expected, what to do.
@@ -61,6 +62,9 @@ from .definition import (
     InvalidWorkflowError,
     UnstorableValueError,
 )
+from .events import (
+    CursorExpiredError,
+)
 from .running import (
     NotInStepError,
     WaitTimeoutError,
@@ -83,6 +87,7 @@ __all__ = [
     "AlreadyTerminalError",
     "CommandRefusedError",
     "ConfigurationError",
+    "CursorExpiredError",
     "DatabaseUnavailableError",
     "DsnMissingError",
     "EmbeddedNotInstalledError",

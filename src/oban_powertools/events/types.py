@@ -1,0 +1,122 @@
+"""What an event is: the change of a step, or the end of a workflow.
+
+For naming only, no I/O. The rule that must never break: every field of an event is here, in the
+names of docs/reference/events.md, and ``to_dict`` leaves none out.
+"""
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NewType
+
+from ..states import JobId, StepState, WorkflowId, WorkflowState
+
+Cursor = NewType("Cursor", int)
+"""A place in the log: 1, 2, 3 ... in the order of the commits; 0 is before the first event."""
+
+
+class StepChange(StrEnum):
+    """What happened to a step."""
+
+    RELEASED = "released"
+    STARTED = "started"
+    COMPLETED = "completed"
+    RETRYING = "retrying"
+    SNOOZED = "snoozed"
+    CANCELLED = "cancelled"
+    DISCARDED = "discarded"
+    EXPIRED = "expired"
+    AWAITING = "awaiting"
+    RECOVERED = "recovered"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepUpdated:
+    """A step changed."""
+
+    workflow_id: WorkflowId
+    """The workflow it belongs to."""
+
+    workflow_label: str
+    """The context's ``label``, else the workflow's name; as it was when the event was read."""
+
+    step_name: str
+    """Unique in its workflow."""
+
+    worker: str | None
+    """Oban's path of the worker class; None where no job runs."""
+
+    change: StepChange
+    """What happened."""
+
+    state: StepState
+    """The step's state after it."""
+
+    job_id: JobId | None
+    """The job it ran on; None where no job runs."""
+
+    attempt: int
+    """Which attempt of the job, counted from 1; 0 before the first."""
+
+    has_result: bool
+    """Whether it completed with a result; a stored null counts."""
+
+    error: str | None
+    """The last line of its last error, at most 500 characters; None when there was none."""
+
+    timestamp: datetime
+    """When it happened; aware UTC, database clock."""
+
+    number: int
+    """1, 2, 3 ... without gaps in its workflow."""
+
+    cursor: Cursor
+    """Its place in the log: pass it as ``since`` to go on after it."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Field name -> JSON-safe value, and ``"type": "step_updated"``; the timestamp in ISO 8601."""
+        return _plain("step_updated", self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowFinished:
+    """A workflow ended; the last event of its generation."""
+
+    workflow_id: WorkflowId
+    """The workflow that ended."""
+
+    workflow_label: str
+    """The context's ``label``, else the workflow's name; as it was when the event was read."""
+
+    outcome: WorkflowState
+    """completed, failed, cancelled or expired."""
+
+    failed_steps: tuple[str, ...]
+    """Names of the failed steps in position order, at most 1,000."""
+
+    generation: int
+    """Which run of the workflow ended: 1, and one more with each recovery."""
+
+    timestamp: datetime
+    """When it ended; aware UTC, database clock."""
+
+    number: int
+    """1, 2, 3 ... without gaps in its workflow."""
+
+    cursor: Cursor
+    """Its place in the log: pass it as ``since`` to go on after it."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Field name -> JSON-safe value, and ``"type": "workflow_finished"``; the timestamp in ISO 8601."""
+        return _plain("workflow_finished", self)
+
+
+type Event = StepUpdated | WorkflowFinished
+
+
+def _plain(kind: str, event: Event) -> dict[str, Any]:
+    plain: dict[str, Any] = {"type": kind, **{f.name: getattr(event, f.name) for f in fields(event)}}
+    plain["timestamp"] = event.timestamp.isoformat()
+    if isinstance(event, StepUpdated):
+        return {**plain, "change": event.change.value, "state": event.state.value}
+    return {**plain, "outcome": event.outcome.value, "failed_steps": list(event.failed_steps)}

@@ -1,0 +1,97 @@
+-- name: place_events
+-- Gives what has committed its place in the log. In a transaction of its own: nobody places anything until it ends.
+-- Rows: one; head and pruned_to, the cursors of the newest event and of the newest that retention removed.
+-- Locks: as place_events_v1.
+SELECT head, pruned_to FROM powertools.place_events_v1();
+
+-- name: read_log
+-- A page of the log, in the order of the cursors, which have no gaps. LATERAL with OFFSET 0 has every table looked up
+-- row by row, whatever the statistics say.
+-- Args: since (bigint, exclusive); page (int).
+-- Rows: pruned_to, and an event's columns; at least one row, whose cursor is NULL when there is no event.
+-- Index: event_batches by last_cursor, then primary keys.
+SELECT l.pruned_to, p.*
+FROM powertools.event_log l
+LEFT JOIN LATERAL (
+  SELECT e.workflow_id, e.number, b.last_cursor - b.events + e.place AS cursor, e.at, e.position, s.name AS step_name,
+    s.worker, coalesce(w.context ->> 'label', w.name) AS workflow_label, e.change, e.state, e.job_id, e.attempt,
+    e.has_result, e.error, e.generation, e.failed_steps
+  FROM powertools.event_batches b
+  CROSS JOIN LATERAL (
+    SELECT greatest(1, %(since)s::bigint + 1 - (b.last_cursor - b.events)) AS first,
+      least(b.events, %(since)s::bigint + %(page)s::int - (b.last_cursor - b.events)) AS last
+  ) AS place
+  CROSS JOIN LATERAL unnest(b.workflow_ids, b.first_numbers, b.last_numbers) AS n (workflow_id, first, last)
+  CROSS JOIN LATERAL (
+    -- A workflow's numbers rise with the places, so the places wanted bound the numbers.
+    SELECT * FROM powertools.events e
+    WHERE e.workflow_id = n.workflow_id
+      AND e.number BETWEEN greatest(n.first, n.last - (b.events - place.first)) AND least(n.last, n.first + place.last - 1)
+      AND e.place BETWEEN place.first AND place.last
+    OFFSET 0
+  ) AS e
+  LEFT JOIN LATERAL (
+    SELECT w.name, w.context FROM powertools.workflows w WHERE w.id = e.workflow_id OFFSET 0
+  ) AS w ON true
+  LEFT JOIN LATERAL (
+    SELECT s.name, s.worker FROM powertools.steps s
+    WHERE s.workflow_id = e.workflow_id AND s.position = e.position OFFSET 0
+  ) AS s ON true
+  WHERE b.last_cursor > %(since)s::bigint
+    AND b.last_cursor <= coalesce((
+      SELECT u.last_cursor FROM powertools.event_batches u
+      WHERE u.last_cursor >= %(since)s::bigint + %(page)s::int ORDER BY u.last_cursor LIMIT 1
+    ), %(since)s::bigint + %(page)s::int)
+) AS p ON true
+ORDER BY p.cursor;
+
+-- name: read_workflow_log
+-- A page of one workflow's events. Where it begins is found by bisection: of a workflow's numbers, those up to
+-- some number are at or before the cursor. What retention removed is before it.
+-- Args: workflow_id (bigint); since (bigint, exclusive); page (int).
+-- Rows: as read_log.
+-- Index: primary keys.
+WITH RECURSIVE search AS (
+  SELECT 0 AS low, coalesce((
+    SELECT e.number FROM powertools.events e
+    WHERE e.workflow_id = %(workflow_id)s::bigint ORDER BY e.number DESC LIMIT 1
+  ), 0) AS high
+  UNION ALL
+  SELECT CASE WHEN t.ahead THEN s.low ELSE t.middle END, CASE WHEN t.ahead THEN t.middle - 1 ELSE s.high END
+  FROM search s
+  CROSS JOIN LATERAL (
+    SELECT m.middle, EXISTS (
+      SELECT FROM powertools.events e
+      JOIN LATERAL (
+        SELECT b.last_cursor, b.events FROM powertools.event_batches b WHERE b.id = e.batch_id OFFSET 0
+      ) AS b ON coalesce(b.last_cursor - b.events + e.place > %(since)s::bigint, true)
+      WHERE e.workflow_id = %(workflow_id)s::bigint AND e.number = m.middle
+    ) AS ahead
+    FROM (SELECT (s.low + s.high + 1) / 2 AS middle) AS m
+  ) AS t
+  WHERE s.low < s.high
+)
+SELECT l.pruned_to, p.*
+FROM powertools.event_log l
+LEFT JOIN LATERAL (
+  SELECT e.workflow_id, e.number, b.last_cursor - b.events + e.place AS cursor, e.at, e.position, s.name AS step_name,
+    s.worker, coalesce(w.context ->> 'label', w.name) AS workflow_label, e.change, e.state, e.job_id, e.attempt,
+    e.has_result, e.error, e.generation, e.failed_steps
+  FROM (
+    SELECT * FROM powertools.events e
+    WHERE e.workflow_id = %(workflow_id)s::bigint AND e.number > (SELECT max(low) FROM search)
+    ORDER BY e.number LIMIT %(page)s::int
+  ) AS e
+  CROSS JOIN LATERAL (
+    SELECT b.last_cursor, b.events FROM powertools.event_batches b
+    WHERE b.id = e.batch_id AND b.last_cursor IS NOT NULL OFFSET 0
+  ) AS b
+  LEFT JOIN LATERAL (
+    SELECT w.name, w.context FROM powertools.workflows w WHERE w.id = e.workflow_id OFFSET 0
+  ) AS w ON true
+  LEFT JOIN LATERAL (
+    SELECT s.name, s.worker FROM powertools.steps s
+    WHERE s.workflow_id = e.workflow_id AND s.position = e.position OFFSET 0
+  ) AS s ON true
+) AS p ON true
+ORDER BY p.cursor;
