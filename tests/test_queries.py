@@ -40,6 +40,9 @@ async def _prepare(conn: psycopg.AsyncConnection, name: str, text: str) -> None:
     if statement.startswith("COPY"):
         async with conn.cursor() as cursor, cursor.copy(statement.encode()):
             return
+    if statement.startswith("LISTEN"):
+        await conn.execute(statement.encode())
+        return
     numbers: dict[str, int] = {}
 
     def numbered(parameter: re.Match[str]) -> str:

@@ -56,3 +56,18 @@ class Settings:
 
     pool_size: int = 4
     """Most connections of the pool of our own."""
+
+    listen: bool = True
+    """Whether a process with subscribers listens for notifications; without, they are only polled for."""
+
+    listen_dsn: str | None = None
+    """Where to listen, when the pool's way to the database is a pooler in transaction mode; None for the pool's."""
+
+    events_poll_every: timedelta = timedelta(seconds=1)
+    """How often a process with subscribers looks for events that no notification told of."""
+
+    events_poll_alone_every: timedelta = timedelta(milliseconds=100)
+    """The same, while notifications do not arrive."""
+
+    events_kept_for: timedelta = timedelta(days=7)
+    """How long events can be read; older ones are removed by the sweep."""

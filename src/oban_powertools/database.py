@@ -167,6 +167,12 @@ async def own_pool(source: AsyncConnectionPool[Any], size: int) -> AsyncConnecti
     )  # fmt: skip
 
 
+async def own_connection(source: AsyncConnectionPool[Any], dsn: str | None = None) -> Connection:
+    """An autocommit connection outside every pool, to the database a pool reaches or to another DSN of it."""
+    options: dict[str, Any] = {**CONNECTION_OPTIONS, **({} if dsn else await _kwargs(source)), "autocommit": True}
+    return await AsyncConnection.connect(dsn or await _conninfo(source), **options)
+
+
 async def _conninfo(source: AsyncConnectionPool[Any]) -> str:
     if isinstance(source.conninfo, str):
         return source.conninfo

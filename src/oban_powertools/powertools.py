@@ -15,7 +15,16 @@ from psycopg_pool import AsyncConnectionPool
 
 from . import schema as schema_module
 from .config import Names, Settings
-from .database import CONNECTION_OPTIONS, Connection, Queries, connect, fetch_all, own_pool, read_json_fast
+from .database import (
+    CONNECTION_OPTIONS,
+    Connection,
+    Queries,
+    connect,
+    fetch_all,
+    own_connection,
+    own_pool,
+    read_json_fast,
+)
 from .embedded import start_embedded
 from .errors import InvalidSettingError
 from .events import Events
@@ -54,7 +63,7 @@ class Powertools:
         self._sweep_loop = SweepLoop(self._sweep, self.settings.sweep_every)
         self.workflows = Workflows(self.connect, self._queries, self.settings.payload_limit)
         self.explain = Explain(self.connect, self._queries)
-        self.events = Events(self.connect, self._queries)
+        self.events = Events(self.connect, self._queries, self._connect_listener, self.settings)
 
     @classmethod
     @asynccontextmanager
@@ -126,6 +135,7 @@ class Powertools:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.events.stop()
         await self._sweep_loop.stop()
         await self.workflows.waiters.stop()
         if self._attachment.own_pool is not None:
@@ -140,6 +150,9 @@ class Powertools:
         """A connection of our own pool: autocommit, with timeouts."""
         async with self._attachment.connect() as conn:
             yield conn
+
+    async def _connect_listener(self) -> Connection:
+        return await own_connection(pool_of(self.oban), self.settings.listen_dsn)
 
     async def _sweep(self, last: Swept) -> Swept:
         async with self.connect() as conn:

@@ -1,6 +1,5 @@
 """Reading the log in pages."""
 
-
 from oban_powertools import Cursor, StepUpdated
 from tests.by_hand import Hand, chain
 

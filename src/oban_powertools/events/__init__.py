@@ -4,6 +4,7 @@ The database is the log; a notification only says that there is something to rea
 """
 
 from .events import Events
+from .subscription import Subscription
 from .types import Cursor, Event, StepChange, StepUpdated, WorkflowFinished
 
-__all__ = ["Cursor", "Event", "Events", "StepChange", "StepUpdated", "WorkflowFinished"]
+__all__ = ["Cursor", "Event", "Events", "StepChange", "StepUpdated", "Subscription", "WorkflowFinished"]

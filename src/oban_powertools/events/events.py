@@ -3,12 +3,16 @@
 The rule that must never break: placing has a transaction of its own, never the caller's.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+from ..config import Settings
 from ..database import Connection, Queries
 from ..states import WorkflowId
-from .reads import place_events, read_log, read_workflow_log
+from .feed import Feed
+from .listener import Connect, Listener
+from .reads import Log
+from .subscription import Subscription
 from .types import Cursor, Event
 
 
@@ -17,11 +21,24 @@ class Events:
 
     Args:
         connect: An autocommit connection of our own pool.
+        connect_listener: A connection for listening alone.
     """
 
-    def __init__(self, connect: Callable[[], AbstractAsyncContextManager[Connection]], queries: Queries) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], AbstractAsyncContextManager[Connection]],
+        queries: Queries,
+        connect_listener: Connect,
+        settings: Settings,
+    ) -> None:
         self._connect = connect
         self._queries = queries
+        self._connect_listener = connect_listener
+        self._log = Log(connect, queries)
+        self._feed = Feed(
+            self._log, self._make_listener if settings.listen else None,
+            poll_every=settings.events_poll_every, poll_alone_every=settings.events_poll_alone_every,
+        )  # fmt: skip
 
     def topic_all(self) -> str:
         """The name of the topic with the events of every workflow: ``workflow:all``."""
@@ -31,10 +48,35 @@ class Events:
         """The name of the topic with the events of one workflow: ``workflow:42``."""
         return f"workflow:{workflow_id}"
 
+    @asynccontextmanager
+    async def subscribe_all(self, *, since: Cursor | None = None) -> AsyncGenerator[Subscription]:
+        """Follow the events of every workflow; leaving the context unsubscribes.
+
+            async with powertools.events.subscribe_all() as events:
+                async for event in events:
+                    ...
+
+        Args:
+            since: Go on after this cursor; None begins now, ``Cursor(0)`` at the start of the log.
+
+        Raises:
+            CursorExpiredError: The cursor is not in the log; also while iterating, when retention overtakes it.
+        """
+        async with self._feed.subscribed(None, since) as subscription:
+            yield subscription
+
+    @asynccontextmanager
+    async def subscribe_workflow(
+        self, workflow_id: WorkflowId, *, since: Cursor | None = None
+    ) -> AsyncGenerator[Subscription]:
+        """Follow the events of one workflow; as ``subscribe_all``."""
+        async with self._feed.subscribed(workflow_id, since) as subscription:
+            yield subscription
+
     async def head(self) -> Cursor:
         """The cursor of the newest event; 0 when there was none yet."""
-        async with self._connect() as conn:
-            return (await place_events(conn, self._queries)).head
+        async with self._log.placed() as (_, bounds):
+            return bounds.head
 
     async def read(self, *, since: Cursor, workflow_id: WorkflowId | None = None, limit: int = 1000) -> list[Event]:
         """One page of events, oldest first; an empty one when nothing came after the cursor.
@@ -45,13 +87,21 @@ class Events:
             limit: At most 10,000.
 
         Raises:
-            CursorExpiredError: Retention has removed events after this cursor.
-            ValueError: The cursor is negative or the limit out of range.
+            CursorExpiredError: The cursor is not in the log: retention has removed events after it.
+            ValueError: The limit is out of range.
         """
-        if since < 0 or not 0 < limit <= 10_000:
-            raise ValueError(f"since must be 0 or more and limit 1 to 10,000, found {since} and {limit}")
+        if not 0 < limit <= 10_000:
+            raise ValueError(f"limit must be 1 to 10,000, found {limit}")
+        async with self._log.placed() as (conn, _):
+            return await self._log.read(conn, workflow_id, since, limit)
+
+    async def stop(self) -> None:
+        """End every subscription of this process."""
+        await self._feed.stop()
+
+    def _make_listener(self, wake: Callable[[], None]) -> Listener:
+        return Listener(self._connect_listener, self._queries["listen"], self._notify, wake)
+
+    async def _notify(self) -> None:
         async with self._connect() as conn:
-            await place_events(conn, self._queries)
-            if workflow_id is None:
-                return await read_log(conn, self._queries, since, limit)
-            return await read_workflow_log(conn, self._queries, workflow_id, since, limit)
+            await conn.execute(self._queries["notify_readers"])

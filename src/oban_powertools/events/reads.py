@@ -4,7 +4,8 @@ Not for waiting, which is the feed's. The rule that must never break: a page has
 was asked for is gone, it says so instead.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
@@ -19,57 +20,72 @@ from .types import Cursor, Event, StepChange, StepUpdated, WorkflowFinished
 class Bounds:
     """How far the log reaches."""
 
-    head: Cursor
-    """The cursor of the newest event."""
-
     pruned_to: Cursor
     """The oldest cursor that can be read from: retention has removed what is up to it."""
 
+    head: Cursor
+    """The cursor of the newest event."""
+
     def check(self, since: Cursor) -> None:
-        """Refuse a cursor that retention has overtaken.
+        """Refuse a cursor that is not in the log.
 
         Raises:
             CursorExpiredError: As named.
         """
-        if since < self.pruned_to:
-            raise CursorExpiredError(since, self.pruned_to)
+        if not self.pruned_to <= since <= self.head:
+            raise CursorExpiredError(since, self.pruned_to, self.head)
 
 
-async def place_events(conn: Connection, queries: Queries) -> Bounds:
-    """Give what has committed its place in the log.
+class Log:
+    """The log of one database.
 
     Args:
-        conn: In autocommit; in a longer transaction it would keep everybody else from placing.
-
-    Locks: as place_events_v1.
+        connect: An autocommit connection: placing in a longer transaction keeps everybody else from placing.
     """
-    row = await fetch_one(conn, queries["place_events"])
-    assert row is not None
-    return Bounds(Cursor(row["head"]), Cursor(row["pruned_to"]))
 
+    def __init__(self, connect: Callable[[], AbstractAsyncContextManager[Connection]], queries: Queries) -> None:
+        self._connect = connect
+        self._queries = queries
 
-async def read_log(conn: Connection, queries: Queries, since: Cursor, limit: int) -> list[Event]:
-    """The events after a cursor, oldest first, of those that have their place.
+    @asynccontextmanager
+    async def placed(self) -> AsyncGenerator[tuple[Connection, Bounds]]:
+        """A connection to read with, after what had committed has got its place.
 
-    Raises:
-        CursorExpiredError: Retention has overtaken the cursor.
-    """
-    return _page(await fetch_all(conn, queries["read_log"], {"since": since, "page": limit}), since)
+        Locks: as place_events_v1, until it has returned.
+        """
+        async with self._connect() as conn:
+            row = await fetch_one(conn, self._queries["place_events"])
+            assert row is not None
+            yield conn, Bounds(Cursor(row["pruned_to"]), Cursor(row["head"]))
 
+    async def read(self, conn: Connection, workflow_id: WorkflowId | None, since: Cursor, limit: int) -> list[Event]:
+        """The events after a cursor, oldest first, of those that have their place.
 
-async def read_workflow_log(
-    conn: Connection, queries: Queries, workflow_id: WorkflowId, since: Cursor, limit: int
-) -> list[Event]:
-    """As ``read_log``, of one workflow."""
-    args = {"workflow_id": workflow_id, "since": since, "page": limit}
-    return _page(await fetch_all(conn, queries["read_workflow_log"], args), since)
+        Args:
+            workflow_id: Only of this workflow; None for all.
 
+        Raises:
+            CursorExpiredError: Retention has removed events after this cursor.
+        """
+        args: dict[str, Any] = {"since": since, "page": limit}
+        if workflow_id is None:
+            rows = await fetch_all(conn, self._queries["read_log"], args)
+        else:
+            rows = await fetch_all(conn, self._queries["read_workflow_log"], {**args, "workflow_id": workflow_id})
+        Bounds(Cursor(rows[0]["pruned_to"]), Cursor(rows[0]["head"])).check(since)
+        return [_event(row) for row in rows if row["cursor"] is not None]
 
-def _page(rows: Sequence[dict[str, Any]], since: Cursor) -> list[Event]:
-    pruned_to = Cursor(rows[0]["pruned_to"])
-    if since < pruned_to:
-        raise CursorExpiredError(since, pruned_to)
-    return [_event(row) for row in rows if row["cursor"] is not None]
+    async def read_on(
+        self, workflow_id: WorkflowId | None, since: Cursor, limit: int
+    ) -> tuple[Sequence[Event], Cursor]:
+        """A page, and the cursor up to which it is complete.
+
+        Raises:
+            CursorExpiredError: Retention has removed events after this cursor.
+        """
+        async with self.placed() as (conn, bounds):
+            events = await self.read(conn, workflow_id, since, limit)
+        return events, events[-1].cursor if len(events) == limit else max(bounds.head, since)
 
 
 def _event(row: dict[str, Any]) -> Event:

@@ -4,13 +4,21 @@
 -- Locks: as place_events_v1.
 SELECT head, pruned_to FROM powertools.place_events_v1();
 
+-- name: listen
+-- Args: none. Wakes on what commits.
+LISTEN "powertools.events";
+
+-- name: notify_readers
+-- Args: none. Proves that notifications arrive.
+SELECT powertools.notify_readers_v1();
+
 -- name: read_log
 -- A page of the log, in the order of the cursors, which have no gaps. LATERAL with OFFSET 0 has every table looked up
 -- row by row, whatever the statistics say.
 -- Args: since (bigint, exclusive); page (int).
--- Rows: pruned_to, and an event's columns; at least one row, whose cursor is NULL when there is no event.
+-- Rows: pruned_to and head, and an event's columns; at least one row, whose cursor is NULL when there is no event.
 -- Index: event_batches by last_cursor, then primary keys.
-SELECT l.pruned_to, p.*
+SELECT l.pruned_to, l.head, p.*
 FROM powertools.event_log l
 LEFT JOIN LATERAL (
   SELECT e.workflow_id, e.number, b.last_cursor - b.events + e.place AS cursor, e.at, e.position, s.name AS step_name,
@@ -71,7 +79,7 @@ WITH RECURSIVE search AS (
   ) AS t
   WHERE s.low < s.high
 )
-SELECT l.pruned_to, p.*
+SELECT l.pruned_to, l.head, p.*
 FROM powertools.event_log l
 LEFT JOIN LATERAL (
   SELECT e.workflow_id, e.number, b.last_cursor - b.events + e.place AS cursor, e.at, e.position, s.name AS step_name,

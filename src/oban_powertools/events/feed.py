@@ -1,0 +1,218 @@
+"""The feed: reads the log once for everybody in this process, and hands out what it finds.
+
+It runs while somebody is subscribed. The rules that must never break: it offers every event after its
+cursor in order, and it waits for no subscriber.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import timedelta
+from typing import Final
+
+from ..errors import CursorExpiredError
+from ..states import WorkflowId
+from .listener import SPACING, Listener
+from .reads import Bounds, Log
+from .subscription import Subscription
+from .types import Cursor, Event
+
+logger = logging.getLogger(__name__)
+
+_PAGE: Final = 2000
+"""Events read at a time."""
+
+_CHUNK: Final = 250
+"""Events handed out before the subscribers get their turn."""
+
+_READERS: Final = 2
+"""Subscribers that read the log by themselves at the same time."""
+
+_PLACED_AT_ONCE: Final = 10_000
+"""place_events_v1 places this many batches, of one event or more; there may be more to place."""
+
+
+class Feed:
+    """What everybody who is subscribed in this process is fed from.
+
+    Args:
+        make_listener: Given what to call when there is something to look at; None where nobody listens.
+        poll_every: How often to look without being woken.
+        poll_alone_every: The same, while notifications do not arrive.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        make_listener: Callable[[Callable[[], None]], Listener] | None,
+        *,
+        poll_every: timedelta,
+        poll_alone_every: timedelta,
+    ) -> None:
+        self._log = log
+        self._listener = make_listener(self._look) if make_listener else None
+        self._poll_every = poll_every.total_seconds()
+        self._poll_alone_every = poll_alone_every.total_seconds()
+        self._members: set[object] = set()
+        self._subscriptions: dict[WorkflowId | None, set[Subscription]] = {}
+        self._lookers: list[asyncio.Future[Bounds]] = []
+        self._wake = asyncio.Event()
+        self._reading = asyncio.Semaphore(_READERS)
+        self._running = False
+        self._runs: set[asyncio.Task[None]] = set()
+        self._cursor: Cursor | None = None
+        self._failing = False
+
+    @asynccontextmanager
+    async def subscribed(self, workflow_id: WorkflowId | None, since: Cursor | None) -> AsyncGenerator[Subscription]:
+        """A subscription from a cursor on, or from now on.
+
+        Raises:
+            CursorExpiredError: The cursor is not in the log.
+        """
+        member = object()
+        self._members.add(member)
+        try:
+            bounds = await self._look_now()
+            if since is not None:
+                bounds.check(since)
+            with self._subscription(workflow_id, since) as subscription:
+                yield subscription
+        finally:
+            self._members.discard(member)
+            self._wake.set()
+
+    async def stop(self) -> None:
+        """End every subscription, then the feed."""
+        for subscription in self._everybody():
+            subscription.close()
+        for looker in self._lookers:
+            looker.cancel()
+        self._lookers.clear()
+        self._members.clear()
+        self._wake.set()
+        if self._runs:
+            await asyncio.wait(self._runs)
+
+    @contextmanager
+    def _subscription(self, workflow_id: WorkflowId | None, since: Cursor | None) -> Generator[Subscription]:
+        begin = self._offered_to() if since is None else since
+        subscription = Subscription(self._read_on, self._offered_to, workflow_id, begin)
+        topic = self._subscriptions.setdefault(workflow_id, set())
+        topic.add(subscription)
+        try:
+            yield subscription
+        finally:
+            subscription.close()
+            topic.discard(subscription)
+            if not topic:
+                self._subscriptions.pop(workflow_id, None)
+
+    def _everybody(self) -> list[Subscription]:
+        return [subscription for topic in self._subscriptions.values() for subscription in topic]
+
+    def _offered_to(self) -> Cursor:
+        assert self._cursor is not None
+        return self._cursor
+
+    async def _read_on(
+        self, workflow_id: WorkflowId | None, since: Cursor, limit: int
+    ) -> tuple[Sequence[Event], Cursor]:
+        async with self._reading:
+            return await self._log.read_on(workflow_id, since, limit)
+
+    def _look(self) -> None:
+        self._wake.set()
+
+    async def _look_now(self) -> Bounds:
+        """Wait for a look at the log that begins after this call."""
+        looker = asyncio.get_running_loop().create_future()
+        self._lookers.append(looker)
+        if not self._running:
+            self._running = True
+            self._wake, self._reading, self._cursor = asyncio.Event(), asyncio.Semaphore(_READERS), None
+            run = asyncio.create_task(self._run(), name="powertools-events")
+            self._runs.add(run)
+            run.add_done_callback(self._runs.discard)
+        self._wake.set()
+        return await looker
+
+    async def _run(self) -> None:
+        listening = asyncio.create_task(self._listener.run(), name="powertools-listener") if self._listener else None
+        try:
+            await self._loop()
+        finally:
+            # Before anything is awaited: whoever comes now starts the next run.
+            self._running = False
+            if listening is not None:
+                listening.cancel()
+                await asyncio.wait([listening])
+
+    async def _loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._members:
+            self._wake.clear()
+            began_at = loop.time()
+            await self._look_once()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), self._pause())
+            await asyncio.sleep(max(0.0, began_at + SPACING - loop.time()))
+
+    def _pause(self) -> float:
+        if self._failing or (self._listener and self._listener.working):
+            return self._poll_every
+        return self._poll_alone_every
+
+    async def _look_once(self) -> None:
+        lookers, self._lookers = self._lookers, []
+        try:
+            bounds = await self._advance()
+        except Exception as error:
+            if not self._failing:
+                logger.warning("reading the event log failed, trying again: %s", error, exc_info=True)
+            self._failing = True
+            for looker in lookers:
+                if not looker.done():
+                    looker.set_exception(error)
+            return
+        self._failing = False
+        for looker in lookers:
+            if not looker.done():
+                looker.set_result(bounds)
+
+    async def _advance(self) -> Bounds:
+        while True:
+            async with self._log.placed() as (conn, bounds):
+                since = bounds.head if self._cursor is None else self._cursor
+                try:
+                    bounds.check(since)
+                    self._cursor = since
+                    while self._cursor < bounds.head:
+                        await self._hand_out(await self._log.read(conn, None, self._cursor, _PAGE))
+                except CursorExpiredError:
+                    self._cursor = bounds.head
+                    for subscription in self._everybody():
+                        subscription.lose()
+            if bounds.head - since < _PLACED_AT_ONCE:
+                return bounds
+
+    async def _hand_out(self, page: Sequence[Event]) -> None:
+        for start in range(0, len(page), _CHUNK):
+            chunk = page[start : start + _CHUNK]
+            for subscription in self._subscriptions.get(None, ()):
+                subscription.offer(chunk)
+            if len(self._subscriptions) > (None in self._subscriptions):
+                self._offer_by_workflow(chunk)
+            self._cursor = chunk[-1].cursor
+            await asyncio.sleep(0)
+
+    def _offer_by_workflow(self, chunk: Sequence[Event]) -> None:
+        wanted: dict[WorkflowId, list[Event]] = defaultdict(list)
+        for event in chunk:
+            if event.workflow_id in self._subscriptions:
+                wanted[event.workflow_id].append(event)
+        for workflow_id, events in wanted.items():
+            for subscription in self._subscriptions[workflow_id]:
+                subscription.offer(events)

@@ -1,0 +1,117 @@
+"""One connection that listens for notifications, beside the pools.
+
+A notification says "look now" and nothing else: what it carries is never read, so a forged one costs
+a look at the log. The rule that must never break: nobody needs this connection; it only saves waiting.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final
+
+import psycopg
+
+from ..database import Connection
+
+logger = logging.getLogger(__name__)
+
+SPACING: Final = 0.01
+"""Seconds between two looks, so that a flood of notifications costs no more than this."""
+
+_PROOF_WITHIN: Final = 5.0
+"""Seconds until a notification of our own must have arrived."""
+
+_LONGEST_PAUSE: Final = 5.0
+"""Seconds between two tries to connect, at most."""
+
+_UNPROVEN_PAUSE: Final = 60.0
+"""Seconds until it is tried again where notifications do not arrive."""
+
+_RANDOM: Final = random.SystemRandom()
+
+
+type Connect = Callable[[], Awaitable[Connection]]
+
+
+class Listener:
+    """Calls ``wake`` when a notification arrives.
+
+    Args:
+        connect: A connection of its own; it is closed here.
+        listen: The LISTEN statement.
+        notify: Sends a notification through the pool, to prove that they arrive.
+        wake: Called at most every 10 ms.
+    """
+
+    def __init__(
+        self,
+        connect: Connect,
+        listen: bytes,
+        notify: Callable[[], Awaitable[None]],
+        wake: Callable[[], None],
+    ) -> None:
+        self._connect = connect
+        self._listen = listen
+        self._notify = notify
+        self._wake = wake
+        self._told = False
+        self.working = False
+
+    async def run(self) -> None:
+        """Listen until cancelled; connect again when the connection is lost."""
+        pause = SPACING
+        while True:
+            try:
+                pause = await self._listen_once()
+            except Exception as error:  # noqa: BLE001 - the top of the loop
+                if self.working or pause == SPACING:
+                    logger.warning("not listening for events, polling meanwhile: %s", error)
+                pause = 0.1 if self.working else min(_LONGEST_PAUSE, pause * 2)
+            finally:
+                self.working = False
+            await asyncio.sleep(pause * _RANDOM.uniform(0.5, 1))
+
+    async def _listen_once(self) -> float:
+        async with await self._connect() as conn:
+            await conn.execute(self._listen)
+            await self._notify()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PROOF_WITHIN):
+                    while not await _notified(conn):
+                        pass
+                    self.working = True
+            while self.working:
+                self._wake()
+                await asyncio.sleep(SPACING)
+                while not await _notified(conn):
+                    pass
+        if not self._told:
+            self._told = True
+            logger.warning(
+                "notifications do not arrive (a pooler in transaction mode?), events are polled for; "
+                "the setting listen_dsn names a direct way to the database, listen=False turns this off"
+            )
+        return _UNPROVEN_PAUSE
+
+
+async def _notified(conn: Connection) -> bool:
+    """Wait until the server has sent something; whether a notification was among it.
+
+    Not psycopg's own ``notifies()``: that decodes what a notification carries, and anybody can send anything.
+    """
+    loop, ready = asyncio.get_running_loop(), asyncio.Event()
+    socket = conn.fileno()
+    loop.add_reader(socket, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(socket)
+    conn.pgconn.consume_input()
+    if conn.pgconn.status != psycopg.pq.ConnStatus.OK:
+        raise psycopg.OperationalError("the connection is lost")
+    notified = False
+    while conn.pgconn.notifies() is not None:
+        notified = True
+    return notified

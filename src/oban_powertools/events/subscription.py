@@ -1,0 +1,134 @@
+"""One subscriber: its place in the log, and a bounded buffer of what comes live.
+
+S1  What was given is everything of the topic up to ``cursor``, in order, each event once.
+S2  The buffer holds everything of the topic after ``_live_from`` up to the feed's cursor, unless it overflowed;
+    then it holds the beginning of that.
+S3  While the cursor is before ``_live_from`` the log is read, and what is in the buffer too is skipped.
+"""
+
+import asyncio
+import logging
+import math
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Final, Self
+
+import psycopg
+
+from ..states import WorkflowId
+from .types import Cursor, Event
+
+logger = logging.getLogger(__name__)
+
+BUFFER: Final = 1000
+"""Events that wait for one subscriber; what does not fit is read again from the log."""
+
+PAGE: Final = 500
+"""Events a subscriber reads at a time when it reads the log by itself."""
+
+_RETRY_AFTER: Final = 1.0
+"""Seconds between two tries to read while the database is away."""
+
+type ReadOn = Callable[[WorkflowId | None, Cursor, int], Awaitable[tuple[Sequence[Event], Cursor]]]
+
+
+class Subscription:
+    """The events of one topic, oldest first, without an end: ``async for event in subscription``.
+
+    Whoever is slower than the events gets each of them all the same: they are read again from the log.
+
+    Args:
+        read_on: A page of the log, and the cursor up to which it is complete.
+        feed_cursor: Up to where the feed has offered events.
+        workflow_id: Only of this workflow; None for all.
+        since: Where to begin.
+    """
+
+    def __init__(
+        self, read_on: ReadOn, feed_cursor: Callable[[], Cursor], workflow_id: WorkflowId | None, since: Cursor
+    ) -> None:
+        self.workflow_id = workflow_id
+        self._read_on = read_on
+        self._feed_cursor = feed_cursor
+        self._cursor = since
+        self._page: deque[Event] = deque()
+        self._page_to = since
+        self._buffer: deque[Event] = deque()
+        self._live_from: float = feed_cursor()
+        self._accepting = True
+        self._offered = asyncio.Event()
+        self._closed = asyncio.Event()
+
+    @property
+    def cursor(self) -> Cursor:
+        """Everything of the topic up to here was given: pass it as ``since`` to go on after it."""
+        return self._cursor
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        """The next event; waits for it, however long the database is away.
+
+        Raises:
+            CursorExpiredError: Retention has removed events that were not given yet.
+            StopAsyncIteration: The subscription has ended.
+        """
+        while not self._closed.is_set():
+            event = self._find_next()
+            if event is not None:
+                self._cursor = event.cursor
+                return event
+            if self._cursor < self._live_from:
+                await self._catch_up()
+            else:
+                self._cursor = max(self._cursor, self._feed_cursor())
+                self._offered.clear()
+                await self._offered.wait()
+        raise StopAsyncIteration
+
+    def offer(self, events: Sequence[Event]) -> None:
+        """Take what comes live, in order; what does not fit is read again later."""
+        if not self._accepting:
+            return
+        room = BUFFER - len(self._buffer)
+        self._accepting = len(events) <= room
+        self._buffer.extend(events if self._accepting else events[:room])
+        self._offered.set()
+
+    def lose(self) -> None:
+        """The feed has missed events: read them from the log."""
+        self._accepting = False
+        self._offered.set()
+
+    def close(self) -> None:
+        """End the iteration."""
+        self._closed.set()
+        self._offered.set()
+
+    def _find_next(self) -> Event | None:
+        if self._page:
+            return self._page.popleft()
+        self._cursor = max(self._cursor, self._page_to)
+        while self._buffer and self._cursor >= self._live_from:
+            event = self._buffer.popleft()
+            if event.cursor > self._cursor:
+                return event
+        if not self._buffer and not self._accepting:
+            self._live_from = math.inf
+        return None
+
+    async def _catch_up(self) -> None:
+        try:
+            events, self._page_to = await self._read_on(self.workflow_id, self._cursor, PAGE)
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            logger.warning("reading the event log failed, trying again: %s", error)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closed.wait(), _RETRY_AFTER)
+            return
+        self._page.extend(events)
+        if self._live_from == math.inf and len(events) < PAGE:
+            self._buffer.clear()
+            self._live_from = self._feed_cursor()
+            self._accepting = True
