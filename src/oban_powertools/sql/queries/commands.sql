@@ -153,5 +153,6 @@ SELECT array_remove(ARRAY[
     UNION ALL
     SELECT FROM powertools.steps WHERE cancel_requested_at IS NOT NULL AND state = 'available'
   ) THEN 'cancel_stopping_jobs' END,
-  CASE WHEN EXISTS (SELECT FROM powertools.steps WHERE held_until <= clock_timestamp()) THEN 'expire_holds' END
+  CASE WHEN EXISTS (SELECT FROM powertools.steps WHERE held_until <= clock_timestamp()) THEN 'expire_holds' END,
+  CASE WHEN powertools.outgrown_v1() <> '{}' THEN 'analyze_outgrown' END
 ], NULL) AS parts;

@@ -103,3 +103,53 @@ LEFT JOIN LATERAL (
   ) AS s ON true
 ) AS p ON true
 ORDER BY p.cursor;
+
+-- name: step_to_publish
+-- Args: workflow_id (bigint), step (text).
+-- Rows: none without the workflow, else one; position is NULL without the step.
+SELECT w.semantics_version, s.position, s.state, s.job_id, s.attempt, ARRAY(
+  SELECT p.name FROM powertools.steps p
+  WHERE p.workflow_id = s.workflow_id AND p.position = ANY (s.parents || s.continue_parents) AND p.finished_at IS NULL
+  ORDER BY p.position LIMIT 20
+) AS waiting_on
+FROM powertools.workflows w
+LEFT JOIN powertools.step_states s ON s.workflow_id = w.id AND s.name = %(step)s::text
+WHERE w.id = %(workflow_id)s::bigint;
+
+-- name: publish_change
+-- Writes a change down that a host tells, after a start of the step's job that waits to be written. The caller holds the family.
+-- Args: workflow_id (bigint), position (int), change, state (text), job_id (bigint or NULL), attempt (int), error (text or NULL).
+SELECT powertools.write_deferred_starts_v1(ARRAY[%(job_id)s::bigint]), powertools.write_events_v1(ARRAY[ROW (
+  %(workflow_id)s::bigint, %(position)s::int, %(change)s::text, %(state)s::text, %(job_id)s::bigint, %(attempt)s::smallint,
+  %(error)s::text, NULL
+)::powertools.change]);
+
+-- name: mark_published
+-- Args: workflow_id (bigint). The caller holds the family and has just published.
+-- Rows: number, of the newest event, which is now known as told by a host.
+UPDATE powertools.events e SET published = true
+WHERE e.workflow_id = %(workflow_id)s::bigint AND e.number = (
+  SELECT n.number FROM powertools.events n
+  WHERE n.workflow_id = %(workflow_id)s::bigint ORDER BY n.number DESC LIMIT 1
+)
+RETURNING e.number;
+
+-- name: cursor_of
+-- Args: workflow_id (bigint), number (int).
+-- Rows: cursor; none while the event has no place in the log. Index: primary keys.
+SELECT p.cursor FROM powertools.placed_events p
+WHERE p.workflow_id = %(workflow_id)s::bigint AND p.number = %(number)s::int;
+
+-- name: keep_events
+-- Gives what has committed its place, with or without readers.
+-- Args: kept_for (interval).
+-- Rows: one; overdue says whether there are older events to remove. Index: event_batches by last_cursor.
+SELECT head, (
+  SELECT b.inserted_at < clock_timestamp() - %(kept_for)s::interval FROM powertools.event_batches b
+  WHERE b.last_cursor IS NOT NULL ORDER BY b.last_cursor LIMIT 1
+) AS overdue
+FROM powertools.place_events_v1();
+
+-- name: prune_events
+-- Args: kept_for (interval), batch (int, batches at a time). Rows: pruned. Locks: as prune_events_v1.
+SELECT powertools.prune_events_v1(%(kept_for)s::interval, %(batch)s::int) AS pruned;

@@ -1,10 +1,13 @@
 -- Releasing steps: references resolved, jobs inserted, queues woken, waits and nested workflows
 -- started. Locks: none to install.
 --
--- The functions look rows up by index, and plan anew at each call: a plan that was cached while a table
--- was small would scan it whole when it has grown. Planning costs under a millisecond a batch. A state is
--- asked by CASE where rows are looked up one by one: without statistics the planner takes state = 'pending'
--- for so rare that it would read all such rows first.
+-- The functions look rows up by index. Planning is most of the time of a small batch, so the functions that every
+-- batch runs plan once a session, and the plan must be right when a table that was nearly empty has grown: what
+-- rows are looked up by comes from a subquery with a LIMIT that limits nothing, which the planner takes for one
+-- row, so that no scan of a whole table, however small, looks cheaper than the lookup; OFFSET 0 keeps a
+-- lookup a lookup; and the sweep has a table that grew many times over analyzed, which ends every cached plan.
+-- The others plan at each call. A state is asked by CASE where rows are looked up one by one: without statistics the planner takes
+-- state = 'pending' for so rare that it would read all such rows first.
 
 -- Args with each reference replaced by the parent's result or error (or, inside a map, by the item),
 -- null where there is none. Linear in the size of the outcome, whatever the number of references.
@@ -73,11 +76,13 @@ $$;
 
 -- Takes the ended parents off each pending child's count and releases those that reach 0 and are not
 -- held: what they run on exists in this same commit. Args: one entry an edge end, in any order;
--- ended is what each takes off (1, or 0 to release roots). Returns what had its outcome at once (an
+-- ended is what each takes off (1, or 0 to release roots); changes, what led to it, is written down first. Returns what had its outcome at once (an
 -- early signal, an empty map), to be settled by the caller, who holds the workflows.
-CREATE FUNCTION powertools.release_v1(workflow_ids bigint[], positions int[], ended int) RETURNS powertools.outcome[]
+CREATE FUNCTION powertools.release_v1(
+  workflow_ids bigint[], positions int[], ended int, changes powertools.change[] DEFAULT NULL
+) RETURNS powertools.outcome[]
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_generic_plan SET cpu_tuple_cost = 1 SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 DECLARE
   job_ids regclass := pg_get_serial_sequence('public.oban_jobs', 'id');
@@ -85,6 +90,7 @@ DECLARE
   child_ids regclass := pg_get_serial_sequence('powertools.workflows', 'id');
   woken text[];
   others powertools.steps[];
+  released powertools.change[];
 BEGIN
   WITH moved AS (
     UPDATE powertools.steps s
@@ -104,6 +110,7 @@ BEGIN
       FROM unnest(workflow_ids, positions) AS e (workflow_id, position)
       GROUP BY e.workflow_id, e.position
       ORDER BY e.workflow_id, e.position
+      LIMIT cardinality(positions)
     ) AS c
     WHERE s.workflow_id = c.workflow_id AND s.position = c.position AND CASE s.state WHEN 'pending' THEN true END
     RETURNING s.*
@@ -123,15 +130,21 @@ BEGIN
       coalesce(m.tags, '{}'),
       timezone('UTC', greatest(d.due_at, now()))
     FROM moved m
-    JOIN powertools.workflows w ON w.id = m.workflow_id
+    CROSS JOIN LATERAL (SELECT f.* FROM powertools.workflows f WHERE f.id = m.workflow_id OFFSET 0) AS w
     CROSS JOIN LATERAL (SELECT greatest(m.scheduled_at, now() + m.delay) AS due_at) AS d
     WHERE m.state = 'available'
     RETURNING queue, state
   )
   SELECT
     (SELECT array_agg(queue) FROM jobs WHERE state = 'available'),
-    (SELECT array_agg(m::powertools.steps) FROM moved m WHERE m.state IN ('awaiting_signal', 'executing'))
-  INTO woken, others;
+    (SELECT array_agg(m::powertools.steps) FROM moved m WHERE m.state IN ('awaiting_signal', 'executing')),
+    (SELECT array_agg(ROW (
+      m.workflow_id, m.position,
+      CASE m.state WHEN 'available' THEN 'released' WHEN 'awaiting_signal' THEN 'awaiting' ELSE 'started' END,
+      NULL, NULL, NULL, NULL, NULL
+    )::powertools.change ORDER BY m.workflow_id, m.position) FROM moved m WHERE m.state <> 'pending')
+  INTO woken, others, released;
+  PERFORM powertools.write_events_v1(changes || released);
   IF woken IS NOT NULL THEN
     PERFORM powertools.notify_queues_v1(woken);
   END IF;

@@ -135,6 +135,9 @@ BEGIN
   SET state = 'awaiting_signal', wait_id = s.wait_id, attempt = o.attempt, released_at = o.released_at,
       started_at = o.started_at
   WHERE k.workflow_id = s.workflow_id AND k.position = s.position;
+  PERFORM powertools.write_events_v1(ARRAY[
+    ROW (s.workflow_id, s.position, 'awaiting', NULL, NULL, NULL, NULL, NULL)::powertools.change
+  ]);
   RETURN powertools.consume_signals_v1(ARRAY[s.wait_id]);
 END $$;
 

@@ -146,4 +146,45 @@ AS $$
   FROM public.oban_jobs j
   WHERE j.meta ? 'outcome' AND j.meta ->> 'workflow_id' ~ '^[0-9]{1,18}$'
   GROUP BY 2, j.meta ->> 'generation' HAVING count(*) > 1
+  UNION ALL
+  SELECT 'events_are_numbered_without_gap', e.workflow_id, NULL, format('%s events numbered %s to %s', count(*), min(e.number), max(e.number))
+  FROM powertools.events e
+  GROUP BY e.workflow_id
+  HAVING count(*) <> max(e.number) - min(e.number) + 1 OR min(e.number) > 1 AND (SELECT l.pruned_to FROM powertools.event_log l) = 0
+  UNION ALL
+  SELECT 'last_event_tells_the_state', s.workflow_id, s.position,
+    format('step %s, job %s, last event %s', s.state, j.state, l.change)
+  FROM powertools.steps s
+  LEFT JOIN public.oban_jobs j ON s.state = 'available' AND j.id = s.job_id
+  LEFT JOIN LATERAL (
+    SELECT e.change, e.state, e.job_id FROM powertools.events e
+    WHERE e.workflow_id = s.workflow_id AND e.position = s.position AND NOT e.published
+    ORDER BY e.number DESC LIMIT 1
+  ) AS l ON true
+  WHERE (l.change IS NULL OR CASE s.state
+      WHEN 'pending' THEN l.change <> 'recovered'
+      WHEN 'executing' THEN l.change NOT IN ('started', 'recovered')
+      WHEN 'awaiting_signal' THEN l.change <> 'awaiting'
+      WHEN 'available' THEN CASE j.state::text
+        WHEN 'executing' THEN l.change <> 'started'
+        WHEN 'retryable' THEN l.change <> 'retrying'
+        ELSE l.change NOT IN ('released', 'retrying', 'snoozed')
+      END OR l.job_id <> s.job_id
+      ELSE l.change <> s.state
+    END)
+    AND (s.state <> 'pending' OR l.change IS NOT NULL)
+    AND NOT EXISTS (SELECT FROM powertools.deferred_starts d WHERE d.job_id = s.job_id)
+    AND NOT (s.state = 'available' AND (j.id IS NULL OR j.state IN ('completed', 'discarded', 'cancelled') OR j.id IN (SELECT job_id FROM faulted)))
+  UNION ALL
+  SELECT 'finished_is_the_last_event', w.id, NULL, format('workflow %s, last event %s', w.state, l.change)
+  FROM powertools.workflows w
+  CROSS JOIN LATERAL (
+    SELECT e.change, e.state, e.generation FROM powertools.events e WHERE e.workflow_id = w.id ORDER BY e.number DESC LIMIT 1
+  ) AS l
+  WHERE w.finished_at IS NOT NULL AND (l.change, l.state, l.generation) IS DISTINCT FROM ('finished', w.state, w.generation)
+    OR w.finished_at IS NULL AND l.change = 'finished'
+  UNION ALL
+  SELECT 'finished_once_a_generation', e.workflow_id, NULL, count(*) || ' times in generation ' || e.generation
+  FROM powertools.events e WHERE e.change = 'finished'
+  GROUP BY e.workflow_id, e.generation HAVING count(*) > 1
 $$;

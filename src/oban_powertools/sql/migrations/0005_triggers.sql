@@ -45,37 +45,91 @@ EXCEPTION WHEN OTHERS THEN
   PERFORM set_config('powertools.results', '{}', true);
 END $$;
 
+-- I6: a fault while writing down that jobs started is kept for the sweep, as any other.
+CREATE FUNCTION powertools.defer_starts_guarded_v1(starts powertools.change[]) RETURNS void
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  c powertools.change;
+BEGIN
+  PERFORM powertools.defer_starts_v1(starts);
+EXCEPTION WHEN OTHERS THEN
+  FOREACH c IN ARRAY starts LOOP
+    PERFORM powertools.record_settle_fault_v1(
+      ROW (
+        c.workflow_id, c.position, c.job_id, NULL, NULL, 'executing', NULL, c.attempt, NULL, NULL, NULL, NULL
+      )::powertools.outcome,
+      SQLSTATE, SQLERRM
+    );
+  END LOOP;
+END $$;
+
 -- After an UPDATE of jobs. What the workers returned comes with a bulk ack in the setting
 -- powertools.results (job id -> result) and is taken from there; else it is in the job's meta.
+-- Old and new rows are joined only for the few that can matter: the join of two transition tables is quadratic.
 CREATE FUNCTION powertools.jobs_updated_v1() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   outcomes powertools.outcome[];
+  starts powertools.change[];
   results jsonb;
+  ended bool;
+  executing bool;
+  going_back bool;
 BEGIN
-  IF NOT EXISTS (SELECT FROM new_jobs n WHERE n.meta ? 'position' AND n.state IN ('completed', 'discarded', 'cancelled')) THEN
+  SELECT bool_or(n.state IN ('completed', 'discarded', 'cancelled')), bool_or(n.state = 'executing'),
+    bool_or(n.state IN ('retryable', 'scheduled', 'available'))
+  INTO ended, executing, going_back
+  FROM new_jobs n WHERE n.meta ? 'position';
+  IF ended IS NULL THEN
     RETURN NULL;
   END IF;
-  results := nullif(current_setting('powertools.results', true), '')::jsonb;
-  IF results IS NOT NULL THEN
-    PERFORM set_config('powertools.results', '', true);
+  IF going_back AND EXISTS (SELECT FROM old_jobs o WHERE o.state = 'executing') THEN
+    SELECT array_agg(ROW (
+      n.meta ->> 'workflow_id', n.meta ->> 'position', n.id, NULL, NULL, n.state::text, NULL, n.attempt, NULL,
+      CASE WHEN n.state = 'retryable' THEN n.errors -> -1 END, NULL, NULL
+    )::powertools.outcome)
+    INTO outcomes
+    FROM old_jobs o
+    JOIN new_jobs n ON n.id = o.id
+    WHERE o.state = 'executing' AND n.state IN ('retryable', 'scheduled', 'available')
+      AND n.meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' AND n.meta ->> 'position' ~ '^[0-9]{1,9}$';
   END IF;
-  SELECT array_agg(ROW (
-    n.meta ->> 'workflow_id', n.meta ->> 'position', n.id, NULL, NULL,
-    CASE WHEN n.state = 'completed' AND r.result ? 'await' THEN 'awaiting_signal' ELSE n.state::text END,
-    NULL, n.attempt,
-    CASE WHEN n.state = 'completed' THEN r.result END,
-    CASE WHEN n.state <> 'completed' THEN n.errors -> -1 END,
-    n.inserted_at AT TIME ZONE 'UTC', n.attempted_at AT TIME ZONE 'UTC'
-  )::powertools.outcome)
-  INTO outcomes
-  FROM new_jobs n
-  CROSS JOIN LATERAL (SELECT coalesce(results -> n.id::text, n.meta -> 'return') AS result) AS r
-  WHERE n.state IN ('completed', 'discarded', 'cancelled')
-    AND n.meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' AND n.meta ->> 'position' ~ '^[0-9]{1,9}$';
+  IF ended THEN
+    results := nullif(current_setting('powertools.results', true), '')::jsonb;
+    IF results IS NOT NULL THEN
+      PERFORM set_config('powertools.results', '', true);
+    END IF;
+    SELECT outcomes || array_agg(ROW (
+      n.meta ->> 'workflow_id', n.meta ->> 'position', n.id, NULL, NULL,
+      CASE WHEN n.state = 'completed' AND r.result ? 'await' THEN 'awaiting_signal' ELSE n.state::text END,
+      NULL, n.attempt,
+      CASE WHEN n.state = 'completed' THEN r.result END,
+      CASE WHEN n.state <> 'completed' THEN n.errors -> -1 END,
+      n.inserted_at AT TIME ZONE 'UTC', n.attempted_at AT TIME ZONE 'UTC'
+    )::powertools.outcome)
+    INTO outcomes
+    FROM new_jobs n
+    CROSS JOIN LATERAL (SELECT coalesce(results -> n.id::text, n.meta -> 'return') AS result) AS r
+    WHERE n.state IN ('completed', 'discarded', 'cancelled')
+      AND n.meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' AND n.meta ->> 'position' ~ '^[0-9]{1,9}$';
+  END IF;
   IF outcomes IS NOT NULL THEN
     PERFORM powertools.settle_guarded_v1(outcomes);
+  END IF;
+  IF executing THEN
+    SELECT array_agg(ROW (
+      n.meta ->> 'workflow_id', n.meta ->> 'position', 'started', 'executing', n.id, n.attempt, NULL, NULL
+    )::powertools.change ORDER BY n.id)
+    INTO starts
+    FROM new_jobs n
+    JOIN old_jobs o ON o.id = n.id
+    WHERE n.state = 'executing' AND (o.state <> 'executing' OR o.attempt <> n.attempt)
+      AND n.meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' AND n.meta ->> 'position' ~ '^[0-9]{1,9}$';
+    IF starts IS NOT NULL THEN
+      PERFORM powertools.defer_starts_guarded_v1(starts);
+    END IF;
   END IF;
   RETURN NULL;
 END $$;
@@ -103,7 +157,7 @@ BEGIN
 END $$;
 
 CREATE TRIGGER powertools_jobs_updated AFTER UPDATE ON public.oban_jobs
-REFERENCING NEW TABLE AS new_jobs
+REFERENCING OLD TABLE AS old_jobs NEW TABLE AS new_jobs
 FOR EACH STATEMENT EXECUTE FUNCTION powertools.jobs_updated_v1();
 
 CREATE TRIGGER powertools_jobs_deleted AFTER DELETE ON public.oban_jobs

@@ -181,6 +181,37 @@ EXCEPTION WHEN OTHERS THEN
   RETURN powertools.sweep_these_v1(part, ids[: half]) + powertools.sweep_these_v1(part, ids[half + 1:]);
 END $$;
 
+-- Our tables that have grown many times over since they were last analyzed: what was planned for nearly
+-- empty tables is planned again after an ANALYZE.
+CREATE FUNCTION powertools.outgrown_v1() RETURNS regclass[]
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+  RETURN ARRAY(
+    SELECT t.name
+    FROM unnest(ARRAY[
+      'powertools.workflows', 'powertools.steps', 'powertools.events', 'powertools.event_batches', 'powertools.waits'
+    ]::regclass[]) AS t (name)
+    JOIN pg_class c ON c.oid = t.name
+    WHERE pg_relation_size(t.name) > 4 * greatest(c.relpages, 10) * current_setting('block_size')::bigint
+  );
+END $$;
+
+-- Locks: SHARE UPDATE EXCLUSIVE on the tables, which holds up no reader or writer. As their owner: others may
+-- not analyze them.
+CREATE FUNCTION powertools.analyze_outgrown_v1() RETURNS int
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  outgrown CONSTANT regclass[] := powertools.outgrown_v1();
+  one regclass;
+BEGIN
+  FOREACH one IN ARRAY outgrown LOOP
+    EXECUTE format('ANALYZE %s', one);
+  END LOOP;
+  RETURN cardinality(outgrown);
+END $$;
+
 -- One part of the sweep, on whichever node gets the try-lock; failed is how many could not be done now. Each
 -- part is a transaction of its own, so that it holds no workflow of another part's (S4).
 CREATE FUNCTION powertools.sweep_part_v1(part text, batch int, OUT swept bool, OUT done int, OUT failed int)
@@ -196,6 +227,7 @@ BEGIN
   CASE part
     WHEN 'repair_settle_faults' THEN done := powertools.repair_settle_faults_v1(batch);
     WHEN 'cancel_stopping_jobs' THEN done := powertools.cancel_stopping_jobs_v1(batch);
+    WHEN 'analyze_outgrown' THEN done := powertools.analyze_outgrown_v1();
     ELSE
       due := powertools.due_v1(part, batch);
       done := CASE WHEN due = '{}' THEN 0 ELSE powertools.sweep_these_v1(part, due) END;

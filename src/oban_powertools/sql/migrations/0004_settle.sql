@@ -23,7 +23,7 @@ CREATE TYPE powertools.ended AS (
 -- Locks the families of these workflows. Returns those of them that are being cancelled or expired.
 CREATE FUNCTION powertools.lock_families_v1(workflow_ids bigint[]) RETURNS bigint[]
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_generic_plan SET cpu_tuple_cost = 1 SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 DECLARE
   stopping bigint[];
@@ -32,11 +32,16 @@ BEGIN
   INTO stopping
   FROM (
     SELECT w.id, w.cancel_requested_at, w.expired_at
-    FROM powertools.workflows w
-    WHERE w.id = ANY (ARRAY(
-      SELECT unnest(ARRAY[f.id, f.root_id]) FROM powertools.workflows f WHERE f.id = ANY (workflow_ids)
-    ))
-    ORDER BY w.id FOR NO KEY UPDATE
+    FROM (
+      SELECT DISTINCT unnest(ARRAY[f.id, f.root_id]) AS id
+      FROM (SELECT DISTINCT unnest(workflow_ids) AS id) AS given
+      CROSS JOIN LATERAL (SELECT w.id, w.root_id FROM powertools.workflows w WHERE w.id = given.id OFFSET 0) AS f
+      ORDER BY id LIMIT 2 * cardinality(workflow_ids)
+    ) AS family
+    CROSS JOIN LATERAL (
+      SELECT w.id, w.cancel_requested_at, w.expired_at
+      FROM powertools.workflows w WHERE w.id = family.id OFFSET 0 FOR NO KEY UPDATE
+    ) AS w
   ) AS locked;
   RETURN stopping;
 END $$;
@@ -167,7 +172,7 @@ END $$;
 CREATE FUNCTION powertools.apply_outcomes_v1(outcomes powertools.outcome[], stopping bigint[])
 RETURNS powertools.ended[]
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_generic_plan SET cpu_tuple_cost = 1 SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 DECLARE
   ended powertools.ended[];
@@ -195,8 +200,9 @@ BEGIN
         released_at = coalesce(o.released_at, s.released_at), started_at = coalesce(o.started_at, s.started_at),
         held_until = NULL, hold_reason = NULL,
         finished_at = clock_timestamp()
-    FROM unnest(outcomes) AS o
-    WHERE s.workflow_id = o.workflow_id AND s.position = o.position AND o.state <> 'awaiting_signal'
+    FROM (SELECT * FROM unnest(outcomes) LIMIT cardinality(outcomes)) AS o
+    WHERE s.workflow_id = o.workflow_id AND s.position = o.position
+      AND o.state IN ('completed', 'discarded', 'cancelled', 'expired')
       AND CASE s.state
         WHEN 'available' THEN s.job_id = o.job_id
         WHEN 'awaiting_signal' THEN s.wait_id = o.wait_id
@@ -254,10 +260,12 @@ END $$;
 
 -- Moves the workflows on from steps that ended: the cascade, the releases, the ends of workflows, and
 -- again for what ended by that (a step that ran a nested workflow, an early signal), until nothing
--- is left. The caller holds the workflows.
-CREATE FUNCTION powertools.move_on_v1(ended powertools.ended[], stopping bigint[]) RETURNS void
+-- is left. What happened before, changes, is written down first. The caller holds the workflows.
+CREATE FUNCTION powertools.move_on_v1(
+  ended powertools.ended[], stopping bigint[], changes powertools.change[] DEFAULT NULL
+) RETURNS void
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_generic_plan SET cpu_tuple_cost = 1 SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 DECLARE
   edge_in bigint[];
@@ -276,13 +284,22 @@ BEGIN
     IF failed THEN
       ended := ended || powertools.cascade_v1(ended);
     END IF;
+    changes := changes || ARRAY(
+      SELECT ROW (e.workflow_id, e.position, e.state, e.state, NULL, NULL, NULL, NULL)::powertools.change FROM unnest(ended) AS e
+    );
     IF waited IS NOT NULL THEN
       PERFORM powertools.close_waits_v1(waited, ended);
     END IF;
 
     SELECT array_agg(e.workflow_id), array_agg(c.child) INTO edge_in, edge_to
     FROM unnest(ended) AS e CROSS JOIN LATERAL unnest(e.children || e.continue_children) AS c (child);
-    outcomes := CASE WHEN edge_in IS NOT NULL THEN powertools.release_v1(edge_in, edge_to, 1) END;
+    IF edge_in IS NOT NULL THEN
+      outcomes := powertools.release_v1(edge_in, edge_to, 1, changes);
+    ELSE
+      outcomes := NULL;
+      PERFORM powertools.write_events_v1(changes);
+    END IF;
+    changes := NULL;
 
     WITH counted AS (
       UPDATE powertools.workflows w
@@ -300,6 +317,7 @@ BEGIN
           count(*) FILTER (WHERE e.cause IN ('cancel_requested', 'workflow_expired'))::int AS stopped
         FROM unnest(ended) AS e
         GROUP BY e.workflow_id
+        LIMIT cardinality(ended)
       ) AS c
       WHERE w.id = c.workflow_id
       RETURNING w.id, w.open, w.failed, w.on_finished, w.parent_id
@@ -312,6 +330,9 @@ BEGIN
     IF finished_failed IS NOT NULL THEN
       PERFORM powertools.judge_failures_v1(finished_failed);
     END IF;
+    IF finished IS NOT NULL THEN
+      PERFORM powertools.write_ends_v1(finished);
+    END IF;
     IF called_back IS NOT NULL THEN
       PERFORM powertools.insert_on_finished_v1(called_back);
     END IF;
@@ -320,18 +341,34 @@ BEGIN
     END IF;
     ended := CASE WHEN outcomes IS NOT NULL THEN powertools.apply_outcomes_v1(outcomes, stopping) END;
   END LOOP;
+  PERFORM powertools.write_events_v1(changes);
 END $$;
 
--- Moves the workflows on from the outcomes of what their steps ran on.
+-- Moves the workflows on from the outcomes of what their steps ran on. An outcome may also be no end: a job
+-- that started, failed with attempts left, snoozed or was rescued; then it is only written down.
 CREATE FUNCTION powertools.settle_v1(outcomes powertools.outcome[]) RETURNS void
 LANGUAGE plpgsql
 AS $$
 DECLARE
   stopping bigint[];
+  changes powertools.change[];
 BEGIN
   stopping := powertools.lock_families_v1(ARRAY(SELECT o.workflow_id FROM unnest(outcomes) AS o));
+  changes := powertools.take_starts_v1(ARRAY(SELECT o.job_id FROM unnest(outcomes) AS o WHERE o.job_id IS NOT NULL));
+  IF EXISTS (SELECT FROM unnest(outcomes) AS o WHERE o.state IN ('executing', 'retryable', 'scheduled', 'available')) THEN
+    changes := changes || powertools.own_changes_v1(ARRAY(
+      SELECT ROW (
+        o.workflow_id, o.position,
+        CASE o.state WHEN 'executing' THEN 'started' WHEN 'scheduled' THEN 'snoozed' ELSE 'retrying' END,
+        o.state, o.job_id, o.attempt, powertools.error_summary_v1(o.error), NULL
+      )::powertools.change
+      FROM unnest(outcomes) AS o WHERE o.state IN ('executing', 'retryable', 'scheduled', 'available')
+    ));
+  END IF;
   IF EXISTS (SELECT FROM unnest(outcomes) AS o WHERE o.state = 'awaiting_signal' OR o.result ? 'append') THEN
+    PERFORM powertools.write_events_v1(changes);
+    changes := NULL;
     outcomes := powertools.extend_v1(outcomes, stopping);
   END IF;
-  PERFORM powertools.move_on_v1(powertools.apply_outcomes_v1(outcomes, stopping), stopping);
+  PERFORM powertools.move_on_v1(powertools.apply_outcomes_v1(outcomes, stopping), stopping, changes);
 END $$;

@@ -222,6 +222,17 @@ BEGIN
   WHERE s.workflow_id = c.workflow_id AND s.position = c.position;
 END $$;
 
+-- Writes down that these steps came back.
+CREATE FUNCTION powertools.write_recovered_v1(of_workflow_id bigint, positions int[]) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+  PERFORM powertools.write_events_v1(ARRAY(
+    SELECT ROW (of_workflow_id, r.position, 'recovered', NULL, NULL, NULL, NULL, NULL)::powertools.change
+    FROM unnest(positions) AS r (position)
+  ));
+END $$;
+
 -- Nested workflows that never started, made as new with everything nested in them.
 CREATE FUNCTION powertools.renew_nested_v1(workflow_ids bigint[]) RETURNS void
 LANGUAGE plpgsql
@@ -236,6 +247,10 @@ BEGIN
       cancel_requested_at = NULL,
       pending = cardinality(s.parents) + coalesce(cardinality(s.continue_parents), 0) + (s.depth = 0)::int
   WHERE s.workflow_id = ANY (family);
+  PERFORM powertools.write_events_v1(ARRAY(
+    SELECT ROW (s.workflow_id, s.position, 'recovered', NULL, NULL, NULL, NULL, NULL)::powertools.change
+    FROM powertools.steps s WHERE s.workflow_id = ANY (family) ORDER BY s.workflow_id, s.position
+  ));
   FOREACH one IN ARRAY family LOOP
     PERFORM powertools.reopen_v1(one);
   END LOOP;
@@ -287,6 +302,7 @@ BEGIN
       child_id = CASE WHEN s.kind = 'map' AND r.position = ANY (running) IS NOT TRUE THEN NULL ELSE s.child_id END
   FROM unnest(here, revived) AS r (workflow_id, position)
   WHERE s.workflow_id = r.workflow_id AND s.position = r.position;
+  PERFORM powertools.write_recovered_v1(of_workflow_id, revived);
   IF unstarted <> '{}' THEN
     PERFORM powertools.renew_nested_v1(unstarted);
   END IF;
@@ -355,6 +371,7 @@ BEGIN
       error = NULL, finished_at = NULL, cancel_requested_at = NULL
   FROM unnest(here, revived) AS r (workflow_id, position)
   WHERE s.workflow_id = r.workflow_id AND s.position = r.position;
+  PERFORM powertools.write_recovered_v1(of_workflow_id, revived);
   IF unstarted <> '{}' THEN
     PERFORM powertools.renew_nested_v1(unstarted);
   END IF;

@@ -11,7 +11,7 @@ CREATE FUNCTION powertools.ack_jobs_v1(
   new_errors jsonb[], new_metas jsonb[], results jsonb, fetching jsonb
 ) RETURNS SETOF bigint
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_generic_plan SET cpu_tuple_cost = 1 SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 DECLARE
   acked bigint[];
@@ -28,8 +28,11 @@ BEGIN
         attempt = j.attempt + coalesce(a.attempt_change, 0),
         errors = CASE WHEN a.error IS NULL THEN j.errors ELSE j.errors || a.error END,
         meta = CASE WHEN a.meta IS NULL THEN j.meta ELSE j.meta || a.meta END
-    FROM unnest(ids, attempted_ats, states, attempt_changes, schedule_ins, new_errors, new_metas)
-      AS a (id, attempted_at, state, attempt_change, schedule_in, error, meta)
+    FROM (
+      SELECT * FROM unnest(ids, attempted_ats, states, attempt_changes, schedule_ins, new_errors, new_metas)
+        AS given (id, attempted_at, state, attempt_change, schedule_in, error, meta)
+      LIMIT cardinality(ids)
+    ) AS a
     WHERE j.id = a.id AND (j.state = 'executing') IS TRUE AND j.attempted_at = a.attempted_at
     RETURNING j.id
   )
@@ -49,7 +52,7 @@ CREATE FUNCTION powertools.insert_jobs_v1(
   tags jsonb[], inserted_ats timestamp[], scheduled_ats timestamp[]
 ) RETURNS TABLE (id bigint, inserted_at timestamp, queue text, scheduled_at timestamp, state text)
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET jit = off
+SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_generic_plan SET cpu_tuple_cost = 1 SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -1,0 +1,86 @@
+"""The engine plans once a session: what it planned while tables were nearly empty stays right when they have grown."""
+
+from typing import Any
+
+import pytest
+
+from oban_powertools import Workflow
+from oban_powertools.states import WorkflowId
+from oban_powertools.sweep import Swept, sweep_once
+from tests.by_hand import Hand, chain, step
+
+READ = "SELECT sum(seq_tup_read + idx_tup_fetch)::int FROM pg_stat_xact_user_tables"
+
+
+def fan(width: int) -> Workflow:
+    workflow = Workflow("fan")
+    workflow.add("first", step())
+    workflow.add_many({f"middle{n}": step() for n in range(width)}, deps="first")
+    workflow.add("last", step(), deps=[f"middle{n}" for n in range(width)])
+    return workflow
+
+
+async def finish(hand: Hand, workflow_id: WorkflowId, *names: str, failing: bool = False) -> int:
+    """End these steps in one bulk ack of this session; how many rows the engine read for it."""
+    jobs = await hand.start(*[(await hand.job(workflow_id, name)).id for name in names])
+    jobs.sort(key=lambda job: job.id or 0)
+    count = len(jobs)
+    args: dict[str, Any] = {
+        "ids": [job.id for job in jobs],
+        "attempted_ats": [job.attempted_at for job in jobs],
+        "states": ["discarded" if failing else "completed"] * count,
+        "attempt_changes": [None] * count,
+        "schedule_ins": [None] * count,
+        "errors": [None] * count,
+        "metas": [None] * count,
+        "results": None,
+        "fetching": None,
+    }
+    async with hand.conn.transaction():
+        before = await hand.one(READ)
+        await hand.conn.execute(hand.powertools._queries["ack_jobs"], args)
+        return await hand.one(READ) - (before or 0)
+
+
+@pytest.mark.parametrize("statistics", ["VACUUM ANALYZE", "SELECT"])
+async def test_a_plan_made_for_nearly_empty_tables_reads_few_rows_when_they_have_grown(
+    hand: Hand, statistics: str
+) -> None:
+    first = await hand.insert(chain(2))
+    for _ in range(2):
+        await hand.insert(chain(2))
+    await hand.rows(statistics)
+    await finish(hand, first, "s0")
+    await finish(hand, first, "s1")
+    small, failed = await hand.insert(fan(10)), await hand.insert(fan(2))
+    await finish(hand, failed, "first", failing=True)
+    alone = [await finish(hand, small, "first"), await finish(hand, small, *[f"middle{n}" for n in range(10)])]
+
+    await hand.insert(fan(2000))
+    for _ in range(20):
+        await hand.insert(chain(10))
+    crowded = await hand.insert(fan(10))
+    among_many = [await finish(hand, crowded, "first"), await finish(hand, crowded, *[f"middle{n}" for n in range(10)])]
+
+    assert all(now <= 2 * then for now, then in zip(among_many, alone, strict=True)), (alone, among_many)
+
+
+async def test_the_rows_an_ack_reads_grow_with_the_batch_alone(hand: Hand) -> None:
+    workflow_id = await hand.insert(fan(1000))
+    await finish(hand, workflow_id, "first")
+
+    ten = await finish(hand, workflow_id, *[f"middle{n}" for n in range(10)])
+    hundred = await finish(hand, workflow_id, *[f"middle{n}" for n in range(10, 110)])
+
+    assert hundred <= 11 * ten
+
+
+async def test_the_sweep_has_tables_analyzed_that_have_grown_many_times_over(hand: Hand) -> None:
+    await hand.rows("VACUUM ANALYZE")
+    await hand.insert(fan(2000))
+    assert await hand.one("SELECT powertools.outgrown_v1()::text[]") == ["powertools.steps"]
+
+    await sweep_once(hand.conn, hand.powertools._queries, Swept(), 10)
+
+    assert await hand.one("SELECT powertools.outgrown_v1()::text[]") == []
+    assert await hand.one("SELECT reltuples::int FROM pg_class WHERE oid = 'powertools.steps'::regclass") == 2002
