@@ -28,6 +28,7 @@ from .database import (
 from .embedded import start_embedded
 from .errors import InvalidSettingError
 from .events import Events
+from .events.retention import keep_events
 from .explain import Explain
 from .oban_hooks import attach, detach, oban_config, pool_of, prefix_of
 from .sweep import SweepLoop, Swept, sweep_once
@@ -158,6 +159,7 @@ class Powertools:
         async with self.connect() as conn:
             swept = await sweep_once(conn, self._queries, last, self.settings.sweep_batch)
             await self._tell_cancelled_jobs(conn)
+            await keep_events(conn, self._queries, self.settings.events_kept_for)
         return swept
 
     async def _tell_cancelled_jobs(self, conn: Connection) -> None:

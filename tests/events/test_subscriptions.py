@@ -1,7 +1,5 @@
 """Subscriptions: everything, in order, once, from any cursor, however the reader and the wires behave."""
 
-
-
 from oban_powertools import Cursor, Powertools
 from tests.by_hand import chain
 from tests.events.following import numbers, take_until_finished

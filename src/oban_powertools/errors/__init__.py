@@ -28,6 +28,7 @@ PowertoolsError
         UnsupportedRecoveryActionError
         UnattributedActorError
         ReasonRequiredError
+        UnpublishableChangeError
     UnstorableValueError
     WaitTimeoutError
     NotInStepError
@@ -64,6 +65,7 @@ from .definition import (
 )
 from .events import (
     CursorExpiredError,
+    UnpublishableChangeError,
 )
 from .running import (
     NotInStepError,
@@ -111,6 +113,7 @@ __all__ = [
     "UnattributedActorError",
     "UnknownObanSchemaError",
     "UnknownStatusError",
+    "UnpublishableChangeError",
     "UnstorableValueError",
     "UnsupportedRecoveryActionError",
     "UnsupportedSemanticsError",

@@ -1,6 +1,9 @@
-"""What a reader of the event log may meet."""
+"""What whoever reads or publishes events may meet."""
+
+from collections.abc import Sequence
 
 from .base import PowertoolsError
+from .commands import CommandRefusedError
 
 
 class CursorExpiredError(PowertoolsError):
@@ -18,4 +21,22 @@ class CursorExpiredError(PowertoolsError):
         return (
             f"cursor {self.since} is not in the event log, which can be read from {self.oldest} to {self.head}: read "
             "the workflows as they are now (workflows.list, workflows.steps), then subscribe without a cursor"
+        )
+
+
+class UnpublishableChangeError(CommandRefusedError):
+    """A host may not tell of this change: it moves the workflow."""
+
+    code = "unpublishable_change"
+    legal_next_steps = ("complete_step",)
+
+    def __init__(self, change: str, expected: Sequence[str]) -> None:
+        super().__init__(change, tuple(expected))
+        self.change = change
+        self.expected = tuple(expected)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.change!r} cannot be published, only: {', '.join(self.expected)}; "
+            "to end a step that runs elsewhere, call workflows.complete_step, which writes the event too"
         )

@@ -5,15 +5,19 @@ The rule that must never break: placing has a transaction of its own, never the 
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from typing import Any, overload
 
 from ..config import Settings
-from ..database import Connection, Queries
+from ..database import Connection, Queries, joined
+from ..oban_hooks import caller_connection
 from ..states import WorkflowId
 from .feed import Feed
 from .listener import Connect, Listener
+from .publish import publish_change
 from .reads import Log
 from .subscription import Subscription
-from .types import Cursor, Event
+from .types import Cursor, Event, StepChange, StepUpdated
 
 
 class Events:
@@ -94,6 +98,59 @@ class Events:
             raise ValueError(f"limit must be 1 to 10,000, found {limit}")
         async with self._log.placed() as (conn, _):
             return await self._log.read(conn, workflow_id, since, limit)
+
+    @overload
+    async def publish(
+        self, workflow_id: WorkflowId, step: str, change: StepChange | str, *, attempt: int | None = None,
+        error: str | None = None, conn: None = None,
+    ) -> StepUpdated: ...  # fmt: skip
+    @overload
+    async def publish(
+        self, workflow_id: WorkflowId, step: str, change: StepChange | str, *, attempt: int | None = None,
+        error: str | None = None, conn: object,
+    ) -> StepUpdated | None: ...  # fmt: skip
+    async def publish(
+        self,
+        workflow_id: WorkflowId,
+        step: str,
+        change: StepChange | str,
+        *,
+        attempt: int | None = None,
+        error: str | None = None,
+        conn: Any = None,
+    ) -> StepUpdated | None:
+        """Tell what happened to a step that runs elsewhere: it started, will be retried, or snoozes.
+
+        It moves no step; ``workflows.complete_step`` ends one and writes that event by itself.
+
+        Args:
+            attempt: None for the attempt its job is at.
+            error: Its last line is kept, at most 500 characters.
+            conn: Joins the caller's transaction, as in ``workflows.insert``.
+
+        Returns:
+            The event as subscribers get it; None in the caller's transaction, where it has no cursor yet.
+
+        Raises:
+            UnpublishableChangeError: Only the engine, or ``workflows.complete_step``, makes this change.
+            UnstorableValueError: The error has characters that cannot be stored.
+            ValueError: The attempt is out of range.
+            WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
+            StepNotReleasedError: It still waits for its dependencies.
+            AlreadyTerminalError: It has its outcome already.
+            UnsupportedSemanticsError: The workflow follows the rules of another release.
+
+        Locks: the workflow's family, until the transaction ends.
+        """
+        publish = partial(publish_change, attempt=attempt, error=error)
+        if conn is not None:
+            callers = await caller_connection(conn)
+            async with joined(callers):
+                await publish(callers, self._queries, workflow_id, step, change)
+            return None
+        async with self._connect() as own, own.transaction():
+            number = await publish(own, self._queries, workflow_id, step, change)
+        return await self._log.find(workflow_id, number)
 
     async def stop(self) -> None:
         """End every subscription of this process."""

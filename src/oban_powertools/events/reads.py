@@ -87,6 +87,16 @@ class Log:
             events = await self.read(conn, workflow_id, since, limit)
         return events, events[-1].cursor if len(events) == limit else max(bounds.head, since)
 
+    async def find(self, workflow_id: WorkflowId, number: int) -> StepUpdated:
+        """The change of a step with this number, which has committed; waits until it has its place."""
+        while True:
+            async with self.placed() as (conn, _):
+                row = await fetch_one(conn, self._queries["cursor_of"], {"workflow_id": workflow_id, "number": number})
+                if row is not None:
+                    [event] = await self.read(conn, workflow_id, Cursor(row["cursor"] - 1), 1)
+                    assert isinstance(event, StepUpdated)
+                    return event
+
 
 def _event(row: dict[str, Any]) -> Event:
     if row["position"] is None:

@@ -119,10 +119,10 @@ WHERE w.id = %(workflow_id)s::bigint;
 -- name: publish_change
 -- Writes a change down that a host tells, after a start of the step's job that waits to be written. The caller holds the family.
 -- Args: workflow_id (bigint), position (int), change, state (text), job_id (bigint or NULL), attempt (int), error (text or NULL).
-SELECT powertools.write_deferred_starts_v1(ARRAY[%(job_id)s::bigint]), powertools.write_events_v1(ARRAY[ROW (
+SELECT powertools.write_events_v1(powertools.take_starts_v1(ARRAY[%(job_id)s::bigint]) || ROW (
   %(workflow_id)s::bigint, %(position)s::int, %(change)s::text, %(state)s::text, %(job_id)s::bigint, %(attempt)s::smallint,
   %(error)s::text, NULL
-)::powertools.change]);
+)::powertools.change);
 
 -- name: mark_published
 -- Args: workflow_id (bigint). The caller holds the family and has just published.

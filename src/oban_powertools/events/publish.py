@@ -1,0 +1,89 @@
+"""Events that a host tells of a step that runs elsewhere.
+
+The rule that must never break: what is told moves no step; only ``workflows.complete_step`` ends one.
+"""
+
+from typing import Final
+
+from ..database import Connection, Queries, fetch_one
+from ..errors import (
+    AlreadyTerminalError,
+    StepNotFoundError,
+    StepNotReleasedError,
+    UnpublishableChangeError,
+    UnsupportedSemanticsError,
+    WorkflowNotFoundError,
+)
+from ..json_border import check_payload
+from ..states import SEMANTICS_VERSION, TERMINAL_STEP_STATES, StepState, WorkflowId
+from .types import StepChange
+
+PUBLISHABLE: Final = {
+    StepChange.STARTED: StepState.EXECUTING,
+    StepChange.RETRYING: StepState.RETRYABLE,
+    StepChange.SNOOZED: StepState.SCHEDULED,
+}
+"""What a host may tell -> the state that the event shows."""
+
+_ERROR_LENGTH: Final = 500
+"""Characters kept of an error."""
+
+
+async def publish_change(
+    conn: Connection,
+    queries: Queries,
+    workflow_id: WorkflowId,
+    step: str,
+    change: StepChange | str,
+    *,
+    attempt: int | None,
+    error: str | None,
+) -> int:
+    """Write down what happened to a step that runs elsewhere; returns the event's number.
+
+    Args:
+        attempt: None for the attempt its job is at.
+        error: Its last line is kept, at most 500 characters.
+
+    Raises:
+        UnpublishableChangeError: Only the engine, or ``workflows.complete_step``, makes this change.
+        UnstorableValueError: The error has characters that cannot be stored.
+        WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
+        StepNotReleasedError: It still waits for its dependencies.
+        AlreadyTerminalError: It has its outcome already.
+        UnsupportedSemanticsError: The workflow follows the rules of another release.
+
+    Locks: the workflow's family, to the end of the caller's transaction.
+    """
+    if change not in PUBLISHABLE:
+        raise UnpublishableChangeError(str(change), [told.value for told in PUBLISHABLE])
+    if attempt is not None and not 0 < attempt < 2**15:
+        raise ValueError(f"attempt must be 1 to {2**15 - 1}, found {attempt}")
+    told = StepChange(change)
+    check_payload("the error", error, 1024 * 1024)
+    await conn.execute(queries["lock_workflow"], {"workflow_id": workflow_id})
+    row = await fetch_one(conn, queries["step_to_publish"], {"workflow_id": workflow_id, "step": step})
+    if row is None:
+        raise WorkflowNotFoundError(workflow_id)
+    if row["position"] is None:
+        raise StepNotFoundError(workflow_id, step)
+    if row["semantics_version"] != SEMANTICS_VERSION:
+        raise UnsupportedSemanticsError(workflow_id, row["semantics_version"])
+    if row["state"] in TERMINAL_STEP_STATES:
+        raise AlreadyTerminalError(workflow_id, step, row["state"])
+    if row["state"] == StepState.PENDING:
+        raise StepNotReleasedError(workflow_id, step, row["waiting_on"])
+    args = {
+        "workflow_id": workflow_id, "position": row["position"], "job_id": row["job_id"],
+        "change": told.value, "state": PUBLISHABLE[told].value,
+        "attempt": row["attempt"] if attempt is None else attempt, "error": _last_line(error),
+    }  # fmt: skip
+    await conn.execute(queries["publish_change"], args)
+    written = await fetch_one(conn, queries["mark_published"], {"workflow_id": workflow_id})
+    assert written is not None
+    return written["number"]
+
+
+def _last_line(error: str | None) -> str | None:
+    lines = (error or "").rstrip().splitlines()
+    return lines[-1][:_ERROR_LENGTH] if lines else None

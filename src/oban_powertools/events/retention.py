@@ -1,0 +1,40 @@
+"""Keep the log in order without readers: its part of the sweep.
+
+The rule that must never break: a fault here holds up nothing else that the sweep does.
+"""
+
+import logging
+from datetime import timedelta
+from typing import Final
+
+import psycopg
+
+from ..database import Connection, Queries, fetch_one
+
+logger = logging.getLogger(__name__)
+
+_AT_ONCE: Final = 1000
+"""Batches of events that are removed in one transaction."""
+
+_AT_MOST: Final = 10_000
+"""Batches of events that one sweep removes."""
+
+
+async def keep_events(conn: Connection, queries: Queries, kept_for: timedelta) -> None:
+    """Give new events their place, also where nobody reads them, and remove old ones in bounded batches.
+
+    Args:
+        conn: In autocommit.
+        kept_for: By the database's clock.
+
+    Locks: as place_events_v1 and prune_events_v1, each in a transaction of its own.
+    """
+    try:
+        row = await fetch_one(conn, queries["keep_events"], {"kept_for": kept_for})
+        overdue = row is not None and row["overdue"]
+        for _ in range(0, _AT_MOST if overdue else 0, _AT_ONCE):
+            pruned = await fetch_one(conn, queries["prune_events"], {"kept_for": kept_for, "batch": _AT_ONCE})
+            if pruned is None or not pruned["pruned"]:
+                return
+    except psycopg.Error:
+        logger.exception("keeping the event log failed; the next sweep tries again")

@@ -1,0 +1,117 @@
+"""Events that a host tells of a step that runs elsewhere."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from oban_powertools import Cursor, PowertoolsError, StepChange, StepState, StepUpdated
+from oban_powertools.errors import (
+    AlreadyTerminalError,
+    StepNotFoundError,
+    StepNotReleasedError,
+    UnpublishableChangeError,
+    UnstorableValueError,
+    WorkflowNotFoundError,
+)
+from oban_powertools.states import WorkflowId
+from tests.by_hand import Hand, chain
+
+
+@pytest.mark.parametrize(
+    ("change", "state"), [("started", "executing"), ("retrying", "retryable"), ("snoozed", "scheduled")]
+)
+async def test_a_published_change_is_an_event_like_any_other(hand: Hand, change: str, state: str) -> None:
+    workflow_id = await hand.insert(chain(1))
+
+    event = await hand.powertools.events.publish(workflow_id, "s0", change, attempt=2, error="Traceback\nboom: no\n")
+
+    assert (event.step_name, event.change, event.state) == ("s0", StepChange(change), StepState(state))
+    assert (event.attempt, event.error, event.number) == (2, "boom: no", 2)
+    assert await hand.powertools.events.read(since=Cursor(event.cursor - 1)) == [event]
+    assert await hand.states(workflow_id) == {"s0": "available"}
+    assert await hand.one("SELECT count(*) FROM powertools.events WHERE published") == 1
+
+
+async def test_a_publication_comes_after_the_start_of_its_job(hand: Hand) -> None:
+    workflow_id = await hand.insert(chain(1))
+    await hand.start((await hand.job(workflow_id, "s0")).id)
+
+    await hand.powertools.events.publish(workflow_id, "s0", StepChange.SNOOZED)
+
+    found = await hand.powertools.events.read(since=Cursor(0), workflow_id=workflow_id)
+    told = [(e.change.value, e.attempt) for e in found if isinstance(e, StepUpdated)]
+    assert told == [("released", 0), ("started", 1), ("snoozed", 1)]
+
+
+async def test_a_publication_joins_the_callers_transaction(hand: Hand) -> None:
+    workflow_id = await hand.insert(chain(1))
+
+    async with hand.powertools.connect() as conn:
+        async with conn.transaction(force_rollback=True):
+            assert await hand.powertools.events.publish(workflow_id, "s0", "started", conn=conn) is None
+        undone = await hand.powertools.events.read(since=Cursor(0), workflow_id=workflow_id)
+        async with conn.transaction():
+            await hand.powertools.events.publish(workflow_id, "s0", "started", conn=conn)
+
+    assert len(undone) == 1
+    assert len(await hand.powertools.events.read(since=Cursor(0), workflow_id=workflow_id)) == 2
+
+
+async def test_only_the_engine_tells_what_moves_a_workflow(hand: Hand) -> None:
+    workflow_id = await hand.insert(chain(1))
+    told = {"started", "retrying", "snoozed"}
+
+    for change in [*({c.value for c in StepChange} - told), "finished", "nonsense"]:
+        with pytest.raises(UnpublishableChangeError, match=r"workflows\.complete_step") as refused:
+            await hand.powertools.events.publish(workflow_id, "s0", change)
+        assert refused.value.legal_next_steps == ("complete_step",)
+
+    assert await hand.one("SELECT count(*) FROM powertools.events") == 1
+
+
+async def _no_workflow(hand: Hand, workflow_id: WorkflowId) -> Any:
+    await hand.powertools.events.publish(WorkflowId(workflow_id + 1), "s0", "started")
+
+
+async def _no_step(hand: Hand, workflow_id: WorkflowId) -> Any:
+    await hand.powertools.events.publish(workflow_id, "nobody", "started")
+
+
+async def _not_released(hand: Hand, workflow_id: WorkflowId) -> Any:
+    await hand.powertools.events.publish(workflow_id, "s1", "started")
+
+
+async def _ended(hand: Hand, workflow_id: WorkflowId) -> Any:
+    await hand.workflows.complete_step(workflow_id, "s0")
+    await hand.powertools.events.publish(workflow_id, "s0", "started")
+
+
+async def _unstorable(hand: Hand, workflow_id: WorkflowId) -> Any:
+    await hand.powertools.events.publish(workflow_id, "s0", "retrying", error="a\0b")
+
+
+async def _no_attempt(hand: Hand, workflow_id: WorkflowId) -> Any:
+    await hand.powertools.events.publish(workflow_id, "s0", "retrying", attempt=40_000)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "refusal"),
+    [
+        (_no_workflow, WorkflowNotFoundError),
+        (_no_step, StepNotFoundError),
+        (_not_released, StepNotReleasedError),
+        (_ended, AlreadyTerminalError),
+        (_unstorable, UnstorableValueError),
+        (_no_attempt, ValueError),
+    ],
+)
+async def test_what_does_not_fit_the_stored_state_is_refused(
+    hand: Hand, attempt: Callable[[Hand, WorkflowId], Awaitable[None]], refusal: type[PowertoolsError]
+) -> None:
+    workflow_id = await hand.insert(chain(2))
+
+    with pytest.raises(refusal):
+        await attempt(hand, workflow_id)
+
+    assert await hand.one("SELECT count(*) FROM powertools.events WHERE published") == 0
