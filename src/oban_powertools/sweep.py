@@ -30,13 +30,6 @@ PARTS: Final = {
 """What a sweep does besides the comparison, in order -> rows at a time."""
 
 
-_PRUNED_AT_ONCE: Final = 1000
-"""Batches of events that are removed in one transaction."""
-
-_PRUNED_AT_MOST: Final = 10_000
-"""Batches of events that one sweep removes."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swept:
     """What one sweep did, and where the next one goes on."""
@@ -91,24 +84,6 @@ async def sweep_once(conn: Connection, queries: Queries, since: Swept, batch: in
         after_workflow_id=compared["after_workflow_id"],
         after_position=compared["after_position"],
     )
-
-
-async def keep_events(conn: Connection, queries: Queries, kept_for: timedelta) -> None:
-    """Give new events their place, also where nobody reads them, and remove old ones in bounded batches.
-
-    Args:
-        conn: In autocommit.
-        kept_for: By the database's clock.
-
-    Locks: as place_events_v1 and prune_events_v1, each in a transaction of its own.
-    """
-    row = await fetch_one(conn, queries["keep_events"], {"kept_for": kept_for})
-    overdue = row is not None and row["overdue"]
-    for _ in range(0, _PRUNED_AT_MOST if overdue else 0, _PRUNED_AT_ONCE):
-        args = {"kept_for": kept_for, "batch": _PRUNED_AT_ONCE}
-        pruned = await fetch_one(conn, queries["prune_events"], args)
-        if pruned is None or not pruned["pruned"]:
-            return
 
 
 async def _sweep_part(conn: Connection, queries: Queries, part: str, rows: int) -> int:
