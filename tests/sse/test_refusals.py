@@ -1,0 +1,208 @@
+"""Who gets no stream, and what they are told."""
+
+import contextlib
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from starlette.exceptions import HTTPException
+
+from oban_powertools import Powertools
+from oban_powertools.errors import InvalidSettingError
+from oban_powertools.sse import events_app
+from tests.sse.browser import EventSource, RefusedError
+from tests.sse.site import Site
+
+ALL = {"topic": "workflow:all"}
+
+
+async def ask(site: Site, params: dict[str, str] | None = None, method: str = "GET", **headers: str) -> httpx.Response:
+    """The head of the answer, with the text when it is a refusal."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    async with (
+        httpx.AsyncClient(timeout=20) as client,
+        client.stream(method, site.url, params=ALL if params is None else params, headers=named) as answer,
+    ):
+        if answer.status_code != 200:
+            await answer.aread()
+        return answer
+
+
+@pytest.mark.parametrize(
+    "topic", ["", "workflow", "workflow:", "workflow:0", "workflow:-1", "workflow:1x", "workflow:\uff19",
+              "incident:all", "workflow:all\n", "WORKFLOW:ALL", "workflow:9223372036854775808"],
+)  # fmt: skip
+async def test_a_topic_that_there_is_not_is_refused(powertools: Powertools, topic: str) -> None:
+    async with Site(powertools).served() as site:
+        answer = await ask(site, {"topic": topic})
+
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (400, "no-store")
+    assert answer.text == "expected ?topic=workflow:all or ?topic=workflow:ID\n"
+
+
+@pytest.mark.parametrize("cursor", ["x", "-1", "1.5", "1 2", "9223372036854775808"])
+async def test_a_cursor_that_is_none_is_refused(powertools: Powertools, cursor: str) -> None:
+    async with Site(powertools).served() as site:
+        answers = [await ask(site, {**ALL, "after": cursor}), await ask(site, last_event_id=cursor)]
+
+    assert [answer.status_code for answer in answers] == [400, 400]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD", "OPTIONS"])
+async def test_only_get_is_answered(powertools: Powertools, method: str) -> None:
+    async with Site(powertools, host="alone").served() as site:
+        answer = await ask(site, method=method)
+
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET")
+
+
+@pytest.mark.parametrize("consent", [False, None, 1, "yes", object()], ids=str)
+async def test_anything_but_true_is_no_consent(powertools: Powertools, consent: object) -> None:
+    async with Site(powertools).served() as site:
+        site.allowed = lambda connection, topic: consent
+        answer = await ask(site)
+
+    assert (answer.status_code, answer.text) == (403, "not authorized for this topic\n")
+
+
+async def test_authorize_sees_the_headers_and_the_topic_and_may_be_async(powertools: Powertools) -> None:
+    async def allowed(connection: httpx.Request, topic: str) -> bool:
+        return connection.headers.get("authorization") == "Bearer ada" and topic == "workflow:7"
+
+    async with Site(powertools).served() as site:
+        site.allowed = allowed
+        mine = await ask(site, {"topic": "workflow:7"}, authorization="Bearer ada")
+        others = await ask(site, {"topic": "workflow:8"}, authorization="Bearer ada")
+
+    assert (mine.status_code, others.status_code) == (200, 403)
+
+
+async def test_authorize_may_ask_for_a_login(powertools: Powertools) -> None:
+    def nobody(connection: object, topic: str) -> bool:
+        raise HTTPException(401, "log in", {"WWW-Authenticate": "Bearer"})
+
+    async with Site(powertools, host="alone").served() as site:
+        site.allowed = nobody
+        answer = await ask(site)
+
+    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+
+
+async def test_an_authorize_that_fails_lets_nobody_in(powertools: Powertools) -> None:
+    def broken(connection: object, topic: str) -> bool:
+        raise LookupError("secret detail")
+
+    async with Site(powertools).served() as site:
+        site.allowed = broken
+        answer = await ask(site)
+
+    assert answer.status_code == 500
+    assert "secret detail" not in answer.text
+
+
+async def test_the_pages_of_other_sites_are_refused(powertools: Powertools) -> None:
+    async with Site(powertools, allowed_origins=["https://app.example"]).served() as site:
+        own = site.url.removesuffix("/ops/events/")
+        found = {
+            "own": await ask(site, origin=own),
+            "own by the browser's word": await ask(
+                site, origin="https://proxied.example", sec_fetch_site="same-origin"
+            ),
+            "no browser": await ask(site),
+            "allowed": await ask(site, origin="https://app.example", sec_fetch_site="cross-site"),
+            "foreign": await ask(site, origin="https://evil.example"),
+            "foreign port": await ask(site, origin="http://127.0.0.1:1"),
+            "no origin": await ask(site, origin="null"),
+            "hidden": await ask(site, sec_fetch_site="cross-site"),
+            "sibling": await ask(site, sec_fetch_site="same-site", origin="https://x.app.example"),
+        }
+
+    assert {name for name, answer in found.items() if answer.status_code == 200} == {
+        "own", "own by the browser's word", "no browser", "allowed",
+    }  # fmt: skip
+    assert {answer.status_code for answer in found.values()} == {200, 403}
+    assert found["allowed"].headers["Access-Control-Allow-Origin"] == "https://app.example"
+    assert found["allowed"].headers["Access-Control-Allow-Credentials"] == "true"
+    assert "Access-Control-Allow-Origin" not in found["own"].headers
+
+
+async def test_one_client_gets_no_more_streams_than_the_limit(powertools: Powertools) -> None:
+    limits = {"streams_per_client": 2}
+    who = {"client": lambda connection: connection.headers["user-agent"]}
+    async with Site(powertools, limits=limits, **who).served() as site, httpx.AsyncClient() as client:
+        for _ in range(2):
+            request = client.build_request("GET", site.url, params=ALL, headers={"user-agent": "ada"})
+            await client.send(request, stream=True)
+        refused = await ask(site, user_agent="ada")
+        other = await ask(site, user_agent="bob")
+
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "5")
+    assert other.status_code == 200
+
+
+async def test_a_process_has_no_more_streams_than_the_limit_and_a_place_is_given_again(powertools: Powertools) -> None:
+    async with Site(powertools, limits={"streams": 1}).served() as site, httpx.AsyncClient() as client:
+        open_stream = await client.send(client.build_request("GET", site.url, params=ALL), stream=True)
+        refused = await ask(site)
+        await open_stream.aclose()
+        await site.until_open(0)
+        again = await ask(site)
+
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+    assert again.status_code == 200
+
+
+async def test_a_web_socket_is_refused(powertools: Powertools) -> None:
+    async with Site(powertools).served() as site:
+        answer = await ask(site, connection="Upgrade", upgrade="websocket", sec_websocket_version="13",
+                           sec_websocket_key="dGhlIHNhbXBsZSBub25jZQ==")  # fmt: skip
+
+    assert answer.status_code in (200, 403)  # without a library for them, uvicorn ignores the upgrade
+    sent = []
+    app = events_app(powertools, authorize=lambda connection, topic: True)
+    await app({"type": "websocket"}, no_message, lambda message: sent.append(message) or no_message())
+    assert [message["type"] for message in sent] == ["websocket.close"]
+
+
+async def no_message() -> dict:
+    return {}
+
+
+def wrong() -> Iterator[dict]:
+    yield {"authorize": None}
+    for origin in ("*", "app.example", "https://app.example/", "https://App.example", "null"):
+        yield {"authorize": lambda connection, topic: True, "allowed_origins": [origin]}
+
+
+@pytest.mark.parametrize("options", list(wrong()), ids=str)
+async def test_a_setting_that_cannot_work_is_refused_at_once(powertools: Powertools, options: dict) -> None:
+    with pytest.raises(InvalidSettingError):
+        events_app(powertools, **options)
+
+
+async def test_without_a_database_it_says_so(powertools: Powertools, dsn: str) -> None:
+    async with Site(powertools).served() as site:
+        with unreachable(dsn), pytest.raises(RefusedError) as refused:
+            await anext(EventSource(f"{site.url}?topic=workflow:all").messages())
+
+    assert refused.value.status == 503
+
+
+@contextlib.contextmanager
+def unreachable(dsn: str) -> Iterator[None]:
+    """Nobody is let into the database, and those inside are thrown out."""
+    from urllib.parse import urlsplit
+
+    import psycopg
+    from psycopg import sql
+
+    parts = urlsplit(dsn)
+    name = parts.path.removeprefix("/")
+    with psycopg.connect(parts._replace(path="/postgres").geturl(), autocommit=True) as conn:
+        allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+        conn.execute(allow.format(sql.Identifier(name), sql.SQL("false")))
+        conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        try:
+            yield
+        finally:
+            conn.execute(allow.format(sql.Identifier(name), sql.SQL("true")))
