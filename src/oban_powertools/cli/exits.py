@@ -12,6 +12,7 @@ import psycopg
 from ..errors import (
     CommandRefusedError,
     ConfigurationError,
+    CursorExpiredError,
     DatabaseUnavailableError,
     IdempotencyConflictError,
     NotFoundError,
@@ -43,6 +44,7 @@ EXIT_CODES: Final[tuple[tuple[type[BaseException], Exit], ...]] = (
     (NotFoundError, Exit.NOT_FOUND),
     (CommandRefusedError, Exit.CONFLICT),
     (IdempotencyConflictError, Exit.CONFLICT),
+    (CursorExpiredError, Exit.CONFLICT),
     (DatabaseUnavailableError, Exit.UNAVAILABLE),
     (ReadOnlyDatabaseError, Exit.UNAVAILABLE),
     (SchemaError, Exit.UNAVAILABLE),

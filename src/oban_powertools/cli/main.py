@@ -10,6 +10,7 @@ import click
 import psycopg
 
 from ..errors import PowertoolsError
+from .event_commands import events
 from .exits import Exit, StoppedError, find_exit_code
 from .groups import Group, examples
 from .job_commands import job
@@ -42,7 +43,7 @@ def powertools(ctx: click.Context) -> None:
         ctx.color = False
 
 
-for command in (install, upgrade, uninstall, status, start, workflow, job, signal):
+for command in (install, upgrade, uninstall, status, start, workflow, job, signal, events):
     powertools.add_command(command)
 
 

@@ -26,8 +26,10 @@ _COLORS: Final = {
     "expired": "red",
     "cancelled": "yellow",
     "retryable": "yellow",
+    "retrying": "yellow",
     "cancel_requested": "yellow",
     "executing": "cyan",
+    "started": "cyan",
     "running": "cyan",
 }
 
@@ -36,6 +38,11 @@ def print_json(answer: Mapping[str, Any]) -> None:
     """One JSON document with ``schema_version`` first."""
     document = {"schema_version": SCHEMA_VERSION, **answer}
     click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z))
+
+
+def print_json_line(answer: Mapping[str, Any]) -> None:
+    """One JSON document on one line with ``schema_version`` first, for answers that go on and on."""
+    click.echo(orjson.dumps({"schema_version": SCHEMA_VERSION, **answer}, option=orjson.OPT_UTC_Z))
 
 
 def as_json(record: Any, *, without: Sequence[str] = ()) -> dict[str, Any]:

@@ -17,11 +17,13 @@ import click
 import psycopg
 from click.core import ParameterSource
 from psycopg.conninfo import conninfo_to_dict
+from psycopg_pool import AsyncConnectionPool
 
-from ..config import PAYLOAD_LIMIT, Names
-from ..database import Connection, Queries, connect
+from ..config import PAYLOAD_LIMIT, Names, Settings
+from ..database import Connection, Queries, connect, own_connection, own_pool
 from ..embedded import start_embedded
 from ..errors import DsnMissingError, InvalidSettingError
+from ..events import Events
 from ..explain import Explain
 from ..oban_hooks import Config, oban_config
 from ..schema import verify
@@ -102,6 +104,20 @@ class Target:
         async with self.connection() as conn:
             await self.check(conn)
             yield Explain(lambda: nullcontext(conn), Queries(self.names))
+
+    @asynccontextmanager
+    async def events(self) -> AsyncGenerator[tuple[Events, Workflows]]:
+        """The event calls, on connections that come back when the database was away, and the workflow calls."""
+        source = AsyncConnectionPool(self.find_dsn(), open=False)
+        async with self.connection() as conn:
+            await self.check(conn)
+        queries = Queries(self.names)
+        async with await own_pool(source, size=2) as pool:
+            events = Events(pool.connection, queries, lambda: own_connection(source), Settings())
+            try:
+                yield events, Workflows(pool.connection, queries, PAYLOAD_LIMIT)
+            finally:
+                await events.stop()
 
 
 _OPTIONS: Final = (

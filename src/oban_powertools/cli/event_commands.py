@@ -1,0 +1,125 @@
+"""``events tail``: what happens to steps and workflows, as it happens.
+
+The rule that must never break: a line is printed once for each event and in their order, whatever happens to the
+connection meanwhile.
+"""
+
+import logging
+import sys
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Final
+
+import click
+
+from ..events.types import Cursor, Event, StepUpdated, WorkflowFinished
+from ..states import WorkflowId, WorkflowState
+from .exits import Exit
+from .groups import Group, examples
+from .ids import parse_id
+from .output import as_json as record_json
+from .output import colored, note, print_json_line
+from .target import Target, answering
+from .text import one_line
+from .workflow_text import names
+
+_WIDEST_CHANGE: Final = len("discarded")
+
+
+@click.group(cls=Group)
+def events() -> None:
+    """Follow what happens, live."""
+
+
+def _parse_cursor(ctx: click.Context, param: click.Parameter, value: str | None) -> Cursor | None:
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdigit() and int(value) < 2**63):
+        raise click.BadParameter(f"{value!r} is not a cursor: cursors are whole numbers from 0", ctx, param)
+    return Cursor(int(value))
+
+
+@events.command(
+    "tail",
+    epilog=examples(
+        "powertools events tail",
+        "powertools events tail --workflow 41 --until-finished",
+        "powertools events tail --json --since 8123 > events.jsonl",
+    ),
+)
+@click.option("--workflow", "workflow_id", callback=parse_id, metavar="ID", help="Only of this workflow.")
+@click.option(
+    "--since", callback=_parse_cursor, metavar="CURSOR", help="Begin behind this event, instead of with the next one."
+)
+@click.option("--until-finished", is_flag=True, help="With --workflow: end when it has finished.")
+@answering
+async def tail(
+    target: Target, *, workflow_id: int | None, since: Cursor | None, until_finished: bool, as_json: bool
+) -> int:
+    """Print every event as it happens, until Ctrl+C.
+
+    It goes on by itself, without a gap, when the database was away. With --json every line is a JSON
+    document; its cursor is what --since takes. With --until-finished the exit code is 6 unless it completed.
+    """
+    if until_finished and workflow_id is None:
+        raise click.UsageError("--until-finished needs --workflow: all of them together never finish")
+    key = None if workflow_id is None else WorkflowId(workflow_id)
+    _warn_in_one_line()
+    async with target.events() as (events, workflows):
+        if key is None:
+            async with events.subscribe_all(since=since) as following:
+                note("following all workflows; Ctrl+C ends")
+                return await _print(following, as_json=as_json, until_finished=False)
+        async with events.subscribe_workflow(key, since=since) as following:
+            found = await workflows.get(key)
+            note(f"following workflow {key} {one_line(found.name)}, which is {found.state}; Ctrl+C ends")
+            ended = until_finished and found.state.terminal
+            if ended and not await events.read(since=following.cursor, workflow_id=key, limit=1):
+                return _exit(found.state)
+            return await _print(following, as_json=as_json, until_finished=until_finished)
+
+
+async def _print(following: AsyncIterator[Event], *, as_json: bool, until_finished: bool) -> int:
+    async for event in following:
+        if as_json:
+            print_json_line({"type": event.to_dict()["type"], **record_json(event)})
+        else:
+            click.echo(_line(event))
+        if until_finished and isinstance(event, WorkflowFinished):
+            return _exit(event.outcome)
+    return Exit.DONE
+
+
+def _exit(outcome: WorkflowState) -> Exit:
+    return Exit.DONE if outcome is WorkflowState.COMPLETED else Exit.FINDINGS
+
+
+def _warn_in_one_line() -> None:
+    """Say in a line of ours when the database is away, and let the pool be silent about it."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.format = lambda record: f"warning: {one_line(record.getMessage())}"
+    logging.getLogger("oban_powertools").addHandler(handler)
+    logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())
+    logging.getLogger("psycopg.pool").propagate = False
+
+
+def _line(event: Event) -> str:
+    match event:
+        case StepUpdated():
+            change, subject, more = event.change, f" / {event.step_name}", _describe(event)
+        case WorkflowFinished():
+            failed = f": {names(event.failed_steps)}" if event.failed_steps else ""
+            change, subject, more = "finished", "", f"{event.outcome}{failed}"
+    word = colored(f"{change:<{_WIDEST_CHANGE}}")
+    subject = one_line(f"{event.workflow_id} {event.workflow_label}{subject}")
+    return f"{_instant(event.timestamp)}  {word}  {subject}  {one_line(more)}".rstrip()
+
+
+def _describe(event: StepUpdated) -> str:
+    attempt = f"attempt {event.attempt}" if event.attempt > 1 or event.error else ""
+    return ": ".join(part for part in (attempt, event.error) if part)
+
+
+def _instant(at: datetime) -> str:
+    """In UTC, to the millisecond."""
+    return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat(sep=' ', timespec='milliseconds')}Z"
