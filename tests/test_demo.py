@@ -73,6 +73,16 @@ def test_it_tells_of_the_retries_and_of_the_discarded_step(finished: subprocess.
     assert "state     failed, failures handled" in finished.stdout
 
 
+def test_it_follows_the_events_live_and_misses_none(finished: subprocess.CompletedProcess[str]) -> None:
+    found = re.search(r"events    ([\d,]+) live, half of them within \d+ ms, none missing", finished.stdout)
+    steps = re.search(r"steps     (\d+): ", finished.stdout)
+
+    assert found
+    assert steps
+    assert int(found[1].replace(",", "")) > 3 * int(steps[1])  # each step is released, is started and ends
+    assert "the workflow has ended: failed" in finished.stdout
+
+
 def test_every_module_is_in_the_report(place: Path, finished: subprocess.CompletedProcess[str]) -> None:
     modules = f"{len(census.list_modules()):,} modules"
     page, text = (place / "demo-report" / name for name in ("census.html", "census.md"))

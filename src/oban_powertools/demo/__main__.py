@@ -11,8 +11,8 @@ import click
 from oban_powertools import PowertoolsError
 
 from .database import open_database
+from .live import DemoError
 from .run import run
-from .story import DemoError
 from .workers import work
 
 INTERRUPTED: Final = 130

@@ -8,6 +8,7 @@ from oban_powertools import Powertools, WorkflowId, WorkflowState
 
 from . import steps
 from .database import open_database
+from .live import LiveStream
 from .screen import Screen
 from .story import RESCUE_AFTER, Story
 from .summary import tell_end
@@ -39,11 +40,17 @@ async def run(folder: Path, data_directory: Path | None, *, fresh: bool) -> None
         # It leads and the workers do not, because a rescue must not depend on a worker that may be killed.
         Powertools.open(dsn, leadership=True, lifeline=lifeline, node="demo") as powertools,
     ):
+        before = await powertools.events.head()
         workflow_id = await _start_or_go_on(powertools, folder, screen)
-        with Workers(data_directory, WORKERS) as workers:
-            story = Story(powertools, workflow_id, workers, screen)
-            await story.watch()
-            await tell_end(powertools, story, screen, data_directory)
+        async with powertools.events.subscribe_workflow(workflow_id, since=before) as events:
+            live = LiveStream(events, screen)
+            try:
+                with Workers(data_directory, WORKERS) as workers:
+                    story = Story(powertools, workflow_id, workers, live, screen)
+                    await story.watch()
+                    await tell_end(powertools, story, screen, data_directory)
+            finally:
+                live.stop()
 
 
 def _check_folder(folder: Path) -> None:

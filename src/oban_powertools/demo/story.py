@@ -6,15 +6,15 @@ The rule that must never break: what is told was read from the database or seen 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from oban_powertools import Powertools, StepRecord, StepState, WorkflowId
 
-from .screen import GREEN, RED, YELLOW, Screen
-from .steps import FLAKY, HANDLER, WITHOUT_SOURCE
+from .live import DemoError, LiveStream
+from .screen import GREEN, RED, Screen
 from .workers import Worker, Workers
 
 RESCUE_AFTER: Final = timedelta(seconds=5)
@@ -25,10 +25,6 @@ KILL_AT: Final = 1 / 3
 _LOOK_EVERY: Final = timedelta(seconds=0.3)
 _STUCK_AFTER: Final = timedelta(minutes=1)
 _SHOWN_NAMES: Final = 4
-
-
-class DemoError(Exception):
-    """The demo cannot go on, or did not end as planned; the text is for the user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,15 +41,19 @@ class Killed:
 class Story:
     """One run of the census, seen from outside."""
 
-    def __init__(self, powertools: Powertools, workflow_id: WorkflowId, workers: Workers, screen: Screen) -> None:
+    def __init__(
+        self, powertools: Powertools, workflow_id: WorkflowId, workers: Workers, live: LiveStream, screen: Screen
+    ) -> None:
         self.workflow_id = workflow_id
         self.workers = workers
+        self.live = live
         self.killed: Killed | None = None
         self.done_before = 0
         self._powertools = powertools
         self._screen = screen
         self._started_at = time.monotonic()
         self._last_change = (Counter[StepState](), time.monotonic())
+        self._told_rescue = False
 
     @property
     def elapsed(self) -> float:
@@ -61,25 +61,21 @@ class Story:
         return time.monotonic() - self._started_at
 
     async def watch(self) -> None:
-        """Tell what happens until every step has its outcome.
+        """Tell what happens until every step has its outcome and the workflow's last event has arrived.
 
         Raises:
-            DemoError: A worker died by itself, or nothing moves.
+            DemoError: A worker died by itself, nothing moves, or an event is missing.
         """
         before = await self._steps()
         self.done_before = sum(step.state.terminal for step in before)
-        told = {text for text, _ in self._events(before)}
         while True:
             steps = await self._steps()
-            for text, colour in self._events(steps):
-                if text not in told:
-                    told.add(text)
-                    self._screen.event(text, colour)
+            self._tell_rescue(steps)
             states = Counter(step.state for step in steps)
             done = sum(count for state, count in states.items() if state.terminal)
             self._screen.progress(done, len(steps), self._details(steps, states))
             if done == len(steps):
-                return
+                return await self.live.wait_for_the_end()
             self._check(states)
             if self.killed is None and done >= len(steps) * KILL_AT:
                 await self._kill(steps)
@@ -109,21 +105,14 @@ class Story:
         )
         self._screen.event(f"worker {self.workers.start().pid} starts in its place")
 
-    def _events(self, steps: Sequence[StepRecord]) -> Iterator[tuple[str, str]]:
-        """What is worth telling of the steps as they are: text and colour."""
-        by_name = {step.name: step for step in steps}
-        flaky, lost, handler = by_name[FLAKY], by_name[WITHOUT_SOURCE], by_name[HANDLER]
-        if flaky.state is StepState.RETRYABLE:
-            yield f"step {FLAKY!r} failed: {_last_line(flaky.error)}; it is tried again in about a second", YELLOW
-        if flaky.state is StepState.COMPLETED:
-            yield f"step {FLAKY!r} succeeded at attempt {flaky.attempt}", GREEN
-        if lost.state is StepState.DISCARDED:
-            yield f"step {WITHOUT_SOURCE!r} is discarded: {_last_line(lost.error)}", RED
-        if handler.state is StepState.COMPLETED:
-            yield f"step {HANDLER!r} dealt with that: it hangs on a continue edge", GREEN
-        if self.killed and self.killed.held and not any(self._waits_for_rescue(by_name[n]) for n in self.killed.held):
+    def _tell_rescue(self, steps: Sequence[StepRecord]) -> None:
+        if self.killed is None or self._told_rescue or any(map(self._waits_for_rescue, steps)):
+            return
+        self._told_rescue = True
+        if self.killed.held:
             after = f"{RESCUE_AFTER.total_seconds():.0f} s"
-            yield f"the lifeline gave the steps of worker {self.killed.worker.pid} back after {after}", GREEN
+            text = f"the lifeline gave the steps of worker {self.killed.worker.pid} back after {after}"
+            self._screen.event(text, GREEN)
 
     def _waits_for_rescue(self, step: StepRecord) -> bool:
         if self.killed is None or step.name not in self.killed.held:
@@ -134,6 +123,7 @@ class Story:
         waiting = [step.name for step in steps if self._waits_for_rescue(step)]
         executing = [step.name for step in steps if step.state is StepState.EXECUTING and step.name not in waiting]
         lines = [", ".join(f"{states[state]} {state}" for state in StepState if states[state])]
+        lines.append(f"events: {self.live.counted}")
         if executing:
             lines.append(f"now: {_names(executing)}")
         if waiting:
@@ -148,11 +138,6 @@ class Story:
             self._last_change = (states, time.monotonic())
         elif time.monotonic() - self._last_change[1] > _STUCK_AFTER.total_seconds():
             raise DemoError(f"no step of workflow {self.workflow_id} has moved for {_STUCK_AFTER}; --fresh starts over")
-
-
-def _last_line(error: Mapping[str, str]) -> str:
-    """What went wrong, without the traceback: an error as ``StepRecord.error`` has it."""
-    return error["error"].strip().splitlines()[-1]
 
 
 def _names(names: Sequence[str]) -> str:

@@ -10,9 +10,10 @@ from typing import Any
 
 from oban_powertools import Powertools, StepRecord, StepState, WorkflowRecord, WorkflowState
 
+from .live import DemoError
 from .screen import Screen
 from .steps import FLAKY, HANDLER, WITHOUT_SOURCE
-from .story import DemoError, Story
+from .story import Story
 from .workers import data_option
 
 
@@ -37,6 +38,7 @@ async def tell_end(powertools: Powertools, story: Story, screen: Screen, data_di
         f"  steps     {len(steps)}: {states[StepState.COMPLETED]} completed, {states[StepState.DISCARDED]} discarded",
         *await _describe_runs(story, steps),
         f"  time      {elapsed:.1f} s, {(len(steps) - story.done_before) / elapsed:.0f} steps/s",
+        f"  events    {story.live.counted}, none missing",
         f"  measured  {_describe(result)}",
         f"  state     {workflow.state}, failures handled: {WITHOUT_SOURCE!r} was discarded, {HANDLER!r} dealt with it",
         "            (a workflow with a discarded step never says completed)",
