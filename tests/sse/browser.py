@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
 
 import httpx
@@ -83,7 +83,7 @@ class EventSource:
         self.connects = 0
         self.connected = asyncio.Event()
 
-    async def messages(self) -> AsyncIterator[Message]:
+    async def messages(self) -> AsyncGenerator[Message]:
         async with httpx.AsyncClient(timeout=httpx.Timeout(10, read=60)) as client:
             while True:
                 last = {"Last-Event-ID": self.parser.last_id} if self.parser.last_id else {}
