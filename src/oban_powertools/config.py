@@ -71,3 +71,9 @@ class Settings:
 
     events_kept_for: timedelta = timedelta(days=7)
     """How long events can be read; older ones are removed by the sweep."""
+
+    webhook_queue: str = "powertools_webhooks"
+    """The queue of the jobs that deliver webhooks; some node has to work on it."""
+
+    webhook_source: str = "/oban-powertools"
+    """The CloudEvents ``source`` of what webhooks send: a URI that tells this installation from others."""

@@ -70,6 +70,10 @@ class Attachment:
             found |= {job_id: job for job_id, (job, _) in running.items() if is_step(job)}
         return found
 
+    def runs(self, job: Job) -> bool:
+        """Whether this instance executes this very job now."""
+        return any(producer._running_jobs.get(job.id, (None,))[0] is job for producer in self.oban._producers.values())
+
     def ask_to_stop(self, job: Job) -> None:
         """Have ``job.cancelled()`` say so from now on."""
         if job._cancellation is not None:
@@ -95,6 +99,10 @@ class Hooks:
     def detach(self, attachment: Attachment) -> None:
         """Serve this instance no longer."""
         self._attachments.pop(id(attachment.query), None)
+
+    def find(self, job: Job) -> Attachment | None:
+        """The instance that executes this job; None when it is not served from here."""
+        return next((attachment for attachment in self._attachments.values() if attachment.runs(job)), None)
 
     @property
     def _payload_limit(self) -> int:
@@ -167,6 +175,18 @@ def detach(attachment: Attachment) -> None:
     """Give the instance back to Oban's defaults."""
     for hooks in _installed():
         hooks.detach(attachment)
+
+
+def find_attachment(job: Job) -> Attachment:
+    """The instance that executes this job, for workers of our own.
+
+    Raises:
+        LookupError: No Powertools of this process does.
+    """
+    found = next((attachment for hooks in _installed() if (attachment := hooks.find(job))), None)
+    if found is None:
+        raise LookupError(f"{job.worker} needs a process with Powertools attached to its Oban, as powertools start is")
+    return found
 
 
 def _installed() -> set[Hooks]:

@@ -32,6 +32,7 @@ from .events.retention import keep_events
 from .explain import Explain
 from .oban_hooks import attach, detach, oban_config, pool_of, prefix_of
 from .sweep import SweepLoop, Swept, sweep_once
+from .webhooks import Webhooks
 from .workflows import Workflows
 
 
@@ -65,6 +66,7 @@ class Powertools:
         self.workflows = Workflows(self.connect, self._queries, self.settings.payload_limit)
         self.explain = Explain(self.connect, self._queries)
         self.events = Events(self.connect, self._queries, self._connect_listener, self.settings)
+        self.webhooks = Webhooks(self.connect, self._queries, self.settings)
 
     @classmethod
     @asynccontextmanager
@@ -160,6 +162,7 @@ class Powertools:
             swept = await sweep_once(conn, self._queries, last, self.settings.sweep_batch)
             await self._tell_cancelled_jobs(conn)
             await keep_events(conn, self._queries, self.settings.events_kept_for)
+        await self.webhooks.sweep()
         return swept
 
     async def _tell_cancelled_jobs(self, conn: Connection) -> None:

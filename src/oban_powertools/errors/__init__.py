@@ -4,6 +4,8 @@ PowertoolsError
     ConfigurationError
         DsnMissingError
         EmbeddedNotInstalledError
+        WebhooksNotInstalledError
+        WebhookSecretMissingError
         InvalidSettingError
     DatabaseUnavailableError
     ReadOnlyDatabaseError
@@ -18,6 +20,8 @@ PowertoolsError
         WorkflowNotFoundError
         StepNotFoundError
         JobNotFoundError
+        WebhookNotFoundError
+        WebhookDeliveryNotFoundError
     CommandRefusedError
         AlreadyTerminalError
         StepNotReleasedError
@@ -84,6 +88,12 @@ from .setup import (
     SchemaMissingError,
     UnknownObanSchemaError,
 )
+from .webhooks import (
+    WebhookDeliveryNotFoundError,
+    WebhookNotFoundError,
+    WebhookSecretMissingError,
+    WebhooksNotInstalledError,
+)
 
 __all__ = [
     "AlreadyTerminalError",
@@ -118,6 +128,10 @@ __all__ = [
     "UnsupportedRecoveryActionError",
     "UnsupportedSemanticsError",
     "WaitTimeoutError",
+    "WebhookDeliveryNotFoundError",
+    "WebhookNotFoundError",
+    "WebhookSecretMissingError",
+    "WebhooksNotInstalledError",
     "WorkflowEndedError",
     "WorkflowNotFoundError",
 ]

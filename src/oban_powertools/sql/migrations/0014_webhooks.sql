@@ -1,0 +1,145 @@
+-- Webhooks: who is told of which events, and what became of it. Locks: none to install.
+--
+-- W1  An endpoint's cursor moves in the transaction that writes the deliveries of the events up to it:
+--     nothing is left out, nothing is written twice.
+-- W2  Of an endpoint one delivery is under way at a time: by the job that the endpoint names, under a lease.
+-- W3  What is due first is what has the lowest cursor, so a delivery that fails holds back those behind it.
+
+CREATE TABLE powertools.webhook_endpoints (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  url text NOT NULL,
+  description text NOT NULL DEFAULT '',
+  -- empty: all
+  types text[] NOT NULL DEFAULT '{}',
+  -- NULL: of any workflow
+  workflow_name text,
+  -- may be reached without TLS and at an address that is not public
+  allow_private bool NOT NULL DEFAULT false,
+  enabled bool NOT NULL DEFAULT true,
+  disabled_reason text,
+  -- the newest event that was looked at
+  cursor bigint NOT NULL,
+  -- events that retention removed before they were looked at
+  missed bigint NOT NULL DEFAULT 0,
+  -- the Oban job that delivers; NULL when there is nothing to deliver
+  job_id bigint,
+  -- of the delivery under way
+  lease uuid,
+  leased_until timestamptz,
+  inserted_at timestamptz NOT NULL DEFAULT now(),
+  updated_at timestamptz NOT NULL DEFAULT now(),
+  CONSTRAINT webhook_endpoint_disabled CHECK (enabled = (disabled_reason IS NULL)),
+  CONSTRAINT webhook_endpoint_lease CHECK ((lease IS NULL) = (leased_until IS NULL))
+);
+
+-- In a table of their own: a role that looks at endpoints need not see them, and no message of a constraint of
+-- the endpoints can show them.
+CREATE TABLE powertools.webhook_secrets (
+  endpoint_id bigint NOT NULL REFERENCES powertools.webhook_endpoints ON DELETE CASCADE,
+  -- 1 the newest; 2 the one before, which signs too until it expires
+  place smallint NOT NULL,
+  -- whsec_..., or env: and the name of a variable of the deliverer's environment
+  secret text NOT NULL,
+  expires_at timestamptz,
+  PRIMARY KEY (endpoint_id, place),
+  CONSTRAINT webhook_secret_place CHECK (place = 1 AND expires_at IS NULL OR place = 2 AND expires_at IS NOT NULL)
+);
+
+CREATE TABLE powertools.webhook_deliveries (
+  endpoint_id bigint NOT NULL REFERENCES powertools.webhook_endpoints ON DELETE CASCADE,
+  -- of the event
+  cursor bigint NOT NULL,
+  -- a CloudEvent; its id is the webhook-id of every attempt
+  message jsonb NOT NULL,
+  state text NOT NULL DEFAULT 'pending',
+  attempts int NOT NULL DEFAULT 0,
+  due_at timestamptz NOT NULL DEFAULT now(),
+  -- when it began to be tried; again when it is replayed
+  queued_at timestamptz NOT NULL DEFAULT now(),
+  attempted_at timestamptz,
+  -- what the last attempt met
+  status smallint,
+  error text,
+  finished_at timestamptz,
+  PRIMARY KEY (endpoint_id, cursor),
+  CONSTRAINT webhook_delivery_state CHECK (
+    state = 'pending' AND finished_at IS NULL OR state IN ('delivered', 'dead') AND finished_at IS NOT NULL
+  )
+);
+
+CREATE INDEX webhook_deliveries_pending ON powertools.webhook_deliveries (endpoint_id, cursor) WHERE state = 'pending';
+CREATE INDEX webhook_deliveries_dead ON powertools.webhook_deliveries (endpoint_id, cursor) WHERE state = 'dead';
+CREATE INDEX webhook_deliveries_finished ON powertools.webhook_deliveries (state, finished_at) WHERE finished_at IS NOT NULL;
+
+-- Leases the next delivery of an endpoint to the job that it names (W2, W3). outcome says what the job is to do:
+-- claimed, deliver; wait, come back after wait_for; empty or refused, end. Locks: the endpoint.
+CREATE FUNCTION powertools.claim_webhook_v1(
+  endpoint bigint, deliverer bigint, leased_for interval, OUT outcome text, OUT wait_for interval, OUT lease uuid,
+  OUT url text, OUT allow_private bool, OUT secrets text[], OUT delivery bigint, OUT message jsonb, OUT attempts int,
+  OUT age interval
+)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  e powertools.webhook_endpoints;
+  d powertools.webhook_deliveries;
+BEGIN
+  SELECT * INTO e FROM powertools.webhook_endpoints WHERE id = endpoint FOR NO KEY UPDATE;
+  IF e.id IS NULL OR NOT e.enabled OR e.job_id IS DISTINCT FROM deliverer THEN
+    outcome := 'refused';
+    RETURN;
+  END IF;
+  SELECT * INTO d FROM powertools.webhook_deliveries
+  WHERE endpoint_id = endpoint AND state = 'pending' ORDER BY cursor LIMIT 1;
+  IF d.cursor IS NULL THEN
+    UPDATE powertools.webhook_endpoints SET job_id = NULL, lease = NULL, leased_until = NULL WHERE id = endpoint;
+    outcome := 'empty';
+    RETURN;
+  END IF;
+  wait_for := greatest(d.due_at, e.leased_until) - clock_timestamp();
+  IF wait_for > interval '0' THEN
+    outcome := 'wait';
+    RETURN;
+  END IF;
+  lease := gen_random_uuid();
+  UPDATE powertools.webhook_endpoints w SET lease = claim_webhook_v1.lease, leased_until = clock_timestamp() + leased_for
+  WHERE w.id = endpoint;
+  UPDATE powertools.webhook_deliveries w SET attempts = w.attempts + 1, attempted_at = clock_timestamp()
+  WHERE w.endpoint_id = endpoint AND w.cursor = d.cursor;
+  outcome := 'claimed';
+  url := e.url;
+  allow_private := e.allow_private;
+  delivery := d.cursor;
+  message := d.message;
+  attempts := d.attempts + 1;
+  age := clock_timestamp() - d.queued_at;
+  secrets := ARRAY(
+    SELECT s.secret FROM powertools.webhook_secrets s
+    WHERE s.endpoint_id = endpoint AND (s.expires_at IS NULL OR s.expires_at > clock_timestamp()) ORDER BY s.place
+  );
+END $$;
+
+-- Writes down what an attempt met and ends its lease. Returns false, and changes nothing, when the lease has gone to
+-- somebody else. new_state: delivered, dead, or pending to try again after retry_in; disabled_for: the reason to
+-- disable the endpoint, or NULL. Locks: the endpoint, then the delivery.
+CREATE FUNCTION powertools.finish_webhook_v1(
+  endpoint bigint, held_lease uuid, delivery bigint, new_state text, new_status int, new_error text, retry_in interval,
+  disabled_for text
+) RETURNS bool
+LANGUAGE plpgsql
+AS $$
+BEGIN
+  UPDATE powertools.webhook_endpoints
+  SET lease = NULL, leased_until = NULL, enabled = enabled AND disabled_for IS NULL,
+      disabled_reason = coalesce(disabled_reason, disabled_for),
+      updated_at = CASE WHEN disabled_for IS NULL THEN updated_at ELSE now() END
+  WHERE id = endpoint AND lease = held_lease;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  UPDATE powertools.webhook_deliveries
+  SET state = new_state, status = new_status, error = new_error, due_at = clock_timestamp() + coalesce(retry_in, '0'),
+      finished_at = CASE WHEN new_state <> 'pending' THEN clock_timestamp() END
+  WHERE endpoint_id = endpoint AND cursor = delivery;
+  RETURN true;
+END $$;

@@ -1,0 +1,10 @@
+"""Webhooks: events sent to other systems over HTTP, signed, in order, until they were taken.
+
+Sending needs the extra ``webhooks``. Messages are CloudEvents 1.0, signed as Standard Webhooks. The rules that must
+never break: no event is left out, and a secret is shown once, when it is made.
+"""
+
+from .records import Answer, DeliveryState, IssuedSecret, WebhookDelivery, WebhookEndpoint
+from .webhooks import Webhooks
+
+__all__ = ["Answer", "DeliveryState", "IssuedSecret", "WebhookDelivery", "WebhookEndpoint", "Webhooks"]

@@ -1,0 +1,84 @@
+"""Deliver what is due to one endpoint, one after the other, until nothing is.
+
+The rules that must never break: nothing is sent without the lease (W2), and what an attempt met is written
+down before the next one begins.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Any
+
+from ..database import Connection, Queries, fetch_one
+from .records import Answer, DeliveryState
+from .schedule import DELIVER_FOR, LEASED_FOR, next_try
+from .sending import Sender
+
+logger = logging.getLogger(__name__)
+
+
+async def deliver_due(
+    connect: Callable[[], AbstractAsyncContextManager[Connection]],
+    queries: Queries,
+    endpoint_id: int,
+    job_id: int,
+    stopping: Callable[[], bool],
+) -> timedelta | None:
+    """Deliver what is due.
+
+    Args:
+        connect: An autocommit connection of our own pool; none is held while a receiver answers.
+
+    Returns:
+        When to come back; None when there is nothing left for this job to do.
+    """
+    until = time.monotonic() + DELIVER_FOR.total_seconds()
+    claim_args = {"endpoint_id": endpoint_id, "job_id": job_id, "leased_for": LEASED_FOR}
+    async with Sender() as sender:
+        while time.monotonic() < until and not stopping():
+            async with connect() as conn:
+                claim = await fetch_one(conn, queries["claim_webhook"], claim_args)
+            assert claim is not None
+            if claim["outcome"] == "wait":
+                return timedelta(seconds=claim["wait_for"])
+            if claim["outcome"] != "claimed":
+                return None
+            answer = await sender.send(
+                claim["url"], claim["message"], claim["secrets"], allow_private=claim["allow_private"]
+            )
+            async with connect() as conn:
+                await _finish(conn, queries, endpoint_id, claim, answer)
+    return timedelta(0)
+
+
+async def _finish(conn: Connection, queries: Queries, endpoint_id: int, claim: dict[str, Any], answer: Answer) -> None:
+    gone = answer.status == HTTPStatus.GONE
+    state, retry_in = DeliveryState.DELIVERED, None
+    if answer.error:
+        retry_in = next_try(claim["attempts"], timedelta(seconds=claim["age"]), answer.retry_after)
+        state = DeliveryState.DEAD if retry_in is None and not gone else DeliveryState.PENDING
+    args = {
+        "endpoint_id": endpoint_id, "lease": claim["lease"], "delivery": claim["delivery"], "state": state.value,
+        "status": answer.status, "error": answer.error, "retry_in": None if gone else retry_in,
+        "disabled_for": "the receiver answered 410 Gone: it wants no more" if gone else None,
+    }  # fmt: skip
+    row = await fetch_one(conn, queries["finish_webhook"], args)
+    assert row is not None
+    _tell(endpoint_id, claim, answer, state, held=row["held"])
+
+
+def _tell(endpoint_id: int, claim: dict[str, Any], answer: Answer, state: DeliveryState, *, held: bool) -> None:
+    if not held:
+        logger.warning("webhook %s: delivery %s was taken over by another job", endpoint_id, claim["delivery"])
+    elif answer.status == HTTPStatus.GONE:
+        logger.warning("webhook %s is disabled: its receiver answered 410 Gone", endpoint_id)
+    elif state is DeliveryState.DEAD:
+        logger.error(
+            "webhook %s: delivery %s is given up after %s attempts: %s",
+            endpoint_id, claim["delivery"], claim["attempts"], answer.error,
+        )  # fmt: skip
+    elif answer.error:
+        logger.info("webhook %s: delivery %s failed: %s", endpoint_id, claim["delivery"], answer.error)

@@ -1,0 +1,156 @@
+"""Write deliveries for the events that endpoints have not seen, and see to it that a job delivers them.
+
+Part of the sweep of every node. The rule that must never break: a cursor moves in the transaction that writes the
+deliveries of the events before it (W1).
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+
+from psycopg.types.json import Jsonb
+
+from ..database import Connection, Queries, fetch_all, fetch_one
+from ..errors import CursorExpiredError
+from ..events.reads import Log
+from ..events.types import Cursor, Event
+from .messages import event_message, missed_message, type_of
+from .schedule import LOST_AFTER
+
+logger = logging.getLogger(__name__)
+
+PAGE: Final = 1000
+"""Events read at a time."""
+
+PAGES: Final = 10
+"""Read in one sweep at most, so that the sweep's other parts get their turn."""
+
+ROOM: Final = 10_000
+"""Pending deliveries of one endpoint. Beyond it events wait in the log, until retention removes them."""
+
+WORKER: Final = "oban_powertools.webhooks.worker.DeliverWebhooks"
+
+DELIVERED_KEPT_FOR: Final = timedelta(days=3)
+DEAD_KEPT_FOR: Final = timedelta(days=30)
+PRUNED: Final = 5000
+"""Deliveries removed in one sweep."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one transaction writes."""
+
+    endpoint_ids: list[int] = field(default_factory=list[int])
+    cursors: list[int] = field(default_factory=list[int])
+    messages: list[Jsonb] = field(default_factory=list[Jsonb])
+
+    def add(self, endpoint_id: int, cursor: int, message: dict[str, Any]) -> None:
+        self.endpoint_ids.append(endpoint_id)
+        self.cursors.append(cursor)
+        self.messages.append(Jsonb(message))
+
+
+async def dispatch(log: Log, queries: Queries, *, queue: str, source: str) -> int:
+    """Bring every enabled endpoint up to the newest event, as far as one sweep goes.
+
+    Args:
+        queue: Where the jobs go.
+        source: The CloudEvents attribute.
+
+    Returns:
+        How many deliveries were written.
+
+    Locks: an advisory try-lock, the endpoints by id; each page is a transaction.
+    """
+    written = 0
+    for _ in range(PAGES):
+        async with log.placed() as (conn, bounds), conn.transaction():
+            turn = await fetch_one(conn, queries["lock_webhooks"])
+            if turn is None or not turn["mine"]:
+                break
+            behind = await fetch_all(conn, queries["behind_webhooks"], {"head": bounds.head, "room": ROOM})
+            batch, moved = await _collect(conn, log, queries, behind, source)
+            await _store(conn, queries, batch, moved)
+            await _insert_jobs(conn, queries, queue)
+        written += len(batch.cursors)
+        if not behind:
+            break
+    return written
+
+
+async def prune(conn: Connection, queries: Queries) -> None:
+    """Remove what was delivered 3 days ago and given up 30 days ago, as far as one sweep goes."""
+    args = {"delivered_kept_for": DELIVERED_KEPT_FOR, "dead_kept_for": DEAD_KEPT_FOR, "page": PRUNED}
+    await fetch_one(conn, queries["prune_webhooks"], args)
+
+
+async def _collect(
+    conn: Connection, log: Log, queries: Queries, behind: Sequence[dict[str, Any]], source: str
+) -> tuple[_Batch, dict[int, tuple[Cursor, int]]]:
+    """The deliveries to write, and endpoint -> its new cursor and how many events it missed."""
+    batch = _Batch()
+    moved: dict[int, tuple[Cursor, int]] = {}
+    by_cursor: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for endpoint in behind:
+        by_cursor[endpoint["cursor"]].append(endpoint)
+    for since, endpoints in by_cursor.items():
+        try:
+            events = await log.read(conn, None, Cursor(since), PAGE)
+        except CursorExpiredError as error:
+            for endpoint in endpoints:
+                moved[endpoint["id"]] = _jump(batch, endpoint["id"], error, source)
+            continue
+        await _match(conn, queries, batch, events, endpoints, source)
+        if events:
+            moved |= {endpoint["id"]: (events[-1].cursor, 0) for endpoint in endpoints}
+    return batch, moved
+
+
+def _jump(batch: _Batch, endpoint_id: int, error: CursorExpiredError, source: str) -> tuple[Cursor, int]:
+    """Go on at the oldest event there is, and tell the receiver what it will not get."""
+    missed = error.oldest - error.since
+    logger.error(
+        "webhook %s missed up to %s events: they were removed from the log before they could be sent",
+        endpoint_id, missed,
+    )  # fmt: skip
+    oldest = Cursor(error.oldest)
+    batch.add(endpoint_id, oldest, missed_message(source, after=Cursor(error.since), up_to=oldest))
+    return oldest, missed
+
+
+async def _match(
+    conn: Connection,
+    queries: Queries,
+    batch: _Batch,
+    events: Sequence[Event],
+    endpoints: Sequence[dict[str, Any]],
+    source: str,
+) -> None:
+    names: dict[int, str] = {}
+    if any(endpoint["workflow_name"] is not None for endpoint in endpoints):
+        ids = list({event.workflow_id for event in events})
+        names = {row["id"]: row["name"] for row in await fetch_all(conn, queries["name_workflows"], {"ids": ids})}
+    for endpoint in endpoints:
+        types, name = frozenset(endpoint["types"]), endpoint["workflow_name"]
+        for event in events:
+            if (not types or type_of(event) in types) and (name is None or names.get(event.workflow_id) == name):
+                batch.add(endpoint["id"], event.cursor, event_message(event, source))
+
+
+async def _store(conn: Connection, queries: Queries, batch: _Batch, moved: dict[int, tuple[Cursor, int]]) -> None:
+    if batch.cursors:
+        args = {"endpoint_ids": batch.endpoint_ids, "cursors": batch.cursors, "messages": batch.messages}
+        await conn.execute(queries["insert_webhook_deliveries"], args)
+    if moved:
+        cursors, missed = zip(*moved.values(), strict=True)
+        args = {"ids": list(moved), "cursors": list(cursors), "missed": list(missed)}
+        await conn.execute(queries["move_webhooks"], args)
+
+
+async def _insert_jobs(conn: Connection, queries: Queries, queue: str) -> None:
+    for endpoint in await fetch_all(conn, queries["idle_webhooks"], {"lost_after": LOST_AFTER}):
+        args = {"id": endpoint["id"], "queue": queue, "worker": WORKER}
+        await fetch_one(conn, queries["insert_webhook_job"], args)

@@ -1,0 +1,71 @@
+"""Events as CloudEvents 1.0: the body of every message, in structured JSON.
+
+The rule that must never break: args and results stay in the database.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import uuid4
+
+from ..errors import InvalidSettingError
+from ..events.types import Cursor, Event, StepChange, StepUpdated, WorkflowFinished
+
+FINISHED: Final = "workflow.finished"
+MISSED: Final = "events.missed"
+PING: Final = "ping"
+
+EVENT_TYPES: Final = (FINISHED, *(f"workflow.step.{change}" for change in StepChange))
+"""What an endpoint can ask for; in a message they begin with ``oban_powertools.``."""
+
+
+def check_types(types: Sequence[str]) -> list[str]:
+    """The types in their own order, each once.
+
+    Raises:
+        InvalidSettingError: One is not known, or they are not a list.
+    """
+    if isinstance(types, str) or not set(types) <= set(EVENT_TYPES):
+        raise InvalidSettingError("types", repr(types), f"a list of: {', '.join(EVENT_TYPES)}")
+    return [name for name in EVENT_TYPES if name in types]
+
+
+def type_of(event: Event) -> str:
+    """Which of ``EVENT_TYPES`` an event is."""
+    match event:
+        case StepUpdated():
+            return f"workflow.step.{event.change}"
+        case WorkflowFinished():
+            return FINISHED
+
+
+def event_message(event: Event, source: str) -> dict[str, Any]:
+    """The message that tells of an event."""
+    subject = f"workflow/{event.workflow_id}"
+    if isinstance(event, StepUpdated):
+        subject += f"/step/{event.step_name}"
+    return _message(type_of(event), source, subject, event.timestamp, event.to_dict())
+
+
+def missed_message(source: str, *, after: Cursor, up_to: Cursor) -> dict[str, Any]:
+    """The message that events after a cursor were removed before they could be sent."""
+    data = {"type": "events_missed", "after_cursor": after, "up_to_cursor": up_to}
+    return _message(MISSED, source, "events", datetime.now(UTC), data)
+
+
+def ping_message(source: str) -> dict[str, Any]:
+    """A message that says nothing."""
+    return _message(PING, source, "ping", datetime.now(UTC), {"type": "ping"})
+
+
+def _message(kind: str, source: str, subject: str, at: datetime, data: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "specversion": "1.0",
+        "id": f"msg_{uuid4().hex}",
+        "source": source,
+        "type": f"oban_powertools.{kind}",
+        "subject": subject,
+        "time": at.isoformat(),
+        "datacontenttype": "application/json",
+        "data": data,
+    }

@@ -1,0 +1,131 @@
+"""Endpoints and deliveries as they are read. The rule that must never break: a secret is in no repr."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, NewType
+
+from ..events.types import Cursor
+
+EndpointId = NewType("EndpointId", int)
+
+
+class DeliveryState(StrEnum):
+    """What has become of a delivery."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookEndpoint:
+    """Where events are sent, and which."""
+
+    id: EndpointId
+    """Its id."""
+
+    url: str = field(repr=False)
+    """Where; its path may hold what only the receiver should know."""
+
+    description: str
+    """Yours."""
+
+    types: tuple[str, ...]
+    """The event types it gets; empty for all."""
+
+    workflow_name: str | None
+    """The workflows whose events it gets; None for all."""
+
+    allow_private: bool
+    """Whether it may be plain HTTP and at an address that is not public."""
+
+    enabled: bool
+    """Whether anything is sent."""
+
+    disabled_reason: str | None
+    """Why not; None while it is enabled."""
+
+    cursor: Cursor
+    """The newest event that was looked at."""
+
+    missed: int
+    """Events that retention removed from the log before they were looked at."""
+
+    pending: int
+    """Deliveries that wait or are under way, counted up to 10,001."""
+
+    dead: int
+    """Deliveries that were given up, counted up to 10,001."""
+
+    old_secret_until: datetime | None
+    """Until when the secret before the last rotation signs too; None when only one does."""
+
+    inserted_at: datetime
+    """When it was added."""
+
+    updated_at: datetime
+    """When it was last changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookDelivery:
+    """One event on its way to one endpoint."""
+
+    endpoint_id: EndpointId
+    """Where to."""
+
+    cursor: Cursor
+    """Of the event; with the endpoint, what names the delivery."""
+
+    message: dict[str, Any]
+    """The body that is sent, a CloudEvent; its ``id`` is the header ``webhook-id``."""
+
+    state: DeliveryState
+    """pending, delivered or dead."""
+
+    attempts: int
+    """How often it was tried, one under way included; from 0 again when it is replayed."""
+
+    due_at: datetime
+    """Of a pending one: not tried before."""
+
+    queued_at: datetime
+    """When it was written, or replayed: the 24 hours count from here."""
+
+    attempted_at: datetime | None
+    """When the last attempt began."""
+
+    status: int | None
+    """The HTTP status of the last answer; None when there was none."""
+
+    error: str | None
+    """Why the last attempt failed; None when it did not."""
+
+    finished_at: datetime | None
+    """When it was delivered or given up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuedSecret:
+    """What ``add`` and ``rotate_secret`` return: the only time that the secret is shown."""
+
+    endpoint: WebhookEndpoint
+    """As it is now."""
+
+    secret: str | None = field(repr=False)
+    """``whsec_...``, for the receiver; None when it is read from the environment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What one attempt met."""
+
+    status: int | None = None
+    """The HTTP status; None when there was no answer."""
+
+    error: str | None = None
+    """Why it failed, without anything that the receiver wrote; None when it was taken."""
+
+    retry_after: timedelta | None = None
+    """How long the receiver asked to be left alone."""

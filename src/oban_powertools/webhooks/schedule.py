@@ -1,0 +1,69 @@
+"""How long things take: attempts, pauses between them, until a delivery is given up.
+
+Pure; clocks are the caller's.
+"""
+
+import random
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+GIVE_UP_AFTER: Final = timedelta(hours=24)
+"""Of trying, from when the delivery was written."""
+
+FEWEST_ATTEMPTS: Final = 5
+"""However old: what waited long behind another delivery is not given up for one bad moment."""
+
+DELIVER_FOR: Final = timedelta(seconds=30)
+"""How long one job goes on before others on its queue get their turn."""
+
+LEASED_FOR: Final = timedelta(seconds=30)
+"""Three times what an attempt may take: so long a killed process's delivery waits at least."""
+
+LOST_AFTER: Final = timedelta(seconds=60)
+"""A job that executes for longer than this runs no more; it is stopped a little before."""
+
+_FIRST: Final = timedelta(seconds=5)
+_LONGEST: Final = timedelta(hours=2)
+
+
+def backoff(attempts: int) -> timedelta:
+    """5 s, 10 s, 20 s ... 2 h after the n-th failed attempt, up to a fifth more or less.
+
+    >>> 4 <= backoff(1).total_seconds() <= 6, 5760 <= backoff(40).total_seconds() <= 8640
+    (True, True)
+    """
+    plain = min(_FIRST * 2 ** min(attempts - 1, 20), _LONGEST)
+    return plain * random.uniform(0.8, 1.2)  # noqa: S311 - jitter, nothing secret
+
+
+def next_try(attempts: int, age: timedelta, retry_after: timedelta | None) -> timedelta | None:
+    """How long to wait for the next attempt; None to give up.
+
+    Args:
+        attempts: Made so far.
+        age: Since the delivery was written or replayed.
+        retry_after: What the receiver asked for; it is never disturbed earlier.
+    """
+    if attempts >= FEWEST_ATTEMPTS and age >= GIVE_UP_AFTER:
+        return None
+    return max(backoff(attempts), min(retry_after or timedelta(0), GIVE_UP_AFTER))
+
+
+def parse_retry_after(value: str | None, now: datetime) -> timedelta | None:
+    """The header ``Retry-After``, in seconds or as a date; None when it says nothing.
+
+    >>> parse_retry_after("120", datetime(2026, 1, 2, tzinfo=UTC))
+    datetime.timedelta(seconds=120)
+    >>> parse_retry_after("Fri, 02 Jan 2026 00:01:00 GMT", datetime(2026, 1, 2, tzinfo=UTC))
+    datetime.timedelta(seconds=60)
+    """
+    if value is None:
+        return None
+    if value.isascii() and value.isdigit():
+        return timedelta(seconds=min(int(value[:9]), int(GIVE_UP_AFTER.total_seconds())))
+    try:
+        at = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(at.replace(tzinfo=at.tzinfo or UTC) - now, timedelta(0))

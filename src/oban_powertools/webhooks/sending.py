@@ -1,0 +1,136 @@
+"""One HTTP request: signed, to a checked address, once, within its time.
+
+The only file that needs the extra ``webhooks``. The rules that must never break: redirects are not followed, and
+nothing that the receiver writes is kept.
+"""
+
+import asyncio
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any, Final, Self
+
+import orjson
+
+from ..errors import ConfigurationError, WebhooksNotInstalledError
+from .addresses import RefusedAddressError, resolve
+from .records import Answer
+from .schedule import parse_retry_after
+from .signing import sign
+
+try:
+    import httpx
+except ImportError:
+    raise WebhooksNotInstalledError from None
+
+CONNECT_WITHIN: Final = 5.0
+"""Seconds, for one address."""
+
+ANSWER_WITHIN: Final = 10.0
+"""Seconds, for all of it."""
+
+_MOST_READ: Final = 64 * 1024
+"""Bytes of an answer that are read, so that the connection can serve again."""
+
+_AGENT: Final = f"oban-powertools/{version('oban-powertools')}"
+
+
+class Sender:
+    """Sends messages one after the other, on one connection while the URL stays the same."""
+
+    def __init__(self) -> None:
+        # The environment's certificates count, its proxies do not: they would connect elsewhere.
+        self._ssl = httpx.create_ssl_context(trust_env=True)
+        self._client: httpx.AsyncClient | None = None
+        self._url = ""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._client:
+            await self._client.aclose()
+
+    async def send(
+        self, url: str, message: Mapping[str, Any], secrets: Sequence[str], *, allow_private: bool
+    ) -> Answer:
+        """Post a message; whatever goes wrong is in the answer."""
+        body = orjson.dumps(message)
+        at = int(time.time())
+        try:
+            headers = {
+                "content-type": "application/cloudevents+json; charset=utf-8",
+                "user-agent": _AGENT,
+                "webhook-id": message["id"],
+                "webhook-timestamp": str(at),
+                "webhook-signature": sign(message["id"], at, body, secrets),
+            }
+            async with asyncio.timeout(ANSWER_WITHIN):
+                return await self._post(httpx.URL(url), body, headers, allow_private)
+        except TimeoutError:
+            return Answer(error=f"no answer within {ANSWER_WITHIN:g} s")
+        except RefusedAddressError as error:
+            return Answer(error=f"refused to connect to {error}; allow_private permits it")
+        except ConfigurationError as error:
+            return Answer(error=str(error))
+        except socket.gaierror:
+            return Answer(error="the host's name has no address")
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+            return Answer(error=_describe(error))
+
+    async def _post(self, url: httpx.URL, body: bytes, headers: Mapping[str, str], allow_private: bool) -> Answer:
+        host = url.raw_host.decode()
+        port = url.port or {"http": 80, "https": 443}[url.scheme]
+        client = await self._client_for(url)
+        addresses = await resolve(host, port, allow_private=allow_private)
+        for left, address in zip(range(len(addresses) - 1, -1, -1), addresses, strict=True):
+            request = client.build_request(
+                "POST", url.copy_with(host=address), content=body,
+                headers={**headers, "host": url.netloc.decode()}, extensions={"sni_hostname": host},
+            )  # fmt: skip
+            request.extensions["timeout"] = httpx.Timeout(ANSWER_WITHIN, connect=CONNECT_WITHIN).as_dict()
+            try:
+                response = await client.send(request, stream=True)
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                if left:
+                    continue
+                raise
+            try:
+                return await _read(response)
+            finally:
+                await response.aclose()
+        return Answer(error="the host's name has no address")
+
+    async def _client_for(self, url: httpx.URL) -> httpx.AsyncClient:
+        # Connections are kept by address, and another host may have the same one.
+        if self._client is None or self._url != str(url):
+            if self._client:
+                await self._client.aclose()
+            limits = httpx.Limits(max_connections=1)
+            self._client = httpx.AsyncClient(verify=self._ssl, trust_env=False, follow_redirects=False, limits=limits)
+            self._url = str(url)
+        return self._client
+
+
+async def _read(response: httpx.Response) -> Answer:
+    status = response.status_code
+    retry_after = parse_retry_after(response.headers.get("retry-after"), datetime.now(UTC))
+    if 200 <= status < 300:
+        # Taken, whatever happens to the rest of the answer.
+        return Answer(status=status)
+    read = 0
+    async for part in response.aiter_raw():
+        read += len(part)
+        if read > _MOST_READ:
+            break
+    if response.is_redirect:
+        return Answer(status=status, error=f"HTTP {status}: redirects are not followed, update the URL")
+    return Answer(status=status, error=f"HTTP {status}", retry_after=retry_after if status in (429, 503) else None)
+
+
+def _describe(error: Exception) -> str:
+    """Its kind, and what the network or TLS said; a text that may quote headers or the URL is left out."""
+    told = str(error).splitlines() if isinstance(error, httpx.TransportError | OSError) else []
+    return ": ".join([type(error).__name__, *told[:1]])[:300]

@@ -1,0 +1,302 @@
+"""The webhook calls of the facade: each opens its connection and hands over.
+
+The rule that must never break: a secret leaves only through ``IssuedSecret``.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+from typing import Any, Final
+
+from ..config import Settings
+from ..database import Connection, Queries, fetch_all, fetch_one
+from ..errors import WebhookDeliveryNotFoundError, WebhookNotFoundError
+from ..events.reads import Log
+from ..events.types import Cursor
+from . import addresses, dispatch, messages, signing
+from .records import Answer, DeliveryState, EndpointId, IssuedSecret, WebhookDelivery, WebhookEndpoint
+
+logger = logging.getLogger(__name__)
+
+OLD_SECRET_KEPT_FOR: Final = timedelta(hours=24)
+
+
+class Webhooks:
+    """Send events to other systems.
+
+    Args:
+        connect: An autocommit connection of our own pool.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], AbstractAsyncContextManager[Connection]],
+        queries: Queries,
+        settings: Settings,
+    ) -> None:
+        self._connect = connect
+        self._queries = queries
+        self._settings = settings
+        self._log = Log(connect, queries)
+
+    async def add(
+        self,
+        url: str,
+        *,
+        description: str = "",
+        types: Sequence[str] = (),
+        workflow_name: str | None = None,
+        allow_private: bool = False,
+        secret: str | None = None,
+        secret_from_env: str | None = None,
+        since: Cursor | None = None,
+    ) -> IssuedSecret:
+        """Begin to send events to a URL.
+
+        Args:
+            types: Only these, such as ``workflow.finished``; empty for all.
+            workflow_name: Only of workflows of this name.
+            allow_private: Permit plain HTTP, and addresses that are not public.
+            secret: ``whsec_...`` that the receiver has already; a new one is made otherwise.
+            secret_from_env: The variable that holds it wherever deliveries run, so that the database does not.
+            since: Begin after this event; None: with the next one.
+
+        Raises:
+            InvalidSettingError: The URL, a type or the secret cannot be used.
+            CursorExpiredError: The log does not hold the events after ``since``.
+        """
+        stored, shown = _choose_secret(secret, secret_from_env)
+        args = {
+            "url": addresses.check_url(url, allow_private=allow_private),
+            "description": description,
+            "types": messages.check_types(types),
+            "workflow_name": workflow_name or None,
+            "allow_private": allow_private,
+            "secret": stored,
+        }
+        async with self._log.placed() as (conn, bounds):
+            begin = bounds.head if since is None else since
+            bounds.check(begin)
+            row = await fetch_one(conn, self._queries["insert_webhook_endpoint"], {**args, "cursor": begin})
+            assert row is not None
+            return IssuedSecret(endpoint=await self._get(conn, row["id"]), secret=shown)
+
+    async def list(self) -> list[WebhookEndpoint]:
+        """Every endpoint, the oldest first."""
+        async with self._connect() as conn:
+            rows = await fetch_all(conn, self._queries["read_webhook_endpoints"], {"id": None})
+        return [_endpoint(row) for row in rows]
+
+    async def get(self, endpoint_id: EndpointId) -> WebhookEndpoint:
+        """One endpoint.
+
+        Raises:
+            WebhookNotFoundError: It does not exist.
+        """
+        async with self._connect() as conn:
+            return await self._get(conn, endpoint_id)
+
+    async def update(
+        self,
+        endpoint_id: EndpointId,
+        *,
+        url: str | None = None,
+        description: str | None = None,
+        types: Sequence[str] | None = None,
+        workflow_name: str | None = None,
+        allow_private: bool | None = None,
+    ) -> WebhookEndpoint:
+        """Change what is given; what waits for its next attempt is tried at once.
+
+        Args:
+            types: An empty list for all.
+            workflow_name: An empty text for any.
+
+        Raises:
+            WebhookNotFoundError: It does not exist.
+            InvalidSettingError: The URL or a type cannot be used.
+        """
+        async with self._connect() as conn, conn.transaction():
+            found = await self._get(conn, endpoint_id)
+            private = found.allow_private if allow_private is None else allow_private
+            addresses.check_url(url or found.url, allow_private=private)
+            args = {
+                "url": url,
+                "description": description,
+                "types": None if types is None else messages.check_types(types),
+                "workflow_name": workflow_name,
+                "allow_private": allow_private,
+            }
+            await self._change(conn, "update_webhook_endpoint", endpoint_id, **args)
+            await conn.execute(self._queries["hurry_webhook"], {"id": endpoint_id})
+            return await self._get(conn, endpoint_id)
+
+    async def rotate_secret(
+        self,
+        endpoint_id: EndpointId,
+        *,
+        keep_old_for: timedelta = OLD_SECRET_KEPT_FOR,
+        secret: str | None = None,
+        secret_from_env: str | None = None,
+    ) -> IssuedSecret:
+        """Sign with a new secret, and for a while with the old one too.
+
+        Raises:
+            WebhookNotFoundError: It does not exist.
+            InvalidSettingError: The secret cannot be used.
+        """
+        stored, shown = _choose_secret(secret, secret_from_env)
+        async with self._connect() as conn, conn.transaction():
+            await self._change(conn, "rotate_webhook_secret", endpoint_id, secret=stored, keep_old_for=keep_old_for)
+            return IssuedSecret(endpoint=await self._get(conn, endpoint_id), secret=shown)
+
+    async def disable(self, endpoint_id: EndpointId, *, reason: str) -> WebhookEndpoint:
+        """Send nothing until it is enabled again; events wait in the log.
+
+        Raises:
+            WebhookNotFoundError: It does not exist.
+            ValueError: The reason is empty.
+        """
+        if not reason:
+            raise ValueError("reason must say why")
+        return await self._set_disabled(endpoint_id, reason)
+
+    async def enable(self, endpoint_id: EndpointId) -> WebhookEndpoint:
+        """Go on where it stopped.
+
+        Raises:
+            WebhookNotFoundError: It does not exist.
+        """
+        return await self._set_disabled(endpoint_id, None)
+
+    async def remove(self, endpoint_id: EndpointId) -> None:
+        """Forget it, with its secrets and deliveries.
+
+        Raises:
+            WebhookNotFoundError: It does not exist.
+        """
+        async with self._connect() as conn:
+            await self._change(conn, "delete_webhook_endpoint", endpoint_id)
+
+    async def test(self, endpoint_id: EndpointId) -> Answer:
+        """Send a ping from this process, at once and past everything that waits.
+
+        Raises:
+            WebhookNotFoundError: It does not exist.
+            WebhooksNotInstalledError: The extra ``webhooks`` is missing.
+        """
+        from .sending import Sender
+
+        async with self._connect() as conn:
+            endpoint = await self._get(conn, endpoint_id)
+            rows = await fetch_all(conn, self._queries["read_webhook_secrets"], {"id": endpoint_id})
+        ping = messages.ping_message(self._settings.webhook_source)
+        secrets = [row["secret"] for row in rows]
+        async with Sender() as sender:
+            return await sender.send(endpoint.url, ping, secrets, allow_private=endpoint.allow_private)
+
+    async def deliveries(
+        self,
+        endpoint_id: EndpointId,
+        *,
+        state: DeliveryState | None = None,
+        before: Cursor | None = None,
+        limit: int = 50,
+    ) -> Sequence[WebhookDelivery]:
+        """Deliveries of an endpoint, of the newest event first; delivered ones for 3 days, dead ones for 30.
+
+        Args:
+            before: Only older ones: the last cursor of the previous page.
+            limit: At most 1,000.
+
+        Raises:
+            WebhookNotFoundError: It does not exist.
+            ValueError: The limit is out of range.
+        """
+        if not 0 < limit <= 1000:
+            raise ValueError(f"limit must be 1 to 1,000, found {limit}")
+        args = {"endpoint_id": endpoint_id, "state": state, "before": before, "page": limit}
+        async with self._connect() as conn:
+            await self._get(conn, endpoint_id)
+            rows = await fetch_all(conn, self._queries["read_webhook_deliveries"], args)
+        return [_delivery(row) for row in rows]
+
+    async def replay(self, endpoint_id: EndpointId, cursor: Cursor | None = None) -> int:
+        """Deliver again, with the same ``webhook-id``: one delivery, or all that are dead.
+
+        Returns:
+            How many.
+
+        Raises:
+            WebhookNotFoundError: It does not exist.
+            WebhookDeliveryNotFoundError: It has no delivery of this event.
+        """
+        args = {"endpoint_id": endpoint_id, "cursor": cursor}
+        async with self._connect() as conn, conn.transaction():
+            await self._get(conn, endpoint_id)
+            rows = await fetch_all(conn, self._queries["replay_webhook_deliveries"], args)
+            await conn.execute(self._queries["hurry_webhook"], {"id": endpoint_id})
+        if cursor is not None and not rows:
+            raise WebhookDeliveryNotFoundError(endpoint_id, cursor)
+        return len(rows)
+
+    async def dispatch(self) -> int:
+        """Write deliveries for new events and see to their jobs.
+
+        Returns:
+            How many deliveries were written; 0 while another node is at it.
+        """
+        return await dispatch.dispatch(
+            self._log, self._queries, queue=self._settings.webhook_queue, source=self._settings.webhook_source
+        )
+
+    async def sweep(self) -> None:
+        """Dispatch, and remove old deliveries; a fault is logged, and the sweep's other parts go on."""
+        try:
+            async with self._connect() as conn:
+                found = await fetch_one(conn, self._queries["count_webhooks"])
+                if found is None or not found["endpoints"]:
+                    return
+                await dispatch.prune(conn, self._queries)
+            if found["enabled"]:
+                await self.dispatch()
+        except Exception:
+            logger.exception("webhooks could not be dispatched; trying again with the next sweep")
+
+    async def _set_disabled(self, endpoint_id: EndpointId, reason: str | None) -> WebhookEndpoint:
+        async with self._connect() as conn, conn.transaction():
+            await self._change(conn, "set_webhook_disabled", endpoint_id, reason=reason)
+            if reason is None:
+                await conn.execute(self._queries["hurry_webhook"], {"id": endpoint_id})
+            return await self._get(conn, endpoint_id)
+
+    async def _change(self, conn: Connection, query: str, endpoint_id: EndpointId, **args: Any) -> None:
+        if await fetch_one(conn, self._queries[query], {"id": endpoint_id, **args}) is None:
+            raise WebhookNotFoundError(endpoint_id)
+
+    async def _get(self, conn: Connection, endpoint_id: EndpointId) -> WebhookEndpoint:
+        row = await fetch_one(conn, self._queries["read_webhook_endpoints"], {"id": endpoint_id})
+        if row is None:
+            raise WebhookNotFoundError(endpoint_id)
+        return _endpoint(row)
+
+
+def _choose_secret(secret: str | None, variable: str | None) -> tuple[str, str | None]:
+    """What is stored, and what is shown."""
+    if secret is not None and variable is not None:
+        raise ValueError("pass secret or secret_from_env, not both")
+    if variable is not None:
+        return signing.env_secret(variable), None
+    chosen = signing.new_secret() if secret is None else signing.check_secret(secret)
+    return chosen, chosen
+
+
+def _endpoint(row: dict[str, Any]) -> WebhookEndpoint:
+    fields: dict[str, Any] = {**row, "types": tuple(row["types"])}
+    return WebhookEndpoint(**fields)
+
+
+def _delivery(row: dict[str, Any]) -> WebhookDelivery:
+    fields: dict[str, Any] = {**row, "state": DeliveryState(row["state"])}
+    return WebhookDelivery(**fields)

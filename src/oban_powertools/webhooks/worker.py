@@ -1,0 +1,32 @@
+"""The Oban worker that delivers. Oban imports it by its path when the first job comes.
+
+The rule that must never break: the path is in the jobs of running systems, so it stays.
+"""
+
+import math
+
+from oban import Job, Snooze
+
+from ..oban_hooks import find_attachment
+from .delivering import deliver_due
+from .schedule import LOST_AFTER
+
+
+class DeliverWebhooks:
+    """Delivers to the endpoint in its args what is due, and snoozes until more is."""
+
+    async def process(self, job: Job) -> Snooze | None:
+        """As Oban's workers."""
+        attachment = find_attachment(job)
+        again = await deliver_due(
+            attachment.connect, attachment.queries, job.args["endpoint_id"], job.id or 0, job.cancelled
+        )
+        return None if again is None else Snooze(max(1, math.ceil(again.total_seconds())))
+
+    def backoff(self, job: Job) -> int:
+        """Seconds after a fault of our own, such as a lost database; receivers have their own schedule."""
+        return min(2**job.attempt, 60)
+
+    def timeout(self, _: Job) -> float:
+        """Seconds; longer than it ever takes."""
+        return LOST_AFTER.total_seconds() - 5
