@@ -24,12 +24,19 @@ from psycopg_pool import AsyncConnectionPool
 from oban_powertools import Powertools, schema
 from oban_powertools.embedded import start_embedded
 from tests.by_hand import Hand, by_hand
+from tests.spoiled_notify import MODE, spoil
 
 POSTGRESQL_15 = Path("/usr/lib/postgresql/15/bin")
 NUMBERS = itertools.count(1)
 
 # A shell's background job, as a CI runner may be, starts with Ctrl-C ignored, and so would every command under test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _about_notifications(request: pytest.FixtureRequest) -> None:
+    if MODE != "on" and request.node.get_closest_marker("notified"):
+        pytest.skip("is about the notifications themselves")
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +57,7 @@ def template(server_dsn: str) -> Iterator[str]:
     """The name of a database with Oban's and our schema, to be copied and never connected to."""
     with _database(server_dsn) as dsn:
         asyncio.run(_install(dsn))
+        spoil(dsn)
         yield _name_of(dsn)
 
 

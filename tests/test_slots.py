@@ -214,6 +214,7 @@ async def test_a_bulk_insert_writes_json_as_the_pool_it_goes_through(shared_dsn:
         assert await hand.one("SELECT args FROM oban_jobs") == {"at": str(SOON)}
 
 
+@pytest.mark.notified
 async def test_a_bulk_insert_is_one_statement_and_one_wake_up_a_queue(
     hand: Hand, pool: AsyncConnectionPool[Any]
 ) -> None:

@@ -279,6 +279,7 @@ async def test_an_ack_that_meets_a_lock_is_asked_again(hand: Hand) -> None:
     assert await hand.workflows.results(workflow_id) == {"a": "kept"}
 
 
+@pytest.mark.notified
 async def test_an_ack_that_wakes_nobody_else_for_its_own_queue_wakes_the_others(hand: Hand) -> None:
     """The producer that acknowledged fetches next by itself, as many jobs as it freed places."""
     workflow = Workflow("wake")
