@@ -109,6 +109,18 @@ async def joined(conn: Connection) -> AsyncGenerator[None]:
         yield
 
 
+@asynccontextmanager
+async def bounded(conn: Connection, queries: Queries, limit: str = "5s") -> AsyncGenerator[None]:
+    """A transaction for reading what may be a lot: by index, and given up in time.
+
+    Args:
+        limit: PostgreSQL's statement_timeout.
+    """
+    async with conn.transaction():
+        await conn.execute(queries["bound_reading"], {"limit": limit})
+        yield
+
+
 async def configure(conn: Connection) -> None:
     """Give a connection of ours its timeouts, UTC and exact JSON."""
     set_json_dumps(json_border.dumps, conn)

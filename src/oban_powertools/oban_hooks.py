@@ -26,7 +26,7 @@ from psycopg import AsyncConnection, AsyncCursor
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool
 
-from . import crash_points
+from . import crash_points, telemetry
 from .acks import BulkAck
 from .config import PAYLOAD_LIMIT
 from .database import Connection, Queries, fetch_all
@@ -120,7 +120,9 @@ class Hooks:
             return await _ack_jobs(query, acks)
         crash_points.reached("before_ack")
         try:
-            acked = await self._acknowledge(attachment, acks)
+            with telemetry.span(telemetry.Name.ACK, jobs=len(acks)) as found:
+                acked = await self._acknowledge(attachment, acks)
+                found["acknowledged"] = len(acked)
         except Exception:
             # Oban asks again only when something wakes the queue (O13).
             attachment.wake_producers_later()

@@ -30,6 +30,7 @@ from .errors import InvalidSettingError
 from .events import Events
 from .events.retention import keep_events
 from .explain import Explain
+from .metrics import Metrics
 from .oban_hooks import attach, detach, oban_config, pool_of, prefix_of
 from .sweep import SweepLoop, Swept, sweep_once
 from .webhooks import Webhooks
@@ -66,6 +67,7 @@ class Powertools:
         self.workflows = Workflows(self.connect, self._queries, self.settings.payload_limit)
         self.explain = Explain(self.connect, self._queries)
         self.events = Events(self.connect, self._queries, self._connect_listener, self.settings)
+        self.metrics = Metrics(self.connect, self._queries)
         self.webhooks = Webhooks(self.connect, self._queries, self.settings)
 
     @classmethod

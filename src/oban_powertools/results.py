@@ -12,6 +12,7 @@ from . import json_border
 from .errors import Fault, PowertoolsError, UnstorableValueError
 from .json_border import check_payload
 from .step import AwaitSignal, appended_of
+from .telemetry import TRACE_META
 from .workflow.append import appended_steps
 
 
@@ -67,7 +68,8 @@ def _completed(job: Job, result: Any, limit: int) -> StepResult | None:
         check_payload("the return value", value, limit, path="result")
         encoded["json"] = value
     if (appended := appended_of(job)) is not None:
-        encoded["append"] = appended_steps(appended, limit)
+        trace = {key: job.meta[key] for key in TRACE_META if key in job.meta}
+        encoded["append"] = appended_steps(appended, limit, trace)
     return StepResult(encoded) if encoded else None
 
 

@@ -14,6 +14,7 @@ from typing import Final
 
 import psycopg
 
+from . import telemetry
 from .database import Connection, Queries, fetch_one
 
 logger = logging.getLogger(__name__)
@@ -68,6 +69,15 @@ async def sweep_once(conn: Connection, queries: Queries, since: Swept, batch: in
 
     Locks: a transaction-level advisory try-lock each, then as settle.
     """
+    with telemetry.span(telemetry.Name.SWEEP) as found:
+        swept, parts = await _sweep(conn, queries, since, batch)
+        found |= {
+            "parts": parts, "repaired": swept.repaired, "expired": swept.expired, "reconciled": swept.reconciled,
+        }  # fmt: skip
+        return swept
+
+
+async def _sweep(conn: Connection, queries: Queries, since: Swept, batch: int) -> tuple[Swept, int]:
     due = await fetch_one(conn, queries["due_parts"])
     assert due is not None
     done = {part: await _sweep_part(conn, queries, part, rows) for part, rows in PARTS.items() if part in due["parts"]}
@@ -76,7 +86,7 @@ async def sweep_once(conn: Connection, queries: Queries, since: Swept, batch: in
     assert compared is not None
     repaired = done.pop("repair_settle_faults", 0)
     done.pop("analyze_outgrown", 0)
-    return Swept(
+    swept = Swept(
         swept=compared["reconciled"] is not None,
         repaired=repaired,
         expired=sum(done.values()),
@@ -84,6 +94,7 @@ async def sweep_once(conn: Connection, queries: Queries, since: Swept, batch: in
         after_workflow_id=compared["after_workflow_id"],
         after_position=compared["after_position"],
     )
+    return swept, len(due["parts"])
 
 
 async def _sweep_part(conn: Connection, queries: Queries, part: str, rows: int) -> int:

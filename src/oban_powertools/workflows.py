@@ -4,22 +4,24 @@ The rule that must never break: with ``conn=`` everything happens in the caller'
 nothing is committed here.
 """
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from . import crash_points
+from . import crash_points, telemetry
 from .database import Connection, Queries, fetch_all, joined
 from .errors import CommandRefusedError, NotFoundError, WaitTimeoutError
 from .oban_hooks import caller_connection
 from .records import Recovered, SignalRecord, StepRecord, WorkflowRecord
 from .states import WorkflowId, WorkflowState
+from .telemetry import ACTIONS, Name
 from .workflow import commands, drawing, evidence, reads, recovery, signals, store
 from .workflow.builder import Workflow
 from .workflow.compile import compile_workflow
 from .workflow.evidence import Actor
+from .workflow.stamping import stamped
 from .workflow.waiting import Waiters
 
 
@@ -50,6 +52,9 @@ class Workflows:
     Args:
         connect: An autocommit connection of our own pool.
         payload_limit: Bytes of JSON in one step's args or result.
+
+    ``job_meta`` is a hook for instrumentation: called once an insert, within its telemetry span, and what it returns is
+    added to the meta of every job of the inserted workflows, also of those the database releases later.
     """
 
     def __init__(
@@ -59,6 +64,7 @@ class Workflows:
         self._queries = queries
         self._payload_limit = payload_limit
         self.waiters = Waiters(self._find_ended)
+        self.job_meta: Callable[[], Mapping[str, str]] = dict
 
     async def insert(self, workflow: Workflow, *, conn: Any = None) -> WorkflowHandle:
         """Check a definition and store it whole, with the jobs of its roots.
@@ -80,9 +86,12 @@ class Workflows:
         checked before anything is written; the first faulty one is reported.
         """
         plans = [compile_workflow(workflow, self._payload_limit) for workflow in workflows]
-        async with self._transaction(conn) as inside:
-            stored = await store.insert_plans(inside, self._queries, plans)
-            crash_points.reached("before_insert_commit")
+        with telemetry.span(Name.INSERT, workflows=len(plans), steps=sum(len(plan.steps) for plan in plans)) as found:
+            meta = self.job_meta()
+            async with self._transaction(conn) as inside:
+                stored = await store.insert_plans(inside, self._queries, [stamped(plan, meta) for plan in plans])
+                crash_points.reached("before_insert_commit")
+            found["inserted"] = sum(s.inserted for s in stored)
         crash_points.reached("after_insert_commit")
         return [
             WorkflowHandle(id=s.id, name=workflow.name, inserted=s.inserted, workflows=self)
@@ -229,10 +238,12 @@ class Workflows:
             UnstorableValueError: The payload is not JSON-safe or above the limit, or a name is empty.
         """
         async with self._transaction(conn) as inside:
-            return await signals.deliver(
+            record = await signals.deliver(
                 inside, self._queries, signal, correlation_key, payload,
                 dedupe_key=dedupe_key, workflow_id=workflow_id, payload_limit=self._payload_limit,
             )  # fmt: skip
+        telemetry.execute(Name.SIGNAL, status=record.status.value)
+        return record
 
     async def request_cancel(
         self, workflow_id: WorkflowId, *, actor: Actor, reason: str, source: str = "api", conn: Any = None
@@ -352,16 +363,22 @@ class Workflows:
 
     @asynccontextmanager
     async def _commanded(self, command: evidence.Command, conn: Any) -> AsyncGenerator[Connection]:
+        outcome = "failed"
         try:
             evidence.check_asked(command)
             async with self._transaction(conn) as inside:
                 yield inside
                 await evidence.record(inside, self._queries, command)
+            outcome = "accepted"
         except (CommandRefusedError, NotFoundError) as refusal:
+            outcome = "rejected"
             # On a connection of its own: the refusal is kept though everything else rolls back.
             async with self._connect() as own:
                 await evidence.record(own, self._queries, command, refusal)
             raise
+        finally:
+            action = command.action if command.action in ACTIONS else "unknown"
+            telemetry.execute(Name.COMMAND, action=action, outcome=outcome)
 
     @asynccontextmanager
     async def _transaction(self, conn: Any) -> AsyncGenerator[Connection]:

@@ -9,6 +9,7 @@ from typing import Final
 
 import psycopg
 
+from .. import telemetry
 from ..database import Connection, Queries, fetch_one
 
 logger = logging.getLogger(__name__)
@@ -30,11 +31,19 @@ async def keep_events(conn: Connection, queries: Queries, kept_for: timedelta) -
     Locks: as place_events_v1 and prune_events_v1, each in a transaction of its own.
     """
     try:
-        row = await fetch_one(conn, queries["keep_events"], {"kept_for": kept_for})
-        overdue = row is not None and row["overdue"]
-        for _ in range(0, _AT_MOST if overdue else 0, _AT_ONCE):
-            pruned = await fetch_one(conn, queries["prune_events"], {"kept_for": kept_for, "batch": _AT_ONCE})
-            if pruned is None or not pruned["pruned"]:
-                return
+        with telemetry.span(telemetry.Name.KEEP_EVENTS) as found:
+            found["pruned"] = await _keep(conn, queries, kept_for)
     except psycopg.Error:
         logger.exception("keeping the event log failed; the next sweep tries again")
+
+
+async def _keep(conn: Connection, queries: Queries, kept_for: timedelta) -> int:
+    row = await fetch_one(conn, queries["keep_events"], {"kept_for": kept_for})
+    overdue = row is not None and row["overdue"]
+    removed = 0
+    for _ in range(0, _AT_MOST if overdue else 0, _AT_ONCE):
+        pruned = await fetch_one(conn, queries["prune_events"], {"kept_for": kept_for, "batch": _AT_ONCE})
+        if pruned is None or not pruned["pruned"]:
+            break
+        removed += pruned["pruned"]
+    return removed

@@ -4,25 +4,30 @@ The rule that must never break: they are stored in the transaction that complete
 at all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import json_border
 from .builder import Workflow
 from .compile import compile_workflow
 from .plan import StepPlan
+from .stamping import stamped_steps
 
 
-def appended_steps(workflow: Workflow, payload_limit: int) -> list[dict[str, Any]]:
+def appended_steps(workflow: Workflow, payload_limit: int, meta: Mapping[str, str]) -> list[dict[str, Any]]:
     """The steps of a definition as the database appends them.
 
     The first step of the definition stands for the running one and is not stored again.
+
+    Args:
+        meta: For the jobs of all of them; may be empty.
 
     Raises:
         InvalidWorkflowError: Lists every fault.
     """
     plan = compile_workflow(workflow, payload_limit)
-    return [_row(step) for step in plan.steps[1:]]
+    added = plan.steps[1:]
+    return [_row(step) for step in (stamped_steps(added, meta) if meta else added)]
 
 
 def _row(step: StepPlan) -> dict[str, Any]:

@@ -1,0 +1,43 @@
+"""Emit through ``oban.telemetry``, with its conventions but for one: a failed span does not tell the error's text.
+
+Handlers run in the caller's task, at once; a handler that fails is logged by Oban and changes nothing.
+"""
+
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from oban import telemetry
+
+from .names import Name
+
+type Value = int | float | str
+
+
+def execute(name: Name, **fields: Value) -> None:
+    """Tell of something that happened."""
+    telemetry.execute(name, fields)
+
+
+@contextmanager
+def span(name: Name, **fields: Value) -> Generator[dict[str, Value]]:
+    """Tell of the start and the end of the body, with its ``duration`` in nanoseconds.
+
+    Gives a dict for what the body finds out: field -> value, told with the end. A body that raises, or is
+    cancelled, ends as ``.exception`` with the error's class as ``error_type``.
+    """
+    started_at = time.monotonic_ns()
+    telemetry.execute(f"{name}.start", {"system_time": started_at, **fields})
+    found: dict[str, Value] = {}
+    try:
+        yield found
+    except BaseException as error:
+        failed: dict[str, Value] = {"error_type": type(error).__name__}
+        telemetry.execute(f"{name}.exception", {**_times(started_at), **fields, **found, **failed})
+        raise
+    telemetry.execute(f"{name}.stop", {**_times(started_at), **fields, **found})
+
+
+def _times(started_at: int) -> dict[str, Value]:
+    now = time.monotonic_ns()
+    return {"system_time": now, "duration": now - started_at}
