@@ -8,7 +8,6 @@ from typing import Any
 import psycopg
 
 from oban_powertools import Event, Powertools, Settings, Subscription, Workflow
-from oban_powertools.states import WorkflowId
 from tests.by_hand import step
 
 WITHIN = 20  # seconds
@@ -63,12 +62,18 @@ class Backends:
     async def listening(self) -> list[int]:
         """Pids of the connections that wait after a LISTEN."""
         rows = await self._conn.execute(
-            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN \"powertools%%'"
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+            "AND query LIKE '%LISTEN \"powertools.events\";'"
         )
         return [pid for (pid,) in await rows.fetchall()]
 
     async def terminate(self, pids: Sequence[int]) -> None:
         await self._conn.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s::int[]) AS pid", (list(pids),))
 
-
-WorkflowIds = Sequence[WorkflowId]
+    async def of_powertools(self) -> int:
+        """How many connections Powertools has of its own."""
+        rows = await self._conn.execute(
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND application_name = 'powertools'"
+        )
+        return (await rows.fetchall())[0][0]

@@ -36,11 +36,41 @@ class Bounds:
             raise CursorExpiredError(since, self.pruned_to, self.head)
 
 
+async def place_events(conn: Connection, queries: Queries) -> Bounds:
+    """Give what has committed its place in the log.
+
+    Args:
+        conn: In autocommit; in a longer transaction it would keep everybody else from placing.
+
+    Locks: as place_events_v1.
+    """
+    row = await fetch_one(conn, queries["place_events"])
+    assert row is not None
+    return Bounds(Cursor(row["pruned_to"]), Cursor(row["head"]))
+
+
+async def read_log(conn: Connection, queries: Queries, since: Cursor, limit: int) -> list[Event]:
+    """The events after a cursor, oldest first, of those that have their place.
+
+    Raises:
+        CursorExpiredError: The cursor is not in the log.
+    """
+    return _page(await fetch_all(conn, queries["read_log"], {"since": since, "page": limit}), since)
+
+
+async def read_workflow_log(
+    conn: Connection, queries: Queries, workflow_id: WorkflowId, since: Cursor, limit: int
+) -> list[Event]:
+    """As ``read_log``, of one workflow."""
+    args = {"workflow_id": workflow_id, "since": since, "page": limit}
+    return _page(await fetch_all(conn, queries["read_workflow_log"], args), since)
+
+
 class Log:
     """The log of one database.
 
     Args:
-        connect: An autocommit connection: placing in a longer transaction keeps everybody else from placing.
+        connect: An autocommit connection of our own pool.
     """
 
     def __init__(self, connect: Callable[[], AbstractAsyncContextManager[Connection]], queries: Queries) -> None:
@@ -49,31 +79,19 @@ class Log:
 
     @asynccontextmanager
     async def placed(self) -> AsyncGenerator[tuple[Connection, Bounds]]:
-        """A connection to read with, after what had committed has got its place.
-
-        Locks: as place_events_v1, until it has returned.
-        """
+        """A connection to read with, after what had committed has got its place."""
         async with self._connect() as conn:
-            row = await fetch_one(conn, self._queries["place_events"])
-            assert row is not None
-            yield conn, Bounds(Cursor(row["pruned_to"]), Cursor(row["head"]))
+            yield conn, await place_events(conn, self._queries)
 
     async def read(self, conn: Connection, workflow_id: WorkflowId | None, since: Cursor, limit: int) -> list[Event]:
-        """The events after a cursor, oldest first, of those that have their place.
-
-        Args:
-            workflow_id: Only of this workflow; None for all.
+        """A page of one topic: of this workflow, or of all when None.
 
         Raises:
-            CursorExpiredError: Retention has removed events after this cursor.
+            CursorExpiredError: The cursor is not in the log.
         """
-        args: dict[str, Any] = {"since": since, "page": limit}
         if workflow_id is None:
-            rows = await fetch_all(conn, self._queries["read_log"], args)
-        else:
-            rows = await fetch_all(conn, self._queries["read_workflow_log"], {**args, "workflow_id": workflow_id})
-        Bounds(Cursor(rows[0]["pruned_to"]), Cursor(rows[0]["head"])).check(since)
-        return [_event(row) for row in rows if row["cursor"] is not None]
+            return await read_log(conn, self._queries, since, limit)
+        return await read_workflow_log(conn, self._queries, workflow_id, since, limit)
 
     async def read_on(
         self, workflow_id: WorkflowId | None, since: Cursor, limit: int
@@ -81,7 +99,7 @@ class Log:
         """A page, and the cursor up to which it is complete.
 
         Raises:
-            CursorExpiredError: Retention has removed events after this cursor.
+            CursorExpiredError: The cursor is not in the log.
         """
         async with self.placed() as (conn, bounds):
             events = await self.read(conn, workflow_id, since, limit)
@@ -96,6 +114,11 @@ class Log:
                     [event] = await self.read(conn, workflow_id, Cursor(row["cursor"] - 1), 1)
                     assert isinstance(event, StepUpdated)
                     return event
+
+
+def _page(rows: Sequence[dict[str, Any]], since: Cursor) -> list[Event]:
+    Bounds(Cursor(rows[0]["pruned_to"]), Cursor(rows[0]["head"])).check(since)
+    return [_event(row) for row in rows if row["cursor"] is not None]
 
 
 def _event(row: dict[str, Any]) -> Event:
