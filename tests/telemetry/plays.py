@@ -5,7 +5,7 @@ import itertools
 from datetime import timedelta
 
 import pytest
-from oban import job
+from oban import Job
 
 from oban_powertools import Powertools, PowertoolsError, Workflow, WorkflowRecord
 from tests.ledger import eventually
@@ -13,19 +13,29 @@ from tests.ledger import eventually
 WITHIN = timedelta(seconds=20)
 
 
-@job(queue="default", max_attempts=1)
-async def succeed() -> str:
-    return "done"
+class Succeed:
+    async def process(self, job: Job) -> str:
+        return "done"
 
 
-@job(queue="default", max_attempts=1)
-async def fail() -> None:
-    raise RuntimeError("secret of customer 4711")
+class Fail:
+    async def process(self, job: Job) -> None:
+        raise RuntimeError("secret of customer 4711")
+
+
+def succeed() -> Job:
+    """A step that completes."""
+    return Job("tests.telemetry.plays.Succeed", max_attempts=1)
+
+
+def fail() -> Job:
+    """A step that fails for good."""
+    return Job("tests.telemetry.plays.Fail", max_attempts=1)
 
 
 def chain(length: int = 3) -> Workflow:
     workflow = Workflow("chain")
-    steps = [workflow.add(f"step_{n}", succeed.new()) for n in range(length)]
+    steps = [workflow.add(f"step_{n}", succeed()) for n in range(length)]
     for parent, child in itertools.pairwise(steps):
         workflow.connect(parent, child)
     return workflow
@@ -40,7 +50,7 @@ async def everything(powertools: Powertools) -> None:
     await powertools.metrics.count()
     await run(powertools, chain())
     failing = Workflow("failing")
-    failing.add("last", succeed.new(), deps=[failing.add("first", fail.new())])
+    failing.add("last", succeed(), deps=[failing.add("first", fail())])
     failed = await run(powertools, failing)
     waiting = Workflow("waiting")
     waiting.await_signal("wait", signal="paid", correlation_key="order-1")

@@ -33,7 +33,7 @@ async def test_nothing_that_is_told_names_a_workflow_a_worker_or_an_error(powert
     with recorded() as recorder:
         await everything(powertools)
 
-    text = str(recorder.told)
+    text = str([value for _, fields in recorder.told for value in fields.values() if isinstance(value, str)])
     assert [word for word in ("4711", "order-1", "ann", "paid", "chain", "plays", "everything") if word in text] == []
 
 
@@ -49,7 +49,7 @@ async def test_an_insert_tells_how_much_it_inserted(powertools: Powertools) -> N
 async def test_an_insert_that_finds_its_key_tells_that_it_inserted_nothing(powertools: Powertools) -> None:
     def keyed() -> Workflow:
         workflow = Workflow("once", idempotency_key="once")
-        workflow.add("only", succeed.new())
+        workflow.add("only", succeed())
         return workflow
 
     await powertools.workflows.insert(keyed())
