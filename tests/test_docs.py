@@ -218,7 +218,8 @@ def _members(public: type) -> set[str]:
 
 def _section(name: str) -> str:
     """What the reference says under the heading of this name; explanations have a page of their own."""
-    sections = re.split(r"^## ", (REFERENCE / "api.md").read_text(), flags=re.MULTILINE)
+    pages = (REFERENCE / "api.md").read_text() + (REFERENCE / "events.md").read_text()
+    sections = re.split(r"^## ", pages, flags=re.MULTILINE)
     own = [section for section in sections if section.startswith(f"{name}\n")]
     return own[0] if own else (REFERENCE / "explain.md").read_text()
 

@@ -5,7 +5,7 @@ Start with ``Powertools`` and ``Workflow``; every public name is listed in ``__a
 
 from .config import Settings
 from .errors import PowertoolsError
-from .events import Cursor, Event, Events, StepChange, StepUpdated, Subscription, WorkflowFinished
+from .events import Cursor, Event, Events, StepChange, StepUpdated, WorkflowFinished
 from .explain import Explain, JobExplanation, StepExplanation, WorkflowExplanation
 from .powertools import Powertools
 from .records import Recovered, SignalRecord, StepRecord, WorkflowRecord
@@ -40,7 +40,6 @@ __all__ = [
     "StepRecord",
     "StepState",
     "StepUpdated",
-    "Subscription",
     "Workflow",
     "WorkflowExplanation",
     "WorkflowFinished",

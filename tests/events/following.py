@@ -7,7 +7,8 @@ from typing import Any
 
 import psycopg
 
-from oban_powertools import Event, Powertools, Settings, Subscription, Workflow
+from oban_powertools import Event, Powertools, Settings, Workflow
+from oban_powertools.events import Subscription
 from tests.by_hand import step
 
 WITHIN = 20  # seconds

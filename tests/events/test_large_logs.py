@@ -15,7 +15,9 @@ ALTER TABLE powertools.events SET (autovacuum_enabled = off);
 INSERT INTO powertools.workflows (id, root_id, name, state, context, total, open, semantics_version, finished_at)
 OVERRIDING SYSTEM VALUE
 SELECT w, w, 'w' || w, 'completed', '{}', 100, 0, 2, now() FROM generate_series(1, 2000) AS w;
-INSERT INTO powertools.steps (workflow_id, position, pending, state, kind, worker, queue, depth, name, args, released_at, finished_at)
+INSERT INTO powertools.steps (
+  workflow_id, position, pending, state, kind, worker, queue, depth, name, args, released_at, finished_at
+)
 SELECT w, p, 0, 'completed', 'job', 'a.B', 'default', 0, 's' || p, '{}', now(), now()
 FROM generate_series(1, 2000) AS w CROSS JOIN generate_series(0, 9) AS p;
 INSERT INTO powertools.events (workflow_id, number, position, batch_id, place, change, state)

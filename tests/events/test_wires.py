@@ -144,7 +144,8 @@ async def test_thousands_of_subscribers_share_one_listener(writer: Hand, reader:
     found = await asyncio.gather(*following)
 
     assert len(listening) == 1
-    assert connections <= Settings().pool_size + 1
+    # With Oban's own pool and notifier.
+    assert connections <= 1 + Settings().pool_size + 10 + 1
     assert {tuple(told) for told in found[1::2]} == {(2, 3, 4)}
     assert {tuple(told) for told in found[::2]} == {(2, 3, 4) * 20}
 

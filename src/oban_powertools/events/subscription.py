@@ -36,6 +36,8 @@ type ReadOn = Callable[[WorkflowId | None, Cursor, int], Awaitable[tuple[Sequenc
 class Subscription:
     """The events of one topic, oldest first, without an end: ``async for event in subscription``.
 
+    Made by ``Events.subscribe_all`` and ``Events.subscribe_workflow``. One task at a time may iterate.
+
     Whoever is slower than the events gets each of them all the same: they are read again from the log.
 
     Args:
