@@ -97,6 +97,7 @@ class _Performance:
         self._row_ids: dict[Job, int] = {}
         self._workflow_ids: list[Any] = []
         self._seen_all = True
+        self._was_blind = False
 
     async def run(self, play: Play) -> None:
         await self._insert(play.graphs)
@@ -145,6 +146,7 @@ class _Performance:
                 await self._hand.rows("DELETE FROM broken_steps")
             case Blind(blind):
                 self._engine.trigger_enabled = not blind
+                self._was_blind |= blind
                 await self._hand.rows(f"ALTER TABLE oban_jobs {'DISABLE' if blind else 'ENABLE'} TRIGGER USER")
             case Sweep():
                 await self._hand.rows(
@@ -243,6 +245,8 @@ class _Performance:
         assert not differences, f"after {after}, found and expected: {differences}"
         if self._seen_all:
             violations = await self._hand.violations()
+            if self._was_blind:  # what no trigger saw is in no event; only ends are found by the sweep
+                violations = [v for v in violations if v["invariant"] != "last_event_tells_the_state"]
             assert not violations, f"after {after}: {violations}"
 
     def _steps(self) -> list[Step]:

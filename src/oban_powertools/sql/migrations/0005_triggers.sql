@@ -65,8 +65,8 @@ EXCEPTION WHEN OTHERS THEN
 END $$;
 
 -- After an UPDATE of jobs. What the workers returned comes with a bulk ack in the setting
--- powertools.results (job id -> result) and is taken from there; else it is in the job's meta.
--- Old and new rows are joined only for the few that can matter: the join of two transition tables is quadratic.
+-- powertools.results (job id -> result) and is taken from there; else it is in the job's meta. Old rows are asked for by
+-- IN, which hashes them: a join of two transition tables can be quadratic.
 CREATE FUNCTION powertools.jobs_updated_v1() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -74,62 +74,41 @@ DECLARE
   outcomes powertools.outcome[];
   starts powertools.change[];
   results jsonb;
-  ended bool;
-  executing bool;
-  going_back bool;
 BEGIN
-  SELECT bool_or(n.state IN ('completed', 'discarded', 'cancelled')), bool_or(n.state = 'executing'),
-    bool_or(n.state IN ('retryable', 'scheduled', 'available'))
-  INTO ended, executing, going_back
-  FROM new_jobs n WHERE n.meta ? 'position';
-  IF ended IS NULL THEN
+  IF NOT EXISTS (SELECT FROM new_jobs n WHERE n.meta ? 'position') THEN
     RETURN NULL;
   END IF;
-  IF going_back AND EXISTS (SELECT FROM old_jobs o WHERE o.state = 'executing') THEN
-    SELECT array_agg(ROW (
-      n.meta ->> 'workflow_id', n.meta ->> 'position', n.id, NULL, NULL, n.state::text, NULL, n.attempt, NULL,
-      CASE WHEN n.state = 'retryable' THEN n.errors -> -1 END, NULL, NULL
-    )::powertools.outcome)
-    INTO outcomes
-    FROM old_jobs o
-    JOIN new_jobs n ON n.id = o.id
-    WHERE o.state = 'executing' AND n.state IN ('retryable', 'scheduled', 'available')
-      AND n.meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' AND n.meta ->> 'position' ~ '^[0-9]{1,9}$';
+  results := nullif(current_setting('powertools.results', true), '')::jsonb;
+  IF results IS NOT NULL THEN
+    PERFORM set_config('powertools.results', '', true);
   END IF;
-  IF ended THEN
-    results := nullif(current_setting('powertools.results', true), '')::jsonb;
-    IF results IS NOT NULL THEN
-      PERFORM set_config('powertools.results', '', true);
-    END IF;
-    SELECT outcomes || array_agg(ROW (
-      n.meta ->> 'workflow_id', n.meta ->> 'position', n.id, NULL, NULL,
-      CASE WHEN n.state = 'completed' AND r.result ? 'await' THEN 'awaiting_signal' ELSE n.state::text END,
-      NULL, n.attempt,
-      CASE WHEN n.state = 'completed' THEN r.result END,
-      CASE WHEN n.state <> 'completed' THEN n.errors -> -1 END,
-      n.inserted_at AT TIME ZONE 'UTC', n.attempted_at AT TIME ZONE 'UTC'
-    )::powertools.outcome)
-    INTO outcomes
-    FROM new_jobs n
-    CROSS JOIN LATERAL (SELECT coalesce(results -> n.id::text, n.meta -> 'return') AS result) AS r
-    WHERE n.state IN ('completed', 'discarded', 'cancelled')
-      AND n.meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' AND n.meta ->> 'position' ~ '^[0-9]{1,9}$';
-  END IF;
+  SELECT array_agg(ROW (
+    n.meta ->> 'workflow_id', n.meta ->> 'position', n.id, NULL, NULL,
+    CASE WHEN n.state = 'completed' AND r.result ? 'await' THEN 'awaiting_signal' ELSE n.state::text END,
+    NULL, n.attempt,
+    CASE WHEN n.state = 'completed' THEN r.result END,
+    CASE WHEN n.state IN ('retryable', 'discarded', 'cancelled') THEN n.errors -> -1 END,
+    n.inserted_at AT TIME ZONE 'UTC', n.attempted_at AT TIME ZONE 'UTC'
+  )::powertools.outcome) FILTER (WHERE n.state <> 'executing'),
+  array_agg(ROW (
+    n.meta ->> 'workflow_id', n.meta ->> 'position', 'started', 'executing', n.id, n.attempt, NULL, NULL
+  )::powertools.change ORDER BY n.id) FILTER (WHERE n.state = 'executing')
+  INTO outcomes, starts
+  FROM new_jobs n
+  CROSS JOIN LATERAL (SELECT coalesce(results -> n.id::text, n.meta -> 'return') AS result) AS r
+  WHERE (
+      n.state IN ('completed', 'discarded', 'cancelled')
+      OR n.state = 'executing' AND n.id IN (SELECT o.id FROM old_jobs o WHERE o.state <> 'executing')
+      OR n.state = 'retryable' AND n.id IN (SELECT o.id FROM old_jobs o WHERE o.state IN ('available', 'scheduled', 'executing'))
+      OR n.state = 'scheduled' AND n.id IN (SELECT o.id FROM old_jobs o WHERE o.state IN ('available', 'retryable', 'executing'))
+      OR n.state = 'available' AND n.id IN (SELECT o.id FROM old_jobs o WHERE o.state = 'executing')
+    )
+    AND n.meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' AND n.meta ->> 'position' ~ '^[0-9]{1,9}$';
   IF outcomes IS NOT NULL THEN
     PERFORM powertools.settle_guarded_v1(outcomes);
   END IF;
-  IF executing THEN
-    SELECT array_agg(ROW (
-      n.meta ->> 'workflow_id', n.meta ->> 'position', 'started', 'executing', n.id, n.attempt, NULL, NULL
-    )::powertools.change ORDER BY n.id)
-    INTO starts
-    FROM new_jobs n
-    JOIN old_jobs o ON o.id = n.id
-    WHERE n.state = 'executing' AND (o.state <> 'executing' OR o.attempt <> n.attempt)
-      AND n.meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' AND n.meta ->> 'position' ~ '^[0-9]{1,9}$';
-    IF starts IS NOT NULL THEN
-      PERFORM powertools.defer_starts_guarded_v1(starts);
-    END IF;
+  IF starts IS NOT NULL THEN
+    PERFORM powertools.defer_starts_guarded_v1(starts);
   END IF;
   RETURN NULL;
 END $$;
