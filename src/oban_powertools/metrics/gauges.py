@@ -57,7 +57,7 @@ async def read_steps(conn: Connection, queries: Queries) -> list[Reading]:
     rows = await fetch_all(conn, queries["backlog"], {"most": _MOST})
     oldest = max((row["oldest_seconds"] or 0.0 for row in rows), default=0.0)
     return [
-        *(Reading("open_steps", row["steps"], row["state"]) for row in rows),
+        *(Reading("open_steps", int(row["steps"]), row["state"]) for row in rows),
         Reading("oldest_waiting_step_seconds", max(0.0, oldest)),
     ]
 
