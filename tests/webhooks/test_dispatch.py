@@ -1,0 +1,282 @@
+"""From the log to deliveries: each event once for each endpoint that wants it, whatever goes wrong."""
+
+import asyncio
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from oban_powertools import Settings, Workflow
+from oban_powertools.errors import (
+    CursorExpiredError,
+    InvalidSettingError,
+    WebhookDeliveryNotFoundError,
+    WebhookNotFoundError,
+)
+from oban_powertools.events.types import Cursor
+from oban_powertools.webhooks import EndpointId, Webhooks, dispatch
+from tests.by_hand import step
+from tests.webhooks.conftest import Post
+from tests.webhooks.receiver import receiving
+
+URL = "https://example.com/hook"
+UNKNOWN = EndpointId(4711)
+
+
+async def test_every_event_is_written_once_for_each_endpoint_in_the_order_of_the_log(post: Post) -> None:
+    both = [await post.add(URL, types=()) for _ in range(2)]
+    await post.finish_workflows(3)
+    events = await post.powertools.events.read(since=Cursor(0))
+
+    assert await post.webhooks.dispatch() == 2 * len(events)
+    assert await post.webhooks.dispatch() == 0
+
+    for issued in both:
+        deliveries = await post.deliveries(issued)
+        assert [delivery.cursor for delivery in deliveries] == [event.cursor for event in events]
+        assert [delivery.message["data"] for delivery in deliveries] == [event.to_dict() for event in events]
+        assert (await post.endpoint(issued)).cursor == events[-1].cursor
+
+
+async def test_an_endpoint_gets_only_the_types_and_workflows_it_asked_for(post: Post) -> None:
+    completed = await post.add(URL, types=["workflow.step.completed"])
+    billing = await post.add(URL, types=(), workflow_name="billing")
+    for name in ("billing", "chain"):
+        workflow = Workflow(name, context={"label": "billing"})
+        workflow.add("s0", step())
+        await post.hand.run(await post.hand.insert(workflow), {"s0": None})
+    await post.webhooks.dispatch()
+
+    kinds = [delivery.message["type"] for delivery in await post.deliveries(completed)]
+    subjects = {delivery.message["subject"] for delivery in await post.deliveries(billing)}
+    assert kinds == ["oban_powertools.workflow.step.completed"] * 2
+    assert subjects == {"workflow/1", "workflow/1/step/s0"}
+
+
+async def test_an_endpoint_begins_with_the_next_event_or_where_it_is_told(post: Post) -> None:
+    await post.finish_workflows(2)
+    now = await post.add(URL)
+    start = await post.add(URL, since=Cursor(0))
+    await post.finish_workflows(1)
+    await post.webhooks.dispatch()
+
+    assert [len(await post.deliveries(issued)) for issued in (now, start)] == [1, 3]
+    with pytest.raises(CursorExpiredError):
+        await post.add(URL, since=Cursor(10_000))
+
+
+async def test_more_events_than_a_page_are_all_written(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "PAGE", 3)
+    issued = await post.add(URL, types=())
+    await post.finish_workflows(5)
+    events = await post.powertools.events.read(since=Cursor(0))
+
+    assert await post.webhooks.dispatch() == len(events)
+    assert [delivery.cursor for delivery in await post.deliveries(issued)] == [event.cursor for event in events]
+
+
+async def test_nodes_that_dispatch_at_once_write_everything_once(post: Post) -> None:
+    issued = await post.add(URL, types=())
+    nodes = [Webhooks(post.powertools.connect, post.powertools._queries, Settings()) for _ in range(5)]
+    for _ in range(5):
+        await post.finish_workflows(1)
+        await asyncio.gather(*[node.dispatch() for node in nodes])
+    await post.webhooks.dispatch()
+
+    events = await post.powertools.events.read(since=Cursor(0))
+    assert [delivery.cursor for delivery in await post.deliveries(issued)] == [event.cursor for event in events]
+    assert await post.hand.one("SELECT count(*) FROM oban_jobs WHERE queue = 'powertools_webhooks'") == 1
+
+
+async def test_a_fault_while_writing_moves_no_cursor_and_loses_nothing(post: Post) -> None:
+    issued = await post.add(URL)
+    await post.finish_workflows(2)
+    broken = "ALTER TABLE powertools.webhook_deliveries ADD CONSTRAINT broken CHECK (false) NOT VALID"
+    await post.hand.rows(broken)
+    try:
+        with pytest.raises(psycopg.errors.CheckViolation):
+            await post.webhooks.dispatch()
+        await post.webhooks.sweep()
+        stuck = await post.endpoint(issued)
+    finally:
+        await post.hand.rows("ALTER TABLE powertools.webhook_deliveries DROP CONSTRAINT broken")
+    await post.webhooks.dispatch()
+
+    assert stuck.cursor == issued.endpoint.cursor
+    assert await post.states(issued) == ["pending", "pending"]
+
+
+async def test_an_endpoint_that_retention_has_overtaken_is_told_and_goes_on_at_the_oldest_event(
+    post: Post, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with receiving() as receiver:
+        issued = await post.add(receiver.url)
+        await post.finish_workflows(2)
+        gone = await post.powertools.events.head()
+        await post.hand.rows("SELECT powertools.prune_events_v1('-1 day', 1000)")
+        await post.finish_workflows(1)
+
+        await post.deliver(issued)
+
+    missed, finished = receiver.received
+    endpoint = await post.endpoint(issued)
+    missed.verify(issued.secret or "")
+    assert (missed.kind, finished.kind) == ("events.missed", "workflow.finished")
+    assert missed.event.data == {"type": "events_missed", "after_cursor": 0, "up_to_cursor": gone}
+    assert (endpoint.missed, endpoint.cursor > gone) == (gone, True)
+    assert f"missed up to {gone} events" in caplog.text
+
+
+async def test_events_wait_in_the_log_while_an_endpoint_has_too_many_deliveries(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "ROOM", 2)
+    issued = await post.add(URL)
+    await post.finish_workflows(3)
+    assert await post.webhooks.dispatch() == 3
+    await post.finish_workflows(1)
+
+    assert await post.webhooks.dispatch() == 0
+    await post.hand.rows("UPDATE powertools.webhook_deliveries SET state = 'delivered', finished_at = now()")
+    assert await post.webhooks.dispatch() == 1
+    assert len(await post.deliveries(issued)) == 4
+
+
+async def test_a_disabled_endpoint_gets_nothing_and_goes_on_where_it_stopped(post: Post) -> None:
+    issued = await post.add(URL)
+    disabled = await post.webhooks.disable(issued.endpoint.id, reason="they moved house")
+    await post.finish_workflows(2)
+    assert await post.webhooks.dispatch() == 0
+
+    enabled = await post.webhooks.enable(issued.endpoint.id)
+
+    assert await post.webhooks.dispatch() == 2
+    assert (disabled.enabled, disabled.disabled_reason) == (False, "they moved house")
+    assert (enabled.enabled, enabled.disabled_reason) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "replaced"),
+    [
+        ("DELETE FROM oban_jobs", True),
+        ("UPDATE oban_jobs SET state = 'cancelled'", True),
+        ("UPDATE oban_jobs SET state = 'discarded'", True),
+        ("UPDATE oban_jobs SET state = 'completed'", True),
+        ("UPDATE oban_jobs SET state = 'executing', attempted_at = timezone('UTC', now()) - interval '61 s'", True),
+        ("UPDATE oban_jobs SET state = 'executing', attempted_at = timezone('UTC', now()) - interval '50 s'", False),
+        ("UPDATE oban_jobs SET state = 'retryable'", False),
+        ("UPDATE oban_jobs SET state = 'scheduled'", False),
+    ],
+)
+async def test_a_job_that_is_lost_is_replaced_and_one_that_is_not_is_left(
+    post: Post, change: str, *, replaced: bool
+) -> None:
+    issued = await post.add(URL)
+    await post.finish_workflows(1)
+    await post.webhooks.dispatch()
+    job = "SELECT job_id FROM powertools.webhook_endpoints"
+    before = await post.hand.one(job)
+    await post.hand.rows(f"{change} WHERE queue = 'powertools_webhooks'")
+
+    await post.webhooks.dispatch()
+
+    assert (await post.hand.one(job) != before) is replaced
+    assert await post.states(issued) == ["pending"]
+
+
+async def test_the_job_names_the_endpoint_and_nothing_else(post: Post) -> None:
+    issued = await post.add(URL)
+    await post.finish_workflows(1)
+    await post.webhooks.dispatch()
+
+    [job] = await post.hand.rows("SELECT worker, args, meta, errors FROM oban_jobs WHERE queue = 'powertools_webhooks'")
+    assert job == {
+        "worker": "oban_powertools.webhooks.worker.DeliverWebhooks",
+        "args": {"endpoint_id": issued.endpoint.id},
+        "meta": {},
+        "errors": [],
+    }
+
+
+async def test_the_queue_and_the_source_are_settings(post: Post) -> None:
+    settings = Settings(webhook_queue="letters", webhook_source="https://shop.example/orders")
+    webhooks = Webhooks(post.powertools.connect, post.powertools._queries, settings)
+    issued = await post.add(URL)
+    await post.finish_workflows(1)
+    await webhooks.dispatch()
+
+    [delivery] = await post.deliveries(issued)
+    assert delivery.message["source"] == "https://shop.example/orders"
+    assert await post.hand.one("SELECT count(*) FROM oban_jobs WHERE queue = 'letters'") == 1
+
+
+async def test_old_deliveries_are_removed_delivered_ones_first(post: Post) -> None:
+    issued = await post.add(URL)
+    cursor = 0
+    ages = {"delivered": (2, 4), "dead": (4, 31), "pending": (None, None)}
+    for state, days in ages.items():
+        for age in days:
+            cursor += 1
+            finished = await post.hand.one("SELECT now() - make_interval(days => %s)", age) if age else None
+            await post.write_delivery(issued, Cursor(cursor), state=state, finished_at=finished)
+
+    await post.webhooks.sweep()
+
+    assert [(d.state.value, d.cursor) for d in await post.deliveries(issued)] == [
+        ("delivered", 1), ("dead", 3), ("pending", 5), ("pending", 6),
+    ]  # fmt: skip
+
+
+async def test_an_endpoint_can_be_changed_and_removed(post: Post) -> None:
+    issued = await post.add(URL, description="old", workflow_name="billing")
+    key = issued.endpoint.id
+
+    changed = await post.webhooks.update(
+        key, url="https://example.org/", description="", types=["workflow.step.started"], workflow_name=""
+    )
+    same = await post.webhooks.update(key)
+    with pytest.raises(InvalidSettingError):
+        await post.webhooks.update(key, url="http://example.org/", allow_private=False)
+    kept = await post.webhooks.get(key)
+    await post.webhooks.remove(key)
+
+    assert (changed.url, changed.description) == ("https://example.org/", "")
+    assert (changed.types, changed.workflow_name) == (("workflow.step.started",), None)
+    assert changed.allow_private is True and kept == same
+    assert await post.webhooks.list() == []
+    assert await post.hand.one("SELECT count(*) FROM powertools.webhook_secrets") == 0
+
+
+async def test_what_does_not_exist_says_so(post: Post) -> None:
+    calls = post.webhooks
+    for call in (
+        calls.get(UNKNOWN), calls.update(UNKNOWN), calls.rotate_secret(UNKNOWN), calls.enable(UNKNOWN),
+        calls.test(UNKNOWN), calls.disable(UNKNOWN, reason="why"), calls.remove(UNKNOWN), calls.deliveries(UNKNOWN),
+        calls.replay(UNKNOWN),
+    ):  # fmt: skip
+        with pytest.raises(WebhookNotFoundError, match="webhook 4711 does not exist"):
+            await call
+    issued = await post.add(URL)
+    with pytest.raises(WebhookDeliveryNotFoundError, match="has no delivery 7"):
+        await calls.replay(issued.endpoint.id, Cursor(7))
+
+
+@pytest.mark.parametrize("types", [["workflow.started"], "workflow.finished", ["*"]])
+async def test_an_unknown_type_is_refused_with_those_there_are(post: Post, types: object) -> None:
+    with pytest.raises(InvalidSettingError, match=r"workflow\.finished, workflow\.step\.released"):
+        await post.add(URL, types=types)
+
+
+async def test_deliveries_are_listed_in_pages_and_by_state(post: Post) -> None:
+    issued = await post.add(URL)
+    for cursor in range(1, 6):
+        await post.write_delivery(issued, Cursor(cursor))
+    read = post.webhooks.deliveries
+
+    first = await read(issued.endpoint.id, limit=2)
+    second = await read(issued.endpoint.id, before=first[-1].cursor, limit=2)
+
+    assert [delivery.cursor for delivery in (*first, *second)] == [5, 4, 3, 2]
+    with pytest.raises(ValueError, match="limit"):
+        await read(issued.endpoint.id, limit=1001)
+    assert timedelta(0) <= first[0].due_at - first[0].queued_at < timedelta(seconds=1)
