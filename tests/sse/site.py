@@ -4,13 +4,16 @@ of its own, which reads ``SITE_DSN``."""
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
+import psycopg
 import uvicorn
 from fastapi import FastAPI
+from psycopg import sql
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from starlette.routing import Mount, Route
@@ -93,3 +96,18 @@ def from_environment() -> ASGIApp:
             yield
 
     return FastAPI(lifespan=lifespan)
+
+
+@contextmanager
+def unreachable(dsn: str) -> Iterator[None]:
+    """Nobody is let into the database, and those inside are thrown out."""
+    parts = urlsplit(dsn)
+    name = parts.path.removeprefix("/")
+    with psycopg.connect(parts._replace(path="/postgres").geturl(), autocommit=True) as conn:
+        allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+        conn.execute(allow.format(sql.Identifier(name), sql.SQL("false")))
+        conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        try:
+            yield
+        finally:
+            conn.execute(allow.format(sql.Identifier(name), sql.SQL("true")))

@@ -1,6 +1,5 @@
 """Who gets no stream, and what they are told."""
 
-import contextlib
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -14,7 +13,7 @@ from oban_powertools import Powertools
 from oban_powertools.errors import InvalidSettingError
 from oban_powertools.sse import events_app
 from tests.sse.browser import EventSource, RefusedError
-from tests.sse.site import Site
+from tests.sse.site import Site, unreachable
 
 ALL = {"topic": "workflow:all"}
 
@@ -190,23 +189,3 @@ async def test_without_a_database_it_says_so(powertools: Powertools, dsn: str) -
             await anext(EventSource(f"{site.url}?topic=workflow:all").messages())
 
     assert refused.value.status == 503
-
-
-@contextlib.contextmanager
-def unreachable(dsn: str) -> Iterator[None]:
-    """Nobody is let into the database, and those inside are thrown out."""
-    from urllib.parse import urlsplit
-
-    import psycopg
-    from psycopg import sql
-
-    parts = urlsplit(dsn)
-    name = parts.path.removeprefix("/")
-    with psycopg.connect(parts._replace(path="/postgres").geturl(), autocommit=True) as conn:
-        allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
-        conn.execute(allow.format(sql.Identifier(name), sql.SQL("false")))
-        conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
-        try:
-            yield
-        finally:
-            conn.execute(allow.format(sql.Identifier(name), sql.SQL("true")))

@@ -19,7 +19,7 @@ import pytest
 
 from oban_powertools import Cursor, Powertools, Workflow, WorkflowId
 from tests.sse.browser import EventSource, Message, RefusedError
-from tests.sse.site import HOSTS, Site
+from tests.sse.site import HOSTS, Site, unreachable
 
 SOON = 10
 """Seconds in which anything that is to happen has happened."""
@@ -130,6 +130,46 @@ async def test_the_stream_of_a_workflow_has_no_event_of_another_one(powertools: 
             found += await take_until_finished(messages)
 
     assert [message.json for message in found] == await written(powertools, Cursor(0), mine)
+
+
+async def test_a_name_that_looks_like_a_message_arrives_as_a_name(powertools: Powertools) -> None:
+    forged = "x\r\n\r\nevent: workflow_finished\rid: 999\ndata: {}\n\n"
+    workflow = Workflow(forged, context={"label": forged})
+    workflow.await_signal(forged, signal="s0", correlation_key="key")
+    async with Site(powertools).served() as site:
+        workflow_id = (await powertools.workflows.insert(workflow)).id
+        await complete(powertools, workflow_id, 0)
+        async with aclosing(EventSource(f"{site.url}?topic=workflow:all&after=0").messages()) as messages:
+            found = await take_until_finished(messages)
+
+    assert [message.json for message in found] == await written(powertools, Cursor(0))
+    assert {message.json["workflow_label"] for message in found} == {forged}
+
+
+async def test_an_open_stream_outlives_an_outage_of_the_database(powertools: Powertools, dsn: str) -> None:
+    async with Site(powertools).served() as site:
+        source = EventSource(f"{site.url}?topic=workflow:all")
+        async with aclosing(source.messages()) as messages:
+            collecting = asyncio.create_task(take_until_finished(messages))
+            await asyncio.wait_for(source.connected.wait(), SOON)
+            with unreachable(dsn):
+                pass
+            async with Powertools.open(dsn) as other:
+                await complete(other, await insert(other, 1), 0)
+            found = await collecting
+
+    assert [message.json for message in found] == await written(powertools, Cursor(0))
+    assert source.connects == 1
+
+
+async def test_streams_end_with_the_powertools_they_are_of(dsn: str) -> None:
+    async with Powertools.open(dsn) as powertools:
+        site = Site(powertools)
+        async with site.served(), httpx.AsyncClient() as client:
+            await client.send(client.build_request("GET", site.url, params={"topic": "workflow:all"}), stream=True)
+            await powertools.__aexit__()
+            await site.until_open(0)
+            await powertools.__aenter__()
 
 
 async def test_a_stream_that_is_closed_for_its_age_is_taken_up_without_a_gap(powertools: Powertools) -> None:
