@@ -198,3 +198,19 @@ async def test_a_slow_reader_that_retention_overtakes_is_told_so(dsn: str, write
         with pytest.raises(CursorExpiredError):
             await take(events, 2100)
         await writer.leave_empty()
+
+
+async def test_where_events_were_deleted_the_others_are_read_all_the_same(writer: Hand, reader: Powertools) -> None:
+    for _ in range(3):
+        await writer.insert(wide(2500))
+    await writer.rows("DELETE FROM powertools.events WHERE workflow_id = 2")
+    expected = [*range(1, 2501), *range(5001, 7502)]
+
+    async with reader.events.subscribe_all(since=Cursor(0)) as replayed, reader.events.subscribe_all() as live:
+        read = await reader.events.read(since=Cursor(2500), limit=1000)
+        await writer.insert(chain(1))
+
+        assert cursors(await take(replayed, 5001)) == expected
+        assert cursors(await take(live, 1)) == [7501]
+    assert cursors(read) == list(range(5001, 5501))
+    await writer.leave_empty()

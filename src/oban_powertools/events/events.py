@@ -96,8 +96,8 @@ class Events:
         """
         if not 0 < limit <= 10_000:
             raise ValueError(f"limit must be 1 to 10,000, found {limit}")
-        async with self._log.placed() as (conn, _):
-            return await self._log.read(conn, workflow_id, since, limit)
+        events, _ = await self._log.read_on(workflow_id, since, limit)
+        return list(events)
 
     @overload
     async def publish(

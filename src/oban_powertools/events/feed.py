@@ -190,7 +190,9 @@ class Feed:
                     bounds.check(since)
                     self._cursor = since
                     while self._cursor < bounds.head:
-                        await self._hand_out(await self._log.read(conn, None, self._cursor, _PAGE))
+                        page, to = await self._log.page(conn, bounds, None, self._cursor, _PAGE)
+                        await self._hand_out(page)
+                        self._cursor = to
                 except CursorExpiredError:
                     self._cursor = bounds.head
                     for subscription in self._everybody():

@@ -83,27 +83,36 @@ class Log:
         async with self._connect() as conn:
             yield conn, await place_events(conn, self._queries)
 
-    async def read(self, conn: Connection, workflow_id: WorkflowId | None, since: Cursor, limit: int) -> list[Event]:
-        """A page of one topic: of this workflow, or of all when None.
+    async def page(
+        self, conn: Connection, bounds: Bounds, workflow_id: WorkflowId | None, since: Cursor, limit: int
+    ) -> tuple[Sequence[Event], Cursor]:
+        """The events after a cursor, at most so many, and the cursor up to which they are all there are.
+
+        Args:
+            bounds: Of before.
+            workflow_id: Only of this workflow; None for all.
 
         Raises:
             CursorExpiredError: The cursor is not in the log.
         """
         if workflow_id is None:
-            return await read_log(conn, self._queries, since, limit)
-        return await read_workflow_log(conn, self._queries, workflow_id, since, limit)
+            # A range of cursors, also where events of it are gone.
+            events = await read_log(conn, self._queries, since, limit)
+            reached = min(since + limit, bounds.head)
+        else:
+            events = await read_workflow_log(conn, self._queries, workflow_id, since, limit)
+            reached = bounds.head if len(events) < limit else since
+        return events, Cursor(max(reached, events[-1].cursor if events else since))
 
     async def read_on(
         self, workflow_id: WorkflowId | None, since: Cursor, limit: int
     ) -> tuple[Sequence[Event], Cursor]:
-        """A page, and the cursor up to which it is complete.
-
-        Raises:
-            CursorExpiredError: The cursor is not in the log.
-        """
+        """As ``page``, after placing; without events only at the head of the log."""
         async with self.placed() as (conn, bounds):
-            events = await self.read(conn, workflow_id, since, limit)
-        return events, events[-1].cursor if len(events) == limit else max(bounds.head, since)
+            while True:
+                events, since = await self.page(conn, bounds, workflow_id, since, limit)
+                if events or since >= bounds.head:
+                    return events, since
 
     async def find(self, workflow_id: WorkflowId, number: int) -> StepUpdated:
         """The change of a step with this number, which has committed; waits until it has its place."""
@@ -111,7 +120,7 @@ class Log:
             async with self.placed() as (conn, _):
                 row = await fetch_one(conn, self._queries["cursor_of"], {"workflow_id": workflow_id, "number": number})
                 if row is not None:
-                    [event] = await self.read(conn, workflow_id, Cursor(row["cursor"] - 1), 1)
+                    [event] = await read_log(conn, self._queries, Cursor(row["cursor"] - 1), 1)
                     assert isinstance(event, StepUpdated)
                     return event
 

@@ -130,7 +130,7 @@ class Subscription:
                 await asyncio.wait_for(self._closed.wait(), _RETRY_AFTER)
             return
         self._page.extend(events)
-        if self._live_from == math.inf and len(events) < PAGE:
+        if self._live_from == math.inf and self._page_to > self._feed_cursor() - PAGE:
             self._buffer.clear()
             self._live_from = self._feed_cursor()
             self._accepting = True
