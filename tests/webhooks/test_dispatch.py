@@ -1,6 +1,7 @@
 """From the log to deliveries: each event once for each endpoint that wants it, whatever goes wrong."""
 
 import asyncio
+from contextlib import nullcontext
 from datetime import timedelta
 
 import psycopg
@@ -15,6 +16,7 @@ from oban_powertools.errors import (
 )
 from oban_powertools.events.types import Cursor
 from oban_powertools.webhooks import EndpointId, Webhooks, dispatch
+from oban_powertools.webhooks.delivering import deliver_due
 from tests.by_hand import step
 from tests.webhooks.conftest import Post
 from tests.webhooks.receiver import receiving
@@ -280,3 +282,33 @@ async def test_deliveries_are_listed_in_pages_and_by_state(post: Post) -> None:
     with pytest.raises(ValueError, match="limit"):
         await read(issued.endpoint.id, limit=1001)
     assert timedelta(0) <= first[0].due_at - first[0].queued_at < timedelta(seconds=1)
+
+
+async def test_a_role_with_the_documented_rights_dispatches_delivers_and_prunes(post: Post) -> None:
+    async with receiving() as receiver:
+        issued = await post.add(receiver.url)
+        await post.finish_workflows(1)
+        await post.write_delivery(issued, Cursor(10_000), state="dead", finished_at="2020-01-01")
+        for grant in (
+            "CREATE ROLE postman LOGIN",
+            "GRANT USAGE ON SCHEMA public, powertools TO postman",
+            "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA powertools TO postman",
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON oban_jobs TO postman",
+            "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public, powertools TO postman",
+        ):
+            await post.hand.rows(grant)
+        await post.powertools.events.head()
+        try:
+            async with await psycopg.AsyncConnection.connect(post.hand.dsn, autocommit=True) as conn:
+                await conn.execute("SET ROLE postman")
+                node = Webhooks(lambda: nullcontext(conn), post.powertools._queries, Settings())
+                await node.sweep()
+                job_id = await post.hand.one("SELECT job_id FROM powertools.webhook_endpoints")
+                again = await deliver_due(
+                    lambda: nullcontext(conn), post.powertools._queries, issued.endpoint.id, job_id, lambda: False
+                )
+        finally:
+            await post.hand.rows("DROP OWNED BY postman; DROP ROLE postman")
+
+    assert again is None
+    assert await post.states(issued) == ["delivered"]

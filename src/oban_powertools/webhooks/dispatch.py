@@ -8,14 +8,13 @@ import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any, Final
 
 from psycopg.types.json import Jsonb
 
 from ..database import Connection, Queries, fetch_all, fetch_one
 from ..errors import CursorExpiredError
-from ..events.reads import Log
+from ..events.reads import Bounds, Log
 from ..events.types import Cursor, Event
 from .messages import event_message, missed_message, type_of
 from .schedule import LOST_AFTER
@@ -32,11 +31,6 @@ ROOM: Final = 10_000
 """Pending deliveries of one endpoint. Beyond it events wait in the log, until retention removes them."""
 
 WORKER: Final = "oban_powertools.webhooks.worker.DeliverWebhooks"
-
-DELIVERED_KEPT_FOR: Final = timedelta(days=3)
-DEAD_KEPT_FOR: Final = timedelta(days=30)
-PRUNED: Final = 5000
-"""Deliveries removed in one sweep."""
 
 
 @dataclass(slots=True)
@@ -72,7 +66,7 @@ async def dispatch(log: Log, queries: Queries, *, queue: str, source: str) -> in
             if turn is None or not turn["mine"]:
                 break
             behind = await fetch_all(conn, queries["behind_webhooks"], {"head": bounds.head, "room": ROOM})
-            batch, moved = await _collect(conn, log, queries, behind, source)
+            batch, moved = await _collect(conn, log, bounds, queries, behind, source)
             await _store(conn, queries, batch, moved)
             await _insert_jobs(conn, queries, queue)
         written += len(batch.cursors)
@@ -81,14 +75,8 @@ async def dispatch(log: Log, queries: Queries, *, queue: str, source: str) -> in
     return written
 
 
-async def prune(conn: Connection, queries: Queries) -> None:
-    """Remove what was delivered 3 days ago and given up 30 days ago, as far as one sweep goes."""
-    args = {"delivered_kept_for": DELIVERED_KEPT_FOR, "dead_kept_for": DEAD_KEPT_FOR, "page": PRUNED}
-    await fetch_one(conn, queries["prune_webhooks"], args)
-
-
 async def _collect(
-    conn: Connection, log: Log, queries: Queries, behind: Sequence[dict[str, Any]], source: str
+    conn: Connection, log: Log, bounds: Bounds, queries: Queries, behind: Sequence[dict[str, Any]], source: str
 ) -> tuple[_Batch, dict[int, tuple[Cursor, int]]]:
     """The deliveries to write, and endpoint -> its new cursor and how many events it missed."""
     batch = _Batch()
@@ -98,14 +86,13 @@ async def _collect(
         by_cursor[endpoint["cursor"]].append(endpoint)
     for since, endpoints in by_cursor.items():
         try:
-            events = await log.read(conn, None, Cursor(since), PAGE)
+            events, reached = await log.page(conn, bounds, None, Cursor(since), PAGE)
         except CursorExpiredError as error:
             for endpoint in endpoints:
                 moved[endpoint["id"]] = _jump(batch, endpoint["id"], error, source)
             continue
         await _match(conn, queries, batch, events, endpoints, source)
-        if events:
-            moved |= {endpoint["id"]: (events[-1].cursor, 0) for endpoint in endpoints}
+        moved |= {endpoint["id"]: (reached, 0) for endpoint in endpoints}
     return batch, moved
 
 

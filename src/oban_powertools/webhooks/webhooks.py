@@ -258,7 +258,7 @@ class Webhooks:
                 found = await fetch_one(conn, self._queries["count_webhooks"])
                 if found is None or not found["endpoints"]:
                     return
-                await dispatch.prune(conn, self._queries)
+                await conn.execute(self._queries["prune_webhooks"])
             if found["enabled"]:
                 await self.dispatch()
         except Exception:

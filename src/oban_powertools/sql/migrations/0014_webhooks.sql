@@ -143,3 +143,26 @@ BEGIN
   WHERE endpoint_id = endpoint AND cursor = delivery;
   RETURN true;
 END $$;
+
+-- Removes what was delivered 3 days ago and given up 30 days ago, 5,000 deliveries at most, and expired secrets.
+-- Returns how many deliveries went. With the rights of the owner: nobody else needs to be able to delete.
+CREATE FUNCTION powertools.prune_webhooks_v1() RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  pruned bigint;
+BEGIN
+  DELETE FROM powertools.webhook_secrets WHERE expires_at < now();
+  WITH old AS (
+    SELECT d.endpoint_id, d.cursor FROM powertools.webhook_deliveries d
+    WHERE d.state = 'delivered' AND d.finished_at < now() - interval '3 days'
+    UNION ALL
+    SELECT d.endpoint_id, d.cursor FROM powertools.webhook_deliveries d
+    WHERE d.state = 'dead' AND d.finished_at < now() - interval '30 days'
+    LIMIT 5000
+  )
+  DELETE FROM powertools.webhook_deliveries d USING old o
+  WHERE d.endpoint_id = o.endpoint_id AND d.cursor = o.cursor;
+  GET DIAGNOSTICS pruned = ROW_COUNT;
+  RETURN pruned;
+END $$;

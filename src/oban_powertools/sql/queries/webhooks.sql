@@ -194,24 +194,8 @@ WHERE e.id = %(id)s::bigint
 RETURNING e.job_id;
 
 -- name: prune_webhooks
--- Removes old deliveries and expired secrets.
--- Args: delivered_kept_for, dead_kept_for (interval); page (int: deliveries at most).
--- Rows: one; pruned (deliveries).
--- Index: webhook_deliveries_finished.
-WITH secrets AS (
-  DELETE FROM powertools.webhook_secrets WHERE expires_at < now()
-), old AS (
-  SELECT d.endpoint_id, d.cursor FROM powertools.webhook_deliveries d
-  WHERE d.state = 'delivered' AND d.finished_at < now() - %(delivered_kept_for)s::interval
-  UNION ALL
-  SELECT d.endpoint_id, d.cursor FROM powertools.webhook_deliveries d
-  WHERE d.state = 'dead' AND d.finished_at < now() - %(dead_kept_for)s::interval
-  LIMIT %(page)s::int
-), pruned AS (
-  DELETE FROM powertools.webhook_deliveries d USING old o
-  WHERE d.endpoint_id = o.endpoint_id AND d.cursor = o.cursor RETURNING d.cursor
-)
-SELECT count(*) AS pruned FROM pruned;
+-- Rows: one; pruned, as powertools.prune_webhooks_v1.
+SELECT powertools.prune_webhooks_v1() AS pruned;
 
 -- name: claim_webhook
 -- Args and rows: powertools.claim_webhook_v1.
