@@ -161,7 +161,8 @@ AS $$
     WHERE e.workflow_id = s.workflow_id AND e.position = s.position AND NOT e.published
     ORDER BY e.number DESC LIMIT 1
   ) AS l ON true
-  WHERE (l.change IS NULL OR CASE s.state
+  -- retention may have removed the only one
+  WHERE (l.change IS NULL AND (SELECT g.pruned_to FROM powertools.event_log g) = 0 OR CASE s.state
       WHEN 'pending' THEN l.change <> 'recovered'
       WHEN 'executing' THEN l.change NOT IN ('started', 'recovered')
       WHEN 'awaiting_signal' THEN l.change <> 'awaiting'
