@@ -34,6 +34,7 @@ async def _until_listening(backends: Backends) -> list[int]:
     return await eventually(backends.listening)
 
 
+@pytest.mark.notified
 async def test_a_notification_wakes_the_readers_without_polling(dsn: str, writer: Hand) -> None:
     never = {"events_poll_every": NEVER, "events_poll_alone_every": NEVER}
     async with opened(dsn, **never) as reader, reader.events.subscribe_all() as events:
@@ -266,6 +267,7 @@ async def test_behind_a_pooler_in_transaction_mode_events_are_polled_for(
     assert numbers(found) == list(range(1, 11))
 
 
+@pytest.mark.notified
 async def test_beside_a_pooler_the_listener_takes_a_way_of_its_own(pooled_dsn: str, dsn: str, writer: Hand) -> None:
     settings = {"listen_dsn": dsn, "events_poll_every": NEVER, "events_poll_alone_every": NEVER}
     async with _through_pooler(pooled_dsn, **settings) as reader, reader.events.subscribe_all() as events:
