@@ -1,5 +1,6 @@
 """A scrape, as Prometheus makes it, of a web application that mounts the app."""
 
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -65,6 +66,23 @@ async def test_a_scrape_of_a_process_whose_database_is_gone_says_so(dsn: str) ->
     assert {value for (name, _), value in found.items() if name == "powertools_source_up"} == {0}
     assert found["powertools_workflows_inserted_total", ()] == 1
     assert ("powertools_open_steps", (("state", "pending"),)) not in found
+
+
+async def test_a_scrape_does_not_wait_for_a_slow_database_longer_than_prometheus_does(
+    powertools: Powertools, collector: PowertoolsCollector
+) -> None:
+    async with powertools.connect() as conn, conn.transaction():
+        await conn.execute("LOCK TABLE powertools.workflows, powertools.settle_faults IN ACCESS EXCLUSIVE MODE")
+        began_at = time.monotonic()
+        slow = samples(await scrape(collector))
+        took = time.monotonic() - began_at
+
+    await collector.refresh()
+    then = samples(await scrape(collector))
+    assert took < 8
+    assert slow["powertools_source_up", (("source", "tally"),)] == 0
+    assert slow["powertools_sweep_seconds_count", ()] >= 0
+    assert then["powertools_source_up", (("source", "tally"),)] == 1
 
 
 async def test_many_scrapes_at_once_read_the_database_once(

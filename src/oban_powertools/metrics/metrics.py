@@ -57,7 +57,7 @@ class Metrics:
             try:
                 async with self._connect() as conn, bounded(conn, self._queries):
                     values += await source(conn, self._queries)
-            except (psycopg.Error, PoolTimeout) as error:
+            except psycopg.Error as error:
                 logger.warning("the metrics of %s could not be read: %s", name, error)
                 answered[name] = False
                 if isinstance(error, PoolTimeout):
