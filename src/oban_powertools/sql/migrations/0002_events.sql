@@ -254,17 +254,22 @@ DECLARE
 BEGIN
   IF EXISTS (SELECT FROM powertools.deferred_starts) THEN
     roots := ARRAY(
-      SELECT r.id FROM powertools.workflows r
-      WHERE r.id = ANY (ARRAY(
-        SELECT w.root_id FROM (SELECT d.workflow_id FROM powertools.deferred_starts d LIMIT 10000) AS d
-        JOIN powertools.workflows w ON w.id = d.workflow_id
-      ))
-      ORDER BY r.id FOR NO KEY UPDATE SKIP LOCKED
+      SELECT held.id
+      FROM (
+        SELECT DISTINCT w.root_id AS id
+        FROM (SELECT DISTINCT d.workflow_id FROM powertools.deferred_starts d LIMIT 10000) AS d
+        CROSS JOIN LATERAL (SELECT w.root_id FROM powertools.workflows w WHERE w.id = d.workflow_id OFFSET 0) AS w
+        ORDER BY id LIMIT 10000
+      ) AS root
+      CROSS JOIN LATERAL (
+        SELECT w.id FROM powertools.workflows w WHERE w.id = root.id OFFSET 0 FOR NO KEY UPDATE SKIP LOCKED
+      ) AS held
     );
+    -- a start whose workflow is gone is taken too, and dropped
     PERFORM powertools.write_events_v1(powertools.take_starts_v1(ARRAY(
-      SELECT d.job_id FROM (SELECT * FROM powertools.deferred_starts LIMIT 10000) AS d
-      JOIN powertools.workflows w ON w.id = d.workflow_id
-      WHERE w.root_id = ANY (roots)
+      SELECT d.job_id FROM powertools.deferred_starts d
+      LEFT JOIN LATERAL (SELECT w.root_id FROM powertools.workflows w WHERE w.id = d.workflow_id OFFSET 0) AS w ON true
+      WHERE w.root_id = ANY (roots) OR w.root_id IS NULL
     )));
   END IF;
   IF EXISTS (SELECT FROM powertools.event_batches b WHERE b.last_cursor IS NULL) THEN
@@ -298,23 +303,29 @@ DECLARE
   pruned int;
 BEGIN
   PERFORM l.head FROM powertools.event_log l FOR UPDATE;
+  -- up to the first batch that is too young: one that committed late is as old as what came with it
   SELECT array_agg(o.id), max(o.last_cursor) INTO removed, upto
   FROM (
-    SELECT b.id, b.last_cursor, b.inserted_at FROM powertools.event_batches b
-    WHERE b.last_cursor IS NOT NULL ORDER BY b.last_cursor LIMIT batch
+    SELECT b.id, b.last_cursor,
+      bool_and(b.inserted_at < clock_timestamp() - kept_for) OVER (ORDER BY b.last_cursor) AS old_so_far
+    FROM (
+      SELECT b.* FROM powertools.event_batches b WHERE b.last_cursor IS NOT NULL ORDER BY b.last_cursor LIMIT batch
+    ) AS b
   ) AS o
-  WHERE o.inserted_at < clock_timestamp() - kept_for;
+  WHERE o.old_so_far;
   IF removed IS NULL THEN
     RETURN 0;
   END IF;
   WITH batches AS (
     DELETE FROM powertools.event_batches b WHERE b.id = ANY (removed) RETURNING b.*
   ), old AS (
-    SELECT n.workflow_id, n.first, n.last
-    FROM batches b CROSS JOIN LATERAL unnest(b.workflow_ids, b.first_numbers, b.last_numbers) AS n (workflow_id, first, last)
+    SELECT n.workflow_id, max(n.last) AS last
+    FROM batches b CROSS JOIN LATERAL unnest(b.workflow_ids, b.last_numbers) AS n (workflow_id, last)
+    GROUP BY n.workflow_id
+    LIMIT batch * 100000::bigint
   )
   DELETE FROM powertools.events e USING old o
-  WHERE e.workflow_id = o.workflow_id AND e.number BETWEEN o.first AND o.last
+  WHERE e.workflow_id = o.workflow_id AND e.number <= o.last
     AND EXISTS (SELECT FROM powertools.events n WHERE n.workflow_id = e.workflow_id AND n.number > e.number);
   GET DIAGNOSTICS pruned = ROW_COUNT;
   UPDATE powertools.event_log l SET pruned_to = upto;
