@@ -18,6 +18,7 @@ from .schema_commands import install, status, upgrade
 from .signal_command import signal
 from .start_command import start
 from .uninstall_command import uninstall
+from .webhook_commands import webhooks
 from .workflow_commands import workflow
 
 
@@ -43,7 +44,7 @@ def powertools(ctx: click.Context) -> None:
         ctx.color = False
 
 
-for command in (install, upgrade, uninstall, status, start, workflow, job, signal, events):
+for command in (install, upgrade, uninstall, status, start, workflow, job, signal, events, webhooks):
     powertools.add_command(command)
 
 

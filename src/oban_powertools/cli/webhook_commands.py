@@ -1,0 +1,261 @@
+"""``webhooks``: where events are sent, what became of them, and secrets, which are shown once.
+
+The rule that must never break: a secret is printed by the command that made it and by no other, and never taken from
+an argument, which other users of the machine can read.
+"""
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager, nullcontext
+from datetime import timedelta
+from typing import Any, Final
+
+import click
+
+from ..config import Settings
+from ..database import Queries
+from ..events.types import Cursor
+from ..webhooks import Answer, DeliveryState, EndpointId, IssuedSecret, WebhookDelivery, WebhookEndpoint, Webhooks
+from ..webhooks.messages import EVENT_TYPES
+from .exits import Exit, StoppedError
+from .groups import Group, examples
+from .ids import parse_id
+from .output import as_json as record_json
+from .output import note, print_facts, print_json, print_table
+from .target import Target, answering, json_option, on_database
+from .text import instant
+from .values import parse_duration
+
+_COUNTED: Final = 10_000
+_webhook_id = click.argument("webhook_id", metavar="ID", callback=parse_id)
+_secret_option = click.option(
+    "--secret-from-env", metavar="VARIABLE", help="The variable that holds the secret wherever deliveries run."
+)
+
+
+@click.group(cls=Group)
+def webhooks() -> None:
+    """Send events to other systems."""
+
+
+@asynccontextmanager
+async def _calls(target: Target) -> AsyncGenerator[Webhooks]:
+    async with target.connection() as conn:
+        await target.check(conn)
+        yield Webhooks(lambda: nullcontext(conn), Queries(target.names), Settings())
+
+
+@webhooks.command("list", epilog=examples("powertools webhooks list"))
+@answering
+async def list_(target: Target, *, as_json: bool) -> int:
+    """List the endpoints with what waits and what was given up."""
+    async with _calls(target) as calls:
+        found = await calls.list()
+    if as_json:
+        print_json({"webhooks": [_json(endpoint) for endpoint in found]})
+    elif found:
+        print_table(["ID", "STATE", "PENDING", "DEAD", "MISSED", "URL", "EVENTS", "DESCRIPTION"], [*map(_row, found)])
+    else:
+        note("no webhooks: powertools webhooks add URL makes one")
+    return Exit.DONE
+
+
+@webhooks.command(
+    epilog=examples(
+        "powertools webhooks add https://example.com/hook",
+        "powertools webhooks add https://example.com/hook --type workflow.finished --workflow-name billing",
+    )
+)
+@click.argument("url", metavar="URL")
+@click.option(
+    "--type",
+    "types",
+    multiple=True,
+    type=click.Choice(EVENT_TYPES),
+    metavar="TYPE",
+    help="Only these events. May be repeated.",
+)
+@click.option("--workflow-name", metavar="NAME", help="Only of workflows of this name.")
+@click.option("--description", default="", metavar="TEXT", help="Yours.")
+@click.option("--allow-private", is_flag=True, help="Permit plain HTTP, and addresses that are not public.")
+@_secret_option
+@answering
+async def add(target: Target, *, as_json: bool, **options: Any) -> int:
+    """Send events to a URL from now on; shows the secret, this once."""
+    async with _calls(target) as calls:
+        issued = await calls.add(options.pop("url"), **options)
+    return _show_issued(issued, "added", as_json=as_json)
+
+
+@webhooks.command(epilog=examples("powertools webhooks test 1"))
+@_webhook_id
+@answering
+async def test(target: Target, *, webhook_id: int, as_json: bool) -> int:
+    """Send a ping from here, at once; exit code 1 when it was not taken."""
+    async with _calls(target) as calls:
+        answer = await calls.test(EndpointId(webhook_id))
+    if as_json:
+        print_json({"answer": {"status": answer.status, "error": answer.error}})
+    else:
+        click.echo(_said(answer))
+    return Exit.FAILED if answer.error else Exit.DONE
+
+
+@webhooks.command(epilog=examples("powertools webhooks rotate 1 --keep-old-for 7d"))
+@_webhook_id
+@click.option(
+    "--keep-old-for", callback=parse_duration, default="1d", show_default=True, metavar="DURATION",
+    help="How long the old secret signs too: 90s, 30m, 2h, 1d.",
+)  # fmt: skip
+@_secret_option
+@answering
+async def rotate(
+    target: Target, *, webhook_id: int, keep_old_for: timedelta, secret_from_env: str | None, as_json: bool
+) -> int:
+    """Sign with a new secret; shows it, this once."""
+    async with _calls(target) as calls:
+        issued = await calls.rotate_secret(
+            EndpointId(webhook_id), keep_old_for=keep_old_for, secret_from_env=secret_from_env
+        )
+    return _show_issued(
+        issued,
+        f"has a new secret; the old one signs too until {instant(issued.endpoint.old_secret_until)}",
+        as_json=as_json,
+    )
+
+
+@webhooks.command(epilog=examples('powertools webhooks disable 1 --reason "they are moving"'))
+@_webhook_id
+@click.option("--reason", required=True, help="Why: shown with the endpoint.")
+@answering
+async def disable(target: Target, *, webhook_id: int, reason: str, as_json: bool) -> int:
+    """Send nothing until it is enabled again; events wait in the log."""
+    return await _change(
+        target, lambda calls: calls.disable(EndpointId(webhook_id), reason=reason), "disabled", as_json
+    )
+
+
+@webhooks.command(epilog=examples("powertools webhooks enable 1"))
+@_webhook_id
+@answering
+async def enable(target: Target, *, webhook_id: int, as_json: bool) -> int:
+    """Go on where it stopped."""
+    return await _change(target, lambda calls: calls.enable(EndpointId(webhook_id)), "enabled", as_json)
+
+
+@webhooks.command(epilog=examples("powertools webhooks remove 1 --yes"))
+@_webhook_id
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@on_database
+@json_option
+def remove(target: Target, *, webhook_id: int, yes: bool, as_json: bool) -> int:
+    """Forget an endpoint, with its secrets and deliveries."""
+    if (
+        not yes
+        and sys.stdin.isatty()
+        and not click.confirm(f"remove webhook {webhook_id} with its deliveries?", err=True)
+    ):
+        raise StoppedError("not confirmed, nothing changed", Exit.CONFLICT)
+    asyncio.run(_remove(target, webhook_id))
+    if as_json:
+        print_json({"webhook_id": str(webhook_id), "removed": True})
+    else:
+        click.echo(f"webhook {webhook_id} is removed")
+    return Exit.DONE
+
+
+async def _remove(target: Target, webhook_id: int) -> None:
+    async with _calls(target) as calls:
+        await calls.remove(EndpointId(webhook_id))
+
+
+@webhooks.command(epilog=examples("powertools webhooks deliveries 1 --state dead"))
+@_webhook_id
+@click.option("--state", type=click.Choice([state.value for state in DeliveryState]), help="Only in this state.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many.")
+@click.option("--before", callback=parse_id, metavar="CURSOR", help="Only older events: the next page.")
+@answering
+async def deliveries(
+    target: Target, *, webhook_id: int, state: str | None, limit: int, before: int | None, as_json: bool
+) -> int:
+    """List an endpoint's deliveries, of the newest event first."""
+    async with _calls(target) as calls:
+        found = await calls.deliveries(
+            EndpointId(webhook_id), limit=limit, state=DeliveryState(state) if state else None,
+            before=None if before is None else Cursor(before),
+        )  # fmt: skip
+    more = str(found[-1].cursor) if len(found) == limit else None
+    if as_json:
+        print_json({"deliveries": [_json(delivery) for delivery in found], "next_before": more})
+        return Exit.DONE
+    if found:
+        print_table(["CURSOR", "STATE", "TYPE", "SUBJECT", "ATTEMPTS", "LAST", "ERROR"], [*map(_delivery_row, found)])
+    if more:
+        note(f"more: --before {more}")
+    return Exit.DONE
+
+
+@webhooks.command(epilog=examples("powertools webhooks replay 1 8123", "powertools webhooks replay 1"))
+@_webhook_id
+@click.argument("cursor", metavar="[CURSOR]", required=False, callback=parse_id)
+@answering
+async def replay(target: Target, *, webhook_id: int, cursor: int | None, as_json: bool) -> int:
+    """Deliver again, with the same webhook-id: one delivery, or all that were given up."""
+    async with _calls(target) as calls:
+        count = await calls.replay(EndpointId(webhook_id), None if cursor is None else Cursor(cursor))
+    if as_json:
+        print_json({"webhook_id": str(webhook_id), "replayed": count})
+    else:
+        click.echo(f"{count} {'delivery' if count == 1 else 'deliveries'} will be sent again")
+    return Exit.DONE
+
+
+async def _change(target: Target, change: Callable[[Webhooks], Any], word: str, as_json: bool) -> int:
+    async with _calls(target) as calls:
+        endpoint = await change(calls)
+    if as_json:
+        print_json({"webhook": _json(endpoint)})
+    else:
+        click.echo(f"webhook {endpoint.id} is {word}")
+    return Exit.DONE
+
+
+def _show_issued(issued: IssuedSecret, what: str, *, as_json: bool) -> int:
+    if as_json:
+        print_json({"webhook": _json(issued.endpoint), "secret": issued.secret})
+        return Exit.DONE
+    note(f"webhook {issued.endpoint.id} {what}")
+    print_facts({"id": str(issued.endpoint.id), "secret": issued.secret or ""})
+    if issued.secret:
+        note("the secret is for the receiver; it is not shown again")
+    return Exit.DONE
+
+
+def _json(record: WebhookEndpoint | WebhookDelivery) -> dict[str, Any]:
+    fields = record_json(record)
+    return {name: str(value) if name == "endpoint_id" else value for name, value in fields.items()}
+
+
+def _row(endpoint: WebhookEndpoint) -> Sequence[str]:
+    events = ", ".join(endpoint.types) or "all"
+    of = f" of {endpoint.workflow_name}" if endpoint.workflow_name else ""
+    state = "enabled" if endpoint.enabled else f"disabled: {endpoint.disabled_reason}"
+    counts = [_count(endpoint.pending), _count(endpoint.dead), str(endpoint.missed)]
+    return [str(endpoint.id), state, *counts, endpoint.url, events + of, endpoint.description]
+
+
+def _count(counted: int) -> str:
+    return f"{_COUNTED}+" if counted > _COUNTED else str(counted)
+
+
+def _delivery_row(delivery: WebhookDelivery) -> Sequence[str]:
+    message = delivery.message
+    return [
+        str(delivery.cursor), delivery.state, message["type"].removeprefix("oban_powertools."), message["subject"],
+        str(delivery.attempts), instant(delivery.attempted_at), delivery.error or "",
+    ]  # fmt: skip
+
+
+def _said(answer: Answer) -> str:
+    return f"not taken: {answer.error}" if answer.error else f"taken: HTTP {answer.status}"
