@@ -40,6 +40,27 @@ WHERE schemaname = 'powertools' AND tablename <> 'migrations'
 """
 
 
+UNGUARD = """
+ALTER TABLE powertools.audit DISABLE TRIGGER USER;
+ALTER TABLE powertools.audit_links DISABLE TRIGGER USER;
+ALTER TABLE powertools.audit_seals DISABLE TRIGGER USER;
+ALTER TABLE powertools.audit_chain DISABLE TRIGGER USER
+"""
+
+GUARD = """
+ALTER TABLE powertools.audit ENABLE ALWAYS TRIGGER audit_link;
+ALTER TABLE powertools.audit ENABLE ALWAYS TRIGGER audit_guard, ENABLE ALWAYS TRIGGER audit_guard_all;
+ALTER TABLE powertools.audit_links ENABLE ALWAYS TRIGGER audit_guard, ENABLE ALWAYS TRIGGER audit_guard_all;
+ALTER TABLE powertools.audit_seals ENABLE ALWAYS TRIGGER audit_guard, ENABLE ALWAYS TRIGGER audit_guard_all;
+ALTER TABLE powertools.audit_chain ENABLE ALWAYS TRIGGER audit_guard, ENABLE ALWAYS TRIGGER audit_guard_all
+"""
+
+
+def everybody_may(*_: object) -> bool:
+    """A host's policy."""
+    return True
+
+
 class Scripted:
     """A worker that ends as the test says."""
 
@@ -167,8 +188,9 @@ class Hand:
         """Remove every row, and see to it that the triggers are on."""
         await self.rows("SET lock_timeout = '5s'; ALTER TABLE oban_jobs ENABLE TRIGGER USER")
         ours = ", ".join(row["name"] for row in await self.rows(TABLES))
-        await self.rows(f"TRUNCATE oban_jobs, {ours} RESTART IDENTITY")
+        await self.rows(f"{UNGUARD}; TRUNCATE oban_jobs, {ours} RESTART IDENTITY; {GUARD}")
         await self.rows("INSERT INTO powertools.event_log (head, pruned_to) VALUES (0, 0)")
+        await self.rows("INSERT INTO powertools.audit_chain (pruned_to, pruned_hash) VALUES (0, '')")
 
     async def violations(self) -> Sequence[dict[str, Any]]:
         return await self.rows("SELECT * FROM powertools.check_invariants_v1()")
@@ -181,7 +203,7 @@ async def by_hand(dsn: str, *, turbo: bool) -> AsyncIterator[Hand]:
         AsyncConnectionPool(dsn, min_size=1, max_size=10, open=False) as pool,
         await psycopg.AsyncConnection.connect(dsn, autocommit=True) as conn,
     ):
-        powertools = Powertools(Oban(pool=pool), turbo=turbo)
+        powertools = Powertools(Oban(pool=pool), authorize=everybody_may, turbo=turbo)
         hand = Hand(dsn, powertools, conn)
         try:
             yield hand

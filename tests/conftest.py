@@ -23,7 +23,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from oban_powertools import Powertools, schema
 from oban_powertools.embedded import start_embedded
-from tests.by_hand import Hand, by_hand
+from tests.by_hand import Hand, by_hand, everybody_may
 from tests.spoiled_notify import MODE, spoil
 
 POSTGRESQL_15 = Path("/usr/lib/postgresql/15/bin")
@@ -86,7 +86,7 @@ async def pool(dsn: str) -> AsyncIterator[AsyncConnectionPool]:
 @pytest.fixture
 async def powertools(dsn: str) -> AsyncIterator[Powertools]:
     """A running Powertools on ``dsn`` that works on the queue ``default``."""
-    async with Powertools.open(dsn, queues={"default": 10}) as powertools:
+    async with Powertools.open(dsn, queues={"default": 10}, authorize=everybody_may) as powertools:
         yield powertools
 
 

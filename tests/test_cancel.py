@@ -9,7 +9,7 @@ from oban import Job, Snooze
 from oban_powertools import Powertools, Workflow
 from oban_powertools.errors import WorkflowEndedError
 from oban_powertools.states import WorkflowId
-from tests.by_hand import Hand, chain, step
+from tests.by_hand import Hand, chain, everybody_may, step
 from tests.ledger import eventually
 
 ASKED: Any = {"actor": "ops-1", "reason": "the customer left"}
@@ -175,7 +175,9 @@ class UntilTold:
 async def test_an_executing_worker_is_told_within_a_heartbeat_also_where_no_signal_of_oban_arrives(
     dsn: str, queue: str, command: str
 ) -> None:
-    async with Powertools.open(dsn, queues={"late": 5} if queue == "late" else {}) as powertools:
+    async with Powertools.open(
+        dsn, queues={"late": 5} if queue == "late" else {}, authorize=everybody_may
+    ) as powertools:
         if queue != "late":
             # Such a queue never hears of Oban's signals (O11).
             await powertools.oban.start_queue(queue="late", limit=5)

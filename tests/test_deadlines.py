@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from oban_powertools import Powertools, Workflow
-from tests.by_hand import Hand, chain, step
+from tests.by_hand import Hand, chain, everybody_may, step
 
 IN_NO_TIME = timedelta(milliseconds=1)
 CALLED_BACK = (
@@ -28,7 +28,7 @@ def waiting(deadline: timedelta | None, **options: Any) -> Workflow:
 
 @pytest.mark.parametrize("overdue", ["wait", "workflow"])
 async def test_running_powertools_alone_fires_it_within_two_seconds(dsn: str, overdue: str) -> None:
-    async with Powertools.open(dsn) as powertools:
+    async with Powertools.open(dsn, authorize=everybody_may) as powertools:
         workflow = Workflow("quiet", expires_in=IN_NO_TIME if overdue == "workflow" else None)
         deadline = IN_NO_TIME if overdue == "wait" else None
         workflow.await_signal("wait", signal="x", correlation_key="y", deadline=deadline)
@@ -116,7 +116,7 @@ async def test_an_expired_workflow_may_be_recovered_and_has_its_whole_time_again
 
 async def test_several_nodes_fire_each_deadline_once(dsn: str) -> None:
     async with AsyncExitStack() as nodes:
-        first, *_ = [await nodes.enter_async_context(Powertools.open(dsn)) for _ in range(3)]
+        first, *_ = [await nodes.enter_async_context(Powertools.open(dsn, authorize=everybody_may)) for _ in range(3)]
         workflows = [waiting(IN_NO_TIME) for _ in range(10)] + [waiting(None, expires_in=IN_NO_TIME) for _ in range(10)]
         for workflow in workflows:
             workflow.steps.pop()

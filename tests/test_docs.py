@@ -218,7 +218,7 @@ def _members(public: type) -> set[str]:
 
 def _section(name: str) -> str:
     """What the reference says under the heading of this name; explanations have a page of their own."""
-    pages = (REFERENCE / "api.md").read_text() + (REFERENCE / "events.md").read_text()
+    pages = "".join(page.read_text() for page in sorted(REFERENCE.glob("*.md")))
     sections = re.split(r"^## ", pages, flags=re.MULTILINE)
     own = [section for section in sections if section.startswith(f"{name}\n")]
     return own[0] if own else (REFERENCE / "explain.md").read_text()

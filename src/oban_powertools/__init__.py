@@ -3,7 +3,10 @@
 Start with ``Powertools`` and ``Workflow``; every public name is listed in ``__all__``.
 """
 
+from .audit import Audit, AuditFilter, AuditFinding, AuditRecord, Outcome, Verification
+from .authorization import Action, Actor, ActorType, AllowAll, Target, TargetType, permissions_policy
 from .config import Settings
+from .display import DisplayPolicy
 from .errors import PowertoolsError
 from .events import Cursor, Event, Events, StepChange, StepUpdated, WorkflowFinished
 from .explain import Explain, JobExplanation, StepExplanation, WorkflowExplanation
@@ -16,8 +19,17 @@ from .workflow.references import Reference, StepHandle
 from .workflows import WorkflowHandle, Workflows
 
 __all__ = [
+    "Action",
+    "Actor",
+    "ActorType",
+    "AllowAll",
+    "Audit",
+    "AuditFilter",
+    "AuditFinding",
+    "AuditRecord",
     "AwaitSignal",
     "Cursor",
+    "DisplayPolicy",
     "Effects",
     "Event",
     "Events",
@@ -25,6 +37,7 @@ __all__ = [
     "FinishedWorkflow",
     "JobExplanation",
     "OperatorStatus",
+    "Outcome",
     "Policy",
     "Powertools",
     "PowertoolsError",
@@ -40,6 +53,9 @@ __all__ = [
     "StepRecord",
     "StepState",
     "StepUpdated",
+    "Target",
+    "TargetType",
+    "Verification",
     "Workflow",
     "WorkflowExplanation",
     "WorkflowFinished",
@@ -50,4 +66,5 @@ __all__ = [
     "Workflows",
     "current_step",
     "current_workflow",
+    "permissions_policy",
 ]

@@ -14,6 +14,8 @@ from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
 from . import schema as schema_module
+from .audit import Audit, seal
+from .authorization import Authorize, Guard
 from .config import Names, Settings
 from .database import (
     CONNECTION_OPTIONS,
@@ -25,6 +27,7 @@ from .database import (
     own_pool,
     read_json_fast,
 )
+from .display import DisplayPolicy
 from .embedded import start_embedded
 from .errors import InvalidSettingError
 from .events import Events
@@ -41,12 +44,15 @@ class Powertools:
     """Workflows for one Oban instance.
 
         oban = Oban(pool=pool, queues={"default": 20})
-        powertools = Powertools(oban)
+        powertools = Powertools(oban, authorize=authorize)
         async with oban, powertools:
             handle = await powertools.workflows.insert(workflow)
 
     Args:
         oban: The instance whose jobs run the steps; its pool's database holds everything.
+        authorize: Decides what operators may do, ``(actor, action, target) -> bool``, sync or async. None refuses
+            every change by an operator.
+        display: Decides what is shown and kept of values that may hold secrets.
         schema: Where our tables are.
         turbo: Acknowledge and insert jobs in bulk through Oban's extension points.
         settings: Limits and intervals.
@@ -56,7 +62,14 @@ class Powertools:
     """
 
     def __init__(
-        self, oban: Oban, *, schema: str = "powertools", turbo: bool = True, settings: Settings | None = None
+        self,
+        oban: Oban,
+        *,
+        authorize: Authorize | None = None,
+        display: DisplayPolicy | None = None,
+        schema: str = "powertools",
+        turbo: bool = True,
+        settings: Settings | None = None,
     ) -> None:
         self.oban = oban
         self.settings = settings or Settings()
@@ -64,7 +77,10 @@ class Powertools:
         self._queries = Queries(self._names)
         self._attachment = attach(oban, self._queries, turbo=turbo, payload_limit=self.settings.payload_limit)
         self._sweep_loop = SweepLoop(self._sweep, self.settings.sweep_every)
-        self.workflows = Workflows(self.connect, self._queries, self.settings.payload_limit)
+        self._guard = Guard(authorize)
+        self._display = display or DisplayPolicy()
+        self.workflows = Workflows(self.connect, self._queries, self.settings.payload_limit, self._guard, self._display)
+        self.audit = Audit(self.connect, self._queries, self._guard, self._display)
         self.explain = Explain(self.connect, self._queries)
         self.events = Events(self.connect, self._queries, self._connect_listener, self.settings)
         self.metrics = Metrics(self.connect, self._queries)
@@ -77,6 +93,8 @@ class Powertools:
         dsn: str | None = None,
         *,
         queues: Mapping[str, int] | None = None,
+        authorize: Authorize | None = None,
+        display: DisplayPolicy | None = None,
         schema: str = "powertools",
         turbo: bool = True,
         settings: Settings | None = None,
@@ -90,6 +108,7 @@ class Powertools:
                 (extra ``embedded``) and the schema installed in it. Oban's prefix and the pool's sizes come
                 from the same places.
             queues: Queue -> limit; without queues nothing runs here, jobs are only inserted.
+            authorize, display, schema, turbo, settings: As ``Powertools(...)``.
             data_directory: Starts the embedded server there, whatever the environment or oban.toml name.
             oban_options: As ``Oban(...)``.
 
@@ -113,7 +132,7 @@ class Powertools:
             configure=read_json_fast,
         ) as pool:
             oban = Oban(pool=pool, queues=dict(queues or {}), **oban_options)
-            powertools = cls(oban, schema=schema, turbo=turbo, settings=settings)
+            powertools = cls(oban, authorize=authorize, display=display, schema=schema, turbo=turbo, settings=settings)
             try:
                 async with oban, powertools:
                     yield powertools
@@ -164,6 +183,7 @@ class Powertools:
             swept = await sweep_once(conn, self._queries, last, self.settings.sweep_batch)
             await self._tell_cancelled_jobs(conn)
             await keep_events(conn, self._queries, self.settings.events_kept_for)
+            await seal(conn, self._queries)
         await self.webhooks.sweep()
         return swept
 

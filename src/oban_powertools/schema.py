@@ -5,6 +5,7 @@ migration is never edited, so a migrated schema equals a fresh one.
 """
 
 import asyncio
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -85,6 +86,22 @@ def sql(names: Names = Names(), *, after: int = 0) -> str:
         after: Leave out migrations up to this version.
     """
     return "\n".join(_migration_sql(m, names).decode() for m in migrations() if m.version > after)
+
+
+def roles_sql(names: Names = Names(), *, run: str = "powertools_run", read: str = "powertools_read") -> str:
+    """The SQL that creates two roles beside the owner's and grants them what they need.
+
+    Args:
+        run: The role of workers and of the application: it can add to the audit, and not change it.
+        read: The role of who only looks.
+
+    Raises:
+        InvalidSettingError: A name is not a plain lower-case identifier.
+    """
+    # Checked as the names of schemas are.
+    Names(schema=run, prefix=read)
+    text = render(files("oban_powertools.sql").joinpath("roles.sql").read_text("utf-8"), names).decode()
+    return re.sub(r"\bpowertools_(run|read)\b", lambda found: run if found[1] == "run" else read, text)
 
 
 def _migration_sql(migration: Migration, names: Names) -> bytes:

@@ -4,23 +4,25 @@ The rule that must never break: with ``conn=`` everything happens in the caller'
 nothing is committed here.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from . import crash_points, telemetry
-from .database import Connection, Queries, fetch_all, joined
-from .errors import CommandRefusedError, NotFoundError, WaitTimeoutError
-from .oban_hooks import caller_connection
+from .authorization import ActorLike, Guard, Surface, find_actor
+from .commanding import Commander
+from .database import Connection, Queries, fetch_all
+from .display import DisplayPolicy, Kind
+from .errors import WaitTimeoutError
 from .records import Recovered, SignalRecord, StepRecord, WorkflowRecord
 from .states import WorkflowId, WorkflowState
-from .telemetry import ACTIONS, Name
-from .workflow import commands, drawing, evidence, reads, recovery, signals, store
+from .telemetry import Name
+from .workflow import commands, drawing, reads, recovery, signals, store
 from .workflow.builder import Workflow
 from .workflow.compile import compile_workflow
-from .workflow.evidence import Actor
+from .workflow.evidence import HOST, Command
 from .workflow.stamping import stamped
 from .workflow.waiting import Waiters
 
@@ -52,17 +54,26 @@ class Workflows:
     Args:
         connect: An autocommit connection of our own pool.
         payload_limit: Bytes of JSON in one step's args or result.
+        guard: Decides what operators may do; None refuses all of it.
+        display: Decides what is kept of reasons and errors; None for the default.
 
     ``job_meta`` is a hook for instrumentation: called once an insert, within its telemetry span, and what it returns is
     added to the meta of every job of the inserted workflows, also of those the database releases later.
     """
 
     def __init__(
-        self, connect: Callable[[], AbstractAsyncContextManager[Connection]], queries: Queries, payload_limit: int
+        self,
+        connect: Callable[[], AbstractAsyncContextManager[Connection]],
+        queries: Queries,
+        payload_limit: int,
+        guard: Guard | None = None,
+        display: DisplayPolicy | None = None,
     ) -> None:
         self._connect = connect
         self._queries = queries
         self._payload_limit = payload_limit
+        self._display = display or DisplayPolicy()
+        self._commander = Commander(connect, queries, guard or Guard(None), self._display)
         self.waiters = Waiters(self._find_ended)
         self.job_meta: Callable[[], Mapping[str, str]] = dict
 
@@ -88,7 +99,7 @@ class Workflows:
         plans = [compile_workflow(workflow, self._payload_limit) for workflow in workflows]
         with telemetry.span(Name.INSERT, workflows=len(plans), steps=sum(len(plan.steps) for plan in plans)) as found:
             meta = self.job_meta()
-            async with self._transaction(conn) as inside:
+            async with self._commander.transaction(conn) as inside:
                 stored = await store.insert_plans(inside, self._queries, [stamped(plan, meta) for plan in plans])
                 crash_points.reached("before_insert_commit")
             found["inserted"] = sum(s.inserted for s in stored)
@@ -189,12 +200,23 @@ class Workflows:
             return drawing.dot(await reads.list_nodes(conn, self._queries, workflow_id))
 
     async def complete_step(
-        self, workflow_id: WorkflowId, step: str, *, status: str = "completed", payload: Any = None, conn: Any = None
+        self,
+        workflow_id: WorkflowId,
+        step: str,
+        *,
+        status: str = "completed",
+        payload: Any = None,
+        actor: ActorLike | None = None,
+        reason: str | None = None,
+        source: str = "api",
+        conn: Any = None,
     ) -> None:
         """End a released step that runs outside Oban; its job ends with it.
 
         Args:
             status: ``completed`` (payload is the result), ``discarded`` or ``cancelled`` (payload is the error).
+            actor: None for the host's own program, which tells what happened. With an actor it is an operator's
+                decision: it needs a reason, it is authorized and audited.
             conn: Joins the caller's transaction, as in ``insert``.
 
         Raises:
@@ -203,9 +225,14 @@ class Workflows:
             StepNotReleasedError: It still waits for its dependencies.
             AlreadyTerminalError: It has its outcome already.
             UnsupportedSemanticsError: The workflow follows the rules of another release.
+            NotAuthorizedError, UnattributedActorError, ReasonRequiredError: An operator's decision is refused.
         """
-        command = evidence.Command(action="complete_step", workflow_id=workflow_id, actor="host", step=step)
-        async with self._commanded(command, conn) as inside:
+        details = {"status": status}
+        if actor is None:
+            command = Command(action="complete_step", workflow_id=workflow_id, actor=HOST, step=step, details=details)
+        else:
+            command = self._command("complete_step", workflow_id, step, actor, reason, source, **details)
+        async with self._commander.commanded(command, conn) as inside:
             await commands.complete_step(
                 inside, self._queries, workflow_id, step,
                 status=status, payload=payload, payload_limit=self._payload_limit,
@@ -237,7 +264,7 @@ class Workflows:
         Raises:
             UnstorableValueError: The payload is not JSON-safe or above the limit, or a name is empty.
         """
-        async with self._transaction(conn) as inside:
+        async with self._commander.transaction(conn) as inside:
             record = await signals.deliver(
                 inside, self._queries, signal, correlation_key, payload,
                 dedupe_key=dedupe_key, workflow_id=workflow_id, payload_limit=self._payload_limit,
@@ -246,7 +273,7 @@ class Workflows:
         return record
 
     async def request_cancel(
-        self, workflow_id: WorkflowId, *, actor: Actor, reason: str, source: str = "api", conn: Any = None
+        self, workflow_id: WorkflowId, *, actor: ActorLike, reason: str, source: str = "api", conn: Any = None
     ) -> None:
         """Ask for a workflow's end: idle steps and their jobs are cancelled, executing jobs are told.
 
@@ -255,10 +282,10 @@ class Workflows:
 
         Raises:
             WorkflowNotFoundError, WorkflowEndedError: There is nothing to cancel.
-            UnattributedActorError, ReasonRequiredError: Nobody asks, or nobody says why.
+            NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Nobody who may, or nobody says why.
         """
         command = self._command("request_cancel", workflow_id, None, actor, reason, source)
-        async with self._commanded(command, conn) as inside:
+        async with self._commander.commanded(command, conn) as inside:
             await recovery.request_cancel(inside, self._queries, workflow_id)
 
     async def recover(
@@ -267,7 +294,7 @@ class Workflows:
         step: str | None = None,
         action: str = "retry",
         *,
-        actor: Actor,
+        actor: ActorLike,
         reason: str,
         payload: Any = None,
         source: str = "api",
@@ -285,12 +312,13 @@ class Workflows:
             IllegalTransitionError: The action does not fit the step's state; says which ones do.
             UnsupportedRecoveryActionError: There is no such action.
             WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
-            UnattributedActorError, ReasonRequiredError: Nobody asks, or nobody says why.
+            NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Nobody who may, or nobody says why.
         """
         command = self._command(f"recover_{action}", workflow_id, step, actor, reason, source)
-        async with self._commanded(command, conn) as inside:
+        async with self._commander.commanded(command, conn) as inside:
             return await recovery.recover(
-                inside, self._queries, workflow_id, step, action, actor=command.actor, reason=command.reason or "",
+                inside, self._queries, workflow_id, step, action, actor=command.actor.id if command.actor else "",
+                reason=command.reason or "",
                 payload=payload, payload_limit=self._payload_limit,
             )  # fmt: skip
 
@@ -300,7 +328,7 @@ class Workflows:
         step: str | None = None,
         *,
         hold_for: timedelta,
-        actor: Actor,
+        actor: ActorLike,
         reason: str,
         source: str = "api",
         conn: Any = None,
@@ -318,10 +346,10 @@ class Workflows:
         Raises:
             IllegalTransitionError: The step has started or ended.
             WorkflowNotFoundError, StepNotFoundError, WorkflowEndedError: There is nothing to hold.
-            UnattributedActorError, ReasonRequiredError: Nobody asks, or nobody says why.
+            NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Nobody who may, or nobody says why.
         """
         command = self._command("hold", workflow_id, step, actor, reason, source)
-        async with self._commanded(command, conn) as inside:
+        async with self._commander.commanded(command, conn) as inside:
             return await recovery.hold(inside, self._queries, workflow_id, step, hold_for, command.reason or "")
 
     async def release(
@@ -329,7 +357,7 @@ class Workflows:
         workflow_id: WorkflowId,
         step: str | None = None,
         *,
-        actor: Actor,
+        actor: ActorLike,
         reason: str,
         source: str = "api",
         conn: Any = None,
@@ -341,10 +369,10 @@ class Workflows:
 
         Raises:
             WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
-            UnattributedActorError, ReasonRequiredError: Nobody asks, or nobody says why.
+            NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Nobody who may, or nobody says why.
         """
         command = self._command("release", workflow_id, step, actor, reason, source)
-        async with self._commanded(command, conn) as inside:
+        async with self._commander.commanded(command, conn) as inside:
             return await recovery.release(inside, self._queries, workflow_id, step)
 
     async def commands(self, workflow_id: WorkflowId, *, limit: int = 100) -> Sequence[dict[str, Any]]:
@@ -354,38 +382,17 @@ class Workflows:
             return await fetch_all(conn, self._queries["list_commands"], args)
 
     def _command(
-        self, action: str, workflow_id: WorkflowId, step: str | None, actor: Actor, reason: str, source: str
-    ) -> evidence.Command:
-        return evidence.Command(
-            action=action, workflow_id=workflow_id, step=step, actor=evidence.actor_id(actor),
-            reason=(reason or "").strip(), source=source,
+        self,
+        action: str,
+        workflow_id: WorkflowId,
+        step: str | None,
+        actor: ActorLike,
+        reason: str | None,
+        source: str,
+        **details: Any,
+    ) -> Command:
+        why = self._display.render(Kind.REASON, (reason or "").strip())
+        return Command(
+            action=action, workflow_id=workflow_id, step=step, actor=find_actor(actor), reason=str(why),
+            source=Surface(source), details=details,
         )  # fmt: skip
-
-    @asynccontextmanager
-    async def _commanded(self, command: evidence.Command, conn: Any) -> AsyncGenerator[Connection]:
-        outcome = "failed"
-        try:
-            evidence.check_asked(command)
-            async with self._transaction(conn) as inside:
-                yield inside
-                await evidence.record(inside, self._queries, command)
-            outcome = "accepted"
-        except (CommandRefusedError, NotFoundError) as refusal:
-            outcome = "rejected"
-            # On a connection of its own: the refusal is kept though everything else rolls back.
-            async with self._connect() as own:
-                await evidence.record(own, self._queries, command, refusal)
-            raise
-        finally:
-            action = command.action if command.action in ACTIONS else "unknown"
-            telemetry.execute(Name.COMMAND, action=action, outcome=outcome)
-
-    @asynccontextmanager
-    async def _transaction(self, conn: Any) -> AsyncGenerator[Connection]:
-        if conn is not None:
-            callers = await caller_connection(conn)
-            async with joined(callers):
-                yield callers
-            return
-        async with self._connect() as own, own.transaction():
-            yield own

@@ -19,6 +19,7 @@ from psycopg_pool import AsyncConnectionPool
 from oban_powertools import Powertools, Workflow, WorkflowRecord
 from oban_powertools.config import Settings
 from oban_powertools.workflows import WorkflowHandle
+from tests.by_hand import everybody_may
 from tests.crash.graphs import Graph
 from tests.crash.steps import step
 from tests.ledger import LEDGER_DSN, Ledger, eventually
@@ -253,7 +254,7 @@ async def open_cluster(dsn: str, directory: Path) -> AsyncIterator[Cluster]:
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(Ledger.create(dsn))
         no_sweeps = Settings(sweep_every=timedelta(hours=1))
-        powertools = await stack.enter_async_context(Powertools.open(dsn, settings=no_sweeps))
+        powertools = await stack.enter_async_context(Powertools.open(dsn, authorize=everybody_may, settings=no_sweeps))
         cluster = Cluster(dsn, powertools, ledger, directory)
         try:
             yield cluster

@@ -9,7 +9,7 @@ import psycopg
 
 from oban_powertools import Event, Powertools, Settings, Workflow
 from oban_powertools.events import Subscription
-from tests.by_hand import step
+from tests.by_hand import everybody_may, step
 
 WITHIN = 20  # seconds
 
@@ -50,7 +50,7 @@ def cursors(events: Sequence[Event]) -> list[int]:
 @asynccontextmanager
 async def opened(dsn: str, **settings: Any) -> AsyncIterator[Powertools]:
     """A running Powertools without queues."""
-    async with Powertools.open(dsn, settings=Settings(**settings)) as powertools:
+    async with Powertools.open(dsn, authorize=everybody_may, settings=Settings(**settings)) as powertools:
         yield powertools
 
 

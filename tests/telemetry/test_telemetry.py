@@ -8,6 +8,7 @@ import pytest
 import oban_powertools
 from oban_powertools import Powertools, StepChange, Workflow, telemetry
 from oban_powertools.telemetry import EVENTS, WORDS, Name
+from tests.by_hand import everybody_may
 from tests.telemetry.plays import chain, everything, run, succeed
 from tests.telemetry.recorder import recorded
 
@@ -75,7 +76,7 @@ async def test_a_command_tells_what_was_asked_and_whether_it_was_done(powertools
 
 @pytest.mark.parametrize("turbo", [True, False], ids=["turbo", "stock"])
 async def test_an_ack_tells_how_many_jobs_it_was_for(dsn: str, turbo: bool) -> None:
-    async with Powertools.open(dsn, queues={"default": 10}, turbo=turbo) as powertools:
+    async with Powertools.open(dsn, queues={"default": 10}, authorize=everybody_may, turbo=turbo) as powertools:
         with recorded() as recorder:
             await run(powertools, chain(3))
 

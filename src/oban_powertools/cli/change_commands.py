@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from ..authorization import Authorize
 from ..records import WorkflowRecord
 from ..states import RecoveryAction, WorkflowId
 from .exits import Exit, StoppedError
@@ -32,7 +33,9 @@ _HEADERS = ("AT", "ACTION", "STEP", "OUTCOME", "ACTOR", "VIA", "REASON")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @on_database
 @json_option
-def cancel(target: Target, *, workflow_id: int, actor: str, reason: str, yes: bool, as_json: bool) -> int:
+def cancel(
+    target: Target, *, workflow_id: int, actor: str, reason: str, authorize: Authorize, yes: bool, as_json: bool
+) -> int:
     """Ask for a workflow's end.
 
     Steps that wait end at once, their jobs with them. Executing ones are told, and may still complete.
@@ -42,7 +45,7 @@ def cancel(target: Target, *, workflow_id: int, actor: str, reason: str, yes: bo
     # Asked between two connections: none idles meanwhile, and no event loop swallows Ctrl+C.
     if not yes and sys.stdin.isatty():
         _ask(asyncio.run(_find(target, key)))
-    found = asyncio.run(_cancel(target, key, actor, reason))
+    found = asyncio.run(_cancel(target, key, actor, reason, authorize))
     if as_json:
         print_json({"workflow": record_json(found)})
     elif found.open:
@@ -57,8 +60,10 @@ async def _find(target: Target, workflow_id: WorkflowId) -> WorkflowRecord:
         return await workflows.get(workflow_id)
 
 
-async def _cancel(target: Target, workflow_id: WorkflowId, actor: str, reason: str) -> WorkflowRecord:
-    async with target.commands() as workflows:
+async def _cancel(
+    target: Target, workflow_id: WorkflowId, actor: str, reason: str, authorize: Authorize
+) -> WorkflowRecord:
+    async with target.commands(authorize) as workflows:
         await workflows.request_cancel(workflow_id, actor=actor, reason=reason, source="cli")
         return await workflows.get(workflow_id)
 
@@ -96,6 +101,7 @@ async def recover(
     payload: Any,
     actor: str,
     reason: str,
+    authorize: Authorize,
     as_json: bool,
 ) -> int:
     """Bring failed steps back, or decide what one step ends as.
@@ -104,7 +110,7 @@ async def recover(
     """
     if payload is not None and action != RecoveryAction.COMPLETE:
         raise click.UsageError("--payload goes with --action complete: it is the step's result")
-    async with target.commands() as workflows:
+    async with target.commands(authorize) as workflows:
         done = await workflows.recover(
             WorkflowId(workflow_id), step, action, actor=actor, reason=reason, payload=payload, source="cli"
         )
@@ -130,14 +136,22 @@ async def recover(
 @accounted
 @answering
 async def hold(
-    target: Target, *, workflow_id: int, step: str | None, hold_for: timedelta, actor: str, reason: str, as_json: bool
+    target: Target,
+    *,
+    workflow_id: int,
+    step: str | None,
+    hold_for: timedelta,
+    actor: str,
+    reason: str,
+    authorize: Authorize,
+    as_json: bool,
 ) -> int:
     """Keep a step, or every step, from starting; the hold ends by itself.
 
     Executing steps go on.
     """
     key = WorkflowId(workflow_id)
-    async with target.commands() as workflows:
+    async with target.commands(authorize) as workflows:
         held = await workflows.hold(key, step, hold_for=hold_for, actor=actor, reason=reason, source="cli")
     if as_json:
         print_json({"workflow_id": str(key), "held": held})
@@ -151,10 +165,19 @@ async def hold(
 @click.argument("step", required=False, metavar="[STEP]")
 @accounted
 @answering
-async def release(target: Target, *, workflow_id: int, step: str | None, actor: str, reason: str, as_json: bool) -> int:
+async def release(
+    target: Target,
+    *,
+    workflow_id: int,
+    step: str | None,
+    actor: str,
+    reason: str,
+    authorize: Authorize,
+    as_json: bool,
+) -> int:
     """End the hold of a step, or of every step; what is ready starts."""
     key = WorkflowId(workflow_id)
-    async with target.commands() as workflows:
+    async with target.commands(authorize) as workflows:
         released = await workflows.release(key, step, actor=actor, reason=reason, source="cli")
     if as_json:
         print_json({"workflow_id": str(key), "released": released})

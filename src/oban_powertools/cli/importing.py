@@ -8,10 +8,11 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import click
 
+from ..authorization import Authorize
 from .exits import Exit, StoppedError
 
 
@@ -36,6 +37,33 @@ def import_modules(modules: Sequence[str]) -> None:
             where = "" if "importlib" in frame.filename else f" ({frame.filename}:{frame.lineno})"
             reason = f"{type(error).__name__}: {error}"
             raise StoppedError(f"cannot import {module!r}: {reason}{where}", Exit.USAGE) from error
+
+
+def find_authorize(ctx: click.Context, param: click.Parameter, value: str | None) -> Authorize:
+    """The host's policy ``module:name``; without one, a policy of the command line's own that allows everything.
+
+    Whoever has the DSN can write to the database anyway, so this grants nothing; every act is audited with its actor
+    and ``cli`` as its surface.
+
+    Raises:
+        BadParameter: It is no ``module:name`` of something that can be called.
+        StoppedError: The module cannot be imported.
+    """
+    if value is None:
+        return _whoever_has_the_dsn_may
+    module, _, name = value.partition(":")
+    if not module or not name:
+        raise click.BadParameter(f"{value!r} is not MODULE:NAME, as in myapp.operators:authorize", ctx, param)
+    import_from_here()
+    import_modules([module])
+    found = getattr(importlib.import_module(module), name, None)
+    if not callable(found):
+        raise click.BadParameter(f"{module!r} has no function {name!r}", ctx, param)
+    return cast("Authorize", found)
+
+
+def _whoever_has_the_dsn_may(*_: object) -> bool:
+    return True
 
 
 def _prepare(_: click.Context, __: click.Parameter, asked: bool) -> bool:

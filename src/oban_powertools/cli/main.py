@@ -10,10 +10,12 @@ import click
 import psycopg
 
 from ..errors import PowertoolsError
+from .audit_commands import audit
 from .event_commands import events
 from .exits import Exit, StoppedError, find_exit_code
 from .groups import Group, examples
 from .job_commands import job
+from .roles_command import roles
 from .schema_commands import install, status, upgrade
 from .signal_command import signal
 from .start_command import start
@@ -44,7 +46,7 @@ def powertools(ctx: click.Context) -> None:
         ctx.color = False
 
 
-for command in (install, upgrade, uninstall, status, start, workflow, job, signal, events, webhooks):
+for command in (install, upgrade, uninstall, status, start, workflow, job, signal, events, audit, roles, webhooks):
     powertools.add_command(command)
 
 

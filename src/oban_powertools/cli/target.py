@@ -19,8 +19,11 @@ from click.core import ParameterSource
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool
 
+from ..audit import Audit
+from ..authorization import Authorize, Guard
 from ..config import PAYLOAD_LIMIT, Names, Settings
 from ..database import Connection, Queries, connect, own_connection, own_pool
+from ..display import DisplayPolicy
 from ..embedded import start_embedded
 from ..errors import DsnMissingError, InvalidSettingError
 from ..events import Events
@@ -92,11 +95,26 @@ class Target:
                 yield Workflows(lambda: nullcontext(conn), Queries(self.names), PAYLOAD_LIMIT)
 
     @asynccontextmanager
-    async def commands(self) -> AsyncGenerator[Workflows]:
-        """The workflow calls, for changing: each call is a transaction of its own."""
+    async def commands(self, authorize: Authorize | None = None) -> AsyncGenerator[Workflows]:
+        """The workflow calls, for changing: each call is a transaction of its own.
+
+        Args:
+            authorize: Decides what operators may do; None refuses all of it.
+        """
         async with self.connection() as conn:
             await self.check(conn)
-            yield Workflows(lambda: nullcontext(conn), Queries(self.names), PAYLOAD_LIMIT)
+            yield Workflows(lambda: nullcontext(conn), Queries(self.names), PAYLOAD_LIMIT, Guard(authorize))
+
+    @asynccontextmanager
+    async def audit(self, authorize: Authorize | None = None) -> AsyncGenerator[Audit]:
+        """The audit calls.
+
+        Args:
+            authorize: Decides who may export.
+        """
+        async with self.connection() as conn:
+            await self.check(conn)
+            yield Audit(lambda: nullcontext(conn), Queries(self.names), Guard(authorize), DisplayPolicy())
 
     @asynccontextmanager
     async def explain(self) -> AsyncGenerator[Explain]:

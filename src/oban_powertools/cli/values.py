@@ -11,6 +11,8 @@ from typing import Any, Final
 import click
 import orjson
 
+from .importing import find_authorize
+
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LONGEST: Final = timedelta(days=3650)
 
@@ -60,6 +62,21 @@ _ACTOR: Final = click.option(
 _REASON: Final = click.option("--reason", required=True, help="Why: kept with the command, for whoever asks later.")
 
 
+_AUTHORIZE: Final = click.option(
+    "--authorize",
+    envvar="POWERTOOLS_AUTHORIZE",
+    show_envvar=True,
+    callback=find_authorize,
+    metavar="MODULE:NAME",
+    help="Ask this policy of yours.  [default: who has the DSN may]",
+)
+
+
+def acting(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that say who acts and who decides about it: ``--actor`` and ``--authorize``."""
+    return _ACTOR(_AUTHORIZE(command))
+
+
 def accounted(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options that every change by an operator needs: ``--actor`` and ``--reason``."""
-    return _REASON(_ACTOR(command))
+    """Give a command the options that every change by an operator needs: as ``acting``, and ``--reason``."""
+    return _REASON(acting(command))

@@ -22,6 +22,7 @@ PowertoolsError
         JobNotFoundError
         WebhookNotFoundError
         WebhookDeliveryNotFoundError
+        AuditRecordNotFoundError
     CommandRefusedError
         AlreadyTerminalError
         StepNotReleasedError
@@ -32,6 +33,7 @@ PowertoolsError
         UnsupportedRecoveryActionError
         UnattributedActorError
         ReasonRequiredError
+        NotAuthorizedError
         UnpublishableChangeError
     UnstorableValueError
     WaitTimeoutError
@@ -42,6 +44,10 @@ Fields go to ``Exception.__init__`` in order, so that errors survive pickling; `
 the sentence: what was found, what was expected, what to do.
 """
 
+from .authorization import (
+    AuditRecordNotFoundError,
+    NotAuthorizedError,
+)
 from .base import (
     PowertoolsError,
 )
@@ -97,6 +103,7 @@ from .webhooks import (
 
 __all__ = [
     "AlreadyTerminalError",
+    "AuditRecordNotFoundError",
     "CommandRefusedError",
     "ConfigurationError",
     "CursorExpiredError",
@@ -109,6 +116,7 @@ __all__ = [
     "InvalidSettingError",
     "InvalidWorkflowError",
     "JobNotFoundError",
+    "NotAuthorizedError",
     "NotFoundError",
     "NotInStepError",
     "PowertoolsError",

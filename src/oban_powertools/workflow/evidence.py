@@ -1,20 +1,46 @@
 """Commands as evidence: who asked for what, and what came of it.
 
-An accepted command is recorded in its own transaction; a refused one by the facade on another
-connection, so that the record survives the rollback. The rule that must never break: no operator's
-change without an actor and a reason.
+A row of ``commands`` for every command; for those of operators also a record of the audit, with the state before and
+after. The rule that must never break: no operator's change without an actor and a reason.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from .. import json_border
-from ..database import Connection, Queries
-from ..errors import CommandRefusedError, NotFoundError, ReasonRequiredError, UnattributedActorError
-from ..states import WorkflowId
+from ..audit import Entry, Outcome
+from ..audit import record as audit
+from ..authorization import POLICY, Action, Actor, ActorType, Surface, Target
+from ..database import Connection, Queries, fetch_one
+from ..display import DisplayPolicy, Kind
+from ..errors import (
+    CommandRefusedError,
+    NotFoundError,
+    ReasonRequiredError,
+    UnattributedActorError,
+    UnsupportedRecoveryActionError,
+)
+from ..states import RecoveryAction, WorkflowId
 
-type Actor = str | Mapping[str, Any]
+HOST: Final = Actor(id="host", type=ActorType.SERVICE)
+"""The host's own program, which tells what happened rather than asks for a repair."""
+
+_OF_A_STEP: Final = {
+    "hold": Action.STEP_HOLD,
+    "release": Action.STEP_RELEASE,
+    "complete_step": Action.STEP_COMPLETE,
+    "recover_retry": Action.STEP_RETRY,
+    "recover_cancel": Action.STEP_CANCEL,
+    "recover_complete": Action.STEP_COMPLETE,
+    "recover_skip": Action.STEP_SKIP,
+}
+_OF_A_WORKFLOW: Final = {
+    "request_cancel": Action.WORKFLOW_CANCEL,
+    "hold": Action.WORKFLOW_HOLD,
+    "release": Action.WORKFLOW_RELEASE,
+    "recover_retry": Action.WORKFLOW_RETRY,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,11 +53,11 @@ class Command:
     workflow_id: WorkflowId
     """Which workflow."""
 
-    actor: str
-    """Who asked: an id; empty when nobody is named, which is refused."""
+    actor: Actor | None
+    """Who asked; None when nobody is named, which is refused."""
 
-    source: str = "api"
-    """Through which door: api, cli, web."""
+    source: Surface = Surface.API
+    """Through which door."""
 
     step: str | None = None
     """Which step; None for the workflow."""
@@ -42,44 +68,125 @@ class Command:
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What else was asked."""
 
+    @property
+    def by_host(self) -> bool:
+        """Whether the host's own program tells what happened: nobody is asked, and the audit is not for it."""
+        return self.actor is HOST
 
-def actor_id(actor: Actor | None) -> str:
-    """The id of an actor given by name or as a mapping with an ``id``; empty when nobody is named."""
-    found = actor.get("id") if isinstance(actor, Mapping) else actor
-    return found.strip() if isinstance(found, str) else ""
+    @property
+    def asks_for(self) -> Action | None:
+        """The action as the host's policy and the audit know it; None when there is none of this name."""
+        if self.action == "complete_step" and self.details.get("status") != "completed":
+            return Action.STEP_CANCEL
+        of_a_step = _OF_A_STEP.get(self.action)
+        return of_a_step if self.step is not None else _OF_A_WORKFLOW.get(self.action, of_a_step)
 
 
-def check_asked(command: Command) -> None:
-    """Refuse what nobody asked for, or nobody gave a reason for.
+def check_asked(command: Command) -> Action:
+    """Refuse what nobody asked for, nobody gave a reason for, or nobody knows how to do.
 
     Raises:
-        UnattributedActorError, ReasonRequiredError: As named.
+        UnattributedActorError, ReasonRequiredError, UnsupportedRecoveryActionError: As named.
     """
-    if not command.actor:
+    if command.actor is None:
         raise UnattributedActorError
-    if command.reason == "":
+    action = command.asks_for
+    if not command.reason and (action is None or POLICY[action].needs_reason):
         raise ReasonRequiredError
+    if action is None:
+        raise UnsupportedRecoveryActionError(command.action.removeprefix("recover_"), list(RecoveryAction))
+    return action
+
+
+async def find_target(conn: Connection, queries: Queries, command: Command) -> tuple[Target, Any]:
+    """What a command is about, with what is known of it; and its state as it is now, None when it does not exist."""
+    target = Target.of_workflow(command.workflow_id, command.step)
+    args = {"workflow_id": command.workflow_id, "step": command.step}
+    row = await fetch_one(conn, queries["command_target"], args)
+    if row is None:
+        return target, None
+    known = replace(
+        target, workflow_name=row["workflow_name"], workflow_tags=tuple(row["tags"]), queue=row["queue"],
+        worker=row["worker"],
+    )  # fmt: skip
+    return known, row["snapshot"]
+
+
+async def lock_target(conn: Connection, queries: Queries, command: Command) -> None:
+    """Lock what the command itself locks first, so that its state before is read under the lock.
+
+    Locks: the step's job, unless the command passes over jobs that others change; then the family as settle.
+    """
+    if command.step is not None and command.action not in ("hold", "release"):
+        await conn.execute(queries["lock_step_job"], {"workflow_id": command.workflow_id, "step": command.step})
+    await conn.execute(queries["lock_workflow"], {"workflow_id": command.workflow_id})
 
 
 async def record(
-    conn: Connection, queries: Queries, command: Command, refusal: CommandRefusedError | NotFoundError | None = None
+    conn: Connection,
+    queries: Queries,
+    display: DisplayPolicy,
+    command: Command,
+    *,
+    before: Any = None,
+    refusal: CommandRefusedError | NotFoundError | None = None,
 ) -> None:
-    """Write a command down, in the caller's transaction.
+    """Write a command down, in the caller's transaction: its row, and the audit's record of an operator's command.
 
     Args:
+        before: Its target's state before it was carried out.
         refusal: Why it was refused; None when it was carried out.
     """
     legal: Sequence[str] = refusal.legal_next_steps if refusal else ()
+    details = {**command.details, **({"message": str(refusal)} if refusal else {})}
     args = {
         "workflow_id": command.workflow_id,
         "step": command.step,
         "action": command.action,
-        "actor": command.actor,
+        "actor": command.actor.id if command.actor else "",
         "source": command.source,
         "reason": command.reason,
         "outcome": "rejected" if refusal else "accepted",
         "reason_code": refusal.code if refusal else None,
         "legal_next_steps": list(legal),
-        "details": json_border.dumps({**command.details, **({"message": str(refusal)} if refusal else {})}),
+        "details": json_border.dumps(display.render(Kind.DETAILS, details)),
     }
     await conn.execute(queries["record_command"], args)
+    if command.by_host:
+        return
+    target, after = await find_target(conn, queries, command)
+    if refusal is None:
+        await _audit(conn, queries, display, command, target, Outcome.EXECUTED, before=before, after=after)
+    else:
+        told = {"code": refusal.code, "message": str(refusal), "legal_next_steps": list(legal)}
+        await _audit(conn, queries, display, command, target, Outcome.REFUSED, **told)
+
+
+async def record_failure(
+    conn: Connection, queries: Queries, display: DisplayPolicy, command: Command, error: Exception
+) -> None:
+    """Write to the audit that an operator's command was allowed and failed; nothing was changed."""
+    target, _ = await find_target(conn, queries, command)
+    await _audit(conn, queries, display, command, target, Outcome.FAILED, error_type=type(error).__name__)
+
+
+async def _audit(
+    conn: Connection,
+    queries: Queries,
+    display: DisplayPolicy,
+    command: Command,
+    target: Target,
+    outcome: Outcome,
+    *,
+    before: Any = None,
+    after: Any = None,
+    **details: Any,
+) -> None:
+    action = command.asks_for
+    if action is None:
+        return
+    entry = Entry(
+        actor=command.actor, action=action, target=target, outcome=outcome, reason=command.reason, before=before,
+        after=after, surface=command.source, details={"command": command.action, **command.details, **details},
+    )  # fmt: skip
+    await audit(conn, queries, display, [entry])

@@ -1,0 +1,23 @@
+"""The audit: who did what to what, why, and what came of it; kept for ever but for retention.
+
+The rule that must never break: a mutation by an operator and its record are one transaction (I4).
+"""
+
+from .audit import Audit
+from .reading import AuditFilter
+from .records import AuditFinding, AuditRecord, Entry, FindingKind, Outcome, Verification
+from .sealing import seal
+from .writing import record
+
+__all__ = [
+    "Audit",
+    "AuditFilter",
+    "AuditFinding",
+    "AuditRecord",
+    "Entry",
+    "FindingKind",
+    "Outcome",
+    "Verification",
+    "record",
+    "seal",
+]

@@ -1,0 +1,139 @@
+"""The audit calls of the facade: list, get, verify and export.
+
+The rule that must never break: reading changes nothing; an export, which takes everything with it, is allowed by the
+host and recorded.
+"""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+
+from ..authorization import Action, ActorLike, Guard, Surface, Target, TargetType, as_actor, find_actor
+from ..database import Connection, Queries
+from ..display import DisplayPolicy
+from ..errors import AuditRecordNotFoundError, CommandRefusedError
+from . import reading, verifying
+from .reading import AuditFilter
+from .records import AuditRecord, Entry, Outcome, Verification
+from .writing import record
+
+MOST: Final = 1000
+"""Records of one page."""
+
+_EVERYTHING: Final = Target(type=TargetType.AUDIT, id="*")
+
+
+class Audit:
+    """Read and verify what was done, by whom and why.
+
+    Args:
+        connect: An autocommit connection of our own pool.
+        guard: Decides who may export.
+        display: Decides what of an attempt is kept.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], AbstractAsyncContextManager[Connection]],
+        queries: Queries,
+        guard: Guard,
+        display: DisplayPolicy,
+    ) -> None:
+        self._connect = connect
+        self._queries = queries
+        self._guard = guard
+        self._display = display
+
+    async def list(
+        self,
+        *,
+        actor: str | None = None,
+        action: str | None = None,
+        target_type: str | None = None,
+        target_id: str | None = None,
+        outcome: str | None = None,
+        since: datetime | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> list[AuditRecord]:
+        """Records, newest first.
+
+        Args:
+            actor: Only of this actor's id.
+            target_type: Only about this type of target, with ``target_id`` about this one.
+            since: Only from this instant on; aware.
+            before: Only ids below this one: the last id of the previous page.
+            limit: At most 1,000.
+        """
+        chosen = AuditFilter(
+            actor=actor, action=action, target_type=target_type, target_id=target_id, outcome=outcome, since=since
+        )
+        async with self._connect() as conn:
+            return await reading.list_records(conn, self._queries, chosen, before=before, limit=min(limit, MOST))
+
+    async def get(self, record_id: int) -> AuditRecord:
+        """One record.
+
+        Raises:
+            AuditRecordNotFoundError: It does not exist, or retention has removed it.
+        """
+        async with self._connect() as conn:
+            found = await reading.find_record(conn, self._queries, record_id)
+        if found is None:
+            raise AuditRecordNotFoundError(record_id)
+        return found
+
+    async def verify(self, *, head: str | None = None) -> Verification:
+        """Compare every record with its hash, and every seal with its records and the seal before.
+
+        In bounded memory; records that are written meanwhile do not disturb it.
+
+        Args:
+            head: As an earlier verification, or the log, told it: finds out whether the chain was rewritten since.
+        """
+        async with self._connect() as conn:
+            return await verifying.verify(conn, self._queries, head)
+
+    async def export(
+        self, *, actor: ActorLike, chosen: AuditFilter | None = None, source: str = "api"
+    ) -> AsyncGenerator[str]:
+        """Every record as a line of JSON, oldest first; the export itself is recorded before its first line.
+
+        Args:
+            chosen: Only these; None for all.
+
+        Raises:
+            UnattributedActorError, NotAuthorizedError: It was refused, and that is recorded.
+        """
+        chosen = chosen or AuditFilter()
+        wanted = {key: str(value) for key, value in asdict(chosen).items() if value is not None}
+        try:
+            await self._guard.check(as_actor(actor), _EVERYTHING, Action.AUDIT_EXPORT)
+        except CommandRefusedError as refusal:
+            await self._note(actor, source, Outcome.REFUSED, {"code": refusal.code, "message": str(refusal), **wanted})
+            raise
+        await self._note(actor, source, Outcome.EXECUTED, wanted)
+        async with self._connect() as conn:
+            upto = await reading.newest_id(conn, self._queries)
+        after = 0
+        while True:
+            # No connection is kept while the caller does something with a page.
+            async with self._connect() as conn:
+                page = await reading.next_records(conn, self._queries, chosen, after=after, upto=upto)
+            if not page:
+                return
+            for found in page:
+                yield orjson.dumps(found, option=orjson.OPT_UTC_Z).decode()
+            after = page[-1].id
+
+    async def _note(self, actor: ActorLike, source: str, outcome: Outcome, details: dict[str, Any]) -> None:
+        entry = Entry(
+            actor=find_actor(actor), action=Action.AUDIT_EXPORT, target=_EVERYTHING, outcome=outcome,
+            surface=Surface(source), details=details,
+        )  # fmt: skip
+        async with self._connect() as conn:
+            await record(conn, self._queries, self._display, [entry])

@@ -1,0 +1,178 @@
+"""What is written to the audit, what is read from it, and what a verification finds. No I/O."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from ..authorization import Action, Actor, ActorType, Surface, Target
+
+
+class Outcome(StrEnum):
+    """What came of an attempt."""
+
+    EXECUTED = "executed"
+    REFUSED = "refused"
+    DRIFTED = "drifted"
+    EXPIRED = "expired"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One record to write. Payloads are given as they are: only their hash and shape are kept."""
+
+    actor: Actor | None
+    """Who acted; None when nobody was named, which is refused."""
+
+    action: Action
+    """What was asked for."""
+
+    target: Target
+    """What it was about."""
+
+    outcome: Outcome
+    """What came of it."""
+
+    reason: str | None = None
+    """Why they did it."""
+
+    before: Any = None
+    """The state before, JSON-safe."""
+
+    after: Any = None
+    """The state after, JSON-safe."""
+
+    surface: Surface = Surface.API
+    """Through which door."""
+
+    plan_hash: str | None = None
+    """Of the plan that was previewed."""
+
+    preview_id: int | None = None
+    """The preview that was executed."""
+
+    incident_id: int | None = None
+    """The incident it was done for."""
+
+    details: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What else there is to know: a refusal's code and sentence, counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRecord:
+    """One record as it was written."""
+
+    id: int
+    """Rises with time, with gaps."""
+
+    at: datetime
+    """When, by the database's clock."""
+
+    actor_id: str
+    """Who acted; empty when nobody was named, which was refused."""
+
+    actor_type: ActorType
+    """What kind of actor; ``system`` is Powertools itself."""
+
+    actor_label: str | None
+    """Their name."""
+
+    action: str
+    """What was asked for: an ``Action``, or what Powertools did by itself."""
+
+    target_type: str
+    """What it was about."""
+
+    target_id: str
+    """Which one: as ``Target.id``."""
+
+    reason: str | None
+    """Why they did it."""
+
+    outcome: Outcome
+    """What came of it."""
+
+    before: Any
+    """The state before; payloads only as hash and shape. None where nothing changed."""
+
+    after: Any
+    """The state after, likewise."""
+
+    plan_hash: str | None
+    """Of the plan that was previewed."""
+
+    preview_id: int | None
+    """The preview that was executed."""
+
+    incident_id: int | None
+    """The incident it was done for."""
+
+    surface: Surface
+    """Through which door."""
+
+    request_id: str | None
+    """The host's own name of the request."""
+
+    details: dict[str, Any]
+    """What else there is to know, such as ``code`` and ``message`` of a refusal."""
+
+    seal_id: int | None
+    """The seal that holds it; None for about a second after it was written."""
+
+    row_hash: str | None
+    """SHA-256 of the row in hex; None of a row that somebody smuggled in."""
+
+
+class FindingKind(StrEnum):
+    """What is wrong with the audit."""
+
+    CHANGED = "changed"
+    MISSING = "missing"
+    INSERTED = "inserted"
+    CHAIN_BROKEN = "chain_broken"
+    HEAD_UNKNOWN = "head_unknown"
+    UNGUARDED = "unguarded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditFinding:
+    """One thing that is wrong with the audit."""
+
+    kind: FindingKind
+    """What kind of thing."""
+
+    message: str
+    """One sentence."""
+
+    audit_id: int | None = None
+    """The row; None where it cannot be told which."""
+
+    seal_id: int | None = None
+    """The seal; None for a row alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """What a verification of the whole audit found."""
+
+    rows: int
+    """Rows that were compared with their hashes."""
+
+    seals: int
+    """Seals that were compared with their rows and with one another."""
+
+    unsealed: int
+    """Rows that were too new to be sealed."""
+
+    head: str
+    """The newest seal and its hash, ``12:ab34...``: note it elsewhere, and give it to a later verification."""
+
+    findings: tuple[AuditFinding, ...]
+    """The first 100, rows by id first, then seals; empty when all is well."""
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings

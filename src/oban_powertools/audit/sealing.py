@@ -1,0 +1,44 @@
+"""Seal the audit in the background: a part of the sweep, on whichever node gets the try-lock.
+
+The rule that must never break: nobody who repairs something waits for a seal.
+"""
+
+import logging
+from typing import Final
+
+import psycopg
+
+from ..database import Connection, Queries, fetch_one
+
+logger = logging.getLogger(__name__)
+
+_AT_ONCE: Final = 1000
+"""Rows of one seal."""
+
+_AT_MOST: Final = 20
+"""Seals of one sweep."""
+
+
+async def seal(conn: Connection, queries: Queries) -> int:
+    """Seal what has committed; returns how many rows.
+
+    The head of the chain goes to the log at INFO: a log that is kept elsewhere tells whether the chain was rewritten.
+
+    Args:
+        conn: In autocommit: each seal is a transaction of its own.
+
+    Locks: an advisory try-lock.
+    """
+    sealed = 0
+    try:
+        for _ in range(_AT_MOST):
+            row = await fetch_one(conn, queries["seal_audit"], {"batch": _AT_ONCE})
+            if row is None or not row["sealed"]:
+                break
+            sealed += row["sealed"]
+            logger.info("audit sealed, %d rows, head %s", row["sealed"], row["head"])
+            if row["sealed"] < _AT_ONCE:
+                break
+    except psycopg.Error:
+        logger.exception("sealing the audit failed; the next sweep tries again")
+    return sealed

@@ -1,0 +1,30 @@
+"""Who may do what: actors, actions, targets and the host's policy, asked in one place for every door.
+
+The rule that must never break: what nobody allowed is refused (S1).
+"""
+
+from .actions import POLICY, Action, ActionPolicy, Severity, Surface, TargetType, permission_for
+from .actors import Actor, ActorLike, ActorType, as_actor, find_actor
+from .guard import Authorize, Guard
+from .policies import AllowAll, permissions_policy
+from .targets import Target
+
+__all__ = [
+    "POLICY",
+    "Action",
+    "ActionPolicy",
+    "Actor",
+    "ActorLike",
+    "ActorType",
+    "AllowAll",
+    "Authorize",
+    "Guard",
+    "Severity",
+    "Surface",
+    "Target",
+    "TargetType",
+    "as_actor",
+    "find_actor",
+    "permission_for",
+    "permissions_policy",
+]

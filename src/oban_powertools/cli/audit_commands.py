@@ -1,0 +1,195 @@
+"""``audit list``, ``show``, ``verify`` and ``export``: who did what, and whether the record of it is whole.
+
+The rule that must never break: a finding of ``verify`` is never an exit code 0.
+"""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import click
+import orjson
+
+from ..audit import AuditFilter, AuditRecord, Outcome
+from ..authorization import Authorize
+from .exits import Exit
+from .groups import Group, examples
+from .ids import parse_id
+from .output import as_json as record_json
+from .output import note, print_facts, print_json, print_table
+from .target import Target, answering, on_database
+from .text import instant
+from .values import acting
+
+_HEADERS: Final = ("ID", "AT", "ACTION", "TARGET", "OUTCOME", "ACTOR", "VIA", "REASON")
+
+
+@click.group(cls=Group)
+def audit() -> None:
+    """Look at what was done, by whom and why."""
+
+
+def _parse_instant(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not an instant: 2026-11-21 or 2026-11-21T09:00Z", ctx, param) from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+_FILTERS: Final = (
+    click.option("--actor-id", "actor_id", metavar="ID", help="Only of this actor."),
+    click.option("--action", metavar="ACTION", help="Only of this action."),
+    click.option("--target", "about", metavar="TYPE:ID", help="Only about this: workflow:41, or step:41/bill."),
+    click.option("--outcome", type=click.Choice([o.value for o in Outcome]), help="Only with this outcome."),
+    click.option("--since", callback=_parse_instant, metavar="INSTANT", help="Only from then on, in UTC."),
+)
+
+
+def _filtered(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(_FILTERS):
+        command = option(command)
+    return command
+
+
+def _filter(
+    *, actor_id: str | None, action: str | None, about: str | None, outcome: str | None, since: datetime | None
+) -> AuditFilter:
+    kind, separator, target_id = (about or "").partition(":")
+    if about is not None and not (kind and separator and target_id):
+        raise click.UsageError(f"{about!r} is not TYPE:ID, as in workflow:41 or step:41/bill")
+    return AuditFilter(
+        actor=actor_id,
+        action=action,
+        target_type=kind or None,
+        target_id=target_id or None,
+        outcome=outcome,
+        since=since,
+    )
+
+
+@audit.command(
+    "list",
+    epilog=examples(
+        "powertools audit list",
+        "powertools audit list --target workflow:41",
+        "powertools audit list --outcome refused --since 2026-11-21",
+    ),
+)
+@_filtered
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many.")
+@click.option("--before", callback=parse_id, metavar="ID", help="Only older than this record: the next page.")
+@answering
+async def list_records(target: Target, *, limit: int, before: int | None, as_json: bool, **given: Any) -> int:
+    """List what was done, refused attempts too; the newest first."""
+    chosen = _filter(**given)
+    async with target.audit() as calls:
+        found = await calls.list(
+            actor=chosen.actor, action=chosen.action, target_type=chosen.target_type, target_id=chosen.target_id,
+            outcome=chosen.outcome, since=chosen.since, before=before, limit=limit,
+        )  # fmt: skip
+    if as_json:
+        following = str(found[-1].id) if len(found) == limit else None
+        print_json({"records": [_json(record) for record in found], "next_before": following})
+    elif found:
+        print_table(_HEADERS, [_row(record) for record in found])
+        if len(found) == limit:
+            note(f"more: --before {found[-1].id}")
+    else:
+        note("no record")
+    return Exit.DONE
+
+
+@audit.command("show", epilog=examples("powertools audit show 8123"))
+@click.argument("record_id", callback=parse_id, metavar="ID")
+@answering
+async def show(target: Target, *, record_id: int, as_json: bool) -> int:
+    """Show one record with everything that was kept: the state before and after, and its seal."""
+    async with target.audit() as calls:
+        found = await calls.get(record_id)
+    if as_json:
+        print_json({"record": _json(found)})
+        return Exit.DONE
+    print_facts({field.name.replace("_", " "): _fact(getattr(found, field.name)) for field in fields(found)})
+    return Exit.DONE
+
+
+@audit.command(
+    epilog=examples("powertools audit verify", "powertools audit verify --head 812:9f86d081884c7d659a2feaa0c55ad015")
+)
+@click.option("--head", metavar="SEAL:HASH", help="A head that was noted before: the chain must still hold it.")
+@answering
+async def verify(target: Target, *, head: str | None, as_json: bool) -> int:
+    """Compare every record with its hash, and every seal with its records and the seal before.
+
+    Exit code 6 when something is wrong; the first bad record is named. Note the head it prints somewhere else, and give
+    it to a later verification: that finds out whether the whole chain was rewritten.
+    """
+    async with target.audit() as calls:
+        found = await calls.verify(head=head)
+    if as_json:
+        findings = [record_json(finding) | {"audit_id": _id(finding.audit_id)} for finding in found.findings]
+        print_json({"verification": record_json(found) | {"sound": found.sound, "findings": findings}})
+    else:
+        for finding in found.findings:
+            click.echo(f"{finding.kind}: {finding.message}")
+        whole = "sound" if found.sound else "NOT sound"
+        click.echo(f"{whole}: {found.rows} records, {found.seals} seals, {found.unsealed} not yet sealed")
+        click.echo(f"head {found.head}")
+    return Exit.DONE if found.sound else Exit.FINDINGS
+
+
+@audit.command(epilog=examples("powertools audit export --since 2026-11-01 > audit.jsonl"))
+@_filtered
+@acting
+@on_database
+def export(target: Target, *, actor: str, authorize: Authorize, **given: Any) -> int:
+    """Print every record as a line of JSON, oldest first; that it was exported is recorded too."""
+    asyncio.run(_export(target, actor, authorize, _filter(**given)))
+    return Exit.DONE
+
+
+async def _export(target: Target, actor: str, authorize: Authorize, chosen: AuditFilter) -> None:
+    async with target.audit(authorize) as calls:
+        async for line in calls.export(actor=actor, chosen=chosen, source="cli"):
+            click.echo(line)
+    sys.stdout.flush()
+
+
+def _row(record: AuditRecord) -> tuple[str, ...]:
+    return (
+        str(record.id),
+        instant(record.at),
+        record.action,
+        f"{record.target_type}:{record.target_id}",
+        record.outcome,
+        record.actor_label or record.actor_id,
+        record.surface,
+        record.reason or "",
+    )
+
+
+def _json(record: AuditRecord) -> dict[str, Any]:
+    written = record_json(record)
+    return written | {key: _id(written[key]) for key in ("preview_id", "incident_id", "seal_id")}
+
+
+def _id(value: int | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _fact(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case datetime():
+            return instant(value)
+        case dict() | list():
+            return orjson.dumps(value).decode()
+        case _:
+            return str(value)

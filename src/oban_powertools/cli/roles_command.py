@@ -1,0 +1,34 @@
+"""``roles``: the SQL of the database roles that running programs should have.
+
+The rule that must never break: it only prints; who grants rights is the owner of the database.
+"""
+
+import click
+
+from ..schema import roles_sql
+from .exits import Exit
+from .groups import examples
+from .output import print_json
+from .target import Target, json_option, on_database
+
+
+@click.command(
+    epilog=examples(
+        "powertools roles > roles.sql", "powertools roles --run myapp_jobs --read myapp_dashboards > roles.sql"
+    )
+)
+@click.option("--run", default="powertools_run", show_default=True, metavar="NAME", help="Role of workers.")
+@click.option("--read", default="powertools_read", show_default=True, metavar="NAME", help="Role of who only looks.")
+@on_database
+@json_option
+def roles(target: Target, *, run: str, read: str, as_json: bool) -> int:
+    """Print the SQL that creates and grants the roles for running and for reading. Needs no database.
+
+    Run it as the role that installs and upgrades, after each of the two.
+    """
+    sql = roles_sql(target.names, run=run, read=read)
+    if as_json:
+        print_json({"sql": sql})
+    else:
+        click.echo(sql)
+    return Exit.DONE

@@ -1,0 +1,267 @@
+-- The audit: who did what to what, why, and what came of it. Locks: none to install.
+--
+-- A1  Rows are only ever added. Whatever else is tried is refused by triggers that also fire for replicas, and by the
+--     grants of sql/roles.sql. Rows leave by retention alone: whole seals, the oldest first.
+-- A2  Every row has a link with its hash, written with it. A seal chains the hashes of a batch to the seal before:
+--     what is done behind the triggers' back shows. Tamper-evident, not tamper-proof: who may rewrite rows, links
+--     and all later seals is found out only by a head of the chain that was noted elsewhere.
+-- A3  Sealing takes no lock that a writer waits for. A row that commits late is sealed late, never skipped.
+
+CREATE TABLE powertools.audit (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  -- empty: nobody was named, which is refused
+  actor_id text NOT NULL,
+  actor_type text NOT NULL,
+  actor_label text,
+  action text NOT NULL,
+  target_type text NOT NULL,
+  target_id text NOT NULL,
+  reason text,
+  outcome text NOT NULL,
+  before jsonb,
+  after jsonb,
+  plan_hash text,
+  preview_id bigint,
+  incident_id bigint,
+  surface text NOT NULL,
+  request_id text,
+  details jsonb NOT NULL DEFAULT '{}',
+  CONSTRAINT audit_actor CHECK (
+    actor_type IN ('user', 'service', 'agent', 'system') AND (actor_id <> '' OR outcome = 'refused')
+  ),
+  CONSTRAINT audit_outcome CHECK (outcome IN ('executed', 'refused', 'drifted', 'expired', 'failed')),
+  CONSTRAINT audit_surface CHECK (surface IN ('api', 'cli', 'web', 'system')),
+  CONSTRAINT audit_named CHECK (action <> '' AND target_type <> '' AND target_id <> '')
+);
+
+CREATE INDEX audit_target ON powertools.audit (target_type, target_id, id);
+CREATE INDEX audit_actor_id ON powertools.audit (actor_id, id);
+CREATE INDEX audit_incident ON powertools.audit (incident_id, id) WHERE incident_id IS NOT NULL;
+
+CREATE TABLE powertools.audit_links (
+  audit_id bigint PRIMARY KEY,
+  -- NULL until it is sealed
+  seal_id bigint,
+  row_hash bytea NOT NULL
+);
+
+CREATE INDEX audit_links_unsealed ON powertools.audit_links (audit_id) WHERE seal_id IS NULL;
+CREATE INDEX audit_links_seal ON powertools.audit_links (seal_id, audit_id) WHERE seal_id IS NOT NULL;
+
+CREATE TABLE powertools.audit_seals (
+  -- 1, 2, 3 ... without gaps
+  id bigint PRIMARY KEY,
+  sealed_at timestamptz NOT NULL,
+  first_id bigint NOT NULL,
+  last_id bigint NOT NULL,
+  count int NOT NULL,
+  ids int8multirange NOT NULL,
+  previous_hash bytea NOT NULL,
+  hash bytea NOT NULL
+);
+
+-- One row: where the chain begins, because retention has removed what was before.
+CREATE TABLE powertools.audit_chain (
+  pruned_to bigint NOT NULL,
+  pruned_hash bytea NOT NULL,
+  -- what retention never removes; only the owner may change it
+  kept_for_at_least interval NOT NULL DEFAULT '90 days'
+);
+INSERT INTO powertools.audit_chain (pruned_to, pruned_hash) VALUES (0, '');
+
+-- An instant as the bytes that are hashed: microseconds since 1970.
+CREATE FUNCTION powertools.instant_bytes_v1(at timestamptz) RETURNS bytea
+LANGUAGE sql STABLE
+AS $$
+  SELECT int8send((extract(epoch FROM at) * 1000000)::bigint)
+$$;
+
+-- The hash of a row: SHA-256 of its columns as a JSON array, an instant as microseconds since 1970.
+CREATE FUNCTION powertools.audit_hash_v1(a powertools.audit) RETURNS bytea
+LANGUAGE sql STABLE
+AS $$
+  SELECT sha256(convert_to(jsonb_build_array(
+    a.id, (extract(epoch FROM a.at) * 1000000)::bigint, a.actor_id, a.actor_type, a.actor_label, a.action,
+    a.target_type, a.target_id, a.reason, a.outcome, a.before, a.after, a.plan_hash, a.preview_id, a.incident_id,
+    a.surface, a.request_id, a.details
+  )::text, 'UTF8'))
+$$;
+
+-- The hash of a seal. content: for each of its rows by id, 8 bytes of id and the row's hash.
+CREATE FUNCTION powertools.seal_hash_v1(previous_hash bytea, seal_id bigint, sealed_at timestamptz, content bytea)
+RETURNS bytea
+LANGUAGE sql STABLE
+AS $$
+  SELECT sha256(previous_hash || int8send(seal_id) || powertools.instant_bytes_v1(sealed_at) || content)
+$$;
+
+CREATE FUNCTION powertools.link_audit_v1() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  INSERT INTO powertools.audit_links (audit_id, row_hash)
+  SELECT a.id, powertools.audit_hash_v1(a) FROM powertools.audit a JOIN added USING (id);
+  RETURN NULL;
+END $$;
+
+-- Lets through what sealing and retention do, as the rows themselves tell it, and nothing else.
+CREATE FUNCTION powertools.guard_audit_v1() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  CASE TG_TABLE_NAME || ' ' || TG_OP
+    WHEN 'audit DELETE' THEN
+      IF EXISTS (
+        SELECT FROM powertools.audit_links l JOIN powertools.audit_chain c ON l.seal_id <= c.pruned_to
+        WHERE l.audit_id = OLD.id
+      ) THEN
+        RETURN OLD;
+      END IF;
+    WHEN 'audit_links UPDATE' THEN
+      IF OLD.seal_id IS NULL AND (NEW.audit_id, NEW.row_hash) = (OLD.audit_id, OLD.row_hash) THEN
+        RETURN NEW;
+      END IF;
+    WHEN 'audit_links DELETE' THEN
+      IF EXISTS (SELECT FROM powertools.audit_chain c WHERE OLD.seal_id <= c.pruned_to) THEN
+        RETURN OLD;
+      END IF;
+    WHEN 'audit_seals DELETE' THEN
+      IF EXISTS (SELECT FROM powertools.audit_chain c WHERE OLD.id <= c.pruned_to) THEN
+        RETURN OLD;
+      END IF;
+    WHEN 'audit_chain UPDATE' THEN
+      IF (NEW.pruned_to, NEW.pruned_hash) = (OLD.pruned_to, OLD.pruned_hash) OR NEW.pruned_to > OLD.pruned_to AND EXISTS (
+        SELECT FROM powertools.audit_seals s
+        WHERE s.id = NEW.pruned_to AND s.hash = NEW.pruned_hash
+          AND s.sealed_at <= clock_timestamp() - OLD.kept_for_at_least
+      ) THEN
+        RETURN NEW;
+      END IF;
+    ELSE
+      NULL;
+  END CASE;
+  RAISE EXCEPTION 'the audit is append-only: % of %.% is refused', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME
+  USING ERRCODE = 'insufficient_privilege', HINT = 'Rows leave it by retention only, whole seals, the oldest first.';
+END $$;
+
+CREATE TRIGGER audit_link AFTER INSERT ON powertools.audit
+REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION powertools.link_audit_v1();
+ALTER TABLE powertools.audit ENABLE ALWAYS TRIGGER audit_link;
+
+DO $$
+DECLARE
+  guarded text;
+BEGIN
+  FOREACH guarded IN ARRAY ARRAY['powertools.audit', 'powertools.audit_links', 'powertools.audit_seals', 'powertools.audit_chain'] LOOP
+    EXECUTE format(
+      'CREATE TRIGGER audit_guard BEFORE UPDATE OR DELETE ON %1$s FOR EACH ROW EXECUTE FUNCTION powertools.guard_audit_v1();'
+      'CREATE TRIGGER audit_guard_all BEFORE TRUNCATE ON %1$s EXECUTE FUNCTION powertools.guard_audit_v1();'
+      'ALTER TABLE %1$s ENABLE ALWAYS TRIGGER audit_guard;'
+      'ALTER TABLE %1$s ENABLE ALWAYS TRIGGER audit_guard_all;',
+      guarded
+    );
+  END LOOP;
+END $$;
+
+-- Seals one batch of what has committed. Returns how many rows, 0 also while another session seals; the head is
+-- the seal and its hash, '12:ab34...'. Locks: an advisory try-lock; the links of the batch, which nobody else changes.
+CREATE FUNCTION powertools.seal_audit_v1(batch int, OUT sealed int, OUT head text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  chosen bigint[];
+  content bytea;
+  last record;
+  seal powertools.audit_seals;
+BEGIN
+  sealed := 0;
+  IF NOT EXISTS (SELECT FROM powertools.audit_links l WHERE l.seal_id IS NULL)
+    OR NOT pg_try_advisory_xact_lock(hashtextextended('powertools.seal_audit', 0)) THEN
+    RETURN;
+  END IF;
+  SELECT array_agg(u.audit_id ORDER BY u.audit_id), string_agg(int8send(u.audit_id) || u.row_hash, '' ORDER BY u.audit_id)
+  INTO chosen, content
+  FROM (
+    SELECT l.audit_id, l.row_hash FROM powertools.audit_links l WHERE l.seal_id IS NULL ORDER BY l.audit_id LIMIT batch
+  ) AS u;
+  IF chosen IS NULL THEN
+    RETURN;
+  END IF;
+  SELECT l.id, l.hash INTO last
+  FROM (
+    SELECT s.id, s.hash FROM powertools.audit_seals s
+    UNION ALL
+    SELECT c.pruned_to, c.pruned_hash FROM powertools.audit_chain c
+  ) AS l
+  ORDER BY l.id DESC LIMIT 1;
+  seal := ROW (
+    last.id + 1, clock_timestamp(), chosen[1], chosen[cardinality(chosen)], cardinality(chosen),
+    (SELECT range_agg(int8range(i, i, '[]')) FROM unnest(chosen) AS i), last.hash, NULL
+  );
+  seal.hash := powertools.seal_hash_v1(seal.previous_hash, seal.id, seal.sealed_at, content);
+  INSERT INTO powertools.audit_seals SELECT seal.*;
+  UPDATE powertools.audit_links l SET seal_id = seal.id WHERE l.audit_id = ANY (chosen);
+  sealed := seal.count;
+  head := seal.id || ':' || encode(seal.hash, 'hex');
+END $$;
+
+-- Retention: removes rows older than this, whole seals, at most so many, the oldest first. Returns how many rows went;
+-- 0 also while the chain is being verified. Refused below kept_for_at_least. Locks: an advisory try-lock; what it removes.
+CREATE FUNCTION powertools.prune_audit_v1(kept_for interval, seals int) RETURNS int
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  chain powertools.audit_chain;
+  upto bigint;
+  removed int;
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(hashtextextended('powertools.verify_audit', 0)) THEN
+    RETURN 0;
+  END IF;
+  SELECT c.* INTO chain FROM powertools.audit_chain c;
+  IF kept_for < chain.kept_for_at_least THEN
+    RAISE EXCEPTION 'the audit is kept for at least %, not only for %', chain.kept_for_at_least, kept_for
+    USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  SELECT max(o.id) INTO upto
+  FROM (
+    SELECT s.id, s.sealed_at FROM powertools.audit_seals s WHERE s.id > chain.pruned_to ORDER BY s.id LIMIT seals
+  ) AS o
+  WHERE o.sealed_at <= clock_timestamp() - kept_for;
+  IF upto IS NULL THEN
+    RETURN 0;
+  END IF;
+  UPDATE powertools.audit_chain c SET pruned_to = s.id, pruned_hash = s.hash
+  FROM powertools.audit_seals s WHERE s.id = upto;
+  DELETE FROM powertools.audit a USING powertools.audit_links l
+  WHERE l.audit_id = a.id AND l.seal_id > chain.pruned_to AND l.seal_id <= upto;
+  GET DIAGNOSTICS removed = ROW_COUNT;
+  DELETE FROM powertools.audit_links l WHERE l.seal_id > chain.pruned_to AND l.seal_id <= upto;
+  DELETE FROM powertools.audit_seals s WHERE s.id <= upto;
+  RETURN removed;
+END $$;
+
+-- Writes down what Powertools did by itself, one row a target, in the transaction that did it. befores, afters and
+-- details are NULL or have one entry a target; they hold states and counts, never payloads. Returns how many rows.
+CREATE FUNCTION powertools.record_system_v1(
+  action text, target_type text, target_ids text[], reason text, befores jsonb[] DEFAULT NULL, afters jsonb[] DEFAULT NULL,
+  details jsonb[] DEFAULT NULL, incident_id bigint DEFAULT NULL
+) RETURNS int
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  written int;
+BEGIN
+  INSERT INTO powertools.audit (
+    actor_id, actor_type, actor_label, action, target_type, target_id, reason, outcome, before, after, incident_id, surface,
+    details
+  )
+  SELECT 'powertools', 'system', 'Powertools', record_system_v1.action, record_system_v1.target_type, t.target_id,
+    record_system_v1.reason, 'executed', t.before, t.after, record_system_v1.incident_id, 'system', coalesce(t.details, '{}')
+  FROM unnest(target_ids, befores, afters, record_system_v1.details) AS t (target_id, before, after, details);
+  GET DIAGNOSTICS written = ROW_COUNT;
+  RETURN written;
+END $$;
+
+REVOKE EXECUTE ON FUNCTION powertools.seal_audit_v1(int), powertools.prune_audit_v1(interval, int) FROM PUBLIC;

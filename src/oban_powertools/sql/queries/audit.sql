@@ -1,0 +1,146 @@
+-- name: record_audit
+-- Args: entries (jsonb text: an array of objects with the columns' names). Rows: id, in the order given.
+INSERT INTO powertools.audit (
+  actor_id, actor_type, actor_label, action, target_type, target_id, reason, outcome, before, after, plan_hash, preview_id,
+  incident_id, surface, request_id, details
+)
+SELECT e.actor_id, e.actor_type, e.actor_label, e.action, e.target_type, e.target_id, e.reason, e.outcome, e.before, e.after,
+  e.plan_hash, e.preview_id, e.incident_id, e.surface, e.request_id, e.details
+FROM ROWS FROM (jsonb_to_recordset(%(entries)s::jsonb) AS (
+  actor_id text, actor_type text, actor_label text, action text, target_type text, target_id text, reason text,
+  outcome text, before jsonb, after jsonb, plan_hash text, preview_id bigint, incident_id bigint, surface text,
+  request_id text, details jsonb
+)) WITH ORDINALITY AS e
+ORDER BY e.ordinality
+RETURNING id;
+
+-- name: list_audit
+-- Args: actor, action, target_type, target_id, outcome (text or NULL for all), since (timestamptz or NULL), before
+--   (bigint or NULL), page (int, rows). Rows: newest first. Index: audit_target, audit_actor_id, else the primary key.
+SELECT a.id, a.at, a.actor_id, a.actor_type, a.actor_label, a.action, a.target_type, a.target_id, a.reason, a.outcome,
+  a.before, a.after, a.plan_hash, a.preview_id, a.incident_id, a.surface, a.request_id, a.details,
+  l.seal_id, encode(l.row_hash, 'hex') AS row_hash
+FROM powertools.audit a LEFT JOIN powertools.audit_links l ON l.audit_id = a.id
+WHERE (%(actor)s::text IS NULL OR a.actor_id = %(actor)s::text)
+  AND (%(action)s::text IS NULL OR a.action = %(action)s::text)
+  AND (%(target_type)s::text IS NULL OR a.target_type = %(target_type)s::text)
+  AND (%(target_id)s::text IS NULL OR a.target_id = %(target_id)s::text)
+  AND (%(outcome)s::text IS NULL OR a.outcome = %(outcome)s::text)
+  AND (%(since)s::timestamptz IS NULL OR a.at >= %(since)s::timestamptz)
+  AND (%(before)s::bigint IS NULL OR a.id < %(before)s::bigint)
+ORDER BY a.id DESC LIMIT %(page)s::int;
+
+-- name: export_audit
+-- Args: as list_audit, but after (bigint) and upto (bigint) in place of before. Rows: oldest first.
+SELECT a.id, a.at, a.actor_id, a.actor_type, a.actor_label, a.action, a.target_type, a.target_id, a.reason, a.outcome,
+  a.before, a.after, a.plan_hash, a.preview_id, a.incident_id, a.surface, a.request_id, a.details,
+  l.seal_id, encode(l.row_hash, 'hex') AS row_hash
+FROM powertools.audit a LEFT JOIN powertools.audit_links l ON l.audit_id = a.id
+WHERE (%(actor)s::text IS NULL OR a.actor_id = %(actor)s::text)
+  AND (%(action)s::text IS NULL OR a.action = %(action)s::text)
+  AND (%(target_type)s::text IS NULL OR a.target_type = %(target_type)s::text)
+  AND (%(target_id)s::text IS NULL OR a.target_id = %(target_id)s::text)
+  AND (%(outcome)s::text IS NULL OR a.outcome = %(outcome)s::text)
+  AND (%(since)s::timestamptz IS NULL OR a.at >= %(since)s::timestamptz)
+  AND a.id > %(after)s::bigint AND a.id <= %(upto)s::bigint
+ORDER BY a.id LIMIT %(page)s::int;
+
+-- name: get_audit
+-- Args: id (bigint). Rows: none, or one.
+SELECT a.id, a.at, a.actor_id, a.actor_type, a.actor_label, a.action, a.target_type, a.target_id, a.reason, a.outcome,
+  a.before, a.after, a.plan_hash, a.preview_id, a.incident_id, a.surface, a.request_id, a.details,
+  l.seal_id, encode(l.row_hash, 'hex') AS row_hash
+FROM powertools.audit a LEFT JOIN powertools.audit_links l ON l.audit_id = a.id
+WHERE a.id = %(id)s::bigint;
+
+-- name: audit_newest
+-- Rows: one, id (bigint, 0 without rows).
+SELECT coalesce(max(id), 0) AS id FROM powertools.audit;
+
+-- name: seal_audit
+-- Args: batch (int, rows). Rows: one; sealed (rows), head (text, or NULL when nothing was sealed).
+-- Locks: as seal_audit_v1. Index: audit_links_unsealed.
+SELECT sealed, head FROM powertools.seal_audit_v1(%(batch)s::int);
+
+-- name: hold_off_audit_pruning
+-- Keeps retention away until the transaction ends.
+-- Rows: one, of nothing.
+SELECT pg_advisory_xact_lock_shared(hashtextextended('powertools.verify_audit', 0));
+
+-- name: audit_chain
+-- Rows: one; pruned_to (seal), pruned_hash (hex), unsealed (rows).
+SELECT c.pruned_to, encode(c.pruned_hash, 'hex') AS pruned_hash,
+  (SELECT count(*) FROM powertools.audit_links l WHERE l.seal_id IS NULL) AS unsealed
+FROM powertools.audit_chain c;
+
+-- name: audit_unguarded
+-- Triggers of the audit that do not fire always.
+-- Rows: relation, trigger; none when all is well.
+SELECT e.relation::regclass::text AS relation, e.trigger
+FROM (
+  VALUES ('powertools.audit', 'audit_link'), ('powertools.audit', 'audit_guard'), ('powertools.audit', 'audit_guard_all'),
+    ('powertools.audit_links', 'audit_guard'), ('powertools.audit_links', 'audit_guard_all'),
+    ('powertools.audit_seals', 'audit_guard'), ('powertools.audit_seals', 'audit_guard_all'),
+    ('powertools.audit_chain', 'audit_guard'), ('powertools.audit_chain', 'audit_guard_all')
+) AS e (relation, trigger)
+LEFT JOIN pg_trigger t ON t.tgrelid = e.relation::regclass AND t.tgname = e.trigger
+WHERE t.tgenabled IS DISTINCT FROM 'A'
+ORDER BY 1, 2;
+
+-- name: verify_audit_seals
+-- Args: after (bigint, seal), page (int, seals). Rows: by id; id, previous_hash, hash (hex), sound (bool: the hash is that
+--   of its links), missing and added (bigint or NULL: the first id that is in the seal and has no link, and the
+--   other way round), first_id, last_id.
+SELECT s.id, encode(s.previous_hash, 'hex') AS previous_hash, encode(s.hash, 'hex') AS hash,
+  powertools.seal_hash_v1(s.previous_hash, s.id, s.sealed_at, coalesce(l.content, '')) = s.hash AND l.links = s.count AS sound,
+  lower(s.ids - coalesce(l.ids, '{}')) AS missing, lower(l.ids - s.ids) AS added, s.first_id, s.last_id
+FROM (SELECT * FROM powertools.audit_seals WHERE id > %(after)s::bigint ORDER BY id LIMIT %(page)s::int) AS s
+LEFT JOIN LATERAL (
+  SELECT count(*) AS links, string_agg(int8send(k.audit_id) || k.row_hash, '' ORDER BY k.audit_id) AS content,
+    range_agg(int8range(k.audit_id, k.audit_id, '[]')) AS ids
+  FROM powertools.audit_links k WHERE k.seal_id = s.id
+) AS l ON true
+ORDER BY s.id;
+
+-- name: verify_audit_rows
+-- Args: after (bigint, id), page (int, rows). Rows: one; upto (bigint; NULL at the end), rows, ids and kinds (of the first
+--   100 that are missing, inserted or changed, by id).
+WITH page AS (
+  SELECT id
+  FROM (
+    (SELECT id FROM powertools.audit WHERE id > %(after)s::bigint ORDER BY id LIMIT %(page)s::int)
+    UNION
+    (SELECT audit_id FROM powertools.audit_links WHERE audit_id > %(after)s::bigint ORDER BY audit_id LIMIT %(page)s::int)
+  ) AS either
+  ORDER BY id LIMIT %(page)s::int
+), found AS (
+  SELECT p.id, CASE
+      WHEN a.id IS NULL THEN 'missing'
+      WHEN l.audit_id IS NULL THEN 'inserted'
+      WHEN powertools.audit_hash_v1(a) <> l.row_hash THEN 'changed'
+    END AS kind
+  FROM page p
+  LEFT JOIN powertools.audit a ON a.id = p.id
+  LEFT JOIN powertools.audit_links l ON l.audit_id = p.id
+)
+SELECT max(f.id) AS upto, count(*) AS rows,
+  coalesce((array_agg(f.id ORDER BY f.id) FILTER (WHERE f.kind IS NOT NULL))[:100], '{}') AS ids,
+  coalesce((array_agg(f.kind ORDER BY f.id) FILTER (WHERE f.kind IS NOT NULL))[:100], '{}') AS kinds
+FROM found f;
+
+-- name: command_target
+-- What a command is about, for the audit and for who decides whether it is allowed.
+-- Args: workflow_id (bigint), step (text or NULL). Rows: none, or one.
+SELECT w.name AS workflow_name, w.tags, s.queue, s.worker, jsonb_strip_nulls(jsonb_build_object(
+    'workflow', jsonb_build_object(
+      'state', w.state, 'generation', w.generation, 'open', w.open, 'failed', w.failed, 'cancel_requested_at', w.cancel_requested_at
+    ),
+    'held', (SELECT nullif(count(*), 0) FROM powertools.steps h WHERE h.workflow_id = w.id AND h.held_until IS NOT NULL),
+    'step', CASE WHEN s.name IS NOT NULL THEN jsonb_build_object(
+      'name', s.name, 'state', s.state, 'cause', s.cause, 'generation', s.generation, 'attempt', s.attempt, 'job_id', s.job_id,
+      'held_until', s.held_until, 'hold_reason', s.hold_reason, 'result', s.result, 'error', s.error
+    ) END
+  )) AS snapshot
+FROM powertools.workflows w
+LEFT JOIN powertools.step_states s ON s.workflow_id = w.id AND s.name = %(step)s::text
+WHERE w.id = %(workflow_id)s::bigint;
