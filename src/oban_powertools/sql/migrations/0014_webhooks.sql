@@ -72,13 +72,15 @@ CREATE INDEX webhook_deliveries_dead ON powertools.webhook_deliveries (endpoint_
 CREATE INDEX webhook_deliveries_finished ON powertools.webhook_deliveries (state, finished_at) WHERE finished_at IS NOT NULL;
 
 -- Leases the next delivery of an endpoint to the job that it names (W2, W3). outcome says what the job is to do:
--- claimed, deliver; wait, come back after wait_for; empty or refused, end. Locks: the endpoint.
+-- claimed, deliver; wait, come back after wait_for; empty or refused, end. Locks: the endpoint. Its statements follow
+-- the indexes: by the statistics of a table that was just empty all pending deliveries would be sorted for each.
 CREATE FUNCTION powertools.claim_webhook_v1(
   endpoint bigint, deliverer bigint, leased_for interval, OUT outcome text, OUT wait_for interval, OUT lease uuid,
   OUT url text, OUT allow_private bool, OUT secrets text[], OUT delivery bigint, OUT message jsonb, OUT attempts int,
   OUT age interval
 )
 LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET plan_cache_mode = force_generic_plan SET jit = off
 AS $$
 DECLARE
   e powertools.webhook_endpoints;

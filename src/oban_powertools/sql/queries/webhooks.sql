@@ -139,7 +139,7 @@ FROM powertools.webhook_endpoints e
 WHERE e.enabled AND e.cursor < %(head)s::bigint
   AND NOT EXISTS (
     SELECT FROM powertools.webhook_deliveries d
-    WHERE d.endpoint_id = e.id AND d.state = 'pending' ORDER BY d.cursor OFFSET %(room)s::int LIMIT 1
+    WHERE d.endpoint_id = e.id AND d.state = 'pending' OFFSET %(room)s::int LIMIT 1
   )
 ORDER BY e.id
 FOR NO KEY UPDATE OF e;
