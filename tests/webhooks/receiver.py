@@ -19,6 +19,7 @@ class Received:
     path: str
     headers: dict[str, str]
     body: bytes
+    client: tuple[str, int]
     event: Any = field(init=False)
 
     def __post_init__(self) -> None:
@@ -47,6 +48,7 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     wait_for: asyncio.Event | None = None
+    drips: bool = False
 
 
 class Receiver:
@@ -70,7 +72,7 @@ class Receiver:
                 if not message.get("more_body"):
                     break
             headers = {name.decode(): value.decode() for name, value in scope["headers"]}
-            self.received.append(Received(scope["path"], headers, body))
+            self.received.append(Received(scope["path"], headers, body, tuple(scope["client"])))
             if len(self.received) == 1:
                 self.on_first_request()
             reply = next(self.replies, Reply())
@@ -78,6 +80,9 @@ class Receiver:
                 await reply.wait_for.wait()
             sent = [(name.encode(), value.encode()) for name, value in reply.headers.items()]
             await send({"type": "http.response.start", "status": reply.status, "headers": sent})
+            while reply.drips:
+                await send({"type": "http.response.body", "body": b".", "more_body": True})
+                await asyncio.sleep(0.05)
             await send({"type": "http.response.body", "body": reply.body})
         finally:
             self.under_way -= 1

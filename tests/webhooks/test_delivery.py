@@ -269,3 +269,22 @@ async def test_a_step_that_fails_tells_its_error_in_one_line(post: Post) -> None
     assert message.event.data["error"] == "last" or "last" in message.event.data["error"]
     assert "\n" not in message.event.data["error"]
     assert message.subject == f"workflow/{workflow_id}/step/s0"
+
+
+async def test_a_slow_rest_of_an_answer_does_not_undo_its_status(post: Post) -> None:
+    async with receiving(Reply(200, drips=True), 204, 204) as receiver:
+        issued = await post.add(receiver.url)
+        await post.finish_workflows(3)
+        assert await post.deliver(issued) is None
+
+    assert await post.states(issued) == ["delivered"] * 3
+    assert len(set(receiver.ids)) == len(receiver.ids) == 3
+
+
+async def test_deliveries_of_one_endpoint_share_a_connection(post: Post) -> None:
+    async with receiving() as receiver:
+        issued = await post.add(receiver.url)
+        await post.finish_workflows(5)
+        await post.deliver(issued)
+
+    assert len({message.client for message in receiver.received}) == 1

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, Final, Self
 
@@ -32,7 +33,10 @@ ANSWER_WITHIN: Final = 10.0
 """Seconds, for all of it."""
 
 _MOST_READ: Final = 64 * 1024
-"""Bytes of an answer that are read, so that the connection can serve again."""
+"""Bytes of an answer that are read."""
+
+_READ_WITHIN: Final = 1.0
+"""Seconds, for what follows the status."""
 
 _AGENT: Final = f"oban-powertools/{version('oban-powertools')}"
 
@@ -68,7 +72,8 @@ class Sender:
                 "webhook-signature": sign(message["id"], at, body, secrets),
             }
             async with asyncio.timeout(ANSWER_WITHIN):
-                return await self._post(httpx.URL(url), body, headers, allow_private)
+                response = await self._post(httpx.URL(url), body, headers, allow_private)
+            return await _read(response)
         except TimeoutError:
             return Answer(error=f"no answer within {ANSWER_WITHIN:g} s")
         except RefusedAddressError as error:
@@ -80,7 +85,9 @@ class Sender:
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             return Answer(error=_describe(error))
 
-    async def _post(self, url: httpx.URL, body: bytes, headers: Mapping[str, str], allow_private: bool) -> Answer:
+    async def _post(
+        self, url: httpx.URL, body: bytes, headers: Mapping[str, str], allow_private: bool
+    ) -> httpx.Response:
         host = url.raw_host.decode()
         port = url.port or {"http": 80, "https": 443}[url.scheme]
         client = await self._client_for(url)
@@ -92,16 +99,11 @@ class Sender:
             )  # fmt: skip
             request.extensions["timeout"] = httpx.Timeout(ANSWER_WITHIN, connect=CONNECT_WITHIN).as_dict()
             try:
-                response = await client.send(request, stream=True)
+                return await client.send(request, stream=True)
             except (httpx.ConnectError, httpx.ConnectTimeout):
-                if left:
-                    continue
-                raise
-            try:
-                return await _read(response)
-            finally:
-                await response.aclose()
-        return Answer(error="the host's name has no address")
+                if not left:
+                    raise
+        raise socket.gaierror
 
     async def _client_for(self, url: httpx.URL) -> httpx.AsyncClient:
         # Connections are kept by address, and another host may have the same one.
@@ -115,19 +117,31 @@ class Sender:
 
 
 async def _read(response: httpx.Response) -> Answer:
+    """What its status says, whatever happens to the rest of it."""
+    try:
+        async with asyncio.timeout(_READ_WITHIN):
+            await _drain(response)
+    except (TimeoutError, httpx.HTTPError):
+        pass
+    finally:
+        await response.aclose()
     status = response.status_code
-    retry_after = parse_retry_after(response.headers.get("retry-after"), datetime.now(UTC))
-    if 200 <= status < 300:
-        # Taken, whatever happens to the rest of the answer.
+    if response.is_success:
         return Answer(status=status)
+    if response.is_redirect:
+        return Answer(status=status, error=f"HTTP {status}: redirects are not followed, update the URL")
+    busy = status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+    asked = parse_retry_after(response.headers.get("retry-after"), datetime.now(UTC)) if busy else None
+    return Answer(status=status, error=f"HTTP {status}", retry_after=asked)
+
+
+async def _drain(response: httpx.Response) -> None:
+    """Read it to its end, so that the connection can serve again; one that has no end is closed."""
     read = 0
     async for part in response.aiter_raw():
         read += len(part)
         if read > _MOST_READ:
-            break
-    if response.is_redirect:
-        return Answer(status=status, error=f"HTTP {status}: redirects are not followed, update the URL")
-    return Answer(status=status, error=f"HTTP {status}", retry_after=retry_after if status in (429, 503) else None)
+            return
 
 
 def _describe(error: Exception) -> str:
