@@ -127,7 +127,7 @@ async def test_a_secret_is_shown_once_and_nowhere_else(post: Post, caplog: pytes
     caplog.set_level(logging.DEBUG)
     old, new = new_secret(), new_secret()
     async with receiving(500, 410) as receiver:
-        issued = await post.add(receiver.url, secret=old)
+        issued = await post.add(f"{receiver.url}/of-the-receiver?key=of-the-receiver", secret=old)
         rotated = await post.webhooks.rotate_secret(issued.endpoint.id, secret=new)
         await post.finish_workflows(2)
         await post.deliver(issued)
@@ -142,6 +142,7 @@ async def test_a_secret_is_shown_once_and_nowhere_else(post: Post, caplog: pytes
     told += [repr(dict(message.headers)) + message.body.decode() for message in receiver.received]
     keys = [text for secret in (old, new) for text in (secret, secret.removeprefix("whsec_"))]
     assert "webhook 1 is disabled" in caplog.text
+    assert "of-the-receiver" not in caplog.text + repr(listed)
     assert [text for text in told for key in keys if key in text] == []
     stored = [text for text in await everything_stored(post.hand) if any(key in text for key in keys)]
     assert len(stored) == 2 and all(text.startswith("webhook_secrets ") for text in stored)

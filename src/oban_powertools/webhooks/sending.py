@@ -38,6 +38,8 @@ _MOST_READ: Final = 64 * 1024
 _READ_WITHIN: Final = 1.0
 """Seconds, for what follows the status."""
 
+_TIMEOUT: Final = httpx.Timeout(ANSWER_WITHIN, connect=CONNECT_WITHIN)
+
 _AGENT: Final = f"oban-powertools/{version('oban-powertools')}"
 
 
@@ -47,15 +49,16 @@ class Sender:
     def __init__(self) -> None:
         # The environment's certificates count, its proxies do not: they would connect elsewhere.
         self._ssl = httpx.create_ssl_context(trust_env=True)
-        self._client: httpx.AsyncClient | None = None
+        # Without httpx's client, which logs every URL, follows proxies and keeps cookies.
+        self._transport: httpx.AsyncHTTPTransport | None = None
         self._url = ""
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._client:
-            await self._client.aclose()
+        if self._transport:
+            await self._transport.aclose()
 
     async def send(
         self, url: str, message: Mapping[str, Any], secrets: Sequence[str], *, allow_private: bool
@@ -90,30 +93,29 @@ class Sender:
     ) -> httpx.Response:
         host = url.raw_host.decode()
         port = url.port or {"http": 80, "https": 443}[url.scheme]
-        client = await self._client_for(url)
+        transport = await self._transport_for(url)
         addresses = await resolve(host, port, allow_private=allow_private)
         for left, address in zip(range(len(addresses) - 1, -1, -1), addresses, strict=True):
-            request = client.build_request(
-                "POST", url.copy_with(host=address), content=body,
-                headers={**headers, "host": url.netloc.decode()}, extensions={"sni_hostname": host},
+            request = httpx.Request(
+                "POST", url.copy_with(host=address), content=body, headers={"host": url.netloc.decode(), **headers},
+                extensions={"sni_hostname": host, "timeout": _TIMEOUT.as_dict()},
             )  # fmt: skip
-            request.extensions["timeout"] = httpx.Timeout(ANSWER_WITHIN, connect=CONNECT_WITHIN).as_dict()
             try:
-                return await client.send(request, stream=True)
+                return await transport.handle_async_request(request)
             except (httpx.ConnectError, httpx.ConnectTimeout):
                 if not left:
                     raise
         raise socket.gaierror
 
-    async def _client_for(self, url: httpx.URL) -> httpx.AsyncClient:
+    async def _transport_for(self, url: httpx.URL) -> httpx.AsyncHTTPTransport:
         # Connections are kept by address, and another host may have the same one.
-        if self._client is None or self._url != str(url):
-            if self._client:
-                await self._client.aclose()
+        if self._transport is None or self._url != str(url):
+            if self._transport:
+                await self._transport.aclose()
             limits = httpx.Limits(max_connections=1)
-            self._client = httpx.AsyncClient(verify=self._ssl, trust_env=False, follow_redirects=False, limits=limits)
+            self._transport = httpx.AsyncHTTPTransport(verify=self._ssl, trust_env=False, limits=limits)
             self._url = str(url)
-        return self._client
+        return self._transport
 
 
 async def _read(response: httpx.Response) -> Answer:
