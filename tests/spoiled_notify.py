@@ -25,6 +25,7 @@ _BODIES: Final = {
 
 _SPOIL: Final = """
 CREATE SCHEMA spoiled;
+GRANT USAGE ON SCHEMA spoiled TO PUBLIC;
 CREATE FUNCTION spoiled.pg_notify(channel text, payload text) RETURNS void
 LANGUAGE plpgsql AS $$ BEGIN {body} END $$;
 ALTER ROLE CURRENT_USER SET search_path = public, spoiled, pg_catalog;

@@ -47,6 +47,7 @@ def test_migrations_are_numbered_without_gaps() -> None:
     assert [migration.version for migration in schema.migrations()] == list(range(1, LATEST + 1))
 
 
+@pytest.mark.notified
 async def test_a_schema_migrated_release_by_release_equals_a_fresh_one(
     empty: AsyncConnection[Any], installed: AsyncConnection[Any]
 ) -> None:
@@ -61,6 +62,7 @@ async def test_a_schema_migrated_release_by_release_equals_a_fresh_one(
     assert await schema.upgrade(empty) == []
 
 
+@pytest.mark.notified
 @pytest.mark.parametrize("version", [1, LATEST - 1])
 async def test_an_older_schema_is_upgraded_to_a_fresh_one(
     empty: AsyncConnection[Any], installed: AsyncConnection[Any], version: int
@@ -77,6 +79,7 @@ async def test_an_older_schema_is_upgraded_to_a_fresh_one(
     assert await catalog(empty) == await catalog(installed)
 
 
+@pytest.mark.notified
 async def test_the_printed_sql_does_what_install_does(
     empty: AsyncConnection[Any], installed: AsyncConnection[Any]
 ) -> None:
