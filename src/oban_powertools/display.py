@@ -20,8 +20,8 @@ LONGEST_TEXT: Final = 500
 _DEEPEST: Final = 20
 _MOST_ITEMS: Final = 200
 _SECRET_KEY: Final = re.compile(
-    r"pass(word|wd|phrase|code)|^pwd$|^pin$|secret|token|api_?key|private_?key|access_?key|signing_?key|authorization|credential"
-    r"|cookie|^auth$|^dsn$|card_?number|^cvv$|^iban$|^ssn$",
+    r"pass(word|wd|phrase|code)|^pwd$|^pin$|secret|token|(api|private|access|signing)[_-]?key|authorization|credential"
+    r"|cookie|^auth$|^dsn$|card[_-]?number|^cvv$|^iban$|^ssn$",
     re.IGNORECASE,
 )
 _SECRET_TEXT: Final = (

@@ -17,6 +17,9 @@ _ROWS: Final = 5000
 _SEALS: Final = 20
 """Seals of one page; each has at most 1,000 rows."""
 
+_BEFORE_ALL: Final = -(2**63)
+"""Below every id, also of one that somebody smuggled in."""
+
 _MOST: Final = 100
 """Findings that are told."""
 
@@ -60,7 +63,7 @@ async def verify(conn: Connection, queries: Queries, head: str | None = None) ->
 
 
 async def _rows(conn: Connection, queries: Queries) -> AsyncIterator[tuple[int, Sequence[AuditFinding]]]:
-    after = 0
+    after = _BEFORE_ALL
     while True:
         page = await fetch_one(conn, queries["verify_audit_rows"], {"after": after, "page": _ROWS})
         if page is None or page["upto"] is None:
