@@ -118,6 +118,8 @@ async def test_every_answer_as_json_has_the_keys_of_the_reference(hand: Hand, ds
         ("audit", "show", "1"),
         ("audit", "verify"),
         ("roles",),
+        ("doctor",),
+        ("check",),
     ]
 
     answers = {call: powertools(*call, "--json", dsn=hand.dsn).json for call in calls}

@@ -11,6 +11,7 @@ import psycopg
 
 from ..errors import PowertoolsError
 from .audit_commands import audit
+from .doctor_commands import check, doctor
 from .event_commands import events
 from .exits import Exit, StoppedError, find_exit_code
 from .groups import Group, examples
@@ -46,7 +47,9 @@ def powertools(ctx: click.Context) -> None:
         ctx.color = False
 
 
-for command in (install, upgrade, uninstall, status, start, workflow, job, signal, events, audit, roles, webhooks):
+for command in (
+    install, upgrade, uninstall, status, start, workflow, job, signal, events, audit, roles, webhooks, doctor, check,
+):  # fmt: skip
     powertools.add_command(command)
 
 

@@ -47,8 +47,7 @@ def _parse_queues(ctx: click.Context, param: click.Parameter, value: str | None)
     return queues
 
 
-@click.command(epilog=examples("powertools start --queues default:20,mail:5 --import myapp.workers"))
-@click.option(
+queues_option: Final = click.option(
     "--queues",
     callback=_parse_queues,
     envvar="OBAN_QUEUES",
@@ -56,6 +55,11 @@ def _parse_queues(ctx: click.Context, param: click.Parameter, value: str | None)
     metavar="NAME:LIMIT,...",
     help="Queues to work on, with the number of jobs that may run at once.",
 )
+"""Shared with what compares the queues that are worked on."""
+
+
+@click.command(epilog=examples("powertools start --queues default:20,mail:5 --import myapp.workers"))
+@queues_option
 @click.option(
     "--import",
     "modules",

@@ -1,0 +1,114 @@
+"""``doctor`` and ``check``: is the database sound, and will the code that is about to ship get on with it?
+
+The rule that must never break: what could not be checked never ends as if it were well.
+"""
+
+from collections.abc import Sequence
+
+import click
+
+from ..config import PAYLOAD_LIMIT
+from ..database import Queries
+from ..deploy_check import check_deploy
+from ..doctor import Finding, Level, Report, examine
+from .exits import Exit
+from .groups import examples
+from .importing import import_from_here, import_modules
+from .output import as_json as record_json
+from .output import note, print_json
+from .start_command import queues_option
+from .target import Target, answering
+from .text import one_line
+
+_COLORS = {Level.ERROR: "red", Level.WARNING: "yellow", Level.NOTE: None}
+
+
+@click.command(epilog=examples("powertools doctor", "powertools doctor --deep --json"))
+@click.option("--deep", is_flag=True, help="Compare every workflow with the invariants; reads everything.")
+@click.option("--notes", is_flag=True, help="Show what is only good to know too.")
+@answering
+async def doctor(target: Target, *, deep: bool, notes: bool, as_json: bool) -> int:
+    """Examine the database and its set-up; changes nothing.
+
+    Exit code 0 when all is well, 6 when something was found, 2 when something could not be checked.
+    """
+    async with target.connection() as conn:
+        report = await examine(conn, Queries(target.names), deep=deep)
+    if as_json:
+        print_json(
+            {
+                "sound": report.sound,
+                "checks": report.checks,
+                "findings": [*map(record_json, report.findings)],
+                "notes": [*map(record_json, report.notes)],
+                "broken": [*map(record_json, report.broken)],
+            }
+        )
+    else:
+        _print(report, notes)
+    if report.broken:
+        return Exit.USAGE
+    return Exit.FINDINGS if report.findings else Exit.DONE
+
+
+def _print(report: Report, notes: bool) -> None:
+    print_findings([*report.findings, *(report.notes if notes else ())])
+    for broken in report.broken:
+        note(f"could not be checked: {broken.check}: {one_line(broken.error)}")
+    count = len(report.checks) - len(report.broken)
+    click.echo(
+        f"{count} checks made, {len(report.broken)} could not be made; "
+        f"{len(report.findings)} findings, {len(report.notes)} notes"
+    )
+
+
+@click.command(epilog=examples("powertools check --import myapp.workers --queues default:20,mail:5"))
+@click.option(
+    "--import",
+    "modules",
+    multiple=True,
+    metavar="MODULE",
+    help="Import this module first, as powertools start would. May be repeated.",
+)
+@queues_option
+@click.option(
+    "--payload-limit",
+    type=click.IntRange(min=1),
+    default=PAYLOAD_LIMIT,
+    show_default=True,
+    metavar="BYTES",
+    help="Settings.payload_limit of the code that is about to ship.",
+)
+@answering
+async def check(
+    target: Target, *, modules: Sequence[str], queues: dict[str, int], payload_limit: int, as_json: bool
+) -> int:
+    """Compare the work under way with the code that is about to ship; changes nothing.
+
+    Run it with the new code on the path, against the live database. It imports the workers that rows name, as an
+    executor would. Queues are compared when --queues or oban.toml name any. Exit code 6 when something does not fit.
+    """
+    import_from_here()
+    import_modules(modules)
+    named = {*target.config.queues, *queues}
+    async with target.connection() as conn:
+        await target.check(conn)
+        checked = await check_deploy(conn, Queries(target.names), queues=named or None, payload_limit=payload_limit)
+    if as_json:
+        findings = [*map(record_json, checked.findings)]
+        print_json({"workers": checked.workers, "steps": checked.steps, "findings": findings})
+    else:
+        print_findings(checked.findings)
+        click.echo(
+            f"{checked.steps} steps and jobs of {checked.workers} workers compared; {len(checked.findings)} findings"
+        )
+    return Exit.FINDINGS if checked.findings else Exit.DONE
+
+
+def print_findings(findings: Sequence[Finding]) -> None:
+    """Each with what is expected and what to do, on lines of its own."""
+    for finding in findings:
+        level = click.style(finding.level, fg=_COLORS[finding.level])
+        click.echo(f"{level} [{finding.check}] {one_line(finding.subject)}: {one_line(finding.found)}")
+        click.echo(f"  expected: {one_line(finding.expected)}")
+        click.echo(f"  to do:    {one_line(finding.todo)}")

@@ -1,0 +1,10 @@
+"""The doctor: is this database sound, and is it set up as it should be?
+
+Not for the code that is about to run on it (``deploy_check``). The rule that must never break: a check that could not
+be made is never taken for one that found nothing.
+"""
+
+from .doctor import examine
+from .finding import Broken, Finding, Level, Report
+
+__all__ = ["Broken", "Finding", "Level", "Report", "examine"]
