@@ -120,6 +120,7 @@ async def test_every_answer_as_json_has_the_keys_of_the_reference(hand: Hand, ds
         ("roles",),
         ("doctor",),
         ("check",),
+        ("executors", "list"),
     ]
 
     answers = {call: powertools(*call, "--json", dsn=hand.dsn).json for call in calls}

@@ -22,7 +22,17 @@ import psycopg
 import pytest
 
 import oban_powertools
-from oban_powertools import Effects, Policy, Powertools, PowertoolsError, Settings, StepState, WorkflowState, errors
+from oban_powertools import (
+    Effects,
+    ExecutorState,
+    Policy,
+    Powertools,
+    PowertoolsError,
+    Settings,
+    StepState,
+    WorkflowState,
+    errors,
+)
 from oban_powertools.cli.exits import Exit, find_exit_code
 from oban_powertools.config import Names
 from oban_powertools.states import Cause, OperatorStatus
@@ -35,6 +45,7 @@ TUTORIAL = ROOT / "docs" / "tutorial.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 RUN = ("python", "sql", "console")
 WITHIN = 60  # seconds, for one program
+WORDS = (WorkflowState, StepState, Policy, Effects, Cause, ExecutorState, OperatorStatus)
 
 
 def _classes() -> list[type]:
@@ -182,7 +193,7 @@ def test_every_fault_of_a_definition_is_in_the_reference() -> None:
 
 def test_every_state_is_in_the_vocabulary() -> None:
     page = (REFERENCE / "vocabulary.md").read_text()
-    words = [word.value for kind in (WorkflowState, StepState, Policy, Effects, Cause, OperatorStatus) for word in kind]
+    words = [word.value for kind in WORDS for word in kind]
 
     assert [word for word in words if f"| `{word}` |" not in page] == []
 

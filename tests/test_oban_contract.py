@@ -18,8 +18,9 @@ from oban._backoff import jittery_clamped
 from oban._config import Config
 from oban._executor import AckAction, Executor
 from oban._extensions import _extensions, get_ext, put_ext, use_ext
+from oban._lifeline import Lifeline, _rescue
 from oban._notifier import PostgresNotifier
-from oban._producer import Producer
+from oban._producer import Producer, _get_jobs
 from oban._query import Query, _ack_jobs, _insert_jobs, unwrap_connection
 
 from oban_powertools import oban_hooks
@@ -31,11 +32,15 @@ USED = {
     "oban._config.Config",
     "oban._executor.AckAction",
     "oban._extensions._extensions",
+    "oban._lifeline._rescue",
+    "oban._producer.Producer",
+    "oban._producer._get_jobs",
     "oban._query.Query",
     "oban._query._ack_jobs",
     "oban._query._insert_jobs",
     "oban._query.unwrap_connection",
     "._query", "._prefix", "._producers", "._running_jobs", "._cancellation", "._pool", "._signal_token",
+    "._name", "._node", "._queue", "._uuid", "._loop_task", "._stopping", "._init_lock", "._pending_acks",
 }  # fmt: skip
 """What oban_hooks.py imports and which private attributes it reads; each is looked at below."""
 
@@ -114,6 +119,8 @@ def test_the_registry_of_extensions_is_a_dict_that_is_asked_at_every_call() -> N
         ("executor.wrap_result", Executor._record_stopped, "lambda _job, res: res, self.job, self.result"),
         ("query.ack_jobs", Query.ack_jobs, "_ack_jobs, self, acks"),
         ("query.insert_jobs", Query.insert_jobs, "_insert_jobs, self, jobs, conn"),
+        ("producer.get_jobs", Producer._get_jobs, "_get_jobs, self"),
+        ("lifeline.rescue", Lifeline._rescue, "_rescue, self._query, self._rescue_after"),
     ],
 )
 def test_each_slot_is_asked_with_the_default_and_arguments_we_know(slot: str, where: Any, call: str) -> None:
@@ -126,6 +133,8 @@ def test_each_slot_is_asked_with_the_default_and_arguments_we_know(slot: str, wh
 def test_the_default_functions_take_what_we_give_them() -> None:
     assert list(inspect.signature(_ack_jobs).parameters) == ["query", "acks"]
     assert list(inspect.signature(_insert_jobs).parameters) == ["query", "jobs", "conn"]
+    assert list(inspect.signature(_get_jobs).parameters) == ["producer"]
+    assert list(inspect.signature(_rescue).parameters) == ["query", "rescue_after"]
     assert list(inspect.signature(unwrap_connection).parameters) == ["conn"]
     assert list(inspect.signature(jittery_clamped).parameters)[:2] == ["attempt", "max_attempts"]
     assert jittery_clamped(1, 20) >= 15
@@ -140,7 +149,9 @@ async def test_an_instance_has_the_attributes_that_we_read(hand: Hand) -> None:
     assert (oban._prefix, oban._query._prefix, oban._signal_token) == ("public", "public", None)
     producer = oban._producers["default"]
     assert isinstance(producer, Producer)
-    assert (producer._running_jobs, producer._pending_acks) == ({}, [])
+    assert (producer._running_jobs, producer._pending_acks, producer._loop_task) == ({}, [], None)
+    assert (producer._node, producer._queue, producer._query) == (oban._node, "default", oban._query)
+    assert (producer._stopping.is_set(), producer._init_lock.locked()) == (False, False)
     producer.notify()
     assert producer._notified.is_set()
     assert Job("w")._cancellation is None
@@ -160,6 +171,25 @@ def test_a_producer_acknowledges_before_it_fetches_and_keeps_what_was_not_acknow
     assert acknowledge.index("self._query.ack_jobs") < acknowledge.index(
         "self._pending_acks = self._pending_acks[count:]"
     )
+
+
+def test_a_producer_knows_what_it_fetched_before_anything_else_can_look() -> None:
+    """Between the end of a fetch and the dispatch of its jobs nothing is awaited: what is not in hand is lost."""
+    source = inspect.getsource(Producer._produce)
+    fetched = source.partition("await self._get_jobs()")[2]
+
+    assert fetched and "await" not in fetched
+    assert inspect.getsource(Producer._get_jobs).count("await") == 1
+    assert "self._pending_acks.append(executor.action)" in inspect.getsource(Producer._execute)
+
+
+def test_a_producer_stops_for_good_under_its_lock() -> None:
+    """A producer whose stopping is set and whose lock is free has ended; it is never started again."""
+    source = inspect.getsource(Producer.stop)
+
+    assert source.index("async with self._init_lock") < source.index("stop_gracefully(self._loop_task, self._stopping)")
+    assert source.index("self._drain_running()") < source.index("self._ack_jobs()") < source.index("delete_producer")
+    assert "_stopping.clear()" not in inspect.getsource(Producer)
 
 
 async def acks_of(outcome: Any, **options: Any) -> AckAction:

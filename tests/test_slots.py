@@ -39,7 +39,7 @@ async def pool(shared_dsn: str) -> AsyncIterator[AsyncConnectionPool[Any]]:
         yield pool
 
 
-async def test_importing_takes_no_slot_and_attaching_takes_three(
+async def test_importing_takes_no_slot_and_attaching_takes_five(
     free_slots: dict[str, Any], pool: AsyncConnectionPool[Any]
 ) -> None:
     before = dict(free_slots)
@@ -53,12 +53,16 @@ async def test_importing_takes_no_slot_and_attaching_takes_three(
 async def test_a_slot_somebody_else_holds_is_left_alone_and_workflows_go_on(
     free_slots: dict[str, Any], shared_dsn: str, slot: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    from oban._lifeline import _rescue
+    from oban._producer import _get_jobs
     from oban._query import _ack_jobs, _insert_jobs
 
     defaults: dict[str, Any] = {
         "executor.wrap_result": lambda job, result: result,
         "query.ack_jobs": _ack_jobs,
         "query.insert_jobs": _insert_jobs,
+        "producer.get_jobs": _get_jobs,
+        "lifeline.rescue": _rescue,
     }
     free_slots[slot] = defaults[slot]
 

@@ -10,6 +10,7 @@ from .display import DisplayPolicy
 from .errors import PowertoolsError
 from .events import Cursor, Event, Events, StepChange, StepUpdated, WorkflowFinished
 from .explain import Explain, JobExplanation, StepExplanation, WorkflowExplanation
+from .lifeline import ExecutorHealth, ExecutorState, Lifeline
 from .powertools import Powertools
 from .records import Recovered, SignalRecord, StepRecord, WorkflowRecord
 from .states import Effects, OperatorStatus, Policy, SignalStatus, StepState, WorkflowId, WorkflowState
@@ -33,9 +34,12 @@ __all__ = [
     "Effects",
     "Event",
     "Events",
+    "ExecutorHealth",
+    "ExecutorState",
     "Explain",
     "FinishedWorkflow",
     "JobExplanation",
+    "Lifeline",
     "OperatorStatus",
     "Outcome",
     "Policy",

@@ -89,6 +89,7 @@ class AckRow:
 
     id: int
     queue: str
+    attempt: int
     attempted_at: datetime
     state: str
     attempt_change: int | None
@@ -166,6 +167,35 @@ class BulkAck:
                 logger.warning("ack of %d jobs got no answer, asking again: %s", len(rows), error)
                 await asyncio.sleep(min(2.0, 0.05 * 2**lost))
 
+    async def keep_late(self, acks: Sequence[Ack], acked: Sequence[int]) -> None:
+        """Keep what the fence refused of a batch as late results, unless the job carries this very outcome already.
+
+        Args:
+            acked: The ids that were acknowledged.
+        """
+        # An id that is here twice is two attempts, of which one may have been refused.
+        taken, asked = Counter(acked), Counter(ack.id for ack in acks)
+        rows = [self._row(ack) for ack in acks if ack.id is not None and taken[ack.id] < asked[ack.id]]
+        if not rows:
+            return
+        args = {
+            "ids": [row.id for row in rows],
+            "attempted_ats": [row.attempted_at for row in rows],
+            "attempts": [row.attempt for row in rows],
+            "states": [row.state for row in rows],
+            "errors": [row.error for row in rows],
+            "results": [row.result for row in rows],
+        }
+        try:
+            async with self._connect() as conn:
+                [found] = await fetch_all(conn, self._queries["keep_late_results"], args)
+        except psycopg.Error:
+            # The acks themselves are stored; their producer must not ask again (I6).
+            logger.exception("the late results of %d jobs could not be kept", len(rows))
+            return
+        if found["kept"]:
+            logger.warning("%d late results are kept: their attempts had been rescued meanwhile", found["kept"])
+
     def _row(self, ack: Ack) -> AckRow:
         assert ack.id is not None and ack.attempted_at is not None
         meta = dict(ack.meta) if ack.meta else {}
@@ -179,6 +209,7 @@ class BulkAck:
         return AckRow(
             id=ack.id,
             queue=ack.job.queue,
+            attempt=ack.job.attempt,
             attempted_at=ack.attempted_at.astimezone(UTC).replace(tzinfo=None),
             state=ack.state,
             attempt_change=ack.attempt_change,
@@ -196,6 +227,7 @@ class BulkAck:
         return AckRow(
             id=ack.id,
             queue=job.queue,
+            attempt=job.attempt,
             attempted_at=ack.attempted_at.astimezone(UTC).replace(tzinfo=None),
             state="discarded" if last else "retryable",
             attempt_change=None,

@@ -4,9 +4,10 @@ The rule that must never break: a schema name is pasted into SQL, so it is check
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final
+from typing import Final, Literal
 
 from .errors import InvalidSettingError
 
@@ -15,6 +16,9 @@ PAYLOAD_LIMIT: Final = 1024 * 1024
 
 CONTEXT_LIMIT: Final = 8 * 1024
 """Bytes of JSON in a workflow's context; it travels in the meta of every job."""
+
+type RescueMode = Literal["automatic", "operator"]
+"""Whether the jobs of executors that are gone run again by themselves."""
 
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,30}")
 
@@ -43,7 +47,11 @@ class Names:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How one Powertools instance behaves; the defaults suit production."""
+    """How one Powertools instance behaves; the defaults suit production.
+
+    Raises:
+        InvalidSettingError: Settings of the lifeline that cannot work, or not together.
+    """
 
     payload_limit: int = PAYLOAD_LIMIT
     """Bytes of JSON in one step's args or result; above it the insert or the attempt is refused."""
@@ -77,3 +85,31 @@ class Settings:
 
     webhook_source: str = "/oban-powertools"
     """The CloudEvents ``source`` of what webhooks send: a URI that tells this installation from others."""
+
+    executor_gone_after: timedelta = timedelta(seconds=15)
+    """An executor of this process that has not beaten for so long is gone, and its jobs are rescued; it beats five
+    times as often."""
+
+    executor_late_after: timedelta = timedelta(seconds=45)
+    """Age of its last beat, or of its event loop's last answer, from which an executor is shown as late."""
+
+    executor_missing_after: timedelta = timedelta(seconds=120)
+    """Age of its last beat from which an executor is shown as missing."""
+
+    rescue: Mapping[str, RescueMode] = field(default_factory=dict[str, RescueMode])
+    """Queue, or ``*`` for all others -> whether its jobs are rescued by themselves (``automatic``, which is also the
+    default) or left to an operator (``operator``). The same on every node."""
+
+    rescue_unknown_after: timedelta = timedelta(seconds=300)
+    """Age from which an attempt is rescued whose executor nobody knows, such as that of an Oban without Powertools."""
+
+    def __post_init__(self) -> None:
+        self._require("executor_gone_after", self.executor_gone_after >= timedelta(seconds=1), "1 s at least")
+        ordered = timedelta(0) < self.executor_late_after <= self.executor_missing_after
+        self._require("executor_late_after", ordered, "more than 0 and at most executor_missing_after")
+        self._require("rescue_unknown_after", self.rescue_unknown_after > timedelta(0), "more than 0")
+        self._require("rescue", {*self.rescue.values()} <= {"automatic", "operator"}, "queues -> automatic or operator")
+
+    def _require(self, setting: str, holds: bool, expected: str) -> None:
+        if not holds:
+            raise InvalidSettingError(setting, str(getattr(self, setting)), expected)

@@ -36,6 +36,9 @@ CONNECTION_OPTIONS: Final[dict[str, Any]] = {
 }
 """libpq parameters of our connections: seconds, but tcp_user_timeout in milliseconds."""
 
+_ASYNC_OPTIONS: Final = frozenset({"context", "cursor_factory", "row_factory"})
+"""What a pool's connections may be given that only fits asynchronous ones."""
+
 _SESSION: Final = b"SET statement_timeout = '60s'; SET lock_timeout = '5s'; SET TimeZone = 'UTC'"
 
 
@@ -183,6 +186,18 @@ async def own_connection(source: AsyncConnectionPool[Any], dsn: str | None = Non
     """An autocommit connection outside every pool, to the database a pool reaches or to another DSN of it."""
     options: dict[str, Any] = {**CONNECTION_OPTIONS, **({} if dsn else await _kwargs(source)), "autocommit": True}
     return await AsyncConnection.connect(dsn or await _conninfo(source), **options)
+
+
+async def blocking_connection(source: AsyncConnectionPool[Any], *, hangs_for: float) -> psycopg.Connection[Any]:
+    """An autocommit connection for a thread of ours, to the database a pool reaches.
+
+    Args:
+        hangs_for: Seconds after which the operating system gives it up when nothing is answered.
+    """
+    options: dict[str, Any] = {k: v for k, v in (await _kwargs(source)).items() if k not in _ASYNC_OPTIONS}
+    options |= {"connect_timeout": max(2, round(hangs_for)), "tcp_user_timeout": round(hangs_for * 1000)}
+    merged: dict[str, Any] = {**CONNECTION_OPTIONS, **options, "autocommit": True}
+    return psycopg.connect(await _conninfo(source), **merged)
 
 
 async def _conninfo(source: AsyncConnectionPool[Any]) -> str:

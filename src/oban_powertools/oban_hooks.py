@@ -10,17 +10,20 @@ tests/test_oban_contract.py names everything used here and fails when any of it 
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC
 from typing import Any, Final, cast
 
 import psycopg
 from oban import Job, Oban
+from oban import telemetry as oban_telemetry
 from oban._backoff import jittery_clamped
 from oban._config import Config
 from oban._executor import AckAction
 from oban._extensions import _extensions
+from oban._lifeline import _rescue
+from oban._producer import Producer, _get_jobs
 from oban._query import Query, _ack_jobs, _insert_jobs, unwrap_connection
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg.types.json import Jsonb
@@ -30,11 +33,15 @@ from . import crash_points, telemetry
 from .acks import BulkAck
 from .config import PAYLOAD_LIMIT
 from .database import Connection, Queries, fetch_all
+from .lifeline.heartbeats import LocalExecutor
+from .lifeline.rescue import Attempt, Hand
 from .results import is_step, wrap_result
 
 logger = logging.getLogger(__name__)
 
-SLOTS: Final = ("executor.wrap_result", "query.ack_jobs", "query.insert_jobs")
+SLOTS: Final = (
+    "executor.wrap_result", "query.ack_jobs", "query.insert_jobs", "producer.get_jobs", "lifeline.rescue",
+)  # fmt: skip
 """The extension points used, by Oban's names."""
 
 _UNINSTALLED: Final = (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction)
@@ -54,6 +61,11 @@ class Attachment:
         self.payload_limit = payload_limit
         self.own_pool: AsyncConnectionPool[Any] | None = None
         self.bulk_ack = BulkAck(self.connect, queries, jittery_clamped)
+        self.rescue: Callable[[], Awaitable[int]] | None = None
+        self.sees_fetches = False
+        self._fetching: set[str] = set()
+        self._started: dict[str, Producer] = {}
+        self._forgotten: set[str] = set()
 
     @asynccontextmanager
     async def connect(self) -> AsyncGenerator[Connection]:
@@ -74,6 +86,39 @@ class Attachment:
         """Whether this instance executes this very job now."""
         return any(producer._running_jobs.get(job.id, (None,))[0] is job for producer in self.oban._producers.values())
 
+    def executors(self) -> list[LocalExecutor]:
+        """Every producer that was started here and is not forgotten, stopped or not; from any thread."""
+        for producer in list(self.oban._producers.values()):
+            if producer._loop_task is not None and producer._uuid not in self._forgotten:
+                self._started[producer._uuid] = producer
+        return [_local_executor(self.oban, producer) for producer in list(self._started.values())]
+
+    def forget(self, executors: Sequence[LocalExecutor]) -> None:
+        """Leave these out of the executors from now on: a producer that has stopped never starts again."""
+        for executor in executors:
+            self._forgotten.add(executor.producer)
+            self._started.pop(executor.producer, None)
+
+    def hands(self) -> dict[str, Hand]:
+        """What the producers have in hand, by their uuid."""
+        return {
+            p._uuid: Hand(
+                queue=p._queue,
+                fetching=not self.sees_fetches or p._uuid in self._fetching,
+                attempts=frozenset(_attempts(p)),
+            )
+            for p in self.oban._producers.values()
+        }
+
+    @contextmanager
+    def fetching(self, producer: Producer) -> Generator[None]:
+        """Know that jobs may be on their way to this producer."""
+        self._fetching.add(producer._uuid)
+        try:
+            yield
+        finally:
+            self._fetching.discard(producer._uuid)
+
     def ask_to_stop(self, job: Job) -> None:
         """Have ``job.cancelled()`` say so from now on."""
         if job._cancellation is not None:
@@ -84,6 +129,25 @@ class Attachment:
         loop = asyncio.get_running_loop()
         for producer in self.oban._producers.values():
             loop.call_later(1.0, producer.notify)
+
+
+def _local_executor(oban: Oban, producer: Producer) -> LocalExecutor:
+    name = "app" if oban._name == "Oban" else oban._name
+    return LocalExecutor(
+        executor_id=f"{name}:oban:{producer._queue}:{producer._node}:{producer._uuid}",
+        node=producer._node,
+        producer=producer._uuid,
+        queue=producer._queue,
+        # stop() holds the lock to its end; a job that would not be cancelled runs on.
+        stopped=producer._stopping.is_set() and not producer._init_lock.locked() and not producer._running_jobs,
+    )
+
+
+def _attempts(producer: Producer) -> Iterator[Attempt]:
+    running = [job for job, _ in producer._running_jobs.values()]
+    for job in [*running, *(ack.job for ack in producer._pending_acks)]:
+        if job.id is not None and job.attempted_at is not None:
+            yield job.id, job.attempted_at
 
 
 class Hooks:
@@ -128,6 +192,7 @@ class Hooks:
             attachment.wake_producers_later()
             raise
         crash_points.reached("after_ack")
+        await attachment.bulk_ack.keep_late(acks, acked)
         return acked
 
     async def _acknowledge(self, attachment: Attachment, acks: list[AckAction]) -> list[int]:
@@ -137,6 +202,26 @@ class Hooks:
             except _UNINSTALLED as error:
                 logger.warning("acknowledging %d jobs one by one: %s", len(acks), error)
         return await _ack_jobs(attachment.query, sorted(acks, key=_lock_order))
+
+    async def get_jobs(self, producer: Producer) -> list[Job]:
+        """Slot ``producer.get_jobs``: Oban's own; known to be under way."""
+        attachment = self._attachments.get(id(producer._query))
+        if attachment is None:
+            return await _get_jobs(producer)
+        with attachment.fetching(producer):
+            return await _get_jobs(producer)
+
+    async def rescue(self, query: Query, rescue_after: float) -> None:
+        """Slot ``lifeline.rescue``: by evidence, not by age."""
+        attachment = self._attachments.get(id(query))
+        if attachment is None or attachment.rescue is None:
+            return await _rescue(query, rescue_after)
+        try:
+            with oban_telemetry.span("oban.lifeline.rescue", {}) as context:
+                context.add({"rescued_count": await attachment.rescue()})
+        except _UNINSTALLED as error:
+            logger.warning("rescuing by age: %s", error)
+            await _rescue(query, rescue_after)
 
     async def insert_jobs(self, query: Query, jobs: list[Job], conn: Any = None) -> list[Job]:
         """Slot ``query.insert_jobs``: one statement for any number of jobs."""
@@ -162,13 +247,15 @@ def attach(oban: Oban, queries: Queries, *, turbo: bool, payload_limit: int) -> 
     A slot somebody else holds is logged and left; the trigger keeps everything right without it.
     """
     hooks = next(iter(_installed()), None) or Hooks()
-    for slot, function in zip(SLOTS, (hooks.wrap_result, hooks.ack_jobs, hooks.insert_jobs), strict=True):
+    functions = (hooks.wrap_result, hooks.ack_jobs, hooks.insert_jobs, hooks.get_jobs, hooks.rescue)
+    for slot, function in zip(SLOTS, functions, strict=True):
         holder = _REGISTRY.setdefault(slot, function)
         if getattr(holder, "__self__", None) is not hooks:
             logger.warning("Oban's extension %s is held by %r; going on without it", slot, holder)
     if oban._signal_token:
         logger.warning("this Oban runs already: results of steps that ran before Powertools(oban) was made are lost")
     attachment = Attachment(oban, queries, turbo=turbo, payload_limit=payload_limit)
+    attachment.sees_fetches = _REGISTRY["producer.get_jobs"] == hooks.get_jobs
     hooks.attach(attachment)
     return attachment
 

@@ -33,6 +33,9 @@ from .errors import InvalidSettingError
 from .events import Events
 from .events.retention import keep_events
 from .explain import Explain
+from .lifeline import Lifeline
+from .lifeline.heartbeats import Heartbeats
+from .lifeline.rescue import Rescuer
 from .metrics import Metrics
 from .oban_hooks import attach, detach, oban_config, pool_of, prefix_of
 from .sweep import SweepLoop, Swept, sweep_once
@@ -77,6 +80,9 @@ class Powertools:
         self._queries = Queries(self._names)
         self._attachment = attach(oban, self._queries, turbo=turbo, payload_limit=self.settings.payload_limit)
         self._sweep_loop = SweepLoop(self._sweep, self.settings.sweep_every)
+        self._rescuer = Rescuer(self._queries, self.settings, self._attachment.hands)
+        self._attachment.rescue = self._rescue
+        self._heartbeats: Heartbeats | None = None
         self._guard = Guard(authorize)
         self._display = display or DisplayPolicy()
         self.workflows = Workflows(self.connect, self._queries, self.settings.payload_limit, self._guard, self._display)
@@ -85,6 +91,7 @@ class Powertools:
         self.events = Events(self.connect, self._queries, self._connect_listener, self.settings)
         self.metrics = Metrics(self.connect, self._queries)
         self.webhooks = Webhooks(self.connect, self._queries, self.settings)
+        self.lifeline = Lifeline(self.connect, self._queries, self.settings)
 
     @classmethod
     @asynccontextmanager
@@ -138,6 +145,7 @@ class Powertools:
                     yield powertools
             finally:
                 powertools.close()
+                await powertools.ended()
 
     async def __aenter__(self) -> Self:
         """Check the schema, open our own small pool and start the sweep.
@@ -156,10 +164,14 @@ class Powertools:
             raise
         self._attachment.own_pool = pool
         self._sweep_loop.start()
+        self._heartbeats = Heartbeats(self._attachment, pool_of(self.oban), self._queries, self.settings)
+        await self._heartbeats.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.events.stop()
+        if self._heartbeats is not None:
+            self._heartbeats.close()
         await self._sweep_loop.stop()
         await self.workflows.waiters.stop()
         if self._attachment.own_pool is not None:
@@ -168,6 +180,14 @@ class Powertools:
     def close(self) -> None:
         """Give the Oban instance back to Oban's defaults; only needed where it outlives us."""
         detach(self._attachment)
+
+    async def ended(self) -> None:
+        """Wait, a few seconds at most, until the database knows that the executors of this process have stopped.
+
+        Only for hosts that want to be sure: it comes about by itself as soon as Oban has stopped.
+        """
+        if self._heartbeats is not None:
+            await self._heartbeats.ended()
 
     @asynccontextmanager
     async def connect(self) -> AsyncGenerator[Connection]:
@@ -182,10 +202,15 @@ class Powertools:
         async with self.connect() as conn:
             swept = await sweep_once(conn, self._queries, last, self.settings.sweep_batch)
             await self._tell_cancelled_jobs(conn)
+            await self._rescuer.sweep(conn)
             await keep_events(conn, self._queries, self.settings.events_kept_for)
             await seal(conn, self._queries)
         await self.webhooks.sweep()
         return swept
+
+    async def _rescue(self) -> int:
+        async with self.connect() as conn:
+            return await self._rescuer.rescue(conn, thorough=True) + await self._rescuer.discard_exhausted(conn)
 
     async def _tell_cancelled_jobs(self, conn: Connection) -> None:
         # Oban's signal tells them too, but it can be lost (I5), and queues started later never hear it (O11).

@@ -13,6 +13,7 @@ from ..errors import PowertoolsError
 from .audit_commands import audit
 from .doctor_commands import check, doctor
 from .event_commands import events
+from .executor_commands import executors
 from .exits import Exit, StoppedError, find_exit_code
 from .groups import Group, examples
 from .job_commands import job
@@ -48,7 +49,8 @@ def powertools(ctx: click.Context) -> None:
 
 
 for command in (
-    install, upgrade, uninstall, status, start, workflow, job, signal, events, audit, roles, webhooks, doctor, check,
+    install, upgrade, uninstall, status, start, workflow, job, signal, events, executors, audit, roles, webhooks, doctor,
+    check,
 ):  # fmt: skip
     powertools.add_command(command)
 

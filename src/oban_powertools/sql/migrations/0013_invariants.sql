@@ -125,6 +125,7 @@ AS $$
   FROM powertools.steps s
   JOIN public.oban_jobs j ON j.id = s.job_id
   WHERE s.state = 'available' AND j.state = 'suspended' AND s.held_until IS NULL
+    AND j.meta -> 'quarantined' IS DISTINCT FROM to_jsonb(j.attempt)
   UNION ALL
   SELECT 'nested_workflow_and_its_step_agree', s.workflow_id, s.position, format('step %s, workflow %s %s', s.state, c.id, c.state)
   FROM powertools.steps s

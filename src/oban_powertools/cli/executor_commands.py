@@ -1,0 +1,51 @@
+"""``executors list``: who works, and how it is."""
+
+from contextlib import nullcontext
+
+import click
+
+from ..config import Settings
+from ..database import Queries
+from ..lifeline import ExecutorHealth, ExecutorState, Lifeline
+from .exits import Exit
+from .groups import Group, examples
+from .output import as_json as record_json
+from .output import print_json, print_table
+from .target import Target, answering
+from .text import instant
+
+
+@click.group(cls=Group)
+def executors() -> None:
+    """Look at executors: one for each queue of each process; changes nothing."""
+
+
+@executors.command("list", epilog=examples("powertools executors list"))
+@answering
+async def list_executors(target: Target, *, as_json: bool) -> int:
+    """List executors with their health, those that have not stopped first.
+
+    Late is one whose last sign of life is 45 s old, missing one of 2 min.
+    """
+    async with target.connection() as conn:
+        await target.check(conn)
+        found = await Lifeline(lambda: nullcontext(conn), Queries(target.names), Settings()).list_executor_health()
+    if as_json:
+        print_json({"executors": [record_json(executor) for executor in found]})
+    else:
+        headers = ("STATE", "QUEUE", "NODE", "EXECUTING", "LAST BEAT", "STARTED", "EXECUTOR")
+        print_table(headers, [_row(executor) for executor in found])
+    return Exit.DONE
+
+
+def _row(executor: ExecutorHealth) -> tuple[str, ...]:
+    blocked = executor.state is ExecutorState.LATE and executor.process_alive
+    return (
+        f"{executor.state} (its event loop is blocked)" if blocked else executor.state,
+        executor.producer_scope,
+        executor.node,
+        str(executor.executing),
+        instant(executor.beat_at),
+        instant(executor.started_at),
+        executor.executor_id,
+    )

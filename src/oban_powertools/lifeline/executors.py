@@ -1,0 +1,161 @@
+"""Executors as rows: kept alive by their beats, and read with their health.
+
+Not for beating by itself (``heartbeats``). The rule that must never break: only the database's clock counts.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from ..config import Settings
+from ..database import Connection, Queries, fetch_all, fetch_one
+
+
+class ExecutorState(StrEnum):
+    """How an executor is."""
+
+    HEALTHY = "healthy"
+    """It beats, and its event loop answers."""
+
+    LATE = "late"
+    """Its last beat, or the last answer of its event loop, is older than ``executor_late_after``."""
+
+    MISSING = "missing"
+    """Its last beat is older than ``executor_missing_after``."""
+
+    STOPPED = "stopped"
+    """It ended in good order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutorHealth:
+    """One executor: one start of one producer in one process."""
+
+    executor_id: str
+    """Such as ``app:oban:default:node-a:`` and its producer."""
+
+    node: str
+    """Where it runs, as jobs carry it in ``attempted_by``."""
+
+    producer_scope: str
+    """Its queue, for a producer of Oban's."""
+
+    state: ExecutorState
+    """How it is, by the database's clock."""
+
+    process_alive: bool
+    """Whether its process beats."""
+
+    loop_responsive: bool
+    """Whether its event loop answers."""
+
+    executing: int
+    """Jobs it has in hand."""
+
+    started_at: datetime
+    """Its first beat."""
+
+    beat_at: datetime
+    """Its last beat."""
+
+    loop_beat_at: datetime
+    """The last answer of its event loop that a beat told of."""
+
+    stopped_at: datetime | None
+    """When it ended in good order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """One sign of life."""
+
+    executor_id: str
+    """Its id."""
+
+    node: str
+    """``attempted_by[1]`` of its jobs."""
+
+    producer: str
+    """``attempted_by[2]`` of its jobs."""
+
+    producer_scope: str
+    """Its queue."""
+
+    gone_after: timedelta
+    """It beats well within this time, or it is gone."""
+
+    loop_age: float = 0.0
+    """Seconds since its event loop answered."""
+
+
+def read_beats(heartbeats: Sequence[Mapping[str, Any]], settings: Settings) -> list[Beat]:
+    """A host's own heartbeats, checked.
+
+    Raises:
+        ValueError: A key is missing, unknown or no text, or an executor is there twice; no heartbeat is kept.
+    """
+    beats = [_read_beat(heartbeat, settings) for heartbeat in heartbeats]
+    if len({beat.executor_id for beat in beats}) < len(beats):
+        raise ValueError("an executor_id is there twice; expected one heartbeat of each executor")
+    return beats
+
+
+def _read_beat(heartbeat: Mapping[str, Any], settings: Settings) -> Beat:
+    needed = {"executor_id", "node", "producer_scope"}
+    if not needed <= heartbeat.keys() <= needed | {"producer", "gone_after"}:
+        raise ValueError(f"{dict(heartbeat)} has not the keys of a heartbeat: {', '.join(sorted(needed))}")
+    gone_after: Any = heartbeat.get("gone_after", settings.executor_missing_after)
+    if not isinstance(gone_after, timedelta) or gone_after <= timedelta(0):
+        raise ValueError(f"gone_after is {gone_after!r}; expected a timedelta above 0")
+    producer = heartbeat.get("producer", str(heartbeat["executor_id"]).rpartition(":")[2])
+    return Beat(
+        executor_id=_text(heartbeat["executor_id"]),
+        node=_text(heartbeat["node"]),
+        producer=_text(producer),
+        producer_scope=_text(heartbeat["producer_scope"]),
+        gone_after=gone_after,
+    )
+
+
+def _text(found: Any) -> str:
+    if type(found) is not str or not found or "\0" in found:
+        raise ValueError(f"{found!r} is no name; expected text that is not empty, without NUL")
+    return found
+
+
+def beat_args(beats: Sequence[Beat]) -> dict[str, Any]:
+    """The arguments of the query ``beat``."""
+    return {
+        "executor_ids": [beat.executor_id for beat in beats],
+        "nodes": [beat.node for beat in beats],
+        "producers": [beat.producer for beat in beats],
+        "scopes": [beat.producer_scope for beat in beats],
+        "loop_ages": [beat.loop_age for beat in beats],
+        "gone_afters": [beat.gone_after for beat in beats],
+    }
+
+
+async def refresh(conn: Connection, queries: Queries, beats: Sequence[Beat]) -> int:
+    """Store these beats, all of them or none, in one statement; how many."""
+    row = await fetch_one(conn, queries["beat"], beat_args(beats)) if beats else None
+    return row["beats"] if row else 0
+
+
+async def list_health(
+    conn: Connection, queries: Queries, settings: Settings, now: datetime | None = None
+) -> list[ExecutorHealth]:
+    """Every executor with its health, those that run first, then by scope, node and id; changes nothing.
+
+    Args:
+        now: None for the database's clock.
+    """
+    ages = {"late_after": settings.executor_late_after, "missing_after": settings.executor_missing_after}
+    args = {**ages, "now": now}
+    rows = await fetch_all(conn, queries["list_executor_health"], args)
+    return [_health(**row) for row in rows]
+
+
+def _health(*, state: str, **row: Any) -> ExecutorHealth:
+    return ExecutorHealth(state=ExecutorState(state), **row)

@@ -1,0 +1,194 @@
+"""Heartbeats of this process's executors, from a thread with a connection of its own.
+
+So neither a blocked event loop nor a pool without a free connection looks like a dead process. The rules that must
+never break: an executor is said to have stopped only when nothing of it can run any more; and the thread never
+keeps a process from ending.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final, Protocol
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool
+
+from ..config import Settings
+from ..database import Queries, blocking_connection
+from .executors import Beat, beat_args
+
+logger = logging.getLogger(__name__)
+
+BEATS: Final = 5
+"""Beats within the time after which an executor is gone; half of that time may pass without one (R2)."""
+
+_LOOK_EVERY: Final = 0.25
+"""Seconds between two looks for executors that have stopped, and for the end of the process."""
+
+_LOOK_EVERY_AT_END: Final = 0.02
+"""The same, while the process waits for the last of them."""
+
+_FAREWELL: Final = timedelta(seconds=2)
+"""How long the end of a process may wait for its last words to reach the database."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalExecutor:
+    """A producer of this process."""
+
+    executor_id: str
+    """Its id."""
+
+    node: str
+    """As jobs carry it."""
+
+    producer: str
+    """As jobs carry it."""
+
+    queue: str
+    """Its queue."""
+
+    stopped: bool
+    """Whether nothing of it can run any more."""
+
+
+class Process(Protocol):
+    """What knows the executors of this process."""
+
+    def executors(self) -> Sequence[LocalExecutor]:
+        """Those that have been started here and are not forgotten, stopped or not."""
+        ...
+
+    def forget(self, executors: Sequence[LocalExecutor]) -> None:
+        """The database knows that these have stopped."""
+        ...
+
+
+class Heartbeats:
+    """Beats for every executor of this process until all of them have stopped.
+
+    Args:
+        process: Knows the executors; asked from the thread.
+        pool: Leads to the database; none of its connections is used.
+    """
+
+    def __init__(self, process: Process, pool: AsyncConnectionPool[Any], queries: Queries, settings: Settings) -> None:
+        self._process = process
+        self._pool = pool
+        self._queries = queries
+        self._gone_after = settings.executor_gone_after
+        self._every = self._gone_after.total_seconds() / BEATS
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="powertools-heartbeats")
+        self._conn: psycopg.Connection[Any] | None = None
+        self._failures = 0
+
+    async def start(self) -> None:
+        """Begin to beat; returns after the first beat, or when it takes longer than a few seconds."""
+        self._loop = asyncio.get_running_loop()
+        self._answered_at = time.monotonic()
+        self._first = asyncio.Event()
+        self._thread.start()
+        try:
+            await asyncio.wait_for(self._first.wait(), 5)
+        except TimeoutError:
+            logger.warning("no heartbeat has reached the database yet; it goes on being tried")
+
+    def close(self) -> None:
+        """Let it end as soon as the last executor has stopped, which may be later."""
+        self._closing.set()
+
+    async def ended(self) -> None:
+        """Wait until the database knows that every executor has stopped, if it can be told."""
+        if self._thread.is_alive():
+            await asyncio.to_thread(self._thread.join, 2 * _FAREWELL.total_seconds())
+
+    # In the thread
+
+    def _run(self) -> None:
+        due_at = time.monotonic()
+        while True:
+            stopped = [executor for executor in self._process.executors() if executor.stopped]
+            if stopped and self._try(self._say_stopped, stopped):
+                self._process.forget(stopped)
+            if self._is_over():
+                return self._end()
+            if time.monotonic() >= due_at:
+                beaten = self._try(self._beat)
+                due_at = time.monotonic() + (self._every if beaten else min(self._every, 0.1 * 2**self._failures))
+            if self._closing.is_set():
+                time.sleep(_LOOK_EVERY_AT_END)
+            else:
+                self._closing.wait(min(_LOOK_EVERY, self._every))
+
+    def _is_over(self) -> bool:
+        # Nothing can run any more where the event loop or the program itself has ended.
+        gone = self._loop.is_closed() or not threading.main_thread().is_alive()
+        return gone or (self._closing.is_set() and not self._process.executors())
+
+    def _end(self) -> None:
+        left = self._process.executors()
+        give_up_at = time.monotonic() + _FAREWELL.total_seconds()
+        while left and not self._try(self._say_stopped, left) and time.monotonic() < give_up_at:
+            time.sleep(0.1)
+        self._disconnect()
+
+    def _try(self, say: Callable[..., None], *args: Any) -> bool:
+        try:
+            say(*args)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the next beat is tried on a new connection
+            self._failures = min(self._failures + 1, 10)
+            logger.warning("heartbeat failed, trying again: %s", error)
+            self._disconnect()
+            return False
+        self._failures = 0
+        return True
+
+    def _beat(self) -> None:
+        running = [executor for executor in self._process.executors() if not executor.stopped]
+        if running:
+            loop_age = time.monotonic() - self._answered_at
+            beats = [
+                Beat(
+                    executor_id=executor.executor_id,
+                    node=executor.node,
+                    producer=executor.producer,
+                    producer_scope=executor.queue,
+                    gone_after=self._gone_after,
+                    loop_age=loop_age,
+                )
+                for executor in running
+            ]
+            self._execute("beat", beat_args(beats))
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._answer)
+
+    def _say_stopped(self, executors: Sequence[LocalExecutor]) -> None:
+        self._execute("stop_executors", {"executor_ids": [executor.executor_id for executor in executors]})
+
+    def _execute(self, query: str, args: dict[str, Any]) -> None:
+        if self._conn is None:
+            self._conn = self._connect()
+        self._conn.execute(self._queries[query], args)
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        seconds = self._gone_after.total_seconds() / 3
+        # A connection that hangs is given up in time for another one to beat.
+        conn = asyncio.run(blocking_connection(self._pool, hangs_for=seconds))
+        conn.execute(self._queries["limit_statements"], {"limit": f"{round(seconds * 1000)}ms"})
+        return conn
+
+    def _disconnect(self) -> None:
+        if self._conn is not None:
+            self._conn.close()
+            self._conn = None
+
+    # In the event loop
+
+    def _answer(self) -> None:
+        self._answered_at = time.monotonic()
+        self._first.set()

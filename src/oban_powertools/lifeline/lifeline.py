@@ -1,0 +1,52 @@
+"""The calls of ``powertools.lifeline``. Thin: each call's work is a module of its own."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from ..config import Settings
+from ..database import Connection, Queries
+from .executors import ExecutorHealth, list_health, read_beats, refresh
+
+
+class Lifeline:
+    """Which executors live, and what became of those that do not.
+
+    Args:
+        connect: A connection on which one statement is one transaction.
+    """
+
+    def __init__(
+        self, connect: Callable[[], AbstractAsyncContextManager[Connection]], queries: Queries, settings: Settings
+    ) -> None:
+        self._connect = connect
+        self._queries = queries
+        self._settings = settings
+
+    async def refresh_heartbeats(self, heartbeats: Sequence[Mapping[str, Any]]) -> int:
+        """Keep executors of the host's own alive; those of Oban's producers beat by themselves.
+
+        Args:
+            heartbeats: Each ``{"executor_id": ..., "node": ..., "producer_scope": ...}``; perhaps ``"producer"``, what
+                its jobs carry in ``attempted_by`` behind the node (default: what follows the last colon of the id), and
+                ``"gone_after"``, a timedelta (default: ``executor_missing_after``) within which it beats at least
+                five times: when it does not, its jobs are rescued.
+
+        Returns:
+            How many; all of them are stored or none.
+
+        Raises:
+            ValueError: One of them is no heartbeat, or an executor is there twice; none is stored.
+        """
+        beats = read_beats(heartbeats, self._settings)
+        async with self._connect() as conn:
+            return await refresh(conn, self._queries, beats)
+
+    async def list_executor_health(self) -> list[ExecutorHealth]:
+        """Every executor with its health, by the database's clock; changes nothing.
+
+        Returns:
+            Those that have not stopped first, then by scope, node and id.
+        """
+        async with self._connect() as conn:
+            return await list_health(conn, self._queries, self._settings)

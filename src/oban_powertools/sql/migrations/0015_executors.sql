@@ -1,0 +1,396 @@
+-- Executors, and the rescue of jobs whose executor is gone. Locks: none to install (new tables only).
+--
+-- R1  Only the database's clock counts, and only beats that reached the database.
+-- R2  An executor is gone when it has stopped, or when it has missed its own gone_after while a witness, any other
+--     executor, has been beating all that time without a gap of half its own. So whatever keeps everybody from
+--     the database (its restart, a pause of the cluster) makes nobody gone: it resets every witness.
+-- R3  A job runs again because its executor is gone, because nobody knows its executor, or because its living
+--     producer does not know the job: never because it is old.
+-- R4  Every rescue is a row, in the transaction that changes the job.
+-- R5  Lock order as settle's: jobs by id, then what the trigger on them locks (S4). Nobody waits for a job here.
+
+CREATE TABLE powertools.executors (
+  -- one start of one producer in one process, such as app:oban:default:node-a:0b5c...
+  executor_id text PRIMARY KEY,
+  -- what jobs carry in attempted_by
+  node text NOT NULL,
+  producer text NOT NULL,
+  -- the queue, for a producer of Oban's
+  producer_scope text NOT NULL,
+  started_at timestamptz NOT NULL,
+  -- the process was alive; its event loop answered
+  beat_at timestamptz NOT NULL,
+  loop_beat_at timestamptz NOT NULL,
+  -- since when there was no gap between beats
+  beating_since timestamptz NOT NULL,
+  -- what it promises: it beats well within this time, or it is gone
+  gone_after interval NOT NULL,
+  stopped_at timestamptz,
+  -- since it is gone, no executing job was found any more that it had in hand
+  relieved_at timestamptz,
+  CONSTRAINT executor_named CHECK (executor_id <> '' AND producer <> ''),
+  CONSTRAINT executor_gone_after CHECK (gone_after > interval '0')
+) WITH (fillfactor = 50);  -- no index on what a beat changes: beats stay heap-only
+
+CREATE TABLE powertools.rescues (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  job_id bigint NOT NULL,
+  -- a snooze takes an attempt's number back: which one it was, attempted_at tells
+  attempt smallint NOT NULL,
+  attempted_at timestamptz NOT NULL,
+  -- NULL: not one that we know
+  executor_id text,
+  attempted_by text[] NOT NULL,
+  why text NOT NULL,
+  action text NOT NULL,
+  -- on how many executors that died this job was running, since it was last let out of quarantine
+  crashes int NOT NULL,
+  queue text NOT NULL,
+  worker text NOT NULL,
+  workflow_id bigint,
+  position int,
+  CONSTRAINT rescue_why CHECK (why IN ('gone', 'stopped', 'unknown', 'lost')),
+  CONSTRAINT rescue_action CHECK (action IN ('retried', 'isolated', 'quarantined', 'discarded', 'left'))
+);
+
+CREATE INDEX rescues_job ON powertools.rescues (job_id, attempted_at);
+
+-- What an attempt came to that had been taken from its executor before.
+CREATE TABLE powertools.late_results (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  job_id bigint NOT NULL,
+  attempt smallint NOT NULL,
+  attempted_at timestamptz NOT NULL,
+  attempted_by text[] NOT NULL,
+  -- what its worker made of it: {"json": value} and so on, as in settle_faults
+  state text NOT NULL,
+  result jsonb,
+  error jsonb,
+  queue text NOT NULL,
+  worker text NOT NULL,
+  workflow_id bigint,
+  position int,
+  adopted_at timestamptz,
+  dismissed_at timestamptz,
+  decided_by text,
+  CONSTRAINT late_result_once UNIQUE (job_id, attempted_at),
+  CONSTRAINT late_result_decided CHECK (
+    num_nonnulls(adopted_at, dismissed_at) = (decided_by IS NOT NULL)::int
+  )
+);
+
+CREATE INDEX late_results_open ON powertools.late_results (id) WHERE adopted_at IS NULL AND dismissed_at IS NULL;
+
+-- Keeps executors alive: all of them or none. loop_ages: seconds since the event loop answered. Returns how many.
+CREATE FUNCTION powertools.beat_v1(
+  executor_ids text[], nodes text[], producers text[], scopes text[], loop_ages float8[], gone_afters interval[]
+) RETURNS int
+LANGUAGE sql
+AS $$
+  WITH beats AS (
+    INSERT INTO powertools.executors AS e (
+      executor_id, node, producer, producer_scope, started_at, beat_at, loop_beat_at, beating_since, gone_after
+    )
+    SELECT b.executor_id, b.node, b.producer, b.scope, t.now, t.now, t.now - make_interval(secs => b.loop_age), t.now, b.gone_after
+    FROM unnest(executor_ids, nodes, producers, scopes, loop_ages, gone_afters)
+      AS b (executor_id, node, producer, scope, loop_age, gone_after)
+    CROSS JOIN (SELECT clock_timestamp() AS now OFFSET 0) AS t
+    ORDER BY b.executor_id
+    ON CONFLICT (executor_id) DO UPDATE
+    SET node = excluded.node, producer = excluded.producer, producer_scope = excluded.producer_scope,
+        beat_at = excluded.beat_at, loop_beat_at = excluded.loop_beat_at, gone_after = excluded.gone_after,
+        beating_since = CASE
+          WHEN e.stopped_at IS NULL AND e.beat_at > greatest(
+            excluded.beat_at - least(e.gone_after, excluded.gone_after) / 2, pg_postmaster_start_time()
+          ) THEN e.beating_since
+          ELSE excluded.beat_at
+        END,
+        stopped_at = NULL, relieved_at = NULL
+    RETURNING 1
+  )
+  SELECT count(*)::int FROM beats;
+$$;
+
+-- R2. The witness must have beaten since the server started: its next beat resets it. Beats of different promises
+-- are compared by the longer one.
+CREATE VIEW powertools.gone_executors AS
+SELECT e.executor_id, e.node, e.producer, e.relieved_at,
+  CASE WHEN e.stopped_at IS NULL THEN 'gone' ELSE 'stopped' END AS why, coalesce(e.stopped_at, e.beat_at) AS seen_at
+FROM powertools.executors e
+WHERE e.stopped_at IS NOT NULL OR EXISTS (
+  SELECT FROM powertools.executors w
+  WHERE w.stopped_at IS NULL
+    AND w.beat_at > greatest(clock_timestamp() - w.gone_after / 2, pg_postmaster_start_time())
+    AND greatest(e.beat_at, w.beating_since) < clock_timestamp() - greatest(e.gone_after, w.gone_after)
+);
+
+-- Executors with their health, for people: by the age of the last beat, counted from the server's start, and from the
+-- end of a pause that everybody had who is beating now. A late loop in a living process is late, never missing.
+CREATE FUNCTION powertools.executor_health_v1(late_after interval, missing_after interval, at timestamptz DEFAULT statement_timestamp())
+RETURNS TABLE (
+  executor_id text, node text, producer_scope text, state text, process_alive bool, loop_responsive bool,
+  executing bigint, started_at timestamptz, beat_at timestamptz, loop_beat_at timestamptz, stopped_at timestamptz
+)
+LANGUAGE sql STABLE
+AS $$
+  WITH clock AS (
+    SELECT at AS now, greatest(
+      pg_postmaster_start_time(),
+      (
+        SELECT min(CASE WHEN w.beating_since > w.started_at THEN w.beating_since ELSE '-infinity' END)
+        FROM powertools.executors w
+        WHERE w.stopped_at IS NULL AND w.beat_at > at - w.gone_after / 2
+      )
+    ) AS watched_since
+  ), aged AS (
+    SELECT e.*, c.now - greatest(e.beat_at, c.watched_since) AS age, c.now - greatest(e.loop_beat_at, c.watched_since) AS loop_age
+    FROM powertools.executors e CROSS JOIN clock c
+  ), hands AS (
+    SELECT j.attempted_by[1] AS node, j.attempted_by[2] AS producer, count(*) AS jobs
+    FROM public.oban_jobs j WHERE j.state = 'executing'
+    GROUP BY 1, 2
+  )
+  SELECT a.executor_id, a.node, a.producer_scope,
+    CASE
+      WHEN a.stopped_at IS NOT NULL THEN 'stopped'
+      WHEN a.age >= missing_after THEN 'missing'
+      WHEN a.loop_age >= late_after OR a.age >= late_after THEN 'late'
+      ELSE 'healthy'
+    END,
+    a.stopped_at IS NULL AND a.age < late_after, a.stopped_at IS NULL AND a.loop_age < late_after,
+    coalesce(h.jobs, 0), a.started_at, a.beat_at, a.loop_beat_at, a.stopped_at
+  FROM aged a
+  LEFT JOIN hands h ON h.node = a.node AND h.producer = a.producer
+  ORDER BY a.stopped_at IS NOT NULL, a.producer_scope, a.node, a.executor_id;
+$$;
+
+-- An executing job, locked by the caller, that nobody works on.
+CREATE TYPE powertools.orphan AS (job_id bigint, executor_id text, why text);
+
+-- Rescues jobs. modes: queue or '*' -> 'automatic' or 'operator'. What happens to each, the first that applies:
+--   left         its queue is the operators', its meta says "rescue": "ask", or it is a step that must never run twice
+--   discarded    its meta says "rescue": "fail", or it has no attempt left and its executor did not stop in good order
+--   quarantined  its executor died under it for the third time, and no other job there has seen as many die
+--   isolated     the same, but several jobs have seen as many die: one by one, so that the culprit dies alone
+--   retried      anything else
+-- A job that may run again has an attempt left for it (O20). Returns how many jobs were not left as they are.
+CREATE FUNCTION powertools.rescue_these_v1(orphans powertools.orphan[], modes jsonb) RETURNS int
+LANGUAGE plpgsql
+SET enable_seqscan = off SET random_page_cost = 0.01 SET plan_cache_mode = force_custom_plan SET jit = off
+AS $$
+DECLARE
+  woken text[];
+  quarantined bigint[];
+  moved int;
+BEGIN
+  WITH facts AS (
+    SELECT j.id, j.attempt, j.max_attempts, j.queue, j.worker, j.attempted_by, o.executor_id, o.why, s.workflow_id, s.position,
+      coalesce(j.attempted_at, j.inserted_at) AT TIME ZONE 'UTC' AS attempted_at,
+      CASE
+        WHEN coalesce(modes ->> j.queue, modes ->> '*') = 'operator' THEN 'ask'
+        WHEN j.meta ->> 'rescue' IN ('ask', 'fail') THEN j.meta ->> 'rescue'
+        WHEN s.effects = 'never' THEN 'ask'
+        ELSE 'retry'
+      END AS policy,
+      CASE WHEN o.why = 'gone' THEN (
+        SELECT count(DISTINCT r.executor_id) FROM powertools.rescues r
+        WHERE r.job_id = j.id AND r.why = 'gone' AND r.executor_id <> o.executor_id
+          AND r.id > coalesce((
+            SELECT max(q.id) FROM powertools.rescues q WHERE q.job_id = j.id AND q.action = 'quarantined'
+          ), 0)
+      ) + 1 ELSE 0 END AS crashes
+    FROM unnest(orphans) AS o
+    JOIN public.oban_jobs j ON j.id = o.job_id
+    LEFT JOIN powertools.steps s ON s.job_id = j.id
+      AND s.workflow_id = CASE WHEN j.meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' THEN (j.meta ->> 'workflow_id')::bigint END
+      AND s.position = CASE WHEN j.meta ->> 'position' ~ '^[0-9]{1,9}$' THEN (j.meta ->> 'position')::int END
+  ), suspects AS (
+    SELECT f.*, f.crashes = max(f.crashes) OVER (PARTITION BY f.executor_id) AND f.crashes >= 3 AS suspect,
+      count(*) OVER same AS alike, row_number() OVER (PARTITION BY f.executor_id, f.crashes ORDER BY random()) - 1 AS turn
+    FROM facts f
+    WINDOW same AS (PARTITION BY f.executor_id, f.crashes)
+  ), decided AS (
+    SELECT s.*, CASE
+        WHEN s.policy = 'ask' THEN 'left'
+        WHEN s.policy = 'fail' OR s.attempt >= s.max_attempts AND s.why <> 'stopped' THEN 'discarded'
+        WHEN s.suspect AND (s.alike = 1 OR s.crashes >= 10) THEN 'quarantined'
+        WHEN s.suspect THEN 'isolated'
+        ELSE 'retried'
+      END AS action
+    FROM suspects s
+  ), moved AS (
+    UPDATE public.oban_jobs j
+    SET state = (CASE d.action
+          WHEN 'discarded' THEN 'discarded' WHEN 'isolated' THEN 'retryable' ELSE 'available'
+        END)::public.oban_job_state,
+        discarded_at = CASE d.action WHEN 'discarded' THEN timezone('UTC', clock_timestamp()) ELSE j.discarded_at END,
+        max_attempts = CASE d.action WHEN 'discarded' THEN j.max_attempts ELSE greatest(j.max_attempts, j.attempt + 1) END,
+        -- all turns together take five minutes at most
+        scheduled_at = CASE d.action
+          WHEN 'isolated' THEN timezone('UTC', clock_timestamp()) + d.turn * least(interval '15 s', interval '5 min' / d.alike)
+          ELSE j.scheduled_at
+        END,
+        errors = j.errors || jsonb_build_object(
+          'attempt', j.attempt, 'at', to_char(timezone('UTC', clock_timestamp()), 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
+          'error', format(
+            'Rescued: %s; %s',
+            CASE d.why
+              WHEN 'gone' THEN format('the executor %s was gone while it ran', d.executor_id)
+              WHEN 'stopped' THEN format('the executor %s stopped before it had ended', d.executor_id)
+              WHEN 'lost' THEN format('the executor %s does not run it', d.executor_id)
+              ELSE format('nobody knows its executor %s', array_to_string(d.attempted_by, ' '))
+            END,
+            CASE d.action
+              WHEN 'retried' THEN 'it runs again'
+              WHEN 'isolated' THEN 'it runs again apart from others that were running whenever an executor died'
+              WHEN 'quarantined' THEN format('it is quarantined, because %s executors died while they ran it', d.crashes)
+              ELSE CASE d.policy WHEN 'fail' THEN 'its worker asks to fail then' ELSE 'it has no attempt left' END
+            END
+          )
+        ),
+        meta = j.meta || jsonb_build_object('rescued', CASE
+          WHEN jsonb_typeof(j.meta -> 'rescued') = 'number' THEN (j.meta ->> 'rescued')::int ELSE 0
+        END + 1) || CASE d.action WHEN 'quarantined' THEN jsonb_build_object('quarantined', j.attempt) ELSE '{}' END
+    FROM decided d
+    WHERE j.id = d.id AND d.action <> 'left'
+  ), written AS (
+    INSERT INTO powertools.rescues (
+      job_id, attempt, attempted_at, executor_id, attempted_by, why, action, crashes, queue, worker, workflow_id, position
+    )
+    SELECT d.id, d.attempt, d.attempted_at, d.executor_id, d.attempted_by, d.why, d.action, d.crashes, d.queue, d.worker,
+      d.workflow_id, d.position
+    FROM decided d
+    ORDER BY d.id
+    RETURNING job_id, queue, action
+  )
+  SELECT array_agg(w.queue) FILTER (WHERE w.action = 'retried'), array_agg(w.job_id) FILTER (WHERE w.action = 'quarantined'),
+    count(*) FILTER (WHERE w.action <> 'left')
+  INTO woken, quarantined, moved
+  FROM written w;
+  IF quarantined IS NOT NULL THEN
+    -- By way of available, in one transaction: so the event log tells that the attempt is over.
+    UPDATE public.oban_jobs j SET state = 'suspended' WHERE j.id = ANY (quarantined);
+  END IF;
+  IF woken IS NOT NULL THEN
+    PERFORM powertools.notify_queues_v1(woken);
+  END IF;
+  RETURN moved;
+END $$;
+
+-- Rescues the jobs of executors that are gone; with unknown_after also looks through all executing jobs, for those
+-- of executors that nobody knows (no row of ours, no producer of Oban's that was refreshed in the last minute) whose
+-- attempt is older than that, and for what a gone executor's last statements still fetched. At most one batch of
+-- each kind; another node that is at it, or a job that is being changed, is left to the next look.
+CREATE FUNCTION powertools.rescue_v1(modes jsonb, batch int, unknown_after interval) RETURNS int
+LANGUAGE plpgsql
+SET enable_seqscan = off SET random_page_cost = 0.01 SET plan_cache_mode = force_custom_plan SET jit = off
+AS $$
+DECLARE
+  gone text[];
+  orphans powertools.orphan[];
+  unknown powertools.orphan[];
+BEGIN
+  gone := ARRAY(
+    SELECT g.executor_id FROM powertools.gone_executors g WHERE g.relieved_at IS NULL OR unknown_after IS NOT NULL
+  );
+  IF gone = '{}' AND unknown_after IS NULL
+    OR NOT pg_try_advisory_xact_lock(hashtextextended('powertools.rescue', 0)) THEN
+    RETURN 0;
+  END IF;
+  orphans := ARRAY(
+    SELECT ROW (j.id, e.executor_id, CASE WHEN e.stopped_at IS NULL THEN 'gone' ELSE 'stopped' END)::powertools.orphan
+    FROM public.oban_jobs j
+    JOIN powertools.executors e ON e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
+    WHERE j.state = 'executing' AND e.executor_id = ANY (gone) AND NOT powertools.is_left_v1(j.id, j.attempted_at)
+    ORDER BY j.id LIMIT batch FOR UPDATE OF j SKIP LOCKED
+  );
+  IF unknown_after IS NOT NULL AND pg_postmaster_start_time() < clock_timestamp() - least(unknown_after, '1 min') THEN
+    unknown := ARRAY(
+      SELECT ROW (j.id, NULL, 'unknown')::powertools.orphan
+      FROM public.oban_jobs j
+      WHERE j.state = 'executing'
+        AND coalesce(j.attempted_at, j.inserted_at) < timezone('UTC', clock_timestamp()) - unknown_after
+        AND NOT EXISTS (
+          SELECT FROM powertools.executors e WHERE e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
+        )
+        AND NOT EXISTS (
+          SELECT FROM public.oban_producers p
+          WHERE p.uuid::text = j.attempted_by[2] AND p.updated_at > timezone('UTC', clock_timestamp()) - interval '1 min'
+        )
+        AND NOT powertools.is_left_v1(j.id, j.attempted_at)
+      ORDER BY j.id LIMIT batch FOR UPDATE OF j SKIP LOCKED
+    );
+  END IF;
+  UPDATE powertools.executors e SET relieved_at = clock_timestamp()
+  WHERE e.executor_id = ANY (gone) AND e.relieved_at IS NULL AND NOT EXISTS (
+    SELECT FROM public.oban_jobs j
+    WHERE j.state = 'executing' AND j.attempted_by[1] = e.node AND j.attempted_by[2] = e.producer
+      AND j.id NOT IN (SELECT o.job_id FROM unnest(orphans) AS o) AND NOT powertools.is_left_v1(j.id, j.attempted_at)
+  );
+  IF orphans || unknown = '{}' THEN
+    RETURN 0;
+  END IF;
+  RETURN powertools.rescue_these_v1(orphans || unknown, modes);
+END $$;
+
+-- Whether this attempt of a job is left to an operator.
+CREATE FUNCTION powertools.is_left_v1(of_job_id bigint, started_at timestamp) RETURNS bool
+LANGUAGE sql STABLE
+AS $$
+  SELECT EXISTS (
+    SELECT FROM powertools.rescues r
+    WHERE r.job_id = of_job_id AND r.attempted_at = started_at AT TIME ZONE 'UTC' AND r.action = 'left'
+  )
+$$;
+
+-- Rescues these attempts, which their own producer says it does not know.
+CREATE FUNCTION powertools.rescue_lost_v1(job_ids bigint[], attempted_ats timestamp[], modes jsonb) RETURNS int
+LANGUAGE plpgsql
+SET enable_seqscan = off SET random_page_cost = 0.01 SET plan_cache_mode = force_custom_plan SET jit = off
+AS $$
+BEGIN
+  RETURN powertools.rescue_these_v1(ARRAY(
+    SELECT ROW (j.id, e.executor_id, 'lost')::powertools.orphan
+    FROM public.oban_jobs j
+    JOIN unnest(job_ids, attempted_ats) AS l (id, attempted_at) ON l.id = j.id AND l.attempted_at = j.attempted_at
+    LEFT JOIN powertools.executors e ON e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
+    WHERE j.state = 'executing' AND NOT powertools.is_left_v1(j.id, j.attempted_at)
+    ORDER BY j.id FOR UPDATE OF j SKIP LOCKED
+  ), modes);
+END $$;
+
+-- Keeps what was refused by the fence of an ack, unless the job carries this very outcome already (the reply to its
+-- ack was lost, and it was asked again). An attempt that goes on is kept only when it was rescued. Returns how many.
+CREATE FUNCTION powertools.keep_late_results_v1(
+  ids bigint[], attempted_ats timestamp[], attempts int[], states text[], new_errors jsonb[], results jsonb[]
+) RETURNS int
+LANGUAGE plpgsql
+SET enable_seqscan = off SET random_page_cost = 0.01 SET plan_cache_mode = force_custom_plan SET jit = off
+AS $$
+DECLARE
+  kept int;
+BEGIN
+  INSERT INTO powertools.late_results (
+    job_id, attempt, attempted_at, attempted_by, state, result, error, queue, worker, workflow_id, position
+  )
+  SELECT j.id, a.attempt, a.attempted_at AT TIME ZONE 'UTC', coalesce(r.attempted_by, j.attempted_by), a.state, a.result,
+    a.error, j.queue, j.worker, s.workflow_id, s.position
+  FROM unnest(ids, attempted_ats, attempts, states, new_errors, results)
+    AS a (id, attempted_at, attempt, state, error, result)
+  JOIN public.oban_jobs j ON j.id = a.id
+  LEFT JOIN LATERAL (
+    SELECT r.attempted_by FROM powertools.rescues r
+    WHERE r.job_id = a.id AND r.attempted_at = a.attempted_at AT TIME ZONE 'UTC' AND r.action <> 'left' LIMIT 1
+  ) AS r ON true
+  LEFT JOIN powertools.steps s ON s.job_id = j.id
+    AND s.workflow_id = CASE WHEN j.meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' THEN (j.meta ->> 'workflow_id')::bigint END
+    AND s.position = CASE WHEN j.meta ->> 'position' ~ '^[0-9]{1,9}$' THEN (j.meta ->> 'position')::int END
+  WHERE r.attempted_by IS NOT NULL
+    OR a.state IN ('completed', 'discarded', 'cancelled')
+      AND (j.attempted_at, j.state::text) IS DISTINCT FROM (a.attempted_at, a.state)
+  ON CONFLICT ON CONSTRAINT late_result_once DO NOTHING;
+  GET DIAGNOSTICS kept = ROW_COUNT;
+  RETURN kept;
+END $$;

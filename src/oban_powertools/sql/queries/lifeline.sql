@@ -1,0 +1,76 @@
+-- Executors and the rescue of what they leave behind.
+
+-- name: beat
+-- Args: one entry an executor, each id once: executor_ids, nodes, producers, scopes, loop_ages (seconds since its event
+--   loop answered), gone_afters (what it promises to beat within).
+-- Rows: one, beats.
+-- Locks: the executors' rows, by id.
+SELECT powertools.beat_v1(
+  %(executor_ids)s::text[], %(nodes)s::text[], %(producers)s::text[], %(scopes)s::text[], %(loop_ages)s::float8[],
+  %(gone_afters)s::interval[]
+) AS beats;
+
+-- name: limit_statements
+-- For the session.
+-- Args: limit (statement_timeout).
+-- Rows: one.
+SELECT set_config('statement_timeout', %(limit)s, false);
+
+-- name: stop_executors
+-- Args: executor_ids.
+-- Rows: the ids of those that had not stopped yet.
+UPDATE powertools.executors e SET stopped_at = clock_timestamp(), relieved_at = NULL
+WHERE e.executor_id = ANY (%(executor_ids)s::text[]) AND e.stopped_at IS NULL
+RETURNING e.executor_id;
+
+-- name: list_executor_health
+-- Args: late_after, missing_after (intervals), now (NULL: the clock).
+-- Rows: one an executor, those that run first, then by scope, node and id.
+SELECT * FROM powertools.executor_health_v1(
+  %(late_after)s::interval, %(missing_after)s::interval, coalesce(%(now)s::timestamptz, statement_timestamp())
+);
+
+-- name: rescue
+-- Args: modes (JSON: queue or * -> automatic or operator), batch, unknown_after (interval; NULL: only what executors
+--   that are gone have left).
+-- Rows: one, rescued.
+-- Locks: an advisory try-lock; the jobs by id, skipping those that are locked, then as settle.
+-- Index: oban_jobs by state; executors are few.
+SELECT powertools.rescue_v1(%(modes)s::jsonb, %(batch)s::int, %(unknown_after)s::interval) AS rescued;
+
+-- name: list_executing
+-- What these producers have in hand as the database knows it.
+-- Args: queues, producers.
+-- Rows: id, attempted_at (UTC), producer.
+-- Index: oban_jobs by state and queue.
+SELECT j.id, j.attempted_at, j.attempted_by[2] AS producer
+FROM public.oban_jobs j
+WHERE j.state = 'executing' AND j.queue = ANY (%(queues)s::text[]) AND j.attempted_by[2] = ANY (%(producers)s::text[])
+  AND j.attempted_at IS NOT NULL;
+
+-- name: rescue_lost
+-- Args: job_ids, attempted_ats (UTC), modes.
+-- Rows: one, rescued.
+-- Locks: the jobs by id, skipping those that are locked, then as settle.
+SELECT powertools.rescue_lost_v1(%(job_ids)s::bigint[], %(attempted_ats)s::timestamp[], %(modes)s::jsonb) AS rescued;
+
+-- name: discard_exhausted
+-- Discards jobs that are available without an attempt left, as Oban's own rescue does: they fill its fetches (O20).
+-- Args: batch.
+-- Rows: their ids.
+-- Locks: the jobs by id, skipping those that are locked, then as settle.
+UPDATE public.oban_jobs j
+SET state = 'discarded', discarded_at = timezone('UTC', clock_timestamp())
+WHERE j.id = ANY (ARRAY(
+  SELECT x.id FROM public.oban_jobs x
+  WHERE x.state = 'available' AND x.attempt >= x.max_attempts ORDER BY x.id LIMIT %(batch)s FOR UPDATE SKIP LOCKED
+))
+RETURNING j.id;
+
+-- name: keep_late_results
+-- Args: one entry an ack that was refused: ids, attempted_ats (UTC), attempts, states, errors, results.
+-- Rows: one, kept.
+SELECT powertools.keep_late_results_v1(
+  %(ids)s::bigint[], %(attempted_ats)s::timestamp[], %(attempts)s::int[], %(states)s::text[], %(errors)s::jsonb[],
+  %(results)s::jsonb[]
+) AS kept;
