@@ -3,7 +3,8 @@
 A page is run from top to bottom in a directory and on a database of its own. A ``python`` block is a program; one that
 starts with ``# name.py`` is only saved under that name. A ``sql`` block is run by the database's owner. In a
 ``console`` block the lines after ``$`` are commands and the others what they print, ``...`` standing for anything;
-``powertools start`` runs in the background until the page ends. Other blocks are for reading.
+``powertools start`` runs in the background until the page ends, and ``psql -f`` is run by the database's owner. Other
+blocks are for reading.
 """
 
 import dataclasses
@@ -104,6 +105,8 @@ class _Reader:
         for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", text, re.MULTILINE):
             if command.startswith("powertools start "):
                 self._start(command)
+            elif command.startswith("psql -f "):
+                self.follow_sql((self._directory / command.removeprefix("psql -f ")).read_text())
             else:
                 printed = self._run(command)
                 expected = ".*".join(re.escape(part) for part in shown.strip().split("..."))

@@ -17,10 +17,11 @@ SECTIONS: dict[str, str] = dict(re.findall(r"^## (.+)\n((?:(?!^## ).*\n)*)", PAG
 
 
 def refusals() -> set[str]:
-    """The codes that a command may be refused with; those of base classes and of jobs are none."""
+    """The codes that a command on a workflow may be refused with; those of base classes and of other calls are none."""
     kinds = [kind for kind in vars(errors).values() if inspect.isclass(kind)]
     codes = {kind.code for kind in kinds if issubclass(kind, errors.CommandRefusedError | errors.NotFoundError)}
-    return codes - {"command_refused", "not_found", "job_not_found"}
+    elsewhere = {"job_not_found", "webhook_not_found", "webhook_delivery_not_found", "unpublishable_change"}
+    return codes - {"command_refused", "not_found", "audit_record_not_found"} - elsewhere
 
 
 def rows(section: str) -> list[list[str]]:

@@ -39,6 +39,8 @@ async def seal(conn: Connection, queries: Queries) -> int:
             logger.info("audit sealed, %d rows, head %s", row["sealed"], row["head"])
             if row["sealed"] < _AT_ONCE:
                 break
+    except psycopg.errors.InsufficientPrivilege:
+        logger.error("this role may not seal the audit: the owner has to run the SQL of powertools roles")
     except psycopg.Error:
         logger.exception("sealing the audit failed; the next sweep tries again")
     return sealed
