@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from oban_powertools import Action, Actor, Target, Verification
-from oban_powertools.audit import Entry, Outcome, record, seal
+from oban_powertools.audit import Entry, Outcome, record, seal, verifying
 from oban_powertools.audit.records import FindingKind
 from oban_powertools.database import Connection
 from oban_powertools.display import DisplayPolicy
@@ -21,7 +21,6 @@ from tests.command import powertools as command
 type Tamper = Callable[[Hand], Coroutine[Any, Any, Any]]
 
 OFF = "ALTER TABLE powertools.{0} DISABLE TRIGGER USER"
-SEALED_AT = "UPDATE powertools.audit_chain SET kept_for_at_least = '{}'"
 
 
 @pytest.fixture
@@ -264,6 +263,26 @@ async def test_the_first_of_several_bad_rows_is_told_first(hand: Hand) -> None:
     assert [(f.audit_id, f.kind) for f in (await verify(hand)).findings] == [
         (3, "changed"), (6, "missing"), (8, "changed")
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("page", [1, 2, 4])
+async def test_a_verification_in_many_pages_finds_the_same(
+    hand: Hand, page: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await three_seals(hand)
+    await write(hand, 2)
+    for table, condition in (("audit", "id IN (2, 3, 4, 5, 9)"), ("audit_links", "audit_id IN (4, 7, 8)")):
+        await tamper(hand, table, f"DELETE FROM powertools.{table} WHERE {condition}")
+    whole = await verify(hand)
+
+    monkeypatch.setattr(verifying, "_ROWS", page)
+    monkeypatch.setattr(verifying, "_SEALS", 1)
+
+    assert await verify(hand) == whole
+    assert [(f.audit_id, f.kind) for f in whole.findings if f.kind != "chain_broken"] == [
+        (2, "missing"), (3, "missing"), (5, "missing"), (7, "inserted"), (8, "inserted"), (9, "missing")
+    ]  # fmt: skip
+    assert [(f.audit_id, f.seal_id) for f in whole.findings if f.kind == "chain_broken"] == [(4, 2), (7, 3)]
 
 
 async def test_a_chain_rewritten_from_end_to_end_is_betrayed_by_a_head_that_was_noted(hand: Hand) -> None:

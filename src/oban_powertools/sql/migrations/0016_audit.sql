@@ -37,6 +37,9 @@ CREATE TABLE powertools.audit (
 
 CREATE INDEX audit_target ON powertools.audit (target_type, target_id, id);
 CREATE INDEX audit_actor_id ON powertools.audit (actor_id, id);
+CREATE INDEX audit_action ON powertools.audit (action, id);
+CREATE INDEX audit_at ON powertools.audit (at);
+CREATE INDEX audit_not_executed ON powertools.audit (id) WHERE outcome <> 'executed';
 CREATE INDEX audit_incident ON powertools.audit (incident_id, id) WHERE incident_id IS NOT NULL;
 
 CREATE TABLE powertools.audit_links (

@@ -16,7 +16,7 @@ RETURNING id;
 
 -- name: list_audit
 -- Args: actor, action, target_type, target_id, outcome (text or NULL for all), since (timestamptz or NULL), before
---   (bigint or NULL), page (int, rows). Rows: newest first. Index: audit_target, audit_actor_id, else the primary key.
+--   (bigint or NULL), page (int, rows). Rows: newest first. Index: one an argument; without any the primary key.
 SELECT a.id, a.at, a.actor_id, a.actor_type, a.actor_label, a.action, a.target_type, a.target_id, a.reason, a.outcome,
   a.before, a.after, a.plan_hash, a.preview_id, a.incident_id, a.surface, a.request_id, a.details,
   l.seal_id, encode(l.row_hash, 'hex') AS row_hash
@@ -105,28 +105,31 @@ ORDER BY s.id;
 -- name: verify_audit_rows
 -- Args: after (bigint, id), page (int, rows). Rows: one; upto (bigint; NULL at the end), rows, ids and kinds (of the first
 --   100 that are missing, inserted or changed, by id).
-WITH page AS (
-  SELECT id
-  FROM (
-    (SELECT id FROM powertools.audit WHERE id > %(after)s::bigint ORDER BY id LIMIT %(page)s::int)
-    UNION
-    (SELECT audit_id FROM powertools.audit_links WHERE audit_id > %(after)s::bigint ORDER BY audit_id LIMIT %(page)s::int)
-  ) AS either
-  ORDER BY id LIMIT %(page)s::int
+WITH records AS MATERIALIZED (
+  SELECT a.id, powertools.audit_hash_v1(a) AS hash
+  FROM powertools.audit a WHERE a.id > %(after)s::bigint ORDER BY a.id LIMIT %(page)s::int
+), links AS MATERIALIZED (
+  SELECT l.audit_id, l.row_hash
+  FROM powertools.audit_links l WHERE l.audit_id > %(after)s::bigint ORDER BY l.audit_id LIMIT %(page)s::int
+), bound AS (
+  -- as far as both were read; NULL: to the end
+  SELECT least(
+    (SELECT CASE WHEN count(*) = %(page)s::int THEN max(r.id) END FROM records r),
+    (SELECT CASE WHEN count(*) = %(page)s::int THEN max(l.audit_id) END FROM links l)
+  ) AS upto
 ), found AS (
-  SELECT p.id, CASE
-      WHEN a.id IS NULL THEN 'missing'
+  SELECT coalesce(r.id, l.audit_id) AS id, CASE
+      WHEN r.id IS NULL THEN 'missing'
       WHEN l.audit_id IS NULL THEN 'inserted'
-      WHEN powertools.audit_hash_v1(a) <> l.row_hash THEN 'changed'
+      WHEN r.hash <> l.row_hash THEN 'changed'
     END AS kind
-  FROM page p
-  LEFT JOIN powertools.audit a ON a.id = p.id
-  LEFT JOIN powertools.audit_links l ON l.audit_id = p.id
+  FROM records r FULL JOIN links l ON l.audit_id = r.id
 )
 SELECT max(f.id) AS upto, count(*) AS rows,
   coalesce((array_agg(f.id ORDER BY f.id) FILTER (WHERE f.kind IS NOT NULL))[:100], '{}') AS ids,
   coalesce((array_agg(f.kind ORDER BY f.id) FILTER (WHERE f.kind IS NOT NULL))[:100], '{}') AS kinds
-FROM found f;
+FROM found f, bound b
+WHERE b.upto IS NULL OR f.id <= b.upto;
 
 -- name: command_target
 -- What a command is about, for the audit and for who decides whether it is allowed.
