@@ -151,6 +151,7 @@ async def test_an_instance_has_the_attributes_that_we_read(hand: Hand) -> None:
     assert isinstance(producer, Producer)
     assert (producer._running_jobs, producer._pending_acks, producer._loop_task) == ({}, [], None)
     assert (producer._node, producer._queue, producer._query) == (oban._node, "default", oban._query)
+    assert (producer._started_at, producer._uuid.count("-")) == (None, 4)
     assert (producer._stopping.is_set(), producer._init_lock.locked()) == (False, False)
     producer.notify()
     assert producer._notified.is_set()

@@ -10,6 +10,7 @@ tests/test_oban_contract.py names everything used here and fails when any of it 
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC
@@ -47,6 +48,9 @@ SLOTS: Final = (
 _UNINSTALLED: Final = (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction)
 """Our functions are not there: Oban's own go on (I6)."""
 
+_KNOWN_WITHIN: Final = 2.0
+"""Seconds that a producer's first fetch waits for its first heartbeat."""
+
 _REGISTRY: Final = cast("dict[str, Callable[..., Any]]", _extensions)
 
 
@@ -65,6 +69,7 @@ class Attachment:
         self.sees_fetches = False
         self._fetching: set[str] = set()
         self._started: dict[str, Producer] = {}
+        self._known: set[str] = set()
         self._forgotten: set[str] = set()
 
     @asynccontextmanager
@@ -91,7 +96,35 @@ class Attachment:
         for producer in list(self.oban._producers.values()):
             if producer._loop_task is not None and producer._uuid not in self._forgotten:
                 self._started[producer._uuid] = producer
-        return [_local_executor(self.oban, producer) for producer in list(self._started.values())]
+        return [self._executor(producer) for producer in list(self._started.values())]
+
+    def _executor(self, producer: Producer) -> LocalExecutor:
+        name = "app" if self.oban._name == "Oban" else self.oban._name
+        return LocalExecutor(
+            executor_id=f"{name}:oban:{producer._queue}:{producer._node}:{producer._uuid}",
+            node=producer._node,
+            producer=producer._uuid,
+            queue=producer._queue,
+            known=producer._uuid in self._known,
+            # stop() holds the lock to its end; a job that would not be cancelled runs on.
+            stopped=producer._stopping.is_set() and not producer._init_lock.locked() and not producer._running_jobs,
+        )
+
+    def know(self, executors: Sequence[LocalExecutor]) -> None:
+        """The database knows these: from now on a death of theirs is noticed."""
+        self._known |= {executor.producer for executor in executors}
+
+    async def until_known(self, producer: Producer) -> None:
+        """Wait, 2 s at most, until the database knows a producer that wants to fetch.
+
+        A job that ends its process at once would otherwise be nobody's: rescued late, and its crash not counted.
+        """
+        give_up_at = time.monotonic() + _KNOWN_WITHIN
+        while producer._uuid not in self._known:
+            if time.monotonic() > give_up_at:
+                logger.warning("queue %s fetches before any heartbeat: is Powertools entered?", producer._queue)
+                self._known.add(producer._uuid)
+            await asyncio.sleep(0.01)
 
     def forget(self, executors: Sequence[LocalExecutor]) -> None:
         """Leave these out of the executors from now on: a producer that has stopped never starts again."""
@@ -129,18 +162,6 @@ class Attachment:
         loop = asyncio.get_running_loop()
         for producer in self.oban._producers.values():
             loop.call_later(1.0, producer.notify)
-
-
-def _local_executor(oban: Oban, producer: Producer) -> LocalExecutor:
-    name = "app" if oban._name == "Oban" else oban._name
-    return LocalExecutor(
-        executor_id=f"{name}:oban:{producer._queue}:{producer._node}:{producer._uuid}",
-        node=producer._node,
-        producer=producer._uuid,
-        queue=producer._queue,
-        # stop() holds the lock to its end; a job that would not be cancelled runs on.
-        stopped=producer._stopping.is_set() and not producer._init_lock.locked() and not producer._running_jobs,
-    )
 
 
 def _attempts(producer: Producer) -> Iterator[Attempt]:
@@ -208,6 +229,7 @@ class Hooks:
         attachment = self._attachments.get(id(producer._query))
         if attachment is None:
             return await _get_jobs(producer)
+        await attachment.until_known(producer)
         with attachment.fetching(producer):
             return await _get_jobs(producer)
 

@@ -49,6 +49,14 @@ class Node:
         self._process.send_signal(signal.SIGKILL)
         await self._process.wait()
 
+    def pause(self) -> None:
+        """SIGSTOP."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        self._process.send_signal(signal.SIGCONT)
+
     async def killed_itself(self, *, within: float = 10) -> None:
         """Wait until it has ended at its crash point."""
         assert await asyncio.wait_for(self._process.wait(), within) == 137, self.log
@@ -65,8 +73,11 @@ class Node:
 class Cluster:
     """The database of one test with its worker processes; the test's own process runs no jobs."""
 
-    def __init__(self, dsn: str, powertools: Powertools, ledger: Ledger, directory: Path) -> None:
+    def __init__(
+        self, dsn: str, powertools: Powertools, ledger: Ledger, directory: Path, *, ledger_dsn: str | None = None
+    ) -> None:
         self.dsn = dsn
+        self._ledger_dsn = ledger_dsn or dsn
         self.powertools = powertools
         self.ledger = ledger
         self.nodes: list[Node] = []
@@ -81,12 +92,14 @@ class Cluster:
         dsn: str | None = None,
         crash_point: str | None = None,
         sweep_every: float = 1.0,
+        gone_after: float = 15.0,
+        clock_off_by: float = 0.0,
         **oban: Any,
     ) -> Node:
         """Start a worker process and wait until it runs."""
         spec = {
             "dsn": dsn or self.dsn, "turbo": turbo, "queues": queues or {"default": limit}, "sweep_every": sweep_every,
-            "oban": oban,
+            "oban": oban, "gone_after": gone_after, "clock_off_by": clock_off_by,
         }  # fmt: skip
         log = self._directory / f"node-{len(self.nodes) + 1}.log"
         process = await self._start("tests.crash.node", json.dumps(spec), log=log, crash_point=crash_point)
@@ -111,7 +124,7 @@ class Cluster:
     async def _start(
         self, module: str, *arguments: str, log: Path, crash_point: str | None
     ) -> asyncio.subprocess.Process:
-        environment = {**os.environ, LEDGER_DSN: self.dsn}
+        environment = {**os.environ, LEDGER_DSN: self._ledger_dsn}
         if crash_point:
             environment["POWERTOOLS_CRASH_POINT"] = crash_point
         with log.open("ab") as errors:
@@ -217,14 +230,31 @@ class Cluster:
         pairs = await self.ask("SELECT jsonb_build_array(name, job_id) FROM powertools.steps WHERE job_id IS NOT NULL")
         return dict(pairs)
 
-    async def until_states(self, **states: str) -> None:
+    async def until_states(self, *, within: float = 10, **states: str) -> None:
         """Wait until these steps are in these states, with their job while it lives."""
 
         async def reached() -> bool:
             found = await self.ask("SELECT jsonb_build_array(name, state) FROM powertools.step_states")
             return states.items() <= dict(found).items()
 
-        await eventually(reached)
+        await eventually(reached, within=within)
+
+    async def until_beaten(self, node: Node, *, since: str) -> None:
+        """Wait until the node has been beating without a gap for so long: from then on it is a witness."""
+
+        async def beaten() -> list[Any]:
+            return await self.ask(
+                "SELECT 1 FROM powertools.executors WHERE node LIKE %s AND beating_since < now() - %s::interval",
+                f"%.{node.pid}",
+                since,
+            )
+
+        await eventually(beaten, within=30)
+
+    async def server_passes(self, seconds: float) -> None:
+        """Wait until the server's clock has moved on; for what must not happen meanwhile."""
+        async with self.session() as conn:
+            await conn.execute("SELECT pg_sleep(%s)", (seconds,))
 
     async def stop(self) -> None:
         """Stop every node that still runs."""
@@ -249,13 +279,17 @@ class Cluster:
 
 
 @asynccontextmanager
-async def open_cluster(dsn: str, directory: Path) -> AsyncIterator[Cluster]:
-    """A cluster without nodes; at exit every node is killed that was not stopped."""
+async def open_cluster(dsn: str, directory: Path, *, ledger_dsn: str | None = None) -> AsyncIterator[Cluster]:
+    """A cluster without nodes; at exit every node is killed that was not stopped.
+
+    Args:
+        ledger_dsn: Where the ledger is, when not in the same database.
+    """
     async with AsyncExitStack() as stack:
-        ledger = await stack.enter_async_context(Ledger.create(dsn))
+        ledger = await stack.enter_async_context(Ledger.create(ledger_dsn or dsn))
         no_sweeps = Settings(sweep_every=timedelta(hours=1))
         powertools = await stack.enter_async_context(Powertools.open(dsn, authorize=everybody_may, settings=no_sweeps))
-        cluster = Cluster(dsn, powertools, ledger, directory)
+        cluster = Cluster(dsn, powertools, ledger, directory, ledger_dsn=ledger_dsn)
         try:
             yield cluster
         finally:

@@ -1,5 +1,7 @@
 """The steps of the crash tests: one worker that does what its args say and writes the ledger."""
 
+import os
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +13,8 @@ from tests import ledger
 class Step:
     """Returns 1 + the sum of its inputs, so that a lost, doubled or stale result shows.
 
-    Args of the job: ``inputs`` (numbers, null counts 0), ``outcome`` (ok, retry, snooze, cancel, discard), ``gate``
+    Args of the job: ``inputs`` (numbers, null counts 0), ``outcome`` (ok, retry, snooze, cancel, discard,
+    busy: blocks the event loop for 3 s, kill: ends the process), ``gate``
     (the first attempt waits for this one in the middle, the second for the next).
     """
 
@@ -25,6 +28,13 @@ class Step:
                 raise RuntimeError("once")
             case "snooze" if "snoozed" not in job.meta:
                 return Snooze(0)
+            case "busy":
+                until = time.monotonic() + 3
+                while time.monotonic() < until:
+                    pass
+                return "busy"
+            case "kill":
+                os._exit(137)
             case "cancel":
                 return Cancel("on purpose")
             case "discard":

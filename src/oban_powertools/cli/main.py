@@ -49,8 +49,8 @@ def powertools(ctx: click.Context) -> None:
 
 
 for command in (
-    install, upgrade, uninstall, status, start, workflow, job, signal, events, executors, audit, roles, webhooks, doctor,
-    check,
+    install, upgrade, uninstall, status, start, workflow, job, signal, events, executors, audit, roles, webhooks,
+    doctor, check,
 ):  # fmt: skip
     powertools.add_command(command)
 

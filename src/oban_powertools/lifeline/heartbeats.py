@@ -27,7 +27,7 @@ BEATS: Final = 5
 """Beats within the time after which an executor is gone; half of that time may pass without one (R2)."""
 
 _LOOK_EVERY: Final = 0.25
-"""Seconds between two looks for executors that have stopped, and for the end of the process."""
+"""Seconds between two looks for executors that are new or have stopped, and for the end of the process."""
 
 _LOOK_EVERY_AT_END: Final = 0.02
 """The same, while the process waits for the last of them."""
@@ -52,6 +52,9 @@ class LocalExecutor:
     queue: str
     """Its queue."""
 
+    known: bool
+    """Whether the database knows it."""
+
     stopped: bool
     """Whether nothing of it can run any more."""
 
@@ -61,6 +64,10 @@ class Process(Protocol):
 
     def executors(self) -> Sequence[LocalExecutor]:
         """Those that have been started here and are not forgotten, stopped or not."""
+        ...
+
+    def know(self, executors: Sequence[LocalExecutor]) -> None:
+        """The database knows these."""
         ...
 
     def forget(self, executors: Sequence[LocalExecutor]) -> None:
@@ -117,7 +124,7 @@ class Heartbeats:
                 self._process.forget(stopped)
             if self._is_over():
                 return self._end()
-            if time.monotonic() >= due_at:
+            if time.monotonic() >= due_at or self._has_new():
                 beaten = self._try(self._beat)
                 due_at = time.monotonic() + (self._every if beaten else min(self._every, 0.1 * 2**self._failures))
             if self._closing.is_set():
@@ -129,6 +136,10 @@ class Heartbeats:
         # Nothing can run any more where the event loop or the program itself has ended.
         gone = self._loop.is_closed() or not threading.main_thread().is_alive()
         return gone or (self._closing.is_set() and not self._process.executors())
+
+    def _has_new(self) -> bool:
+        # While the database is away they are as late as all others.
+        return not self._failures and any(not executor.known for executor in self._process.executors())
 
     def _end(self) -> None:
         left = self._process.executors()
@@ -164,6 +175,7 @@ class Heartbeats:
                 for executor in running
             ]
             self._execute("beat", beat_args(beats))
+            self._process.know(running)
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._answer)
 
