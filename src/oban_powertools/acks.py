@@ -188,13 +188,13 @@ class BulkAck:
         }
         try:
             async with self._connect() as conn:
-                [found] = await fetch_all(conn, self._queries["keep_late_results"], args)
+                kept = await fetch_all(conn, self._queries["keep_late_results"], args)
         except psycopg.Error:
             # The acks themselves are stored; their producer must not ask again (I6).
             logger.exception("the late results of %d jobs could not be kept", len(rows))
             return
-        if found["kept"]:
-            logger.warning("%d late results are kept: their attempts had been rescued meanwhile", found["kept"])
+        if kept:
+            logger.warning("%d late results are kept: their attempts had been rescued meanwhile", len(kept))
 
     def _row(self, ack: Ack) -> AckRow:
         assert ack.id is not None and ack.attempted_at is not None

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.crash.steps import step
 from tests.ledger import eventually
 from tests.tcp_proxy import TcpProxy
 
-TIGHT = {"gone_after": 1.5, "sweep_every": 0.25}
+TIGHT: dict[str, Any] = {"gone_after": 1.5, "sweep_every": 0.25}
 """Settings under which a kill is noticed in less than 3 s."""
 
 
@@ -35,7 +36,7 @@ async def rescues(cluster: Cluster) -> list[list[str]]:
     ids=["tight", "default"],
 )
 async def test_a_step_of_a_killed_process_runs_again_soon_and_is_recorded_once(
-    cluster: Cluster, gate: Gate, turbo: bool, settings: dict[str, float], within: float
+    cluster: Cluster, gate: Gate, turbo: bool, settings: dict[str, Any], within: float
 ) -> None:
     victim = await cluster.node(turbo=turbo, **settings)
     [handle] = await cluster.insert(gated(gate))

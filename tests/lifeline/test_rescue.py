@@ -56,6 +56,26 @@ async def test_a_job_of_an_executor_that_is_gone_is_available_again_with_what_ha
     assert Job(**{k: v for k, v in found.items() if k != "errors"}).state == "available"
 
 
+async def test_every_rescue_is_audited_as_the_systems_in_its_transaction(hand: Hand) -> None:
+    again, spent = await plain(hand, "p1"), await plain(hand, "p1", max_attempts=1)
+    await die(hand, "p1")
+
+    await rescue(hand)
+
+    records = {record.target_id: record for record in await hand.powertools.audit.list()}
+    assert {target: record.action for target, record in records.items()} == {
+        str(again): "job_rescue",
+        str(spent): "job_discard",
+    }
+    record = records[str(again)]
+    assert (record.actor_type, record.reason, record.outcome) == ("system", "its executor: gone", "executed")
+    assert (record.before, record.after) == (
+        {"state": "executing", "attempt": 1},
+        {"state": "available", "attempt": 1, "max_attempts": 3},
+    )
+    assert await hand.one("SELECT count(DISTINCT xmin::text) FROM powertools.audit") == 1
+
+
 async def test_a_job_of_any_age_is_left_alone_while_its_executor_lives(hand: Hand) -> None:
     await watching(hand, 10**6)
     await beat(hand, "p1")

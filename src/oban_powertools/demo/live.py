@@ -73,7 +73,7 @@ def _tell(event: Event) -> tuple[str, str] | None:
     if isinstance(event, WorkflowFinished):
         return f"the workflow has ended: {event.outcome}", GREEN
     match event.step_name, event.change:
-        case name, StepChange.RETRYING if event.error:  # else the lifeline gave it back, without an attempt's error
+        case name, StepChange.RETRYING if event.error:  # else it was given back, without an attempt's error
             return f"step {name!r} failed: {event.error}; it is tried again in about a second", YELLOW
         case name, StepChange.DISCARDED:
             return f"step {name!r} is discarded: {event.error}", RED

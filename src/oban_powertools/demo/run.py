@@ -10,7 +10,7 @@ from . import steps
 from .database import open_database
 from .live import LiveStream
 from .screen import Screen
-from .story import RESCUE_AFTER, Story
+from .story import Story
 from .summary import tell_end
 from .workers import Workers
 
@@ -34,11 +34,9 @@ async def run(folder: Path, data_directory: Path | None, *, fresh: bool) -> None
     _check_folder(folder)
     screen = Screen()
     screen.text("Starting PostgreSQL and two worker processes (the first time takes a little longer).", "")
-    lifeline = {"interval": 1.0, "rescue_after": RESCUE_AFTER.total_seconds()}
     async with (
         open_database(data_directory, fresh=fresh) as dsn,
-        # It leads and the workers do not, because a rescue must not depend on a worker that may be killed.
-        Powertools.open(dsn, leadership=True, lifeline=lifeline, node="demo") as powertools,
+        Powertools.open(dsn, node="demo") as powertools,
     ):
         before = await powertools.events.head()
         workflow_id = await _start_or_go_on(powertools, folder, screen)

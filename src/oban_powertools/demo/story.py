@@ -17,8 +17,6 @@ from .live import DemoError, LiveStream
 from .screen import GREEN, RED, Screen
 from .workers import Worker, Workers
 
-RESCUE_AFTER: Final = timedelta(seconds=5)
-"""Age at which Oban's lifeline gives an executing job back (its default is 300 s); a step takes far below 1 s."""
 KILL_AT: Final = 1 / 3
 """Share of the steps that have ended when a worker is killed."""
 
@@ -36,6 +34,9 @@ class Killed:
 
     held: Mapping[str, StepRecord]
     """The steps it was executing, by name, as they were then."""
+
+    at: float
+    """When; process clock, seconds."""
 
 
 class Story:
@@ -96,10 +97,11 @@ class Story:
         worker = max(self.workers.all, key=lambda worker: in_hand[worker.node])
         if in_hand[worker.node] < 2:
             return
+        killed_at = time.monotonic()
         worker.kill()
         executing = [step for step in await self._steps() if step.state is StepState.EXECUTING]
         held = {step.name: step for step in executing if await self.node_of(step) == worker.node}
-        self.killed = Killed(worker=worker, held=held)
+        self.killed = Killed(worker=worker, held=held, at=killed_at)
         self._screen.event(
             f"worker {worker.pid} is killed (SIGKILL) with {len(held)} steps in hand: {_names(list(held))}", RED
         )
@@ -110,8 +112,8 @@ class Story:
             return
         self._told_rescue = True
         if self.killed.held:
-            after = f"{RESCUE_AFTER.total_seconds():.0f} s"
-            text = f"the lifeline gave the steps of worker {self.killed.worker.pid} back after {after}"
+            after = f"{time.monotonic() - self.killed.at:.1f} s"
+            text = f"worker {self.killed.worker.pid} was found to be gone, and its steps were given back, after {after}"
             self._screen.event(text, GREEN)
 
     def _waits_for_rescue(self, step: StepRecord) -> bool:

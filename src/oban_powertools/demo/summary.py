@@ -62,7 +62,7 @@ async def _describe_runs(story: Story, steps: Sequence[StepRecord]) -> list[str]
     again = _ran_again(story, steps)
     parts = [f"{runs}: one of each step", f"2 retries of {FLAKY!r}", f"{len(again)} again after the kill"]
     if others := runs - len(steps) - 2 - len(again):
-        parts.append(f"{others} again because a run was interrupted or a step took longer than the lifeline allows")
+        parts.append(f"{others} again because a run was interrupted or a worker was cut off")
     lines = [f"  runs      {', '.join(parts)}"]
     if story.killed is not None:
         nodes = Counter([await story.node_of(step) for step in again])

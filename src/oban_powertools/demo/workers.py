@@ -13,22 +13,27 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final, Self
 
-from oban_powertools import Powertools
+from oban_powertools import Powertools, Settings
 
 from .database import open_database
 from .steps import QUEUE
 
 STEPS_AT_ONCE: Final = 8
 """Of one worker."""
+GONE_AFTER: Final = timedelta(seconds=3)
+"""Silence after which a worker is gone (the default is 15 s)."""
 STOP_WITHIN: Final = timedelta(seconds=10)
 """Longer than the steps in hand take."""
 
 
 async def work(data_directory: Path | None) -> None:
     """Be a worker until standard input ends."""
+    settings = Settings(executor_gone_after=GONE_AFTER)
     async with (
         open_database(data_directory) as dsn,
-        Powertools.open(dsn, queues={QUEUE: STEPS_AT_ONCE}, node=node_of(os.getpid()), leadership=False),
+        Powertools.open(
+            dsn, queues={QUEUE: STEPS_AT_ONCE}, node=node_of(os.getpid()), leadership=False, settings=settings
+        ),
     ):
         await asyncio.to_thread(sys.stdin.buffer.read)
 

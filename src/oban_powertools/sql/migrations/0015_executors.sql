@@ -6,7 +6,7 @@
 --     the database (its restart, a pause of the cluster) makes nobody gone: it resets every witness.
 -- R3  A job runs again because its executor is gone, because nobody knows its executor, or because its living
 --     producer does not know the job: never because it is old.
--- R4  Every rescue is a row, in the transaction that changes the job.
+-- R4  Every rescue is a row, and audited as the system's, in the transaction that changes the job.
 -- R5  Lock order as settle's: jobs by id, then what the trigger on them locks (S4). Nobody waits for a job here.
 
 CREATE TABLE powertools.executors (
@@ -183,7 +183,7 @@ AS $$
 DECLARE
   woken text[];
   quarantined bigint[];
-  moved int;
+  moved bigint[];
 BEGIN
   WITH facts AS (
     SELECT j.id, j.attempt, j.max_attempts, j.queue, j.worker, j.attempted_by, o.executor_id, o.why, s.workflow_id, s.position,
@@ -263,10 +263,10 @@ BEGIN
       d.workflow_id, d.position
     FROM decided d
     ORDER BY d.id
-    RETURNING job_id, queue, action
+    RETURNING id, job_id, queue, action
   )
   SELECT array_agg(w.queue) FILTER (WHERE w.action = 'retried'), array_agg(w.job_id) FILTER (WHERE w.action = 'quarantined'),
-    count(*) FILTER (WHERE w.action <> 'left')
+    array_agg(w.id) FILTER (WHERE w.action <> 'left')
   INTO woken, quarantined, moved
   FROM written w;
   IF quarantined IS NOT NULL THEN
@@ -276,7 +276,21 @@ BEGIN
   IF woken IS NOT NULL THEN
     PERFORM powertools.notify_queues_v1(woken);
   END IF;
-  RETURN moved;
+  PERFORM powertools.record_system_v1(g.action, 'job', g.job_ids, g.reason, g.befores, g.afters, g.details)
+  FROM (
+    SELECT a.action, format('its executor: %s', r.why) AS reason, array_agg(r.job_id::text) AS job_ids,
+      array_agg(jsonb_build_object('state', 'executing', 'attempt', r.attempt)) AS befores,
+      array_agg(jsonb_build_object('state', j.state, 'attempt', j.attempt, 'max_attempts', j.max_attempts)) AS afters,
+      array_agg(jsonb_build_object('rescue_id', r.id, 'executor_id', r.executor_id, 'crashes', r.crashes)) AS details
+    FROM powertools.rescues r
+    JOIN public.oban_jobs j ON j.id = r.job_id
+    CROSS JOIN LATERAL (
+      SELECT CASE r.action WHEN 'discarded' THEN 'job_discard' WHEN 'quarantined' THEN 'job_quarantine' ELSE 'job_rescue' END
+    ) AS a (action)
+    WHERE r.id = ANY (moved)
+    GROUP BY a.action, r.why
+  ) AS g;
+  RETURN coalesce(cardinality(moved), 0);
 END $$;
 
 -- Rescues the jobs of executors that are gone; with unknown_after also looks through all executing jobs, for those
@@ -359,38 +373,4 @@ BEGIN
     WHERE j.state = 'executing' AND NOT powertools.is_left_v1(j.id, j.attempted_at)
     ORDER BY j.id FOR UPDATE OF j SKIP LOCKED
   ), modes);
-END $$;
-
--- Keeps what was refused by the fence of an ack, unless the job carries this very outcome already (the reply to its
--- ack was lost, and it was asked again). An attempt that goes on is kept only when it was rescued. Returns how many.
-CREATE FUNCTION powertools.keep_late_results_v1(
-  ids bigint[], attempted_ats timestamp[], attempts int[], states text[], new_errors jsonb[], results jsonb[]
-) RETURNS int
-LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET plan_cache_mode = force_custom_plan SET jit = off
-AS $$
-DECLARE
-  kept int;
-BEGIN
-  INSERT INTO powertools.late_results (
-    job_id, attempt, attempted_at, attempted_by, state, result, error, queue, worker, workflow_id, position
-  )
-  SELECT j.id, a.attempt, a.attempted_at AT TIME ZONE 'UTC', coalesce(r.attempted_by, j.attempted_by), a.state, a.result,
-    a.error, j.queue, j.worker, s.workflow_id, s.position
-  FROM unnest(ids, attempted_ats, attempts, states, new_errors, results)
-    AS a (id, attempted_at, attempt, state, error, result)
-  JOIN public.oban_jobs j ON j.id = a.id
-  LEFT JOIN LATERAL (
-    SELECT r.attempted_by FROM powertools.rescues r
-    WHERE r.job_id = a.id AND r.attempted_at = a.attempted_at AT TIME ZONE 'UTC' AND r.action <> 'left' LIMIT 1
-  ) AS r ON true
-  LEFT JOIN powertools.steps s ON s.job_id = j.id
-    AND s.workflow_id = CASE WHEN j.meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' THEN (j.meta ->> 'workflow_id')::bigint END
-    AND s.position = CASE WHEN j.meta ->> 'position' ~ '^[0-9]{1,9}$' THEN (j.meta ->> 'position')::int END
-  WHERE r.attempted_by IS NOT NULL
-    OR a.state IN ('completed', 'discarded', 'cancelled')
-      AND (j.attempted_at, j.state::text) IS DISTINCT FROM (a.attempted_at, a.state)
-  ON CONFLICT ON CONSTRAINT late_result_once DO NOTHING;
-  GET DIAGNOSTICS kept = ROW_COUNT;
-  RETURN kept;
 END $$;

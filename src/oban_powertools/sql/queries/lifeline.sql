@@ -68,9 +68,30 @@ WHERE j.id = ANY (ARRAY(
 RETURNING j.id;
 
 -- name: keep_late_results
--- Args: one entry an ack that was refused: ids, attempted_ats (UTC), attempts, states, errors, results.
--- Rows: one, kept.
-SELECT powertools.keep_late_results_v1(
+-- Keeps what was refused by the fence of an ack, unless the job carries this very outcome already (the reply to its ack
+-- was lost, and it was asked again). An attempt that goes on is kept only when it was rescued.
+-- Args: one entry an ack: ids, attempted_ats (UTC), attempts, states, errors, results.
+-- Rows: the ids of those kept.
+INSERT INTO powertools.late_results (
+  job_id, attempt, attempted_at, attempted_by, state, result, error, queue, worker, workflow_id, position
+)
+SELECT j.id, a.attempt, a.attempted_at AT TIME ZONE 'UTC', coalesce(r.attempted_by, j.attempted_by), a.state, a.result,
+  a.error, j.queue, j.worker, s.workflow_id, s.position
+FROM unnest(
   %(ids)s::bigint[], %(attempted_ats)s::timestamp[], %(attempts)s::int[], %(states)s::text[], %(errors)s::jsonb[],
   %(results)s::jsonb[]
-) AS kept;
+)
+  AS a (id, attempted_at, attempt, state, error, result)
+JOIN public.oban_jobs j ON j.id = a.id
+LEFT JOIN LATERAL (
+  SELECT r.attempted_by FROM powertools.rescues r
+  WHERE r.job_id = a.id AND r.attempted_at = a.attempted_at AT TIME ZONE 'UTC' AND r.action <> 'left' LIMIT 1
+) AS r ON true
+LEFT JOIN powertools.steps s ON s.job_id = j.id
+  AND s.workflow_id = CASE WHEN j.meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' THEN (j.meta ->> 'workflow_id')::bigint END
+  AND s.position = CASE WHEN j.meta ->> 'position' ~ '^[0-9]{1,9}$' THEN (j.meta ->> 'position')::int END
+WHERE r.attempted_by IS NOT NULL
+  OR a.state IN ('completed', 'discarded', 'cancelled')
+    AND (j.attempted_at, j.state::text) IS DISTINCT FROM (a.attempted_at, a.state)
+ON CONFLICT ON CONSTRAINT late_result_once DO NOTHING
+RETURNING id;
