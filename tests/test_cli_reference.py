@@ -91,6 +91,7 @@ def test_every_exit_code_is_in_the_reference_and_tested() -> None:
     assert documented == set(Exit) == set(ENDINGS)
 
 
+@pytest.mark.timeout(180)
 async def test_every_answer_as_json_has_the_keys_of_the_reference(hand: Hand, dsn: str) -> None:
     workflow_id = str(await hand.insert(chain(2)))
     job_id = str((await hand.job(await hand.insert(chain(1)), "s0")).id)
