@@ -10,7 +10,16 @@ from .display import DisplayPolicy
 from .errors import PowertoolsError
 from .events import Cursor, Event, Events, StepChange, StepUpdated, WorkflowFinished
 from .explain import Explain, JobExplanation, StepExplanation, WorkflowExplanation
-from .lifeline import ExecutorHealth, ExecutorState, Lifeline
+from .lifeline import (
+    ExecutorHealth,
+    ExecutorState,
+    Incident,
+    IncidentClass,
+    IncidentState,
+    IncidentSubstatus,
+    Lifeline,
+    TimelineEntry,
+)
 from .powertools import Powertools
 from .records import Recovered, SignalRecord, StepRecord, WorkflowRecord
 from .states import Effects, OperatorStatus, Policy, SignalStatus, StepState, WorkflowId, WorkflowState
@@ -38,6 +47,10 @@ __all__ = [
     "ExecutorState",
     "Explain",
     "FinishedWorkflow",
+    "Incident",
+    "IncidentClass",
+    "IncidentState",
+    "IncidentSubstatus",
     "JobExplanation",
     "Lifeline",
     "OperatorStatus",
@@ -59,6 +72,7 @@ __all__ = [
     "StepUpdated",
     "Target",
     "TargetType",
+    "TimelineEntry",
     "Verification",
     "Workflow",
     "WorkflowExplanation",

@@ -103,10 +103,24 @@ class Settings:
     rescue_unknown_after: timedelta = timedelta(seconds=300)
     """Age from which an attempt is rescued whose executor nobody knows, such as that of an Oban without Powertools."""
 
+    incidents_every: timedelta = timedelta(seconds=5)
+    """How often some node looks for incidents."""
+
+    incident_failing_for: timedelta = timedelta(minutes=10)
+    """The window in which failing jobs are counted; without a failure for so long, ``failing_jobs`` is resolved."""
+
+    incident_failing_count: int = 5
+    """Jobs of one worker that failed with one error class within the window, from which they are an incident."""
+
+    incident_stuck_after: timedelta = timedelta(minutes=5)
+    """How long a step may be ready in a queue on which nobody works before that is an incident."""
+
     def __post_init__(self) -> None:
         self._require("executor_gone_after", self.executor_gone_after >= timedelta(seconds=1), "1 s at least")
         ordered = timedelta(0) < self.executor_late_after <= self.executor_missing_after
         self._require("executor_late_after", ordered, "more than 0 and at most executor_missing_after")
+        self._require("incident_failing_for", self.incident_failing_for > timedelta(0), "more than 0")
+        self._require("incident_failing_count", self.incident_failing_count > 0, "at least 1")
         self._require("rescue_unknown_after", self.rescue_unknown_after > timedelta(0), "more than 0")
         self._require("rescue", {*self.rescue.values()} <= {"automatic", "operator"}, "queues -> automatic or operator")
 

@@ -35,6 +35,7 @@ from .events.retention import keep_events
 from .explain import Explain
 from .lifeline import Lifeline
 from .lifeline.heartbeats import Heartbeats
+from .lifeline.incidents import Projector
 from .lifeline.rescue import Rescuer
 from .metrics import Metrics
 from .oban_hooks import attach, detach, oban_config, pool_of, prefix_of
@@ -82,6 +83,7 @@ class Powertools:
         self._sweep_loop = SweepLoop(self._sweep, self.settings.sweep_every)
         self._rescuer = Rescuer(self._queries, self.settings, self._attachment.hands)
         self._attachment.rescue = self._rescue
+        self._projector = Projector(self._queries, self.settings)
         self._heartbeats: Heartbeats | None = None
         self._guard = Guard(authorize)
         self._display = display or DisplayPolicy()
@@ -91,7 +93,7 @@ class Powertools:
         self.events = Events(self.connect, self._queries, self._connect_listener, self.settings)
         self.metrics = Metrics(self.connect, self._queries)
         self.webhooks = Webhooks(self.connect, self._queries, self.settings)
-        self.lifeline = Lifeline(self.connect, self._queries, self.settings)
+        self.lifeline = Lifeline(self.connect, self._queries, self.settings, self._guard, self._display)
 
     @classmethod
     @asynccontextmanager
@@ -203,6 +205,7 @@ class Powertools:
             swept = await sweep_once(conn, self._queries, last, self.settings.sweep_batch)
             await self._tell_cancelled_jobs(conn)
             await self._rescuer.sweep(conn)
+            await self._projector.sweep(conn)
             await keep_events(conn, self._queries, self.settings.events_kept_for)
             await seal(conn, self._queries)
         await self.webhooks.sweep()

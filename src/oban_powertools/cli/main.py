@@ -16,6 +16,7 @@ from .event_commands import events
 from .executor_commands import executors
 from .exits import Exit, StoppedError, find_exit_code
 from .groups import Group, examples
+from .incident_commands import incidents
 from .job_commands import job
 from .roles_command import roles
 from .schema_commands import install, status, upgrade
@@ -49,8 +50,8 @@ def powertools(ctx: click.Context) -> None:
 
 
 for command in (
-    install, upgrade, uninstall, status, start, workflow, job, signal, events, executors, audit, roles, webhooks,
-    doctor, check,
+    install, upgrade, uninstall, status, start, workflow, job, signal, events, executors, incidents, audit,
+    roles, webhooks, doctor, check,
 ):  # fmt: skip
     powertools.add_command(command)
 

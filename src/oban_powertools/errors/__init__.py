@@ -23,6 +23,7 @@ PowertoolsError
         WebhookNotFoundError
         WebhookDeliveryNotFoundError
         AuditRecordNotFoundError
+        IncidentNotFoundError
     CommandRefusedError
         AlreadyTerminalError
         StepNotReleasedError
@@ -34,6 +35,7 @@ PowertoolsError
         UnattributedActorError
         ReasonRequiredError
         NotAuthorizedError
+        IncidentResolvedError
         UnpublishableChangeError
     UnstorableValueError
     WaitTimeoutError
@@ -77,6 +79,10 @@ from .events import (
     CursorExpiredError,
     UnpublishableChangeError,
 )
+from .incidents import (
+    IncidentNotFoundError,
+    IncidentResolvedError,
+)
 from .running import (
     NotInStepError,
     WaitTimeoutError,
@@ -113,6 +119,8 @@ __all__ = [
     "Fault",
     "IdempotencyConflictError",
     "IllegalTransitionError",
+    "IncidentNotFoundError",
+    "IncidentResolvedError",
     "InvalidSettingError",
     "InvalidWorkflowError",
     "JobNotFoundError",

@@ -4,21 +4,32 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from ..authorization import Guard
 from ..config import Settings
 from ..database import Connection, Queries
+from ..display import DisplayPolicy
 from .executors import ExecutorHealth, list_health, read_beats, refresh
+from .incidents import Incidents
 
 
-class Lifeline:
+class Lifeline(Incidents):
     """Which executors live, and what became of those that do not.
 
     Args:
         connect: A connection on which one statement is one transaction.
+        guard: Decides what operators may do; None refuses all of it.
+        display: Decides what is shown and kept of values that may hold secrets.
     """
 
     def __init__(
-        self, connect: Callable[[], AbstractAsyncContextManager[Connection]], queries: Queries, settings: Settings
+        self,
+        connect: Callable[[], AbstractAsyncContextManager[Connection]],
+        queries: Queries,
+        settings: Settings,
+        guard: Guard | None = None,
+        display: DisplayPolicy | None = None,
     ) -> None:
+        super().__init__(connect, queries, settings, guard or Guard(None), display or DisplayPolicy())
         self._connect = connect
         self._queries = queries
         self._settings = settings

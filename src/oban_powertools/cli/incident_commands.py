@@ -1,0 +1,234 @@
+"""``incidents list``, ``show``, ``ack``, ``note``, ``assign`` and ``mute``: what is broken, and who takes care of it.
+
+The rule that must never break: nothing here resolves an incident, only its evidence does.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import asynccontextmanager, nullcontext
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import click
+import orjson
+
+from ..authorization import Authorize, Guard
+from ..config import Settings
+from ..database import Queries
+from ..lifeline import Incident, IncidentClass, IncidentState, Lifeline
+from .exits import Exit
+from .groups import Group, examples
+from .ids import parse_id
+from .output import note as remark
+from .output import print_facts, print_json, print_table
+from .target import Target, answering
+from .text import instant
+from .values import accounted, acting, parse_duration
+
+_HEADERS: Final = ("ID", "STATE", "CLASS", "COUNT", "SINCE", "WAITING", "ASSIGNEE", "WHAT")
+
+
+@click.group(cls=Group)
+def incidents() -> None:
+    """Look at what is broken, one incident a cause, and say who takes care of it."""
+
+
+@asynccontextmanager
+async def _calls(target: Target, authorize: Authorize | None = None) -> AsyncGenerator[Lifeline]:
+    async with target.connection() as conn:
+        await target.check(conn)
+        yield Lifeline(lambda: nullcontext(conn), Queries(target.names), Settings(), Guard(authorize))
+
+
+def _which(text: str) -> int | str:
+    return int(text) if text.isascii() and text.isdigit() and int(text) < 2**63 else text
+
+
+_incident: Final = click.argument("incident", metavar="INCIDENT")
+
+
+@incidents.command(
+    "list",
+    epilog=examples(
+        "powertools incidents list",
+        "powertools incidents list --state resolved",
+        "powertools incidents list --fail-on active",
+    ),
+)
+@click.option(
+    "--state", type=click.Choice([s.value for s in IncidentState]), help="Only in this state.  [default: open ones]"
+)
+@click.option("--class", "kind", type=click.Choice([c.value for c in IncidentClass]), help="Only of this class.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many.")
+@click.option("--before", callback=parse_id, metavar="ID", help="Only those after this one in the list: the next page.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(["active", "open"]),
+    help="Exit with 6 when one in the list is so; muted ones are passed over.",
+)
+@answering
+async def list_incidents(
+    target: Target, *, limit: int, before: int | None, fail_on: str | None, as_json: bool, **only: str | None
+) -> int:
+    """List incidents as the sweep saw them last, the last opened first."""
+    async with _calls(target) as calls:
+        found = await calls.list_incidents(state=only["state"], incident_class=only["kind"], before=before, limit=limit)
+    more = str(found[-1].id) if len(found) == limit else None
+    if as_json:
+        print_json({"incidents": [_json(incident) for incident in found], "next_before": more})
+    elif found:
+        print_table(_HEADERS, [_row(incident) for incident in found])
+        if more:
+            remark(f"more: --before {more}")
+    else:
+        remark("no incident")
+    return Exit.FINDINGS if fail_on and any(_alarms(incident, fail_on) for incident in found) else Exit.DONE
+
+
+@incidents.command(
+    "show", epilog=examples("powertools incidents show 12", "powertools incidents show wait_overdue:payment")
+)
+@_incident
+@answering
+async def show(target: Target, *, incident: str, as_json: bool) -> int:
+    """Show one incident, by id or fingerprint, with its evidence and everything that happened to it."""
+    async with _calls(target) as calls:
+        found = await calls.get_incident(_which(incident))
+    if as_json:
+        print_json({"incident": _json(found)})
+        return Exit.DONE
+    print_facts(
+        {
+            "incident": f"{found.id} {found.fingerprint}",
+            "what": found.title,
+            "state": f"{found.state} ({found.substatus})",
+            "since": instant(found.opened_at),
+            "first detected": instant(found.first_detected_at) if found.reopened else "",
+            "last seen": instant(found.last_detected_at),
+            "resolved": instant(found.resolved_at),
+            "waiting": _waiting(found),
+            "acknowledged by": found.acknowledged_by or "",
+            "assignee": found.assignee or "",
+            "muted until": instant(found.muted_until),
+            "evidence": orjson.dumps(found.evidence).decode(),
+        }
+    )
+    click.echo()
+    print_table(
+        ("AT", "WHAT", "WHO", "DETAIL"),
+        [(instant(e.at), e.kind, e.actor or "powertools", orjson.dumps(e.detail).decode()) for e in found.timeline],
+    )
+    return Exit.DONE
+
+
+@incidents.command("ack", epilog=examples("powertools incidents ack 12"))
+@_incident
+@acting
+@answering
+async def ack(target: Target, *, incident: str, actor: str, authorize: Authorize, as_json: bool) -> int:
+    """Say that you have seen it."""
+    return await _handle(
+        target, authorize, lambda calls: calls.acknowledge_incident(_which(incident), actor=actor, source="cli"),
+        "is acknowledged", as_json,
+    )  # fmt: skip
+
+
+@incidents.command("note", epilog=examples('powertools incidents note 12 "restarted node-a"'))
+@_incident
+@click.argument("text", metavar="TEXT")
+@acting
+@answering
+async def note(target: Target, *, incident: str, text: str, actor: str, authorize: Authorize, as_json: bool) -> int:
+    """Write something down in its timeline."""
+    if not text.strip():
+        raise click.UsageError("TEXT is empty")
+    return await _handle(
+        target, authorize, lambda calls: calls.note_incident(_which(incident), text, actor=actor, source="cli"),
+        "has your note", as_json,
+    )  # fmt: skip
+
+
+@incidents.command(
+    "assign", epilog=examples("powertools incidents assign 12 ada", "powertools incidents assign 12 --nobody")
+)
+@_incident
+@click.argument("assignee", metavar="[WHO]", required=False)
+@click.option("--nobody", is_flag=True, help="Take it from whoever has it.")
+@acting
+@answering
+async def assign(
+    target: Target,
+    *,
+    incident: str,
+    assignee: str | None,
+    nobody: bool,
+    actor: str,
+    authorize: Authorize,
+    as_json: bool,
+) -> int:
+    """Say who takes care of it."""
+    if nobody == bool(assignee and assignee.strip()):
+        raise click.UsageError("name WHO takes care of it, or say --nobody")
+    return await _handle(
+        target, authorize, lambda calls: calls.assign_incident(_which(incident), assignee, actor=actor, source="cli"),
+        f"is assigned to {assignee or 'nobody'}", as_json,
+    )  # fmt: skip
+
+
+@incidents.command("mute", epilog=examples('powertools incidents mute 12 --for 2h --reason "the fix is on its way"'))
+@_incident
+@click.option(
+    "--for", "mute_for", callback=parse_duration, required=True, metavar="DURATION", help="How long: 90s, 30m, 2h, 1d."
+)
+@accounted
+@answering
+async def mute(
+    target: Target, *, incident: str, mute_for: timedelta, actor: str, reason: str, authorize: Authorize, as_json: bool
+) -> int:  # fmt: skip
+    """Have nobody told of it for a while."""
+    until = datetime.now(UTC) + mute_for
+    return await _handle(
+        target, authorize,
+        lambda calls: calls.mute_incident(_which(incident), until=until, reason=reason, actor=actor, source="cli"),
+        f"is muted until {instant(until)}", as_json,
+    )  # fmt: skip
+
+
+async def _handle(
+    target: Target,
+    authorize: Authorize,
+    handle: Callable[[Lifeline], Coroutine[Any, Any, Incident]],
+    became: str,
+    as_json: bool,
+) -> int:
+    async with _calls(target, authorize) as calls:
+        found = await handle(calls)
+    if as_json:
+        print_json({"incident": _json(found)})
+    else:
+        click.echo(f"incident {found.id} {became}")
+    return Exit.DONE
+
+
+def _alarms(incident: Incident, fail_on: str) -> bool:
+    states = (IncidentState.ACTIVE,) if fail_on == "active" else (IncidentState.ACTIVE, IncidentState.ACKNOWLEDGED)
+    return incident.state in states and not incident.muted
+
+
+def _json(incident: Incident) -> dict[str, Any]:
+    return incident.to_dict() | {"id": str(incident.id)}
+
+
+def _waiting(incident: Incident) -> str:
+    return (
+        f"{incident.waiting_steps} steps of {incident.waiting_workflows} workflows"
+        if incident.waiting_workflows
+        else ""
+    )
+
+
+def _row(incident: Incident) -> tuple[str, ...]:
+    return (
+        str(incident.id), f"{incident.state} ({'muted' if incident.muted else incident.substatus})",
+        incident.incident_class, str(incident.count), instant(incident.opened_at), _waiting(incident),
+        incident.assignee or "", incident.title,
+    )  # fmt: skip

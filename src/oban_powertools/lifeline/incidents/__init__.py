@@ -1,0 +1,19 @@
+"""Incidents: what is broken, one a cause, until the evidence says that it is over.
+
+Not for finding them (``sql/migrations/0017_incidents.sql``, ``0020_incident_classes.sql``).
+"""
+
+from .incidents import Incidents
+from .projecting import Projector
+from .records import Incident, IncidentClass, IncidentId, IncidentState, IncidentSubstatus, TimelineEntry
+
+__all__ = [
+    "Incident",
+    "IncidentClass",
+    "IncidentId",
+    "IncidentState",
+    "IncidentSubstatus",
+    "Incidents",
+    "Projector",
+    "TimelineEntry",
+]

@@ -1,0 +1,155 @@
+"""What operators do to incidents: acknowledge, assign, note, mute. Never resolve: only evidence does that (N2).
+
+The rule that must never break: allowed by the host first, and one transaction with its entry and its record.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from ... import json_border
+from ...audit import Entry, Outcome
+from ...audit import record as audit
+from ...authorization import POLICY, Action, ActorLike, Guard, Surface, Target, TargetType, as_actor, find_actor
+from ...database import Connection, Queries, fetch_one
+from ...display import DisplayPolicy, Kind
+from ...errors import CommandRefusedError, IncidentResolvedError, ReasonRequiredError
+from .reading import get_row, read
+from .records import Incident, IncidentState
+
+_KINDS: Final = {
+    Action.INCIDENT_ACKNOWLEDGE: "acknowledged",
+    Action.INCIDENT_ASSIGN: "assigned",
+    Action.INCIDENT_NOTE: "noted",
+    Action.INCIDENT_MUTE: "muted",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handled:
+    """What somebody wants to do to an incident."""
+
+    action: Action
+    """One of ``_KINDS``."""
+
+    which: int | str
+    """Id or fingerprint."""
+
+    actor: ActorLike
+    """Who asks."""
+
+    source: str = "api"
+    """Through which door."""
+
+    reason: str | None = None
+    """Why."""
+
+    detail: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What the timeline tells of it, JSON-safe."""
+
+    assignee: str | None = None
+    """Who takes care of it from now on; None takes it from them."""
+
+    muted_until: datetime | None = None
+    """Until when it is muted; None leaves it."""
+
+
+class Handler:
+    """Carries out what operators ask for.
+
+    Args:
+        connect: An autocommit connection of our own pool.
+        guard: Decides who may.
+        display: Decides what of it is kept.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], AbstractAsyncContextManager[Connection]],
+        queries: Queries,
+        guard: Guard,
+        display: DisplayPolicy,
+    ) -> None:
+        self._connect = connect
+        self._queries = queries
+        self._guard = guard
+        self._display = display
+
+    async def handle(self, asked: Handled) -> Incident:
+        """Do it.
+
+        Raises:
+            IncidentNotFoundError: There is none.
+            IncidentResolvedError: It is over: there is nothing to acknowledge or mute.
+            UnattributedActorError, NotAuthorizedError, ReasonRequiredError: It was refused, and that is recorded.
+
+        Locks: the incident.
+        """
+        async with self._connect() as conn:
+            row = await get_row(conn, self._queries, asked.which)
+        target = _target(row)
+        try:
+            actor = as_actor(asked.actor)
+            if POLICY[asked.action].needs_reason and not (asked.reason or "").strip():
+                raise ReasonRequiredError
+            await self._guard.check(actor, target, asked.action)
+            async with self._connect() as conn, conn.transaction():
+                return await self._carry_out(conn, asked, row["id"], actor.id)
+        except CommandRefusedError as refusal:
+            told = {"code": refusal.code, "message": str(refusal)}
+            async with self._connect() as conn, conn.transaction():
+                await self._record(conn, asked, row, Outcome.REFUSED, details=told)
+            raise
+
+    async def _carry_out(self, conn: Connection, asked: Handled, incident_id: int, actor_id: str) -> Incident:
+        before = await fetch_one(conn, self._queries["lock_incident"], {"id": incident_id})
+        assert before is not None
+        if before["state"] == IncidentState.RESOLVED and asked.action in (
+            Action.INCIDENT_ACKNOWLEDGE,
+            Action.INCIDENT_MUTE,
+        ):
+            raise IncidentResolvedError(before["fingerprint"])
+        detail = self._display.render(Kind.REASON, {**asked.detail, "reason": asked.reason})
+        args = {
+            "id": incident_id,
+            "kind": _KINDS[asked.action],
+            "actor": actor_id,
+            "detail": json_border.dumps({key: value for key, value in detail.items() if value is not None}),
+            "acknowledge": asked.action is Action.INCIDENT_ACKNOWLEDGE,
+            "assign": asked.action is Action.INCIDENT_ASSIGN,
+            "assignee": asked.assignee,
+            "muted_until": asked.muted_until,
+        }
+        after = await fetch_one(conn, self._queries["handle_incident"], args)
+        assert after is not None
+        states = {"before": _state(before), "after": _state(after), "details": dict(asked.detail)}
+        await self._record(conn, asked, after, Outcome.EXECUTED, **states)
+        return read(after, self._display)
+
+    async def _record(
+        self, conn: Connection, asked: Handled, row: Mapping[str, Any], outcome: Outcome, **told: Any
+    ) -> None:
+        entry = Entry(
+            actor=find_actor(asked.actor), action=asked.action, target=_target(row), outcome=outcome,
+            reason=asked.reason, surface=Surface(asked.source), incident_id=row["id"], **told,
+        )  # fmt: skip
+        await audit(conn, self._queries, self._display, [entry])
+
+
+def _target(row: Mapping[str, Any]) -> Target:
+    evidence = row["evidence"]
+    return Target(
+        type=TargetType.INCIDENT, id=row["fingerprint"], queue=evidence.get("queue"), worker=evidence.get("worker")
+    )
+
+
+def _state(row: Mapping[str, Any]) -> dict[str, Any]:
+    until = row["muted_until"]
+    return {
+        "state": row["state"],
+        "acknowledged_by": row["acknowledged_by"],
+        "assignee": row["assignee"],
+        "muted_until": until.isoformat() if until else None,
+    }

@@ -1,0 +1,162 @@
+"""The incident calls of ``powertools.lifeline``. Thin: the work is done by modules of its own."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
+from typing import Final
+
+from ...authorization import Action, ActorLike, Guard
+from ...config import Settings
+from ...database import Connection, Queries
+from ...display import DisplayPolicy
+from . import reading
+from .handling import Handled, Handler
+from .projecting import Projector
+from .records import Incident, IncidentClass, IncidentState
+
+_OPEN: Final = (IncidentState.ACTIVE, IncidentState.ACKNOWLEDGED)
+
+
+class Incidents:
+    """What is broken, one incident a cause.
+
+    Args:
+        connect: A connection on which one statement is one transaction.
+        guard: Decides who may acknowledge, assign, note and mute.
+        display: Decides what is shown and kept.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], AbstractAsyncContextManager[Connection]],
+        queries: Queries,
+        settings: Settings,
+        guard: Guard,
+        display: DisplayPolicy,
+    ) -> None:
+        self._connect = connect
+        self._queries = queries
+        self._display = display
+        self._projector = Projector(queries, settings)
+        self._handler = Handler(connect, queries, guard, display)
+
+    async def project_incidents(self) -> list[Incident]:
+        """Look now; the sweep does so every ``incidents_every``.
+
+        Returns:
+            Those that are open, acknowledged or not, the last opened first; at most 1,000.
+
+        Raises:
+            psycopg.errors.LockNotAvailable: Another projection took over 5 s.
+
+        Locks: an advisory lock; the incidents that change.
+        """
+        async with self._connect() as conn:
+            await self._projector.project(conn)
+            return await reading.list_incidents(conn, self._queries, self._display, states=_OPEN)
+
+    async def list_incidents(
+        self,
+        *,
+        state: IncidentState | str | None = None,
+        incident_class: IncidentClass | str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> list[Incident]:
+        """Incidents as they were last projected, the last opened first.
+
+        Args:
+            state: Only in this state; None for those that are open, acknowledged or not.
+            incident_class: Only of this class.
+            before: The id of the last one of the previous page.
+            limit: At most 1,000.
+
+        Raises:
+            ValueError: There is no such state or class.
+        """
+        states = _OPEN if state is None else (IncidentState(state),)
+        kind = None if incident_class is None else IncidentClass(incident_class)
+        async with self._connect() as conn:
+            return await reading.list_incidents(
+                conn, self._queries, self._display, states=states, incident_class=kind, before=before, limit=limit
+            )
+
+    async def get_incident(self, incident: int | str) -> Incident:
+        """One incident with its timeline.
+
+        Args:
+            incident: Its id or its fingerprint.
+
+        Raises:
+            IncidentNotFoundError: There is none.
+        """
+        async with self._connect() as conn:
+            return await reading.get_incident(conn, self._queries, self._display, incident)
+
+    async def acknowledge_incident(self, incident: int | str, *, actor: ActorLike, source: str = "api") -> Incident:
+        """Say that somebody has seen it.
+
+        Raises:
+            IncidentNotFoundError: There is none.
+            IncidentResolvedError: It is over.
+            UnattributedActorError, NotAuthorizedError: It was refused, and that is recorded.
+        """
+        return await self._handler.handle(
+            Handled(action=Action.INCIDENT_ACKNOWLEDGE, which=incident, actor=actor, source=source)
+        )
+
+    async def assign_incident(
+        self, incident: int | str, assignee: str | None, *, actor: ActorLike, source: str = "api"
+    ) -> Incident:
+        """Say who takes care of it; None for nobody.
+
+        Raises:
+            ValueError: The assignee is empty.
+            IncidentNotFoundError, UnattributedActorError, NotAuthorizedError: As ``acknowledge_incident``.
+        """
+        if assignee is not None and not assignee.strip():
+            raise ValueError("the assignee is empty; None takes it from whoever has it")
+        return await self._handler.handle(
+            Handled(
+                action=Action.INCIDENT_ASSIGN, which=incident, actor=actor, source=source, assignee=assignee,
+                detail={"assignee": assignee},
+            )
+        )  # fmt: skip
+
+    async def note_incident(self, incident: int | str, note: str, *, actor: ActorLike, source: str = "api") -> Incident:
+        """Write something down in its timeline, as the display policy shows it.
+
+        Raises:
+            ValueError: The note is empty.
+            IncidentNotFoundError, UnattributedActorError, NotAuthorizedError: As ``acknowledge_incident``.
+        """
+        if not note.strip():
+            raise ValueError("the note is empty")
+        return await self._handler.handle(
+            Handled(
+                action=Action.INCIDENT_NOTE, which=incident, actor=actor, source=source, detail={"note": note.strip()}
+            )
+        )
+
+    async def mute_incident(
+        self, incident: int | str, *, until: datetime, reason: str, actor: ActorLike, source: str = "api"
+    ) -> Incident:
+        """Tell nobody of it for a while; it ends by itself, also when the incident is over.
+
+        Args:
+            until: Aware, and in the future of this process's clock.
+
+        Raises:
+            ValueError: ``until`` is not aware, or has passed.
+            ReasonRequiredError: No reason is given.
+            IncidentNotFoundError, IncidentResolvedError, UnattributedActorError, NotAuthorizedError: As
+                ``acknowledge_incident``.
+        """
+        if until.tzinfo is None or until <= datetime.now(UTC):
+            raise ValueError(f"until is {until}; expected an aware instant in the future")
+        return await self._handler.handle(
+            Handled(
+                action=Action.INCIDENT_MUTE, which=incident, actor=actor, source=source, reason=reason,
+                muted_until=until, detail={"until": until.isoformat()},
+            )
+        )  # fmt: skip

@@ -1,0 +1,78 @@
+"""Project incidents: by the sweep of any node, on demand, and one alone after a repair.
+
+Not the rules, which are in SQL. The rule that must never break: a projection that fails keeps no sweep from going on.
+"""
+
+import logging
+
+import orjson
+import psycopg
+
+from ...config import Settings
+from ...database import Connection, Queries, fetch_one
+
+logger = logging.getLogger(__name__)
+
+
+class Projector:
+    """Looks for incidents, with the thresholds of this process."""
+
+    def __init__(self, queries: Queries, settings: Settings) -> None:
+        self._queries = queries
+        self._every = settings.incidents_every
+        self._thresholds = orjson.dumps(
+            {
+                "late_after": f"{settings.executor_late_after.total_seconds()} s",
+                "missing_after": f"{settings.executor_missing_after.total_seconds()} s",
+                "failing_for": f"{settings.incident_failing_for.total_seconds()} s",
+                "failing_count": settings.incident_failing_count,
+                "stuck_after": f"{settings.incident_stuck_after.total_seconds()} s",
+            }
+        ).decode()
+
+    async def project(self, conn: Connection, fingerprint: str | None = None) -> None:
+        """Bring every incident, or this one, in line with what can be seen now.
+
+        Locks: an advisory lock until the transaction ends; the incidents that change.
+        """
+        await conn.execute(
+            self._queries["project_incidents"], {"thresholds": self._thresholds, "fingerprint": fingerprint}
+        )
+
+    async def sweep(self, conn: Connection) -> bool:
+        """Project when no node has for ``incidents_every``.
+
+        Args:
+            conn: In autocommit.
+
+        Returns:
+            Whether this node did. A fault is logged: the other parts of the sweep go on.
+        """
+        args = {"thresholds": self._thresholds, "every": self._every}
+        try:
+            row = await fetch_one(conn, self._queries["sweep_incidents"], args)
+        except psycopg.Error:
+            logger.exception("the projection of incidents failed; the next sweep tries again")
+            return False
+        return bool(row and row["projected"])
+
+    async def recompute(self, conn: Connection, fingerprint: str) -> int | None:
+        """Look at one incident again, in the repair's own transaction.
+
+        Returns:
+            Its id; None when there is no such incident.
+        """
+        row = await fetch_one(conn, self._queries["get_incident"], {"id": None, "fingerprint": fingerprint})
+        if row is None:
+            return None
+        await self.project(conn, fingerprint)
+        return row["id"]
+
+    async def warn(self, conn: Connection, fingerprint: str) -> str | None:
+        """What to think of before a repair: that the fault which caused it may still be there; None for nothing."""
+        row = await fetch_one(conn, self._queries["get_incident"], {"id": None, "fingerprint": fingerprint})
+        if row is None or row["state"] == "resolved":
+            return None
+        if row["class"] not in ("failing_jobs", "callback_failed", "poison_job", "bookkeeping_fault"):
+            return None
+        return f"the cause is still active: {row['title']}; unless it was removed, the same may happen again"

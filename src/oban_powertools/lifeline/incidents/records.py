@@ -1,0 +1,163 @@
+"""What an incident is, as it is read. No I/O."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, NewType
+
+IncidentId = NewType("IncidentId", int)
+
+
+class IncidentClass(StrEnum):
+    """What kind of cause it has."""
+
+    EXECUTOR_LATE = "executor_late"
+    EXECUTOR_MISSING = "executor_missing"
+    DEAD_EXECUTOR = "dead_executor"
+    ORPHANED_JOBS = "orphaned_jobs"
+    WORKFLOW_STUCK = "workflow_stuck"
+    WAIT_OVERDUE = "wait_overdue"
+    POISON_JOB = "poison_job"
+    FAILING_JOBS = "failing_jobs"
+    LATE_RESULT = "late_result"
+    OUTSIDE_EDIT = "outside_edit"
+    BOOKKEEPING_FAULT = "bookkeeping_fault"
+    CALLBACK_FAILED = "callback_failed"
+
+
+class IncidentState(StrEnum):
+    """Whether somebody has to look at it."""
+
+    ACTIVE = "active"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+
+
+class IncidentSubstatus(StrEnum):
+    """Whether it is known."""
+
+    NEW = "new"
+    """Detected for the first time, less than an hour ago."""
+
+    ONGOING = "ongoing"
+    """Open for over an hour since it was detected for the first time."""
+
+    REGRESSED = "regressed"
+    """It came back once."""
+
+    RECURRING = "recurring"
+    """It came back more than once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineEntry:
+    """One thing that happened to an incident."""
+
+    at: datetime
+    """When, by the database's clock."""
+
+    kind: str
+    """``detected``, ``reopened``, ``changed``, ``resolved``, ``acknowledged``, ``assigned``, ``noted``, ``muted``,
+    ``rescued``, or an ``Action`` from the audit."""
+
+    actor: str | None
+    """Who did it; None for Powertools itself."""
+
+    detail: Mapping[str, Any]
+    """What there is to know about it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """One cause of trouble."""
+
+    id: IncidentId
+    """Its id; it never changes."""
+
+    fingerprint: str
+    """Its class, then what tells it from others of the class; it never changes."""
+
+    incident_class: IncidentClass
+    """What kind of cause it has."""
+
+    state: IncidentState
+    """Whether somebody has to look at it."""
+
+    substatus: IncidentSubstatus
+    """Whether it is known."""
+
+    subject_type: str
+    """What it is about: ``executor``, ``node``, ``queue``, ``workflow``, ``job``, ``worker``, ``signal``, ``sqlstate``
+    or ``semantics``."""
+
+    subject_id: str
+    """Which one."""
+
+    title: str
+    """One sentence."""
+
+    count: int
+    """How many jobs, steps, waits or workflows it has hit; at least so many."""
+
+    evidence: Mapping[str, Any]
+    """``ids`` of at most 50 of them, ``id_type`` says of what, and what else is known; ``code`` as in explanations."""
+
+    waiting_workflows: int
+    """Workflows that are concerned, at most 1,000."""
+
+    waiting_steps: int
+    """Steps of these workflows without an outcome."""
+
+    first_detected_at: datetime
+    """When it was detected for the first time ever."""
+
+    opened_at: datetime
+    """When it was detected, or came back."""
+
+    last_detected_at: datetime
+    """When it was last seen, within a minute."""
+
+    resolved_at: datetime | None
+    """When it was over; None while it is open."""
+
+    reopened: int
+    """How many times it came back."""
+
+    acknowledged_by: str | None
+    """Who has seen it."""
+
+    acknowledged_at: datetime | None
+    """When they said so."""
+
+    assignee: str | None
+    """Who takes care of it."""
+
+    muted_until: datetime | None
+    """Nobody needs to be told of it before."""
+
+    timeline: tuple[TimelineEntry, ...] = ()
+    """What happened to it, oldest first; only ``get_incident`` fills it, with the newest 1,000 entries of each kind."""
+
+    @property
+    def muted(self) -> bool:
+        """Whether nobody needs to be told of it now, by this process's clock."""
+        return self.muted_until is not None and self.muted_until > datetime.now(UTC)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its fields as JSON-safe values: instants in ISO 8601, the timeline as a list."""
+        timeline = [
+            {"at": _plain(entry.at), "kind": entry.kind, "actor": entry.actor, "detail": dict(entry.detail)}
+            for entry in self.timeline
+        ]
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)} | {"timeline": timeline}
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case datetime():
+            return value.astimezone(UTC).isoformat()
+        case StrEnum():
+            return value.value
+        case _:
+            return value

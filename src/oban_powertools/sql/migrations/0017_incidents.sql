@@ -1,0 +1,312 @@
+-- Incidents: what is broken, one row a cause. Locks: CREATE INDEX takes SHARE on the steps and the workflows while it
+-- reads them (nothing is stored yet where this is installed with the rest).
+--
+-- N1  A fingerprint is one row for ever: what comes back reopens it, with the time of its first detection.
+-- N2  Resolved only when the evidence says that it is over: it was looked for and not found, and none of what it names
+--     still holds. What was pruned, or not looked at because there was too much, proves nothing.
+-- N3  A projection reads by index, a bounded number of rows a class, and locks nothing but incidents. One at a time: it
+--     takes its lock before it looks, so the last to write has also looked last.
+-- N4  Nothing of the users' own is kept here: no argument, result or message, only names, counts and ids.
+
+CREATE TABLE powertools.incidents (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  -- its class, then what tells it from others of the class
+  fingerprint text NOT NULL,
+  class text NOT NULL,
+  state text NOT NULL DEFAULT 'active',
+  substatus text NOT NULL DEFAULT 'new',
+  subject_type text NOT NULL,
+  subject_id text NOT NULL,
+  title text NOT NULL,
+  count bigint NOT NULL,
+  evidence jsonb NOT NULL,
+  -- workflows that are concerned, of at most 1,000, and their steps without an outcome
+  waiting_workflows int NOT NULL,
+  waiting_steps bigint NOT NULL,
+  -- it is not over before this instant, whatever can be seen
+  holds_until timestamptz,
+  first_detected_at timestamptz NOT NULL,
+  -- since it was detected or reopened
+  opened_at timestamptz NOT NULL,
+  last_detected_at timestamptz NOT NULL,
+  resolved_at timestamptz,
+  reopened int NOT NULL DEFAULT 0,
+  acknowledged_by text,
+  acknowledged_at timestamptz,
+  assignee text,
+  muted_until timestamptz,
+  CONSTRAINT incident_fingerprint UNIQUE (fingerprint),
+  CONSTRAINT incident_class CHECK (
+    class IN (
+      'executor_late', 'executor_missing', 'dead_executor', 'orphaned_jobs', 'workflow_stuck', 'wait_overdue', 'poison_job',
+      'failing_jobs', 'late_result', 'outside_edit', 'bookkeeping_fault', 'callback_failed'
+    ) AND split_part(fingerprint, ':', 1) = class
+  ),
+  CONSTRAINT incident_state CHECK (state IN ('active', 'acknowledged', 'resolved')),
+  CONSTRAINT incident_substatus CHECK (substatus IN ('new', 'ongoing', 'recurring', 'regressed')),
+  CONSTRAINT incident_resolved CHECK ((state = 'resolved') = (resolved_at IS NOT NULL)),
+  CONSTRAINT incident_acknowledged CHECK (
+    (acknowledged_by IS NULL) = (acknowledged_at IS NULL) AND (state <> 'acknowledged' OR acknowledged_by IS NOT NULL)
+  )
+);
+
+CREATE INDEX incidents_open ON powertools.incidents (class) WHERE state <> 'resolved';
+CREATE INDEX incidents_opened ON powertools.incidents (opened_at, id);
+
+CREATE TABLE powertools.incident_entries (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  incident_id bigint NOT NULL REFERENCES powertools.incidents ON DELETE CASCADE,
+  at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  kind text NOT NULL,
+  -- NULL: Powertools itself
+  actor text,
+  detail jsonb NOT NULL DEFAULT '{}',
+  CONSTRAINT entry_kind CHECK (
+    kind IN ('detected', 'reopened', 'changed', 'resolved', 'acknowledged', 'assigned', 'noted', 'muted')
+  )
+);
+
+CREATE INDEX incident_entries_incident ON powertools.incident_entries (incident_id, id);
+
+-- One row at most: when everything was last looked at, and how far the search for stuck workflows has come.
+CREATE TABLE powertools.incident_projection (
+  only_one bool PRIMARY KEY DEFAULT true CHECK (only_one),
+  projected_at timestamptz NOT NULL,
+  after_workflow_id bigint NOT NULL
+) WITH (fillfactor = 50);
+
+-- What no index leads to yet. Only a change of the cause touches the first: a step that ends by its own job has none.
+CREATE INDEX steps_job_deleted ON powertools.steps (workflow_id, position) WHERE cause = 'job_deleted';
+CREATE INDEX workflows_unknown_semantics ON powertools.workflows (id) WHERE semantics_version <> 2;
+CREATE INDEX rescues_quarantined ON powertools.rescues (job_id, id) WHERE action = 'quarantined';
+
+-- What is wrong now. workflow_ids: those concerned, at most 1,000.
+CREATE TYPE powertools.detected AS (
+  class text, fingerprint text, subject_type text, subject_id text, title text, count bigint, evidence jsonb,
+  workflow_ids bigint[], holds_until timestamptz
+);
+
+-- Whether what an open incident names still holds, though it was not found: it may be hidden behind its bounds, or pruned.
+CREATE FUNCTION powertools.still_holds_v1(i powertools.incidents) RETURNS bool
+LANGUAGE plpgsql STABLE
+SET enable_seqscan = off SET random_page_cost = 0.01 SET plan_cache_mode = force_custom_plan SET jit = off
+AS $$
+DECLARE
+  ids CONSTANT bigint[] := ARRAY(SELECT jsonb_array_elements_text(i.evidence -> 'ids')::bigint);
+BEGIN
+  IF i.holds_until > clock_timestamp() THEN
+    RETURN true;
+  END IF;
+  RETURN CASE i.class
+    WHEN 'executor_late' THEN NOT EXISTS (SELECT FROM powertools.executors e WHERE e.executor_id = i.subject_id)
+    WHEN 'executor_missing' THEN NOT EXISTS (SELECT FROM powertools.executors e WHERE e.executor_id = i.subject_id)
+    WHEN 'dead_executor' THEN NOT EXISTS (SELECT FROM powertools.executors e WHERE e.executor_id = i.subject_id)
+      AND EXISTS (SELECT FROM public.oban_jobs j WHERE j.id = ANY (ids) AND j.state = 'executing')
+    WHEN 'wait_overdue' THEN EXISTS (
+      SELECT FROM powertools.waits w WHERE w.id = ANY (ids) AND w.state = 'waiting' AND w.deadline_at < clock_timestamp()
+    )
+    WHEN 'poison_job' THEN EXISTS (SELECT FROM public.oban_jobs j WHERE j.id = ANY (ids) AND j.state = 'suspended')
+      AND NOT EXISTS (SELECT FROM powertools.rescues r WHERE r.job_id = ANY (ids))
+    WHEN 'late_result' THEN EXISTS (
+      SELECT FROM powertools.late_results l JOIN public.oban_jobs j ON j.id = l.job_id AND j.state <> 'completed'
+      WHERE l.id = ANY (ids) AND l.adopted_at IS NULL AND l.dismissed_at IS NULL
+    )
+    WHEN 'bookkeeping_fault' THEN EXISTS (
+      SELECT FROM powertools.settle_faults f WHERE f.job_id = ANY (ids) AND f.repaired_at IS NULL
+    )
+    WHEN 'callback_failed' THEN EXISTS (
+      SELECT FROM unnest(ids) AS c (id) LEFT JOIN public.oban_jobs j ON j.id = c.id
+      WHERE j.id IS NULL OR j.state = 'discarded'
+    )
+    ELSE false
+  END;
+END $$;
+
+-- Brings these classes, or one incident, in line with what can be seen now. thresholds: late_after, missing_after,
+-- failing_for, failing_count, stuck_after. Locks: an advisory lock; the incidents that change.
+CREATE FUNCTION powertools.project_incidents_v1(thresholds jsonb, only_fingerprint text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql
+SET random_page_cost = 0.01 SET plan_cache_mode = force_custom_plan SET jit = off
+AS $$
+DECLARE
+  found powertools.detected[];
+  crowded text[];
+BEGIN
+  PERFORM pg_advisory_xact_lock(hashtextextended('powertools.incidents', 0));
+  found := ARRAY(
+    SELECT DISTINCT ON (d.fingerprint) d
+    FROM powertools.detect_incidents_v1(thresholds, split_part(only_fingerprint, ':', 1)) AS d
+    WHERE only_fingerprint IS NULL OR d.fingerprint = only_fingerprint
+    ORDER BY d.fingerprint
+  );
+  crowded := ARRAY(SELECT f.class FROM unnest(found) AS f GROUP BY 1 HAVING count(*) >= 1000);
+  PERFORM powertools.keep_incidents_v1(found);
+  WITH over AS (
+    UPDATE powertools.incidents i SET state = 'resolved', resolved_at = clock_timestamp(), muted_until = NULL
+    WHERE i.state <> 'resolved' AND (only_fingerprint IS NULL OR i.fingerprint = only_fingerprint)
+      AND i.class <> ALL (crowded) AND NOT EXISTS (SELECT FROM unnest(found) AS f WHERE f.fingerprint = i.fingerprint)
+      AND NOT powertools.still_holds_v1(i)
+    RETURNING i.id, i.class, i.count
+  )
+  INSERT INTO powertools.incident_entries (incident_id, kind, detail)
+  SELECT o.id, 'resolved', jsonb_build_object('count', o.count, 'because', CASE o.class
+      WHEN 'executor_late' THEN 'it beats in time, has stopped, or is missing by now'
+      WHEN 'executor_missing' THEN 'it beats again, has stopped, was started again, or has been missing for a day'
+      WHEN 'dead_executor' THEN 'it has no job in hand any more'
+      WHEN 'orphaned_jobs' THEN 'none of the jobs is executing any more, or their executor is known'
+      WHEN 'workflow_stuck' THEN 'it can move again'
+      WHEN 'wait_overdue' THEN 'the waits have ended'
+      WHEN 'poison_job' THEN 'the job is not quarantined any more'
+      WHEN 'failing_jobs' THEN 'no job has failed like this for the whole window'
+      WHEN 'late_result' THEN 'each was adopted or dismissed, or the job has a result of its own'
+      WHEN 'outside_edit' THEN 'it was undone, or happened a day ago'
+      WHEN 'bookkeeping_fault' THEN 'every job was settled'
+      ELSE 'none of the callbacks is discarded any more'
+    END)
+  FROM over o;
+END $$;
+
+-- Stores what was found: new ones, those that come back, and those that have changed.
+CREATE FUNCTION powertools.keep_incidents_v1(found powertools.detected[]) RETURNS void
+LANGUAGE sql
+SET random_page_cost = 0.01 SET jit = off
+AS $$
+  WITH clock AS (
+    SELECT clock_timestamp() AS now OFFSET 0
+  ), before AS (
+    SELECT i.* FROM powertools.incidents i WHERE i.fingerprint = ANY (ARRAY(SELECT f.fingerprint FROM unnest(found) AS f))
+  ), kept AS (
+    INSERT INTO powertools.incidents AS i (
+      fingerprint, class, subject_type, subject_id, title, count, evidence, waiting_workflows, waiting_steps, holds_until,
+      first_detected_at, opened_at, last_detected_at
+    )
+    SELECT f.fingerprint, f.class, f.subject_type, f.subject_id, f.title, f.count, f.evidence, n.workflows, n.steps,
+      f.holds_until, c.now, c.now, c.now
+    FROM unnest(found) AS f
+    CROSS JOIN clock c
+    CROSS JOIN LATERAL (
+      SELECT count(*)::int AS workflows, coalesce(sum(w.open), 0)::bigint AS steps
+      FROM (SELECT DISTINCT id FROM unnest(f.workflow_ids[:1000]) AS u (id)) AS u
+      JOIN powertools.workflows w ON w.id = u.id
+    ) AS n
+    ORDER BY f.fingerprint
+    ON CONFLICT (fingerprint) DO UPDATE
+    SET state = CASE i.state WHEN 'resolved' THEN 'active' ELSE i.state END,
+        substatus = CASE
+          WHEN i.state = 'resolved' THEN CASE i.reopened WHEN 0 THEN 'regressed' ELSE 'recurring' END
+          WHEN i.reopened = 0 AND i.opened_at < excluded.opened_at - interval '1 hour' THEN 'ongoing'
+          ELSE i.substatus
+        END,
+        reopened = i.reopened + (i.state = 'resolved')::int,
+        opened_at = CASE i.state WHEN 'resolved' THEN excluded.opened_at ELSE i.opened_at END,
+        acknowledged_by = CASE WHEN i.state <> 'resolved' THEN i.acknowledged_by END,
+        acknowledged_at = CASE WHEN i.state <> 'resolved' THEN i.acknowledged_at END,
+        resolved_at = NULL, subject_type = excluded.subject_type, subject_id = excluded.subject_id, title = excluded.title,
+        count = excluded.count, evidence = excluded.evidence, waiting_workflows = excluded.waiting_workflows,
+        waiting_steps = excluded.waiting_steps, holds_until = excluded.holds_until,
+        last_detected_at = excluded.last_detected_at
+    -- a row that says nothing new is written once a minute only
+    WHERE i.state = 'resolved' OR i.last_detected_at < excluded.last_detected_at - interval '1 minute'
+      OR (i.title, i.count, i.evidence, i.waiting_workflows, i.waiting_steps, i.holds_until)
+        IS DISTINCT FROM (excluded.title, excluded.count, excluded.evidence, excluded.waiting_workflows,
+          excluded.waiting_steps, excluded.holds_until)
+    RETURNING i.id, i.fingerprint, i.title, i.count, i.evidence, i.holds_until
+  )
+  INSERT INTO powertools.incident_entries (incident_id, kind, detail)
+  SELECT k.id,
+    CASE WHEN b.id IS NULL THEN 'detected' WHEN b.state = 'resolved' THEN 'reopened' ELSE 'changed' END,
+    jsonb_build_object('title', k.title, 'count', k.count, 'evidence', k.evidence)
+  FROM kept k
+  LEFT JOIN before b ON b.fingerprint = k.fingerprint
+  -- a number that runs up is told at each doubling
+  WHERE b.id IS NULL OR b.state = 'resolved' OR k.count >= 2 * b.count OR k.count < b.count AND k.holds_until IS NULL
+  ORDER BY k.fingerprint;
+$$;
+
+-- Everything that is wrong, or what is of one class. Looks at about 200,000 steps of unfinished workflows for stuck ones and
+-- goes on there the next time; those that are open incidents are looked at every time.
+CREATE FUNCTION powertools.detect_incidents_v1(thresholds jsonb, only_class text) RETURNS SETOF powertools.detected
+LANGUAGE plpgsql
+SET enable_seqscan = off SET random_page_cost = 0.01 SET plan_cache_mode = force_custom_plan SET jit = off
+AS $$
+DECLARE
+  candidates bigint[];
+  seen int := 0;
+BEGIN
+  IF only_class IS NULL OR only_class IN ('executor_late', 'executor_missing', 'dead_executor') THEN
+    RETURN QUERY SELECT * FROM powertools.detect_executors_v1(thresholds);
+  END IF;
+  IF only_class IS NULL OR only_class = 'orphaned_jobs' THEN
+    RETURN QUERY SELECT * FROM powertools.detect_orphans_v1();
+  END IF;
+  IF only_class IS NULL OR only_class = 'workflow_stuck' THEN
+    RETURN QUERY SELECT * FROM powertools.detect_stuck_causes_v1(thresholds);
+    RETURN QUERY SELECT * FROM powertools.detect_stuck_workflows_v1(powertools.stuck_candidates_v1(only_class IS NULL));
+  END IF;
+  IF only_class IS NULL OR only_class = 'wait_overdue' THEN
+    RETURN QUERY SELECT * FROM powertools.detect_overdue_waits_v1();
+  END IF;
+  IF only_class IS NULL OR only_class = 'poison_job' THEN
+    RETURN QUERY SELECT * FROM powertools.detect_poison_v1();
+  END IF;
+  IF only_class IS NULL OR only_class = 'failing_jobs' THEN
+    RETURN QUERY SELECT * FROM powertools.detect_failing_jobs_v1(thresholds);
+  END IF;
+  IF only_class IS NULL OR only_class = 'late_result' THEN
+    RETURN QUERY SELECT * FROM powertools.detect_late_results_v1();
+  END IF;
+  IF only_class IS NULL OR only_class = 'outside_edit' THEN
+    RETURN QUERY SELECT * FROM powertools.detect_outside_edits_v1();
+  END IF;
+  IF only_class IS NULL OR only_class = 'bookkeeping_fault' THEN
+    RETURN QUERY SELECT * FROM powertools.detect_settle_faults_v1();
+  END IF;
+  IF only_class IS NULL OR only_class = 'callback_failed' THEN
+    RETURN QUERY SELECT * FROM powertools.detect_failed_callbacks_v1();
+  END IF;
+END $$;
+
+-- The workflows to look at now: open incidents, and the next ones after the cursor, which is moved.
+CREATE FUNCTION powertools.stuck_candidates_v1(move_on bool) RETURNS bigint[]
+LANGUAGE plpgsql
+SET enable_seqscan = off SET random_page_cost = 0.01 SET plan_cache_mode = force_custom_plan SET jit = off
+AS $$
+DECLARE
+  open CONSTANT bigint[] := ARRAY(
+    SELECT i.subject_id::bigint FROM powertools.incidents i
+    WHERE i.class = 'workflow_stuck' AND i.state <> 'resolved' AND i.subject_type = 'workflow'
+  );
+  after_id CONSTANT bigint := coalesce((SELECT p.after_workflow_id FROM powertools.incident_projection p), 0);
+  next_ids bigint[];
+  at_end bool;
+BEGIN
+  IF NOT move_on THEN
+    RETURN open;
+  END IF;
+  SELECT array_agg(n.id ORDER BY n.id) FILTER (WHERE n.before < 200000), count(*) < 5000 AND max(n.before + n.total) < 200000
+  INTO next_ids, at_end
+  FROM (
+    SELECT w.id, w.total, sum(w.total) OVER (ORDER BY w.id) - w.total AS before
+    FROM (
+      SELECT w.id, w.total FROM powertools.workflows w
+      WHERE w.state IN ('running', 'cancel_requested') AND w.id > after_id ORDER BY w.id LIMIT 5000
+    ) AS w
+  ) AS n;
+  INSERT INTO powertools.incident_projection AS p (projected_at, after_workflow_id)
+  VALUES (clock_timestamp(), CASE WHEN at_end THEN 0 ELSE coalesce(next_ids[cardinality(next_ids)], 0) END)
+  ON CONFLICT (only_one) DO UPDATE SET projected_at = excluded.projected_at, after_workflow_id = excluded.after_workflow_id;
+  RETURN ARRAY(SELECT unnest(open) UNION SELECT unnest(next_ids));
+END $$;
+
+-- The sweep's part: projects when nobody has for this long. Returns whether it did. Locks: an advisory try-lock.
+CREATE FUNCTION powertools.sweep_incidents_v1(thresholds jsonb, every interval) RETURNS bool
+LANGUAGE plpgsql
+AS $$
+BEGIN
+  IF EXISTS (SELECT FROM powertools.incident_projection p WHERE p.projected_at > clock_timestamp() - every)
+    OR NOT pg_try_advisory_xact_lock(hashtextextended('powertools.incidents', 0)) THEN
+    RETURN false;
+  END IF;
+  PERFORM powertools.project_incidents_v1(thresholds);
+  RETURN true;
+END $$;

@@ -1,0 +1,353 @@
+-- The classes of incidents: one function looks for each kind of cause. Locks: none to install.
+--
+-- Each reads by index and stops at 5,000 rows of what it groups, and at 1,000 incidents (N2, N3). Words are those of
+-- explanations where these have some.
+
+-- The workflow of a step's job, as its meta says.
+CREATE FUNCTION powertools.workflow_of_v1(meta jsonb) RETURNS bigint
+LANGUAGE sql IMMUTABLE
+AS $$
+  SELECT CASE WHEN meta ? 'position' AND meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' THEN (meta ->> 'workflow_id')::bigint END
+$$;
+
+-- The name of the exception in an error as Oban keeps it: a traceback, a repr, or an Elixir exception. Nothing else of
+-- the error, which may hold what nobody should see.
+CREATE FUNCTION powertools.error_class_v1(error jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE
+AS $$
+  SELECT left(coalesce(substring(l.line FROM '^\*\* \(([\w.]+)\)'), substring(l.line FROM '^((?:[A-Za-z_]\w*\.)*[A-Z]\w*|(?:[A-Za-z_]\w*\.)+\w+)(?:[:(]|$)'), 'unknown'), 200)
+  FROM (SELECT right(error ->> 'error', 10000) AS text) AS t
+  CROSS JOIN LATERAL (
+    SELECT coalesce(substring(t.text FROM '^.*\n  File "[^\n]*(?:\n [^\n]*)*\n([^\n ][^\n]*)'), ltrim(t.text)) AS line
+  ) AS l
+$$;
+
+-- Executors that are late, missing, or gone with jobs in hand. One that has been missing for a day, or was started
+-- again on its node, is no incident any more unless it has jobs in hand.
+CREATE FUNCTION powertools.detect_executors_v1(thresholds jsonb) RETURNS SETOF powertools.detected
+LANGUAGE sql STABLE
+AS $$
+  WITH hands AS (
+    SELECT e.executor_id, count(*) AS jobs, (array_agg(j.id ORDER BY j.id))[:50] AS ids,
+      (array_agg(DISTINCT powertools.workflow_of_v1(j.meta)))[:1000] AS workflow_ids
+    FROM public.oban_jobs j
+    JOIN powertools.executors e ON e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
+    WHERE j.state = 'executing'
+    GROUP BY e.executor_id
+  ), judged AS (
+    SELECT h.executor_id, h.node, h.producer_scope, h.state, h.beat_at, n.jobs, n.ids, n.workflow_ids,
+      h.process_alive, h.loop_responsive, CASE
+        WHEN n.jobs > 0 AND (h.state = 'missing' OR EXISTS (
+          SELECT FROM powertools.gone_executors g WHERE g.executor_id = h.executor_id
+        )) THEN 'dead_executor'
+        WHEN h.state = 'late' THEN 'executor_late'
+        WHEN h.state = 'missing' AND h.beat_at > clock_timestamp() - interval '1 day' AND NOT EXISTS (
+          SELECT FROM powertools.executors e
+          WHERE e.node = h.node AND e.producer_scope = h.producer_scope AND e.stopped_at IS NULL AND e.started_at > h.beat_at
+        ) THEN 'executor_missing'
+      END AS class
+    FROM powertools.executor_health_v1((thresholds ->> 'late_after')::interval, (thresholds ->> 'missing_after')::interval) AS h
+    LEFT JOIN hands n ON n.executor_id = h.executor_id
+  )
+  SELECT j.class, j.class || ':' || j.executor_id, 'executor', j.executor_id,
+    CASE j.class
+      WHEN 'dead_executor' THEN format('executor on %s of %s is gone with %s jobs in hand', j.node, j.producer_scope, j.jobs)
+      WHEN 'executor_missing' THEN format('executor on %s of %s is missing, with nothing in hand', j.node, j.producer_scope)
+      ELSE format(CASE WHEN j.process_alive THEN 'executor on %s of %s is late: its event loop is blocked'
+        ELSE 'executor on %s of %s is late' END, j.node, j.producer_scope)
+    END,
+    coalesce(j.jobs, 0),
+    jsonb_build_object('node', j.node, 'producer_scope', j.producer_scope, 'ids', coalesce(to_jsonb(j.ids), '[]'),
+      'id_type', 'job', 'process_alive', j.process_alive, 'loop_responsive', j.loop_responsive)
+      || CASE j.class WHEN 'dead_executor' THEN jsonb_build_object('code', 'orphaned_by_missing_executor', 'last_seen_at', j.beat_at)
+        WHEN 'executor_missing' THEN jsonb_build_object('last_seen_at', j.beat_at) ELSE '{}' END,
+    j.workflow_ids, NULL::timestamptz
+  FROM judged j
+  WHERE j.class IS NOT NULL
+  ORDER BY j.beat_at DESC LIMIT 1000
+$$;
+
+-- Executing jobs whose executor nobody knows: no row of ours, no producer of Oban's that was refreshed in the last
+-- minute (or before a restart of the server that it has not yet had the time to survive).
+CREATE FUNCTION powertools.detect_orphans_v1() RETURNS SETOF powertools.detected
+LANGUAGE sql STABLE
+AS $$
+  SELECT 'orphaned_jobs', format('orphaned_jobs:%s:%s', o.node, o.producer), 'node', o.node,
+    format('%s jobs are marked executing, but no executor of theirs on %s is known', o.jobs, o.node), o.jobs,
+    jsonb_build_object('code', 'orphaned_by_missing_executor', 'node', o.node, 'producer', o.producer, 'ids', to_jsonb(o.ids), 'id_type', 'job'),
+    o.workflow_ids, NULL::timestamptz
+  FROM (
+    SELECT coalesce(j.attempted_by[1], '?') AS node, coalesce(j.attempted_by[2], '?') AS producer, count(*) AS jobs,
+      (array_agg(j.id ORDER BY j.id))[:50] AS ids, (array_agg(DISTINCT powertools.workflow_of_v1(j.meta)))[:1000] AS workflow_ids
+    FROM public.oban_jobs j
+    WHERE j.state = 'executing'
+      AND NOT EXISTS (
+        SELECT FROM powertools.executors e WHERE e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
+      )
+      AND NOT EXISTS (
+        SELECT FROM public.oban_producers p
+        WHERE p.uuid::text = j.attempted_by[2] AND greatest(p.updated_at, timezone('UTC', pg_postmaster_start_time()))
+          > timezone('UTC', clock_timestamp()) - interval '1 min'
+      )
+    GROUP BY 1, 2
+    ORDER BY 1, 2 LIMIT 1000
+  ) AS o
+$$;
+
+-- Steps that have been ready for stuck_after in a queue on which nobody works; workflows under rules that this release
+-- does not know.
+CREATE FUNCTION powertools.detect_stuck_causes_v1(thresholds jsonb) RETURNS SETOF powertools.detected
+LANGUAGE sql STABLE
+AS $$
+  WITH RECURSIVE queues (queue) AS (
+    (SELECT j.queue FROM public.oban_jobs j WHERE j.state = 'available' ORDER BY j.queue LIMIT 1)
+    UNION ALL
+    SELECT (
+      SELECT j.queue FROM public.oban_jobs j WHERE j.state = 'available' AND j.queue > q.queue ORDER BY j.queue LIMIT 1
+    )
+    FROM queues q WHERE q.queue IS NOT NULL
+  ), deserted AS (
+    SELECT q.queue FROM queues q
+    WHERE q.queue IS NOT NULL
+      AND NOT EXISTS (
+        SELECT FROM powertools.executors e
+        WHERE e.producer_scope = q.queue AND e.stopped_at IS NULL
+          AND greatest(e.beat_at, pg_postmaster_start_time()) > clock_timestamp() - (thresholds ->> 'missing_after')::interval
+      )
+      AND NOT EXISTS (
+        SELECT FROM public.oban_producers p
+        WHERE p.queue = q.queue AND p.updated_at > timezone('UTC', clock_timestamp()) - interval '1 min'
+      )
+    LIMIT 1000
+  )
+  SELECT 'workflow_stuck', 'workflow_stuck:queue:' || d.queue, 'queue', d.queue,
+    format('%s steps cannot start: no executor works on queue %s', n.steps, d.queue), n.steps,
+    jsonb_build_object('code', 'queue_has_no_executor', 'queue', d.queue, 'ids', to_jsonb(n.ids), 'id_type', 'job'),
+    n.workflow_ids, NULL::timestamptz
+  FROM deserted d
+  CROSS JOIN LATERAL (
+    SELECT count(*) AS steps, (array_agg(w.id))[:50] AS ids, (array_agg(DISTINCT w.workflow_id))[:1000] AS workflow_ids,
+      min(w.scheduled_at) AS since
+    FROM (
+      SELECT j.id, j.scheduled_at, powertools.workflow_of_v1(j.meta) AS workflow_id
+      FROM public.oban_jobs j
+      WHERE j.state = 'available' AND j.queue = d.queue
+      ORDER BY j.priority, j.scheduled_at, j.id LIMIT 5000
+    ) AS w
+    WHERE w.workflow_id IS NOT NULL
+  ) AS n
+  WHERE n.since < timezone('UTC', clock_timestamp()) - (thresholds ->> 'stuck_after')::interval
+  UNION ALL
+  SELECT 'workflow_stuck', 'workflow_stuck:semantics:' || w.semantics_version, 'semantics', w.semantics_version::text,
+    format('%s workflows were written under rules of version %s, which this release does not know', count(*), w.semantics_version),
+    count(*), jsonb_build_object('code', 'unsupported_semantics', 'ids', to_jsonb((array_agg(w.id))[:50]), 'id_type', 'workflow'),
+    array_agg(w.id), NULL
+  FROM (
+    SELECT w.id, w.semantics_version FROM powertools.workflows w
+    WHERE w.semantics_version <> 2 AND w.state IN ('running', 'cancel_requested') ORDER BY w.id LIMIT 1000
+  ) AS w
+  GROUP BY w.semantics_version
+$$;
+
+-- Workflows without any step that runs, waits or is held, though they have not ended: nothing upstream can move them.
+-- Of these workflows; a nested one that has not started, or one with a settle fault, has its cause elsewhere.
+CREATE FUNCTION powertools.detect_stuck_workflows_v1(ids bigint[]) RETURNS SETOF powertools.detected
+LANGUAGE sql STABLE
+AS $$
+  SELECT 'workflow_stuck', 'workflow_stuck:workflow:' || w.id, 'workflow', w.id::text,
+    format('workflow %s %s cannot move: none of its %s open steps runs, waits or is held', w.id, w.name, w.open), w.open::bigint,
+    jsonb_build_object('code', 'waiting_on_dependencies', 'ids', jsonb_build_array(w.id), 'id_type', 'workflow', 'steps', b.steps),
+    ARRAY[w.root_id, w.id], NULL::timestamptz
+  FROM unnest(ids) AS u (id)
+  JOIN powertools.workflows w ON w.id = u.id AND w.state IN ('running', 'cancel_requested') AND w.semantics_version = 2
+  LEFT JOIN LATERAL (
+    SELECT true AS live
+    FROM powertools.steps s
+    WHERE s.workflow_id = w.id AND (
+      s.state IN ('available', 'awaiting_signal') OR s.state = 'pending' AND s.held_until IS NOT NULL
+      OR s.state = 'executing' AND EXISTS (SELECT FROM powertools.workflows c WHERE c.id = s.child_id AND c.open > 0)
+    ) LIMIT 1
+  ) AS l ON true
+  LEFT JOIN LATERAL (
+    SELECT p.state FROM powertools.steps p WHERE p.workflow_id = w.parent_id AND p.position = w.parent_position LIMIT 1
+  ) AS p ON true
+  CROSS JOIN LATERAL (
+    -- those nearest to the start; open_parents is what pending should be
+    SELECT coalesce(jsonb_agg(jsonb_build_object('name', s.name, 'state', s.state, 'pending', s.pending, 'open_parents', s.open_parents)), '[]') AS steps
+    FROM (
+      SELECT s.name, s.state, s.pending, (
+        SELECT count(*) FROM unnest(s.parents || s.continue_parents) AS e (parent)
+        JOIN powertools.steps p ON p.workflow_id = s.workflow_id AND p.position = e.parent
+        WHERE p.finished_at IS NULL
+      ) AS open_parents
+      FROM powertools.steps s
+      WHERE l.live IS NULL AND s.workflow_id = w.id AND s.finished_at IS NULL ORDER BY s.depth, s.position LIMIT 20
+    ) AS s
+  ) AS b
+  WHERE l.live IS NULL AND p.state IS DISTINCT FROM 'pending'
+    AND NOT EXISTS (SELECT FROM powertools.settle_faults f WHERE f.workflow_id = w.id AND f.repaired_at IS NULL)
+  ORDER BY w.id LIMIT 1000
+$$;
+
+-- Waits whose deadline has passed for half a minute, by signal: the sweep should have ended them.
+CREATE FUNCTION powertools.detect_overdue_waits_v1() RETURNS SETOF powertools.detected
+LANGUAGE sql STABLE
+AS $$
+  SELECT 'wait_overdue', 'wait_overdue:' || w.signal, 'signal', w.signal,
+    format('%s waits for signal %s are past their deadline: the sweep does not end them', count(*), w.signal), count(*),
+    jsonb_build_object('code', 'waiting_on_signal', 'signal', w.signal, 'ids', to_jsonb((array_agg(w.id ORDER BY w.deadline_at))[:50]),
+      'id_type', 'wait', 'overdue_since', min(w.deadline_at)),
+    (array_agg(DISTINCT w.workflow_id))[:1000], NULL::timestamptz
+  FROM (
+    SELECT v.id, v.signal, v.workflow_id, v.deadline_at FROM powertools.waits v
+    WHERE v.state = 'waiting' AND v.deadline_at < clock_timestamp() - interval '30 s' ORDER BY v.deadline_at LIMIT 5000
+  ) AS w
+  GROUP BY w.signal ORDER BY w.signal LIMIT 1000
+$$;
+
+-- Jobs in quarantine: their executors died under them.
+CREATE FUNCTION powertools.detect_poison_v1() RETURNS SETOF powertools.detected
+LANGUAGE sql STABLE
+AS $$
+  SELECT 'poison_job', 'poison_job:' || r.job_id, 'job', r.job_id::text,
+    format('job %s of %s is quarantined: %s executors died while they ran it', r.job_id, r.worker, r.crashes), r.crashes::bigint,
+    jsonb_build_object('worker', r.worker, 'queue', r.queue, 'ids', jsonb_build_array(r.job_id), 'id_type', 'job', 'quarantined_at', r.at),
+    ARRAY[r.workflow_id], NULL::timestamptz
+  FROM (
+    SELECT DISTINCT ON (r.job_id) r.* FROM powertools.rescues r WHERE r.action = 'quarantined' ORDER BY r.job_id, r.id DESC
+  ) AS r
+  JOIN public.oban_jobs j ON j.id = r.job_id AND j.state = 'suspended'
+  WHERE NOT EXISTS (
+    SELECT FROM powertools.steps s
+    WHERE s.workflow_id = r.workflow_id AND s.position = r.position AND s.held_until IS NOT NULL
+  )
+  ORDER BY r.job_id LIMIT 1000
+$$;
+
+-- Jobs that failed within the window, by worker and error class, of the newest 5,000 that are discarded and 5,000 that
+-- are to be tried again. Opens at failing_count of them; one that is open goes on with a single one.
+CREATE FUNCTION powertools.detect_failing_jobs_v1(thresholds jsonb) RETURNS SETOF powertools.detected
+LANGUAGE sql STABLE
+AS $$
+  WITH since AS (
+    SELECT timezone('UTC', clock_timestamp()) - (thresholds ->> 'failing_for')::interval AS at OFFSET 0
+  ), failed AS (
+    (
+      SELECT j.id, j.worker, j.queue, j.errors, j.meta, j.discarded_at AS at
+      FROM public.oban_jobs j, since s WHERE j.state = 'discarded' AND j.discarded_at > s.at
+      ORDER BY j.discarded_at DESC LIMIT 5000
+    )
+    UNION ALL
+    SELECT r.id, r.worker, r.queue, r.errors, r.meta, r.at
+    FROM (
+      SELECT j.id, j.worker, j.queue, j.errors, j.meta, j.attempted_at AS at
+      FROM public.oban_jobs j WHERE j.state = 'retryable' ORDER BY j.scheduled_at DESC LIMIT 5000
+    ) AS r, since s
+    WHERE r.at > s.at AND r.errors <> '[]'
+  ), grouped AS (
+    SELECT f.worker, powertools.error_class_v1(f.errors -> -1) AS error_class, count(*) AS jobs, min(f.queue) AS queue,
+      (array_agg(f.id ORDER BY f.at DESC))[:50] AS ids, max(f.at) AT TIME ZONE 'UTC' AS last_at,
+      (array_agg(DISTINCT powertools.workflow_of_v1(f.meta)))[:1000] AS workflow_ids
+    FROM failed f
+    GROUP BY 1, 2
+  )
+  SELECT 'failing_jobs', n.fingerprint, 'worker', g.worker,
+    format('%s jobs of %s failed with %s', g.jobs, g.worker, g.error_class), g.jobs,
+    jsonb_build_object('worker', g.worker, 'queue', g.queue, 'error_class', g.error_class, 'ids', to_jsonb(g.ids), 'id_type', 'job',
+      'last_failure_at', g.last_at),
+    g.workflow_ids, g.last_at + (thresholds ->> 'failing_for')::interval
+  FROM grouped g
+  CROSS JOIN LATERAL (SELECT format('failing_jobs:%s:%s', g.worker, g.error_class) AS fingerprint) AS n
+  WHERE g.jobs >= (thresholds ->> 'failing_count')::int
+    OR EXISTS (SELECT FROM powertools.incidents i WHERE i.fingerprint = n.fingerprint AND i.state <> 'resolved')
+  ORDER BY n.fingerprint LIMIT 1000
+$$;
+
+-- Successes that came after their attempt had been given up, of jobs that have no result of their own by now: to be
+-- adopted or dismissed. By the executor that they came from.
+CREATE FUNCTION powertools.detect_late_results_v1() RETURNS SETOF powertools.detected
+LANGUAGE sql STABLE
+AS $$
+  SELECT 'late_result', format('late_result:%s:%s', l.node, l.producer), 'node', l.node,
+    format('%s results came late from %s: adopt or dismiss them', count(*), l.node), count(*),
+    jsonb_build_object('node', l.node, 'producer', l.producer, 'ids', to_jsonb((array_agg(l.id ORDER BY l.id))[:50]), 'id_type', 'late_result',
+      'job_ids', to_jsonb((array_agg(l.job_id ORDER BY l.id))[:50])),
+    (array_agg(DISTINCT l.workflow_id))[:1000], NULL::timestamptz
+  FROM (
+    SELECT r.id, r.job_id, r.workflow_id, coalesce(r.attempted_by[1], '?') AS node, coalesce(r.attempted_by[2], '?') AS producer
+    FROM powertools.late_results r
+    JOIN public.oban_jobs j ON j.id = r.job_id AND j.state <> 'completed'
+    WHERE r.adopted_at IS NULL AND r.dismissed_at IS NULL AND r.state = 'completed'
+    ORDER BY r.id LIMIT 5000
+  ) AS l
+  GROUP BY l.node, l.producer ORDER BY l.node, l.producer LIMIT 1000
+$$;
+
+-- What somebody did to the jobs of steps with another tool, by what it was and by worker: deleted within the last day
+-- and not recovered since; suspended without a hold; running again though the step had ended.
+CREATE FUNCTION powertools.detect_outside_edits_v1() RETURNS SETOF powertools.detected
+LANGUAGE sql STABLE
+AS $$
+  SELECT 'outside_edit', format('outside_edit:%s:%s', e.edit, e.worker), 'worker', e.worker,
+    format(CASE e.edit
+      WHEN 'job_deleted' THEN '%s jobs of %s were deleted outside of Powertools, which cancelled their steps'
+      WHEN 'job_suspended' THEN '%s jobs of %s were suspended outside of Powertools: their steps are not held'
+      ELSE '%s jobs of %s run again though their steps have ended: nothing comes of it'
+    END, count(*), e.worker),
+    count(*), jsonb_build_object('edit', e.edit, 'worker', e.worker, 'ids', to_jsonb((array_agg(e.id ORDER BY e.id))[:50]), 'id_type', 'job'),
+    (array_agg(DISTINCT e.workflow_id))[:1000], NULL::timestamptz
+  FROM (
+    (
+      SELECT 'job_deleted' AS edit, s.worker, s.job_id AS id, s.workflow_id
+      FROM powertools.steps s
+      WHERE s.cause = 'job_deleted' AND s.finished_at > clock_timestamp() - interval '1 day'
+      ORDER BY s.workflow_id DESC, s.position DESC LIMIT 5000
+    )
+    UNION ALL
+    SELECT CASE j.state WHEN 'executing' THEN 'job_retried' ELSE 'job_suspended' END, j.worker, j.id, s.workflow_id
+    FROM (
+      (SELECT * FROM public.oban_jobs WHERE state = 'executing' AND meta ? 'position' LIMIT 5000)
+      UNION ALL
+      (SELECT * FROM public.oban_jobs WHERE state = 'suspended' AND meta ? 'position' LIMIT 5000)
+    ) AS j
+    CROSS JOIN LATERAL (
+      SELECT s.* FROM powertools.steps s
+      WHERE s.workflow_id = powertools.workflow_of_v1(j.meta) AND s.job_id = j.id
+        AND s.position = CASE WHEN j.meta ->> 'position' ~ '^[0-9]{1,9}$' THEN (j.meta ->> 'position')::int END LIMIT 1
+    ) AS s
+    WHERE CASE j.state
+      WHEN 'executing' THEN s.finished_at < j.attempted_at AT TIME ZONE 'UTC'
+      ELSE s.state = 'available' AND s.held_until IS NULL
+        AND NOT EXISTS (SELECT FROM powertools.rescues r WHERE r.job_id = j.id AND r.action = 'quarantined')
+    END
+  ) AS e
+  GROUP BY e.edit, e.worker ORDER BY 2 LIMIT 1000
+$$;
+
+-- Jobs that could not be settled and wait for the sweep, by SQLSTATE.
+CREATE FUNCTION powertools.detect_settle_faults_v1() RETURNS SETOF powertools.detected
+LANGUAGE sql STABLE
+AS $$
+  SELECT 'bookkeeping_fault', 'bookkeeping_fault:' || f.sqlstate, 'sqlstate', f.sqlstate,
+    format('%s jobs have ended, but could not be settled (SQLSTATE %s); it is tried again', count(*), f.sqlstate), count(*),
+    jsonb_build_object('code', 'bookkeeping_fault', 'sqlstate', f.sqlstate, 'ids', to_jsonb((array_agg(f.job_id ORDER BY f.first_fault_at))[:50]),
+      'id_type', 'job', 'since', min(f.first_fault_at)),
+    (array_agg(DISTINCT f.workflow_id))[:1000], NULL::timestamptz
+  FROM (
+    SELECT * FROM powertools.settle_faults WHERE repaired_at IS NULL ORDER BY last_fault_at LIMIT 5000
+  ) AS f
+  GROUP BY f.sqlstate LIMIT 1000
+$$;
+
+-- Discarded on_finished jobs, of the newest 5,000 discarded jobs, by worker.
+CREATE FUNCTION powertools.detect_failed_callbacks_v1() RETURNS SETOF powertools.detected
+LANGUAGE sql STABLE
+AS $$
+  SELECT 'callback_failed', 'callback_failed:' || c.worker, 'worker', c.worker,
+    format('%s on_finished jobs of %s were discarded', count(*), c.worker), count(*),
+    jsonb_build_object('code', 'job_discarded', 'worker', c.worker, 'ids', to_jsonb((array_agg(c.id ORDER BY c.id))[:50]), 'id_type', 'job'),
+    NULL::bigint[], NULL::timestamptz
+  FROM (SELECT * FROM public.oban_jobs WHERE state = 'discarded' ORDER BY discarded_at DESC LIMIT 5000) AS c
+  WHERE NOT c.meta ? 'position' AND c.meta ?& ARRAY['workflow_id', 'outcome', 'failed_steps']
+  GROUP BY c.worker ORDER BY c.worker LIMIT 1000
+$$;
