@@ -56,6 +56,10 @@ CREATE TABLE powertools.rescues (
 
 CREATE INDEX rescues_job ON powertools.rescues (job_id, attempted_at);
 
+-- The attempts of jobs that are left to an operator, with the instant as Oban has it.
+CREATE VIEW powertools.left_attempts AS
+SELECT r.job_id, r.attempted_at AT TIME ZONE 'UTC' AS attempted_at FROM powertools.rescues r WHERE r.action = 'left';
+
 -- What an attempt came to that had been taken from its executor before.
 CREATE TABLE powertools.late_results (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -119,7 +123,7 @@ CREATE VIEW powertools.gone_executors AS
 SELECT e.executor_id, e.node, e.producer, e.relieved_at,
   CASE WHEN e.stopped_at IS NULL THEN 'gone' ELSE 'stopped' END AS why, coalesce(e.stopped_at, e.beat_at) AS seen_at
 FROM powertools.executors e
-WHERE e.stopped_at IS NOT NULL OR EXISTS (
+WHERE e.stopped_at IS NOT NULL OR e.beat_at < clock_timestamp() - e.gone_after AND EXISTS (
   SELECT FROM powertools.executors w
   WHERE w.stopped_at IS NULL
     AND w.beat_at > greatest(clock_timestamp() - w.gone_after / 2, pg_postmaster_start_time())
@@ -317,7 +321,9 @@ BEGIN
     SELECT ROW (j.id, e.executor_id, CASE WHEN e.stopped_at IS NULL THEN 'gone' ELSE 'stopped' END)::powertools.orphan
     FROM public.oban_jobs j
     JOIN powertools.executors e ON e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
-    WHERE j.state = 'executing' AND e.executor_id = ANY (gone) AND NOT powertools.is_left_v1(j.id, j.attempted_at)
+    WHERE j.state = 'executing' AND e.executor_id = ANY (gone) AND NOT EXISTS (
+      SELECT FROM powertools.left_attempts l WHERE l.job_id = j.id AND l.attempted_at = j.attempted_at
+    )
     ORDER BY j.id LIMIT batch FOR UPDATE OF j SKIP LOCKED
   );
   IF unknown_after IS NOT NULL AND pg_postmaster_start_time() < clock_timestamp() - least(unknown_after, '1 min') THEN
@@ -333,7 +339,9 @@ BEGIN
           SELECT FROM public.oban_producers p
           WHERE p.uuid::text = j.attempted_by[2] AND p.updated_at > timezone('UTC', clock_timestamp()) - interval '1 min'
         )
-        AND NOT powertools.is_left_v1(j.id, j.attempted_at)
+        AND NOT EXISTS (
+          SELECT FROM powertools.left_attempts l WHERE l.job_id = j.id AND l.attempted_at = j.attempted_at
+        )
       ORDER BY j.id LIMIT batch FOR UPDATE OF j SKIP LOCKED
     );
   END IF;
@@ -341,23 +349,15 @@ BEGIN
   WHERE e.executor_id = ANY (gone) AND e.relieved_at IS NULL AND NOT EXISTS (
     SELECT FROM public.oban_jobs j
     WHERE j.state = 'executing' AND j.attempted_by[1] = e.node AND j.attempted_by[2] = e.producer
-      AND j.id NOT IN (SELECT o.job_id FROM unnest(orphans) AS o) AND NOT powertools.is_left_v1(j.id, j.attempted_at)
+      AND j.id NOT IN (SELECT o.job_id FROM unnest(orphans) AS o) AND NOT EXISTS (
+        SELECT FROM powertools.left_attempts l WHERE l.job_id = j.id AND l.attempted_at = j.attempted_at
+      )
   );
   IF orphans || unknown = '{}' THEN
     RETURN 0;
   END IF;
   RETURN powertools.rescue_these_v1(orphans || unknown, modes);
 END $$;
-
--- Whether this attempt of a job is left to an operator.
-CREATE FUNCTION powertools.is_left_v1(of_job_id bigint, started_at timestamp) RETURNS bool
-LANGUAGE sql STABLE
-AS $$
-  SELECT EXISTS (
-    SELECT FROM powertools.rescues r
-    WHERE r.job_id = of_job_id AND r.attempted_at = started_at AT TIME ZONE 'UTC' AND r.action = 'left'
-  )
-$$;
 
 -- Rescues these attempts, which their own producer says it does not know.
 CREATE FUNCTION powertools.rescue_lost_v1(job_ids bigint[], attempted_ats timestamp[], modes jsonb) RETURNS int
@@ -370,7 +370,9 @@ BEGIN
     FROM public.oban_jobs j
     JOIN unnest(job_ids, attempted_ats) AS l (id, attempted_at) ON l.id = j.id AND l.attempted_at = j.attempted_at
     LEFT JOIN powertools.executors e ON e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
-    WHERE j.state = 'executing' AND NOT powertools.is_left_v1(j.id, j.attempted_at)
+    WHERE j.state = 'executing' AND NOT EXISTS (
+      SELECT FROM powertools.left_attempts l WHERE l.job_id = j.id AND l.attempted_at = j.attempted_at
+    )
     ORDER BY j.id FOR UPDATE OF j SKIP LOCKED
   ), modes);
 END $$;
