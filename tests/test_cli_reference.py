@@ -121,6 +121,8 @@ async def test_every_answer_as_json_has_the_keys_of_the_reference(hand: Hand, ds
         ("roles",),
         ("doctor",),
         ("check",),
+        ("retention", "status"),
+        ("retention", "prune", "--dry-run", "--reason", "why"),
         ("executors", "list"),
     ]
 

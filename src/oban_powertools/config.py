@@ -17,6 +17,21 @@ PAYLOAD_LIMIT: Final = 1024 * 1024
 CONTEXT_LIMIT: Final = 8 * 1024
 """Bytes of JSON in a workflow's context; it travels in the meta of every job."""
 
+RETENTION: Final[Mapping[str, timedelta | None]] = {
+    "workflows": timedelta(days=30),
+    "signals": timedelta(days=30),
+    "commands": timedelta(days=90),
+    "rescues": timedelta(days=30),
+    "late_results": timedelta(days=90),
+    "audit": timedelta(days=365),
+    "incidents": timedelta(days=90),
+    "previews": timedelta(days=7),
+    "executors": timedelta(days=7),
+    "settle_faults": timedelta(days=30),
+    "archive": None,
+}
+"""Class of records -> how long it is kept; None for ever."""
+
 type RescueMode = Literal["automatic", "operator"]
 """Whether the jobs of executors that are gone run again by themselves."""
 
@@ -114,6 +129,10 @@ class Settings:
 
     incident_stuck_after: timedelta = timedelta(minutes=5)
     """How long a step may be ready in a queue on which nobody works before that is an incident."""
+
+    retention: Mapping[str, timedelta | None] = field(default_factory=dict[str, timedelta | None])
+    """Class of records -> how long it is kept after its end, None for ever; other classes as in ``RETENTION``. The same
+    on every node."""
 
     def __post_init__(self) -> None:
         self._require("executor_gone_after", self.executor_gone_after >= timedelta(seconds=1), "1 s at least")

@@ -39,6 +39,8 @@ from .lifeline.incidents import Projector
 from .lifeline.rescue import Rescuer
 from .metrics import Metrics
 from .oban_hooks import attach, detach, oban_config, pool_of, prefix_of
+from .pulse import Pulse
+from .retention import RetentionSweep
 from .sweep import SweepLoop, Swept, sweep_once
 from .webhooks import Webhooks
 from .workflows import Workflows
@@ -94,6 +96,8 @@ class Powertools:
         self.metrics = Metrics(self.connect, self._queries)
         self.webhooks = Webhooks(self.connect, self._queries, self.settings)
         self.lifeline = Lifeline(self.connect, self._queries, self.settings, self._guard, self._display)
+        self._retention_sweep = RetentionSweep(self._queries, self.settings)
+        self._pulse = Pulse(self._queries, "sweep")
 
     @classmethod
     @asynccontextmanager
@@ -208,6 +212,8 @@ class Powertools:
             await self._projector.sweep(conn)
             await keep_events(conn, self._queries, self.settings.events_kept_for)
             await seal(conn, self._queries)
+            await self._retention_sweep.sweep(conn)
+            await self._pulse.beat(conn)
         await self.webhooks.sweep()
         return swept
 

@@ -17,8 +17,8 @@ from oban_powertools.schema import install
 from tests.by_hand import Hand, by_hand, chain
 from tests.command import powertools
 
-HOUSE = {"durability"}
-"""Found on the tests' own server, which is not durable."""
+HOUSE = {"durability", "roles"}
+"""Found on the tests' own server, which is not durable and has the roles of other tests."""
 
 UNGUARDED = "SET session_replication_role = replica; {}; SET session_replication_role = origin"
 
@@ -110,6 +110,31 @@ SET_UP = {
         INSERT INTO oban_leaders (node, elected_at, expires_at) VALUES ('a', now(), now() + interval '3 s')
         """,
         "leader", "Oban's leader lease", "3 s long, with 2 nodes: each of them leads most of the time",
+    ),
+    "a sweep that is too old": (
+        "INSERT INTO powertools.loops (name, succeeded_at) VALUES ('sweep', '2026-01-02 03:04:05+00')",
+        "sweep", "the sweep", "it last succeeded at 2026-01-02 03:04:05 UTC",
+    ),
+    "a sweep that never ran": (
+        """
+        INSERT INTO powertools.workflows (name, total, open, root_id, inserted_at)
+        VALUES ('lonely', 1, 1, 1, now() - interval '1 hour')
+        """,
+        "sweep", "the sweep", "it never succeeded, and there are unfinished workflows",
+    ),
+    "a retention that failed": (
+        """
+        INSERT INTO powertools.prune_runs (reason, finished_at, outcome, error)
+        VALUES ('r', now(), 'failed', 'audit: no')
+        """,
+        "retention", "retention run 1", "failed: audit: no",
+    ),
+    "an audit that is not sealed": (
+        """
+        INSERT INTO powertools.audit (at, actor_id, actor_type, action, target_type, target_id, outcome, surface)
+        VALUES ('2026-01-02 03:04:05+00', 'a', 'user', 'job_retry', 'job', '1', 'executed', 'cli')
+        """,
+        "audit", "the audit", "rows since 2026-01-02 03:04:05 UTC are not sealed",
     ),
     "an outcome that is not settled": (
         """

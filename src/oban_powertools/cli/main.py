@@ -18,6 +18,7 @@ from .exits import Exit, StoppedError, find_exit_code
 from .groups import Group, examples
 from .incident_commands import incidents
 from .job_commands import job
+from .retention_commands import retention
 from .roles_command import roles
 from .schema_commands import install, status, upgrade
 from .signal_command import signal
@@ -51,7 +52,7 @@ def powertools(ctx: click.Context) -> None:
 
 for command in (
     install, upgrade, uninstall, status, start, workflow, job, signal, events, executors, incidents, audit,
-    roles, webhooks, doctor, check,
+    roles, webhooks, doctor, check, retention,
 ):  # fmt: skip
     powertools.add_command(command)
 

@@ -43,6 +43,24 @@ ROW_CHECKS: Final = (
         todo="read the message and remove the cause; the sweep tries again once a minute at least",
     ),
     RowCheck(
+        name="sweep",
+        level=Level.ERROR,
+        expected="a process whose sweep succeeds every second: deadlines, rescue and repairs hang on it",
+        todo="start a process with Powertools; when one runs, read its log",
+    ),
+    RowCheck(
+        name="retention",
+        level=Level.WARNING,
+        expected="the last run removed what was due",
+        todo="read the error, remove its cause, and run: powertools retention prune",
+    ),
+    RowCheck(
+        name="audit",
+        level=Level.WARNING,
+        expected="every row of the audit sealed within seconds",
+        todo="start a process with Powertools: its sweep seals; when one runs, read its log",
+    ),
+    RowCheck(
         name="semantics",
         level=Level.ERROR,
         expected="semantics version 2",

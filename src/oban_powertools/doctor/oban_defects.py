@@ -50,12 +50,24 @@ DEFECTS: Final = (
         todo="REVOKE CONNECT from roles that have no task here",
     ),
     Defect(
+        id="O6",
+        found="a job that runs for long is rescued for its age and runs twice at once",
+        mended="the lifeline",
+        todo="keep Powertools running on every node: it rescues by heartbeats",
+    ),
+    Defect(
         id="O7", found="the worker's path in a row is imported, whatever it names", mended=None,
         todo="let nobody insert jobs who may not run code",
     ),
     Defect(
         id="O8", found="Oban's queries have no timeout", mended=None,
         todo="give the pool keepalives, tcp_user_timeout and statement_timeout, as powertools start does",
+    ),
+    Defect(
+        id="O9",
+        found="a lost reply to a fetch leaves jobs executing that nobody runs",
+        mended="the lifeline",
+        todo="keep Powertools running on every node",
     ),
     Defect(
         id="O10", found="the cancellation of an executing job is a signal only, which can be lost", mended="the sweep",

@@ -25,7 +25,8 @@ GRANT INSERT (
   actor_id, actor_type, actor_label, action, target_type, target_id, reason, outcome, before, after, plan_hash, preview_id,
   incident_id, surface, request_id, details
 ) ON powertools.audit TO powertools_run;
-GRANT EXECUTE ON FUNCTION powertools.seal_audit_v1(int), powertools.prune_audit_v1(interval, int) TO powertools_run;
+GRANT EXECUTE ON FUNCTION powertools.seal_audit_v1(int), powertools.prune_audit_v1(interval, int),
+  powertools.prune_batch_v1(text, interval, interval, bigint, int, bigint) TO powertools_run;
 
 GRANT USAGE ON SCHEMA public TO powertools_run, powertools_read;
 GRANT SELECT ON public.oban_jobs, public.oban_leaders, public.oban_producers TO powertools_run, powertools_read;

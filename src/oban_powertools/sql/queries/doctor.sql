@@ -118,6 +118,34 @@ FROM (
 ) AS b
 HAVING min(b.inserted_at) < clock_timestamp() - interval '1 minute';
 
+-- name: doctor_check_sweep
+-- Rows: subject, found.
+-- Index: workflows_unfinished.
+SELECT 'the sweep' AS subject,
+  CASE
+    WHEN l.succeeded_at IS NULL THEN 'it never succeeded, and there are unfinished workflows'
+    ELSE 'it last succeeded at ' || to_char(l.succeeded_at, 'YYYY-MM-DD HH24:MI:SS TZ')
+  END AS found
+FROM (SELECT max(o.succeeded_at) AS succeeded_at FROM powertools.loops o WHERE o.name = 'sweep') AS l
+WHERE l.succeeded_at < clock_timestamp() - interval '1 minute' OR l.succeeded_at IS NULL AND EXISTS (
+  SELECT FROM powertools.workflows w
+  WHERE w.state IN ('running', 'cancel_requested') AND w.inserted_at < clock_timestamp() - interval '1 minute'
+);
+
+-- name: doctor_check_retention
+-- Rows: subject, found.
+SELECT 'retention run ' || r.id AS subject, coalesce('failed: ' || left(r.error, 300), 'under way since over a day') AS found
+FROM (SELECT * FROM powertools.prune_runs r ORDER BY r.id DESC LIMIT 1) AS r
+WHERE r.outcome = 'failed' OR r.finished_at IS NULL AND r.started_at < clock_timestamp() - interval '1 day';
+
+-- name: doctor_check_audit
+-- Rows: subject, found.
+-- Index: audit_links_unsealed.
+SELECT 'the audit' AS subject, 'rows since ' || to_char(min(a.at), 'YYYY-MM-DD HH24:MI:SS TZ') || ' are not sealed' AS found
+FROM (SELECT l.audit_id FROM powertools.audit_links l WHERE l.seal_id IS NULL ORDER BY l.audit_id LIMIT 1) AS l
+JOIN powertools.audit a ON a.id = l.audit_id
+HAVING min(a.at) < clock_timestamp() - interval '5 minutes';
+
 -- name: doctor_check_semantics
 -- Rows: subject, found.
 -- Index: workflows_unfinished.
@@ -178,6 +206,9 @@ CROSS JOIN LATERAL (
 WHERE w.number > 0 AND NOT EXISTS (
   SELECT FROM public.oban_producers p
   WHERE p.queue = q.queue AND p.updated_at > timezone('UTC', now()) - interval '1 minute'
+) AND NOT EXISTS (
+  SELECT FROM powertools.executors e
+  WHERE e.producer_scope = q.queue AND e.stopped_at IS NULL AND e.beat_at > now() - interval '1 minute'
 )
 LIMIT 20;
 

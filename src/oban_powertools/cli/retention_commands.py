@@ -1,0 +1,142 @@
+"""``retention``: how long records are kept, and their removal.
+
+The rule that must never break: nothing is removed without an actor and a reason.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, nullcontext
+from datetime import timedelta
+
+import click
+
+from ..authorization import Authorize, Guard
+from ..config import Settings
+from ..database import Queries
+from ..lifeline import Lifeline
+from ..retention import PruneRun, RetainedClass
+from .exits import Exit
+from .groups import Group, examples
+from .output import as_json as record_json
+from .output import note, print_facts, print_json, print_table
+from .target import Target, answering
+from .text import duration, instant
+from .values import accounted, parse_duration
+
+
+def _parse_kept(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, timedelta | None]:
+    kept: dict[str, timedelta | None] = {}
+    for value in values:
+        name, _, how_long = value.partition("=")
+        kept[name] = None if how_long == "forever" else parse_duration(ctx, param, how_long)
+    return kept
+
+
+keep_option = click.option(
+    "--keep",
+    multiple=True,
+    callback=_parse_kept,
+    metavar="CLASS=DURATION",
+    help="As Settings.retention of your application: workflows=90d, audit=forever. May be repeated.",
+)
+
+
+@click.group(cls=Group)
+def retention() -> None:
+    """See how long records are kept, and remove what is older."""
+
+
+@asynccontextmanager
+async def _calls(
+    target: Target, kept: dict[str, timedelta | None], authorize: Authorize | None = None
+) -> AsyncGenerator[Lifeline]:
+    settings = Settings(retention=kept)
+    async with target.connection() as conn:
+        await target.check(conn)
+        yield Lifeline(lambda: nullcontext(conn), Queries(target.names), settings, Guard(authorize))
+
+
+@retention.command(epilog=examples("powertools retention status", "powertools retention status --keep workflows=90d"))
+@keep_option
+@answering
+async def status(target: Target, *, keep: dict[str, timedelta | None], as_json: bool) -> int:
+    """Show every class of records with its policy, its size and what is due."""
+    async with _calls(target, keep) as lifeline:
+        found = await lifeline.retention_status()
+    if as_json:
+        print_json(
+            {
+                "classes": [_class_json(kept) for kept in found.classes],
+                "events_kept_for_seconds": found.events_kept_for.total_seconds(),
+                "last_run": _run_json(found.last_run) if found.last_run else None,
+            }
+        )
+        return Exit.DONE
+    print_table(["CLASS", "KEPT FOR", "ARCHIVED", "ROWS", "SIZE", "DUE"], [*map(_row, found.classes)])
+    if found.last_run:
+        note(f"last run: {_ended(found.last_run)}, {instant(found.last_run.started_at)}")
+    return Exit.DONE
+
+
+@retention.command(
+    epilog=examples(
+        'powertools retention prune --dry-run --reason "see what is due"',
+        'powertools retention prune --keep workflows=7d --reason "disk is filling up"',
+    )
+)
+@click.option("--dry-run", is_flag=True, help="Do the first batch of each class for real, and roll it back.")
+@keep_option
+@accounted
+@answering
+async def prune(
+    target: Target,
+    *,
+    dry_run: bool,
+    keep: dict[str, timedelta | None],
+    actor: str,
+    authorize: Authorize,
+    reason: str,
+    as_json: bool,
+) -> int:
+    """Remove every record whose time is over, and archive what is to be kept of it.
+
+    The sweep of every process does it too. Exit code 1 when a class could not be pruned.
+    """
+    async with _calls(target, keep, authorize) as lifeline:
+        run = await lifeline.run_archive_prune(actor, reason=reason, dry_run=dry_run, source="cli")
+    if as_json:
+        print_json({"run": _run_json(run)})
+    else:
+        _print_run(run)
+    return Exit.FAILED if run.outcome == "failed" else Exit.DONE
+
+
+def _print_run(run: PruneRun) -> None:
+    rows = [(name, str(count), str(run.archived.get(name, 0))) for name, count in run.pruned.items()]
+    if rows:
+        print_table(["CLASS", "REMOVED", "ARCHIVED"], rows)
+    print_facts({"run": _ended(run), "error": run.error or ""})
+
+
+def _ended(run: PruneRun) -> str:
+    what = "dry run, rolled back" if run.dry_run else f"{run.id} by {run.actor or 'the sweep'}"
+    return f"{what}: {run.outcome or 'under way'}, {sum(run.pruned.values())} rows removed"
+
+
+def _row(kept: RetainedClass) -> tuple[str, ...]:
+    return (
+        kept.name,
+        duration(kept.kept_for) if kept.kept_for is not None else "for ever",
+        "yes" if kept.is_archived else "no",
+        str(kept.rows),
+        f"{kept.bytes / 2**20:.1f} MiB",
+        "?" if kept.due is None else str(kept.due),
+    )
+
+
+def _class_json(kept: RetainedClass) -> dict[str, object]:
+    seconds = None if kept.kept_for is None else kept.kept_for.total_seconds()
+    return {**record_json(kept, without=["kept_for"]), "kept_for_seconds": seconds}
+
+
+def _run_json(run: PruneRun) -> dict[str, object]:
+    return record_json(run)

@@ -1,0 +1,378 @@
+-- Retention: what is removed when its time is over, and what is kept of it. Also when each loop last succeeded.
+-- Locks: SHARE on waits, signals, commands and rescues while their indexes are built.
+--
+-- P1  A batch is one transaction: what it archives, what it deletes, and the count in its run, or none of it.
+-- P2  Nothing is removed that a live workflow, an open incident, an open late result, an open settle fault, a reader of
+--     events or a row of the audit still needs.
+-- P3  A family of workflows goes as a whole, locked by its outermost one; what somebody else holds is passed over.
+-- P4  The archive keeps the original's id and no payload: no args, context, result, error or signal's payload.
+
+CREATE TABLE powertools.loops (
+  name text PRIMARY KEY,
+  succeeded_at timestamptz NOT NULL DEFAULT clock_timestamp()
+) WITH (fillfactor = 50);
+
+-- A loop of some node has done all that it does. Written once in 5 s: many nodes share the row.
+CREATE FUNCTION powertools.loop_succeeded_v1(loop text) RETURNS void
+LANGUAGE sql
+AS $$
+  INSERT INTO powertools.loops AS l (name)
+  SELECT loop WHERE NOT EXISTS (
+    SELECT FROM powertools.loops o WHERE o.name = loop AND o.succeeded_at > clock_timestamp() - interval '5 s'
+  )
+  ON CONFLICT (name) DO UPDATE SET succeeded_at = excluded.succeeded_at;
+$$;
+
+CREATE TABLE powertools.prune_runs (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  -- NULL: it is under way, or its process died
+  finished_at timestamptz,
+  -- NULL: the sweep
+  actor text,
+  reason text NOT NULL,
+  outcome text,
+  error text,
+  -- class -> rows
+  archived jsonb NOT NULL DEFAULT '{}',
+  pruned jsonb NOT NULL DEFAULT '{}',
+  CONSTRAINT prune_run_ended CHECK (
+    (finished_at IS NULL) = (outcome IS NULL) AND outcome IN ('done', 'failed') AND (outcome = 'failed') = (error IS NOT NULL)
+  )
+) WITH (fillfactor = 50);
+
+CREATE TABLE powertools.archive (
+  class text NOT NULL,
+  original_id bigint NOT NULL,
+  -- of a workflow: 0 itself, 1 .. n its steps, 1,000 each
+  part int NOT NULL DEFAULT 0,
+  run_id bigint NOT NULL,
+  archived_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  record jsonb NOT NULL,
+  PRIMARY KEY (class, original_id, part)
+);
+CREATE INDEX archive_archived_at ON powertools.archive USING brin (archived_at);
+
+CREATE INDEX waits_workflow ON powertools.waits (workflow_id);
+CREATE INDEX signals_wait ON powertools.signals (wait_id) WHERE wait_id IS NOT NULL;
+CREATE INDEX signals_inserted_at ON powertools.signals (inserted_at);
+CREATE INDEX commands_inserted_at ON powertools.commands (inserted_at);
+CREATE INDEX rescues_at ON powertools.rescues (at);
+
+-- P2: the outermost workflows that something open still points at.
+CREATE FUNCTION powertools.needed_workflows_v1() RETURNS bigint[]
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN ARRAY(
+    SELECT w.root_id
+    FROM (
+      SELECT f.workflow_id FROM powertools.settle_faults f WHERE f.repaired_at IS NULL
+      UNION
+      SELECT l.workflow_id FROM powertools.late_results l WHERE l.adopted_at IS NULL AND l.dismissed_at IS NULL
+      UNION
+      SELECT CASE WHEN split_part(i.subject_id, '/', 1) ~ '^[0-9]{1,18}$' THEN split_part(i.subject_id, '/', 1)::bigint END
+      FROM powertools.incidents i
+      WHERE i.state <> 'resolved' AND i.subject_type IN ('workflow', 'step', 'wait', 'callback')
+    ) AS n
+    JOIN powertools.workflows w ON w.id = n.workflow_id
+  );
+END $$;
+
+-- Families whose outermost workflow has ended before ended_before and of whose events the log has none any more (P2).
+-- Looks at the next 2,000 workflows after the cursor; last is the next cursor, NULL at the end: where workflows begin
+-- that are too young. Families are chosen until they have about so many steps; those that are locked are passed over.
+CREATE FUNCTION powertools.due_families_v1(
+  ended_before timestamptz, after bigint, steps int, OUT family bigint[], OUT last bigint
+)
+LANGUAGE plpgsql
+SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET jit = off
+AS $$
+DECLARE
+  needed CONSTANT bigint[] := powertools.needed_workflows_v1();
+  roots bigint[];
+BEGIN
+  WITH seen AS (
+    SELECT w.id, w.total, w.inserted_at < ended_before AS old,
+      w.parent_id IS NULL AND w.finished_at < ended_before AND w.id <> ALL (needed) AS due
+    FROM powertools.workflows w WHERE w.id > after ORDER BY w.id LIMIT 2000
+  ), walked AS (
+    SELECT s.*, sum(CASE WHEN s.due THEN s.total ELSE 0 END) OVER (ORDER BY s.id) - CASE WHEN s.due THEN s.total ELSE 0 END AS before
+    FROM seen s
+  )
+  SELECT array_agg(w.id) FILTER (WHERE w.due), CASE WHEN bool_and(w.old) AND count(*) > 0 THEN max(w.id) END
+  INTO roots, last
+  FROM walked w WHERE w.before < steps;
+  roots := ARRAY(
+    SELECT w.id FROM powertools.workflows w
+    WHERE w.id = ANY (roots) AND w.finished_at < ended_before
+    ORDER BY w.id FOR UPDATE SKIP LOCKED
+  );
+  SELECT array_agg(w.id) INTO family
+  FROM powertools.workflows w
+  WHERE w.id = ANY (powertools.family_of_v1(roots)) AND w.root_id <> ALL (ARRAY(
+    SELECT w.root_id
+    FROM powertools.workflows w
+    CROSS JOIN LATERAL (
+      SELECT e.batch_id FROM powertools.events e WHERE e.workflow_id = w.id ORDER BY e.number DESC LIMIT 1
+    ) AS e
+    WHERE w.id = ANY (powertools.family_of_v1(roots))
+      AND EXISTS (SELECT FROM powertools.event_batches b WHERE b.id = e.batch_id)
+  ));
+END $$;
+
+-- Archives and removes workflows with their steps, waits, consumed signals, commands, recoveries and last events.
+-- Returns how many rows of the archive it wrote and how many rows it removed. The caller holds the families (P3).
+CREATE FUNCTION powertools.prune_workflows_v1(family bigint[], run bigint, OUT archived int, OUT pruned int)
+LANGUAGE plpgsql
+SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+AS $$
+DECLARE
+  gone int;
+BEGIN
+  INSERT INTO powertools.archive (class, original_id, run_id, record)
+  SELECT 'workflows', w.id, run, to_jsonb(w) - '{context,on_finished}'::text[] || jsonb_build_object(
+    'commands', (
+      SELECT jsonb_agg(to_jsonb(c) - '{workflow_id,details}'::text[] ORDER BY c.id) FROM powertools.commands c WHERE c.workflow_id = w.id
+    ),
+    'recoveries', (
+      SELECT jsonb_agg(to_jsonb(r) - '{workflow_id,before,after}'::text[] ORDER BY r.id)
+      FROM powertools.recovery_sessions r WHERE r.workflow_id = w.id
+    )
+  )
+  FROM unnest(family) AS f (id) JOIN powertools.workflows w ON w.id = f.id;
+  GET DIAGNOSTICS archived = ROW_COUNT;
+  WITH removed AS (
+    DELETE FROM powertools.steps s USING unnest(family) AS f (id) WHERE s.workflow_id = f.id
+    RETURNING s.workflow_id, s.position, s.name, s.state, s.cause, s.attempt, s.generation, s.worker, s.started_at, s.finished_at
+  ), kept AS (
+    INSERT INTO powertools.archive (class, original_id, part, run_id, record)
+    SELECT 'workflows', r.workflow_id, 1 + r.position / 1000, run, jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+      'position', r.position, 'name', r.name, 'state', r.state, 'cause', r.cause, 'attempt', r.attempt,
+      'generation', r.generation, 'worker', r.worker, 'started_at', r.started_at, 'finished_at', r.finished_at
+    )) ORDER BY r.position)
+    FROM removed r GROUP BY r.workflow_id, 1 + r.position / 1000
+    RETURNING 1
+  )
+  SELECT (SELECT count(*) FROM removed), archived + (SELECT count(*) FROM kept) INTO pruned, archived;
+  WITH waits AS (
+    DELETE FROM powertools.waits n USING unnest(family) AS f (id) WHERE n.workflow_id = f.id RETURNING n.id
+  ), signals AS (
+    DELETE FROM powertools.signals g USING waits n WHERE g.wait_id = n.id RETURNING 1
+  ), commands AS (
+    DELETE FROM powertools.commands c USING unnest(family) AS f (id) WHERE c.workflow_id = f.id RETURNING 1
+  ), sessions AS (
+    DELETE FROM powertools.recovery_sessions r USING unnest(family) AS f (id) WHERE r.workflow_id = f.id RETURNING r.id
+  ), attempts AS (
+    DELETE FROM powertools.recovery_attempts a USING sessions r WHERE a.session_id = r.id RETURNING 1
+  ), events AS (
+    DELETE FROM powertools.events e USING unnest(family) AS f (id) WHERE e.workflow_id = f.id RETURNING 1
+  ), workflows AS (
+    DELETE FROM powertools.workflows w USING unnest(family) AS f (id) WHERE w.id = f.id RETURNING 1
+  )
+  SELECT (SELECT count(*) FROM waits) + (SELECT count(*) FROM signals) + (SELECT count(*) FROM commands)
+    + (SELECT count(*) FROM sessions) + (SELECT count(*) FROM attempts) + (SELECT count(*) FROM events)
+    + (SELECT count(*) FROM workflows)
+  INTO gone;
+  pruned := pruned + gone;
+END $$;
+
+-- Archives whole seals of the audit that are old enough, and removes them through the audit's own function, which
+-- keeps the chain. Returns how many rows.
+CREATE FUNCTION powertools.archive_audit_v1(kept_for interval, run bigint, seals int) RETURNS int
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  from_seal bigint;
+  upto bigint;
+  archived int;
+  removed int;
+BEGIN
+  SELECT c.pruned_to INTO from_seal FROM powertools.audit_chain c;
+  SELECT max(o.id) INTO upto
+  FROM (
+    SELECT s.id, s.sealed_at FROM powertools.audit_seals s WHERE s.id > from_seal ORDER BY s.id LIMIT seals
+  ) AS o
+  WHERE o.sealed_at <= clock_timestamp() - kept_for;
+  IF upto IS NULL THEN
+    RETURN 0;
+  END IF;
+  INSERT INTO powertools.archive (class, original_id, run_id, record)
+  SELECT 'audit', a.id, run, to_jsonb(a) || jsonb_build_object('seal_id', l.seal_id, 'row_hash', encode(l.row_hash, 'hex'))
+  FROM powertools.audit_links l JOIN powertools.audit a ON a.id = l.audit_id
+  WHERE l.seal_id > from_seal AND l.seal_id <= upto;
+  GET DIAGNOSTICS archived = ROW_COUNT;
+  removed := powertools.prune_audit_v1(kept_for, (upto - from_seal)::int);
+  IF removed <> archived THEN
+    RAISE EXCEPTION 'the audit is being verified, or was changed: % rows archived, % removed', archived, removed
+    USING ERRCODE = 'lock_not_available';
+  END IF;
+  RETURN removed;
+END $$;
+
+-- Archives and removes one batch of a class that is rows of one table.
+CREATE FUNCTION powertools.prune_rows_v1(
+  of_class text, older_than timestamptz, audit_older_than timestamptz, run bigint, batch int, OUT archived int, OUT pruned int
+)
+LANGUAGE plpgsql
+AS $$
+BEGIN
+  archived := 0;
+  pruned := 0;
+  CASE of_class
+    WHEN 'signals' THEN
+      WITH gone AS (
+        DELETE FROM powertools.signals g WHERE g.id = ANY (ARRAY(
+          SELECT x.id FROM powertools.signals x
+          WHERE x.inserted_at < older_than AND x.status <> 'stored'
+            AND NOT EXISTS (SELECT FROM powertools.waits n WHERE n.id = x.wait_id)
+          ORDER BY x.inserted_at LIMIT batch FOR UPDATE SKIP LOCKED
+        )) RETURNING g.*
+      )
+      INSERT INTO powertools.archive (class, original_id, run_id, record)
+      SELECT of_class, g.id, run, to_jsonb(g) - 'payload' FROM gone g;
+    WHEN 'commands' THEN
+      WITH gone AS (
+        DELETE FROM powertools.commands c WHERE c.id = ANY (ARRAY(
+          SELECT x.id FROM powertools.commands x
+          WHERE x.inserted_at < older_than AND NOT EXISTS (SELECT FROM powertools.workflows w WHERE w.id = x.workflow_id)
+          ORDER BY x.inserted_at LIMIT batch FOR UPDATE SKIP LOCKED
+        )) RETURNING c.*
+      )
+      INSERT INTO powertools.archive (class, original_id, run_id, record)
+      SELECT of_class, c.id, run, to_jsonb(c) - 'details' FROM gone c;
+    WHEN 'rescues' THEN
+      WITH gone AS (
+        DELETE FROM powertools.rescues r WHERE r.id = ANY (ARRAY(
+          SELECT x.id FROM powertools.rescues x
+          WHERE x.at < older_than AND NOT EXISTS (
+            -- how often its executors died is counted while the job may run
+            SELECT FROM public.oban_jobs j WHERE j.id = x.job_id AND j.state NOT IN ('completed', 'discarded', 'cancelled')
+          )
+          ORDER BY x.at LIMIT batch FOR UPDATE SKIP LOCKED
+        )) RETURNING r.*
+      )
+      INSERT INTO powertools.archive (class, original_id, run_id, record)
+      SELECT of_class, r.id, run, to_jsonb(r) FROM gone r;
+    WHEN 'late_results' THEN
+      WITH gone AS (
+        DELETE FROM powertools.late_results l WHERE l.id = ANY (ARRAY(
+          SELECT x.id FROM powertools.late_results x WHERE coalesce(x.adopted_at, x.dismissed_at) < older_than
+          LIMIT batch FOR UPDATE SKIP LOCKED
+        )) RETURNING l.*
+      )
+      INSERT INTO powertools.archive (class, original_id, run_id, record)
+      SELECT of_class, l.id, run, to_jsonb(l) - '{result,error}'::text[] FROM gone l;
+    WHEN 'incidents' THEN
+      WITH gone AS (
+        DELETE FROM powertools.incidents i WHERE i.id = ANY (ARRAY(
+          SELECT x.id FROM powertools.incidents x
+          WHERE x.state = 'resolved' AND x.resolved_at < older_than
+            AND NOT EXISTS (SELECT FROM powertools.audit a WHERE a.incident_id = x.id)
+          ORDER BY x.resolved_at LIMIT batch FOR UPDATE SKIP LOCKED
+        )) RETURNING i.*
+      ), entries AS (
+        DELETE FROM powertools.incident_entries e USING gone g WHERE e.incident_id = g.id RETURNING e.*
+      )
+      INSERT INTO powertools.archive (class, original_id, run_id, record)
+      SELECT of_class, g.id, run, to_jsonb(g) || jsonb_build_object(
+        'entries', (SELECT jsonb_agg(to_jsonb(e) - 'incident_id' ORDER BY e.id) FROM entries e WHERE e.incident_id = g.id)
+      )
+      FROM gone g;
+  END CASE;
+  GET DIAGNOSTICS archived = ROW_COUNT;
+  pruned := archived;
+END $$;
+
+-- Removes one batch of a class of which nothing is kept.
+CREATE FUNCTION powertools.drop_rows_v1(of_class text, older_than timestamptz, audit_older_than timestamptz, batch int)
+RETURNS int
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  pruned int := 0;
+BEGIN
+  CASE of_class
+    WHEN 'executors' THEN
+      DELETE FROM powertools.executors e WHERE e.executor_id = ANY (ARRAY(
+        SELECT x.executor_id FROM powertools.executors x
+        WHERE x.relieved_at < older_than AND coalesce(x.stopped_at, x.beat_at) < older_than
+        LIMIT batch FOR UPDATE SKIP LOCKED
+      ));
+      GET DIAGNOSTICS pruned = ROW_COUNT;
+    WHEN 'settle_faults' THEN
+      DELETE FROM powertools.settle_faults f WHERE f.job_id = ANY (ARRAY(
+        SELECT x.job_id FROM powertools.settle_faults x WHERE x.repaired_at < older_than LIMIT batch FOR UPDATE SKIP LOCKED
+      ));
+      GET DIAGNOSTICS pruned = ROW_COUNT;
+    WHEN 'previews' THEN
+      IF to_regclass('powertools.previews') IS NOT NULL THEN
+        -- what was tried to be executed is in the audit, and stays as long (P2)
+        EXECUTE $previews$
+          DELETE FROM powertools.previews p WHERE p.id = ANY (ARRAY(
+            SELECT x.id FROM powertools.previews x
+            WHERE coalesce(x.ended_at, x.expires_at) < CASE WHEN x.status IN ('ready', 'expired') THEN $1 ELSE least($1, $2) END
+            LIMIT $3 FOR UPDATE SKIP LOCKED
+          ))
+        $previews$ USING older_than, coalesce(audit_older_than, '-infinity'), batch;
+        GET DIAGNOSTICS pruned = ROW_COUNT;
+      END IF;
+    WHEN 'archive' THEN
+      DELETE FROM powertools.archive a WHERE a.ctid = ANY (ARRAY(
+        SELECT x.ctid FROM powertools.archive x WHERE x.archived_at < older_than LIMIT batch
+      ));
+      GET DIAGNOSTICS pruned = ROW_COUNT;
+  END CASE;
+  RETURN pruned;
+END $$;
+
+-- One batch of a class, in the caller's transaction (P1). audit_kept_for: of the audit, NULL for ever. after, last: as
+-- due_families_v1. Returns how many rows it archived and removed and whether there is more; archived is NULL when
+-- another session is pruning. Locks: an advisory try-lock; the rows it removes, passing over those that are locked.
+CREATE FUNCTION powertools.prune_batch_v1(
+  of_class text, kept_for interval, audit_kept_for interval, run bigint, batch int, after bigint,
+  OUT archived int, OUT pruned int, OUT last bigint, OUT more bool
+)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s'
+AS $$
+DECLARE
+  older_than CONSTANT timestamptz := clock_timestamp() - kept_for;
+  family bigint[];
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(hashtextextended('powertools.retention', 0)) THEN
+    RETURN;
+  END IF;
+  archived := 0;
+  pruned := 0;
+  CASE
+    WHEN of_class = 'workflows' THEN
+      SELECT d.family, d.last INTO family, last FROM powertools.due_families_v1(older_than, after, batch) AS d;
+      IF family IS NOT NULL THEN
+        SELECT p.archived, p.pruned INTO archived, pruned FROM powertools.prune_workflows_v1(family, run) AS p;
+      END IF;
+      more := last IS NOT NULL;
+    WHEN of_class = 'audit' THEN
+      pruned := powertools.archive_audit_v1(kept_for, run, greatest(batch / 1000, 1));
+      archived := pruned;
+      more := pruned > 0;
+    WHEN of_class IN ('signals', 'commands', 'rescues', 'late_results', 'incidents') THEN
+      SELECT p.archived, p.pruned INTO archived, pruned
+      FROM powertools.prune_rows_v1(of_class, older_than, clock_timestamp() - audit_kept_for, run, batch) AS p;
+      more := pruned >= batch;
+    ELSE
+      pruned := powertools.drop_rows_v1(of_class, older_than, clock_timestamp() - audit_kept_for, batch);
+      more := pruned >= batch;
+  END CASE;
+  UPDATE powertools.prune_runs r
+  SET archived = CASE WHEN prune_batch_v1.archived = 0 THEN r.archived ELSE
+        r.archived || jsonb_build_object(of_class, coalesce((r.archived ->> of_class)::bigint, 0) + prune_batch_v1.archived)
+      END,
+      pruned = r.pruned || jsonb_build_object(of_class, coalesce((r.pruned ->> of_class)::bigint, 0) + prune_batch_v1.pruned)
+  WHERE r.id = run AND prune_batch_v1.pruned > 0;
+END $$;
+
+REVOKE EXECUTE ON FUNCTION powertools.due_families_v1(timestamptz, bigint, int),
+  powertools.prune_workflows_v1(bigint[], bigint), powertools.archive_audit_v1(interval, bigint, int),
+  powertools.prune_rows_v1(text, timestamptz, timestamptz, bigint, int),
+  powertools.drop_rows_v1(text, timestamptz, timestamptz, int),
+  powertools.prune_batch_v1(text, interval, interval, bigint, int, bigint) FROM PUBLIC;

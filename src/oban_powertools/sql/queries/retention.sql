@@ -1,0 +1,79 @@
+-- What is removed when its time is over.
+
+-- name: loop_succeeded
+-- Args: loop (its name).
+-- Rows: one.
+SELECT powertools.loop_succeeded_v1(%(loop)s::text);
+
+-- name: start_prune_run
+-- Args: actor (NULL: the sweep), reason.
+-- Rows: one, id.
+INSERT INTO powertools.prune_runs (actor, reason) VALUES (%(actor)s::text, %(reason)s::text) RETURNING id;
+
+-- name: prune_batch
+-- Args: as powertools.prune_batch_v1.
+-- Rows: one; archived (NULL while another session is pruning), pruned, last, more.
+-- Locks: an advisory try-lock; the rows it removes, passing over those that are locked.
+-- Index: workflows_pkey from the oldest on; the others by the index on their age.
+SELECT archived, pruned, last, more
+FROM powertools.prune_batch_v1(
+  %(of_class)s::text, %(kept_for)s::interval, %(audit_kept_for)s::interval, %(run)s::bigint, %(batch)s::int, %(after)s::bigint
+);
+
+-- name: finish_prune_run
+-- Args: id, outcome (done or failed), error (NULL when it was done).
+-- Rows: one, the run.
+UPDATE powertools.prune_runs r
+SET finished_at = clock_timestamp(), outcome = %(outcome)s::text, error = left(%(error)s::text, 1000)
+WHERE r.id = %(id)s::bigint
+RETURNING r.*;
+
+-- name: last_prune_run
+-- Rows: one, the newest run; none when there was none.
+SELECT r.* FROM powertools.prune_runs r ORDER BY r.id DESC LIMIT 1;
+
+-- name: retention_sizes
+-- Args: tables (names without the schema), schema.
+-- Rows: name, rows (as the planner has them), bytes (with indexes).
+SELECT t.name, greatest(c.reltuples, 0)::bigint AS rows, pg_total_relation_size(c.oid) AS bytes
+FROM unnest(%(tables)s::text[]) AS t (name)
+JOIN pg_class c ON c.oid = to_regclass(format('%%I.%%I', %(schema)s::text, t.name));
+
+-- name: retention_due
+-- Args: of_class, kept_for, most (counts no further).
+-- Rows: one, due (NULL where counting is not cheap).
+-- Index: the age of each class; workflows are read through.
+SELECT CASE %(of_class)s::text
+  WHEN 'workflows' THEN (SELECT count(*) FROM (
+    SELECT FROM powertools.workflows w WHERE w.parent_id IS NULL AND w.finished_at < o.older_than LIMIT %(most)s::int
+  ) AS d)
+  WHEN 'signals' THEN (SELECT count(*) FROM (
+    SELECT FROM powertools.signals g
+    WHERE g.inserted_at < o.older_than AND g.status NOT IN ('stored', 'consumed') LIMIT %(most)s::int
+  ) AS d)
+  WHEN 'commands' THEN (SELECT count(*) FROM (
+    SELECT FROM powertools.commands c
+    WHERE c.inserted_at < o.older_than AND NOT EXISTS (SELECT FROM powertools.workflows w WHERE w.id = c.workflow_id) LIMIT %(most)s::int
+  ) AS d)
+  WHEN 'rescues' THEN (SELECT count(*) FROM (SELECT FROM powertools.rescues r WHERE r.at < o.older_than LIMIT %(most)s::int) AS d)
+  WHEN 'late_results' THEN (SELECT count(*) FROM (
+    SELECT FROM powertools.late_results l WHERE coalesce(l.adopted_at, l.dismissed_at) < o.older_than LIMIT %(most)s::int
+  ) AS d)
+  WHEN 'executors' THEN (SELECT count(*) FROM (
+    SELECT FROM powertools.executors e
+    WHERE e.relieved_at < o.older_than AND coalesce(e.stopped_at, e.beat_at) < o.older_than LIMIT %(most)s::int
+  ) AS d)
+  WHEN 'settle_faults' THEN (SELECT count(*) FROM (
+    SELECT FROM powertools.settle_faults f WHERE f.repaired_at < o.older_than LIMIT %(most)s::int
+  ) AS d)
+  WHEN 'audit' THEN (SELECT least(coalesce(sum(s.count), 0), %(most)s::int) FROM powertools.audit_seals s WHERE s.sealed_at < o.older_than)
+  WHEN 'archive' THEN (SELECT count(*) FROM (
+    SELECT FROM powertools.archive a WHERE a.archived_at < o.older_than LIMIT %(most)s::int
+  ) AS d)
+END AS due
+FROM (SELECT clock_timestamp() - %(kept_for)s::interval AS older_than) AS o;
+
+-- name: record_prune
+-- Args: run (its id), reason.
+-- Rows: one.
+SELECT powertools.record_system_v1('archive_prune', 'records', ARRAY[%(run)s::bigint::text], %(reason)s::text);
