@@ -330,3 +330,26 @@ async def test_a_witness_alone_is_healthy(hand: Hand) -> None:
     await watching(hand, 60)
 
     assert await project(hand) == {}
+
+
+async def test_a_projection_reads_no_table_of_steps_jobs_or_waits_as_a_whole(hand: Hand) -> None:
+    await hand.workflows.insert_many([chain(10) for _ in range(300)])
+    await TROUBLES["failing_jobs"].happen(hand)
+    await hand.rows("ANALYZE")
+    before = await seq_scans(hand)
+
+    await project(hand)
+    after = await seq_scans(hand)
+    await hand.rows("SELECT max(attempt) FROM oban_jobs")
+
+    assert after == before != await seq_scans(hand)
+
+
+async def seq_scans(hand: Hand) -> dict[str, int]:
+    """Table -> how often it was read as a whole, by anybody."""
+    await hand.rows("SELECT pg_stat_force_next_flush()")
+    rows = await hand.rows(
+        "SELECT relname, seq_scan FROM pg_stat_user_tables WHERE relname IN"
+        " ('steps', 'workflows', 'oban_jobs', 'waits', 'settle_faults', 'events')"
+    )
+    return {row["relname"]: row["seq_scan"] for row in rows}
