@@ -94,7 +94,8 @@ def test_every_exit_code_is_in_the_reference_and_tested() -> None:
 @pytest.mark.timeout(180)
 async def test_every_answer_as_json_has_the_keys_of_the_reference(hand: Hand, dsn: str) -> None:
     workflow_id = str(await hand.insert(chain(2)))
-    job_id = str((await hand.job(await hand.insert(chain(1)), "s0")).id)
+    other_id = await hand.insert(chain(1))
+    job_id = str((await hand.job(other_id, "s0")).id)
     calls = [
         ("install",),
         ("install", "--sql"),
@@ -124,12 +125,16 @@ async def test_every_answer_as_json_has_the_keys_of_the_reference(hand: Hand, ds
         ("retention", "status"),
         ("retention", "prune", "--dry-run", "--reason", "why"),
         ("executors", "list"),
+        ("repair", "preview", "step_hold", f"{other_id}/s0", "--for", "1h"),
+        ("repair", "show", "1"),
+        ("bulk", "preview", "workflow_cancel", "--id", workflow_id),
+        ("bulk", "status", "1"),
     ]
 
     answers = {call: powertools(*call, "--json", dsn=hand.dsn).json for call in calls}
     answers[("uninstall", "--yes")] = powertools("uninstall", "--yes", "--json", dsn=dsn).json
 
-    elsewhere = {"start", "events", "webhooks", "audit export", "incidents"}
+    elsewhere = {"start", "events", "webhooks", "audit export", "incidents", "repair execute", "bulk execute"}
     answered = {path for path in COMMANDS if not {path[0], " ".join(path)} & elsewhere}
     assert {path_of(call) for call in answers} == answered
     assert [answer["schema_version"] for answer in answers.values()] == [1] * len(answers)

@@ -11,6 +11,7 @@ import psycopg
 
 from ..errors import PowertoolsError
 from .audit_commands import audit
+from .bulk_commands import bulk
 from .doctor_commands import check, doctor
 from .event_commands import events
 from .executor_commands import executors
@@ -18,6 +19,7 @@ from .exits import Exit, StoppedError, find_exit_code
 from .groups import Group, examples
 from .incident_commands import incidents
 from .job_commands import job
+from .repair_commands import repair
 from .retention_commands import retention
 from .roles_command import roles
 from .schema_commands import install, status, upgrade
@@ -52,7 +54,7 @@ def powertools(ctx: click.Context) -> None:
 
 for command in (
     install, upgrade, uninstall, status, start, workflow, job, signal, events, executors, incidents, audit,
-    roles, webhooks, doctor, check, retention,
+    roles, webhooks, doctor, check, retention, repair, bulk,
 ):  # fmt: skip
     powertools.add_command(command)
 

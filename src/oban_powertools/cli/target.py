@@ -28,6 +28,7 @@ from ..embedded import start_embedded
 from ..errors import DsnMissingError, InvalidSettingError
 from ..events import Events
 from ..explain import Explain
+from ..lifeline import Lifeline
 from ..oban_hooks import Config, oban_config
 from ..schema import verify
 from ..workflows import Workflows
@@ -115,6 +116,18 @@ class Target:
         async with self.connection() as conn:
             await self.check(conn)
             yield Audit(lambda: nullcontext(conn), Queries(self.names), Guard(authorize), DisplayPolicy())
+
+    @asynccontextmanager
+    async def lifeline(self, authorize: Authorize | None = None) -> AsyncGenerator[Lifeline]:
+        """The lifeline calls, with default settings; each is a transaction of its own.
+
+        Args:
+            authorize: Decides what operators may do; None refuses all of it.
+        """
+        async with self.connection() as conn:
+            await self.check(conn)
+            queries = Queries(self.names)
+            yield Lifeline(lambda: nullcontext(conn), queries, Settings(), Guard(authorize), DisplayPolicy())
 
     @asynccontextmanager
     async def explain(self) -> AsyncGenerator[Explain]:

@@ -24,6 +24,8 @@ PowertoolsError
         WebhookDeliveryNotFoundError
         AuditRecordNotFoundError
         IncidentNotFoundError
+        TargetNotFoundError
+        PreviewNotFoundError
     CommandRefusedError
         AlreadyTerminalError
         StepNotReleasedError
@@ -37,6 +39,20 @@ PowertoolsError
         NotAuthorizedError
         IncidentResolvedError
         UnpublishableChangeError
+        UnsupportedActionError
+        UnsupportedTargetError
+        IllegalRepairError
+        HeartbeatLateError
+        RepairRequiresMissingExecutorError
+        IncidentMismatchError
+        PreviewOfAnotherActorError
+        PreviewConsumedError
+        PreviewExpiredError
+        PreviewDriftedError
+        ReasonTooShortError
+        BulkFilterError
+        BulkTooLargeError
+        BulkCountError
     UnstorableValueError
     WaitTimeoutError
     NotInStepError
@@ -83,6 +99,24 @@ from .incidents import (
     IncidentNotFoundError,
     IncidentResolvedError,
 )
+from .repairs import (
+    BulkCountError,
+    BulkFilterError,
+    BulkTooLargeError,
+    HeartbeatLateError,
+    IllegalRepairError,
+    IncidentMismatchError,
+    PreviewConsumedError,
+    PreviewDriftedError,
+    PreviewExpiredError,
+    PreviewNotFoundError,
+    PreviewOfAnotherActorError,
+    ReasonTooShortError,
+    RepairRequiresMissingExecutorError,
+    TargetNotFoundError,
+    UnsupportedActionError,
+    UnsupportedTargetError,
+)
 from .running import (
     NotInStepError,
     WaitTimeoutError,
@@ -110,6 +144,9 @@ from .webhooks import (
 __all__ = [
     "AlreadyTerminalError",
     "AuditRecordNotFoundError",
+    "BulkCountError",
+    "BulkFilterError",
+    "BulkTooLargeError",
     "CommandRefusedError",
     "ConfigurationError",
     "CursorExpiredError",
@@ -117,8 +154,11 @@ __all__ = [
     "DsnMissingError",
     "EmbeddedNotInstalledError",
     "Fault",
+    "HeartbeatLateError",
     "IdempotencyConflictError",
+    "IllegalRepairError",
     "IllegalTransitionError",
+    "IncidentMismatchError",
     "IncidentNotFoundError",
     "IncidentResolvedError",
     "InvalidSettingError",
@@ -128,21 +168,31 @@ __all__ = [
     "NotFoundError",
     "NotInStepError",
     "PowertoolsError",
+    "PreviewConsumedError",
+    "PreviewDriftedError",
+    "PreviewExpiredError",
+    "PreviewNotFoundError",
+    "PreviewOfAnotherActorError",
     "ReadOnlyDatabaseError",
     "ReasonRequiredError",
+    "ReasonTooShortError",
+    "RepairRequiresMissingExecutorError",
     "SchemaAheadError",
     "SchemaBehindError",
     "SchemaError",
     "SchemaMissingError",
     "StepNotFoundError",
     "StepNotReleasedError",
+    "TargetNotFoundError",
     "UnattributedActorError",
     "UnknownObanSchemaError",
     "UnknownStatusError",
     "UnpublishableChangeError",
     "UnstorableValueError",
+    "UnsupportedActionError",
     "UnsupportedRecoveryActionError",
     "UnsupportedSemanticsError",
+    "UnsupportedTargetError",
     "WaitTimeoutError",
     "WebhookDeliveryNotFoundError",
     "WebhookNotFoundError",

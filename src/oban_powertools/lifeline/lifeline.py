@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
 from typing import Any
 
 from ..authorization import ActorLike, Guard
@@ -10,11 +11,12 @@ from ..database import Connection, Queries
 from ..display import DisplayPolicy
 from ..retention import PruneRun, Retention, RetentionStatus
 from .executors import ExecutorHealth, list_health, read_beats, refresh
-from .incidents import Incidents
+from .incidents import Incidents, Projector
+from .repairs import Bulk, BulkPreview, Bulks, Context, RepairDone, RepairPreview, Repairs
 
 
 class Lifeline(Incidents):
-    """Which executors live, and what became of those that do not.
+    """Which executors live, what became of those that do not, and the repair of what is broken.
 
     Args:
         connect: A connection on which one statement is one transaction.
@@ -35,6 +37,12 @@ class Lifeline(Incidents):
         self._queries = queries
         self._settings = settings
         self._retention = Retention(connect, queries, settings, guard or Guard(None), display or DisplayPolicy())
+        context = Context(
+            connect=connect, queries=queries, settings=settings, guard=guard or Guard(None),
+            display=display or DisplayPolicy(), incidents=Projector(queries, settings),
+        )  # fmt: skip
+        self._repairs = Repairs(context)
+        self._bulks = Bulks(context)
 
     async def refresh_heartbeats(self, heartbeats: Sequence[Mapping[str, Any]]) -> int:
         """Keep executors of the host's own alive; those of Oban's producers beat by themselves.
@@ -89,3 +97,120 @@ class Lifeline(Incidents):
         Locks: an advisory try-lock; the rows that are removed, passing over those that are locked.
         """
         return await self._retention.run(actor, reason=reason, dry_run=dry_run, source=source)
+
+    async def preview_repair(
+        self,
+        actor: ActorLike,
+        *,
+        action: str,
+        target_type: str,
+        target_id: str | int,
+        incident_fingerprint: str | None = None,
+        payload: Any = None,
+        hold_for: timedelta | None = None,
+        source: str = "api",
+    ) -> RepairPreview:
+        """Show what a repair would do, by doing it and taking it back; gives a token that executes exactly that.
+
+        Args:
+            action: One of the repairs in docs/reference/repairs.md.
+            target_id: A number; ``41/bill`` for a step; an executor's id.
+            incident_fingerprint: The incident that it is for.
+            payload: The result, of ``step_complete``.
+            hold_for: How long, of ``step_hold`` and ``workflow_hold``; whole seconds.
+
+        Returns:
+            The ready preview of the same plan and actor again, while it is unused and not expired.
+
+        Raises:
+            UnsupportedActionError, UnsupportedTargetError, TargetNotFoundError: There is no such repair or target.
+            NotAuthorizedError, UnattributedActorError: Nobody who may look.
+            CommandRefusedError: It does not fit the target as it is: ``IllegalRepairError``, ``HeartbeatLateError``,
+                ``RepairRequiresMissingExecutorError``, ``IncidentMismatchError``, or what the command itself raises.
+            UnstorableValueError: The payload is not JSON-safe or above the limit.
+
+        Locks: the target's jobs, its family; for as long as the repair takes.
+        """
+        return await self._repairs.preview(
+            actor, action=action, target_type=target_type, target_id=str(target_id),
+            incident_fingerprint=incident_fingerprint, payload=payload, hold_for=hold_for, source=source,
+        )  # fmt: skip
+
+    async def get_preview(self, preview_id: int) -> RepairPreview:
+        """A preview as it was made, without its token.
+
+        Raises:
+            PreviewNotFoundError: There is none.
+        """
+        return await self._repairs.get(preview_id)
+
+    async def find_preview_of(self, preview_token: str) -> RepairPreview | None:
+        """The preview of a token, without the token; None when there is none."""
+        return await self._repairs.find(preview_token)
+
+    async def execute_repair(
+        self, actor: ActorLike, preview_token: str, reason: str, *, source: str = "api"
+    ) -> RepairDone:
+        """Do what a preview showed, once, in one transaction with its audit record; or refuse.
+
+        Args:
+            reason: 8 characters at least, for whoever reads the audit.
+
+        Raises:
+            PreviewDriftedError: It would do something else by now; says what has changed.
+            PreviewConsumedError, PreviewExpiredError, PreviewOfAnotherActorError, PreviewNotFoundError: As named.
+            NotAuthorizedError, UnattributedActorError, ReasonRequiredError, ReasonTooShortError: As named.
+
+        Locks: the preview, the target's jobs, its family.
+        """
+        return await self._repairs.execute(actor, preview_token, reason, source=source)
+
+    async def preview_bulk(
+        self,
+        actor: ActorLike,
+        action: str,
+        filter: Mapping[str, Any],  # noqa: A002 - the word of the contract
+        *,
+        hold_for: timedelta | None = None,
+        source: str = "api",
+    ) -> BulkPreview:
+        """List what a bulk repair would be about: a manifest of at most 1,000 targets, with a token.
+
+        Args:
+            filter: What to match, all of it: ``ids``, ``state``, ``queue``, ``worker`` and so on, by type of target.
+
+        Raises:
+            BulkFilterError, BulkTooLargeError: The filter is empty or unknown, or matches nothing or too much.
+            UnsupportedActionError, UnsupportedTargetError: There is no such repair, or an id is none.
+            NotAuthorizedError, UnattributedActorError: Nobody who may look.
+        """
+        return await self._bulks.preview(actor, action, filter, hold_for=hold_for, source=source)
+
+    async def execute_bulk(
+        self,
+        actor: ActorLike,
+        preview_token: str,
+        reason: str,
+        *,
+        confirm_total: int | None = None,
+        source: str = "api",
+    ) -> Bulk:
+        """Repair the targets of a manifest one by one; called again, it goes on where it stopped.
+
+        Args:
+            confirm_total: How many targets there are; needed above 100.
+
+        Raises:
+            BulkCountError, PreviewConsumedError, PreviewExpiredError, PreviewOfAnotherActorError: As named.
+            PreviewNotFoundError, NotAuthorizedError, UnattributedActorError: As named.
+            ReasonRequiredError, ReasonTooShortError: As named.
+        """
+        return await self._bulks.execute(actor, preview_token, reason, confirm_total=confirm_total, source=source)
+
+    async def bulk_status(self, bulk_id: int) -> Bulk:
+        """A bulk repair with the outcome of each target.
+
+        Raises:
+            PreviewNotFoundError: There is none.
+        """
+        return await self._bulks.status(bulk_id)

@@ -1,0 +1,111 @@
+"""``bulk preview | execute | status``: the same repair for many targets, each with its outcome."""
+
+from datetime import timedelta
+from typing import Any
+
+import click
+
+from ..authorization import Authorize
+from ..lifeline.repairs import Bulk
+from .exits import Exit
+from .groups import Group, examples
+from .ids import parse_id
+from .output import as_json as record_json
+from .output import note, print_facts, print_json, print_table
+from .target import Target, answering
+from .text import instant
+from .values import accounted, acting, hold_for_option
+
+
+@click.group(cls=Group)
+def bulk() -> None:
+    """Repair up to 1,000 targets: list them, then repair them one by one."""
+
+
+@bulk.command(
+    epilog=examples(
+        "powertools bulk preview step_retry --state discarded --workflow-name billing",
+        "powertools bulk preview job_cancel --id 7 --id 8",
+    )
+)
+@click.argument("action", metavar="ACTION")
+@click.option("--id", "ids", multiple=True, metavar="TARGET", help="This one. May be repeated.")
+@click.option("--state", metavar="STATE", help="In this state.")
+@click.option("--queue", metavar="NAME", help="In this queue.")
+@click.option("--worker", metavar="NAME", help="Of this worker.")
+@click.option("--executor", "executor_id", metavar="ID", help="Jobs that this executor has in hand.")
+@click.option("--workflow-name", metavar="NAME", help="Of workflows of this name.")
+@click.option("--step", metavar="NAME", help="Steps of this name.")
+@click.option("--cause", metavar="CAUSE", help="Steps that ended for this cause.")
+@click.option("--tag", metavar="TAG", help="Workflows with this tag.")
+@hold_for_option
+@acting
+@answering
+async def preview(
+    target: Target, *, action: str, ids: tuple[str, ...], hold_for: timedelta | None, actor: str, authorize: Authorize,
+    as_json: bool, **given: Any,
+) -> int:  # fmt: skip
+    """List what a bulk repair would be about, and the token that executes it.
+
+    All that is given has to match.
+    """
+    filter_ = {name: value for name, value in {**given, "ids": list(ids)}.items() if value}
+    async with target.lifeline(authorize) as lifeline:
+        found = await lifeline.preview_bulk(actor, action, filter_, hold_for=hold_for, source="cli")
+    if as_json:
+        print_json({"bulk": record_json(found)})
+        return Exit.DONE
+    print_facts({
+        "bulk": str(found.id), "repair": found.action, "targets": str(found.total), "token": found.preview_token,
+        "expires": instant(found.expires_at),
+    })  # fmt: skip
+    click.echo()
+    print_table(("TARGET",), [(target_id,) for target_id in found.target_ids])
+    return Exit.DONE
+
+
+@bulk.command(epilog=examples("powertools bulk execute TOKEN --reason 'the bank is back'"))
+@click.argument("token", metavar="TOKEN")
+@click.option("--confirm", "confirm_total", type=int, metavar="NUMBER", help="How many targets; needed above 100.")
+@accounted
+@answering
+async def execute(
+    target: Target,
+    *,
+    token: str,
+    confirm_total: int | None,
+    actor: str,
+    reason: str,
+    authorize: Authorize,
+    as_json: bool,
+) -> int:
+    """Repair the targets one by one; run again, it goes on where it stopped.
+
+    Exit code 1 when a target was not repaired.
+    """
+    async with target.lifeline(authorize) as lifeline:
+        done = await lifeline.execute_bulk(actor, token, reason, confirm_total=confirm_total, source="cli")
+    _print(done, as_json=as_json)
+    return Exit.DONE if done.outcomes.get("done") == done.total else Exit.FAILED
+
+
+@bulk.command(epilog=examples("powertools bulk status 3"))
+@click.argument("bulk_id", metavar="ID", callback=parse_id)
+@answering
+async def status(target: Target, *, bulk_id: int, as_json: bool) -> int:
+    """Show what became of each target."""
+    async with target.lifeline() as lifeline:
+        _print(await lifeline.bulk_status(bulk_id), as_json=as_json)
+    return Exit.DONE
+
+
+def _print(found: Bulk, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"bulk": record_json(found)})
+        return
+    outcomes = ", ".join(f"{number} {outcome}" for outcome, number in sorted(found.outcomes.items()))
+    print_facts({"bulk": f"{found.id} ({found.status})", "repair": found.action, "outcomes": outcomes})
+    click.echo()
+    print_table(("TARGET", "OUTCOME", "WHY"), [(i.target_id, i.outcome, i.detail or "") for i in found.items])
+    if found.unlisted:
+        note(f"{found.unlisted} more match by now; they are not in the manifest and were not touched")

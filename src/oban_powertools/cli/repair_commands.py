@@ -1,0 +1,134 @@
+"""``repair preview | execute | show``: two commands, so that nobody executes what nobody has looked at.
+
+The rule that must never break: a repair that does severe harm by mistake asks for its target's name once more.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+import click
+
+from ..authorization import POLICY, Action, Authorize, Severity
+from ..lifeline.repairs import Change, Effect, RepairPreview
+from .exits import Exit
+from .groups import Group, examples
+from .ids import parse_id
+from .output import as_json as record_json
+from .output import note, print_facts, print_json, print_table
+from .target import Target, answering
+from .text import instant
+from .values import accounted, acting, hold_for_option, payload_option
+
+_SHOWN = 50
+
+
+@click.group(cls=Group)
+def repair() -> None:
+    """Repair what is broken: preview it, then execute what was shown."""
+
+
+def _target_type(action: str) -> str:
+    return POLICY[Action(action)].targets[0] if action in list(Action) else "job"
+
+
+@repair.command(
+    epilog=examples(
+        "powertools repair preview step_retry 41/bill",
+        "powertools repair preview workflow_hold 41 --for 2h",
+    )
+)
+@click.argument("action", metavar="ACTION")
+@click.argument("target_id", metavar="TARGET")
+@click.option("--incident", metavar="FINGERPRINT", help="The incident that it is for.")
+@hold_for_option
+@payload_option
+@acting
+@answering
+async def preview(
+    target: Target, *, action: str, target_id: str, incident: str | None, hold_for: timedelta | None, payload: Any,
+    actor: str, authorize: Authorize, as_json: bool,
+) -> int:  # fmt: skip
+    """Show what a repair would do, and the token that executes it.
+
+    TARGET is a job's or workflow's number, 41/bill for a step, or an executor's id.
+    """
+    async with target.lifeline(authorize) as lifeline:
+        found = await lifeline.preview_repair(
+            actor, action=action, target_type=_target_type(action), target_id=target_id, incident_fingerprint=incident,
+            payload=payload, hold_for=hold_for, source="cli",
+        )  # fmt: skip
+    _print(found, as_json=as_json)
+    return Exit.DONE
+
+
+@repair.command(epilog=examples("powertools repair execute TOKEN --reason 'the bank is back'"))
+@click.argument("token", metavar="TOKEN")
+@click.option("--confirm", metavar="TARGET", help="The target once more; needed where a mistake does severe harm.")
+@accounted
+@answering
+async def execute(
+    target: Target, *, token: str, confirm: str | None, actor: str, reason: str, authorize: Authorize, as_json: bool
+) -> int:
+    """Do exactly what a preview showed, or nothing.
+
+    Refused when anything that matters has changed since: exit code 5, with what has changed.
+    """
+    async with target.lifeline(authorize) as lifeline:
+        shown = await lifeline.find_preview_of(token)
+        if shown is not None and shown.severity is Severity.SEVERE and confirm != shown.target_id:
+            raise click.UsageError(f"{shown.action} needs --confirm {shown.target_id}")
+        done = await lifeline.execute_repair(actor, token, reason, source="cli")
+    if as_json:
+        print_json({"repaired": record_json(done)})
+    else:
+        click.echo(f"done: {done.target}, {done.total_changes} rows changed; audit record {done.audit_id}")
+    return Exit.DONE
+
+
+@repair.command(epilog=examples("powertools repair show 7"))
+@click.argument("preview_id", metavar="ID", callback=parse_id)
+@answering
+async def show(target: Target, *, preview_id: int, as_json: bool) -> int:
+    """Show a preview again, without its token, and what became of it."""
+    async with target.lifeline() as lifeline:
+        _print(await lifeline.get_preview(preview_id), as_json=as_json)
+    return Exit.DONE
+
+
+def _print(found: RepairPreview, *, as_json: bool) -> None:
+    if as_json:
+        fields = record_json(found, without=("changes",))
+        changes = [{"source": c.source, "id": c.id, "before": c.before, "after": c.after} for c in found.changes]
+        print_json({"preview": {**fields, "changes": changes}})
+        return
+    print_facts({
+        "preview": f"{found.id} ({found.status})",
+        "repair": f"{found.action} {found.target_type} {found.target_id}",
+        "effect": _said(found.effect),
+        "token": found.preview_token or "",
+        "expires": instant(found.expires_at),
+    })  # fmt: skip
+    rows = [line for change in found.changes[:_SHOWN] for line in _rows(change)]
+    if rows:
+        click.echo()
+        print_table(("ROW", "COLUMN", "NOW", "THEN"), rows)
+    if found.total_changes > _SHOWN:
+        note(f"{found.total_changes - _SHOWN} more rows: --json shows up to 1000")
+    for warning in found.warnings:
+        note(f"warning: {warning}")
+
+
+def _rows(change: Change) -> list[tuple[str, str, str, str]]:
+    name = f"{change.source} {change.id}"
+    if change.is_new:
+        return [(name, "", "", f"{change.after.get('state') or 'new'}")]
+    return [(name, field, str(before), str(after)) for field, (before, after) in change.fields.items()]
+
+
+def _said(effect: Effect) -> str:
+    parts = [f"{effect.steps_released} steps released", f"{effect.jobs_created} jobs created"]
+    if effect.workflows_ended:
+        parts.append(f"{len(effect.workflows_ended)} workflows end")
+    if effect.workflows_reopened:
+        parts.append(f"{len(effect.workflows_reopened)} workflows reopened")
+    return ", ".join(parts)

@@ -1,0 +1,350 @@
+"""Bulk repairs: a manifest of targets that was previewed, repaired one by one.
+
+Each item is a transaction of its own, with its outcome in it: so a crash loses nothing, and nothing is done twice. The
+rule that must never break: only what stands in the manifest is touched.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import orjson
+
+from ... import json_border
+from ...audit import Entry, Outcome
+from ...audit import record as audit
+from ...authorization import POLICY, Action, Actor, ActorLike, Surface, Target, TargetType, as_actor, find_actor
+from ...database import Connection, fetch_all, fetch_one
+from ...display import Kind
+from ...errors import (
+    BulkCountError,
+    BulkFilterError,
+    BulkTooLargeError,
+    CommandRefusedError,
+    NotFoundError,
+    PreviewConsumedError,
+    PreviewExpiredError,
+    PreviewNotFoundError,
+    PreviewOfAnotherActorError,
+    UnattributedActorError,
+    UnsupportedActionError,
+)
+from .actions import Applier, Repair, check_arguments
+from .context import Context, whole
+from .execute import check_reason, find_locked, record_command, refused_entry
+from .preview import READY_FOR, token_hash
+from .targets import REPAIRS, Row, as_repair, find
+
+MOST: Final = 1000
+"""Targets of one bulk repair."""
+
+CONFIRMED_ABOVE: Final = 100
+"""Targets from which their number has to be said again."""
+
+_AT_ONCE: Final = 100
+_FILTERS: Final[Mapping[TargetType, tuple[str, tuple[str, ...]]]] = {
+    TargetType.JOB: ("bulk_jobs", ("ids", "state", "queue", "worker", "executor_id")),
+    TargetType.CALLBACK: ("bulk_jobs", ("ids", "state", "queue", "worker")),
+    TargetType.STEP: (
+        "bulk_steps", ("ids", "state", "cause", "step", "worker", "queue", "workflow_name", "workflow_id"),
+    ),
+    TargetType.WORKFLOW: ("bulk_workflows", ("ids", "state", "workflow_name", "tag")),
+}  # fmt: skip
+_BULK: Final = tuple(action for action in REPAIRS if POLICY[action].targets[0] in _FILTERS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkPreview:
+    """What a bulk repair would be about."""
+
+    id: int
+    """Of the stored manifest; not its token."""
+
+    preview_token: str
+    """Executes it; shown this once."""
+
+    action: Action
+    """Which repair."""
+
+    total: int
+    """How many targets."""
+
+    target_ids: Sequence[str]
+    """All of them, in the order in which they will be repaired; those that do not exist too."""
+
+    manifest_hash: str
+    """SHA-256 of the manifest with the state of each target, in hex."""
+
+    expires_at: datetime
+    """Until when it may begin; database clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkItem:
+    """One target of a bulk repair."""
+
+    target_id: str
+    """Which one."""
+
+    outcome: str
+    """``pending``, ``done``, ``refused``, ``drifted`` or ``failed``."""
+
+    detail: str | None
+    """Why it was not done."""
+
+    ended_at: datetime | None
+    """When it got its outcome."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bulk:
+    """A bulk repair as it is."""
+
+    id: int
+    """Its id."""
+
+    status: str
+    """``ready``, ``running``, ``done`` or ``expired``."""
+
+    action: Action
+    """Which repair."""
+
+    actor_id: str
+    """Whose it is."""
+
+    reason: str | None
+    """Why; None before it began."""
+
+    total: int
+    """How many targets."""
+
+    outcomes: Mapping[str, int]
+    """Outcome -> how many targets."""
+
+    items: Sequence[BulkItem]
+    """In the order of the manifest."""
+
+    unlisted: int
+    """Targets that match the filter now and are not in the manifest: they are not touched. Counted up to 1,000."""
+
+
+class Bulks:
+    """Preview and execute bulk repairs."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._applier = Applier(context.queries, context.settings)
+
+    async def preview(
+        self, actor: ActorLike, action: str, filter: Mapping[str, Any], *, hold_for: timedelta | None = None,  # noqa: A002
+        source: str = "api",
+    ) -> BulkPreview:  # fmt: skip
+        """As ``Lifeline.preview_bulk``."""
+        target = Target(type=TargetType.BULK, id=str(action)[:100])
+        try:
+            if action not in _BULK:
+                raise UnsupportedActionError(action, _BULK)
+            repair, who = Action(action), as_actor(actor)
+            target = replace(target, repair=repair)
+            arguments = check_arguments(repair, None, hold_for)
+            args = _filter_args(repair, filter)
+            await self._context.guard.check(who, target, Action.PREVIEW_BULK)
+            return await self._preview(who, repair, filter, args, arguments)
+        except (CommandRefusedError, NotFoundError) as error:
+            entry = refused_entry(find_actor(actor), target, error, Surface(source), action=Action.PREVIEW_BULK)
+            await self._context.write_audit(entry)
+            raise
+
+    async def _preview(
+        self, actor: Actor, action: Action, given: Mapping[str, Any], args: Mapping[str, Any], arguments: dict[str, Any]
+    ) -> BulkPreview:
+        queries = self._context.queries
+        async with self._context.connect() as conn, conn.transaction():
+            rows = await self._matching(conn, action, args)
+            if len(rows) > MOST:
+                raise BulkTooLargeError(MOST)
+            if not rows:
+                raise BulkFilterError("matches nothing", "one target at least")
+            manifest = [[row["target_id"], row["state_hash"]] for row in rows]
+            token = secrets.token_urlsafe(32)
+            stored: dict[str, Any] = {
+                "actor_id": actor.id, "action": action, "filter": json_border.dumps(dict(given)),
+                "arguments": json_border.dumps(arguments), "token_hash": token_hash(token), "ready_for": READY_FOR,
+                "manifest_hash": hashlib.sha256(orjson.dumps([action, arguments, manifest])).hexdigest(),
+                "target_ids": [row["target_id"] for row in rows], "state_hashes": [row["state_hash"] for row in rows],
+            }  # fmt: skip
+            row = await fetch_one(conn, queries["store_bulk"], stored)
+        assert row is not None
+        return BulkPreview(
+            id=row["id"], preview_token=token, action=action, total=len(rows), target_ids=stored["target_ids"],
+            manifest_hash=stored["manifest_hash"], expires_at=row["expires_at"],
+        )  # fmt: skip
+
+    async def _matching(self, conn: Connection, action: Action, args: Mapping[str, Any]) -> Sequence[Row]:
+        query, _ = _FILTERS[POLICY[action].targets[0]]
+        return await fetch_all(conn, self._context.queries[query], {**args, "page": MOST + 1})
+
+    async def execute(
+        self,
+        actor: ActorLike,
+        preview_token: str,
+        reason: str,
+        *,
+        confirm_total: int | None = None,
+        source: str = "api",
+    ) -> Bulk:
+        """As ``Lifeline.execute_bulk``."""
+        who, surface, context = find_actor(actor), Surface(source), self._context
+        target, bulk = Target(type=TargetType.BULK, id="an unknown bulk"), None
+        try:
+            if who is None:
+                raise UnattributedActorError
+            async with context.connect() as conn:
+                bulk = await self._find(conn, token=preview_token)
+            target = replace(target, id=str(bulk["id"]), repair=Action(bulk["action"]))
+            said = str(context.display.render(Kind.REASON, check_reason(reason)))
+            _refuse(bulk, who, confirm_total)
+            await context.guard.check(who, target, Action.EXECUTE_BULK)
+            await self._start(who, target, bulk, said, surface)
+        except (CommandRefusedError, NotFoundError) as error:
+            entry = refused_entry(
+                who, target, error, surface, action=Action.EXECUTE_BULK, reason=(reason or "").strip()
+            )
+            await context.write_audit(entry)
+            raise
+        await self._run(who, bulk, said, surface)
+        return await self.status(bulk["id"])
+
+    async def status(self, bulk_id: int) -> Bulk:
+        """As ``Lifeline.bulk_status``."""
+        queries = self._context.queries
+        async with self._context.connect() as conn:
+            bulk = await self._find(conn, bulk_id=bulk_id)
+            items = await fetch_all(conn, queries["bulk_items"], {"id": bulk_id, "pending": False, "page": MOST})
+            matching = await self._matching(conn, Action(bulk["action"]), _filter_args(bulk["action"], bulk["filter"]))
+        listed = {item["target_id"] for item in items}
+        return Bulk(
+            id=bulk["id"], status=bulk["status"], action=Action(bulk["action"]), actor_id=bulk["actor_id"],
+            reason=bulk["reason"], total=bulk["total"], outcomes=bulk["outcomes"],
+            items=[BulkItem(**{key: item[key] for key in BulkItem.__slots__}) for item in items],
+            unlisted=sum(row["target_id"] not in listed for row in matching),
+        )  # fmt: skip
+
+    async def _find(self, conn: Connection, *, token: str | None = None, bulk_id: int | None = None) -> Row:
+        args = {"token_hash": None if token is None else token_hash(token), "id": bulk_id}
+        row = await fetch_one(conn, self._context.queries["find_bulk"], args)
+        if row is None:
+            raise PreviewNotFoundError
+        return row
+
+    async def _start(self, actor: Actor, target: Target, bulk: Row, reason: str, surface: Surface) -> None:
+        queries = self._context.queries
+        args = {"id": bulk["id"], "actor_id": actor.id, "reason": reason}
+        async with self._context.connect() as conn, conn.transaction():
+            if await fetch_one(conn, queries["start_bulk"], args) is None:
+                _refuse(await self._find(conn, bulk_id=bulk["id"]), actor, bulk["total"])
+                return
+            entry = Entry(
+                actor=actor, action=Action.EXECUTE_BULK, target=target, outcome=Outcome.EXECUTED, reason=reason,
+                surface=surface, plan_hash=bulk["manifest_hash"],
+                details={"repair": bulk["action"], "total": bulk["total"], "filter": bulk["filter"]},
+            )  # fmt: skip
+            await audit(conn, queries, self._context.display, [entry])
+
+    async def _run(self, actor: Actor, bulk: Row, reason: str, surface: Surface) -> None:
+        queries = self._context.queries
+        while True:
+            args = {"id": bulk["id"], "pending": True, "page": _AT_ONCE}
+            async with self._context.connect() as conn:
+                items = await fetch_all(conn, queries["bulk_items"], args)
+            if not items:
+                break
+            for item in items:
+                await self._item(actor, bulk, item, reason, surface)
+        async with self._context.connect() as conn:
+            await conn.execute(queries["end_bulk"], {"id": bulk["id"]})
+
+    async def _item(self, actor: Actor, bulk: Row, item: Row, reason: str, surface: Surface) -> None:
+        target_type = POLICY[Action(bulk["action"])].targets[0]
+        target = Target(type=target_type, id=item["target_id"])
+        action = Action(bulk["action"])
+        try:
+            action, target = as_repair(bulk["action"], target_type, item["target_id"])
+            async with self._context.connect() as conn:
+                target = (await find(conn, self._context.queries, self._context.settings, target)).target
+            await self._context.guard.check(actor, target, Action.EXECUTE_REPAIR, action)
+            known = target
+            await whole(lambda: self._repair(actor, bulk, item, known, reason, surface))
+        except (CommandRefusedError, NotFoundError) as error:
+            outcome = "drifted" if isinstance(error, _ItemDriftedError) else "refused"
+            entry = refused_entry(actor, target, error, surface, action=action, reason=reason)
+            if outcome == "drifted":
+                entry = replace(entry, outcome=Outcome.DRIFTED)
+            async with self._context.connect() as conn, conn.transaction():
+                args = {
+                    "id": bulk["id"],
+                    "place": item["place"],
+                    "outcome": outcome,
+                    "detail": f"{error.code}: {error}",
+                }
+                if await fetch_one(conn, self._context.queries["end_bulk_item"], args) is not None:
+                    await audit(conn, self._context.queries, self._context.display, [entry])
+
+    async def _repair(self, actor: Actor, bulk: Row, item: Row, target: Target, reason: str, surface: Surface) -> None:
+        queries, settings = self._context.queries, self._context.settings
+        action = Action(bulk["action"])
+        args = {"id": bulk["id"], "place": item["place"], "outcome": "done", "detail": None}
+        async with self._context.connect() as conn, conn.transaction():
+            # First: whoever else is at the same item waits here, and finds it done.
+            if await fetch_one(conn, queries["end_bulk_item"], args) is None:
+                return
+            found = await find_locked(conn, queries, settings, target)
+            rows = await self._matching(conn, action, _filter_args(action, {"ids": [item["target_id"]]}))
+            if rows[0]["state_hash"] != item["state_hash"]:
+                raise _ItemDriftedError
+            repair = Repair(action=action, arguments=bulk["arguments"], actor_id=actor.id, reason=reason)
+            await self._applier.apply(conn, repair, found)
+            entry = Entry(
+                actor=actor, action=action, target=target, outcome=Outcome.EXECUTED, reason=reason, surface=surface,
+                details={"bulk": bulk["id"]},
+            )  # fmt: skip
+            [audit_id] = await audit(conn, queries, self._context.display, [entry])
+            await record_command(conn, queries, entry, audit_id)
+
+
+class _ItemDriftedError(CommandRefusedError):
+    code = "preview_drifted"
+
+    def __str__(self) -> str:
+        return "its state has changed since the bulk was previewed"
+
+
+def _refuse(bulk: Row, actor: Actor, confirm_total: int | None) -> None:
+    if bulk["actor_id"] != actor.id:
+        raise PreviewOfAnotherActorError(bulk["id"])
+    if bulk["status"] == "done":
+        raise PreviewConsumedError(bulk["id"])
+    if bulk["status"] == "expired":
+        raise PreviewExpiredError(bulk["id"])
+    if confirm_total not in ((bulk["total"],) if bulk["total"] > CONFIRMED_ABOVE else (bulk["total"], None)):
+        raise BulkCountError(confirm_total, bulk["total"])
+
+
+def _filter_args(action: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    target_type = POLICY[Action(action)].targets[0]
+    _, names = _FILTERS[target_type]
+    kept = {name: value for name, value in given.items() if value not in (None, "", [], ())}
+    expected = f"one at least of: {', '.join(names)}"
+    if not kept:
+        raise BulkFilterError("is empty", expected)
+    if unknown := kept.keys() - set(names):
+        raise BulkFilterError(f"names {', '.join(sorted(unknown))}", expected)
+    args: dict[str, Any] = {**dict.fromkeys(names), **kept, "callbacks": target_type is TargetType.CALLBACK}
+    args.setdefault("executor_id", None)
+    if "ids" in kept:
+        # An id that is none of this type is refused before it reaches the database.
+        args["ids"] = list(dict.fromkeys(as_repair(action, target_type, str(one))[1].id for one in kept["ids"]))
+    return args

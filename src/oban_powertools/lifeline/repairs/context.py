@@ -1,0 +1,76 @@
+"""What every repair works with, and how a whole transaction is tried again."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import psycopg
+
+from ...audit import Entry
+from ...audit import record as audit
+from ...authorization import Guard
+from ...config import Settings
+from ...database import Connection, Queries
+from ...display import DisplayPolicy
+from .execute import TargetMovedError
+
+_TRIES: Final = 5
+_LOCK_FAULTS: Final = (
+    psycopg.errors.SerializationFailure,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.LockNotAvailable,
+    TargetMovedError,
+)
+
+
+class Incidents(Protocol):
+    """What repairs ask of the incidents."""
+
+    async def warn(self, conn: Connection, fingerprint: str) -> str | None:
+        """What to think of before a repair for this incident: that its fault is still active; None for nothing."""
+        ...
+
+    async def recompute(self, conn: Connection, fingerprint: str) -> int | None:
+        """Look at one incident again, in the repair's own transaction; its id, None when there is no such incident."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What every repair works with."""
+
+    connect: Callable[[], AbstractAsyncContextManager[Connection]]
+    """An autocommit connection of our own pool."""
+
+    queries: Queries
+    """The named queries."""
+
+    settings: Settings
+    """Thresholds and limits."""
+
+    guard: Guard
+    """Decides who may."""
+
+    display: DisplayPolicy
+    """Decides what is shown and kept."""
+
+    incidents: Incidents | None = None
+    """Looked at again after a repair that is for one of them."""
+
+    async def write_audit(self, entry: Entry) -> None:
+        """Write what was refused, or failed, to the audit: in a transaction of its own."""
+        async with self.connect() as conn, conn.transaction():
+            await audit(conn, self.queries, self.display, [entry])
+
+
+async def whole[T](work: Callable[[], Awaitable[T]]) -> T:
+    """Do a whole transaction, again when a lock or another session was in its way; at most five times."""
+    for attempt in range(1, _TRIES):
+        try:
+            return await work()
+        except _LOCK_FAULTS:
+            await asyncio.sleep(random.uniform(0.01, 0.05) * 2**attempt)  # noqa: S311 - jitter
+    return await work()

@@ -1,0 +1,219 @@
+"""Execute a preview: exactly what it showed, once, or nothing.
+
+Runs in the caller's transaction. The rule that must never break: the token, the change, its audit record and its
+command are one transaction (I3, I4).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from ... import json_border
+from ...audit import Entry, Outcome
+from ...audit import record as audit
+from ...authorization import Actor, Surface, Target
+from ...config import Settings
+from ...database import Connection, Queries, fetch_one
+from ...display import DisplayPolicy
+from ...errors import (
+    CommandRefusedError,
+    NotFoundError,
+    PreviewConsumedError,
+    PreviewDriftedError,
+    PreviewExpiredError,
+    PreviewOfAnotherActorError,
+    ReasonRequiredError,
+    ReasonTooShortError,
+)
+from .actions import Applier, Repair
+from .capture import perform, read_rows, rehearse
+from .plan import MOST_STORED, VERSION, Change, Effect, Plan, find_drift, find_moved, stored_changes
+from .targets import Found, Row, find, lock, refuse_incident
+
+SHORTEST_REASON: Final = 8
+"""Characters, after trimming."""
+
+_MOST_AUDITED: Final = 100
+
+
+class TargetMovedError(Exception):
+    """Between finding a target and locking it, something else came to belong to it: begin again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepairDone:
+    """What an execution did."""
+
+    preview_id: int
+    """The preview that was executed."""
+
+    audit_id: int
+    """Its record in the audit."""
+
+    target: str
+    """What was repaired."""
+
+    total_changes: int
+    """Rows that were changed or made."""
+
+    effect: Effect
+    """What came of it in the graph."""
+
+
+def check_reason(reason: str | None) -> str:
+    """The reason without blanks around it.
+
+    Raises:
+        ReasonRequiredError, ReasonTooShortError: It says nothing, or too little.
+    """
+    said = (reason or "").strip()
+    if not said:
+        raise ReasonRequiredError
+    if len(said) < SHORTEST_REASON:
+        raise ReasonTooShortError(len(said), SHORTEST_REASON)
+    return said
+
+
+def refuse_stored(row: Row, actor: Actor) -> CommandRefusedError | None:
+    """Why a stored preview may not be executed by this actor."""
+    if row["actor_id"] != actor.id:
+        return PreviewOfAnotherActorError(row["id"])
+    match row["status"]:
+        case "ready":
+            return None
+        case "consumed":
+            return PreviewConsumedError(row["id"])
+        case "expired":
+            return PreviewExpiredError(row["id"])
+        case _:
+            return PreviewDriftedError(row["id"], ["it was found to be no longer true before"])
+
+
+def subject_of(target: Target, arguments: Mapping[str, Any], incident_fingerprint: str | None) -> dict[str, Any]:
+    """What a plan is about."""
+    return {
+        "action": str(target.repair),
+        "target": [str(target.type), target.id],
+        "arguments": dict(arguments),
+        "incident": incident_fingerprint,
+    }
+
+
+async def find_locked(conn: Connection, queries: Queries, settings: Settings, target: Target) -> Found:
+    """The target, found and locked.
+
+    Raises:
+        TargetNotFoundError: It does not exist.
+        TargetMovedError: Roll back and begin again.
+    """
+    first = await find(conn, queries, settings, target)
+    await lock(conn, queries, first)
+    found = await find(conn, queries, settings, target)
+    if not found.is_as(first):
+        raise TargetMovedError
+    return found
+
+
+async def carry_out(
+    conn: Connection, queries: Queries, settings: Settings, stored: Row, target: Target, actor: Actor, reason: str
+) -> Plan:
+    """Consume a preview and do what it showed.
+
+    Raises:
+        PreviewDriftedError: It would do something else now; says what.
+        PreviewConsumedError, PreviewExpiredError, PreviewOfAnotherActorError: The token does not count.
+        TargetMovedError: Roll back and begin again.
+
+    Locks: the preview, the target's jobs by id, its families by id, then as settle.
+    """
+    if await fetch_one(conn, queries["consume_preview"], {"id": stored["id"], "actor_id": actor.id}) is None:
+        now = await fetch_one(conn, queries["find_preview"], {"id": stored["id"], "token_hash": None})
+        raise refuse_stored(now or stored, actor) or PreviewConsumedError(stored["id"])
+    assert target.repair is not None
+    repair = Repair(action=target.repair, arguments=stored["arguments"], actor_id=actor.id, reason=reason)
+    applier = Applier(queries, settings)
+    try:
+        found = await find_locked(conn, queries, settings, target)
+        if (refusal := refuse_incident(found, stored["incident_fingerprint"])) is not None:
+            raise refusal
+        subject = subject_of(target, stored["arguments"], stored["incident_fingerprint"])
+        expected = await rehearse(conn, queries, found, subject, lambda: applier.apply(conn, repair, found))
+    except (CommandRefusedError, NotFoundError) as refusal:
+        raise await _drift_of_refusal(conn, queries, stored, refusal) from refusal
+    _compare(stored, expected.plan)
+    done = await perform(conn, queries, found, expected, lambda: applier.apply(conn, repair, found))
+    _compare(stored, done)
+    return done
+
+
+async def record_done(
+    conn: Connection, queries: Queries, display: DisplayPolicy, entry: Entry, plan: Plan, incident: str | None
+) -> int:
+    """Write an execution to the audit and to the commands; the id of its record.
+
+    Args:
+        entry: Without states and details.
+    """
+    rows = plan.changes[:_MOST_AUDITED]
+    arguments = {name: value for name, value in plan.subject["arguments"].items() if name != "payload"}
+    details = {
+        "changes": len(plan.changes), "steps_released": plan.effect.steps_released,
+        "jobs_created": plan.effect.jobs_created, "incident": incident, "arguments": arguments,
+    }  # fmt: skip
+    done = replace(
+        entry,
+        before={f"{c.source} {c.id}": _changed(c, 0) for c in rows if c.before is not None},
+        after={f"{c.source} {c.id}": _changed(c, 1) for c in rows},
+        plan_hash=plan.hash,
+        details=details,
+    )
+    [audit_id] = await audit(conn, queries, display, [done])
+    await record_command(conn, queries, done, audit_id)
+    return audit_id
+
+
+async def record_command(conn: Connection, queries: Queries, entry: Entry, audit_id: int) -> None:
+    """Write a repair to the commands of its workflow, if it has one."""
+    target = entry.target
+    if target.workflow_id is None or entry.actor is None:
+        return
+    args: dict[str, Any] = {
+        "workflow_id": target.workflow_id, "step": target.step, "action": entry.action, "actor": entry.actor.id,
+        "source": entry.surface, "reason": entry.reason, "outcome": "accepted", "reason_code": None,
+        "legal_next_steps": [], "details": json_border.dumps({"preview_id": entry.preview_id, "audit_id": audit_id}),
+    }  # fmt: skip
+    await conn.execute(queries["record_command"], args)
+
+
+def refused_entry(
+    actor: Actor | None, target: Target, error: CommandRefusedError | NotFoundError, surface: Surface, **more: Any
+) -> Entry:
+    """The audit's record of a refusal."""
+    outcome = Outcome.REFUSED
+    if isinstance(error, PreviewDriftedError):
+        outcome = Outcome.DRIFTED
+    elif isinstance(error, PreviewExpiredError):
+        outcome = Outcome.EXPIRED
+    details = {"code": error.code, "message": str(error)}
+    return Entry(actor=actor, target=target, outcome=outcome, surface=surface, details=details, **more)
+
+
+def _compare(stored: Row, now: Plan) -> None:
+    if now.hash == stored["plan_hash"]:
+        return
+    if stored["plan"]["version"] != VERSION:
+        raise PreviewDriftedError(stored["id"], ["it was made by another release"])
+    told = find_drift(stored_changes(stored["plan"]), now.changes[:MOST_STORED])
+    raise PreviewDriftedError(stored["id"], told[:100] or [f"rows beyond the first {MOST_STORED} differ"])
+
+
+async def _drift_of_refusal(
+    conn: Connection, queries: Queries, stored: Row, refusal: CommandRefusedError | NotFoundError
+) -> PreviewDriftedError:
+    changes = stored_changes(stored["plan"])
+    now = await read_rows(conn, queries, [(c.source, c.id) for c in changes if c.before is not None])
+    return PreviewDriftedError(stored["id"], [str(refusal), *find_moved(changes, now)[:100]])
+
+
+def _changed(change: Change, side: int) -> dict[str, Any]:
+    return {name: values[side] for name, values in change.fields.items()}

@@ -1,0 +1,230 @@
+"""A preview: the plan of a repair, kept for a quarter of an hour under a token.
+
+Runs in the caller's transaction. The rule that must never break: of a token only the hash is stored, and it is given
+only to the actor it was made for (S3).
+"""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, cast
+
+from ... import json_border
+from ...authorization import POLICY, Action, Severity, Target
+from ...database import Connection, Queries, fetch_one
+from ...display import DisplayPolicy, Kind
+from ...errors import PreviewNotFoundError
+from ...explain import Action as ExplainedAction
+from ...explain import explain_step, explain_workflow
+from ...states import Effects
+from .actions import legal_job_actions, rescuable
+from .plan import Change, Effect, Plan, stored_changes, stored_effect
+from .targets import Found, Row
+
+READY_FOR: Final = timedelta(minutes=15)
+"""How long a token counts; database clock."""
+
+_TAKES_AWAY: Final = (Action.JOB_RESCUE, Action.JOB_DISCARD, Action.EXECUTOR_RESCUE_ALL)
+_RUNS_AGAIN: Final = (
+    Action.JOB_RESCUE, Action.JOB_RETRY, Action.STEP_RETRY, Action.EXECUTOR_RESCUE_ALL, Action.CALLBACK_RETRY,
+)  # fmt: skip
+_OF_A_STEP: Final = {
+    "retry": Action.STEP_RETRY, "cancel": Action.STEP_CANCEL, "complete": Action.STEP_COMPLETE,
+    "skip": Action.STEP_SKIP, "hold": Action.STEP_HOLD, "release": Action.STEP_RELEASE,
+}  # fmt: skip
+_OF_A_WORKFLOW: Final = {
+    "request_cancel": Action.WORKFLOW_CANCEL, "retry": Action.WORKFLOW_RETRY, "hold": Action.WORKFLOW_HOLD,
+    "release": Action.WORKFLOW_RELEASE,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepairPreview:
+    """What a repair would do."""
+
+    id: int
+    """Of the stored preview; not its token."""
+
+    preview_token: str | None
+    """Executes it, once, for the same actor. None of a preview that is read again."""
+
+    status: str
+    """``ready``, ``consumed``, ``drifted`` or ``expired``."""
+
+    action: Action
+    """Which repair."""
+
+    target_type: str
+    """What it is about."""
+
+    target_id: str
+    """Which one."""
+
+    actor_id: str
+    """Whose preview it is."""
+
+    severity: Severity
+    """How much harm a mistake does."""
+
+    incident_fingerprint: str | None
+    """The incident that it is for."""
+
+    changes: Sequence[Change]
+    """Rows before and after, by kind and id: at most 1,000. Payloads are hashes; secrets are hidden."""
+
+    total_changes: int
+    """How many rows in all."""
+
+    effect: Effect
+    """What comes of it in the graph."""
+
+    warnings: Sequence[str]
+    """What to think of before it is executed."""
+
+    legal: Sequence[str]
+    """Repairs of the same target that are legal now."""
+
+    illegal: Mapping[str, str]
+    """Repairs of the same target that are not -> why."""
+
+    plan_hash: str
+    """SHA-256 of the whole plan, in hex."""
+
+    created_at: datetime
+    """When it was made first."""
+
+    expires_at: datetime
+    """Until when its token counts; database clock."""
+
+
+def find_warnings(action: Action, found: Found, plan: Plan) -> list[str]:
+    """What to think of before this is executed; at most 10."""
+    executing = [job for job in found.jobs if job["state"] == "executing"]
+    told = [_unsure(job) for job in executing] if action in _TAKES_AWAY else []
+    if executing and action in (Action.JOB_CANCEL, Action.STEP_CANCEL):
+        told.append("the job is executing: it is told to stop, and may still complete")
+    asked = sum(job["effects"] == Effects.ASK for job in found.jobs)
+    asked += sum(_runs_again(change) for change in plan.changes)
+    if asked and action in (*_RUNS_AGAIN, Action.WORKFLOW_RETRY):
+        told.append(f"{_count(asked, 'step')} may have had effects that happen again: ask whoever knows the worker")
+    left = len(found.jobs) - len(rescuable(found)) if action is Action.EXECUTOR_RESCUE_ALL else 0
+    if left:
+        told.append(f"{_count(left, 'job')} of the executor are left: their effects must never happen twice")
+    if any(change.source == "settle_fault" for change in plan.changes):
+        told.append("the bookkeeping fails on the way: see the settle faults among the changes")
+    return list(dict.fromkeys(told))[:10]
+
+
+async def find_legal(conn: Connection, queries: Queries, found: Found) -> tuple[Sequence[str], Mapping[str, str]]:
+    """The repairs of the same target that are legal now; and those that are not, with the reason."""
+    target = found.target
+    if target.type in ("job", "callback"):
+        return legal_job_actions(found)
+    if target.workflow_id is None or target.type not in ("step", "workflow"):
+        return (), {}
+    if target.step is not None:
+        step = await explain_step(conn, queries, target.workflow_id, target.step, check_import=False)
+        return _named(_OF_A_STEP, step.legal_actions, step.illegal_actions)
+    workflow = await explain_workflow(conn, queries, target.workflow_id)
+    return _named(_OF_A_WORKFLOW, workflow.legal_actions, workflow.illegal_actions)
+
+
+async def store(
+    conn: Connection, queries: Queries, *, actor_id: str, plan: Plan, target: Target, details: Mapping[str, Any]
+) -> tuple[int, str]:
+    """Keep a plan; its id and token. The ready preview of the same plan and actor is given again."""
+    assert target.repair is not None
+    key = {"actor_id": actor_id, "plan_hash": plan.hash}
+    await conn.execute(queries["expire_previews"], key)
+    args = {
+        **key,
+        "action": target.repair,
+        "target_type": target.type,
+        "target_id": target.id,
+        "incident_fingerprint": plan.subject["incident"],
+        "arguments": json_border.dumps(plan.subject["arguments"]),
+        "plan": json_border.dumps({**plan.to_stored(), **details}),
+        "ready_for": READY_FOR,
+    }
+    row = await fetch_one(conn, queries["store_preview"], args)
+    assert row is not None
+    token = base64.urlsafe_b64encode(hmac.digest(row["secret"], row["nonce"], "sha256")).decode().rstrip("=")
+    await conn.execute(queries["store_token"], {"id": row["id"], "token_hash": token_hash(token)})
+    return row["id"], token
+
+
+def token_hash(token: str) -> bytes:
+    """What is stored of a token."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+async def find_stored(
+    conn: Connection, queries: Queries, *, token: str | None = None, preview_id: int | None = None
+) -> Row:
+    """A stored preview.
+
+    Raises:
+        PreviewNotFoundError: There is none.
+    """
+    args = {"token_hash": None if token is None else token_hash(token), "id": preview_id}
+    row = await fetch_one(conn, queries["find_preview"], args)
+    if row is None:
+        raise PreviewNotFoundError
+    return row
+
+
+def shown(display: DisplayPolicy, row: Row, token: str | None = None) -> RepairPreview:
+    """A stored preview as people see it."""
+    stored, action = row["plan"], Action(row["action"])
+    return RepairPreview(
+        id=row["id"], preview_token=token, status=row["status"], action=action, target_type=row["target_type"],
+        target_id=row["target_id"], actor_id=row["actor_id"], severity=POLICY[action].severity,
+        incident_fingerprint=row["incident_fingerprint"],
+        changes=[_shown_change(display, change) for change in stored_changes(stored)], total_changes=stored["total"],
+        effect=stored_effect(stored), warnings=stored["warnings"], legal=stored["legal"], illegal=stored["illegal"],
+        plan_hash=row["plan_hash"], created_at=row["inserted_at"], expires_at=row["expires_at"],
+    )  # fmt: skip
+
+
+def _shown_change(display: DisplayPolicy, change: Change) -> Change:
+    before = None if change.before is None else _shown_row(display, change.before)
+    return Change(source=change.source, id=change.id, before=before, after=_shown_row(display, change.after))
+
+
+def _shown_row(display: DisplayPolicy, row: Row) -> Row:
+    # Hashes are not for the policy, which would take them for secrets.
+    hashes = {name: value for name, value in row.items() if isinstance(value, str) and value.startswith("sha256:")}
+    rest = {name: value for name, value in row.items() if name not in hashes}
+    rendered = display.render(Kind.STATE, rest)
+    return {**hashes, **(cast("Row", rendered) if isinstance(rendered, dict) else dict.fromkeys(rest, rendered))}
+
+
+def _runs_again(change: Change) -> bool:
+    before, after = change.before, change.after
+    if change.source != "step" or before is None or after["effects"] != Effects.ASK:
+        return False
+    return after["generation"] > before["generation"] and before["attempt"] > 0
+
+
+def _unsure(job: Row) -> str:
+    if job["executor_id"] is None:
+        return "nobody knows the executor: the job may still run"
+    if job["executor_state"] == "stopped":
+        return f"executor {job['executor_id']} stopped in good order"
+    return f"executor {job['executor_id']} beat {job['beat_seconds']} s ago: the job may still run"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"1 {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _named(
+    names: Mapping[str, Action], legal: Sequence[ExplainedAction], illegal: Sequence[ExplainedAction]
+) -> tuple[Sequence[str], Mapping[str, str]]:
+    return (
+        [str(names[action.name]) for action in legal if action.name in names],
+        {str(names[action.name]): action.reason or "" for action in illegal if action.name in names},
+    )

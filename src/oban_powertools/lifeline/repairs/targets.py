@@ -1,0 +1,218 @@
+"""What a repair is about: found with all that is known of it, locked in the engine's order, and judged.
+
+The rule that must never break: jobs are locked before workflows, both by id (P4 of 0018_repairs.sql).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from ...authorization import POLICY, Action, Target, TargetType
+from ...config import Settings
+from ...database import Connection, Queries, fetch_all, fetch_one
+from ...errors import (
+    CommandRefusedError,
+    HeartbeatLateError,
+    IllegalRepairError,
+    IncidentMismatchError,
+    RepairRequiresMissingExecutorError,
+    TargetNotFoundError,
+    UnsupportedActionError,
+    UnsupportedTargetError,
+)
+from ...states import Effects, StepState, WorkflowId
+
+REPAIRS: Final = (
+    Action.JOB_RESCUE, Action.JOB_RETRY, Action.JOB_CANCEL, Action.JOB_DISCARD, Action.STEP_RETRY, Action.STEP_CANCEL,
+    Action.STEP_COMPLETE, Action.STEP_SKIP, Action.STEP_HOLD, Action.STEP_RELEASE, Action.LATE_RESULT_ADOPT,
+    Action.LATE_RESULT_DISMISS, Action.WORKFLOW_CANCEL, Action.WORKFLOW_RETRY, Action.WORKFLOW_HOLD,
+    Action.WORKFLOW_RELEASE, Action.EXECUTOR_RESCUE_ALL, Action.CALLBACK_RETRY,
+)  # fmt: skip
+"""What can be previewed and executed."""
+
+_ENDED: Final = frozenset({StepState.COMPLETED, StepState.DISCARDED, StepState.CANCELLED})
+_GONE: Final = frozenset({"gone", "missing", "stopped", "unknown"})
+_OF_AN_EXECUTOR: Final = ("dead_executor", "executor_missing", "executor_late")
+
+type Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A target with what is known of it now."""
+
+    target: Target
+    """For the host's policy and the audit."""
+
+    jobs: tuple[Row, ...] = ()
+    """Its jobs, by id: locked first."""
+
+    root_ids: tuple[int, ...] = ()
+    """The outermost workflows of its families, ascending: locked next."""
+
+    late: Row | None = None
+    """A late result: locked last."""
+
+    @property
+    def job_ids(self) -> list[int]:
+        """The ids of its jobs."""
+        return [job["id"] for job in self.jobs]
+
+    def is_as(self, other: "Found") -> bool:
+        """Whether the same rows are to be locked."""
+        return (self.job_ids, self.root_ids) == (other.job_ids, other.root_ids)
+
+
+def as_repair(action: str, target_type: str, target_id: str) -> tuple[Action, Target]:
+    """The action and its target by their names.
+
+    Raises:
+        UnsupportedActionError, UnsupportedTargetError: There is no such repair, or not of that.
+    """
+    if action not in REPAIRS:
+        raise UnsupportedActionError(action, REPAIRS)
+    repair = Action(action)
+    expected = POLICY[repair].targets
+    if target_type not in expected:
+        raise UnsupportedTargetError(action, f"a {target_type}", " or ".join(expected))
+    return repair, replace(_parsed(repair, TargetType(target_type), target_id), repair=repair)
+
+
+def _parsed(action: Action, target_type: TargetType, target_id: str) -> Target:
+    number, slash, step = target_id.partition("/")
+    numbered = number.isascii() and number.isdigit() and len(number) < 19
+    match target_type:
+        case TargetType.EXECUTOR if target_id and "\0" not in target_id:
+            return Target(type=target_type, id=target_id)
+        case TargetType.STEP if numbered and step and "\0" not in step:
+            return Target.of_workflow(WorkflowId(int(number)), step)
+        case TargetType.WORKFLOW if numbered and not slash:
+            return Target.of_workflow(WorkflowId(int(number)))
+        case TargetType.JOB | TargetType.CALLBACK | TargetType.LATE_RESULT if numbered and not slash:
+            return Target(type=target_type, id=str(int(number)))
+        case _:
+            form = "workflow id/step name" if target_type is TargetType.STEP else "its id"
+            raise UnsupportedTargetError(action, f"{target_type} {target_id!r}", form)
+
+
+async def find(conn: Connection, queries: Queries, settings: Settings, target: Target) -> Found:
+    """What is known of a target now.
+
+    Raises:
+        TargetNotFoundError: It does not exist.
+    """
+    match target.type:
+        case TargetType.STEP | TargetType.WORKFLOW:
+            return await _find_in_workflow(conn, queries, settings, target)
+        case TargetType.EXECUTOR:
+            row = await fetch_one(conn, queries["executor_job_ids"], {"executor_id": target.id})
+            if row is None:
+                raise TargetNotFoundError(target.type, target.id)
+            jobs = await find_jobs(conn, queries, settings, row["ids"])
+            return _with_jobs(replace(target, queue=row["queue"]), jobs)
+        case TargetType.LATE_RESULT:
+            late = await fetch_one(conn, queries["repair_late_result"], {"id": int(target.id)})
+            if late is None:
+                raise TargetNotFoundError(target.type, target.id)
+            jobs = await find_jobs(conn, queries, settings, [late["job_id"]])
+            return replace(_with_jobs(_of_job(target, late, jobs[0] if jobs else {}), jobs), late=late)
+        case _:
+            jobs = await find_jobs(conn, queries, settings, [int(target.id)])
+            if not jobs or (target.type is TargetType.CALLBACK and not jobs[0]["is_callback"]):
+                raise TargetNotFoundError(target.type, target.id)
+            return _with_jobs(_of_job(target, jobs[0], jobs[0]), jobs)
+
+
+async def find_jobs(conn: Connection, queries: Queries, settings: Settings, ids: Sequence[int]) -> Sequence[Row]:
+    """Jobs with their steps and executors, by id."""
+    args = {
+        "ids": list(ids),
+        "late_after": settings.executor_late_after,
+        "missing_after": settings.executor_missing_after,
+    }
+    return await fetch_all(conn, queries["repair_jobs"], args)
+
+
+async def _find_in_workflow(conn: Connection, queries: Queries, settings: Settings, target: Target) -> Found:
+    args = {"workflow_id": target.workflow_id, "step": target.step}
+    row = await fetch_one(conn, queries["repair_step"], args)
+    if row is None or (target.step is not None and row["state"] is None):
+        raise TargetNotFoundError(target.type, target.id)
+    known = replace(
+        target, workflow_name=row["workflow_name"], workflow_tags=tuple(row["tags"]), queue=row["queue"],
+        worker=row["worker"],
+    )  # fmt: skip
+    live = [row["job_id"]] if row["job_state"] is not None else ()
+    jobs = await find_jobs(conn, queries, settings, live)
+    return Found(target=known, jobs=tuple(jobs), root_ids=(row["root_id"],))
+
+
+def _of_job(target: Target, job: Row, step: Row) -> Target:
+    return replace(
+        target, queue=job["queue"], worker=job["worker"], workflow_id=step.get("workflow_id"), step=step.get("step"),
+        workflow_name=step.get("workflow_name"), workflow_tags=tuple(step.get("tags") or ()),
+    )  # fmt: skip
+
+
+def _with_jobs(target: Target, jobs: Sequence[Row]) -> Found:
+    roots = sorted({job["root_id"] for job in jobs if job["root_id"] is not None})
+    return Found(target=target, jobs=tuple(jobs), root_ids=tuple(roots))
+
+
+async def lock(conn: Connection, queries: Queries, found: Found) -> None:
+    """Lock what a repair changes: its jobs by id, its families by id, its late result."""
+    if found.jobs:
+        await conn.execute(queries["lock_repair_jobs"], {"ids": found.job_ids})
+    if found.root_ids:
+        await conn.execute(queries["lock_repair_families"], {"workflow_ids": list(found.root_ids)})
+    if found.late is not None:
+        await conn.execute(queries["lock_late_result"], {"id": found.late["id"]})
+
+
+def refuse_job(action: Action, job: Row, subject: str = "") -> CommandRefusedError | None:
+    """Why a repair may not be done to a job, or to the job of a callback, as it is."""
+    subject = subject or f"job {job['id']}"
+    found = _unfit(action, job)
+    if found is not None:
+        return IllegalRepairError(action, subject, found)
+    if job["state"] == StepState.EXECUTING and action in (Action.JOB_RESCUE, Action.JOB_DISCARD):
+        return refuse_alive(job)
+    return None
+
+
+def refuse_alive(job: Row) -> CommandRefusedError | None:
+    """Why a job may not be taken from its executor; None when that is gone, missing, stopped or unknown."""
+    if job["executor_state"] in _GONE:
+        return None
+    if job["executor_state"] == "late":
+        return HeartbeatLateError(job["id"], job["executor_id"], job["beat_seconds"])
+    return RepairRequiresMissingExecutorError(f"job {job['id']}", job["executor_id"] or "of plain Oban")
+
+
+def refuse_incident(found: Found, incident_fingerprint: str | None) -> CommandRefusedError | None:
+    """Why a target does not belong to the incident of an executor; other incidents are not told apart here."""
+    kind, _, executor_id = (incident_fingerprint or "").partition(":")
+    if kind not in _OF_AN_EXECUTOR or found.target.type not in (TargetType.JOB, TargetType.EXECUTOR):
+        return None
+    owners = [found.target.id] if found.target.type is TargetType.EXECUTOR else [j["executor_id"] for j in found.jobs]
+    if all(owner == executor_id for owner in owners):
+        return None
+    return IncidentMismatchError(str(found.target), incident_fingerprint or "", f"its executor is {owners[0]}")
+
+
+def _unfit(action: Action, job: Row) -> str | None:
+    state = job["state"]
+    if job["of_a_step"] and job["step"] is None:
+        return "the step that it was made for goes on without it"
+    match action:
+        case Action.JOB_RESCUE:
+            if state != StepState.EXECUTING:
+                return f"it is {state}"
+            never = "its effects must never happen twice: discard it, then complete or skip its step"
+            return never if job["effects"] == Effects.NEVER else None
+        case Action.JOB_RETRY | Action.CALLBACK_RETRY:
+            if job["held_until"] is not None:
+                return "its step is held: release that"
+            return f"it is {state}" if state in ("available", "executing", "completed") else None
+        case _:
+            return f"it is {state}" if state in _ENDED else None

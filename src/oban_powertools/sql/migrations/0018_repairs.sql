@@ -1,0 +1,400 @@
+-- Repairs: what a preview stores, what a repair changed, and the repairs of jobs. Locks: none to install.
+--
+-- P1  A preview is the repair itself, rolled back: what a repair would change is read from the rows that it changed.
+-- P2  A row that is visible, and whose inserting transaction is still in progress, was written by this transaction or a
+--     subtransaction of it: that is what tells the repair's rows from everybody else's, without a trigger.
+-- P3  Of a token only the hash is stored. A token is given again for the same ready preview: it is derived from the
+--     preview's nonce and this database's secret, which only those who run Powertools may read.
+-- P4  Lock order: the preview, then as settle: jobs by id, workflows by id, steps.
+
+CREATE TABLE powertools.repair_secret (
+  only_one bool PRIMARY KEY DEFAULT true CHECK (only_one),
+  secret bytea NOT NULL
+);
+REVOKE ALL ON powertools.repair_secret FROM PUBLIC;
+
+-- The secret, made when it is first asked for.
+CREATE FUNCTION powertools.repair_secret_v1() RETURNS bytea
+LANGUAGE sql VOLATILE
+AS $$
+  INSERT INTO powertools.repair_secret (secret)
+  VALUES (sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())))
+  ON CONFLICT (only_one) DO UPDATE SET only_one = excluded.only_one
+  RETURNING secret
+$$;
+
+CREATE TABLE powertools.previews (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  status text NOT NULL DEFAULT 'ready',
+  actor_id text NOT NULL,
+  action text NOT NULL,
+  target_type text NOT NULL,
+  target_id text NOT NULL,
+  -- as text: numbers are read back as they were given
+  arguments json NOT NULL,
+  incident_fingerprint text,
+  nonce bytea NOT NULL DEFAULT uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()),
+  token_hash bytea,
+  plan_hash text NOT NULL,
+  -- what it would change, the first 1,000 rows; payloads only as hashes
+  plan jsonb NOT NULL,
+  inserted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  expires_at timestamptz NOT NULL,
+  ended_at timestamptz,
+  CONSTRAINT preview_status CHECK (status IN ('ready', 'consumed', 'drifted', 'expired')),
+  CONSTRAINT preview_ended CHECK ((ended_at IS NULL) = (status = 'ready'))
+);
+
+-- The same ready plan of the same actor is one preview.
+CREATE UNIQUE INDEX previews_ready ON powertools.previews (actor_id, plan_hash) WHERE status = 'ready';
+CREATE UNIQUE INDEX previews_token ON powertools.previews (token_hash);
+
+CREATE TABLE powertools.bulks (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  status text NOT NULL DEFAULT 'ready',
+  actor_id text NOT NULL,
+  action text NOT NULL,
+  filter jsonb NOT NULL,
+  -- as text: numbers are read back as they were given
+  arguments json NOT NULL,
+  manifest_hash text NOT NULL,
+  total int NOT NULL,
+  token_hash bytea NOT NULL UNIQUE,
+  reason text,
+  inserted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  expires_at timestamptz NOT NULL,
+  started_at timestamptz,
+  ended_at timestamptz,
+  CONSTRAINT bulk_status CHECK (status IN ('ready', 'running', 'done', 'expired')),
+  CONSTRAINT bulk_started CHECK ((started_at IS NOT NULL) = (status IN ('running', 'done'))),
+  CONSTRAINT bulk_ended CHECK ((ended_at IS NOT NULL) = (status IN ('done', 'expired')))
+);
+
+CREATE TABLE powertools.bulk_items (
+  bulk_id bigint NOT NULL,
+  place int NOT NULL,
+  target_id text NOT NULL,
+  -- of its state when the manifest was made; NULL when it did not exist
+  state_hash text,
+  outcome text NOT NULL DEFAULT 'pending',
+  detail text,
+  ended_at timestamptz,
+  PRIMARY KEY (bulk_id, place),
+  CONSTRAINT bulk_item_outcome CHECK (outcome IN ('pending', 'done', 'refused', 'drifted', 'failed')),
+  CONSTRAINT bulk_item_ended CHECK ((ended_at IS NULL) = (outcome = 'pending'))
+);
+
+-- A payload as a plan keeps it.
+CREATE FUNCTION powertools.payload_hash_v1(payload jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE
+AS $$
+  SELECT 'sha256:' || left(encode(sha256(convert_to(payload::text, 'UTF8')), 'hex'), 32)
+$$;
+
+-- An array of errors without the instants at which they were written, which no two runs share.
+CREATE FUNCTION powertools.errors_hash_v1(errors jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE
+AS $$
+  SELECT CASE WHEN errors <> '[]' THEN powertools.payload_hash_v1((SELECT jsonb_agg(e - 'at') FROM jsonb_array_elements(errors) AS e)) END
+$$;
+
+CREATE FUNCTION powertools.repair_row_v1(w powertools.workflows) RETURNS jsonb
+LANGUAGE sql STABLE
+AS $$
+  SELECT jsonb_build_object(
+    'name', w.name, 'state', w.state, 'generation', w.generation, 'total', w.total, 'open', w.open, 'failed', w.failed,
+    'stopped', w.stopped, 'failures_handled', w.failures_handled, 'finished_at', w.finished_at,
+    'cancel_requested_at', w.cancel_requested_at, 'expired_at', w.expired_at, 'expires_at', w.expires_at,
+    'parent_id', w.parent_id, 'parent_position', w.parent_position, 'semantics_version', w.semantics_version
+  )
+$$;
+
+CREATE FUNCTION powertools.repair_row_v1(s powertools.steps) RETURNS jsonb
+LANGUAGE sql STABLE
+AS $$
+  SELECT jsonb_build_object(
+    'workflow_id', s.workflow_id, 'position', s.position, 'name', s.name, 'state', s.state, 'pending', s.pending,
+    'generation', s.generation, 'job_id', s.job_id, 'wait_id', s.wait_id, 'child_id', s.child_id, 'attempt', s.attempt,
+    'cause', s.cause, 'cancel_requested_at', s.cancel_requested_at, 'released_at', s.released_at,
+    'started_at', s.started_at, 'finished_at', s.finished_at, 'held_until', s.held_until, 'hold_reason', s.hold_reason,
+    'effects', s.effects, 'result', powertools.payload_hash_v1(s.result), 'error', powertools.payload_hash_v1(s.error - 'at')
+  )
+$$;
+
+CREATE FUNCTION powertools.repair_row_v1(j public.oban_jobs) RETURNS jsonb
+LANGUAGE sql STABLE
+AS $$
+  SELECT jsonb_build_object(
+    'state', j.state, 'queue', j.queue, 'worker', j.worker, 'attempt', j.attempt, 'max_attempts', j.max_attempts,
+    'priority', j.priority, 'tags', j.tags, 'attempted_by', j.attempted_by, 'scheduled_at', j.scheduled_at,
+    'attempted_at', j.attempted_at, 'completed_at', j.completed_at, 'discarded_at', j.discarded_at,
+    'cancelled_at', j.cancelled_at, 'workflow_id', j.meta -> 'workflow_id', 'position', j.meta -> 'position',
+    'args', powertools.payload_hash_v1(j.args), 'meta', powertools.payload_hash_v1(j.meta - '{workflow_id,uid}'::text[]),
+    'errors', powertools.errors_hash_v1(j.errors)
+  )
+$$;
+
+CREATE FUNCTION powertools.repair_row_v1(w powertools.waits) RETURNS jsonb
+LANGUAGE sql STABLE
+AS $$
+  SELECT jsonb_build_object(
+    'workflow_id', w.workflow_id, 'position', w.position, 'generation', w.generation, 'state', w.state, 'signal', w.signal,
+    'correlation_key', w.correlation_key, 'deadline_at', w.deadline_at, 'ended_at', w.ended_at
+  )
+$$;
+
+CREATE FUNCTION powertools.repair_row_v1(g powertools.signals) RETURNS jsonb
+LANGUAGE sql STABLE
+AS $$
+  SELECT jsonb_build_object(
+    'signal', g.signal, 'correlation_key', g.correlation_key, 'status', g.status, 'wait_id', g.wait_id,
+    'consumed_at', g.consumed_at
+  )
+$$;
+
+CREATE FUNCTION powertools.repair_row_v1(l powertools.late_results) RETURNS jsonb
+LANGUAGE sql STABLE
+AS $$
+  SELECT jsonb_build_object(
+    'state', l.state, 'job_id', l.job_id, 'attempt', l.attempt, 'adopted_at', l.adopted_at, 'dismissed_at', l.dismissed_at,
+    'decided_by', l.decided_by
+  )
+$$;
+
+CREATE FUNCTION powertools.repair_row_v1(f powertools.settle_faults) RETURNS jsonb
+LANGUAGE sql STABLE
+AS $$
+  SELECT jsonb_build_object(
+    'workflow_id', f.workflow_id, 'position', f.position, 'state', f.state, 'sqlstate', f.sqlstate, 'repaired_at', f.repaired_at
+  )
+$$;
+
+-- Where a repair begins: no transaction that starts later has a number below marker, no job or batch of events
+-- that is inserted later has an id up to these.
+CREATE FUNCTION powertools.repair_mark_v1(OUT marker bigint, OUT last_job_id bigint, OUT last_batch_id bigint)
+LANGUAGE sql VOLATILE
+AS $$
+  SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint,
+    coalesce(pg_sequence_last_value(pg_get_serial_sequence('public.oban_jobs', 'id')::regclass), 0),
+    coalesce(pg_sequence_last_value('powertools.event_batches_id_seq'::regclass), 0)
+$$;
+
+-- Whether a row's xmin is at or after the marker, whose upper half it lacks.
+CREATE FUNCTION powertools.is_since_v1(row_xmin xid, marker bigint) RETURNS bool
+LANGUAGE sql IMMUTABLE
+AS $$
+  SELECT row_xmin::text::bigint > 2 AND ((row_xmin::text::bigint - marker) & 4294967295) < 2147483648
+$$;
+
+-- P2, for an xmin at or after the marker. A number that is not given out yet is one of long ago, of a frozen row.
+CREATE FUNCTION powertools.is_ours_v1(row_xmin xid, marker bigint) RETURNS bool
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+  RETURN pg_xact_status((marker + ((row_xmin::text::bigint - marker) & 4294967295))::text::xid8) = 'in progress';
+EXCEPTION WHEN invalid_parameter_value THEN
+  RETURN false;
+END $$;
+
+-- What this transaction has written since the marker. Args: roots, outermost workflows; job_ids and late_ids, what else
+-- it may have changed. Rows: source, id and the row as a plan keeps it.
+CREATE FUNCTION powertools.repair_after_v1(
+  roots bigint[], job_ids bigint[], late_ids bigint[], marker bigint, last_job_id bigint
+) RETURNS TABLE (source text, id text, content jsonb)
+LANGUAGE plpgsql
+SET enable_seqscan = off SET random_page_cost = 0.01 SET plan_cache_mode = force_custom_plan SET jit = off
+AS $$
+DECLARE
+  family CONSTANT bigint[] := powertools.family_of_v1(roots);
+BEGIN
+  RETURN QUERY
+  WITH steps AS MATERIALIZED (
+    SELECT s.workflow_id, s.position, s.job_id, s.wait_id, s.xmin AS version,
+      CASE WHEN powertools.is_since_v1(s.xmin, marker) THEN powertools.repair_row_v1(s) END AS content
+    FROM powertools.steps s WHERE s.workflow_id = ANY (family)
+  ), jobs AS (
+    SELECT s.job_id FROM steps s WHERE s.job_id IS NOT NULL AND s.job_id <= repair_after_v1.last_job_id
+    UNION
+    SELECT unnest(repair_after_v1.job_ids)
+    UNION
+    SELECT j.id FROM public.oban_jobs j WHERE j.id > repair_after_v1.last_job_id
+  ), waits AS MATERIALIZED (
+    SELECT w.id, w.signal, w.correlation_key, w.xmin AS version, powertools.repair_row_v1(w) AS content
+    FROM (SELECT DISTINCT s.wait_id FROM steps s WHERE s.wait_id IS NOT NULL) AS s
+    JOIN powertools.waits w ON w.id = s.wait_id
+    WHERE powertools.is_since_v1(w.xmin, marker)
+  ), written AS MATERIALIZED (
+    SELECT 'workflow' AS source, w.id::text AS id, w.xmin AS version, powertools.repair_row_v1(w) AS content
+    FROM powertools.workflows w WHERE w.id = ANY (family) AND powertools.is_since_v1(w.xmin, marker)
+    UNION ALL
+    SELECT 'step', format('%s/%s', s.workflow_id, s.position), s.version, s.content FROM steps s WHERE s.content IS NOT NULL
+    UNION ALL
+    SELECT 'job', j.id::text, j.xmin, powertools.repair_row_v1(j)
+    FROM jobs k JOIN public.oban_jobs j ON j.id = k.job_id WHERE powertools.is_since_v1(j.xmin, marker)
+    UNION ALL
+    SELECT 'wait', w.id::text, w.version, w.content FROM waits w
+    UNION ALL
+    SELECT 'signal', g.id::text, g.xmin, powertools.repair_row_v1(g)
+    FROM waits w
+    JOIN powertools.signals g ON g.signal = w.signal AND g.correlation_key = w.correlation_key AND g.wait_id = w.id
+    WHERE powertools.is_since_v1(g.xmin, marker)
+    UNION ALL
+    SELECT 'late_result', l.id::text, l.xmin, powertools.repair_row_v1(l)
+    FROM powertools.late_results l WHERE l.id = ANY (late_ids) AND powertools.is_since_v1(l.xmin, marker)
+    UNION ALL
+    SELECT 'settle_fault', f.job_id::text, f.xmin, powertools.repair_row_v1(f)
+    FROM jobs k JOIN powertools.settle_faults f ON f.job_id = k.job_id WHERE powertools.is_since_v1(f.xmin, marker)
+  ), versions AS MATERIALIZED (
+    SELECT v.version::text, powertools.is_ours_v1(v.version, marker) AS ours FROM (SELECT DISTINCT version FROM written) AS v
+  )
+  SELECT w.source, w.id, w.content
+  FROM written w JOIN versions v ON v.version = w.version::text
+  WHERE v.ours;
+END $$;
+
+-- The events that this transaction has written in batches after this one. Rows: in their order.
+CREATE FUNCTION powertools.repair_events_v1(marker bigint, last_batch_id bigint)
+RETURNS TABLE (workflow_id bigint, "position" int, change text, state text)
+LANGUAGE plpgsql
+SET enable_seqscan = off SET random_page_cost = 0.01 SET plan_cache_mode = force_custom_plan SET jit = off
+AS $$
+BEGIN
+  RETURN QUERY
+  SELECT e.workflow_id, e.position, e.change, e.state
+  FROM powertools.event_batches b
+  CROSS JOIN LATERAL unnest(b.workflow_ids, b.first_numbers, b.last_numbers) AS n (workflow_id, first, last)
+  JOIN powertools.events e ON e.workflow_id = n.workflow_id AND e.number BETWEEN n.first AND n.last
+  WHERE b.id > repair_events_v1.last_batch_id AND powertools.is_since_v1(b.xmin, marker) AND powertools.is_ours_v1(b.xmin, marker)
+  ORDER BY e.workflow_id, e.number;
+END $$;
+
+-- These rows as they are now. Args: one entry a row. Rows: those that exist.
+CREATE FUNCTION powertools.repair_before_v1(sources text[], ids text[])
+RETURNS TABLE (source text, id text, content jsonb)
+LANGUAGE plpgsql
+SET enable_seqscan = off SET random_page_cost = 0.01 SET plan_cache_mode = force_custom_plan SET jit = off
+AS $$
+BEGIN
+  RETURN QUERY
+  WITH asked AS MATERIALIZED (
+    SELECT a.source, a.id, split_part(a.id, '/', 1)::bigint AS number, nullif(split_part(a.id, '/', 2), '')::int AS position
+    FROM unnest(sources, ids) AS a (source, id)
+  )
+  SELECT a.source, a.id, powertools.repair_row_v1(w)
+  FROM asked a JOIN powertools.workflows w ON w.id = a.number WHERE a.source = 'workflow'
+  UNION ALL
+  SELECT a.source, a.id, powertools.repair_row_v1(s)
+  FROM asked a JOIN powertools.steps s ON s.workflow_id = a.number AND s.position = a.position WHERE a.source = 'step'
+  UNION ALL
+  SELECT a.source, a.id, powertools.repair_row_v1(j)
+  FROM asked a JOIN public.oban_jobs j ON j.id = a.number WHERE a.source = 'job'
+  UNION ALL
+  SELECT a.source, a.id, powertools.repair_row_v1(w)
+  FROM asked a JOIN powertools.waits w ON w.id = a.number WHERE a.source = 'wait'
+  UNION ALL
+  SELECT a.source, a.id, powertools.repair_row_v1(g)
+  FROM asked a JOIN powertools.signals g ON g.id = a.number WHERE a.source = 'signal'
+  UNION ALL
+  SELECT a.source, a.id, powertools.repair_row_v1(l)
+  FROM asked a JOIN powertools.late_results l ON l.id = a.number WHERE a.source = 'late_result'
+  UNION ALL
+  SELECT a.source, a.id, powertools.repair_row_v1(f)
+  FROM asked a JOIN powertools.settle_faults f ON f.job_id = a.number WHERE a.source = 'settle_fault';
+END $$;
+
+-- The repairs of jobs. The caller holds the jobs and has looked at what is legal. First: a word in a job's errors.
+CREATE FUNCTION powertools.operator_error_v1(attempt int, message text) RETURNS jsonb
+LANGUAGE sql STABLE
+AS $$
+  SELECT jsonb_build_object(
+    'attempt', attempt, 'at', to_char(timezone('UTC', clock_timestamp()), 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'), 'error', message
+  )
+$$;
+
+-- Executing jobs that nobody works on run again, by an operator's word.
+CREATE FUNCTION powertools.rescue_jobs_v1(job_ids bigint[]) RETURNS int
+LANGUAGE plpgsql
+SET enable_seqscan = off SET random_page_cost = 0.01 SET plan_cache_mode = force_custom_plan SET jit = off
+AS $$
+DECLARE
+  woken text[];
+BEGIN
+  WITH facts AS (
+    SELECT j.id, j.attempt, j.queue, j.worker, j.attempted_by, e.executor_id, s.workflow_id, s.position,
+      coalesce(j.attempted_at, j.inserted_at) AT TIME ZONE 'UTC' AS attempted_at,
+      CASE WHEN e.executor_id IS NULL THEN 'unknown' WHEN e.stopped_at IS NULL THEN 'gone' ELSE 'stopped' END AS why
+    FROM public.oban_jobs j
+    LEFT JOIN powertools.executors e ON e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
+    LEFT JOIN powertools.steps s ON s.job_id = j.id
+      AND s.workflow_id = CASE WHEN j.meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' THEN (j.meta ->> 'workflow_id')::bigint END
+      AND s.position = CASE WHEN j.meta ->> 'position' ~ '^[0-9]{1,9}$' THEN (j.meta ->> 'position')::int END
+    WHERE j.id = ANY (job_ids) AND j.state = 'executing'
+  ), moved AS (
+    UPDATE public.oban_jobs j
+    SET state = 'available', max_attempts = greatest(j.max_attempts, j.attempt + 1),
+        errors = j.errors || powertools.operator_error_v1(j.attempt, 'Rescued by an operator: it runs again'),
+        meta = j.meta || jsonb_build_object('rescued', CASE
+          WHEN jsonb_typeof(j.meta -> 'rescued') = 'number' THEN (j.meta ->> 'rescued')::int ELSE 0
+        END + 1)
+    FROM facts f WHERE j.id = f.id
+    RETURNING j.queue
+  ), written AS (
+    INSERT INTO powertools.rescues (
+      job_id, attempt, attempted_at, executor_id, attempted_by, why, action, crashes, queue, worker, workflow_id, position
+    )
+    SELECT f.id, f.attempt, f.attempted_at, f.executor_id, coalesce(f.attempted_by, '{}'), f.why, 'retried', 0, f.queue, f.worker,
+      f.workflow_id, f.position
+    FROM facts f ORDER BY f.id
+  )
+  SELECT array_agg(m.queue) INTO woken FROM moved m;
+  PERFORM powertools.notify_queues_v1(woken);
+  RETURN cardinality(woken);
+END $$;
+
+-- A job that does not run is available now, with an attempt left for it.
+CREATE FUNCTION powertools.retry_job_v1(of_job_id bigint) RETURNS void
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  woken text;
+BEGIN
+  UPDATE public.oban_jobs j
+  SET state = 'available', max_attempts = greatest(j.max_attempts, j.attempt + 1), scheduled_at = timezone('UTC', now()),
+      completed_at = NULL, cancelled_at = NULL, discarded_at = NULL
+  WHERE j.id = of_job_id AND j.state NOT IN ('available', 'executing', 'completed')
+  RETURNING j.queue INTO woken;
+  PERFORM powertools.notify_queues_v1(ARRAY[woken]);
+END $$;
+
+-- A job that does not run is cancelled; one that runs is told.
+CREATE FUNCTION powertools.cancel_job_v1(of_job_id bigint) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+  UPDATE public.oban_jobs j SET state = 'cancelled', cancelled_at = timezone('UTC', now())
+  WHERE j.id = of_job_id AND j.state IN ('available', 'scheduled', 'retryable', 'suspended');
+  IF NOT FOUND THEN
+    PERFORM pg_notify('public.oban_signal', json_build_object('action', 'pkill', 'job_id', of_job_id)::text);
+  END IF;
+END $$;
+
+CREATE FUNCTION powertools.discard_job_v1(of_job_id bigint) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+  UPDATE public.oban_jobs j
+  SET state = 'discarded', discarded_at = timezone('UTC', now()),
+      errors = j.errors || powertools.operator_error_v1(j.attempt, 'Discarded by an operator')
+  WHERE j.id = of_job_id AND j.state NOT IN ('completed', 'cancelled', 'discarded');
+END $$;
+
+-- A live job takes what an attempt of it came to that had been taken away from its executor.
+CREATE FUNCTION powertools.adopt_result_v1(of_job_id bigint, result jsonb) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+  UPDATE public.oban_jobs j
+  SET state = 'completed', completed_at = timezone('UTC', now()),
+      meta = CASE WHEN result IS NULL THEN j.meta ELSE j.meta || jsonb_build_object('return', result) END
+  WHERE j.id = of_job_id AND j.state NOT IN ('executing', 'completed', 'cancelled', 'discarded');
+END $$;

@@ -1,0 +1,299 @@
+-- Previews, what a repair changed, and the repairs of jobs.
+
+-- name: repair_step
+-- A step as a repair's target.
+-- Args: workflow_id (bigint), step (text).
+-- Rows: none, or one. Index: step_name_unique.
+SELECT w.name AS workflow_name, w.tags, w.root_id, w.semantics_version, w.state AS workflow_state, s.queue, s.worker, s.state,
+  s.effects, s.job_id, j.state::text AS job_state
+FROM powertools.workflows w
+LEFT JOIN powertools.steps s ON s.workflow_id = w.id AND s.name = %(step)s::text
+LEFT JOIN public.oban_jobs j ON j.id = s.job_id AND s.state = 'available'
+WHERE w.id = %(workflow_id)s::bigint;
+
+-- name: repair_jobs
+-- Jobs as a repair's targets, each with its step while that runs on it or ended with it, and its executor.
+-- Args: ids (bigint[]); late_after, missing_after (intervals).
+-- Rows: by id. Index: primary keys; executors are few.
+WITH health AS MATERIALIZED (
+  SELECT x.node, x.producer, x.executor_id, h.state, extract(epoch FROM clock_timestamp() - x.beat_at)::int AS seconds,
+    EXISTS (SELECT FROM powertools.gone_executors g WHERE g.executor_id = x.executor_id) AS gone
+  FROM powertools.executors x
+  JOIN powertools.executor_health_v1(%(late_after)s::interval, %(missing_after)s::interval) h ON h.executor_id = x.executor_id
+)
+SELECT j.id, j.state::text AS state, j.queue, j.worker, j.attempt,
+  j.meta ?& ARRAY['position', 'uid'] AS of_a_step,
+  NOT j.meta ? 'position' AND j.meta ?& ARRAY['workflow_id', 'outcome', 'failed_steps'] AS is_callback,
+  s.workflow_id, s.name AS step, s.state AS step_state, s.effects, s.held_until, s.cause, w.root_id, w.name AS workflow_name, w.tags,
+  w.semantics_version, e.executor_id, e.seconds AS beat_seconds,
+  CASE
+    WHEN j.state <> 'executing' THEN NULL
+    WHEN e.executor_id IS NULL THEN CASE WHEN EXISTS (
+      SELECT FROM public.oban_producers p
+      WHERE p.uuid::text = j.attempted_by[2] AND p.updated_at > timezone('UTC', clock_timestamp()) - interval '1 min'
+    ) THEN 'healthy' ELSE 'unknown' END
+    WHEN e.gone THEN 'gone'
+    ELSE e.state
+  END AS executor_state
+FROM public.oban_jobs j
+LEFT JOIN powertools.steps s ON s.job_id = j.id
+  AND s.workflow_id = CASE WHEN j.meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' THEN (j.meta ->> 'workflow_id')::bigint END
+  AND s.position = CASE WHEN j.meta ->> 'position' ~ '^[0-9]{1,9}$' THEN (j.meta ->> 'position')::int END
+LEFT JOIN powertools.workflows w ON w.id = s.workflow_id
+LEFT JOIN health e ON j.state = 'executing' AND e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
+WHERE j.id = ANY (%(ids)s::bigint[])
+ORDER BY j.id;
+
+-- name: executor_job_ids
+-- What an executor has in hand, if it exists.
+-- Args: executor_id (text).
+-- Rows: none, or one: queue, ids (bigint[], ascending). Index: oban_jobs by state; executors by id.
+SELECT e.producer_scope AS queue, ARRAY(
+  SELECT j.id FROM public.oban_jobs j
+  WHERE j.state = 'executing' AND j.attempted_by[1] = e.node AND j.attempted_by[2] = e.producer
+  ORDER BY j.id
+) AS ids
+FROM powertools.executors e WHERE e.executor_id = %(executor_id)s::text;
+
+-- name: repair_late_result
+-- Args: id (bigint). Rows: none, or one.
+SELECT l.id, l.state, l.job_id, l.queue, l.worker, l.result, l.attempt, l.adopted_at IS NOT NULL OR l.dismissed_at IS NOT NULL AS decided
+FROM powertools.late_results l WHERE l.id = %(id)s::bigint;
+
+-- name: lock_repair_jobs
+-- Args: ids (bigint[]). Rows: one without columns a job. Locks: the jobs by id.
+SELECT FROM public.oban_jobs j WHERE j.id = ANY (%(ids)s::bigint[]) ORDER BY j.id FOR UPDATE;
+
+-- name: lock_repair_families
+-- Args: workflow_ids (bigint[]). Rows: one. Locks: the families' outermost workflows by id.
+SELECT powertools.lock_families_v1(%(workflow_ids)s::bigint[]) AS stopping;
+
+-- name: lock_late_result
+-- Args: id (bigint). Rows: one without columns, or none. Locks: the late result, after the job and the family.
+SELECT FROM powertools.late_results l WHERE l.id = %(id)s::bigint FOR UPDATE;
+
+-- name: repair_mark
+-- Rows: one: marker, last_job_id, last_batch_id.
+SELECT marker, last_job_id, last_batch_id FROM powertools.repair_mark_v1();
+
+-- name: repair_after
+-- Args: roots, job_ids, late_ids (bigint[]), marker, last_job_id (bigint).
+-- Rows: source, id, content (jsonb): what this transaction has written since the marker.
+SELECT source, id, content
+FROM powertools.repair_after_v1(
+  %(roots)s::bigint[], %(job_ids)s::bigint[], %(late_ids)s::bigint[], %(marker)s::bigint, %(last_job_id)s::bigint
+);
+
+-- name: repair_events
+-- Args: marker, last_batch_id (bigint). Rows: workflow_id, position, change, state, in their order.
+SELECT workflow_id, position, change, state
+FROM powertools.repair_events_v1(%(marker)s::bigint, %(last_batch_id)s::bigint);
+
+-- name: repair_before
+-- Args: sources, ids (text[]), one entry a row. Rows: source, id, content (jsonb) of those that exist.
+SELECT source, id, content FROM powertools.repair_before_v1(%(sources)s::text[], %(ids)s::text[]);
+
+-- name: rescue_jobs
+-- Args: ids (bigint[]). Rows: one. Locks: the caller holds the jobs; then as settle.
+SELECT powertools.rescue_jobs_v1(%(ids)s::bigint[]) AS rescued;
+
+-- name: retry_job
+-- Args: id (bigint). Rows: one. Locks: the caller holds the job; then as settle.
+SELECT powertools.retry_job_v1(%(id)s::bigint);
+
+-- name: cancel_job
+-- Args: id (bigint). Rows: one. Locks: the caller holds the job; then as settle.
+SELECT powertools.cancel_job_v1(%(id)s::bigint);
+
+-- name: discard_job
+-- Args: id (bigint). Rows: one. Locks: the caller holds the job; then as settle.
+SELECT powertools.discard_job_v1(%(id)s::bigint);
+
+-- name: adopt_result
+-- Args: id (bigint), result (jsonb text or NULL). Rows: one. Locks: the caller holds the job; then as settle.
+SELECT powertools.adopt_result_v1(%(id)s::bigint, %(result)s::jsonb);
+
+-- name: decide_late_result
+-- Args: id (bigint), adopted (bool), actor (text). Rows: id, or none when it was decided before.
+UPDATE powertools.late_results l
+SET adopted_at = CASE WHEN %(adopted)s::bool THEN clock_timestamp() END,
+    dismissed_at = CASE WHEN NOT %(adopted)s::bool THEN clock_timestamp() END,
+    decided_by = %(actor)s::text
+WHERE l.id = %(id)s::bigint AND l.adopted_at IS NULL AND l.dismissed_at IS NULL
+RETURNING l.id;
+
+-- name: expire_previews
+-- Args: actor_id, plan_hash (text). Rows: id.
+UPDATE powertools.previews p SET status = 'expired', ended_at = clock_timestamp()
+WHERE p.actor_id = %(actor_id)s::text AND p.plan_hash = %(plan_hash)s::text AND p.status = 'ready'
+  AND p.expires_at <= clock_timestamp()
+RETURNING p.id;
+
+-- name: store_preview
+-- The ready preview of this plan and actor: the one that is there, or a new one.
+-- Args: actor_id, action, target_type, target_id, incident_fingerprint (text or NULL), plan_hash (text), arguments (json text), plan (jsonb text),
+--   ready_for (interval).
+-- Rows: one: id, nonce, secret, inserted_at, expires_at.
+WITH stored AS (
+  INSERT INTO powertools.previews AS p (
+    actor_id, action, target_type, target_id, arguments, incident_fingerprint, plan_hash, plan, expires_at
+  )
+  VALUES (
+    %(actor_id)s, %(action)s, %(target_type)s, %(target_id)s, %(arguments)s::json, %(incident_fingerprint)s,
+    %(plan_hash)s, %(plan)s::jsonb, clock_timestamp() + %(ready_for)s::interval
+  )
+  ON CONFLICT (actor_id, plan_hash) WHERE status = 'ready' DO UPDATE SET plan_hash = excluded.plan_hash
+  RETURNING p.id, p.nonce, p.inserted_at, p.expires_at
+)
+SELECT s.id, s.nonce, s.inserted_at, s.expires_at, powertools.repair_secret_v1() AS secret FROM stored s;
+
+-- name: store_token
+-- Args: id (bigint), token_hash (bytea).
+UPDATE powertools.previews p SET token_hash = %(token_hash)s::bytea
+WHERE p.id = %(id)s::bigint AND p.token_hash IS DISTINCT FROM %(token_hash)s::bytea;
+
+-- name: find_preview
+-- Args: token_hash (bytea or NULL), id (bigint or NULL). Rows: none, or one.
+SELECT p.id, CASE WHEN p.status = 'ready' AND p.expires_at <= clock_timestamp() THEN 'expired' ELSE p.status END AS status,
+  p.actor_id, p.action, p.target_type, p.target_id, p.arguments, p.incident_fingerprint, p.plan_hash, p.plan, p.inserted_at,
+  p.expires_at, p.ended_at
+FROM powertools.previews p
+WHERE p.token_hash = %(token_hash)s::bytea OR p.id = %(id)s::bigint;
+
+-- name: consume_preview
+-- Args: id (bigint), actor_id (text). Rows: id; none when it may not be consumed (any more). Locks: the preview.
+UPDATE powertools.previews p SET status = 'consumed', ended_at = clock_timestamp()
+WHERE p.id = %(id)s::bigint AND p.status = 'ready' AND p.expires_at > clock_timestamp() AND p.actor_id = %(actor_id)s::text
+RETURNING p.id;
+
+-- name: end_preview
+-- Args: id (bigint), status (drifted or expired). Rows: id; none when it had ended.
+UPDATE powertools.previews p SET status = %(status)s::text, ended_at = clock_timestamp()
+WHERE p.id = %(id)s::bigint AND p.status = 'ready'
+RETURNING p.id;
+
+-- name: bulk_jobs
+-- Jobs that a bulk repair is about.
+-- Args: ids (text[] or NULL), state, queue, worker, executor_id (text or NULL), callbacks (bool: of workflows' ends only), page (int).
+-- Rows: target_id, state_hash (NULL: there is none), by id. Index: the primary key, else oban_jobs by state and queue.
+WITH given AS (
+  SELECT g.id FROM unnest(%(ids)s::text[]) AS g (id)
+), jobs AS (
+  SELECT j.id, j.state, j.attempt, j.attempted_at, j.attempted_by FROM public.oban_jobs j
+  WHERE (%(ids)s::text[] IS NULL OR j.id IN (SELECT g.id::bigint FROM given g))
+    AND (%(state)s::text IS NULL OR j.state = %(state)s::text::public.oban_job_state)
+    AND (%(queue)s::text IS NULL OR j.queue = %(queue)s::text)
+    AND (%(worker)s::text IS NULL OR j.worker = %(worker)s::text)
+    AND (%(executor_id)s::text IS NULL OR j.state = 'executing' AND EXISTS (
+      SELECT FROM powertools.executors e
+      WHERE e.executor_id = %(executor_id)s::text AND e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
+    ))
+    AND (NOT %(callbacks)s::bool OR NOT j.meta ? 'position' AND j.meta ?& ARRAY['workflow_id', 'outcome', 'failed_steps'])
+  ORDER BY j.id LIMIT %(page)s::int
+)
+SELECT coalesce(j.id::text, g.id) AS target_id, CASE WHEN j.id IS NOT NULL
+  THEN powertools.payload_hash_v1(jsonb_build_array(j.state, j.attempt, j.attempted_at, j.attempted_by)) END AS state_hash
+FROM jobs j FULL JOIN given g ON g.id::bigint = j.id
+ORDER BY coalesce(j.id, g.id::bigint) LIMIT %(page)s::int;
+
+-- name: bulk_steps
+-- Steps that a bulk repair is about.
+-- Args: ids (text[] of workflow/step, or NULL), state, cause, step, worker, queue, workflow_name (text or NULL), workflow_id (bigint or
+--   NULL), page (int).
+-- Rows: target_id, state_hash (NULL: there is none), by workflow and position. Index: the keys of steps; workflows_name.
+WITH given AS (
+  SELECT g.id, split_part(g.id, '/', 1)::bigint AS workflow_id, substring(g.id FROM '/(.*)') AS name
+  FROM unnest(%(ids)s::text[]) AS g (id)
+), steps AS (
+  SELECT s.workflow_id, s.position, s.name, s.state, s.generation, s.job_id, s.attempt, s.cause, s.held_until
+  FROM powertools.step_states s
+  WHERE (%(ids)s::text[] IS NULL OR (s.workflow_id, s.name) IN (SELECT g.workflow_id, g.name FROM given g))
+    AND (%(state)s::text IS NULL OR s.state = %(state)s::text)
+    AND (%(cause)s::text IS NULL OR s.cause = %(cause)s::text)
+    AND (%(step)s::text IS NULL OR s.name = %(step)s::text)
+    AND (%(worker)s::text IS NULL OR s.worker = %(worker)s::text)
+    AND (%(queue)s::text IS NULL OR s.queue = %(queue)s::text)
+    AND (%(workflow_id)s::bigint IS NULL OR s.workflow_id = %(workflow_id)s::bigint)
+    AND (%(workflow_name)s::text IS NULL OR s.workflow_id IN (
+      SELECT w.id FROM powertools.workflows w WHERE w.name = %(workflow_name)s::text
+    ))
+  ORDER BY s.workflow_id, s.position LIMIT %(page)s::int
+)
+SELECT coalesce(format('%%s/%%s', s.workflow_id, s.name), g.id) AS target_id, CASE WHEN s.name IS NOT NULL
+  THEN powertools.payload_hash_v1(jsonb_build_array(s.state, s.generation, s.job_id, s.attempt, s.cause, s.held_until)) END AS state_hash
+FROM steps s FULL JOIN given g ON g.workflow_id = s.workflow_id AND g.name = s.name
+ORDER BY coalesce(s.workflow_id, g.workflow_id), s.position, g.name LIMIT %(page)s::int;
+
+-- name: bulk_workflows
+-- Workflows that a bulk repair is about.
+-- Args: ids (text[] or NULL), state, workflow_name, tag (text or NULL), page (int).
+-- Rows: target_id, state_hash (NULL: there is none), by id. Index: the primary key, workflows_name, workflows_unfinished.
+WITH given AS (
+  SELECT g.id FROM unnest(%(ids)s::text[]) AS g (id)
+), workflows AS (
+  SELECT w.id, w.state, w.generation, w.open, w.failed FROM powertools.workflows w
+  WHERE (%(ids)s::text[] IS NULL OR w.id IN (SELECT g.id::bigint FROM given g))
+    AND (%(state)s::text IS NULL OR w.state = %(state)s::text)
+    AND (%(workflow_name)s::text IS NULL OR w.name = %(workflow_name)s::text)
+    AND (%(tag)s::text IS NULL OR %(tag)s::text = ANY (w.tags))
+  ORDER BY w.id LIMIT %(page)s::int
+)
+SELECT coalesce(w.id::text, g.id) AS target_id, CASE WHEN w.id IS NOT NULL
+  THEN powertools.payload_hash_v1(jsonb_build_array(w.state, w.generation, w.open, w.failed)) END AS state_hash
+FROM workflows w FULL JOIN given g ON g.id::bigint = w.id
+ORDER BY coalesce(w.id, g.id::bigint) LIMIT %(page)s::int;
+
+-- name: store_bulk
+-- Args: actor_id, action, manifest_hash (text), filter (jsonb text), arguments (json text), token_hash (bytea), ready_for
+--   (interval), target_ids, state_hashes (text[], one entry an item). Rows: id, inserted_at, expires_at.
+WITH bulk AS (
+  INSERT INTO powertools.bulks AS b (actor_id, action, filter, arguments, manifest_hash, total, token_hash, expires_at)
+  VALUES (
+    %(actor_id)s, %(action)s, %(filter)s::jsonb, %(arguments)s::json, %(manifest_hash)s,
+    cardinality(%(target_ids)s::text[]), %(token_hash)s::bytea, clock_timestamp() + %(ready_for)s::interval
+  )
+  RETURNING b.id, b.inserted_at, b.expires_at
+), items AS (
+  INSERT INTO powertools.bulk_items (bulk_id, place, target_id, state_hash)
+  SELECT b.id, i.place, i.target_id, i.state_hash
+  FROM bulk b CROSS JOIN unnest(%(target_ids)s::text[], %(state_hashes)s::text[]) WITH ORDINALITY AS i (target_id, state_hash, place)
+)
+SELECT id, inserted_at, expires_at FROM bulk;
+
+-- name: find_bulk
+-- Args: token_hash (bytea or NULL), id (bigint or NULL). Rows: none, or one, with counts by outcome.
+SELECT b.id, CASE WHEN b.status = 'ready' AND b.expires_at <= clock_timestamp() THEN 'expired' ELSE b.status END AS status,
+  b.actor_id, b.action, b.filter, b.arguments, b.manifest_hash, b.total, b.reason, b.inserted_at, b.expires_at, b.started_at,
+  b.ended_at, (
+    SELECT coalesce(jsonb_object_agg(c.outcome, c.items), '{}')
+    FROM (SELECT i.outcome, count(*) AS items FROM powertools.bulk_items i WHERE i.bulk_id = b.id GROUP BY i.outcome) AS c
+  ) AS outcomes
+FROM powertools.bulks b WHERE b.token_hash = %(token_hash)s::bytea OR b.id = %(id)s::bigint;
+
+-- name: start_bulk
+-- Args: id (bigint), actor_id, reason (text). Rows: id; none when it may not begin, or began before. Locks: the bulk.
+UPDATE powertools.bulks b SET status = 'running', started_at = clock_timestamp(), reason = %(reason)s::text
+WHERE b.id = %(id)s::bigint AND b.actor_id = %(actor_id)s::text AND b.status = 'ready' AND b.expires_at > clock_timestamp()
+RETURNING b.id;
+
+-- name: end_bulk
+-- Args: id (bigint). Rows: id; none while items are pending. Locks: the bulk.
+UPDATE powertools.bulks b SET status = 'done', ended_at = clock_timestamp()
+WHERE b.id = %(id)s::bigint AND b.status = 'running' AND NOT EXISTS (
+  SELECT FROM powertools.bulk_items i WHERE i.bulk_id = b.id AND i.outcome = 'pending'
+)
+RETURNING b.id;
+
+-- name: bulk_items
+-- Args: id (bigint), pending (bool: only those), page (int). Rows: place, target_id, state_hash, outcome, detail, ended_at, by place.
+SELECT i.place, i.target_id, i.state_hash, i.outcome, i.detail, i.ended_at
+FROM powertools.bulk_items i
+WHERE i.bulk_id = %(id)s::bigint AND (NOT %(pending)s::bool OR i.outcome = 'pending')
+ORDER BY i.place LIMIT %(page)s::int;
+
+-- name: end_bulk_item
+-- Args: id (bigint), place (int), outcome (text), detail (text or NULL). Rows: place; none when somebody ended it.
+-- Locks: the item.
+UPDATE powertools.bulk_items i SET outcome = %(outcome)s::text, detail = %(detail)s::text, ended_at = clock_timestamp()
+WHERE i.bulk_id = %(id)s::bigint AND i.place = %(place)s::int AND i.outcome = 'pending'
+RETURNING i.place;
