@@ -93,7 +93,7 @@ class Powertools:
         self.audit = Audit(self.connect, self._queries, self._guard, self._display)
         self.explain = Explain(self.connect, self._queries)
         self.events = Events(self.connect, self._queries, self._connect_listener, self.settings)
-        self.metrics = Metrics(self.connect, self._queries)
+        self.metrics = Metrics(self.connect, self._queries, self.settings)
         self.webhooks = Webhooks(self.connect, self._queries, self.settings)
         self.lifeline = Lifeline(self.connect, self._queries, self.settings, self._guard, self._display)
         self._retention_sweep = RetentionSweep(self._queries, self.settings)

@@ -144,6 +144,14 @@ async def test_the_role_that_reads_changes_nothing(granted: dict[str, str]) -> N
                 await conn.execute(f"SELECT powertools.{function}".encode())
 
 
+@pytest.mark.parametrize("table", ["webhook_secrets", "repair_secret"])
+async def test_the_role_that_reads_sees_no_secret(granted: dict[str, str], table: str) -> None:
+    for role, may in (("read", False), ("run", True)):
+        async with await psycopg.AsyncConnection.connect(granted[role]) as conn:
+            cursor = await conn.execute("SELECT has_table_privilege(%s, 'SELECT')", [f"powertools.{table}"])
+            assert await cursor.fetchone() == (may,)
+
+
 async def test_the_grants_follow_other_schema_names(empty_dsn: str, roles: dict[str, str]) -> None:
     names = Names(schema="ours", prefix="theirs")
     async with await psycopg.AsyncConnection.connect(empty_dsn, autocommit=True) as conn:

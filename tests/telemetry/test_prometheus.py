@@ -14,7 +14,7 @@ from oban_powertools.prometheus import PowertoolsCollector, metrics_app
 from oban_powertools.telemetry import WORDS
 from tests.telemetry.plays import chain, everything
 
-LABELS = {"state", "source", "change", "outcome", "what", "action", "status", "le"}
+LABELS = {"state", "health", "class", "source", "change", "outcome", "what", "action", "status", "le"}
 
 
 @pytest.fixture
@@ -37,6 +37,8 @@ async def test_a_scrape_tells_what_happened(powertools: Powertools, collector: P
     assert found["powertools_ack_seconds_count", ()] >= 1
     assert found["powertools_jobs_acknowledged_total", ()] == 4
     assert found["powertools_open_steps", (("state", "pending"),)] == 0
+    assert found["powertools_executors", (("health", "healthy"),)] == 1
+    assert found["powertools_open_incidents", (("class", "poison_job"),)] == 0
     assert found["powertools_hop_seconds_count", ()] == 2
     assert found["powertools_hop_seconds_bucket", (("le", "+Inf"),)] == 2
     assert found["powertools_event_head", ()] > 20

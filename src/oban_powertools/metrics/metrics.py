@@ -9,19 +9,30 @@ from typing import Final
 import psycopg
 from psycopg_pool import PoolTimeout
 
+from ..config import Settings
 from ..database import Connection, Queries, bounded
-from .gauges import Reading, read_events, read_faults, read_steps, read_workflows
+from .gauges import (
+    Reading,
+    read_events,
+    read_executors,
+    read_faults,
+    read_incidents,
+    read_steps,
+    read_workflows,
+)
 from .tally import Counts, Tally
 
 logger = logging.getLogger(__name__)
 
-type Source = Callable[[Connection, Queries], Awaitable[list[Reading]]]
+type Source = Callable[[Connection, Queries, Settings], Awaitable[list[Reading]]]
 
 SOURCES: Final[Mapping[str, Source]] = {
     "steps": read_steps,
     "workflows": read_workflows,
     "events": read_events,
     "faults": read_faults,
+    "executors": read_executors,
+    "incidents": read_incidents,
 }
 """What is read one by one, so that a source that fails or takes too long keeps the others from nothing."""
 
@@ -44,9 +55,12 @@ class Metrics:
         connect: An autocommit connection of our own pool.
     """
 
-    def __init__(self, connect: Callable[[], AbstractAsyncContextManager[Connection]], queries: Queries) -> None:
+    def __init__(
+        self, connect: Callable[[], AbstractAsyncContextManager[Connection]], queries: Queries, settings: Settings
+    ) -> None:
         self._connect = connect
         self._queries = queries
+        self._settings = settings
         self._tally = Tally(connect, queries)
 
     async def read(self) -> Readings:
@@ -56,7 +70,7 @@ class Metrics:
         for name, source in SOURCES.items():
             try:
                 async with self._connect() as conn, bounded(conn, self._queries):
-                    values += await source(conn, self._queries)
+                    values += await source(conn, self._queries, self._settings)
             except psycopg.Error as error:
                 logger.warning("the metrics of %s could not be read: %s", name, error)
                 answered[name] = False

@@ -16,6 +16,8 @@ END $$;
 
 GRANT USAGE ON SCHEMA powertools TO powertools_run, powertools_read;
 GRANT SELECT ON ALL TABLES IN SCHEMA powertools TO powertools_run, powertools_read;
+-- secrets are for whoever signs with them
+REVOKE SELECT ON powertools.webhook_secrets, powertools.repair_secret FROM powertools_read;
 GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA powertools TO powertools_run;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA powertools TO powertools_run;
 

@@ -112,3 +112,16 @@ FROM powertools.event_log l;
 -- Rows: one; faults. Index: settle_faults_open.
 SELECT count(*) AS faults
 FROM (SELECT FROM powertools.settle_faults f WHERE f.repaired_at IS NULL LIMIT %(most)s::int) AS f;
+
+-- name: count_executors
+-- Args: late_after, missing_after (intervals).
+-- Rows: state, executors.
+SELECT h.state, count(*) AS executors
+FROM powertools.executor_health_v1(%(late_after)s::interval, %(missing_after)s::interval) AS h
+GROUP BY h.state;
+
+-- name: count_incidents
+-- Incidents that are not resolved.
+-- Rows: class, incidents.
+-- Index: incidents_open.
+SELECT i.class, count(*) AS incidents FROM powertools.incidents i WHERE i.state <> 'resolved' GROUP BY i.class;
