@@ -18,7 +18,8 @@ SECTIONS: dict[str, str] = dict(re.findall(r"^## (.+)\n((?:(?!^## ).*\n)*)", PAG
 
 def refusals() -> set[str]:
     """The codes that a command on a workflow may be refused with; those of base classes and of other calls are none."""
-    kinds = [kind for kind in vars(errors).values() if inspect.isclass(kind)]
+    others = {errors.repairs.__name__, errors.incidents.__name__}
+    kinds = [kind for kind in vars(errors).values() if inspect.isclass(kind) and kind.__module__ not in others]
     codes = {kind.code for kind in kinds if issubclass(kind, errors.CommandRefusedError | errors.NotFoundError)}
     elsewhere = {"job_not_found", "webhook_not_found", "webhook_delivery_not_found", "unpublishable_change"}
     return codes - {"command_refused", "not_found", "audit_record_not_found"} - elsewhere

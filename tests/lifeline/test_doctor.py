@@ -320,7 +320,9 @@ async def test_every_known_defect_of_oban_is_a_note(dsn: str) -> None:
 def test_what_is_expected_of_a_database_is_read_from_the_migrations() -> None:
     wanted = expected(Names())
 
-    assert wanted.functions["check_edges_v1"].strip().startswith("DECLARE")
+    [body] = wanted.functions["check_edges_v1"]
+    assert body.strip().startswith("DECLARE")
+    assert len(wanted.functions["repair_row_v1"]) > 1
     assert {"steps_pkey", "workflows_name"} <= wanted.indexes
     assert {"workflows", "placed_events"} <= wanted.relations
 
@@ -342,7 +344,7 @@ def test_the_command_ends_with_what_it_found(dsn: str) -> None:
 
 def test_the_command_never_ends_well_when_a_check_is_broken(dsn: str) -> None:
     with psycopg.connect(dsn) as conn:
-        conn.execute("DROP TABLE powertools.settle_faults")
+        conn.execute("DROP TABLE powertools.settle_faults CASCADE")
 
     ended = powertools("doctor", dsn=dsn)
 

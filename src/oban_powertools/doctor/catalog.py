@@ -27,11 +27,11 @@ async def check_functions(conn: Connection, queries: Queries) -> list[Finding]:
 
 def _functions(wanted: Expected, rows: dict[str, Row]) -> Iterator[Finding]:
     find = partial(Finding, check="functions", level=Level.ERROR, todo=_REINSTALL)
-    for name, body in sorted(wanted.functions.items()):
+    for name, bodies in sorted(wanted.functions.items()):
         row = rows.get(name)
         if row is None:
             yield find(subject=f"function {name}", found="missing", expected="as this release installs it")
-        elif row["body"] != body:
+        elif frozenset(row["bodies"]) != bodies:
             yield find(subject=f"function {name}", found="another text", expected="the text of this release")
         elif row["definer"] != (name in wanted.definers):
             rights = ("its caller", "its owner")

@@ -47,8 +47,8 @@ class Trigger:
 class Expected:
     """What a database with this schema holds."""
 
-    functions: dict[str, str]
-    """Name -> source text."""
+    functions: dict[str, frozenset[str]]
+    """Name -> source texts, one for each signature."""
 
     definers: frozenset[str]
     """Functions that run with the rights of their owner."""
@@ -75,7 +75,7 @@ def expected(names: Names) -> Expected:
     keyed = {f"{table}_pkey" for table, columns in tables.items() if "PRIMARY KEY" in columns}
     triggers = {(match[2], match[1]): match[3] for match in _TRIGGER.finditer(text)}
     return Expected(
-        functions={match["name"]: match["body"] for match in functions},
+        functions=_bodies(functions),
         definers=frozenset(match["name"] for match in functions if "SECURITY DEFINER" in match["head"]),
         relations=frozenset(tables) | frozenset(_VIEW.findall(text)),
         indexes=frozenset(_INDEX.findall(text)) | keyed,
@@ -85,6 +85,14 @@ def expected(names: Names) -> Expected:
             for (table, name), function in sorted(triggers.items())
         ),
     )
+
+
+def _bodies(functions: list[re.Match[str]]) -> dict[str, frozenset[str]]:
+    latest = {(match["name"], match["head"].partition("RETURNS")[0]): match["body"] for match in functions}
+    bodies: dict[str, frozenset[str]] = {}
+    for (name, _), body in latest.items():
+        bodies[name] = bodies.get(name, frozenset()) | {body}
+    return bodies
 
 
 def _unrolled(text: str) -> str:

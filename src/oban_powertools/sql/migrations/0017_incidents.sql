@@ -186,7 +186,7 @@ AS $$
     CROSS JOIN clock c
     CROSS JOIN LATERAL (
       SELECT count(*)::int AS workflows, coalesce(sum(w.open), 0)::bigint AS steps
-      FROM (SELECT DISTINCT id FROM unnest(f.workflow_ids[:1000]) AS u (id)) AS u
+      FROM (SELECT DISTINCT id FROM unnest(f.workflow_ids[: 1000]) AS u (id)) AS u
       JOIN powertools.workflows w ON w.id = u.id
     ) AS n
     ORDER BY f.fingerprint

@@ -37,8 +37,8 @@ CREATE FUNCTION powertools.detect_executors_v1(thresholds jsonb) RETURNS SETOF p
 LANGUAGE sql STABLE
 AS $$
   WITH hands AS (
-    SELECT e.executor_id, count(*) AS jobs, (array_agg(j.id ORDER BY j.id))[:50] AS ids,
-      (array_agg(DISTINCT powertools.workflow_of_v1(j.meta)))[:1000] AS workflow_ids
+    SELECT e.executor_id, count(*) AS jobs, (array_agg(j.id ORDER BY j.id))[: 50] AS ids,
+      (array_agg(DISTINCT powertools.workflow_of_v1(j.meta)))[: 1000] AS workflow_ids
     FROM public.oban_jobs j
     JOIN powertools.executors e ON e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
     WHERE j.state = 'executing'
@@ -87,7 +87,7 @@ AS $$
     o.workflow_ids, NULL::timestamptz
   FROM (
     SELECT coalesce(j.attempted_by[1], '?') AS node, coalesce(j.attempted_by[2], '?') AS producer, count(*) AS jobs,
-      (array_agg(j.id ORDER BY j.id))[:50] AS ids, (array_agg(DISTINCT powertools.workflow_of_v1(j.meta)))[:1000] AS workflow_ids
+      (array_agg(j.id ORDER BY j.id))[: 50] AS ids, (array_agg(DISTINCT powertools.workflow_of_v1(j.meta)))[: 1000] AS workflow_ids
     FROM public.oban_jobs j
     WHERE j.state = 'executing'
       AND NOT EXISTS (
@@ -135,7 +135,7 @@ AS $$
     n.workflow_ids, NULL::timestamptz
   FROM deserted d
   CROSS JOIN LATERAL (
-    SELECT count(*) AS steps, (array_agg(w.id))[:50] AS ids, (array_agg(DISTINCT w.workflow_id))[:1000] AS workflow_ids,
+    SELECT count(*) AS steps, (array_agg(w.id))[: 50] AS ids, (array_agg(DISTINCT w.workflow_id))[: 1000] AS workflow_ids,
       min(w.scheduled_at) AS since
     FROM (
       SELECT j.id, j.scheduled_at, powertools.workflow_of_v1(j.meta) AS workflow_id
@@ -149,7 +149,7 @@ AS $$
   UNION ALL
   SELECT 'workflow_stuck', 'workflow_stuck:semantics:' || w.semantics_version, 'semantics', w.semantics_version::text,
     format('%s workflows were written under rules of version %s, which this release does not know', count(*), w.semantics_version),
-    count(*), jsonb_build_object('code', 'unsupported_semantics', 'ids', to_jsonb((array_agg(w.id))[:50]), 'id_type', 'workflow'),
+    count(*), jsonb_build_object('code', 'unsupported_semantics', 'ids', to_jsonb((array_agg(w.id))[: 50]), 'id_type', 'workflow'),
     array_agg(w.id), NULL
   FROM (
     SELECT w.id, w.semantics_version FROM powertools.workflows w
@@ -204,9 +204,9 @@ LANGUAGE sql STABLE
 AS $$
   SELECT 'wait_overdue', 'wait_overdue:' || w.signal, 'signal', w.signal,
     format('%s waits for signal %s are past their deadline: the sweep does not end them', count(*), w.signal), count(*),
-    jsonb_build_object('code', 'waiting_on_signal', 'signal', w.signal, 'ids', to_jsonb((array_agg(w.id ORDER BY w.deadline_at))[:50]),
+    jsonb_build_object('code', 'waiting_on_signal', 'signal', w.signal, 'ids', to_jsonb((array_agg(w.id ORDER BY w.deadline_at))[: 50]),
       'id_type', 'wait', 'overdue_since', min(w.deadline_at)),
-    (array_agg(DISTINCT w.workflow_id))[:1000], NULL::timestamptz
+    (array_agg(DISTINCT w.workflow_id))[: 1000], NULL::timestamptz
   FROM (
     SELECT v.id, v.signal, v.workflow_id, v.deadline_at FROM powertools.waits v
     WHERE v.state = 'waiting' AND v.deadline_at < clock_timestamp() - interval '30 s' ORDER BY v.deadline_at LIMIT 5000
@@ -255,8 +255,8 @@ AS $$
     WHERE r.at > s.at AND r.errors <> '[]'
   ), grouped AS (
     SELECT f.worker, powertools.error_class_v1(f.errors -> -1) AS error_class, count(*) AS jobs, min(f.queue) AS queue,
-      (array_agg(f.id ORDER BY f.at DESC))[:50] AS ids, max(f.at) AT TIME ZONE 'UTC' AS last_at,
-      (array_agg(DISTINCT powertools.workflow_of_v1(f.meta)))[:1000] AS workflow_ids
+      (array_agg(f.id ORDER BY f.at DESC))[: 50] AS ids, max(f.at) AT TIME ZONE 'UTC' AS last_at,
+      (array_agg(DISTINCT powertools.workflow_of_v1(f.meta)))[: 1000] AS workflow_ids
     FROM failed f
     GROUP BY 1, 2
   )
@@ -279,9 +279,9 @@ LANGUAGE sql STABLE
 AS $$
   SELECT 'late_result', format('late_result:%s:%s', l.node, l.producer), 'node', l.node,
     format('%s results came late from %s: adopt or dismiss them', count(*), l.node), count(*),
-    jsonb_build_object('node', l.node, 'producer', l.producer, 'ids', to_jsonb((array_agg(l.id ORDER BY l.id))[:50]), 'id_type', 'late_result',
-      'job_ids', to_jsonb((array_agg(l.job_id ORDER BY l.id))[:50])),
-    (array_agg(DISTINCT l.workflow_id))[:1000], NULL::timestamptz
+    jsonb_build_object('node', l.node, 'producer', l.producer, 'ids', to_jsonb((array_agg(l.id ORDER BY l.id))[: 50]), 'id_type', 'late_result',
+      'job_ids', to_jsonb((array_agg(l.job_id ORDER BY l.id))[: 50])),
+    (array_agg(DISTINCT l.workflow_id))[: 1000], NULL::timestamptz
   FROM (
     SELECT r.id, r.job_id, r.workflow_id, coalesce(r.attempted_by[1], '?') AS node, coalesce(r.attempted_by[2], '?') AS producer
     FROM powertools.late_results r
@@ -303,8 +303,8 @@ AS $$
       WHEN 'job_suspended' THEN '%s jobs of %s were suspended outside of Powertools: their steps are not held'
       ELSE '%s jobs of %s run again though their steps have ended: nothing comes of it'
     END, count(*), e.worker),
-    count(*), jsonb_build_object('edit', e.edit, 'worker', e.worker, 'ids', to_jsonb((array_agg(e.id ORDER BY e.id))[:50]), 'id_type', 'job'),
-    (array_agg(DISTINCT e.workflow_id))[:1000], NULL::timestamptz
+    count(*), jsonb_build_object('edit', e.edit, 'worker', e.worker, 'ids', to_jsonb((array_agg(e.id ORDER BY e.id))[: 50]), 'id_type', 'job'),
+    (array_agg(DISTINCT e.workflow_id))[: 1000], NULL::timestamptz
   FROM (
     (
       SELECT 'job_deleted' AS edit, s.worker, s.job_id AS id, s.workflow_id
@@ -339,9 +339,9 @@ LANGUAGE sql STABLE
 AS $$
   SELECT 'bookkeeping_fault', 'bookkeeping_fault:' || f.sqlstate, 'sqlstate', f.sqlstate,
     format('%s jobs have ended, but could not be settled (SQLSTATE %s); it is tried again', count(*), f.sqlstate), count(*),
-    jsonb_build_object('code', 'bookkeeping_fault', 'sqlstate', f.sqlstate, 'ids', to_jsonb((array_agg(f.job_id ORDER BY f.first_fault_at))[:50]),
+    jsonb_build_object('code', 'bookkeeping_fault', 'sqlstate', f.sqlstate, 'ids', to_jsonb((array_agg(f.job_id ORDER BY f.first_fault_at))[: 50]),
       'id_type', 'job', 'since', min(f.first_fault_at)),
-    (array_agg(DISTINCT f.workflow_id))[:1000], NULL::timestamptz
+    (array_agg(DISTINCT f.workflow_id))[: 1000], NULL::timestamptz
   FROM (
     SELECT * FROM powertools.settle_faults WHERE repaired_at IS NULL ORDER BY last_fault_at LIMIT 5000
   ) AS f
@@ -354,7 +354,7 @@ LANGUAGE sql STABLE
 AS $$
   SELECT 'callback_failed', 'callback_failed:' || c.worker, 'worker', c.worker,
     format('%s on_finished jobs of %s were discarded', count(*), c.worker), count(*),
-    jsonb_build_object('code', 'job_discarded', 'worker', c.worker, 'ids', to_jsonb((array_agg(c.id ORDER BY c.id))[:50]), 'id_type', 'job'),
+    jsonb_build_object('code', 'job_discarded', 'worker', c.worker, 'ids', to_jsonb((array_agg(c.id ORDER BY c.id))[: 50]), 'id_type', 'job'),
     NULL::bigint[], NULL::timestamptz
   FROM (SELECT * FROM public.oban_jobs WHERE state = 'discarded' ORDER BY discarded_at DESC LIMIT 5000) AS c
   WHERE NOT c.meta ? 'position' AND c.meta ?& ARRAY['workflow_id', 'outcome', 'failed_steps']

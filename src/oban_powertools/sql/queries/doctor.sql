@@ -9,10 +9,11 @@ SELECT set_config('statement_timeout', %(limit)s::text, true), set_config('jit',
 
 -- name: doctor_functions
 -- Args: schema.
--- Rows: name, body, definer (runs with the rights of its owner).
-SELECT p.proname::text AS name, p.prosrc AS body, p.prosecdef AS definer
+-- Rows: name, bodies (text[], one for each signature), definer (runs with the rights of its owner).
+SELECT p.proname::text AS name, array_agg(p.prosrc) AS bodies, bool_or(p.prosecdef) AS definer
 FROM pg_proc p
-WHERE p.pronamespace = (SELECT n.oid FROM pg_namespace n WHERE n.nspname = %(schema)s::text);
+WHERE p.pronamespace = (SELECT n.oid FROM pg_namespace n WHERE n.nspname = %(schema)s::text)
+GROUP BY p.proname;
 
 -- name: doctor_relations
 -- Our tables, views and indexes, and the indexes of Oban's jobs.
