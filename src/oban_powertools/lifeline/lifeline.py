@@ -32,14 +32,15 @@ class Lifeline(Incidents):
         guard: Guard | None = None,
         display: DisplayPolicy | None = None,
     ) -> None:
-        super().__init__(connect, queries, settings, guard or Guard(None), display or DisplayPolicy())
+        guard, display = guard or Guard(None), display or DisplayPolicy()
+        super().__init__(connect, queries, settings, guard, display)
         self._connect = connect
         self._queries = queries
         self._settings = settings
-        self._retention = Retention(connect, queries, settings, guard or Guard(None), display or DisplayPolicy())
+        self._retention = Retention(connect, queries, settings, guard, display)
         context = Context(
-            connect=connect, queries=queries, settings=settings, guard=guard or Guard(None),
-            display=display or DisplayPolicy(), incidents=Projector(queries, settings),
+            connect=connect, queries=queries, settings=settings, guard=guard, display=display,
+            incidents=Projector(queries, settings),
         )  # fmt: skip
         self._repairs = Repairs(context)
         self._bulks = Bulks(context)

@@ -162,6 +162,19 @@ BEGIN
   END IF;
 END $$;
 
+-- The names of a workflow's failed steps by position, at most 1,000.
+CREATE FUNCTION powertools.failed_steps_v1(of_workflow_id bigint) RETURNS text[]
+LANGUAGE plpgsql STABLE
+SET enable_seqscan = off SET plan_cache_mode = force_generic_plan SET cpu_tuple_cost = 1 SET jit = off
+AS $$
+BEGIN
+  RETURN ARRAY(
+    SELECT s.name FROM powertools.steps s
+    WHERE s.workflow_id = of_workflow_id AND (s.state IN ('discarded', 'expired') OR s.cause = 'cancelled_by_dependency')
+    ORDER BY s.position LIMIT 1000
+  );
+END $$;
+
 -- Writes down that these workflows ended: the last event of their generation.
 CREATE FUNCTION powertools.write_ends_v1(workflow_ids bigint[]) RETURNS void
 LANGUAGE plpgsql
@@ -177,11 +190,7 @@ BEGIN
         SELECT e.number FROM powertools.events e WHERE e.workflow_id = w.id ORDER BY e.number DESC LIMIT 1
       ), 0) + 1,
       batch, row_number() OVER (ORDER BY f.place), 'finished', w.state, w.generation,
-      CASE WHEN w.failed = 0 THEN '{}' ELSE ARRAY(
-        SELECT s.name FROM powertools.steps s
-        WHERE s.workflow_id = w.id AND (s.state IN ('discarded', 'expired') OR s.cause = 'cancelled_by_dependency')
-        ORDER BY s.position LIMIT 1000
-      ) END
+      CASE WHEN w.failed = 0 THEN '{}' ELSE powertools.failed_steps_v1(w.id) END
     FROM (
       SELECT * FROM unnest(workflow_ids) WITH ORDINALITY AS given (workflow_id, place) LIMIT cardinality(workflow_ids)
     ) AS f

@@ -95,15 +95,7 @@ BEGIN
       j.meta || jsonb_build_object(
         'workflow_id', w.id, 'workflow_name', w.name, 'outcome', w.state, 'generation', w.generation,
         'failures_handled', w.failures_handled,
-        'failed_steps', coalesce((
-          SELECT jsonb_agg(f.name)
-          FROM (
-            SELECT s.name FROM powertools.steps s
-            WHERE w.failed > 0 AND s.workflow_id = w.id
-              AND (s.state IN ('discarded', 'expired') OR s.cause = 'cancelled_by_dependency')
-            ORDER BY s.position LIMIT 1000
-          ) AS f
-        ), '[]')
+        'failed_steps', CASE WHEN w.failed = 0 THEN '[]' ELSE to_jsonb(powertools.failed_steps_v1(w.id)) END
       ),
       j.tags, timezone('UTC', greatest(j.scheduled_at, now()))
     FROM powertools.workflows w
