@@ -249,6 +249,12 @@ def failing_all(size: int) -> Workflow:
     return workflow
 
 
+DISCARD_ITS_JOBS = """
+UPDATE oban_jobs SET state = 'discarded'
+WHERE state = 'available' AND id IN (SELECT job_id FROM powertools.steps WHERE workflow_id = %s)
+"""
+
+
 @pytest.mark.parametrize(("shape", "size"), [(tall, 1_000), (wide, 10_000), (failing_all, 10_000)])
 async def test_a_cascade_and_a_recovery_of_any_size_take_the_statements_of_a_small_one(
     hand: Hand, shape: Callable[[int], Workflow], size: int
@@ -257,7 +263,7 @@ async def test_a_cascade_and_a_recovery_of_any_size_take_the_statements_of_a_sma
     for steps in (10, size):
         workflow_id = await hand.insert(shape(steps))
         async with count_executed(hand.conn) as cascading:
-            await hand.rows("UPDATE oban_jobs SET state = 'discarded' WHERE state = 'available'")
+            await hand.rows(DISCARD_ITS_JOBS, workflow_id)
         async with count_executed(hand.conn) as recovering:
             recovered = await hand.workflows.recover(workflow_id, conn=hand.conn, **ASKED)
         counted.append((len(cascading), len(recovering)))
