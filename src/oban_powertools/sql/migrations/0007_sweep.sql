@@ -169,7 +169,7 @@ BEGIN
   CASE part
     WHEN 'match_signals' THEN PERFORM powertools.match_signals_v1(ids);
     WHEN 'expire_waits' THEN PERFORM powertools.expire_waits_v1(ids);
-    WHEN 'expire_workflows' THEN PERFORM powertools.stop_workflows_v1(ids, true);
+    WHEN 'expire_workflows' THEN PERFORM powertools.expire_workflows_v1(ids);
     WHEN 'expire_holds' THEN PERFORM powertools.expire_holds_v1(ids);
   END CASE;
   RETURN cardinality(ids);

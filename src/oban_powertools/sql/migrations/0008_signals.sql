@@ -199,7 +199,7 @@ BEGIN
   RETURN delivered;
 END $$;
 
--- Expires waits. Locks: as settle.
+-- Expires waits, and says so in the audit. Locks: as settle.
 CREATE FUNCTION powertools.expire_waits_v1(wait_ids bigint[]) RETURNS void
 LANGUAGE plpgsql
 SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET jit = off
@@ -213,4 +213,17 @@ BEGIN
     )::powertools.outcome
     FROM powertools.waits w WHERE w.id = ANY (wait_ids)
   ));
+  -- A signal, or the end of the workflow, may have been first.
+  PERFORM powertools.record_system_v1(
+    'wait_expire', 'step', e.steps, 'no signal came before its deadline', array_fill('{"state": "awaiting_signal"}'::jsonb, e.size),
+    array_fill('{"state": "expired"}'::jsonb, e.size), e.details
+  )
+  FROM (
+    SELECT ARRAY[count(*)::int] AS size, array_agg(w.workflow_id || '/' || s.name ORDER BY w.id) AS steps,
+      array_agg(jsonb_build_object('wait_id', w.id, 'deadline_at', w.deadline_at) ORDER BY w.id) AS details
+    FROM powertools.waits w
+    JOIN powertools.steps s ON s.workflow_id = w.workflow_id AND s.position = w.position
+    WHERE w.id = ANY (wait_ids) AND s.wait_id = w.id AND s.cause = 'wait_expired'
+  ) AS e
+  WHERE e.steps IS NOT NULL;
 END $$;

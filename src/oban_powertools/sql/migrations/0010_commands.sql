@@ -133,6 +133,32 @@ BEGIN
   PERFORM powertools.cancel_idle_jobs_v1(family), powertools.tell_executing_jobs_v1(family, NULL);
 END $$;
 
+-- Ends the workflows among these whose time is over, and says so in the audit. Locks: as stop_workflows_v1.
+CREATE FUNCTION powertools.expire_workflows_v1(workflow_ids bigint[]) RETURNS void
+LANGUAGE plpgsql
+SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET jit = off
+AS $$
+DECLARE
+  due bigint[];
+BEGIN
+  PERFORM powertools.lock_families_v1(workflow_ids);
+  -- One may have ended, been cancelled or been given new time since it was found.
+  due := ARRAY(
+    SELECT w.id FROM powertools.workflows w
+    WHERE w.id = ANY (workflow_ids) AND w.state = 'running' AND w.expires_at <= clock_timestamp() ORDER BY w.id
+  );
+  IF due = '{}' THEN
+    RETURN;
+  END IF;
+  PERFORM powertools.stop_workflows_v1(due, true);
+  PERFORM powertools.record_system_v1(
+    'workflow_expire', 'workflow', array_agg(w.id::text ORDER BY w.id), 'its time was over',
+    array_agg('{"state": "running"}'::jsonb), array_agg(jsonb_build_object('state', w.state) ORDER BY w.id),
+    array_agg(jsonb_build_object('expires_at', w.expires_at) ORDER BY w.id)
+  )
+  FROM powertools.workflows w WHERE w.id = ANY (due);
+END $$;
+
 -- Takes out the idle jobs of workflows and steps that were asked to stop: a job that failed since then must
 -- not run again. One batch; returns how many. Locks: the jobs that nobody else is changing, then as settle.
 CREATE FUNCTION powertools.cancel_stopping_jobs_v1(batch int) RETURNS int

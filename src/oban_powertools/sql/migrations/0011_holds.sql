@@ -95,7 +95,7 @@ BEGIN
   RETURN cardinality(positions);
 END $$;
 
--- Ends the holds in these workflows that are over.
+-- Ends the holds in these workflows that are over, and says so in the audit.
 CREATE FUNCTION powertools.expire_holds_v1(of_workflow_ids bigint[]) RETURNS void
 LANGUAGE plpgsql
 SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET jit = off
@@ -103,10 +103,22 @@ AS $$
 DECLARE
   workflow_ids bigint[];
   positions int[];
+  untils timestamptz[];
 BEGIN
   PERFORM powertools.lock_families_v1(of_workflow_ids);
-  SELECT array_agg(s.workflow_id), array_agg(s.position) INTO workflow_ids, positions
+  SELECT array_agg(s.workflow_id), array_agg(s.position), array_agg(s.held_until) INTO workflow_ids, positions, untils
   FROM powertools.steps s
   WHERE s.workflow_id = ANY (of_workflow_ids) AND s.held_until <= clock_timestamp();
   PERFORM powertools.end_holds_v1(workflow_ids, positions);
+  PERFORM powertools.record_system_v1('hold_expire', 'step', e.steps, 'its time was over', e.befores, e.afters)
+  FROM (
+    SELECT array_agg(s.workflow_id || '/' || s.name ORDER BY s.workflow_id, s.position) AS steps,
+      array_agg(jsonb_build_object('held_until', h.held_until) ORDER BY s.workflow_id, s.position) AS befores,
+      array_agg('{"held_until": null}'::jsonb) AS afters
+    FROM unnest(workflow_ids, positions, untils) AS h (workflow_id, position, held_until)
+    JOIN powertools.steps s ON s.workflow_id = h.workflow_id AND s.position = h.position
+    -- what was left to the next sweep is told then
+    WHERE s.held_until IS NULL
+  ) AS e
+  WHERE e.steps IS NOT NULL;
 END $$;
