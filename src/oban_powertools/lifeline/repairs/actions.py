@@ -16,8 +16,9 @@ from ...database import Connection, Queries, fetch_one
 from ...errors import CommandRefusedError, IllegalRepairError, UnsupportedTargetError
 from ...states import Effects, WorkflowId
 from ...workflow import recovery
+from ...workflow.job_rules import JOB_REPAIRS, refuse_alive, refuse_job
 from ...workflow.rules import FAILED
-from .targets import Found, Row, refuse_alive, refuse_job
+from .targets import Found, Row
 
 _RECOVERIES: Final = {
     Action.STEP_RETRY: "retry",
@@ -27,7 +28,6 @@ _RECOVERIES: Final = {
     Action.WORKFLOW_RETRY: "retry",
 }
 _HOLDS: Final = (Action.STEP_HOLD, Action.WORKFLOW_HOLD)
-_OF_A_JOB: Final = (Action.JOB_RESCUE, Action.JOB_RETRY, Action.JOB_CANCEL, Action.JOB_DISCARD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +170,7 @@ def check_arguments(action: Action, payload: Any, hold_for: timedelta | None) ->
 
 def legal_job_actions(found: Found) -> tuple[tuple[str, ...], Mapping[str, str]]:
     """The repairs of a job or callback that are legal now, and why the others are not."""
-    own = (Action.CALLBACK_RETRY,) if found.target.type is TargetType.CALLBACK else _OF_A_JOB
+    own = (Action.CALLBACK_RETRY,) if found.target.type is TargetType.CALLBACK else JOB_REPAIRS
     refusals: dict[Action, CommandRefusedError | None] = {a: refuse_job(a, found.jobs[0]) for a in own}
     legal = tuple(str(action) for action, refusal in refusals.items() if refusal is None)
     return legal, {str(action): str(refusal) for action, refusal in refusals.items() if refusal is not None}

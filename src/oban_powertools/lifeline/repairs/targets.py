@@ -12,15 +12,12 @@ from ...config import Settings
 from ...database import Connection, Queries, fetch_all, fetch_one
 from ...errors import (
     CommandRefusedError,
-    HeartbeatLateError,
-    IllegalRepairError,
     IncidentMismatchError,
-    RepairRequiresMissingExecutorError,
     TargetNotFoundError,
     UnsupportedActionError,
     UnsupportedTargetError,
 )
-from ...states import Effects, StepState, WorkflowId
+from ...states import WorkflowId
 
 REPAIRS: Final = (
     Action.JOB_RESCUE, Action.JOB_RETRY, Action.JOB_CANCEL, Action.JOB_DISCARD, Action.STEP_RETRY, Action.STEP_CANCEL,
@@ -30,8 +27,6 @@ REPAIRS: Final = (
 )  # fmt: skip
 """What can be previewed and executed."""
 
-_ENDED: Final = frozenset({StepState.COMPLETED, StepState.DISCARDED, StepState.CANCELLED})
-_GONE: Final = frozenset({"gone", "missing", "stopped", "unknown"})
 _OF_AN_EXECUTOR: Final = ("dead_executor", "executor_missing", "executor_late")
 
 type Row = Mapping[str, Any]
@@ -169,26 +164,6 @@ async def lock(conn: Connection, queries: Queries, found: Found) -> None:
         await conn.execute(queries["lock_late_result"], {"id": found.late["id"]})
 
 
-def refuse_job(action: Action, job: Row, subject: str = "") -> CommandRefusedError | None:
-    """Why a repair may not be done to a job, or to the job of a callback, as it is."""
-    subject = subject or f"job {job['id']}"
-    found = _unfit(action, job)
-    if found is not None:
-        return IllegalRepairError(action, subject, found)
-    if job["state"] == StepState.EXECUTING and action in (Action.JOB_RESCUE, Action.JOB_DISCARD):
-        return refuse_alive(job)
-    return None
-
-
-def refuse_alive(job: Row) -> CommandRefusedError | None:
-    """Why a job may not be taken from its executor; None when that is gone, missing, stopped or unknown."""
-    if job["executor_state"] in _GONE:
-        return None
-    if job["executor_state"] == "late":
-        return HeartbeatLateError(job["id"], job["executor_id"], job["beat_seconds"])
-    return RepairRequiresMissingExecutorError(f"job {job['id']}", job["executor_id"] or "of plain Oban")
-
-
 def refuse_incident(found: Found, incident_fingerprint: str | None) -> CommandRefusedError | None:
     """Why a target does not belong to the incident of an executor; other incidents are not told apart here."""
     kind, _, executor_id = (incident_fingerprint or "").partition(":")
@@ -198,21 +173,3 @@ def refuse_incident(found: Found, incident_fingerprint: str | None) -> CommandRe
     if all(owner == executor_id for owner in owners):
         return None
     return IncidentMismatchError(str(found.target), incident_fingerprint or "", f"its executor is {owners[0]}")
-
-
-def _unfit(action: Action, job: Row) -> str | None:
-    state = job["state"]
-    if job["of_a_step"] and job["step"] is None:
-        return "the step that it was made for goes on without it"
-    match action:
-        case Action.JOB_RESCUE:
-            if state != StepState.EXECUTING:
-                return f"it is {state}"
-            never = "its effects must never happen twice: discard it, then complete or skip its step"
-            return never if job["effects"] == Effects.NEVER else None
-        case Action.JOB_RETRY | Action.CALLBACK_RETRY:
-            if job["held_until"] is not None:
-                return "its step is held: release that"
-            return f"it is {state}" if state in ("available", "executing", "completed") else None
-        case _:
-            return f"it is {state}" if state in _ENDED else None
