@@ -71,9 +71,16 @@ async def nothing(hand: Hand, workflow_id: WorkflowId) -> None:
     """As inserted."""
 
 
-def calls(hand: Hand, workflow_id: WorkflowId, name: str | None) -> Mapping[str, Callable[[Any], Awaitable[Any]]]:
-    """Action -> the command, on a connection."""
+def calls(
+    hand: Hand, workflow_id: WorkflowId, name: str | None, job_id: int | None
+) -> Mapping[str, Callable[[Any], Awaitable[Any]]]:
+    """Action -> the command, on a connection; of a job the preview, which takes back what it does."""
     workflows = hand.workflows
+
+    def preview(action: str) -> Callable[[Any], Awaitable[Any]]:
+        return lambda _: hand.powertools.lifeline.preview_repair(
+            "ops-1", action=action, target_type="job", target_id=str(job_id)
+        )
 
     def recover(action: str) -> Callable[[Any], Awaitable[Any]]:
         return lambda conn: workflows.recover(workflow_id, name, action, conn=conn, **WHO)
@@ -85,6 +92,7 @@ def calls(hand: Hand, workflow_id: WorkflowId, name: str | None) -> Mapping[str,
         "release": lambda conn: workflows.release(workflow_id, name, conn=conn, **WHO),
         "signal": lambda conn: workflows.signal("approved", "7", conn=conn),
         **{action: recover(action) for action in ("retry", "cancel", "complete", "skip")},
+        **{action: preview(action) for action in ("job_rescue", "job_retry", "job_cancel", "job_discard")},
     }
 
 
@@ -109,14 +117,18 @@ async def test_an_explanation_and_the_commands_agree_on_what_may_be_done(hand: H
     await moved(hand, workflow_id)
     explain = hand.powertools.explain
     actions: dict[str | None, tuple[Action, ...]] = {}
+    jobs: dict[str | None, int | None] = {None: None}
     for name in await hand.steps(workflow_id):
         found = await explain.workflow_step(workflow_id, name)
         actions[name] = found.legal_actions + found.illegal_actions
+        jobs[name] = found.job_id
     whole = await explain.workflow(workflow_id)
     actions[None] = whole.legal_actions + whole.illegal_actions
 
     told = {(name, action.name): (action.refusal, action.reason) for name in actions for action in actions[name]}
-    done = {(name, action): await refused(hand, calls(hand, workflow_id, name)[action]) for name, action in told}
+    done = {
+        (name, action): await refused(hand, calls(hand, workflow_id, name, jobs[name])[action]) for name, action in told
+    }
 
     assert told == done
 

@@ -71,10 +71,8 @@ async def test_a_dead_executors_jobs_do_not_saturate_a_queue(hand: Hand) -> None
     assert codes(explained) == []
 
 
-@pytest.mark.parametrize(
-    ("age", "seen"), [(180, "was last seen 3 min ago"), (None, "is not registered any more")], ids=["late", "gone"]
-)
-async def test_an_executing_step_whose_executor_is_missing_is_orphaned(hand: Hand, age: int | None, seen: str) -> None:
+@pytest.mark.parametrize("age", [180, None], ids=["late", "gone"])
+async def test_an_executing_step_whose_executor_is_missing_is_orphaned(hand: Hand, age: int | None) -> None:
     if age is not None:
         await register(hand, age=age)
     workflow_id = await hand.insert(sync())
@@ -83,7 +81,7 @@ async def test_an_executing_step_whose_executor_is_missing_is_orphaned(hand: Han
     explained = await hand.powertools.explain.workflow_step(workflow_id, "fetch")
 
     assert (explained.status, codes(explained)) == (OperatorStatus.BLOCKED, ["orphaned_by_missing_executor"])
-    assert explained.summary == f"fetch is marked executing, but its executor on node {seen}"
+    assert explained.summary == "fetch is marked executing, but nobody knows its executor on node"
 
 
 async def test_an_available_job_without_attempts_left_needs_a_review(hand: Hand) -> None:

@@ -8,17 +8,28 @@ from pathlib import Path
 import pytest
 
 from oban_powertools import Powertools, Workflow
-from oban_powertools.config import Names
+from oban_powertools.config import Names, Settings
 from oban_powertools.database import Queries
 from oban_powertools.errors import JobNotFoundError, StepNotFoundError, WorkflowNotFoundError
-from oban_powertools.explain import Action, Blocker, BlockerCode, Dependency, RootCause, RootCauseGroup, Scope
+from oban_powertools.explain import (
+    Action,
+    Blocker,
+    BlockerCode,
+    Dependency,
+    ExplainedIncident,
+    ExplainedRepair,
+    RootCause,
+    RootCauseGroup,
+    Scope,
+)
+from oban_powertools.explain.reading import thresholds
 from oban_powertools.states import JobId, OperatorStatus, WorkflowId
 from tests.by_hand import Hand, chain, step
 from tests.explain.explaining import FAILURE, causes, codes, enqueue, job_id_of, register, sync
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "oban_powertools" / "explain"
-RECORDS = (Blocker, Dependency, RootCause, RootCauseGroup, Action)
+RECORDS = (Blocker, Dependency, RootCause, RootCauseGroup, Action, ExplainedIncident, ExplainedRepair)
 PAGE = ROOT / "docs" / "reference" / "explain.md"
 
 
@@ -39,7 +50,8 @@ async def test_a_plain_job_is_explained_without_a_step(hand: Hand) -> None:
 
     explained = await hand.powertools.explain.job(job_id)
 
-    assert (explained.workflow_id, explained.step, explained.legal_actions) == (None, None, ())
+    assert (explained.workflow_id, explained.step) == (None, None)
+    assert [action.name for action in explained.legal_actions] == ["job_cancel", "job_discard"]
     assert (explained.status, codes(explained)) == (OperatorStatus.BLOCKED, ["queue_has_no_executor"])
 
 
@@ -192,7 +204,7 @@ async def test_a_step_near_the_start_of_a_long_chain_costs_only_its_ancestors(ha
     query = Queries(Names())["explain_causes"]
 
     async def pages_read(position: int) -> int:
-        args = {"workflow_id": workflow_id, "position": position, "examples": 20, "page": 20}
+        args = {"workflow_id": workflow_id, "position": position, "examples": 20, "page": 20, **thresholds(Settings())}
         cursor = await hand.conn.execute(b"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + query, args)
         [[[plan]]] = await cursor.fetchall()
         return plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"]

@@ -3,11 +3,20 @@
 Not for computing any of it: ``oban_powertools.explain`` does.
 """
 
+import shlex
 from collections.abc import Sequence
 
 import click
 
-from ..explain import Action, Blocker, JobExplanation, StepExplanation, WorkflowExplanation
+from ..explain import (
+    Action,
+    Blocker,
+    ExplainedIncident,
+    ExplainedRepair,
+    JobExplanation,
+    StepExplanation,
+    WorkflowExplanation,
+)
 from ..states import StepKind
 from .output import print_facts, print_table
 from .text import instant
@@ -26,6 +35,7 @@ def print_workflow(found: WorkflowExplanation) -> None:
     _print_blockers(found.blockers)
     causes = [(cause.code, cause.status, str(cause.count), cause.summary) for cause in found.root_causes]
     _print_part(("ROOT CAUSE", "STATUS", "STEPS", "WHY"), causes, found.more_root_causes)
+    _print_incidents(found.incidents)
     _print_actions(found.legal_actions, found.illegal_actions)
 
 
@@ -49,6 +59,7 @@ def print_step(found: StepExplanation) -> None:
     _print_part(("DEPENDS ON", "STATE", "ON FAILURE", "RESULT"), parents, found.more_dependencies)
     causes = [(cause.step, cause.status, cause.state, cause.code, cause.summary) for cause in found.root_causes]
     _print_part(("ROOT CAUSE", "STATUS", "STATE", "CODE", "WHY"), causes, found.more_root_causes)
+    _print_incidents(found.incidents)
     _print_actions(found.legal_actions, found.illegal_actions)
 
 
@@ -68,12 +79,26 @@ def print_job(found: JobExplanation) -> None:
         }
     )
     _print_blockers(found.blockers)
+    _print_incidents(found.incidents)
     _print_actions(found.legal_actions, found.illegal_actions)
 
 
 def _print_blockers(blockers: Sequence[Blocker]) -> None:
     rows = [(blocker.code, blocker.scope, instant(blocker.retry_at), blocker.summary) for blocker in blockers]
     _print_part(("BLOCKER", "SCOPE", "PASSES AT", "WHY"), rows)
+
+
+def _print_incidents(incidents: Sequence[ExplainedIncident]) -> None:
+    rows = [(str(i.id), i.incident_class, i.state, instant(i.opened_at), i.step or "", i.title) for i in incidents]
+    _print_part(("INCIDENT", "CLASS", "STATE", "SINCE", "STEP", "WHAT"), rows)
+    repairs = [(_command(repair, incident),) for incident in incidents for repair in incident.repairs]
+    _print_part(("WHAT MAY BE DONE ABOUT IT",), repairs)
+
+
+def _command(repair: ExplainedRepair, incident: ExplainedIncident) -> str:
+    return shlex.join(
+        ["powertools", "repair", "preview", repair.action, repair.target_id, "--incident", incident.fingerprint]
+    )
 
 
 def _print_actions(legal: Sequence[Action], illegal: Sequence[Action]) -> None:

@@ -134,7 +134,7 @@ class Target:
         """The explanations; each takes a read-only snapshot of its own."""
         async with self.connection() as conn:
             await self.check(conn)
-            yield Explain(lambda: nullcontext(conn), Queries(self.names))
+            yield Explain(lambda: nullcontext(conn), Queries(self.names), Settings())
 
     @asynccontextmanager
     async def events(self) -> AsyncGenerator[tuple[Events, Workflows]]:

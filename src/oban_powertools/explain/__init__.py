@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
+from ..config import Settings
 from ..database import Connection, Queries
 from ..states import JobId, WorkflowId
 from .explanations import (
@@ -15,6 +16,8 @@ from .explanations import (
     Blocker,
     BlockerCode,
     Dependency,
+    ExplainedIncident,
+    ExplainedRepair,
     JobExplanation,
     RootCause,
     RootCauseGroup,
@@ -32,6 +35,8 @@ __all__ = [
     "BlockerCode",
     "Dependency",
     "Explain",
+    "ExplainedIncident",
+    "ExplainedRepair",
     "JobExplanation",
     "RootCause",
     "RootCauseGroup",
@@ -57,11 +62,18 @@ class Explain:
 
     Args:
         connect: An autocommit connection of our own pool.
+        settings: From which age an executor is late or missing.
     """
 
-    def __init__(self, connect: Callable[[], AbstractAsyncContextManager[Connection]], queries: Queries) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], AbstractAsyncContextManager[Connection]],
+        queries: Queries,
+        settings: Settings,
+    ) -> None:
         self._connect = connect
         self._queries = queries
+        self._settings = settings
 
     async def workflow_step(self, workflow_id: WorkflowId, step: str, *, check_import: bool = False) -> StepExplanation:
         """Why a step is as it is, with the root causes upstream.
@@ -73,7 +85,7 @@ class Explain:
             WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
         """
         async with self._snapshot() as conn:
-            return await explain_step(conn, self._queries, workflow_id, step, check_import=check_import)
+            return await explain_step(conn, self._queries, self._settings, workflow_id, step, check_import=check_import)
 
     async def workflow(self, workflow_id: WorkflowId) -> WorkflowExplanation:
         """Why a workflow is as it is: its steps by state, and the root causes in groups.
@@ -82,7 +94,7 @@ class Explain:
             WorkflowNotFoundError: It does not exist, or was pruned.
         """
         async with self._snapshot() as conn:
-            return await explain_workflow(conn, self._queries, workflow_id)
+            return await explain_workflow(conn, self._queries, self._settings, workflow_id)
 
     async def job(self, job_id: JobId, *, check_import: bool = False) -> JobExplanation:
         """Why a job, of a step or plain, is as it is.
@@ -94,7 +106,7 @@ class Explain:
             JobNotFoundError: It does not exist, or was pruned.
         """
         async with self._snapshot() as conn:
-            return await explain_job(conn, self._queries, job_id, check_import=check_import)
+            return await explain_job(conn, self._queries, self._settings, job_id, check_import=check_import)
 
     @asynccontextmanager
     async def _snapshot(self) -> AsyncGenerator[Connection]:

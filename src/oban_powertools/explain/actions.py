@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from ..errors import CommandRefusedError
 from ..states import RecoveryAction, StepState
+from ..workflow.job_rules import JOB_REPAIRS, refuse_job
 from ..workflow.rules import (
     refuse_change,
     refuse_completion,
@@ -18,7 +19,7 @@ from ..workflow.rules import (
     refuse_revival,
 )
 from .explanations import Action
-from .facts import RecoveryFacts, StepFacts, WorkflowFacts
+from .facts import JobFacts, RecoveryFacts, StepFacts, WorkflowFacts
 
 type Actions = tuple[tuple[Action, ...], tuple[Action, ...]]
 """The legal ones and the illegal ones."""
@@ -47,7 +48,16 @@ def step_actions(step: StepFacts, waiting_on: Sequence[str], recovery: RecoveryF
         refusals["release"] = None
     if step.own_state == StepState.AWAITING_SIGNAL and frozen is None:
         refusals["signal"] = None
-    return _sorted({name: frozen or refusal for name, refusal in refusals.items()})
+    legal, illegal = _sorted({name: frozen or refusal for name, refusal in refusals.items()})
+    if step.job is None or frozen is not None:
+        return legal, illegal
+    of_job = job_actions(step.job)
+    return legal + of_job[0], illegal + of_job[1]
+
+
+def job_actions(job: JobFacts) -> Actions:
+    """Which repairs of a job may be previewed."""
+    return _sorted({action: refuse_job(action, job.row) for action in JOB_REPAIRS})
 
 
 def workflow_actions(workflow: WorkflowFacts, held: int, recovery: RecoveryFacts) -> Actions:

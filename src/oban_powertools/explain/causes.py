@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from ..config import Settings
 from ..database import Connection, Queries, fetch_all
 from ..states import Cause as StepCause
 from ..states import OperatorStatus, StepState, WorkflowId
 from .explanations import RootCause, RootCauseGroup, Scope
 from .facts import StepFacts, WorkflowFacts
 from .findings import Diagnosis, diagnose_step
-from .reading import read_queues, read_steps
+from .reading import read_queues, read_steps, thresholds
 
 MAX_CAUSES: Final = 20
 """Most root causes of a step, or groups of them of a workflow, that are listed."""
@@ -63,7 +64,12 @@ class Cause:
 
 
 async def find_causes(
-    conn: Connection, queries: Queries, workflow: WorkflowFacts, *, upstream_of: StepFacts | None = None
+    conn: Connection,
+    queries: Queries,
+    settings: Settings,
+    workflow: WorkflowFacts,
+    *,
+    upstream_of: StepFacts | None = None,
 ) -> tuple[list[Cause], int]:
     """Root causes, the most urgent first, then by place; and how many there are in all.
 
@@ -79,28 +85,31 @@ async def find_causes(
         "position": upstream_of.position if upstream_of else None,
         "examples": MAX_CAUSES if upstream_of else MAX_EXAMPLES,
         "page": MAX_CAUSES if upstream_of else MAX_CAUSES * MAX_EXAMPLES,
+        **thresholds(settings),
     }
     rows = {
         (row["workflow_id"], row["position"]): row for row in await fetch_all(conn, queries["explain_causes"], args)
     }
     if not rows:
-        return await _causes_outside(conn, queries, workflow)
-    steps = await read_steps(conn, queries, list(rows))
+        return await _causes_outside(conn, queries, settings, workflow)
+    steps = await read_steps(conn, queries, settings, list(rows))
     counts = {place: row["members"] if row["place"] == 1 else 0 for place, row in rows.items()}
     found = await _diagnosed(conn, queries, steps, workflow.id, counts)
     found.sort(key=lambda cause: URGENCY.index(cause.diagnosis.status))
     return found, next(row["total"] for row in rows.values())
 
 
-async def _causes_outside(conn: Connection, queries: Queries, workflow: WorkflowFacts) -> tuple[list[Cause], int]:
+async def _causes_outside(
+    conn: Connection, queries: Queries, settings: Settings, workflow: WorkflowFacts
+) -> tuple[list[Cause], int]:
     """Of a nested workflow that never started: those of the step that runs it."""
     doomed = workflow.parent_cause == StepCause.CANCELLED_BY_DEPENDENCY
     if workflow.parent_id is None or workflow.parent_position is None or not (workflow.not_started or doomed):
         return [], 0
-    [step] = await read_steps(conn, queries, [(workflow.parent_id, workflow.parent_position)])
+    [step] = await read_steps(conn, queries, settings, [(workflow.parent_id, workflow.parent_position)])
     if step.own_state == StepState.PENDING and not step.pending and step.held_until is not None:
         return await _diagnosed(conn, queries, [step], workflow.id, {(step.workflow.id, step.position): 1}), 1
-    found, total = await find_causes(conn, queries, step.workflow, upstream_of=step)
+    found, total = await find_causes(conn, queries, settings, step.workflow, upstream_of=step)
     return [replace(cause, diagnosis=_subject(cause, workflow.id)) for cause in found], total
 
 

@@ -4,13 +4,14 @@ No I/O. The rule that must never break: states and codes are kept as text, so th
 does not know is shown verbatim.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from enum import Enum, StrEnum
-from typing import Any, cast
+from enum import StrEnum
+from typing import Any
 
 from ..states import JobId, OperatorStatus, Position, WorkflowId
+from .as_dict import AsDict
 
 
 class BlockerCode(StrEnum):
@@ -40,6 +41,7 @@ class BlockerCode(StrEnum):
     QUEUE_SATURATED = "queue_saturated"
     WORKER_NOT_IMPORTABLE = "worker_not_importable"
     ORPHANED_BY_MISSING_EXECUTOR = "orphaned_by_missing_executor"
+    QUARANTINED = "quarantined"
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
     JOB_DISCARDED = "job_discarded"
     JOB_CANCELLED = "job_cancelled"
@@ -54,18 +56,8 @@ class Scope(StrEnum):
     QUEUE = "queue"
 
 
-class _Explanation:
-    """What every record here can do."""
-
-    __slots__ = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """The record as JSON-safe values: texts, numbers, lists and dicts; instants in ISO 8601, UTC."""
-        return cast("dict[str, Any]", _plain(self))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Blocker(_Explanation):
+class Blocker(AsDict):
     """One thing that keeps a step or job from running, or that ended it without success."""
 
     code: str
@@ -85,7 +77,7 @@ class Blocker(_Explanation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dependency(_Explanation):
+class Dependency(AsDict):
     """One parent of the explained step, as it is now."""
 
     name: str
@@ -102,7 +94,7 @@ class Dependency(_Explanation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RootCause(_Explanation):
+class RootCause(AsDict):
     """A step that waits on nothing upstream, and that others wait for or ended because of."""
 
     workflow_id: WorkflowId
@@ -134,7 +126,7 @@ class RootCause(_Explanation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RootCauseGroup(_Explanation):
+class RootCauseGroup(AsDict):
     """Root causes of one kind in a workflow."""
 
     code: str
@@ -154,11 +146,12 @@ class RootCauseGroup(_Explanation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Action(_Explanation):
+class Action(AsDict):
     """A command of this package on a step or a workflow."""
 
     name: str
-    """The method of ``powertools.workflows``; of ``recover`` the action: retry, cancel, complete or skip."""
+    """The method of ``powertools.workflows``; of ``recover`` the action: retry, cancel, complete or skip; of a job the
+    repair to preview: job_rescue, job_retry, job_cancel or job_discard."""
 
     refusal: str | None = None
     """The code of the error it would raise; None when it is legal now."""
@@ -168,7 +161,54 @@ class Action(_Explanation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StepExplanation(_Explanation):
+class ExplainedRepair(AsDict):
+    """A repair that ``lifeline.preview_repair`` would accept now."""
+
+    action: str
+    """Such as ``job_rescue``."""
+
+    target_type: str
+    """Such as ``job``."""
+
+    target_id: str
+    """Which one; of a step ``workflow id/step name``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExplainedIncident(AsDict):
+    """An open incident that concerns what is explained, or what it waits for."""
+
+    id: int
+    """Its id."""
+
+    fingerprint: str
+    """Its fingerprint, for ``preview_repair``."""
+
+    incident_class: str
+    """An ``IncidentClass``."""
+
+    state: str
+    """``active`` or ``acknowledged``."""
+
+    title: str
+    """One sentence."""
+
+    opened_at: datetime
+    """When it was detected, or came back."""
+
+    workflow_id: WorkflowId | None
+    """The workflow of the step that it concerns; None for a plain job."""
+
+    step: str | None
+    """The step that it concerns: the explained one, or a root cause; None for a plain job or a whole workflow."""
+
+    repairs: tuple[ExplainedRepair, ...]
+    """What may be done about it now, as far as it concerns that step; empty also for a failed root cause: explain that
+    step."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepExplanation(AsDict):
     """Why a step is as it is."""
 
     workflow_id: WorkflowId
@@ -240,12 +280,15 @@ class StepExplanation(_Explanation):
     illegal_actions: tuple[Action, ...]
     """What it would refuse now, and why."""
 
+    incidents: tuple[ExplainedIncident, ...]
+    """Open incidents, as they were last projected: its own first, then those of its root causes; at most 20."""
+
     explained_at: datetime
     """Database clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkflowExplanation(_Explanation):
+class WorkflowExplanation(AsDict):
     """Why a workflow is as it is."""
 
     workflow_id: WorkflowId
@@ -287,12 +330,15 @@ class WorkflowExplanation(_Explanation):
     illegal_actions: tuple[Action, ...]
     """What it would refuse now, and why."""
 
+    incidents: tuple[ExplainedIncident, ...]
+    """Open incidents, as they were last projected: its own first, then those of its root causes; at most 20."""
+
     explained_at: datetime
     """Database clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobExplanation(_Explanation):
+class JobExplanation(AsDict):
     """Why a job, of a step or plain, is as it is."""
 
     job_id: JobId
@@ -340,19 +386,8 @@ class JobExplanation(_Explanation):
     illegal_actions: tuple[Action, ...]
     """What it would refuse now, and why; empty for a plain job."""
 
+    incidents: tuple[ExplainedIncident, ...]
+    """Open incidents, as they were last projected: its own first, then those of its root causes; at most 20."""
+
     explained_at: datetime
     """Database clock."""
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value):
-        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in cast("Mapping[Any, Any]", value).items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(item) for item in cast("Sequence[Any]", value)]
-    return value

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from ..states import TERMINAL_STEP_STATES, JobId, Position, StepState, WorkflowId
+from ..workflow.job_rules import LOST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +134,20 @@ class FaultFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QuarantineFacts:
+    """Why a job is kept from running."""
+
+    quarantined_at: datetime
+    """Since when."""
+
+    crashes: int
+    """Executors that died while they ran it."""
+
+    executor_id: str
+    """The last of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobFacts:
     """One row of Oban's jobs."""
 
@@ -166,11 +181,26 @@ class JobFacts:
     node: str | None
     """The node of its last executor."""
 
-    executor_seen_at: datetime | None
-    """When Oban last refreshed that executor; None when it is not registered any more."""
+    executor_id: str | None
+    """While it executes: its executor; None for one that sends no heartbeats."""
 
-    executor_alive: bool
-    """Whether that was within 60 s."""
+    executor_state: str | None
+    """While it executes: as ``list_executor_health`` has it, or ``gone`` or ``unknown``."""
+
+    executor_seen_at: datetime | None
+    """When that executor beat last, or was stopped; None when nobody knows it."""
+
+    beat_seconds: int | None
+    """The age of its last beat."""
+
+    left_to_operator: bool
+    """Whether the rescue has left this attempt to an operator."""
+
+    quarantine: QuarantineFacts | None
+    """Why nobody runs it."""
+
+    of_a_step: bool
+    """Whether it was made for a step."""
 
     workflow_id: WorkflowId | None
     """The workflow whose step believes in this job; None for a plain job."""
@@ -178,11 +208,28 @@ class JobFacts:
     step: str | None
     """That step."""
 
+    effects: str | None
+    """Of that step: may it run twice?"""
+
+    held_until: datetime | None
+    """That step does not start before."""
+
     fault: FaultFacts | None
     """What keeps its outcome from being settled."""
 
     now: datetime
     """Database clock."""
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether it is marked executing, but its executor has left it behind."""
+        return self.executor_state in LOST
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """What the rules of a job's repairs ask for."""
+        names = "id state of_a_step step effects held_until executor_state executor_id beat_seconds".split()
+        return {name: getattr(self, name) for name in names}
 
     @property
     def ended(self) -> bool:
@@ -310,7 +357,7 @@ class QueueFacts:
     """Its name."""
 
     executors: int
-    """Producers that were refreshed within 60 s."""
+    """Those that beat, or were refreshed by Oban within 60 s."""
 
     paused: int
     """Those of them that take no jobs."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ..states import OperatorStatus, StepState
 from .explanations import Blocker, BlockerCode, Scope
-from .facts import FaultFacts, JobFacts, QueueFacts, StepFacts
+from .facts import FaultFacts, JobFacts, QuarantineFacts, QueueFacts, StepFacts
 from .finding import Finding
 from .outcomes import ended_as, job_outcome, step_outcome
 from .sentences import error_line, span, with_error
@@ -170,7 +170,9 @@ def _unknown(state: str) -> Finding:
 def _live_findings(job: JobFacts, queue: QueueFacts | None, *, held: bool) -> list[Finding]:
     """Of a job that has not ended; what it waits for now comes first."""
     if job.state == StepState.EXECUTING:
-        return [] if job.executor_alive else [_orphaned(job)]
+        return [_orphaned(job)] if job.orphaned else []
+    if job.quarantine is not None:
+        return [_quarantined(job, job.quarantine)]
     imports = list(_import_findings(job))
     places = list(_queue_findings(job, queue)) if queue else []
     if job.state == StepState.AVAILABLE:
@@ -182,17 +184,41 @@ def _live_findings(job: JobFacts, queue: QueueFacts | None, *, held: bool) -> li
 
 
 def _orphaned(job: JobFacts) -> Finding:
+    ago = span(job.now - job.executor_seen_at) if job.executor_seen_at else ""
     if job.node is None:
         seen = "no executor is recorded"
-    elif job.executor_seen_at is None:
-        seen = f"its executor on {job.node} is not registered any more"
+    elif job.executor_id is None:
+        seen = f"nobody knows its executor on {job.node}"
+    elif job.executor_state == "stopped":
+        seen = f"its executor {job.executor_id} stopped {ago} ago"
     else:
-        seen = f"its executor on {job.node} was last seen {span(job.now - job.executor_seen_at)} ago"
+        seen = f"its executor {job.executor_id} is {job.executor_state}: last seen {ago} ago"
     return Finding(
         code=BlockerCode.ORPHANED_BY_MISSING_EXECUTOR,
         scope=Scope.JOB,
-        says=f"is marked executing, but {seen}",
-        details={"node": job.node, "last_seen_at": job.executor_seen_at, "attempted_at": job.attempted_at},
+        says=f"is marked executing, but {seen}{'; it is left to an operator' if job.left_to_operator else ''}",
+        details={
+            "executor_id": job.executor_id,
+            "executor_state": job.executor_state,
+            "node": job.node,
+            "last_seen_at": job.executor_seen_at,
+            "attempted_at": job.attempted_at,
+            "left_to_operator": job.left_to_operator,
+        },
+    )
+
+
+def _quarantined(job: JobFacts, quarantine: QuarantineFacts) -> Finding:
+    ago = span(job.now - quarantine.quarantined_at)
+    return Finding(
+        code=BlockerCode.QUARANTINED,
+        scope=Scope.JOB,
+        says=f"is quarantined: {quarantine.crashes} executors died while they ran it, the last time {ago} ago",
+        details={
+            "crashes": quarantine.crashes,
+            "quarantined_at": quarantine.quarantined_at,
+            "executor_id": quarantine.executor_id,
+        },
     )
 
 
@@ -263,7 +289,8 @@ def _says(job: JobFacts) -> str:
     """The sentence of a job that nothing is found about."""
     if job.state == StepState.EXECUTING:
         since = f", for {span(job.now - job.attempted_at)}" if job.attempted_at else ""
-        return f"is running (attempt {job.attempt} of {job.max_attempts}{since})"
+        late = f"; its executor {job.executor_id} is late" if job.executor_state == "late" else ""
+        return f"is running (attempt {job.attempt} of {job.max_attempts}{since}){late}"
     if job.state == StepState.AVAILABLE:
         return f"is ready to run in queue {job.queue}"
     return f"is {job.state}"

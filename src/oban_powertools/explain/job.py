@@ -4,19 +4,22 @@ Runs in the caller's transaction and locks nothing. The rule that must never bre
 a step's only if the step believes in it; its meta can be edited by anybody.
 """
 
+from ..config import Settings
 from ..database import Connection, Queries
 from ..errors import JobNotFoundError
 from ..states import JobId
-from .actions import step_actions
-from .explanations import Action, JobExplanation
+from .actions import job_actions, step_actions
+from .explanations import JobExplanation
+from .facts import StepFacts
 from .findings import diagnose_job
 from .imports import import_findings
+from .incidents import Subject, find_incidents
 from .reading import read_jobs, read_queues, read_recovery, read_step
 from .sentences import error_line
 
 
 async def explain_job(
-    conn: Connection, queries: Queries, job_id: JobId, *, check_import: bool = False
+    conn: Connection, queries: Queries, settings: Settings, job_id: JobId, *, check_import: bool = False
 ) -> JobExplanation:
     """Why a job is as it is.
 
@@ -26,17 +29,19 @@ async def explain_job(
     Raises:
         JobNotFoundError: It does not exist, or was pruned.
     """
-    jobs = await read_jobs(conn, queries, [job_id])
+    jobs = await read_jobs(conn, queries, settings, [job_id])
     if not jobs:
         raise JobNotFoundError(job_id)
     job = jobs[0]
     queues = await read_queues(conn, queries, [job])
     found = import_findings(job.worker) if check_import and not job.ended else []
-    step = await read_step(conn, queries, job.workflow_id, job.step) if job.workflow_id and job.step else None
+    step: StepFacts | None = None
+    if job.workflow_id is not None and job.step is not None:
+        step = await read_step(conn, queries, settings, job.workflow_id, job.step)
     diagnosed = diagnose_job(job, queues.get(job.queue), found, step=step)
-    legal: tuple[Action, ...] = ()
-    illegal: tuple[Action, ...] = ()
-    if step is not None:
+    if step is None:
+        legal, illegal = job_actions(job)
+    else:
         legal, illegal = step_actions(step, (), await read_recovery(conn, queries, step.workflow.id, step))
     return JobExplanation(
         job_id=job.id,
@@ -54,5 +59,6 @@ async def explain_job(
         blockers=diagnosed.blockers,
         legal_actions=legal,
         illegal_actions=illegal,
+        incidents=await find_incidents(conn, queries, [Subject(step=step, job=job, actions=legal)]),
         explained_at=job.now,
     )

@@ -7,10 +7,21 @@ queries does not depend on the number of steps.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..config import Settings
 from ..database import Connection, Queries, fetch_all, fetch_one
 from ..errors import StepNotFoundError, WorkflowNotFoundError
 from ..states import JobId, Position, WorkflowId
-from .facts import ChildFacts, FaultFacts, JobFacts, QueueFacts, RecoveryFacts, StepFacts, WaitFacts, WorkflowFacts
+from .facts import (
+    ChildFacts,
+    FaultFacts,
+    JobFacts,
+    QuarantineFacts,
+    QueueFacts,
+    RecoveryFacts,
+    StepFacts,
+    WaitFacts,
+    WorkflowFacts,
+)
 
 
 async def read_workflow(conn: Connection, queries: Queries, workflow_id: WorkflowId) -> WorkflowFacts:
@@ -25,27 +36,31 @@ async def read_workflow(conn: Connection, queries: Queries, workflow_id: Workflo
     return found[workflow_id]
 
 
-async def read_step(conn: Connection, queries: Queries, workflow_id: WorkflowId, name: str) -> StepFacts:
+async def read_step(
+    conn: Connection, queries: Queries, settings: Settings, workflow_id: WorkflowId, name: str
+) -> StepFacts:
     """One step by its name.
 
     Raises:
         WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
     """
     row = await fetch_one(conn, queries["explain_position"], {"workflow_id": workflow_id, "step": name})
-    found = await read_steps(conn, queries, [(workflow_id, row["position"])]) if row else []
+    found = await read_steps(conn, queries, settings, [(workflow_id, row["position"])]) if row else []
     if not found:
         await read_workflow(conn, queries, workflow_id)
         raise StepNotFoundError(workflow_id, name)
     return found[0]
 
 
-async def read_steps(conn: Connection, queries: Queries, places: Sequence[tuple[int, int]]) -> list[StepFacts]:
+async def read_steps(
+    conn: Connection, queries: Queries, settings: Settings, places: Sequence[tuple[int, int]]
+) -> list[StepFacts]:
     """The steps at these places, workflow and position, with their live jobs; by place."""
     args = {"workflow_ids": [place[0] for place in places], "positions": [place[1] for place in places]}
     rows = await fetch_all(conn, queries["explain_steps"], args)
     workflows = await _read_workflows(conn, queries, sorted({row["workflow_id"] for row in rows}))
     live = [row["job_id"] for row in rows if row["state"] == "available"]
-    jobs = {job.id: job for job in await read_jobs(conn, queries, live)}
+    jobs = {job.id: job for job in await read_jobs(conn, queries, settings, live)}
     return [_step(row, workflows[row["workflow_id"]], jobs.get(row["job_id"])) for row in rows]
 
 
@@ -54,10 +69,16 @@ async def _read_workflows(conn: Connection, queries: Queries, ids: Sequence[int]
     return {row["id"]: WorkflowFacts(**row) for row in rows}
 
 
-async def read_jobs(conn: Connection, queries: Queries, ids: Sequence[int]) -> list[JobFacts]:
+async def read_jobs(conn: Connection, queries: Queries, settings: Settings, ids: Sequence[int]) -> list[JobFacts]:
     """The jobs of these ids that exist, by id."""
-    rows = await fetch_all(conn, queries["explain_jobs"], {"ids": list(ids)}) if ids else []
+    args = {"ids": list(ids), **thresholds(settings)}
+    rows = await fetch_all(conn, queries["explain_jobs"], args) if ids else []
     return [_job(row) for row in rows]
+
+
+def thresholds(settings: Settings) -> dict[str, Any]:
+    """From which age of its last beat an executor is late, and missing."""
+    return {"late_after": settings.executor_late_after, "missing_after": settings.executor_missing_after}
 
 
 async def read_queues(conn: Connection, queries: Queries, jobs: Iterable[JobFacts | None]) -> dict[str, QueueFacts]:
@@ -141,12 +162,27 @@ def _job(row: Mapping[str, Any]) -> JobFacts:
         scheduled_at=row["scheduled_at"],
         attempted_at=row["attempted_at"],
         node=row["node"],
+        executor_id=row["executor_id"],
+        executor_state=row["executor_state"],
         executor_seen_at=row["executor_seen_at"],
-        executor_alive=row["executor_alive"],
+        beat_seconds=row["beat_seconds"],
+        left_to_operator=row["left_to_operator"],
+        quarantine=_quarantine(row),
+        of_a_step=row["of_a_step"],
         workflow_id=row["workflow_id"],
         step=row["step"],
+        effects=row["effects"],
+        held_until=row["held_until"],
         fault=_fault(row),
         now=row["now"],
+    )
+
+
+def _quarantine(row: Mapping[str, Any]) -> QuarantineFacts | None:
+    if row["quarantined_at"] is None:
+        return None
+    return QuarantineFacts(
+        quarantined_at=row["quarantined_at"], crashes=row["crashes"], executor_id=row["crashed_executor_id"]
     )
 
 

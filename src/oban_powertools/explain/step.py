@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from ..config import Settings
 from ..database import Connection, Queries, fetch_all
 from ..states import Cause as StepCause
 from ..states import OperatorStatus, StepState, WorkflowId
@@ -18,6 +19,7 @@ from .facts import StepFacts
 from .finding import Finding
 from .findings import Diagnosis, diagnose_step, diagnosis
 from .imports import import_findings
+from .incidents import Subject, find_incidents
 from .reading import read_queues, read_recovery, read_step
 from .sentences import listed
 from .waits import held_findings, stop_findings
@@ -31,7 +33,13 @@ _MAX_IN_SENTENCE: Final = 3
 
 
 async def explain_step(
-    conn: Connection, queries: Queries, workflow_id: WorkflowId, name: str, *, check_import: bool = False
+    conn: Connection,
+    queries: Queries,
+    settings: Settings,
+    workflow_id: WorkflowId,
+    name: str,
+    *,
+    check_import: bool = False,
 ) -> StepExplanation:
     """Why a step is as it is.
 
@@ -41,7 +49,7 @@ async def explain_step(
     Raises:
         WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
     """
-    step = await read_step(conn, queries, workflow_id, name)
+    step = await read_step(conn, queries, settings, workflow_id, name)
     workflow = step.workflow
     args = {"workflow_id": workflow_id, "position": step.position, "page": MAX_DEPENDENCIES}
     parents = await fetch_all(conn, queries["explain_dependencies"], args)
@@ -50,7 +58,7 @@ async def explain_step(
     causes: list[Cause] = []
     total = 0
     if waits or step.child is not None:
-        causes, total = await find_causes(conn, queries, workflow, upstream_of=step)
+        causes, total = await find_causes(conn, queries, settings, workflow, upstream_of=step)
     if waits and not _only_held(step):
         diagnosed = _diagnose_waiting(step, parents, causes, total, found)
     else:
@@ -60,6 +68,7 @@ async def explain_step(
     recovery = await read_recovery(conn, queries, workflow_id, step)
     waiting_on = [parent["name"] for parent in parents if parent["open"]][:_MAX_NAMED]
     legal, illegal = step_actions(step, waiting_on, recovery)
+    subjects = [Subject(step=step, actions=legal), *(Subject.of_cause(cause.step) for cause in causes[:MAX_CAUSES])]
     return StepExplanation(
         workflow_id=workflow.id,
         workflow_name=workflow.name,
@@ -84,6 +93,7 @@ async def explain_step(
         more_root_causes=total - len(causes[:MAX_CAUSES]),
         legal_actions=legal,
         illegal_actions=illegal,
+        incidents=await find_incidents(conn, queries, subjects),
         explained_at=workflow.now,
     )
 

@@ -7,6 +7,7 @@ step without an outcome is accounted for, listed or counted.
 from collections.abc import Sequence
 from typing import Final
 
+from ..config import Settings
 from ..database import Connection, Queries, fetch_all
 from ..states import OperatorStatus, WorkflowId
 from .actions import workflow_actions
@@ -14,6 +15,7 @@ from .causes import MAX_CAUSES, find_causes, group_causes
 from .explanations import Blocker, BlockerCode, RootCauseGroup, Scope, WorkflowExplanation
 from .facts import WorkflowFacts
 from .finding import Finding
+from .incidents import Subject, find_incidents
 from .reading import read_recovery, read_workflow
 from .sentences import count
 from .waits import stop_findings
@@ -27,7 +29,9 @@ _URGENCY: Final = (
 )
 
 
-async def explain_workflow(conn: Connection, queries: Queries, workflow_id: WorkflowId) -> WorkflowExplanation:
+async def explain_workflow(
+    conn: Connection, queries: Queries, settings: Settings, workflow_id: WorkflowId
+) -> WorkflowExplanation:
     """Why a workflow is as it is.
 
     Raises:
@@ -35,11 +39,12 @@ async def explain_workflow(conn: Connection, queries: Queries, workflow_id: Work
     """
     workflow = await read_workflow(conn, queries, workflow_id)
     states = await fetch_all(conn, queries["explain_counts"], {"workflow_id": workflow_id})
-    causes, total = await find_causes(conn, queries, workflow)
+    causes, total = await find_causes(conn, queries, settings, workflow)
     groups = group_causes(causes)
     listed = groups[:MAX_CAUSES]
     recovery = await read_recovery(conn, queries, workflow_id)
     legal, illegal = workflow_actions(workflow, sum(row["held"] for row in states), recovery)
+    subjects = [Subject.of_workflow(workflow), *(Subject.of_cause(cause.step) for cause in causes)]
     return WorkflowExplanation(
         workflow_id=workflow.id,
         name=workflow.name,
@@ -54,6 +59,7 @@ async def explain_workflow(conn: Connection, queries: Queries, workflow_id: Work
         more_root_causes=total - sum(group.count for group in listed),
         legal_actions=legal,
         illegal_actions=illegal,
+        incidents=await find_incidents(conn, queries, subjects),
         explained_at=workflow.now,
     )
 

@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 
 from ... import json_border
 from ...authorization import POLICY, Action, Severity, Target
+from ...config import Settings
 from ...database import Connection, Queries, fetch_one
 from ...display import DisplayPolicy, Kind
 from ...errors import PreviewNotFoundError
@@ -118,7 +119,9 @@ def find_warnings(action: Action, found: Found, plan: Plan) -> list[str]:
     return list(dict.fromkeys(told))[:10]
 
 
-async def find_legal(conn: Connection, queries: Queries, found: Found) -> tuple[Sequence[str], Mapping[str, str]]:
+async def find_legal(
+    conn: Connection, queries: Queries, settings: Settings, found: Found
+) -> tuple[Sequence[str], Mapping[str, str]]:
     """The repairs of the same target that are legal now; and those that are not, with the reason."""
     target = found.target
     if target.type in ("job", "callback"):
@@ -126,9 +129,9 @@ async def find_legal(conn: Connection, queries: Queries, found: Found) -> tuple[
     if target.workflow_id is None or target.type not in ("step", "workflow"):
         return (), {}
     if target.step is not None:
-        step = await explain_step(conn, queries, target.workflow_id, target.step, check_import=False)
+        step = await explain_step(conn, queries, settings, target.workflow_id, target.step, check_import=False)
         return _named(_OF_A_STEP, step.legal_actions, step.illegal_actions)
-    workflow = await explain_workflow(conn, queries, target.workflow_id)
+    workflow = await explain_workflow(conn, queries, settings, target.workflow_id)
     return _named(_OF_A_WORKFLOW, workflow.legal_actions, workflow.illegal_actions)
 
 

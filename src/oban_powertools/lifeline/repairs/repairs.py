@@ -100,7 +100,7 @@ class Repairs:
             if incident is not None and context.incidents is not None:
                 warning = await context.incidents.warn(conn, incident)
                 warnings += [warning] if warning is not None else []
-            legal, illegal = await find_legal(conn, queries, found)
+            legal, illegal = await find_legal(conn, queries, context.settings, found)
             details = {"warnings": warnings, "legal": list(legal), "illegal": dict(illegal)}
             preview_id, token = await store(
                 conn, queries, actor_id=actor.id, plan=done.plan, target=target, details=details

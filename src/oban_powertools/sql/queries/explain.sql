@@ -1,6 +1,7 @@
 -- Read-only, and run in one snapshot (see Explain). Their cost follows the rows that matter, not the size
 -- of the workflow: LIMIT 1 keeps each look-up of a step one, whatever the planner believes of sizes.
--- A producer that was not refreshed for 60 s is gone, as in Oban's own clean-up.
+-- An executor is judged by its heartbeats, as rescue and the repairs judge it; one that sends none, by Oban's producers:
+-- one that was not refreshed for 60 s is gone, as in Oban's own clean-up.
 
 -- name: explain_workflows
 -- Args: ids (bigint[]).
@@ -90,7 +91,7 @@ LIMIT %(page)s;
 -- a workflow stands for the steps in it.
 -- Args: workflow_id (bigint); position (int: only ancestors of this step that it waits for or was cancelled
 --   because of, and what is in it when it runs a workflow; NULL: all released steps without an outcome, held ones,
---   and all failed ones); examples (int, of each kind); page (int, rows).
+--   and all failed ones); examples (int, of each kind); page (int, rows); late_after, missing_after (intervals).
 -- Rows: workflow_id, position, place (1 for the first of its kind), members (steps of its kind), total (steps of all
 --   kinds); the first of each kind before the second of any.
 -- Index: the primary keys; one look-up a waiting ancestor and edge, and every step of a workflow that is entered.
@@ -133,6 +134,12 @@ WITH RECURSIVE reached (position) AS (
   JOIN powertools.steps k ON k.workflow_id = n.id
   WHERE k.state <> 'completed' AND (k.state <> 'pending' OR k.held_until IS NOT NULL)
     AND (%(position)s::int IS NULL OR c.live = (k.finished_at IS NULL))
+), executors AS MATERIALIZED (
+  SELECT e.node, e.producer, h.state = 'missing' OR EXISTS (
+    SELECT FROM powertools.gone_executors g WHERE g.executor_id = e.executor_id
+  ) AS lost
+  FROM powertools.executors e
+  JOIN powertools.executor_health_v1(%(late_after)s::interval, %(missing_after)s::interval) h ON h.executor_id = e.executor_id
 ), kinds AS (
   SELECT
     s.workflow_id, s.position, s.finished_at IS NULL AS live, s.state, s.cause, s.kind,
@@ -142,10 +149,16 @@ WITH RECURSIVE reached (position) AS (
     EXISTS (
       SELECT FROM powertools.settle_faults f WHERE f.job_id = s.job_id AND f.repaired_at IS NULL
     ) AS faulted,
-    CASE WHEN j.state = 'executing' THEN EXISTS (
-      SELECT FROM public.oban_producers o
-      WHERE o.uuid::text = j.attempted_by[2] AND o.updated_at > timezone('UTC', now()) - interval '60 seconds'
-    ) END AS attended
+    CASE j.state
+      WHEN 'executing' THEN coalesce(
+        (SELECT e.lost FROM executors e WHERE e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2] LIMIT 1),
+        NOT EXISTS (
+          SELECT FROM public.oban_producers o
+          WHERE o.uuid::text = j.attempted_by[2] AND o.updated_at > timezone('UTC', now()) - interval '60 seconds'
+        )
+      )
+      WHEN 'suspended' THEN EXISTS (SELECT FROM powertools.rescues r WHERE r.job_id = j.id AND r.action = 'quarantined')
+    END AS lost
   FROM candidates c
   CROSS JOIN LATERAL (
     SELECT * FROM powertools.steps WHERE workflow_id = c.workflow_id AND position = c.position LIMIT 1
@@ -162,7 +175,7 @@ WITH RECURSIVE reached (position) AS (
   FROM kinds k
   WINDOW kind AS (
     PARTITION BY k.live, k.state, k.cause, k.kind, k.held, k.job_state, k.queue, k.worker, k.exhausted, k.unresolved,
-      k.faulted, k.attended
+      k.faulted, k.lost
   )
 )
 SELECT p.workflow_id, p.position, p.place, p.members, p.total
@@ -172,19 +185,41 @@ ORDER BY p.place, p.workflow_id, p.position
 LIMIT %(page)s;
 
 -- name: explain_jobs
--- Args: ids (bigint[]).
--- Rows: the jobs that exist, with the step they belong to, their executor as Oban's producers know it, and
---   their settle fault (NULL columns without one); by id. Index: the primary keys.
+-- Args: ids (bigint[]); late_after, missing_after (intervals).
+-- Rows: the jobs that exist, by id, with the step they belong to, their settle fault, their quarantine, and while they
+--   execute their executor: executor_state is as list_executor_health has it, or gone (rescue may act), or unknown
+--   (NULL columns without one). Index: the primary keys, rescues_quarantined; executors are few.
+WITH judged AS MATERIALIZED (
+  SELECT e.node, e.producer, e.executor_id, coalesce(e.stopped_at, e.beat_at) AS seen_at,
+    extract(epoch FROM clock_timestamp() - e.beat_at)::int AS seconds,
+    CASE WHEN e.stopped_at IS NULL AND EXISTS (
+      SELECT FROM powertools.gone_executors g WHERE g.executor_id = e.executor_id
+    ) THEN 'gone' ELSE h.state END AS state
+  FROM powertools.executors e
+  JOIN powertools.executor_health_v1(%(late_after)s::interval, %(missing_after)s::interval) h ON h.executor_id = e.executor_id
+)
 SELECT
   j.id, j.state::text, j.queue, j.worker, j.attempt, j.max_attempts, j.errors -> -1 AS error,
   j.scheduled_at AT TIME ZONE 'UTC' AS scheduled_at, j.attempted_at AT TIME ZONE 'UTC' AS attempted_at,
-  j.attempted_by[1] AS node, o.updated_at AT TIME ZONE 'UTC' AS executor_seen_at,
-  coalesce(o.updated_at > timezone('UTC', now()) - interval '60 seconds', false) AS executor_alive,
-  s.workflow_id, s.name AS step,
+  j.attempted_by[1] AS node, e.executor_id, e.seconds AS beat_seconds,
+  coalesce(e.seen_at, o.updated_at AT TIME ZONE 'UTC') AS executor_seen_at,
+  CASE WHEN j.state = 'executing' THEN coalesce(
+    e.state, CASE WHEN o.updated_at > timezone('UTC', now()) - interval '60 seconds' THEN 'healthy' ELSE 'unknown' END
+  ) END AS executor_state,
+  EXISTS (
+    SELECT FROM powertools.left_attempts l WHERE l.job_id = j.id AND l.attempted_at = j.attempted_at
+  ) AS left_to_operator,
+  q.at AS quarantined_at, q.crashes, q.executor_id AS crashed_executor_id,
+  j.meta ?& ARRAY['position', 'uid'] AS of_a_step, s.workflow_id, s.name AS step, s.effects, s.held_until,
   f.state AS fault_state, f.sqlstate, f.message AS fault_message, f.faults, f.first_fault_at, f.last_fault_at,
   now() AS now
 FROM public.oban_jobs j
+LEFT JOIN judged e ON j.state = 'executing' AND e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
 LEFT JOIN public.oban_producers o ON o.uuid::text = j.attempted_by[2]
+LEFT JOIN LATERAL (
+  SELECT r.at, r.crashes, r.executor_id FROM powertools.rescues r
+  WHERE j.state = 'suspended' AND r.job_id = j.id AND r.action = 'quarantined' ORDER BY r.id DESC LIMIT 1
+) AS q ON true
 LEFT JOIN powertools.steps s ON s.job_id = j.id
   AND s.workflow_id = CASE WHEN j.meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' THEN (j.meta ->> 'workflow_id')::bigint END
   AND s.position = CASE WHEN j.meta ->> 'position' ~ '^[0-9]{1,9}$' THEN (j.meta ->> 'position')::int END
@@ -194,11 +229,16 @@ ORDER BY j.id;
 
 -- name: explain_queues
 -- Args: queues (text[]).
--- Rows: queue, executors (alive), paused (of them), places (sum of the limits of those not paused; NULL when one
---   says none), running (jobs in those executors' hands); by queue.
+-- Rows: queue, executors (alive: beating, or refreshed by Oban and not known to be gone), paused (of them), places (sum
+--   of the limits of those not paused; NULL when one says none), running (jobs in those executors' hands); by queue.
 -- Index: oban_jobs by state and queue; the producers are few.
 SELECT
-  q.queue, count(o.uuid) AS executors, count(o.uuid) FILTER (WHERE o.meta -> 'paused' = 'true') AS paused,
+  q.queue,
+  greatest(count(o.uuid), (
+    SELECT count(*) FROM powertools.executors e
+    WHERE e.producer_scope = q.queue AND e.stopped_at IS NULL AND e.beat_at > clock_timestamp() - e.gone_after
+  )) AS executors,
+  count(o.uuid) FILTER (WHERE o.meta -> 'paused' = 'true') AS paused,
   CASE WHEN bool_and(jsonb_typeof(o.meta -> 'local_limit') = 'number')
     THEN least(sum(CASE WHEN o.meta -> 'paused' = 'true' THEN 0 ELSE (o.meta ->> 'local_limit')::numeric END), 1e9)::int
   END AS places,
@@ -210,5 +250,68 @@ SELECT
 FROM unnest(%(queues)s::text[]) AS q (queue)
 LEFT JOIN public.oban_producers o
   ON o.queue = q.queue AND o.updated_at > timezone('UTC', now()) - interval '60 seconds'
+  AND NOT EXISTS (SELECT FROM powertools.gone_executors g WHERE g.node = o.node AND g.producer = o.uuid::text)
 GROUP BY q.queue
 ORDER BY q.queue;
+
+-- name: explain_incidents
+-- The open incidents that concern these subjects: steps, whole workflows (position NULL), plain jobs (workflow_id NULL).
+-- Args: workflow_ids, job_ids (bigint[]), positions (int[]): one entry a subject; page (int, rows).
+-- Rows: id, fingerprint, class, state, title, subject_type, subject_id, opened_at; subject (the first that it concerns,
+--   counted from 1); late_result_id and adoptable of a late result. By subject, then the last opened first.
+-- Index: incident_fingerprint; the primary keys.
+SELECT f.*
+FROM (
+  SELECT DISTINCT ON (i.id) i.id, i.fingerprint, i.class, i.state, i.title, i.subject_type, i.subject_id, i.opened_at,
+    t.subject, c.late_result_id, c.adoptable
+  FROM unnest(%(workflow_ids)s::bigint[], %(positions)s::int[], %(job_ids)s::bigint[]) WITH ORDINALITY
+    AS t (workflow_id, position, job_id, subject)
+  LEFT JOIN LATERAL (
+    SELECT * FROM powertools.steps WHERE workflow_id = t.workflow_id AND position = t.position LIMIT 1
+  ) AS s ON true
+  LEFT JOIN powertools.workflows w ON w.id = t.workflow_id
+  LEFT JOIN public.oban_jobs j ON j.id = coalesce(t.job_id, s.job_id)
+  CROSS JOIN LATERAL (
+    SELECT k.class || ':' || e.executor_id AS fingerprint, NULL::bigint AS late_result_id, NULL::bool AS adoptable
+    FROM powertools.executors e CROSS JOIN unnest(ARRAY['executor_late', 'executor_missing', 'dead_executor']) AS k (class)
+    WHERE j.state = 'executing' AND e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
+    UNION ALL
+    SELECT g.fingerprint, NULL, NULL
+    FROM (VALUES
+      (j.state = 'executing', format('orphaned_jobs:%%s:%%s', coalesce(j.attempted_by[1], '?'), coalesce(j.attempted_by[2], '?'))),
+      (j.state = 'executing' AND s.finished_at < j.attempted_at AT TIME ZONE 'UTC', 'outside_edit:job_retried:' || j.worker),
+      (j.state = 'available', 'workflow_stuck:queue:' || j.queue),
+      (j.state = 'suspended', 'poison_job:' || j.id),
+      (j.state = 'suspended' AND s.held_until IS NULL, 'outside_edit:job_suspended:' || j.worker),
+      (s.cause = 'job_deleted', 'outside_edit:job_deleted:' || s.worker),
+      (w.open > 0, 'workflow_stuck:workflow:' || w.id),
+      (w.open > 0, 'workflow_stuck:semantics:' || w.semantics_version),
+      (
+        coalesce(j.state::text, s.state) IN ('retryable', 'discarded'),
+        format('failing_jobs:%%s:%%s', coalesce(j.worker, s.worker), powertools.error_class_v1(coalesce(j.errors -> -1, s.error)))
+      ),
+      (
+        j.state = 'discarded' AND NOT j.meta ? 'position' AND j.meta ?& ARRAY['workflow_id', 'outcome', 'failed_steps'],
+        'callback_failed:' || j.worker
+      )
+    ) AS g (holds, fingerprint)
+    WHERE g.holds
+    UNION ALL
+    SELECT 'wait_overdue:' || v.signal, NULL, NULL
+    FROM powertools.waits v WHERE v.id = s.wait_id AND v.state = 'waiting' AND v.deadline_at < clock_timestamp()
+    UNION ALL
+    SELECT 'bookkeeping_fault:' || n.sqlstate, NULL, NULL
+    FROM powertools.settle_faults n WHERE n.job_id = coalesce(t.job_id, s.job_id) AND n.repaired_at IS NULL
+    UNION ALL
+    SELECT format('late_result:%%s:%%s', coalesce(l.attempted_by[1], '?'), coalesce(l.attempted_by[2], '?')), l.id,
+      l.state = 'completed' AND NOT coalesce(l.result ? 'await', false) AND j.state <> 'executing' AND CASE
+        WHEN s.state IN ('discarded', 'cancelled', 'expired') THEN NOT coalesce(l.result ? 'append', false)
+        ELSE j.state NOT IN ('completed', 'cancelled', 'discarded')
+      END
+    FROM powertools.late_results l WHERE l.job_id = j.id AND l.adopted_at IS NULL AND l.dismissed_at IS NULL
+  ) AS c
+  JOIN powertools.incidents i ON i.fingerprint = c.fingerprint AND i.state <> 'resolved'
+  ORDER BY i.id, t.subject
+) AS f
+ORDER BY f.subject, f.opened_at DESC, f.id
+LIMIT %(page)s;

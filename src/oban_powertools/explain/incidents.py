@@ -1,0 +1,132 @@
+"""The open incidents that concern what is explained, and what may be done about them.
+
+Runs in the caller's transaction and locks nothing. The rule that must never break: a repair is named only when its
+preview would accept it on the same rows.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..authorization import Action as Repair
+from ..authorization import TargetType
+from ..database import Connection, Queries, fetch_all
+from ..states import Effects
+from ..workflow.job_rules import refuse_job
+from .actions import step_actions
+from .explanations import Action, ExplainedIncident, ExplainedRepair
+from .facts import JobFacts, RecoveryFacts, StepFacts, WorkflowFacts
+
+MAX_INCIDENTS: Final = 20
+"""Most incidents that are listed."""
+
+_REPAIRS: Final[Mapping[str, tuple[Repair, ...]]] = {
+    "dead_executor": (Repair.JOB_RESCUE, Repair.EXECUTOR_RESCUE_ALL),
+    "orphaned_jobs": (Repair.JOB_RESCUE, Repair.JOB_DISCARD),
+    "poison_job": (Repair.JOB_RETRY, Repair.JOB_DISCARD),
+    "failing_jobs": (Repair.STEP_RETRY, Repair.STEP_SKIP),
+    "late_result": (Repair.LATE_RESULT_ADOPT, Repair.LATE_RESULT_DISMISS),
+    "outside_edit": (Repair.STEP_RETRY, Repair.JOB_RETRY),
+    "wait_overdue": (Repair.STEP_COMPLETE, Repair.STEP_SKIP, Repair.STEP_CANCEL),
+    "workflow_stuck": (Repair.WORKFLOW_CANCEL,),
+    "callback_failed": (Repair.CALLBACK_RETRY,),
+}
+"""Class -> what can end it, the first choice first; any other passes when its cause does."""
+
+_OF_A_STEP: Final[Mapping[Repair, str]] = {
+    Repair.STEP_RETRY: "retry", Repair.STEP_SKIP: "skip",
+    Repair.STEP_CANCEL: "cancel", Repair.STEP_COMPLETE: "complete",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What an incident may concern."""
+
+    step: StepFacts | None = None
+    """A step."""
+
+    job: JobFacts | None = None
+    """A job; of a step its own is known."""
+
+    workflow: WorkflowFacts | None = None
+    """A workflow as a whole."""
+
+    actions: Sequence[Action] = ()
+    """What is legal now on the step."""
+
+    @classmethod
+    def of_workflow(cls, workflow: WorkflowFacts) -> "Subject":
+        """A workflow as a whole."""
+        return cls(workflow=workflow)
+
+    @classmethod
+    def of_cause(cls, step: StepFacts) -> "Subject":
+        """A step that waits on nothing upstream; what is legal on a failed one is not looked up."""
+        return cls(step=step, actions=() if step.ended else step_actions(step, (), RecoveryFacts())[0])
+
+    @property
+    def place(self) -> dict[str, int | None]:
+        """What the rows know it by."""
+        if self.step is not None:
+            return {"workflow_ids": self.step.workflow.id, "positions": self.step.position, "job_ids": None}
+        workflow_id, job_id = self.workflow and self.workflow.id, self.job and self.job.id
+        return {"workflow_ids": workflow_id, "positions": None, "job_ids": job_id}
+
+
+async def find_incidents(
+    conn: Connection, queries: Queries, subjects: Sequence[Subject]
+) -> tuple[ExplainedIncident, ...]:
+    """The open incidents of these, each with the first of them that it concerns; those of the first subject first."""
+    places = [subject.place for subject in subjects]
+    args = {column: [place[column] for place in places] for column in places[0]}
+    rows = await fetch_all(conn, queries["explain_incidents"], {**args, "page": MAX_INCIDENTS})
+    return tuple(_incident(row, subjects) for row in rows)
+
+
+def _incident(row: Mapping[str, Any], subjects: Sequence[Subject]) -> ExplainedIncident:
+    number: int = row["subject"]
+    subject = subjects[number - 1]
+    step = subject.step
+    workflow = step.workflow if step else subject.workflow
+    return ExplainedIncident(
+        id=row["id"],
+        fingerprint=row["fingerprint"],
+        incident_class=row["class"],
+        state=row["state"],
+        title=row["title"],
+        opened_at=row["opened_at"],
+        workflow_id=workflow.id if workflow else None,
+        step=step.name if step else None,
+        repairs=tuple(_repairs(row, subject)),
+    )
+
+
+def _repairs(row: Mapping[str, Any], subject: Subject) -> Iterator[ExplainedRepair]:
+    for repair in _REPAIRS.get(row["class"], ()):
+        target = _target(repair, row, subject)
+        if target is not None:
+            yield ExplainedRepair(action=repair, target_type=target[0], target_id=target[1])
+
+
+def _target(repair: Repair, row: Mapping[str, Any], subject: Subject) -> tuple[TargetType, str] | None:
+    """What to do the repair to; None when that is not legal now."""
+    step = subject.step
+    job = subject.job or (step.job if step else None)
+    match repair:
+        case Repair.JOB_RESCUE | Repair.JOB_RETRY | Repair.JOB_DISCARD:
+            return (TargetType.JOB, str(job.id)) if job and not refuse_job(repair, job.row) else None
+        case Repair.CALLBACK_RETRY:
+            return (TargetType.CALLBACK, str(job.id)) if job and not refuse_job(repair, job.row) else None
+        case Repair.EXECUTOR_RESCUE_ALL:
+            rescuable = job is not None and job.orphaned and job.effects != Effects.NEVER
+            return (TargetType.EXECUTOR, row["subject_id"]) if rescuable else None
+        case Repair.LATE_RESULT_ADOPT | Repair.LATE_RESULT_DISMISS:
+            legal = row["late_result_id"] and (row["adoptable"] or repair is Repair.LATE_RESULT_DISMISS)
+            return (TargetType.LATE_RESULT, str(row["late_result_id"])) if legal else None
+        case Repair.WORKFLOW_CANCEL:
+            known = row["subject_type"] == "workflow"
+            return (TargetType.WORKFLOW, row["subject_id"]) if known else None
+        case _:
+            legal = step and _OF_A_STEP[repair] in {action.name for action in subject.actions}
+            return (TargetType.STEP, f"{step.workflow.id}/{step.name}") if step and legal else None
