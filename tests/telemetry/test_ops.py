@@ -12,7 +12,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from oban_powertools import Powertools
+from oban_powertools import IncidentClass, Powertools
 from oban_powertools.prometheus import PowertoolsCollector
 from tests.telemetry.plays import everything
 
@@ -64,6 +64,27 @@ async def test_alerts_and_dashboard_ask_for_what_a_real_scrape_has(powertools: P
         assert _metrics(expression) <= {sample.name for sample in samples}, expression
         assert _metrics(expression), expression
         assert _labels(expression) <= labels, expression
+
+
+def test_every_metric_of_the_reference_has_a_panel() -> None:
+    page = (ROOT / "docs" / "reference" / "telemetry.md").read_text()
+    exported = set(re.findall(r"^\| `(powertools_\w+)` \| (?:gauge|counter|histogram)", page, re.MULTILINE))
+
+    shown = {
+        re.sub(r"_(bucket|sum|count)$", "", name) for asked in _dashboard_expressions() for name in _metrics(asked)
+    }
+
+    assert {"powertools_executors", "powertools_open_incidents"} <= exported
+    assert exported - shown == set()
+
+
+def test_an_executor_that_is_gone_alarms_by_its_incident_which_ends() -> None:
+    [rule] = [rule for rule in RULES if rule["alert"] == "PowertoolsExecutorMissing"]
+    classes = re.findall(r'class=~"([\w|]+)"', rule["expr"])[0].split("|")
+
+    # An executor that died is counted as missing for a week, until retention removes it.
+    assert _metrics(rule["expr"]) == {"powertools_open_incidents"}
+    assert set(classes) < {*IncidentClass}
 
 
 def test_every_panel_has_a_place_of_its_own() -> None:
