@@ -34,6 +34,22 @@ _OBAN_COLUMNS: Final = frozenset(
     "scheduled_at attempted_at cancelled_at completed_at discarded_at".split()
 )
 
+_BY_INDEX: Final = "SET enable_seqscan = off SET enable_material = off SET random_page_cost = 0.01 SET jit = off"
+_ROW_BY_ROW: Final = f"{_BY_INDEX} SET enable_hashjoin = off SET enable_mergejoin = off"
+
+PLANNED: Final = {
+    "PLANNED ONCE": f"{_ROW_BY_ROW} SET plan_cache_mode = force_generic_plan SET cpu_tuple_cost = 1",
+    "PLANNED EACH TIME ROW BY ROW": f"{_ROW_BY_ROW} SET plan_cache_mode = force_custom_plan",
+    "PLANNED EACH TIME": f"{_BY_INDEX} SET plan_cache_mode = force_custom_plan",
+}
+"""What a function in a migration writes between its language and its body -> the planner's settings that it stands for.
+
+It is no SQL of PostgreSQL's: ``migrations`` puts the settings in. None trusts statistics, which a table that was just
+empty lacks. *Once*: planning is most of a small batch, so what every batch runs is planned once a session, and a row
+costs so much that no plan which reads more of them looks cheap. *Row by row*: joins look up each row by its key;
+without it, where large sets meet, they may also be hashed or merged.
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Migration:
@@ -46,7 +62,7 @@ class Migration:
     """What it brings."""
 
     text: str
-    """Its SQL, for the default schema names."""
+    """Its SQL, for the default schema names, with the planner's settings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +91,13 @@ def migrations() -> tuple[Migration, ...]:
     found: list[Migration] = []
     for file in files("oban_powertools.sql").joinpath("migrations").iterdir():
         version, _, name = file.name.removesuffix(".sql").partition("_")
-        found.append(Migration(version=int(version), name=name, text=file.read_text("utf-8")))
+        found.append(Migration(version=int(version), name=name, text=_planned(file.read_text("utf-8"))))
     return tuple(sorted(found, key=lambda migration: migration.version))
+
+
+def _planned(text: str) -> str:
+    # Longest first, because one name begins with another.
+    return re.sub("|".join(sorted(PLANNED, key=len, reverse=True)), lambda found: PLANNED[found[0]], text)
 
 
 def sql(names: Names = Names(), *, after: int = 0) -> str:

@@ -111,7 +111,7 @@ END $$;
 -- a session: they only look up by primary keys, which is right for any size of the tables.
 CREATE FUNCTION powertools.write_events_v1(changes powertools.change[]) RETURNS void
 LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off SET plan_cache_mode = force_generic_plan SET cpu_tuple_cost = 1 SET jit = off
+PLANNED ONCE
 AS $$
 DECLARE
   most CONSTANT int := 20000;
@@ -165,7 +165,7 @@ END $$;
 -- The names of a workflow's failed steps by position, at most 1,000.
 CREATE FUNCTION powertools.failed_steps_v1(of_workflow_id bigint) RETURNS text[]
 LANGUAGE plpgsql STABLE
-SET enable_seqscan = off SET plan_cache_mode = force_generic_plan SET cpu_tuple_cost = 1 SET jit = off
+PLANNED ONCE
 AS $$
 BEGIN
   RETURN ARRAY(
@@ -178,7 +178,7 @@ END $$;
 -- Writes down that these workflows ended: the last event of their generation.
 CREATE FUNCTION powertools.write_ends_v1(workflow_ids bigint[]) RETURNS void
 LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off SET plan_cache_mode = force_generic_plan SET cpu_tuple_cost = 1 SET jit = off
+PLANNED ONCE
 AS $$
 DECLARE
   batch CONSTANT bigint := nextval('powertools.event_batches_id_seq');
@@ -206,7 +206,7 @@ END $$;
 -- Those of these changes of jobs whose step runs on that very job.
 CREATE FUNCTION powertools.own_changes_v1(changes powertools.change[]) RETURNS powertools.change[]
 LANGUAGE plpgsql STABLE
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off SET plan_cache_mode = force_generic_plan SET cpu_tuple_cost = 1 SET jit = off
+PLANNED ONCE
 AS $$
 BEGIN
   RETURN ARRAY(
@@ -235,7 +235,7 @@ END $$;
 -- Takes the deferred starts of these jobs, to be written down. The caller holds the workflows.
 CREATE FUNCTION powertools.take_starts_v1(job_ids bigint[]) RETURNS powertools.change[]
 LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off SET plan_cache_mode = force_generic_plan SET cpu_tuple_cost = 1 SET jit = off
+PLANNED ONCE
 AS $$
 DECLARE
   starts powertools.change[];
@@ -255,7 +255,7 @@ END $$;
 -- that are free; the log's row, when there is something to place.
 CREATE FUNCTION powertools.place_events_v1(OUT head bigint, OUT pruned_to bigint)
 LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off SET plan_cache_mode = force_generic_plan SET cpu_tuple_cost = 1 SET jit = off
+PLANNED ONCE
 AS $$
 DECLARE
   placed bigint;
@@ -304,7 +304,7 @@ END $$;
 -- follows from it. Returns how many events went. Locks: the log's row, then the removed rows.
 CREATE FUNCTION powertools.prune_events_v1(kept_for interval, batch int) RETURNS int
 LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off SET plan_cache_mode = force_generic_plan SET cpu_tuple_cost = 1 SET jit = off
+PLANNED ONCE
 AS $$
 DECLARE
   removed bigint[];

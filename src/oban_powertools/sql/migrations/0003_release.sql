@@ -1,13 +1,14 @@
 -- Releasing steps: references resolved, jobs inserted, queues woken, waits and nested workflows
 -- started. Locks: none to install.
 --
--- The functions look rows up by index. Planning is most of the time of a small batch, so the functions that every
--- batch runs plan once a session, and the plan must be right when a table that was nearly empty has grown: what
+-- The functions look rows up by index; PLANNED ... stands for the planner's settings, which schema.py has and puts in.
+-- Planning is most of the time of a small batch, so the functions that every batch runs plan once a session, and the
+-- plan must be right when a table that was nearly empty has grown: what
 -- rows are looked up by comes from a subquery with a LIMIT that limits nothing, which the planner takes for one
 -- row, so that no scan of a whole table, however small, looks cheaper than the lookup; OFFSET 0 keeps a
 -- lookup a lookup; and the sweep has a table that grew many times over analyzed, which ends every cached plan.
--- The others plan at each call. A state is asked by CASE where rows are looked up one by one: without statistics the planner takes
--- state = 'pending' for so rare that it would read all such rows first.
+-- The others plan at each call. A state is asked by CASE where rows are looked up one by one: without statistics the
+-- planner takes state = 'pending' for so rare that it would read all such rows first.
 
 -- Args with each reference replaced by the parent's result or error (or, inside a map, by the item),
 -- null where there is none. Linear in the size of the outcome, whatever the number of references.
@@ -82,7 +83,7 @@ CREATE FUNCTION powertools.release_v1(
   workflow_ids bigint[], positions int[], ended int, changes powertools.change[] DEFAULT NULL
 ) RETURNS powertools.outcome[]
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_generic_plan SET cpu_tuple_cost = 1 SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+PLANNED ONCE
 AS $$
 DECLARE
   job_ids regclass := pg_get_serial_sequence('public.oban_jobs', 'id');

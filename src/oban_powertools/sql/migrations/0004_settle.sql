@@ -23,7 +23,7 @@ CREATE TYPE powertools.ended AS (
 -- Locks the families of these workflows. Returns those of them that are being cancelled or expired.
 CREATE FUNCTION powertools.lock_families_v1(workflow_ids bigint[]) RETURNS bigint[]
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_generic_plan SET cpu_tuple_cost = 1 SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+PLANNED ONCE
 AS $$
 DECLARE
   stopping bigint[];
@@ -49,7 +49,7 @@ END $$;
 -- Whether continue edges dealt with every failure of these ended workflows: a failure is handled when
 -- the cascade it set off reaches a continue edge whose step completed.
 CREATE FUNCTION powertools.judge_failures_v1(workflow_ids bigint[]) RETURNS void
-LANGUAGE plpgsql SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET jit = off
+LANGUAGE plpgsql PLANNED EACH TIME
 AS $$
 BEGIN
   WITH RECURSIVE handled AS (
@@ -82,7 +82,7 @@ END $$;
 
 -- Inserts the on_finished jobs of these ended workflows; at most 1,000 failed steps are named.
 CREATE FUNCTION powertools.insert_on_finished_v1(workflow_ids bigint[]) RETURNS void
-LANGUAGE plpgsql SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET jit = off
+LANGUAGE plpgsql PLANNED EACH TIME
 AS $$
 DECLARE
   woken text[];
@@ -116,7 +116,7 @@ END $$;
 -- What the steps that ran these ended workflows got from them: the results as a map, or as a list in
 -- order for a map; else its failure.
 CREATE FUNCTION powertools.nested_outcomes_v1(workflow_ids bigint[]) RETURNS powertools.outcome[]
-LANGUAGE plpgsql STABLE SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET jit = off
+LANGUAGE plpgsql STABLE PLANNED EACH TIME
 AS $$
 DECLARE
   outcomes powertools.outcome[];
@@ -164,7 +164,7 @@ END $$;
 CREATE FUNCTION powertools.apply_outcomes_v1(outcomes powertools.outcome[], stopping bigint[])
 RETURNS powertools.ended[]
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_generic_plan SET cpu_tuple_cost = 1 SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+PLANNED ONCE
 AS $$
 DECLARE
   ended powertools.ended[];
@@ -214,7 +214,7 @@ END $$;
 -- workflow among them never starts. Returns the steps that ended.
 CREATE FUNCTION powertools.cascade_v1(ended powertools.ended[]) RETURNS powertools.ended[]
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+PLANNED EACH TIME ROW BY ROW
 AS $$
 DECLARE
   cancelled_too powertools.ended[];
@@ -257,7 +257,7 @@ CREATE FUNCTION powertools.move_on_v1(
   ended powertools.ended[], stopping bigint[], changes powertools.change[] DEFAULT NULL
 ) RETURNS void
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_generic_plan SET cpu_tuple_cost = 1 SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+PLANNED ONCE
 AS $$
 DECLARE
   edge_in bigint[];

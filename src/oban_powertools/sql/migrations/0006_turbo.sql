@@ -11,7 +11,7 @@ CREATE FUNCTION powertools.ack_jobs_v1(
   new_errors jsonb[], new_metas jsonb[], results jsonb, fetching jsonb
 ) RETURNS SETOF bigint
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_generic_plan SET cpu_tuple_cost = 1 SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+PLANNED ONCE
 AS $$
 DECLARE
   acked bigint[];
@@ -52,7 +52,7 @@ CREATE FUNCTION powertools.insert_jobs_v1(
   tags jsonb[], inserted_ats timestamp[], scheduled_ats timestamp[]
 ) RETURNS TABLE (id bigint, inserted_at timestamp, queue text, scheduled_at timestamp, state text)
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_generic_plan SET cpu_tuple_cost = 1 SET jit = off
+PLANNED ONCE
 AS $$
 #variable_conflict use_column
 DECLARE

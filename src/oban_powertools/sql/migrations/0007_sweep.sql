@@ -47,7 +47,7 @@ CREATE FUNCTION powertools.reconcile_v1(
   INOUT after_workflow_id bigint, INOUT after_position int, batch int, OUT reconciled int
 )
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+PLANNED EACH TIME ROW BY ROW
 AS $$
 DECLARE
   outcomes powertools.outcome[];
@@ -98,7 +98,7 @@ END $$;
 -- Joins these waits with signals that they missed because both transactions were open.
 CREATE FUNCTION powertools.match_signals_v1(wait_ids bigint[]) RETURNS void
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+PLANNED EACH TIME ROW BY ROW
 AS $$
 DECLARE
   outcomes powertools.outcome[];
@@ -114,7 +114,7 @@ END $$;
 -- family after family by its outermost workflow (S4).
 CREATE FUNCTION powertools.due_v1(part text, batch int) RETURNS bigint[]
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+PLANNED EACH TIME ROW BY ROW
 AS $$
 BEGIN
   RETURN CASE part

@@ -66,7 +66,7 @@ END $$;
 -- round serves one wait of each key. Returns the waits' outcomes, to be settled.
 CREATE FUNCTION powertools.consume_signals_v1(wait_ids bigint[]) RETURNS powertools.outcome[]
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET enable_mergejoin = off SET jit = off
+PLANNED EACH TIME
 AS $$
 DECLARE
   served bigint[];
@@ -145,7 +145,7 @@ CREATE FUNCTION powertools.deliver_signal_v1(
   of_signal text, of_key text, of_payload jsonb, of_dedupe_key text, of_workflow_id bigint
 ) RETURNS powertools.signals
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET jit = off
+PLANNED EACH TIME
 AS $$
 DECLARE
   delivered powertools.signals;
@@ -202,7 +202,7 @@ END $$;
 -- Expires waits, and says so in the audit. Locks: as settle.
 CREATE FUNCTION powertools.expire_waits_v1(wait_ids bigint[]) RETURNS void
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET jit = off
+PLANNED EACH TIME
 AS $$
 BEGIN
   PERFORM powertools.settle_v1(ARRAY(

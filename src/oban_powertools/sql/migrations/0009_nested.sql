@@ -30,7 +30,7 @@ END $$;
 -- without items has its outcome at once, and so has what is no list, or one that is too long.
 CREATE FUNCTION powertools.expand_maps_v1(steps powertools.steps[]) RETURNS powertools.outcome[]
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+PLANNED EACH TIME ROW BY ROW
 AS $$
 DECLARE
   most CONSTANT int := 100000;
@@ -94,7 +94,7 @@ END $$;
 -- stopped, no wait begins for a step that was asked to stop, nor either for a step that no longer runs on the job. The caller holds the workflows.
 CREATE FUNCTION powertools.extend_v1(outcomes powertools.outcome[], stopping bigint[]) RETURNS powertools.outcome[]
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET jit = off
+PLANNED EACH TIME
 AS $$
 DECLARE
   o powertools.outcome;
@@ -145,7 +145,7 @@ END $$;
 -- itself, 1 the first added one. A name that is taken fails the step; nothing is added then.
 CREATE FUNCTION powertools.append_steps_v1(s powertools.steps, o powertools.outcome) RETURNS powertools.outcome
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET jit = off
+PLANNED EACH TIME
 AS $$
 DECLARE
   base int;

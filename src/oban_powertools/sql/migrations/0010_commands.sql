@@ -45,7 +45,7 @@ CREATE INDEX recovery_attempts_session ON powertools.recovery_attempts (session_
 
 -- A workflow and everything nested in it.
 CREATE FUNCTION powertools.family_of_v1(workflow_ids bigint[]) RETURNS bigint[]
-LANGUAGE plpgsql STABLE SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET jit = off
+LANGUAGE plpgsql STABLE PLANNED EACH TIME
 AS $$
 BEGIN
   RETURN ARRAY(
@@ -62,7 +62,7 @@ END $$;
 -- else is changing right now is passed over (S4); the sweep comes again.
 CREATE FUNCTION powertools.cancel_idle_jobs_v1(workflow_ids bigint[]) RETURNS int
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+PLANNED EACH TIME ROW BY ROW
 AS $$
 DECLARE
   cancelled int;
@@ -87,7 +87,7 @@ END $$;
 -- reads the request from the rows.
 CREATE FUNCTION powertools.tell_executing_jobs_v1(workflow_ids bigint[], of_position int) RETURNS int
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+PLANNED EACH TIME ROW BY ROW
 AS $$
 DECLARE
   told int;
@@ -104,7 +104,7 @@ END $$;
 -- jobs are told. Args: as_expired says whether their time ran out or somebody asked.
 CREATE FUNCTION powertools.stop_workflows_v1(workflow_ids bigint[], as_expired bool) RETURNS void
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET jit = off
+PLANNED EACH TIME
 AS $$
 DECLARE
   family bigint[];
@@ -136,7 +136,7 @@ END $$;
 -- Ends the workflows among these whose time is over, and says so in the audit. Locks: as stop_workflows_v1.
 CREATE FUNCTION powertools.expire_workflows_v1(workflow_ids bigint[]) RETURNS void
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET jit = off
+PLANNED EACH TIME
 AS $$
 DECLARE
   due bigint[];
@@ -163,7 +163,7 @@ END $$;
 -- not run again. One batch; returns how many. Locks: the jobs that nobody else is changing, then as settle.
 CREATE FUNCTION powertools.cancel_stopping_jobs_v1(batch int) RETURNS int
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+PLANNED EACH TIME ROW BY ROW
 AS $$
 DECLARE
   cancelled int;
@@ -192,7 +192,7 @@ END $$;
 -- cancelled when idle, else told. Rows: whether the step had its outcome at once.
 CREATE FUNCTION powertools.cancel_step_v1(of_workflow_id bigint, of_position int) RETURNS bool
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET jit = off
+PLANNED EACH TIME
 AS $$
 DECLARE
   s powertools.steps;
@@ -232,7 +232,7 @@ END $$;
 -- Completes one unfinished step that has no live job, by an operator's word.
 CREATE FUNCTION powertools.complete_step_v1(of_workflow_id bigint, of_position int, payload jsonb, of_cause text) RETURNS void
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET jit = off
+PLANNED EACH TIME
 AS $$
 DECLARE
   ended powertools.ended[];

@@ -4,7 +4,7 @@
 -- jobs that have not started are suspended. Returns how many steps are held.
 CREATE FUNCTION powertools.hold_v1(of_workflow_id bigint, of_position int, until timestamptz, reason text) RETURNS int
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET jit = off
+PLANNED EACH TIME
 AS $$
 DECLARE
   held int;
@@ -32,7 +32,7 @@ END $$;
 -- is changing right now is left to the sweep (S4). The caller holds the workflows.
 CREATE FUNCTION powertools.end_holds_v1(workflow_ids bigint[], positions int[]) RETURNS void
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET jit = off
+PLANNED EACH TIME
 AS $$
 DECLARE
   ready_in bigint[];
@@ -98,7 +98,7 @@ END $$;
 -- Ends the holds in these workflows that are over, and says so in the audit.
 CREATE FUNCTION powertools.expire_holds_v1(of_workflow_ids bigint[]) RETURNS void
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET jit = off
+PLANNED EACH TIME
 AS $$
 DECLARE
   workflow_ids bigint[];

@@ -7,7 +7,7 @@
 -- another failed parent still keeps them cancelled. Ascending, the targets among them. A target that was
 -- itself cancelled by a dependency is alone, and an operator decided what it ends as.
 CREATE FUNCTION powertools.revived_with_v1(of_workflow_id bigint, targets int[]) RETURNS int[]
-LANGUAGE plpgsql STABLE SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+LANGUAGE plpgsql STABLE PLANNED EACH TIME ROW BY ROW
 AS $$
 DECLARE
   decided CONSTANT int := CASE cardinality(targets) WHEN 1 THEN targets[1] END;
@@ -69,7 +69,7 @@ END $$;
 
 -- Whether anything of a workflow was ever released.
 CREATE FUNCTION powertools.has_started_v1(of_workflow_id bigint) RETURNS bool
-LANGUAGE plpgsql STABLE SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET jit = off
+LANGUAGE plpgsql STABLE PLANNED EACH TIME
 AS $$
 BEGIN
   RETURN EXISTS (
@@ -81,7 +81,7 @@ END $$;
 -- Which steps that failed by themselves may run again all together, ascending. Not those whose effects must
 -- never happen twice, nested workflows in which no step may, and what hangs on such steps.
 CREATE FUNCTION powertools.retryable_v1(of_workflow_id bigint) RETURNS int[]
-LANGUAGE plpgsql STABLE SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+LANGUAGE plpgsql STABLE PLANNED EACH TIME ROW BY ROW
 AS $$
 BEGIN
   RETURN ARRAY(
@@ -117,7 +117,7 @@ END $$;
 
 -- Why a step that failed by itself may not be retried alone; NULL when it may.
 CREATE FUNCTION powertools.retry_refusal_v1(of_workflow_id bigint, of_position int) RETURNS text
-LANGUAGE plpgsql STABLE SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET jit = off
+LANGUAGE plpgsql STABLE PLANNED EACH TIME
 AS $$
 BEGIN
   RETURN (
@@ -142,7 +142,7 @@ END $$;
 -- first, and a nested one comes back with the step that ran it, unless that step has another outcome. One that
 -- never started comes back from there only, where it waits again for the steps before it.
 CREATE FUNCTION powertools.revival_refusal_v1(of_workflow_id bigint) RETURNS text
-LANGUAGE plpgsql STABLE SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET jit = off
+LANGUAGE plpgsql STABLE PLANNED EACH TIME
 AS $$
 BEGIN
   RETURN (
@@ -189,7 +189,7 @@ END $$;
 -- Recounts what pending steps wait for: these, and the pending children of these.
 CREATE FUNCTION powertools.recount_pending_v1(of_workflow_id bigint, positions int[]) RETURNS void
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+PLANNED EACH TIME ROW BY ROW
 AS $$
 BEGIN
   WITH touched AS (
@@ -236,7 +236,7 @@ END $$;
 -- Nested workflows that never started, made as new with everything nested in them.
 CREATE FUNCTION powertools.renew_nested_v1(workflow_ids bigint[]) RETURNS void
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET jit = off
+PLANNED EACH TIME
 AS $$
 DECLARE
   family bigint[] := powertools.family_of_v1(workflow_ids);
@@ -267,7 +267,7 @@ CREATE FUNCTION powertools.revive_v1(
   of_workflow_id bigint, targets int[], completed bool, payload jsonb, of_cause text
 ) RETURNS int[]
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+PLANNED EACH TIME ROW BY ROW
 AS $$
 DECLARE
   revived int[] := powertools.revived_with_v1(of_workflow_id, targets);
@@ -349,7 +349,7 @@ END $$;
 -- back to wait for it.
 CREATE FUNCTION powertools.resume_parent_v1(of_workflow_id bigint, of_position int) RETURNS void
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+PLANNED EACH TIME ROW BY ROW
 AS $$
 DECLARE
   revived int[] := powertools.revived_with_v1(of_workflow_id, ARRAY[of_position]);

@@ -80,7 +80,7 @@ CREATE FUNCTION powertools.claim_webhook_v1(
   OUT age interval
 )
 LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET plan_cache_mode = force_generic_plan SET jit = off
+PLANNED ONCE SET enable_bitmapscan = off SET enable_sort = off
 AS $$
 DECLARE
   e powertools.webhook_endpoints;

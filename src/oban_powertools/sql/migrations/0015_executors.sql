@@ -182,7 +182,7 @@ CREATE TYPE powertools.orphan AS (job_id bigint, executor_id text, why text);
 -- A job that may run again has an attempt left for it (O20). Returns how many jobs were not left as they are.
 CREATE FUNCTION powertools.rescue_these_v1(orphans powertools.orphan[], modes jsonb) RETURNS int
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET plan_cache_mode = force_custom_plan SET jit = off
+PLANNED EACH TIME
 AS $$
 DECLARE
   woken text[];
@@ -303,7 +303,7 @@ END $$;
 -- each kind; another node that is at it, or a job that is being changed, is left to the next look.
 CREATE FUNCTION powertools.rescue_v1(modes jsonb, batch int, unknown_after interval) RETURNS int
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET plan_cache_mode = force_custom_plan SET jit = off
+PLANNED EACH TIME
 AS $$
 DECLARE
   gone text[];
@@ -362,7 +362,7 @@ END $$;
 -- Rescues these attempts, which their own producer says it does not know.
 CREATE FUNCTION powertools.rescue_lost_v1(job_ids bigint[], attempted_ats timestamp[], modes jsonb) RETURNS int
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET plan_cache_mode = force_custom_plan SET jit = off
+PLANNED EACH TIME
 AS $$
 BEGIN
   RETURN powertools.rescue_these_v1(ARRAY(

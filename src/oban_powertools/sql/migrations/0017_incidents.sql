@@ -89,7 +89,7 @@ CREATE TYPE powertools.detected AS (
 -- Whether what an open incident names still holds, though it was not found: it may be hidden behind its bounds, or pruned.
 CREATE FUNCTION powertools.still_holds_v1(i powertools.incidents) RETURNS bool
 LANGUAGE plpgsql STABLE
-SET enable_seqscan = off SET random_page_cost = 0.01 SET plan_cache_mode = force_custom_plan SET jit = off
+PLANNED EACH TIME
 AS $$
 DECLARE
   ids CONSTANT bigint[] := ARRAY(SELECT jsonb_array_elements_text(i.evidence -> 'ids')::bigint);
@@ -126,7 +126,7 @@ END $$;
 -- failing_for, failing_count, stuck_after. Locks: an advisory lock; the incidents that change.
 CREATE FUNCTION powertools.project_incidents_v1(thresholds jsonb, only_fingerprint text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql
-SET random_page_cost = 0.01 SET plan_cache_mode = force_custom_plan SET jit = off
+PLANNED EACH TIME
 AS $$
 DECLARE
   found powertools.detected[];
@@ -169,7 +169,7 @@ END $$;
 -- Stores what was found: new ones, those that come back, and those that have changed.
 CREATE FUNCTION powertools.keep_incidents_v1(found powertools.detected[]) RETURNS void
 LANGUAGE sql
-SET random_page_cost = 0.01 SET jit = off
+PLANNED EACH TIME
 AS $$
   WITH clock AS (
     SELECT clock_timestamp() AS now OFFSET 0
@@ -227,7 +227,7 @@ $$;
 -- goes on there the next time; those that are open incidents are looked at every time.
 CREATE FUNCTION powertools.detect_incidents_v1(thresholds jsonb, only_class text) RETURNS SETOF powertools.detected
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET plan_cache_mode = force_custom_plan SET jit = off
+PLANNED EACH TIME
 AS $$
 DECLARE
   candidates bigint[];
@@ -269,7 +269,7 @@ END $$;
 -- The workflows to look at now: open incidents, and the next ones after the cursor, which is moved.
 CREATE FUNCTION powertools.stuck_candidates_v1(move_on bool) RETURNS bigint[]
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET plan_cache_mode = force_custom_plan SET jit = off
+PLANNED EACH TIME
 AS $$
 DECLARE
   open CONSTANT bigint[] := ARRAY(

@@ -202,7 +202,7 @@ CREATE FUNCTION powertools.repair_after_v1(
   roots bigint[], job_ids bigint[], late_ids bigint[], marker bigint, last_job_id bigint
 ) RETURNS TABLE (source text, id text, content jsonb)
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET plan_cache_mode = force_custom_plan SET jit = off
+PLANNED EACH TIME
 AS $$
 DECLARE
   family CONSTANT bigint[] := powertools.family_of_v1(roots);
@@ -256,7 +256,7 @@ END $$;
 CREATE FUNCTION powertools.repair_events_v1(marker bigint, last_batch_id bigint)
 RETURNS TABLE (workflow_id bigint, "position" int, change text, state text)
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET plan_cache_mode = force_custom_plan SET jit = off
+PLANNED EACH TIME
 AS $$
 BEGIN
   RETURN QUERY
@@ -272,7 +272,7 @@ END $$;
 CREATE FUNCTION powertools.repair_before_v1(sources text[], ids text[])
 RETURNS TABLE (source text, id text, content jsonb)
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET plan_cache_mode = force_custom_plan SET jit = off
+PLANNED EACH TIME
 AS $$
 BEGIN
   RETURN QUERY
@@ -314,7 +314,7 @@ $$;
 -- Executing jobs that nobody works on run again, by an operator's word.
 CREATE FUNCTION powertools.rescue_jobs_v1(job_ids bigint[]) RETURNS int
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET plan_cache_mode = force_custom_plan SET jit = off
+PLANNED EACH TIME
 AS $$
 DECLARE
   woken text[];

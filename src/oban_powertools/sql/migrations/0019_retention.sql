@@ -86,7 +86,7 @@ CREATE FUNCTION powertools.due_families_v1(
   ended_before timestamptz, after bigint, steps int, OUT family bigint[], OUT last bigint
 )
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET jit = off
+PLANNED EACH TIME
 AS $$
 DECLARE
   needed CONSTANT bigint[] := powertools.needed_workflows_v1();
@@ -125,7 +125,7 @@ END $$;
 -- Returns how many rows of the archive it wrote and how many rows it removed. The caller holds the families (P3).
 CREATE FUNCTION powertools.prune_workflows_v1(family bigint[], run bigint, OUT archived int, OUT pruned int)
 LANGUAGE plpgsql
-SET enable_seqscan = off SET random_page_cost = 0.01 SET enable_material = off SET plan_cache_mode = force_custom_plan SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+PLANNED EACH TIME ROW BY ROW
 AS $$
 DECLARE
   gone int;
