@@ -1,16 +1,15 @@
 """How a command on a workflow runs: asked of the host's policy, in one transaction with its evidence.
 
-The rule that must never break: what is refused changes nothing and is written down all the same, on a connection of its
-own, though everything else rolls back.
+The rule that must never break: an accepted command and its evidence are one transaction, also when it is the caller's.
 """
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any
 
-import psycopg
-
 from . import telemetry
+from .audit import Operations
 from .authorization import Guard
 from .database import Connection, Queries, joined
 from .display import DisplayPolicy
@@ -39,8 +38,8 @@ class Commander:
     ) -> None:
         self._connect = connect
         self._queries = queries
-        self._guard = guard
         self._display = display
+        self._operations = Operations(connect=connect, queries=queries, guard=guard, display=display)
 
     @asynccontextmanager
     async def commanded(self, command: Command, conn: Any) -> AsyncGenerator[Connection]:
@@ -53,22 +52,18 @@ class Commander:
             NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Refused before anything was done.
         """
         outcome = "failed"
+        note = partial(evidence.note, self._queries, self._display, command)
         try:
-            if not command.by_host:
-                await self._ask(command, conn)
-            async with self.transaction(conn) as inside:
-                before = None if command.by_host else await self._before(inside, command)
-                yield inside
-                await evidence.record(inside, self._queries, self._display, command, before=before)
+            async with self._operations.noting(note, failures=not command.by_host):
+                if not command.by_host:
+                    await self._ask(command, conn)
+                async with self.transaction(conn) as inside:
+                    before = None if command.by_host else await self._before(inside, command)
+                    yield inside
+                    await evidence.record(inside, self._queries, self._display, command, before=before)
             outcome = "accepted"
-        except (CommandRefusedError, NotFoundError) as refusal:
+        except (CommandRefusedError, NotFoundError):
             outcome = "rejected"
-            async with self._connect() as own, own.transaction():
-                await evidence.record(own, self._queries, self._display, command, refusal=refusal)
-            raise
-        except Exception as error:
-            if not command.by_host:
-                await self._note_failure(command, error)
             raise
         finally:
             action = command.action if command.action in ACTIONS else "unknown"
@@ -86,19 +81,12 @@ class Commander:
             yield own
 
     async def _ask(self, command: Command, conn: Any) -> None:
-        action = evidence.check_asked(command)
-        assert command.actor is not None
+        actor, action = evidence.check_asked(command)
         async with self.transaction(conn) as inside:
             target, _ = await evidence.find_target(inside, self._queries, command)
         # Outside of any transaction of ours: the host may take its time.
-        await self._guard.check(command.actor, target, action)
+        await self._operations.guard.check(actor, target, action)
 
     async def _before(self, conn: Connection, command: Command) -> Any:
         await evidence.lock_target(conn, self._queries, command)
         return (await evidence.find_target(conn, self._queries, command))[1]
-
-    async def _note_failure(self, command: Command, error: Exception) -> None:
-        # The caller gets the error itself; a database that is away takes no record of it either.
-        with suppress(psycopg.Error):
-            async with self._connect() as own, own.transaction():
-                await evidence.record_failure(own, self._queries, self._display, command, error)

@@ -4,6 +4,7 @@ The rule that must never break: a mutation by an operator and its record are one
 """
 
 from .audit import Audit
+from .operations import Operation, Operations, check_attributed
 from .reading import AuditFilter
 from .records import AuditFinding, AuditRecord, Entry, FindingKind, Outcome, Verification
 from .sealing import seal
@@ -16,8 +17,11 @@ __all__ = [
     "AuditRecord",
     "Entry",
     "FindingKind",
+    "Operation",
+    "Operations",
     "Outcome",
     "Verification",
+    "check_attributed",
     "record",
     "seal",
 ]

@@ -8,18 +8,18 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
-from ..authorization import Action, ActorLike, Guard, Surface, Target, TargetType, as_actor, find_actor
+from ..authorization import Action, ActorLike, Guard, Target, TargetType
 from ..database import Connection, Queries
 from ..display import DisplayPolicy
-from ..errors import AuditRecordNotFoundError, CommandRefusedError
+from ..errors import AuditRecordNotFoundError
 from . import reading, verifying
+from .operations import Operations
 from .reading import AuditFilter
-from .records import AuditRecord, Entry, Outcome, Verification
-from .writing import record
+from .records import AuditRecord, Verification
 
 MOST: Final = 1000
 """Records of one page."""
@@ -111,12 +111,13 @@ class Audit:
         """
         chosen = chosen or AuditFilter()
         wanted = {key: str(value) for key, value in asdict(chosen).items() if value is not None}
-        try:
-            await self._guard.check(as_actor(actor), _EVERYTHING, Action.AUDIT_EXPORT)
-        except CommandRefusedError as refusal:
-            await self._note(actor, source, Outcome.REFUSED, {"code": refusal.code, "message": str(refusal), **wanted})
-            raise
-        await self._note(actor, source, Outcome.EXECUTED, wanted)
+        operations = Operations(connect=self._connect, queries=self._queries, guard=self._guard, display=self._display)
+        async with operations.begin(
+            actor, Action.AUDIT_EXPORT, _EVERYTHING, source=source, details=wanted
+        ) as operation:
+            await operation.authorize()
+            async with operation.transaction():
+                pass
         async with self._connect() as conn:
             upto = await reading.newest_id(conn, self._queries)
         after = 0
@@ -129,11 +130,3 @@ class Audit:
             for found in page:
                 yield orjson.dumps(found, option=orjson.OPT_UTC_Z).decode()
             after = page[-1].id
-
-    async def _note(self, actor: ActorLike, source: str, outcome: Outcome, details: dict[str, Any]) -> None:
-        entry = Entry(
-            actor=find_actor(actor), action=Action.AUDIT_EXPORT, target=_EVERYTHING, outcome=outcome,
-            surface=Surface(source), details=details,
-        )  # fmt: skip
-        async with self._connect() as conn:
-            await record(conn, self._queries, self._display, [entry])

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any
 
+from ..audit import Operations
 from ..authorization import ActorLike, Guard
 from ..config import Settings
 from ..database import Connection, Queries
@@ -39,7 +40,8 @@ class Lifeline(Incidents):
         self._settings = settings
         self._retention = Retention(connect, queries, settings, guard, display)
         context = Context(
-            connect=connect, queries=queries, settings=settings, guard=guard, display=display,
+            connect=connect, queries=queries, settings=settings, display=display,
+            operations=Operations(connect=connect, queries=queries, guard=guard, display=display),
             incidents=Projector(queries, settings),
         )  # fmt: skip
         self._repairs = Repairs(context)

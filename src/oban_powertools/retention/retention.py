@@ -8,12 +8,11 @@ from typing import Any, Final
 
 import psycopg
 
-from ..audit import Entry, Outcome, record
-from ..authorization import Action, Actor, ActorLike, Guard, Surface, Target, TargetType, as_actor, find_actor
+from ..audit import Operation, Operations, Outcome
+from ..authorization import Action, ActorLike, Guard, Target, TargetType
 from ..config import Settings
 from ..database import Connection, Queries, fetch_all, fetch_one
 from ..display import DisplayPolicy
-from ..errors import CommandRefusedError, ReasonRequiredError
 from .batches import Progress, advance, prune_batch
 from .records import Policies, PruneRun, RecordClass, RetainedClass, RetentionStatus, policies
 
@@ -47,8 +46,7 @@ class Retention:
         self._queries = queries
         self._kept: Policies = policies(settings)
         self._events_kept_for = settings.events_kept_for
-        self._guard = guard
-        self._display = display
+        self._operations = Operations(connect=connect, queries=queries, guard=guard, display=display)
 
     async def status(self) -> RetentionStatus:
         """Every class with its policy, its size and what is due, and the last run; changes nothing."""
@@ -79,18 +77,21 @@ class Retention:
 
     async def run(self, actor: ActorLike, *, reason: str, dry_run: bool, source: str) -> PruneRun:
         """Remove what is due, in batches of a transaction each; as ``Lifeline.run_archive_prune``."""
-        who = await self._ask(actor, reason, source)
-        if dry_run:
-            return await self._rehearse(who, reason)
-        async with self._connect() as conn:
+        async with self._operations.begin(
+            actor, Action.ARCHIVE_PRUNE, _RECORDS, reason=reason, source=source
+        ) as operation:
+            who = await operation.authorize()
+            if dry_run:
+                return await self._rehearse(who.id, reason)
             # What is removed is written down before: a batch without its record is impossible (I4).
-            async with conn.transaction():
+            async with operation.transaction() as conn:
                 run = await self._start(conn, who.id, reason)
-                await self._note(conn, who, reason, source, Outcome.EXECUTED, {"run": run})
-            progress = Progress.start(self._kept)
-            while progress.left:
-                await self._next(conn, progress, progress.left[0], run)
-            return await self._finish(conn, run, progress, who, reason, source)
+                operation.tell(details={"run": run})
+            async with self._connect() as conn:
+                progress = Progress.start(self._kept)
+                while progress.left:
+                    await self._next(conn, progress, progress.left[0], run)
+            return await self._finish(operation, run, progress)
 
     async def _next(self, conn: Connection, progress: Progress, of_class: RecordClass, run: int) -> None:
         try:
@@ -109,19 +110,18 @@ class Retention:
             return
         advance(progress, of_class, row)
 
-    async def _finish(
-        self, conn: Connection, run: int, progress: Progress, who: Actor, reason: str, source: str
-    ) -> PruneRun:
+    async def _finish(self, operation: Operation, run: int, progress: Progress) -> PruneRun:
         error = "; ".join(f"{of_class}: {why}" for of_class, why in progress.failures.items()) or None
-        async with conn.transaction():
+        async with self._connect() as conn, conn.transaction():
             args = {"id": run, "outcome": "failed" if error else "done", "error": error}
             row = await fetch_one(conn, self._queries["finish_prune_run"], args)
             if error:
-                await self._note(conn, who, reason, source, Outcome.FAILED, {"run": run, "message": error})
+                operation.tell(outcome=Outcome.FAILED, details={"run": run, "message": error})
+                await operation.record(conn)
         assert row is not None
         return PruneRun.of(row)
 
-    async def _rehearse(self, who: Actor, reason: str) -> PruneRun:
+    async def _rehearse(self, actor: str, reason: str) -> PruneRun:
         """The first batch of every class, for real, and rolled back; each in a transaction of its own."""
         archived: dict[str, int] = {}
         pruned: dict[str, int] = {}
@@ -130,7 +130,7 @@ class Retention:
         async with self._connect() as conn:
             for of_class in Progress.start(self._kept).left:
                 async with conn.transaction(force_rollback=True):
-                    run = await self._start(conn, who.id, reason)
+                    run = await self._start(conn, actor, reason)
                     try:
                         found = await prune_batch(conn, self._queries, self._kept, of_class, run, 0)
                     except psycopg.Error as error:
@@ -141,7 +141,7 @@ class Retention:
                         pruned[of_class.value] = int(found["pruned"])
             async with conn.transaction(force_rollback=True):
                 error = "; ".join(f"{of_class}: {why}" for of_class, why in failures.items()) or None
-                args = {"id": await self._start(conn, who.id, reason), "outcome": "failed" if error else "done"}
+                args = {"id": await self._start(conn, actor, reason), "outcome": "failed" if error else "done"}
                 row = await fetch_one(conn, self._queries["finish_prune_run"], {**args, "error": error})
         assert row is not None
         return PruneRun.of({**row, "archived": archived, "pruned": pruned}, dry_run=True)
@@ -150,28 +150,6 @@ class Retention:
         row = await fetch_one(conn, self._queries["start_prune_run"], {"actor": actor, "reason": reason})
         assert row is not None
         return row["id"]
-
-    async def _ask(self, actor: ActorLike, reason: str, source: str) -> Actor:
-        try:
-            who = as_actor(actor)
-            if not reason.strip():
-                raise ReasonRequiredError
-            await self._guard.check(who, _RECORDS, Action.ARCHIVE_PRUNE)
-        except CommandRefusedError as refusal:
-            details = {"code": refusal.code, "message": str(refusal)}
-            async with self._connect() as conn:
-                await self._note(conn, find_actor(actor), reason, source, Outcome.REFUSED, details)
-            raise
-        return who
-
-    async def _note(
-        self, conn: Connection, who: Actor | None, reason: str, source: str, outcome: Outcome, details: dict[str, Any]
-    ) -> None:
-        entry = Entry(
-            actor=who, action=Action.ARCHIVE_PRUNE, target=_RECORDS, outcome=outcome, reason=reason,
-            surface=Surface(source), details=details,
-        )  # fmt: skip
-        await record(conn, self._queries, self._display, [entry])
 
 
 def _first_line(error: psycopg.Error) -> str:

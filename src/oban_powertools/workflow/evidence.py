@@ -9,16 +9,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from .. import json_border
-from ..audit import Entry, Outcome
+from ..audit import Entry, Outcome, check_attributed
 from ..audit import record as audit
-from ..authorization import POLICY, Action, Actor, ActorType, Surface, Target
+from ..authorization import Action, Actor, ActorType, Surface, Target
 from ..database import Connection, Queries, fetch_one
 from ..display import DisplayPolicy, Kind
 from ..errors import (
     CommandRefusedError,
     NotFoundError,
-    ReasonRequiredError,
-    UnattributedActorError,
     UnsupportedRecoveryActionError,
 )
 from ..states import RecoveryAction, WorkflowId
@@ -82,20 +80,17 @@ class Command:
         return of_a_step if self.step is not None else _OF_A_WORKFLOW.get(self.action, of_a_step)
 
 
-def check_asked(command: Command) -> Action:
+def check_asked(command: Command) -> tuple[Actor, Action]:
     """Refuse what nobody asked for, nobody gave a reason for, or nobody knows how to do.
 
     Raises:
         UnattributedActorError, ReasonRequiredError, UnsupportedRecoveryActionError: As named.
     """
-    if command.actor is None:
-        raise UnattributedActorError
     action = command.asks_for
-    if not command.reason and (action is None or POLICY[action].needs_reason):
-        raise ReasonRequiredError
+    actor = check_attributed(command.actor, command.reason, action)
     if action is None:
         raise UnsupportedRecoveryActionError(command.action.removeprefix("recover_"), list(RecoveryAction))
-    return action
+    return actor, action
 
 
 async def find_target(conn: Connection, queries: Queries, command: Command) -> tuple[Target, Any]:
@@ -162,10 +157,11 @@ async def record(
         await _audit(conn, queries, display, command, target, Outcome.REFUSED, **told)
 
 
-async def record_failure(
-    conn: Connection, queries: Queries, display: DisplayPolicy, command: Command, error: Exception
-) -> None:
-    """Write to the audit that an operator's command was allowed and failed; nothing was changed."""
+async def note(queries: Queries, display: DisplayPolicy, command: Command, conn: Connection, error: Exception) -> None:
+    """Write down that a command was refused; or, to the audit, that an operator's was allowed and failed."""
+    if isinstance(error, CommandRefusedError | NotFoundError):
+        await record(conn, queries, display, command, refusal=error)
+        return
     target, _ = await find_target(conn, queries, command)
     await _audit(conn, queries, display, command, target, Outcome.FAILED, error_type=type(error).__name__)
 

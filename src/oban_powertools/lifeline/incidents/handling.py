@@ -10,12 +10,11 @@ from datetime import datetime
 from typing import Any, Final
 
 from ... import json_border
-from ...audit import Entry, Outcome
-from ...audit import record as audit
-from ...authorization import POLICY, Action, ActorLike, Guard, Surface, Target, TargetType, as_actor, find_actor
+from ...audit import Operation, Operations
+from ...authorization import Action, ActorLike, Guard, Target, TargetType
 from ...database import Connection, Queries, fetch_one
 from ...display import DisplayPolicy, Kind
-from ...errors import CommandRefusedError, IncidentResolvedError, ReasonRequiredError
+from ...errors import IncidentResolvedError
 from .reading import get_row, read
 from .records import Incident, IncidentState
 
@@ -74,8 +73,8 @@ class Handler:
     ) -> None:
         self._connect = connect
         self._queries = queries
-        self._guard = guard
         self._display = display
+        self._operations = Operations(connect=connect, queries=queries, guard=guard, display=display)
 
     async def handle(self, asked: Handled) -> Incident:
         """Do it.
@@ -89,21 +88,16 @@ class Handler:
         """
         async with self._connect() as conn:
             row = await get_row(conn, self._queries, asked.which)
-        target = _target(row)
-        try:
-            actor = as_actor(asked.actor)
-            if POLICY[asked.action].needs_reason and not (asked.reason or "").strip():
-                raise ReasonRequiredError
-            await self._guard.check(actor, target, asked.action)
-            async with self._connect() as conn, conn.transaction():
-                return await self._carry_out(conn, asked, row["id"], actor.id)
-        except CommandRefusedError as refusal:
-            told = {"code": refusal.code, "message": str(refusal)}
-            async with self._connect() as conn, conn.transaction():
-                await self._record(conn, asked, row, Outcome.REFUSED, details=told)
-            raise
+        async with self._operations.begin(
+            asked.actor, asked.action, _target(row), reason=asked.reason, source=asked.source
+        ) as operation:
+            operation.tell(incident_id=row["id"])
+            await operation.authorize()
+            async with operation.transaction() as conn:
+                return await self._carry_out(conn, operation, asked)
 
-    async def _carry_out(self, conn: Connection, asked: Handled, incident_id: int, actor_id: str) -> Incident:
+    async def _carry_out(self, conn: Connection, operation: Operation, asked: Handled) -> Incident:
+        incident_id = operation.entry.incident_id
         before = await fetch_one(conn, self._queries["lock_incident"], {"id": incident_id})
         assert before is not None
         if before["state"] == IncidentState.RESOLVED and asked.action in (
@@ -115,7 +109,7 @@ class Handler:
         args = {
             "id": incident_id,
             "kind": _KINDS[asked.action],
-            "actor": actor_id,
+            "actor": operation.actor.id,
             "detail": json_border.dumps({key: value for key, value in detail.items() if value is not None}),
             "acknowledge": asked.action is Action.INCIDENT_ACKNOWLEDGE,
             "assign": asked.action is Action.INCIDENT_ASSIGN,
@@ -124,18 +118,8 @@ class Handler:
         }
         after = await fetch_one(conn, self._queries["handle_incident"], args)
         assert after is not None
-        states = {"before": _state(before), "after": _state(after), "details": dict(asked.detail)}
-        await self._record(conn, asked, after, Outcome.EXECUTED, **states)
+        operation.tell(before=_state(before), after=_state(after), details=dict(asked.detail))
         return read(after, self._display)
-
-    async def _record(
-        self, conn: Connection, asked: Handled, row: Mapping[str, Any], outcome: Outcome, **told: Any
-    ) -> None:
-        entry = Entry(
-            actor=find_actor(asked.actor), action=asked.action, target=_target(row), outcome=outcome,
-            reason=asked.reason, surface=Surface(asked.source), incident_id=row["id"], **told,
-        )  # fmt: skip
-        await audit(conn, self._queries, self._display, [entry])
 
 
 def _target(row: Mapping[str, Any]) -> Target:

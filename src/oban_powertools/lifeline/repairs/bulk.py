@@ -7,6 +7,7 @@ rule that must never break: only what stands in the manifest is touched.
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -14,9 +15,8 @@ from typing import Any, Final
 import orjson
 
 from ... import json_border
-from ...audit import Entry, Outcome
-from ...audit import record as audit
-from ...authorization import POLICY, Action, Actor, ActorLike, Surface, Target, TargetType, as_actor, find_actor
+from ...audit import Entry, Operation
+from ...authorization import POLICY, Action, Actor, ActorLike, Target, TargetType
 from ...database import Connection, fetch_all, fetch_one
 from ...display import Kind
 from ...errors import (
@@ -25,16 +25,16 @@ from ...errors import (
     BulkTooLargeError,
     CommandRefusedError,
     NotFoundError,
+    PowertoolsError,
     PreviewConsumedError,
     PreviewExpiredError,
     PreviewNotFoundError,
     PreviewOfAnotherActorError,
-    UnattributedActorError,
     UnsupportedActionError,
 )
 from .actions import Applier, Repair, check_arguments
 from .context import Context, whole
-from .execute import check_reason, find_locked, record_command, refused_entry
+from .execute import check_reason, find_locked, record_command
 from .preview import READY_FOR, token_hash
 from .targets import REPAIRS, Row, as_repair, find
 
@@ -144,19 +144,14 @@ class Bulks:
     ) -> BulkPreview:  # fmt: skip
         """As ``Lifeline.preview_bulk``."""
         target = Target(type=TargetType.BULK, id=str(action)[:100])
-        try:
+        async with self._context.operations.begin(actor, Action.PREVIEW_BULK, target, source=source) as operation:
             if action not in _BULK:
                 raise UnsupportedActionError(action, _BULK)
-            repair, who = Action(action), as_actor(actor)
-            target = replace(target, repair=repair)
+            repair, _ = Action(action), operation.actor
+            operation.tell(target=replace(target, repair=repair))
             arguments = check_arguments(repair, None, hold_for)
             args = _filter_args(repair, filter)
-            await self._context.guard.check(who, target, Action.PREVIEW_BULK)
-            return await self._preview(who, repair, filter, args, arguments)
-        except (CommandRefusedError, NotFoundError) as error:
-            entry = refused_entry(find_actor(actor), target, error, Surface(source), action=Action.PREVIEW_BULK)
-            await self._context.write_audit(entry)
-            raise
+            return await self._preview(await operation.authorize(), repair, filter, args, arguments)
 
     async def _preview(
         self, actor: Actor, action: Action, given: Mapping[str, Any], args: Mapping[str, Any], arguments: dict[str, Any]
@@ -197,25 +192,21 @@ class Bulks:
         source: str = "api",
     ) -> Bulk:
         """As ``Lifeline.execute_bulk``."""
-        who, surface, context = find_actor(actor), Surface(source), self._context
-        target, bulk = Target(type=TargetType.BULK, id="an unknown bulk"), None
-        try:
-            if who is None:
-                raise UnattributedActorError
+        context, unknown = self._context, Target(type=TargetType.BULK, id="an unknown bulk")
+        async with context.operations.begin(
+            actor, Action.EXECUTE_BULK, unknown, reason=reason, source=source
+        ) as operation:
+            who = operation.actor
             async with context.connect() as conn:
                 bulk = await self._find(conn, token=preview_token)
-            target = replace(target, id=str(bulk["id"]), repair=Action(bulk["action"]))
+            operation.tell(target=replace(unknown, id=str(bulk["id"]), repair=Action(bulk["action"])))
             said = str(context.display.render(Kind.REASON, check_reason(reason)))
             _refuse(bulk, who, confirm_total)
-            await context.guard.check(who, target, Action.EXECUTE_BULK)
-            await self._start(who, target, bulk, said, surface)
-        except (CommandRefusedError, NotFoundError) as error:
-            entry = refused_entry(
-                who, target, error, surface, action=Action.EXECUTE_BULK, reason=(reason or "").strip()
-            )
-            await context.write_audit(entry)
-            raise
-        await self._run(who, bulk, said, surface)
+            await operation.authorize()
+            operation.tell(reason=said)
+            about = operation.entry
+            await self._start(operation, bulk)
+        await self._run(bulk, about)
         return await self.status(bulk["id"])
 
     async def status(self, bulk_id: int) -> Bulk:
@@ -240,21 +231,19 @@ class Bulks:
             raise PreviewNotFoundError
         return row
 
-    async def _start(self, actor: Actor, target: Target, bulk: Row, reason: str, surface: Surface) -> None:
-        queries = self._context.queries
-        args = {"id": bulk["id"], "actor_id": actor.id, "reason": reason}
+    async def _start(self, operation: Operation, bulk: Row) -> None:
+        queries, actor = self._context.queries, operation.actor
+        args = {"id": bulk["id"], "actor_id": actor.id, "reason": operation.entry.reason}
         async with self._context.connect() as conn, conn.transaction():
             if await fetch_one(conn, queries["start_bulk"], args) is None:
+                # It goes on where it stopped, and was recorded when it began.
                 _refuse(await self._find(conn, bulk_id=bulk["id"]), actor, bulk["total"])
                 return
-            entry = Entry(
-                actor=actor, action=Action.EXECUTE_BULK, target=target, outcome=Outcome.EXECUTED, reason=reason,
-                surface=surface, plan_hash=bulk["manifest_hash"],
-                details={"repair": bulk["action"], "total": bulk["total"], "filter": bulk["filter"]},
-            )  # fmt: skip
-            await audit(conn, queries, self._context.display, [entry])
+            told = {"repair": bulk["action"], "total": bulk["total"], "filter": bulk["filter"]}
+            operation.tell(plan_hash=bulk["manifest_hash"], details=told)
+            await operation.record(conn)
 
-    async def _run(self, actor: Actor, bulk: Row, reason: str, surface: Surface) -> None:
+    async def _run(self, bulk: Row, about: Entry) -> None:
         queries = self._context.queries
         while True:
             args = {"id": bulk["id"], "pending": True, "page": _AT_ONCE}
@@ -263,56 +252,48 @@ class Bulks:
             if not items:
                 break
             for item in items:
-                await self._item(actor, bulk, item, reason, surface)
+                await self._item(bulk, item, about)
         async with self._context.connect() as conn:
             await conn.execute(queries["end_bulk"], {"id": bulk["id"]})
 
-    async def _item(self, actor: Actor, bulk: Row, item: Row, reason: str, surface: Surface) -> None:
-        target_type = POLICY[Action(bulk["action"])].targets[0]
-        target = Target(type=target_type, id=item["target_id"])
-        action = Action(bulk["action"])
-        try:
-            action, target = as_repair(bulk["action"], target_type, item["target_id"])
-            async with self._context.connect() as conn:
-                target = (await find(conn, self._context.queries, self._context.settings, target)).target
-            await self._context.guard.check(actor, target, Action.EXECUTE_REPAIR, action)
-            known = target
-            await whole(lambda: self._repair(actor, bulk, item, known, reason, surface))
-        except (CommandRefusedError, NotFoundError) as error:
-            outcome = "drifted" if isinstance(error, _ItemDriftedError) else "refused"
-            entry = refused_entry(actor, target, error, surface, action=action, reason=reason)
-            if outcome == "drifted":
-                entry = replace(entry, outcome=Outcome.DRIFTED)
-            async with self._context.connect() as conn, conn.transaction():
-                args = {
-                    "id": bulk["id"],
-                    "place": item["place"],
-                    "outcome": outcome,
-                    "detail": f"{error.code}: {error}",
-                }
-                if await fetch_one(conn, self._context.queries["end_bulk_item"], args) is not None:
-                    await audit(conn, self._context.queries, self._context.display, [entry])
+    async def _item(self, bulk: Row, item: Row, about: Entry) -> None:
+        context, action = self._context, Action(bulk["action"])
+        target = Target(type=POLICY[action].targets[0], id=item["target_id"])
+        operation = Operation(context.operations, replace(about, action=action, target=target))
 
-    async def _repair(self, actor: Actor, bulk: Row, item: Row, target: Target, reason: str, surface: Surface) -> None:
-        queries, settings = self._context.queries, self._context.settings
-        action = Action(bulk["action"])
+        async def note(conn: Connection, error: Exception) -> None:
+            outcome = "drifted" if isinstance(error, _ItemDriftedError) else "refused"
+            code = error.code if isinstance(error, PowertoolsError) else type(error).__name__
+            ended = {"id": bulk["id"], "place": item["place"], "outcome": outcome, "detail": f"{code}: {error}"}
+            if await fetch_one(conn, context.queries["end_bulk_item"], ended) is not None:
+                await operation.note(conn, error)
+
+        with suppress(CommandRefusedError, NotFoundError):
+            async with context.operations.noting(note, failures=False):
+                _, target = as_repair(action, target.type, target.id)
+                operation.tell(target=target)
+                async with context.connect() as conn:
+                    operation.tell(target=(await find(conn, context.queries, context.settings, target)).target)
+                await operation.authorize(Action.EXECUTE_REPAIR)
+                await whole(lambda: self._repair(operation, bulk, item))
+
+    async def _repair(self, operation: Operation, bulk: Row, item: Row) -> None:
+        queries, settings, about = self._context.queries, self._context.settings, operation.entry
         args = {"id": bulk["id"], "place": item["place"], "outcome": "done", "detail": None}
         async with self._context.connect() as conn, conn.transaction():
             # First: whoever else is at the same item waits here, and finds it done.
             if await fetch_one(conn, queries["end_bulk_item"], args) is None:
                 return
-            found = await find_locked(conn, queries, settings, target)
-            rows = await self._matching(conn, action, _filter_args(action, {"ids": [item["target_id"]]}))
+            found = await find_locked(conn, queries, settings, about.target)
+            rows = await self._matching(conn, about.action, _filter_args(about.action, {"ids": [item["target_id"]]}))
             if rows[0]["state_hash"] != item["state_hash"]:
                 raise _ItemDriftedError
-            repair = Repair(action=action, arguments=bulk["arguments"], actor_id=actor.id, reason=reason)
+            actor_id, reason = operation.actor.id, about.reason or ""
+            repair = Repair(action=about.action, arguments=bulk["arguments"], actor_id=actor_id, reason=reason)
             await self._applier.apply(conn, repair, found)
-            entry = Entry(
-                actor=actor, action=action, target=target, outcome=Outcome.EXECUTED, reason=reason, surface=surface,
-                details={"bulk": bulk["id"]},
-            )  # fmt: skip
-            [audit_id] = await audit(conn, queries, self._context.display, [entry])
-            await record_command(conn, queries, entry, audit_id)
+            operation.tell(details={"bulk": bulk["id"]})
+            audit_id = await operation.record(conn)
+            await record_command(conn, queries, operation.entry, audit_id)
 
 
 class _ItemDriftedError(CommandRefusedError):

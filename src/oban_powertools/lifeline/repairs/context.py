@@ -9,9 +9,7 @@ from typing import Final, Protocol
 
 import psycopg
 
-from ...audit import Entry
-from ...audit import record as audit
-from ...authorization import Guard
+from ...audit import Operations
 from ...config import Settings
 from ...database import Connection, Queries
 from ...display import DisplayPolicy
@@ -51,19 +49,14 @@ class Context:
     settings: Settings
     """Thresholds and limits."""
 
-    guard: Guard
-    """Decides who may."""
+    operations: Operations
+    """Asks who may, and records what came of it."""
 
     display: DisplayPolicy
-    """Decides what is shown and kept."""
+    """Decides what is shown."""
 
     incidents: Incidents | None = None
     """Looked at again after a repair that is for one of them."""
-
-    async def write_audit(self, entry: Entry) -> None:
-        """Write what was refused, or failed, to the audit: in a transaction of its own."""
-        async with self.connect() as conn, conn.transaction():
-            await audit(conn, self.queries, self.display, [entry])
 
 
 async def whole[T](work: Callable[[], Awaitable[T]]) -> T:

@@ -5,16 +5,14 @@ command are one transaction (I3, I4).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from ... import json_border
-from ...audit import Entry, Outcome
-from ...audit import record as audit
-from ...authorization import Actor, Surface, Target
+from ...audit import Entry
+from ...authorization import Actor, Target
 from ...config import Settings
 from ...database import Connection, Queries, fetch_one
-from ...display import DisplayPolicy
 from ...errors import (
     CommandRefusedError,
     NotFoundError,
@@ -146,30 +144,20 @@ async def carry_out(
     return done
 
 
-async def record_done(
-    conn: Connection, queries: Queries, display: DisplayPolicy, entry: Entry, plan: Plan, incident: str | None
-) -> int:
-    """Write an execution to the audit and to the commands; the id of its record.
-
-    Args:
-        entry: Without states and details.
-    """
+def told(plan: Plan, incident: str | None) -> dict[str, Any]:
+    """What the audit tells of an execution: states, plan and details."""
     rows = plan.changes[:_MOST_AUDITED]
     arguments = {name: value for name, value in plan.subject["arguments"].items() if name != "payload"}
     details = {
         "changes": len(plan.changes), "steps_released": plan.effect.steps_released,
         "jobs_created": plan.effect.jobs_created, "incident": incident, "arguments": arguments,
     }  # fmt: skip
-    done = replace(
-        entry,
-        before={f"{c.source} {c.id}": _changed(c, 0) for c in rows if c.before is not None},
-        after={f"{c.source} {c.id}": _changed(c, 1) for c in rows},
-        plan_hash=plan.hash,
-        details=details,
-    )
-    [audit_id] = await audit(conn, queries, display, [done])
-    await record_command(conn, queries, done, audit_id)
-    return audit_id
+    return {
+        "before": {f"{c.source} {c.id}": _changed(c, 0) for c in rows if c.before is not None},
+        "after": {f"{c.source} {c.id}": _changed(c, 1) for c in rows},
+        "plan_hash": plan.hash,
+        "details": details,
+    }
 
 
 async def record_command(conn: Connection, queries: Queries, entry: Entry, audit_id: int) -> None:
@@ -183,19 +171,6 @@ async def record_command(conn: Connection, queries: Queries, entry: Entry, audit
         "legal_next_steps": [], "details": json_border.dumps({"preview_id": entry.preview_id, "audit_id": audit_id}),
     }  # fmt: skip
     await conn.execute(queries["record_command"], args)
-
-
-def refused_entry(
-    actor: Actor | None, target: Target, error: CommandRefusedError | NotFoundError, surface: Surface, **more: Any
-) -> Entry:
-    """The audit's record of a refusal."""
-    outcome = Outcome.REFUSED
-    if isinstance(error, PreviewDriftedError):
-        outcome = Outcome.DRIFTED
-    elif isinstance(error, PreviewExpiredError):
-        outcome = Outcome.EXPIRED
-    details = {"code": error.code, "message": str(error)}
-    return Entry(actor=actor, target=target, outcome=outcome, surface=surface, details=details, **more)
 
 
 def _compare(stored: Row, now: Plan) -> None:

@@ -4,24 +4,14 @@ The rule that must never break: what is refused changes nothing, and is written 
 """
 
 from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-import psycopg
-
 from ... import json_border
-from ...audit import Entry, Outcome
-from ...authorization import Action, Actor, ActorLike, Surface, Target, TargetType, as_actor, find_actor
+from ...audit import Operation
+from ...authorization import Action, Actor, ActorLike, Target, TargetType
 from ...display import Kind
-from ...errors import (
-    CommandRefusedError,
-    NotFoundError,
-    PowertoolsError,
-    PreviewDriftedError,
-    PreviewExpiredError,
-    PreviewNotFoundError,
-)
+from ...errors import NotFoundError, PreviewDriftedError, PreviewExpiredError, PreviewNotFoundError
 from .actions import Applier, Repair, check_arguments
 from .capture import rehearse
 from .context import Context, whole
@@ -30,10 +20,10 @@ from .execute import (
     carry_out,
     check_reason,
     find_locked,
-    record_done,
+    record_command,
     refuse_stored,
-    refused_entry,
     subject_of,
+    told,
 )
 from .preview import RepairPreview, find_legal, find_stored, find_warnings, shown, store
 from .targets import Row, as_repair, find, refuse_incident
@@ -59,31 +49,31 @@ class Repairs:
         source: str,
     ) -> RepairPreview:
         """As ``Lifeline.preview_repair``."""
-        target = Target(type=TargetType.RECORDS, id=f"{target_type} {target_id}")
-        try:
+        unknown = Target(type=TargetType.RECORDS, id=f"{target_type} {target_id}")
+        async with self._context.operations.begin(
+            actor, Action.PREVIEW_REPAIR, unknown, source=source, details={"repair": str(action)[:100]}
+        ) as operation:
             repair, target = as_repair(action, target_type, str(target_id))
+            operation.tell(target=target)
             arguments = check_arguments(repair, payload, hold_for)
             json_border.check_payload("the payload", payload, self._context.settings.payload_limit)
-            who = as_actor(actor)
-            known = target = await self._authorized(who, target, Action.PREVIEW_REPAIR)
+            who = operation.actor
+            known = await self._authorized(operation)
             return await whole(lambda: self._preview(who, repair, known, arguments, incident_fingerprint))
-        except (CommandRefusedError, NotFoundError) as error:
-            entry = refused_entry(find_actor(actor), target, error, Surface(source), action=Action.PREVIEW_REPAIR)
-            await self._context.write_audit(replace(entry, details={**entry.details, "repair": str(action)[:100]}))
-            raise
 
-    async def _authorized(self, actor: Actor, target: Target, *actions: Action) -> Target:
+    async def _authorized(self, operation: Operation, *also: Action) -> Target:
         # The host decides on all that is known, and before somebody learns what exists.
         missing: NotFoundError | None = None
         async with self._context.connect() as conn:
             try:
-                target = (await find(conn, self._context.queries, self._context.settings, target)).target
+                found = await find(conn, self._context.queries, self._context.settings, operation.entry.target)
+                operation.tell(target=found.target)
             except NotFoundError as error:
                 missing = error
-        await self._context.guard.check(actor, target, *actions)
+        await operation.authorize(*also)
         if missing is not None:
             raise missing
-        return target
+        return operation.entry.target
 
     async def _preview(
         self, actor: Actor, action: Action, target: Target, arguments: dict[str, Any], incident: str | None
@@ -123,59 +113,48 @@ class Repairs:
 
     async def execute(self, actor: ActorLike, preview_token: str, reason: str, *, source: str) -> RepairDone:
         """As ``Lifeline.execute_repair``."""
-        context, surface = self._context, Surface(source)
-        stored: Row | None = None
-        about = Entry(
-            actor=find_actor(actor), action=Action.EXECUTE_REPAIR, outcome=Outcome.FAILED, surface=surface,
-            target=Target(type=TargetType.RECORDS, id="an unknown preview"), reason=(reason or "").strip() or None,
-        )  # fmt: skip
-        try:
-            who = as_actor(actor)
+        context = self._context
+        unknown = Target(type=TargetType.RECORDS, id="an unknown preview")
+        async with context.operations.begin(
+            actor, Action.EXECUTE_REPAIR, unknown, reason=reason, source=source, failures=True
+        ) as operation:
+            who = operation.actor
             async with context.connect() as conn:
                 stored = await find_stored(conn, context.queries, token=preview_token)
-            action, target = as_repair(stored["action"], stored["target_type"], stored["target_id"])
-            about = replace(about, action=action, target=target, preview_id=stored["id"], plan_hash=stored["plan_hash"])
-            said = str(context.display.render(Kind.REASON, check_reason(reason)))
-            if (refusal := refuse_stored(stored, who)) is not None:
-                raise refusal
-            about = replace(about, target=await self._known(who, target, action, stored), reason=said)
-            row, entry = stored, about
-            return await whole(lambda: self._execute(row, who, entry))
-        except (CommandRefusedError, NotFoundError) as error:
-            await self._end(stored, error)
-            told = refused_entry(about.actor, about.target, error, surface, action=about.action)
-            await context.write_audit(replace(about, outcome=told.outcome, details=told.details))
-            raise
-        except Exception as error:
-            # The caller gets the first error; a database that is away takes no record of it either.
-            with suppress(psycopg.Error):
-                await context.write_audit(replace(about, details={"error_type": type(error).__name__}))
-            raise
+            try:
+                await self._check(operation, stored, who, reason)
+                return await whole(lambda: self._execute(operation, stored, who))
+            except (PreviewDriftedError, PreviewExpiredError) as error:
+                status = "drifted" if isinstance(error, PreviewDriftedError) else "expired"
+                async with context.connect() as conn:
+                    await conn.execute(context.queries["end_preview"], {"id": stored["id"], "status": status})
+                raise
 
-    async def _known(self, actor: Actor, target: Target, action: Action, stored: Row) -> Target:
+    async def _check(self, operation: Operation, stored: Row, actor: Actor, reason: str) -> None:
+        action, target = as_repair(stored["action"], stored["target_type"], stored["target_id"])
+        operation.tell(action=action, target=target, preview_id=stored["id"], plan_hash=stored["plan_hash"])
+        said = str(self._context.display.render(Kind.REASON, check_reason(reason)))
+        if (refusal := refuse_stored(stored, actor)) is not None:
+            raise refusal
         try:
-            return await self._authorized(actor, target, Action.EXECUTE_REPAIR, action)
+            await self._authorized(operation, Action.EXECUTE_REPAIR)
         except NotFoundError as error:
             raise PreviewDriftedError(stored["id"], [str(error)]) from error
+        operation.tell(reason=said)
 
-    async def _execute(self, stored: Row, actor: Actor, entry: Entry) -> RepairDone:
-        context, incident = self._context, stored["incident_fingerprint"]
-        async with context.connect() as conn, conn.transaction():
+    async def _execute(self, operation: Operation, stored: Row, actor: Actor) -> RepairDone:
+        context, incident, about = self._context, stored["incident_fingerprint"], operation.entry
+        async with operation.transaction() as conn:
             plan = await carry_out(
-                conn, context.queries, context.settings, stored, entry.target, actor, entry.reason or ""
+                conn, context.queries, context.settings, stored, about.target, actor, about.reason or ""
             )
             found = None
             if incident is not None and context.incidents is not None:
                 found = await context.incidents.recompute(conn, incident)
-            done = replace(entry, outcome=Outcome.EXECUTED, incident_id=found)
-            audit_id = await record_done(conn, context.queries, context.display, done, plan, incident)
+            operation.tell(incident_id=found, **told(plan, incident))
+            audit_id = await operation.record(conn)
+            await record_command(conn, context.queries, operation.entry, audit_id)
         return RepairDone(
-            preview_id=stored["id"], audit_id=audit_id, target=str(entry.target), total_changes=len(plan.changes),
+            preview_id=stored["id"], audit_id=audit_id, target=str(about.target), total_changes=len(plan.changes),
             effect=plan.effect,
         )  # fmt: skip
-
-    async def _end(self, stored: Row | None, error: PowertoolsError) -> None:
-        if stored is not None and isinstance(error, PreviewDriftedError | PreviewExpiredError):
-            status = "drifted" if isinstance(error, PreviewDriftedError) else "expired"
-            async with self._context.connect() as conn:
-                await conn.execute(self._context.queries["end_preview"], {"id": stored["id"], "status": status})
