@@ -26,9 +26,11 @@ RETENTION: Final[Mapping[str, timedelta | None]] = {
     "audit": timedelta(days=365),
     "incidents": timedelta(days=90),
     "previews": timedelta(days=7),
+    "bulks": timedelta(days=7),
     "executors": timedelta(days=7),
     "settle_faults": timedelta(days=30),
     "archive": None,
+    "prune_runs": timedelta(days=365),
 }
 """Class of records -> how long it is kept; None for ever."""
 

@@ -7,5 +7,6 @@ removed without being archived in the same transaction (migration 0019, P1 and P
 from .records import PruneRun, RecordClass, RetainedClass, RetentionStatus
 from .retention import Retention
 from .schedule import RetentionSweep
+from .tables import TABLES
 
-__all__ = ["PruneRun", "RecordClass", "RetainedClass", "Retention", "RetentionStatus", "RetentionSweep"]
+__all__ = ["TABLES", "PruneRun", "RecordClass", "RetainedClass", "Retention", "RetentionStatus", "RetentionSweep"]

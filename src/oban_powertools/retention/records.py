@@ -31,6 +31,9 @@ class RecordClass(StrEnum):
     """Resolved ones."""
 
     PREVIEWS = "previews"
+    BULKS = "bulks"
+    """Manifests of bulk repairs, with the outcome of every item."""
+
     EXECUTORS = "executors"
     """Heartbeats of executors that are gone and left nothing behind."""
 
@@ -38,12 +41,17 @@ class RecordClass(StrEnum):
     """Repaired ones."""
 
     ARCHIVE = "archive"
+    PRUNE_RUNS = "prune_runs"
+    """Runs of the retention of which the archive holds nothing any more."""
 
     @property
     def is_archived(self) -> bool:
         """Whether something of a record is kept in the archive."""
         match self:
-            case RecordClass.PREVIEWS | RecordClass.EXECUTORS | RecordClass.SETTLE_FAULTS | RecordClass.ARCHIVE:
+            case (
+                RecordClass.PREVIEWS | RecordClass.BULKS | RecordClass.EXECUTORS | RecordClass.SETTLE_FAULTS
+                | RecordClass.ARCHIVE | RecordClass.PRUNE_RUNS
+            ):  # fmt: skip
                 return False
             case (
                 RecordClass.WORKFLOWS | RecordClass.SIGNALS | RecordClass.COMMANDS | RecordClass.RESCUES

@@ -74,6 +74,12 @@ BEGIN
       SELECT CASE WHEN split_part(i.subject_id, '/', 1) ~ '^[0-9]{1,18}$' THEN split_part(i.subject_id, '/', 1)::bigint END
       FROM powertools.incidents i
       WHERE i.state <> 'resolved' AND i.subject_type IN ('workflow', 'step', 'wait', 'callback')
+      UNION
+      SELECT CASE WHEN j.meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' THEN (j.meta ->> 'workflow_id')::bigint END
+      FROM powertools.incidents i
+      CROSS JOIN LATERAL jsonb_array_elements_text(i.evidence -> 'ids') AS e (id)
+      JOIN public.oban_jobs j ON j.id = e.id::bigint
+      WHERE i.state <> 'resolved' AND i.evidence ->> 'id_type' = 'job'
     ) AS n
     JOIN powertools.workflows w ON w.id = n.workflow_id
   );
@@ -212,7 +218,7 @@ END $$;
 
 -- Archives and removes one batch of a class that is rows of one table.
 CREATE FUNCTION powertools.prune_rows_v1(
-  of_class text, older_than timestamptz, audit_older_than timestamptz, run bigint, batch int, OUT archived int, OUT pruned int
+  of_class text, older_than timestamptz, run bigint, batch int, OUT archived int, OUT pruned int
 )
 LANGUAGE plpgsql
 AS $$
@@ -245,11 +251,12 @@ BEGIN
       WITH gone AS (
         DELETE FROM powertools.rescues r WHERE r.id = ANY (ARRAY(
           SELECT x.id FROM powertools.rescues x
-          WHERE x.at < older_than AND NOT EXISTS (
-            -- how often its executors died is counted while the job may run
+          WHERE x.at < older_than AND NOT EXISTS (  -- how often its executors died is counted while the job may run
             SELECT FROM public.oban_jobs j WHERE j.id = x.job_id AND j.state NOT IN ('completed', 'discarded', 'cancelled')
-          )
-          ORDER BY x.at LIMIT batch FOR UPDATE SKIP LOCKED
+          ) AND NOT EXISTS (  -- its timeline tells of them
+            SELECT FROM powertools.incidents i
+            WHERE i.state <> 'resolved' AND i.evidence ->> 'id_type' = 'job' AND i.evidence -> 'ids' @> to_jsonb(x.job_id)
+          ) ORDER BY x.at LIMIT batch FOR UPDATE SKIP LOCKED
         )) RETURNING r.*
       )
       INSERT INTO powertools.archive (class, original_id, run_id, record)
@@ -257,8 +264,8 @@ BEGIN
     WHEN 'late_results' THEN
       WITH gone AS (
         DELETE FROM powertools.late_results l WHERE l.id = ANY (ARRAY(
-          SELECT x.id FROM powertools.late_results x WHERE coalesce(x.adopted_at, x.dismissed_at) < older_than
-          LIMIT batch FOR UPDATE SKIP LOCKED
+          SELECT x.id FROM powertools.late_results x
+          WHERE coalesce(x.adopted_at, x.dismissed_at) < older_than LIMIT batch FOR UPDATE SKIP LOCKED
         )) RETURNING l.*
       )
       INSERT INTO powertools.archive (class, original_id, run_id, record)
@@ -290,39 +297,55 @@ RETURNS int
 LANGUAGE plpgsql
 AS $$
 DECLARE
-  pruned int := 0;
+  audited_too CONSTANT timestamptz := least(older_than, coalesce(audit_older_than, '-infinity'));
+  pruned int;
 BEGIN
   CASE of_class
     WHEN 'executors' THEN
       DELETE FROM powertools.executors e WHERE e.executor_id = ANY (ARRAY(
         SELECT x.executor_id FROM powertools.executors x
-        WHERE x.relieved_at < older_than AND coalesce(x.stopped_at, x.beat_at) < older_than
-        LIMIT batch FOR UPDATE SKIP LOCKED
+        WHERE x.relieved_at < older_than AND coalesce(x.stopped_at, x.beat_at) < older_than AND NOT EXISTS (
+          SELECT FROM powertools.incidents i
+          WHERE i.state <> 'resolved' AND i.subject_type = 'executor' AND i.subject_id = x.executor_id
+        ) LIMIT batch FOR UPDATE SKIP LOCKED
       ));
-      GET DIAGNOSTICS pruned = ROW_COUNT;
     WHEN 'settle_faults' THEN
       DELETE FROM powertools.settle_faults f WHERE f.job_id = ANY (ARRAY(
         SELECT x.job_id FROM powertools.settle_faults x WHERE x.repaired_at < older_than LIMIT batch FOR UPDATE SKIP LOCKED
       ));
-      GET DIAGNOSTICS pruned = ROW_COUNT;
     WHEN 'previews' THEN
-      IF to_regclass('powertools.previews') IS NOT NULL THEN
-        -- what was tried to be executed is in the audit, and stays as long (P2)
-        EXECUTE $previews$
-          DELETE FROM powertools.previews p WHERE p.id = ANY (ARRAY(
-            SELECT x.id FROM powertools.previews x
-            WHERE coalesce(x.ended_at, x.expires_at) < CASE WHEN x.status IN ('ready', 'expired') THEN $1 ELSE least($1, $2) END
-            LIMIT $3 FOR UPDATE SKIP LOCKED
-          ))
-        $previews$ USING older_than, coalesce(audit_older_than, '-infinity'), batch;
-        GET DIAGNOSTICS pruned = ROW_COUNT;
-      END IF;
+      -- what was tried to be executed is in the audit, and stays as long (P2)
+      DELETE FROM powertools.previews p WHERE p.id = ANY (ARRAY(
+        SELECT x.id FROM powertools.previews x
+        WHERE coalesce(x.ended_at, x.expires_at)
+          < CASE WHEN x.status IN ('ready', 'expired') THEN older_than ELSE audited_too END LIMIT batch FOR UPDATE SKIP LOCKED
+      ));
+    WHEN 'bulks' THEN
+      WITH gone AS (
+        DELETE FROM powertools.bulks b WHERE b.id = ANY (ARRAY(
+          SELECT x.id FROM powertools.bulks x
+          WHERE coalesce(x.ended_at, x.started_at, x.expires_at) < CASE WHEN x.status IN ('ready', 'expired') THEN older_than
+            ELSE audited_too END LIMIT batch / 1000 + 1 FOR UPDATE SKIP LOCKED
+        )) RETURNING b.id
+      ), items AS (
+        DELETE FROM powertools.bulk_items m USING gone g WHERE m.bulk_id = g.id RETURNING 1
+      )
+      SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM items) INTO pruned;
+      RETURN pruned;
+    WHEN 'prune_runs' THEN
+      DELETE FROM powertools.prune_runs r WHERE r.id = ANY (ARRAY(
+        SELECT x.id FROM powertools.prune_runs x
+        WHERE coalesce(x.finished_at, x.started_at) < audited_too AND (x.archived = '{}' OR NOT EXISTS (
+          SELECT FROM powertools.archive a
+          WHERE a.archived_at BETWEEN x.started_at AND coalesce(x.finished_at, 'infinity') AND a.run_id = x.id
+        )) LIMIT batch FOR UPDATE SKIP LOCKED
+      ));
     WHEN 'archive' THEN
       DELETE FROM powertools.archive a WHERE a.ctid = ANY (ARRAY(
         SELECT x.ctid FROM powertools.archive x WHERE x.archived_at < older_than LIMIT batch
       ));
-      GET DIAGNOSTICS pruned = ROW_COUNT;
   END CASE;
+  GET DIAGNOSTICS pruned = ROW_COUNT;
   RETURN pruned;
 END $$;
 
@@ -357,11 +380,11 @@ BEGIN
       more := pruned > 0;
     WHEN of_class IN ('signals', 'commands', 'rescues', 'late_results', 'incidents') THEN
       SELECT p.archived, p.pruned INTO archived, pruned
-      FROM powertools.prune_rows_v1(of_class, older_than, clock_timestamp() - audit_kept_for, run, batch) AS p;
+      FROM powertools.prune_rows_v1(of_class, older_than, run, batch) AS p;
       more := pruned >= batch;
     ELSE
       pruned := powertools.drop_rows_v1(of_class, older_than, clock_timestamp() - audit_kept_for, batch);
-      more := pruned >= batch;
+      more := pruned >= CASE of_class WHEN 'bulks' THEN 1 ELSE batch END;
   END CASE;
   UPDATE powertools.prune_runs r
   SET archived = CASE WHEN prune_batch_v1.archived = 0 THEN r.archived ELSE
@@ -373,6 +396,5 @@ END $$;
 
 REVOKE EXECUTE ON FUNCTION powertools.due_families_v1(timestamptz, bigint, int),
   powertools.prune_workflows_v1(bigint[], bigint), powertools.archive_audit_v1(interval, bigint, int),
-  powertools.prune_rows_v1(text, timestamptz, timestamptz, bigint, int),
-  powertools.drop_rows_v1(text, timestamptz, timestamptz, int),
+  powertools.prune_rows_v1(text, timestamptz, bigint, int), powertools.drop_rows_v1(text, timestamptz, timestamptz, int),
   powertools.prune_batch_v1(text, interval, interval, bigint, int, bigint) FROM PUBLIC;
