@@ -8,11 +8,11 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
 from array import array
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import quantiles
 from typing import Any, Final
@@ -20,6 +20,7 @@ from typing import Any, Final
 import uvloop
 
 from oban_powertools import Cursor, Event, Powertools, WorkflowFinished
+from oban_powertools.events import Subscription
 
 EVERYTHING: Final = 10
 """Subscribers of every workflow."""
@@ -27,24 +28,35 @@ EVERYTHING: Final = 10
 ONE_WORKFLOW: Final = 190
 """Subscribers of one workflow after another."""
 
+COMMITTED: Final = b"""
+SELECT extract(epoch FROM pg_xact_commit_timestamp(e.xmin))::float8
+FROM powertools.event_batches b JOIN powertools.events e ON e.batch_id = b.id
+WHERE b.last_cursor > %s ORDER BY b.last_cursor - b.events + e.place
+"""
+"""When the events after a cursor were committed, oldest first."""
+
 
 @dataclass(slots=True)
 class Seen:
-    """What all subscribers saw."""
+    """What all subscribers saw, and when."""
 
-    lags: array[float] = field(default_factory=lambda: array("d"))
-    """Milliseconds from the write, which comes before its commit, to the subscriber."""
+    cursors: array[int] = field(default_factory=lambda: array("q"))
+    times: array[float] = field(default_factory=lambda: array("d"))
+    """Seconds since the epoch."""
     workflows: int = 0
     head: int = 0
 
     def note(self, event: Event) -> None:
-        self.lags.append((datetime.now(UTC) - event.timestamp).total_seconds() * 1000)
+        self.cursors.append(event.cursor)
+        self.times.append(time.time())
 
-    def report(self) -> dict[str, Any]:
-        cuts = quantiles(self.lags, n=100)
+    def report(self, since: Cursor, committed: Sequence[float]) -> dict[str, Any]:
+        """``committed``: when the events after ``since`` were committed."""
+        lags = [(at - committed[c - since - 1]) * 1000 for c, at in zip(self.cursors, self.times, strict=True)]
+        cuts = quantiles(lags, n=100)
         return {
-            "events": len(self.lags), "workflows": self.workflows, "head": self.head,
-            "p50": cuts[49], "p95": cuts[94], "p99": cuts[98], "most": max(self.lags),
+            "events": len(lags), "workflows": self.workflows, "head": self.head,
+            "p50": cuts[49], "p95": cuts[94], "p99": cuts[98], "most": max(lags),
         }  # fmt: skip
 
 
@@ -52,31 +64,39 @@ class Followers:
     """The subscribers."""
 
     def __init__(self, powertools: Powertools) -> None:
+        self._powertools = powertools
         self._events = powertools.events
         self._seen = Seen()
         self._free = ONE_WORKFLOW
-        self._stopping = asyncio.Event()
+        self._everything: list[Subscription] = []
+        self._told = False
 
-    async def run(self) -> Seen:
+    async def run(self) -> dict[str, Any]:
+        """See everything until the end of the input; what was seen."""
         since = await self._events.head()
         print("ready", flush=True)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._until_told())
             for n in range(EVERYTHING):
                 group.create_task(self._follow_everything(since, group if n == 0 else None))
-        return self._seen
+        async with self._powertools.connect() as conn:
+            committed = await (await conn.execute(COMMITTED, [since])).fetchall()
+        return self._seen.report(since, [at for (at,) in committed])
 
     async def _until_told(self) -> None:
         await asyncio.to_thread(sys.stdin.read)
         self._seen.head = await self._events.head()
-        self._stopping.set()
+        self._told = True
+        for subscription in self._everything:
+            if subscription.cursor >= self._seen.head:
+                subscription.close()
 
     async def _follow_everything(self, since: Cursor, group: asyncio.TaskGroup | None) -> None:
         """Cursors have no gap, so neither has what is seen."""
         last = since
         async with self._events.subscribe_all(since=since) as events:
-            while not (self._stopping.is_set() and last >= self._seen.head):
-                event = await anext(events)
+            self._everything.append(events)
+            async for event in events:
                 if event.cursor != last + 1:
                     raise RuntimeError(f"saw cursor {event.cursor} after {last}")
                 last = event.cursor
@@ -84,6 +104,8 @@ class Followers:
                 if group is not None and event.number == 1 and self._free:
                     self._free -= 1
                     group.create_task(self._follow_workflow(event))
+                if self._told and last >= self._seen.head:
+                    break
 
     async def _follow_workflow(self, first: Event) -> None:
         """Every event of one workflow, 1 to its end."""
@@ -119,7 +141,7 @@ async def following(dsn: str) -> AsyncIterator[asyncio.subprocess.Process]:
 
 async def _main(dsn: str) -> None:
     async with Powertools.open(dsn) as powertools:
-        print(json.dumps((await Followers(powertools).run()).report()), flush=True)
+        print(json.dumps(await Followers(powertools).run()), flush=True)
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ async def test_the_stepss_rescue_is_told_by_an_event_and_its_next_attempt_is_rec
 
     await hand.run(workflow_id, {"a": 7})
 
-    await hand.rows("SELECT powertools.place_events_v1()")
+    await hand.rows("SELECT powertools.place_events_v1(true)")
     changes = await hand.rows(
         "SELECT change FROM powertools.events WHERE workflow_id = %s ORDER BY number", workflow_id
     )

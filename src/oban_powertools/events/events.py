@@ -96,8 +96,7 @@ class Events:
         """
         if not 0 < limit <= 10_000:
             raise ValueError(f"limit must be 1 to 10,000, found {limit}")
-        events, _ = await self._log.read_on(workflow_id, since, limit)
-        return list(events)
+        return list(await self._log.read_committed(workflow_id, since, limit))
 
     @overload
     async def publish(

@@ -6,10 +6,11 @@ cursor in order, and it waits for no subscriber.
 
 import asyncio
 import logging
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
+from itertools import takewhile
 from typing import Final
 
 from ..errors import CursorExpiredError
@@ -27,8 +28,14 @@ _PAGE: Final = 2000
 _CHUNK: Final = 250
 """Events handed out before the subscribers get their turn."""
 
+_RECENT: Final = 5000
+"""Events kept for who subscribes with a cursor of a moment ago, as all do after their connection was lost."""
+
 _READERS: Final = 2
 """Subscribers that read the log by themselves at the same time."""
+
+_STARTS_EVERY: Final = 0.05
+"""Seconds between two looks that number the starts of jobs. Most jobs end sooner, and their end numbers the start."""
 
 _PLACED_AT_ONCE: Final = 10_000
 """place_events_v1 places this many batches, of one event or more; there may be more to place."""
@@ -63,6 +70,9 @@ class Feed:
         self._running = False
         self._runs: set[asyncio.Task[None]] = set()
         self._cursor: Cursor | None = None
+        self._recent: deque[Event] = deque(maxlen=_RECENT)
+        self._recent_from: Cursor | None = None
+        self._starts_due_at = 0.0
         self._failing = False
 
     @asynccontextmanager
@@ -99,7 +109,9 @@ class Feed:
     @contextmanager
     def _subscription(self, workflow_id: WorkflowId | None, since: Cursor | None) -> Generator[Subscription]:
         begin = self._offered_to() if since is None else since
-        subscription = Subscription(self._read_on, self._offered_to, workflow_id, begin)
+        subscription = Subscription(
+            self._read_on, self._offered_to, workflow_id, begin, self._recent_since(workflow_id, begin)
+        )
         topic = self._subscriptions.setdefault(workflow_id, set())
         topic.add(subscription)
         try:
@@ -109,6 +121,14 @@ class Feed:
             topic.discard(subscription)
             if not topic:
                 self._subscriptions.pop(workflow_id, None)
+
+    def _recent_since(self, workflow_id: WorkflowId | None, since: Cursor) -> list[Event] | None:
+        """Everything of the topic between this cursor and the feed's; None when that is not in memory."""
+        first = self._recent[0].cursor - 1 if len(self._recent) == _RECENT else self._recent_from
+        if first is None or since < first:
+            return None
+        later = takewhile(lambda event: event.cursor > since, reversed(self._recent))
+        return [event for event in later if workflow_id in (None, event.workflow_id)][::-1]
 
     def _everybody(self) -> list[Subscription]:
         return [subscription for topic in self._subscriptions.values() for subscription in topic]
@@ -133,6 +153,7 @@ class Feed:
         if not self._running:
             self._running = True
             self._wake, self._reading, self._cursor = asyncio.Event(), asyncio.Semaphore(_READERS), None
+            self._forget(None)
             run = asyncio.create_task(self._run(), name="powertools-events")
             self._runs.add(run)
             run.add_done_callback(self._runs.discard)
@@ -155,9 +176,13 @@ class Feed:
         while self._members:
             self._wake.clear()
             began_at = loop.time()
-            await self._look_once()
+            with_starts = began_at >= self._starts_due_at
+            if with_starts:
+                self._starts_due_at = began_at + _STARTS_EVERY
+            await self._look_once(with_starts=with_starts)
+            pause = self._pause() if with_starts else max(0.0, self._starts_due_at - loop.time())
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._pause())
+                await asyncio.wait_for(self._wake.wait(), pause)
             await asyncio.sleep(max(0.0, began_at + SPACING - loop.time()))
 
     def _pause(self) -> float:
@@ -165,10 +190,10 @@ class Feed:
             return self._poll_every
         return self._poll_alone_every
 
-    async def _look_once(self) -> None:
+    async def _look_once(self, *, with_starts: bool) -> None:
         lookers, self._lookers = self._lookers, []
         try:
-            bounds = await self._advance()
+            bounds = await self._advance(with_starts=with_starts)
         except Exception as error:
             if not self._failing:
                 logger.warning("reading the event log failed, trying again: %s", error, exc_info=True)
@@ -182,12 +207,14 @@ class Feed:
             if not looker.done():
                 looker.set_result(bounds)
 
-    async def _advance(self) -> Bounds:
+    async def _advance(self, *, with_starts: bool) -> Bounds:
         while True:
-            async with self._log.placed() as (conn, bounds):
+            async with self._log.placed(with_starts=with_starts) as (conn, bounds):
                 since = bounds.head if self._cursor is None else self._cursor
                 try:
                     bounds.check(since)
+                    if self._cursor is None:
+                        self._forget(since)
                     self._cursor = since
                     while self._cursor < bounds.head:
                         page, to = await self._log.page(conn, bounds, None, self._cursor, _PAGE)
@@ -195,14 +222,20 @@ class Feed:
                         self._cursor = to
                 except CursorExpiredError:
                     self._cursor = bounds.head
+                    self._forget(bounds.head)
                     for subscription in self._everybody():
                         subscription.lose()
             if bounds.head - since < _PLACED_AT_ONCE:
                 return bounds
 
+    def _forget(self, up_to: Cursor | None) -> None:
+        self._recent.clear()
+        self._recent_from = up_to
+
     async def _hand_out(self, page: Sequence[Event]) -> None:
         for start in range(0, len(page), _CHUNK):
             chunk = page[start : start + _CHUNK]
+            self._recent.extend(chunk)
             for subscription in self._subscriptions.get(None, ()):
                 subscription.offer(chunk)
             if len(self._subscriptions) > (None in self._subscriptions):

@@ -20,6 +20,12 @@ logger = logging.getLogger(__name__)
 SPACING: Final = 0.01
 """Seconds between two looks, so that a flood of notifications costs no more than this."""
 
+_FIRST_PAUSE: Final = 0.02
+"""Seconds until a lost connection is made again; each failure in a row doubles it."""
+
+_HELD_FOR: Final = 1.0
+"""Seconds after which the loss of a connection is not one more failure in a row."""
+
 _PROOF_WITHIN: Final = 5.0
 """Seconds until a notification of our own must have arrived."""
 
@@ -61,16 +67,20 @@ class Listener:
 
     async def run(self) -> None:
         """Listen until cancelled; connect again when the connection is lost."""
-        pause = SPACING
+        loop, pause, told = asyncio.get_running_loop(), _FIRST_PAUSE, False
         while True:
+            began_at = loop.time()
             try:
                 pause = await self._listen_once()
             except Exception as error:  # noqa: BLE001 - the top of the loop
-                if self.working or pause == SPACING:
+                if self.working or not told:
                     logger.warning("not listening for events, polling meanwhile: %s", error)
-                pause = 0.1 if self.working else min(_LONGEST_PAUSE, pause * 2)
+                told = True
+                held = loop.time() - began_at > _HELD_FOR
+                pause = _FIRST_PAUSE if held else min(_LONGEST_PAUSE, pause * 2)
             finally:
                 self.working = False
+                self._wake()  # what came meanwhile is not told of
             await asyncio.sleep(pause * _RANDOM.uniform(0.5, 1))
 
     async def _listen_once(self) -> float:

@@ -36,17 +36,18 @@ class Bounds:
             raise CursorExpiredError(since, self.pruned_to, self.head)
 
 
-async def place_events(conn: Connection, queries: Queries) -> Bounds:
+async def place_events(conn: Connection, queries: Queries, *, with_starts: bool = True) -> Bounds:
     """Give what has committed its place in the log.
 
     Args:
         conn: In autocommit; in a longer transaction it would keep everybody else from placing.
+        with_starts: Also the starts of jobs, which a fetch leaves to be numbered.
 
     Locks: as place_events_v1.
     """
-    row = await fetch_one(conn, queries["place_events"])
+    row = await fetch_one(conn, queries["place_events"], {"with_starts": with_starts})
     assert row is not None
-    return Bounds(Cursor(row["pruned_to"]), Cursor(row["head"]))
+    return _bounds(row)
 
 
 async def read_log(conn: Connection, queries: Queries, since: Cursor, limit: int) -> list[Event]:
@@ -78,10 +79,10 @@ class Log:
         self._queries = queries
 
     @asynccontextmanager
-    async def placed(self) -> AsyncGenerator[tuple[Connection, Bounds]]:
-        """A connection to read with, after what had committed has got its place."""
+    async def placed(self, *, with_starts: bool = True) -> AsyncGenerator[tuple[Connection, Bounds]]:
+        """A connection to read with, after what had committed has got its place; ``with_starts``: see place_events."""
         async with self._connect() as conn:
-            yield conn, await place_events(conn, self._queries)
+            yield conn, await place_events(conn, self._queries, with_starts=with_starts)
 
     async def page(
         self, conn: Connection, bounds: Bounds, workflow_id: WorkflowId | None, since: Cursor, limit: int
@@ -107,12 +108,25 @@ class Log:
     async def read_on(
         self, workflow_id: WorkflowId | None, since: Cursor, limit: int
     ) -> tuple[Sequence[Event], Cursor]:
-        """As ``page``, after placing; without events only at the head of the log."""
+        """As ``page``, of what has its place already; without events only at the head of the log."""
+        async with self._connect() as conn:
+            row = await fetch_one(conn, self._queries["log_bounds"])
+            assert row is not None
+            return await self._read_on(conn, _bounds(row), workflow_id, since, limit)
+
+    async def read_committed(self, workflow_id: WorkflowId | None, since: Cursor, limit: int) -> Sequence[Event]:
+        """As ``read_on``, after what had committed has got its place."""
         async with self.placed() as (conn, bounds):
-            while True:
-                events, since = await self.page(conn, bounds, workflow_id, since, limit)
-                if events or since >= bounds.head:
-                    return events, since
+            events, _ = await self._read_on(conn, bounds, workflow_id, since, limit)
+            return events
+
+    async def _read_on(
+        self, conn: Connection, bounds: Bounds, workflow_id: WorkflowId | None, since: Cursor, limit: int
+    ) -> tuple[Sequence[Event], Cursor]:
+        while True:
+            events, since = await self.page(conn, bounds, workflow_id, since, limit)
+            if events or since >= bounds.head:
+                return events, since
 
     async def find(self, workflow_id: WorkflowId, number: int) -> StepUpdated:
         """The change of a step with this number, which has committed; waits until it has its place."""
@@ -125,8 +139,12 @@ class Log:
                     return event
 
 
+def _bounds(row: dict[str, Any]) -> Bounds:
+    return Bounds(Cursor(row["pruned_to"]), Cursor(row["head"]))
+
+
 def _page(rows: Sequence[dict[str, Any]], since: Cursor) -> list[Event]:
-    Bounds(Cursor(rows[0]["pruned_to"]), Cursor(rows[0]["head"])).check(since)
+    _bounds(rows[0]).check(since)
     return [_event(row) for row in rows if row["cursor"] is not None]
 
 

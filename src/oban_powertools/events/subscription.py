@@ -45,10 +45,16 @@ class Subscription:
         feed_cursor: Up to where the feed has offered events.
         workflow_id: Only of this workflow; None for all.
         since: Where to begin.
+        missed: Everything of the topic from there to the feed's cursor; None where the log has to be read for it.
     """
 
     def __init__(
-        self, read_on: ReadOn, feed_cursor: Callable[[], Cursor], workflow_id: WorkflowId | None, since: Cursor
+        self,
+        read_on: ReadOn,
+        feed_cursor: Callable[[], Cursor],
+        workflow_id: WorkflowId | None,
+        since: Cursor,
+        missed: Sequence[Event] | None,
     ) -> None:
         self.workflow_id = workflow_id
         self._read_on = read_on
@@ -57,10 +63,12 @@ class Subscription:
         self._page: deque[Event] = deque()
         self._page_to = since
         self._buffer: deque[Event] = deque()
-        self._live_from: float = feed_cursor()
+        self._live_from: float = feed_cursor() if missed is None else since
         self._accepting = True
         self._offered = asyncio.Event()
         self._closed = asyncio.Event()
+        if missed:
+            self.offer(missed)
 
     @property
     def cursor(self) -> Cursor:

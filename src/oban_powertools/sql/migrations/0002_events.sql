@@ -68,7 +68,8 @@ CREATE TABLE powertools.deferred_starts (
   position int NOT NULL,
   at timestamptz NOT NULL DEFAULT clock_timestamp(),
   PRIMARY KEY (job_id, attempt)
-);
+  -- rows live for milliseconds: each round of autovacuum should come by
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
 -- A change to write down. What is NULL here is read from the step: its state, job, attempt and error.
 CREATE TYPE powertools.change AS (
@@ -250,36 +251,55 @@ BEGIN
   RETURN powertools.own_changes_v1(starts);
 END $$;
 
--- Gives committed batches their places in the log, in the order of their ids, and numbers the deferred starts whose
--- workflow nobody holds. Returns the cursor of the newest event. Locks: the workflows of deferred starts
--- that are free; the log's row, when there is something to place.
-CREATE FUNCTION powertools.place_events_v1(OUT head bigint, OUT pruned_to bigint)
+-- Numbers deferred starts whose workflow nobody holds, at most 10,000. Its walk along the index passes what was
+-- taken before quickly (PostgreSQL marks it in the index), so it asks for all it needs in one go.
+-- Locks: the workflows of these starts that are free.
+CREATE FUNCTION powertools.number_starts_v1() RETURNS void
+LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off SET plan_cache_mode = force_generic_plan SET cpu_tuple_cost = 1 SET jit = off
+AS $$
+DECLARE
+  job_ids bigint[];
+  workflow_ids bigint[];
+  roots bigint[];
+BEGIN
+  SELECT array_agg(d.job_id), array_agg(d.workflow_id) INTO job_ids, workflow_ids
+  FROM (SELECT d.job_id, d.workflow_id FROM powertools.deferred_starts d ORDER BY d.job_id, d.attempt LIMIT 10000) AS d;
+  IF job_ids IS NULL THEN
+    RETURN;
+  END IF;
+  roots := ARRAY(
+    SELECT held.id
+    FROM (
+      SELECT DISTINCT w.root_id AS id
+      FROM (SELECT DISTINCT d.id FROM unnest(workflow_ids) AS d (id) LIMIT cardinality(workflow_ids)) AS d
+      CROSS JOIN LATERAL (SELECT w.root_id FROM powertools.workflows w WHERE w.id = d.id OFFSET 0) AS w
+      ORDER BY id LIMIT cardinality(workflow_ids)
+    ) AS root
+    CROSS JOIN LATERAL (
+      SELECT w.id FROM powertools.workflows w WHERE w.id = root.id OFFSET 0 FOR NO KEY UPDATE SKIP LOCKED
+    ) AS held
+  );
+  -- a start whose workflow is gone is taken too, and dropped
+  PERFORM powertools.write_events_v1(powertools.take_starts_v1(ARRAY(
+    SELECT d.job_id FROM unnest(job_ids, workflow_ids) AS d (job_id, workflow_id)
+    LEFT JOIN LATERAL (SELECT w.root_id FROM powertools.workflows w WHERE w.id = d.workflow_id OFFSET 0) AS w ON true
+    WHERE w.root_id = ANY (roots) OR w.root_id IS NULL
+  )));
+END $$;
+
+-- Gives committed batches their places in the log, in the order of their ids. Returns the cursor of the newest event.
+-- Args: with_starts (also those deferred starts that can be numbered).
+-- Locks: as number_starts_v1; the log's row, when there is something to place.
+CREATE FUNCTION powertools.place_events_v1(with_starts bool, OUT head bigint, OUT pruned_to bigint)
 LANGUAGE plpgsql
 PLANNED ONCE
 AS $$
 DECLARE
   placed bigint;
-  roots bigint[];
 BEGIN
-  IF EXISTS (SELECT FROM powertools.deferred_starts) THEN
-    roots := ARRAY(
-      SELECT held.id
-      FROM (
-        SELECT DISTINCT w.root_id AS id
-        FROM (SELECT DISTINCT d.workflow_id FROM powertools.deferred_starts d LIMIT 10000) AS d
-        CROSS JOIN LATERAL (SELECT w.root_id FROM powertools.workflows w WHERE w.id = d.workflow_id OFFSET 0) AS w
-        ORDER BY id LIMIT 10000
-      ) AS root
-      CROSS JOIN LATERAL (
-        SELECT w.id FROM powertools.workflows w WHERE w.id = root.id OFFSET 0 FOR NO KEY UPDATE SKIP LOCKED
-      ) AS held
-    );
-    -- a start whose workflow is gone is taken too, and dropped
-    PERFORM powertools.write_events_v1(powertools.take_starts_v1(ARRAY(
-      SELECT d.job_id FROM powertools.deferred_starts d
-      LEFT JOIN LATERAL (SELECT w.root_id FROM powertools.workflows w WHERE w.id = d.workflow_id OFFSET 0) AS w ON true
-      WHERE w.root_id = ANY (roots) OR w.root_id IS NULL
-    )));
+  IF with_starts THEN
+    PERFORM powertools.number_starts_v1();
   END IF;
   IF EXISTS (SELECT FROM powertools.event_batches b WHERE b.last_cursor IS NULL) THEN
     SELECT l.head INTO head FROM powertools.event_log l FOR UPDATE;

@@ -1,8 +1,13 @@
 -- name: place_events
 -- Gives what has committed its place in the log. In a transaction of its own: nobody places anything until it ends.
+-- Args: with_starts (bool), also the starts of jobs that can be numbered.
 -- Rows: one; head and pruned_to, the cursors of the newest event and of the newest that retention removed.
 -- Locks: as place_events_v1.
-SELECT head, pruned_to FROM powertools.place_events_v1();
+SELECT head, pruned_to FROM powertools.place_events_v1(%(with_starts)s::bool);
+
+-- name: log_bounds
+-- Args: none. Rows: as place_events.
+SELECT head, pruned_to FROM powertools.event_log;
 
 -- name: listen
 -- Args: none. Wakes on what commits.
@@ -148,7 +153,7 @@ SELECT head, (
   SELECT b.inserted_at < clock_timestamp() - %(kept_for)s::interval FROM powertools.event_batches b
   WHERE b.last_cursor IS NOT NULL ORDER BY b.last_cursor LIMIT 1
 ) AS overdue
-FROM powertools.place_events_v1();
+FROM powertools.place_events_v1(true);
 
 -- name: prune_events
 -- Args: kept_for (interval), batch (int, batches at a time). Rows: pruned. Locks: as prune_events_v1.
