@@ -256,7 +256,7 @@ END $$;
 -- Locks: the workflows of these starts that are free.
 CREATE FUNCTION powertools.number_starts_v1() RETURNS void
 LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off SET plan_cache_mode = force_generic_plan SET cpu_tuple_cost = 1 SET jit = off
+PLANNED ONCE
 AS $$
 DECLARE
   job_ids bigint[];
