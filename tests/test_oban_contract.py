@@ -7,6 +7,7 @@ import ast
 import dataclasses
 import hashlib
 import inspect
+import os
 import re
 from importlib.resources import files
 from pathlib import Path
@@ -138,7 +139,11 @@ def test_the_default_functions_take_what_we_give_them() -> None:
     assert list(inspect.signature(unwrap_connection).parameters) == ["conn"]
     assert list(inspect.signature(jittery_clamped).parameters)[:2] == ["attempt", "max_attempts"]
     assert jittery_clamped(1, 20) >= 15
-    assert next(iter(inspect.signature(Config.load).parameters)) == "path"
+    assert Config(dsn="ours").merge(Config.from_env()).merge(Config(prefix="x")) == Config(
+        dsn=os.environ.get("OBAN_DSN", "ours"), prefix="x"
+    )
+    # what oban.toml has beyond these names stops oban's own command: our table is taken out before
+    assert "powertools" not in {f.name for f in dataclasses.fields(Config)}
     assert {"dsn", "prefix", "pool_min_size", "pool_max_size"} <= {f.name for f in dataclasses.fields(Config)}
 
 

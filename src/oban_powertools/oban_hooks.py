@@ -11,9 +11,11 @@ tests/test_oban_contract.py names everything used here and fails when any of it 
 import asyncio
 import logging
 import time
+import tomllib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC
+from pathlib import Path
 from typing import Any, Final, cast
 
 import psycopg
@@ -368,5 +370,16 @@ def pool_of(oban: Oban) -> AsyncConnectionPool[Any]:
 
 
 def oban_config(dsn: str | None, path: str | None = None) -> Config:
-    """Oban's own configuration: oban.toml, then the environment, then the argument."""
-    return Config.load(path, dsn=dsn)
+    """Oban's own configuration: oban.toml without our table in it, then the environment, then the argument."""
+    given = {name: value for name, value in _settings_file(path).items() if name != "powertools"}
+    return Config(**given).merge(Config.from_env()).merge(Config(dsn=dsn))
+
+
+def our_table(path: str | None = None) -> Any:
+    """What oban.toml has under ``powertools``, which Oban's own command does not know; an empty table without it."""
+    return _settings_file(path).get("powertools", {})
+
+
+def _settings_file(path: str | None) -> dict[str, Any]:
+    file = Path(path or "oban.toml")
+    return tomllib.loads(file.read_text("utf-8")) if file.exists() else {}

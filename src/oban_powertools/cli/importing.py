@@ -6,13 +6,14 @@ The rule that must never break: nothing is imported that the person at the comma
 import importlib
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import click
 
 from ..authorization import Authorize
+from ..errors import InvalidSettingError
 from .exits import Exit, StoppedError
 
 
@@ -39,26 +40,65 @@ def import_modules(modules: Sequence[str]) -> None:
             raise StoppedError(f"cannot import {module!r}: {reason}{where}", Exit.USAGE) from error
 
 
-def find_authorize(ctx: click.Context, param: click.Parameter, value: str | None) -> Authorize:
-    """The host's policy ``module:name``; without one, a policy of the command line's own that allows everything.
-
-    Whoever has the DSN can write to the database anyway, so this grants nothing; every act is audited with its actor
-    and ``cli`` as its surface.
+def find_authorize(ctx: click.Context, param: click.Parameter, value: str | None) -> Authorize | None:
+    """The host's policy ``module:name`` of an option; None without one.
 
     Raises:
         BadParameter: It is no ``module:name`` of something that can be called.
         StoppedError: The module cannot be imported.
     """
     if value is None:
+        return None
+    try:
+        return _import_authorize(value, "it")
+    except InvalidSettingError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+
+
+def configured_authorize(table: Mapping[str, Any], file: str) -> Authorize:
+    """The host's policy of the settings file; without one, a policy of the command line's own that allows everything.
+
+    Whoever has the DSN can write to the database anyway, so this grants nothing; every act is audited with its actor
+    and ``cli`` as its surface.
+
+    Args:
+        table: As ``check_table`` let it through.
+
+    Raises:
+        InvalidSettingError: It is no ``module:name`` of something that can be called.
+        StoppedError: The module cannot be imported.
+    """
+    if "authorize" not in table:
         return _whoever_has_the_dsn_may
-    module, _, name = value.partition(":")
+    return _import_authorize(table["authorize"], f"authorize of [powertools] in {file}")
+
+
+def check_table(table: Any, file: str) -> dict[str, Any]:
+    """Our table of the settings file.
+
+    Raises:
+        InvalidSettingError: It is no table, or has a key that nobody reads.
+    """
+    where = f"[powertools] in {file}"
+    if not isinstance(table, dict):
+        raise InvalidSettingError(where, repr(table), "a table")
+    found = cast("dict[str, Any]", table)
+    if unknown := found.keys() - {"authorize"}:
+        raise InvalidSettingError(where, f"{min(unknown)} = ...", "only authorize")
+    return found
+
+
+def _import_authorize(value: Any, setting: str) -> Authorize:
+    module, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
     if not module or not name:
-        raise click.BadParameter(f"{value!r} is not MODULE:NAME, as in myapp.operators:authorize", ctx, param)
+        raise InvalidSettingError(setting, repr(value), "MODULE:NAME, as in myapp.operators:authorize")
     import_from_here()
     import_modules([module])
     found = getattr(importlib.import_module(module), name, None)
     if not callable(found):
-        raise click.BadParameter(f"{module!r} has no function {name!r}", ctx, param)
+        raise InvalidSettingError(
+            setting, repr(value), f"the name of a function of the module {module} after the colon"
+        )
     return cast("Authorize", found)
 
 

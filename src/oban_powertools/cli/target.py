@@ -29,9 +29,13 @@ from ..errors import DsnMissingError, InvalidSettingError
 from ..events import Events
 from ..explain import Explain
 from ..lifeline import Lifeline
-from ..oban_hooks import Config, oban_config
+from ..oban_hooks import Config, oban_config, our_table
 from ..schema import verify
 from ..workflows import Workflows
+from .importing import check_table, configured_authorize
+
+OBAN_TOML: Final = "oban.toml"
+"""Read from the current directory, as oban's own command does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +199,9 @@ def on_database(command: Callable[..., Any]) -> Callable[..., Any]:
         **arguments: Any,
     ) -> Any:
         _refuse_two_databases(data_directory)
-        config = _load_config(config_path, dsn, prefix)
+        config, table = _load_config(config_path, dsn, prefix)
+        if "authorize" in arguments:
+            arguments["authorize"] = arguments["authorize"] or configured_authorize(table, config_path or OBAN_TOML)
         names = Names(schema=schema, prefix=config.prefix or "public")
         return command(Target(config=config, names=names, data_directory=data_directory), **arguments)
 
@@ -220,11 +226,11 @@ def _refuse_two_databases(data_directory: Path | None) -> None:
         raise click.UsageError("--dsn and --data-directory name two databases: give one of them")
 
 
-def _load_config(path: str | None, dsn: str | None, prefix: str | None) -> Config:
+def _load_config(path: str | None, dsn: str | None, prefix: str | None) -> tuple[Config, dict[str, Any]]:
     try:
-        config = oban_config(dsn, path)
-    except (tomllib.TOMLDecodeError, TypeError, ValueError) as error:
+        config, table = oban_config(dsn, path), our_table(path)
+    except (OSError, tomllib.TOMLDecodeError, TypeError, ValueError) as error:
         raise InvalidSettingError(
             "oban.toml or an OBAN_* variable", f"unreadable ({error})", "what oban start accepts"
         ) from error
-    return dataclasses.replace(config, prefix=prefix or config.prefix)
+    return dataclasses.replace(config, prefix=prefix or config.prefix), check_table(table, path or OBAN_TOML)

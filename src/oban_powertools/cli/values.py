@@ -77,7 +77,7 @@ _AUTHORIZE: Final = click.option(
     show_envvar=True,
     callback=find_authorize,
     metavar="MODULE:NAME",
-    help="Ask this policy of yours.  [default: who has the DSN may]",
+    help="Ask this policy of yours.  [default: authorize of [powertools] in oban.toml, else who has the DSN may]",
 )
 
 
