@@ -37,6 +37,10 @@ _PLAIN: Final[dict[str, Check]] = {
 }
 
 
+CHECKS: Final = ("schema", *_PLAIN, "invariants")
+"""All that are made, in this order."""
+
+
 async def examine(conn: Connection, queries: Queries, *, deep: bool = False) -> Report:
     """Examine a database; changes nothing.
 

@@ -89,16 +89,28 @@ SELECT coalesce(array_agg(s.id) FILTER (WHERE s.parent_id IS NULL), '{}') AS ids
 FROM seen s WHERE s.before < %(steps)s::bigint;
 
 -- name: doctor_strays
--- Unfinished jobs that say they are a step's while the step runs on another one. Reads all unfinished jobs.
--- Rows: workflow_id, step_position, detail; at most 20.
-SELECT s.workflow_id, s.position AS step_position, format('job %%s is %%s, the step has job %%s', j.id, j.state, s.job_id) AS detail
-FROM public.oban_jobs j
-JOIN powertools.steps s
-  ON s.workflow_id = CASE WHEN j.meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' THEN (j.meta ->> 'workflow_id')::bigint END
-  AND s.position = CASE WHEN j.meta ->> 'position' ~ '^[0-9]{1,9}$' THEN (j.meta ->> 'position')::int END
-WHERE j.state IN ('available', 'scheduled', 'executing', 'retryable', 'suspended')
-  AND s.job_id <> j.id AND coalesce(j.meta ->> 'generation', s.generation::text) = s.generation::text
-LIMIT 20;
+-- What no index leads to from a workflow: unfinished jobs that say they are a step's while the step runs on another one,
+-- and callbacks that were made twice. Reads all jobs.
+-- Rows: invariant, workflow_id, step_position, detail; at most 20 of each.
+(
+  SELECT 'one_live_job_a_step' AS invariant, s.workflow_id, s.position AS step_position,
+    format('job %%s is %%s, the step has job %%s', j.id, j.state, s.job_id) AS detail
+  FROM public.oban_jobs j
+  JOIN powertools.steps s
+    ON s.workflow_id = CASE WHEN j.meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' THEN (j.meta ->> 'workflow_id')::bigint END
+    AND s.position = CASE WHEN j.meta ->> 'position' ~ '^[0-9]{1,9}$' THEN (j.meta ->> 'position')::int END
+  WHERE j.state IN ('available', 'scheduled', 'executing', 'retryable', 'suspended')
+    AND s.job_id <> j.id AND coalesce(j.meta ->> 'generation', s.generation::text) = s.generation::text
+  LIMIT 20
+)
+UNION ALL
+(
+  SELECT 'on_finished_once_a_generation', (j.meta ->> 'workflow_id')::bigint, NULL, count(*) || ' jobs'
+  FROM public.oban_jobs j
+  WHERE j.meta ? 'outcome' AND j.meta ->> 'workflow_id' ~ '^[0-9]{1,18}$'
+  GROUP BY 2, j.meta ->> 'generation' HAVING count(*) > 1
+  LIMIT 20
+);
 
 -- name: doctor_check_settle_faults
 -- Rows: subject, found.
