@@ -66,9 +66,10 @@ AS $$
   SELECT 'cancelled_for_a_reason', s.workflow_id, s.position, 'no failed parent on a cancel edge'
   FROM powertools.steps s
   WHERE s.cause = 'cancelled_by_dependency' AND NOT EXISTS (
-    SELECT FROM ends e
-    WHERE e.workflow_id = s.workflow_id AND e.child = s.position AND e.policy = 'cancel'
-      AND e.parent_state IN ('discarded', 'cancelled', 'expired')
+    -- a subquery looks each parent up, whatever the statistics are
+    SELECT FROM unnest(s.parents) AS e (parent)
+    WHERE (SELECT p.state FROM powertools.steps p WHERE p.workflow_id = s.workflow_id AND p.position = e.parent)
+      IN ('discarded', 'cancelled', 'expired')
   ) AND NOT EXISTS (
     -- a nested workflow that never starts goes with the step that would have run it
     SELECT FROM powertools.workflows w
@@ -157,11 +158,12 @@ AS $$
     format('step %s, job %s, last event %s', s.state, j.state, l.change)
   FROM powertools.steps s
   LEFT JOIN public.oban_jobs j ON s.state = 'available' AND j.id = s.job_id
-  LEFT JOIN LATERAL (
-    SELECT e.change, e.state, e.job_id FROM powertools.events e
-    WHERE e.workflow_id = s.workflow_id AND e.position = s.position AND NOT e.published
-    ORDER BY e.number DESC LIMIT 1
-  ) AS l ON true
+  LEFT JOIN (
+    SELECT DISTINCT ON (e.workflow_id, e.position) e.workflow_id, e.position, e.change, e.job_id
+    FROM powertools.events e
+    WHERE e.position IS NOT NULL AND NOT e.published
+    ORDER BY e.workflow_id, e.position, e.number DESC
+  ) AS l ON l.workflow_id = s.workflow_id AND l.position = s.position
   -- retention may have removed the only one
   WHERE (l.change IS NULL AND (SELECT g.pruned_to FROM powertools.event_log g) = 0 OR CASE s.state
       WHEN 'pending' THEN l.change <> 'recovered'
