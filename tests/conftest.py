@@ -1,7 +1,9 @@
 """One PostgreSQL for the whole session, one database for every test.
 
 The server is the embedded one, or that of ``POWERTOOLS_TEST_DSN`` (a URL whose user may create databases). A template
-with both schemas is built once; a test's database is a copy of it, which takes about 0.1 s.
+with both schemas is built once; a test's database is a copy of it, which takes about 0.1 s. Each process of
+pytest-xdist is a session with a server of its own. Servers' files lie in memory where it has room for them: the tests
+make and drop so many databases and tables that most of their time would go into a disk's directories.
 """
 
 import asyncio
@@ -28,6 +30,10 @@ from tests.spoiled_notify import MODE, spoil
 
 POSTGRESQL_15 = Path("/usr/lib/postgresql/15/bin")
 NUMBERS = itertools.count(1)
+
+MEMORY = Path("/dev/shm")
+ROOM = 3 * 2**30
+"""Bytes that must be free in memory: a server of the tests was seen to need a tenth of it."""
 
 # A shell's background job, as a CI runner may be, starts with Ctrl-C ignored, and so would every command under test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -139,8 +145,9 @@ def server_directory() -> Iterator[Path]:
 
 @contextmanager
 def _directory() -> Iterator[Path]:
-    # In /tmp and open, because a socket's name must be short and the server's own user must reach it.
-    directory = Path(tempfile.mkdtemp(prefix="powertools-tests-", dir="/tmp"))
+    # At a place that is open and has a short name: the server's own user must reach it, and a socket's name is short.
+    roomy = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM
+    directory = Path(tempfile.mkdtemp(prefix="powertools-tests-", dir=MEMORY if roomy else "/tmp"))
     directory.chmod(0o755)
     try:
         yield directory

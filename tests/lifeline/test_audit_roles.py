@@ -1,5 +1,6 @@
 """The roles: who runs can add to the audit and nothing else, and everything works for them."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from typing import Any
@@ -43,7 +44,7 @@ BEHIND = (
 @pytest.fixture(scope="session")
 def roles(server_dsn: str) -> Iterator[dict[str, str]]:
     """Two roles of this session's own, because roles belong to the whole server."""
-    names = {"run": "tests_run", "read": "tests_read"}
+    names = {"run": f"tests_run_{os.getpid()}", "read": f"tests_read_{os.getpid()}"}
     yield names
     with psycopg.connect(server_dsn, autocommit=True) as conn:
         for name in names.values():
@@ -158,8 +159,9 @@ async def test_the_grants_follow_other_schema_names(empty_dsn: str, roles: dict[
         await schema.install(conn, names)
         await conn.execute(schema.roles_sql(names, run=roles["run"], read=roles["read"]).encode())
         cursor = await conn.execute(
-            "SELECT has_table_privilege('tests_run', 'theirs.oban_jobs', 'UPDATE'), "
-            "has_table_privilege('tests_run', 'ours.audit', 'UPDATE')"
+            "SELECT has_table_privilege(%(run)s, 'theirs.oban_jobs', 'UPDATE'), "
+            "has_table_privilege(%(run)s, 'ours.audit', 'UPDATE')",
+            roles,
         )
         assert await cursor.fetchone() == (True, False)
 

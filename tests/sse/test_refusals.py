@@ -58,7 +58,7 @@ async def test_only_get_is_answered(powertools: Powertools, method: str) -> None
     assert (answer.status_code, answer.headers["Allow"]) == (405, "GET")
 
 
-@pytest.mark.parametrize("consent", [False, None, 1, "yes", object()], ids=str)
+@pytest.mark.parametrize("consent", [False, None, 1, "yes", object()], ids=lambda consent: type(consent).__name__)
 async def test_anything_but_true_is_no_consent(powertools: Powertools, consent: object) -> None:
     async with Site(powertools).served() as site:
         site.allowed = lambda connection, topic: consent
@@ -177,7 +177,7 @@ def wrong() -> Iterator[dict]:
         yield {"authorize": lambda connection, topic: True, "allowed_origins": [origin]}
 
 
-@pytest.mark.parametrize("options", list(wrong()), ids=str)
+@pytest.mark.parametrize("options", list(wrong()), ids=lambda options: str(options.get("allowed_origins", "no policy")))
 async def test_a_setting_that_cannot_work_is_refused_at_once(powertools: Powertools, options: dict) -> None:
     with pytest.raises(InvalidSettingError):
         events_app(powertools, **options)
