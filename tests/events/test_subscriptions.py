@@ -5,6 +5,8 @@ import asyncio
 import pytest
 
 from oban_powertools import Cursor, Powertools, WorkflowFinished
+from oban_powertools.errors import WorkflowNotFoundError
+from oban_powertools.states import WorkflowId
 from tests.by_hand import Hand, chain
 from tests.events.following import Backends, cursors, numbers, opened, take, take_until_finished, wide
 from tests.ledger import eventually
@@ -31,6 +33,17 @@ async def test_a_topic_of_one_workflow_has_its_events_alone(writer: Hand, reader
 
     assert {event.workflow_id for event in found} == {before}
     assert numbers(found) == [2, 3, 4]
+
+
+@pytest.mark.parametrize("since", [None, Cursor(0)])
+async def test_a_topic_of_a_workflow_that_does_not_exist_is_refused_instead_of_silent(
+    writer: Hand, reader: Powertools, since: Cursor | None
+) -> None:
+    await writer.insert(chain(1))
+
+    with pytest.raises(WorkflowNotFoundError, match="4711"):
+        async with reader.events.subscribe_workflow(WorkflowId(4711), since=since):
+            pass
 
 
 async def test_without_a_cursor_a_subscription_begins_now(writer: Hand, reader: Powertools) -> None:

@@ -9,7 +9,7 @@ import pytest
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
-from oban_powertools import Powertools
+from oban_powertools import Powertools, Workflow
 from oban_powertools.errors import InvalidSettingError
 from oban_powertools.sse import events_app
 from tests.sse.browser import EventSource, RefusedError
@@ -42,6 +42,14 @@ async def test_a_topic_that_there_is_not_is_refused(powertools: Powertools, topi
     assert answer.text == "expected ?topic=workflow:all or ?topic=workflow:ID\n"
 
 
+async def test_the_topic_of_a_workflow_that_does_not_exist_is_not_found(powertools: Powertools) -> None:
+    async with Site(powertools).served() as site:
+        answer = await ask(site, {"topic": "workflow:4711"})
+
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (404, "no-store")
+    assert "4711" in answer.text
+
+
 @pytest.mark.parametrize("cursor", ["x", "-1", "1.5", "1 2", "9223372036854775808"])
 async def test_a_cursor_that_is_none_is_refused(powertools: Powertools, cursor: str) -> None:
     async with Site(powertools).served() as site:
@@ -68,13 +76,18 @@ async def test_anything_but_true_is_no_consent(powertools: Powertools, consent: 
 
 
 async def test_authorize_sees_the_headers_and_the_topic_and_may_be_async(powertools: Powertools) -> None:
+    workflow = Workflow("mine")
+    workflow.await_signal("approval", signal="approved", correlation_key="7")
+    handle = await powertools.workflows.insert(workflow)
+
     async def allowed(connection: HTTPConnection, topic: str) -> bool:
-        return connection.headers.get("authorization") == "Bearer ada" and topic == "workflow:7"
+        return connection.headers.get("authorization") == "Bearer ada" and topic == f"workflow:{handle.id}"
 
     async with Site(powertools).served() as site:
         site.allowed = allowed
-        mine = await ask(site, {"topic": "workflow:7"}, authorization="Bearer ada")
-        others = await ask(site, {"topic": "workflow:8"}, authorization="Bearer ada")
+        mine = await ask(site, {"topic": f"workflow:{handle.id}"}, authorization="Bearer ada")
+        # whether it exists is told to nobody who may not know
+        others = await ask(site, {"topic": "workflow:4711"}, authorization="Bearer ada")
 
     assert (mine.status_code, others.status_code) == (200, 403)
 

@@ -275,8 +275,9 @@ async def _first(lines: AsyncIterator[str], count: int) -> AsyncIterator[str]:
 
 
 async def test_who_leaves_frees_place_and_subscription(powertools: Powertools) -> None:
+    workflow_id = await insert(powertools, 1)
     async with Site(powertools).served() as site, httpx.AsyncClient() as client:
-        for topic in ("workflow:all", "workflow:1"):
+        for topic in ("workflow:all", f"workflow:{workflow_id}"):
             for _ in range(5):
                 await client.send(client.build_request("GET", site.url, params={"topic": topic}), stream=True)
         await site.until_open(10)

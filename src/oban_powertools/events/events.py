@@ -9,7 +9,8 @@ from functools import partial
 from typing import Any, overload
 
 from ..config import Settings
-from ..database import Connection, Queries, joined
+from ..database import Connection, Queries, fetch_one, joined
+from ..errors import WorkflowNotFoundError
 from ..oban_hooks import caller_connection
 from ..states import WorkflowId
 from .feed import Feed
@@ -73,7 +74,15 @@ class Events:
     async def subscribe_workflow(
         self, workflow_id: WorkflowId, *, since: Cursor | None = None
     ) -> AsyncGenerator[Subscription]:
-        """Follow the events of one workflow; as ``subscribe_all``."""
+        """Follow the events of one workflow; as ``subscribe_all``.
+
+        Raises:
+            WorkflowNotFoundError: It does not exist, is not committed yet, or was pruned: nothing would ever come.
+            CursorExpiredError: As ``subscribe_all``.
+        """
+        async with self._connect() as conn:
+            if await fetch_one(conn, self._queries["command_workflow"], {"workflow_id": workflow_id}) is None:
+                raise WorkflowNotFoundError(workflow_id)
         async with self._feed.subscribed(workflow_id, since) as subscription:
             yield subscription
 

@@ -18,7 +18,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from ..errors import CursorExpiredError, InvalidSettingError
+from ..errors import CursorExpiredError, InvalidSettingError, WorkflowNotFoundError
 from ..events.types import Cursor
 from ..powertools import Powertools
 from .asked import Asked, check_origin, read_request
@@ -140,6 +140,8 @@ class EventsApp:
             events = await stack.enter_async_context(subscribe)
         except CursorExpiredError as error:
             return _only(reset_message(Cursor(error.head)))
+        except WorkflowNotFoundError as error:
+            raise HTTPException(404, str(error)) from error
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise HTTPException(503, "the database does not answer", {"Retry-After": "5"}) from error
         stream = Stream(events, self._limits, lambda: self._is_still_allowed(connection, asked.topic), stopping)
