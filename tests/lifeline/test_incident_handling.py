@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
 from oban_powertools import Incident, Lifeline, Settings
@@ -55,6 +56,19 @@ async def test_what_an_operator_does_is_audited_and_in_the_timeline(hand: Hand, 
     assert [entry.actor for entry in found.timeline] == [None, "ada"]
     assert found.state == changed.state != "resolved"
     assert SECRET not in str(found) + str(record)
+
+
+async def test_what_fails_for_another_reason_is_recorded_and_changes_nothing(hand: Hand) -> None:
+    incident = await opened(hand)
+
+    with pytest.raises(psycopg.errors.UntranslatableCharacter):
+        await hand.powertools.lifeline.note_incident(incident.id, "a\0b", actor="ada")
+
+    [record] = await hand.powertools.audit.list()
+    assert (record.actor_id, record.action, record.outcome) == ("ada", "incident_note", "failed")
+    assert record.details == {"error_type": "UntranslatableCharacter"}
+    timeline = (await hand.powertools.lifeline.get_incident(incident.id)).timeline
+    assert "noted" not in [entry.kind for entry in timeline]
 
 
 async def test_each_call_does_what_it_says(hand: Hand) -> None:

@@ -64,9 +64,8 @@ class Operations:
         reason: str | None = None,
         source: str = "api",
         details: Mapping[str, Any] | None = None,
-        failures: bool = False,
     ) -> "AsyncGenerator[Operation]":
-        """One thing that an operator asks for. What refuses it in the block is recorded, and raised again.
+        """One thing that an operator asks for. What refuses or fails it in the block is recorded, and raised again.
 
             async with operations.begin(actor, action, target, reason=reason) as operation:
                 await operation.authorize()
@@ -76,7 +75,6 @@ class Operations:
         Args:
             target: With all that is known of it by now; ``tell`` adds what is found out.
             details: What the record tells of it, whatever comes of it.
-            failures: Record other errors too.
 
         Raises:
             ValueError: The actor claims to be Powertools itself, or there is no such source.
@@ -86,7 +84,7 @@ class Operations:
             reason=(reason or "").strip() or None, surface=Surface(source), details=details or {},
         )  # fmt: skip
         operation = Operation(self, entry)
-        async with self.noting(operation.note, failures=failures):
+        async with self.noting(operation.note, failures=True):
             yield operation
 
     @asynccontextmanager

@@ -116,7 +116,7 @@ class Repairs:
         context = self._context
         unknown = Target(type=TargetType.RECORDS, id="an unknown preview")
         async with context.operations.begin(
-            actor, Action.EXECUTE_REPAIR, unknown, reason=reason, source=source, failures=True
+            actor, Action.EXECUTE_REPAIR, unknown, reason=reason, source=source
         ) as operation:
             who = operation.actor
             async with context.connect() as conn:
