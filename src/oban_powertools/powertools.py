@@ -94,7 +94,7 @@ class Powertools:
         self.explain = Explain(self.connect, self._queries, self.settings)
         self.events = Events(self.connect, self._queries, self._connect_listener, self.settings)
         self.metrics = Metrics(self.connect, self._queries, self.settings)
-        self.webhooks = Webhooks(self.connect, self._queries, self.settings)
+        self.webhooks = Webhooks(self.connect, self._queries, self.settings, self._guard, self._display)
         self.lifeline = Lifeline(self.connect, self._queries, self.settings, self._guard, self._display)
         self._retention_sweep = RetentionSweep(self._queries, self.settings)
         self._pulse = Pulse(self._queries, "sweep")

@@ -14,6 +14,7 @@ from oban_powertools.webhooks.delivering import deliver_due
 from tests.by_hand import Hand, chain
 
 FINISHED = ("workflow.finished",)
+ADA: Any = {"actor": "ada", "reason": "because of a test"}
 
 
 class Post:
@@ -26,7 +27,7 @@ class Post:
 
     async def add(self, url: str, **options: Any) -> IssuedSecret:
         """An endpoint on loopback that gets the ends of workflows."""
-        return await self.webhooks.add(url, **{"allow_private": True, "types": FINISHED, **options})
+        return await self.webhooks.add(url, **{"allow_private": True, "types": FINISHED, **ADA, **options})
 
     async def finish_workflows(self, many: int = 1, *, result: Any = None, **options: Any) -> list[WorkflowId]:
         ids: list[WorkflowId] = []

@@ -11,7 +11,7 @@ import pytest
 
 from oban_powertools.errors import InvalidSettingError
 from oban_powertools.webhooks.addresses import RefusedAddressError, check_address, check_url, resolve
-from tests.webhooks.conftest import Post
+from tests.webhooks.conftest import ADA, Post
 from tests.webhooks.receiver import receiving
 
 PUBLIC = "8.8.8.8 2606:4700::1111 ::ffff:8.8.8.8 64:ff9b::808:808"
@@ -88,7 +88,7 @@ async def test_a_receiver_inside_gets_nothing_unless_it_is_allowed(post: Post, h
         await post.hand.rows("UPDATE powertools.webhook_endpoints SET allow_private = false")
         refused = await post.webhooks.test(issued.endpoint.id)
         before = len(receiver.received)
-        await post.webhooks.update(issued.endpoint.id, allow_private=True)
+        await post.webhooks.update(issued.endpoint.id, allow_private=True, **ADA)
         allowed = await post.webhooks.test(issued.endpoint.id)
 
     assert "not a public address" in (refused.error or "") and refused.status is None

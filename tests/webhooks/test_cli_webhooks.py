@@ -11,8 +11,12 @@ from tests.test_cli_reference import promised
 from tests.webhooks.conftest import Post
 from tests.webhooks.receiver import receiving
 
+CHANGES = {"add", "rotate", "disable", "enable", "remove", "replay"}
+
 
 async def webhooks(post: Post, *arguments: str, secret: str = "") -> Ended:
+    if arguments[0] in CHANGES and "--reason" not in arguments:
+        arguments += ("--reason", "because of a test")
     return await asyncio.to_thread(powertools, "webhooks", *arguments, dsn=post.hand.dsn, BILLING_SECRET=secret)
 
 
@@ -93,7 +97,7 @@ async def test_disable_enable_and_remove(post: Post) -> None:
 async def test_remove_asks_on_a_terminal(post: Post) -> None:
     await added(post, "https://example.com/hook")
 
-    with on_a_terminal("webhooks", "remove", "1", dsn=post.hand.dsn) as terminal:
+    with on_a_terminal("webhooks", "remove", "1", "--reason", "they left", dsn=post.hand.dsn) as terminal:
         terminal.read_until("remove webhook 1 with its deliveries? [y/N]")
         terminal.type("n\n")
         assert terminal.end() == 5
@@ -139,7 +143,8 @@ async def test_deliveries_and_replay(post: Post) -> None:
     ],
 )
 def test_what_cannot_be_used_is_a_usage_error(shared_dsn: str, arguments: tuple[str, ...], told: str) -> None:
-    ended = powertools("webhooks", *arguments, dsn=shared_dsn)
+    reason = ("--reason", "because of a test") if arguments[0] in CHANGES else ()
+    ended = powertools("webhooks", *arguments, *reason, dsn=shared_dsn)
 
     assert ended.code == 2
     assert told in ended.error

@@ -11,7 +11,7 @@ from oban_powertools.events.types import Cursor
 from oban_powertools.webhooks import sending
 from oban_powertools.webhooks.schedule import FEWEST_ATTEMPTS, GIVE_UP_AFTER, backoff, next_try
 from tests.ledger import eventually
-from tests.webhooks.conftest import Post
+from tests.webhooks.conftest import ADA, Post
 from tests.webhooks.receiver import Reply, receiving
 
 
@@ -109,7 +109,7 @@ async def test_410_disables_the_endpoint_and_enabling_it_goes_on_where_it_stoppe
         await post.finish_workflows(1)
         assert await post.webhooks.dispatch() == 0
 
-        await post.webhooks.enable(issued.endpoint.id)
+        await post.webhooks.enable(issued.endpoint.id, **ADA)
         assert await post.deliver(issued) is None
 
     assert (disabled.enabled, disabled.pending) == (False, 2)
@@ -143,7 +143,7 @@ async def test_a_delivery_is_given_up_after_24_hours_and_those_behind_it_get_the
         assert await post.run_job(issued) is None
         assert await post.states(issued) == ["dead", "delivered"]
         assert "given up after 5 attempts: HTTP 500" in caplog.text
-        assert await post.webhooks.replay(issued.endpoint.id) == 1
+        assert await post.webhooks.replay(issued.endpoint.id, **ADA) == 1
         assert await post.deliver(issued) is None
 
     assert await post.states(issued) == ["delivered", "delivered"]
@@ -238,7 +238,7 @@ async def test_one_delivery_can_be_replayed_and_what_waits_is_tried_at_once(post
         await post.end_job(issued, "scheduled")
         first, _ = await post.deliveries(issued)
 
-        assert await post.webhooks.replay(issued.endpoint.id, first.cursor) == 1
+        assert await post.webhooks.replay(issued.endpoint.id, first.cursor, **ADA) == 1
         assert await post.run_job(issued) is None
 
     due = "SELECT scheduled_at <= timezone('UTC', now()) FROM oban_jobs WHERE state = 'scheduled'"

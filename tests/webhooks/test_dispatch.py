@@ -18,7 +18,7 @@ from oban_powertools.events.types import Cursor
 from oban_powertools.webhooks import EndpointId, Webhooks, dispatch
 from oban_powertools.webhooks.delivering import deliver_due
 from tests.by_hand import step
-from tests.webhooks.conftest import Post
+from tests.webhooks.conftest import ADA, Post
 from tests.webhooks.receiver import receiving
 
 URL = "https://example.com/hook"
@@ -147,11 +147,11 @@ async def test_events_wait_in_the_log_while_an_endpoint_has_too_many_deliveries(
 
 async def test_a_disabled_endpoint_gets_nothing_and_goes_on_where_it_stopped(post: Post) -> None:
     issued = await post.add(URL)
-    disabled = await post.webhooks.disable(issued.endpoint.id, reason="they moved house")
+    disabled = await post.webhooks.disable(issued.endpoint.id, actor="ada", reason="they moved house")
     await post.finish_workflows(2)
     assert await post.webhooks.dispatch() == 0
 
-    enabled = await post.webhooks.enable(issued.endpoint.id)
+    enabled = await post.webhooks.enable(issued.endpoint.id, **ADA)
 
     assert await post.webhooks.dispatch() == 2
     assert (disabled.enabled, disabled.disabled_reason) == (False, "they moved house")
@@ -235,13 +235,13 @@ async def test_an_endpoint_can_be_changed_and_removed(post: Post) -> None:
     key = issued.endpoint.id
 
     changed = await post.webhooks.update(
-        key, url="https://example.org/", description="", types=["workflow.step.started"], workflow_name=""
+        key, url="https://example.org/", description="", types=["workflow.step.started"], workflow_name="", **ADA
     )
-    same = await post.webhooks.update(key)
+    same = await post.webhooks.update(key, **ADA)
     with pytest.raises(InvalidSettingError):
-        await post.webhooks.update(key, url="http://example.org/", allow_private=False)
+        await post.webhooks.update(key, url="http://example.org/", allow_private=False, **ADA)
     kept = await post.webhooks.get(key)
-    await post.webhooks.remove(key)
+    await post.webhooks.remove(key, **ADA)
 
     assert (changed.url, changed.description) == ("https://example.org/", "")
     assert (changed.types, changed.workflow_name) == (("workflow.step.started",), None)
@@ -253,15 +253,15 @@ async def test_an_endpoint_can_be_changed_and_removed(post: Post) -> None:
 async def test_what_does_not_exist_says_so(post: Post) -> None:
     calls = post.webhooks
     for call in (
-        calls.get(UNKNOWN), calls.update(UNKNOWN), calls.rotate_secret(UNKNOWN), calls.enable(UNKNOWN),
-        calls.test(UNKNOWN), calls.disable(UNKNOWN, reason="why"), calls.remove(UNKNOWN), calls.deliveries(UNKNOWN),
-        calls.replay(UNKNOWN),
+        calls.get(UNKNOWN), calls.update(UNKNOWN, **ADA), calls.rotate_secret(UNKNOWN, **ADA), calls.test(UNKNOWN),
+        calls.enable(UNKNOWN, **ADA), calls.disable(UNKNOWN, **ADA), calls.remove(UNKNOWN, **ADA),
+        calls.deliveries(UNKNOWN), calls.replay(UNKNOWN, **ADA),
     ):  # fmt: skip
         with pytest.raises(WebhookNotFoundError, match="webhook 4711 does not exist"):
             await call
     issued = await post.add(URL)
     with pytest.raises(WebhookDeliveryNotFoundError, match="has no delivery 7"):
-        await calls.replay(issued.endpoint.id, Cursor(7))
+        await calls.replay(issued.endpoint.id, Cursor(7), **ADA)
 
 
 @pytest.mark.parametrize("types", [["workflow.started"], "workflow.finished", ["*"]])

@@ -12,8 +12,10 @@ import pytest
 from oban_powertools import Powertools, Workflow
 from oban_powertools.webhooks import DeliveryState
 from oban_powertools.webhooks.schedule import LOST_AFTER
+from tests.by_hand import everybody_may
 from tests.command import POWERTOOLS, environment
 from tests.ledger import eventually
+from tests.webhooks.conftest import ADA
 from tests.webhooks.receiver import Receiver, Reply, receiving
 from tests.webhooks.steps import hello
 
@@ -40,11 +42,11 @@ async def test_a_node_delivers_to_every_endpoint_by_itself(dsn: str, *, turbo: b
     async with (
         receiving() as one,
         receiving(Reply(503)) as other,
-        Powertools.open(dsn, queues=QUEUES, turbo=turbo) as powertools,
+        Powertools.open(dsn, queues=QUEUES, authorize=everybody_may, turbo=turbo) as powertools,
     ):
         secrets = {
             receiver: (
-                await powertools.webhooks.add(receiver.url, allow_private=True, types=["workflow.finished"])
+                await powertools.webhooks.add(receiver.url, allow_private=True, types=["workflow.finished"], **ADA)
             ).secret
             for receiver in (one, other)
         }
@@ -72,10 +74,10 @@ async def test_a_delivery_whose_process_is_killed_is_delivered_again_with_the_sa
     try:
         async with (
             receiving(Reply(wait_for=asyncio.Event())) as receiver,
-            Powertools.open(dsn, queues={"default": 5}) as powertools,
+            Powertools.open(dsn, queues={"default": 5}, authorize=everybody_may) as powertools,
         ):
             receiver.on_first_request = lambda: node.send_signal(signal.SIGKILL)
-            issued = await powertools.webhooks.add(receiver.url, allow_private=True, types=["workflow.finished"])
+            issued = await powertools.webhooks.add(receiver.url, allow_private=True, types=["workflow.finished"], **ADA)
             await finish(powertools, 2)
             await until_received(receiver, 1)
             await asyncio.wait_for(node.wait(), 10)

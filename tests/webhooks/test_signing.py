@@ -13,7 +13,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from oban_powertools.errors import InvalidSettingError, WebhookSecretMissingError
 from oban_powertools.webhooks.signing import check_secret, env_secret, new_secret, sign
 from tests.by_hand import Hand
-from tests.webhooks.conftest import Post
+from tests.webhooks.conftest import ADA, Post
 from tests.webhooks.receiver import receiving
 
 BODY = '{"text": "größer"}'.encode()
@@ -76,7 +76,7 @@ def test_a_variable_of_the_environment_can_hold_the_secrets(monkeypatch: pytest.
 async def test_after_a_rotation_both_secrets_sign_until_the_old_one_expires(post: Post) -> None:
     async with receiving() as receiver:
         first = await post.add(receiver.url)
-        rotated = await post.webhooks.rotate_secret(first.endpoint.id, keep_old_for=timedelta(hours=1))
+        rotated = await post.webhooks.rotate_secret(first.endpoint.id, keep_old_for=timedelta(hours=1), **ADA)
         await post.webhooks.test(first.endpoint.id)
         await post.hand.rows(
             "UPDATE powertools.webhook_secrets SET expires_at = now() - interval '1 s' WHERE place = 2"
@@ -99,7 +99,7 @@ async def test_after_a_rotation_both_secrets_sign_until_the_old_one_expires(post
 async def test_a_second_rotation_leaves_two_secrets(post: Post) -> None:
     async with receiving() as receiver:
         first = await post.add(receiver.url)
-        second, third = [await post.webhooks.rotate_secret(first.endpoint.id) for _ in range(2)]
+        second, third = [await post.webhooks.rotate_secret(first.endpoint.id, **ADA) for _ in range(2)]
         await post.webhooks.test(first.endpoint.id)
 
     [message] = receiver.received
@@ -128,7 +128,7 @@ async def test_a_secret_is_shown_once_and_nowhere_else(post: Post, caplog: pytes
     old, new = new_secret(), new_secret()
     async with receiving(500, 410) as receiver:
         issued = await post.add(f"{receiver.url}/of-the-receiver?key=of-the-receiver", secret=old)
-        rotated = await post.webhooks.rotate_secret(issued.endpoint.id, secret=new)
+        rotated = await post.webhooks.rotate_secret(issued.endpoint.id, secret=new, **ADA)
         await post.finish_workflows(2)
         await post.deliver(issued)
         await post.pass_time(timedelta(minutes=1))

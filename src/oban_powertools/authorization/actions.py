@@ -139,7 +139,7 @@ POLICY: Final[Mapping[Action, ActionPolicy]] = {
     Action.INCIDENT_MUTE: _row(TargetType.INCIDENT, permission=_INCIDENTS),
     Action.ARCHIVE_PRUNE: _row(TargetType.RECORDS, permission="archive_prune", severity=Severity.SEVERE),
     Action.AUDIT_EXPORT: _row(TargetType.AUDIT, permission="audit_export", severity=Severity.LOW, needs_reason=False),
-    Action.MANAGE_WEBHOOKS: _row(TargetType.WEBHOOK, permission="manage_webhooks", needs_reason=False),
+    Action.MANAGE_WEBHOOKS: _row(TargetType.WEBHOOK, permission="manage_webhooks"),
 }
 """Every action -> its row."""
 

@@ -1,18 +1,18 @@
 """``webhooks``: where events are sent, what became of them, and secrets, which are shown once.
 
-The rule that must never break: a secret is printed by the command that made it and by no other, and never taken from
-an argument, which other users of the machine can read.
+The rules that must never break: a secret is printed by the command that made it and by no other, and never taken from
+an argument, which other users of the machine can read; nothing is changed without an actor and a reason.
 """
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from datetime import timedelta
 from typing import Any, Final
 
 import click
 
+from ..authorization import Authorize, Guard
 from ..config import Settings
 from ..database import Queries
 from ..events.types import Cursor
@@ -25,7 +25,7 @@ from .output import as_json as record_json
 from .output import note, print_facts, print_json, print_table
 from .target import Target, answering, json_option, on_database
 from .text import instant
-from .values import parse_duration
+from .values import accounted, parse_duration
 
 _COUNTED: Final = 10_000
 _webhook_id = click.argument("webhook_id", metavar="ID", callback=parse_id)
@@ -40,10 +40,10 @@ def webhooks() -> None:
 
 
 @asynccontextmanager
-async def _calls(target: Target) -> AsyncGenerator[Webhooks]:
+async def _calls(target: Target, authorize: Authorize | None = None) -> AsyncGenerator[Webhooks]:
     async with target.connection() as conn:
         await target.check(conn)
-        yield Webhooks(lambda: nullcontext(conn), Queries(target.names), Settings())
+        yield Webhooks(lambda: nullcontext(conn), Queries(target.names), Settings(), Guard(authorize))
 
 
 @webhooks.command("list", epilog=examples("powertools webhooks list"))
@@ -63,8 +63,8 @@ async def list_(target: Target, *, as_json: bool) -> int:
 
 @webhooks.command(
     epilog=examples(
-        "powertools webhooks add https://example.com/hook",
-        "powertools webhooks add https://example.com/hook --type workflow.finished --workflow-name billing",
+        'powertools webhooks add https://example.com/hook --reason "the ledger wants to know"',
+        'powertools webhooks add https://example.com/hook --type workflow.finished --reason "for the ledger"',
     )
 )
 @click.argument("url", metavar="URL")
@@ -80,11 +80,12 @@ async def list_(target: Target, *, as_json: bool) -> int:
 @click.option("--description", default="", metavar="TEXT", help="Yours.")
 @click.option("--allow-private", is_flag=True, help="Permit plain HTTP, and addresses that are not public.")
 @_secret_option
+@accounted
 @answering
-async def add(target: Target, *, as_json: bool, **options: Any) -> int:
+async def add(target: Target, *, authorize: Authorize, as_json: bool, **options: Any) -> int:
     """Send events to a URL from now on; shows the secret, this once."""
-    async with _calls(target) as calls:
-        issued = await calls.add(options.pop("url"), **options)
+    async with _calls(target, authorize) as calls:
+        issued = await calls.add(options.pop("url"), source="cli", **options)
     return _show_issued(issued, "added", as_json=as_json)
 
 
@@ -102,22 +103,19 @@ async def test(target: Target, *, webhook_id: int, as_json: bool) -> int:
     return Exit.FAILED if answer.error else Exit.DONE
 
 
-@webhooks.command(epilog=examples("powertools webhooks rotate 1 --keep-old-for 7d"))
+@webhooks.command(epilog=examples("powertools webhooks rotate 1 --keep-old-for 7d --reason 'once a quarter'"))
 @_webhook_id
 @click.option(
     "--keep-old-for", callback=parse_duration, default="1d", show_default=True, metavar="DURATION",
     help="How long the old secret signs too: 90s, 30m, 2h, 1d.",
 )  # fmt: skip
 @_secret_option
+@accounted
 @answering
-async def rotate(
-    target: Target, *, webhook_id: int, keep_old_for: timedelta, secret_from_env: str | None, as_json: bool
-) -> int:
+async def rotate(target: Target, *, webhook_id: int, authorize: Authorize, as_json: bool, **options: Any) -> int:
     """Sign with a new secret; shows it, this once."""
-    async with _calls(target) as calls:
-        issued = await calls.rotate_secret(
-            EndpointId(webhook_id), keep_old_for=keep_old_for, secret_from_env=secret_from_env
-        )
+    async with _calls(target, authorize) as calls:
+        issued = await calls.rotate_secret(EndpointId(webhook_id), source="cli", **options)
     return _show_issued(
         issued,
         f"has a new secret; the old one signs too until {instant(issued.endpoint.old_secret_until)}",
@@ -127,29 +125,39 @@ async def rotate(
 
 @webhooks.command(epilog=examples('powertools webhooks disable 1 --reason "they are moving"'))
 @_webhook_id
-@click.option("--reason", required=True, help="Why: shown with the endpoint.")
+@accounted
 @answering
-async def disable(target: Target, *, webhook_id: int, reason: str, as_json: bool) -> int:
+async def disable(
+    target: Target, *, webhook_id: int, actor: str, reason: str, authorize: Authorize, as_json: bool
+) -> int:
     """Send nothing until it is enabled again; events wait in the log."""
-    return await _change(
-        target, lambda calls: calls.disable(EndpointId(webhook_id), reason=reason), "disabled", as_json
-    )
+    async with _calls(target, authorize) as calls:
+        found = await calls.disable(EndpointId(webhook_id), actor=actor, reason=reason, source="cli")
+    return _show_changed(found, "disabled", as_json=as_json)
 
 
-@webhooks.command(epilog=examples("powertools webhooks enable 1"))
+@webhooks.command(epilog=examples('powertools webhooks enable 1 --reason "they have moved"'))
 @_webhook_id
+@accounted
 @answering
-async def enable(target: Target, *, webhook_id: int, as_json: bool) -> int:
+async def enable(
+    target: Target, *, webhook_id: int, actor: str, reason: str, authorize: Authorize, as_json: bool
+) -> int:
     """Go on where it stopped."""
-    return await _change(target, lambda calls: calls.enable(EndpointId(webhook_id)), "enabled", as_json)
+    async with _calls(target, authorize) as calls:
+        found = await calls.enable(EndpointId(webhook_id), actor=actor, reason=reason, source="cli")
+    return _show_changed(found, "enabled", as_json=as_json)
 
 
-@webhooks.command(epilog=examples("powertools webhooks remove 1 --yes"))
+@webhooks.command(epilog=examples('powertools webhooks remove 1 --reason "the ledger is gone" --yes'))
 @_webhook_id
+@accounted
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @on_database
 @json_option
-def remove(target: Target, *, webhook_id: int, yes: bool, as_json: bool) -> int:
+def remove(
+    target: Target, *, webhook_id: int, actor: str, reason: str, authorize: Authorize, yes: bool, as_json: bool
+) -> int:
     """Forget an endpoint, with its secrets and deliveries."""
     if (
         not yes
@@ -157,7 +165,7 @@ def remove(target: Target, *, webhook_id: int, yes: bool, as_json: bool) -> int:
         and not click.confirm(f"remove webhook {webhook_id} with its deliveries?", err=True)
     ):
         raise StoppedError("not confirmed, nothing changed", Exit.CONFLICT)
-    asyncio.run(_remove(target, webhook_id))
+    asyncio.run(_remove(target, webhook_id, actor, reason, authorize))
     if as_json:
         print_json({"webhook_id": str(webhook_id), "removed": True})
     else:
@@ -165,9 +173,9 @@ def remove(target: Target, *, webhook_id: int, yes: bool, as_json: bool) -> int:
     return Exit.DONE
 
 
-async def _remove(target: Target, webhook_id: int) -> None:
-    async with _calls(target) as calls:
-        await calls.remove(EndpointId(webhook_id))
+async def _remove(target: Target, webhook_id: int, actor: str, reason: str, authorize: Authorize) -> None:
+    async with _calls(target, authorize) as calls:
+        await calls.remove(EndpointId(webhook_id), actor=actor, reason=reason, source="cli")
 
 
 @webhooks.command(epilog=examples("powertools webhooks deliveries 1 --state dead"))
@@ -196,14 +204,30 @@ async def deliveries(
     return Exit.DONE
 
 
-@webhooks.command(epilog=examples("powertools webhooks replay 1 8123", "powertools webhooks replay 1"))
+@webhooks.command(
+    epilog=examples(
+        "powertools webhooks replay 1 8123 --reason 'they lost it'",
+        "powertools webhooks replay 1 --reason 'they are back'",
+    )
+)
 @_webhook_id
 @click.argument("cursor", metavar="[CURSOR]", required=False, callback=parse_id)
+@accounted
 @answering
-async def replay(target: Target, *, webhook_id: int, cursor: int | None, as_json: bool) -> int:
+async def replay(
+    target: Target,
+    *,
+    webhook_id: int,
+    cursor: int | None,
+    actor: str,
+    reason: str,
+    authorize: Authorize,
+    as_json: bool,
+) -> int:
     """Deliver again, with the same webhook-id: one delivery, or all that were given up."""
-    async with _calls(target) as calls:
-        count = await calls.replay(EndpointId(webhook_id), None if cursor is None else Cursor(cursor))
+    wanted = None if cursor is None else Cursor(cursor)
+    async with _calls(target, authorize) as calls:
+        count = await calls.replay(EndpointId(webhook_id), wanted, actor=actor, reason=reason, source="cli")
     if as_json:
         print_json({"webhook_id": str(webhook_id), "replayed": count})
     else:
@@ -211,9 +235,7 @@ async def replay(target: Target, *, webhook_id: int, cursor: int | None, as_json
     return Exit.DONE
 
 
-async def _change(target: Target, change: Callable[[Webhooks], Any], word: str, as_json: bool) -> int:
-    async with _calls(target) as calls:
-        endpoint = await change(calls)
+def _show_changed(endpoint: WebhookEndpoint, word: str, *, as_json: bool) -> int:
     if as_json:
         print_json({"webhook": _json(endpoint)})
     else:

@@ -1,5 +1,6 @@
 """Endpoints and deliveries as they are read. The rule that must never break: a secret is in no repr."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -66,6 +67,12 @@ class WebhookEndpoint:
 
     updated_at: datetime
     """When it was last changed."""
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "WebhookEndpoint":
+        """A row of ``read_webhook_endpoints``."""
+        fields: dict[str, Any] = {**row, "types": tuple(row["types"])}
+        return cls(**fields)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

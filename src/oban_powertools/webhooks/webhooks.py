@@ -1,6 +1,7 @@
 """The webhook calls of the facade: each opens its connection and hands over.
 
-The rule that must never break: a secret leaves only through ``IssuedSecret``.
+The rules that must never break: a secret leaves only through ``IssuedSecret``; an operator's change is authorized and
+recorded (I4).
 """
 
 import logging
@@ -9,12 +10,16 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any, Final
 
+from ..audit import Operations
+from ..authorization import ActorLike, Guard
 from ..config import Settings
 from ..database import Connection, Queries, fetch_all, fetch_one
-from ..errors import WebhookDeliveryNotFoundError, WebhookNotFoundError
+from ..display import DisplayPolicy
+from ..errors import WebhookDeliveryNotFoundError
 from ..events.reads import Log
 from ..events.types import Cursor
 from . import addresses, dispatch, messages, signing
+from .changing import adding, changing, get_endpoint, tell_added
 from .records import Answer, DeliveryState, EndpointId, IssuedSecret, WebhookDelivery, WebhookEndpoint
 
 logger = logging.getLogger(__name__)
@@ -27,6 +32,12 @@ class Webhooks:
 
     Args:
         connect: An autocommit connection of our own pool.
+        guard: Decides who may change endpoints; None refuses all of it.
+        display: Decides what is kept of reasons and descriptions; None for the default.
+
+    Every change takes ``actor``, a name or a mapping with an ``id``; ``reason``, for whoever reads the audit; and
+    ``source``, the door: ``api``, ``cli`` or ``web``. Refused, it raises ``NotAuthorizedError``,
+    ``UnattributedActorError`` or ``ReasonRequiredError``, and that is recorded.
     """
 
     def __init__(
@@ -34,16 +45,23 @@ class Webhooks:
         connect: Callable[[], AbstractAsyncContextManager[Connection]],
         queries: Queries,
         settings: Settings,
+        guard: Guard | None = None,
+        display: DisplayPolicy | None = None,
     ) -> None:
         self._connect = connect
         self._queries = queries
         self._settings = settings
         self._log = Log(connect, queries)
+        self._operations = Operations(
+            connect=connect, queries=queries, guard=guard or Guard(None), display=display or DisplayPolicy()
+        )
 
     async def add(
         self,
         url: str,
         *,
+        actor: ActorLike,
+        reason: str,
         description: str = "",
         types: Sequence[str] = (),
         workflow_name: str | None = None,
@@ -51,6 +69,7 @@ class Webhooks:
         secret: str | None = None,
         secret_from_env: str | None = None,
         since: Cursor | None = None,
+        source: str = "api",
     ) -> IssuedSecret:
         """Begin to send events to a URL.
 
@@ -75,18 +94,22 @@ class Webhooks:
             "allow_private": allow_private,
             "secret": stored,
         }
-        async with self._log.placed() as (conn, bounds):
-            begin = bounds.head if since is None else since
-            bounds.check(begin)
-            row = await fetch_one(conn, self._queries["insert_webhook_endpoint"], {**args, "cursor": begin})
-            assert row is not None
-            return IssuedSecret(endpoint=await self._get(conn, row["id"]), secret=shown)
+        async with adding(self._operations, url, workflow_name or None, actor, reason, source) as operation:
+            async with self._log.placed() as (_, bounds):
+                begin = bounds.head if since is None else since
+                bounds.check(begin)
+            async with operation.transaction() as conn:
+                row = await fetch_one(conn, self._queries["insert_webhook_endpoint"], {**args, "cursor": begin})
+                assert row is not None
+                endpoint = await get_endpoint(conn, self._queries, row["id"])
+                tell_added(operation, endpoint)
+            return IssuedSecret(endpoint=endpoint, secret=shown)
 
     async def list(self) -> list[WebhookEndpoint]:
         """Every endpoint, the oldest first."""
         async with self._connect() as conn:
             rows = await fetch_all(conn, self._queries["read_webhook_endpoints"], {"id": None})
-        return [_endpoint(row) for row in rows]
+        return [WebhookEndpoint.of(row) for row in rows]
 
     async def get(self, endpoint_id: EndpointId) -> WebhookEndpoint:
         """One endpoint.
@@ -95,17 +118,20 @@ class Webhooks:
             WebhookNotFoundError: It does not exist.
         """
         async with self._connect() as conn:
-            return await self._get(conn, endpoint_id)
+            return await get_endpoint(conn, self._queries, endpoint_id)
 
     async def update(
         self,
         endpoint_id: EndpointId,
         *,
+        actor: ActorLike,
+        reason: str,
         url: str | None = None,
         description: str | None = None,
         types: Sequence[str] | None = None,
         workflow_name: str | None = None,
         allow_private: bool | None = None,
+        source: str = "api",
     ) -> WebhookEndpoint:
         """Change what is given; what waits for its next attempt is tried at once.
 
@@ -117,8 +143,8 @@ class Webhooks:
             WebhookNotFoundError: It does not exist.
             InvalidSettingError: The URL or a type cannot be used.
         """
-        async with self._connect() as conn, conn.transaction():
-            found = await self._get(conn, endpoint_id)
+        async with changing(self._operations, "update", endpoint_id, actor, reason, source) as (conn, _):
+            found = await get_endpoint(conn, self._queries, endpoint_id)
             private = found.allow_private if allow_private is None else allow_private
             addresses.check_url(url or found.url, allow_private=private)
             args = {
@@ -128,17 +154,20 @@ class Webhooks:
                 "workflow_name": workflow_name,
                 "allow_private": allow_private,
             }
-            await self._change(conn, "update_webhook_endpoint", endpoint_id, **args)
+            await conn.execute(self._queries["update_webhook_endpoint"], {"id": endpoint_id, **args})
             await conn.execute(self._queries["hurry_webhook"], {"id": endpoint_id})
-            return await self._get(conn, endpoint_id)
+            return await get_endpoint(conn, self._queries, endpoint_id)
 
     async def rotate_secret(
         self,
         endpoint_id: EndpointId,
         *,
+        actor: ActorLike,
+        reason: str,
         keep_old_for: timedelta = OLD_SECRET_KEPT_FOR,
         secret: str | None = None,
         secret_from_env: str | None = None,
+        source: str = "api",
     ) -> IssuedSecret:
         """Sign with a new secret, and for a while with the old one too.
 
@@ -147,37 +176,48 @@ class Webhooks:
             InvalidSettingError: The secret cannot be used.
         """
         stored, shown = _choose_secret(secret, secret_from_env)
-        async with self._connect() as conn, conn.transaction():
-            await self._change(conn, "rotate_webhook_secret", endpoint_id, secret=stored, keep_old_for=keep_old_for)
-            return IssuedSecret(endpoint=await self._get(conn, endpoint_id), secret=shown)
+        args = {"id": endpoint_id, "secret": stored, "keep_old_for": keep_old_for}
+        async with changing(self._operations, "rotate_secret", endpoint_id, actor, reason, source) as (conn, _):
+            await conn.execute(self._queries["rotate_webhook_secret"], args)
+            return IssuedSecret(endpoint=await get_endpoint(conn, self._queries, endpoint_id), secret=shown)
 
-    async def disable(self, endpoint_id: EndpointId, *, reason: str) -> WebhookEndpoint:
+    async def disable(
+        self, endpoint_id: EndpointId, *, actor: ActorLike, reason: str, source: str = "api"
+    ) -> WebhookEndpoint:
         """Send nothing until it is enabled again; events wait in the log.
+
+        Args:
+            reason: Shown with the endpoint too.
 
         Raises:
             WebhookNotFoundError: It does not exist.
-            ValueError: The reason is empty.
         """
-        if not reason:
-            raise ValueError("reason must say why")
-        return await self._set_disabled(endpoint_id, reason)
+        async with changing(self._operations, "disable", endpoint_id, actor, reason, source) as (conn, operation):
+            args = {"id": endpoint_id, "reason": operation.entry.reason}
+            await conn.execute(self._queries["set_webhook_disabled"], args)
+            return await get_endpoint(conn, self._queries, endpoint_id)
 
-    async def enable(self, endpoint_id: EndpointId) -> WebhookEndpoint:
+    async def enable(
+        self, endpoint_id: EndpointId, *, actor: ActorLike, reason: str, source: str = "api"
+    ) -> WebhookEndpoint:
         """Go on where it stopped.
 
         Raises:
             WebhookNotFoundError: It does not exist.
         """
-        return await self._set_disabled(endpoint_id, None)
+        async with changing(self._operations, "enable", endpoint_id, actor, reason, source) as (conn, _):
+            await conn.execute(self._queries["set_webhook_disabled"], {"id": endpoint_id, "reason": None})
+            await conn.execute(self._queries["hurry_webhook"], {"id": endpoint_id})
+            return await get_endpoint(conn, self._queries, endpoint_id)
 
-    async def remove(self, endpoint_id: EndpointId) -> None:
+    async def remove(self, endpoint_id: EndpointId, *, actor: ActorLike, reason: str, source: str = "api") -> None:
         """Forget it, with its secrets and deliveries.
 
         Raises:
             WebhookNotFoundError: It does not exist.
         """
-        async with self._connect() as conn:
-            await self._change(conn, "delete_webhook_endpoint", endpoint_id)
+        async with changing(self._operations, "remove", endpoint_id, actor, reason, source) as (conn, _):
+            await conn.execute(self._queries["delete_webhook_endpoint"], {"id": endpoint_id})
 
     async def test(self, endpoint_id: EndpointId) -> Answer:
         """Send a ping from this process, at once and past everything that waits.
@@ -189,7 +229,7 @@ class Webhooks:
         from .sending import Sender
 
         async with self._connect() as conn:
-            endpoint = await self._get(conn, endpoint_id)
+            endpoint = await get_endpoint(conn, self._queries, endpoint_id)
             rows = await fetch_all(conn, self._queries["read_webhook_secrets"], {"id": endpoint_id})
         ping = messages.ping_message(self._settings.webhook_source)
         secrets = [row["secret"] for row in rows]
@@ -218,11 +258,19 @@ class Webhooks:
             raise ValueError(f"limit must be 1 to 1,000, found {limit}")
         args = {"endpoint_id": endpoint_id, "state": state, "before": before, "page": limit}
         async with self._connect() as conn:
-            await self._get(conn, endpoint_id)
+            await get_endpoint(conn, self._queries, endpoint_id)
             rows = await fetch_all(conn, self._queries["read_webhook_deliveries"], args)
         return [_delivery(row) for row in rows]
 
-    async def replay(self, endpoint_id: EndpointId, cursor: Cursor | None = None) -> int:
+    async def replay(
+        self,
+        endpoint_id: EndpointId,
+        cursor: Cursor | None = None,
+        *,
+        actor: ActorLike,
+        reason: str,
+        source: str = "api",
+    ) -> int:
         """Deliver again, with the same ``webhook-id``: one delivery, or all that are dead.
 
         Returns:
@@ -233,12 +281,12 @@ class Webhooks:
             WebhookDeliveryNotFoundError: It has no delivery of this event.
         """
         args = {"endpoint_id": endpoint_id, "cursor": cursor}
-        async with self._connect() as conn, conn.transaction():
-            await self._get(conn, endpoint_id)
+        async with changing(self._operations, "replay", endpoint_id, actor, reason, source) as (conn, operation):
             rows = await fetch_all(conn, self._queries["replay_webhook_deliveries"], args)
+            if cursor is not None and not rows:
+                raise WebhookDeliveryNotFoundError(endpoint_id, cursor)
             await conn.execute(self._queries["hurry_webhook"], {"id": endpoint_id})
-        if cursor is not None and not rows:
-            raise WebhookDeliveryNotFoundError(endpoint_id, cursor)
+            operation.tell(details={**operation.entry.details, "cursor": cursor, "replayed": len(rows)})
         return len(rows)
 
     async def dispatch(self) -> int:
@@ -264,23 +312,6 @@ class Webhooks:
         except Exception:
             logger.exception("webhooks could not be dispatched; trying again with the next sweep")
 
-    async def _set_disabled(self, endpoint_id: EndpointId, reason: str | None) -> WebhookEndpoint:
-        async with self._connect() as conn, conn.transaction():
-            await self._change(conn, "set_webhook_disabled", endpoint_id, reason=reason)
-            if reason is None:
-                await conn.execute(self._queries["hurry_webhook"], {"id": endpoint_id})
-            return await self._get(conn, endpoint_id)
-
-    async def _change(self, conn: Connection, query: str, endpoint_id: EndpointId, **args: Any) -> None:
-        if await fetch_one(conn, self._queries[query], {"id": endpoint_id, **args}) is None:
-            raise WebhookNotFoundError(endpoint_id)
-
-    async def _get(self, conn: Connection, endpoint_id: EndpointId) -> WebhookEndpoint:
-        row = await fetch_one(conn, self._queries["read_webhook_endpoints"], {"id": endpoint_id})
-        if row is None:
-            raise WebhookNotFoundError(endpoint_id)
-        return _endpoint(row)
-
 
 def _choose_secret(secret: str | None, variable: str | None) -> tuple[str, str | None]:
     """What is stored, and what is shown."""
@@ -290,11 +321,6 @@ def _choose_secret(secret: str | None, variable: str | None) -> tuple[str, str |
         return signing.env_secret(variable), None
     chosen = signing.new_secret() if secret is None else signing.check_secret(secret)
     return chosen, chosen
-
-
-def _endpoint(row: dict[str, Any]) -> WebhookEndpoint:
-    fields: dict[str, Any] = {**row, "types": tuple(row["types"])}
-    return WebhookEndpoint(**fields)
 
 
 def _delivery(row: dict[str, Any]) -> WebhookDelivery:

@@ -35,6 +35,11 @@ CROSS JOIN LATERAL (
 WHERE %(id)s::bigint IS NULL OR e.id = %(id)s::bigint
 ORDER BY e.id;
 
+-- name: lock_webhook
+-- Args: id. Rows: one without columns, or none.
+-- Locks: the endpoint.
+SELECT FROM powertools.webhook_endpoints WHERE id = %(id)s FOR NO KEY UPDATE;
+
 -- name: update_webhook_endpoint
 -- Changes what is not NULL; an empty workflow_name means any workflow.
 -- Args: id; url, description, types, workflow_name, allow_private (NULL: as it is).

@@ -1,0 +1,103 @@
+"""Changes of endpoints by operators: asked of the host's policy, one transaction with its record.
+
+The rule that must never break: the audit holds no secret, and of a URL no path, which may be one.
+"""
+
+import hashlib
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+from ..audit import Operation, Operations
+from ..authorization import Action, ActorLike, Target, TargetType
+from ..database import Connection, Queries, fetch_one
+from ..errors import WebhookNotFoundError
+from .addresses import origin
+from .records import EndpointId, WebhookEndpoint
+
+
+async def find_endpoint(conn: Connection, queries: Queries, endpoint_id: EndpointId) -> WebhookEndpoint | None:
+    """One endpoint; None when it does not exist."""
+    row = await fetch_one(conn, queries["read_webhook_endpoints"], {"id": endpoint_id})
+    return None if row is None else WebhookEndpoint.of(row)
+
+
+async def get_endpoint(conn: Connection, queries: Queries, endpoint_id: EndpointId) -> WebhookEndpoint:
+    """One endpoint.
+
+    Raises:
+        WebhookNotFoundError: It does not exist.
+    """
+    found = await find_endpoint(conn, queries, endpoint_id)
+    if found is None:
+        raise WebhookNotFoundError(endpoint_id)
+    return found
+
+
+@asynccontextmanager
+async def adding(
+    operations: Operations, url: str, workflow_name: str | None, actor: ActorLike, reason: str, source: str
+) -> AsyncGenerator[Operation]:
+    """What adds an endpoint; the target is named by where it would be, until it has an id."""
+    target = Target(type=TargetType.WEBHOOK, id=origin(url), workflow_name=workflow_name)
+    async with operations.begin(
+        actor, Action.MANAGE_WEBHOOKS, target, reason=reason, source=source, details={"command": "add"}
+    ) as operation:
+        await operation.authorize()
+        yield operation
+
+
+def tell_added(operation: Operation, endpoint: WebhookEndpoint) -> None:
+    """Have its record name the endpoint that was added."""
+    target = replace(operation.entry.target, id=str(endpoint.id))
+    operation.tell(target=target, after=_state(endpoint))
+
+
+@asynccontextmanager
+async def changing(
+    operations: Operations, command: str, endpoint_id: EndpointId, actor: ActorLike, reason: str, source: str
+) -> AsyncGenerator[tuple[Connection, Operation]]:
+    """The transaction in which the caller changes an endpoint, with its state before and after on record.
+
+    Args:
+        command: The name of the call.
+
+    Raises:
+        WebhookNotFoundError: It does not exist.
+        NotAuthorizedError, UnattributedActorError, ReasonRequiredError: It was refused, and that is recorded.
+
+    Locks: the endpoint.
+    """
+    target = Target(type=TargetType.WEBHOOK, id=str(endpoint_id))
+    args = {"id": endpoint_id}
+    async with operations.begin(
+        actor, Action.MANAGE_WEBHOOKS, target, reason=reason, source=source, details={"command": command}
+    ) as operation:
+        async with operations.connect() as conn:
+            found = await find_endpoint(conn, operations.queries, endpoint_id)
+        if found is not None:
+            operation.tell(target=replace(target, workflow_name=found.workflow_name))
+        await operation.authorize()
+        async with operation.transaction() as conn:
+            await conn.execute(operations.queries["lock_webhook"], args)
+            before = await get_endpoint(conn, operations.queries, endpoint_id)
+            yield conn, operation
+            after = await find_endpoint(conn, operations.queries, endpoint_id)
+            operation.tell(before=_state(before), after=None if after is None else _state(after))
+
+
+def _state(endpoint: WebhookEndpoint) -> dict[str, Any]:
+    until = endpoint.old_secret_until
+    return {
+        "url": origin(endpoint.url),
+        # Tells whether the rest of the URL is another one.
+        "url_digest": hashlib.sha256(endpoint.url.encode()).hexdigest()[:12],
+        "description": endpoint.description,
+        "types": list(endpoint.types),
+        "workflow_name": endpoint.workflow_name,
+        "allow_private": endpoint.allow_private,
+        "enabled": endpoint.enabled,
+        "disabled_reason": endpoint.disabled_reason,
+        "old_signs_until": until.isoformat() if until else None,
+    }
