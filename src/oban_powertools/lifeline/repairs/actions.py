@@ -183,7 +183,7 @@ def _unadoptable(late: Row, job: Row | None) -> str | None:
     if job is None or (job["of_a_step"] and job["step"] is None):
         return "its job is gone, or its step goes on without it"
     if job["state"] == "executing":
-        return "its job runs again now: cancel that first"
+        return "its job runs again now: cancel it first, or complete its step with this result (step_complete)"
     if job["step_state"] in FAILED and "append" not in result:
         return None
     return f"its job is {job['state']}" if job["state"] in ("completed", "cancelled", "discarded") else None
