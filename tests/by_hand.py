@@ -15,7 +15,7 @@ from oban._executor import Executor
 from psycopg.rows import class_row, dict_row
 from psycopg_pool import AsyncConnectionPool
 
-from oban_powertools import Powertools, Workflow
+from oban_powertools import Powertools, Settings, Workflow
 from oban_powertools.database import Connection
 from oban_powertools.records import StepRecord, WorkflowRecord
 from oban_powertools.states import WorkflowId
@@ -171,9 +171,9 @@ class Hand:
         from oban_powertools.sweep import Swept, sweep_once
 
         repaired = reconciled = 0
-        last = Swept()
+        last, settings = Swept(), Settings(sweep_batch=100)
         while True:
-            last = await sweep_once(self.conn, self.powertools._queries, replace(last, swept=False), 100)
+            last = await sweep_once(self.conn, self.powertools._queries, replace(last, swept=False), settings)
             repaired, reconciled = repaired + last.repaired, reconciled + last.reconciled
             if last.at_end:
                 return repaired, reconciled

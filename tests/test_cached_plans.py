@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from oban_powertools import Workflow
+from oban_powertools import Settings, Workflow
 from oban_powertools.states import WorkflowId
 from oban_powertools.sweep import Swept, sweep_once
 from tests.by_hand import Hand, chain, step
@@ -80,7 +80,7 @@ async def test_the_sweep_has_tables_analyzed_that_have_grown_many_times_over(han
     await hand.insert(fan(2000))
     assert await hand.one("SELECT powertools.outgrown_v1()::text[]") == ["powertools.steps"]
 
-    await sweep_once(hand.conn, hand.powertools._queries, Swept(), 10)
+    await sweep_once(hand.conn, hand.powertools._queries, Swept(), Settings(sweep_batch=10))
 
     assert await hand.one("SELECT powertools.outgrown_v1()::text[]") == []
     assert await hand.one("SELECT reltuples::int FROM pg_class WHERE oid = 'powertools.steps'::regclass") == 2002

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from oban import Cancel, Snooze
 
-from oban_powertools import Workflow
+from oban_powertools import Settings, Workflow
 from oban_powertools.sweep import SweepLoop, Swept, sweep_once
 from tests.breaking import blind
 from tests.by_hand import Hand, chain, step
@@ -103,7 +103,7 @@ async def test_the_cursor_reaches_every_step_whatever_the_batch(hand: Hand, batc
     reconciled, rounds, last = 0, 0, Swept()
 
     while rounds == 0 or not last.at_end:
-        last = await sweep_once(hand.conn, hand.powertools._queries, last, batch)
+        last = await sweep_once(hand.conn, hand.powertools._queries, last, Settings(sweep_batch=batch))
         reconciled, rounds = reconciled + last.reconciled, rounds + 1
 
     assert reconciled == 7
@@ -113,9 +113,10 @@ async def test_the_cursor_reaches_every_step_whatever_the_batch(hand: Hand, batc
 async def test_a_sweep_beside_another_one_does_nothing_and_keeps_its_place(hand: Hand) -> None:
     await hand.insert(chain(1))
     async with await psycopg.AsyncConnection.connect(hand.dsn) as other:
-        first = await sweep_once(other, hand.powertools._queries, Swept(), 10)
+        first = await sweep_once(other, hand.powertools._queries, Swept(), Settings(sweep_batch=10))
 
-        second = await sweep_once(hand.conn, hand.powertools._queries, Swept(after_workflow_id=5, after_position=2), 10)
+        since = Swept(after_workflow_id=5, after_position=2)
+        second = await sweep_once(hand.conn, hand.powertools._queries, since, Settings(sweep_batch=10))
 
     assert (first.swept, second.swept) == (True, False)
     assert (second.after_workflow_id, second.after_position) == (5, 2)

@@ -206,15 +206,19 @@ class Powertools:
 
     async def _sweep(self, last: Swept) -> Swept:
         async with self.connect() as conn:
-            swept = await sweep_once(conn, self._queries, last, self.settings.sweep_batch)
+            swept = await sweep_once(conn, self._queries, last, self.settings)
             await self._tell_cancelled_jobs(conn)
-            await self._rescuer.sweep(conn)
-            await self._projector.sweep(conn)
-            await keep_events(conn, self._queries, self.settings.events_kept_for)
-            await seal(conn, self._queries)
+            await self._rescuer.sweep(conn, gone="rescue" in swept.due)
+            if "project_incidents" in swept.due:
+                await self._projector.sweep(conn)
+            if "keep_events" in swept.due:
+                await keep_events(conn, self._queries, self.settings.events_kept_for)
+            if "seal_audit" in swept.due:
+                await seal(conn, self._queries)
             await self._retention_sweep.sweep(conn)
             await self._pulse.beat(conn)
-        await self.webhooks.sweep()
+        if "dispatch_webhooks" in swept.due:
+            await self.webhooks.sweep()
         return swept
 
     async def _rescue(self) -> int:

@@ -8,13 +8,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
 import psycopg
 
 from . import telemetry
+from .config import Settings
 from .database import Connection, Queries, fetch_one
 
 logger = logging.getLogger(__name__)
@@ -28,7 +29,12 @@ PARTS: Final = {
     "expire_holds": 1000,
     "analyze_outgrown": 1,
 }
-"""What a sweep does besides the comparison, in order -> rows at a time."""
+"""What a sweep does before the comparison, in order -> rows at a time."""
+
+ALL_PARTS: Final = frozenset(
+    (*PARTS, "reconcile", "rescue", "project_incidents", "keep_events", "seal_audit", "dispatch_webhooks")
+)
+"""What may be due: the parts of ``sweep_once``, and those that other modules carry out after it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +53,9 @@ class Swept:
     reconciled: int = 0
     """Steps whose job was gone or had ended unseen."""
 
+    due: frozenset[str] = frozenset()
+    """Which of ``ALL_PARTS`` had something to do."""
+
     after_workflow_id: int = 0
     """Cursor of the comparison of steps with their jobs."""
 
@@ -59,42 +68,53 @@ class Swept:
         return self.after_position == -1
 
 
-async def sweep_once(conn: Connection, queries: Queries, since: Swept, batch: int) -> Swept:
-    """Sweep one batch.
+async def sweep_once(conn: Connection, queries: Queries, since: Swept, settings: Settings) -> Swept:
+    """Find out what is due, and sweep one batch of it.
 
     Args:
         conn: In autocommit: each part locks workflows by id, so it needs a transaction of its own.
         since: The previous sweep of this node; ``Swept()`` starts over.
-        batch: Steps to compare with their jobs.
 
     Locks: a transaction-level advisory try-lock each, then as settle.
     """
     with telemetry.span(telemetry.Name.SWEEP) as found:
-        swept, parts = await _sweep(conn, queries, since, batch)
-        found |= {
-            "parts": parts, "repaired": swept.repaired, "expired": swept.expired, "reconciled": swept.reconciled,
-        }  # fmt: skip
+        due = await _find_due(conn, queries, settings)
+        done = {part: await _sweep_part(conn, queries, part, rows) for part, rows in PARTS.items() if part in due}
+        found["parts"] = len(done)
+        repaired = done.pop("repair_settle_faults", 0)
+        done.pop("analyze_outgrown", 0)
+        swept = replace(
+            await _compare(conn, queries, since, settings.sweep_batch) if "reconcile" in due else Swept(swept=True),
+            due=due, repaired=repaired, expired=sum(done.values()),
+        )  # fmt: skip
+        found |= {"repaired": swept.repaired, "expired": swept.expired, "reconciled": swept.reconciled}
         return swept
 
 
-async def _sweep(conn: Connection, queries: Queries, since: Swept, batch: int) -> tuple[Swept, int]:
-    due = await fetch_one(conn, queries["due_parts"])
-    assert due is not None
-    done = {part: await _sweep_part(conn, queries, part, rows) for part, rows in PARTS.items() if part in due["parts"]}
+async def _find_due(conn: Connection, queries: Queries, settings: Settings) -> frozenset[str]:
+    args = {"incidents_every": settings.incidents_every, "events_kept_for": settings.events_kept_for}
+    try:
+        row = await fetch_one(conn, queries["due_parts"], args)
+    except psycopg.Error:
+        if conn.broken:
+            raise
+        # One part's table may be locked or damaged: the others go on.
+        logger.exception("what is due could not be read: everything is tried")
+        return ALL_PARTS
+    assert row is not None
+    return frozenset(row["parts"])
+
+
+async def _compare(conn: Connection, queries: Queries, since: Swept, batch: int) -> Swept:
     args = {"after_workflow_id": since.after_workflow_id, "after_position": since.after_position, "batch": batch}
     compared = await fetch_one(conn, queries["reconcile"], args)
     assert compared is not None
-    repaired = done.pop("repair_settle_faults", 0)
-    done.pop("analyze_outgrown", 0)
-    swept = Swept(
+    return Swept(
         swept=compared["reconciled"] is not None,
-        repaired=repaired,
-        expired=sum(done.values()),
         reconciled=compared["reconciled"] or 0,
         after_workflow_id=compared["after_workflow_id"],
         after_position=compared["after_position"],
     )
-    return swept, len(due["parts"])
 
 
 async def _sweep_part(conn: Connection, queries: Queries, part: str, rows: int) -> int:

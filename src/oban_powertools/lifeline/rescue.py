@@ -59,17 +59,19 @@ class Rescuer:
         self._compare = _NowAndThen(settings.executor_gone_after / 3)
         self._suspects: set[Attempt] = set()
 
-    async def sweep(self, conn: Connection) -> int:
+    async def sweep(self, conn: Connection, *, gone: bool) -> int:
         """What is due now: jobs of executors that are gone; now and then all executing jobs, and this process's own.
 
         Args:
             conn: In autocommit.
+            gone: Whether an executor is gone whose jobs have not been looked for.
 
         Returns:
             How many jobs were rescued. A fault is logged: the other parts of the sweep go on.
         """
         try:
-            rescued = await self.rescue(conn, thorough=self._look_through.is_due())
+            thorough = self._look_through.is_due()
+            rescued = await self.rescue(conn, thorough=thorough) if gone or thorough else 0
             return rescued + (await self.rescue_lost(conn) if self._compare.is_due() else 0)
         except psycopg.Error:
             logger.exception("the rescue failed; the next sweep tries again")
