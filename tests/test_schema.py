@@ -1,8 +1,10 @@
 """The schema: however it came to be it is the same, and a schema this release does not know is refused."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from importlib.resources import files
 from typing import Any
 
 import pytest
@@ -45,6 +47,17 @@ async def installed(dsn: str) -> AsyncIterator[AsyncConnection[Any]]:
 
 def test_migrations_are_numbered_without_gaps() -> None:
     assert [migration.version for migration in schema.migrations()] == list(range(1, LATEST + 1))
+
+
+def test_functions_name_the_planners_settings_and_the_schema_has_them() -> None:
+    folder = files("oban_powertools.sql").joinpath("migrations")
+    lines = [line for file in folder.iterdir() for line in file.read_text().splitlines()]
+    written_out = [line for line in lines if re.search(r"\b(enable_\w+|\w+_cost|plan_cache_mode|jit) = ", line)]
+
+    # a delivery is found by following an index; the file says why
+    assert written_out == ["PLANNED ONCE SET enable_bitmapscan = off SET enable_sort = off"]
+    assert not re.search("PLANNED [A-Z]", schema.sql())
+    assert all(settings in schema.sql() for settings in schema.PLANNED.values())
 
 
 @pytest.mark.notified
