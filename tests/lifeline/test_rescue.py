@@ -11,7 +11,7 @@ from oban import Job
 
 from oban_powertools import Workflow
 from tests.by_hand import Hand, step
-from tests.lifeline.executing import beat, die, job, rescue, rescues, silent, stop, take, watching
+from tests.lifeline.executing import beat, die, health, job, rescue, rescues, silent, stop, take, watching
 
 
 async def plain(hand: Hand, producer: str, *, ago: float = 0, **options: Any) -> int:
@@ -54,6 +54,22 @@ async def test_a_job_of_an_executor_that_is_gone_is_available_again_with_what_ha
     assert found["errors"][0]["error"].startswith("Rescued: the executor app:oban:default:node-a:p1 was gone")
     assert await rescues(hand) == [("gone", "retried", 1)]
     assert Job(**{k: v for k, v in found.items() if k != "errors"}).state == "available"
+
+
+async def test_an_executor_whose_jobs_were_rescued_is_missing_until_it_beats_again(hand: Hand) -> None:
+    await plain(hand, "p1")
+    await beat(hand, "p1")
+    await silent(hand, "p1", 20)
+    await watching(hand, 20)
+    before = (await health(hand))["p1"]
+
+    await rescue(hand)
+    after = (await health(hand))["p1"]
+    await beat(hand, "p1")
+
+    assert (before.state, before.process_alive) == ("healthy", True)
+    assert (after.state, after.process_alive, after.loop_responsive) == ("missing", False, False)
+    assert (await health(hand))["p1"].state == "healthy"
 
 
 async def test_every_rescue_is_audited_as_the_systems_in_its_transaction(hand: Hand) -> None:

@@ -131,7 +131,8 @@ WHERE e.stopped_at IS NOT NULL OR e.beat_at < clock_timestamp() - e.gone_after A
 );
 
 -- Executors with their health, for people: by the age of the last beat, counted from the server's start, and from the
--- end of a pause that everybody had who is beating now. A late loop in a living process is late, never missing.
+-- end of a pause that everybody had who is beating now. Whose jobs rescue has taken is missing at once. A late loop in
+-- a living process is late, never missing.
 CREATE FUNCTION powertools.executor_health_v1(late_after interval, missing_after interval, at timestamptz DEFAULT statement_timestamp())
 RETURNS TABLE (
   executor_id text, node text, producer_scope text, state text, process_alive bool, loop_responsive bool,
@@ -159,11 +160,12 @@ AS $$
   SELECT a.executor_id, a.node, a.producer_scope,
     CASE
       WHEN a.stopped_at IS NOT NULL THEN 'stopped'
-      WHEN a.age >= missing_after THEN 'missing'
+      WHEN a.age >= missing_after OR a.relieved_at IS NOT NULL THEN 'missing'
       WHEN a.loop_age >= late_after OR a.age >= late_after THEN 'late'
       ELSE 'healthy'
     END,
-    a.stopped_at IS NULL AND a.age < late_after, a.stopped_at IS NULL AND a.loop_age < late_after,
+    a.stopped_at IS NULL AND a.age < late_after AND a.relieved_at IS NULL,
+    a.stopped_at IS NULL AND a.loop_age < late_after AND a.relieved_at IS NULL,
     coalesce(h.jobs, 0), a.started_at, a.beat_at, a.loop_beat_at, a.stopped_at
   FROM aged a
   LEFT JOIN hands h ON h.node = a.node AND h.producer = a.producer

@@ -50,7 +50,8 @@ AS $$
           SELECT FROM powertools.gone_executors g WHERE g.executor_id = h.executor_id
         )) THEN 'dead_executor'
         WHEN h.state = 'late' THEN 'executor_late'
-        WHEN h.state = 'missing' AND h.beat_at > clock_timestamp() - interval '1 day' AND NOT EXISTS (
+        WHEN h.state = 'missing' AND h.beat_at < clock_timestamp() - (thresholds ->> 'missing_after')::interval
+          AND h.beat_at > clock_timestamp() - interval '1 day' AND NOT EXISTS (
           SELECT FROM powertools.executors e
           WHERE e.node = h.node AND e.producer_scope = h.producer_scope AND e.stopped_at IS NULL AND e.started_at > h.beat_at
         ) THEN 'executor_missing'
