@@ -10,11 +10,12 @@ from typing import Any
 
 from . import telemetry
 from .audit import Operations
-from .authorization import Guard
+from .authorization import ActorLike, Guard, Surface, find_actor
 from .database import Connection, Queries, joined
-from .display import DisplayPolicy
+from .display import DisplayPolicy, Kind
 from .errors import CommandRefusedError, NotFoundError
 from .oban_hooks import caller_connection
+from .states import WorkflowId
 from .telemetry import ACTIONS, Name
 from .workflow import evidence
 from .workflow.evidence import Command
@@ -40,6 +41,31 @@ class Commander:
         self._queries = queries
         self._display = display
         self._operations = Operations(connect=connect, queries=queries, guard=guard, display=display)
+
+    def command(
+        self,
+        action: str,
+        workflow_id: WorkflowId,
+        step: str | None,
+        actor: ActorLike,
+        reason: str | None,
+        source: str,
+        **details: Any,
+    ) -> Command:
+        """What is asked, with its reason as it may be kept.
+
+        Args:
+            actor: ``HOST`` for the host's own program, which tells what happened.
+            details: What else was asked.
+
+        Raises:
+            ValueError: The actor claims to be Powertools itself, or there is no such source.
+        """
+        why = None if reason is None else str(self._display.render(Kind.REASON, reason.strip()))
+        return Command(
+            action=action, workflow_id=workflow_id, step=step, actor=find_actor(actor), reason=why,
+            source=Surface(source), details=details,
+        )  # fmt: skip
 
     @asynccontextmanager
     async def commanded(self, command: Command, conn: Any) -> AsyncGenerator[Connection]:

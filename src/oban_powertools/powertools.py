@@ -92,7 +92,9 @@ class Powertools:
         self.workflows = Workflows(self.connect, self._queries, self.settings.payload_limit, self._guard, self._display)
         self.audit = Audit(self.connect, self._queries, self._guard, self._display)
         self.explain = Explain(self.connect, self._queries, self.settings)
-        self.events = Events(self.connect, self._queries, self._connect_listener, self.settings)
+        self.events = Events(
+            self.connect, self._queries, self._connect_listener, self.settings, self._guard, self._display
+        )
         self.metrics = Metrics(self.connect, self._queries, self.settings)
         self.webhooks = Webhooks(self.connect, self._queries, self.settings, self._guard, self._display)
         self.lifeline = Lifeline(self.connect, self._queries, self.settings, self._guard, self._display)

@@ -11,10 +11,10 @@ from datetime import timedelta
 from typing import Any
 
 from . import crash_points, telemetry
-from .authorization import ActorLike, Guard, Surface, find_actor
+from .authorization import ActorLike, Guard
 from .commanding import Commander
 from .database import Connection, Queries, fetch_all
-from .display import DisplayPolicy, Kind
+from .display import DisplayPolicy
 from .errors import WaitTimeoutError
 from .records import Recovered, SignalRecord, StepRecord, WorkflowRecord
 from .states import WorkflowId, WorkflowState
@@ -22,7 +22,7 @@ from .telemetry import Name
 from .workflow import commands, drawing, reads, recovery, signals, store
 from .workflow.builder import Workflow
 from .workflow.compile import compile_workflow
-from .workflow.evidence import HOST, Command
+from .workflow.evidence import HOST
 from .workflow.stamping import stamped
 from .workflow.waiting import Waiters
 
@@ -227,11 +227,8 @@ class Workflows:
             UnsupportedSemanticsError: The workflow follows the rules of another release.
             NotAuthorizedError, UnattributedActorError, ReasonRequiredError: An operator's decision is refused.
         """
-        details = {"status": status}
-        if actor is None:
-            command = Command(action="complete_step", workflow_id=workflow_id, actor=HOST, step=step, details=details)
-        else:
-            command = self._command("complete_step", workflow_id, step, actor, reason, source, **details)
+        who = HOST if actor is None else actor
+        command = self._commander.command("complete_step", workflow_id, step, who, reason, source, status=status)
         async with self._commander.commanded(command, conn) as inside:
             await commands.complete_step(
                 inside, self._queries, workflow_id, step,
@@ -284,7 +281,7 @@ class Workflows:
             WorkflowNotFoundError, WorkflowEndedError: There is nothing to cancel.
             NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Nobody who may, or nobody says why.
         """
-        command = self._command("request_cancel", workflow_id, None, actor, reason, source)
+        command = self._commander.command("request_cancel", workflow_id, None, actor, reason, source)
         async with self._commander.commanded(command, conn) as inside:
             await recovery.request_cancel(inside, self._queries, workflow_id)
 
@@ -314,7 +311,7 @@ class Workflows:
             WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
             NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Nobody who may, or nobody says why.
         """
-        command = self._command(f"recover_{action}", workflow_id, step, actor, reason, source)
+        command = self._commander.command(f"recover_{action}", workflow_id, step, actor, reason, source)
         async with self._commander.commanded(command, conn) as inside:
             return await recovery.recover(
                 inside, self._queries, workflow_id, step, action, actor=command.actor.id if command.actor else "",
@@ -348,7 +345,7 @@ class Workflows:
             WorkflowNotFoundError, StepNotFoundError, WorkflowEndedError: There is nothing to hold.
             NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Nobody who may, or nobody says why.
         """
-        command = self._command("hold", workflow_id, step, actor, reason, source)
+        command = self._commander.command("hold", workflow_id, step, actor, reason, source)
         async with self._commander.commanded(command, conn) as inside:
             return await recovery.hold(inside, self._queries, workflow_id, step, hold_for, command.reason or "")
 
@@ -371,7 +368,7 @@ class Workflows:
             WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
             NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Nobody who may, or nobody says why.
         """
-        command = self._command("release", workflow_id, step, actor, reason, source)
+        command = self._commander.command("release", workflow_id, step, actor, reason, source)
         async with self._commander.commanded(command, conn) as inside:
             return await recovery.release(inside, self._queries, workflow_id, step)
 
@@ -380,19 +377,3 @@ class Workflows:
         async with self._connect() as conn:
             args = {"workflow_id": workflow_id, "page": limit}
             return await fetch_all(conn, self._queries["list_commands"], args)
-
-    def _command(
-        self,
-        action: str,
-        workflow_id: WorkflowId,
-        step: str | None,
-        actor: ActorLike,
-        reason: str | None,
-        source: str,
-        **details: Any,
-    ) -> Command:
-        why = self._display.render(Kind.REASON, (reason or "").strip())
-        return Command(
-            action=action, workflow_id=workflow_id, step=step, actor=find_actor(actor), reason=str(why),
-            source=Surface(source), details=details,
-        )  # fmt: skip

@@ -8,8 +8,11 @@ import pytest
 from oban_powertools import Cursor, PowertoolsError, StepChange, StepState, StepUpdated
 from oban_powertools.errors import (
     AlreadyTerminalError,
+    NotAuthorizedError,
+    ReasonRequiredError,
     StepNotFoundError,
     StepNotReleasedError,
+    UnattributedActorError,
     UnpublishableChangeError,
     UnstorableValueError,
     WorkflowNotFoundError,
@@ -115,3 +118,72 @@ async def test_what_does_not_fit_the_stored_state_is_refused(
         await attempt(hand, workflow_id)
 
     assert await hand.one("SELECT count(*) FROM powertools.events WHERE published") == 0
+
+
+async def test_a_publication_leaves_its_row_as_a_command_of_the_host(hand: Hand) -> None:
+    workflow_id = await hand.insert(chain(1))
+
+    await hand.powertools.events.publish(workflow_id, "s0", "started")
+
+    [command] = await hand.workflows.commands(workflow_id)
+    assert (command["action"], command["step"], command["actor"]) == ("publish", "s0", "host")
+    assert (command["outcome"], command["details"]) == ("accepted", {"change": "started"})
+    assert await hand.powertools.audit.list() == []
+
+
+async def test_a_refused_publication_leaves_its_row_though_all_else_rolls_back(hand: Hand) -> None:
+    workflow_id = await hand.insert(chain(2))
+
+    with pytest.raises(StepNotReleasedError):
+        async with hand.conn.transaction():
+            await hand.powertools.events.publish(workflow_id, "s1", "started", conn=hand.conn)
+
+    [command] = await hand.workflows.commands(workflow_id)
+    assert (command["outcome"], command["reason_code"]) == ("rejected", "waiting_on_dependencies")
+
+
+async def test_the_row_of_a_publication_goes_with_the_callers_rollback(hand: Hand) -> None:
+    workflow_id = await hand.insert(chain(1))
+
+    async with hand.conn.transaction(force_rollback=True):
+        await hand.powertools.events.publish(workflow_id, "s0", "started", conn=hand.conn)
+
+    assert await hand.workflows.commands(workflow_id) == []
+
+
+async def test_an_operators_publication_is_authorized_and_audited(hand: Hand) -> None:
+    workflow_id = await hand.insert(chain(1))
+
+    await hand.powertools.events.publish(
+        workflow_id, "s0", "started", actor={"id": "ada"}, reason="the printer has it", source="web"
+    )
+
+    [kept] = await hand.powertools.audit.list()
+    assert (kept.actor_id, kept.action, kept.outcome) == ("ada", "step_publish", "executed")
+    assert (kept.reason, kept.surface, kept.target_id) == ("the printer has it", "web", f"{workflow_id}/s0")
+    [command] = await hand.workflows.commands(workflow_id)
+    assert (command["actor"], command["outcome"]) == ("ada", "accepted")
+
+
+@pytest.mark.parametrize(
+    ("said", "refusal"),
+    [
+        ({"actor": "ada", "reason": "why"}, NotAuthorizedError),
+        ({"actor": "ada"}, ReasonRequiredError),
+        ({"actor": " ", "reason": "why"}, UnattributedActorError),
+    ],
+)
+async def test_an_operators_publication_that_is_refused_is_no_event(
+    hand: Hand, said: Any, refusal: type[PowertoolsError]
+) -> None:
+    workflow_id = await hand.insert(chain(1))
+    hand.powertools._guard._authorize = None
+
+    with pytest.raises(refusal):
+        await hand.powertools.events.publish(workflow_id, "s0", "started", **said)
+
+    assert await hand.one("SELECT count(*) FROM powertools.events WHERE published") == 0
+    [kept] = await hand.powertools.audit.list()
+    assert (kept.outcome, kept.details["code"]) == ("refused", refusal.code)
+    [command] = await hand.workflows.commands(workflow_id)
+    assert (command["outcome"], command["reason_code"]) == ("rejected", refusal.code)

@@ -22,6 +22,7 @@ class Action(StrEnum):
     STEP_SKIP = "step_skip"
     STEP_HOLD = "step_hold"
     STEP_RELEASE = "step_release"
+    STEP_PUBLISH = "step_publish"
     LATE_RESULT_ADOPT = "late_result_adopt"
     LATE_RESULT_DISMISS = "late_result_dismiss"
     WORKFLOW_CANCEL = "workflow_cancel"
@@ -119,6 +120,7 @@ POLICY: Final[Mapping[Action, ActionPolicy]] = {
     Action.STEP_SKIP: _row(TargetType.STEP, severity=Severity.HIGH),
     Action.STEP_HOLD: _row(TargetType.STEP),
     Action.STEP_RELEASE: _row(TargetType.STEP),
+    Action.STEP_PUBLISH: _row(TargetType.STEP, severity=Severity.LOW),
     Action.LATE_RESULT_ADOPT: _row(TargetType.LATE_RESULT),
     Action.LATE_RESULT_DISMISS: _row(TargetType.LATE_RESULT, severity=Severity.HIGH),
     Action.WORKFLOW_CANCEL: _row(TargetType.WORKFLOW, severity=Severity.SEVERE),

@@ -5,14 +5,16 @@ The rule that must never break: placing has a transaction of its own, never the 
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import partial
 from typing import Any, overload
 
+from ..authorization import ActorLike, Guard
+from ..commanding import Commander
 from ..config import Settings
-from ..database import Connection, Queries, fetch_one, joined
+from ..database import Connection, Queries, fetch_one
+from ..display import DisplayPolicy
 from ..errors import WorkflowNotFoundError
-from ..oban_hooks import caller_connection
 from ..states import WorkflowId
+from ..workflow.evidence import HOST
 from .feed import Feed
 from .listener import Connect, Listener
 from .publish import publish_change
@@ -27,6 +29,8 @@ class Events:
     Args:
         connect: An autocommit connection of our own pool.
         connect_listener: A connection for listening alone.
+        guard: Decides which operators may publish; None refuses all of them.
+        display: Decides what is kept of reasons; None for the default.
     """
 
     def __init__(
@@ -35,10 +39,13 @@ class Events:
         queries: Queries,
         connect_listener: Connect,
         settings: Settings,
+        guard: Guard | None = None,
+        display: DisplayPolicy | None = None,
     ) -> None:
         self._connect = connect
         self._queries = queries
         self._connect_listener = connect_listener
+        self._commander = Commander(connect, queries, guard or Guard(None), display or DisplayPolicy())
         self._log = Log(connect, queries)
         self._feed = Feed(
             self._log, self._make_listener if settings.listen else None,
@@ -110,12 +117,14 @@ class Events:
     @overload
     async def publish(
         self, workflow_id: WorkflowId, step: str, change: StepChange | str, *, attempt: int | None = None,
-        error: str | None = None, conn: None = None,
+        error: str | None = None, actor: ActorLike | None = None, reason: str | None = None, source: str = "api",
+        conn: None = None,
     ) -> StepUpdated: ...  # fmt: skip
     @overload
     async def publish(
         self, workflow_id: WorkflowId, step: str, change: StepChange | str, *, attempt: int | None = None,
-        error: str | None = None, conn: object,
+        error: str | None = None, actor: ActorLike | None = None, reason: str | None = None, source: str = "api",
+        conn: object,
     ) -> StepUpdated | None: ...  # fmt: skip
     async def publish(
         self,
@@ -125,15 +134,21 @@ class Events:
         *,
         attempt: int | None = None,
         error: str | None = None,
+        actor: ActorLike | None = None,
+        reason: str | None = None,
+        source: str = "api",
         conn: Any = None,
     ) -> StepUpdated | None:
         """Tell what happened to a step that runs elsewhere: it started, will be retried, or snoozes.
 
-        It moves no step; ``workflows.complete_step`` ends one and writes that event by itself.
+        It moves no step; ``workflows.complete_step`` ends one and writes that event by itself. It leaves a command's
+        row, ``publish``, in the same transaction; a refused one too, which survives the caller's rollback.
 
         Args:
             attempt: None for the attempt its job is at.
             error: Its last line is kept, at most 500 characters.
+            actor: None for the host's own program, which tells what happened. With an actor it is an operator's
+                word: it needs a reason, it is authorized and audited.
             conn: Joins the caller's transaction, as in ``workflows.insert``.
 
         Returns:
@@ -147,18 +162,17 @@ class Events:
             StepNotReleasedError: It still waits for its dependencies.
             AlreadyTerminalError: It has its outcome already.
             UnsupportedSemanticsError: The workflow follows the rules of another release.
+            NotAuthorizedError, UnattributedActorError, ReasonRequiredError: An operator's word is refused.
 
         Locks: the workflow's family, until the transaction ends.
         """
-        publish = partial(publish_change, attempt=attempt, error=error)
-        if conn is not None:
-            callers = await caller_connection(conn)
-            async with joined(callers):
-                await publish(callers, self._queries, workflow_id, step, change)
-            return None
-        async with self._connect() as own, own.transaction():
-            number = await publish(own, self._queries, workflow_id, step, change)
-        return await self._log.find(workflow_id, number)
+        who = HOST if actor is None else actor
+        command = self._commander.command("publish", workflow_id, step, who, reason, source, change=str(change))
+        async with self._commander.commanded(command, conn) as inside:
+            number = await publish_change(
+                inside, self._queries, workflow_id, step, change, attempt=attempt, error=error
+            )
+        return await self._log.find(workflow_id, number) if conn is None else None
 
     async def stop(self) -> None:
         """End every subscription of this process."""

@@ -50,7 +50,7 @@ EVENTS: Final = _events()
 """Name of an event, as handlers attach to it -> the fields it may have."""
 
 ACTIONS: Final = frozenset(
-    {"complete_step", "request_cancel", "hold", "release", "unknown"}
+    {"complete_step", "publish", "request_cancel", "hold", "release", "unknown"}
     | {f"recover_{action.value}" for action in RecoveryAction}
 )
 """The actions of commands; what a caller made up is ``unknown``."""

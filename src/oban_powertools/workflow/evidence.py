@@ -28,6 +28,7 @@ _OF_A_STEP: Final = {
     "hold": Action.STEP_HOLD,
     "release": Action.STEP_RELEASE,
     "complete_step": Action.STEP_COMPLETE,
+    "publish": Action.STEP_PUBLISH,
     "recover_retry": Action.STEP_RETRY,
     "recover_cancel": Action.STEP_CANCEL,
     "recover_complete": Action.STEP_COMPLETE,
@@ -46,7 +47,7 @@ class Command:
     """Something that was asked of a workflow."""
 
     action: str
-    """request_cancel, recover_retry, hold, release, complete_step ..."""
+    """request_cancel, recover_retry, hold, release, complete_step, publish ..."""
 
     workflow_id: WorkflowId
     """Which workflow."""
@@ -112,7 +113,7 @@ async def lock_target(conn: Connection, queries: Queries, command: Command) -> N
 
     Locks: the step's job, unless the command passes over jobs that others change; then the family as settle.
     """
-    if command.step is not None and command.action not in ("hold", "release"):
+    if command.step is not None and command.action not in ("hold", "release", "publish"):
         await conn.execute(queries["lock_step_job"], {"workflow_id": command.workflow_id, "step": command.step})
     await conn.execute(queries["lock_workflow"], {"workflow_id": command.workflow_id})
 
