@@ -21,6 +21,7 @@ from oban_powertools.lifeline import Lifeline
 from oban_powertools.retention import PruneRun, RecordClass, Retention, RetentionSweep, batches
 from tests.by_hand import Hand, by_hand, chain, step
 from tests.command import powertools
+from tests.lifeline.troubles import DECIDED
 
 OLD = """
 UPDATE powertools.workflows
@@ -168,7 +169,7 @@ async def test_a_workflow_that_something_open_needs_is_kept(hand: Hand) -> None:
 
     kept = (await prune(hand)).pruned
     await hand.rows("UPDATE powertools.settle_faults SET repaired_at = now()")
-    await hand.rows("UPDATE powertools.late_results SET dismissed_at = now(), decided_by = 'ops-1'")
+    await hand.rows(DECIDED)
     removed = (await prune(hand)).pruned
 
     assert kept == {}

@@ -19,7 +19,9 @@ _TABLE: Final = re.compile(r"^CREATE TABLE \w+\.(\w+) \(\n(.*?)^\)", re.MULTILIN
 _VIEW: Final = re.compile(r"^CREATE VIEW \w+\.(\w+) AS", re.MULTILINE)
 _INDEX: Final = re.compile(r"^CREATE (?:UNIQUE )?INDEX (\w+) ON", re.MULTILINE)
 _TRIGGER: Final = re.compile(
-    r"CREATE TRIGGER (\w+) (?:BEFORE|AFTER) [\w ]+? ON (\S+)\s(?:(?!;).)*?EXECUTE FUNCTION \w+\.(\w+)\(\)", re.DOTALL
+    r"CREATE (?:CONSTRAINT )?TRIGGER (\w+) (?:BEFORE|AFTER) [\w ]+? ON (\S+)\s"
+    r"(?:(?!;).)*?EXECUTE FUNCTION \w+\.(\w+)\(\)",
+    re.DOTALL,
 )
 _ALWAYS: Final = re.compile(r"ALTER TABLE (\S+) ENABLE ALWAYS TRIGGER (\w+)")
 _CONSTRAINT: Final = re.compile(r"^  CONSTRAINT (\w+) ", re.MULTILINE)

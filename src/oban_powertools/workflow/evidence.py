@@ -147,15 +147,15 @@ async def record(
         "legal_next_steps": list(legal),
         "details": json_border.dumps(display.render(Kind.DETAILS, details)),
     }
+    # The audit first: a caller may have its constraints checked at once (0021_audited.sql).
+    if not command.by_host:
+        target, after = await find_target(conn, queries, command)
+        if refusal is None:
+            await _audit(conn, queries, display, command, target, Outcome.EXECUTED, before=before, after=after)
+        else:
+            told = {"code": refusal.code, "message": str(refusal), "legal_next_steps": list(legal)}
+            await _audit(conn, queries, display, command, target, Outcome.REFUSED, **told)
     await conn.execute(queries["record_command"], args)
-    if command.by_host:
-        return
-    target, after = await find_target(conn, queries, command)
-    if refusal is None:
-        await _audit(conn, queries, display, command, target, Outcome.EXECUTED, before=before, after=after)
-    else:
-        told = {"code": refusal.code, "message": str(refusal), "legal_next_steps": list(legal)}
-        await _audit(conn, queries, display, command, target, Outcome.REFUSED, **told)
 
 
 async def note(queries: Queries, display: DisplayPolicy, command: Command, conn: Connection, error: Exception) -> None:
