@@ -118,6 +118,19 @@ async def test_410_disables_the_endpoint_and_enabling_it_goes_on_where_it_stoppe
     assert await post.states(issued) == ["delivered"] * 3
 
 
+async def test_what_a_410_disables_is_audited_as_our_own_act(post: Post) -> None:
+    async with receiving(410) as receiver:
+        issued = await post.add(receiver.url)
+        await post.finish_workflows(2)
+        await post.deliver(issued)
+        await post.run_job(issued)
+
+    [kept] = await post.powertools.audit.list(actor="powertools")
+    assert (kept.action, kept.target_type, kept.target_id) == ("webhook_disable", "webhook", str(issued.endpoint.id))
+    assert (kept.before, kept.after) == ({"enabled": True}, {"enabled": False})
+    assert (kept.reason, kept.details["status"]) == ((await post.endpoint(issued)).disabled_reason, 410)
+
+
 async def test_redirects_are_not_followed(post: Post) -> None:
     async with receiving() as elsewhere, receiving(Reply(307, {"location": elsewhere.url})) as receiver:
         issued = await post.add(receiver.url)

@@ -123,21 +123,31 @@ END $$;
 
 -- Writes down what an attempt met and ends its lease. Returns false, and changes nothing, when the lease has gone to
 -- somebody else. new_state: delivered, dead, or pending to try again after retry_in; disabled_for: the reason to
--- disable the endpoint, or NULL. Locks: the endpoint, then the delivery.
+-- disable the endpoint, recorded as our own act, or NULL. Locks: the endpoint, then the delivery.
 CREATE FUNCTION powertools.finish_webhook_v1(
   endpoint bigint, held_lease uuid, delivery bigint, new_state text, new_status int, new_error text, retry_in interval,
   disabled_for text
 ) RETURNS bool
 LANGUAGE plpgsql
 AS $$
+DECLARE
+  was_enabled bool;
 BEGIN
+  SELECT e.enabled INTO was_enabled
+  FROM powertools.webhook_endpoints e WHERE e.id = endpoint AND e.lease = held_lease FOR NO KEY UPDATE;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
   UPDATE powertools.webhook_endpoints
   SET lease = NULL, leased_until = NULL, enabled = enabled AND disabled_for IS NULL,
       disabled_reason = coalesce(disabled_reason, disabled_for),
       updated_at = CASE WHEN disabled_for IS NULL THEN updated_at ELSE now() END
-  WHERE id = endpoint AND lease = held_lease;
-  IF NOT FOUND THEN
-    RETURN false;
+  WHERE id = endpoint;
+  IF was_enabled AND disabled_for IS NOT NULL THEN
+    PERFORM powertools.record_system_v1(
+      'webhook_disable', 'webhook', ARRAY[endpoint::text], disabled_for, ARRAY['{"enabled": true}'::jsonb],
+      ARRAY['{"enabled": false}'::jsonb], ARRAY[jsonb_build_object('delivery', delivery, 'status', new_status)]
+    );
   END IF;
   UPDATE powertools.webhook_deliveries
   SET state = new_state, status = new_status, error = new_error, due_at = clock_timestamp() + coalesce(retry_in, '0'),
