@@ -109,6 +109,7 @@ class Worker:
         self._process = process
         assert process.stderr is not None
         self._log: IO[str] = process.stderr
+        self.pid = process.pid
 
     def read_until(self, text: str) -> str:
         """The first line of its log that holds the text."""

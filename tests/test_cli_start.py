@@ -81,6 +81,16 @@ async def test_a_worker_reads_the_same_settings_as_obans_own_command(hand: Hand,
     assert await hand.one("SELECT attempted_by[1] FROM oban_jobs ORDER BY id LIMIT 1") == "app-7"
 
 
+@pytest.mark.parametrize(
+    ("named", "told"), [("shop", "MODULE:NAME"), ("shop:fail", "no oban_powertools.Settings"), ("none:x", "import")]
+)
+async def test_settings_that_are_none_are_refused(shared_dsn: str, shop: Path, named: str, told: str) -> None:
+    ended = powertools("start", "--queues", "default:1", "--settings", named, dsn=shared_dsn, cwd=shop)
+
+    assert ended.code == 2
+    assert told in ended.error
+
+
 async def test_sigterm_lets_a_running_job_finish(hand: Hand, shop: Path, pipe: Path) -> None:
     workflow_id = await hand.insert(waiting_for(pipe))
 

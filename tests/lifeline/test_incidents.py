@@ -160,13 +160,14 @@ async def test_a_clean_stop_is_no_incident(dsn: str) -> None:
         assert await powertools.lifeline.list_incidents() == []
 
 
-async def test_an_executor_that_was_started_again_or_forgotten_for_a_day_is_missing_no_more(hand: Hand) -> None:
+async def test_an_executor_that_was_replaced_or_forgotten_for_a_day_is_missing_no_more(hand: Hand) -> None:
     missing: Any = TROUBLES["executor_missing"].settings
     await beat(hand, "p1")
     await silent(hand, "p1", 60)
     assert len(await project(hand, **missing)) == 1
 
     await beat(hand, "p2")
+    await hand.rows("UPDATE powertools.executors SET node = 'node-b' WHERE producer = 'p2'")
     assert [*await project(hand, **missing)] == []
 
     await stop(hand, "p2")

@@ -56,7 +56,7 @@ async def test_a_job_of_an_executor_that_is_gone_is_available_again_with_what_ha
     assert Job(**{k: v for k, v in found.items() if k != "errors"}).state == "available"
 
 
-async def test_an_executor_whose_jobs_were_rescued_is_missing_until_it_beats_again(hand: Hand) -> None:
+async def test_an_executor_that_is_gone_is_missing_before_and_after_the_rescue_until_it_beats_again(hand: Hand) -> None:
     await plain(hand, "p1")
     await beat(hand, "p1")
     await silent(hand, "p1", 20)
@@ -67,7 +67,7 @@ async def test_an_executor_whose_jobs_were_rescued_is_missing_until_it_beats_aga
     after = (await health(hand))["p1"]
     await beat(hand, "p1")
 
-    assert (before.state, before.process_alive) == ("healthy", True)
+    assert (before.state, before.process_alive, before.loop_responsive) == ("missing", False, False)
     assert (after.state, after.process_alive, after.loop_responsive) == ("missing", False, False)
     assert (await health(hand))["p1"].state == "healthy"
 

@@ -91,14 +91,13 @@ def _print_blockers(blockers: Sequence[Blocker]) -> None:
 def _print_incidents(incidents: Sequence[ExplainedIncident]) -> None:
     rows = [(str(i.id), i.incident_class, i.state, instant(i.opened_at), i.step or "", i.title) for i in incidents]
     _print_part(("INCIDENT", "CLASS", "STATE", "SINCE", "STEP", "WHAT"), rows)
-    repairs = [(_command(repair, incident),) for incident in incidents for repair in incident.repairs]
+    repairs = [(repair_command(repair, incident.fingerprint),) for incident in incidents for repair in incident.repairs]
     _print_part(("WHAT MAY BE DONE ABOUT IT",), repairs)
 
 
-def _command(repair: ExplainedRepair, incident: ExplainedIncident) -> str:
-    return shlex.join(
-        ["powertools", "repair", "preview", repair.action, repair.target_id, "--incident", incident.fingerprint]
-    )
+def repair_command(repair: ExplainedRepair, fingerprint: str) -> str:
+    """The command that previews a repair for an incident."""
+    return shlex.join(["powertools", "repair", "preview", repair.action, repair.target_id, "--incident", fingerprint])
 
 
 def _print_actions(legal: Sequence[Action], illegal: Sequence[Action]) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 import click
 
 from ..authorization import Authorize
+from ..config import Settings
 from ..errors import InvalidSettingError
 from .exits import Exit, StoppedError
 
@@ -88,18 +89,40 @@ def check_table(table: Any, file: str) -> dict[str, Any]:
     return found
 
 
+def find_settings(ctx: click.Context, param: click.Parameter, value: str | None) -> Settings:
+    """The host's settings ``module:name``; without them the defaults.
+
+    Raises:
+        BadParameter: It is no ``module:name`` of ``Settings``.
+        StoppedError: The module cannot be imported.
+    """
+    if value is None:
+        return Settings()
+    try:
+        _, found = _import_named(value, "it", "myapp.workers:settings")
+    except InvalidSettingError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+    if not isinstance(found, Settings):
+        raise click.BadParameter(f"{value!r} is no oban_powertools.Settings", ctx, param)
+    return found
+
+
 def _import_authorize(value: Any, setting: str) -> Authorize:
-    module, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
-    if not module or not name:
-        raise InvalidSettingError(setting, repr(value), "MODULE:NAME, as in myapp.operators:authorize")
-    import_from_here()
-    import_modules([module])
-    found = getattr(importlib.import_module(module), name, None)
+    module, found = _import_named(value, setting, "myapp.operators:authorize")
     if not callable(found):
         raise InvalidSettingError(
             setting, repr(value), f"the name of a function of the module {module} after the colon"
         )
     return cast("Authorize", found)
+
+
+def _import_named(value: Any, setting: str, example: str) -> tuple[str, Any]:
+    module, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
+    if not module or not name:
+        raise InvalidSettingError(setting, repr(value), f"MODULE:NAME, as in {example}")
+    import_from_here()
+    import_modules([module])
+    return module, getattr(importlib.import_module(module), name, None)
 
 
 def _whoever_has_the_dsn_may(*_: object) -> bool:

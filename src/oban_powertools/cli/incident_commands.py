@@ -16,15 +16,17 @@ from ..config import Settings
 from ..database import Queries
 from ..lifeline import Incident, IncidentClass, IncidentState, Lifeline
 from .exits import Exit
+from .explain_text import repair_command
 from .groups import Group, examples
 from .ids import parse_id
 from .output import note as remark
 from .output import print_facts, print_json, print_table
 from .target import Target, answering
-from .text import instant
+from .text import counted, instant
 from .values import accounted, acting, parse_duration
 
 _HEADERS: Final = ("ID", "STATE", "CLASS", "COUNT", "SINCE", "WAITING", "ASSIGNEE", "WHAT")
+_SHOWN_REPAIRS: Final = 5
 
 
 @click.group(cls=Group)
@@ -112,6 +114,7 @@ async def show(target: Target, *, incident: str, as_json: bool) -> int:
             "evidence": orjson.dumps(found.evidence).decode(),
         }
     )
+    _print_repairs(found)
     click.echo()
     print_table(
         ("AT", "WHAT", "WHO", "DETAIL"),
@@ -218,12 +221,21 @@ def _json(incident: Incident) -> dict[str, Any]:
     return incident.to_dict() | {"id": str(incident.id)}
 
 
+def _print_repairs(incident: Incident) -> None:
+    if not incident.repairs:
+        return
+    click.echo()
+    shown = incident.repairs[:_SHOWN_REPAIRS]
+    print_table(("WHAT MAY BE DONE ABOUT IT",), [(repair_command(each, incident.fingerprint),) for each in shown])
+    if (more := len(incident.repairs) - len(shown)) > 0:
+        click.echo(f"and {more} more; many at once: powertools bulk preview")
+
+
 def _waiting(incident: Incident) -> str:
-    return (
-        f"{incident.waiting_steps} steps of {incident.waiting_workflows} workflows"
-        if incident.waiting_workflows
-        else ""
-    )
+    steps, workflows = incident.waiting_steps, incident.waiting_workflows
+    if not workflows:
+        return ""
+    return f"{counted(steps, 'step')} of {counted(workflows, 'workflow')}"
 
 
 def _row(incident: Incident) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from .ids import parse_id
 from .output import as_json as record_json
 from .output import note, print_facts, print_json, print_table
 from .target import Target, answering
-from .text import instant
+from .text import counted, instant
 from .values import accounted, acting, hold_for_option, payload_option
 
 _SHOWN = 50
@@ -81,7 +81,8 @@ async def execute(
     if as_json:
         print_json({"repaired": record_json(done)})
     else:
-        click.echo(f"done: {done.target}, {done.total_changes} rows changed; audit record {done.audit_id}")
+        changed = counted(done.total_changes, "row")
+        click.echo(f"done: {done.target}, {changed} changed; audit record {done.audit_id}")
     return Exit.DONE
 
 
@@ -126,9 +127,10 @@ def _rows(change: Change) -> list[tuple[str, str, str, str]]:
 
 
 def _said(effect: Effect) -> str:
-    parts = [f"{effect.steps_released} steps released", f"{effect.jobs_created} jobs created"]
+    parts = [counted(effect.steps_released, "step") + " released", counted(effect.jobs_created, "job") + " created"]
     if effect.workflows_ended:
-        parts.append(f"{len(effect.workflows_ended)} workflows end")
+        parts.append(counted(len(effect.workflows_ended), "workflow") + " ended")
     if effect.workflows_reopened:
-        parts.append(f"{len(effect.workflows_reopened)} workflows reopened")
-    return ", ".join(parts)
+        parts.append(counted(len(effect.workflows_reopened), "workflow") + " reopened")
+    events = ", ".join(f"{number} {kind}" for kind, number in effect.events.items())
+    return ", ".join(parts) + (f"; events: {events}" if events else "")

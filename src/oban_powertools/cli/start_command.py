@@ -21,11 +21,12 @@ from psycopg.conninfo import make_conninfo
 from psycopg.types.json import set_json_dumps, set_json_loads
 
 from .. import schema
+from ..config import Settings
 from ..database import CONNECTION_OPTIONS, describe
 from ..powertools import Powertools
 from .exits import Exit
 from .groups import examples
-from .importing import import_from_here, import_modules
+from .importing import find_settings, import_from_here, import_modules
 from .target import Target, on_database
 from .text import one_line
 
@@ -68,6 +69,14 @@ queues_option: Final = click.option(
     help="Import this module first: cron workers register themselves. May be repeated.",
 )
 @click.option("--node", envvar="OBAN_NODE", show_envvar=True, help="Name of this process.  [default: host and pid]")
+@click.option(
+    "--settings",
+    envvar="POWERTOOLS_SETTINGS",
+    show_envvar=True,
+    callback=find_settings,
+    metavar="MODULE:NAME",
+    help="Work with these Settings of yours.",
+)
 @click.option("--turbo/--no-turbo", default=True, show_default=True, help="Acknowledge and insert jobs in bulk.")
 @click.option(
     "--log-level",
@@ -83,6 +92,7 @@ def start(
     queues: dict[str, int],
     modules: Sequence[str],
     node: str | None,
+    settings: Settings,
     turbo: bool,
     log_level: str,
 ) -> int:
@@ -107,11 +117,11 @@ def start(
     import_modules(modules)
     import uvloop
 
-    uvloop.run(_work(dataclasses.replace(target, config=config), turbo))
+    uvloop.run(_work(dataclasses.replace(target, config=config), settings, turbo=turbo))
     return Exit.DONE
 
 
-async def _work(target: Target, turbo: bool) -> None:
+async def _work(target: Target, settings: Settings, *, turbo: bool) -> None:
     stopping = _stop_on_signals()
     async with target.connection() as conn:
         if target.data_directory:
@@ -126,7 +136,7 @@ async def _work(target: Target, turbo: bool) -> None:
     try:
         oban = await config.create_oban(pool)
         # Attached before Oban starts: a job that runs without the hooks loses its result.
-        attached = Powertools(oban, schema=target.names.schema, turbo=turbo)
+        attached = Powertools(oban, schema=target.names.schema, turbo=turbo, settings=settings)
         async with oban, attached:
             logger.info("working on %s as %s; database %s", _listed(config.queues), config.node, where)
             await stopping.wait()

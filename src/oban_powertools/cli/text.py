@@ -66,6 +66,15 @@ def instant(at: datetime | None) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at else ""
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "step"), counted(0, "step")
+    ('1 step', '0 steps')
+    """
+    return f"1 {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def duration(span: timedelta) -> str:
     """A duration in its two largest units.
 

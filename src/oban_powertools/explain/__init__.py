@@ -25,11 +25,13 @@ from .explanations import (
     StepExplanation,
     WorkflowExplanation,
 )
+from .incidents import REPAIRS
 from .job import explain_job
 from .step import explain_step
 from .workflow import explain_workflow
 
 __all__ = [
+    "REPAIRS",
     "Action",
     "Blocker",
     "BlockerCode",

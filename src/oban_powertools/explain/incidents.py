@@ -20,7 +20,7 @@ from .facts import JobFacts, RecoveryFacts, StepFacts, WorkflowFacts
 MAX_INCIDENTS: Final = 20
 """Most incidents that are listed."""
 
-_REPAIRS: Final[Mapping[str, tuple[Repair, ...]]] = {
+REPAIRS: Final[Mapping[str, tuple[Repair, ...]]] = {
     "dead_executor": (Repair.JOB_RESCUE, Repair.EXECUTOR_RESCUE_ALL),
     "orphaned_jobs": (Repair.JOB_RESCUE, Repair.JOB_DISCARD),
     "poison_job": (Repair.JOB_RETRY, Repair.JOB_DISCARD),
@@ -103,7 +103,7 @@ def _incident(row: Mapping[str, Any], subjects: Sequence[Subject]) -> ExplainedI
 
 
 def _repairs(row: Mapping[str, Any], subject: Subject) -> Iterator[ExplainedRepair]:
-    for repair in _REPAIRS.get(row["class"], ()):
+    for repair in REPAIRS.get(row["class"], ()):
         target = _target(repair, row, subject)
         if target is not None:
             yield ExplainedRepair(action=repair, target_type=target[0], target_id=target[1])

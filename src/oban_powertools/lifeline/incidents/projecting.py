@@ -56,17 +56,21 @@ class Projector:
             return False
         return bool(row and row["projected"])
 
+    async def find_id(self, conn: Connection, fingerprint: str) -> int | None:
+        """The incident's id; None when there is no such incident."""
+        row = await fetch_one(conn, self._queries["get_incident"], {"id": None, "fingerprint": fingerprint})
+        return row["id"] if row else None
+
     async def recompute(self, conn: Connection, fingerprint: str) -> int | None:
         """Look at one incident again, in the repair's own transaction.
 
         Returns:
             Its id; None when there is no such incident.
         """
-        row = await fetch_one(conn, self._queries["get_incident"], {"id": None, "fingerprint": fingerprint})
-        if row is None:
-            return None
-        await self.project(conn, fingerprint)
-        return row["id"]
+        found = await self.find_id(conn, fingerprint)
+        if found is not None:
+            await self.project(conn, fingerprint)
+        return found
 
     async def warn(self, conn: Connection, fingerprint: str) -> str | None:
         """What to think of before a repair: that the fault which caused it may still be there; None for nothing."""

@@ -1,10 +1,14 @@
 """What an incident is, as it is read. No I/O."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NewType
+
+from ...authorization import POLICY, Action, TargetType
+from ...explain import REPAIRS, ExplainedRepair
 
 IncidentId = NewType("IncidentId", int)
 
@@ -59,7 +63,7 @@ class TimelineEntry:
 
     kind: str
     """``detected``, ``reopened``, ``changed``, ``resolved``, ``acknowledged``, ``assigned``, ``noted``, ``muted``,
-    ``rescued``, or an ``Action`` from the audit."""
+    ``rescued``, ``left`` (to an operator), or an ``Action`` from the audit."""
 
     actor: str | None
     """Who did it; None for Powertools itself."""
@@ -144,13 +148,37 @@ class Incident:
         """Whether nobody needs to be told of it now, by this process's clock."""
         return self.muted_until is not None and self.muted_until > datetime.now(UTC)
 
+    @property
+    def repairs(self) -> tuple[ExplainedRepair, ...]:
+        """What an operator can preview for it, what repairs all of it first; empty when it is over or has no repair."""
+        if self.state is IncidentState.RESOLVED:
+            return ()
+        found = [
+            [_repair(action, target) for target in self._targets(action)]
+            for action in REPAIRS.get(self.incident_class, ())
+        ]
+        return tuple(itertools.chain(*sorted(found, key=len)))
+
+    def _targets(self, action: Action) -> Sequence[Any]:
+        target_type = POLICY[action].targets[0]
+        if target_type == self.subject_type:
+            return [self.subject_id]
+        named = {TargetType.JOB: "job", TargetType.CALLBACK: "job", TargetType.LATE_RESULT: "late_result"}
+        return self.evidence["ids"] if named.get(target_type) == self.evidence.get("id_type", "") else ()
+
     def to_dict(self) -> dict[str, Any]:
-        """Its fields as JSON-safe values: instants in ISO 8601, the timeline as a list."""
+        """Its fields as JSON-safe values: instants in ISO 8601, the timeline and the repairs as lists."""
         timeline = [
             {"at": _plain(entry.at), "kind": entry.kind, "actor": entry.actor, "detail": dict(entry.detail)}
             for entry in self.timeline
         ]
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)} | {"timeline": timeline}
+        repairs = [{field.name: getattr(repair, field.name) for field in fields(repair)} for repair in self.repairs]
+        plain = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        return plain | {"timeline": timeline, "repairs": repairs}
+
+
+def _repair(action: Action, target_id: object) -> ExplainedRepair:
+    return ExplainedRepair(action=action, target_type=POLICY[action].targets[0], target_id=str(target_id))
 
 
 def _plain(value: Any) -> Any:

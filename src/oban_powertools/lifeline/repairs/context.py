@@ -31,6 +31,10 @@ class Incidents(Protocol):
         """What to think of before a repair for this incident: that its fault is still active; None for nothing."""
         ...
 
+    async def find_id(self, conn: Connection, fingerprint: str) -> int | None:
+        """The incident's id; None when there is no such incident."""
+        ...
+
     async def recompute(self, conn: Connection, fingerprint: str) -> int | None:
         """Look at one incident again, in the repair's own transaction; its id, None when there is no such incident."""
         ...

@@ -54,7 +54,7 @@ class Repairs:
             actor, Action.PREVIEW_REPAIR, unknown, source=source, details={"repair": str(action)[:100]}
         ) as operation:
             repair, target = as_repair(action, target_type, str(target_id))
-            operation.tell(target=target)
+            operation.tell(target=target, incident_id=await self._incident_id(incident_fingerprint))
             arguments = check_arguments(repair, payload, hold_for)
             json_border.check_payload("the payload", payload, self._context.settings.payload_limit)
             who = operation.actor
@@ -74,6 +74,12 @@ class Repairs:
         if missing is not None:
             raise missing
         return operation.entry.target
+
+    async def _incident_id(self, fingerprint: str | None) -> int | None:
+        if fingerprint is None or self._context.incidents is None:
+            return None
+        async with self._context.connect() as conn:
+            return await self._context.incidents.find_id(conn, fingerprint)
 
     async def _preview(
         self, actor: Actor, action: Action, target: Target, arguments: dict[str, Any], incident: str | None
@@ -132,7 +138,14 @@ class Repairs:
 
     async def _check(self, operation: Operation, stored: Row, actor: Actor, reason: str) -> None:
         action, target = as_repair(stored["action"], stored["target_type"], stored["target_id"])
-        operation.tell(action=action, target=target, preview_id=stored["id"], plan_hash=stored["plan_hash"])
+        incident_id = await self._incident_id(stored["incident_fingerprint"])
+        operation.tell(
+            action=action,
+            target=target,
+            preview_id=stored["id"],
+            plan_hash=stored["plan_hash"],
+            incident_id=incident_id,
+        )
         said = str(self._context.display.render(Kind.REASON, check_reason(reason)))
         if (refusal := refuse_stored(stored, actor)) is not None:
             raise refusal
@@ -148,10 +161,9 @@ class Repairs:
             plan = await carry_out(
                 conn, context.queries, context.settings, stored, about.target, actor, about.reason or ""
             )
-            found = None
             if incident is not None and context.incidents is not None:
-                found = await context.incidents.recompute(conn, incident)
-            operation.tell(incident_id=found, **told(plan, incident))
+                await context.incidents.recompute(conn, incident)
+            operation.tell(**told(plan, incident))
             audit_id = await operation.record(conn)
             await record_command(conn, context.queries, operation.entry, audit_id)
         return RepairDone(

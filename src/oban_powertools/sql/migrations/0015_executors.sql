@@ -131,8 +131,8 @@ WHERE e.stopped_at IS NOT NULL OR e.beat_at < clock_timestamp() - e.gone_after A
 );
 
 -- Executors with their health, for people: by the age of the last beat, counted from the server's start, and from the
--- end of a pause that everybody had who is beating now. Whose jobs rescue has taken is missing at once. A late loop in
--- a living process is late, never missing.
+-- end of a pause that everybody had who is beating now. One that is gone (R2), or whose jobs rescue has taken, is missing
+-- at once. A late loop in a living process is late, never missing.
 CREATE FUNCTION powertools.executor_health_v1(late_after interval, missing_after interval, at timestamptz DEFAULT statement_timestamp())
 RETURNS TABLE (
   executor_id text, node text, producer_scope text, state text, process_alive bool, loop_responsive bool,
@@ -150,7 +150,8 @@ AS $$
       )
     ) AS watched_since
   ), aged AS (
-    SELECT e.*, c.now - greatest(e.beat_at, c.watched_since) AS age, c.now - greatest(e.loop_beat_at, c.watched_since) AS loop_age
+    SELECT e.*, c.now - greatest(e.beat_at, c.watched_since) AS age, c.now - greatest(e.loop_beat_at, c.watched_since) AS loop_age,
+      e.relieved_at IS NOT NULL OR e.executor_id IN (SELECT g.executor_id FROM powertools.gone_executors g) AS gone
     FROM powertools.executors e CROSS JOIN clock c
   ), hands AS (
     SELECT j.attempted_by[1] AS node, j.attempted_by[2] AS producer, count(*) AS jobs
@@ -160,12 +161,11 @@ AS $$
   SELECT a.executor_id, a.node, a.producer_scope,
     CASE
       WHEN a.stopped_at IS NOT NULL THEN 'stopped'
-      WHEN a.age >= missing_after OR a.relieved_at IS NOT NULL THEN 'missing'
+      WHEN a.age >= missing_after OR a.gone THEN 'missing'
       WHEN a.loop_age >= late_after OR a.age >= late_after THEN 'late'
       ELSE 'healthy'
     END,
-    a.stopped_at IS NULL AND a.age < late_after AND a.relieved_at IS NULL,
-    a.stopped_at IS NULL AND a.loop_age < late_after AND a.relieved_at IS NULL,
+    NOT a.gone AND a.age < late_after, NOT a.gone AND a.loop_age < late_after,
     coalesce(h.jobs, 0), a.started_at, a.beat_at, a.loop_beat_at, a.stopped_at
   FROM aged a
   LEFT JOIN hands h ON h.node = a.node AND h.producer = a.producer

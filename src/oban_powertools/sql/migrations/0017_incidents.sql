@@ -150,8 +150,8 @@ BEGIN
   )
   INSERT INTO powertools.incident_entries (incident_id, kind, detail)
   SELECT o.id, 'resolved', jsonb_build_object('count', o.count, 'because', CASE o.class
-      WHEN 'executor_late' THEN 'it beats in time, has stopped, or is missing by now'
-      WHEN 'executor_missing' THEN 'it beats again, has stopped, was started again, or has been missing for a day'
+      WHEN 'executor_late' THEN 'it beats in time, has stopped, was replaced, or is missing by now'
+      WHEN 'executor_missing' THEN 'it beats again, has stopped, was replaced, or has been missing for a day'
       WHEN 'dead_executor' THEN 'it has no job in hand any more'
       WHEN 'orphaned_jobs' THEN 'none of the jobs is executing any more, or their executor is known'
       WHEN 'workflow_stuck' THEN 'it can move again'

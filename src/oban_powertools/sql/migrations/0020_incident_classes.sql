@@ -31,8 +31,8 @@ BEGIN
   ), 200);
 END $$;
 
--- Executors that are late, missing, or gone with jobs in hand. One that has been missing for a day, or was started
--- again on its node, is no incident any more unless it has jobs in hand.
+-- Executors that are late, missing, or gone with jobs in hand. Of those with nothing in hand, one is no incident any more
+-- that has been missing for a day, or in whose stead another was started for its queue since, on whatever node.
 CREATE FUNCTION powertools.detect_executors_v1(thresholds jsonb) RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
@@ -49,19 +49,21 @@ AS $$
         WHEN n.jobs > 0 AND (h.state = 'missing' OR EXISTS (
           SELECT FROM powertools.gone_executors g WHERE g.executor_id = h.executor_id
         )) THEN 'dead_executor'
+        WHEN NOT h.process_alive AND EXISTS (
+          SELECT FROM powertools.executors e
+          WHERE e.producer_scope = h.producer_scope AND e.stopped_at IS NULL AND e.started_at > h.beat_at
+        ) THEN NULL
         WHEN h.state = 'late' THEN 'executor_late'
         WHEN h.state = 'missing' AND h.beat_at < clock_timestamp() - (thresholds ->> 'missing_after')::interval
-          AND h.beat_at > clock_timestamp() - interval '1 day' AND NOT EXISTS (
-          SELECT FROM powertools.executors e
-          WHERE e.node = h.node AND e.producer_scope = h.producer_scope AND e.stopped_at IS NULL AND e.started_at > h.beat_at
-        ) THEN 'executor_missing'
+          AND h.beat_at > clock_timestamp() - interval '1 day' THEN 'executor_missing'
       END AS class
     FROM powertools.executor_health_v1((thresholds ->> 'late_after')::interval, (thresholds ->> 'missing_after')::interval) AS h
     LEFT JOIN hands n ON n.executor_id = h.executor_id
   )
   SELECT j.class, j.class || ':' || j.executor_id, 'executor', j.executor_id,
     CASE j.class
-      WHEN 'dead_executor' THEN format('executor on %s of %s is gone with %s jobs in hand', j.node, j.producer_scope, j.jobs)
+      WHEN 'dead_executor' THEN format('executor on %s of %s is gone with %s in hand', j.node, j.producer_scope,
+        CASE j.jobs WHEN 1 THEN '1 job' ELSE j.jobs || ' jobs' END)
       WHEN 'executor_missing' THEN format('executor on %s of %s is missing, with nothing in hand', j.node, j.producer_scope)
       ELSE format(CASE WHEN j.process_alive THEN 'executor on %s of %s is late: its event loop is blocked'
         ELSE 'executor on %s of %s is late' END, j.node, j.producer_scope)

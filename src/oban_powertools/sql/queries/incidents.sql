@@ -32,7 +32,7 @@ SELECT i.* FROM powertools.incidents i
 WHERE i.id = %(id)s::bigint OR i.fingerprint = %(fingerprint)s::text;
 
 -- name: incident_timeline
--- Its entries; the rescues of the jobs it names or from its executor since it was opened for the first time; what
+-- Its entries; the rescues, since it was opened for the first time, of the jobs that it names or has named; what
 -- operators did for it, and what they were refused.
 -- Args: id (bigint), page (int): the newest so many.
 -- Rows: at, kind, actor (NULL: Powertools), detail; oldest first. Index: incident_entries_incident, rescues_job, audit_incident.
@@ -45,11 +45,14 @@ FROM (
   )
   UNION ALL
   (
-    SELECT r.at, 'rescued', NULL, jsonb_build_object(
+    SELECT r.at, CASE r.action WHEN 'left' THEN 'left' ELSE 'rescued' END, NULL, jsonb_build_object(
       'job_id', r.job_id, 'attempt', r.attempt, 'action', r.action, 'why', r.why, 'worker', r.worker
     ), r.id
     FROM powertools.incidents i
-    JOIN powertools.rescues r ON r.job_id IN (SELECT jsonb_array_elements_text(i.evidence -> 'ids')::bigint)
+    JOIN powertools.rescues r ON r.job_id IN (
+      SELECT jsonb_array_elements_text(e.detail -> 'evidence' -> 'ids')::bigint FROM powertools.incident_entries e
+      WHERE e.incident_id = i.id AND e.kind IN ('detected', 'changed', 'reopened')
+    )
     WHERE i.id = %(id)s::bigint AND i.evidence ->> 'id_type' = 'job' AND r.at >= i.first_detected_at - interval '5 min'
     ORDER BY r.id DESC LIMIT %(page)s::int
   )
