@@ -1,6 +1,7 @@
 """A node without work asks the database once a sweep what is due, and does what is due and nothing else."""
 
 import logging
+import re
 import statistics
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from psycopg_pool import AsyncConnectionPool
 from oban_powertools.database import Connection
 from oban_powertools.sweep import ALL_PARTS, PARTS, Swept
 from tests.by_hand import Hand, chain
-from tests.counting import count_sent
+from tests.counting import count_executed, count_sent
 
 TROUBLES = {
     "keep_events": "INSERT INTO powertools.deferred_starts VALUES (1, 1, 1, 1)",
@@ -72,6 +73,19 @@ async def test_a_node_with_open_workflows_compares_their_steps_too(hand: Hand) -
     await hand.insert(chain(2))
 
     assert statistics.median(await count_a_sweep(hand)) == 2
+
+
+async def test_what_is_due_is_found_by_index_though_statistics_come_from_busier_times(hand: Hand) -> None:
+    for _ in range(20):
+        await hand.run_all(await hand.insert(chain(3)))
+    await hand.rows("ANALYZE")
+    await hand.rows("SELECT powertools.place_events_v1(true)")
+
+    async with count_executed(hand.conn) as plans:
+        await hand.rows("SELECT powertools.due_parts_v1('5 s', '7 days')")
+
+    assert len(plans) > 2
+    assert set(re.findall(r"Seq Scan on (\w+)", "".join(plans))) <= {"executors", "incident_projection", "unnest"}
 
 
 def test_every_further_part_has_its_trouble() -> None:

@@ -136,40 +136,8 @@ WHERE j.id = ANY (%(ids)s::bigint[]) AND s.job_id = j.id
   AND (s.cancel_requested_at IS NOT NULL OR w.cancel_requested_at IS NOT NULL OR w.expired_at IS NOT NULL);
 
 -- name: due_parts
--- Which parts of the sweep have something to do. All are asked at once, so that an idle node asks once a sweep.
+-- Which parts of the sweep have something to do.
 -- Args: incidents_every, events_kept_for (intervals).
 -- Rows: one, parts (text[]).
--- Index: settle_faults_open, signals_stored, waits_deadline, workflows_expiring, workflows_stopping, steps_stopping,
---   steps_held, workflows_unfinished, event_batches_unplaced, event_batches by last_cursor, audit_links_unsealed.
-SELECT array_remove(ARRAY[
-  CASE WHEN EXISTS (SELECT FROM powertools.settle_faults WHERE repaired_at IS NULL) THEN 'repair_settle_faults' END,
-  CASE WHEN EXISTS (SELECT FROM powertools.signals WHERE status = 'stored') THEN 'match_signals' END,
-  CASE WHEN EXISTS (
-    SELECT FROM powertools.waits WHERE state = 'waiting' AND deadline_at <= clock_timestamp()
-  ) THEN 'expire_waits' END,
-  CASE WHEN EXISTS (
-    SELECT FROM powertools.workflows WHERE state = 'running' AND expires_at <= clock_timestamp()
-  ) THEN 'expire_workflows' END,
-  CASE WHEN EXISTS (
-    SELECT FROM powertools.workflows WHERE state = 'cancel_requested'
-    UNION ALL
-    SELECT FROM powertools.steps WHERE cancel_requested_at IS NOT NULL AND state = 'available'
-  ) THEN 'cancel_stopping_jobs' END,
-  CASE WHEN EXISTS (SELECT FROM powertools.steps WHERE held_until <= clock_timestamp()) THEN 'expire_holds' END,
-  CASE WHEN powertools.outgrown_v1() <> '{}' THEN 'analyze_outgrown' END,
-  CASE WHEN EXISTS (
-    SELECT FROM powertools.workflows WHERE state IN ('running', 'cancel_requested')
-  ) THEN 'reconcile' END,
-  CASE WHEN EXISTS (SELECT FROM powertools.gone_executors WHERE relieved_at IS NULL) THEN 'rescue' END,
-  CASE WHEN NOT EXISTS (
-    SELECT FROM powertools.incident_projection WHERE projected_at > clock_timestamp() - %(incidents_every)s::interval
-  ) THEN 'project_incidents' END,
-  CASE WHEN EXISTS (SELECT FROM powertools.deferred_starts)
-    OR EXISTS (SELECT FROM powertools.event_batches WHERE last_cursor IS NULL)
-    OR (
-      SELECT b.inserted_at < clock_timestamp() - %(events_kept_for)s::interval FROM powertools.event_batches b
-      WHERE b.last_cursor IS NOT NULL ORDER BY b.last_cursor LIMIT 1
-    ) THEN 'keep_events' END,
-  CASE WHEN EXISTS (SELECT FROM powertools.audit_links WHERE seal_id IS NULL) THEN 'seal_audit' END,
-  CASE WHEN EXISTS (SELECT FROM powertools.webhook_endpoints) THEN 'dispatch_webhooks' END
-], NULL) AS parts;
+-- Index: as due_parts_v1.
+SELECT powertools.due_parts_v1(%(incidents_every)s::interval, %(events_kept_for)s::interval) AS parts;
