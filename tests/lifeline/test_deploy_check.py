@@ -182,6 +182,17 @@ async def test_semantics_that_the_code_does_not_know_are_found(release: Release)
     assert (ended.code, found["found"]) == (6, "semantics version 3")
 
 
+async def test_args_that_no_function_takes_are_found(release: Release) -> None:
+    with psycopg.connect(release.dsn) as conn:
+        conn.execute("INSERT INTO oban_jobs (worker, args) VALUES ('myapp.workers.fetch', '[]')")
+
+    ended = release.check()
+
+    assert (ended.code, findings(ended, "arguments")) == (
+        6, [("myapp.workers.fetch", "the args are no object; stored: ()")],
+    )  # fmt: skip
+
+
 async def test_many_steps_alike_are_one_finding(release: Release) -> None:
     await insert(release.dsn, *[sync() for _ in range(30)])
     release.ship(SHIPPED.replace("customer: dict", "client: dict"))
