@@ -1,6 +1,7 @@
 """Repairs: a preview is the repair rolled back, and an execution is what was previewed, or nothing."""
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 import pytest
 
@@ -311,3 +312,42 @@ async def test_a_repair_that_fails_leaves_the_token_and_no_execution(hand: Hand)
     assert await everything(hand) == before
     assert [outcome for _, outcome, _ in await outcomes(hand)] == ["failed"]
     await execute(hand, shown)
+
+
+async def test_a_row_that_was_not_shown_is_named_when_it_has_changed(hand: Hand) -> None:
+    workflow = Workflow("wide")
+    workflow.add("first", step())
+    workflow.add_many({f"m{n}": step() for n in range(1100)}, deps="first")
+    workflow_id = await hand.insert(workflow)
+    shown = await preview(hand, "workflow_hold", workflow_id, hold_for=timedelta(hours=1))
+    left = {f"{workflow_id}/{n}" for n in range(1101)} - {change.id for change in shown.changes}
+    position = int(min(left).partition("/")[2])
+    await hand.rows("UPDATE powertools.steps SET attempt = 7 WHERE position = %s", position)
+
+    with pytest.raises(PreviewDriftedError) as refusal:
+        await execute(hand, shown)
+
+    assert list(refusal.value.changed) == [f"step {workflow_id}/{position} was, or would become, something else"]
+
+
+async def test_a_row_that_is_written_as_it_is_only_by_now_is_no_drift(hand: Hand) -> None:
+    workflow_id = await failed_chain(hand)
+    other = await hand.insert(chain(1))
+    shown = await preview(hand, "step_retry", f"{workflow_id}/s0")
+    # Some trigger of somebody's writes a row of the family once more, without a change.
+    await hand.rows(
+        "UPDATE powertools.workflows SET parent_id = %(parent)s, parent_position = 0, root_id = %(parent)s"
+        " WHERE id = %(other)s; ".replace("%(parent)s", str(workflow_id)).replace("%(other)s", str(other))
+        + "CREATE FUNCTION again() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        f" UPDATE powertools.workflows SET name = name WHERE id = {other}; RETURN NEW; END $$;"
+        "CREATE TRIGGER again AFTER UPDATE ON powertools.steps FOR EACH ROW WHEN (NEW.position = 0)"
+        " EXECUTE FUNCTION again()"
+    )
+
+    try:
+        done = await execute(hand, shown)
+    finally:
+        await hand.rows("DROP FUNCTION again CASCADE")
+
+    assert done.total_changes == shown.total_changes
+    assert (await hand.states(workflow_id))["s0"] == "available"

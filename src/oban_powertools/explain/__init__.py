@@ -27,8 +27,8 @@ from .explanations import (
 )
 from .incidents import REPAIRS
 from .job import explain_job
-from .step import explain_step
-from .workflow import explain_workflow
+from .step import explain_step, find_step_actions
+from .workflow import explain_workflow, find_workflow_actions
 
 __all__ = [
     "REPAIRS",
@@ -48,6 +48,8 @@ __all__ = [
     "explain_job",
     "explain_step",
     "explain_workflow",
+    "find_step_actions",
+    "find_workflow_actions",
 ]
 
 # One snapshot for all reads. The planner is kept to index look-ups, because a plan made while a table

@@ -12,7 +12,7 @@ from ..config import Settings
 from ..database import Connection, Queries, fetch_all
 from ..states import Cause as StepCause
 from ..states import OperatorStatus, StepState, WorkflowId
-from .actions import step_actions
+from .actions import Actions, step_actions
 from .causes import MAX_CAUSES, Cause, find_causes
 from .explanations import BlockerCode, Dependency, Scope, StepExplanation
 from .facts import StepFacts
@@ -51,8 +51,7 @@ async def explain_step(
     """
     step = await read_step(conn, queries, settings, workflow_id, name)
     workflow = step.workflow
-    args = {"workflow_id": workflow_id, "position": step.position, "page": MAX_DEPENDENCIES}
-    parents = await fetch_all(conn, queries["explain_dependencies"], args)
+    parents = await _read_parents(conn, queries, step)
     found = import_findings(step.worker) if check_import and step.worker and not step.ended else []
     waits = step.own_state == StepState.PENDING or step.cause == StepCause.CANCELLED_BY_DEPENDENCY
     causes: list[Cause] = []
@@ -65,9 +64,7 @@ async def explain_step(
         queues = await read_queues(conn, queries, [step.job])
         diagnosed = diagnose_step(step, queues.get(step.job.queue) if step.job else None, found)
         diagnosed = _with_nested(diagnosed, causes) if step.child is not None else diagnosed
-    recovery = await read_recovery(conn, queries, workflow_id, step)
-    waiting_on = [parent["name"] for parent in parents if parent["open"]][:_MAX_NAMED]
-    legal, illegal = step_actions(step, waiting_on, recovery)
+    legal, illegal = await _find_actions(conn, queries, step, parents)
     subjects = [Subject(step=step, actions=legal), *(Subject.of_cause(cause.step) for cause in causes[:MAX_CAUSES])]
     return StepExplanation(
         workflow_id=workflow.id,
@@ -96,6 +93,30 @@ async def explain_step(
         incidents=await find_incidents(conn, queries, subjects),
         explained_at=workflow.now,
     )
+
+
+async def find_step_actions(
+    conn: Connection, queries: Queries, settings: Settings, workflow_id: WorkflowId, name: str
+) -> Actions:
+    """What may be done with a step now: as its explanation says, without what that takes to find causes.
+
+    Raises:
+        WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
+    """
+    step = await read_step(conn, queries, settings, workflow_id, name)
+    return await _find_actions(conn, queries, step, await _read_parents(conn, queries, step))
+
+
+async def _read_parents(conn: Connection, queries: Queries, step: StepFacts) -> Sequence[Mapping[str, Any]]:
+    args = {"workflow_id": step.workflow.id, "position": step.position, "page": MAX_DEPENDENCIES}
+    return await fetch_all(conn, queries["explain_dependencies"], args)
+
+
+async def _find_actions(
+    conn: Connection, queries: Queries, step: StepFacts, parents: Sequence[Mapping[str, Any]]
+) -> Actions:
+    recovery = await read_recovery(conn, queries, step.workflow.id, step)
+    return step_actions(step, [parent["name"] for parent in parents if parent["open"]][:_MAX_NAMED], recovery)
 
 
 def _only_held(step: StepFacts) -> bool:

@@ -4,13 +4,13 @@ Runs in the caller's transaction and locks nothing. The rule that must never bre
 step without an outcome is accounted for, listed or counted.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from ..config import Settings
 from ..database import Connection, Queries, fetch_all
 from ..states import OperatorStatus, WorkflowId
-from .actions import workflow_actions
+from .actions import Actions, workflow_actions
 from .causes import MAX_CAUSES, find_causes, group_causes
 from .explanations import Blocker, BlockerCode, RootCauseGroup, Scope, WorkflowExplanation
 from .facts import WorkflowFacts
@@ -42,8 +42,7 @@ async def explain_workflow(
     causes, total = await find_causes(conn, queries, settings, workflow)
     groups = group_causes(causes)
     listed = groups[:MAX_CAUSES]
-    recovery = await read_recovery(conn, queries, workflow_id)
-    legal, illegal = workflow_actions(workflow, sum(row["held"] for row in states), recovery)
+    legal, illegal = await _find_actions(conn, queries, workflow, states)
     subjects = [Subject.of_workflow(workflow), *(Subject.of_cause(cause.step) for cause in causes)]
     return WorkflowExplanation(
         workflow_id=workflow.id,
@@ -62,6 +61,24 @@ async def explain_workflow(
         incidents=await find_incidents(conn, queries, subjects),
         explained_at=workflow.now,
     )
+
+
+async def find_workflow_actions(conn: Connection, queries: Queries, workflow_id: WorkflowId) -> Actions:
+    """What may be done with a workflow now: as its explanation says, without what that takes to find causes.
+
+    Raises:
+        WorkflowNotFoundError: It does not exist, or was pruned.
+    """
+    workflow = await read_workflow(conn, queries, workflow_id)
+    states = await fetch_all(conn, queries["explain_counts"], {"workflow_id": workflow_id})
+    return await _find_actions(conn, queries, workflow, states)
+
+
+async def _find_actions(
+    conn: Connection, queries: Queries, workflow: WorkflowFacts, states: Sequence[Mapping[str, Any]]
+) -> Actions:
+    recovery = await read_recovery(conn, queries, workflow.id)
+    return workflow_actions(workflow, sum(row["held"] for row in states), recovery)
 
 
 def _status(workflow: WorkflowFacts, groups: Sequence[RootCauseGroup]) -> OperatorStatus:

@@ -3,69 +3,76 @@
 The rule that must never break: whoever calls this holds the target's locks, and nothing of a rehearsal is left behind.
 """
 
-from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+from psycopg.rows import tuple_row
 
 from ...database import Connection, Queries, fetch_all, fetch_one
-from .plan import Key, Plan, Row, find_changes, find_effect
+from .plan import Key, Plan, make_plan
 from .targets import Found
 
 type Apply = Callable[[], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rehearsal:
-    """What a repair would do."""
+class Expected:
+    """What a repair is to do."""
 
-    plan: Plan
-    """The rows it changes."""
+    plan_hash: str
+    """Of its plan."""
 
-    before: Mapping[Key, Row]
-    """Every row that it writes, as it is: those too that stay the same."""
+    rows: Sequence[Key]
+    """The rows that are there and that it writes."""
 
 
-async def rehearse(
-    conn: Connection, queries: Queries, found: Found, subject: Mapping[str, Any], apply: Apply
-) -> Rehearsal:
+async def rehearse(conn: Connection, queries: Queries, found: Found, subject: Mapping[str, Any], apply: Apply) -> Plan:
     """The plan of a repair, by doing it and taking it back.
 
     Raises:
         CommandRefusedError, NotFoundError: The repair refused; nothing is left behind.
     """
-    after: Mapping[Key, Row] = {}
+    after: Mapping[Key, str] = {}
     events: Mapping[str, int] = {}
     async with conn.transaction() as savepoint:
         after, events = await _observe(conn, queries, found, apply)
         raise psycopg.Rollback(savepoint)
     before = await read_rows(conn, queries, after)
-    return Rehearsal(plan=_plan(subject, before, after, events), before=before)
+    return await asyncio.to_thread(make_plan, subject, before, after, events)
 
 
-async def perform(conn: Connection, queries: Queries, found: Found, expected: Rehearsal, apply: Apply) -> Plan:
-    """Do a repair for good; the plan of what it did, beside what its rehearsal expected.
+async def perform(
+    conn: Connection, queries: Queries, found: Found, subject: Mapping[str, Any], expected: Expected, apply: Apply
+) -> Plan | None:
+    """Do a repair for good, if it does what is expected; else None, and nothing is left behind.
 
     Raises:
-        CommandRefusedError, NotFoundError: The repair refused.
+        CommandRefusedError, NotFoundError: The repair refused; nothing is left behind.
     """
-    after, events = await _observe(conn, queries, found, apply)
-    return _plan(expected.plan.subject, expected.before, after, events)
+    before = await read_rows(conn, queries, expected.rows)
+    async with conn.transaction() as savepoint:
+        after, events = await _observe(conn, queries, found, apply)
+        # A row that is there and not expected passes for a new one here: that is another plan.
+        plan = await asyncio.to_thread(make_plan, subject, before, after, events)
+        if plan.hash == expected.plan_hash:
+            return plan
+        raise psycopg.Rollback(savepoint)
+    return None
 
 
-async def read_rows(conn: Connection, queries: Queries, keys: Iterable[Key]) -> Mapping[Key, Row]:
-    """These rows as they are now; without those that do not exist."""
+async def read_rows(conn: Connection, queries: Queries, keys: Iterable[Key]) -> Mapping[Key, str]:
+    """These rows as they are now, as JSON; without those that do not exist."""
     asked = list(keys)
     args = {"sources": [source for source, _ in asked], "ids": [row_id for _, row_id in asked]}
-    rows = await fetch_all(conn, queries["repair_before"], args) if asked else []
-    return {(row["source"], row["id"]): row["content"] for row in rows}
+    return await _read(conn, queries["repair_before"], args) if asked else {}
 
 
 async def _observe(
     conn: Connection, queries: Queries, found: Found, apply: Apply
-) -> tuple[Mapping[Key, Row], Mapping[str, int]]:
+) -> tuple[Mapping[Key, str], Mapping[str, int]]:
     mark = await fetch_one(conn, queries["repair_mark"])
     assert mark is not None
     # A savepoint of its own: what it writes has a number that is given out after the mark.
@@ -73,15 +80,13 @@ async def _observe(
         await apply()
         late = [found.late["id"]] if found.late is not None else []
         args = {**mark, "roots": list(found.root_ids), "job_ids": found.job_ids, "late_ids": late}
-        rows = await fetch_all(conn, queries["repair_after"], args)
+        after = await _read(conn, queries["repair_after"], args)
         written = await fetch_all(conn, queries["repair_events"], args)
     # That a job started may be written down by whoever reads the log first, and is nothing that a repair does.
-    events = Counter(row["change"] for row in written if row["change"] != "started")
-    return {(row["source"], row["id"]): row["content"] for row in rows}, dict(sorted(events.items()))
+    return after, {row["change"]: row["events"] for row in written if row["change"] != "started"}
 
 
-def _plan(
-    subject: Mapping[str, Any], before: Mapping[Key, Row], after: Mapping[Key, Row], events: Mapping[str, int]
-) -> Plan:
-    changes = find_changes(before, after)
-    return Plan(subject=subject, changes=changes, effect=find_effect(changes, events))
+async def _read(conn: Connection, query: bytes, args: Mapping[str, Any]) -> dict[Key, str]:
+    async with conn.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute(query, args)
+        return {(source, row_id): content for source, row_id, content in await cursor.fetchall()}

@@ -5,7 +5,7 @@ command are one transaction (I3, I4).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ... import json_border
@@ -24,14 +24,16 @@ from ...errors import (
     ReasonTooShortError,
 )
 from .actions import Applier, Repair
-from .capture import perform, read_rows, rehearse
-from .plan import MOST_STORED, VERSION, Change, Effect, Plan, find_drift, find_moved, stored_changes
+from .capture import Apply, Expected, perform, read_rows, rehearse
+from .drift import find_drift, find_moved
+from .plan import VERSION, Change, Effect, Plan, Written, existing, stored_changes
 from .targets import Found, Row, find, lock, refuse_incident
 
 SHORTEST_REASON: Final = 8
 """Characters, after trimming."""
 
 _MOST_AUDITED: Final = 100
+_MOST_TOLD: Final = 100
 
 
 class TargetMovedError(Exception):
@@ -135,12 +137,28 @@ async def carry_out(
         if (refusal := refuse_incident(found, stored["incident_fingerprint"])) is not None:
             raise refusal
         subject = subject_of(target, stored["arguments"], stored["incident_fingerprint"])
-        expected = await rehearse(conn, queries, found, subject, lambda: applier.apply(conn, repair, found))
+        return await _do(conn, queries, stored, found, subject, lambda: applier.apply(conn, repair, found))
+    except PreviewDriftedError:
+        raise
     except (CommandRefusedError, NotFoundError) as refusal:
         raise await _drift_of_refusal(conn, queries, stored, refusal) from refusal
-    _compare(stored, expected.plan)
-    done = await perform(conn, queries, found, expected, lambda: applier.apply(conn, repair, found))
-    _compare(stored, done)
+
+
+async def _do(
+    conn: Connection, queries: Queries, stored: Row, found: Found, subject: Mapping[str, Any], apply: Apply
+) -> Plan:
+    row = await fetch_one(conn, queries["preview_rows"], {"id": stored["id"]})
+    assert row is not None
+    written: Written = row["written"]
+    expected = Expected(plan_hash=stored["plan_hash"], rows=existing(written))
+    done = await perform(conn, queries, found, subject, expected, apply)
+    if done is None:
+        now = await rehearse(conn, queries, found, subject, apply)
+        _refuse_drift(stored, written, now)
+        # The same plan after all: it also writes rows, as they are, that it did not write then.
+        done = await perform(conn, queries, found, subject, replace(expected, rows=existing(now.written)), apply)
+    if done is None:
+        raise PreviewDriftedError(stored["id"], ["it does something else each time"])
     return done
 
 
@@ -149,7 +167,7 @@ def told(plan: Plan, incident: str | None) -> dict[str, Any]:
     rows = plan.changes[:_MOST_AUDITED]
     arguments = {name: value for name, value in plan.subject["arguments"].items() if name != "payload"}
     details = {
-        "changes": len(plan.changes), "steps_released": plan.effect.steps_released,
+        "changes": plan.total, "steps_released": plan.effect.steps_released,
         "jobs_created": plan.effect.jobs_created, "incident": incident, "arguments": arguments,
     }  # fmt: skip
     return {
@@ -173,13 +191,14 @@ async def record_command(conn: Connection, queries: Queries, entry: Entry, audit
     await conn.execute(queries["record_command"], args)
 
 
-def _compare(stored: Row, now: Plan) -> None:
+def _refuse_drift(stored: Row, written: Written, now: Plan) -> None:
     if now.hash == stored["plan_hash"]:
         return
     if stored["plan"]["version"] != VERSION:
         raise PreviewDriftedError(stored["id"], ["it was made by another release"])
-    told = find_drift(stored_changes(stored["plan"]), now.changes[:MOST_STORED])
-    raise PreviewDriftedError(stored["id"], told[:100] or [f"rows beyond the first {MOST_STORED} differ"])
+    found = find_drift(stored_changes(stored["plan"]), written, now)
+    more = [f"and {len(found) - _MOST_TOLD} differences more"] if len(found) > _MOST_TOLD else []
+    raise PreviewDriftedError(stored["id"], [*found[:_MOST_TOLD], *more])
 
 
 async def _drift_of_refusal(
@@ -187,7 +206,8 @@ async def _drift_of_refusal(
 ) -> PreviewDriftedError:
     changes = stored_changes(stored["plan"])
     now = await read_rows(conn, queries, [(c.source, c.id) for c in changes if c.before is not None])
-    return PreviewDriftedError(stored["id"], [str(refusal), *find_moved(changes, now)[:100]])
+    rows = {key: json_border.loads(row) for key, row in now.items()}
+    return PreviewDriftedError(stored["id"], [str(refusal), *find_moved(changes, rows)[:_MOST_TOLD]])
 
 
 def _changed(change: Change, side: int) -> dict[str, Any]:

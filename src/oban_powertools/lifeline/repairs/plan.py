@@ -5,13 +5,16 @@ gives another one (S4). Instants that a repair writes are "now", generated ids a
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
 
-VERSION: Final = 1
+from ...states import Effects
+
+VERSION: Final = 2
 """Of the plan's form; a preview of another form has drifted."""
 
 NOW: Final = "now"
@@ -23,11 +26,13 @@ GIVEN: Final = "as given"
 MOST_STORED: Final = 1000
 """Rows of a plan that a preview keeps and shows; the hash is of all."""
 
-_CLOCKS: Final = frozenset({
+CLOCKS: Final = frozenset({
     "adopted_at", "attempted_at", "cancel_requested_at", "cancelled_at", "completed_at", "consumed_at", "deadline_at",
     "discarded_at", "dismissed_at", "ended_at", "expired_at", "expires_at", "finished_at", "held_until", "released_at",
     "repaired_at", "scheduled_at", "started_at",
 })  # fmt: skip
+"""Columns that hold an instant."""
+
 _REFERENCES: Final = {
     "job_id": "job", "wait_id": "wait", "child_id": "workflow", "parent_id": "workflow", "workflow_id": "workflow",
 }  # fmt: skip
@@ -37,6 +42,9 @@ _BEGUN: Final = frozenset({"available", "executing", "awaiting_signal"})
 type Row = Mapping[str, Any]
 type Key = tuple[str, str]
 """The kind of a row and its id."""
+
+type Written = Mapping[str, Mapping[str, int | None]]
+"""Kind -> id -> a checksum of the change, None where nothing changes: every row that a repair writes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,26 +102,30 @@ class Plan:
     subject: Mapping[str, Any]
     """Action, target, arguments and incident."""
 
-    changes: tuple[Change, ...]
-    """By source and id."""
+    changes: Sequence[Change]
+    """By source and id: the first 1,000."""
+
+    total: int
+    """How many rows it changes or makes."""
+
+    hash: str
+    """SHA-256 in hex, of lines of JSON: the subject, then each change with its columns in the database's order."""
+
+    written: Written
+    """All rows that it writes."""
 
     effect: Effect
     """What comes of it."""
 
-    @property
-    def hash(self) -> str:
-        """SHA-256 of the plan as canonical JSON, in hex."""
-        rows = [[c.source, c.id, c.before, c.after] for c in self.changes]
-        written = orjson.dumps({"version": VERSION, **self.subject, "changes": rows}, option=orjson.OPT_SORT_KEYS)
-        return hashlib.sha256(written).hexdigest()
+    repeated: int
+    """Steps that begin again, began before, and may have had effects."""
 
     def to_stored(self) -> dict[str, Any]:
         """As a preview keeps it: JSON-safe."""
-        kept = self.changes[:MOST_STORED]
         return {
             "version": VERSION,
-            "total": len(self.changes),
-            "changes": [{"source": c.source, "id": c.id, "before": c.before, "after": c.after} for c in kept],
+            "total": self.total,
+            "changes": [{"source": c.source, "id": c.id, "before": c.before, "after": c.after} for c in self.changes],
             "effect": {
                 "steps_released": self.effect.steps_released,
                 "jobs_created": self.effect.jobs_created,
@@ -139,93 +151,100 @@ def stored_effect(stored: Mapping[str, Any]) -> Effect:
     )  # fmt: skip
 
 
-def find_changes(before: Mapping[Key, Row], after: Mapping[Key, Row]) -> tuple[Change, ...]:
-    """The changes between two looks at the same rows, in their final form.
+def make_plan(
+    subject: Mapping[str, Any], before: Mapping[Key, str], after: Mapping[Key, str], events: Mapping[str, int]
+) -> Plan:
+    """The plan of a repair, from two looks at the rows that it writes.
+
+    Of 100,000 rows it holds the texts, and one row in its parts at a time.
 
     Args:
-        before: Without the rows that are new.
+        before: JSON of the rows as they were; without those that are new.
+        after: JSON of the same rows, and of the new ones, as they are then.
+        events: Kind -> how many it wrote.
     """
-    names = _name_new(before, after)
-    changes = (
-        Change(
-            source=key[0],
-            id=names.get(key, key[1]),
-            before=before.get(key),
-            after=_normal(row, before.get(key), names),
-        )
-        for key, row in after.items()
-    )
-    return tuple(sorted((c for c in changes if c.before != c.after), key=lambda c: (c.source, c.id)))
-
-
-def find_effect(changes: Iterable[Change], events: Mapping[str, int]) -> Effect:
-    """What these changes come to."""
-    ended: list[int] = []
-    reopened: list[int] = []
-    released = created = 0
-    for change in changes:
-        before = change.before or {}
-        if change.source == "job":
-            created += change.is_new
-        elif change.source == "step":
-            released += change.after["state"] in _BEGUN and before.get("state") not in _BEGUN
-        elif change.source == "workflow" and change.before is not None:
-            was, will = before["finished_at"] is not None, change.after["finished_at"] is not None
-            (ended if will else reopened).extend([int(change.id)] if was != will else [])
-    return Effect(
-        steps_released=released, jobs_created=created, workflows_ended=tuple(ended), workflows_reopened=tuple(reopened),
-        events=events,
+    about = orjson.dumps({"version": VERSION, **subject}, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
+    digest = hashlib.sha256(about)
+    kept: list[Change] = []
+    written: dict[str, dict[str, int | None]] = {}
+    tally = _Tally()
+    for source, name, was, will in _find_changes(before, after):
+        checksum = None
+        if was != will:
+            # Columns have one order, the database's: sorting them would take as long as all the rest of the hash.
+            line = orjson.dumps([source, name, was, will], option=orjson.OPT_APPEND_NEWLINE)
+            digest.update(line)
+            checksum = zlib.crc32(line)
+            tally.add(source, name, was, will)
+            if len(kept) < MOST_STORED:
+                kept.append(Change(source=source, id=name, before=was, after=will))
+        written.setdefault(source, {})[name] = checksum
+    return Plan(
+        subject=subject, changes=kept, total=tally.total, hash=digest.hexdigest(), written=written,
+        effect=tally.effect(events), repeated=tally.repeated,
     )  # fmt: skip
 
 
-def find_drift(previewed: Sequence[Change], found: Sequence[Change]) -> list[str]:
-    """What differs between the plan that was shown and that of now, one sentence a field."""
-    now = {(c.source, c.id): c for c in found}
-    told: list[str] = []
-    for change in previewed:
-        other = now.pop((change.source, change.id), None)
-        if other is None:
-            told.append(f"{change.source} {change.id} would not change any more")
+def existing(written: Written) -> list[Key]:
+    """The rows among these that are there before the repair: what it makes is named by words."""
+    return [(source, name) for source, rows in written.items() for name in rows if name[0].isdigit()]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Tally:
+    """What changes come to, one after the other."""
+
+    total: int = 0
+    released: int = 0
+    created: int = 0
+    repeated: int = 0
+    ended: list[int] = field(default_factory=list[int])
+    reopened: list[int] = field(default_factory=list[int])
+
+    def add(self, source: str, name: str, before: Row | None, after: Row) -> None:
+        self.total += 1
+        if source == "job":
+            self.created += before is None
+        elif source == "step":
+            self.released += after["state"] in _BEGUN and (before is None or before["state"] not in _BEGUN)
+            self.repeated += before is not None and _runs_again(before, after)
+        elif source == "workflow" and before is not None:
+            was, will = before["finished_at"] is not None, after["finished_at"] is not None
+            (self.ended if will else self.reopened).extend([int(name)] if was != will else [])
+
+    def effect(self, events: Mapping[str, int]) -> Effect:
+        return Effect(
+            steps_released=self.released, jobs_created=self.created, workflows_ended=tuple(self.ended),
+            workflows_reopened=tuple(self.reopened), events=events,
+        )  # fmt: skip
+
+
+def _runs_again(before: Row, after: Row) -> bool:
+    return after["effects"] == Effects.ASK and after["generation"] > before["generation"] and before["attempt"] > 0
+
+
+def _find_changes(before: Mapping[Key, str], after: Mapping[Key, str]) -> Iterator[tuple[str, str, Row | None, Row]]:
+    # Kind, name, and the row before and after, by kind and name; one that stays as it is is empty both times.
+    names = _name_new(before, after)
+    for source, name, key in sorted((key[0], names.get(key, key[1]), key) for key in after):
+        was, will = before.get(key), after[key]
+        if was == will:
+            yield source, name, {}, {}
         else:
-            told += _differences(change.source, change.id, change.before, other.before, "was")
-            told += _differences(change.source, change.id, change.after, other.after, "would become")
-    return told + [f"{source} {name} would change too" for source, name in now]
-
-
-def find_moved(previewed: Sequence[Change], now: Mapping[Key, Row]) -> list[str]:
-    """What has become of the rows that a preview was about, one sentence a field."""
-    told: list[str] = []
-    for change in previewed:
-        row = now.get((change.source, change.id))
-        if change.before is not None and row is None:
-            told.append(f"{change.source} {change.id} is gone")
-        elif row is not None:
-            told += _differences(change.source, change.id, change.before, row, "was")
-    return told
-
-
-def _differences(source: str, name: str, then: Row | None, now: Row | None, verb: str) -> list[str]:
-    then, now = then or {}, now or {}
-    fields = sorted(field for field in {*then, *now} if then.get(field) != now.get(field))
-    return [
-        f"{source} {name}: {field} {verb} {_said(then.get(field))}, now {_said(now.get(field))}" for field in fields
-    ]
-
-
-def _said(value: Any) -> str:
-    return orjson.dumps(value).decode()
+            old = None if was is None else orjson.loads(was)
+            yield source, name, old, _normal(orjson.loads(will), old, names)
 
 
 def _normal(row: Row, before: Row | None, names: Mapping[Key, str]) -> Row:
     was = before or {}
-    of_a_step = "pending" in row
-    return {name: _normal_value(name, value, was.get(name), names, of_a_step=of_a_step) for name, value in row.items()}
+    return {
+        name: value if value is None or value == was.get(name) else _normal_value(name, value, row, names)
+        for name, value in row.items()
+    }
 
 
-def _normal_value(name: str, value: Any, was: Any, names: Mapping[Key, str], *, of_a_step: bool) -> Any:
-    if value is None or value == was:
-        return value
-    if name in _CLOCKS:
+def _normal_value(name: str, value: Any, row: Row, names: Mapping[Key, str]) -> Any:
+    if name in CLOCKS:
         return NOW
     if name == "hold_reason":
         return GIVEN
@@ -233,17 +252,17 @@ def _normal_value(name: str, value: Any, was: Any, names: Mapping[Key, str], *, 
     if source is None:
         return value
     # A step that ended as it was released keeps the number of what was never made: an empty map, a wait without a key.
-    unmade = f"new {source}, never made" if of_a_step and name in _RUNS_ON else value
+    unmade = f"new {source}, never made" if "pending" in row and name in _RUNS_ON else value
     return names.get((source, str(value)), unmade)
 
 
-def _name_new(before: Mapping[Key, Row], after: Mapping[Key, Row]) -> Mapping[Key, str]:
+def _name_new(before: Mapping[Key, str], after: Mapping[Key, str]) -> Mapping[Key, str]:
     # Workflows first, and the outer ones first: ids rise with depth, and the others are named after them.
     new = sorted((key for key in after if key not in before), key=_by_depth)
     names: dict[Key, str] = {}
     taken: dict[str, int] = {}
     for key in new:
-        name = _name(key, after[key], names)
+        name = _name(key, orjson.loads(after[key]), names)
         taken[name] = taken.get(name, 0) + 1
         names[key] = name if taken[name] == 1 else f"{name} ({taken[name]})"
     return names

@@ -92,15 +92,13 @@ class Repairs:
                 raise refusal
             subject = subject_of(target, arguments, incident)
             done = await rehearse(conn, queries, found, subject, lambda: self._applier.apply(conn, repair, found))
-            warnings = find_warnings(action, found, done.plan)
+            warnings = find_warnings(action, found, done)
             if incident is not None and context.incidents is not None:
                 warning = await context.incidents.warn(conn, incident)
                 warnings += [warning] if warning is not None else []
             legal, illegal = await find_legal(conn, queries, context.settings, found)
             details = {"warnings": warnings, "legal": list(legal), "illegal": dict(illegal)}
-            preview_id, token = await store(
-                conn, queries, actor_id=actor.id, plan=done.plan, target=target, details=details
-            )
+            preview_id, token = await store(conn, queries, actor_id=actor.id, plan=done, target=target, details=details)
             stored = await find_stored(conn, queries, preview_id=preview_id)
         # What is legal, and the warnings, are of now, also where the plan was there before.
         return shown(context.display, {**stored, "plan": {**stored["plan"], **details}}, token)
@@ -167,6 +165,6 @@ class Repairs:
             audit_id = await operation.record(conn)
             await record_command(conn, context.queries, operation.entry, audit_id)
         return RepairDone(
-            preview_id=stored["id"], audit_id=audit_id, target=str(about.target), total_changes=len(plan.changes),
+            preview_id=stored["id"], audit_id=audit_id, target=str(about.target), total_changes=plan.total,
             effect=plan.effect,
         )  # fmt: skip

@@ -3,8 +3,8 @@
 -- P1  A preview is the repair itself, rolled back: what a repair would change is read from the rows that it changed.
 -- P2  A row that is visible, and whose inserting transaction is still in progress, was written by this transaction or a
 --     subtransaction of it: that is what tells the repair's rows from everybody else's, without a trigger.
--- P3  Of a token only the hash is stored. A token is given again for the same ready preview: it is derived from the
---     preview's nonce and this database's secret, which only those who run Powertools may read.
+-- P3  Of a token only the hash is stored. For the same ready preview it is given again, derived from the preview's nonce
+--     and this database's secret, which only those who run Powertools may read.
 -- P4  Lock order: the preview, then as settle: jobs by id, workflows by id, steps.
 
 CREATE TABLE powertools.repair_secret (
@@ -38,6 +38,8 @@ CREATE TABLE powertools.previews (
   plan_hash text NOT NULL,
   -- what it would change, the first 1,000 rows; payloads only as hashes
   plan jsonb NOT NULL,
+  -- all rows that it writes: kind -> id -> a checksum of the change, null where nothing changes
+  written json NOT NULL,
   inserted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   expires_at timestamptz NOT NULL,
   ended_at timestamptz,
@@ -55,7 +57,6 @@ CREATE TABLE powertools.bulks (
   actor_id text NOT NULL,
   action text NOT NULL,
   filter jsonb NOT NULL,
-  -- as text: numbers are read back as they were given
   arguments json NOT NULL,
   manifest_hash text NOT NULL,
   total int NOT NULL,
@@ -84,24 +85,24 @@ CREATE TABLE powertools.bulk_items (
   CONSTRAINT bulk_item_ended CHECK ((ended_at IS NULL) = (outcome = 'pending'))
 );
 
--- A payload as a plan keeps it.
+-- A payload as a plan keeps it. STABLE, as convert_to is: so it is inlined, which 100,000 rows notice.
 CREATE FUNCTION powertools.payload_hash_v1(payload jsonb) RETURNS text
-LANGUAGE sql IMMUTABLE
+LANGUAGE sql STABLE
 AS $$
   SELECT 'sha256:' || left(encode(sha256(convert_to(payload::text, 'UTF8')), 'hex'), 32)
 $$;
 
 -- An array of errors without the instants at which they were written, which no two runs share.
 CREATE FUNCTION powertools.errors_hash_v1(errors jsonb) RETURNS text
-LANGUAGE sql IMMUTABLE
+LANGUAGE sql STABLE
 AS $$
   SELECT CASE WHEN errors <> '[]' THEN powertools.payload_hash_v1((SELECT jsonb_agg(e - 'at') FROM jsonb_array_elements(errors) AS e)) END
 $$;
 
-CREATE FUNCTION powertools.repair_row_v1(w powertools.workflows) RETURNS jsonb
+CREATE FUNCTION powertools.repair_row_v1(w powertools.workflows) RETURNS json
 LANGUAGE sql STABLE
 AS $$
-  SELECT jsonb_build_object(
+  SELECT json_build_object(
     'name', w.name, 'state', w.state, 'generation', w.generation, 'total', w.total, 'open', w.open, 'failed', w.failed,
     'stopped', w.stopped, 'failures_handled', w.failures_handled, 'finished_at', w.finished_at,
     'cancel_requested_at', w.cancel_requested_at, 'expired_at', w.expired_at, 'expires_at', w.expires_at,
@@ -109,10 +110,10 @@ AS $$
   )
 $$;
 
-CREATE FUNCTION powertools.repair_row_v1(s powertools.steps) RETURNS jsonb
+CREATE FUNCTION powertools.repair_row_v1(s powertools.steps) RETURNS json
 LANGUAGE sql STABLE
 AS $$
-  SELECT jsonb_build_object(
+  SELECT json_build_object(
     'workflow_id', s.workflow_id, 'position', s.position, 'name', s.name, 'state', s.state, 'pending', s.pending,
     'generation', s.generation, 'job_id', s.job_id, 'wait_id', s.wait_id, 'child_id', s.child_id, 'attempt', s.attempt,
     'cause', s.cause, 'cancel_requested_at', s.cancel_requested_at, 'released_at', s.released_at,
@@ -121,10 +122,10 @@ AS $$
   )
 $$;
 
-CREATE FUNCTION powertools.repair_row_v1(j public.oban_jobs) RETURNS jsonb
+CREATE FUNCTION powertools.repair_row_v1(j public.oban_jobs) RETURNS json
 LANGUAGE sql STABLE
 AS $$
-  SELECT jsonb_build_object(
+  SELECT json_build_object(
     'state', j.state, 'queue', j.queue, 'worker', j.worker, 'attempt', j.attempt, 'max_attempts', j.max_attempts,
     'priority', j.priority, 'tags', j.tags, 'attempted_by', j.attempted_by, 'scheduled_at', j.scheduled_at,
     'attempted_at', j.attempted_at, 'completed_at', j.completed_at, 'discarded_at', j.discarded_at,
@@ -134,37 +135,36 @@ AS $$
   )
 $$;
 
-CREATE FUNCTION powertools.repair_row_v1(w powertools.waits) RETURNS jsonb
+CREATE FUNCTION powertools.repair_row_v1(w powertools.waits) RETURNS json
 LANGUAGE sql STABLE
 AS $$
-  SELECT jsonb_build_object(
+  SELECT json_build_object(
     'workflow_id', w.workflow_id, 'position', w.position, 'generation', w.generation, 'state', w.state, 'signal', w.signal,
     'correlation_key', w.correlation_key, 'deadline_at', w.deadline_at, 'ended_at', w.ended_at
   )
 $$;
 
-CREATE FUNCTION powertools.repair_row_v1(g powertools.signals) RETURNS jsonb
+CREATE FUNCTION powertools.repair_row_v1(g powertools.signals) RETURNS json
 LANGUAGE sql STABLE
 AS $$
-  SELECT jsonb_build_object(
-    'signal', g.signal, 'correlation_key', g.correlation_key, 'status', g.status, 'wait_id', g.wait_id,
-    'consumed_at', g.consumed_at
+  SELECT json_build_object(
+    'signal', g.signal, 'correlation_key', g.correlation_key, 'status', g.status, 'wait_id', g.wait_id, 'consumed_at', g.consumed_at
   )
 $$;
 
-CREATE FUNCTION powertools.repair_row_v1(l powertools.late_results) RETURNS jsonb
+CREATE FUNCTION powertools.repair_row_v1(l powertools.late_results) RETURNS json
 LANGUAGE sql STABLE
 AS $$
-  SELECT jsonb_build_object(
+  SELECT json_build_object(
     'state', l.state, 'job_id', l.job_id, 'attempt', l.attempt, 'adopted_at', l.adopted_at, 'dismissed_at', l.dismissed_at,
     'decided_by', l.decided_by
   )
 $$;
 
-CREATE FUNCTION powertools.repair_row_v1(f powertools.settle_faults) RETURNS jsonb
+CREATE FUNCTION powertools.repair_row_v1(f powertools.settle_faults) RETURNS json
 LANGUAGE sql STABLE
 AS $$
-  SELECT jsonb_build_object(
+  SELECT json_build_object(
     'workflow_id', f.workflow_id, 'position', f.position, 'state', f.state, 'sqlstate', f.sqlstate, 'repaired_at', f.repaired_at
   )
 $$;
@@ -200,7 +200,7 @@ END $$;
 -- it may have changed. Rows: source, id and the row as a plan keeps it.
 CREATE FUNCTION powertools.repair_after_v1(
   roots bigint[], job_ids bigint[], late_ids bigint[], marker bigint, last_job_id bigint
-) RETURNS TABLE (source text, id text, content jsonb)
+) RETURNS TABLE (source text, id text, content json)
 LANGUAGE plpgsql
 PLANNED EACH TIME
 AS $$
@@ -252,25 +252,25 @@ BEGIN
   WHERE v.ours;
 END $$;
 
--- The events that this transaction has written in batches after this one. Rows: in their order.
+-- The events that this transaction has written in batches after this one. Rows: how many of each kind, by kind.
 CREATE FUNCTION powertools.repair_events_v1(marker bigint, last_batch_id bigint)
-RETURNS TABLE (workflow_id bigint, "position" int, change text, state text)
+RETURNS TABLE (change text, events bigint)
 LANGUAGE plpgsql
 PLANNED EACH TIME
 AS $$
 BEGIN
   RETURN QUERY
-  SELECT e.workflow_id, e.position, e.change, e.state
+  SELECT e.change, count(*)
   FROM powertools.event_batches b
   CROSS JOIN LATERAL unnest(b.workflow_ids, b.first_numbers, b.last_numbers) AS n (workflow_id, first, last)
   JOIN powertools.events e ON e.workflow_id = n.workflow_id AND e.number BETWEEN n.first AND n.last
   WHERE b.id > repair_events_v1.last_batch_id AND powertools.is_since_v1(b.xmin, marker) AND powertools.is_ours_v1(b.xmin, marker)
-  ORDER BY e.workflow_id, e.number;
+  GROUP BY e.change ORDER BY e.change;
 END $$;
 
 -- These rows as they are now. Args: one entry a row. Rows: those that exist.
 CREATE FUNCTION powertools.repair_before_v1(sources text[], ids text[])
-RETURNS TABLE (source text, id text, content jsonb)
+RETURNS TABLE (source text, id text, content json)
 LANGUAGE plpgsql
 PLANNED EACH TIME
 AS $$

@@ -78,20 +78,20 @@ SELECT marker, last_job_id, last_batch_id FROM powertools.repair_mark_v1();
 
 -- name: repair_after
 -- Args: roots, job_ids, late_ids (bigint[]), marker, last_job_id (bigint).
--- Rows: source, id, content (jsonb): what this transaction has written since the marker.
-SELECT source, id, content
+-- Rows: source, id, content (json text): what this transaction has written since the marker.
+SELECT source, id, content::text
 FROM powertools.repair_after_v1(
   %(roots)s::bigint[], %(job_ids)s::bigint[], %(late_ids)s::bigint[], %(marker)s::bigint, %(last_job_id)s::bigint
 );
 
 -- name: repair_events
--- Args: marker, last_batch_id (bigint). Rows: workflow_id, position, change, state, in their order.
-SELECT workflow_id, position, change, state
+-- Args: marker, last_batch_id (bigint). Rows: change, events (how many), by change.
+SELECT change, events
 FROM powertools.repair_events_v1(%(marker)s::bigint, %(last_batch_id)s::bigint);
 
 -- name: repair_before
--- Args: sources, ids (text[]), one entry a row. Rows: source, id, content (jsonb) of those that exist.
-SELECT source, id, content FROM powertools.repair_before_v1(%(sources)s::text[], %(ids)s::text[]);
+-- Args: sources, ids (text[]), one entry a row. Rows: source, id, content (json text) of those that exist.
+SELECT source, id, content::text FROM powertools.repair_before_v1(%(sources)s::text[], %(ids)s::text[]);
 
 -- name: rescue_jobs
 -- Args: ids (bigint[]). Rows: one. Locks: the caller holds the jobs; then as settle.
@@ -131,16 +131,16 @@ RETURNING p.id;
 
 -- name: store_preview
 -- The ready preview of this plan and actor: the one that is there, or a new one.
--- Args: actor_id, action, target_type, target_id, incident_fingerprint (text or NULL), plan_hash (text), arguments (json text), plan (jsonb text),
---   ready_for (interval).
+-- Args: actor_id, action, target_type, target_id, incident_fingerprint (text or NULL), plan_hash (text), arguments, written (json text),
+--   plan (jsonb text), ready_for (interval).
 -- Rows: one: id, nonce, secret, inserted_at, expires_at.
 WITH stored AS (
   INSERT INTO powertools.previews AS p (
-    actor_id, action, target_type, target_id, arguments, incident_fingerprint, plan_hash, plan, expires_at
+    actor_id, action, target_type, target_id, arguments, incident_fingerprint, plan_hash, plan, written, expires_at
   )
   VALUES (
     %(actor_id)s, %(action)s, %(target_type)s, %(target_id)s, %(arguments)s::json, %(incident_fingerprint)s,
-    %(plan_hash)s, %(plan)s::jsonb, clock_timestamp() + %(ready_for)s::interval
+    %(plan_hash)s, %(plan)s::jsonb, %(written)s::json, clock_timestamp() + %(ready_for)s::interval
   )
   ON CONFLICT (actor_id, plan_hash) WHERE status = 'ready' DO UPDATE SET plan_hash = excluded.plan_hash
   RETURNING p.id, p.nonce, p.inserted_at, p.expires_at
@@ -159,6 +159,10 @@ SELECT p.id, CASE WHEN p.status = 'ready' AND p.expires_at <= clock_timestamp() 
   p.expires_at, p.ended_at
 FROM powertools.previews p
 WHERE p.token_hash = %(token_hash)s::bytea OR p.id = %(id)s::bigint;
+
+-- name: preview_rows
+-- Args: id (bigint). Rows: one: written (json: kind -> id -> checksum or null).
+SELECT p.written FROM powertools.previews p WHERE p.id = %(id)s::bigint;
 
 -- name: consume_preview
 -- Args: id (bigint), actor_id (text). Rows: id; none when it may not be consumed (any more). Locks: the preview.
