@@ -26,6 +26,8 @@ POINTS = {
     "failures judged": "AFTER UPDATE ON powertools.workflows FOR EACH ROW WHEN (NEW.failures_handled IS NOT NULL)",
     "callback inserted": "AFTER INSERT ON public.oban_jobs FOR EACH ROW WHEN (NEW.meta ? 'outcome')",
     "step b ended": "BEFORE UPDATE ON powertools.steps FOR EACH ROW WHEN (NEW.state = 'completed' AND NEW.name = 'b')",
+    "audited": "BEFORE INSERT ON powertools.audit FOR EACH ROW WHEN (NEW.outcome = 'executed')",
+    "commanded": "BEFORE INSERT ON powertools.commands FOR EACH ROW",
     "second workflow": "BEFORE INSERT ON powertools.workflows FOR EACH ROW WHEN ('second' = ANY (NEW.tags))",
 }
 """The fetch; an ack from its first change to its last, in the order in which settle reaches them; others."""

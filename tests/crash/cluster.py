@@ -57,6 +57,10 @@ class Node:
         """SIGCONT."""
         self._process.send_signal(signal.SIGCONT)
 
+    async def ended(self, *, within: float = 20) -> None:
+        """Wait until it has ended, however it did."""
+        await asyncio.wait_for(self._process.wait(), within)
+
     async def killed_itself(self, *, within: float = 10) -> None:
         """Wait until it has ended at its crash point."""
         assert await asyncio.wait_for(self._process.wait(), within) == 137, self.log
@@ -112,6 +116,13 @@ class Cluster:
     async def nodes_of(self, count: int, **spec: Any) -> list[Node]:
         """Several alike."""
         return await asyncio.gather(*(self.node(**spec) for _ in range(count)))
+
+    async def program(self, module: str, *arguments: str) -> Node:
+        """Start a program that is no worker; it is killed at the end, if it has not ended."""
+        log = self._directory / f"{module}.log"
+        program = Node(await self._start(module, *arguments, log=log, crash_point=None), log)
+        self.nodes.append(program)
+        return program
 
     async def run(self, module: str, *arguments: str, crash_point: str | None = None) -> tuple[int, str]:
         """Run a program to its end; its exit code and output."""
