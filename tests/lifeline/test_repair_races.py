@@ -3,7 +3,6 @@
 import asyncio
 
 from oban_powertools.errors import PreviewConsumedError
-from tests.breaking import broken_steps
 from tests.by_hand import Hand, chain
 from tests.lifeline.repairing import OPERATOR, REASON, execute, outcomes, preview
 
@@ -41,16 +40,6 @@ async def test_a_job_that_completes_while_an_execution_waits_is_drift(hand: Hand
     assert "it is completed" in str(result)
     assert await hand.states(workflow_id) == {"s0": "completed", "s1": "available"}
     assert await outcomes(hand) == [("job_cancel", "drifted", "preview_drifted")]
-
-
-async def test_rows_written_inside_exception_blocks_are_seen(hand: Hand) -> None:
-    workflow_id = await hand.insert(chain(3))
-    job = await hand.job(workflow_id, "s0")
-
-    async with broken_steps(hand):
-        shown = await preview(hand, "job_cancel", job.id)
-
-    assert {c.source for c in shown.changes} >= {"job", "step", "workflow"}
 
 
 async def test_what_others_write_meanwhile_is_not_the_repairs(hand: Hand) -> None:
