@@ -10,6 +10,21 @@ from tests.by_hand import Hand, chain
 OPERATOR = {"id": "ops-1"}
 REASON = "because the bank is back"
 
+KEYS = {
+    "powertools.workflows": "id", "powertools.steps": "workflow_id, position", "oban_jobs": "id",
+    "powertools.waits": "id", "powertools.signals": "id", "powertools.events": "workflow_id, number",
+    "powertools.event_batches": "id", "powertools.commands": "id", "powertools.recovery_sessions": "id",
+    "powertools.rescues": "id", "powertools.late_results": "id", "powertools.deferred_starts": "job_id",
+    "powertools.settle_faults": "job_id",
+}  # fmt: skip
+
+EVERYTHING = "SELECT jsonb_build_object({})".format(
+    ", ".join(
+        f"'{table}', (SELECT coalesce(jsonb_agg(to_jsonb(t) ORDER BY {key}), '[]') FROM {table} t)"
+        for table, key in KEYS.items()
+    )
+)
+
 
 async def preview(hand: Hand, action: str, target_id: Any, actor: Any = OPERATOR, **more: Any) -> RepairPreview:
     """A preview; the target's type is the action's first word."""
@@ -44,17 +59,7 @@ async def outcomes(hand: Hand) -> list[tuple[str, str, str]]:
 
 async def everything(hand: Hand) -> dict[str, Any]:
     """Table -> its rows, of all that a repair may change; without previews, audit and commands."""
-    found: dict[str, Any] = {}
-    for table, key in (
-        ("powertools.workflows", "id"), ("powertools.steps", "workflow_id, position"), ("oban_jobs", "id"),
-        ("powertools.waits", "id"), ("powertools.signals", "id"), ("powertools.events", "workflow_id, number"),
-        ("powertools.event_batches", "id"), ("powertools.commands", "id"), ("powertools.recovery_sessions", "id"),
-        ("powertools.rescues", "id"), ("powertools.late_results", "id"), ("powertools.deferred_starts", "job_id"),
-        ("powertools.settle_faults", "job_id"),
-    ):  # fmt: skip
-        rows = await hand.rows(f"SELECT to_jsonb(t) AS row FROM {table} t ORDER BY {key}")
-        found[table] = [row["row"] for row in rows]
-    return found
+    return await hand.one(EVERYTHING) or {}
 
 
 async def failed_chain(hand: Hand, length: int = 3) -> WorkflowId:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from oban_powertools.errors import CommandRefusedError, NotFoundError
-from oban_powertools.lifeline.repairs import Change
+from oban_powertools.lifeline.repairs import Change, RepairPreview
 from tests.by_hand import Hand, by_hand
 from tests.drawn_workflows import WorkflowPlan, define, workflow_plans
 from tests.lifeline.repairing import everything, execute, preview
@@ -49,7 +50,7 @@ def stage(dsn: str) -> Iterator[tuple[asyncio.Runner, Hand]]:
 @given(
     plan=workflow_plans(most=5),
     endings=st.lists(st.tuples(st.integers(0, 99), ENDINGS), max_size=8),
-    action=st.sampled_from(REPAIRS),
+    actions=st.permutations(REPAIRS),
     pick=st.integers(0, 99),
 )
 @settings(
@@ -57,30 +58,35 @@ def stage(dsn: str) -> Iterator[tuple[asyncio.Runner, Hand]]:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
 )  # fmt: skip
 def test_what_the_preview_showed_is_what_execute_did(
-    stage: tuple[asyncio.Runner, Hand], plan: WorkflowPlan, endings: list[tuple[int, str]], action: str, pick: int
+    stage: tuple[asyncio.Runner, Hand],
+    plan: WorkflowPlan,
+    endings: list[tuple[int, str]],
+    actions: list[str],
+    pick: int,
 ) -> None:
     runner, hand = stage
-    assert assume(runner.run(_repaired_as_shown(hand, plan, endings, action, pick)))
+    assert assume(runner.run(_repaired_as_shown(hand, plan, endings, actions, pick)))
 
 
 async def _repaired_as_shown(
-    hand: Hand, plan: WorkflowPlan, endings: list[tuple[int, str]], action: str, pick: int
+    hand: Hand, plan: WorkflowPlan, endings: list[tuple[int, str]], actions: list[str], pick: int
 ) -> bool:
     await hand.rows(CLEAR)
     await hand.workflows.insert(define(plan))
     for number, state in endings:
         await _end(hand, number, state)
     before = await everything(hand)
-    target = _target(before, action, pick)
-    more = _arguments(action)
 
-    try:
-        shown = await preview(hand, action, target, **more)
-    except (CommandRefusedError, NotFoundError):
-        assert await everything(hand) == before
-        return False
+    shown: RepairPreview | None = None
+    for action in actions:
+        target, more = _target(before, action, pick), _arguments(action)
+        with suppress(CommandRefusedError, NotFoundError):
+            shown = await preview(hand, action, target, **more)
+            assert (await preview(hand, action, target, **more)).plan_hash == shown.plan_hash
+            break
     assert await everything(hand) == before
-    assert (await preview(hand, action, target, **more)).plan_hash == shown.plan_hash
+    if shown is None:
+        return False
 
     done = await execute(hand, shown)
     after = await everything(hand)
