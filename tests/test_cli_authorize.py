@@ -74,7 +74,10 @@ async def test_a_file_of_another_name_is_read_as_well(hand: Hand, site: Path) ->
             "authorize of [powertools] in oban.toml is 'rules'; expected MODULE:NAME",
         ),
         ("[powertools]\nauthorize = 7\n", "authorize of [powertools] in oban.toml is 7; expected MODULE:NAME"),
-        ('[powertools]\nautorize = "r:a"\n', "[powertools] in oban.toml is autorize = ...; expected only authorize"),
+        (
+            '[powertools]\nautorize = "r:a"\n',
+            "[powertools] in oban.toml is autorize = ...; expected only authorize and display",
+        ),
         ('powertools = "rules:authorize"\n', "[powertools] in oban.toml is 'rules:authorize'; expected a table"),
         ('[powertools]\nauthorize = "rules:missing"\n', "expected the name of a function of the module rules"),
         ('[powertools]\nauthorize = "norules:authorize"\n', "cannot import 'norules': ModuleNotFoundError"),

@@ -6,7 +6,6 @@ state, attempted_at), so repeating one whose reply was lost is harmless (F7).
 """
 
 import asyncio
-import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -21,9 +20,10 @@ from oban import Job
 
 from . import json_border
 from .database import Connection, Queries, fetch_all
+from .logs import find_logger, said
 from .results import Encoded
 
-logger = logging.getLogger(__name__)
+logger = find_logger(__name__)
 
 type Connect = Callable[[], AbstractAsyncContextManager[Connection]]
 
@@ -140,7 +140,7 @@ class BulkAck:
         try:
             return await self._store([row])
         except _REFUSED as error:
-            failed = self._failed(ack, str(error))
+            failed = self._failed(ack, said(error))
         try:
             return await self._store([failed])
         except _REFUSED_FOR_GOOD as error:

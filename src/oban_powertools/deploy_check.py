@@ -15,6 +15,7 @@ from oban.worker import resolve_worker
 
 from .database import Connection, Queries, fetch_all, fetch_one
 from .doctor import Finding, Level
+from .logs import said
 
 _UNBOUNDED: Final = "0"
 
@@ -76,7 +77,7 @@ class _Worker:
             found: Any = resolve_worker(path)
             self._function, self._fault = _signature(found)
         except (Exception, SystemExit) as error:  # noqa: BLE001 (the imported module may raise anything)
-            self._fault = f"cannot be imported: {type(error).__name__}: {error}"
+            self._fault = f"cannot be imported: {type(error).__name__}: {said(error)}"
 
     def faults(self, row: Mapping[str, Any]) -> Iterator[Finding]:
         """What keeps this work from running."""

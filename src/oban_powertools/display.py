@@ -1,21 +1,26 @@
-"""What may be shown and kept of values that come from the users' own code.
+"""What may be shown and kept of values that come from the users' own code: one policy, asked at every door.
 
 The rule that must never break: a policy that fails shows nothing (S8).
 """
 
 import hashlib
-import logging
 import re
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, cast
 
 import orjson
 
-logger = logging.getLogger(__name__)
+from .logs import find_logger
+from .redaction import REDACTED, redacted
 
-REDACTED: Final = "[redacted]"
+logger = find_logger(__name__)
+
 LONGEST_TEXT: Final = 500
 """Characters of a text that are shown."""
+
+LONGEST_ERROR: Final = 4000
+"""Characters of an error that are shown: its beginning, and three times as much of its end."""
 
 _DEEPEST: Final = 20
 _MOST_ITEMS: Final = 200
@@ -23,23 +28,6 @@ _SECRET_KEY: Final = re.compile(
     r"pass(word|wd|phrase|code)|^pwd$|^pin$|secret|token|(api|private|access|signing)[_-]?key|authorization|credential"
     r"|cookie|^auth$|^dsn$|card[_-]?number|^cvv$|^iban$|^ssn$",
     re.IGNORECASE,
-)
-_SECRET_TEXT: Final = (
-    (re.compile(r"(?<=://)[^\s/@:]*:[^\s/@]+(?=@)"), REDACTED),
-    (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}"), rf"\1 {REDACTED}"),
-    (
-        re.compile(
-            r"(?i)([\w-]*(?:pass(?:word|wd|phrase)|pwd|secret|token|api[_-]?key|credential|authorization)[\w-]*[\"']?\s*[=:]\s*)"
-            r"(\"[^\"]*\"|'[^']*'|[^\s,;&)}\]]+)"
-        ),
-        rf"\1{REDACTED}",
-    ),
-    # What is made by machines to be unguessable: JWTs, keys with a prefix, long runs of letters and digits.
-    (
-        re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*|\b(?:sk|pk|rk|ghp|gho|xox[a-z])[_-][\w-]{10,}|\bAKIA[A-Z0-9]{12,}"),
-        REDACTED,
-    ),
-    (re.compile(r"\b(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{24,}\b"), REDACTED),
 )
 
 
@@ -59,36 +47,50 @@ class Kind(StrEnum):
 class DisplayPolicy:
     """Decides what is shown of a value; ``Powertools(oban, display=...)`` takes one of your own.
 
-    A subclass overrides ``show``. ``render`` is what everything calls.
+    A subclass overrides ``show``. ``render`` and ``render_text`` are what the doors call.
     """
 
     def render(self, kind: Kind, value: Any) -> Any:
-        """The value as it may be shown and kept; ``"[redacted]"`` when the policy fails.
+        """The value as it may be shown and kept; ``"[redacted]"`` when the policy fails, or returns what is no JSON.
 
         Args:
             value: JSON-safe.
         """
         try:
-            return self.show(kind, value)
-        except Exception:  # noqa: BLE001 - whatever a host's policy raises
-            # Without its traceback: that could hold what must not be shown.
-            logger.error("the display policy failed for a value of kind %s", kind)
-            return REDACTED
+            shown = self.show(kind, value)
+        except Exception as error:  # noqa: BLE001 - whatever a host's policy raises
+            # Without its message and traceback: these could hold what must not be shown.
+            return self._failed(kind, type(error).__name__)
+        return shown if _is_plain(shown, 0) else self._failed(kind, f"a {type(shown).__name__} that is no JSON")
 
-    def show(self, kind: Kind, value: Any) -> Any:  # noqa: ARG002 - for policies that tell kinds apart
+    def render_text(self, kind: Kind, text: str) -> str:
+        """As ``render``, of a text, for where only a text has a place."""
+        shown = self.render(kind, text)
+        return shown if isinstance(shown, str) else REDACTED
+
+    def show(self, kind: Kind, value: Any) -> Any:
         """What this policy decides: values whose key looks secret and secrets in texts are hidden, long texts cut."""
-        return _shown(value, 0)
+        return _shown(value, LONGEST_ERROR if kind is Kind.ERROR else LONGEST_TEXT, 0)
+
+    def _failed(self, kind: Kind, found: str) -> str:
+        logger.error("the display policy %s failed for a value of kind %s: %s", type(self).__name__, kind, found)
+        return REDACTED
 
 
-def shown_text(text: str) -> str:
-    """A text without what looks like a secret, cut to ``LONGEST_TEXT`` characters.
+def shown_text(text: str, longest: int = LONGEST_TEXT) -> str:
+    """A text without what looks like a secret, cut to so many characters.
 
-    >>> shown_text("cannot reach postgresql://app:hunter2@db/app, api_key=42")
-    'cannot reach postgresql://[redacted]@db/app, api_key=[redacted]'
+    What is left of an error is its beginning and three times as much of its end, where the exception is named.
+
+    >>> shown_text("password=hunter2"), shown_text("one two three", 6)
+    ('password=[redacted]', 'one t…')
     """
-    for pattern, put in _SECRET_TEXT:
-        text = pattern.sub(put, text)
-    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"
+    text = redacted(text)
+    if len(text) <= longest:
+        return text
+    if longest == LONGEST_ERROR:
+        return f"{text[: longest // 4 - 5]}\n  …\n{text[-longest // 4 * 3 :]}"
+    return f"{text[: longest - 1]}…"
 
 
 def fingerprint(value: Any) -> dict[str, Any]:
@@ -117,19 +119,36 @@ def _shape(value: Any) -> str:
             return "text"
 
 
-def _shown(value: Any, depth: int) -> Any:
+def _shown(value: Any, longest: int, depth: int) -> Any:
     if depth == _DEEPEST:
         return REDACTED
     match value:
         case str():
-            return shown_text(value)
+            return shown_text(value, longest)
         case dict():
             items = list(cast("dict[str, Any]", value).items())[:_MOST_ITEMS]
             return {
-                shown_text(key): REDACTED if item is not None and _SECRET_KEY.search(key) else _shown(item, depth + 1)
+                shown_text(key): REDACTED
+                if item is not None and _SECRET_KEY.search(key)
+                else _shown(item, longest, depth + 1)
                 for key, item in items
             }
         case list():
-            return [_shown(item, depth + 1) for item in cast("list[Any]", value)[:_MOST_ITEMS]]
+            return [_shown(item, longest, depth + 1) for item in cast("list[Any]", value)[:_MOST_ITEMS]]
         case _:
             return value
+
+
+def _is_plain(value: Any, depth: int) -> bool:
+    match value:
+        case None | str() | int() | float() | datetime():
+            return True
+        case dict() if depth < 200:
+            return all(
+                isinstance(key, str) and _is_plain(item, depth + 1)
+                for key, item in cast("dict[object, Any]", value).items()
+            )
+        case list() if depth < 200:
+            return all(_is_plain(item, depth + 1) for item in cast("list[Any]", value))
+        case _:
+            return False

@@ -14,7 +14,6 @@ E3  Starting and stopping happen under ``start.lock``, one process at a time.
 
 import atexit
 import fcntl
-import logging
 import os
 import pwd
 import re
@@ -35,6 +34,7 @@ from typing import BinaryIO, Final
 from urllib.parse import quote
 
 from .errors import DatabaseUnavailableError, EmbeddedNotInstalledError
+from .logs import find_logger
 
 START_WITHIN: Final = timedelta(minutes=1)
 """Crash recovery included."""
@@ -44,7 +44,7 @@ SOCKET_PATH_LIMIT: Final = 100
 """Bytes. Linux allows 107 and macOS 103."""
 SETTINGS: Final = ("listen_addresses=", "unix_socket_permissions=0700", "max_connections=200")
 
-_logger = logging.getLogger(__name__)
+_logger = find_logger(__name__)
 
 
 class EmbeddedServer:

@@ -9,7 +9,6 @@ tests/test_oban_contract.py names everything used here and fails when any of it 
 # pyright: reportPrivateUsage=false, reportUnknownVariableType=false, reportUnknownMemberType=false
 
 import asyncio
-import logging
 import time
 import tomllib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Sequence
@@ -38,9 +37,10 @@ from .config import PAYLOAD_LIMIT
 from .database import Connection, Queries, fetch_all
 from .lifeline.heartbeats import LocalExecutor
 from .lifeline.rescue import Attempt, Hand
+from .logs import find_logger
 from .results import is_step, wrap_result
 
-logger = logging.getLogger(__name__)
+logger = find_logger(__name__)
 
 SLOTS: Final = (
     "executor.wrap_result", "query.ack_jobs", "query.insert_jobs", "producer.get_jobs", "lifeline.rescue",

@@ -91,7 +91,7 @@ class Powertools:
         self._display = display or DisplayPolicy()
         self.workflows = Workflows(self.connect, self._queries, self.settings.payload_limit, self._guard, self._display)
         self.audit = Audit(self.connect, self._queries, self._guard, self._display)
-        self.explain = Explain(self.connect, self._queries, self.settings)
+        self.explain = Explain(self.connect, self._queries, self.settings, self._display)
         self.events = Events(
             self.connect, self._queries, self._connect_listener, self.settings, self._guard, self._display
         )

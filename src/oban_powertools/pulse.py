@@ -3,15 +3,15 @@
 The rule that must never break: a fault here stops no loop.
 """
 
-import logging
 import time
 from typing import Final
 
 import psycopg
 
 from .database import Connection, Queries, fetch_one
+from .logs import find_logger
 
-logger = logging.getLogger(__name__)
+logger = find_logger(__name__)
 
 _EVERY: Final = 5.0
 """Seconds between two beats of this process."""

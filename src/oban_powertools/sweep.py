@@ -5,7 +5,6 @@ rule that must never break: it depends on no leader and on nothing it repairs.
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,8 +16,9 @@ import psycopg
 from . import telemetry
 from .config import Settings
 from .database import Connection, Queries, fetch_one
+from .logs import find_logger
 
-logger = logging.getLogger(__name__)
+logger = find_logger(__name__)
 
 PARTS: Final = {
     "repair_settle_faults": 100,

@@ -13,7 +13,7 @@ import psycopg
 
 from ..authorization import POLICY, Action, Actor, ActorLike, Guard, Surface, Target, find_actor
 from ..database import Connection, Queries
-from ..display import DisplayPolicy
+from ..display import DisplayPolicy, Kind
 from ..errors import CommandRefusedError, NotFoundError, ReasonRequiredError, UnattributedActorError
 from .records import Entry, Outcome
 from .writing import record
@@ -79,9 +79,11 @@ class Operations:
         Raises:
             ValueError: The actor claims to be Powertools itself, or there is no such source.
         """
+        # Shown by the policy before anybody can keep it somewhere.
+        why = self.display.render_text(Kind.REASON, reason.strip()) if reason and reason.strip() else None
         entry = Entry(
-            actor=find_actor(actor), action=action, target=target, outcome=Outcome.EXECUTED,
-            reason=(reason or "").strip() or None, surface=Surface(source), details=details or {},
+            actor=find_actor(actor), action=action, target=target, outcome=Outcome.EXECUTED, reason=why,
+            surface=Surface(source), details=details or {},
         )  # fmt: skip
         operation = Operation(self, entry)
         async with self.noting(operation.note, failures=True):

@@ -3,14 +3,14 @@
 The rule that must never break: nobody who repairs something waits for a seal.
 """
 
-import logging
 from typing import Final
 
 import psycopg
 
 from ..database import Connection, Queries, fetch_one
+from ..logs import Public, find_logger
 
-logger = logging.getLogger(__name__)
+logger = find_logger(__name__)
 
 _AT_ONCE: Final = 1000
 """Rows of one seal."""
@@ -36,7 +36,7 @@ async def seal(conn: Connection, queries: Queries) -> int:
             if row is None or not row["sealed"]:
                 break
             sealed += row["sealed"]
-            logger.info("audit sealed, %d rows, head %s", row["sealed"], row["head"])
+            logger.info("audit sealed, %d rows, head %s", row["sealed"], Public(row["head"]))
             if row["sealed"] < _AT_ONCE:
                 break
     except psycopg.errors.InsufficientPrivilege:

@@ -4,15 +4,15 @@ The rule that must never break: only ``True`` allows. No policy, a policy that f
 """
 
 import inspect
-import logging
 from collections.abc import Awaitable, Callable
 
 from ..errors import NotAuthorizedError
+from ..logs import find_logger
 from .actions import Action
 from .actors import Actor
 from .targets import Target
 
-logger = logging.getLogger(__name__)
+logger = find_logger(__name__)
 
 type Authorize = Callable[[Actor, Action, Target], bool | Awaitable[bool]]
 """The host's decision, sync or async; a ``PermissionError`` refuses with its text as the reason."""

@@ -1,13 +1,13 @@
 """Ready-made policies for ``Powertools(oban, authorize=...)``."""
 
-import logging
 from collections.abc import Callable
 
+from ..logs import find_logger
 from .actions import Action, permission_for
 from .actors import Actor
 from .targets import Target
 
-logger = logging.getLogger(__name__)
+logger = find_logger(__name__)
 
 
 def permissions_policy() -> Callable[[Actor, Action, Target], bool]:

@@ -7,6 +7,7 @@ import click
 
 from ..authorization import Authorize
 from ..lifeline.repairs import Bulk
+from ..shown import shown
 from .exits import Exit
 from .groups import Group, examples
 from .ids import parse_id
@@ -85,7 +86,7 @@ async def execute(
     """
     async with target.lifeline(authorize) as lifeline:
         done = await lifeline.execute_bulk(actor, token, reason, confirm_total=confirm_total, source="cli")
-    _print(done, as_json=as_json)
+    _print(shown(target.display, done), as_json=as_json)
     return Exit.DONE if done.outcomes.get("done") == done.total else Exit.FAILED
 
 
@@ -95,7 +96,7 @@ async def execute(
 async def status(target: Target, *, bulk_id: int, as_json: bool) -> int:
     """Show what became of each target."""
     async with target.lifeline() as lifeline:
-        _print(await lifeline.bulk_status(bulk_id), as_json=as_json)
+        _print(shown(target.display, await lifeline.bulk_status(bulk_id)), as_json=as_json)
     return Exit.DONE
 
 

@@ -13,6 +13,7 @@ import click
 
 from ..authorization import Authorize
 from ..records import WorkflowRecord
+from ..shown import shown
 from ..states import RecoveryAction, WorkflowId
 from .exits import Exit, StoppedError
 from .groups import examples
@@ -47,7 +48,7 @@ def cancel(
         _ask(asyncio.run(_find(target, key)))
     found = asyncio.run(_cancel(target, key, actor, reason, authorize))
     if as_json:
-        print_json({"workflow": record_json(found)})
+        print_json({"workflow": record_json(shown(target.display, found))})
     elif found.open:
         click.echo(f"cancel of workflow {found.id} requested; {_steps(found.open)} still executing, asked to stop")
     else:

@@ -11,6 +11,7 @@ from ..config import PAYLOAD_LIMIT
 from ..database import Queries
 from ..deploy_check import check_deploy
 from ..doctor import Finding, Level, Report, examine
+from ..shown import shown
 from .exits import Exit
 from .groups import examples
 from .importing import import_from_here, import_modules
@@ -33,7 +34,7 @@ async def doctor(target: Target, *, deep: bool, notes: bool, as_json: bool) -> i
     Exit code 0 when all is well, 6 when something was found, 2 when something could not be checked.
     """
     async with target.connection() as conn:
-        report = await examine(conn, Queries(target.names), deep=deep)
+        report = shown(target.display, await examine(conn, Queries(target.names), deep=deep))
     if as_json:
         print_json(
             {
@@ -94,6 +95,7 @@ async def check(
     async with target.connection() as conn:
         await target.check(conn)
         checked = await check_deploy(conn, Queries(target.names), queues=named or None, payload_limit=payload_limit)
+    checked = shown(target.display, checked)
     if as_json:
         findings = [*map(record_json, checked.findings)]
         print_json({"workers": checked.workers, "steps": checked.steps, "findings": findings})

@@ -1,12 +1,8 @@
 """``executors list``: who works, and how it is."""
 
-from contextlib import nullcontext
-
 import click
 
-from ..config import Settings
-from ..database import Queries
-from ..lifeline import ExecutorHealth, ExecutorState, Lifeline
+from ..lifeline import ExecutorHealth, ExecutorState
 from .exits import Exit
 from .groups import Group, examples
 from .output import as_json as record_json
@@ -27,9 +23,8 @@ async def list_executors(target: Target, *, as_json: bool) -> int:
 
     Late is one whose last sign of life is 45 s old, missing one of 2 min.
     """
-    async with target.connection() as conn:
-        await target.check(conn)
-        found = await Lifeline(lambda: nullcontext(conn), Queries(target.names), Settings()).list_executor_health()
+    async with target.lifeline() as lifeline:
+        found = await lifeline.list_executor_health()
     if as_json:
         print_json({"executors": [record_json(executor) for executor in found]})
     else:

@@ -14,7 +14,9 @@ import click
 
 from ..authorization import Authorize
 from ..config import Settings
+from ..display import DisplayPolicy
 from ..errors import InvalidSettingError
+from ..logs import said
 from .exits import Exit, StoppedError
 
 
@@ -37,7 +39,7 @@ def import_modules(modules: Sequence[str]) -> None:
         except (Exception, SystemExit) as error:
             frame = traceback.extract_tb(error.__traceback__)[-1]
             where = "" if "importlib" in frame.filename else f" ({frame.filename}:{frame.lineno})"
-            reason = f"{type(error).__name__}: {error}"
+            reason = f"{type(error).__name__}: {said(error)}"
             raise StoppedError(f"cannot import {module!r}: {reason}{where}", Exit.USAGE) from error
 
 
@@ -74,6 +76,36 @@ def configured_authorize(table: Mapping[str, Any], file: str) -> Authorize:
     return _import_authorize(table["authorize"], f"authorize of [powertools] in {file}")
 
 
+def find_display(ctx: click.Context, param: click.Parameter, value: str | None) -> DisplayPolicy | None:
+    """The host's display policy ``module:name`` of an option, an instance or a subclass; None without one.
+
+    Raises:
+        BadParameter: It is no ``module:name`` of a display policy.
+        StoppedError: The module cannot be imported.
+    """
+    if value is None:
+        return None
+    try:
+        return _import_display(value, "it")
+    except InvalidSettingError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+
+
+def configured_display(table: Mapping[str, Any], file: str) -> DisplayPolicy:
+    """The host's display policy of the settings file; without one, the default.
+
+    Args:
+        table: As ``check_table`` let it through.
+
+    Raises:
+        InvalidSettingError: It is no ``module:name`` of a display policy.
+        StoppedError: The module cannot be imported.
+    """
+    if "display" not in table:
+        return DisplayPolicy()
+    return _import_display(table["display"], f"display of [powertools] in {file}")
+
+
 def check_table(table: Any, file: str) -> dict[str, Any]:
     """Our table of the settings file.
 
@@ -84,8 +116,8 @@ def check_table(table: Any, file: str) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise InvalidSettingError(where, repr(table), "a table")
     found = cast("dict[str, Any]", table)
-    if unknown := found.keys() - {"authorize"}:
-        raise InvalidSettingError(where, f"{min(unknown)} = ...", "only authorize")
+    if unknown := found.keys() - {"authorize", "display"}:
+        raise InvalidSettingError(where, f"{min(unknown)} = ...", "only authorize and display")
     return found
 
 
@@ -114,6 +146,17 @@ def _import_authorize(value: Any, setting: str) -> Authorize:
             setting, repr(value), f"the name of a function of the module {module} after the colon"
         )
     return cast("Authorize", found)
+
+
+def _import_display(value: Any, setting: str) -> DisplayPolicy:
+    module, found = _import_named(value, setting, "myapp.operators:DISPLAY")
+    if isinstance(found, type) and issubclass(found, DisplayPolicy):
+        return found()
+    if not isinstance(found, DisplayPolicy):
+        raise InvalidSettingError(
+            setting, repr(value), f"the name of a DisplayPolicy of the module {module} after the colon"
+        )
+    return found
 
 
 def _import_named(value: Any, setting: str, example: str) -> tuple[str, Any]:

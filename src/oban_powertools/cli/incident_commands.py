@@ -3,17 +3,14 @@
 The rule that must never break: nothing here resolves an incident, only its evidence does.
 """
 
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import click
 import orjson
 
-from ..authorization import Authorize, Guard
-from ..config import Settings
-from ..database import Queries
+from ..authorization import Authorize
 from ..lifeline import Incident, IncidentClass, IncidentState, Lifeline
 from .exits import Exit
 from .explain_text import repair_command
@@ -32,13 +29,6 @@ _SHOWN_REPAIRS: Final = 5
 @click.group(cls=Group)
 def incidents() -> None:
     """Look at what is broken, one incident a cause, and say who takes care of it."""
-
-
-@asynccontextmanager
-async def _calls(target: Target, authorize: Authorize | None = None) -> AsyncGenerator[Lifeline]:
-    async with target.connection() as conn:
-        await target.check(conn)
-        yield Lifeline(lambda: nullcontext(conn), Queries(target.names), Settings(), Guard(authorize))
 
 
 def _which(text: str) -> int | str:
@@ -72,7 +62,7 @@ async def list_incidents(
     target: Target, *, limit: int, before: int | None, fail_on: str | None, as_json: bool, **only: str | None
 ) -> int:
     """List incidents as the sweep saw them last, the last opened first."""
-    async with _calls(target) as calls:
+    async with target.lifeline() as calls:
         found = await calls.list_incidents(state=only["state"], incident_class=only["kind"], before=before, limit=limit)
     more = str(found[-1].id) if len(found) == limit else None
     if as_json:
@@ -93,7 +83,7 @@ async def list_incidents(
 @answering
 async def show(target: Target, *, incident: str, as_json: bool) -> int:
     """Show one incident, by id or fingerprint, with its evidence and everything that happened to it."""
-    async with _calls(target) as calls:
+    async with target.lifeline() as calls:
         found = await calls.get_incident(_which(incident))
     if as_json:
         print_json({"incident": _json(found)})
@@ -203,7 +193,7 @@ async def _handle(
     became: str,
     as_json: bool,
 ) -> int:
-    async with _calls(target, authorize) as calls:
+    async with target.lifeline(authorize) as calls:
         found = await handle(calls)
     if as_json:
         print_json({"incident": _json(found)})

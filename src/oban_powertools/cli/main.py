@@ -2,7 +2,6 @@
 
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from io import TextIOWrapper
 
@@ -10,6 +9,8 @@ import click
 import psycopg
 
 from ..errors import PowertoolsError
+from ..logs import said, told
+from ..redaction import redacted
 from .audit_commands import audit
 from .bulk_commands import bulk
 from .doctor_commands import check, doctor
@@ -89,9 +90,9 @@ def _report(error: BaseException, *, debug: bool) -> Exit:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return code
     if debug:
-        traceback.print_exception(error)
+        click.echo(told(error), err=True)
     if code is not Exit.INTERRUPTED:
-        click.echo(f"error: {_sentence(error)}", err=True)
+        click.echo(f"error: {redacted(_sentence(error))}", err=True)
     return Exit.FAILED if code is None else code
 
 
@@ -113,4 +114,4 @@ def _sentence(error: BaseException) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), "no message")
+    return next(iter(said(error).splitlines()), "no message")

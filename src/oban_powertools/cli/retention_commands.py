@@ -3,16 +3,12 @@
 The rule that must never break: nothing is removed without an actor and a reason.
 """
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
 
 import click
 
-from ..authorization import Authorize, Guard
+from ..authorization import Authorize
 from ..config import Settings
-from ..database import Queries
-from ..lifeline import Lifeline
 from ..retention import PruneRun, RetainedClass
 from .exits import Exit
 from .groups import Group, examples
@@ -45,22 +41,12 @@ def retention() -> None:
     """See how long records are kept, and remove what is older."""
 
 
-@asynccontextmanager
-async def _calls(
-    target: Target, kept: dict[str, timedelta | None], authorize: Authorize | None = None
-) -> AsyncGenerator[Lifeline]:
-    settings = Settings(retention=kept)
-    async with target.connection() as conn:
-        await target.check(conn)
-        yield Lifeline(lambda: nullcontext(conn), Queries(target.names), settings, Guard(authorize))
-
-
 @retention.command(epilog=examples("powertools retention status", "powertools retention status --keep workflows=90d"))
 @keep_option
 @answering
 async def status(target: Target, *, keep: dict[str, timedelta | None], as_json: bool) -> int:
     """Show every class of records with its policy, its size and what is due."""
-    async with _calls(target, keep) as lifeline:
+    async with target.lifeline(settings=Settings(retention=keep)) as lifeline:
         found = await lifeline.retention_status()
     if as_json:
         print_json(
@@ -101,7 +87,7 @@ async def prune(
 
     The sweep of every process does it too. Exit code 1 when a class could not be pruned.
     """
-    async with _calls(target, keep, authorize) as lifeline:
+    async with target.lifeline(authorize, Settings(retention=keep)) as lifeline:
         run = await lifeline.run_archive_prune(actor, reason=reason, dry_run=dry_run, source="cli")
     if as_json:
         print_json({"run": _run_json(run)})

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import click
 
+from ..shown import shown
 from ..states import SignalStatus, WorkflowId
 from .exits import Exit
 from .groups import examples
@@ -58,7 +59,7 @@ async def signal(
             name, key, payload, dedupe_key=dedupe_key, workflow_id=WorkflowId(workflow_id) if workflow_id else None
         )
     if as_json:
-        print_json({"signal": record_json(delivered)})
+        print_json({"signal": record_json(shown(target.display, delivered))})
     else:
         click.echo(f"signal {delivered.id} is {delivered.status}")
         note(_SAID[delivered.status])

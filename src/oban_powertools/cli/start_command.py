@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import click
 import orjson
-from oban import telemetry
+from oban import Job, telemetry
 from oban.telemetry import logger as telemetry_logger
 from psycopg.conninfo import make_conninfo
 from psycopg.types.json import set_json_dumps, set_json_loads
@@ -23,6 +23,7 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 from .. import schema
 from ..config import Settings
 from ..database import CONNECTION_OPTIONS, describe
+from ..logs import Redacting, find_logger
 from ..powertools import Powertools
 from .exits import Exit
 from .groups import examples
@@ -32,7 +33,7 @@ from .text import one_line
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
-logger = logging.getLogger("oban_powertools.cli")
+logger = find_logger("oban_powertools.cli")
 
 
 def _parse_queues(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, int]:
@@ -113,6 +114,8 @@ def start(
     logging.basicConfig(
         level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Redacting())
     import_from_here()
     import_modules(modules)
     import uvloop
@@ -136,7 +139,7 @@ async def _work(target: Target, settings: Settings, *, turbo: bool) -> None:
     try:
         oban = await config.create_oban(pool)
         # Attached before Oban starts: a job that runs without the hooks loses its result.
-        attached = Powertools(oban, schema=target.names.schema, turbo=turbo, settings=settings)
+        attached = Powertools(oban, display=target.display, schema=target.names.schema, turbo=turbo, settings=settings)
         async with oban, attached:
             logger.info("working on %s as %s; database %s", _listed(config.queues), config.node, where)
             await stopping.wait()
@@ -169,17 +172,25 @@ def _stop_on_signals() -> asyncio.Event:
 
 
 def _follow_oban(every_job: bool) -> None:
-    """Log what Oban reports: failed jobs in a line of ours, without args; every job only for debugging."""
-    events = [name for name in telemetry_logger.EVENTS if every_job or not name.startswith("oban.job.")]
-    telemetry_logger.attach(level=logging.DEBUG, events=events)
+    """Log what Oban reports: failed jobs in a line of ours, every job only for debugging; never args and meta."""
+    loops = [name for name in telemetry_logger.EVENTS if not name.startswith("oban.job.")]
+    telemetry_logger.attach(level=logging.DEBUG, events=loops)
     telemetry.attach("powertools", ["oban.job.exception"], _log_failure)
+    if every_job:
+        telemetry.attach("powertools-debug", ["oban.job.start", "oban.job.stop"], _log_job)
 
 
 def _log_failure(_: str, event: dict[str, Any]) -> None:
-    job = event["job"]
-    step = f" (step {job.meta['step']} of workflow {job.meta['workflow_id']})" if "workflow_id" in job.meta else ""
     logger.warning(
-        "job %s %s%s attempt %s/%s is %s: %s: %s",
-        job.id, job.worker, step, job.attempt, job.max_attempts, event["state"], event["error_type"],
+        "%s is %s: %s: %s", _attempt(event["job"]), event["state"], event["error_type"],
         one_line(event["error_message"]),
     )  # fmt: skip
+
+
+def _log_job(_: str, event: dict[str, Any]) -> None:
+    logger.debug("%s is %s", _attempt(event["job"]), event.get("state", "started"))
+
+
+def _attempt(job: Job) -> str:
+    step = f" (step {job.meta['step']} of workflow {job.meta['workflow_id']})" if "workflow_id" in job.meta else ""
+    return f"job {job.id} {job.worker}{step} attempt {job.attempt}/{job.max_attempts}"

@@ -32,7 +32,7 @@ from ..lifeline import Lifeline
 from ..oban_hooks import Config, oban_config, our_table
 from ..schema import verify
 from ..workflows import Workflows
-from .importing import check_table, configured_authorize
+from .importing import check_table, configured_authorize, configured_display, find_display
 
 OBAN_TOML: Final = "oban.toml"
 """Read from the current directory, as oban's own command does."""
@@ -50,6 +50,9 @@ class Target:
 
     data_directory: Path | None
     """Of the embedded PostgreSQL that is used instead of a DSN."""
+
+    display: DisplayPolicy
+    """Decides what is shown and kept of values that may hold secrets."""
 
     def find_dsn(self) -> str:
         """Where to connect; starts the embedded server when a data directory was given.
@@ -97,7 +100,7 @@ class Target:
             await conn.set_read_only(True)
             await conn.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
             async with conn.transaction():
-                yield Workflows(lambda: nullcontext(conn), Queries(self.names), PAYLOAD_LIMIT)
+                yield Workflows(lambda: nullcontext(conn), Queries(self.names), PAYLOAD_LIMIT, display=self.display)
 
     @asynccontextmanager
     async def commands(self, authorize: Authorize | None = None) -> AsyncGenerator[Workflows]:
@@ -108,7 +111,8 @@ class Target:
         """
         async with self.connection() as conn:
             await self.check(conn)
-            yield Workflows(lambda: nullcontext(conn), Queries(self.names), PAYLOAD_LIMIT, Guard(authorize))
+            queries, guard = Queries(self.names), Guard(authorize)
+            yield Workflows(lambda: nullcontext(conn), queries, PAYLOAD_LIMIT, guard, self.display)
 
     @asynccontextmanager
     async def audit(self, authorize: Authorize | None = None) -> AsyncGenerator[Audit]:
@@ -119,26 +123,29 @@ class Target:
         """
         async with self.connection() as conn:
             await self.check(conn)
-            yield Audit(lambda: nullcontext(conn), Queries(self.names), Guard(authorize), DisplayPolicy())
+            yield Audit(lambda: nullcontext(conn), Queries(self.names), Guard(authorize), self.display)
 
     @asynccontextmanager
-    async def lifeline(self, authorize: Authorize | None = None) -> AsyncGenerator[Lifeline]:
-        """The lifeline calls, with default settings; each is a transaction of its own.
+    async def lifeline(
+        self, authorize: Authorize | None = None, settings: Settings | None = None
+    ) -> AsyncGenerator[Lifeline]:
+        """The lifeline calls; each is a transaction of its own.
 
         Args:
             authorize: Decides what operators may do; None refuses all of it.
+            settings: None for the defaults.
         """
         async with self.connection() as conn:
             await self.check(conn)
-            queries = Queries(self.names)
-            yield Lifeline(lambda: nullcontext(conn), queries, Settings(), Guard(authorize), DisplayPolicy())
+            queries, guard = Queries(self.names), Guard(authorize)
+            yield Lifeline(lambda: nullcontext(conn), queries, settings or Settings(), guard, self.display)
 
     @asynccontextmanager
     async def explain(self) -> AsyncGenerator[Explain]:
         """The explanations; each takes a read-only snapshot of its own."""
         async with self.connection() as conn:
             await self.check(conn)
-            yield Explain(lambda: nullcontext(conn), Queries(self.names), Settings())
+            yield Explain(lambda: nullcontext(conn), Queries(self.names), Settings(), self.display)
 
     @asynccontextmanager
     async def events(self) -> AsyncGenerator[tuple[Events, Workflows]]:
@@ -148,9 +155,9 @@ class Target:
             await self.check(conn)
         queries = Queries(self.names)
         async with await own_pool(source, size=2) as pool:
-            events = Events(pool.connection, queries, lambda: own_connection(source), Settings())
+            events = Events(pool.connection, queries, lambda: own_connection(source), Settings(), display=self.display)
             try:
-                yield events, Workflows(pool.connection, queries, PAYLOAD_LIMIT)
+                yield events, Workflows(pool.connection, queries, PAYLOAD_LIMIT, display=self.display)
             finally:
                 await events.stop()
 
@@ -179,6 +186,14 @@ _OPTIONS: Final = (
         type=click.Path(exists=True, dir_okay=False),
         help="TOML file with Oban's settings.  [default: oban.toml]",
     ),
+    click.option(
+        "--display",
+        envvar="POWERTOOLS_DISPLAY",
+        show_envvar=True,
+        callback=find_display,
+        metavar="MODULE:NAME",
+        help="Show through this display policy of yours.  [default: what looks secret is hidden]",
+    ),
     click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."),
 )
 
@@ -196,6 +211,7 @@ def on_database(command: Callable[..., Any]) -> Callable[..., Any]:
         prefix: str | None,
         schema: str,
         config_path: str | None,
+        display: DisplayPolicy | None,
         **arguments: Any,
     ) -> Any:
         _refuse_two_databases(data_directory)
@@ -203,7 +219,9 @@ def on_database(command: Callable[..., Any]) -> Callable[..., Any]:
         if "authorize" in arguments:
             arguments["authorize"] = arguments["authorize"] or configured_authorize(table, config_path or OBAN_TOML)
         names = Names(schema=schema, prefix=config.prefix or "public")
-        return command(Target(config=config, names=names, data_directory=data_directory), **arguments)
+        display = display or configured_display(table, config_path or OBAN_TOML)
+        target = Target(config=config, names=names, data_directory=data_directory, display=display)
+        return command(target, **arguments)
 
     return functools.reduce(lambda wrapped, option: option(wrapped), reversed(_OPTIONS), run)
 

@@ -16,6 +16,7 @@ from ..authorization import Authorize, Guard
 from ..config import Settings
 from ..database import Queries
 from ..events.types import Cursor
+from ..shown import shown
 from ..webhooks import Answer, DeliveryState, EndpointId, IssuedSecret, WebhookDelivery, WebhookEndpoint, Webhooks
 from ..webhooks.messages import EVENT_TYPES
 from .exits import Exit, StoppedError
@@ -43,7 +44,8 @@ def webhooks() -> None:
 async def _calls(target: Target, authorize: Authorize | None = None) -> AsyncGenerator[Webhooks]:
     async with target.connection() as conn:
         await target.check(conn)
-        yield Webhooks(lambda: nullcontext(conn), Queries(target.names), Settings(), Guard(authorize))
+        queries, guard = Queries(target.names), Guard(authorize)
+        yield Webhooks(lambda: nullcontext(conn), queries, Settings(), guard, target.display)
 
 
 @webhooks.command("list", epilog=examples("powertools webhooks list"))
@@ -51,7 +53,7 @@ async def _calls(target: Target, authorize: Authorize | None = None) -> AsyncGen
 async def list_(target: Target, *, as_json: bool) -> int:
     """List the endpoints with what waits and what was given up."""
     async with _calls(target) as calls:
-        found = await calls.list()
+        found = [shown(target.display, endpoint) for endpoint in await calls.list()]
     if as_json:
         print_json({"webhooks": [_json(endpoint) for endpoint in found]})
     elif found:
@@ -86,7 +88,7 @@ async def add(target: Target, *, authorize: Authorize, as_json: bool, **options:
     """Send events to a URL from now on; shows the secret, this once."""
     async with _calls(target, authorize) as calls:
         issued = await calls.add(options.pop("url"), source="cli", **options)
-    return _show_issued(issued, "added", as_json=as_json)
+    return _show_issued(shown(target.display, issued), "added", as_json=as_json)
 
 
 @webhooks.command(epilog=examples("powertools webhooks test 1"))
@@ -95,7 +97,7 @@ async def add(target: Target, *, authorize: Authorize, as_json: bool, **options:
 async def test(target: Target, *, webhook_id: int, as_json: bool) -> int:
     """Send a ping from here, at once; exit code 1 when it was not taken."""
     async with _calls(target) as calls:
-        answer = await calls.test(EndpointId(webhook_id))
+        answer = shown(target.display, await calls.test(EndpointId(webhook_id)))
     if as_json:
         print_json({"answer": {"status": answer.status, "error": answer.error}})
     else:
@@ -116,6 +118,7 @@ async def rotate(target: Target, *, webhook_id: int, authorize: Authorize, as_js
     """Sign with a new secret; shows it, this once."""
     async with _calls(target, authorize) as calls:
         issued = await calls.rotate_secret(EndpointId(webhook_id), source="cli", **options)
+    issued = shown(target.display, issued)
     return _show_issued(
         issued,
         f"has a new secret; the old one signs too until {instant(issued.endpoint.old_secret_until)}",
@@ -133,7 +136,7 @@ async def disable(
     """Send nothing until it is enabled again; events wait in the log."""
     async with _calls(target, authorize) as calls:
         found = await calls.disable(EndpointId(webhook_id), actor=actor, reason=reason, source="cli")
-    return _show_changed(found, "disabled", as_json=as_json)
+    return _show_changed(shown(target.display, found), "disabled", as_json=as_json)
 
 
 @webhooks.command(epilog=examples('powertools webhooks enable 1 --reason "they have moved"'))
@@ -146,7 +149,7 @@ async def enable(
     """Go on where it stopped."""
     async with _calls(target, authorize) as calls:
         found = await calls.enable(EndpointId(webhook_id), actor=actor, reason=reason, source="cli")
-    return _show_changed(found, "enabled", as_json=as_json)
+    return _show_changed(shown(target.display, found), "enabled", as_json=as_json)
 
 
 @webhooks.command(epilog=examples('powertools webhooks remove 1 --reason "the ledger is gone" --yes'))
@@ -193,6 +196,7 @@ async def deliveries(
             EndpointId(webhook_id), limit=limit, state=DeliveryState(state) if state else None,
             before=None if before is None else Cursor(before),
         )  # fmt: skip
+    found = [shown(target.display, delivery) for delivery in found]
     more = str(found[-1].cursor) if len(found) == limit else None
     if as_json:
         print_json({"deliveries": [_json(delivery) for delivery in found], "next_before": more})

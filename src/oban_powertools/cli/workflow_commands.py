@@ -11,6 +11,7 @@ import orjson
 from ..errors import StepNotFoundError
 from ..explain import StepExplanation
 from ..records import StepRecord
+from ..shown import shown, shown_result
 from ..states import StepState, WorkflowId, WorkflowState
 from .change_commands import cancel, hold, list_commands, recover, release
 from .exits import Exit
@@ -30,6 +31,7 @@ from .workflow_text import (
     step_facts,
     step_json,
     step_row,
+    without_payloads,
     workflow_facts,
 )
 
@@ -69,6 +71,7 @@ async def list_workflows(
             limit=limit,
             before=WorkflowId(before) if before else None,
         )
+    found = [shown(target.display, workflow) for workflow in found]
     next_page = str(found[-1].id) if len(found) == limit else None
     if as_json:
         print_json({"workflows": [record_json(workflow) for workflow in found], "next_before": next_page})
@@ -92,21 +95,24 @@ async def list_workflows(
 async def show(target: Target, *, workflow_id: int, step_name: str | None, results: bool, as_json: bool) -> int:
     """Show one workflow and its steps.
 
-    Args and results appear only with --step and --results: they may hold secrets.
+    Args and results appear only with --step and --results, without what looks secret.
     """
     if step_name is not None and results:
         raise click.UsageError("--step and --results exclude each other: a step's detail has its result")
     key = WorkflowId(workflow_id)
     async with target.workflows() as workflows:
         if results:
-            return _print_results(key, await workflows.results(key), as_json)
-        found, steps = await workflows.get(key), await workflows.steps(key)
+            found = await workflows.results(key)
+            shown_results = {name: shown_result(target.display, result) for name, result in found.items()}
+            return _print_results(key, shown_results, as_json)
+        found, steps = shown(target.display, await workflows.get(key)), await workflows.steps(key)
     states = {step.name: step.state for step in steps}
     if step_name is not None:
         step = next((step for step in steps if step.name == step_name), None)
         if step is None:
             raise StepNotFoundError(key, step_name)
-        return _print_step(step, states, as_json)
+        return _print_step(shown(target.display, step), states, as_json)
+    steps = [shown(target.display, without_payloads(step)) for step in steps]
     if as_json:
         print_json({"workflow": record_json(found), "steps": [step_json(step, detail=False) for step in steps]})
     else:

@@ -4,6 +4,7 @@ The rule that must never break: args and results of a step appear only where one
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -102,6 +103,11 @@ def step_facts(step: StepRecord, states: Mapping[str, StepState]) -> dict[str, s
         "finished": instant(step.finished_at),
         "time": _time(step.started_at, step.finished_at) if step.finished_at else "",
     }
+
+
+def without_payloads(step: StepRecord) -> StepRecord:
+    """A step without its args and its result, which only a step's own page shows."""
+    return replace(step, args=None, result=None)
 
 
 def step_json(step: StepRecord, *, detail: bool) -> dict[str, Any]:

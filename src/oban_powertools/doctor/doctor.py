@@ -1,6 +1,5 @@
 """Makes the checks one after another, each in a transaction of its own, and reports."""
 
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -8,6 +7,7 @@ import psycopg
 
 from .. import schema
 from ..database import Connection, Queries, fetch_one
+from ..logs import find_logger, said
 from ..schema import SchemaStatus
 from .catalog import check_functions, check_relations, check_triggers
 from .checks import ROW_CHECKS
@@ -16,7 +16,7 @@ from .invariants import check_all, check_sample
 from .oban_defects import check_oban
 from .session import check_session
 
-logger = logging.getLogger(__name__)
+logger = find_logger(__name__)
 
 type Check = Callable[[Connection, Queries], Awaitable[list[Finding]]]
 
@@ -71,7 +71,7 @@ async def examine(conn: Connection, queries: Queries, *, deep: bool = False) -> 
             broken.append(Broken(check=name, error=_reason(error)))
         except Exception as error:
             logger.exception("the check %s failed", name)
-            broken.append(Broken(check=name, error=f"{type(error).__name__}: {error}"))
+            broken.append(Broken(check=name, error=f"{type(error).__name__}: {said(error)}"))
     return _report(("schema", *checks), found, broken)
 
 
@@ -115,4 +115,4 @@ def _report(checks: tuple[str, ...], found: list[Finding], broken: list[Broken])
 
 
 def _reason(error: psycopg.Error) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    return next(iter(said(error).splitlines()), type(error).__name__)

@@ -30,7 +30,7 @@ class Events:
         connect: An autocommit connection of our own pool.
         connect_listener: A connection for listening alone.
         guard: Decides which operators may publish; None refuses all of them.
-        display: Decides what is kept of reasons; None for the default.
+        display: Decides what is shown of errors and kept of reasons; None for the default.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Events:
         self._queries = queries
         self._connect_listener = connect_listener
         self._commander = Commander(connect, queries, guard or Guard(None), display or DisplayPolicy())
-        self._log = Log(connect, queries)
+        self._log = Log(connect, queries, display)
         self._feed = Feed(
             self._log, self._make_listener if settings.listen else None,
             poll_every=settings.events_poll_every, poll_alone_every=settings.events_poll_alone_every,

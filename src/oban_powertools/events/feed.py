@@ -5,7 +5,6 @@ cursor in order, and it waits for no subscriber.
 """
 
 import asyncio
-import logging
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -14,13 +13,14 @@ from itertools import takewhile
 from typing import Final
 
 from ..errors import CursorExpiredError
+from ..logs import find_logger
 from ..states import WorkflowId
 from .listener import SPACING, Listener
 from .reads import Bounds, Log
 from .subscription import Subscription
 from .types import Cursor, Event
 
-logger = logging.getLogger(__name__)
+logger = find_logger(__name__)
 
 _PAGE: Final = 2000
 """Events read at a time."""

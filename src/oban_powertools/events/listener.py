@@ -5,7 +5,6 @@ a look at the log. The rule that must never break: nobody needs this connection;
 """
 
 import asyncio
-import logging
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -14,8 +13,9 @@ from typing import Final
 import psycopg
 
 from ..database import Connection
+from ..logs import find_logger
 
-logger = logging.getLogger(__name__)
+logger = find_logger(__name__)
 
 SPACING: Final = 0.01
 """Seconds between two looks, so that a flood of notifications costs no more than this."""

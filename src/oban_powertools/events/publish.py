@@ -15,6 +15,7 @@ from ..errors import (
     WorkflowNotFoundError,
 )
 from ..json_border import check_payload
+from ..redaction import redacted
 from ..states import SEMANTICS_VERSION, TERMINAL_STEP_STATES, StepState, WorkflowId
 from .types import StepChange
 
@@ -43,7 +44,7 @@ async def publish_change(
 
     Args:
         attempt: None for the attempt its job is at.
-        error: Its last line is kept, at most 500 characters.
+        error: Its last line is kept, at most 500 characters, without what looks like a secret.
 
     Raises:
         UnpublishableChangeError: Only the engine, or ``workflows.complete_step``, makes this change.
@@ -86,4 +87,4 @@ async def publish_change(
 
 def _last_line(error: str | None) -> str | None:
     lines = (error or "").rstrip().splitlines()
-    return lines[-1][:_ERROR_LENGTH] if lines else None
+    return redacted(lines[-1])[:_ERROR_LENGTH] if lines else None

@@ -11,7 +11,9 @@ from datetime import UTC
 from typing import Any
 
 from ..database import Connection, Queries, fetch_all, fetch_one
+from ..display import DisplayPolicy
 from ..errors import CursorExpiredError
+from ..shown import shown
 from ..states import JobId, StepState, WorkflowId, WorkflowState
 from .types import Cursor, Event, StepChange, StepUpdated, WorkflowFinished
 
@@ -72,11 +74,18 @@ class Log:
 
     Args:
         connect: An autocommit connection of our own pool.
+        display: Decides what is shown of errors; None for the default.
     """
 
-    def __init__(self, connect: Callable[[], AbstractAsyncContextManager[Connection]], queries: Queries) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], AbstractAsyncContextManager[Connection]],
+        queries: Queries,
+        display: DisplayPolicy | None = None,
+    ) -> None:
         self._connect = connect
         self._queries = queries
+        self._display = display or DisplayPolicy()
 
     @asynccontextmanager
     async def placed(self, *, with_starts: bool = True) -> AsyncGenerator[tuple[Connection, Bounds]]:
@@ -103,7 +112,8 @@ class Log:
         else:
             events = await read_workflow_log(conn, self._queries, workflow_id, since, limit)
             reached = bounds.head if len(events) < limit else since
-        return events, Cursor(max(reached, events[-1].cursor if events else since))
+        reached = Cursor(max(reached, events[-1].cursor if events else since))
+        return [self._shown(event) for event in events], reached
 
     async def read_on(
         self, workflow_id: WorkflowId | None, since: Cursor, limit: int
@@ -136,7 +146,11 @@ class Log:
                 if row is not None:
                     [event] = await read_log(conn, self._queries, Cursor(row["cursor"] - 1), 1)
                     assert isinstance(event, StepUpdated)
-                    return event
+                    return shown(self._display, event)
+
+    def _shown(self, event: Event) -> Event:
+        # Most events have nothing to hide, and there are thousands a second.
+        return shown(self._display, event) if isinstance(event, StepUpdated) and event.error is not None else event
 
 
 def _bounds(row: dict[str, Any]) -> Bounds:

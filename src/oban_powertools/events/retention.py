@@ -3,7 +3,6 @@
 The rule that must never break: a fault here holds up nothing else that the sweep does.
 """
 
-import logging
 from datetime import timedelta
 from typing import Final
 
@@ -11,8 +10,9 @@ import psycopg
 
 from .. import telemetry
 from ..database import Connection, Queries, fetch_one
+from ..logs import find_logger
 
-logger = logging.getLogger(__name__)
+logger = find_logger(__name__)
 
 _AT_ONCE: Final = 1000
 """Batches of events that are removed in one transaction."""

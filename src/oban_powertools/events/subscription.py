@@ -7,7 +7,6 @@ S3  While the cursor is before ``_live_from`` the log is read, and what is in th
 """
 
 import asyncio
-import logging
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -16,10 +15,11 @@ from typing import Final, Self
 
 import psycopg
 
+from ..logs import find_logger
 from ..states import WorkflowId
 from .types import Cursor, Event
 
-logger = logging.getLogger(__name__)
+logger = find_logger(__name__)
 
 BUFFER: Final = 1000
 """Events that wait for one subscriber; what does not fit is read again from the log."""

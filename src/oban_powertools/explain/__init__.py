@@ -10,6 +10,8 @@ from typing import Final
 
 from ..config import Settings
 from ..database import Connection, Queries
+from ..display import DisplayPolicy
+from ..shown import shown
 from ..states import JobId, WorkflowId
 from .explanations import (
     Action,
@@ -67,6 +69,7 @@ class Explain:
     Args:
         connect: An autocommit connection of our own pool.
         settings: From which age an executor is late or missing.
+        display: Decides what is shown of errors; None for the default.
     """
 
     def __init__(
@@ -74,10 +77,12 @@ class Explain:
         connect: Callable[[], AbstractAsyncContextManager[Connection]],
         queries: Queries,
         settings: Settings,
+        display: DisplayPolicy | None = None,
     ) -> None:
         self._connect = connect
         self._queries = queries
         self._settings = settings
+        self._display = display or DisplayPolicy()
 
     async def workflow_step(self, workflow_id: WorkflowId, step: str, *, check_import: bool = False) -> StepExplanation:
         """Why a step is as it is, with the root causes upstream.
@@ -89,7 +94,10 @@ class Explain:
             WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
         """
         async with self._snapshot() as conn:
-            return await explain_step(conn, self._queries, self._settings, workflow_id, step, check_import=check_import)
+            found = await explain_step(
+                conn, self._queries, self._settings, workflow_id, step, check_import=check_import
+            )
+        return shown(self._display, found)
 
     async def workflow(self, workflow_id: WorkflowId) -> WorkflowExplanation:
         """Why a workflow is as it is: its steps by state, and the root causes in groups.
@@ -98,7 +106,8 @@ class Explain:
             WorkflowNotFoundError: It does not exist, or was pruned.
         """
         async with self._snapshot() as conn:
-            return await explain_workflow(conn, self._queries, self._settings, workflow_id)
+            found = await explain_workflow(conn, self._queries, self._settings, workflow_id)
+        return shown(self._display, found)
 
     async def job(self, job_id: JobId, *, check_import: bool = False) -> JobExplanation:
         """Why a job, of a step or plain, is as it is.
@@ -110,7 +119,8 @@ class Explain:
             JobNotFoundError: It does not exist, or was pruned.
         """
         async with self._snapshot() as conn:
-            return await explain_job(conn, self._queries, self._settings, job_id, check_import=check_import)
+            found = await explain_job(conn, self._queries, self._settings, job_id, check_import=check_import)
+        return shown(self._display, found)
 
     @asynccontextmanager
     async def _snapshot(self) -> AsyncGenerator[Connection]:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any, Final, cast
 
 from .. import json_border
+from ..redaction import redacted
 
 MAX_ERROR: Final = 200
 """Characters of an error that a sentence quotes."""
@@ -32,7 +33,8 @@ def error_line(error: Any) -> str | None:
     text: object = cast("dict[str, Any]", error).get("error", error) if isinstance(error, dict) else error
     if text is None:
         return None
-    line = what_happened(text if isinstance(text, str) else json_border.dumps(text))
+    # Before it is cut: half a secret is one that nobody recognizes.
+    line = redacted(what_happened(text if isinstance(text, str) else json_border.dumps(text)))
     return (line if len(line) <= MAX_ERROR else f"{line[:MAX_ERROR]}...") or None
 
 

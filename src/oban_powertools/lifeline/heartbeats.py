@@ -6,7 +6,6 @@ keeps a process from ending.
 """
 
 import asyncio
-import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -19,9 +18,10 @@ from psycopg_pool import AsyncConnectionPool
 
 from ..config import Settings
 from ..database import Queries, blocking_connection
+from ..logs import find_logger
 from .executors import Beat, beat_args
 
-logger = logging.getLogger(__name__)
+logger = find_logger(__name__)
 
 BEATS: Final = 5
 """Beats within the time after which an executor is gone; half of that time may pass without one (R2)."""

@@ -4,7 +4,6 @@ Not the rules (``sql/migrations/0015_executors.sql``). The rule that must never 
 hand, is fetching or has yet to acknowledge is not given back from here.
 """
 
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ import psycopg
 
 from ..config import Settings
 from ..database import Connection, Queries, fetch_all, fetch_one
+from ..logs import find_logger
 
-logger = logging.getLogger(__name__)
+logger = find_logger(__name__)
 
 type Attempt = tuple[int, datetime]
 """A job's id, and when the attempt began: aware, UTC."""

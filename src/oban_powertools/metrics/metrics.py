@@ -1,6 +1,5 @@
 """The metric calls of the facade."""
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from psycopg_pool import PoolTimeout
 
 from ..config import Settings
 from ..database import Connection, Queries, bounded
+from ..logs import find_logger
 from .gauges import (
     Reading,
     read_events,
@@ -22,7 +22,7 @@ from .gauges import (
 )
 from .tally import Counts, Tally
 
-logger = logging.getLogger(__name__)
+logger = find_logger(__name__)
 
 type Source = Callable[[Connection, Queries, Settings], Awaitable[list[Reading]]]
 

@@ -1,7 +1,6 @@
 """The collector: what this process has counted, and what was last read from the database."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Iterator
 from typing import Final
@@ -10,12 +9,13 @@ import psycopg
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from ..logs import find_logger
 from ..metrics import SOURCES, Counts, Readings
 from ..powertools import Powertools
 from .families import counters, gauges
 from .process import ProcessMetrics
 
-logger = logging.getLogger(__name__)
+logger = find_logger(__name__)
 
 _FRESH_FOR: Final = 1.0
 """Seconds for which what was read is not read again, however many ask."""

@@ -1,6 +1,5 @@
 """Retention as operators ask for it: its status, a run, a dry run."""
 
-import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
@@ -13,10 +12,11 @@ from ..authorization import Action, ActorLike, Guard, Target, TargetType
 from ..config import Settings
 from ..database import Connection, Queries, fetch_all, fetch_one
 from ..display import DisplayPolicy
+from ..logs import find_logger, said
 from .batches import Progress, advance, prune_batch
 from .records import Policies, PruneRun, RecordClass, RetainedClass, RetentionStatus, policies
 
-logger = logging.getLogger(__name__)
+logger = find_logger(__name__)
 
 _RECORDS: Final = Target(type=TargetType.RECORDS, id="*")
 _COUNTED: Final = 10_000
@@ -82,10 +82,10 @@ class Retention:
         ) as operation:
             who = await operation.authorize()
             if dry_run:
-                return await self._rehearse(who.id, reason)
+                return await self._rehearse(who.id, operation.entry.reason or "")
             # What is removed is written down before: a batch without its record is impossible (I4).
             async with operation.transaction() as conn:
-                run = await self._start(conn, who.id, reason)
+                run = await self._start(conn, who.id, operation.entry.reason or "")
                 operation.tell(details={"run": run})
             async with self._connect() as conn:
                 progress = Progress.start(self._kept)
@@ -153,4 +153,4 @@ class Retention:
 
 
 def _first_line(error: psycopg.Error) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    return next(iter(said(error).splitlines()), type(error).__name__)

@@ -3,7 +3,6 @@
 The rule that must never break: a fault here holds up nothing else that the sweep does.
 """
 
-import logging
 import time
 from datetime import timedelta
 from typing import Final
@@ -12,10 +11,11 @@ import psycopg
 
 from ..config import Settings
 from ..database import Connection, Queries, fetch_one
+from ..logs import find_logger, said
 from .batches import Progress, advance, prune_batch
 from .records import Policies, policies
 
-logger = logging.getLogger(__name__)
+logger = find_logger(__name__)
 
 _EVERY: Final = timedelta(minutes=10)
 """Between the end of a run and the start of the next on this node."""
@@ -54,7 +54,7 @@ class RetentionSweep:
         except psycopg.Error as error:
             logger.exception("retention failed; it tries again in %s", _EVERY)
             if not conn.broken:
-                await self._end(conn, str(error).partition("\n")[0])
+                await self._end(conn, said(error).partition("\n")[0])
             return 0
         return removed
 

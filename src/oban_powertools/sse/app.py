@@ -1,7 +1,6 @@
 """The ASGI app: who may have which stream, and the answer when it is refused."""
 
 import inspect
-import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Hashable
 from contextlib import AsyncExitStack
 from typing import Final
@@ -20,6 +19,7 @@ from starlette.websockets import WebSocketClose
 
 from ..errors import CursorExpiredError, InvalidSettingError, WorkflowNotFoundError
 from ..events.types import Cursor
+from ..logs import find_logger
 from ..powertools import Powertools
 from .asked import Asked, check_origin, read_request
 from .limits import OpenStreams, StreamLimits
@@ -31,7 +31,7 @@ type Authorize = Callable[[HTTPConnection, str], bool | Awaitable[bool]]
 _GRACE: Final = 0.5
 """Seconds that a stream has for its proper end when the server stops."""
 
-logger: Final = logging.getLogger("oban_powertools.sse")
+logger: Final = find_logger("oban_powertools.sse")
 
 
 def events_app(

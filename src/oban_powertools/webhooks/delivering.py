@@ -4,7 +4,6 @@ The rules that must never break: nothing is sent without the lease (W2), and wha
 down before the next one begins.
 """
 
-import logging
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -13,11 +12,12 @@ from http import HTTPStatus
 from typing import Any
 
 from ..database import Connection, Queries, fetch_one
+from ..logs import find_logger
 from .records import Answer, DeliveryState
 from .schedule import DELIVER_FOR, LEASED_FOR, next_try
 from .sending import Sender
 
-logger = logging.getLogger(__name__)
+logger = find_logger(__name__)
 
 
 async def deliver_due(

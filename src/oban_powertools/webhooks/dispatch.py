@@ -4,7 +4,6 @@ Part of the sweep of every node. The rule that must never break: a cursor moves 
 deliveries of the events before it (W1).
 """
 
-import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,10 +15,11 @@ from ..database import Connection, Queries, fetch_all, fetch_one
 from ..errors import CursorExpiredError
 from ..events.reads import Bounds, Log
 from ..events.types import Cursor, Event
+from ..logs import find_logger
 from .messages import event_message, missed_message, type_of
 from .schedule import LOST_AFTER
 
-logger = logging.getLogger(__name__)
+logger = find_logger(__name__)
 
 PAGE: Final = 1000
 """Events read at a time."""

@@ -4,7 +4,6 @@ The rules that must never break: a secret leaves only through ``IssuedSecret``; 
 recorded (I4).
 """
 
-import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
@@ -14,15 +13,16 @@ from ..audit import Operations
 from ..authorization import ActorLike, Guard
 from ..config import Settings
 from ..database import Connection, Queries, fetch_all, fetch_one
-from ..display import DisplayPolicy
+from ..display import DisplayPolicy, Kind
 from ..errors import WebhookDeliveryNotFoundError
 from ..events.reads import Log
 from ..events.types import Cursor
+from ..logs import find_logger
 from . import addresses, dispatch, messages, signing
 from .changing import adding, changing, get_endpoint, tell_added
 from .records import Answer, DeliveryState, EndpointId, IssuedSecret, WebhookDelivery, WebhookEndpoint
 
-logger = logging.getLogger(__name__)
+logger = find_logger(__name__)
 
 OLD_SECRET_KEPT_FOR: Final = timedelta(hours=24)
 
@@ -51,9 +51,10 @@ class Webhooks:
         self._connect = connect
         self._queries = queries
         self._settings = settings
-        self._log = Log(connect, queries)
+        self._display = display or DisplayPolicy()
+        self._log = Log(connect, queries, self._display)
         self._operations = Operations(
-            connect=connect, queries=queries, guard=guard or Guard(None), display=display or DisplayPolicy()
+            connect=connect, queries=queries, guard=guard or Guard(None), display=self._display
         )
 
     async def add(
@@ -88,7 +89,7 @@ class Webhooks:
         stored, shown = _choose_secret(secret, secret_from_env)
         args = {
             "url": addresses.check_url(url, allow_private=allow_private),
-            "description": description,
+            "description": self._display.render_text(Kind.DETAILS, description),
             "types": messages.check_types(types),
             "workflow_name": workflow_name or None,
             "allow_private": allow_private,
@@ -149,7 +150,7 @@ class Webhooks:
             addresses.check_url(url or found.url, allow_private=private)
             args = {
                 "url": url,
-                "description": description,
+                "description": description and self._display.render_text(Kind.DETAILS, description),
                 "types": None if types is None else messages.check_types(types),
                 "workflow_name": workflow_name,
                 "allow_private": allow_private,

@@ -6,7 +6,7 @@ state are right again in the transaction that changed a step.
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from .. import json_border
 from ..database import Connection, Queries, fetch_all, fetch_one
@@ -17,6 +17,7 @@ from ..errors import (
     WorkflowNotFoundError,
 )
 from ..records import Recovered
+from ..redaction import redacted
 from ..states import Cause, RecoveryAction, StepState, WorkflowId
 from .commands import complete_step
 from .rules import (
@@ -230,6 +231,15 @@ def _cause(action: RecoveryAction) -> Cause:
     return Cause.COMPLETED_BY_OPERATOR if action == RecoveryAction.COMPLETE else Cause.SKIPPED
 
 
+def _snapshot(row: Row) -> dict[str, Any]:
+    """A step as its recovery remembers it: nothing in its error that looks like a secret (S8)."""
+    error = row["error"]
+    if isinstance(error, dict):
+        fields = cast("dict[str, Any]", error)
+        error = {**fields, "error": redacted(str(fields.get("error")))}
+    return {**{key: row[key] for key in _SNAPSHOT}, "error": error}
+
+
 async def _record(
     conn: Connection,
     queries: Queries,
@@ -256,7 +266,7 @@ async def _record(
         "before": json_border.dumps(before),
         "after": json_border.dumps(after),
         "steps": [row["name"] for row in targets],
-        "befores": [json_border.dumps({key: row[key] for key in _SNAPSHOT}) for row in targets],
+        "befores": [json_border.dumps(_snapshot(row)) for row in targets],
         "afters": [json_border.dumps({key: now[row["position"]][key] for key in _SNAPSHOT}) for row in targets],
     }
     session = await fetch_one(conn, queries["record_recovery"], recorded)

@@ -4,14 +4,14 @@ The rule that must never break: the database is asked, never a notification alon
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Final
 
+from ..logs import find_logger
 from ..states import WorkflowId
 
-logger = logging.getLogger(__name__)
+logger = find_logger(__name__)
 
 type FindEnded = Callable[[Sequence[WorkflowId]], Awaitable[Sequence[WorkflowId]]]
 

@@ -3,15 +3,14 @@
 Not the rules, which are in SQL. The rule that must never break: a projection that fails keeps no sweep from going on.
 """
 
-import logging
-
 import orjson
 import psycopg
 
 from ...config import Settings
 from ...database import Connection, Queries, fetch_one
+from ...logs import find_logger
 
-logger = logging.getLogger(__name__)
+logger = find_logger(__name__)
 
 
 class Projector:

@@ -123,8 +123,9 @@ WHERE l.id = %(id)s::bigint AND l.adopted_at IS NULL AND l.dismissed_at IS NULL
 RETURNING l.id;
 
 -- name: expire_previews
+-- What has ended keeps no payload, here and below.
 -- Args: actor_id, plan_hash (text). Rows: id.
-UPDATE powertools.previews p SET status = 'expired', ended_at = clock_timestamp()
+UPDATE powertools.previews p SET status = 'expired', ended_at = clock_timestamp(), arguments = (p.arguments::jsonb - 'payload')::json
 WHERE p.actor_id = %(actor_id)s::text AND p.plan_hash = %(plan_hash)s::text AND p.status = 'ready'
   AND p.expires_at <= clock_timestamp()
 RETURNING p.id;
@@ -166,13 +167,13 @@ SELECT p.written FROM powertools.previews p WHERE p.id = %(id)s::bigint;
 
 -- name: consume_preview
 -- Args: id (bigint), actor_id (text). Rows: id; none when it may not be consumed (any more). Locks: the preview.
-UPDATE powertools.previews p SET status = 'consumed', ended_at = clock_timestamp()
+UPDATE powertools.previews p SET status = 'consumed', ended_at = clock_timestamp(), arguments = (p.arguments::jsonb - 'payload')::json
 WHERE p.id = %(id)s::bigint AND p.status = 'ready' AND p.expires_at > clock_timestamp() AND p.actor_id = %(actor_id)s::text
 RETURNING p.id;
 
 -- name: end_preview
 -- Args: id (bigint), status (drifted or expired). Rows: id; none when it had ended.
-UPDATE powertools.previews p SET status = %(status)s::text, ended_at = clock_timestamp()
+UPDATE powertools.previews p SET status = %(status)s::text, ended_at = clock_timestamp(), arguments = (p.arguments::jsonb - 'payload')::json
 WHERE p.id = %(id)s::bigint AND p.status = 'ready'
 RETURNING p.id;
 

@@ -1,0 +1,100 @@
+"""Loggers whose records hold no secret, whatever an exception's text says.
+
+A record that leaves is its finished text: what handlers would look into, arguments and the exception itself, is gone.
+The rule that must never break: no logger of this package is made anywhere else.
+"""
+
+import logging
+import re
+import traceback
+from collections.abc import Iterator
+from typing import Final, Literal
+
+import psycopg
+
+from .redaction import REDACTED, redacted
+
+_DONE: Final = "_redacted"
+"""Attribute of a record that has passed, for the filters of handlers."""
+
+_QUOTED: Final = re.compile(r'".*"', re.DOTALL)
+_ROWS: Final = re.compile(
+    r"^(?:DETAIL|CONTEXT|QUERY|LINE \d+):.*?(?=^(?:HINT|DETAIL|CONTEXT|QUERY):|^\s*$|^Traceback |\Z)",
+    re.DOTALL | re.MULTILINE,
+)
+"""What PostgreSQL quotes of rows and statements: values, which have no key to be judged by."""
+
+
+class Public(str):
+    """A text of our own that looks like a secret and is none, such as the hash of a row."""
+
+    __slots__ = ()
+
+
+class Redacting(logging.Filter):
+    """Takes what looks like a secret out of a record's message and traceback."""
+
+    def filter(self, record: logging.LogRecord) -> Literal[True]:
+        """Every record passes, redacted."""
+        if _DONE in vars(record):
+            return True
+        record.msg, record.args = _message(record), ()
+        if record.exc_info and record.exc_info[1] is not None:
+            record.exc_text = told(record.exc_info[1])
+        elif record.exc_text:
+            record.exc_text = redacted(record.exc_text)
+        record.exc_info = None
+        vars(record)[_DONE] = True
+        return True
+
+
+def _message(record: logging.LogRecord) -> str:
+    args = record.args if isinstance(record.args, tuple) else ()
+    public = {f"\0{number}\0": arg for number, arg in enumerate(args) if isinstance(arg, Public)}
+    places = {id(arg): place for place, arg in public.items()}
+    if args:
+        said_args = (said(arg) if isinstance(arg, BaseException) else arg for arg in args)
+        record.args = tuple(places.get(id(arg), arg) for arg in said_args)
+    try:
+        text = redacted(record.getMessage())
+    except (TypeError, ValueError, KeyError):
+        return f"a message that cannot be written, at {record.pathname}:{record.lineno}"
+    for place, arg in public.items():
+        text = text.replace(place, arg)
+    return text
+
+
+def find_logger(name: str) -> logging.Logger:
+    """The logger of this name, redacting."""
+    logger = logging.getLogger(name)
+    if not any(isinstance(found, Redacting) for found in logger.filters):
+        logger.addFilter(Redacting())
+    return logger
+
+
+def said(error: BaseException) -> str:
+    """What an exception says, in a text that may be logged and printed: of PostgreSQL only its own sentence."""
+    text = str(error)
+    if isinstance(error, psycopg.Error) and error.diag.message_primary:
+        text = error.diag.message_primary
+    if isinstance(error, psycopg.DataError):
+        # The one class of errors whose sentence quotes values.
+        text = _QUOTED.sub(REDACTED, text)
+    return redacted(_ROWS.sub("", text))
+
+
+def told(error: BaseException) -> str:
+    """An exception with its traceback, in a text that may be logged and printed."""
+    text = "".join(traceback.format_exception(error))
+    for found in _chain(error):
+        if isinstance(found, psycopg.Error):
+            text = text.replace(str(found), said(found))
+    return redacted(_ROWS.sub("", text)).rstrip("\n")
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__

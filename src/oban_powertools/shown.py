@@ -1,0 +1,69 @@
+"""What of a record leaves through a door for people: explanations, events, the command line, the console.
+
+Not for what the application asks for itself: ``workflows.results`` and its like are its own data, as they are. The rule
+that must never break: which field of which record holds what users wrote is said here and nowhere else.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, Final, cast
+
+from .display import DisplayPolicy, Kind
+from .redaction import REDACTED
+
+FIELDS: Final[Mapping[str, Kind]] = {
+    "args": Kind.ARGS,
+    "result": Kind.RESULT,
+    "payload": Kind.PAYLOAD,
+    "context": Kind.CONTEXT,
+    "error": Kind.ERROR,
+    # Sentences that quote errors.
+    "summary": Kind.ERROR,
+    "found": Kind.ERROR,
+    "reason": Kind.REASON,
+    "hold_reason": Kind.REASON,
+    "disabled_reason": Kind.REASON,
+    "detail": Kind.DETAILS,
+    "details": Kind.DETAILS,
+    "description": Kind.DETAILS,
+    "message": Kind.DETAILS,
+    "url": Kind.DETAILS,
+}
+"""Field of a record -> what it holds. Names, tags, keys and ids are shown as they are: people search by them."""
+
+_JSON: Final = frozenset({Kind.ARGS, Kind.RESULT, Kind.PAYLOAD, Kind.CONTEXT})
+
+
+def shown[T](display: DisplayPolicy, record: T) -> T:
+    """A record as people may see it, with the records in it; what is no record stays as it is."""
+    if isinstance(record, tuple):
+        parts = cast("tuple[Any, ...]", record)
+        return cast("T", tuple(shown(display, part) for part in parts))
+    if not is_dataclass(record) or isinstance(record, type):
+        return record
+    given = {field.name: getattr(record, field.name) for field in fields(record)}
+    changed = {name: _field(display, name, value) for name, value in given.items() if value is not None}
+    return cast("T", replace(cast("Any", record), **changed))
+
+
+def shown_result(display: DisplayPolicy, result: Any) -> Any:
+    """A result as people may see it; None stays None."""
+    return None if result is None else display.render(Kind.RESULT, result)
+
+
+def _field(display: DisplayPolicy, name: str, value: Any) -> Any:
+    kind = FIELDS.get(name)
+    if kind is None:
+        return shown(display, value)
+    if kind in _JSON:
+        return display.render(kind, value)
+    if isinstance(value, str):
+        return display.render_text(kind, value)
+    if not isinstance(value, Mapping):
+        return REDACTED
+    given = cast("Mapping[str, Any]", value)
+    if kind is Kind.ERROR:
+        # Oban's: attempt, at, error.
+        return {**given, "error": display.render(kind, given.get("error"))}
+    rendered = display.render(kind, dict(given))
+    return cast("Mapping[str, Any]", rendered) if isinstance(rendered, dict) else dict.fromkeys(given, REDACTED)
