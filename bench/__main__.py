@@ -7,7 +7,7 @@ import asyncio
 
 import click
 
-from bench import large, memory, plain_jobs, speed
+from bench import large, memory, plain_jobs, rescue, speed
 from bench.server import server
 from bench.speed import Setting
 
@@ -27,6 +27,8 @@ async def measure(dsn: str, *, full: bool) -> None:
     await plain_jobs.measure(dsn, rounds=7 if full else 5, jobs=2000)
     _title("One large workflow")
     await large.measure(dsn, 100_000 if full else 10_000)
+    _title("Killed processes and heartbeats")
+    await rescue.measure(dsn, rounds=2, settings=("tight", "default") if full else ("tight",))
     if full:
         _title("Memory of a worker")
         await memory.measure(dsn, 200_000)

@@ -1,5 +1,6 @@
 """The step that every benchmark runs: it does nothing, so that the engine's own cost is what is measured."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -34,3 +35,11 @@ class NoOp:
 
     async def process(self, job: Job) -> dict[str, Any]:
         return Body.run(job.args["i"])
+
+
+@worker(queue="default", max_attempts=3)
+class Wait:
+    """Runs until its process ends."""
+
+    async def process(self, job: Job) -> None:  # noqa: ARG002 - what Oban calls
+        await asyncio.Event().wait()
