@@ -209,7 +209,7 @@ def preview(world: World) -> Sequence[Sequence[str]]:
 
 
 def execute(world: World) -> Sequence[Sequence[str]]:
-    return [(*WHY, "--", token) for token in world.tokens]
+    return [(*WHY, token) for token in world.tokens]
 
 
 CASES: dict[str, Case] = {

@@ -164,7 +164,7 @@ class Bulks:
             if not rows:
                 raise BulkFilterError("matches nothing", "one target at least")
             manifest = [[row["target_id"], row["state_hash"]] for row in rows]
-            token = secrets.token_urlsafe(32)
+            token = secrets.token_hex(32)
             stored: dict[str, Any] = {
                 "actor_id": actor.id, "action": action, "filter": json_border.dumps(dict(given)),
                 "arguments": json_border.dumps(arguments), "token_hash": token_hash(token), "ready_for": READY_FOR,

@@ -4,7 +4,6 @@ Runs in the caller's transaction. The rule that must never break: of a token onl
 only to the actor it was made for (S3).
 """
 
-import base64
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
@@ -153,7 +152,7 @@ async def store(
     }
     row = await fetch_one(conn, queries["store_preview"], args)
     assert row is not None
-    token = base64.urlsafe_b64encode(hmac.digest(row["secret"], row["nonce"], "sha256")).decode().rstrip("=")
+    token = hmac.new(row["secret"], row["nonce"], "sha256").hexdigest()
     await conn.execute(queries["store_token"], {"id": row["id"], "token_hash": token_hash(token)})
     return row["id"], token
 
