@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from psycopg import AsyncConnection
 
 from oban_powertools import Settings, Workflow
 from oban_powertools.states import WorkflowId
@@ -77,10 +78,36 @@ async def test_the_rows_an_ack_reads_grow_with_the_batch_alone(hand: Hand) -> No
 
 async def test_the_sweep_has_tables_analyzed_that_have_grown_many_times_over(hand: Hand) -> None:
     await hand.rows("VACUUM ANALYZE")
-    await hand.insert(fan(2000))
+    await hand.workflows.insert(fan(2000), conn=hand.conn)
+    await hand.rows("SELECT pg_stat_force_next_flush()")
     assert await hand.one("SELECT powertools.outgrown_v1()::text[]") == ["powertools.steps"]
 
     await sweep_once(hand.conn, hand.powertools._queries, Swept(), Settings(sweep_batch=10))
 
     assert await hand.one("SELECT powertools.outgrown_v1()::text[]") == []
     assert await hand.one("SELECT reltuples::int FROM pg_class WHERE oid = 'powertools.steps'::regclass") == 2002
+
+
+async def test_a_table_is_analyzed_by_what_is_committed_in_it(hand: Hand) -> None:
+    """Found in an open transaction, pages without rows had every later plan take one row for granted."""
+    await hand.insert(fan(10))
+    await hand.rows("VACUUM ANALYZE")
+    async with await AsyncConnection.connect(hand.dsn) as inserting:
+        await hand.workflows.insert(fan(2000), conn=inserting)
+        meanwhile = await hand.one("SELECT powertools.outgrown_v1()::text[]")
+        await hand.rows("ANALYZE powertools.steps")  # by anybody else
+        await inserting.commit()
+        await inserting.execute("SELECT pg_stat_force_next_flush()")
+        await inserting.commit()
+
+    assert (meanwhile, await hand.one("SELECT powertools.outgrown_v1()::text[]")) == ([], ["powertools.steps"])
+
+
+async def test_a_table_whose_rows_the_server_no_longer_counts_is_analyzed_by_its_size(hand: Hand) -> None:
+    await hand.insert(fan(10))
+    await hand.rows("VACUUM ANALYZE")
+    await hand.insert(fan(4000))
+    await hand.rows("SELECT pg_stat_force_next_flush()")
+    await hand.rows("SELECT pg_stat_reset()")
+
+    assert await hand.one("SELECT powertools.outgrown_v1()::text[]") == ["powertools.steps"]
