@@ -39,8 +39,9 @@ class Ended:
 
 
 def environment(dsn: str | None, **more: str) -> dict[str, str]:
-    """Ours without any setting of Oban or PostgreSQL, but this database."""
-    ours = {k: v for k, v in os.environ.items() if not k.startswith(("OBAN_", "POWERTOOLS_", "PG", "NO_COLOR"))}
+    """Ours without any setting of Oban, PostgreSQL or a terminal, but this database."""
+    others = ("OBAN_", "POWERTOOLS_", "PG", "NO_COLOR", "COLUMNS", "LINES")
+    ours = {k: v for k, v in os.environ.items() if not k.startswith(others)}
     return {**ours, **({"OBAN_DSN": dsn} if dsn else {}), **more}
 
 

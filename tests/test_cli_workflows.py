@@ -14,7 +14,7 @@ RED, GREEN = "\x1b[31m", "\x1b[32m"
 def billing(**options: Any) -> Workflow:
     """fetch -> bill -> notify, and cleanup in any case."""
     workflow = Workflow("sync_customer", context={"account_id": 42}, tags=["nightly"], **options)
-    fetch = workflow.add("fetch", step({"token": "s3cret"}, max_attempts=3))
+    fetch = workflow.add("fetch", step({"account": "acme-7", "token": "s3cret"}, max_attempts=3))
     workflow.add("bill", step({"customer": fetch.result["id"]}))
     workflow.add("notify", step(), deps=["bill"])
     workflow.add("cleanup", step(), deps={"bill": "continue"})
@@ -105,14 +105,15 @@ async def test_args_results_and_whole_errors_appear_only_where_they_were_asked_f
         assert ended.code == 0
         return ended.out
 
-    for secret in ("s3cret", "Ada", "Traceback"):
-        assert secret not in shown()
-        assert secret not in shown("--json")
-    assert "s3cret" in shown("--step", "fetch")
+    for value in ("acme-7", "Ada", "Traceback"):
+        assert value not in shown()
+        assert value not in shown("--json")
+    assert "acme-7" in shown("--step", "fetch")
     assert "Ada" in shown("--step", "fetch")
     assert "Traceback" in shown("--step", "bill")
     assert "Ada" in shown("--results")
-    assert "s3cret" not in shown("--results")
+    assert "acme-7" not in shown("--results")
+    assert "s3cret" not in shown("--step", "fetch") + shown("--step", "fetch", "--json")
 
 
 async def test_show_as_json_has_ids_as_text_and_instants_in_utc(hand: Hand) -> None:
@@ -137,7 +138,10 @@ async def test_one_step_as_json_has_everything(hand: Hand) -> None:
     fetch = powertools("workflow", "show", workflow_id, "--step", "fetch", "--json", dsn=hand.dsn).json["step"]
     bill = powertools("workflow", "show", workflow_id, "--step", "bill", "--json", dsn=hand.dsn).json["step"]
 
-    assert (fetch["args"], fetch["result"]) == ({"token": "s3cret"}, {"id": 7, "name": "Ada"})
+    assert (fetch["args"], fetch["result"]) == (
+        {"account": "acme-7", "token": "[redacted]"},
+        {"id": 7, "name": "Ada"},
+    )
     assert bill["error"]["attempt"] == 1
     assert "Traceback" in bill["error"]["error"]
 

@@ -28,9 +28,9 @@ VALUES ('ada', 'user', 'job_retry', 'job', '1', 'executed', 'api', 1)
 """
 PREVIEW = """
 INSERT INTO powertools.previews (
-  status, actor_id, action, target_type, target_id, arguments, plan_hash, plan, expires_at
+  status, actor_id, action, target_type, target_id, arguments, plan_hash, plan, written, expires_at
 )
-VALUES ('ready', 'ada', 'job_retry', 'job', '1', '{}', 'h', '{}', now() + interval '1 h')
+VALUES ('ready', 'ada', 'job_retry', 'job', '1', '{}', 'h', '{}', '{}', now() + interval '1 h')
 """
 BULK = """
 INSERT INTO powertools.bulks (actor_id, action, filter, arguments, manifest_hash, total, token_hash, expires_at)
