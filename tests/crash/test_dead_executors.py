@@ -167,15 +167,17 @@ async def test_a_stop_in_good_order_says_so_and_what_it_leaves_runs_again_at_onc
     assert await cluster.is_sound()
 
 
+@pytest.mark.notified  # the proxy reads the fetch's text, which a connection that has polled for long sends no more
 async def test_jobs_of_a_fetch_whose_answer_was_lost_are_given_back_by_their_own_producer(
     cluster: Cluster, turbo: bool
 ) -> None:
     async with TcpProxy.before(cluster.dsn) as proxy:
         node = await cluster.node(turbo=turbo, dsn=proxy.dsn, **TIGHT)
-        proxy.swallow(b"locked_jobs", b"COMMIT")
         workflow = Workflow("lost")
         workflow.add("a", step())
-        [handle] = await cluster.insert(workflow)
+        async with cluster.powertools.connect() as conn, conn.transaction():
+            handle = await cluster.powertools.workflows.insert(workflow, conn=conn)
+            proxy.swallow(b"locked_jobs", b"COMMIT")  # by now, so that it is not a fetch without a job
         [record] = await cluster.end([handle])
 
         assert (proxy.swallowed, record.state) == (1, "completed")

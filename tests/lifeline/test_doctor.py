@@ -190,6 +190,7 @@ def found(report: Report) -> list[Finding]:
     return [finding for finding in report.findings if finding.check not in HOUSE]
 
 
+@pytest.mark.notified
 @pytest.mark.parametrize("deep", [False, True], ids=["quick", "deep"])
 async def test_a_database_with_workflows_of_every_kind_is_sound(each_hand: Hand, deep: bool) -> None:
     ended = await each_hand.insert(chain(3))
@@ -239,6 +240,7 @@ async def test_a_second_job_of_a_step_is_found_by_a_deep_look(dsn: str, spoilt: 
     assert [f.expected for f in report.findings if f.check == "invariants"] == ["one_live_job_a_step"]
 
 
+@pytest.mark.notified
 async def test_a_deep_look_finds_what_a_quick_one_does_not_come_to(hand: Hand) -> None:
     hidden = await hand.insert(chain(1))
     await hand.run_all(hidden)
@@ -334,6 +336,7 @@ def test_the_query_of_every_check_is_there() -> None:
     assert named == {check.name for check in ROW_CHECKS}
 
 
+@pytest.mark.notified
 def test_the_command_ends_with_what_it_found(dsn: str) -> None:
     ended = powertools("doctor", "--json", dsn=dsn)
 

@@ -131,6 +131,7 @@ async def test_the_failed_job_of_a_step_is_retried_through_the_step(hand: Hand) 
         await preview(hand, "job_retry", job.id)
 
 
+@pytest.mark.notified
 async def test_an_executing_job_is_told_and_cancelled(hand: Hand) -> None:
     workflow_id = await hand.insert(chain(2))
     [running] = await hand.start((await hand.job(workflow_id, "s0")).id)
