@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import select
 import signal
 import struct
 import subprocess
@@ -69,6 +70,15 @@ class Terminal:
 
     def type(self, keys: str) -> None:
         os.write(self._master, keys.encode())
+
+    def interrupt(self) -> int:
+        """Press Ctrl-C until it has ended: CPython loses one between showing a prompt and reading. The exit code."""
+        shows = True
+        while shows:
+            self.type("\x03")
+            while shows and select.select([self._master], [], [], 2)[0]:
+                shows = self._read()
+        return self._process.wait(WITHIN)
 
     def end(self) -> int:
         """The exit code, with everything shown."""

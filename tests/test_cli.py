@@ -94,8 +94,7 @@ def an_unreachable_server(dsn: str) -> int:
 def an_interrupt(dsn: str) -> int:
     with on_a_terminal("uninstall", dsn=dsn) as terminal:
         terminal.read_until("go on: ")
-        terminal.type("\x03")
-        code = terminal.end()
+        code = terminal.interrupt()
     assert "Traceback" not in terminal.shown
     assert "error" not in terminal.shown
     return code
