@@ -3,10 +3,10 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from oban_powertools import ExecutorHealth, Settings
+from oban_powertools import ExecutorHealth, Settings, Workflow
 from oban_powertools.lifeline.executors import list_health
 from oban_powertools.lifeline.rescue import Rescuer
-from tests.by_hand import Hand
+from tests.by_hand import Hand, step
 
 WITNESS = "witness"
 """A producer that has nothing in hand."""
@@ -90,6 +90,19 @@ async def rescues(hand: Hand) -> list[tuple[Any, ...]]:
     """(why, action, crashes) of each rescue, oldest first."""
     rows = await hand.rows("SELECT why, action, crashes FROM powertools.rescues ORDER BY id")
     return [tuple(row.values()) for row in rows]
+
+
+async def late_success(hand: Hand) -> int:
+    """The id of a late result: the only step's job succeeded after its rescue, with what was paid."""
+    workflow = Workflow("late")
+    workflow.add("s0", step(max_attempts=3))
+    workflow_id = await hand.insert(workflow)
+    await take(hand, (await hand.job(workflow_id, "s0")).id, "p1")
+    running = await hand.job(workflow_id, "s0")
+    await die(hand, "p1")
+    await rescue(hand)
+    await hand.ack(await hand.execute(running, {"paid": 30}))
+    return await hand.one("SELECT id FROM powertools.late_results WHERE job_id = %s", running.id)
 
 
 async def job(hand: Hand, job_id: int | None) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from oban_powertools.errors import (
 )
 from oban_powertools.lifeline import Lifeline
 from tests.by_hand import Hand, chain, everybody_may, step
-from tests.lifeline.executing import beat, die, heartbeat, rescue, stop, take
+from tests.lifeline.executing import beat, die, heartbeat, late_success, stop, take
 from tests.lifeline.executing import job as job_row
 from tests.lifeline.repairing import OPERATOR, REASON, execute, failed_chain, preview, repair
 
@@ -149,18 +149,11 @@ async def test_an_executing_job_is_told_and_cancelled(hand: Hand) -> None:
 
 
 async def test_a_late_success_is_adopted_once(hand: Hand) -> None:
-    workflow = Workflow("late")
-    workflow.add("s0", step(max_attempts=3))
-    workflow_id = await hand.insert(workflow)
-    await take(hand, (await hand.job(workflow_id, "s0")).id, "p1")
-    running = await hand.job(workflow_id, "s0")
-    await die(hand, "p1")
-    await rescue(hand)
-    await hand.ack(await hand.execute(running, {"paid": 30}))
-    late = await hand.one("SELECT id FROM powertools.late_results")
+    late = await late_success(hand)
 
     await repair(hand, "late_result_adopt", late)
 
+    [workflow_id] = [row["id"] for row in await hand.rows("SELECT id FROM powertools.workflows")]
     assert await hand.workflows.results(workflow_id) == {"s0": {"paid": 30}}
     with pytest.raises(IllegalRepairError, match="adopted or dismissed before"):
         await preview(hand, "late_result_dismiss", late)

@@ -11,7 +11,7 @@ from oban_powertools import Workflow
 from oban_powertools.errors import PreviewDriftedError
 from oban_powertools.lifeline.repairs.targets import REPAIRS
 from tests.by_hand import Hand, chain, step
-from tests.lifeline.executing import die, heartbeat, rescue, stop, take
+from tests.lifeline.executing import die, heartbeat, late_success, stop, take
 from tests.lifeline.repairing import everything, execute, failed_chain, outcomes, preview, repair
 
 AN_HOUR = timedelta(hours=1)
@@ -40,18 +40,6 @@ async def dead_executor(hand: Hand) -> Any:
     await orphaned_job(hand)
     await stop(hand, "p1")
     return heartbeat("p1")["executor_id"]
-
-
-async def late_result(hand: Hand) -> Any:
-    workflow = Workflow("late")
-    workflow.add("s0", step(max_attempts=3))
-    workflow_id = await hand.insert(workflow)
-    await take(hand, (await hand.job(workflow_id, "s0")).id, "p1")
-    running = await hand.job(workflow_id, "s0")
-    await die(hand, "p1")
-    await rescue(hand)
-    await hand.ack(await hand.execute(running, {"paid": 30}))
-    return await hand.one("SELECT id FROM powertools.late_results")
 
 
 async def failed_callback(hand: Hand) -> Any:
@@ -120,8 +108,8 @@ CASES = {
     "step_skip": Case(target=failed_step),
     "step_hold": Case(target=live_step, more={"hold_for": AN_HOUR}),
     "step_release": Case(target=held_step),
-    "late_result_adopt": Case(target=late_result, edit=EDIT_LATE, told="attempt was 1, now 7", gone=NO_LATE),
-    "late_result_dismiss": Case(target=late_result, edit=EDIT_LATE, told="attempt was 1, now 7", gone=NO_LATE),
+    "late_result_adopt": Case(target=late_success, edit=EDIT_LATE, told="attempt was 1, now 7", gone=NO_LATE),
+    "late_result_dismiss": Case(target=late_success, edit=EDIT_LATE, told="attempt was 1, now 7", gone=NO_LATE),
     "workflow_cancel": Case(target=live_workflow),
     "workflow_retry": Case(target=failed_workflow),
     "workflow_hold": Case(target=live_workflow, more={"hold_for": AN_HOUR}),
