@@ -67,16 +67,16 @@ class Listener:
 
     async def run(self) -> None:
         """Listen until cancelled; connect again when the connection is lost."""
-        loop, pause, told = asyncio.get_running_loop(), _FIRST_PAUSE, False
+        loop, pause, warned = asyncio.get_running_loop(), _FIRST_PAUSE, False
         while True:
             began_at = loop.time()
             try:
                 pause = await self._listen_once()
             except Exception as error:  # noqa: BLE001 - the top of the loop
-                if self.working or not told:
+                if self.working or not warned:
                     logger.warning("not listening for events, polling meanwhile: %s", error)
-                told = True
-                held = loop.time() - began_at > _HELD_FOR
+                warned = True
+                held = self.working and loop.time() - began_at > _HELD_FOR
                 pause = _FIRST_PAUSE if held else min(_LONGEST_PAUSE, pause * 2)
             finally:
                 self.working = False
