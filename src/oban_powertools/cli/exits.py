@@ -15,6 +15,7 @@ from ..errors import (
     CursorExpiredError,
     DatabaseUnavailableError,
     IdempotencyConflictError,
+    InvalidArgumentError,
     NotAuthorizedError,
     NotFoundError,
     PowertoolsError,
@@ -42,6 +43,7 @@ class Exit(IntEnum):
 
 EXIT_CODES: Final[tuple[tuple[type[BaseException], Exit], ...]] = (
     (ConfigurationError, Exit.USAGE),
+    (InvalidArgumentError, Exit.USAGE),
     (NotFoundError, Exit.NOT_FOUND),
     (NotAuthorizedError, Exit.NOT_AUTHORISED),
     (CommandRefusedError, Exit.CONFLICT),

@@ -7,6 +7,7 @@ PowertoolsError
         WebhooksNotInstalledError
         WebhookSecretMissingError
         InvalidSettingError
+    InvalidArgumentError
     DatabaseUnavailableError
     ReadOnlyDatabaseError
     SchemaError
@@ -62,6 +63,9 @@ Fields go to ``Exception.__init__`` in order, so that errors survive pickling; `
 the sentence: what was found, what was expected, what to do.
 """
 
+from .arguments import (
+    InvalidArgumentError,
+)
 from .authorization import (
     AuditRecordNotFoundError,
     NotAuthorizedError,
@@ -161,6 +165,7 @@ __all__ = [
     "IncidentMismatchError",
     "IncidentNotFoundError",
     "IncidentResolvedError",
+    "InvalidArgumentError",
     "InvalidSettingError",
     "InvalidWorkflowError",
     "JobNotFoundError",
