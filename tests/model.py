@@ -83,12 +83,8 @@ class Step:
 
     @property
     def failed(self) -> bool:
-        """Whether a cancel edge from here cancels."""
+        """Whether it did not complete: a cancel edge from here cancels, and its workflow fails."""
         return self.ended and self.state != "completed"
-
-    @property
-    def counts_as_failed(self) -> bool:
-        return self.state == "discarded" or self.cause == "cancelled_by_dependency"
 
     @property
     def pending(self) -> int:
@@ -110,7 +106,7 @@ class Workflow:
 
     @property
     def failed(self) -> int:
-        return sum(step.counts_as_failed for step in self.steps)
+        return sum(step.failed for step in self.steps)
 
     @property
     def state(self) -> str:
@@ -126,14 +122,14 @@ class Workflow:
 
     @property
     def failed_steps(self) -> list[str]:
-        return [f"s{step.position}" for step in self.steps if step.counts_as_failed]
+        culprits = [step for step in self.steps if _starts_a_failure(step)]
+        victims = [step for step in self.steps if step.failed and step not in culprits]
+        return [f"s{step.position}" for step in culprits + victims]
 
 
 def _starts_a_failure(step: Step) -> bool:
     """Whether something failed here, rather than above."""
-    if step.cause == "cancelled_by_dependency" or not step.failed:
-        return False
-    return step.state == "discarded" or bool(step.children("cancel"))
+    return step.failed and step.cause != "cancelled_by_dependency"
 
 
 def _is_handled(step: Step) -> bool:

@@ -98,9 +98,9 @@ async def test_a_continue_edge_goes_on_after_a_failed_one(hand: Hand) -> None:
 
     await hand.run(child_id, {"s0": Cancel("no")})
 
-    assert await hand.states(workflow_id) == {"child": "completed", "after": "available"}
-    # a worker's own cancel is no failure of a workflow
-    assert (await hand.job(workflow_id, "after")).args == {"x": {}, "e": None}
+    assert await hand.states(workflow_id) == {"child": "discarded", "after": "available"}
+    said = f"workflow {child_id} failed, 1 of 1 steps failed"
+    assert (await hand.job(workflow_id, "after")).args == {"x": None, "e": said}
 
 
 async def test_a_cancel_reaches_down_to_the_innermost(each_hand: Hand) -> None:

@@ -79,7 +79,7 @@ async def test_it_is_not_there_when_the_end_is_rolled_back(hand: Hand) -> None:
     [
         (ValueError("x"), "failed", ("a", "b"), False),
         (1, "completed", (), None),
-        (Cancel("y"), "failed", ("b",), False),
+        (Cancel("y"), "failed", ("a", "b"), False),
     ],
 )
 async def test_its_worker_is_told_how_the_workflow_ended(

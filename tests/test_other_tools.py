@@ -32,7 +32,7 @@ async def test_oban_cancels_a_step_that_waits_to_run(hand: Hand, oban: Oban, sta
     assert [(s.state, s.cause) for s in steps.values()] == [
         ("cancelled", None), ("cancelled", "cancelled_by_dependency"), ("cancelled", "cancelled_by_dependency"),
     ]  # fmt: skip
-    assert (await hand.workflow(workflow_id)).failed_steps == ("s1", "s2")
+    assert (await hand.workflow(workflow_id)).failed_steps == ("s0", "s1", "s2")
 
 
 async def test_oban_only_signals_a_step_that_runs(hand: Hand, oban: Oban) -> None:
@@ -106,13 +106,13 @@ async def test_an_executing_job_deleted_in_psql_cancels_its_step_and_its_late_ac
     assert await each_hand.workflows.results(workflow_id) == {}
 
 
-async def test_the_only_step_cancelled_from_outside_is_no_failure(hand: Hand, oban: Oban) -> None:
+async def test_the_only_step_cancelled_from_outside_fails_its_workflow(hand: Hand, oban: Oban) -> None:
     workflow_id = await hand.insert(chain(1))
 
     await oban.cancel_job(await hand.job(workflow_id, "s0"))
 
     record = await hand.workflow(workflow_id)
-    assert (record.state, record.failed_steps, record.failures_handled) == ("completed", (), None)
+    assert (record.state, record.failed_steps, record.failures_handled) == ("failed", ("s0",), False)
 
 
 async def test_pruned_finished_jobs_change_nothing(each_hand: Hand, oban: Oban) -> None:

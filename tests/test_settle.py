@@ -202,7 +202,7 @@ async def test_a_worker_that_returns_cancel_cancels_its_step_with_the_reason(eac
     steps = await each_hand.steps(workflow_id)
     assert (steps["s0"].state, steps["s0"].cause, steps["s0"].error["error"]) == ("cancelled", None, "not needed")
     assert (steps["s1"].state, steps["s1"].cause) == ("cancelled", "cancelled_by_dependency")
-    assert (await each_hand.workflow(workflow_id)).failed_steps == ("s1",)
+    assert (await each_hand.workflow(workflow_id)).failed_steps == ("s0", "s1")
 
 
 async def test_a_continue_edge_is_satisfied_by_any_end_of_its_parent(each_hand: Hand) -> None:
@@ -327,7 +327,7 @@ async def test_settle_runs_the_same_number_of_statements_for_any_fan_out_batch_a
 
 @pytest.mark.parametrize(
     ("outcome", "state", "handled"),
-    [(1, "completed", None), (ValueError("x"), "failed", True), (Cancel("y"), "completed", None)],
+    [(1, "completed", None), (ValueError("x"), "failed", True), (Cancel("y"), "failed", True)],
 )
 async def test_the_workflow_ends_with_its_last_step(
     each_hand: Hand, outcome: Any, state: str, handled: bool | None

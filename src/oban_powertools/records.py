@@ -52,7 +52,7 @@ class WorkflowRecord:
     """Steps that are discarded, expired or cancelled by a dependency."""
 
     failed_steps: tuple[str, ...]
-    """Their names in position order, at most 1,000."""
+    """Their names, at most 1,000: those that failed by themselves first, then those cancelled because of them."""
 
     failures_handled: bool | None
     """Whether continue edges covered every failure; None while running or without failures."""

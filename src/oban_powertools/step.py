@@ -106,7 +106,7 @@ class FinishedWorkflow:
     """completed, failed, cancelled or expired."""
 
     failed_steps: tuple[str, ...]
-    """Names in position order, at most 1,000."""
+    """Names, at most 1,000: of those that failed by themselves first, then of those cancelled because of them."""
 
     failures_handled: bool | None
     """Whether continue edges covered every failure; None without failures."""

@@ -92,7 +92,7 @@ class WorkflowFinished:
     """completed, failed, cancelled or expired."""
 
     failed_steps: tuple[str, ...]
-    """Names of the failed steps in position order, at most 1,000."""
+    """Names, at most 1,000: of the steps that failed by themselves first, then of those cancelled because of them."""
 
     generation: int
     """Which run of the workflow ended: 1, and one more with each recovery."""

@@ -19,7 +19,7 @@ CREATE TABLE powertools.workflows (
   total int NOT NULL,
   -- steps without an outcome; the workflow ends in the transaction that brings it to 0
   open int NOT NULL,
-  -- steps that are discarded, expired or cancelled by a dependency
+  -- steps that failed, as is_failure_v1 has it
   failed int NOT NULL DEFAULT 0,
   -- steps that ended because the workflow was cancelled or expired
   stopped int NOT NULL DEFAULT 0,
@@ -175,6 +175,14 @@ CREATE TABLE powertools.steps (
   CONSTRAINT step_hold CHECK ((held_until IS NULL) = (hold_reason IS NULL)),
   CONSTRAINT step_job CHECK (max_attempts > 0 AND priority BETWEEN 0 AND 9)
 ) WITH (fillfactor = 45);
+
+-- What fails a workflow: a step that did not complete, by whatever but the request to cancel it all. In one expression, so
+-- that the planner puts it where it is called.
+CREATE FUNCTION powertools.is_failure_v1(state text, cause text) RETURNS bool
+LANGUAGE sql IMMUTABLE
+AS $$
+  SELECT state IN ('discarded', 'expired') OR state = 'cancelled' AND cause IS DISTINCT FROM 'cancel_requested'
+$$;
 
 CREATE INDEX steps_held ON powertools.steps (held_until) WHERE held_until IS NOT NULL;
 

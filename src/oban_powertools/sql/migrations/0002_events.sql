@@ -192,7 +192,8 @@ BEGIN
   END IF;
 END $$;
 
--- The names of a workflow's failed steps by position, at most 1,000.
+-- The names of a workflow's failed steps, at most 1,000: first those that failed by themselves, by position, then those
+-- that were cancelled because of them.
 CREATE FUNCTION powertools.failed_steps_v1(of_workflow_id bigint) RETURNS text[]
 LANGUAGE plpgsql STABLE
 PLANNED ONCE
@@ -200,8 +201,8 @@ AS $$
 BEGIN
   RETURN ARRAY(
     SELECT s.name FROM powertools.steps s
-    WHERE s.workflow_id = of_workflow_id AND (s.state IN ('discarded', 'expired') OR s.cause = 'cancelled_by_dependency')
-    ORDER BY s.position LIMIT 1000
+    WHERE s.workflow_id = of_workflow_id AND powertools.is_failure_v1(s.state, s.cause)
+    ORDER BY s.cause IS NOT DISTINCT FROM 'cancelled_by_dependency', s.position LIMIT 1000
   );
 END $$;
 

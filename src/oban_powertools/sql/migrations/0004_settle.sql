@@ -72,8 +72,7 @@ BEGIN
     FROM powertools.steps s
     LEFT JOIN handled h ON h.workflow_id = s.workflow_id AND h.position = s.position
     WHERE s.workflow_id = ANY (workflow_ids) AND h.position IS NULL
-      AND (s.state IN ('discarded', 'expired') OR s.state = 'cancelled' AND s.children <> '{}')
-      AND s.cause IS DISTINCT FROM 'cancelled_by_dependency'
+      AND powertools.is_failure_v1(s.state, s.cause) AND s.cause IS DISTINCT FROM 'cancelled_by_dependency'
   )
   UPDATE powertools.workflows w
   SET failures_handled = NOT EXISTS (SELECT FROM unhandled u WHERE u.workflow_id = w.id)
@@ -305,7 +304,7 @@ BEGIN
           finished_at = CASE WHEN w.open = c.ended THEN clock_timestamp() END
       FROM (
         SELECT e.workflow_id, count(*)::int AS ended,
-          count(*) FILTER (WHERE e.state IN ('discarded', 'expired') OR e.cause = 'cancelled_by_dependency')::int AS failed,
+          count(*) FILTER (WHERE powertools.is_failure_v1(e.state, e.cause))::int AS failed,
           count(*) FILTER (WHERE e.cause IN ('cancel_requested', 'workflow_expired'))::int AS stopped
         FROM unnest(ended) AS e
         GROUP BY e.workflow_id

@@ -179,7 +179,7 @@ BEGIN
       expires_at = clock_timestamp() + w.expires_in
   FROM (
     SELECT count(*) FILTER (WHERE s.finished_at IS NULL) AS open,
-      count(*) FILTER (WHERE s.state IN ('discarded', 'expired') OR s.cause = 'cancelled_by_dependency') AS failed,
+      count(*) FILTER (WHERE powertools.is_failure_v1(s.state, s.cause)) AS failed,
       count(*) FILTER (WHERE s.cause IN ('cancel_requested', 'workflow_expired')) AS stopped
     FROM powertools.steps s WHERE s.workflow_id = of_workflow_id
   ) AS n

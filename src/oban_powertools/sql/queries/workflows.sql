@@ -77,11 +77,7 @@ SELECT
   w.idempotency_key, w.total, w.open, w.failed, w.failures_handled, w.expires_at, w.cancel_requested_at,
   w.expired_at, w.parent_id, w.parent_position,
   w.inserted_at, w.finished_at,
-  CASE WHEN w.failed = 0 THEN '{}' ELSE ARRAY(
-    SELECT s.name FROM powertools.steps s
-    WHERE s.workflow_id = w.id AND (s.state IN ('discarded', 'expired') OR s.cause = 'cancelled_by_dependency')
-    ORDER BY s.position LIMIT 1000
-  ) END AS failed_steps
+  CASE WHEN w.failed = 0 THEN '{}' ELSE powertools.failed_steps_v1(w.id) END AS failed_steps
 FROM powertools.workflows w
 WHERE w.id = ANY (%(ids)s::bigint[])
 ORDER BY w.id;
