@@ -26,6 +26,23 @@ print(server.dsn, flush=True)
 sys.stdin.read()
 """
 
+FORKING_PROCESS = """
+import multiprocessing
+import os
+import sys
+from pathlib import Path
+from oban_powertools.embedded import start_embedded
+
+multiprocessing.set_start_method("fork")
+server = start_embedded(Path(sys.argv[1]))
+child = os.fork()
+if child == 0:
+"""
+USER_PROCESS_ENDS = """
+    print(server.dsn, flush=True)
+    sys.stdin.read()
+"""
+
 Start = Callable[[Path], EmbeddedServer]
 
 
@@ -99,6 +116,44 @@ def test_a_killed_user_leaves_the_server_to_the_next_one_who_stops_it(server_dir
     start_embedded(server_directory).stop()
 
     assert after_the_kill
+    assert not _answers(dsn)
+
+
+@pytest.mark.parametrize(
+    "end", ["sys.exit()", "server.stop()", "raise KeyError", "multiprocessing.Process(target=int).start()"]
+)
+def test_a_forked_child_that_ends_leaves_the_server_to_its_parent(server_directory: Path, end: str) -> None:
+    program = f"{FORKING_PROCESS}    {end}\nelse:\n    os.waitpid(child, 0){USER_PROCESS_ENDS}"
+    with _user_process(server_directory, program) as parent:
+        dsn = _started(parent)
+        with_the_parent = _answers(dsn)
+
+    assert with_the_parent
+    assert not _answers(dsn)
+
+
+def test_a_forked_child_that_outlives_its_parent_keeps_nobody_from_starting_again(server_directory: Path) -> None:
+    program = f"{FORKING_PROCESS}    sys.stdin.read()\nelse:\n    print(server.dsn, flush=True)\n"
+    with _user_process(server_directory, program) as parent:
+        dsn = _started(parent)
+        parent.wait(timeout=30)
+
+        start_embedded(server_directory).stop()
+
+    assert not _answers(dsn)
+
+
+def test_a_forked_child_may_use_the_server_for_itself(server_directory: Path) -> None:
+    program = f"{FORKING_PROCESS}    print(start_embedded(Path(sys.argv[1])).dsn, flush=True)\n    sys.stdin.read()\n"
+    with _user_process(server_directory, program) as parent:
+        dsn = _started(parent)
+        parent.wait(timeout=30)
+        with_the_child = _answers(dsn)
+        _leave(parent)
+        assert parent.stdout is not None
+        parent.stdout.read()  # to its end: the child has left
+
+    assert with_the_child
     assert not _answers(dsn)
 
 
@@ -178,10 +233,10 @@ def test_root_needs_no_open_home_for_programs_and_leaves_it_closed(server_direct
 
 
 @contextmanager
-def _user_process(directory: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
+def _user_process(directory: Path, program: str = USER_PROCESS, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """A process that uses the server until its standard input ends."""
     with subprocess.Popen(
-        [sys.executable, "-c", USER_PROCESS, str(directory)],
+        [sys.executable, "-c", program, str(directory)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

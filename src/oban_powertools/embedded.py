@@ -7,6 +7,7 @@ Only the wheel's programs are used, not its Python layer, which keeps its users'
 Here the kernel keeps count. Any number of processes may use one data directory:
 
 E1  Each user holds ``users.lock`` shared. Who leaves and can take it exclusively was the last, and stops the server.
+    A child made by fork is no user: the lock it inherits is its parent's, and it lets go of it at once.
 E2  The server and its children hold ``server.lock``, inherited at the start. Who can take it knows that no server
     runs, whatever a leftover ``postmaster.pid`` says (its pid may belong to another process by now).
 E3  Starting and stopping happen under ``start.lock``, one process at a time.
@@ -24,7 +25,8 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Generator, Sequence
+import weakref
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from importlib.metadata import version
@@ -61,11 +63,14 @@ class EmbeddedServer:
         self._installation = installation
         self._users = users
         atexit.register(self.stop)
+        forget = weakref.WeakMethod(self._forget)  # what is registered at a fork stays for ever
+        os.register_at_fork(after_in_child=lambda: _call(forget()))
 
     def stop(self) -> None:
         """Leave the server, and stop it if no other process uses it; runs at exit by itself, repeating is harmless.
 
         A process that is killed just leaves. The server then runs on, until the next user comes and goes.
+        In a child made by fork it does nothing: the server is its parent's.
         """
         if self._users.closed:
             return
@@ -76,6 +81,11 @@ class EmbeddedServer:
                     self._installation.stop()
         except (OSError, subprocess.SubprocessError) as error:
             _logger.warning("embedded PostgreSQL in %s was not stopped: %s", self.data_directory, error)
+
+    def _forget(self) -> None:
+        """In a forked child, which must neither stop the server at its exit nor keep its parent's lock."""
+        atexit.unregister(self.stop)
+        self._users.close()
 
 
 def start_embedded(data_directory: Path | None = None) -> EmbeddedServer:
@@ -231,6 +241,11 @@ class _Installation:
                 group=None if self._owner is None else self._owner.pw_gid,
                 extra_groups=None if self._owner is None else [],
             )
+
+
+def _call(function: Callable[[], None] | None) -> None:
+    if function is not None:
+        function()
 
 
 def _try_lock(file: BinaryIO) -> bool:

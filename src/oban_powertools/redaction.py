@@ -1,52 +1,86 @@
 """What looks like a secret in a text, and putting ``[redacted]`` in its place: the one list of patterns.
 
+The database hides it in what it keeps by the same list, in ``redacted_v1``: a test compares them pattern by pattern.
+So patterns are written in what Python and PostgreSQL both understand, and mean ASCII by every class: what a locale
+takes for a letter or a blank differs from one server to the next. Groups in front of a word are plain ones, since
+SQLAlchemy takes a colon and a word for a parameter. Alternatives are tried by their order here and by their length
+there: what may follow one is part of it.
+
 Not for values with keys, which ``display`` judges. The rule that must never break: the time a text takes grows no
 faster than its length, since texts come from outside.
 """
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 REDACTED: Final = "[redacted]"
 
-_VALUE: Final = r"""(?:\[redacted\]|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\\"[^"\\]*\\"|[^\s,;&)}\]]+)"""
+_SPACES: Final = r"\s\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+"""Inside brackets: what Unicode takes for white space."""
+
+_GAP: Final = rf"[{_SPACES}\u200b-\u200d\u2060\ufeff]{{0,8}}"
+"""Around what parts a key from its value: white space, also such as has no width."""
+
+_REST: Final = rf"[^{_SPACES},;&)}}\]]"
+"""What goes on until a word ends."""
+
+_VALUE: Final = (
+    rf"""(\[redacted\]{_REST}*|"([^"\\]|\\.)*"{_REST}*|'([^'\\]|\\.)*'{_REST}*|\\"[^"\\]*\\"{_REST}*|{_REST}+)"""
+)
 """What follows a key: hidden before, quoted, quoted within quotes, or up to what ends a word."""
 
-_PATTERNS: Final = (
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One form that secrets have."""
+
+    text: str
+    """The regular expression."""
+
+    put: str = REDACTED
+    """What takes its place."""
+
+    hints: Sequence[str] = ()
+    """What has to be in a text, in lower case, for the pattern to be worth its time; nothing: always."""
+
+    any_case: bool = False
+    """Whether capitals do not matter."""
+
+
+PATTERNS: Final = (
     # User and password of a URL, up to the last @ before the path: passwords hold some.
-    (("://",), re.compile(r"(?<=://)[^\s/@:]*:[^\s/]+(?=@)"), REDACTED),
-    (
-        ("private key",),
-        re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[^-]*(?:-----END [A-Z ]{0,40}PRIVATE KEY-----)?"),
-        REDACTED,
+    Pattern(r"(?<=://)[^\s/@:]*:[^\s/]+(?=@)", hints=("://",)),
+    Pattern(
+        r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[^-]*(-----END [A-Z ]{0,40}PRIVATE KEY-----)?", hints=("private key",)
     ),
-    (("bearer", "basic"), re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}"), rf"\1 {REDACTED}"),
-    (
-        ("pass", "pwd", "secret", "token", "key", "credential", "authorization", "cookie"),
-        re.compile(
-            r"(?i)((?:pass(?:word|wd|phrase|code)|pwd|secret|token|(?:api|private|access|signing)[_-]?key|credential"
-            rf"|authorization|cookie)[\w-]{{0,40}}[\\\"']{{0,4}}\s{{0,8}}[=:]\s{{0,8}}){_VALUE}"
-        ),
-        rf"\1{REDACTED}",
+    Pattern(
+        rf"\b(bearer|basic)[{_SPACES}]+[\w.~+/=-]{{8,}}",
+        put=rf"\1 {REDACTED}",
+        hints=("bearer", "basic"),
+        any_case=True,
+    ),
+    Pattern(
+        "((pass(word|wd|phrase|code)|pwd|secret|token|(api|private|access|signing)[_-]?key|credential|authorization"
+        rf"""|cookie)[\w-]{{0,40}}[\\"']{{0,4}}{_GAP}[=:]{{1,3}}>?{_GAP}){_VALUE}""",
+        put=rf"\1{REDACTED}",
+        hints=("pass", "pwd", "secret", "token", "key", "credential", "authorization", "cookie"),
+        any_case=True,
     ),
     # What is made by machines to be unguessable: JWTs, keys with a prefix, long runs of letters and digits.
-    (
-        (),
-        re.compile(
-            r"\beyJ[\w-]+\.[\w-]+\.[\w-]*|\b(?:sk|pk|rk|ghp|gho|github_pat|glpat|npm|xox[a-z])[_-][\w-]{10,}"
-            r"|\bwhsec_[\w+/=-]{10,}|\bAKIA[A-Z0-9]{12,}|\bAIza[\w-]{30,}"
-        ),
-        REDACTED,
+    Pattern(
+        r"\beyJ[\w-]+\.[\w-]+\.[\w-]*|\b(sk|pk|rk|ghp|gho|github_pat|glpat|npm|xox[a-z])[_-][\w-]{10,}"
+        r"|\bwhsec_[\w+/=-]{10,}|\bAKIA[A-Z0-9]{12,}|\bAIza[\w-]{30,}"
     ),
-    ((), re.compile(r"\b(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{24,}\b"), REDACTED),
-    (
-        (),
-        re.compile(r"(?<![\w-])(?=[\w-]{0,400}[a-z])(?=[\w-]{0,400}[A-Z])(?=[\w-]{0,400}[0-9])[\w-]{32,}(?![\w-])"),
-        REDACTED,
-    ),
+    Pattern(r"\b(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{24,}\b"),
+    Pattern(r"(?<![\w-])(?=[\w-]*[a-z])(?=[\w-]*[A-Z])(?=[\w-]*[0-9])[\w-]{32,}(?![\w-])"),
 )
-"""What has to be in a text, in lower case, for a pattern to be worth its time (nothing: always); the pattern; and what
-takes its place."""
+"""In the order in which they are looked for."""
+
+_COMPILED: Final = tuple(
+    (re.compile(pattern.text, re.ASCII | (re.IGNORECASE if pattern.any_case else 0)), pattern) for pattern in PATTERNS
+)
 
 
 def redacted(text: str) -> str:
@@ -56,7 +90,7 @@ def redacted(text: str) -> str:
     'cannot reach postgresql://[redacted]@db/app, api_key=[redacted]'
     """
     lowered = text.lower()
-    for hints, pattern, put in _PATTERNS:
-        if not hints or any(hint in lowered for hint in hints):
-            text = pattern.sub(put, text)
+    for compiled, pattern in _COMPILED:
+        if not pattern.hints or any(hint in lowered for hint in pattern.hints):
+            text = compiled.sub(pattern.put, text)
     return text

@@ -19,7 +19,7 @@ from .exits import Exit
 from .groups import Group, examples
 from .ids import parse_id
 from .output import as_json as record_json
-from .output import note, print_facts, print_json, print_table
+from .output import note, print_facts, print_json, print_table, say, say_json
 from .target import Target, answering, on_database
 from .text import instant
 from .values import acting
@@ -137,10 +137,10 @@ async def verify(target: Target, *, head: str | None, as_json: bool) -> int:
         print_json({"verification": record_json(found) | {"sound": found.sound, "findings": findings}})
     else:
         for finding in found.findings:
-            click.echo(f"{finding.kind}: {finding.message}")
+            say(f"{finding.kind}: {finding.message}")
         whole = "sound" if found.sound else "NOT sound"
-        click.echo(f"{whole}: {found.rows} records, {found.seals} seals, {found.unsealed} not yet sealed")
-        click.echo(f"head {found.head}")
+        say(f"{whole}: {found.rows} records, {found.seals} seals, {found.unsealed} not yet sealed")
+        say(f"head {found.head}")
     return Exit.DONE if found.sound else Exit.FINDINGS
 
 
@@ -157,7 +157,7 @@ def export(target: Target, *, actor: str, authorize: Authorize, **given: Any) ->
 async def _export(target: Target, actor: str, authorize: Authorize, chosen: AuditFilter) -> None:
     async with target.audit(authorize) as calls:
         async for line in calls.export(actor=actor, chosen=chosen, source="cli"):
-            click.echo(line)
+            say_json(line)
     sys.stdout.flush()
 
 

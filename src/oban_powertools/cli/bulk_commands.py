@@ -12,7 +12,7 @@ from .exits import Exit
 from .groups import Group, examples
 from .ids import parse_id
 from .output import as_json as record_json
-from .output import note, print_facts, print_json, print_table
+from .output import note, print_facts, print_json, print_table, say
 from .target import Target, answering
 from .text import instant
 from .values import accounted, acting, hold_for_option
@@ -60,7 +60,7 @@ async def preview(
         "bulk": str(found.id), "repair": found.action, "targets": str(found.total), "token": found.preview_token,
         "expires": instant(found.expires_at),
     })  # fmt: skip
-    click.echo()
+    say()
     print_table(("TARGET",), [(target_id,) for target_id in found.target_ids])
     return Exit.DONE
 
@@ -106,7 +106,7 @@ def _print(found: Bulk, *, as_json: bool) -> None:
         return
     outcomes = ", ".join(f"{number} {outcome}" for outcome, number in sorted(found.outcomes.items()))
     print_facts({"bulk": f"{found.id} ({found.status})", "repair": found.action, "outcomes": outcomes})
-    click.echo()
+    say()
     print_table(("TARGET", "OUTCOME", "WHY"), [(i.target_id, i.outcome, i.detail or "") for i in found.items])
     if found.unlisted:
         note(f"{found.unlisted} more match by now; they are not in the manifest and were not touched")

@@ -19,7 +19,7 @@ from .exits import Exit, StoppedError
 from .groups import examples
 from .ids import parse_id
 from .output import as_json as record_json
-from .output import note, print_json, print_table
+from .output import ask, note, print_json, print_table, say
 from .target import Target, answering, json_option, on_database
 from .text import instant
 from .values import accounted, parse_duration, payload_option
@@ -50,9 +50,9 @@ def cancel(
     if as_json:
         print_json({"workflow": record_json(shown(target.display, found))})
     elif found.open:
-        click.echo(f"cancel of workflow {found.id} requested; {_steps(found.open)} still executing, asked to stop")
+        say(f"cancel of workflow {found.id} requested; {_steps(found.open)} still executing, asked to stop")
     else:
-        click.echo(f"workflow {found.id} is {found.state}")
+        say(f"workflow {found.id} is {found.state}")
     return Exit.DONE
 
 
@@ -71,7 +71,7 @@ async def _cancel(
 
 def _ask(found: WorkflowRecord) -> None:
     question = f"Cancel workflow {found.id} {found.name} with {_steps(found.open)} left?"
-    if not click.confirm(question, err=True):
+    if not ask(question):
         raise StoppedError("not confirmed, nothing changed", Exit.CONFLICT)
 
 
@@ -119,7 +119,7 @@ async def recover(
         print_json({"recovered": record_json(done)})
         return Exit.DONE
     further = f", and {done.revived} more with it" if done.revived else ""
-    click.echo(f"{action}: {names(done.steps)}{further}; generation {done.generation}")
+    say(f"{action}: {names(done.steps)}{further}; generation {done.generation}")
     return Exit.DONE
 
 
@@ -157,7 +157,7 @@ async def hold(
     if as_json:
         print_json({"workflow_id": str(key), "held": held})
     else:
-        click.echo(f"held {_steps(held)} of workflow {key}")
+        say(f"held {_steps(held)} of workflow {key}")
     return Exit.DONE
 
 
@@ -183,7 +183,7 @@ async def release(
     if as_json:
         print_json({"workflow_id": str(key), "released": released})
     else:
-        click.echo(f"released {_steps(released)} of workflow {key}")
+        say(f"released {_steps(released)} of workflow {key}")
     return Exit.DONE
 
 

@@ -15,11 +15,10 @@ from ..shown import shown
 from .exits import Exit
 from .groups import examples
 from .importing import import_from_here, import_modules
+from .output import Styled, note, print_json, say
 from .output import as_json as record_json
-from .output import note, print_json
 from .start_command import queues_option
 from .target import Target, answering
-from .text import one_line
 
 _COLORS = {Level.ERROR: "red", Level.WARNING: "yellow", Level.NOTE: None}
 
@@ -55,9 +54,9 @@ async def doctor(target: Target, *, deep: bool, notes: bool, as_json: bool) -> i
 def _print(report: Report, notes: bool) -> None:
     print_findings([*report.findings, *(report.notes if notes else ())])
     for broken in report.broken:
-        note(f"could not be checked: {broken.check}: {one_line(broken.error)}")
+        note(f"could not be checked: {broken.check}: {broken.error}")
     count = len(report.checks) - len(report.broken)
-    click.echo(
+    say(
         f"{count} checks made, {len(report.broken)} could not be made; "
         f"{len(report.findings)} findings, {len(report.notes)} notes"
     )
@@ -101,16 +100,14 @@ async def check(
         print_json({"workers": checked.workers, "steps": checked.steps, "findings": findings})
     else:
         print_findings(checked.findings)
-        click.echo(
-            f"{checked.steps} steps and jobs of {checked.workers} workers compared; {len(checked.findings)} findings"
-        )
+        say(f"{checked.steps} steps and jobs of {checked.workers} workers compared; {len(checked.findings)} findings")
     return Exit.FINDINGS if checked.findings else Exit.DONE
 
 
 def print_findings(findings: Sequence[Finding]) -> None:
     """Each with what is expected and what to do, on lines of its own."""
     for finding in findings:
-        level = click.style(finding.level, fg=_COLORS[finding.level])
-        click.echo(f"{level} [{finding.check}] {one_line(finding.subject)}: {one_line(finding.found)}")
-        click.echo(f"  expected: {one_line(finding.expected)}")
-        click.echo(f"  to do:    {one_line(finding.todo)}")
+        level = Styled(click.style(finding.level, fg=_COLORS[finding.level]))
+        say(level, f" [{finding.check}] {finding.subject}: {finding.found}")
+        say(f"  expected: {finding.expected}")
+        say(f"  to do:    {finding.todo}")

@@ -18,7 +18,7 @@ from .exits import Exit
 from .groups import Group, examples
 from .ids import parse_id
 from .output import as_json as record_json
-from .output import colored, note, print_json_line
+from .output import colored, note, print_json_line, say
 from .target import Target, answering
 from .text import one_line
 from .workflow_text import names
@@ -72,7 +72,7 @@ async def tail(
                 return await _print(following, as_json=as_json, until_finished=False)
         async with events.subscribe_workflow(key, since=since) as following:
             found = await workflows.get(key)
-            note(f"following workflow {key} {one_line(found.name)}, which is {found.state}; Ctrl+C ends")
+            note(f"following workflow {key} {found.name}, which is {found.state}; Ctrl+C ends")
             ended = until_finished and found.state.terminal
             if ended and not await events.read(since=following.cursor, workflow_id=key, limit=1):
                 return _exit(found.state)
@@ -84,7 +84,7 @@ async def _print(following: AsyncIterator[Event], *, as_json: bool, until_finish
         if as_json:
             print_json_line({"type": event.to_dict()["type"], **record_json(event)})
         else:
-            click.echo(_line(event))
+            say(*_line(event))
         if until_finished and isinstance(event, WorkflowFinished):
             return _exit(event.outcome)
     return Exit.DONE
@@ -103,7 +103,7 @@ def _warn_in_one_line() -> None:
     logging.getLogger("psycopg.pool").propagate = False
 
 
-def _line(event: Event) -> str:
+def _line(event: Event) -> tuple[str, ...]:
     match event:
         case StepUpdated():
             change, subject, more = event.change, f" / {event.step_name}", _describe(event)
@@ -111,8 +111,8 @@ def _line(event: Event) -> str:
             failed = f": {names(event.failed_steps)}" if event.failed_steps else ""
             change, subject, more = "finished", "", f"{event.outcome}{failed}"
     word = colored(f"{change:<{_WIDEST_CHANGE}}")
-    subject = one_line(f"{event.workflow_id} {event.workflow_label}{subject}")
-    return f"{_instant(event.timestamp)}  {word}  {subject}  {one_line(more)}".rstrip()
+    told = f"  {event.workflow_id} {event.workflow_label}{subject}  {more}".rstrip()
+    return f"{_instant(event.timestamp)}  ", word, told
 
 
 def _describe(event: StepUpdated) -> str:

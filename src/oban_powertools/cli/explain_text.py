@@ -6,8 +6,6 @@ Not for computing any of it: ``oban_powertools.explain`` does.
 import shlex
 from collections.abc import Sequence
 
-import click
-
 from ..explain import (
     Action,
     Blocker,
@@ -18,7 +16,7 @@ from ..explain import (
     WorkflowExplanation,
 )
 from ..states import StepKind
-from .output import print_facts, print_table
+from .output import print_facts, print_table, say
 from .text import instant
 
 
@@ -108,7 +106,7 @@ def _print_actions(legal: Sequence[Action], illegal: Sequence[Action]) -> None:
 
 def _print_part(headers: Sequence[str], rows: Sequence[Sequence[str]], more: int = 0) -> None:
     if rows:
-        click.echo()
+        say()
         print_table(headers, rows)
     if more:
-        click.echo(f"and {more} more")
+        say(f"and {more} more")

@@ -17,7 +17,7 @@ from .explain_text import repair_command
 from .groups import Group, examples
 from .ids import parse_id
 from .output import note as remark
-from .output import print_facts, print_json, print_table
+from .output import print_facts, print_json, print_table, say
 from .target import Target, answering
 from .text import counted, instant
 from .values import accounted, acting, parse_duration
@@ -105,7 +105,7 @@ async def show(target: Target, *, incident: str, as_json: bool) -> int:
         }
     )
     _print_repairs(found)
-    click.echo()
+    say()
     print_table(
         ("AT", "WHAT", "WHO", "DETAIL"),
         [(instant(e.at), e.kind, e.actor or "powertools", orjson.dumps(e.detail).decode()) for e in found.timeline],
@@ -198,7 +198,7 @@ async def _handle(
     if as_json:
         print_json({"incident": _json(found)})
     else:
-        click.echo(f"incident {found.id} {became}")
+        say(f"incident {found.id} {became}")
     return Exit.DONE
 
 
@@ -214,11 +214,11 @@ def _json(incident: Incident) -> dict[str, Any]:
 def _print_repairs(incident: Incident) -> None:
     if not incident.repairs:
         return
-    click.echo()
+    say()
     shown = incident.repairs[:_SHOWN_REPAIRS]
     print_table(("WHAT MAY BE DONE ABOUT IT",), [(repair_command(each, incident.fingerprint),) for each in shown])
     if (more := len(incident.repairs) - len(shown)) > 0:
-        click.echo(f"and {more} more; many at once: powertools bulk preview")
+        say(f"and {more} more; many at once: powertools bulk preview")
 
 
 def _waiting(incident: Incident) -> str:

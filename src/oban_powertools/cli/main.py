@@ -20,6 +20,7 @@ from .exits import Exit, StoppedError, find_exit_code
 from .groups import Group, examples
 from .incident_commands import incidents
 from .job_commands import job
+from .output import say, say_lines
 from .repair_commands import repair
 from .retention_commands import retention
 from .roles_command import roles
@@ -90,9 +91,13 @@ def _report(error: BaseException, *, debug: bool) -> Exit:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return code
     if debug:
-        click.echo(told(error), err=True)
+        say_lines(told(error), err=True)
     if code is not Exit.INTERRUPTED:
-        click.echo(f"error: {redacted(_sentence(error))}", err=True)
+        first, *more = redacted(_sentence(error)).split("\n")
+        say(f"error: {first}", err=True)
+        for line in more:
+            # Indented where a text from the database made the line, it cannot pass for one of ours.
+            say(f"  {line.removeprefix('  ')}", err=True)
     return Exit.FAILED if code is None else code
 
 

@@ -4,6 +4,7 @@ The rule that must never break: JSON carries ``schema_version``, ids as text and
 """
 
 import dataclasses
+import logging
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -34,15 +35,54 @@ _COLORS: Final = {
 }
 
 
+class Styled(str):
+    """A text of ours with the terminal's codes in it; what came from elsewhere in it was made visible before."""
+
+    __slots__ = ()
+
+
+def say(*parts: str, err: bool = False) -> None:
+    """Write one line; all that is not ``Styled`` in it is made visible."""
+    click.echo("".join(part if isinstance(part, Styled) else text.one_line(part) for part in parts), err=err)
+
+
+def say_lines(block: str, *, err: bool = False) -> None:
+    """Write a text of ours that has several lines, each made visible."""
+    for line in block.split("\n"):
+        say(line, err=err)
+
+
+def ask(question: str) -> bool:
+    """Ask the person at the terminal."""
+    return click.confirm(text.one_line(question), err=True)
+
+
+class OneLineFormatter(logging.Formatter):
+    """Writes a record for a terminal: its message on one line, its traceback below."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
+        """As logging, made visible."""
+        return text.one_line(super().formatMessage(record))
+
+    def format(self, record: logging.LogRecord) -> str:
+        """As logging, made visible."""
+        return "\n".join(map(text.visible, super().format(record).split("\n")))
+
+
 def print_json(answer: Mapping[str, Any]) -> None:
     """One JSON document with ``schema_version`` first."""
     document = {"schema_version": SCHEMA_VERSION, **answer}
-    click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z))
+    say_json(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode())
 
 
 def print_json_line(answer: Mapping[str, Any]) -> None:
     """One JSON document on one line with ``schema_version`` first, for answers that go on and on."""
-    click.echo(orjson.dumps({"schema_version": SCHEMA_VERSION, **answer}, option=orjson.OPT_UTC_Z))
+    say_json(orjson.dumps({"schema_version": SCHEMA_VERSION, **answer}, option=orjson.OPT_UTC_Z).decode())
+
+
+def say_json(document: str) -> None:
+    """Write a JSON document: what is read from it is exact, and a terminal that shows it is not steered by it."""
+    click.echo(text.visible_json(document))
 
 
 def as_json(record: Any, *, without: Sequence[str] = ()) -> dict[str, Any]:
@@ -81,7 +121,7 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         cells = [text.shorten(cell, columns) for cell, columns in zip(line, widths, strict=True)]
         padded = [cell + " " * (columns - text.width(cell)) for cell, columns in zip(cells, widths, strict=True)]
         styled = padded if number == 0 else [colored(cell) for cell in padded]
-        click.echo("  ".join(styled).rstrip())
+        say(Styled("  ".join(styled).rstrip()))
 
 
 def print_facts(facts: Mapping[str, str]) -> None:
@@ -89,18 +129,28 @@ def print_facts(facts: Mapping[str, str]) -> None:
     shown = {name: value for name, value in facts.items() if value}
     column = max(map(len, shown), default=0)
     for name, value in shown.items():
-        click.echo(f"{name:<{column}}  {colored(text.one_line(value))}")
+        say(f"{name:<{column}}  ", colored(value))
 
 
-def colored(cell: str) -> str:
+def print_block(title: str, block: str) -> None:
+    """A text below its title; nothing when it is empty."""
+    if block:
+        say()
+        say(Styled(click.style(text.one_line(title), bold=True)))
+        for line in block.splitlines():
+            say(f"  {line}")
+
+
+def colored(cell: str) -> Styled:
     """The cell in its colour when it is a state; colours vanish where stdout is no terminal."""
+    cell = text.one_line(cell)
     color = _COLORS.get(cell.strip())
-    return click.style(cell, fg=color) if color else cell
+    return Styled(click.style(cell, fg=color) if color else cell)
 
 
 def note(message: str) -> None:
     """A remark for the person at the terminal, on stderr."""
-    click.echo(message, err=True)
+    say(message, err=True)
 
 
 def _fit(widths: Sequence[int], columns: int) -> list[int]:

@@ -14,7 +14,7 @@ from .exits import Exit
 from .groups import Group, examples
 from .ids import parse_id
 from .output import as_json as record_json
-from .output import note, print_facts, print_json, print_table
+from .output import note, print_facts, print_json, print_table, say
 from .target import Target, answering
 from .text import counted, instant
 from .values import accounted, acting, hold_for_option, payload_option
@@ -82,7 +82,7 @@ async def execute(
         print_json({"repaired": record_json(done)})
     else:
         changed = counted(done.total_changes, "row")
-        click.echo(f"done: {done.target}, {changed} changed; audit record {done.audit_id}")
+        say(f"done: {done.target}, {changed} changed; audit record {done.audit_id}")
     return Exit.DONE
 
 
@@ -111,7 +111,7 @@ def _print(found: RepairPreview, *, as_json: bool) -> None:
     })  # fmt: skip
     rows = [line for change in found.changes[:_SHOWN] for line in _rows(change)]
     if rows:
-        click.echo()
+        say()
         print_table(("ROW", "COLUMN", "NOW", "THEN"), rows)
     if found.total_changes > _SHOWN:
         note(f"{found.total_changes - _SHOWN} more rows: --json shows up to 1000")

@@ -8,7 +8,7 @@ import click
 from ..schema import roles_sql
 from .exits import Exit
 from .groups import examples
-from .output import print_json
+from .output import print_json, say_lines
 from .target import Target, json_option, on_database
 
 
@@ -30,5 +30,5 @@ def roles(target: Target, *, run: str, read: str, as_json: bool) -> int:
     if as_json:
         print_json({"sql": sql})
     else:
-        click.echo(sql)
+        say_lines(sql)
     return Exit.DONE

@@ -13,7 +13,7 @@ from ..errors import SchemaMissingError
 from ..schema import SchemaStatus
 from .exits import Exit
 from .groups import examples
-from .output import note, print_facts, print_json
+from .output import note, print_facts, print_json, say, say_lines
 from .target import Target, answering
 
 
@@ -40,7 +40,7 @@ async def install(target: Target, *, as_sql: bool, with_oban: bool, as_json: boo
         applied = await schema.install(conn, target.names)
         after = await schema.status(conn, target.names)
     if not before.oban_installed and not as_json:
-        click.echo(f"installed Oban's tables in schema {target.names.prefix}")
+        say(f"installed Oban's tables in schema {target.names.prefix}")
     return _print_applied(applied, after, as_json)
 
 
@@ -123,8 +123,8 @@ def _print_applied(applied: list[str], after: SchemaStatus, as_json: bool) -> in
         print_json({"schema": _status_json(after), "applied": applied})
         return Exit.DONE
     for name in applied:
-        click.echo(f"applied {name}")
-    click.echo(f"schema {after.schema} is at version {after.found}{'' if applied else ', nothing to do'}")
+        say(f"applied {name}")
+    say(f"schema {after.schema} is at version {after.found}{'' if applied else ', nothing to do'}")
     return Exit.DONE
 
 
@@ -132,7 +132,7 @@ def _print_sql(sql: str, as_json: bool) -> int:
     if as_json:
         print_json({"sql": sql})
     elif sql:
-        click.echo(sql)
+        say_lines(sql)
     else:
         note("nothing to do: the schema is up to date")
     return Exit.DONE

@@ -14,7 +14,7 @@ from .exits import Exit
 from .groups import examples
 from .ids import parse_id
 from .output import as_json as record_json
-from .output import note, print_json
+from .output import note, print_json, say
 from .target import Target, answering
 from .values import payload_option
 
@@ -61,6 +61,6 @@ async def signal(
     if as_json:
         print_json({"signal": record_json(shown(target.display, delivered))})
     else:
-        click.echo(f"signal {delivered.id} is {delivered.status}")
+        say(f"signal {delivered.id} is {delivered.status}")
         note(_SAID[delivered.status])
     return Exit.FINDINGS if delivered.status in _LOST else Exit.DONE

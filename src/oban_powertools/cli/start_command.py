@@ -28,8 +28,8 @@ from ..powertools import Powertools
 from .exits import Exit
 from .groups import examples
 from .importing import find_settings, import_from_here, import_modules
+from .output import OneLineFormatter
 from .target import Target, on_database
-from .text import one_line
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
@@ -111,10 +111,9 @@ def start(
         raise click.UsageError(
             "no queue to work on: pass --queues default:20, set OBAN_QUEUES, or write it in oban.toml"
         )
-    logging.basicConfig(
-        level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logging.basicConfig(level=log_level.upper(), stream=sys.stderr)
     for handler in logging.getLogger().handlers:
+        handler.setFormatter(OneLineFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         handler.addFilter(Redacting())
     import_from_here()
     import_modules(modules)
@@ -182,9 +181,8 @@ def _follow_oban(every_job: bool) -> None:
 
 def _log_failure(_: str, event: dict[str, Any]) -> None:
     logger.warning(
-        "%s is %s: %s: %s", _attempt(event["job"]), event["state"], event["error_type"],
-        one_line(event["error_message"]),
-    )  # fmt: skip
+        "%s is %s: %s: %s", _attempt(event["job"]), event["state"], event["error_type"], event["error_message"]
+    )
 
 
 def _log_job(_: str, event: dict[str, Any]) -> None:

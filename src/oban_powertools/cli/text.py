@@ -1,28 +1,54 @@
 """Text for a terminal: how wide it is, what must not reach it, times in an engineer's words.
 
 Nothing here knows a workflow. The rule that must never break: text from the database cannot send
-control sequences to the reader's terminal.
+control sequences to the reader's terminal, turn its direction, or look like another text.
 """
 
-import re
+import json
 import unicodedata
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]")
+_HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Categories of Unicode that steer whoever shows the text and cannot be seen themselves."""
+
+_JOINERS: Final = frozenset("\u200c\u200d")
+"""Hidden too, but scripts and emoji are spelled with them."""
 
 
 def one_line(text: str) -> str:
-    r"""The text on one line, with control characters made visible.
+    r"""The text on one line, with characters that cannot be seen made visible.
 
     >>> one_line("a\nb\x1b[31m")
     'a b\\x1b[31m'
     """
-    return _CONTROL.sub(_visible, text.replace("\r\n", " ").replace("\n", " ").replace("\t", " "))
+    return visible(text.replace("\r\n", " ").replace("\n", " ").replace("\t", " "))
 
 
-def _visible(match: re.Match[str]) -> str:
-    return match[0].encode("unicode_escape").decode()
+def visible(text: str) -> str:
+    r"""The text with characters that cannot be seen, line ends too, as Python writes them.
+
+    >>> visible("a\u202eb")
+    'a\\u202eb'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c.encode("unicode_escape").decode() if _is_hidden(c) else c for c in text)
+
+
+def visible_json(document: str) -> str:
+    r"""A JSON document of the same value, with such characters in its texts as JSON escapes.
+
+    >>> visible_json('{"a": "\x9b"}')
+    '{"a": "\\u009b"}'
+    """
+    if document.isprintable():
+        return document
+    return "".join(json.dumps(c)[1:-1] if c != "\n" and _is_hidden(c) else c for c in document)
+
+
+def _is_hidden(character: str) -> bool:
+    return unicodedata.category(character) in _HIDDEN and character not in _JOINERS
 
 
 def width(text: str) -> int:

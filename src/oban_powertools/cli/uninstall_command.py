@@ -16,7 +16,7 @@ from ..states import WorkflowState
 from ..workflow import reads
 from .exits import Exit, StoppedError
 from .groups import examples
-from .output import note, print_json
+from .output import note, print_json, say
 from .target import Target, json_option, on_database
 
 MANY: Final = 1000
@@ -50,7 +50,7 @@ def uninstall(target: Target, *, yes: bool, as_json: bool) -> int:
     if as_json:
         print_json({"schema": loss.schema, "uninstalled": True, "unfinished_workflows": loss.unfinished})
     else:
-        click.echo(f"dropped schema {loss.schema}; Oban's tables and jobs in schema {target.names.prefix} stay")
+        say(f"dropped schema {loss.schema}; Oban's tables and jobs in schema {target.names.prefix} stay")
     return Exit.DONE
 
 

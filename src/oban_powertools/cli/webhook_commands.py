@@ -23,7 +23,7 @@ from .exits import Exit, StoppedError
 from .groups import Group, examples
 from .ids import parse_id
 from .output import as_json as record_json
-from .output import note, print_facts, print_json, print_table
+from .output import ask, note, print_facts, print_json, print_table, say
 from .target import Target, answering, json_option, on_database
 from .text import instant
 from .values import accounted, parse_duration
@@ -101,7 +101,7 @@ async def test(target: Target, *, webhook_id: int, as_json: bool) -> int:
     if as_json:
         print_json({"answer": {"status": answer.status, "error": answer.error}})
     else:
-        click.echo(_said(answer))
+        say(_said(answer))
     return Exit.FAILED if answer.error else Exit.DONE
 
 
@@ -162,17 +162,13 @@ def remove(
     target: Target, *, webhook_id: int, actor: str, reason: str, authorize: Authorize, yes: bool, as_json: bool
 ) -> int:
     """Forget an endpoint, with its secrets and deliveries."""
-    if (
-        not yes
-        and sys.stdin.isatty()
-        and not click.confirm(f"remove webhook {webhook_id} with its deliveries?", err=True)
-    ):
+    if not yes and sys.stdin.isatty() and not ask(f"remove webhook {webhook_id} with its deliveries?"):
         raise StoppedError("not confirmed, nothing changed", Exit.CONFLICT)
     asyncio.run(_remove(target, webhook_id, actor, reason, authorize))
     if as_json:
         print_json({"webhook_id": str(webhook_id), "removed": True})
     else:
-        click.echo(f"webhook {webhook_id} is removed")
+        say(f"webhook {webhook_id} is removed")
     return Exit.DONE
 
 
@@ -235,7 +231,7 @@ async def replay(
     if as_json:
         print_json({"webhook_id": str(webhook_id), "replayed": count})
     else:
-        click.echo(f"{count} {'delivery' if count == 1 else 'deliveries'} will be sent again")
+        say(f"{count} {'delivery' if count == 1 else 'deliveries'} will be sent again")
     return Exit.DONE
 
 
@@ -243,7 +239,7 @@ def _show_changed(endpoint: WebhookEndpoint, word: str, *, as_json: bool) -> int
     if as_json:
         print_json({"webhook": _json(endpoint)})
     else:
-        click.echo(f"webhook {endpoint.id} is {word}")
+        say(f"webhook {endpoint.id} is {word}")
     return Exit.DONE
 
 

@@ -20,9 +20,8 @@ from .groups import Group, examples
 from .ids import parse_id
 from .importing import check_import_option
 from .output import as_json as record_json
-from .output import explanation_json, note, print_facts, print_json, print_table
+from .output import explanation_json, note, print_block, print_facts, print_json, print_table, say, say_lines
 from .target import Target, answering
-from .text import one_line
 from .workflow_text import (
     LIST_HEADERS,
     STEP_HEADERS,
@@ -117,7 +116,7 @@ async def show(target: Target, *, workflow_id: int, step_name: str | None, resul
         print_json({"workflow": record_json(found), "steps": [step_json(step, detail=False) for step in steps]})
     else:
         print_facts(workflow_facts(found))
-        click.echo()
+        say()
         print_table(STEP_HEADERS, [step_row(step, states) for step in steps])
     return Exit.DONE
 
@@ -169,7 +168,7 @@ async def graph(target: Target, *, workflow_id: int, language: str, as_json: boo
     if as_json:
         print_json({"workflow_id": str(workflow_id), "format": language, "graph": drawing})
     else:
-        click.echo(drawing.rstrip("\n"))
+        say_lines(drawing.rstrip("\n"))
     return Exit.DONE
 
 
@@ -178,10 +177,10 @@ def _print_step(step: StepRecord, states: dict[str, StepState], as_json: bool) -
         print_json({"step": step_json(step, detail=True)})
         return Exit.DONE
     print_facts(step_facts(step, states))
-    _print_block("error", error_text(step))
-    _print_block("args", _indented(step.args))
+    print_block("error", error_text(step))
+    print_block("args", _indented(step.args))
     if step.has_result:
-        _print_block("result", _indented(step.result))
+        print_block("result", _indented(step.result))
     return Exit.DONE
 
 
@@ -190,17 +189,10 @@ def _print_results(workflow_id: WorkflowId, results: dict[str, Any], as_json: bo
         print_json({"workflow_id": str(workflow_id), "results": results})
         return Exit.DONE
     for name, result in results.items():
-        _print_block(one_line(name), _indented(result))
+        print_block(name, _indented(result))
     if not results:
         note("no step has completed")
     return Exit.DONE
-
-
-def _print_block(title: str, block: str) -> None:
-    if block:
-        click.echo(f"\n{click.style(title, bold=True)}")
-        for line in block.splitlines():
-            click.echo(f"  {one_line(line)}")
 
 
 def _indented(value: Any) -> str:

@@ -51,19 +51,24 @@ def next_try(attempts: int, age: timedelta, retry_after: timedelta | None) -> ti
 
 
 def parse_retry_after(value: str | None, now: datetime) -> timedelta | None:
-    """The header ``Retry-After``, in seconds or as a date; None when it says nothing.
+    """The header ``Retry-After``, in seconds or as a date; None when it says nothing that can be read.
+
+    Anybody may write it, so nothing in it is an error. No longer than deliveries are tried for.
 
     >>> parse_retry_after("120", datetime(2026, 1, 2, tzinfo=UTC))
     datetime.timedelta(seconds=120)
     >>> parse_retry_after("Fri, 02 Jan 2026 00:01:00 GMT", datetime(2026, 1, 2, tzinfo=UTC))
     datetime.timedelta(seconds=60)
+    >>> parse_retry_after("Wed, 21 Oct 99999999999 07:28:00 GMT", datetime(2026, 1, 2, tzinfo=UTC))
     """
     if value is None:
         return None
     if value.isascii() and value.isdigit():
-        return timedelta(seconds=min(int(value[:9]), int(GIVE_UP_AFTER.total_seconds())))
-    try:
-        at = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    return max(at.replace(tzinfo=at.tzinfo or UTC) - now, timedelta(0))
+        asked = int(value[:9])
+    else:
+        try:
+            at = parsedate_to_datetime(value)
+            asked = (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds()
+        except Exception:  # noqa: BLE001 - the parser stumbles over odd dates in ways of its own
+            return None
+    return timedelta(seconds=min(max(asked, 0), GIVE_UP_AFTER.total_seconds()))

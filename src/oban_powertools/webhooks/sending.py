@@ -8,6 +8,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
 from importlib.metadata import version
@@ -85,7 +86,7 @@ class Sender:
             return Answer(error=str(error))
         except socket.gaierror:
             return Answer(error="the host's name has no address")
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - what a receiver can make of HTTP and TLS has no end
             return Answer(error=_describe(error))
 
     async def _post(
@@ -120,13 +121,12 @@ class Sender:
 
 async def _read(response: httpx.Response) -> Answer:
     """What its status says, whatever happens to the rest of it."""
-    try:
-        async with asyncio.timeout(_READ_WITHIN):
-            await _drain(response)
-    except (TimeoutError, httpx.HTTPError):
-        pass
-    finally:
-        await response.aclose()
+    with suppress(Exception):
+        try:
+            async with asyncio.timeout(_READ_WITHIN):
+                await _drain(response)
+        finally:
+            await response.aclose()
     status = response.status_code
     if response.is_success:
         return Answer(status=status)
@@ -147,6 +147,7 @@ async def _drain(response: httpx.Response) -> None:
 
 
 def _describe(error: Exception) -> str:
-    """Its kind, and what the network or TLS said; a text that may quote headers or the URL is left out."""
-    told = str(error).splitlines() if isinstance(error, httpx.TransportError | OSError) else []
+    """Its kind, and what the network or TLS said; a text that may quote the receiver or the URL is left out."""
+    is_quote = isinstance(error, httpx.ProtocolError) or not isinstance(error, httpx.TransportError | OSError)
+    told = [] if is_quote else str(error).splitlines()
     return ": ".join([type(error).__name__, *told[:1]])[:300]

@@ -21,13 +21,13 @@ DECLARE
   line text;
 BEGIN
   IF strpos(said, frame) > 0 THEN
-    line := substring(right(said, strpos(reverse(said), reverse(frame)) + 7) FROM '\n([^\n ][^\n]*)');
+    line := substring(right(said, strpos(reverse(said), reverse(frame)) + 7) FROM E'\\n([^\\n ][^\\n]*)');
   ELSE
     line := split_part(ltrim(left(said, 500), E' \n'), E'\n', 1);
   END IF;
   RETURN left(coalesce(
-    substring(line FROM '^\*\* \(([\w.]+)\)'),
-    substring(line FROM '^((?:[A-Za-z_]\w*\.)*[A-Z]\w*|(?:[A-Za-z_]\w*\.)+\w+)(?:[:(]|$)'), 'unknown'
+    substring(line FROM E'^\\*\\* \\(([\\w.]+)\\)'),
+    substring(line FROM E'^((?:[A-Za-z_]\\w*\\.)*[A-Z]\\w*|(?:[A-Za-z_]\\w*\\.)+\\w+)(?:[:(]|$)'), 'unknown'
   ), 200);
 END $$;
 
