@@ -50,7 +50,7 @@ ALTER TABLE powertools.audit_chain DISABLE TRIGGER USER
 """
 
 GUARD = """
-ALTER TABLE powertools.audit ENABLE ALWAYS TRIGGER audit_link, ENABLE TRIGGER audit_of_a_preview;
+ALTER TABLE powertools.audit ENABLE TRIGGER audit_link, ENABLE TRIGGER audit_of_a_preview;
 ALTER TABLE powertools.audit ENABLE ALWAYS TRIGGER audit_guard, ENABLE ALWAYS TRIGGER audit_guard_all;
 ALTER TABLE powertools.audit_links ENABLE ALWAYS TRIGGER audit_guard, ENABLE ALWAYS TRIGGER audit_guard_all;
 ALTER TABLE powertools.audit_seals ENABLE ALWAYS TRIGGER audit_guard, ENABLE ALWAYS TRIGGER audit_guard_all;

@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 from urllib.parse import quote
 
-from .errors import DatabaseUnavailableError, EmbeddedNotInstalledError
+from .errors import ConfigurationError, DatabaseUnavailableError, EmbeddedNotInstalledError
 from .logs import find_logger
 
 START_WITHIN: Final = timedelta(minutes=1)
@@ -62,6 +62,7 @@ class EmbeddedServer:
         self.data_directory = installation.directory
         self._installation = installation
         self._users = users
+        self._pid = os.getpid()
         atexit.register(self.stop)
         forget = weakref.WeakMethod(self._forget)  # what is registered at a fork stays for ever
         os.register_at_fork(after_in_child=lambda: _call(forget()))
@@ -70,8 +71,14 @@ class EmbeddedServer:
         """Leave the server, and stop it if no other process uses it; runs at exit by itself, repeating is harmless.
 
         A process that is killed just leaves. The server then runs on, until the next user comes and goes.
-        In a child made by fork it does nothing: the server is its parent's.
+
+        Raises:
+            ConfigurationError: This is a child made by fork, and the server its parent's. It is told so loudly because
+                what comes next in such a clean-up is mostly the end of the server's files.
         """
+        if os.getpid() != self._pid:
+            message = f"the embedded PostgreSQL in {self.data_directory} is that of process {self._pid}: leave it alone"
+            raise ConfigurationError(message)
         if self._users.closed:
             return
         atexit.unregister(self.stop)

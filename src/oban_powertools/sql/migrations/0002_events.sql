@@ -54,6 +54,7 @@ CREATE INDEX event_batches_unplaced ON powertools.event_batches (id) WHERE last_
 
 -- One row. Its lock is the right to give batches their places.
 CREATE TABLE powertools.event_log (
+  only_one bool PRIMARY KEY DEFAULT true CHECK (only_one),
   -- the cursor of the newest event, and of the newest that retention has removed
   head bigint NOT NULL,
   pruned_to bigint NOT NULL,

@@ -66,6 +66,7 @@ CREATE TABLE powertools.audit_seals (
 
 -- One row: where the chain begins, because retention has removed what was before.
 CREATE TABLE powertools.audit_chain (
+  only_one bool PRIMARY KEY DEFAULT true CHECK (only_one),
   pruned_to bigint NOT NULL,
   pruned_hash bytea NOT NULL,
   -- what retention never removes; only the owner may change it
@@ -148,9 +149,10 @@ BEGIN
   USING ERRCODE = 'insufficient_privilege', HINT = 'Rows leave it by retention only, whole seals, the oldest first.';
 END $$;
 
+-- Not for replicas, unlike the guards: a subscriber's first copy brings the links with the rows. Who plays a replica to get a
+-- row in without its link leaves one that verify finds.
 CREATE TRIGGER audit_link AFTER INSERT ON powertools.audit
 REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION powertools.link_audit_v1();
-ALTER TABLE powertools.audit ENABLE ALWAYS TRIGGER audit_link;
 
 DO $$
 DECLARE

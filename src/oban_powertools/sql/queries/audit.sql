@@ -74,17 +74,18 @@ SELECT c.pruned_to, encode(c.pruned_hash, 'hex') AS pruned_hash,
 FROM powertools.audit_chain c;
 
 -- name: audit_unguarded
--- Triggers of the audit that do not fire always.
+-- Triggers of the audit that do not fire when they have to: what links rows wherever they are written, guards always.
 -- Rows: relation, trigger; none when all is well.
 SELECT e.relation::regclass::text AS relation, e.trigger
 FROM (
-  VALUES ('powertools.audit', 'audit_link'), ('powertools.audit', 'audit_guard'), ('powertools.audit', 'audit_guard_all'),
-    ('powertools.audit_links', 'audit_guard'), ('powertools.audit_links', 'audit_guard_all'),
-    ('powertools.audit_seals', 'audit_guard'), ('powertools.audit_seals', 'audit_guard_all'),
-    ('powertools.audit_chain', 'audit_guard'), ('powertools.audit_chain', 'audit_guard_all')
-) AS e (relation, trigger)
+  VALUES ('powertools.audit', 'audit_link', 'OA'), ('powertools.audit', 'audit_guard', 'A'),
+    ('powertools.audit', 'audit_guard_all', 'A'), ('powertools.audit_links', 'audit_guard', 'A'),
+    ('powertools.audit_links', 'audit_guard_all', 'A'), ('powertools.audit_seals', 'audit_guard', 'A'),
+    ('powertools.audit_seals', 'audit_guard_all', 'A'), ('powertools.audit_chain', 'audit_guard', 'A'),
+    ('powertools.audit_chain', 'audit_guard_all', 'A')
+) AS e (relation, trigger, modes)
 LEFT JOIN pg_trigger t ON t.tgrelid = e.relation::regclass AND t.tgname = e.trigger
-WHERE t.tgenabled IS DISTINCT FROM 'A'
+WHERE t.tgenabled IS NULL OR strpos(e.modes, t.tgenabled::text) = 0
 ORDER BY 1, 2;
 
 -- name: verify_audit_seals
