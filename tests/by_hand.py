@@ -11,12 +11,12 @@ from typing import Any
 
 import psycopg
 from oban import Job, Oban
-from oban._executor import Executor
 from psycopg.rows import class_row, dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from oban_powertools import Powertools, Settings, Workflow
 from oban_powertools.database import Connection
+from oban_powertools.oban_attempts import GuardedExecutor
 from oban_powertools.records import StepRecord, WorkflowRecord
 from oban_powertools.states import WorkflowId
 from tests.ledger import eventually
@@ -147,9 +147,9 @@ class Hand:
         return [started[job_id] for job_id in job_ids]
 
     async def execute(self, job: Job, outcome: Any) -> Any:
-        """What Oban's executor makes of a started job's outcome: its ack."""
+        """What our executor, which is Oban's, makes of a started job's outcome: its ack."""
         job.extra = {"outcome": outcome}
-        return (await Executor(job).execute()).action
+        return (await GuardedExecutor(job).execute()).action
 
     async def ack(self, *acks: Any) -> list[int]:
         """Acknowledge through Oban, in one batch."""

@@ -21,10 +21,11 @@ from oban._executor import AckAction, Executor
 from oban._extensions import _extensions, get_ext, put_ext, use_ext
 from oban._lifeline import Lifeline, _rescue
 from oban._notifier import PostgresNotifier
-from oban._producer import Producer, _get_jobs
+from oban._producer import LocalDispatcher, Producer, _get_jobs
 from oban._query import Query, _ack_jobs, _insert_jobs, unwrap_connection
+from oban.worker import WorkerResolutionError, resolve_worker
 
-from oban_powertools import oban_hooks
+from oban_powertools import oban_attempts, oban_hooks
 from oban_powertools.results import Encoded, StepResult, wrap_result
 from tests.by_hand import Hand, chain, step
 
@@ -32,8 +33,10 @@ USED = {
     "oban._backoff.jittery_clamped",
     "oban._config.Config",
     "oban._executor.AckAction",
+    "oban._executor.Executor",
     "oban._extensions._extensions",
     "oban._lifeline._rescue",
+    "oban._producer.LocalDispatcher",
     "oban._producer.Producer",
     "oban._producer._get_jobs",
     "oban._query.Query",
@@ -42,8 +45,14 @@ USED = {
     "oban._query.unwrap_connection",
     "._query", "._prefix", "._producers", "._running_jobs", "._cancellation", "._pool", "._signal_token",
     "._name", "._node", "._queue", "._uuid", "._loop_task", "._stopping", "._init_lock", "._pending_acks",
+    "._dispatcher",
 }  # fmt: skip
-"""What oban_hooks.py imports and which private attributes it reads; each is looked at below."""
+"""What oban_hooks.py and oban_attempts.py import and which private attributes they read; each is looked at below."""
+
+OVERRIDDEN = {
+    "_report_started", "_process", "_timeout", "_record_stopped", "_report_stopped", "_retry_backoff", "_format_error",
+}  # fmt: skip
+"""The methods of Oban's executor that oban_attempts.py stands around."""
 
 TEXTS = {
     "ack_job": ("30ec940c", "powertools.ack_jobs_v1 repeats it for a batch"),
@@ -60,21 +69,26 @@ TEXTS = {
 
 
 def test_this_file_names_every_internal_that_the_hooks_use() -> None:
-    tree = ast.parse(Path(inspect.getfile(oban_hooks)).read_text())
+    nodes = [
+        node
+        for module in (oban_hooks, oban_attempts)
+        for node in ast.walk(ast.parse(Path(inspect.getfile(module)).read_text()))
+    ]
     imported = {
         f"{node.module}.{name.name}"
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.ImportFrom) and node.module and re.match(r"oban\._", node.module)
         for name in node.names
     }
     private = {
         f".{node.attr}"
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__")
         and not (isinstance(node.value, ast.Name) and node.value.id == "self")
+        and not (isinstance(node.value, ast.Call) and ast.unparse(node.value) == "super()")
     }  # fmt: skip
 
-    assert imported | private == USED, "oban_hooks.py uses other internals of Oban than this file pins"
+    assert imported | private == USED, "we use other internals of Oban than this file pins"
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -196,6 +210,40 @@ def test_a_producer_stops_for_good_under_its_lock() -> None:
     assert source.index("async with self._init_lock") < source.index("stop_gracefully(self._loop_task, self._stopping)")
     assert source.index("self._drain_running()") < source.index("self._ack_jobs()") < source.index("delete_producer")
     assert "_stopping.clear()" not in inspect.getsource(Producer)
+
+
+def test_an_attempt_is_run_by_a_dispatcher_that_can_be_replaced() -> None:
+    """GuardedDispatcher repeats Producer._execute with an executor of its own."""
+    body = inspect.getsource(Producer._execute).partition("-> None:")[2].split()
+    dispatch = inspect.getsource(LocalDispatcher.dispatch)
+
+    assert "task = self._dispatcher.dispatch(self, job)" in inspect.getsource(Producer._produce)
+    assert "asyncio.create_task(producer._execute(job))" in dispatch
+    assert " ".join(body) == (
+        "job._cancellation = asyncio.Event() executor = await Executor(job=job, safe=True).execute() "
+        "self._pending_acks.append(executor.action)"
+    )
+
+
+def test_the_executor_calls_what_the_guard_stands_around() -> None:
+    """Each in the place where we know it, and with what it leaves behind: the worker, the result, the traceback."""
+    source = inspect.getsource(Executor)
+    own = {name for name in vars(oban_attempts.GuardedExecutor) if name in vars(Executor)} - {"__init__", "__module__"}
+
+    assert {name for name in own if not name.startswith("__")} == OVERRIDDEN
+    for call in ("self._report_started()", "await self._process()", "self._record_stopped()", "self._report_stopped()"):
+        assert source.count(call) == 1
+    assert "self.worker = resolve_worker(self.job.worker)()" in inspect.getsource(Executor._process)
+    assert "self.result = await self._perform(self.worker)" in inspect.getsource(Executor._process)
+    assert "self._traceback = traceback.format_exc()" in inspect.getsource(Executor._process)
+    assert "seconds = self._timeout()" in inspect.getsource(Executor._perform)
+    assert "schedule_in=self._retry_backoff()" in inspect.getsource(Executor._record_stopped)
+    assert inspect.getsource(Executor._record_stopped).count("self._format_error(") == 3
+
+
+def test_a_worker_that_cannot_be_found_raises_an_error_of_its_own() -> None:
+    with pytest.raises(WorkerResolutionError):
+        resolve_worker("tests.no_such_module.Worker")
 
 
 async def acks_of(outcome: Any, **options: Any) -> AckAction:

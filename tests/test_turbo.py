@@ -177,7 +177,7 @@ async def test_a_backoff_that_is_no_number_hides_neither_itself_nor_the_error(ha
 
     bad = (await hand.steps(workflow_id))["bad"]
     assert bad.state == "retryable"
-    assert "it is to run again in 'soon'" in bad.error["error"]
+    assert "backoff() returned 'soon'" in bad.error["error"]
     assert "ValueError: the cause" in bad.error["error"]
 
 

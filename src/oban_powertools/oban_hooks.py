@@ -1,4 +1,6 @@
-"""Turbo: Oban's own extension points, taken where they are free. The only file that imports its internals.
+"""Turbo: Oban's own extension points, taken where they are free.
+
+With ``oban_attempts`` the only file that imports Oban's internals.
 
 Correctness never depends on a slot, but for results: stock Oban drops a worker's plain return
 value, so ``executor.wrap_result`` carries it. The rules that must never break: a slot that somebody
@@ -38,6 +40,7 @@ from .database import Connection, Queries, fetch_all
 from .lifeline.heartbeats import LocalExecutor
 from .lifeline.rescue import Attempt, Hand
 from .logs import find_logger
+from .oban_attempts import guard, unguard
 from .results import is_step, wrap_result
 
 logger = find_logger(__name__)
@@ -231,6 +234,7 @@ class Hooks:
         attachment = self._attachments.get(id(producer._query))
         if attachment is None:
             return await _get_jobs(producer)
+        guard(producer)
         await attachment.until_known(producer)
         with attachment.fetching(producer):
             return await _get_jobs(producer)
@@ -280,12 +284,16 @@ def attach(oban: Oban, queries: Queries, *, turbo: bool, payload_limit: int) -> 
         logger.warning("this Oban runs already: results of steps that ran before Powertools(oban) was made are lost")
     attachment = Attachment(oban, queries, turbo=turbo, payload_limit=payload_limit)
     attachment.sees_fetches = _REGISTRY["producer.get_jobs"] == hooks.get_jobs
+    for producer in oban._producers.values():
+        guard(producer)
     hooks.attach(attachment)
     return attachment
 
 
 def detach(attachment: Attachment) -> None:
     """Give the instance back to Oban's defaults."""
+    for producer in attachment.oban._producers.values():
+        unguard(producer)
     for hooks in _installed():
         hooks.detach(attachment)
 

@@ -4,6 +4,7 @@ The rule that must never break: what cannot be stored fails the attempt with a m
 why; it never stops a queue (O2, F17).
 """
 
+from datetime import timedelta
 from typing import Any, cast
 
 from oban import Cancel, Job, Record, Snooze
@@ -79,4 +80,8 @@ def _wait(wait: AwaitSignal) -> dict[str, Any]:
     if faults or not all(type(text) is str and text for text in named.values()):
         fault = Fault(code="signal_required", message="a wait needs a signal and a correlation key, both text")
         raise UnstorableValueError("the wait", faults or [fault])
-    return {**named, "deadline": wait.deadline.total_seconds() if wait.deadline is not None else None}
+    deadline: Any = wait.deadline
+    if deadline is not None and not isinstance(deadline, timedelta):
+        message = f"its deadline is {deadline!r}; expected a timedelta, such as timedelta(seconds=60), or None"
+        raise UnstorableValueError("the wait", [Fault(code="invalid_deadline", message=message)])
+    return {**named, "deadline": deadline.total_seconds() if deadline is not None else None}

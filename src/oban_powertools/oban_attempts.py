@@ -1,0 +1,302 @@
+"""One attempt of a job at the border between Oban and a worker: however the worker ends, the attempt has an outcome.
+
+Not for what becomes of the outcome in the database (``acks``). The rules that must never break: an attempt that began
+comes to an ack, unless the process itself is being stopped (B1); what one worker does ends no other job and no process
+(B2); an attempt in which no code of the worker's ran counts for nothing (B3).
+
+With ``oban_hooks`` the only file that imports Oban's internals; tests/test_oban_contract.py names them.
+"""
+# pyright: reportPrivateUsage=false, reportUnknownVariableType=false, reportUnknownMemberType=false
+
+import asyncio
+import functools
+import inspect
+import math
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import replace
+from types import CodeType
+from typing import Any, Final, cast
+
+from oban import Job
+from oban._backoff import jittery_clamped
+from oban._executor import AckAction, Executor
+from oban._producer import LocalDispatcher, Producer
+from oban.worker import WorkerResolutionError, resolve_worker
+
+from . import json_border
+from .errors import Fault, UnstorableValueError
+from .logs import find_logger
+from .results import Encoded
+
+logger = find_logger(__name__)
+
+NOT_RUN_META: Final = "not_run"
+"""Key of a job's meta: the attempts in which no code of its worker ran."""
+
+MAX_SECONDS: Final = 2**31 - 1
+"""The longest that a job may be put off: about 68 years."""
+
+_FIRST_WAIT: Final = 2.0
+_LONGEST_WAIT: Final = 300.0
+_KEPT_REASONS: Final = 3
+"""Among so many of the last errors a reason why no code ran is looked for, so as not to be written again and again."""
+
+_IDENTITY: Final = ("id", "attempted_at", "scheduled_at", "attempt", "max_attempts", "queue", "worker", "errors")
+"""What of a job its worker may scribble over without changing whose outcome this is."""
+
+
+def guard(producer: Producer) -> None:
+    """Have this producer's attempts guarded, unless somebody else's dispatcher runs them."""
+    if type(producer._dispatcher) is LocalDispatcher:
+        producer._dispatcher = GuardedDispatcher()
+
+
+def unguard(producer: Producer) -> None:
+    """Leave the attempts that begin from now on to Oban."""
+    if type(producer._dispatcher) is GuardedDispatcher:
+        producer._dispatcher = LocalDispatcher()
+
+
+class GuardedDispatcher(LocalDispatcher):
+    """Runs the jobs of a producer as Oban does, with an executor that nothing escapes from."""
+
+    def dispatch(self, producer: Producer, job: Job) -> asyncio.Task[None]:
+        """Start an attempt."""
+        return asyncio.create_task(_attempt(producer, job))
+
+
+async def _attempt(producer: Producer, job: Job) -> None:
+    # As Producer._execute.
+    job._cancellation = asyncio.Event()
+    executor = await GuardedExecutor(job, lambda: _stops(producer)).execute()
+    producer._pending_acks.append(executor.action)
+
+
+def _stops(producer: Producer) -> bool:
+    # At the end of an event loop all of its tasks are cancelled, also those of a producer that nobody stopped.
+    loop = producer._loop_task
+    return producer._stopping.is_set() or loop is None or loop.done() or loop.cancelling() > 0
+
+
+class GuardedExecutor(Executor):
+    """An attempt whose every end is an outcome.
+
+    Args:
+        stops: Whether the producer is being stopped: a cancelled attempt is then left to be rescued, as with Oban.
+    """
+
+    def __init__(self, job: Job, stops: Callable[[], bool] = lambda: False) -> None:
+        super().__init__(job, safe=True)
+        self._stops = stops
+        self._task: asyncio.Task[Any] | None = None
+        self._identity = {name: getattr(job, name) for name in _IDENTITY}
+        self._meta = dict(job.meta)
+        self._ran = True
+        self._remark: str | None = None
+
+    def _report_started(self) -> None:
+        with self._unharmed():
+            super()._report_started()
+
+    async def _process(self) -> None:
+        self._task = asyncio.current_task()
+        try:
+            self.worker = self._find_worker()()
+            self.result = await self._perform(self.worker)
+        except BaseException as error:  # noqa: BLE001 - B1
+            self._raise_if_stopped(error)
+            self._fail(error)
+
+    def _find_worker(self) -> type:
+        try:
+            return resolve_worker(self.job.worker)
+        except BaseException as error:
+            self._raise_if_stopped(error)
+            self._ran = False
+            if isinstance(error, WorkerResolutionError):
+                raise
+            found = _last_line(error)
+            raise WorkerResolutionError(f"Importing the module of worker '{self.job.worker}' raised {found}") from error
+
+    def _timeout(self) -> float | None:
+        seconds: Any = super()._timeout()
+        # A NaN would confuse every timer of the event loop.
+        if seconds is None or (_is_number(seconds) and not math.isnan(seconds)):
+            return seconds
+        raise ValueError(f"timeout() returned {seconds!r}; expected a number of seconds or None")
+
+    def _record_stopped(self) -> None:
+        self._restore_job()
+        if not self._ran:
+            self.action = self._postponed()
+            return
+        try:
+            super()._record_stopped()
+            _check_outcome(self.action)
+        except BaseException as error:  # noqa: BLE001 - B1
+            self._raise_if_stopped(error)
+            self._fail(error)
+            self.action = self._failed()
+        if self._remark is not None and self.action.error is not None:
+            # In front: the last lines of an error say what it is.
+            error = {**self.action.error, "error": f"{self._remark}\n{self.action.error['error']}"}
+            self.action = replace(self.action, error=error)
+
+    def _restore_job(self) -> None:
+        for name, value in self._identity.items():
+            setattr(self.job, name, value)
+        self.job.meta = self._meta
+
+    def _fail(self, error: BaseException) -> None:
+        self.result = _as_exception(error)
+        self._traceback = _traceback_of(error)
+
+    def _failed(self) -> AckAction:
+        job = self.job
+        error = self._format_error(cast("Exception", self.result))
+        if job.attempt >= job.max_attempts:
+            return AckAction(job=job, state="discarded", error=error)
+        return AckAction(job=job, state="retryable", error=error, schedule_in=self._retry_backoff())
+
+    def _postponed(self) -> AckAction:
+        """The attempt is taken back, as a snooze's is, and tried again a quarter later each time, from 2 s to 5 min."""
+        before: Any = self._meta.get(NOT_RUN_META)
+        tries = min(before, 1000) + 1 if type(before) is int and before > 0 else 1
+        error = self._format_error(cast("Exception", self.result))
+        known = error["error"] in [_text_of(kept) for kept in self.job.errors[-_KEPT_REASONS:]]
+        return AckAction(
+            job=self.job,
+            state="retryable",
+            attempt_change=-1,
+            error=None if known else error,
+            meta={NOT_RUN_META: tries},
+            schedule_in=round(min(_FIRST_WAIT * 1.25 ** min(tries - 1, 50), _LONGEST_WAIT)),
+        )
+
+    def _report_stopped(self) -> None:
+        with self._unharmed():
+            super()._report_stopped()
+
+    def _retry_backoff(self) -> int:
+        try:
+            seconds: Any = super()._retry_backoff()
+            if _is_span(seconds):
+                return round(seconds)
+            found = f"returned {seconds!r}, expected a number of seconds up to {MAX_SECONDS}"
+        except BaseException as error:  # noqa: BLE001 - B1
+            self._raise_if_stopped(error)
+            found = f"raised {_last_line(error)}"
+        self._remark = f"The worker's backoff() {found}; Oban's own holds."
+        return jittery_clamped(self.job.attempt, self.job.max_attempts)
+
+    def _format_error(self, error: Exception | str) -> dict[str, Any]:
+        if isinstance(error, Exception) and not issubclass(type(self.result), Exception):
+            # Telemetry would tell what was returned, and not why it cannot be kept.
+            self.result = error
+        found: dict[str, Any] = super()._format_error(error)
+        return {**found, "error": json_border.storable_text(found["error"])}
+
+    @contextmanager
+    def _unharmed(self) -> Generator[None]:
+        """Telemetry hurts no attempt; Oban lets what is no Exception pass, and what an exception's own text raises."""
+        try:
+            yield
+        except BaseException as error:
+            self._raise_if_stopped(error)
+            logger.exception("telemetry of job %s failed", self.job.id)
+
+    def _raise_if_stopped(self, error: BaseException) -> None:
+        """Let pass what comes from the end of the process, not from the worker."""
+        match error:
+            case asyncio.CancelledError():
+                stopped = self._stops() and self._task is not None and self._task.cancelling() > 0
+            case GeneratorExit():
+                stopped = not self._runs()
+            case Exception():
+                stopped = False
+            case _:
+                stopped = _raised_by_a_signal(error)
+        if stopped:
+            raise error
+
+    def _runs(self) -> bool:
+        # A coroutine that is closed gets a GeneratorExit, outside of its task.
+        try:
+            return asyncio.current_task() is self._task
+        except RuntimeError:
+            return False
+
+
+def _check_outcome(action: AckAction) -> None:
+    """Refuse what no ack could store.
+
+    Raises:
+        UnstorableValueError: Says what it is.
+    """
+    seconds: Any = action.schedule_in
+    if seconds is not None and not _is_span(seconds):
+        message = f"it is to run again in {seconds!r}, expected a number of seconds up to {MAX_SECONDS}"
+        raise UnstorableValueError(f"the outcome {action.state}", [Fault(code="non_serializable", message=message)])
+    meta = action.meta or {}
+    if faults := json_border.find_faults({k: v for k, v in meta.items() if not isinstance(v, Encoded)}, "meta"):
+        raise UnstorableValueError(f"the outcome {action.state}", faults)
+
+
+def _text_of(error: Any) -> object:
+    return cast("dict[str, object]", error).get("error") if isinstance(error, dict) else None
+
+
+def _is_span(seconds: Any) -> bool:
+    return _is_number(seconds) and abs(seconds) <= MAX_SECONDS  # false for a NaN
+
+
+def _is_number(found: Any) -> bool:
+    return type(found) in (int, float)
+
+
+def _as_exception(error: BaseException) -> Exception:
+    """The exception itself; of what is no Exception, or has no text, one of the same name that is and has."""
+    try:
+        text = str(error)
+    except BaseException as broken:  # noqa: BLE001 - whatever its author wrote
+        text = f"its text cannot be read, because that raises {type(broken).__qualname__}"
+    else:
+        if isinstance(error, Exception):
+            return error
+    kind = type(error)
+    return type(kind.__name__, (Exception,), {"__module__": kind.__module__, "__qualname__": kind.__qualname__})(text)
+
+
+def _traceback_of(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except BaseException as broken:  # noqa: BLE001 - whatever its author wrote
+        kind = type(broken).__qualname__
+        return f"{_last_line(error)}\nIts traceback cannot be written, because that raises {kind}."
+
+
+def _last_line(error: BaseException) -> str:
+    """Class and text."""
+    found = _as_exception(error)
+    return f"{type(found).__qualname__}: {found}".rstrip(": ")
+
+
+def _raised_by_a_signal(error: BaseException) -> bool:
+    """Whether a signal's handler raised it: SystemExit, or KeyboardInterrupt, of a process that is told to end."""
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    # Python's own handler is not written in Python, so its exception cannot be told from a worker's.
+    if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        return True
+    handlers = {_code_of(signal.getsignal(number)) for number in signal.valid_signals()}
+    return any(frame.f_code in handlers for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
+def _code_of(handler: Any) -> CodeType | None:
+    while isinstance(handler, functools.partial):
+        handler = cast("Callable[..., Any]", handler.func)
+    return getattr(inspect.unwrap(handler), "__code__", None) if callable(handler) else None
