@@ -3,29 +3,35 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg.errors import Diagnostic
 
+_WATCHED: WeakKeyDictionary[AsyncConnection[Any], list[str]] = WeakKeyDictionary()
+_EXECUTE = AsyncCursor.execute
+_COPY = AsyncCursor.copy
 
-class SendingCursor(AsyncCursor[Any]):
-    """Remembers what goes to the server."""
 
-    sent: list[str]
+async def _execute(cursor: AsyncCursor[Any], query: Any, *args: Any, **options: Any) -> Any:
+    _WATCHED.get(cursor.connection, []).append(_text(query))
+    return await _EXECUTE(cursor, query, *args, **options)
 
-    async def execute(self, query: Any, *args: Any, **options: Any) -> Any:
-        self.sent.append(_text(query))
-        return await super().execute(query, *args, **options)
 
-    def copy(self, statement: Any, *args: Any, **options: Any) -> Any:
-        self.sent.append(_text(statement))
-        return super().copy(statement, *args, **options)
+def _copy(cursor: AsyncCursor[Any], statement: Any, *args: Any, **options: Any) -> Any:
+    _WATCHED.get(cursor.connection, []).append(_text(statement))
+    return _COPY(cursor, statement, *args, **options)
+
+
+# Not a cursor_factory: our statements do not ask the connection for its cursors.
+AsyncCursor.execute = _execute
+AsyncCursor.copy = _copy
 
 
 def count_sent(conn: AsyncConnection[Any]) -> list[str]:
     """Everything this connection sends from now on, BEGIN and COMMIT aside."""
     sent: list[str] = []
-    conn.cursor_factory = type("SendingCursor", (SendingCursor,), {"sent": sent})
+    _WATCHED[conn] = sent
     return sent
 
 

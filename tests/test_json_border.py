@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from oban_powertools import json_border
-from oban_powertools.database import configure
+from oban_powertools.sessions import configure
 from tests.plays import VALUES
 
 ANYTHING = st.recursive(

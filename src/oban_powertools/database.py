@@ -1,7 +1,7 @@
-"""Connections and named queries: how every module reaches PostgreSQL.
+"""Named queries and how they are run: how every module reaches PostgreSQL.
 
-Not for SQL itself, which lives in ``sql/*.sql``. The rule that must never break: connections of
-our own always have timeouts, so that no loop of ours waits for a kernel's TCP limit (O8, F15).
+Not for SQL itself, which lives in ``sql/*.sql``, nor for what a session is given (``sessions``). The rule that must
+never break: a statement of ours reads and writes values in one way, whatever the host did to the connection.
 """
 
 import re
@@ -9,37 +9,22 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from functools import cache
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any
 
 import psycopg
-from psycopg import AsyncConnection
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg import AsyncConnection, AsyncCursor
+from psycopg.abc import AdaptContext
+from psycopg.adapt import AdaptersMap
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row
-from psycopg.types.json import set_json_dumps, set_json_loads
-from psycopg_pool import AsyncConnectionPool
 
-from . import json_border
 from .config import Names
 from .errors import DatabaseUnavailableError
+from .sessions import configure, parameters
+from .values import ADAPTERS
 
 type Connection = AsyncConnection[Any]
-
-CONNECTION_OPTIONS: Final[dict[str, Any]] = {
-    "connect_timeout": 5,
-    "keepalives": 1,
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 10_000,
-    "application_name": "powertools",
-}
-"""libpq parameters of our connections: seconds, but tcp_user_timeout in milliseconds."""
-
-_ASYNC_OPTIONS: Final = frozenset({"context", "cursor_factory", "row_factory"})
-"""What a pool's connections may be given that only fits asynchronous ones."""
-
-_SESSION: Final = b"SET statement_timeout = '60s'; SET lock_timeout = '5s'; SET TimeZone = 'UTC'"
 
 
 def render(text: str, names: Names) -> bytes:
@@ -85,18 +70,50 @@ def _read_queries() -> dict[str, str]:
     return found
 
 
-async def fetch_all(conn: Connection, query: bytes, args: dict[str, Any] | None = None) -> list[DictRow]:
-    """All rows of one statement as dicts."""
-    async with conn.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(query, args)
+class Cursor(AsyncCursor[DictRow]):
+    """A cursor for our statements on anybody's connection.
+
+    Parameters are bound by the server, values travel in binary where they come back, and both are adapted as ours
+    are: nothing of it depends on the connection's cursors, rows, adapters and JSON, or on its session's styles.
+
+    Args:
+        adapters: Other than ours.
+    """
+
+    def __init__(self, conn: Connection, adapters: AdaptContext = ADAPTERS) -> None:
+        self._of = adapters.adapters
+        super().__init__(conn, row_factory=dict_row)
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        """What values are adapted by."""
+        return self._of
+
+
+async def fetch_all(
+    conn: Connection, query: bytes, args: dict[str, Any] | None = None, *, adapters: AdaptContext = ADAPTERS
+) -> list[DictRow]:
+    """All rows of one statement as dicts.
+
+    Args:
+        adapters: Other than ours.
+    """
+    async with Cursor(conn, adapters) as cursor:
+        await cursor.execute(query, args, binary=True)
         return await cursor.fetchall()
 
 
 async def fetch_one(conn: Connection, query: bytes, args: dict[str, Any] | None = None) -> DictRow | None:
     """The first row of one statement as a dict; None when there is none."""
-    async with conn.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(query, args)
+    async with Cursor(conn) as cursor:
+        await cursor.execute(query, args, binary=True)
         return await cursor.fetchone()
+
+
+async def execute(conn: Connection, query: bytes, args: dict[str, Any] | None = None) -> None:
+    """Run one statement whose rows, if any, nobody reads."""
+    async with Cursor(conn) as cursor:
+        await cursor.execute(query, args)
 
 
 @asynccontextmanager
@@ -120,25 +137,8 @@ async def bounded(conn: Connection, queries: Queries, limit: str = "5s") -> Asyn
         limit: PostgreSQL's statement_timeout.
     """
     async with conn.transaction():
-        await conn.execute(queries["bound_reading"], {"limit": limit})
+        await execute(conn, queries["bound_reading"], {"limit": limit})
         yield
-
-
-async def configure(conn: Connection) -> None:
-    """Give a connection of ours its timeouts, UTC and exact JSON."""
-    set_json_dumps(json_border.dumps, conn)
-    set_json_loads(json_border.loads, conn)
-    if conn.autocommit:
-        await conn.execute(_SESSION)
-    else:
-        await conn.set_autocommit(True)
-        await conn.execute(_SESSION)
-        await conn.set_autocommit(False)
-
-
-async def read_json_fast(conn: Connection) -> None:
-    """Have jobs' args and meta read by orjson, as Oban's own command does."""
-    set_json_loads(json_border.loads, conn)
 
 
 def describe(dsn: str) -> str:
@@ -158,58 +158,13 @@ async def connect(dsn: str) -> Connection:
         DatabaseUnavailableError: The server did not answer or refused; the reason says which.
     """
     try:
-        conn = await AsyncConnection.connect(make_conninfo(dsn, **CONNECTION_OPTIONS), autocommit=True)
+        conn = await AsyncConnection.connect(**parameters(dsn), autocommit=True)
+        await configure(conn)
     except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
         raise DatabaseUnavailableError(describe(dsn), _reason(error)) from error
-    await configure(conn)
     return conn
 
 
 def _reason(error: psycopg.Error) -> str:
     lines = str(error).strip().splitlines()
     return lines[0].removeprefix("connection failed: ").strip() if lines else type(error).__name__
-
-
-async def own_pool(source: AsyncConnectionPool[Any], size: int) -> AsyncConnectionPool[Any]:
-    """A small autocommit pool of our own to the database another pool reaches; not yet open.
-
-    Engine progress must not need a connection of the user's pool (P14, F14).
-    """
-    options = {**CONNECTION_OPTIONS, **await _kwargs(source), "autocommit": True}
-    return AsyncConnectionPool(
-        await _conninfo(source), kwargs=options, min_size=1, max_size=size, configure=configure, open=False,
-        name="powertools", timeout=10,
-    )  # fmt: skip
-
-
-async def own_connection(source: AsyncConnectionPool[Any], dsn: str | None = None) -> Connection:
-    """An autocommit connection outside every pool, to the database a pool reaches or to another DSN of it."""
-    options: dict[str, Any] = {**CONNECTION_OPTIONS, **({} if dsn else await _kwargs(source)), "autocommit": True}
-    return await AsyncConnection.connect(dsn or await _conninfo(source), **options)
-
-
-async def blocking_connection(source: AsyncConnectionPool[Any], *, hangs_for: float) -> psycopg.Connection[Any]:
-    """An autocommit connection for a thread of ours, to the database a pool reaches.
-
-    Args:
-        hangs_for: Seconds after which the operating system gives it up when nothing is answered.
-    """
-    options: dict[str, Any] = {k: v for k, v in (await _kwargs(source)).items() if k not in _ASYNC_OPTIONS}
-    options |= {"connect_timeout": max(2, round(hangs_for)), "tcp_user_timeout": round(hangs_for * 1000)}
-    merged: dict[str, Any] = {**CONNECTION_OPTIONS, **options, "autocommit": True}
-    return psycopg.connect(await _conninfo(source), **merged)
-
-
-async def _conninfo(source: AsyncConnectionPool[Any]) -> str:
-    if isinstance(source.conninfo, str):
-        return source.conninfo
-    resolved = source.conninfo()
-    return resolved if isinstance(resolved, str) else await resolved
-
-
-async def _kwargs(source: AsyncConnectionPool[Any]) -> dict[str, Any]:
-    kwargs = source.kwargs or {}
-    if not callable(kwargs):
-        return dict(kwargs)
-    resolved = kwargs()
-    return dict(resolved) if isinstance(resolved, dict) else dict(await resolved)

@@ -340,7 +340,7 @@ def _psycopg_connection(found: Any) -> Connection | None:
 
 
 async def _insert_in_bulk(conn: Connection, queries: Queries, jobs: Sequence[Job]) -> list[Job]:
-    rows = await fetch_all(conn, queries["insert_jobs"], _columns(jobs))
+    rows = await fetch_all(conn, queries["insert_jobs"], _columns(jobs), adapters=conn)
     for job, row in zip(jobs, rows, strict=True):
         for field, value in row.items():
             setattr(job, field, value)
@@ -381,6 +381,16 @@ def oban_config(dsn: str | None, path: str | None = None) -> Config:
     """Oban's own configuration: oban.toml without our table in it, then the environment, then the argument."""
     given = {name: value for name, value in _settings_file(path).items() if name != "powertools"}
     return Config(**given).merge(Config.from_env()).merge(Config(dsn=dsn))
+
+
+def pool_options(config: Config) -> dict[str, Any]:
+    """The sizes and times of the pool that Oban's own command would make, as options of a pool."""
+    wanted: dict[str, Any] = {
+        "min_size": config.pool_min_size, "max_size": config.pool_max_size, "timeout": config.pool_timeout,
+        "max_lifetime": config.pool_max_lifetime, "max_idle": config.pool_max_idle,
+        "check": AsyncConnectionPool.check_connection if config.pool_check else None,
+    }  # fmt: skip
+    return {"min_size": 1, "max_size": 10} | {name: value for name, value in wanted.items() if value is not None}
 
 
 def our_table(path: str | None = None) -> Any:

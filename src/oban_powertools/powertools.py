@@ -9,24 +9,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from oban import Oban
-from psycopg import AsyncConnection
-from psycopg.conninfo import make_conninfo
-from psycopg_pool import AsyncConnectionPool
 
 from . import schema as schema_module
 from .audit import Audit, seal
 from .authorization import Authorize, Guard
 from .config import Names, Settings
-from .database import (
-    CONNECTION_OPTIONS,
-    Connection,
-    Queries,
-    connect,
-    fetch_all,
-    own_connection,
-    own_pool,
-    read_json_fast,
-)
+from .database import Connection, Queries, connect, fetch_all
 from .display import DisplayPolicy
 from .embedded import start_embedded
 from .errors import InvalidSettingError
@@ -39,6 +27,7 @@ from .lifeline.incidents import Projector
 from .lifeline.rescue import Rescuer
 from .metrics import Metrics
 from .oban_hooks import attach, detach, oban_config, pool_of, prefix_of
+from .pools import obans_pool, own_connection, own_pool
 from .pulse import Pulse
 from .retention import RetentionSweep
 from .sweep import SweepLoop, Swept, sweep_once
@@ -139,13 +128,7 @@ class Powertools:
         named = config.dsn if data_directory is None else None
         prefix = oban_options.setdefault("prefix", config.prefix or "public")
         target = await _prepare(named, Names(schema=schema, prefix=prefix), data_directory)
-        async with AsyncConnectionPool[AsyncConnection[Any]](
-            target,
-            min_size=config.pool_min_size or 1,
-            max_size=config.pool_max_size or 10,
-            open=False,
-            configure=read_json_fast,
-        ) as pool:
+        async with obans_pool(target, min_size=config.pool_min_size or 1, max_size=config.pool_max_size or 10) as pool:
             oban = Oban(pool=pool, queues=dict(queues or {}), **oban_options)
             powertools = cls(oban, authorize=authorize, display=display, schema=schema, turbo=turbo, settings=settings)
             try:
@@ -162,7 +145,7 @@ class Powertools:
             SchemaError: The schema is missing, behind, or newer than this release.
             ReadOnlyDatabaseError: The database cannot be written.
         """
-        pool = await own_pool(pool_of(self.oban), self.settings.pool_size)
+        pool = own_pool(pool_of(self.oban), self.settings.pool_size)
         await pool.open(wait=True, timeout=30)
         try:
             async with pool.connection() as conn:
@@ -241,4 +224,4 @@ async def _prepare(named: str | None, names: Names, data_directory: Path | None)
     conn = await connect(target)
     async with conn:
         await (schema_module.verify if named else schema_module.install)(conn, names)
-    return make_conninfo(target, **CONNECTION_OPTIONS)
+    return target

@@ -17,13 +17,14 @@ import click
 import orjson
 from oban import Job, telemetry
 from oban.telemetry import logger as telemetry_logger
-from psycopg.conninfo import make_conninfo
 from psycopg.types.json import set_json_dumps, set_json_loads
 
 from .. import schema
 from ..config import Settings
-from ..database import CONNECTION_OPTIONS, describe
+from ..database import describe
 from ..logs import Redacting, find_logger
+from ..oban_hooks import pool_options
+from ..pools import obans_pool
 from ..powertools import Powertools
 from .exits import Exit
 from .groups import examples
@@ -133,8 +134,9 @@ async def _work(target: Target, settings: Settings, *, turbo: bool) -> None:
     _follow_oban(logging.getLogger().isEnabledFor(logging.DEBUG))
     set_json_dumps(orjson.dumps)  # as oban start
     set_json_loads(orjson.loads)
-    config = dataclasses.replace(target.config, dsn=make_conninfo(target.find_dsn(), **CONNECTION_OPTIONS))
-    pool = await config.create_pool()
+    config = target.config
+    pool = obans_pool(target.find_dsn(), **pool_options(config))
+    await pool.open(wait=True)
     try:
         oban = await config.create_oban(pool)
         # Attached before Oban starts: a job that runs without the hooks loses its result.

@@ -22,7 +22,7 @@ from psycopg_pool import AsyncConnectionPool
 from ..audit import Audit
 from ..authorization import Authorize, Guard
 from ..config import PAYLOAD_LIMIT, Names, Settings
-from ..database import Connection, Queries, connect, own_connection, own_pool
+from ..database import Connection, Queries, connect
 from ..display import DisplayPolicy
 from ..embedded import start_embedded
 from ..errors import DsnMissingError, InvalidSettingError
@@ -30,6 +30,7 @@ from ..events import Events
 from ..explain import Explain
 from ..lifeline import Lifeline
 from ..oban_hooks import Config, oban_config, our_table
+from ..pools import own_connection, own_pool
 from ..schema import verify
 from ..workflows import Workflows
 from .importing import check_table, configured_authorize, configured_display, find_display
@@ -154,7 +155,7 @@ class Target:
         async with self.connection() as conn:
             await self.check(conn)
         queries = Queries(self.names)
-        async with await own_pool(source, size=2) as pool:
+        async with own_pool(source, size=2) as pool:
             events = Events(pool.connection, queries, lambda: own_connection(source), Settings(), display=self.display)
             try:
                 yield events, Workflows(pool.connection, queries, PAYLOAD_LIMIT, display=self.display)

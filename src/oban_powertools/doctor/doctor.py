@@ -9,6 +9,7 @@ from .. import schema
 from ..database import Connection, Queries, fetch_one
 from ..logs import find_logger, said
 from ..schema import SchemaStatus
+from ..sessions import is_pooled
 from .catalog import check_functions, check_relations, check_triggers
 from .checks import ROW_CHECKS
 from .finding import Broken, Finding, Level, Report
@@ -78,6 +79,8 @@ async def examine(conn: Connection, queries: Queries, *, deep: bool = False) -> 
 async def _make(conn: Connection, queries: Queries, check: Check, limit: str) -> list[Finding]:
     if check in {check_all, check_sample}:
         # These open transactions of their own, a snapshot each.
+        if is_pooled(conn):
+            return await check(conn, queries)
         await fetch_one(conn, queries["doctor_session_limit"], {"limit": limit})
         try:
             return await check(conn, queries)

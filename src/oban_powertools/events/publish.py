@@ -5,7 +5,7 @@ The rule that must never break: what is told moves no step; only ``workflows.com
 
 from typing import Final
 
-from ..database import Connection, Queries, fetch_one
+from ..database import Connection, Queries, execute, fetch_one
 from ..errors import (
     AlreadyTerminalError,
     StepNotFoundError,
@@ -62,7 +62,7 @@ async def publish_change(
         raise ValueError(f"attempt must be 1 to {2**15 - 1}, found {attempt}")
     told = StepChange(change)
     check_payload("the error", error, 1024 * 1024)
-    await conn.execute(queries["lock_workflow"], {"workflow_id": workflow_id})
+    await execute(conn, queries["lock_workflow"], {"workflow_id": workflow_id})
     row = await fetch_one(conn, queries["step_to_publish"], {"workflow_id": workflow_id, "step": step})
     if row is None:
         raise WorkflowNotFoundError(workflow_id)
@@ -79,7 +79,7 @@ async def publish_change(
         "change": told.value, "state": PUBLISHABLE[told].value,
         "attempt": row["attempt"] if attempt is None else attempt, "error": _last_line(error),
     }  # fmt: skip
-    await conn.execute(queries["publish_change"], args)
+    await execute(conn, queries["publish_change"], args)
     written = await fetch_one(conn, queries["mark_published"], {"workflow_id": workflow_id})
     assert written is not None
     return written["number"]

@@ -17,8 +17,9 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool
 
 from ..config import Settings
-from ..database import Queries, blocking_connection
+from ..database import Queries
 from ..logs import find_logger
+from ..pools import blocking_connection, may_change, resolve
 from .executors import Beat, beat_args
 
 logger = find_logger(__name__)
@@ -31,6 +32,9 @@ _LOOK_EVERY: Final = 0.25
 
 _LOOK_EVERY_AT_END: Final = 0.02
 """The same, while the process waits for the last of them."""
+
+_ANSWER_WITHIN: Final = 1.0
+"""Seconds for the host to say how to connect."""
 
 _FAREWELL: Final = timedelta(seconds=2)
 """How long the end of a process may wait for its last words to reach the database."""
@@ -97,6 +101,7 @@ class Heartbeats:
     async def start(self) -> None:
         """Begin to beat; returns after the first beat, or when it takes longer than a few seconds."""
         self._loop = asyncio.get_running_loop()
+        self._parameters = await resolve(self._pool)
         self._answered_at = time.monotonic()
         self._first = asyncio.Event()
         self._thread.start()
@@ -190,9 +195,17 @@ class Heartbeats:
     def _connect(self) -> psycopg.Connection[Any]:
         seconds = self._gone_after.total_seconds() / 3
         # A connection that hangs is given up in time for another one to beat.
-        conn = asyncio.run(blocking_connection(self._pool, hangs_for=seconds))
-        conn.execute(self._queries["limit_statements"], {"limit": f"{round(seconds * 1000)}ms"})
-        return conn
+        return blocking_connection(self._ask_parameters(), hangs_for=seconds)
+
+    def _ask_parameters(self) -> dict[str, Any]:
+        """The host's functions run in its event loop; while that is blocked, what they last said has to do."""
+        if may_change(self._pool) and not self._loop.is_closed():
+            asked = asyncio.run_coroutine_threadsafe(resolve(self._pool), self._loop)
+            try:
+                self._parameters = asked.result(_ANSWER_WITHIN)
+            except TimeoutError:
+                asked.cancel()
+        return self._parameters
 
     def _disconnect(self) -> None:
         if self._conn is not None:

@@ -12,7 +12,7 @@ from .. import json_border
 from ..audit import Entry, Outcome, check_attributed
 from ..audit import record as audit
 from ..authorization import Action, Actor, ActorType, Surface, Target
-from ..database import Connection, Queries, fetch_one
+from ..database import Connection, Queries, execute, fetch_one
 from ..display import DisplayPolicy, Kind
 from ..errors import (
     CommandRefusedError,
@@ -114,8 +114,8 @@ async def lock_target(conn: Connection, queries: Queries, command: Command) -> N
     Locks: the step's job, unless the command passes over jobs that others change; then the family as settle.
     """
     if command.step is not None and command.action not in ("hold", "release", "publish"):
-        await conn.execute(queries["lock_step_job"], {"workflow_id": command.workflow_id, "step": command.step})
-    await conn.execute(queries["lock_workflow"], {"workflow_id": command.workflow_id})
+        await execute(conn, queries["lock_step_job"], {"workflow_id": command.workflow_id, "step": command.step})
+    await execute(conn, queries["lock_workflow"], {"workflow_id": command.workflow_id})
 
 
 async def record(
@@ -155,7 +155,7 @@ async def record(
         else:
             told = {"code": refusal.code, "message": str(refusal), "legal_next_steps": list(legal)}
             await _audit(conn, queries, display, command, target, Outcome.REFUSED, **told)
-    await conn.execute(queries["record_command"], args)
+    await execute(conn, queries["record_command"], args)
 
 
 async def note(queries: Queries, display: DisplayPolicy, command: Command, conn: Connection, error: Exception) -> None:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, Final, cast
 
 from .. import json_border
-from ..database import Connection, Queries, fetch_all, fetch_one
+from ..database import Connection, Queries, execute, fetch_all, fetch_one
 from ..errors import (
     IllegalTransitionError,
     StepNotFoundError,
@@ -50,7 +50,7 @@ async def request_cancel(conn: Connection, queries: Queries, workflow_id: Workfl
     workflow = await lock_workflow(conn, queries, workflow_id)
     if (refusal := refuse_on_ended(workflow)) is not None:
         raise refusal
-    await conn.execute(queries["stop_workflow"], {"workflow_id": workflow_id})
+    await execute(conn, queries["stop_workflow"], {"workflow_id": workflow_id})
 
 
 async def lock_workflow(conn: Connection, queries: Queries, workflow_id: WorkflowId) -> Row:
@@ -60,7 +60,7 @@ async def lock_workflow(conn: Connection, queries: Queries, workflow_id: Workflo
         WorkflowNotFoundError: It does not exist.
         UnsupportedSemanticsError: It follows the rules of another release.
     """
-    await conn.execute(queries["lock_workflow"], {"workflow_id": workflow_id})
+    await execute(conn, queries["lock_workflow"], {"workflow_id": workflow_id})
     row = await fetch_one(conn, queries["command_workflow"], {"workflow_id": workflow_id})
     if row is None:
         raise WorkflowNotFoundError(workflow_id)
@@ -110,7 +110,7 @@ async def recover(
         raise UnsupportedRecoveryActionError(action, list(RecoveryAction))
     json_border.check_payload("the payload", payload, payload_limit)
     if step is not None:
-        await conn.execute(queries["lock_step_job"], {"workflow_id": workflow_id, "step": step})
+        await execute(conn, queries["lock_step_job"], {"workflow_id": workflow_id, "step": step})
     before = await lock_workflow(conn, queries, workflow_id)
     targets = await read_steps(conn, queries, workflow_id, step)
     _refuse_illegal(workflow_id, step, RecoveryAction(action), targets)
@@ -118,7 +118,7 @@ async def recover(
         await _refuse_revival(conn, queries, workflow_id, step, action)
     if action == RecoveryAction.CANCEL:
         revived = 0
-        await conn.execute(queries["cancel_step"], {"workflow_id": workflow_id, "position": targets[0]["position"]})
+        await execute(conn, queries["cancel_step"], {"workflow_id": workflow_id, "position": targets[0]["position"]})
     elif targets[0]["state"] in FAILED:
         revived = await _revive(conn, queries, workflow_id, targets, RecoveryAction(action), payload)
     else:
@@ -214,13 +214,13 @@ async def _complete(
 ) -> None:
     args = {"workflow_id": workflow_id, "position": target["position"], "cause": _cause(action)}
     if target["job_id"] is None or target["state"] == StepState.AWAITING_SIGNAL:
-        await conn.execute(queries["complete_waiting_step"], {**args, "payload": _given(action, payload)})
+        await execute(conn, queries["complete_waiting_step"], {**args, "payload": _given(action, payload)})
         return
     result = payload if action == RecoveryAction.COMPLETE else None
     await complete_step(
         conn, queries, workflow_id, target["name"], status="completed", payload=result, payload_limit=payload_limit
     )
-    await conn.execute(queries["note_cause"], args)
+    await execute(conn, queries["note_cause"], args)
 
 
 def _given(action: RecoveryAction, payload: Any) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..database import Connection, Queries, fetch_all
+from ..database import Connection, Cursor, Queries, execute, fetch_all
 from ..errors import IdempotencyConflictError
 from ..states import WorkflowId
 from .plan import StepPlan, WorkflowPlan
@@ -124,7 +124,7 @@ async def _adopt_existing(
 
 async def _copy_steps(conn: Connection, queries: Queries, placed: Sequence[_Placed], stored: Sequence[Stored]) -> None:
     children = {(p.parent, p.parent_position): s.id for p, s in zip(placed, stored, strict=True)}
-    async with conn.cursor() as cursor, cursor.copy(queries["copy_steps"]) as copy:
+    async with Cursor(conn) as cursor, cursor.copy(queries["copy_steps"]) as copy:
         for own, (p, s) in enumerate(zip(placed, stored, strict=True)):
             if not s.inserted:
                 continue
@@ -148,4 +148,4 @@ async def _release_roots(
         if s.inserted and p.parent is None and step.pending == 0
     ]
     args = {"workflow_ids": [r[0] for r in roots], "positions": [r[1] for r in roots]}
-    await conn.execute(queries["release_roots"], args)
+    await execute(conn, queries["release_roots"], args)

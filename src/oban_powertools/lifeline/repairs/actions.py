@@ -12,7 +12,7 @@ from typing import Any, Final
 from ... import json_border
 from ...authorization import Action, TargetType
 from ...config import Settings
-from ...database import Connection, Queries, fetch_one
+from ...database import Connection, Queries, execute, fetch_one
 from ...errors import CommandRefusedError, IllegalRepairError, UnsupportedTargetError
 from ...states import Effects, WorkflowId
 from ...workflow import recovery
@@ -101,7 +101,7 @@ class Applier:
         ids = rescuable(found)
         if not ids:
             raise IllegalRepairError(Action.EXECUTOR_RESCUE_ALL, str(found.target), "no job of it may run again")
-        await conn.execute(self._queries["rescue_jobs"], {"ids": ids})
+        await execute(conn, self._queries["rescue_jobs"], {"ids": ids})
 
     async def _job(self, conn: Connection, repair: Repair, found: Found) -> None:
         job, action = found.jobs[0], repair.action
@@ -109,17 +109,17 @@ class Applier:
             raise refusal
         workflow_id, step = found.target.workflow_id, found.target.step
         if action is Action.JOB_RESCUE:
-            await conn.execute(self._queries["rescue_jobs"], {"ids": [job["id"]]})
+            await execute(conn, self._queries["rescue_jobs"], {"ids": [job["id"]]})
         elif action is Action.JOB_DISCARD:
-            await conn.execute(self._queries["discard_job"], {"id": job["id"]})
+            await execute(conn, self._queries["discard_job"], {"id": job["id"]})
         elif action is Action.JOB_CANCEL and workflow_id is not None and step is not None:
             await self._recover(conn, repair, workflow_id, step, "cancel")
         elif action is Action.JOB_CANCEL:
-            await conn.execute(self._queries["cancel_job"], {"id": job["id"]})
+            await execute(conn, self._queries["cancel_job"], {"id": job["id"]})
         elif workflow_id is not None and step is not None and job["step_state"] in FAILED:
             await self._recover(conn, repair, workflow_id, step, "retry")
         else:
-            await conn.execute(self._queries["retry_job"], {"id": job["id"]})
+            await execute(conn, self._queries["retry_job"], {"id": job["id"]})
 
     async def _decide(self, conn: Connection, repair: Repair, found: Found) -> None:
         late = found.late
@@ -142,7 +142,7 @@ class Applier:
             await self._recover(conn, repair, job["workflow_id"], job["step"], "complete", payload)
             return
         given = None if result is None else json_border.dumps(result)
-        await conn.execute(self._queries["adopt_result"], {"id": job["id"], "result": given})
+        await execute(conn, self._queries["adopt_result"], {"id": job["id"], "result": given})
 
 
 def rescuable(found: Found) -> list[int]:

@@ -12,7 +12,7 @@ from ... import json_border
 from ...audit import Entry
 from ...authorization import Actor, Target
 from ...config import Settings
-from ...database import Connection, Queries, fetch_one
+from ...database import Connection, Queries, execute, fetch_one
 from ...errors import (
     CommandRefusedError,
     NotFoundError,
@@ -188,7 +188,7 @@ async def record_command(conn: Connection, queries: Queries, entry: Entry, audit
         "source": entry.surface, "reason": entry.reason, "outcome": "accepted", "reason_code": None,
         "legal_next_steps": [], "details": json_border.dumps({"preview_id": entry.preview_id, "audit_id": audit_id}),
     }  # fmt: skip
-    await conn.execute(queries["record_command"], args)
+    await execute(conn, queries["record_command"], args)
 
 
 def _refuse_drift(stored: Row, written: Written, now: Plan) -> None:

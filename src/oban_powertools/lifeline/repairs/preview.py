@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 from ... import json_border
 from ...authorization import POLICY, Action, Severity, Target
 from ...config import Settings
-from ...database import Connection, Queries, fetch_one
+from ...database import Connection, Queries, execute, fetch_one
 from ...display import DisplayPolicy, Kind
 from ...errors import PreviewNotFoundError
 from ...explain import Action as ExplainedAction
@@ -138,7 +138,7 @@ async def store(
     """Keep a plan; its id and token. The ready preview of the same plan and actor is given again."""
     assert target.repair is not None
     key = {"actor_id": actor_id, "plan_hash": plan.hash}
-    await conn.execute(queries["expire_previews"], key)
+    await execute(conn, queries["expire_previews"], key)
     args = {
         **key,
         "action": target.repair,
@@ -153,7 +153,7 @@ async def store(
     row = await fetch_one(conn, queries["store_preview"], args)
     assert row is not None
     token = hmac.new(row["secret"], row["nonce"], "sha256").hexdigest()
-    await conn.execute(queries["store_token"], {"id": row["id"], "token_hash": token_hash(token)})
+    await execute(conn, queries["store_token"], {"id": row["id"], "token_hash": token_hash(token)})
     return row["id"], token
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ...authorization import POLICY, Action, Target, TargetType
 from ...config import Settings
-from ...database import Connection, Queries, fetch_all, fetch_one
+from ...database import Connection, Queries, execute, fetch_all, fetch_one
 from ...errors import (
     CommandRefusedError,
     IncidentMismatchError,
@@ -157,11 +157,11 @@ def _with_jobs(target: Target, jobs: Sequence[Row]) -> Found:
 async def lock(conn: Connection, queries: Queries, found: Found) -> None:
     """Lock what a repair changes: its jobs by id, its families by id, its late result."""
     if found.jobs:
-        await conn.execute(queries["lock_repair_jobs"], {"ids": found.job_ids})
+        await execute(conn, queries["lock_repair_jobs"], {"ids": found.job_ids})
     if found.root_ids:
-        await conn.execute(queries["lock_repair_families"], {"workflow_ids": list(found.root_ids)})
+        await execute(conn, queries["lock_repair_families"], {"workflow_ids": list(found.root_ids)})
     if found.late is not None:
-        await conn.execute(queries["lock_late_result"], {"id": found.late["id"]})
+        await execute(conn, queries["lock_late_result"], {"id": found.late["id"]})
 
 
 def refuse_incident(found: Found, incident_fingerprint: str | None) -> CommandRefusedError | None:

@@ -10,12 +10,6 @@ SELECT powertools.beat_v1(
   %(gone_afters)s::interval[]
 ) AS beats;
 
--- name: limit_statements
--- For the session.
--- Args: limit (statement_timeout).
--- Rows: one.
-SELECT set_config('statement_timeout', %(limit)s, false);
-
 -- name: stop_executors
 -- Args: executor_ids.
 -- Rows: the ids of those that had not stopped yet.

@@ -1,0 +1,134 @@
+"""Pools and connections beside the host's pool, to the database that it reaches.
+
+What a host's pool gives as functions is asked at each new connection: passwords and tokens change. The rule that must
+never break: engine progress needs no connection of the host's pool (P14, F14).
+"""
+
+import asyncio
+import random
+import select
+from typing import Any, Final
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.conninfo import make_conninfo
+from psycopg_pool import AsyncConnectionPool
+
+from .sessions import configure, configure_blocking, configure_obans, parameters
+
+type Source = AsyncConnectionPool[Any]
+
+_GIVE_UP_AFTER: Final = 0.05
+"""Seconds of psycopg's own back-off, which doubles to minutes; then ours goes on."""
+
+_PAUSE: Final = 0.25
+"""Seconds between two tries to connect of one pool, at most; jittered, so that processes do not come all at once."""
+
+_RANDOM: Final = random.SystemRandom()
+
+
+class Pool(AsyncConnectionPool[AsyncConnection[Any]]):
+    """A pool that is back as soon as its server is.
+
+    It connects again after short pauses, for as long as the server is away, and gives out no connection that the
+    server has closed, which costs no round trip.
+    """
+
+    def __init__(self, conninfo: Any = "", **options: Any) -> None:
+        super().__init__(
+            conninfo, open=False, reconnect_timeout=_GIVE_UP_AFTER, reconnect_failed=_connect_again, **options
+        )
+
+    async def getconn(self, timeout: float | None = None) -> AsyncConnection[Any]:
+        """As psycopg's, but of a connection that lives as far as this machine knows."""
+        while True:
+            conn = await super().getconn(timeout)
+            if _lives(conn):
+                return conn
+            await conn.close()
+            await self.putconn(conn)
+
+
+async def _connect_again(pool: AsyncConnectionPool[Any]) -> None:
+    await asyncio.sleep(_PAUSE * _RANDOM.uniform(0.4, 1))
+    if not pool.closed:
+        await pool.check()
+
+
+def _lives(conn: AsyncConnection[Any]) -> bool:
+    """Whether nothing has come that says the connection ended: a server that ends one says so before it is asked."""
+    try:
+        poll = select.poll()
+        poll.register(conn.fileno(), select.POLLIN)
+        # Its last words first, then its end.
+        while poll.poll(0):
+            conn.pgconn.consume_input()
+    except psycopg.OperationalError:
+        return False
+    return conn.pgconn.status == psycopg.pq.ConnStatus.OK
+
+
+async def resolve(source: Source) -> dict[str, Any]:
+    """The parameters of a new connection of ours to the database a pool reaches, as its functions say now."""
+    return parameters(await _conninfo(source), await _kwargs(source))
+
+
+def may_change(source: Source) -> bool:
+    """Whether a pool asks functions how to connect."""
+    return callable(source.conninfo) or callable(source.kwargs)
+
+
+def own_pool(source: Source, size: int) -> Pool:
+    """A small autocommit pool of our own to the database another pool reaches; not yet open."""
+
+    async def options() -> dict[str, Any]:
+        return {**await resolve(source), "autocommit": True}
+
+    return Pool(kwargs=options, min_size=1, max_size=size, configure=configure, name="powertools", timeout=10)
+
+
+def obans_pool(dsn: str, **options: Any) -> Pool:
+    """A pool that we make for Oban; not yet open.
+
+    Args:
+        options: As ``AsyncConnectionPool``'s: its sizes and times.
+    """
+    return Pool(make_conninfo("", **parameters(dsn)), configure=configure_obans, **options)
+
+
+async def own_connection(source: Source, dsn: str | None = None) -> AsyncConnection[Any]:
+    """An autocommit connection outside every pool, to the database a pool reaches or to another DSN of it."""
+    options = parameters(dsn) if dsn else await resolve(source)
+    conn = await AsyncConnection.connect(**options, autocommit=True)
+    await configure(conn)
+    return conn
+
+
+def blocking_connection(options: dict[str, Any], *, hangs_for: float) -> psycopg.Connection[Any]:
+    """An autocommit connection for a thread of ours.
+
+    Args:
+        options: As ``resolve`` found them.
+        hangs_for: Seconds after which the operating system gives it up when nothing is answered, and the server a
+            statement.
+    """
+    bounds: dict[str, Any] = {"connect_timeout": max(2, round(hangs_for)), "tcp_user_timeout": round(hangs_for * 1000)}
+    merged: dict[str, Any] = {**options, **bounds}
+    conn = psycopg.connect(**merged, autocommit=True)
+    configure_blocking(conn, statement_timeout=f"{round(hangs_for * 1000)}ms")
+    return conn
+
+
+async def _conninfo(source: Source) -> str:
+    if isinstance(source.conninfo, str):
+        return source.conninfo
+    resolved = source.conninfo()
+    return resolved if isinstance(resolved, str) else await resolved
+
+
+async def _kwargs(source: Source) -> dict[str, Any]:
+    kwargs = source.kwargs or {}
+    if not callable(kwargs):
+        return dict(kwargs)
+    resolved = kwargs()
+    return dict(resolved) if isinstance(resolved, dict) else dict(await resolved)

@@ -1,0 +1,158 @@
+"""Our sessions are ours: what every session that we open is given, and what is kept of the host's own parameters.
+
+Not for the caller's sessions: in those our SQL has to be right whatever they are set to. The rule that must never
+break: a session of ours has bounds, so that no loop of ours waits for a kernel's TCP limit (O8, F15), and one whose
+machine is cut off lets go of its locks.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+from psycopg import AsyncConnection, AsyncCursor, Connection
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import tuple_row
+from psycopg.types.json import set_json_dumps, set_json_loads
+
+from . import json_border
+
+SESSION_SETTINGS: Final[Mapping[str, str]] = {
+    # psycopg and our SQL read and write by these.
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+    "standard_conforming_strings": "on",
+    "array_nulls": "on",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "transform_null_equals": "off",
+    # A statement that follows a lock sees what was committed before it.
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+    # A session that vanishes lets go: by the server's own probes, and by time where something still answers them.
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10s",
+    "idle_in_transaction_session_timeout": "30s",
+    # One that only listens, or waits in a pool, stays.
+    "idle_session_timeout": "0",
+}
+"""Setting -> its value in every session that we open, in those of the pools that we make for Oban too.
+
+``client_encoding`` comes with the connection (``CONNECTION_OPTIONS``).
+"""
+
+OWN_BOUNDS: Final[Mapping[str, str]] = {"statement_timeout": "60s", "lock_timeout": "5s"}
+"""Setting -> its value in the sessions that only we use: a statement of the host's may take its time."""
+
+FOLLOWED_BY_POOLERS: Final = ("TimeZone", "DateStyle", "standard_conforming_strings")
+"""Settings that pgbouncer keeps for each of its clients. Any other would be left in a session that the next client of
+the pooler gets."""
+
+CONNECTION_OPTIONS: Final[Mapping[str, Any]] = {
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    "client_encoding": "UTF8",
+}
+"""libpq parameters of our connections: seconds, but tcp_user_timeout in milliseconds."""
+
+APPLICATION: Final = "powertools"
+"""What is appended to the host's ``application_name``, and stands alone where it has none."""
+
+_LONGEST_NAME: Final = 63
+"""Bytes of an ``application_name`` that PostgreSQL keeps."""
+
+_OF_PSYCOPG: Final = frozenset({"autocommit", "context", "cursor_factory", "prepare_threshold", "row_factory"})
+"""What a host may give its connections that is no parameter of libpq: habits of its own, which ours do not share."""
+
+_SET: Final = """
+SELECT set_config(s.key, s.value, false)
+FROM jsonb_each_text(%(settings)s::jsonb) AS s (key, value)
+WHERE s.key = ANY (%(followed)s::text[]) OR pg_backend_pid() = %(pid)s::int
+"""
+"""A pooler answers the protocol's key request itself, with a number of its own: that is how one is told."""
+
+
+def parameters(dsn: str, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The libpq parameters of a connection of ours, from those of the host's.
+
+    Args:
+        dsn: Of the host.
+        given: What else it gives its connections; goes before ours.
+    """
+    hosts = {name: value for name, value in (given or {}).items() if name not in _OF_PSYCOPG}
+    merged: dict[str, Any] = {**conninfo_to_dict(dsn), **CONNECTION_OPTIONS, **hosts}
+    if name := merged.get("application_name") or os.environ.get("PGAPPNAME"):
+        merged["application_name"] = _appended(name)
+    else:
+        # A service file may name it yet.
+        merged["fallback_application_name"] = APPLICATION
+    return merged
+
+
+def _appended(name: str) -> str:
+    suffix = f" {APPLICATION}"
+    if name == APPLICATION or name.endswith(suffix):
+        return name
+    kept = name.encode()[: _LONGEST_NAME - len(suffix)].decode(errors="ignore")
+    return kept + suffix
+
+
+async def configure(conn: AsyncConnection[Any]) -> None:
+    """Give a connection of ours its settings, its bounds and exact JSON; it stays as it is about autocommit."""
+    set_json_dumps(json_border.dumps, conn)
+    set_json_loads(json_border.loads, conn)
+    await _set(conn, {**SESSION_SETTINGS, **OWN_BOUNDS})
+
+
+async def configure_obans(conn: AsyncConnection[Any]) -> None:
+    """Give a connection of a pool that we make for Oban its settings; args and meta are read as by Oban's command."""
+    set_json_loads(json_border.loads, conn)
+    await _set(conn, SESSION_SETTINGS)
+
+
+def configure_blocking(conn: Connection[Any], *, statement_timeout: str) -> bool:
+    """Give a connection of a thread of ours, in autocommit, its settings and bounds.
+
+    Args:
+        statement_timeout: Of its statements.
+    """
+    settings = {**SESSION_SETTINGS, **OWN_BOUNDS, "statement_timeout": statement_timeout}
+    made = conn.execute(_SET, _set_args(conn, settings))
+    return _is_direct(conn, made.rowcount, settings)
+
+
+async def _set(conn: AsyncConnection[Any], settings: Mapping[str, str]) -> None:
+    autocommit = conn.autocommit
+    await conn.set_autocommit(True)
+    async with AsyncCursor(conn, row_factory=tuple_row) as cursor:
+        await cursor.execute(_SET, _set_args(conn, settings))
+        _is_direct(conn, cursor.rowcount, settings)
+    await conn.set_autocommit(autocommit)
+
+
+def is_pooled(conn: AsyncConnection[Any]) -> bool:
+    """Whether a pooler stands between a connection of ours and the server, so that its session is not ours alone."""
+    return conn.prepare_threshold is None
+
+
+def _set_args(conn: AsyncConnection[Any] | Connection[Any], settings: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "settings": orjson.dumps(settings).decode(),
+        "followed": list(FOLLOWED_BY_POOLERS),
+        "pid": conn.info.backend_pid,
+    }
+
+
+def _is_direct(conn: AsyncConnection[Any] | Connection[Any], rows: int, settings: Mapping[str, str]) -> bool:
+    direct = rows == len(settings)
+    if not direct:
+        # A statement that was prepared in one session is not there in the next one that a pooler gives.
+        conn.prepare_threshold = None
+    return direct

@@ -1,0 +1,63 @@
+"""How our values travel to PostgreSQL and back: psycopg's defaults, exact JSON, and spans of time that are seconds.
+
+The rule that must never break: a span is as long as it says. PostgreSQL counts the days of an interval in the
+session's time zone, so that 24 h would be 23 h or 25 h where summer time begins or ends; ours have no days.
+"""
+
+import struct
+from datetime import timedelta
+from typing import Final
+
+import psycopg
+from psycopg.adapt import AdaptersMap, Dumper
+from psycopg.postgres import register_default_adapters
+from psycopg.pq import Format
+from psycopg.types.array import register_all_arrays
+from psycopg.types.json import set_json_dumps, set_json_loads
+from psycopg.types.string import StrBinaryDumper
+
+from . import json_border
+
+_MICROSECOND: Final = timedelta(microseconds=1)
+_MOST_MICROSECONDS: Final = 2**63 - 1
+
+
+class _SpanText(Dumper):
+    oid = psycopg.postgres.types["interval"].oid
+
+    def dump(self, obj: timedelta) -> bytes:
+        return b"%d microseconds" % _microseconds(obj)
+
+
+class _SpanBinary(Dumper):
+    format = Format.BINARY
+    oid = psycopg.postgres.types["interval"].oid
+
+    def dump(self, obj: timedelta) -> bytes:
+        # microseconds, days, months
+        return struct.pack("!qii", _microseconds(obj), 0, 0)
+
+
+def _microseconds(span: timedelta) -> int:
+    microseconds = span // _MICROSECOND
+    if abs(microseconds) > _MOST_MICROSECONDS:
+        raise psycopg.DataError(f"{span} is longer than PostgreSQL can count in microseconds")
+    return microseconds
+
+
+def _adapters() -> AdaptersMap:
+    # Not a copy of psycopg's own map, which the host may have changed.
+    adapters = AdaptersMap(types=psycopg.postgres.types)
+    register_default_adapters(adapters)
+    register_all_arrays(adapters)
+    set_json_dumps(json_border.dumps, adapters)
+    set_json_loads(json_border.loads, adapters)
+    # With their type, so that arrays of them are binary: as text, an array's NULL hangs on the session's array_nulls.
+    adapters.register_dumper(str, StrBinaryDumper)
+    adapters.register_dumper(timedelta, _SpanText)
+    adapters.register_dumper(timedelta, _SpanBinary)
+    return adapters
+
+
+ADAPTERS: Final = _adapters()
+"""What the values of our statements are adapted by, on anybody's connection."""
