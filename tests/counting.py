@@ -24,8 +24,8 @@ def _copy(cursor: AsyncCursor[Any], statement: Any, *args: Any, **options: Any) 
 
 
 # Not a cursor_factory: our statements do not ask the connection for its cursors.
-AsyncCursor.execute = _execute
-AsyncCursor.copy = _copy
+for name, watching in (("execute", _execute), ("copy", _copy)):
+    setattr(AsyncCursor, name, watching)
 
 
 def count_sent(conn: AsyncConnection[Any]) -> list[str]:

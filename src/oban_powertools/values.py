@@ -6,13 +6,14 @@ session's time zone, so that 24 h would be 23 h or 25 h where summer time begins
 
 import struct
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import psycopg
-from psycopg.adapt import AdaptersMap, Dumper
+from psycopg.abc import DumperKey
+from psycopg.adapt import AdaptersMap, Dumper, PyFormat
 from psycopg.postgres import register_default_adapters
 from psycopg.pq import Format
-from psycopg.types.array import register_all_arrays
+from psycopg.types.array import BaseListDumper, ListBinaryDumper, register_all_arrays
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg.types.string import StrBinaryDumper
 
@@ -38,6 +39,24 @@ class _SpanBinary(Dumper):
         return struct.pack("!qii", _microseconds(obj), 0, 0)
 
 
+class _NullsBinary(ListBinaryDumper):
+    """A list of nothing but None, in binary too."""
+
+    def get_key(self, obj: list[Any], format: PyFormat) -> DumperKey:  # noqa: A002
+        return (self.cls, type(None)) if _is_nulls(obj) else super().get_key(obj, format)
+
+    def upgrade(self, obj: list[Any], format: PyFormat) -> BaseListDumper:  # noqa: A002
+        if not _is_nulls(obj):
+            return super().upgrade(obj, format)
+        dumper = type(self)(self.cls, self._tx)
+        dumper.oid = psycopg.postgres.types["text"].array_oid
+        return dumper
+
+
+def _is_nulls(items: list[Any]) -> bool:
+    return bool(items) and all(item is None for item in items)
+
+
 def _microseconds(span: timedelta) -> int:
     microseconds = span // _MICROSECOND
     if abs(microseconds) > _MOST_MICROSECONDS:
@@ -54,6 +73,7 @@ def _adapters() -> AdaptersMap:
     set_json_loads(json_border.loads, adapters)
     # With their type, so that arrays of them are binary: as text, an array's NULL hangs on the session's array_nulls.
     adapters.register_dumper(str, StrBinaryDumper)
+    adapters.register_dumper(list, _NullsBinary)
     adapters.register_dumper(timedelta, _SpanText)
     adapters.register_dumper(timedelta, _SpanBinary)
     return adapters

@@ -24,7 +24,7 @@ from .workflow.builder import Workflow
 from .workflow.compile import compile_workflow
 from .workflow.evidence import HOST
 from .workflow.stamping import stamped
-from .workflow.waiting import Waiters
+from .workflow.waiting import Waiters, outlasting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,11 +117,12 @@ class Workflows:
 
         Raises:
             WaitTimeoutError: It had not ended in time.
+            PowertoolsClosedError: Powertools was left meanwhile. A database that is away is waited for.
             WorkflowNotFoundError: It does not exist, or was pruned.
         """
         if not await self.waiters.wait(workflow_id, timeout):
             raise WaitTimeoutError(workflow_id, timeout or timedelta(0))
-        return await self.get(workflow_id)
+        return await outlasting(lambda: self.get(workflow_id), timeout)
 
     async def _find_ended(self, ids: Sequence[WorkflowId]) -> Sequence[WorkflowId]:
         async with self._connect() as conn:

@@ -56,6 +56,7 @@ PowertoolsError
         BulkCountError
     UnstorableValueError
     WaitTimeoutError
+    PowertoolsClosedError
     NotInStepError
     CursorExpiredError
 
@@ -123,6 +124,7 @@ from .repairs import (
 )
 from .running import (
     NotInStepError,
+    PowertoolsClosedError,
     WaitTimeoutError,
 )
 from .setup import (
@@ -172,6 +174,7 @@ __all__ = [
     "NotAuthorizedError",
     "NotFoundError",
     "NotInStepError",
+    "PowertoolsClosedError",
     "PowertoolsError",
     "PreviewConsumedError",
     "PreviewDriftedError",

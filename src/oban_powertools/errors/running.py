@@ -22,6 +22,15 @@ class WaitTimeoutError(PowertoolsError, TimeoutError):
         )
 
 
+class PowertoolsClosedError(PowertoolsError):
+    """Powertools was left while somebody waited for a workflow; the workflow itself goes on."""
+
+    code = "powertools_closed"
+
+    def __str__(self) -> str:
+        return "Powertools was left, so nobody here waits any longer: wait within `async with powertools`"
+
+
 class NotInStepError(PowertoolsError):
     """Asked for the current step outside a step's worker."""
 

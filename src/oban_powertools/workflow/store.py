@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from psycopg.pq import PipelineStatus
+
 from ..database import Connection, Cursor, Queries, execute, fetch_all
-from ..errors import IdempotencyConflictError
+from ..errors import IdempotencyConflictError, InvalidArgumentError
 from ..states import WorkflowId
 from .plan import StepPlan, WorkflowPlan
 
@@ -52,11 +54,14 @@ async def insert_plans(conn: Connection, queries: Queries, plans: Sequence[Workf
 
     Raises:
         IdempotencyConflictError: A key belongs to a workflow with another definition; roll back.
+        InvalidArgumentError: The connection is in pipeline mode.
 
     Locks: the rows it inserts; an uncommitted insert of the same idempotency key is waited for.
     """
     if not plans:
         return []
+    if conn.pgconn.pipeline_status != PipelineStatus.OFF:
+        raise InvalidArgumentError("conn", "in pipeline mode", "none, because steps are copied: insert outside of it")
     placed: list[_Placed] = []
     for plan in plans:
         _place(placed, plan, len(placed))

@@ -1,13 +1,20 @@
 """Wait for workflows to end: one query a tick for everybody who waits in this process.
 
-The rule that must never break: the database is asked, never a notification alone (I5).
+The rules that must never break: the database is asked, never a notification alone (I5); and who waits goes on waiting
+while it is away.
 """
 
 import asyncio
+import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Final
 
+import psycopg
+from psycopg_pool import PoolClosed
+
+from ..errors import PowertoolsClosedError
 from ..logs import find_logger
 from ..states import WorkflowId
 
@@ -15,8 +22,36 @@ logger = find_logger(__name__)
 
 type FindEnded = Callable[[Sequence[WorkflowId]], Awaitable[Sequence[WorkflowId]]]
 
+LOST: Final = (psycopg.OperationalError, psycopg.InterfaceError)
+"""What comes of a connection that was lost, a server that is away, and of a moment's trouble in it."""
+
 _FIRST_TICK: Final = 0.005
 _LONGEST_TICK: Final = 0.25
+_RANDOM: Final = random.SystemRandom()
+
+
+async def outlasting[T](ask: Callable[[], Awaitable[T]], within: timedelta | None = None) -> T:
+    """What the database answers, however long it is away.
+
+    Args:
+        within: Time after which what it failed with is raised; None for never.
+
+    Raises:
+        PowertoolsClosedError: Powertools was left, or never entered and its Oban stopped.
+    """
+    pause, began_at = _FIRST_TICK, time.monotonic()
+    while True:
+        try:
+            return await ask()
+        except PoolClosed as error:
+            raise PowertoolsClosedError from error
+        except LOST as error:
+            if pause == _FIRST_TICK:
+                logger.warning("waiting on while the database is away: %s", error)
+            if within is not None and time.monotonic() - began_at > within.total_seconds():
+                raise
+            pause = min(_LONGEST_TICK, pause * 2)
+            await asyncio.sleep(pause * _RANDOM.uniform(0.5, 1))
 
 
 class Waiters:
@@ -35,7 +70,11 @@ class Waiters:
         self._tick = _FIRST_TICK
 
     async def wait(self, workflow_id: WorkflowId, timeout: timedelta | None) -> bool:
-        """Wait until the workflow has ended; False when the time ran out first."""
+        """Wait until the workflow has ended; False when the time ran out first.
+
+        Raises:
+            PowertoolsClosedError: Powertools was left meanwhile.
+        """
         future = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(workflow_id, []).append(future)
         self._tick = _FIRST_TICK
@@ -50,10 +89,8 @@ class Waiters:
         return True
 
     async def stop(self) -> None:
-        """Stop polling; those who still wait are cancelled."""
-        for futures in self._waiting.values():
-            for future in futures:
-                future.cancel()
+        """Stop polling; those who still wait get an error."""
+        self._fail(PowertoolsClosedError())
         if self._task is not None:
             await asyncio.wait([self._task])
 
@@ -67,7 +104,10 @@ class Waiters:
     async def _poll(self) -> None:
         while self._waiting:
             try:
-                ended = await self._find_ended(list(self._waiting))
+                ended = await outlasting(self._find_awaited)
+            except PowertoolsClosedError as error:
+                self._fail(error)
+                return
             except Exception as error:
                 logger.exception("asking for the ends of %d workflows failed", len(self._waiting))
                 self._fail(error)
@@ -78,6 +118,10 @@ class Waiters:
                         future.set_result(None)
             await asyncio.sleep(self._tick)
             self._tick = min(_LONGEST_TICK, self._tick * 2)
+
+    async def _find_awaited(self) -> Sequence[WorkflowId]:
+        # Nobody may be left when the database is back.
+        return await self._find_ended(list(self._waiting)) if self._waiting else []
 
     def _fail(self, error: Exception) -> None:
         for futures in self._waiting.values():
