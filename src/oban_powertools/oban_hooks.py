@@ -69,6 +69,7 @@ class Attachment:
         self.turbo = turbo
         self.payload_limit = payload_limit
         self.own_pool: AsyncConnectionPool[Any] | None = None
+        self.guests: AsyncConnectionPool[Any] | None = None
         self.bulk_ack = BulkAck(self.connect, queries, jittery_clamped)
         self.rescue: Callable[[], Awaitable[int]] | None = None
         self.sees_fetches = False
@@ -80,9 +81,17 @@ class Attachment:
     @asynccontextmanager
     async def connect(self) -> AsyncGenerator[Connection]:
         """Our own pool's connection while it is open, else one of Oban's, which commits at exit."""
-        pool = self.own_pool if self.own_pool and not self.own_pool.closed else self.query._pool
-        async with pool.connection() as conn:
+        async with self._open(self.own_pool).connection() as conn:
             yield conn
+
+    @asynccontextmanager
+    async def connect_guest(self) -> AsyncGenerator[Connection]:
+        """As ``connect``, for who keeps it while we need one: a pool must not wait for itself."""
+        async with self._open(self.guests).connection() as conn:
+            yield conn
+
+    def _open(self, pool: AsyncConnectionPool[Any] | None) -> AsyncConnectionPool[Any]:
+        return pool if pool and not pool.closed else self.query._pool
 
     def running_step_jobs(self) -> dict[int, Job]:
         """The steps' jobs that execute in this process: id -> job."""

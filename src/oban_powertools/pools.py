@@ -78,13 +78,17 @@ def may_change(source: Source) -> bool:
     return callable(source.conninfo) or callable(source.kwargs)
 
 
-def own_pool(source: Source, size: int) -> Pool:
-    """A small autocommit pool of our own to the database another pool reaches; not yet open."""
+def own_pool(source: Source, size: int, *, kept: int = 1) -> Pool:
+    """A small autocommit pool of our own to the database another pool reaches; not yet open.
+
+    Args:
+        kept: Connections that stay when nobody needs them.
+    """
 
     async def options() -> dict[str, Any]:
         return {**await resolve(source), "autocommit": True}
 
-    return Pool(kwargs=options, min_size=1, max_size=size, configure=configure, name="powertools", timeout=10)
+    return Pool(kwargs=options, min_size=kept, max_size=size, configure=configure, name="powertools", timeout=10)
 
 
 def obans_pool(dsn: str, **options: Any) -> Pool:

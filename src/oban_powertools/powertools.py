@@ -4,7 +4,7 @@ The rule that must never break: a fault of ours can slow a queue, never stop it 
 """
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -78,15 +78,17 @@ class Powertools:
         self._heartbeats: Heartbeats | None = None
         self._guard = Guard(authorize)
         self._display = display or DisplayPolicy()
-        self.workflows = Workflows(self.connect, self._queries, self.settings.payload_limit, self._guard, self._display)
-        self.audit = Audit(self.connect, self._queries, self._guard, self._display)
-        self.explain = Explain(self.connect, self._queries, self.settings, self._display)
-        self.events = Events(
-            self.connect, self._queries, self._connect_listener, self.settings, self._guard, self._display
+        self.workflows = Workflows(
+            self._connect, self._queries, self.settings.payload_limit, self._guard, self._display
         )
-        self.metrics = Metrics(self.connect, self._queries, self.settings)
-        self.webhooks = Webhooks(self.connect, self._queries, self.settings, self._guard, self._display)
-        self.lifeline = Lifeline(self.connect, self._queries, self.settings, self._guard, self._display)
+        self.audit = Audit(self._connect, self._queries, self._guard, self._display)
+        self.explain = Explain(self._connect, self._queries, self.settings, self._display)
+        self.events = Events(
+            self._connect, self._queries, self._connect_listener, self.settings, self._guard, self._display
+        )
+        self.metrics = Metrics(self._connect, self._queries, self.settings)
+        self.webhooks = Webhooks(self._connect, self._queries, self.settings, self._guard, self._display)
+        self.lifeline = Lifeline(self._connect, self._queries, self.settings, self._guard, self._display)
         self._retention_sweep = RetentionSweep(self._queries, self.settings)
         self._pulse = Pulse(self._queries, "sweep")
 
@@ -154,6 +156,8 @@ class Powertools:
             await pool.close()
             raise
         self._attachment.own_pool = pool
+        self._attachment.guests = own_pool(pool_of(self.oban), self.settings.pool_size, kept=0)
+        await self._attachment.guests.open()
         self._sweep_loop.start()
         self._heartbeats = Heartbeats(self._attachment, pool_of(self.oban), self._queries, self.settings)
         await self._heartbeats.start()
@@ -165,8 +169,9 @@ class Powertools:
             self._heartbeats.close()
         await self._sweep_loop.stop()
         await self.workflows.waiters.stop()
-        if self._attachment.own_pool is not None:
-            await self._attachment.own_pool.close()
+        for pool in (self._attachment.guests, self._attachment.own_pool):
+            if pool is not None:
+                await pool.close()
 
     def close(self) -> None:
         """Give the Oban instance back to Oban's defaults; only needed where it outlives us."""
@@ -182,15 +187,21 @@ class Powertools:
 
     @asynccontextmanager
     async def connect(self) -> AsyncGenerator[Connection]:
-        """A connection of our own pool: autocommit, with timeouts."""
-        async with self._attachment.connect() as conn:
+        """A connection as ours are: autocommit, in UTC, with timeouts, ended when its transaction idles for 30 s.
+
+        Of a pool apart, ``pool_size`` at most: whoever keeps one may call everything else meanwhile.
+        """
+        async with self._attachment.connect_guest() as conn:
             yield conn
+
+    def _connect(self) -> AbstractAsyncContextManager[Connection]:
+        return self._attachment.connect()
 
     async def _connect_listener(self) -> Connection:
         return await own_connection(pool_of(self.oban), self.settings.listen_dsn)
 
     async def _sweep(self, last: Swept) -> Swept:
-        async with self.connect() as conn:
+        async with self._connect() as conn:
             swept = await sweep_once(conn, self._queries, last, self.settings)
             await self._tell_cancelled_jobs(conn)
             await self._rescuer.sweep(conn, gone="rescue" in swept.due)
@@ -207,7 +218,7 @@ class Powertools:
         return swept
 
     async def _rescue(self) -> int:
-        async with self.connect() as conn:
+        async with self._connect() as conn:
             return await self._rescuer.rescue(conn, thorough=True) + await self._rescuer.discard_exhausted(conn)
 
     async def _tell_cancelled_jobs(self, conn: Connection) -> None:

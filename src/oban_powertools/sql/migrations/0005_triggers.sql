@@ -3,9 +3,10 @@
 -- jobs table for an instant.
 
 -- I6: settles, and on a fault settles one by one, so that a faulty job stays alone; what still
--- fails is kept for the sweep. Lock faults are not tried again here: the sweep comes in a second.
+-- fails is kept for the sweep. Lock faults are not tried again here: the sweep comes in a second. It has a bound of its
+-- own in anybody's session: a transaction that somebody left open slows a queue by it, and does not stop it.
 CREATE FUNCTION powertools.settle_guarded_v1(outcomes powertools.outcome[]) RETURNS void
-LANGUAGE plpgsql
+LANGUAGE plpgsql SET lock_timeout = '5s'
 AS $$
 DECLARE
   o powertools.outcome;
