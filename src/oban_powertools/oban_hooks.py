@@ -392,16 +392,6 @@ def oban_config(dsn: str | None, path: str | None = None) -> Config:
     return Config(**given).merge(Config.from_env()).merge(Config(dsn=dsn))
 
 
-def pool_options(config: Config) -> dict[str, Any]:
-    """The sizes and times of the pool that Oban's own command would make, as options of a pool."""
-    wanted: dict[str, Any] = {
-        "min_size": config.pool_min_size, "max_size": config.pool_max_size, "timeout": config.pool_timeout,
-        "max_lifetime": config.pool_max_lifetime, "max_idle": config.pool_max_idle,
-        "check": AsyncConnectionPool.check_connection if config.pool_check else None,
-    }  # fmt: skip
-    return {"min_size": 1, "max_size": 10} | {name: value for name, value in wanted.items() if value is not None}
-
-
 def our_table(path: str | None = None) -> Any:
     """What oban.toml has under ``powertools``, which Oban's own command does not know; an empty table without it."""
     return _settings_file(path).get("powertools", {})

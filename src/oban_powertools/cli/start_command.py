@@ -18,12 +18,13 @@ import orjson
 from oban import Job, telemetry
 from oban.telemetry import logger as telemetry_logger
 from psycopg.types.json import set_json_dumps, set_json_loads
+from psycopg_pool import AsyncConnectionPool
 
 from .. import schema
 from ..config import Settings
 from ..database import describe
 from ..logs import Redacting, find_logger
-from ..oban_hooks import pool_options
+from ..oban_hooks import Config
 from ..pools import obans_pool
 from ..powertools import Powertools
 from .exits import Exit
@@ -135,7 +136,7 @@ async def _work(target: Target, settings: Settings, *, turbo: bool) -> None:
     set_json_dumps(orjson.dumps)  # as oban start
     set_json_loads(orjson.loads)
     config = target.config
-    pool = obans_pool(target.find_dsn(), **pool_options(config))
+    pool = obans_pool(target.find_dsn(), **_pool_options(config))
     await pool.open(wait=True)
     try:
         oban = await config.create_oban(pool)
@@ -147,6 +148,16 @@ async def _work(target: Target, settings: Settings, *, turbo: bool) -> None:
     finally:
         await pool.close()
     logger.info("stopped")
+
+
+def _pool_options(config: Config) -> dict[str, Any]:
+    """The sizes and times of the pool that Oban's own command would make, as options of a pool."""
+    wanted: dict[str, Any] = {
+        "min_size": config.pool_min_size, "max_size": config.pool_max_size, "timeout": config.pool_timeout,
+        "max_lifetime": config.pool_max_lifetime, "max_idle": config.pool_max_idle,
+        "check": AsyncConnectionPool.check_connection if config.pool_check else None,
+    }  # fmt: skip
+    return {"min_size": 1, "max_size": 10} | {name: value for name, value in wanted.items() if value is not None}
 
 
 def _listed(queues: Mapping[str, Any]) -> str:
