@@ -10,15 +10,16 @@ from typing import Any
 
 from . import telemetry
 from .audit import Operations
-from .authorization import ActorLike, Guard, Surface, find_actor
+from .authorization import Actor, ActorLike, Guard, as_surface, find_actor
 from .database import Connection, Queries, joined
 from .display import DisplayPolicy, Kind
-from .errors import CommandRefusedError, NotFoundError
+from .errors import CommandRefusedError, NotFoundError, ReservedActorError
+from .json_border import storable_text
 from .oban_hooks import caller_connection
 from .states import WorkflowId
 from .telemetry import ACTIONS, Name
 from .workflow import evidence
-from .workflow.evidence import Command
+from .workflow.evidence import HOST, Command
 
 
 class Commander:
@@ -59,12 +60,13 @@ class Commander:
             details: What else was asked.
 
         Raises:
-            ValueError: The actor claims to be Powertools itself, or there is no such source.
+            ValueError: There is no such source.
         """
-        why = None if reason is None else str(self._display.render(Kind.REASON, reason.strip()))
+        why = None if reason is None else str(self._display.render(Kind.REASON, storable_text(reason.strip())))
+        known, refusal = _find(actor)
         return Command(
-            action=action, workflow_id=workflow_id, step=step, actor=find_actor(actor), reason=why,
-            source=Surface(source), details=details,
+            action=action, workflow_id=workflow_id, step=step if step is None else storable_text(step), actor=known,
+            reason=why, source=as_surface(source), details=details, refusal=refusal,
         )  # fmt: skip
 
     @asynccontextmanager
@@ -116,3 +118,11 @@ class Commander:
     async def _before(self, conn: Connection, command: Command) -> Any:
         await evidence.lock_target(conn, self._queries, command)
         return (await evidence.find_target(conn, self._queries, command))[1]
+
+
+def _find(given: ActorLike) -> tuple[Actor | None, ReservedActorError | None]:
+    """Who asks; or why it is nobody, which is refused and recorded once there is a transaction for it."""
+    try:
+        return (HOST if given is HOST else find_actor(given)), None
+    except ReservedActorError as refusal:
+        return None, refusal

@@ -161,6 +161,20 @@ def _hint(value: Any) -> str:
     return "pass text, numbers, true, false, null, lists or dicts with text keys"
 
 
+def storable(value: Any) -> Any:
+    """A JSON-safe value with all its texts, keys too, as ``storable_text``: for what is written down in any case."""
+    match value:
+        case str():
+            return storable_text(value)
+        case dict():
+            items = cast("dict[str, Any]", value).items()
+            return {storable_text(key): storable(item) for key, item in items}
+        case list() | tuple():
+            return [storable(item) for item in cast("list[Any]", value)]
+        case _:
+            return value
+
+
 def storable_text(text: str) -> str:
     """Text as PostgreSQL can store it: NUL and lone surrogates become visible escapes."""
     if text.isascii() and "\0" not in text:

@@ -61,14 +61,27 @@ async def test_what_an_operator_does_is_audited_and_in_the_timeline(hand: Hand, 
 async def test_what_fails_for_another_reason_is_recorded_and_changes_nothing(hand: Hand) -> None:
     incident = await opened(hand)
 
-    with pytest.raises(psycopg.errors.UntranslatableCharacter):
-        await hand.powertools.lifeline.note_incident(incident.id, "a\0b", actor="ada")
+    await hand.rows("ALTER TABLE powertools.incident_entries ADD CONSTRAINT nothing_more CHECK (false) NOT VALID")
+    try:
+        with pytest.raises(psycopg.errors.CheckViolation):
+            await hand.powertools.lifeline.note_incident(incident.id, "seen", actor="ada")
+    finally:
+        await hand.rows("ALTER TABLE powertools.incident_entries DROP CONSTRAINT nothing_more")
 
     [record] = await hand.powertools.audit.list()
     assert (record.actor_id, record.action, record.outcome) == ("ada", "incident_note", "failed")
-    assert record.details == {"error_type": "UntranslatableCharacter"}
+    assert record.details == {"error_type": "CheckViolation"}
     timeline = (await hand.powertools.lifeline.get_incident(incident.id)).timeline
     assert "noted" not in [entry.kind for entry in timeline]
+
+
+async def test_a_note_is_kept_whatever_text_it_holds(hand: Hand) -> None:
+    incident = await opened(hand)
+
+    await hand.powertools.lifeline.note_incident(incident.id, "a\0b\ud800", actor="ada")
+
+    [*_, noted] = (await hand.powertools.lifeline.get_incident(incident.id)).timeline
+    assert noted.detail["note"] == "a\\u0000b\\ud800"
 
 
 async def test_each_call_does_what_it_says(hand: Hand) -> None:

@@ -11,10 +11,11 @@ from typing import Any, Final
 
 import psycopg
 
-from ..authorization import POLICY, Action, Actor, ActorLike, Guard, Surface, Target, find_actor
+from ..authorization import POLICY, Action, Actor, ActorLike, Guard, Target, as_surface, find_actor
 from ..database import Connection, Queries
 from ..display import DisplayPolicy, Kind
 from ..errors import CommandRefusedError, NotFoundError, ReasonRequiredError, UnattributedActorError
+from ..json_border import storable_text
 from .records import Entry, Outcome
 from .writing import record
 
@@ -77,16 +78,20 @@ class Operations:
             details: What the record tells of it, whatever comes of it.
 
         Raises:
-            ValueError: The actor claims to be Powertools itself, or there is no such source.
+            ReservedActorError: The actor claims to be Powertools itself; it is recorded as nobody's attempt.
+            ValueError: There is no such source.
         """
         # Shown by the policy before anybody can keep it somewhere.
-        why = self.display.render_text(Kind.REASON, reason.strip()) if reason and reason.strip() else None
+        why = (
+            self.display.render_text(Kind.REASON, storable_text(reason.strip())) if reason and reason.strip() else None
+        )
         entry = Entry(
-            actor=find_actor(actor), action=action, target=target, outcome=Outcome.EXECUTED, reason=why,
-            surface=Surface(source), details=details or {},
+            actor=None, action=action, target=target, outcome=Outcome.EXECUTED, reason=why,
+            surface=as_surface(source), details=details or {},
         )  # fmt: skip
         operation = Operation(self, entry)
         async with self.noting(operation.note, failures=True):
+            operation.tell(actor=find_actor(actor))
             yield operation
 
     @asynccontextmanager

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from typing import Any, Final, cast
 
 from .. import json_border
-from ..authorization import ActorType
+from ..authorization import ActorType, distinct
 from ..database import Connection, Queries, fetch_all
 from ..display import DisplayPolicy, Kind, fingerprint
 from .records import Entry
+
+_LONGEST_TARGET: Final = 500
+"""Characters of a target's id that are kept."""
 
 _PAYLOADS: Final = frozenset({"args", "result", "error", "errors", "payload", "meta", "context", "return"})
 """Keys, at any depth of a state, whose value is the user's own."""
@@ -27,7 +30,8 @@ async def record(conn: Connection, queries: Queries, display: DisplayPolicy, ent
 
     Locks: none that another session waits for.
     """
-    rows = [_row(entry, display) for entry in entries]
+    # An attempt is recorded whatever text it carries.
+    rows = [json_border.storable(_row(entry, display)) for entry in entries]
     return [row["id"] for row in await fetch_all(conn, queries["record_audit"], {"entries": json_border.dumps(rows)})]
 
 
@@ -39,7 +43,7 @@ def _row(entry: Entry, display: DisplayPolicy) -> dict[str, Any]:
         "actor_label": actor.label if actor else None,
         "action": entry.action,
         "target_type": target.type,
-        "target_id": _storable(target.id),
+        "target_id": distinct(target.id, _LONGEST_TARGET),
         "reason": _shown(display, Kind.REASON, entry.reason),
         "outcome": entry.outcome,
         "before": kept_state(display, entry.before),
@@ -90,7 +94,3 @@ def _kept(key: str, shown: Any, given: Any) -> Any:
 
 def _shown(display: DisplayPolicy, kind: Kind, value: Any) -> Any:
     return None if value is None else display.render(kind, value)
-
-
-def _storable(text: str) -> str:
-    return text.replace("\0", "")[:500]

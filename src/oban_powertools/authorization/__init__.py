@@ -3,8 +3,8 @@
 The rule that must never break: what nobody allowed is refused (S1).
 """
 
-from .actions import POLICY, Action, ActionPolicy, Severity, Surface, TargetType, permission_for
-from .actors import Actor, ActorLike, ActorType, as_actor, find_actor
+from .actions import POLICY, Action, ActionPolicy, Severity, Surface, TargetType, as_surface, permission_for
+from .actors import Actor, ActorLike, ActorType, as_actor, distinct, find_actor
 from .guard import Authorize, Guard
 from .policies import AllowAll, permissions_policy
 from .targets import Target
@@ -24,6 +24,8 @@ __all__ = [
     "Target",
     "TargetType",
     "as_actor",
+    "as_surface",
+    "distinct",
     "find_actor",
     "permission_for",
     "permissions_policy",

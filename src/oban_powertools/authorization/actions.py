@@ -78,6 +78,19 @@ class Surface(StrEnum):
     SYSTEM = "system"
 
 
+def as_surface(source: str) -> Surface:
+    """The door that a caller names.
+
+    Raises:
+        ValueError: There is no such door, or it is that of Powertools itself.
+    """
+    surface = Surface(source)
+    if surface is Surface.SYSTEM:
+        message = "source is 'system', which is Powertools itself; expected api, cli or web"
+        raise ValueError(message)
+    return surface
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionPolicy:
     """The row of an action."""

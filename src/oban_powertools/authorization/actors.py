@@ -1,17 +1,25 @@
 """Who acts: an id with a type and a label, as the audit keeps it.
 
-The rule that must never break: an actor without an id changes nothing.
+The rules that must never break: an actor without an id changes nothing; nobody is taken for somebody else.
 """
 
+import hashlib
+import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
-from ..errors import UnattributedActorError
+from ..errors import ReservedActorError, UnattributedActorError
+from ..json_border import storable_text
 
 LONGEST: Final = 200
-"""Characters of an id, label or request id that are kept."""
+"""Characters of an id, label or request id that are kept; of a longer one the end is a hash of the whole."""
+
+RESERVED: Final = frozenset({"powertools", "system", "host"})
+"""Ids under which Powertools and the host's own program are recorded."""
+
+_DIGEST: Final = 12
 
 
 class ActorType(StrEnum):
@@ -51,11 +59,14 @@ def find_actor(given: ActorLike | None) -> Actor | None:
     """The actor; None when nobody is named.
 
     Raises:
-        ValueError: The type is none of ``ActorType``, or ``system``, which no caller may be.
+        ValueError: The type is none of ``ActorType``.
+        ReservedActorError: They name themselves as Powertools or the host's own program, which no caller may.
     """
     match given:
         case Actor():
-            actor = given
+            actor = replace(
+                given, id=_kept(given.id) or "", label=_kept(given.label), request_id=_kept(given.request_id)
+            )
         case str():
             actor = Actor(id=_kept(given) or "")
         case Mapping():
@@ -68,10 +79,9 @@ def find_actor(given: ActorLike | None) -> Actor | None:
             )
         case _:
             return None
-    if actor.type is ActorType.SYSTEM:
-        message = "an actor of type 'system' is Powertools itself: use user, service or agent"
-        raise ValueError(message)
-    return actor if actor.id.strip() else None
+    if actor.type is ActorType.SYSTEM or _is_reserved(actor.id):
+        raise ReservedActorError(actor.id, actor.type)
+    return actor if actor.id else None
 
 
 def as_actor(given: ActorLike | None) -> Actor:
@@ -79,7 +89,7 @@ def as_actor(given: ActorLike | None) -> Actor:
 
     Raises:
         UnattributedActorError: Nobody is named.
-        ValueError: As ``find_actor``.
+        ValueError, ReservedActorError: As ``find_actor``.
     """
     actor = find_actor(given)
     if actor is None:
@@ -87,6 +97,24 @@ def as_actor(given: ActorLike | None) -> Actor:
     return actor
 
 
+def distinct(text: str, longest: int) -> str:
+    """A text as it is kept: storable, and no longer than this; two that differ, also in what is cut, stay two.
+
+    >>> distinct("ada", 20), distinct("a" * 30, 20) == distinct("a" * 31, 20), len(distinct("a" * 30, 20))
+    ('ada', False, 20)
+    """
+    text = storable_text(text)
+    if len(text) <= longest:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGEST]
+    return f"{text[: longest - _DIGEST - 1]}~{digest}"
+
+
 def _kept(given: object) -> str | None:
-    text = given.strip().replace("\0", "")[:LONGEST] if isinstance(given, str) else ""
-    return text or None
+    text = given.strip() if isinstance(given, str) else ""
+    return distinct(text, LONGEST) or None
+
+
+def _is_reserved(actor_id: str) -> bool:
+    # However it is spelled: people read the audit, and full-width letters look the same.
+    return unicodedata.normalize("NFKC", actor_id).strip().casefold() in RESERVED

@@ -36,6 +36,7 @@ PowertoolsError
         IllegalTransitionError
         UnsupportedRecoveryActionError
         UnattributedActorError
+        ReservedActorError
         ReasonRequiredError
         NotAuthorizedError
         IncidentResolvedError
@@ -81,6 +82,7 @@ from .commands import (
     JobNotFoundError,
     NotFoundError,
     ReasonRequiredError,
+    ReservedActorError,
     StepNotFoundError,
     StepNotReleasedError,
     UnattributedActorError,
@@ -185,6 +187,7 @@ __all__ = [
     "ReasonRequiredError",
     "ReasonTooShortError",
     "RepairRequiresMissingExecutorError",
+    "ReservedActorError",
     "SchemaAheadError",
     "SchemaBehindError",
     "SchemaError",

@@ -190,6 +190,23 @@ class UnattributedActorError(CommandRefusedError):
         return "an operator's command needs an actor: pass a name, or a mapping with a non-empty id"
 
 
+class ReservedActorError(CommandRefusedError, ValueError):
+    """Somebody names themselves as Powertools or as the host's own program."""
+
+    code = "reserved_actor"
+
+    def __init__(self, actor: str, actor_type: str) -> None:
+        super().__init__(actor, actor_type)
+        self.actor = actor
+        self.actor_type = actor_type
+
+    def __str__(self) -> str:
+        return (
+            f"the actor {self.actor!r} of type {self.actor_type!r} is Powertools itself or the host's own program: "
+            "use another id, and the type user, service or agent"
+        )
+
+
 class ReasonRequiredError(CommandRefusedError):
     """The command came without a reason."""
 

@@ -67,6 +67,9 @@ class Command:
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What else was asked."""
 
+    refusal: CommandRefusedError | None = None
+    """Why who asked is not taken for who they say they are."""
+
     @property
     def by_host(self) -> bool:
         """Whether the host's own program tells what happened: nobody is asked, and the audit is not for it."""
@@ -85,8 +88,10 @@ def check_asked(command: Command) -> tuple[Actor, Action]:
     """Refuse what nobody asked for, nobody gave a reason for, or nobody knows how to do.
 
     Raises:
-        UnattributedActorError, ReasonRequiredError, UnsupportedRecoveryActionError: As named.
+        UnattributedActorError, ReservedActorError, ReasonRequiredError, UnsupportedRecoveryActionError: As named.
     """
+    if command.refusal is not None:
+        raise command.refusal
     action = command.asks_for
     actor = check_attributed(command.actor, command.reason, action)
     if action is None:
@@ -145,7 +150,7 @@ async def record(
         "outcome": "rejected" if refusal else "accepted",
         "reason_code": refusal.code if refusal else None,
         "legal_next_steps": list(legal),
-        "details": json_border.dumps(display.render(Kind.DETAILS, details)),
+        "details": json_border.dumps(json_border.storable(display.render(Kind.DETAILS, details))),
     }
     # The audit first: a caller may have its constraints checked at once (0021_audited.sql).
     if not command.by_host:

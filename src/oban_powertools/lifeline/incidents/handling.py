@@ -105,7 +105,8 @@ class Handler:
             Action.INCIDENT_MUTE,
         ):
             raise IncidentResolvedError(before["fingerprint"])
-        detail = self._display.render(Kind.REASON, {**asked.detail, "reason": asked.reason})
+        told = json_border.storable({**asked.detail, "reason": asked.reason})
+        detail = self._display.render(Kind.REASON, told)
         args = {
             "id": incident_id,
             "kind": _KINDS[asked.action],
@@ -113,7 +114,7 @@ class Handler:
             "detail": json_border.dumps({key: value for key, value in detail.items() if value is not None}),
             "acknowledge": asked.action is Action.INCIDENT_ACKNOWLEDGE,
             "assign": asked.action is Action.INCIDENT_ASSIGN,
-            "assignee": asked.assignee,
+            "assignee": None if asked.assignee is None else json_border.storable_text(asked.assignee),
             "muted_until": asked.muted_until,
         }
         after = await fetch_one(conn, self._queries["handle_incident"], args)

@@ -66,7 +66,7 @@ def check_reason(reason: str | None) -> str:
     Raises:
         ReasonRequiredError, ReasonTooShortError: It says nothing, or too little.
     """
-    said = (reason or "").strip()
+    said = json_border.storable_text((reason or "").strip())
     if not said:
         raise ReasonRequiredError
     if len(said) < SHORTEST_REASON:
