@@ -30,6 +30,7 @@ REPAIRS: Final[Mapping[str, tuple[Repair, ...]]] = {
     "wait_overdue": (Repair.STEP_COMPLETE, Repair.STEP_SKIP, Repair.STEP_CANCEL),
     "workflow_stuck": (Repair.WORKFLOW_CANCEL,),
     "callback_failed": (Repair.CALLBACK_RETRY,),
+    "worker_not_importable": (Repair.JOB_RETRY, Repair.JOB_DISCARD),
 }
 """Class -> what can end it, the first choice first; any other passes when its cause does."""
 
