@@ -2,17 +2,19 @@
 
     python -m bench.rescue [--rounds N]
 
-Two processes work; the one that runs a step is killed (SIGKILL). Measured by the database's clock: from the kill to the
-start of the next attempt on the other. Then beats of many executors, one statement each time: milliseconds, and bytes
-of write-ahead log.
+A process that runs a step is killed (SIGKILL): while another one of its host works beside it, or another is started in
+its stead. Or it is stopped (SIGSTOP), which looks to the other as if it had been killed on another host. Measured by
+the database's clock: from the signal to the start of the next attempt. Then beats of many executors, one statement
+each time: milliseconds, and bytes of write-ahead log.
 """
 
 import asyncio
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from statistics import median
 from typing import Final
@@ -29,6 +31,11 @@ SETTINGS: Final = {
     "tight": Settings(executor_gone_after=timedelta(seconds=1.5), sweep_every=timedelta(seconds=0.25)),
     "default": Settings(),
 }
+ENDS: Final = {
+    "beside": "killed, another one works beside it",
+    "again": "killed, and another one started",
+    "afar": "stopped, as if on another host",
+}
 SLEEPING: Final = Settings(sweep_every=timedelta(hours=1))
 EXECUTORS: Final = (1, 20, 1000)
 BEATS: Final = 100
@@ -41,26 +48,30 @@ FROM powertools.executors e WHERE e.stopped_at IS NULL AND e.beat_at > clock_tim
 async def measure(dsn: str, rounds: int, settings: Sequence[str] = tuple(SETTINGS)) -> None:
     """Print everything."""
     for name in settings:
-        taken = sorted([await _seconds_to_run_again(dsn, name) for _ in range(rounds)])
-        print(
-            f"{name:<8} runs again {median(taken):.1f} s after the kill ({taken[0]:.1f} to {taken[-1]:.1f})", flush=True
-        )
+        for how, words in ENDS.items():
+            taken = sorted([await _seconds_to_run_again(dsn, name, how) for _ in range(rounds)])
+            span = f"{median(taken):.1f} s later ({taken[0]:.1f} to {taken[-1]:.1f})"
+            print(f"{name:<8} {words:<36} runs again {span}", flush=True)
     async with fresh_database(dsn) as fresh, Powertools.open(fresh, settings=SLEEPING) as powertools:
         for executors in EXECUTORS:
             print(await _cost_of_beats(powertools, executors), flush=True)
 
 
-async def _seconds_to_run_again(dsn: str, name: str) -> float:
+async def _seconds_to_run_again(dsn: str, name: str, how: str) -> float:
     async with fresh_database(dsn) as fresh, Powertools.open(fresh) as powertools, powertools.connect() as conn:
         with _worker(fresh, name) as victim:
             workflow = Workflow("killed")
             workflow.add("waits", Job("bench.steps.Wait", max_attempts=3))
             await powertools.workflows.insert(workflow)
             await _until(conn, "SELECT count(*) = 1 FROM oban_jobs WHERE state = 'executing'")
-            with _worker(fresh, name):
-                await _until(conn, WATCHED)
+            with ExitStack() as successor:
+                if how != "again":
+                    successor.enter_context(_worker(fresh, name))
+                    await _until(conn, WATCHED)
                 killed_at = await scalar(conn, "SELECT clock_timestamp()", datetime)
-                victim.kill()
+                victim.send_signal(signal.SIGSTOP if how == "afar" else signal.SIGKILL)
+                if how == "again":
+                    successor.enter_context(_worker(fresh, name))
                 await _until(conn, "SELECT count(*) = 1 FROM oban_jobs WHERE state = 'executing' AND attempt = 2")
                 again_at = await scalar(conn, "SELECT attempted_at AT TIME ZONE 'UTC' FROM oban_jobs", datetime)
     return (again_at - killed_at).total_seconds()

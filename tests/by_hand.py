@@ -38,7 +38,7 @@ USED = """
 SELECT c.oid::regclass::text AS name
 FROM pg_class c
 WHERE c.relkind = 'r' AND (c.relnamespace = 'powertools'::regnamespace OR c.oid = 'oban_jobs'::regclass)
-  AND c.relname <> 'migrations' AND (pg_relation_size(c.oid) > 0 OR c.reltuples >= 0)
+  AND c.relname NOT IN ('migrations', 'sweep_parts') AND (pg_relation_size(c.oid) > 0 OR c.reltuples >= 0)
 """
 """Tables with rows, now or once, or with statistics: to empty one costs a file for each of its indexes."""
 
@@ -191,6 +191,7 @@ class Hand:
         await self.rows("SET lock_timeout = '5s'; ALTER TABLE oban_jobs ENABLE TRIGGER USER")
         used = ", ".join(row["name"] for row in await self.rows(USED))
         await self.rows(f"{UNGUARD}; TRUNCATE {used} RESTART IDENTITY CASCADE; {GUARD}")
+        await self.rows("UPDATE powertools.sweep_parts SET succeeded_at = NULL WHERE succeeded_at IS NOT NULL")
         await self.rows("INSERT INTO powertools.event_log (head, pruned_to) VALUES (0, 0)")
         await self.rows("INSERT INTO powertools.audit_chain (pruned_to, pruned_hash) VALUES (0, '')")
 

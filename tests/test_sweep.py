@@ -111,15 +111,16 @@ async def test_the_cursor_reaches_every_step_whatever_the_batch(hand: Hand, batc
 
 
 async def test_a_sweep_beside_another_one_does_nothing_and_keeps_its_place(hand: Hand) -> None:
-    await hand.insert(chain(1))
+    workflow_id = await hand.insert(chain(1))
+    await hand.rows("TRUNCATE oban_jobs")
     async with await psycopg.AsyncConnection.connect(hand.dsn) as other:
         first = await sweep_once(other, hand.powertools._queries, Swept(), Settings(sweep_batch=10))
 
-        since = Swept(after_workflow_id=5, after_position=2)
+        since = Swept(after_workflow_id=workflow_id - 1, after_position=2)
         second = await sweep_once(hand.conn, hand.powertools._queries, since, Settings(sweep_batch=10))
 
     assert (first.swept, second.swept) == (True, False)
-    assert (second.after_workflow_id, second.after_position) == (5, 2)
+    assert (second.after_workflow_id, second.after_position) == (workflow_id - 1, 2)
 
 
 async def test_a_sweep_that_fails_is_tried_again() -> None:

@@ -3,7 +3,7 @@
 The rule that must never break: a fault of ours can slow a queue, never stop it (I6).
 """
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -30,7 +30,7 @@ from .oban_hooks import attach, detach, oban_config, pool_of, prefix_of
 from .pools import obans_pool, own_connection, own_pool
 from .pulse import Pulse
 from .retention import RetentionSweep
-from .sweep import SweepLoop, Swept, sweep_once
+from .sweep import ALL_PARTS, SweepLoop, Swept, sweep_once
 from .webhooks import Webhooks
 from .workflows import Workflows
 
@@ -90,7 +90,7 @@ class Powertools:
         self.webhooks = Webhooks(self._connect, self._queries, self.settings, self._guard, self._display)
         self.lifeline = Lifeline(self._connect, self._queries, self.settings, self._guard, self._display)
         self._retention_sweep = RetentionSweep(self._queries, self.settings)
-        self._pulse = Pulse(self._queries, "sweep")
+        self._pulse = Pulse(self._queries)
 
     @classmethod
     @asynccontextmanager
@@ -159,7 +159,9 @@ class Powertools:
         self._attachment.guests = own_pool(pool_of(self.oban), self.settings.pool_size, kept=0)
         await self._attachment.guests.open()
         self._sweep_loop.start()
-        self._heartbeats = Heartbeats(self._attachment, pool_of(self.oban), self._queries, self.settings)
+        self._heartbeats = Heartbeats(
+            self._attachment, pool_of(self.oban), self._queries, self.settings, self._sweep_loop.hurry
+        )  # fmt: skip
         await self._heartbeats.start()
         return self
 
@@ -204,18 +206,26 @@ class Powertools:
         async with self._connect() as conn:
             swept = await sweep_once(conn, self._queries, last, self.settings)
             await self._tell_cancelled_jobs(conn)
-            await self._rescuer.sweep(conn, gone="rescue" in swept.due)
-            if "project_incidents" in swept.due:
-                await self._projector.sweep(conn)
-            if "keep_events" in swept.due:
-                await keep_events(conn, self._queries, self.settings.events_kept_for)
-            if "seal_audit" in swept.due:
-                await seal(conn, self._queries)
-            await self._retention_sweep.sweep(conn)
+            done = {part async for part in self._carry_out(conn, swept.due)}
+            self._pulse.succeeded((ALL_PARTS - swept.due) | swept.done | done)
             await self._pulse.beat(conn)
-        if "dispatch_webhooks" in swept.due:
-            await self.webhooks.sweep()
+        if "dispatch_webhooks" in swept.due and await self.webhooks.sweep():
+            self._pulse.succeeded(["dispatch_webhooks"])
         return swept
+
+    async def _carry_out(self, conn: Connection, due: Collection[str]) -> AsyncIterator[str]:
+        """What other modules do of the sweep; the parts that succeeded."""
+        if await self._rescuer.sweep(conn, gone="rescue" in due) is not None:
+            yield "rescue"
+        if "project_incidents" in due and await self._projector.sweep(conn):
+            yield "project_incidents"
+        if "keep_events" in due and await keep_events(conn, self._queries, self.settings.events_kept_for):
+            yield "keep_events"
+        if "seal_audit" in due and await seal(conn, self._queries) is not None:
+            yield "seal_audit"
+        await self._retention_sweep.sweep(conn)
+        if self._retention_sweep.ended_well:
+            yield "retention"
 
     async def _rescue(self) -> int:
         async with self._connect() as conn:

@@ -1,9 +1,10 @@
-"""When a loop last succeeded, for whoever wonders whether it still runs (the doctor).
+"""When each part of the sweep last succeeded, for whoever wonders whether it still does (the doctor).
 
 The rule that must never break: a fault here stops no loop.
 """
 
 import time
+from collections.abc import Iterable
 from typing import Final
 
 import psycopg
@@ -18,23 +19,24 @@ _EVERY: Final = 5.0
 
 
 class Pulse:
-    """Writes down that a loop did all that it does.
+    """Writes down which parts did all that was due."""
 
-    Args:
-        loop: Its name in powertools.loops.
-    """
-
-    def __init__(self, queries: Queries, loop: str) -> None:
+    def __init__(self, queries: Queries) -> None:
         self._queries = queries
-        self._loop = loop
+        self._succeeded: set[str] = set()
         self._due_at = 0.0
+
+    def succeeded(self, parts: Iterable[str]) -> None:
+        """Remember that these did all that was due: the next beat writes it down."""
+        self._succeeded |= set(parts)
 
     async def beat(self, conn: Connection) -> None:
         """Write it down, at most once in 5 s."""
-        if time.monotonic() < self._due_at:
+        if time.monotonic() < self._due_at or not self._succeeded:
             return
         try:
-            await fetch_one(conn, self._queries["loop_succeeded"], {"loop": self._loop})
+            await fetch_one(conn, self._queries["parts_succeeded"], {"parts": sorted(self._succeeded)})
         except psycopg.Error:
-            logger.exception("it could not be written down that the loop %s succeeded", self._loop)
+            logger.exception("it could not be written down that parts of the sweep succeeded")
+        self._succeeded.clear()
         self._due_at = time.monotonic() + _EVERY

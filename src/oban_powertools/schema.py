@@ -29,6 +29,13 @@ MINIMUM_SERVER_VERSION: Final = 140000
 """PostgreSQL 14, as libpq counts versions."""
 
 _LOCK_TRIES: Final = 30
+_MADE_BY_OTHERS: Final = (
+    psycopg.errors.DuplicateFunction,
+    psycopg.errors.DuplicateObject,
+    psycopg.errors.DuplicateSchema,
+    psycopg.errors.DuplicateTable,
+    psycopg.errors.UniqueViolation,
+)
 _OBAN_COLUMNS: Final = frozenset(
     "id state queue worker attempt max_attempts priority args meta tags errors attempted_by inserted_at "
     "scheduled_at attempted_at cancelled_at completed_at discarded_at".split()
@@ -198,8 +205,8 @@ async def install(conn: Connection, names: Names = Names()) -> list[str]:
         SchemaAheadError: A newer release has been here.
         UnknownObanSchemaError: Oban's tables are not those of a supported release.
 
-    Locks: an advisory lock for each migration's transaction; a short SHARE ROW EXCLUSIVE on Oban's
-        jobs table, waited for in slices of 2 s so that a busy queue never stalls behind it.
+    Locks: SHARE UPDATE EXCLUSIVE on our table of migrations, for each one's transaction; a short SHARE ROW EXCLUSIVE on
+        Oban's jobs table, waited for in slices of 2 s so that a busy queue never stalls behind it.
     """
     await _verify_server(conn, names)
     if not (await status(conn, names)).oban_installed:
@@ -224,6 +231,10 @@ async def _apply(conn: Connection, migration: Migration, names: Names) -> bool:
     for tries in range(_LOCK_TRIES):
         try:
             return await _apply_once(conn, migration, names)
+        except _MADE_BY_OTHERS:
+            if (await status(conn, names)).found < migration.version:
+                raise
+            return False
         except psycopg.errors.LockNotAvailable:
             if tries == _LOCK_TRIES - 1:
                 raise
@@ -233,11 +244,14 @@ async def _apply(conn: Connection, migration: Migration, names: Names) -> bool:
 
 async def _apply_once(conn: Connection, migration: Migration, names: Names) -> bool:
     async with conn.transaction():
-        await conn.execute(b"SELECT pg_advisory_xact_lock(hashtextextended('powertools.migrate', 0))")
+        await conn.execute(b"SET LOCAL lock_timeout = '2s'")
+        # Only the owner can take this lock; an advisory one could be held by any role that may connect. The first
+        # migration has none: of two that make the same schema, the later one finds it made.
+        if migration.version > 1:
+            await conn.execute(f"LOCK TABLE {names.schema}.migrations IN SHARE UPDATE EXCLUSIVE MODE".encode())
         current = await status(conn, names)
         if current.found >= migration.version:
             return False
-        await conn.execute(b"SET LOCAL lock_timeout = '2s'")
         await conn.execute(_migration_sql(migration, names))
         return True
 
@@ -246,9 +260,12 @@ async def _install_oban(conn: Connection, names: Names) -> None:
     # Oban looks for its type in current_schema(), so the prefix has to lead the search path (O23).
     prefix = names.prefix
     text = f"CREATE SCHEMA IF NOT EXISTS {prefix}; SET LOCAL search_path TO {prefix};\n{oban_install_sql(prefix)}"
-    async with conn.transaction():
-        await conn.execute(b"SELECT pg_advisory_xact_lock(hashtextextended('powertools.migrate', 0))")
-        await conn.execute(text.encode())
+    try:
+        async with conn.transaction():
+            await conn.execute(text.encode())
+    except _MADE_BY_OTHERS:
+        if not (await status(conn, names)).oban_installed:
+            raise
 
 
 async def uninstall(conn: Connection, names: Names = Names()) -> None:

@@ -1,6 +1,6 @@
 """The sweep: a loop on every node that settles what no trigger could see.
 
-Idempotent and guarded by a try-lock in the database, so any number of nodes may run it (P13). The
+Idempotent, and each part is taken by one node at a time in the database, so any number of nodes may run it (P13). The
 rule that must never break: it depends on no leader and on nothing it repairs.
 """
 
@@ -34,7 +34,8 @@ PARTS: Final = {
 ALL_PARTS: Final = frozenset(
     (*PARTS, "reconcile", "rescue", "project_incidents", "keep_events", "seal_audit", "dispatch_webhooks")
 )
-"""What may be due: the parts of ``sweep_once``, and those that other modules carry out after it."""
+"""What may be due: the parts of ``sweep_once``, and those that other modules carry out after it. Retention, the last
+part, knows by itself when it is due."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +57,9 @@ class Swept:
     due: frozenset[str] = frozenset()
     """Which of ``ALL_PARTS`` had something to do."""
 
+    done: frozenset[str] = frozenset()
+    """Which of the parts of ``sweep_once`` did it, here."""
+
     after_workflow_id: int = 0
     """Cursor of the comparison of steps with their jobs."""
 
@@ -75,18 +79,21 @@ async def sweep_once(conn: Connection, queries: Queries, since: Swept, settings:
         conn: In autocommit: each part locks workflows by id, so it needs a transaction of its own.
         since: The previous sweep of this node; ``Swept()`` starts over.
 
-    Locks: a transaction-level advisory try-lock each, then as settle.
+    Locks: the row of each part, then as settle.
     """
     with telemetry.span(telemetry.Name.SWEEP) as found:
         due = await _find_due(conn, queries, settings)
-        done = {part: await _sweep_part(conn, queries, part, rows) for part, rows in PARTS.items() if part in due}
-        found["parts"] = len(done)
-        repaired = done.pop("repair_settle_faults", 0)
-        done.pop("analyze_outgrown", 0)
-        swept = replace(
-            await _compare(conn, queries, since, settings.sweep_batch) if "reconcile" in due else Swept(swept=True),
-            due=due, repaired=repaired, expired=sum(done.values()),
-        )  # fmt: skip
+        tried = {part: await _sweep_part(conn, queries, part, rows) for part, rows in PARTS.items() if part in due}
+        found["parts"] = len(tried)
+        counts = {part: count for part, count in tried.items() if count is not None}
+        done = frozenset(counts)
+        repaired = counts.pop("repair_settle_faults", 0)
+        counts.pop("analyze_outgrown", 0)
+        swept = Swept(swept=True)
+        if "reconcile" in due:
+            swept = await _compare(conn, queries, since, settings.sweep_batch)
+            done |= {"reconcile"} if swept.swept else set[str]()
+        swept = replace(swept, due=due, done=done, repaired=repaired, expired=sum(counts.values()))
         found |= {"repaired": swept.repaired, "expired": swept.expired, "reconciled": swept.reconciled}
         return swept
 
@@ -107,7 +114,13 @@ async def _find_due(conn: Connection, queries: Queries, settings: Settings) -> f
 
 async def _compare(conn: Connection, queries: Queries, since: Swept, batch: int) -> Swept:
     args = {"after_workflow_id": since.after_workflow_id, "after_position": since.after_position, "batch": batch}
-    compared = await fetch_one(conn, queries["reconcile"], args)
+    try:
+        compared = await fetch_one(conn, queries["reconcile"], args)
+    except psycopg.Error:
+        if conn.broken:
+            raise
+        logger.exception("the sweep's part reconcile failed; the other parts go on")
+        return replace(since, swept=False, reconciled=0)
     assert compared is not None
     return Swept(
         swept=compared["reconciled"] is not None,
@@ -117,16 +130,19 @@ async def _compare(conn: Connection, queries: Queries, since: Swept, batch: int)
     )
 
 
-async def _sweep_part(conn: Connection, queries: Queries, part: str, rows: int) -> int:
+async def _sweep_part(conn: Connection, queries: Queries, part: str, rows: int) -> int | None:
+    """For how many it was done; None when it was done for nobody: another node is at it, or it failed."""
     try:
         row = await fetch_one(conn, queries["sweep_part"], {"part": part, "batch": rows})
     except psycopg.Error:
         logger.exception("the sweep's part %s failed; the other parts go on", part)
-        return 0
+        return None
     assert row is not None
+    if not row["swept"]:
+        return None
     if row["failed"]:
         logger.error("the sweep's part %s failed for %d; the database's log says why", part, row["failed"])
-    return row["done"] or 0
+    return None if row["failed"] and not row["done"] else row["done"]
 
 
 class SweepLoop:
@@ -140,7 +156,8 @@ class SweepLoop:
     def __init__(self, sweep: Callable[[Swept], Awaitable[Swept]], every: timedelta) -> None:
         self._sweep = sweep
         self._every = every
-        self._stopping = asyncio.Event()
+        self._stopping = False
+        self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -149,13 +166,19 @@ class SweepLoop:
 
     async def stop(self) -> None:
         """Let the sweep under way end, then stop."""
-        self._stopping.set()
+        self._stopping = True
+        self._wake.set()
         if self._task is not None:
             await self._task
 
+    def hurry(self) -> None:
+        """Sweep at once: there is something to do."""
+        self._wake.set()
+
     async def _loop(self) -> None:
         last = Swept()
-        while not self._stopping.is_set():
+        while not self._stopping:
+            self._wake.clear()
             try:
                 last = await self._sweep(last)
                 if last.repaired or last.reconciled:
@@ -165,4 +188,4 @@ class SweepLoop:
             except Exception:
                 logger.exception("sweep failed; trying again in %s", self._every)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), self._every.total_seconds())
+                await asyncio.wait_for(self._wake.wait(), self._every.total_seconds())

@@ -26,7 +26,8 @@ async def test_an_executor_that_is_gone_is_missing_at_once_and_named_by_what_it_
         "dead_executor", "executor on node-a of default is gone with 1 job in hand",
     )  # fmt: skip
     assert (dead.evidence["process_alive"], dead.evidence["loop_responsive"]) == (False, False)
-    assert rescued == {}
+    # with nothing in hand it is still missing
+    assert [*rescued] == [f"executor_missing:{one.executor_id}"]
 
 
 async def test_one_of_several_orphans_is_rescued_and_the_incident_stays_until_the_last(hand: Hand) -> None:

@@ -112,8 +112,23 @@ SET_UP = {
         "leader", "Oban's leader lease", "3 s long, with 2 nodes: each of them leads most of the time",
     ),
     "a sweep that is too old": (
-        "INSERT INTO powertools.loops (name, succeeded_at) VALUES ('sweep', '2026-01-02 03:04:05+00')",
+        "UPDATE powertools.sweep_parts SET succeeded_at = '2026-01-02 03:04:05+00'",
         "sweep", "the sweep", "it last succeeded at 2026-01-02 03:04:05 UTC",
+    ),
+    "a part of the sweep that gets nothing done": (
+        """
+        UPDATE powertools.sweep_parts SET succeeded_at = now();
+        UPDATE powertools.sweep_parts SET succeeded_at = '2026-01-02 03:04:05+00' WHERE name = 'rescue'
+        """,
+        "sweep", "the sweep's part rescue", "it last succeeded at 2026-01-02 03:04:05 UTC",
+    ),
+    "a part of the sweep that never did anything": (
+        "UPDATE powertools.sweep_parts SET succeeded_at = now() WHERE name <> 'seal_audit'",
+        "sweep", "the sweep's part seal_audit", "it never succeeded",
+    ),
+    "a sweep that succeeded by a clock that was ahead": (
+        "UPDATE powertools.sweep_parts SET succeeded_at = '2226-01-02 03:04:05+00'",
+        "sweep", "the sweep", "it last succeeded at 2226-01-02 03:04:05 UTC",
     ),
     "a sweep that never ran": (
         """

@@ -226,7 +226,7 @@ async def test_two_sweepers_at_once_rescue_once(hand: Hand) -> None:
             [second] = await (await other.execute(query, args)).fetchone() or [None]
         await one.commit()
 
-    assert (first, second, await rescue(hand)) == (50, 0, 0)
+    assert (first, second, await rescue(hand)) == (50, None, 0)
     assert await rescues(hand) == [("gone", "retried", 1)] * 50
 
 
@@ -363,3 +363,17 @@ async def test_a_witness_that_came_back_rescues_nothing_by_itself(hand: Hand) ->
     await beat(hand, "witness")
 
     assert (await rescue(hand, thorough=True), (await job(hand, job_id))["state"]) == (0, "executing")
+
+
+async def test_a_rescue_counts_in_meta_what_runs_again_and_not_what_it_discards_as_obans_does(hand: Hand) -> None:
+    again, given_up, told_to_fail = [
+        await plain(hand, "p1", max_attempts=3),
+        await plain(hand, "p1", max_attempts=1),
+        await plain(hand, "p1", max_attempts=3, meta={"rescue": "fail"}),
+    ]
+    await die(hand, "p1")
+
+    await rescue(hand)
+
+    metas = {row["id"]: row["meta"] for row in await hand.rows("SELECT id, meta FROM oban_jobs")}
+    assert metas == {again: {"rescued": 1}, given_up: {}, told_to_fail: {"rescue": "fail"}}

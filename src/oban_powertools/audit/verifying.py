@@ -1,6 +1,6 @@
 """Verify the audit: every row against its hash, every seal against its rows and the seal before.
 
-In bounded memory, a page at a time, each page a snapshot of its own. The rule that must never break: what cannot be
+In bounded memory, a page at a time, all pages of one snapshot. The rule that must never break: what cannot be
 compared is a finding, never "sound".
 """
 
@@ -10,6 +10,9 @@ from typing import Final
 
 from ..database import Connection, Queries, fetch_all, fetch_one
 from .records import AuditFinding, FindingKind, Verification
+
+SNAPSHOT: Final = b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
+"""First in the transaction: retention takes nothing away meanwhile."""
 
 _ROWS: Final = 5000
 """Rows of one page."""
@@ -37,10 +40,10 @@ async def verify(conn: Connection, queries: Queries, head: str | None = None) ->
         conn: In autocommit.
         head: ``seal:hash`` as an earlier verification or the log told it; the chain must hold it.
 
-    Locks: one transaction keeps retention away; writers and the sealer go on.
+    Locks: none; one transaction reads the audit as it is at its start, whatever retention removes meanwhile.
     """
     async with conn.transaction():
-        await conn.execute(queries["hold_off_audit_pruning"])
+        await conn.execute(SNAPSHOT)
         findings = [
             AuditFinding(
                 kind=FindingKind.UNGUARDED,

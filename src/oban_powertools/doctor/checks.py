@@ -45,8 +45,8 @@ ROW_CHECKS: Final = (
     RowCheck(
         name="sweep",
         level=Level.ERROR,
-        expected="a process whose sweep succeeds every second: deadlines, rescue and repairs hang on it",
-        todo="start a process with Powertools; when one runs, read its log",
+        expected="every part succeeds within a minute, retention within an hour: deadlines and rescue hang on it",
+        todo="start a process with Powertools; when one runs, read its log and look for an old transaction",
     ),
     RowCheck(
         name="retention",

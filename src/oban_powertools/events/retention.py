@@ -21,12 +21,15 @@ _AT_MOST: Final = 10_000
 """Batches of events that one sweep removes."""
 
 
-async def keep_events(conn: Connection, queries: Queries, kept_for: timedelta) -> None:
+async def keep_events(conn: Connection, queries: Queries, kept_for: timedelta) -> bool:
     """Give new events their place, also where nobody reads them, and remove old ones in bounded batches.
 
     Args:
         conn: In autocommit.
         kept_for: By the database's clock.
+
+    Returns:
+        Whether it was done; a fault is logged.
 
     Locks: as place_events_v1 and prune_events_v1, each in a transaction of its own.
     """
@@ -35,6 +38,8 @@ async def keep_events(conn: Connection, queries: Queries, kept_for: timedelta) -
             found["pruned"] = await _keep(conn, queries, kept_for)
     except psycopg.Error:
         logger.exception("keeping the event log failed; the next sweep tries again")
+        return False
+    return True
 
 
 async def _keep(conn: Connection, queries: Queries, kept_for: timedelta) -> int:

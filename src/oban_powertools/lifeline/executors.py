@@ -11,6 +11,7 @@ from typing import Any
 
 from ..config import Settings
 from ..database import Connection, Queries, fetch_all, fetch_one
+from .processes import Process
 
 
 class ExecutorState(StrEnum):
@@ -125,8 +126,8 @@ def _text(found: Any) -> str:
     return found
 
 
-def beat_args(beats: Sequence[Beat]) -> dict[str, Any]:
-    """The arguments of the query ``beat``."""
+def beat_args(beats: Sequence[Beat], process: Process | None = None) -> dict[str, Any]:
+    """The arguments of the query ``beat``; without a process nobody can see it end."""
     return {
         "executor_ids": [beat.executor_id for beat in beats],
         "nodes": [beat.node for beat in beats],
@@ -134,6 +135,9 @@ def beat_args(beats: Sequence[Beat]) -> dict[str, Any]:
         "scopes": [beat.producer_scope for beat in beats],
         "loop_ages": [beat.loop_age for beat in beats],
         "gone_afters": [beat.gone_after for beat in beats],
+        "host": process and process.host,
+        "pid": process and process.pid,
+        "ticks": process and process.ticks,
     }
 
 

@@ -1,6 +1,7 @@
 """Heartbeats of this process's executors, from a thread with a connection of its own.
 
-So neither a blocked event loop nor a pool without a free connection looks like a dead process. The rules that must
+So neither a blocked event loop nor a pool without a free connection looks like a dead process. The thread also sees
+when a process of the same host has ended, so that whoever is started in its stead need not wait. The rules that must
 never break: an executor is said to have stopped only when nothing of it can run any more; and the thread never
 keeps a process from ending.
 """
@@ -14,6 +15,7 @@ from datetime import timedelta
 from typing import Any, Final, Protocol
 
 import psycopg
+from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from ..config import Settings
@@ -21,6 +23,7 @@ from ..database import Queries
 from ..logs import find_logger
 from ..pools import blocking_connection, may_change, resolve
 from .executors import Beat, beat_args
+from .processes import has_ended, this_process
 
 logger = find_logger(__name__)
 
@@ -63,7 +66,7 @@ class LocalExecutor:
     """Whether nothing of it can run any more."""
 
 
-class Process(Protocol):
+class Producers(Protocol):
     """What knows the executors of this process."""
 
     def executors(self) -> Sequence[LocalExecutor]:
@@ -79,16 +82,35 @@ class Process(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Neighbour:
+    executor_id: str
+    pid: int
+    ticks: int
+
+
 class Heartbeats:
     """Beats for every executor of this process until all of them have stopped.
 
     Args:
-        process: Knows the executors; asked from the thread.
+        producers: Knows the executors; asked from the thread.
         pool: Leads to the database; none of its connections is used.
+        on_death: Called in the event loop when a process of this host was seen to have ended.
     """
 
-    def __init__(self, process: Process, pool: AsyncConnectionPool[Any], queries: Queries, settings: Settings) -> None:
-        self._process = process
+    def __init__(
+        self,
+        producers: Producers,
+        pool: AsyncConnectionPool[Any],
+        queries: Queries,
+        settings: Settings,
+        on_death: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._producers = producers
+        self._on_death = on_death
+        self._here = this_process()
+        self._neighbours: tuple[_Neighbour, ...] = ()
+        self._seen_by = ""
         self._pool = pool
         self._queries = queries
         self._gone_after = settings.executor_gone_after
@@ -124,14 +146,17 @@ class Heartbeats:
     def _run(self) -> None:
         due_at = time.monotonic()
         while True:
-            stopped = [executor for executor in self._process.executors() if executor.stopped]
+            stopped = [executor for executor in self._producers.executors() if executor.stopped]
             if stopped and self._try(self._say_stopped, stopped):
-                self._process.forget(stopped)
+                self._producers.forget(stopped)
             if self._is_over():
                 return self._end()
             if time.monotonic() >= due_at or self._has_new():
                 beaten = self._try(self._beat)
                 due_at = time.monotonic() + (self._every if beaten else min(self._every, 0.1 * 2**self._failures))
+            if dead := self._find_dead():
+                # What is not believed yet, because its session has not ended, is told again with the next look.
+                self._try(self._say_dead, dead)
             if self._closing.is_set():
                 time.sleep(_LOOK_EVERY_AT_END)
             else:
@@ -140,14 +165,14 @@ class Heartbeats:
     def _is_over(self) -> bool:
         # Nothing can run any more where the event loop or the program itself has ended.
         gone = self._loop.is_closed() or not threading.main_thread().is_alive()
-        return gone or (self._closing.is_set() and not self._process.executors())
+        return gone or (self._closing.is_set() and not self._producers.executors())
 
     def _has_new(self) -> bool:
         # While the database is away they are as late as all others.
-        return not self._failures and any(not executor.known for executor in self._process.executors())
+        return not self._failures and any(not executor.known for executor in self._producers.executors())
 
     def _end(self) -> None:
-        left = self._process.executors()
+        left = self._producers.executors()
         give_up_at = time.monotonic() + _FAREWELL.total_seconds()
         while left and not self._try(self._say_stopped, left) and time.monotonic() < give_up_at:
             time.sleep(0.1)
@@ -165,7 +190,7 @@ class Heartbeats:
         return True
 
     def _beat(self) -> None:
-        running = [executor for executor in self._process.executors() if not executor.stopped]
+        running = [executor for executor in self._producers.executors() if not executor.stopped]
         if running:
             loop_age = time.monotonic() - self._answered_at
             beats = [
@@ -179,18 +204,37 @@ class Heartbeats:
                 )
                 for executor in running
             ]
-            self._execute("beat", beat_args(beats))
-            self._process.know(running)
+            row = self._execute("beat", beat_args(beats, self._here))
+            self._remember(row, running[0].executor_id)
+            self._producers.know(running)
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._answer)
 
     def _say_stopped(self, executors: Sequence[LocalExecutor]) -> None:
         self._execute("stop_executors", {"executor_ids": [executor.executor_id for executor in executors]})
 
-    def _execute(self, query: str, args: dict[str, Any]) -> None:
+    def _remember(self, row: dict[str, Any], seen_by: str) -> None:
+        self._seen_by = seen_by
+        columns = zip(row["ids"], row["pids"], row["starts"], strict=True)
+        self._neighbours = tuple(_Neighbour(executor_id=i, pid=pid, ticks=ticks) for i, pid, ticks in columns)
+
+    def _find_dead(self) -> list[_Neighbour]:
+        return [] if self._failures else [n for n in self._neighbours if has_ended(n.pid, n.ticks)]
+
+    def _say_dead(self, dead: Sequence[_Neighbour]) -> None:
+        assert self._here is not None
+        args = {"ids": [n.executor_id for n in dead], "host": self._here.host, "seen_by": self._seen_by}
+        died = self._execute("executors_died", args)["died"]
+        if died == len(dead):
+            self._neighbours = tuple(n for n in self._neighbours if n not in dead)
+        if died and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._on_death)
+
+    def _execute(self, query: str, args: dict[str, Any]) -> dict[str, Any]:
         if self._conn is None:
             self._conn = self._connect()
-        self._conn.execute(self._queries[query], args)
+        with self._conn.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(self._queries[query], args).fetchone() or {}
 
     def _connect(self) -> psycopg.Connection[Any]:
         seconds = self._gone_after.total_seconds() / 3

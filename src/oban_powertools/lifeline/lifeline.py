@@ -97,7 +97,7 @@ class Lifeline(Incidents):
         Raises:
             UnattributedActorError, ReasonRequiredError, NotAuthorizedError: It was refused, and that is recorded.
 
-        Locks: an advisory try-lock; the rows that are removed, passing over those that are locked.
+        Locks: the row of this part of the sweep; the rows that are removed, passing over those that are locked.
         """
         return await self._retention.run(actor, reason=reason, dry_run=dry_run, source=source)
 

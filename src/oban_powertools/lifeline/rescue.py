@@ -59,7 +59,7 @@ class Rescuer:
         self._compare = _NowAndThen(settings.executor_gone_after / 3)
         self._suspects: set[Attempt] = set()
 
-    async def sweep(self, conn: Connection, *, gone: bool) -> int:
+    async def sweep(self, conn: Connection, *, gone: bool) -> int | None:
         """What is due now: jobs of executors that are gone; now and then all executing jobs, and this process's own.
 
         Args:
@@ -67,30 +67,36 @@ class Rescuer:
             gone: Whether an executor is gone whose jobs have not been looked for.
 
         Returns:
-            How many jobs were rescued. A fault is logged: the other parts of the sweep go on.
+            How many jobs were rescued; None when another node is at it, or it failed. A fault is logged: the other
+            parts of the sweep go on.
         """
         try:
             thorough = self._look_through.is_due()
-            rescued = await self.rescue(conn, thorough=thorough) if gone or thorough else 0
-            return rescued + (await self.rescue_lost(conn) if self._compare.is_due() else 0)
+            rescued = await self._rescue_gone(conn, thorough=thorough) if gone or thorough else 0
+            lost = await self.rescue_lost(conn) if self._compare.is_due() else 0
+            return None if rescued is None else rescued + lost
         except psycopg.Error:
             logger.exception("the rescue failed; the next sweep tries again")
-            return 0
+            return None
 
     async def rescue(self, conn: Connection, *, thorough: bool) -> int:
-        """Rescue what executors that are gone have left, batch by batch.
+        """Rescue what executors that are gone have left, batch by batch; how many jobs.
 
         Args:
             conn: In autocommit.
             thorough: Look through all executing jobs, also for executors that nobody knows.
 
-        Locks: an advisory try-lock; the jobs by id, skipping those that are locked, then as settle.
+        Locks: the part's row; the jobs by id, skipping those that are locked, then as settle.
         """
+        return await self._rescue_gone(conn, thorough=thorough) or 0
+
+    async def _rescue_gone(self, conn: Connection, *, thorough: bool) -> int | None:
         args = {"modes": self._modes, "batch": _AT_ONCE, "unknown_after": self._unknown_after if thorough else None}
         rescued = 0
         while True:
             row = await fetch_one(conn, self._queries["rescue"], args)
-            found = row["rescued"] if row else 0
+            if row is None or (found := row["rescued"]) is None:
+                return rescued or None
             rescued += found
             if found < _AT_ONCE:
                 break

@@ -37,7 +37,7 @@ async def prune_batch(
     Returns:
         archived (None while another session is pruning), pruned, last and more, as powertools.prune_batch_v1.
 
-    Locks: an advisory try-lock; the rows that are removed, passing over those that are locked.
+    Locks: the part's row; the rows that are removed, passing over those that are locked.
     """
     kept_for = kept[of_class]
     assert kept_for is not None

@@ -36,6 +36,9 @@ class RetentionSweep:
         self._progress: Progress | None = None
         self._run: int | None = None
         self._due_at = time.monotonic() + first_after.total_seconds()
+        self._passed_over = False
+        self.ended_well = False
+        """Whether the last sweep ended a run in which nothing failed and nobody else was pruning."""
 
     async def sweep(self, conn: Connection) -> int:
         """One round, when it is time; returns how many rows it removed.
@@ -43,14 +46,16 @@ class RetentionSweep:
         Args:
             conn: In autocommit: each batch is a transaction of its own.
         """
+        self.ended_well = False
         if self._progress is None:
             if time.monotonic() < self._due_at:
                 return 0
-            self._progress = Progress.start(self._kept)
+            self._progress, self._passed_over = Progress.start(self._kept), False
         try:
             removed = await self._round(conn, self._progress)
             if not self._progress.left:
                 await self._end(conn, None)
+                self.ended_well = not self._passed_over
         except psycopg.Error as error:
             logger.exception("retention failed; it tries again in %s", _EVERY)
             if not conn.broken:
@@ -68,6 +73,7 @@ class RetentionSweep:
                     raise psycopg.Rollback(transaction)  # no run without anything to tell of it
             if row["pruned"]:
                 self._run = run
+            self._passed_over |= row["archived"] is None
             removed += int(row["pruned"] or 0)
             advance(progress, of_class, row)
         return removed

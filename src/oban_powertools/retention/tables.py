@@ -35,7 +35,7 @@ TABLES: Final[Mapping[str, RecordClass | str]] = {
     "settle_faults": RecordClass.SETTLE_FAULTS,
     "archive": RecordClass.ARCHIVE,
     "prune_runs": RecordClass.PRUNE_RUNS,
-    "loops": "One row a kind of loop, which is only updated.",
+    "sweep_parts": "One row a part of the sweep, which is only updated.",
     "events": "Removed by the sweep after `Settings.events_kept_for`; the last one of a workflow goes with it.",
     "event_batches": "Removed by the sweep after `Settings.events_kept_for`.",
     "event_log": _ONE_ROW,

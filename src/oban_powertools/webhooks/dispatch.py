@@ -47,7 +47,7 @@ class _Batch:
         self.messages.append(Jsonb(message))
 
 
-async def dispatch(log: Log, queries: Queries, *, queue: str, source: str) -> int:
+async def dispatch(log: Log, queries: Queries, *, queue: str, source: str) -> int | None:
     """Bring every enabled endpoint up to the newest event, as far as one sweep goes.
 
     Args:
@@ -55,16 +55,16 @@ async def dispatch(log: Log, queries: Queries, *, queue: str, source: str) -> in
         source: The CloudEvents attribute.
 
     Returns:
-        How many deliveries were written.
+        How many deliveries were written; None when another node is at it.
 
-    Locks: an advisory try-lock, the endpoints by id; each page is a transaction.
+    Locks: the part's row, the endpoints by id; each page is a transaction.
     """
     written = 0
     for _ in range(PAGES):
         async with log.placed() as (conn, bounds), conn.transaction():
             turn = await fetch_one(conn, queries["lock_webhooks"])
             if turn is None or not turn["mine"]:
-                break
+                return written or None
             behind = await fetch_all(conn, queries["behind_webhooks"], {"head": bounds.head, "room": ROOM})
             batch, moved = await _collect(conn, log, bounds, queries, behind, source)
             await _store(conn, queries, batch, moved)

@@ -296,22 +296,28 @@ class Webhooks:
         Returns:
             How many deliveries were written; 0 while another node is at it.
         """
+        return await self._dispatch() or 0
+
+    async def _dispatch(self) -> int | None:
         return await dispatch.dispatch(
             self._log, self._queries, queue=self._settings.webhook_queue, source=self._settings.webhook_source
         )
 
-    async def sweep(self) -> None:
-        """Dispatch, and remove old deliveries; a fault is logged, and the sweep's other parts go on."""
+    async def sweep(self) -> bool:
+        """Dispatch, and remove old deliveries; whether all of it was done here.
+
+        A fault is logged, and the sweep's other parts go on.
+        """
         try:
             async with self._connect() as conn:
                 found = await fetch_one(conn, self._queries["count_webhooks"])
                 if found is None or not found["endpoints"]:
-                    return
+                    return True
                 await conn.execute(self._queries["prune_webhooks"])
-            if found["enabled"]:
-                await self.dispatch()
+            return not found["enabled"] or await self._dispatch() is not None
         except Exception:
             logger.exception("webhooks could not be dispatched; trying again with the next sweep")
+            return False
 
 
 def _choose_secret(secret: str | None, variable: str | None) -> tuple[str, str | None]:

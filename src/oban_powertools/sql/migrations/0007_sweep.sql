@@ -1,5 +1,51 @@
 -- The sweep: what no trigger can see, found and settled. Locks: none to install.
 
+-- One row a part of the sweep: when it last did all that was due, or found nothing due; NULL: never yet. Whoever carries
+-- a part out holds its row. Not an advisory lock: any role that may connect could hold that, and stop rescue, deadlines
+-- and seals for ever.
+CREATE TABLE powertools.sweep_parts (
+  name text PRIMARY KEY,
+  succeeded_at timestamptz
+) WITH (fillfactor = 25);  -- nothing that a success changes is indexed: rows are updated in place
+
+INSERT INTO powertools.sweep_parts (name)
+SELECT unnest(ARRAY[
+  'repair_settle_faults', 'match_signals', 'expire_waits', 'expire_workflows', 'cancel_stopping_jobs', 'expire_holds',
+  'analyze_outgrown', 'reconcile', 'rescue', 'project_incidents', 'keep_events', 'seal_audit', 'dispatch_webhooks', 'retention'
+]);
+
+-- Takes a part until the transaction ends; false when another session is at it.
+CREATE FUNCTION powertools.take_part_v1(part text) RETURNS bool
+LANGUAGE plpgsql
+AS $$
+BEGIN
+  PERFORM FROM powertools.sweep_parts p WHERE p.name = part FOR NO KEY UPDATE SKIP LOCKED;
+  IF FOUND OR EXISTS (SELECT FROM powertools.sweep_parts p WHERE p.name = part) THEN
+    RETURN FOUND;
+  END IF;
+  -- somebody removed the row
+  INSERT INTO powertools.sweep_parts (name) VALUES (part) ON CONFLICT DO NOTHING;
+  RETURN FOUND;
+END $$;
+
+-- These parts have done all that was due. Written once in 5 s, whatever the number of nodes; a row that is taken tells
+-- it the next time.
+CREATE FUNCTION powertools.parts_succeeded_v1(parts text[]) RETURNS void
+LANGUAGE sql
+AS $$
+  INSERT INTO powertools.sweep_parts (name)
+  SELECT n.name FROM unnest(parts) AS n (name)
+  WHERE NOT EXISTS (SELECT FROM powertools.sweep_parts p WHERE p.name = n.name)
+  ON CONFLICT DO NOTHING;
+  UPDATE powertools.sweep_parts p SET succeeded_at = clock_timestamp()
+  WHERE p.name = ANY (ARRAY(
+    SELECT d.name FROM powertools.sweep_parts d
+    -- what is dated in the future was written before the clock was set back
+    WHERE d.name = ANY (parts) AND (d.succeeded_at BETWEEN clock_timestamp() - interval '5 s' AND clock_timestamp()) IS NOT TRUE
+    ORDER BY d.name FOR NO KEY UPDATE SKIP LOCKED
+  ));
+$$;
+
 -- Settles again what once faulted, each alone; tries are 1, 2, 4 ... 60 s apart. Returns how many
 -- were repaired. Locks: family after family by its outermost workflow, without which nobody locks the
 -- rest of it, and before its fault rows: whoever faults again while settling holds the family already.
@@ -17,7 +63,10 @@ BEGIN
     FROM (
       SELECT * FROM powertools.settle_faults
       WHERE repaired_at IS NULL
-        AND last_fault_at + make_interval(secs => least(60, power(2, least(faults, 7)) - 2)) <= clock_timestamp()
+        AND (
+          last_fault_at + make_interval(secs => least(60, power(2, least(faults, 7)) - 2)) <= clock_timestamp()
+          OR last_fault_at > clock_timestamp()  -- the clock was set back since
+        )
       ORDER BY last_fault_at LIMIT batch
     ) AS due
     JOIN powertools.workflows w ON w.id = due.workflow_id
@@ -42,7 +91,7 @@ END $$;
 -- Settles live steps whose job is gone or ended while no trigger saw it (TRUNCATE, a disabled
 -- trigger, a restore). Looks at one batch of the unfinished workflows' steps after the cursor and
 -- returns the next cursor; it starts over (0, -1) when the end is reached. reconciled is NULL when
--- another node is at it. Locks: an advisory try-lock, then as settle.
+-- another node is at it. Locks: the part's row, once there is something to settle; then as settle.
 CREATE FUNCTION powertools.reconcile_v1(
   INOUT after_workflow_id bigint, INOUT after_position int, batch int, OUT reconciled int
 )
@@ -50,12 +99,11 @@ LANGUAGE plpgsql
 PLANNED EACH TIME ROW BY ROW
 AS $$
 DECLARE
+  since_workflow_id CONSTANT bigint := after_workflow_id;
+  since_position CONSTANT int := after_position;
   outcomes powertools.outcome[];
   seen int;
 BEGIN
-  IF NOT pg_try_advisory_xact_lock(hashtextextended('powertools.reconcile', 0)) THEN
-    RETURN;
-  END IF;
   WITH chunk AS (
     SELECT s.workflow_id, s.position, s.job_id, s.state
     FROM powertools.workflows w
@@ -90,7 +138,14 @@ BEGIN
     after_position := -1;
   END IF;
   reconciled := coalesce(cardinality(outcomes), 0);
+  -- Only now: a lock is written to the row, and a look that finds nothing writes nothing.
   IF outcomes IS NOT NULL THEN
+    IF NOT powertools.take_part_v1('reconcile') THEN
+      after_workflow_id := since_workflow_id;
+      after_position := since_position;
+      reconciled := NULL;
+      RETURN;
+    END IF;
     PERFORM powertools.settle_guarded_v1(outcomes);
   END IF;
 END $$;
@@ -216,7 +271,7 @@ BEGIN
   RETURN cardinality(outgrown);
 END $$;
 
--- One part of the sweep, on whichever node gets the try-lock; failed is how many could not be done now. Each
+-- One part of the sweep, on whichever node takes it; failed is how many could not be done now. Each
 -- part is a transaction of its own, so that it holds no workflow of another part's (S4).
 CREATE FUNCTION powertools.sweep_part_v1(part text, batch int, OUT swept bool, OUT done int, OUT failed int)
 LANGUAGE plpgsql
@@ -224,7 +279,7 @@ AS $$
 DECLARE
   due bigint[];
 BEGIN
-  swept := pg_try_advisory_xact_lock(hashtextextended('powertools.' || part, 0));
+  swept := powertools.take_part_v1(part);
   IF NOT swept THEN
     RETURN;
   END IF;

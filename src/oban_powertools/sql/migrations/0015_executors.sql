@@ -1,13 +1,16 @@
 -- Executors, and the rescue of jobs whose executor is gone. Locks: none to install (new tables only).
 --
 -- R1  Only the database's clock counts, and only beats that reached the database.
--- R2  An executor is gone when it has stopped, or when it has missed its own gone_after while a witness, any other
+-- R2  An executor is gone when it has stopped; when a process of its own host and boot saw that its process has ended,
+--     by process id and start, and its session has ended too; or when it has missed its own gone_after while a witness, any other
 --     executor, has been beating all that time without a gap of half its own. So whatever keeps everybody from
 --     the database (its restart, a pause of the cluster) makes nobody gone: it resets every witness.
 -- R3  A job runs again because its executor is gone, because nobody knows its executor, or because its living
 --     producer does not know the job: never because it is old.
 -- R4  Every rescue is a row, and audited as the system's, in the transaction that changes the job.
 -- R5  Lock order as settle's: jobs by id, then what the trigger on them locks (S4). Nobody waits for a job here.
+-- R6  A clock that was set back makes nobody live longer: what is dated in the future counts as of now, and
+--     a server's start in the future says nothing.
 
 CREATE TABLE powertools.executors (
   -- one start of one producer in one process, such as app:oban:default:node-a:0b5c...
@@ -26,8 +29,21 @@ CREATE TABLE powertools.executors (
   -- what it promises: it beats well within this time, or it is gone
   gone_after interval NOT NULL,
   stopped_at timestamptz,
+  -- its process as its own host knows it (lifeline/processes.py), and the server's process of the session that beats;
+  -- NULL: it does not say
+  host text,
+  pid int,
+  ticks bigint,
+  session_pid int,
+  -- its process was seen to have ended, by which executor's process
+  died_at timestamptz,
+  died_seen_by text,
+  -- since when it is known to be missing, so that a restart of the server makes it no healthier
+  missing_at timestamptz,
   -- since it is gone, no executing job was found any more that it had in hand
   relieved_at timestamptz,
+  CONSTRAINT executor_process CHECK (num_nonnulls(host, pid, ticks) IN (0, 3)),
+  CONSTRAINT executor_died CHECK ((died_at IS NULL) = (died_seen_by IS NULL)),
   CONSTRAINT executor_named CHECK (executor_id <> '' AND producer <> ''),
   CONSTRAINT executor_gone_after CHECK (gone_after > interval '0')
 ) WITH (fillfactor = 50);  -- no index on what a beat changes: beats stay heap-only
@@ -87,17 +103,28 @@ CREATE TABLE powertools.late_results (
 
 CREATE INDEX late_results_open ON powertools.late_results (id) WHERE adopted_at IS NULL AND dismissed_at IS NULL;
 
--- Keeps executors alive: all of them or none. loop_ages: seconds since the event loop answered. Returns how many.
+-- When the server started; a start in the future was told by a clock that was ahead, and says nothing.
+CREATE FUNCTION powertools.server_started_at_v1() RETURNS timestamptz
+LANGUAGE sql STABLE
+AS $$
+  SELECT CASE WHEN pg_postmaster_start_time() <= statement_timestamp() THEN pg_postmaster_start_time() ELSE '-infinity' END
+$$;
+
+-- Keeps executors alive: all of them or none. loop_ages: seconds since the event loop answered. process: as this_process in
+-- lifeline/processes.py, or NULL. Returns how many.
 CREATE FUNCTION powertools.beat_v1(
-  executor_ids text[], nodes text[], producers text[], scopes text[], loop_ages float8[], gone_afters interval[]
+  executor_ids text[], nodes text[], producers text[], scopes text[], loop_ages float8[], gone_afters interval[],
+  of_host text DEFAULT NULL, of_pid int DEFAULT NULL, of_ticks bigint DEFAULT NULL
 ) RETURNS int
 LANGUAGE sql
 AS $$
   WITH beats AS (
     INSERT INTO powertools.executors AS e (
-      executor_id, node, producer, producer_scope, started_at, beat_at, loop_beat_at, beating_since, gone_after
+      executor_id, node, producer, producer_scope, started_at, beat_at, loop_beat_at, beating_since, gone_after,
+      host, pid, ticks, session_pid
     )
-    SELECT b.executor_id, b.node, b.producer, b.scope, t.now, t.now, t.now - make_interval(secs => b.loop_age), t.now, b.gone_after
+    SELECT b.executor_id, b.node, b.producer, b.scope, t.now, t.now, t.now - make_interval(secs => b.loop_age), t.now, b.gone_after,
+      of_host, of_pid, of_ticks, pg_backend_pid()
     FROM unnest(executor_ids, nodes, producers, scopes, loop_ages, gone_afters)
       AS b (executor_id, node, producer, scope, loop_age, gone_after)
     CROSS JOIN (SELECT clock_timestamp() AS now OFFSET 0) AS t
@@ -107,14 +134,59 @@ AS $$
         beat_at = excluded.beat_at, loop_beat_at = excluded.loop_beat_at, gone_after = excluded.gone_after,
         beating_since = CASE
           WHEN e.stopped_at IS NULL AND e.beat_at > greatest(
-            excluded.beat_at - least(e.gone_after, excluded.gone_after) / 2, pg_postmaster_start_time()
-          ) THEN e.beating_since
+            excluded.beat_at - least(e.gone_after, excluded.gone_after) / 2, powertools.server_started_at_v1()
+          ) AND e.beat_at < excluded.beat_at + interval '1 s' THEN e.beating_since
           ELSE excluded.beat_at
         END,
-        stopped_at = NULL, relieved_at = NULL
+        host = excluded.host, pid = excluded.pid, ticks = excluded.ticks, session_pid = excluded.session_pid,
+        stopped_at = NULL, died_at = NULL, died_seen_by = NULL, missing_at = NULL, relieved_at = NULL
     RETURNING 1
   )
   SELECT count(*)::int FROM beats;
+$$;
+
+-- Processes of this host that beat, and have ended as one of them saw: their executors are gone (R2). The sight is
+-- enough where the session that beat has ended too, as it does at once with its process, or where it has missed half of
+-- what it promised: of a machine that was copied while it ran, a living process may look ended from its copy.
+-- Returns how many. Locks: the executors' rows, by id, passing over those that beat.
+CREATE FUNCTION powertools.executors_died_v1(ids text[], of_host text, seen_by text) RETURNS int
+LANGUAGE sql
+AS $$
+  WITH died AS (
+    UPDATE powertools.executors e SET died_at = clock_timestamp(), died_seen_by = seen_by, relieved_at = NULL
+    WHERE e.executor_id = ANY (ARRAY(
+      SELECT d.executor_id FROM powertools.executors d
+      WHERE d.executor_id = ANY (ids) AND d.host = of_host AND d.stopped_at IS NULL AND d.died_at IS NULL AND (
+        d.beat_at < clock_timestamp() - d.gone_after / 2
+        OR NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = d.session_pid)
+      )
+      ORDER BY d.executor_id FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING 1
+  )
+  SELECT count(*)::int FROM died
+$$;
+
+-- Executors of which something is dated in the future: written before the clock was set back (R6).
+CREATE VIEW powertools.executors_dated_ahead AS
+SELECT e.executor_id FROM powertools.executors e
+WHERE greatest(e.started_at, e.beat_at, e.loop_beat_at, e.beating_since, e.stopped_at) > clock_timestamp() + interval '1 s';
+
+-- What is dated in the future counts as of now (R6): who lives beats again within seconds, and who does not is gone
+-- after its gone_after. Locks: these rows, passing over those that beat.
+CREATE FUNCTION powertools.undate_executors_v1() RETURNS void
+LANGUAGE sql
+AS $$
+  UPDATE powertools.executors e
+  SET started_at = least(e.started_at, t.now), beat_at = least(e.beat_at, t.now), loop_beat_at = least(e.loop_beat_at, t.now),
+      beating_since = CASE WHEN e.beat_at > t.now THEN t.now ELSE least(e.beating_since, t.now) END,
+      stopped_at = CASE WHEN e.stopped_at > t.now THEN t.now ELSE e.stopped_at END
+  FROM (SELECT clock_timestamp() AS now OFFSET 0) AS t
+  WHERE e.executor_id = ANY (ARRAY(
+    SELECT d.executor_id FROM powertools.executors d
+    WHERE d.executor_id IN (SELECT a.executor_id FROM powertools.executors_dated_ahead a)
+    ORDER BY d.executor_id FOR UPDATE SKIP LOCKED
+  ))
 $$;
 
 -- R2. The witness must have beaten since the server started: its next beat resets it. Beats of different promises
@@ -123,16 +195,16 @@ CREATE VIEW powertools.gone_executors AS
 SELECT e.executor_id, e.node, e.producer, e.relieved_at,
   CASE WHEN e.stopped_at IS NULL THEN 'gone' ELSE 'stopped' END AS why, coalesce(e.stopped_at, e.beat_at) AS seen_at
 FROM powertools.executors e
-WHERE e.stopped_at IS NOT NULL OR e.beat_at < clock_timestamp() - e.gone_after AND EXISTS (
+WHERE e.stopped_at IS NOT NULL OR e.died_at IS NOT NULL OR e.beat_at < clock_timestamp() - e.gone_after AND EXISTS (
   SELECT FROM powertools.executors w
   WHERE w.stopped_at IS NULL
-    AND w.beat_at > greatest(clock_timestamp() - w.gone_after / 2, pg_postmaster_start_time())
+    AND w.beat_at > greatest(clock_timestamp() - w.gone_after / 2, powertools.server_started_at_v1())
     AND greatest(e.beat_at, w.beating_since) < clock_timestamp() - greatest(e.gone_after, w.gone_after)
 );
 
 -- Executors with their health, for people: by the age of the last beat, counted from the server's start, and from the
 -- end of a pause that everybody had who is beating now. One that is gone (R2), or whose jobs rescue has taken, is missing
--- at once. A late loop in a living process is late, never missing.
+-- at once, and one that was found to be missing stays so until it beats. A late loop in a living process is late, never missing.
 CREATE FUNCTION powertools.executor_health_v1(late_after interval, missing_after interval, at timestamptz DEFAULT statement_timestamp())
 RETURNS TABLE (
   executor_id text, node text, producer_scope text, state text, process_alive bool, loop_responsive bool,
@@ -142,7 +214,7 @@ LANGUAGE sql STABLE
 AS $$
   WITH clock AS (
     SELECT at AS now, greatest(
-      pg_postmaster_start_time(),
+      powertools.server_started_at_v1(),
       (
         SELECT min(CASE WHEN w.beating_since > w.started_at THEN w.beating_since ELSE '-infinity' END)
         FROM powertools.executors w
@@ -151,7 +223,7 @@ AS $$
     ) AS watched_since
   ), aged AS (
     SELECT e.*, c.now - greatest(e.beat_at, c.watched_since) AS age, c.now - greatest(e.loop_beat_at, c.watched_since) AS loop_age,
-      e.relieved_at IS NOT NULL OR e.executor_id IN (SELECT g.executor_id FROM powertools.gone_executors g) AS gone
+      num_nonnulls(e.relieved_at, e.missing_at) > 0 OR e.executor_id IN (SELECT g.executor_id FROM powertools.gone_executors g) AS gone
     FROM powertools.executors e CROSS JOIN clock c
   ), hands AS (
     SELECT j.attempted_by[1] AS node, j.attempted_by[2] AS producer, count(*) AS jobs
@@ -256,9 +328,10 @@ BEGIN
             END
           )
         ),
-        meta = j.meta || jsonb_build_object('rescued', CASE
+        -- as Oban's own rescue: what it discards it does not count
+        meta = j.meta || CASE WHEN d.action = 'discarded' THEN '{}' ELSE jsonb_build_object('rescued', CASE
           WHEN jsonb_typeof(j.meta -> 'rescued') = 'number' THEN (j.meta ->> 'rescued')::int ELSE 0
-        END + 1) || CASE d.action WHEN 'quarantined' THEN jsonb_build_object('quarantined', j.attempt) ELSE '{}' END
+        END + 1) END || CASE d.action WHEN 'quarantined' THEN jsonb_build_object('quarantined', j.attempt) ELSE '{}' END
     FROM decided d
     WHERE j.id = d.id AND d.action <> 'left'
   ), written AS (
@@ -287,9 +360,13 @@ BEGIN
     SELECT a.action, format('its executor: %s', r.why) AS reason, array_agg(r.job_id::text) AS job_ids,
       array_agg(jsonb_build_object('state', 'executing', 'attempt', r.attempt)) AS befores,
       array_agg(jsonb_build_object('state', j.state, 'attempt', j.attempt, 'max_attempts', j.max_attempts)) AS afters,
-      array_agg(jsonb_build_object('rescue_id', r.id, 'executor_id', r.executor_id, 'crashes', r.crashes)) AS details
+      array_agg(
+        jsonb_build_object('rescue_id', r.id, 'executor_id', r.executor_id, 'crashes', r.crashes)
+          || CASE WHEN e.died_at IS NULL THEN '{}' ELSE jsonb_build_object('process_ended_seen_by', e.died_seen_by) END
+      ) AS details
     FROM powertools.rescues r
     JOIN public.oban_jobs j ON j.id = r.job_id
+    LEFT JOIN powertools.executors e ON e.executor_id = r.executor_id
     CROSS JOIN LATERAL (
       SELECT CASE r.action WHEN 'discarded' THEN 'job_discard' WHEN 'quarantined' THEN 'job_quarantine' ELSE 'job_rescue' END
     ) AS a (action)
@@ -297,84 +374,4 @@ BEGIN
     GROUP BY a.action, r.why
   ) AS g;
   RETURN coalesce(cardinality(moved), 0);
-END $$;
-
--- Rescues the jobs of executors that are gone; with unknown_after also looks through all executing jobs, for those
--- of executors that nobody knows (no row of ours, no producer of Oban's that was refreshed in the last minute) whose
--- attempt is older than that, and for what a gone executor's last statements still fetched. At most one batch of
--- each kind; another node that is at it, or a job that is being changed, is left to the next look.
-CREATE FUNCTION powertools.rescue_v1(modes jsonb, batch int, unknown_after interval) RETURNS int
-LANGUAGE plpgsql
-PLANNED EACH TIME
-AS $$
-DECLARE
-  gone text[];
-  orphans powertools.orphan[];
-  unknown powertools.orphan[];
-BEGIN
-  gone := ARRAY(
-    SELECT g.executor_id FROM powertools.gone_executors g WHERE g.relieved_at IS NULL OR unknown_after IS NOT NULL
-  );
-  IF gone = '{}' AND unknown_after IS NULL
-    OR NOT pg_try_advisory_xact_lock(hashtextextended('powertools.rescue', 0)) THEN
-    RETURN 0;
-  END IF;
-  orphans := ARRAY(
-    SELECT ROW (j.id, e.executor_id, CASE WHEN e.stopped_at IS NULL THEN 'gone' ELSE 'stopped' END)::powertools.orphan
-    FROM public.oban_jobs j
-    JOIN powertools.executors e ON e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
-    WHERE j.state = 'executing' AND e.executor_id = ANY (gone) AND NOT EXISTS (
-      SELECT FROM powertools.left_attempts l WHERE l.job_id = j.id AND l.attempted_at = j.attempted_at
-    )
-    ORDER BY j.id LIMIT batch FOR UPDATE OF j SKIP LOCKED
-  );
-  IF unknown_after IS NOT NULL AND pg_postmaster_start_time() < clock_timestamp() - least(unknown_after, '1 min') THEN
-    unknown := ARRAY(
-      SELECT ROW (j.id, NULL, 'unknown')::powertools.orphan
-      FROM public.oban_jobs j
-      WHERE j.state = 'executing'
-        AND coalesce(j.attempted_at, j.inserted_at) < timezone('UTC', clock_timestamp()) - unknown_after
-        AND NOT EXISTS (
-          SELECT FROM powertools.executors e WHERE e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
-        )
-        AND NOT EXISTS (
-          SELECT FROM public.oban_producers p
-          WHERE p.uuid::text = j.attempted_by[2] AND p.updated_at > timezone('UTC', clock_timestamp()) - interval '1 min'
-        )
-        AND NOT EXISTS (
-          SELECT FROM powertools.left_attempts l WHERE l.job_id = j.id AND l.attempted_at = j.attempted_at
-        )
-      ORDER BY j.id LIMIT batch FOR UPDATE OF j SKIP LOCKED
-    );
-  END IF;
-  UPDATE powertools.executors e SET relieved_at = clock_timestamp()
-  WHERE e.executor_id = ANY (gone) AND e.relieved_at IS NULL AND NOT EXISTS (
-    SELECT FROM public.oban_jobs j
-    WHERE j.state = 'executing' AND j.attempted_by[1] = e.node AND j.attempted_by[2] = e.producer
-      AND j.id NOT IN (SELECT o.job_id FROM unnest(orphans) AS o) AND NOT EXISTS (
-        SELECT FROM powertools.left_attempts l WHERE l.job_id = j.id AND l.attempted_at = j.attempted_at
-      )
-  );
-  IF orphans || unknown = '{}' THEN
-    RETURN 0;
-  END IF;
-  RETURN powertools.rescue_these_v1(orphans || unknown, modes);
-END $$;
-
--- Rescues these attempts, which their own producer says it does not know.
-CREATE FUNCTION powertools.rescue_lost_v1(job_ids bigint[], attempted_ats timestamp[], modes jsonb) RETURNS int
-LANGUAGE plpgsql
-PLANNED EACH TIME
-AS $$
-BEGIN
-  RETURN powertools.rescue_these_v1(ARRAY(
-    SELECT ROW (j.id, e.executor_id, 'lost')::powertools.orphan
-    FROM public.oban_jobs j
-    JOIN unnest(job_ids, attempted_ats) AS l (id, attempted_at) ON l.id = j.id AND l.attempted_at = j.attempted_at
-    LEFT JOIN powertools.executors e ON e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
-    WHERE j.state = 'executing' AND NOT EXISTS (
-      SELECT FROM powertools.left_attempts l WHERE l.job_id = j.id AND l.attempted_at = j.attempted_at
-    )
-    ORDER BY j.id FOR UPDATE OF j SKIP LOCKED
-  ), modes);
 END $$;

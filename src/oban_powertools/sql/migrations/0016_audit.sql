@@ -169,8 +169,8 @@ BEGIN
   END LOOP;
 END $$;
 
--- Seals one batch of what has committed. Returns how many rows, 0 also while another session seals; the head is
--- the seal and its hash, '12:ab34...'. Locks: an advisory try-lock; the links of the batch, which nobody else changes.
+-- Seals one batch of what has committed. Returns how many rows, NULL while another session seals; the head is
+-- the seal and its hash, '12:ab34...'. Locks: the part's row; the links of the batch, which nobody else changes.
 CREATE FUNCTION powertools.seal_audit_v1(batch int, OUT sealed int, OUT head text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -181,8 +181,11 @@ DECLARE
   seal powertools.audit_seals;
 BEGIN
   sealed := 0;
-  IF NOT EXISTS (SELECT FROM powertools.audit_links l WHERE l.seal_id IS NULL)
-    OR NOT pg_try_advisory_xact_lock(hashtextextended('powertools.seal_audit', 0)) THEN
+  IF NOT EXISTS (SELECT FROM powertools.audit_links l WHERE l.seal_id IS NULL) THEN
+    RETURN;
+  END IF;
+  IF NOT powertools.take_part_v1('seal_audit') THEN
+    sealed := NULL;
     RETURN;
   END IF;
   SELECT array_agg(u.audit_id ORDER BY u.audit_id), string_agg(int8send(u.audit_id) || u.row_hash, '' ORDER BY u.audit_id)
@@ -212,7 +215,7 @@ BEGIN
 END $$;
 
 -- Retention: removes rows older than this, whole seals, at most so many, the oldest first. Returns how many rows went;
--- 0 also while the chain is being verified. Refused below kept_for_at_least. Locks: an advisory try-lock; what it removes.
+-- 0 also while another session prunes. Refused below kept_for_at_least. Locks: the chain's row; what it removes.
 CREATE FUNCTION powertools.prune_audit_v1(kept_for interval, seals int) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -221,10 +224,10 @@ DECLARE
   upto bigint;
   removed int;
 BEGIN
-  IF NOT pg_try_advisory_xact_lock(hashtextextended('powertools.verify_audit', 0)) THEN
+  SELECT c.* INTO chain FROM powertools.audit_chain c FOR UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN
     RETURN 0;
   END IF;
-  SELECT c.* INTO chain FROM powertools.audit_chain c;
   IF kept_for < chain.kept_for_at_least THEN
     RAISE EXCEPTION 'the audit is kept for at least %, not only for %', chain.kept_for_at_least, kept_for
     USING ERRCODE = 'invalid_parameter_value';

@@ -39,8 +39,7 @@ CREATE TABLE powertools.incidents (
   CONSTRAINT incident_class CHECK (
     class IN (
       'executor_late', 'executor_missing', 'dead_executor', 'orphaned_jobs', 'workflow_stuck', 'wait_overdue', 'poison_job',
-      'failing_jobs', 'late_result', 'outside_edit', 'bookkeeping_fault', 'callback_failed',
-      'worker_not_importable'
+      'failing_jobs', 'late_result', 'outside_edit', 'bookkeeping_fault', 'callback_failed'
     ) AND split_part(fingerprint, ':', 1) = class
   ),
   CONSTRAINT incident_state CHECK (state IN ('active', 'acknowledged', 'resolved')),
@@ -99,22 +98,33 @@ BEGIN
     RETURN true;
   END IF;
   RETURN CASE i.class
-    WHEN 'executor_late' THEN NOT EXISTS (SELECT FROM powertools.executors e WHERE e.executor_id = i.subject_id)
-    WHEN 'executor_missing' THEN NOT EXISTS (SELECT FROM powertools.executors e WHERE e.executor_id = i.subject_id)
-    WHEN 'dead_executor' THEN NOT EXISTS (SELECT FROM powertools.executors e WHERE e.executor_id = i.subject_id)
-      AND EXISTS (SELECT FROM public.oban_jobs j WHERE j.id = ANY (ids) AND j.state = 'executing')
+    -- ages count from the server's start, which is no sign of life; one that is missing is known by its own row
+    WHEN 'executor_late' THEN EXISTS (
+      SELECT FROM powertools.executors e
+      WHERE e.executor_id = i.subject_id AND num_nonnulls(e.stopped_at, e.died_at, e.missing_at, e.relieved_at) = 0
+        AND least(e.beat_at, e.loop_beat_at) < powertools.server_started_at_v1()
+        AND NOT EXISTS (
+          SELECT FROM powertools.executors o
+          WHERE o.producer_scope = e.producer_scope AND o.stopped_at IS NULL AND o.started_at > e.beat_at
+        )
+    )
+    -- nor is it one of Oban's producers, which are believed for a minute after it
+    WHEN 'orphaned_jobs' THEN EXISTS (
+      SELECT FROM public.oban_jobs j
+      WHERE j.id = ANY (ids) AND j.state = 'executing'
+        AND NOT EXISTS (
+          SELECT FROM powertools.executors e WHERE e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
+        )
+        AND NOT EXISTS (
+          SELECT FROM public.oban_producers p
+          WHERE p.uuid::text = j.attempted_by[2] AND p.updated_at > timezone('UTC', i.last_detected_at)
+        )
+    )
     WHEN 'wait_overdue' THEN EXISTS (
       SELECT FROM powertools.waits w WHERE w.id = ANY (ids) AND w.state = 'waiting' AND w.deadline_at < clock_timestamp()
     )
     WHEN 'poison_job' THEN EXISTS (SELECT FROM public.oban_jobs j WHERE j.id = ANY (ids) AND j.state = 'suspended')
       AND NOT EXISTS (SELECT FROM powertools.rescues r WHERE r.job_id = ANY (ids))
-    -- also while one of them is being tried, which takes a moment
-    WHEN 'worker_not_importable' THEN EXISTS (
-      SELECT FROM public.oban_jobs j WHERE j.id = ANY (ids) AND powertools.not_run_v1(j.meta, j.errors) AND (
-        j.state IN ('retryable', 'available')
-        OR j.state = 'executing' AND j.attempted_at > timezone('UTC', clock_timestamp()) - interval '1 min'
-      )
-    )
     WHEN 'late_result' THEN EXISTS (
       SELECT FROM powertools.late_results l JOIN public.oban_jobs j ON j.id = l.job_id AND j.state <> 'completed'
       WHERE l.id = ANY (ids) AND l.adopted_at IS NULL AND l.dismissed_at IS NULL
@@ -130,8 +140,21 @@ BEGIN
   END;
 END $$;
 
+-- Executors that are missing by now are known to be, until they beat. Locks: these rows, passing over those that beat.
+CREATE FUNCTION powertools.mark_missing_v1(late_after interval, missing_after interval) RETURNS void
+LANGUAGE sql
+AS $$
+  UPDATE powertools.executors e SET missing_at = clock_timestamp()
+  WHERE e.executor_id = ANY (ARRAY(
+    SELECT d.executor_id FROM powertools.executors d
+    JOIN powertools.executor_health_v1(late_after, missing_after) AS h ON h.executor_id = d.executor_id AND h.state = 'missing'
+    WHERE d.missing_at IS NULL AND d.beat_at = h.beat_at
+    ORDER BY d.executor_id FOR UPDATE OF d SKIP LOCKED
+  ))
+$$;
+
 -- Brings these classes, or one incident, in line with what can be seen now. thresholds: late_after, missing_after,
--- failing_for, failing_count, stuck_after. Locks: an advisory lock; the incidents that change.
+-- failing_for, failing_count, stuck_after. Locks: the part's row, waiting for it; the incidents that change.
 CREATE FUNCTION powertools.project_incidents_v1(thresholds jsonb, only_fingerprint text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql
 PLANNED EACH TIME
@@ -140,7 +163,10 @@ DECLARE
   found powertools.detected[];
   crowded text[];
 BEGIN
-  PERFORM pg_advisory_xact_lock(hashtextextended('powertools.incidents', 0));
+  IF NOT powertools.take_part_v1('project_incidents') THEN
+    PERFORM FROM powertools.sweep_parts p WHERE p.name = 'project_incidents' FOR NO KEY UPDATE;
+  END IF;
+  PERFORM powertools.mark_missing_v1((thresholds ->> 'late_after')::interval, (thresholds ->> 'missing_after')::interval);
   found := ARRAY(
     SELECT DISTINCT ON (d.fingerprint) d
     FROM powertools.detect_incidents_v1(thresholds, split_part(only_fingerprint, ':', 1)) AS d
@@ -150,17 +176,21 @@ BEGIN
   crowded := ARRAY(SELECT f.class FROM unnest(found) AS f GROUP BY 1 HAVING count(*) >= 1000);
   PERFORM powertools.keep_incidents_v1(found);
   WITH over AS (
-    UPDATE powertools.incidents i SET state = 'resolved', resolved_at = clock_timestamp(), muted_until = NULL
+    UPDATE powertools.incidents i
+    SET state = 'resolved', resolved_at = clock_timestamp(), muted_until = NULL, waiting_workflows = 0, waiting_steps = 0
     WHERE i.state <> 'resolved' AND (only_fingerprint IS NULL OR i.fingerprint = only_fingerprint)
       AND i.class <> ALL (crowded) AND NOT EXISTS (SELECT FROM unnest(found) AS f WHERE f.fingerprint = i.fingerprint)
       AND NOT powertools.still_holds_v1(i)
-    RETURNING i.id, i.class, i.count
+    RETURNING i.id, i.class, i.count, i.subject_id
   )
   INSERT INTO powertools.incident_entries (incident_id, kind, detail)
   SELECT o.id, 'resolved', jsonb_build_object('count', o.count, 'because', CASE o.class
-      WHEN 'executor_late' THEN 'it beats in time, has stopped, was replaced, or is missing by now'
-      WHEN 'executor_missing' THEN 'it beats again, has stopped, was replaced, or has been missing for a day'
-      WHEN 'dead_executor' THEN 'it has no job in hand any more'
+      WHEN 'executor_late' THEN 'it beats in time, has stopped, was replaced or removed, or is missing by now'
+      WHEN 'executor_missing' THEN 'it beats again, has stopped, was replaced or removed, or has been missing for a day'
+      WHEN 'dead_executor' THEN CASE
+        WHEN EXISTS (SELECT FROM powertools.executors e WHERE e.executor_id = o.subject_id) THEN 'it has no job in hand any more'
+        ELSE 'its row was removed: what it had in hand is orphaned'
+      END
       WHEN 'orphaned_jobs' THEN 'none of the jobs is executing any more, or their executor is known'
       WHEN 'workflow_stuck' THEN 'it can move again'
       WHEN 'wait_overdue' THEN 'the waits have ended'
@@ -169,57 +199,73 @@ BEGIN
       WHEN 'late_result' THEN 'each was adopted or dismissed, or the job has a result of its own'
       WHEN 'outside_edit' THEN 'it was undone, or happened a day ago'
       WHEN 'bookkeeping_fault' THEN 'every job was settled'
-      WHEN 'worker_not_importable' THEN 'none of the jobs waits for it any more'
       ELSE 'none of the callbacks is discarded any more'
     END)
   FROM over o;
+  -- What still holds for a time though nothing of it can be seen any more: nothing hangs on it now.
+  UPDATE powertools.incidents i SET count = 0, waiting_workflows = 0, waiting_steps = 0
+  WHERE i.state <> 'resolved' AND (only_fingerprint IS NULL OR i.fingerprint = only_fingerprint)
+    AND i.holds_until > clock_timestamp() AND (i.count, i.waiting_workflows, i.waiting_steps) <> (0, 0, 0)
+    AND i.class <> ALL (crowded) AND NOT EXISTS (SELECT FROM unnest(found) AS f WHERE f.fingerprint = i.fingerprint);
 END $$;
 
--- Stores what was found: new ones, those that come back, and those that have changed.
+-- Stores what was found: new ones, those that come back, and those that have changed. The caller holds the part's row, so
+-- nobody else adds one meanwhile: an id is taken for a new one only.
 CREATE FUNCTION powertools.keep_incidents_v1(found powertools.detected[]) RETURNS void
 LANGUAGE sql
 PLANNED EACH TIME
 AS $$
-  WITH clock AS (
-    SELECT clock_timestamp() AS now OFFSET 0
-  ), before AS (
+  WITH before AS (
     SELECT i.* FROM powertools.incidents i WHERE i.fingerprint = ANY (ARRAY(SELECT f.fingerprint FROM unnest(found) AS f))
-  ), kept AS (
+  ), seen AS MATERIALIZED (
+    SELECT f.fingerprint, f.class, f.subject_type, f.subject_id, f.title, f.count, f.evidence, f.holds_until,
+      n.waiting_workflows, n.waiting_steps, c.now AS opened_at, c.now AS last_detected_at
+    FROM unnest(found) AS f
+    CROSS JOIN (SELECT clock_timestamp() AS now OFFSET 0) AS c
+    CROSS JOIN LATERAL (
+      SELECT count(*)::int AS waiting_workflows, coalesce(sum(w.open), 0)::bigint AS waiting_steps
+      FROM (SELECT DISTINCT id FROM unnest(f.workflow_ids[: 1000]) AS u (id)) AS u
+      JOIN powertools.workflows w ON w.id = u.id AND w.open > 0
+    ) AS n
+  ), added AS (
     INSERT INTO powertools.incidents AS i (
       fingerprint, class, subject_type, subject_id, title, count, evidence, waiting_workflows, waiting_steps, holds_until,
       first_detected_at, opened_at, last_detected_at
     )
-    SELECT f.fingerprint, f.class, f.subject_type, f.subject_id, f.title, f.count, f.evidence, n.workflows, n.steps,
-      f.holds_until, c.now, c.now, c.now
-    FROM unnest(found) AS f
-    CROSS JOIN clock c
-    CROSS JOIN LATERAL (
-      SELECT count(*)::int AS workflows, coalesce(sum(w.open), 0)::bigint AS steps
-      FROM (SELECT DISTINCT id FROM unnest(f.workflow_ids[: 1000]) AS u (id)) AS u
-      JOIN powertools.workflows w ON w.id = u.id
-    ) AS n
-    ORDER BY f.fingerprint
-    ON CONFLICT (fingerprint) DO UPDATE
+    SELECT s.fingerprint, s.class, s.subject_type, s.subject_id, s.title, s.count, s.evidence, s.waiting_workflows,
+      s.waiting_steps, s.holds_until, s.opened_at, s.opened_at, s.last_detected_at
+    FROM seen s
+    WHERE NOT EXISTS (SELECT FROM before b WHERE b.fingerprint = s.fingerprint)
+    ORDER BY s.fingerprint
+    RETURNING i.id, i.fingerprint, i.title, i.count, i.evidence, i.holds_until
+  ), changed AS (
+    UPDATE powertools.incidents i
     SET state = CASE i.state WHEN 'resolved' THEN 'active' ELSE i.state END,
         substatus = CASE
           WHEN i.state = 'resolved' THEN CASE i.reopened WHEN 0 THEN 'regressed' ELSE 'recurring' END
-          WHEN i.reopened = 0 AND i.opened_at < excluded.opened_at - interval '1 hour' THEN 'ongoing'
+          WHEN i.reopened = 0 AND i.opened_at < s.opened_at - interval '1 hour' THEN 'ongoing'
           ELSE i.substatus
         END,
         reopened = i.reopened + (i.state = 'resolved')::int,
-        opened_at = CASE i.state WHEN 'resolved' THEN excluded.opened_at ELSE i.opened_at END,
+        opened_at = CASE i.state WHEN 'resolved' THEN s.opened_at ELSE i.opened_at END,
         acknowledged_by = CASE WHEN i.state <> 'resolved' THEN i.acknowledged_by END,
         acknowledged_at = CASE WHEN i.state <> 'resolved' THEN i.acknowledged_at END,
-        resolved_at = NULL, subject_type = excluded.subject_type, subject_id = excluded.subject_id, title = excluded.title,
-        count = excluded.count, evidence = excluded.evidence, waiting_workflows = excluded.waiting_workflows,
-        waiting_steps = excluded.waiting_steps, holds_until = excluded.holds_until,
-        last_detected_at = excluded.last_detected_at
-    -- a row that says nothing new is written once a minute only
-    WHERE i.state = 'resolved' OR i.last_detected_at < excluded.last_detected_at - interval '1 minute'
+        resolved_at = NULL, subject_type = s.subject_type, subject_id = s.subject_id, title = s.title, count = s.count,
+        evidence = s.evidence, waiting_workflows = s.waiting_workflows, waiting_steps = s.waiting_steps,
+        holds_until = s.holds_until, last_detected_at = s.last_detected_at
+    FROM seen s
+    WHERE i.fingerprint = s.fingerprint AND (
+      -- a row that says nothing new is written once a minute only; a clock that was set back counts as a minute
+      i.state = 'resolved'
+      OR (i.last_detected_at BETWEEN s.last_detected_at - interval '1 minute' AND s.last_detected_at) IS NOT TRUE
       OR (i.title, i.count, i.evidence, i.waiting_workflows, i.waiting_steps, i.holds_until)
-        IS DISTINCT FROM (excluded.title, excluded.count, excluded.evidence, excluded.waiting_workflows,
-          excluded.waiting_steps, excluded.holds_until)
+        IS DISTINCT FROM (s.title, s.count, s.evidence, s.waiting_workflows, s.waiting_steps, s.holds_until)
+    )
     RETURNING i.id, i.fingerprint, i.title, i.count, i.evidence, i.holds_until
+  ), kept AS (
+    SELECT * FROM added
+    UNION ALL
+    SELECT * FROM changed
   )
   INSERT INTO powertools.incident_entries (incident_id, kind, detail)
   SELECT k.id,
@@ -227,8 +273,9 @@ AS $$
     jsonb_build_object('title', k.title, 'count', k.count, 'evidence', k.evidence)
   FROM kept k
   LEFT JOIN before b ON b.fingerprint = k.fingerprint
-  -- a number that runs up is told at each doubling
-  WHERE b.id IS NULL OR b.state = 'resolved' OR k.count >= 2 * b.count OR k.count < b.count AND k.holds_until IS NULL
+  -- a number that runs up is told at each doubling; one that stays is no news
+  WHERE b.id IS NULL OR b.state = 'resolved' OR k.count > b.count AND k.count >= 2 * b.count
+    OR k.count < b.count AND k.holds_until IS NULL
   ORDER BY k.fingerprint;
 $$;
 
@@ -260,9 +307,6 @@ BEGIN
   END IF;
   IF only_class IS NULL OR only_class = 'failing_jobs' THEN
     RETURN QUERY SELECT * FROM powertools.detect_failing_jobs_v1(thresholds);
-  END IF;
-  IF only_class IS NULL OR only_class = 'worker_not_importable' THEN
-    RETURN QUERY SELECT * FROM powertools.detect_not_importable_v1();
   END IF;
   IF only_class IS NULL OR only_class = 'late_result' THEN
     RETURN QUERY SELECT * FROM powertools.detect_late_results_v1();
@@ -310,13 +354,15 @@ BEGIN
   RETURN ARRAY(SELECT unnest(open) UNION SELECT unnest(next_ids));
 END $$;
 
--- The sweep's part: projects when nobody has for this long. Returns whether it did. Locks: an advisory try-lock.
+-- The sweep's part: projects when nobody has for this long. Returns whether it did. Locks: the part's row.
 CREATE FUNCTION powertools.sweep_incidents_v1(thresholds jsonb, every interval) RETURNS bool
 LANGUAGE plpgsql
 AS $$
 BEGIN
-  IF EXISTS (SELECT FROM powertools.incident_projection p WHERE p.projected_at > clock_timestamp() - every)
-    OR NOT pg_try_advisory_xact_lock(hashtextextended('powertools.incidents', 0)) THEN
+  IF EXISTS (
+      SELECT FROM powertools.incident_projection p WHERE p.projected_at BETWEEN clock_timestamp() - every AND clock_timestamp()
+    )
+    OR NOT powertools.take_part_v1('project_incidents') THEN
     RETURN false;
   END IF;
   PERFORM powertools.project_incidents_v1(thresholds);

@@ -1,4 +1,4 @@
--- Retention: what is removed when its time is over, and what is kept of it. Also when each loop last succeeded.
+-- Retention: what is removed when its time is over, and what is kept of it.
 -- Locks: SHARE on waits, signals, commands and rescues while their indexes are built.
 --
 -- P1  A batch is one transaction: what it archives, what it deletes, and the count in its run, or none of it.
@@ -6,22 +6,6 @@
 --     events or a row of the audit still needs.
 -- P3  A family of workflows goes as a whole, locked by its outermost one; what somebody else holds is passed over.
 -- P4  The archive keeps the original's id and no payload: no args, context, result, error or signal's payload.
-
-CREATE TABLE powertools.loops (
-  name text PRIMARY KEY,
-  succeeded_at timestamptz NOT NULL DEFAULT clock_timestamp()
-) WITH (fillfactor = 50);
-
--- A loop of some node has done all that it does. Written once in 5 s: many nodes share the row.
-CREATE FUNCTION powertools.loop_succeeded_v1(loop text) RETURNS void
-LANGUAGE sql
-AS $$
-  INSERT INTO powertools.loops AS l (name)
-  SELECT loop WHERE NOT EXISTS (
-    SELECT FROM powertools.loops o WHERE o.name = loop AND o.succeeded_at > clock_timestamp() - interval '5 s'
-  )
-  ON CONFLICT (name) DO UPDATE SET succeeded_at = excluded.succeeded_at;
-$$;
 
 CREATE TABLE powertools.prune_runs (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -351,7 +335,7 @@ END $$;
 
 -- One batch of a class, in the caller's transaction (P1). audit_kept_for: of the audit, NULL for ever. after, last: as
 -- due_families_v1. Returns how many rows it archived and removed and whether there is more; archived is NULL when
--- another session is pruning. Locks: an advisory try-lock; the rows it removes, passing over those that are locked.
+-- another session is pruning. Locks: the part's row; the rows it removes, passing over those that are locked.
 CREATE FUNCTION powertools.prune_batch_v1(
   of_class text, kept_for interval, audit_kept_for interval, run bigint, batch int, after bigint,
   OUT archived int, OUT pruned int, OUT last bigint, OUT more bool
@@ -362,7 +346,7 @@ DECLARE
   older_than CONSTANT timestamptz := clock_timestamp() - kept_for;
   family bigint[];
 BEGIN
-  IF NOT pg_try_advisory_xact_lock(hashtextextended('powertools.retention', 0)) THEN
+  IF NOT powertools.take_part_v1('retention') THEN
     RETURN;
   END IF;
   archived := 0;

@@ -28,9 +28,11 @@ BEGIN
     CASE WHEN EXISTS (
       SELECT FROM powertools.workflows WHERE state IN ('running', 'cancel_requested')
     ) THEN 'reconcile' END,
-    CASE WHEN EXISTS (SELECT FROM powertools.gone_executors WHERE relieved_at IS NULL) THEN 'rescue' END,
+    CASE WHEN EXISTS (SELECT FROM powertools.gone_executors WHERE relieved_at IS NULL)
+      OR EXISTS (SELECT FROM powertools.executors_dated_ahead) THEN 'rescue' END,
     CASE WHEN NOT EXISTS (
-      SELECT FROM powertools.incident_projection WHERE projected_at > clock_timestamp() - incidents_every
+      SELECT FROM powertools.incident_projection
+      WHERE projected_at BETWEEN clock_timestamp() - incidents_every AND clock_timestamp()
     ) THEN 'project_incidents' END,
     CASE WHEN EXISTS (SELECT FROM powertools.deferred_starts)
       OR EXISTS (SELECT FROM powertools.event_batches WHERE last_cursor IS NULL)

@@ -58,14 +58,9 @@ WHERE a.id = %(id)s::bigint;
 SELECT coalesce(max(id), 0) AS id FROM powertools.audit;
 
 -- name: seal_audit
--- Args: batch (int, rows). Rows: one; sealed (rows), head (text, or NULL when nothing was sealed).
+-- Args: batch (int, rows). Rows: one; sealed (rows; NULL: another node is at it), head (text, or NULL when nothing was sealed).
 -- Locks: as seal_audit_v1. Index: audit_links_unsealed.
 SELECT sealed, head FROM powertools.seal_audit_v1(%(batch)s::int);
-
--- name: hold_off_audit_pruning
--- Keeps retention away until the transaction ends.
--- Rows: one, of nothing.
-SELECT pg_advisory_xact_lock_shared(hashtextextended('powertools.verify_audit', 0));
 
 -- name: audit_chain
 -- Rows: one; pruned_to (seal), pruned_hash (hex), unsealed (rows).

@@ -132,18 +132,33 @@ FROM (
 HAVING min(b.inserted_at) < clock_timestamp() - interval '1 minute';
 
 -- name: doctor_check_sweep
+-- Every part by itself: one that gets nothing done is not made up for by the others. All of them are one finding where
+-- no process sweeps. Retention rests for 10 minutes between its runs.
 -- Rows: subject, found.
 -- Index: workflows_unfinished.
+WITH parts AS (
+  SELECT p.name, p.succeeded_at, p.succeeded_at BETWEEN clock_timestamp() - k.every AND clock_timestamp() + interval '1 s' AS fresh
+  FROM powertools.sweep_parts p
+  CROSS JOIN LATERAL (SELECT CASE p.name WHEN 'retention' THEN interval '1 hour' ELSE interval '1 minute' END AS every) AS k
+), whole AS (
+  SELECT max(p.succeeded_at) AS succeeded_at, coalesce(bool_or(p.fresh), false) AS alive FROM parts p
+)
 SELECT 'the sweep' AS subject,
   CASE
-    WHEN l.succeeded_at IS NULL THEN 'it never succeeded, and there are unfinished workflows'
-    ELSE 'it last succeeded at ' || to_char(l.succeeded_at, 'YYYY-MM-DD HH24:MI:SS TZ')
+    WHEN w.succeeded_at IS NULL THEN 'it never succeeded, and there are unfinished workflows'
+    ELSE 'it last succeeded at ' || to_char(w.succeeded_at, 'YYYY-MM-DD HH24:MI:SS TZ')
   END AS found
-FROM (SELECT max(o.succeeded_at) AS succeeded_at FROM powertools.loops o WHERE o.name = 'sweep') AS l
-WHERE l.succeeded_at < clock_timestamp() - interval '1 minute' OR l.succeeded_at IS NULL AND EXISTS (
-  SELECT FROM powertools.workflows w
-  WHERE w.state IN ('running', 'cancel_requested') AND w.inserted_at < clock_timestamp() - interval '1 minute'
-);
+FROM whole w
+WHERE NOT w.alive AND (w.succeeded_at IS NOT NULL OR EXISTS (
+  SELECT FROM powertools.workflows o
+  WHERE o.state IN ('running', 'cancel_requested') AND o.inserted_at < clock_timestamp() - interval '1 minute'
+))
+UNION ALL
+SELECT 'the sweep''s part ' || p.name,
+  coalesce('it last succeeded at ' || to_char(p.succeeded_at, 'YYYY-MM-DD HH24:MI:SS TZ'), 'it never succeeded')
+FROM parts p
+-- a new database has pruned nothing yet
+WHERE (SELECT w.alive FROM whole w) AND p.fresh IS NOT TRUE AND (p.name <> 'retention' OR p.succeeded_at IS NOT NULL);
 
 -- name: doctor_check_retention
 -- Rows: subject, found.

@@ -2,13 +2,27 @@
 
 -- name: beat
 -- Args: one entry an executor, each id once: executor_ids, nodes, producers, scopes, loop_ages (seconds since its event
---   loop answered), gone_afters (what it promises to beat within).
--- Rows: one, beats.
+--   loop answered), gone_afters (what it promises to beat within). The process: host, pid, ticks (or NULL).
+-- Rows: one, beats; and of the executors that other processes of this host beat for: ids, pids, starts (ticks).
 -- Locks: the executors' rows, by id.
 SELECT powertools.beat_v1(
   %(executor_ids)s::text[], %(nodes)s::text[], %(producers)s::text[], %(scopes)s::text[], %(loop_ages)s::float8[],
-  %(gone_afters)s::interval[]
-) AS beats;
+  %(gone_afters)s::interval[], %(host)s::text, %(pid)s::int, %(ticks)s::bigint
+) AS beats, n.ids, n.pids, n.starts
+FROM (
+  SELECT coalesce(array_agg(e.executor_id), '{}') AS ids, coalesce(array_agg(e.pid), '{}') AS pids,
+    coalesce(array_agg(e.ticks), '{}') AS starts
+  FROM powertools.executors e
+  WHERE e.host = %(host)s::text AND (e.pid, e.ticks) <> (%(pid)s::int, %(ticks)s::bigint)
+    AND num_nonnulls(e.stopped_at, e.died_at, e.relieved_at) = 0
+) AS n;
+
+-- name: executors_died
+-- Processes of this host have ended, as this one saw.
+-- Args: ids (of their executors), host, seen_by (an executor of the process that saw it).
+-- Rows: one, died: how many are gone by that.
+-- Locks: the executors' rows, by id, passing over those that beat.
+SELECT powertools.executors_died_v1(%(ids)s::text[], %(host)s::text, %(seen_by)s::text) AS died;
 
 -- name: stop_executors
 -- Args: executor_ids.
@@ -27,8 +41,8 @@ SELECT * FROM powertools.executor_health_v1(
 -- name: rescue
 -- Args: modes (JSON: queue or * -> automatic or operator), batch, unknown_after (interval; NULL: only what executors
 --   that are gone have left).
--- Rows: one, rescued.
--- Locks: an advisory try-lock; the jobs by id, skipping those that are locked, then as settle.
+-- Rows: one, rescued (NULL: another node is at it).
+-- Locks: the part's row; the jobs by id, skipping those that are locked, then as settle.
 -- Index: oban_jobs by state; executors are few.
 SELECT powertools.rescue_v1(%(modes)s::jsonb, %(batch)s::int, %(unknown_after)s::interval) AS rescued;
 

@@ -1,10 +1,5 @@
 -- What is removed when its time is over.
 
--- name: loop_succeeded
--- Args: loop (its name).
--- Rows: one.
-SELECT powertools.loop_succeeded_v1(%(loop)s::text);
-
 -- name: start_prune_run
 -- Args: actor (NULL: the sweep), reason.
 -- Rows: one, id.
@@ -13,7 +8,7 @@ INSERT INTO powertools.prune_runs (actor, reason) VALUES (%(actor)s::text, %(rea
 -- name: prune_batch
 -- Args: as powertools.prune_batch_v1.
 -- Rows: one; archived (NULL while another session is pruning), pruned, last, more.
--- Locks: an advisory try-lock; the rows it removes, passing over those that are locked.
+-- Locks: the part's row; the rows it removes, passing over those that are locked.
 -- Index: workflows_pkey from the oldest on; the others by the index on their age.
 SELECT archived, pruned, last, more
 FROM powertools.prune_batch_v1(

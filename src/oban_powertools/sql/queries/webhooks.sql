@@ -132,7 +132,7 @@ SELECT count(*) AS endpoints, count(*) FILTER (WHERE enabled) AS enabled FROM po
 -- name: lock_webhooks
 -- The right to dispatch, until the transaction ends.
 -- Rows: one; mine is false when another node is at it.
-SELECT pg_try_advisory_xact_lock(hashtextextended('powertools.webhooks', 0)) AS mine;
+SELECT powertools.take_part_v1('dispatch_webhooks') AS mine;
 
 -- name: behind_webhooks
 -- The endpoints that have not seen the newest events and have room for more deliveries.
