@@ -15,6 +15,7 @@ from ..explain import (
     StepExplanation,
     WorkflowExplanation,
 )
+from ..lifeline import SuggestedBulk
 from ..states import StepKind
 from .output import print_facts, print_table, say
 from .text import instant
@@ -96,6 +97,11 @@ def _print_incidents(incidents: Sequence[ExplainedIncident]) -> None:
 def repair_command(repair: ExplainedRepair, fingerprint: str) -> str:
     """The command that previews a repair for an incident."""
     return shlex.join(["powertools", "repair", "preview", repair.action, repair.target_id, "--incident", fingerprint])
+
+
+def bulk_command(bulk: SuggestedBulk) -> str:
+    """The command that previews a repair for several targets."""
+    return shlex.join(["powertools", "bulk", "preview", bulk.action, *(f"--id={one}" for one in bulk.ids)])
 
 
 def _print_actions(legal: Sequence[Action], illegal: Sequence[Action]) -> None:

@@ -13,7 +13,7 @@ import orjson
 from ..authorization import Authorize
 from ..lifeline import Incident, IncidentClass, IncidentState, Lifeline
 from .exits import Exit
-from .explain_text import repair_command
+from .explain_text import bulk_command, repair_command
 from .groups import Group, examples
 from .ids import parse_id
 from .output import note as remark
@@ -218,7 +218,10 @@ def _print_repairs(incident: Incident) -> None:
     shown = incident.repairs[:_SHOWN_REPAIRS]
     print_table(("WHAT MAY BE DONE ABOUT IT",), [(repair_command(each, incident.fingerprint),) for each in shown])
     if (more := len(incident.repairs) - len(shown)) > 0:
-        say(f"and {more} more; many at once: powertools bulk preview")
+        say(f"and {more} more")
+    if incident.bulk:
+        say()
+        print_table(("MANY AT ONCE",), [(bulk_command(each),) for each in incident.bulk])
 
 
 def _waiting(incident: Incident) -> str:

@@ -27,13 +27,11 @@ from .explanations import (
     StepExplanation,
     WorkflowExplanation,
 )
-from .incidents import REPAIRS
 from .job import explain_job
 from .step import explain_step, find_step_actions
 from .workflow import explain_workflow, find_workflow_actions
 
 __all__ = [
-    "REPAIRS",
     "Action",
     "Blocker",
     "BlockerCode",

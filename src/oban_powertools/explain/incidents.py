@@ -13,6 +13,7 @@ from ..authorization import TargetType
 from ..database import Connection, Queries, fetch_all
 from ..states import Effects
 from ..workflow.job_rules import refuse_job
+from ..workflow.rules import refuse_on_ended
 from .actions import step_actions
 from .explanations import Action, ExplainedIncident, ExplainedRepair
 from .facts import JobFacts, RecoveryFacts, StepFacts, WorkflowFacts
@@ -20,19 +21,21 @@ from .facts import JobFacts, RecoveryFacts, StepFacts, WorkflowFacts
 MAX_INCIDENTS: Final = 20
 """Most incidents that are listed."""
 
-REPAIRS: Final[Mapping[str, tuple[Repair, ...]]] = {
-    "dead_executor": (Repair.JOB_RESCUE, Repair.EXECUTOR_RESCUE_ALL),
-    "orphaned_jobs": (Repair.JOB_RESCUE, Repair.JOB_DISCARD),
-    "poison_job": (Repair.JOB_RETRY, Repair.JOB_DISCARD),
-    "failing_jobs": (Repair.STEP_RETRY, Repair.STEP_SKIP),
-    "late_result": (Repair.LATE_RESULT_ADOPT, Repair.LATE_RESULT_DISMISS),
-    "outside_edit": (Repair.STEP_RETRY, Repair.JOB_RETRY),
-    "wait_overdue": (Repair.STEP_COMPLETE, Repair.STEP_SKIP, Repair.STEP_CANCEL),
-    "workflow_stuck": (Repair.WORKFLOW_CANCEL,),
-    "callback_failed": (Repair.CALLBACK_RETRY,),
-    "worker_not_importable": (Repair.JOB_RETRY, Repair.JOB_DISCARD),
+_DECIDED_BY_HAND: Final = (Repair.STEP_COMPLETE, Repair.STEP_SKIP)
+
+REPAIRS: Final[Mapping[str, tuple[tuple[Repair, ...], ...]]] = {
+    "dead_executor": ((Repair.JOB_RESCUE, Repair.EXECUTOR_RESCUE_ALL), (*_DECIDED_BY_HAND, Repair.JOB_DISCARD)),
+    "orphaned_jobs": ((Repair.JOB_RESCUE, Repair.JOB_DISCARD), (*_DECIDED_BY_HAND, Repair.JOB_DISCARD)),
+    "poison_job": ((Repair.JOB_RETRY, Repair.JOB_DISCARD),),
+    "failing_jobs": ((Repair.STEP_RETRY, Repair.STEP_SKIP), (Repair.JOB_RETRY,), _DECIDED_BY_HAND),
+    "late_result": ((Repair.LATE_RESULT_ADOPT, Repair.LATE_RESULT_DISMISS), (Repair.LATE_RESULT_DISMISS,)),
+    "outside_edit": ((Repair.STEP_RETRY,), (Repair.JOB_RETRY,), _DECIDED_BY_HAND),
+    "wait_overdue": ((*_DECIDED_BY_HAND, Repair.STEP_CANCEL),),
+    "workflow_stuck": ((Repair.WORKFLOW_CANCEL,),),
+    "callback_failed": ((Repair.CALLBACK_RETRY,),),
 }
-"""Class -> what can end it, the first choice first; any other passes when its cause does."""
+"""Class -> what can end it: the first choices whose first one is legal, of several. Any other class passes when its
+cause does."""
 
 _OF_A_STEP: Final[Mapping[Repair, str]] = {
     Repair.STEP_RETRY: "retry", Repair.STEP_SKIP: "skip",
@@ -99,21 +102,37 @@ def _incident(row: Mapping[str, Any], subjects: Sequence[Subject]) -> ExplainedI
         opened_at=row["opened_at"],
         workflow_id=workflow.id if workflow else None,
         step=step.name if step else None,
-        repairs=tuple(_repairs(row, subject)),
+        repairs=legal_repairs(row, subject),
     )
 
 
-def _repairs(row: Mapping[str, Any], subject: Subject) -> Iterator[ExplainedRepair]:
-    for repair in REPAIRS.get(row["class"], ()):
+def legal_repairs(row: Mapping[str, Any], subject: Subject) -> tuple[ExplainedRepair, ...]:
+    """What may be done about an incident, to one of those that it concerns: nothing that a preview would refuse.
+
+    Args:
+        row: class, subject_type and subject_id of the incident; late_result_id and adoptable of a late result.
+    """
+    for choices in REPAIRS.get(row["class"], ()):
+        if found := tuple(_legal(choices, row, subject)):
+            return found
+    return ()
+
+
+def _legal(choices: Sequence[Repair], row: Mapping[str, Any], subject: Subject) -> Iterator[ExplainedRepair]:
+    for repair in choices:
         target = _target(repair, row, subject)
         if target is not None:
             yield ExplainedRepair(action=repair, target_type=target[0], target_id=target[1])
+        elif repair is choices[0]:
+            return
 
 
 def _target(repair: Repair, row: Mapping[str, Any], subject: Subject) -> tuple[TargetType, str] | None:
     """What to do the repair to; None when that is not legal now."""
     step = subject.step
     job = subject.job or (step.job if step else None)
+    if step and step.ended:
+        job = None  # what becomes of it is a matter of the step
     match repair:
         case Repair.JOB_RESCUE | Repair.JOB_RETRY | Repair.JOB_DISCARD:
             return (TargetType.JOB, str(job.id)) if job and not refuse_job(repair, job.row) else None
@@ -126,7 +145,8 @@ def _target(repair: Repair, row: Mapping[str, Any], subject: Subject) -> tuple[T
             legal = row["late_result_id"] and (row["adoptable"] or repair is Repair.LATE_RESULT_DISMISS)
             return (TargetType.LATE_RESULT, str(row["late_result_id"])) if legal else None
         case Repair.WORKFLOW_CANCEL:
-            known = row["subject_type"] == "workflow"
+            workflow = step.workflow if step else subject.workflow
+            known = row["subject_type"] == "workflow" and workflow and not refuse_on_ended(workflow.row)
             return (TargetType.WORKFLOW, row["subject_id"]) if known else None
         case _:
             legal = step and _OF_A_STEP[repair] in {action.name for action in subject.actions}

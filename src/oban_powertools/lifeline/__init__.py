@@ -1,7 +1,7 @@
 """The lifeline: which executors live, and what becomes of the jobs of those that do not."""
 
 from .executors import ExecutorHealth, ExecutorState
-from .incidents import Incident, IncidentClass, IncidentState, IncidentSubstatus, TimelineEntry
+from .incidents import Incident, IncidentClass, IncidentState, IncidentSubstatus, SuggestedBulk, TimelineEntry
 from .lifeline import Lifeline
 
 __all__ = [
@@ -12,5 +12,6 @@ __all__ = [
     "IncidentState",
     "IncidentSubstatus",
     "Lifeline",
+    "SuggestedBulk",
     "TimelineEntry",
 ]

@@ -5,7 +5,7 @@ Not for finding them (``sql/migrations/0017_incidents.sql``, ``0020_incident_cla
 
 from .incidents import Incidents
 from .projecting import Projector
-from .records import Incident, IncidentClass, IncidentId, IncidentState, IncidentSubstatus, TimelineEntry
+from .records import Incident, IncidentClass, IncidentId, IncidentState, IncidentSubstatus, SuggestedBulk, TimelineEntry
 
 __all__ = [
     "Incident",
@@ -15,5 +15,6 @@ __all__ = [
     "IncidentSubstatus",
     "Incidents",
     "Projector",
+    "SuggestedBulk",
     "TimelineEntry",
 ]

@@ -36,6 +36,7 @@ class Incidents:
     ) -> None:
         self._connect = connect
         self._queries = queries
+        self._settings = settings
         self._display = display
         self._projector = Projector(queries, settings)
         self._handler = Handler(connect, queries, guard, display)
@@ -49,11 +50,11 @@ class Incidents:
         Raises:
             psycopg.errors.LockNotAvailable: Another projection took over 5 s.
 
-        Locks: an advisory lock; the incidents that change.
+        Locks: the row of this part of the sweep; the incidents that change.
         """
         async with self._connect() as conn:
             await self._projector.project(conn)
-            return await reading.list_incidents(conn, self._queries, self._display, states=_OPEN)
+            return await reading.list_incidents(conn, self._queries, self._settings, self._display, states=_OPEN)
 
     async def list_incidents(
         self,
@@ -78,7 +79,14 @@ class Incidents:
         kind = None if incident_class is None else IncidentClass(incident_class)
         async with self._connect() as conn:
             return await reading.list_incidents(
-                conn, self._queries, self._display, states=states, incident_class=kind, before=before, limit=limit
+                conn,
+                self._queries,
+                self._settings,
+                self._display,
+                states=states,
+                incident_class=kind,
+                before=before,
+                limit=limit,
             )
 
     async def get_incident(self, incident: int | str) -> Incident:
@@ -91,7 +99,7 @@ class Incidents:
             IncidentNotFoundError: There is none.
         """
         async with self._connect() as conn:
-            return await reading.get_incident(conn, self._queries, self._display, incident)
+            return await reading.get_incident(conn, self._queries, self._settings, self._display, incident)
 
     async def acknowledge_incident(self, incident: int | str, *, actor: ActorLike, source: str = "api") -> Incident:
         """Say that somebody has seen it.

@@ -32,7 +32,7 @@ class Projector:
     async def project(self, conn: Connection, fingerprint: str | None = None) -> None:
         """Bring every incident, or this one, in line with what can be seen now.
 
-        Locks: an advisory lock until the transaction ends; the incidents that change.
+        Locks: the part's row until the transaction ends; the incidents that change.
         """
         await conn.execute(
             self._queries["project_incidents"], {"thresholds": self._thresholds, "fingerprint": fingerprint}

@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from ...config import Settings
 from ...database import Connection, Queries, fetch_all, fetch_one
 from ...display import DisplayPolicy, Kind
 from ...errors import IncidentNotFoundError
 from .records import Incident, IncidentClass, IncidentId, IncidentState, IncidentSubstatus, TimelineEntry
+from .suggesting import OF_A_LIST, OF_ONE, suggest
 
 MOST: Final = 1000
 """Incidents of one page, and entries of one kind in a timeline."""
@@ -15,6 +17,7 @@ MOST: Final = 1000
 async def list_incidents(
     conn: Connection,
     queries: Queries,
+    settings: Settings,
     display: DisplayPolicy,
     *,
     states: Sequence[str],
@@ -22,9 +25,10 @@ async def list_incidents(
     before: int | None = None,
     limit: int = MOST,
 ) -> list[Incident]:
-    """One page, the last opened first."""
+    """One page, the last opened first, each with what may be done about it now."""
     args = {"states": list(states), "class": incident_class, "before": before, "page": min(limit, MOST)}
-    return [read(row, display) for row in await fetch_all(conn, queries["list_incidents"], args)]
+    found = [read(row, display) for row in await fetch_all(conn, queries["list_incidents"], args)]
+    return await suggest(conn, queries, settings, found, OF_A_LIST)
 
 
 async def get_row(conn: Connection, queries: Queries, which: int | str) -> dict[str, Any]:
@@ -40,8 +44,10 @@ async def get_row(conn: Connection, queries: Queries, which: int | str) -> dict[
     return row
 
 
-async def get_incident(conn: Connection, queries: Queries, display: DisplayPolicy, which: int | str) -> Incident:
-    """An incident with its timeline.
+async def get_incident(
+    conn: Connection, queries: Queries, settings: Settings, display: DisplayPolicy, which: int | str
+) -> Incident:
+    """An incident with its timeline, and with what may be done about it now.
 
     Raises:
         IncidentNotFoundError: There is none.
@@ -51,7 +57,8 @@ async def get_incident(conn: Connection, queries: Queries, display: DisplayPolic
     timeline = tuple(
         TimelineEntry(**{**entry, "detail": display.render(Kind.DETAILS, entry["detail"])}) for entry in entries
     )
-    return read(row, display, timeline)
+    [incident] = await suggest(conn, queries, settings, [read(row, display, timeline)], OF_ONE)
+    return incident
 
 
 def read(row: Mapping[str, Any], display: DisplayPolicy, timeline: tuple[TimelineEntry, ...] = ()) -> Incident:

@@ -1,14 +1,12 @@
 """What an incident is, as it is read. No I/O."""
 
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NewType
 
-from ...authorization import POLICY, Action, TargetType
-from ...explain import REPAIRS, ExplainedRepair
+from ...explain import ExplainedRepair
 
 IncidentId = NewType("IncidentId", int)
 
@@ -28,7 +26,6 @@ class IncidentClass(StrEnum):
     OUTSIDE_EDIT = "outside_edit"
     BOOKKEEPING_FAULT = "bookkeeping_fault"
     CALLBACK_FAILED = "callback_failed"
-    WORKER_NOT_IMPORTABLE = "worker_not_importable"
 
 
 class IncidentState(StrEnum):
@@ -71,6 +68,17 @@ class TimelineEntry:
 
     detail: Mapping[str, Any]
     """What there is to know about it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuggestedBulk:
+    """A bulk repair of what an incident names."""
+
+    action: str
+    """The repair."""
+
+    ids: tuple[str, ...]
+    """Its targets, as ``preview_bulk`` takes them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +149,13 @@ class Incident:
     muted_until: datetime | None
     """Nobody needs to be told of it before."""
 
+    repairs: tuple[ExplainedRepair, ...] = ()
+    """What an operator can preview for it now, what repairs all of it first; empty when it is over or has no repair. A
+    list looks at the first 5 ids of each incident only, ``get_incident`` at all 50."""
+
+    bulk: tuple[SuggestedBulk, ...] = ()
+    """The same repair for several of them at once; empty for fewer than two."""
+
     timeline: tuple[TimelineEntry, ...] = ()
     """What happened to it, oldest first; only ``get_incident`` fills it, with the newest 1,000 entries of each kind."""
 
@@ -149,24 +164,6 @@ class Incident:
         """Whether nobody needs to be told of it now, by this process's clock."""
         return self.muted_until is not None and self.muted_until > datetime.now(UTC)
 
-    @property
-    def repairs(self) -> tuple[ExplainedRepair, ...]:
-        """What an operator can preview for it, what repairs all of it first; empty when it is over or has no repair."""
-        if self.state is IncidentState.RESOLVED:
-            return ()
-        found = [
-            [_repair(action, target) for target in self._targets(action)]
-            for action in REPAIRS.get(self.incident_class, ())
-        ]
-        return tuple(itertools.chain(*sorted(found, key=len)))
-
-    def _targets(self, action: Action) -> Sequence[Any]:
-        target_type = POLICY[action].targets[0]
-        if target_type == self.subject_type:
-            return [self.subject_id]
-        named = {TargetType.JOB: "job", TargetType.CALLBACK: "job", TargetType.LATE_RESULT: "late_result"}
-        return self.evidence["ids"] if named.get(target_type) == self.evidence.get("id_type", "") else ()
-
     def to_dict(self) -> dict[str, Any]:
         """Its fields as JSON-safe values: instants in ISO 8601, the timeline and the repairs as lists."""
         timeline = [
@@ -174,12 +171,9 @@ class Incident:
             for entry in self.timeline
         ]
         repairs = [{field.name: getattr(repair, field.name) for field in fields(repair)} for repair in self.repairs]
+        bulk = [{"action": each.action, "ids": list(each.ids)} for each in self.bulk]
         plain = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
-        return plain | {"timeline": timeline, "repairs": repairs}
-
-
-def _repair(action: Action, target_id: object) -> ExplainedRepair:
-    return ExplainedRepair(action=action, target_type=POLICY[action].targets[0], target_id=str(target_id))
+        return plain | {"timeline": timeline, "repairs": repairs, "bulk": bulk}
 
 
 def _plain(value: Any) -> Any:

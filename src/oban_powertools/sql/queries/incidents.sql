@@ -2,14 +2,14 @@
 
 -- name: project_incidents
 -- Args: thresholds (JSON: late_after, missing_after, failing_for, failing_count, stuck_after); fingerprint (text; NULL: all).
--- Locks: an advisory lock, which another projection holds for less than a second; the incidents that change.
+-- Locks: the part's row, which another projection holds for less than a second; the incidents that change.
 -- Index: oban_jobs by state, and the partial indexes of 0017_incidents.sql.
 SELECT powertools.project_incidents_v1(%(thresholds)s::jsonb, %(fingerprint)s::text);
 
 -- name: sweep_incidents
 -- Args: thresholds (as project_incidents), every (interval).
 -- Rows: one, projected.
--- Locks: an advisory try-lock, then as project_incidents.
+-- Locks: as project_incidents, without waiting.
 SELECT powertools.sweep_incidents_v1(%(thresholds)s::jsonb, %(every)s::interval) AS projected;
 
 -- name: list_incidents
@@ -68,6 +68,48 @@ FROM (
   )
 ) AS t
 ORDER BY t.at, t.id;
+
+-- name: incident_subjects
+-- What incidents name as evidence, as it is now: steps by their place (a job's is one only while the step believes in it,
+-- or was cancelled because it was deleted), jobs and callbacks of no step, late results.
+-- Args: ids (bigint[]), most (int: of each incident).
+-- Rows: id, class, subject_type, subject_id (of the incident); workflow_id, position (NULL: no step), job_id,
+--   late_result_id, adoptable (NULL: no late result); by incident, in the order of its evidence.
+-- Index: the primary keys, steps_job_deleted.
+SELECT i.id, i.class, i.subject_type, i.subject_id, coalesce(s.workflow_id, d.workflow_id) AS workflow_id,
+  coalesce(s.position, d.position) AS position, j.id AS job_id, l.id AS late_result_id,
+  l.id IS NOT NULL AND l.state = 'completed' AND NOT coalesce(l.result ? 'await', false) AND j.state <> 'executing' AND CASE
+    WHEN s.state IN ('discarded', 'cancelled', 'expired') THEN NOT coalesce(l.result ? 'append', false)
+    ELSE j.state NOT IN ('completed', 'cancelled', 'discarded')
+  END AS adoptable
+FROM powertools.incidents i
+CROSS JOIN LATERAL (
+  SELECT e.id::bigint AS id, i.evidence ->> 'id_type' AS of, e.place
+  FROM jsonb_array_elements_text(i.evidence -> 'ids') WITH ORDINALITY AS e (id, place) LIMIT %(most)s::int
+) AS e
+LEFT JOIN powertools.late_results l
+  ON e.of = 'late_result' AND l.id = e.id AND l.adopted_at IS NULL AND l.dismissed_at IS NULL
+LEFT JOIN public.oban_jobs j ON j.id = CASE e.of WHEN 'job' THEN e.id WHEN 'late_result' THEN l.job_id END
+LEFT JOIN powertools.waits v ON e.of = 'wait' AND v.id = e.id AND v.state = 'waiting'
+LEFT JOIN powertools.steps s
+  ON s.workflow_id = coalesce(v.workflow_id, powertools.workflow_of_v1(j.meta))
+  AND s.position = coalesce(v.position, CASE WHEN j.meta ->> 'position' ~ '^[0-9]{1,9}$' THEN (j.meta ->> 'position')::int END)
+  AND CASE e.of WHEN 'wait' THEN s.wait_id = v.id ELSE s.job_id = j.id END
+LEFT JOIN powertools.steps d ON e.of = 'job' AND j.id IS NULL AND d.cause = 'job_deleted' AND d.job_id = e.id
+WHERE i.id = ANY (%(ids)s::bigint[]) AND e.of <> 'workflow'
+UNION ALL
+SELECT i.id, i.class, i.subject_type, i.subject_id, w.id, NULL, NULL, NULL, false
+FROM powertools.incidents i
+JOIN powertools.workflows w ON i.subject_type = 'workflow' AND w.id = i.subject_id::bigint
+WHERE i.id = ANY (%(ids)s::bigint[]);
+
+-- name: recoveries_of
+-- What the recovery of each of these failed steps would be told.
+-- Args: workflow_ids (bigint[]), positions (int[]): one entry a step.
+-- Rows: workflow_id, position, retry_refused, revival_refused (text or NULL).
+SELECT p.workflow_id, p.position, powertools.retry_refusal_v1(p.workflow_id, p.position) AS retry_refused,
+  powertools.revival_refusal_v1(p.workflow_id) AS revival_refused
+FROM unnest(%(workflow_ids)s::bigint[], %(positions)s::int[]) AS p (workflow_id, position);
 
 -- name: lock_incident
 -- Args: id (bigint).

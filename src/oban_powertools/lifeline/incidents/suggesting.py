@@ -1,0 +1,116 @@
+"""What may be done about incidents, judged by the rows of now: nothing is named that a preview would refuse.
+
+Runs in the caller's session and locks nothing. The rule that must never break: what is legal is decided by the rules
+that the repairs obey (``workflow.rules``, ``workflow.job_rules``), never by an incident's class alone.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from ...authorization import Action, TargetType
+from ...config import Settings
+from ...database import Connection, Queries, fetch_all
+from ...explain import ExplainedRepair
+from ...explain.actions import step_actions
+from ...explain.facts import RecoveryFacts, StepFacts
+from ...explain.incidents import Subject, legal_repairs
+from ...explain.reading import read_jobs, read_steps, read_workflow
+from .records import Incident, IncidentState, SuggestedBulk
+
+OF_ONE: Final = 50
+"""Targets that are judged for one incident: all that its evidence names."""
+
+OF_A_LIST: Final = 5
+"""The same, of each incident in a list."""
+
+_IN_BULK: Final = frozenset({TargetType.JOB, TargetType.CALLBACK, TargetType.STEP})
+
+type Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Facts:
+    """What is known of everything that some incidents name."""
+
+    steps: Mapping[tuple[int, int], StepFacts]
+    recoveries: Mapping[tuple[int, int], RecoveryFacts]
+    subjects: Mapping[int, Subject]
+    workflows: Mapping[int, Subject]
+
+    def subject(self, row: Row) -> Subject | None:
+        """What a row is about; None when it is gone."""
+        if row["position"] is None:
+            return self.workflows.get(row["workflow_id"]) or self.subjects.get(row["job_id"])
+        place = (row["workflow_id"], row["position"])
+        step = self.steps.get(place)
+        if step is None:
+            return None
+        return Subject(step=step, actions=step_actions(step, (), self.recoveries.get(place, RecoveryFacts()))[0])
+
+
+async def suggest(
+    conn: Connection, queries: Queries, settings: Settings, incidents: Sequence[Incident], most: int
+) -> list[Incident]:
+    """The same incidents with what may be done about them.
+
+    Args:
+        most: Targets to judge of each.
+    """
+    ids = [incident.id for incident in incidents if incident.state is not IncidentState.RESOLVED]
+    rows = await fetch_all(conn, queries["incident_subjects"], {"ids": ids, "most": most}) if ids else []
+    facts = await _read(conn, queries, settings, rows)
+    found: defaultdict[int, list[ExplainedRepair]] = defaultdict(list)
+    for row in rows:
+        if (subject := facts.subject(row)) is not None:
+            found[row["id"]] += legal_repairs(row, subject)
+    return [
+        replace(incident, repairs=_in_order(found[incident.id]), bulk=_bulk(found[incident.id]))
+        for incident in incidents
+    ]
+
+
+def _in_order(repairs: Iterable[ExplainedRepair]) -> tuple[ExplainedRepair, ...]:
+    """Each once; an action with few targets, which repairs more at once, first."""
+    by_action: defaultdict[Action | str, dict[str, ExplainedRepair]] = defaultdict(dict)
+    for repair in repairs:
+        by_action[repair.action].setdefault(repair.target_id, repair)
+    return tuple(one for alike in sorted(by_action.values(), key=len) for one in alike.values())
+
+
+def _bulk(repairs: Iterable[ExplainedRepair]) -> tuple[SuggestedBulk, ...]:
+    targets: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    for repair in repairs:
+        if repair.target_type in _IN_BULK:
+            targets[repair.action][repair.target_id] = None
+    return tuple(SuggestedBulk(action=action, ids=tuple(ids)) for action, ids in targets.items() if len(ids) > 1)
+
+
+async def _read(conn: Connection, queries: Queries, settings: Settings, rows: Sequence[Row]) -> _Facts:
+    places = sorted({(row["workflow_id"], row["position"]) for row in rows if row["position"] is not None})
+    steps: dict[tuple[int, int], StepFacts] = {}
+    for step in await read_steps(conn, queries, settings, places) if places else ():
+        steps[step.workflow.id, step.position] = step
+    alone = sorted({row["job_id"] for row in rows if row["position"] is None and row["job_id"] is not None})
+    jobs = {int(job.id): Subject(job=job) for job in await read_jobs(conn, queries, settings, alone)}
+    whole = sorted({row["workflow_id"] for row in rows if row["subject_type"] == "workflow"})
+    workflows = {one: Subject.of_workflow(await read_workflow(conn, queries, one)) for one in whole}
+    return _Facts(
+        steps=steps, recoveries=await _read_recoveries(conn, queries, steps), subjects=jobs, workflows=workflows
+    )
+
+
+async def _read_recoveries(
+    conn: Connection, queries: Queries, steps: Mapping[tuple[int, int], StepFacts]
+) -> dict[tuple[int, int], RecoveryFacts]:
+    ended = [place for place, step in steps.items() if step.ended]
+    if not ended:
+        return {}
+    args = {"workflow_ids": [place[0] for place in ended], "positions": [place[1] for place in ended]}
+    return {
+        (row["workflow_id"], row["position"]): RecoveryFacts(
+            retry_refused=row["retry_refused"], revival_refused=row["revival_refused"]
+        )
+        for row in await fetch_all(conn, queries["recoveries_of"], args)
+    }
