@@ -190,6 +190,7 @@ PLAIN = {
     IncidentClass.OUTSIDE_EDIT: {"step_retry"},
     IncidentClass.BOOKKEEPING_FAULT: set[str](),
     IncidentClass.CALLBACK_FAILED: {"callback_retry"},
+    IncidentClass.WORKER_NOT_IMPORTABLE: {"job_retry", "job_discard"},
 }
 """Class -> what its plain trouble suggests."""
 

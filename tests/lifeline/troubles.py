@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from oban import Job
+
 from oban_powertools import Incident, Settings, Workflow
 from oban_powertools.lifeline.incidents import Projector
 from tests.breaking import broken_steps, faulty_root
@@ -156,6 +158,17 @@ async def _callback_fails(hand: Hand) -> None:
     await fail(hand, await hand.one("SELECT max(id) FROM oban_jobs WHERE meta ? 'outcome'"))
 
 
+async def _cannot_be_imported(hand: Hand) -> None:
+    if await hand.one("SELECT count(*) FROM oban_jobs") == 0:
+        await hand.oban.enqueue_many(Job("tests.no_such_module.Worker", max_attempts=1))
+    [job] = await hand.start(*[row["id"] for row in await hand.rows("SELECT id FROM oban_jobs")])
+    await hand.ack(await hand.execute(job, None))
+
+
+async def _snoozed(hand: Hand) -> None:
+    await hand.rows("UPDATE oban_jobs SET state = 'scheduled'")
+
+
 async def _callback_retried(hand: Hand) -> None:
     await hand.rows("UPDATE oban_jobs SET state = 'available', discarded_at = NULL WHERE state = 'discarded'")
 
@@ -184,5 +197,8 @@ TROUBLES = {
     "outside_edit": Trouble(f"outside_edit:job_deleted:{_SCRIPTED}", _deleted, _recovered),
     "bookkeeping_fault": Trouble("bookkeeping_fault:P0001", _unsettled, _swept),
     "callback_failed": Trouble(f"callback_failed:{_SCRIPTED}", _callback_fails, _callback_retried),
+    "worker_not_importable": Trouble(
+        "worker_not_importable:tests.no_such_module.Worker", _cannot_be_imported, _snoozed
+    ),
 }  # fmt: skip
 """Class -> how it comes and goes."""

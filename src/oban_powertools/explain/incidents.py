@@ -33,6 +33,7 @@ REPAIRS: Final[Mapping[str, tuple[tuple[Repair, ...], ...]]] = {
     "wait_overdue": ((*_DECIDED_BY_HAND, Repair.STEP_CANCEL),),
     "workflow_stuck": ((Repair.WORKFLOW_CANCEL,),),
     "callback_failed": ((Repair.CALLBACK_RETRY,),),
+    "worker_not_importable": ((Repair.JOB_RETRY, Repair.JOB_DISCARD),),
 }
 """Class -> what can end it: the first choices whose first one is legal, of several. Any other class passes when its
 cause does."""

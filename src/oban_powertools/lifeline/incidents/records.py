@@ -26,6 +26,7 @@ class IncidentClass(StrEnum):
     OUTSIDE_EDIT = "outside_edit"
     BOOKKEEPING_FAULT = "bookkeeping_fault"
     CALLBACK_FAILED = "callback_failed"
+    WORKER_NOT_IMPORTABLE = "worker_not_importable"
 
 
 class IncidentState(StrEnum):

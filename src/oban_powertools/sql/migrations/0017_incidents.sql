@@ -39,7 +39,8 @@ CREATE TABLE powertools.incidents (
   CONSTRAINT incident_class CHECK (
     class IN (
       'executor_late', 'executor_missing', 'dead_executor', 'orphaned_jobs', 'workflow_stuck', 'wait_overdue', 'poison_job',
-      'failing_jobs', 'late_result', 'outside_edit', 'bookkeeping_fault', 'callback_failed'
+      'failing_jobs', 'late_result', 'outside_edit', 'bookkeeping_fault', 'callback_failed',
+      'worker_not_importable'
     ) AND split_part(fingerprint, ':', 1) = class
   ),
   CONSTRAINT incident_state CHECK (state IN ('active', 'acknowledged', 'resolved')),
@@ -125,6 +126,13 @@ BEGIN
     )
     WHEN 'poison_job' THEN EXISTS (SELECT FROM public.oban_jobs j WHERE j.id = ANY (ids) AND j.state = 'suspended')
       AND NOT EXISTS (SELECT FROM powertools.rescues r WHERE r.job_id = ANY (ids))
+    -- also while one of them is being tried, which takes a moment
+    WHEN 'worker_not_importable' THEN EXISTS (
+      SELECT FROM public.oban_jobs j WHERE j.id = ANY (ids) AND powertools.not_run_v1(j.meta, j.errors) AND (
+        j.state IN ('retryable', 'available')
+        OR j.state = 'executing' AND j.attempted_at > timezone('UTC', clock_timestamp()) - interval '1 min'
+      )
+    )
     WHEN 'late_result' THEN EXISTS (
       SELECT FROM powertools.late_results l JOIN public.oban_jobs j ON j.id = l.job_id AND j.state <> 'completed'
       WHERE l.id = ANY (ids) AND l.adopted_at IS NULL AND l.dismissed_at IS NULL
@@ -199,6 +207,7 @@ BEGIN
       WHEN 'late_result' THEN 'each was adopted or dismissed, or the job has a result of its own'
       WHEN 'outside_edit' THEN 'it was undone, or happened a day ago'
       WHEN 'bookkeeping_fault' THEN 'every job was settled'
+      WHEN 'worker_not_importable' THEN 'none of the jobs waits for it any more'
       ELSE 'none of the callbacks is discarded any more'
     END)
   FROM over o;
@@ -307,6 +316,9 @@ BEGIN
   END IF;
   IF only_class IS NULL OR only_class = 'failing_jobs' THEN
     RETURN QUERY SELECT * FROM powertools.detect_failing_jobs_v1(thresholds);
+  END IF;
+  IF only_class IS NULL OR only_class = 'worker_not_importable' THEN
+    RETURN QUERY SELECT * FROM powertools.detect_not_importable_v1();
   END IF;
   IF only_class IS NULL OR only_class = 'late_result' THEN
     RETURN QUERY SELECT * FROM powertools.detect_late_results_v1();

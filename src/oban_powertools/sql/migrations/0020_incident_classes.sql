@@ -235,6 +235,31 @@ AS $$
   ORDER BY r.job_id LIMIT 1000
 $$;
 
+-- Whether no code of the worker ran at the last attempt, because it could not be imported where the job was fetched.
+CREATE FUNCTION powertools.not_run_v1(meta jsonb, errors jsonb) RETURNS bool
+LANGUAGE sql IMMUTABLE
+AS $$
+  SELECT meta ? 'not_run' AND powertools.error_class_v1(errors -> -1) = 'oban.worker.WorkerResolutionError'
+$$;
+
+-- Workers that cannot be imported, among the first 5,000 jobs to be tried again: their attempts are not used up, so
+-- nothing else would ever tell.
+CREATE FUNCTION powertools.detect_not_importable_v1() RETURNS SETOF powertools.detected
+LANGUAGE sql STABLE
+AS $$
+  SELECT 'worker_not_importable', 'worker_not_importable:' || w.worker, 'worker', w.worker,
+    format('%s jobs wait, because worker %s cannot be imported on %s', count(*), w.worker, min(w.node)), count(*),
+    jsonb_build_object('code', 'worker_not_importable', 'worker', w.worker, 'queue', min(w.queue),
+      'nodes', to_jsonb((array_agg(DISTINCT w.node))[: 20]), 'ids', to_jsonb((array_agg(w.id ORDER BY w.id))[: 50]), 'id_type', 'job'),
+    (array_agg(DISTINCT powertools.workflow_of_v1(w.meta)))[: 1000], NULL::timestamptz
+  FROM (
+    SELECT j.id, j.worker, j.queue, j.meta, j.errors, j.attempted_by[1] AS node
+    FROM public.oban_jobs j WHERE j.state = 'retryable' ORDER BY j.scheduled_at LIMIT 5000
+  ) AS w
+  WHERE powertools.not_run_v1(w.meta, w.errors)
+  GROUP BY w.worker ORDER BY w.worker LIMIT 1000
+$$;
+
 -- Jobs that failed within the window, by worker and error class, of the newest 5,000 that are discarded and 5,000 that
 -- are to be tried again. Opens at failing_count of them; one that is open goes on with a single one.
 CREATE FUNCTION powertools.detect_failing_jobs_v1(thresholds jsonb) RETURNS SETOF powertools.detected
@@ -254,7 +279,7 @@ AS $$
       SELECT j.id, j.worker, j.queue, j.errors, j.meta, j.attempted_at AS at
       FROM public.oban_jobs j WHERE j.state = 'retryable' ORDER BY j.scheduled_at DESC LIMIT 5000
     ) AS r, since s
-    WHERE r.at > s.at AND r.errors <> '[]'
+    WHERE r.at > s.at AND r.errors <> '[]' AND NOT powertools.not_run_v1(r.meta, r.errors)
   ), grouped AS (
     SELECT f.worker, powertools.error_class_v1(f.errors -> -1) AS error_class, count(*) AS jobs, min(f.queue) AS queue,
       (array_agg(f.id ORDER BY f.at DESC))[: 50] AS ids, max(f.at) AT TIME ZONE 'UTC' AS last_at,

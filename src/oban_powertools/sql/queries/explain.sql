@@ -284,6 +284,7 @@ FROM (
       (j.state = 'suspended', 'poison_job:' || j.id),
       (j.state = 'suspended' AND s.held_until IS NULL, 'outside_edit:job_suspended:' || j.worker),
       (s.cause = 'job_deleted', 'outside_edit:job_deleted:' || s.worker),
+      (j.meta ? 'not_run' AND j.state IN ('retryable', 'available', 'executing'), 'worker_not_importable:' || j.worker),
       (w.open > 0, 'workflow_stuck:workflow:' || w.id),
       (w.open > 0, 'workflow_stuck:semantics:' || w.semantics_version),
       (
