@@ -141,6 +141,7 @@ async def test_edges_that_lead_forward_can_be_inserted(diamond: Hand) -> None:
 UNSEEN = "ALTER TABLE oban_jobs DISABLE TRIGGER USER; "
 CORRUPTIONS = {
     "live_step_has_its_job": f"{UNSEEN} DELETE FROM oban_jobs WHERE state = 'available'",
+    "live_step_has_its_own_job": f"{UNSEEN} UPDATE oban_jobs SET meta = '{{}}' WHERE state = 'available'",
     "live_step_has_a_live_job": f"{UNSEEN} UPDATE oban_jobs SET state = 'completed'",
     "one_live_job_a_step": "INSERT INTO oban_jobs (worker, meta) SELECT worker, meta FROM oban_jobs",
     "pending_counts_open_parents": "UPDATE powertools.steps SET pending = 1 WHERE name = 'd'",

@@ -15,7 +15,6 @@ import time
 import tomllib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from datetime import UTC
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -30,18 +29,19 @@ from oban._lifeline import _rescue
 from oban._producer import Producer, _get_jobs
 from oban._query import Query, _ack_jobs, _insert_jobs, unwrap_connection
 from psycopg import AsyncConnection, AsyncCursor
-from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool
 
 from . import crash_points, telemetry
 from .acks import BulkAck
+from .bulk_insert import insert_in_bulk
 from .config import PAYLOAD_LIMIT
-from .database import Connection, Queries, fetch_all
+from .database import Connection, Queries
+from .job_identity import check_plain_jobs, identity_of, is_step, remember_identities
 from .lifeline.heartbeats import LocalExecutor
 from .lifeline.rescue import Attempt, Hand
 from .logs import find_logger
 from .oban_attempts import guard, unguard
-from .results import is_step, wrap_result
+from .results import wrap_result
 
 logger = find_logger(__name__)
 
@@ -246,7 +246,9 @@ class Hooks:
         guard(producer)
         await attachment.until_known(producer)
         with attachment.fetching(producer):
-            return await _get_jobs(producer)
+            jobs = await _get_jobs(producer)
+        remember_identities(jobs)
+        return jobs
 
     async def rescue(self, query: Query, rescue_after: float) -> None:
         """Slot ``lifeline.rescue``: by evidence, not by age."""
@@ -261,18 +263,20 @@ class Hooks:
             await _rescue(query, rescue_after)
 
     async def insert_jobs(self, query: Query, jobs: list[Job], conn: Any = None) -> list[Job]:
-        """Slot ``query.insert_jobs``: one statement for any number of jobs."""
+        """Slot ``query.insert_jobs``: one statement for any number of jobs, none of which may pass for a step's."""
         attachment = self._attachments.get(id(query))
+        if attachment is not None:
+            check_plain_jobs(jobs)
         if attachment is None or not attachment.turbo or not jobs:
             return await _insert_jobs(query, jobs, conn)
         if conn is not None:
             callers = _psycopg_connection(await unwrap_connection(conn))
             if callers is None:
                 return await _insert_jobs(query, jobs, conn)
-            return await _insert_in_bulk(callers, attachment.queries, jobs)
+            return await insert_in_bulk(callers, attachment.queries, jobs)
         try:
             async with query.connection() as own:
-                return await _insert_in_bulk(own, attachment.queries, jobs)
+                return await insert_in_bulk(own, attachment.queries, jobs)
         except _UNINSTALLED as error:
             logger.warning("inserting %d jobs one by one: %s", len(jobs), error)
             return await _insert_jobs(query, jobs)
@@ -325,7 +329,7 @@ def _installed() -> set[Hooks]:
 
 
 def _lock_order(ack: AckAction) -> tuple[int, int, int]:
-    meta = ack.job.meta
+    meta = identity_of(ack.job)
     return (meta["workflow_id"], meta["position"], ack.id or 0) if is_step(ack.job) else (0, 0, ack.id or 0)
 
 
@@ -346,34 +350,6 @@ def _psycopg_connection(found: Any) -> Connection | None:
     if isinstance(found, AsyncCursor):
         return cast("AsyncCursor[Any]", found).connection
     return cast("Connection", found) if isinstance(found, AsyncConnection) else None
-
-
-async def _insert_in_bulk(conn: Connection, queries: Queries, jobs: Sequence[Job]) -> list[Job]:
-    rows = await fetch_all(conn, queries["insert_jobs"], _columns(jobs), adapters=conn)
-    for job, row in zip(jobs, rows, strict=True):
-        for field, value in row.items():
-            setattr(job, field, value)
-    return list(jobs)
-
-
-def _columns(jobs: Sequence[Job]) -> dict[str, Any]:
-    # Jsonb, so that a connection's own JSON functions apply as they do in Oban's insert.
-    return {
-        "states": [job.state for job in jobs],
-        "queues": [job.queue for job in jobs],
-        "workers": [job.worker for job in jobs],
-        "max_attempts": [job.max_attempts for job in jobs],
-        "priorities": [job.priority for job in jobs],
-        "args": [Jsonb(job.args) for job in jobs],
-        "metas": [Jsonb(job.meta) for job in jobs],
-        "tags": [Jsonb(job.tags) for job in jobs],
-        "inserted_ats": [_naive(job.inserted_at) for job in jobs],
-        "scheduled_ats": [_naive(job.scheduled_at) for job in jobs],
-    }
-
-
-def _naive(instant: Any) -> Any:
-    return instant.astimezone(UTC).replace(tzinfo=None) if instant is not None else None
 
 
 def prefix_of(oban: Oban) -> str:

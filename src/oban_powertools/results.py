@@ -11,6 +11,7 @@ from oban import Cancel, Job, Record, Snooze
 
 from . import json_border
 from .errors import Fault, PowertoolsError, UnstorableValueError
+from .job_identity import check_meta, is_step
 from .json_border import check_payload
 from .step import AwaitSignal, appended_of
 from .telemetry import TRACE_META
@@ -35,11 +36,6 @@ class Encoded(dict[str, Any]):
     """The marker by which a bulk ack knows a step's result among other recordings."""
 
 
-def is_step(job: Job) -> bool:
-    """Whether a job runs a workflow step; a host's own meta may hold some of the keys."""
-    return "uid" in job.meta and type(job.meta.get("workflow_id")) is int and type(job.meta.get("position")) is int
-
-
 def wrap_result(job: Job, result: Any, limit: int) -> Any:
     """What Oban is to record for what a worker returned.
 
@@ -48,12 +44,14 @@ def wrap_result(job: Job, result: Any, limit: int) -> Any:
         limit: Bytes of JSON a result may have.
 
     Returns:
-        The result itself where it is none of ours; else a StepResult, or an UnstorableValueError
-        (as a value: Oban then fails the attempt with it).
+        The result itself where it is none of ours; else a StepResult, or an UnstorableValueError or
+        ReservedMetaError (as a value: Oban then fails the attempt with it).
     """
-    if isinstance(result, (Exception, Cancel, Snooze)) or not is_step(job):
-        return result
     try:
+        if isinstance(result, Snooze):
+            check_meta(job, getattr(result, "meta", None))
+        if isinstance(result, (Exception, Cancel, Snooze)) or not is_step(job):
+            return result
         if isinstance(result, AwaitSignal):
             return StepResult({"await": _wait(result)})
         return _completed(job, result, limit)

@@ -5,6 +5,7 @@ is equal over all its attempts and differs between steps (P5).
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -12,6 +13,7 @@ from typing import Any, Final
 from oban import Job, current_job
 
 from .errors import NotInStepError
+from .job_identity import identity_of, is_callback, is_step
 from .states import WorkflowId, WorkflowState
 from .workflow.builder import Deps, EffectsName, PolicyName, Workflow
 from .workflow.references import StepHandle
@@ -122,9 +124,9 @@ def current_step() -> StepContext:
         NotInStepError: No step's job runs in this task or thread.
     """
     job = current_job()
-    meta: dict[str, Any] = job.meta if job else {}
-    if job is None or "position" not in meta or "uid" not in meta:
+    if job is None or not is_step(job):
         raise NotInStepError
+    meta = identity_of(job)
     return StepContext(
         workflow_id=WorkflowId(meta["workflow_id"]),
         workflow_name=meta["workflow_name"],
@@ -142,7 +144,7 @@ def appended_of(job: Job) -> Workflow | None:
     return job.extra.get(_APPENDED)
 
 
-def _idempotency_key(meta: dict[str, Any]) -> str:
+def _idempotency_key(meta: Mapping[str, Any]) -> str:
     # The uid tells apart the workflows of two databases that have the same id.
     identity = f"{meta['uid']}/{meta['workflow_id']}/{meta['step']}"
     return hashlib.sha256(identity.encode()).hexdigest()[:32]
@@ -155,9 +157,9 @@ def current_workflow() -> FinishedWorkflow:
         NotInStepError: No such job runs in this task or thread.
     """
     job = current_job()
-    meta: dict[str, Any] = job.meta if job else {}
-    if "outcome" not in meta or "workflow_id" not in meta:
+    if job is None or not is_callback(job):
         raise NotInStepError
+    meta = identity_of(job)
     return FinishedWorkflow(
         workflow_id=WorkflowId(meta["workflow_id"]),
         workflow_name=meta["workflow_name"],

@@ -172,6 +172,7 @@ DATA = {
         "UPDATE powertools.steps SET state = 'available', pending = 0, job_id = 1 WHERE position = 2"
     ),
     "live_step_has_its_job": UNGUARDED.format("DELETE FROM oban_jobs WHERE state = 'available'"),
+    "live_step_has_its_own_job": UNGUARDED.format("UPDATE oban_jobs SET meta = '{}' WHERE state = 'available'"),
     "live_step_has_a_live_job": UNGUARDED.format("UPDATE oban_jobs SET state = 'completed'"),
     "both_ends_know_an_edge": "UPDATE powertools.steps SET children = '{}' WHERE position = 1",
     "edges_lead_forward_inside": "UPDATE powertools.steps SET depth = 0",

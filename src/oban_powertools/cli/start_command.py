@@ -23,6 +23,7 @@ from psycopg_pool import AsyncConnectionPool
 from .. import schema
 from ..config import Settings
 from ..database import describe
+from ..job_identity import identity_of, is_step
 from ..logs import Redacting, find_logger
 from ..oban_hooks import Config
 from ..pools import obans_pool
@@ -203,5 +204,6 @@ def _log_job(_: str, event: dict[str, Any]) -> None:
 
 
 def _attempt(job: Job) -> str:
-    step = f" (step {job.meta['step']} of workflow {job.meta['workflow_id']})" if "workflow_id" in job.meta else ""
+    said = identity_of(job)
+    step = f" (step {said['step']} of workflow {said['workflow_id']})" if is_step(job) else ""
     return f"job {job.id} {job.worker}{step} attempt {job.attempt}/{job.max_attempts}"

@@ -58,6 +58,7 @@ PowertoolsError
     UnstorableValueError
     WaitTimeoutError
     PowertoolsClosedError
+    ReservedMetaError
     NotInStepError
     CursorExpiredError
 
@@ -127,6 +128,7 @@ from .repairs import (
 from .running import (
     NotInStepError,
     PowertoolsClosedError,
+    ReservedMetaError,
     WaitTimeoutError,
 )
 from .setup import (
@@ -188,6 +190,7 @@ __all__ = [
     "ReasonTooShortError",
     "RepairRequiresMissingExecutorError",
     "ReservedActorError",
+    "ReservedMetaError",
     "SchemaAheadError",
     "SchemaBehindError",
     "SchemaError",

@@ -1,5 +1,6 @@
 """What code that waits, or that runs in a worker, may meet."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from .base import PowertoolsError
@@ -29,6 +30,23 @@ class PowertoolsClosedError(PowertoolsError):
 
     def __str__(self) -> str:
         return "Powertools was left, so nobody here waits any longer: wait within `async with powertools`"
+
+
+class ReservedMetaError(PowertoolsError):
+    """A job's meta was to hold keys by which Powertools knows what the job runs for."""
+
+    code = "reserved_meta"
+
+    def __init__(self, worker: str, keys: Sequence[str]) -> None:
+        super().__init__(worker, keys)
+        self.worker = worker
+        self.keys = tuple(keys)
+
+    def __str__(self) -> str:
+        return (
+            f"the meta of a job of {self.worker} was to hold {', '.join(self.keys)}, by which Powertools knows what a "
+            "job runs for: use other keys, and leave these out where a step's meta is copied to another job"
+        )
 
 
 class NotInStepError(PowertoolsError):

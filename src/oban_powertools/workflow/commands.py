@@ -52,6 +52,8 @@ async def complete_step(
     given = json_border.dumps(payload) if payload is not None else None
     completed = status == StepState.COMPLETED
     args = {
+        "workflow_id": workflow_id,
+        "step": step,
         "job_id": job_id,
         "state": status,
         "result": given if completed else None,

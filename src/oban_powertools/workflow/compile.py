@@ -17,18 +17,13 @@ from oban import Job
 from .. import json_border
 from ..config import CONTEXT_LIMIT
 from ..errors import Fault, InvalidWorkflowError
+from ..job_identity import RESERVED_META
 from ..states import Effects, Policy
 from .builder import MapOver, SignalWait, StepDefinition, StepName, Workflow
 from .encode import job_columns, step_columns, template
 from .graph import children_of, depths, find_cycle
 from .plan import StepPlan, WorkflowPlan
 from .references import Reference, StepHandle
-
-RESERVED_META: Final = frozenset(
-    "workflow_id workflow_name step position generation uid context return "
-    "outcome failed_steps failures_handled".split()
-)
-"""Keys of a job's meta that are ours."""
 
 _MAX_NAME: Final = 200
 _MAX_ATTEMPTS: Final = 2**15 - 1

@@ -238,6 +238,28 @@ CREATE TRIGGER check_edges AFTER INSERT ON powertools.steps
 REFERENCING NEW TABLE AS new_steps
 FOR EACH STATEMENT EXECUTE FUNCTION powertools.check_edges_v1();
 
+-- Which step a job says it runs for; NULL when it says none, as with a host's own meta under our keys.
+CREATE FUNCTION powertools.workflow_of_v1(meta jsonb) RETURNS bigint
+LANGUAGE sql IMMUTABLE
+AS $$
+  SELECT CASE WHEN meta ? 'position' AND meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' THEN (meta ->> 'workflow_id')::bigint END
+$$;
+
+CREATE FUNCTION powertools.position_of_v1(meta jsonb) RETURNS int
+LANGUAGE sql IMMUTABLE
+AS $$
+  SELECT CASE WHEN meta ->> 'position' ~ '^[0-9]{1,9}$' THEN (meta ->> 'position')::int END
+$$;
+
+-- A job is a step's by both their words: the step names the job's id, and the job says that it runs for this step.
+-- An id alone proves nothing: they begin anew after TRUNCATE ... RESTART IDENTITY, and then it is a stranger's.
+-- Wherever a step and its job meet, the condition is: j.id = s.job_id AND this.
+CREATE FUNCTION powertools.is_job_of_v1(meta jsonb, of_workflow_id bigint, of_position int) RETURNS bool
+LANGUAGE sql IMMUTABLE
+AS $$
+  SELECT powertools.workflow_of_v1(meta) = of_workflow_id AND powertools.position_of_v1(meta) = of_position
+$$;
+
 -- A step as it is: while its job lives, the job is the truth.
 CREATE VIEW powertools.step_states AS
 SELECT
@@ -254,7 +276,8 @@ SELECT
   coalesce(j.attempted_at AT TIME ZONE 'UTC', s.started_at) AS started_at,
   s.finished_at
 FROM powertools.steps s
-LEFT JOIN public.oban_jobs j ON s.state = 'available' AND j.id = s.job_id;
+LEFT JOIN public.oban_jobs j
+  ON s.state = 'available' AND j.id = s.job_id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position);
 
 -- I6: what the bookkeeping could not settle in the job's own transaction, kept for the sweep.
 CREATE TABLE powertools.settle_faults (

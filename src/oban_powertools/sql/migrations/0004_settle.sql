@@ -341,6 +341,8 @@ CREATE FUNCTION powertools.settle_v1(outcomes powertools.outcome[]) RETURNS void
 LANGUAGE plpgsql
 AS $$
 DECLARE
+  asked CONSTANT powertools.outcome[] := outcomes;
+  ended powertools.ended[];
   stopping bigint[];
   changes powertools.change[];
 BEGIN
@@ -361,5 +363,9 @@ BEGIN
     changes := NULL;
     outcomes := powertools.extend_v1(outcomes, stopping);
   END IF;
-  PERFORM powertools.move_on_v1(powertools.apply_outcomes_v1(outcomes, stopping), stopping, changes);
+  ended := powertools.apply_outcomes_v1(outcomes, stopping);
+  IF cardinality(ended) IS DISTINCT FROM cardinality(asked) THEN
+    PERFORM powertools.keep_untaken_v1(asked);
+  END IF;
+  PERFORM powertools.move_on_v1(ended, stopping, changes);
 END $$;

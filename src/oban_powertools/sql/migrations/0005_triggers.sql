@@ -65,7 +65,130 @@ EXCEPTION WHEN OTHERS THEN
   END LOOP;
 END $$;
 
--- After an UPDATE of jobs. What the workers returned comes with a bulk ack in the setting
+-- What attempts came to that no step takes: another tool ran a step's job again after its outcome, the step goes on
+-- without this job, or the job only says that it runs for the step. Called by settle with all that it was to settle.
+CREATE FUNCTION powertools.keep_untaken_v1(outcomes powertools.outcome[]) RETURNS void
+LANGUAGE plpgsql
+PLANNED EACH TIME ROW BY ROW
+AS $$
+BEGIN
+  INSERT INTO powertools.late_results (
+    job_id, attempt, attempted_at, attempted_by, state, result, error, queue, worker, workflow_id, position
+  )
+  SELECT j.id, o.attempt, o.started_at, coalesce(j.attempted_by, '{}'),
+    CASE o.state WHEN 'awaiting_signal' THEN 'completed' ELSE o.state END, o.result, o.error, j.queue, j.worker,
+    s.workflow_id, s.position
+  FROM unnest(outcomes) AS o
+  CROSS JOIN LATERAL (SELECT * FROM public.oban_jobs j WHERE j.id = o.job_id OFFSET 0) AS j
+  LEFT JOIN powertools.steps s ON s.workflow_id = o.workflow_id AND s.position = o.position
+  WHERE o.state IN ('completed', 'discarded', 'cancelled', 'awaiting_signal') AND o.cause IS NULL AND o.started_at IS NOT NULL
+    AND CASE WHEN s.job_id = o.job_id
+      -- not the attempt that gave the step its outcome, whose job somebody touched since
+      THEN s.started_at IS DISTINCT FROM o.started_at AND s.wait_id IS NULL OR o.started_at > s.finished_at
+      ELSE o.state IN ('completed', 'awaiting_signal')
+    END
+  ON CONFLICT ON CONSTRAINT late_result_once DO NOTHING;
+END $$;
+
+-- What a job runs for is ours to say: puts back what an UPDATE changed of it, and takes off a result that came before
+-- the job completed. What was there instead is kept apart, under displaced. Args: jobs, with the meta that each had
+-- before. Returns job id -> what it says, of those that were changed.
+CREATE FUNCTION powertools.keep_identities_v1(ids bigint[], metas jsonb[]) RETURNS jsonb
+LANGUAGE plpgsql
+PLANNED EACH TIME ROW BY ROW
+AS $$
+DECLARE
+  -- of a step's job, and of an on_finished job
+  ours CONSTANT text[] := '{
+    workflow_id, workflow_name, step, position, generation, uid, context, outcome, failed_steps, failures_handled
+  }';
+  kept jsonb;
+  edited text[];
+  details jsonb[];
+BEGIN
+  -- The trigger is not to take this for another edit.
+  PERFORM set_config('powertools.keeping', 'on', true);
+  WITH edits AS (
+    SELECT j.id, b.own, s.said, o.after - ours - CASE WHEN r.early IS NULL THEN '{}' ELSE '{return}' END::text[] AS others,
+      coalesce(d.displaced, '{}') || CASE
+        WHEN r.early IS DISTINCT FROM o.before -> 'return' AND r.early IS NOT NULL THEN jsonb_build_object('return', r.early)
+        ELSE '{}'
+      END AS displaced
+    FROM unnest(ids, metas) AS m (id, meta)
+    CROSS JOIN LATERAL (SELECT * FROM public.oban_jobs j WHERE j.id = m.id OFFSET 0) AS j
+    CROSS JOIN LATERAL (
+      SELECT CASE jsonb_typeof(m.meta) WHEN 'object' THEN m.meta ELSE '{}' END AS before,
+        CASE jsonb_typeof(j.meta) WHEN 'object' THEN j.meta ELSE '{}' END AS after
+    ) AS o
+    CROSS JOIN LATERAL (SELECT CASE WHEN j.state <> 'completed' THEN o.after -> 'return' END AS early) AS r
+    CROSS JOIN LATERAL (
+      SELECT coalesce(jsonb_object_agg(e.key, e.value), '{}') AS own FROM jsonb_each(o.before) AS e WHERE e.key = ANY (ours)
+    ) AS b
+    CROSS JOIN LATERAL (
+      SELECT coalesce(jsonb_object_agg(e.key, e.value), '{}') AS said FROM jsonb_each(o.after) AS e WHERE e.key = ANY (ours)
+    ) AS s
+    CROSS JOIN LATERAL (
+      SELECT jsonb_object_agg(e.key, e.value) AS displaced FROM jsonb_each(s.said) AS e WHERE b.own -> e.key IS DISTINCT FROM e.value
+    ) AS d
+    WHERE b.own <> s.said OR r.early IS NOT NULL
+  ), restored AS (
+    UPDATE public.oban_jobs j
+    SET meta = e.others || e.own
+      || CASE e.displaced WHEN '{}' THEN '{}' ELSE jsonb_build_object('displaced', e.displaced) END
+    FROM edits e
+    WHERE j.id = e.id
+    RETURNING j.id, e.own, e.displaced, e.own <> e.said OR e.displaced <> '{}' AS edited
+  )
+  SELECT jsonb_object_agg(x.id, x.own), array_agg(x.id::text) FILTER (WHERE x.edited),
+    array_agg(jsonb_build_object(
+      'workflow_id', x.own -> 'workflow_id', 'step', x.own -> 'step', 'displaced', ARRAY(SELECT jsonb_object_keys(x.displaced))
+    )) FILTER (WHERE x.edited)
+  INTO kept, edited, details
+  FROM restored x;
+  PERFORM set_config('powertools.keeping', '', true);
+  IF edited IS NOT NULL THEN
+    PERFORM powertools.record_system_v1(
+      'job_meta_restore', 'job', edited, 'another tool changed what the job says that it runs for', NULL, NULL, details
+    );
+  END IF;
+  RETURN kept;
+EXCEPTION WHEN OTHERS THEN
+  RAISE WARNING 'powertools could not restore the meta of jobs %: %', ids, SQLERRM;
+  RETURN NULL;
+END $$;
+
+-- Nothing of a workflow starts after it was cancelled or its time ran out: cancels those of these jobs that could. A
+-- job that somebody ran again with another tool is among them, also when its step has its outcome; that is audited.
+CREATE FUNCTION powertools.keep_stopped_v1(ids bigint[], ended bigint[]) RETURNS void
+LANGUAGE plpgsql
+PLANNED EACH TIME ROW BY ROW
+AS $$
+DECLARE
+  stopped bigint[];
+BEGIN
+  stopped := ARRAY(
+    SELECT j.id
+    FROM unnest(ids) AS g (id)
+    CROSS JOIN LATERAL (SELECT * FROM public.oban_jobs j WHERE j.id = g.id OFFSET 0) AS j
+    JOIN powertools.workflows w ON w.id = powertools.workflow_of_v1(j.meta)
+    JOIN powertools.workflows r ON r.id = w.root_id
+    WHERE j.state IN ('available', 'scheduled', 'retryable', 'suspended')
+      AND coalesce(w.cancel_requested_at, w.expired_at, r.cancel_requested_at, r.expired_at) IS NOT NULL
+    ORDER BY j.id
+  );
+  IF stopped = '{}' THEN
+    RETURN;
+  END IF;
+  UPDATE public.oban_jobs j SET state = 'cancelled', cancelled_at = timezone('UTC', now()) WHERE j.id = ANY (stopped);
+  PERFORM powertools.record_system_v1(
+    'job_cancel', 'job', array_agg(s.id::text ORDER BY s.id), 'another tool ran it again after its workflow was cancelled or expired'
+  )
+  FROM unnest(stopped) AS s (id) WHERE s.id = ANY (ended) HAVING count(*) > 0;
+EXCEPTION WHEN OTHERS THEN
+  RAISE WARNING 'powertools could not cancel again jobs %: %', ids, SQLERRM;
+END $$;
+
+-- After an UPDATE of jobs. A job runs for what it ran for before, whatever its meta says now. What the workers returned comes with a bulk ack in the setting
 -- powertools.results (job id -> result) and is taken from there; else it is in the job's meta. Old rows are asked for by
 -- IN, which hashes them: a join of two transition tables can be quadratic.
 CREATE FUNCTION powertools.jobs_updated_v1() RETURNS trigger
@@ -75,28 +198,44 @@ DECLARE
   outcomes powertools.outcome[];
   starts powertools.change[];
   results jsonb;
+  kept jsonb;
+  idle bigint[];
 BEGIN
-  IF NOT EXISTS (SELECT FROM new_jobs n WHERE n.meta ? 'position') THEN
+  IF NOT EXISTS (SELECT FROM old_jobs o WHERE o.meta ? 'workflow_id') THEN
     RETURN NULL;
   END IF;
   results := nullif(current_setting('powertools.results', true), '')::jsonb;
   IF results IS NOT NULL THEN
     PERFORM set_config('powertools.results', '', true);
   END IF;
+  -- One checksum over all meta: a batch that changes none of it, as most do, looks no further.
+  IF (SELECT bit_xor(jsonb_hash_extended(o.meta, o.id)) FROM old_jobs o)
+    IS DISTINCT FROM (SELECT bit_xor(jsonb_hash_extended(n.meta, n.id)) FROM new_jobs n)
+    AND current_setting('powertools.keeping', true) IS DISTINCT FROM 'on' THEN
+    SELECT powertools.keep_identities_v1(array_agg(o.id ORDER BY o.id), array_agg(o.meta ORDER BY o.id)) INTO kept
+    FROM old_jobs o
+    WHERE o.meta ?& '{workflow_id,position,uid}' OR o.meta ?& '{workflow_id,outcome,failed_steps}';
+  END IF;
   SELECT array_agg(ROW (
-    n.meta ->> 'workflow_id', n.meta ->> 'position', n.id, NULL, NULL,
-    CASE WHEN n.state = 'completed' AND r.result ? 'await' THEN 'awaiting_signal' ELSE n.state::text END,
+    n.workflow_id, n.position, n.id, NULL, NULL,
+    CASE WHEN n.state = 'completed' AND n.result ? 'await' THEN 'awaiting_signal' ELSE n.state::text END,
     NULL, n.attempt,
-    CASE WHEN n.state = 'completed' THEN r.result END,
+    CASE WHEN n.state = 'completed' THEN n.result END,
     CASE WHEN n.state IN ('retryable', 'discarded', 'cancelled') THEN n.errors -> -1 END,
     n.inserted_at AT TIME ZONE 'UTC', n.attempted_at AT TIME ZONE 'UTC'
   )::powertools.outcome) FILTER (WHERE n.state <> 'executing'),
   array_agg(ROW (
-    n.meta ->> 'workflow_id', n.meta ->> 'position', 'started', 'executing', n.id, n.attempt, NULL, NULL
+    n.workflow_id, n.position, 'started', 'executing', n.id, n.attempt, NULL, NULL
   )::powertools.change ORDER BY n.id) FILTER (WHERE n.state = 'executing')
   INTO outcomes, starts
-  FROM new_jobs n
-  CROSS JOIN LATERAL (SELECT coalesce(results -> n.id::text, n.meta -> 'return') AS result) AS r
+  FROM (
+    SELECT m.*, powertools.workflow_of_v1(m.own) AS workflow_id, powertools.position_of_v1(m.own) AS position
+    -- computed first: a function is inlined only over a plain column
+    FROM (
+      SELECT n.*, coalesce(kept -> n.id::text, n.meta) AS own, coalesce(results -> n.id::text, n.meta -> 'return') AS result
+      FROM new_jobs n OFFSET 0
+    ) AS m OFFSET 0
+  ) AS n
   WHERE (
       n.state IN ('completed', 'discarded', 'cancelled')
       OR n.state = 'executing' AND n.id IN (SELECT o.id FROM old_jobs o WHERE o.state <> 'executing')
@@ -104,12 +243,18 @@ BEGIN
       OR n.state = 'scheduled' AND n.id IN (SELECT o.id FROM old_jobs o WHERE o.state IN ('available', 'retryable', 'executing'))
       OR n.state = 'available' AND n.id IN (SELECT o.id FROM old_jobs o WHERE o.state = 'executing')
     )
-    AND n.meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' AND n.meta ->> 'position' ~ '^[0-9]{1,9}$';
+    AND n.workflow_id IS NOT NULL AND n.position IS NOT NULL;
   IF outcomes IS NOT NULL THEN
     PERFORM powertools.settle_guarded_v1(outcomes);
   END IF;
   IF starts IS NOT NULL THEN
     PERFORM powertools.defer_starts_guarded_v1(starts);
+  END IF;
+  idle := ARRAY(SELECT n.id FROM new_jobs n WHERE n.state IN ('available', 'scheduled', 'retryable', 'suspended'));
+  IF idle <> '{}' THEN
+    PERFORM powertools.keep_stopped_v1(
+      idle, ARRAY(SELECT o.id FROM old_jobs o WHERE o.state IN ('completed', 'discarded', 'cancelled'))
+    );
   END IF;
   RETURN NULL;
 END $$;
@@ -123,13 +268,13 @@ DECLARE
   outcomes powertools.outcome[];
 BEGIN
   SELECT array_agg(ROW (
-    o.meta ->> 'workflow_id', o.meta ->> 'position', o.id, NULL, NULL, 'cancelled', 'job_deleted', o.attempt, NULL,
+    powertools.workflow_of_v1(o.meta), powertools.position_of_v1(o.meta), o.id, NULL, NULL, 'cancelled', 'job_deleted', o.attempt, NULL,
     o.errors -> -1, o.inserted_at AT TIME ZONE 'UTC', o.attempted_at AT TIME ZONE 'UTC'
   )::powertools.outcome)
   INTO outcomes
   FROM old_jobs o
   WHERE o.state NOT IN ('completed', 'discarded', 'cancelled')
-    AND o.meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' AND o.meta ->> 'position' ~ '^[0-9]{1,9}$';
+    AND powertools.workflow_of_v1(o.meta) IS NOT NULL AND powertools.position_of_v1(o.meta) IS NOT NULL;
   IF outcomes IS NOT NULL THEN
     PERFORM powertools.settle_guarded_v1(outcomes);
   END IF;

@@ -121,7 +121,7 @@ BEGIN
       j.inserted_at AT TIME ZONE 'UTC', j.attempted_at AT TIME ZONE 'UTC'
     )::powertools.outcome AS outcome
     FROM chunk c
-    LEFT JOIN public.oban_jobs j ON j.id = c.job_id
+    LEFT JOIN public.oban_jobs j ON j.id = c.job_id AND powertools.is_job_of_v1(j.meta, c.workflow_id, c.position)
     WHERE c.state = 'available' AND (j.id IS NULL OR j.state IN ('completed', 'discarded', 'cancelled'))
       AND NOT EXISTS (SELECT FROM powertools.settle_faults f WHERE f.job_id = c.job_id AND f.repaired_at IS NULL)
   )

@@ -58,29 +58,62 @@ BEGIN
   );
 END $$;
 
--- Cancels the idle jobs of these workflows' live steps; the trigger settles them. A job that somebody
--- else is changing right now is passed over (S4); the sweep comes again.
-CREATE FUNCTION powertools.cancel_idle_jobs_v1(workflow_ids bigint[]) RETURNS int
+-- The jobs of these workflows' steps that could start; also those of ended steps, which another tool may run again.
+CREATE FUNCTION powertools.idle_jobs_v1(workflow_ids bigint[]) RETURNS bigint[]
 LANGUAGE plpgsql
 PLANNED EACH TIME ROW BY ROW
 AS $$
-DECLARE
-  cancelled int;
 BEGIN
-  WITH idle AS (
+  RETURN ARRAY(
     SELECT j.id
     FROM powertools.steps s
-    JOIN public.oban_jobs j ON j.id = s.job_id
-    WHERE s.workflow_id = ANY (workflow_ids) AND s.state = 'available'
-      AND j.state IN ('available', 'scheduled', 'retryable', 'suspended')
+    JOIN public.oban_jobs j ON j.id = s.job_id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)
+    WHERE s.workflow_id = ANY (workflow_ids) AND j.state IN ('available', 'scheduled', 'retryable', 'suspended')
     ORDER BY j.id
-    FOR UPDATE OF j SKIP LOCKED
+  );
+END $$;
+
+-- Cancels the idle jobs among these that nobody else is changing; the trigger settles them.
+CREATE FUNCTION powertools.cancel_free_jobs_v1(ids bigint[]) RETURNS void
+LANGUAGE sql
+PLANNED EACH TIME ROW BY ROW
+AS $$
+  WITH free AS (
+    SELECT j.id
+    FROM unnest(ids) AS i (id) JOIN public.oban_jobs j ON j.id = i.id
+    WHERE j.state IN ('available', 'scheduled', 'retryable', 'suspended')
+    ORDER BY j.id FOR UPDATE OF j SKIP LOCKED
   )
-  UPDATE public.oban_jobs j
-  SET state = 'cancelled', cancelled_at = timezone('UTC', now())
-  FROM idle i WHERE j.id = i.id;
-  GET DIAGNOSTICS cancelled = ROW_COUNT;
-  RETURN cancelled;
+  UPDATE public.oban_jobs j SET state = 'cancelled', cancelled_at = timezone('UTC', now()) FROM free f WHERE j.id = f.id;
+$$;
+
+-- The same for those that somebody else is changing, as Oban does when it stages or fetches them: they would be able to
+-- start after the commit. Waits for them, though not for long: the caller holds workflows (S4). The sweep comes again.
+CREATE FUNCTION powertools.cancel_busy_jobs_v1(ids bigint[]) RETURNS void
+LANGUAGE plpgsql
+PLANNED EACH TIME ROW BY ROW SET lock_timeout = '300ms'
+AS $$
+BEGIN
+  UPDATE public.oban_jobs j SET state = 'cancelled', cancelled_at = timezone('UTC', now())
+  WHERE j.id = ANY (ids) AND j.state IN ('available', 'scheduled', 'retryable', 'suspended');
+EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+  NULL;
+END $$;
+
+-- Cancels the idle jobs of these workflows.
+CREATE FUNCTION powertools.cancel_idle_jobs_v1(workflow_ids bigint[]) RETURNS void
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  idle bigint[] := powertools.idle_jobs_v1(workflow_ids);
+BEGIN
+  IF idle <> '{}' THEN
+    PERFORM powertools.cancel_free_jobs_v1(idle);
+    idle := powertools.idle_jobs_v1(workflow_ids);
+  END IF;
+  IF idle <> '{}' THEN
+    PERFORM powertools.cancel_busy_jobs_v1(idle);
+  END IF;
 END $$;
 
 -- Asks the executing jobs among these steps' jobs to stop, through Oban's signal channel; every node also
@@ -94,7 +127,7 @@ DECLARE
 BEGIN
   SELECT count(pg_notify('public.oban_signal', json_build_object('action', 'pkill', 'job_id', j.id)::text) IS NULL) INTO told
   FROM powertools.steps s
-  JOIN public.oban_jobs j ON j.id = s.job_id
+  JOIN public.oban_jobs j ON j.id = s.job_id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)
   WHERE s.workflow_id = ANY (workflow_ids) AND s.state = 'available' AND j.state = 'executing'
     AND (of_position IS NULL OR s.position = of_position);
   RETURN told;
@@ -130,7 +163,9 @@ BEGIN
   )::powertools.ended)
   INTO ended FROM stopped s;
   PERFORM powertools.move_on_v1(ended, family);
-  PERFORM powertools.cancel_idle_jobs_v1(family), powertools.tell_executing_jobs_v1(family, NULL);
+  PERFORM powertools.cancel_idle_jobs_v1(family);
+  -- Afterwards: a job that was waited for may have started.
+  PERFORM powertools.tell_executing_jobs_v1(family, NULL);
 END $$;
 
 -- Ends the workflows among these whose time is over, and says so in the audit. Locks: as stop_workflows_v1.
@@ -169,14 +204,15 @@ DECLARE
   cancelled int;
 BEGIN
   WITH stopping AS (
-    SELECT s.job_id
+    SELECT s.job_id, s.workflow_id, s.position
     FROM powertools.workflows w JOIN powertools.steps s ON s.workflow_id = w.id
     WHERE w.state = 'cancel_requested' AND s.state = 'available'
     UNION
-    SELECT s.job_id FROM powertools.steps s WHERE s.cancel_requested_at IS NOT NULL AND s.state = 'available'
+    SELECT s.job_id, s.workflow_id, s.position FROM powertools.steps s WHERE s.cancel_requested_at IS NOT NULL AND s.state = 'available'
   ), idle AS (
     SELECT j.id
-    FROM stopping t JOIN public.oban_jobs j ON j.id = t.job_id
+    FROM stopping t
+    JOIN public.oban_jobs j ON j.id = t.job_id AND powertools.is_job_of_v1(j.meta, t.workflow_id, t.position)
     WHERE j.state IN ('available', 'scheduled', 'retryable', 'suspended')
     ORDER BY j.id LIMIT batch
     FOR UPDATE OF j SKIP LOCKED
@@ -209,7 +245,8 @@ BEGIN
     UPDATE public.oban_jobs j SET state = 'cancelled', cancelled_at = timezone('UTC', now())
     WHERE j.id = (
       SELECT i.id FROM public.oban_jobs i
-      WHERE i.id = s.job_id AND i.state IN ('available', 'scheduled', 'retryable', 'suspended')
+      WHERE i.id = s.job_id AND powertools.is_job_of_v1(i.meta, s.workflow_id, s.position)
+        AND i.state IN ('available', 'scheduled', 'retryable', 'suspended')
       FOR UPDATE SKIP LOCKED
     );
     PERFORM powertools.tell_executing_jobs_v1(ARRAY[of_workflow_id], of_position);

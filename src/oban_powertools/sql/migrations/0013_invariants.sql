@@ -21,16 +21,21 @@ AS $$
   LEFT JOIN public.oban_jobs j ON j.id = s.job_id
   WHERE s.state = 'available' AND j.id IS NULL AND s.job_id NOT IN (SELECT job_id FROM faulted)
   UNION ALL
+  SELECT 'live_step_has_its_own_job', s.workflow_id, s.position, 'job ' || s.job_id || ' says it is none of it'
+  FROM powertools.steps s
+  JOIN public.oban_jobs j ON j.id = s.job_id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position) IS NOT TRUE
+  WHERE s.state = 'available' AND s.job_id NOT IN (SELECT job_id FROM faulted)
+  UNION ALL
   SELECT 'live_step_has_a_live_job', s.workflow_id, s.position, 'job ' || s.job_id || ' is ' || j.state
   FROM powertools.steps s
-  JOIN public.oban_jobs j ON j.id = s.job_id
+  JOIN public.oban_jobs j ON j.id = s.job_id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)
   WHERE s.state = 'available' AND j.state IN ('completed', 'discarded', 'cancelled')
     AND s.job_id NOT IN (SELECT job_id FROM faulted)
   UNION ALL
-  SELECT 'one_live_job_a_step', (j.meta ->> 'workflow_id')::bigint, (j.meta ->> 'position')::int, count(*) || ' live jobs'
+  SELECT 'one_live_job_a_step', powertools.workflow_of_v1(j.meta), powertools.position_of_v1(j.meta), count(*) || ' live jobs'
   FROM public.oban_jobs j
   WHERE j.state NOT IN ('completed', 'discarded', 'cancelled')
-    AND j.meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' AND j.meta ->> 'position' ~ '^[0-9]{1,9}$'
+    AND powertools.workflow_of_v1(j.meta) IS NOT NULL AND powertools.position_of_v1(j.meta) IS NOT NULL
   GROUP BY 2, 3, j.meta ->> 'generation' HAVING count(*) > 1
   UNION ALL
   SELECT 'pending_counts_open_parents', s.workflow_id, s.position, 'pending ' || s.pending || ', open parents ' || n.open
@@ -124,7 +129,7 @@ AS $$
   UNION ALL
   SELECT 'suspended_job_is_held', s.workflow_id, s.position, 'job ' || j.id || ' is suspended'
   FROM powertools.steps s
-  JOIN public.oban_jobs j ON j.id = s.job_id
+  JOIN public.oban_jobs j ON j.id = s.job_id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)
   WHERE s.state = 'available' AND j.state = 'suspended' AND s.held_until IS NULL
     AND j.meta -> 'quarantined' IS DISTINCT FROM to_jsonb(j.attempt)
   UNION ALL
@@ -157,7 +162,8 @@ AS $$
   SELECT 'last_event_tells_the_state', s.workflow_id, s.position,
     format('step %s, job %s, last event %s', s.state, j.state, l.change)
   FROM powertools.steps s
-  LEFT JOIN public.oban_jobs j ON s.state = 'available' AND j.id = s.job_id
+  LEFT JOIN public.oban_jobs j
+    ON s.state = 'available' AND j.id = s.job_id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)
   LEFT JOIN (
     SELECT DISTINCT ON (e.workflow_id, e.position) e.workflow_id, e.position, e.change, e.job_id
     FROM powertools.events e

@@ -281,9 +281,7 @@ BEGIN
       ) + 1 ELSE 0 END AS crashes
     FROM unnest(orphans) AS o
     JOIN public.oban_jobs j ON j.id = o.job_id
-    LEFT JOIN powertools.steps s ON s.job_id = j.id
-      AND s.workflow_id = CASE WHEN j.meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' THEN (j.meta ->> 'workflow_id')::bigint END
-      AND s.position = CASE WHEN j.meta ->> 'position' ~ '^[0-9]{1,9}$' THEN (j.meta ->> 'position')::int END
+    LEFT JOIN powertools.steps s ON s.job_id = j.id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)
   ), suspects AS (
     SELECT f.*, f.crashes = max(f.crashes) OVER (PARTITION BY f.executor_id) AND f.crashes >= 3 AS suspect,
       count(*) OVER same AS alike, row_number() OVER (PARTITION BY f.executor_id, f.crashes ORDER BY random()) - 1 AS turn

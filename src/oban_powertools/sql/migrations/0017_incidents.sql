@@ -134,8 +134,11 @@ BEGIN
       )
     )
     WHEN 'late_result' THEN EXISTS (
-      SELECT FROM powertools.late_results l JOIN public.oban_jobs j ON j.id = l.job_id AND j.state <> 'completed'
+      SELECT FROM powertools.late_results l
+      JOIN public.oban_jobs j ON j.id = l.job_id
+      LEFT JOIN powertools.steps s ON s.workflow_id = l.workflow_id AND s.position = l.position
       WHERE l.id = ANY (ids) AND l.adopted_at IS NULL AND l.dismissed_at IS NULL
+        AND coalesce(s.state, j.state::text) NOT IN ('completed', 'awaiting_signal')
     )
     WHEN 'bookkeeping_fault' THEN EXISTS (
       SELECT FROM powertools.settle_faults f WHERE f.job_id = ANY (ids) AND f.repaired_at IS NULL

@@ -325,9 +325,7 @@ BEGIN
       CASE WHEN e.executor_id IS NULL THEN 'unknown' WHEN e.stopped_at IS NULL THEN 'gone' ELSE 'stopped' END AS why
     FROM public.oban_jobs j
     LEFT JOIN powertools.executors e ON e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
-    LEFT JOIN powertools.steps s ON s.job_id = j.id
-      AND s.workflow_id = CASE WHEN j.meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' THEN (j.meta ->> 'workflow_id')::bigint END
-      AND s.position = CASE WHEN j.meta ->> 'position' ~ '^[0-9]{1,9}$' THEN (j.meta ->> 'position')::int END
+    LEFT JOIN powertools.steps s ON s.job_id = j.id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)
     WHERE j.id = ANY (job_ids) AND j.state = 'executing'
   ), moved AS (
     UPDATE public.oban_jobs j

@@ -3,13 +3,6 @@
 -- Each reads by index and stops at 5,000 rows of what it groups, and at 1,000 incidents (N2, N3). Words are those of
 -- explanations where these have some.
 
--- The workflow of a step's job, as its meta says.
-CREATE FUNCTION powertools.workflow_of_v1(meta jsonb) RETURNS bigint
-LANGUAGE sql IMMUTABLE
-AS $$
-  SELECT CASE WHEN meta ? 'position' AND meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' THEN (meta ->> 'workflow_id')::bigint END
-$$;
-
 -- The name of the exception in an error as Oban keeps it: a traceback, a repr, or an Elixir exception. Nothing else of
 -- the error, which may hold what nobody should see.
 CREATE FUNCTION powertools.error_class_v1(error jsonb) RETURNS text
@@ -299,8 +292,8 @@ AS $$
   ORDER BY n.fingerprint LIMIT 1000
 $$;
 
--- Successes that came after their attempt had been given up, of jobs that have no result of their own by now: to be
--- adopted or dismissed. By the executor that they came from.
+-- Successes that came after their attempt had been given up, or of which their step knew nothing, while the step, or a
+-- job that is no step's, has no result of its own: to be adopted or dismissed. By the executor that they came from.
 CREATE FUNCTION powertools.detect_late_results_v1() RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
@@ -312,15 +305,18 @@ AS $$
   FROM (
     SELECT r.id, r.job_id, r.workflow_id, coalesce(r.attempted_by[1], '?') AS node, coalesce(r.attempted_by[2], '?') AS producer
     FROM powertools.late_results r
-    JOIN public.oban_jobs j ON j.id = r.job_id AND j.state <> 'completed'
+    JOIN public.oban_jobs j ON j.id = r.job_id
+    LEFT JOIN powertools.steps s ON s.workflow_id = r.workflow_id AND s.position = r.position
     WHERE r.adopted_at IS NULL AND r.dismissed_at IS NULL AND r.state = 'completed'
+      AND coalesce(s.state, j.state::text) NOT IN ('completed', 'awaiting_signal')
     ORDER BY r.id LIMIT 5000
   ) AS l
   GROUP BY l.node, l.producer ORDER BY l.node, l.producer LIMIT 1000
 $$;
 
--- What somebody did to the jobs of steps with another tool, by what it was and by worker: deleted within the last day
--- and not recovered since; suspended without a hold; running again though the step had ended.
+-- What somebody did to the jobs of steps with another tool, by what it was and by worker. Within the last day: deleted,
+-- and not recovered since; ran again though the step had ended; changed what the job says that it runs for; started it
+-- again after its workflow was cancelled. And suspended without a hold.
 CREATE FUNCTION powertools.detect_outside_edits_v1() RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
@@ -328,9 +324,11 @@ AS $$
     format(CASE e.edit
       WHEN 'job_deleted' THEN '%s jobs of %s were deleted outside of Powertools, which cancelled their steps'
       WHEN 'job_suspended' THEN '%s jobs of %s were suspended outside of Powertools: their steps are not held'
-      ELSE '%s jobs of %s run again though their steps have ended: nothing comes of it'
-    END, count(*), e.worker),
-    count(*), jsonb_build_object('edit', e.edit, 'worker', e.worker, 'ids', to_jsonb((array_agg(e.id ORDER BY e.id))[: 50]), 'id_type', 'job'),
+      WHEN 'meta_changed' THEN '%s jobs of %s had other meta written over what they run for, which was restored'
+      WHEN 'job_restarted' THEN '%s jobs of %s were started again though their workflows were cancelled, and were cancelled again'
+      ELSE '%s jobs of %s ran again though their steps had ended: what they come to is kept as late results'
+    END, count(DISTINCT e.id), e.worker),
+    count(DISTINCT e.id), jsonb_build_object('edit', e.edit, 'worker', e.worker, 'ids', to_jsonb((array_agg(e.id ORDER BY e.id))[: 50]), 'id_type', 'job'),
     (array_agg(DISTINCT e.workflow_id))[: 1000], NULL::timestamptz
   FROM (
     (
@@ -340,6 +338,20 @@ AS $$
       ORDER BY s.workflow_id DESC, s.position DESC LIMIT 5000
     )
     UNION ALL
+    SELECT CASE a.action WHEN 'job_cancel' THEN 'job_restarted' ELSE 'meta_changed' END, j.worker, j.id, powertools.workflow_of_v1(j.meta)
+    FROM (
+      (SELECT * FROM powertools.audit WHERE action = 'job_cancel' ORDER BY id DESC LIMIT 5000)
+      UNION ALL
+      (SELECT * FROM powertools.audit WHERE action = 'job_meta_restore' ORDER BY id DESC LIMIT 5000)
+    ) AS a
+    JOIN public.oban_jobs j ON j.id = a.target_id::bigint
+    WHERE a.actor_type = 'system' AND a.target_type = 'job' AND a.at > clock_timestamp() - interval '1 day'
+    UNION ALL
+    SELECT 'job_retried', l.worker, l.job_id, l.workflow_id
+    FROM (SELECT * FROM powertools.late_results ORDER BY id DESC LIMIT 5000) AS l
+    JOIN powertools.steps s ON s.workflow_id = l.workflow_id AND s.position = l.position
+    WHERE l.at > clock_timestamp() - interval '1 day' AND l.state <> 'completed' AND s.job_id = l.job_id AND l.attempted_at > s.finished_at
+    UNION ALL
     SELECT CASE j.state WHEN 'executing' THEN 'job_retried' ELSE 'job_suspended' END, j.worker, j.id, s.workflow_id
     FROM (
       (SELECT * FROM public.oban_jobs WHERE state = 'executing' AND meta ? 'position' LIMIT 5000)
@@ -348,8 +360,7 @@ AS $$
     ) AS j
     CROSS JOIN LATERAL (
       SELECT s.* FROM powertools.steps s
-      WHERE s.workflow_id = powertools.workflow_of_v1(j.meta) AND s.job_id = j.id
-        AND s.position = CASE WHEN j.meta ->> 'position' ~ '^[0-9]{1,9}$' THEN (j.meta ->> 'position')::int END LIMIT 1
+      WHERE j.id = s.job_id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position) LIMIT 1
     ) AS s
     WHERE CASE j.state
       WHEN 'executing' THEN s.finished_at < j.attempted_at AT TIME ZONE 'UTC'

@@ -11,12 +11,11 @@ FROM powertools.deliver_signal_v1(
 -- Locks the live job of a step, before its workflow is locked (S4).
 -- Args: workflow_id (bigint), step (text).
 -- Rows: one without columns, or none.
-SELECT FROM public.oban_jobs j
-WHERE j.id = (
-  SELECT s.job_id FROM powertools.steps s
-  WHERE s.workflow_id = %(workflow_id)s::bigint AND s.name = %(step)s::text AND s.state = 'available'
-)
-FOR UPDATE;
+SELECT
+FROM powertools.steps s
+JOIN public.oban_jobs j ON j.id = s.job_id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)
+WHERE s.workflow_id = %(workflow_id)s::bigint AND s.name = %(step)s::text AND s.state = 'available'
+FOR UPDATE OF j;
 
 -- name: lock_workflow
 -- Locks a workflow's family and reads what commands depend on.
@@ -130,9 +129,9 @@ ORDER BY s.position;
 -- Args: ids (bigint[]). Rows: id.
 SELECT j.id
 FROM public.oban_jobs j
-JOIN powertools.steps s ON s.workflow_id = (j.meta ->> 'workflow_id')::bigint AND s.position = (j.meta ->> 'position')::int
+JOIN powertools.steps s ON s.job_id = j.id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)
 JOIN powertools.workflows w ON w.id = s.workflow_id
-WHERE j.id = ANY (%(ids)s::bigint[]) AND s.job_id = j.id
+WHERE j.id = ANY (%(ids)s::bigint[])
   AND (s.cancel_requested_at IS NOT NULL OR w.cancel_requested_at IS NOT NULL OR w.expired_at IS NOT NULL);
 
 -- name: due_parts

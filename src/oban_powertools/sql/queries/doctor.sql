@@ -97,8 +97,7 @@ FROM seen s WHERE s.before < %(steps)s::bigint;
     format('job %%s is %%s, the step has job %%s', j.id, j.state, s.job_id) AS detail
   FROM public.oban_jobs j
   JOIN powertools.steps s
-    ON s.workflow_id = CASE WHEN j.meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' THEN (j.meta ->> 'workflow_id')::bigint END
-    AND s.position = CASE WHEN j.meta ->> 'position' ~ '^[0-9]{1,9}$' THEN (j.meta ->> 'position')::int END
+    ON powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)
   WHERE j.state IN ('available', 'scheduled', 'executing', 'retryable', 'suspended')
     AND s.job_id <> j.id AND coalesce(j.meta ->> 'generation', s.generation::text) = s.generation::text
   LIMIT 20

@@ -81,7 +81,8 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
   SELECT * FROM powertools.steps WHERE workflow_id = s.workflow_id AND position = e.parent LIMIT 1
 ) AS p
-LEFT JOIN public.oban_jobs j ON p.state = 'available' AND j.id = p.job_id
+LEFT JOIN public.oban_jobs j
+  ON p.state = 'available' AND j.id = p.job_id AND powertools.is_job_of_v1(j.meta, p.workflow_id, p.position)
 WHERE s.workflow_id = %(workflow_id)s::bigint AND s.position = %(position)s::int
 ORDER BY p.finished_at IS NOT NULL, j.state IS DISTINCT FROM 'retryable', p.position
 LIMIT %(page)s;
@@ -164,7 +165,8 @@ WITH RECURSIVE reached (position) AS (
     SELECT * FROM powertools.steps WHERE workflow_id = c.workflow_id AND position = c.position LIMIT 1
   ) AS s
   LEFT JOIN powertools.workflows n ON n.id = c.child_id
-  LEFT JOIN public.oban_jobs j ON s.state = 'available' AND j.id = s.job_id
+  LEFT JOIN public.oban_jobs j
+    ON s.state = 'available' AND j.id = s.job_id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)
   WHERE s.state <> 'completed' AND (s.state <> 'pending' OR s.pending = 0 AND s.held_until IS NOT NULL)
     AND s.cause IS DISTINCT FROM 'cancelled_by_dependency'
     AND (c.live AND n.open > 0 OR NOT c.live AND n.failed > 0 AND n.stopped = 0) IS NOT TRUE
@@ -220,9 +222,7 @@ LEFT JOIN LATERAL (
   SELECT r.at, r.crashes, r.executor_id FROM powertools.rescues r
   WHERE j.state = 'suspended' AND r.job_id = j.id AND r.action = 'quarantined' ORDER BY r.id DESC LIMIT 1
 ) AS q ON true
-LEFT JOIN powertools.steps s ON s.job_id = j.id
-  AND s.workflow_id = CASE WHEN j.meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' THEN (j.meta ->> 'workflow_id')::bigint END
-  AND s.position = CASE WHEN j.meta ->> 'position' ~ '^[0-9]{1,9}$' THEN (j.meta ->> 'position')::int END
+LEFT JOIN powertools.steps s ON s.job_id = j.id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)
 LEFT JOIN powertools.settle_faults f ON f.job_id = j.id AND f.repaired_at IS NULL
 WHERE j.id = ANY (%(ids)s::bigint[])
 ORDER BY j.id;
@@ -270,7 +270,9 @@ FROM (
     SELECT * FROM powertools.steps WHERE workflow_id = t.workflow_id AND position = t.position LIMIT 1
   ) AS s ON true
   LEFT JOIN powertools.workflows w ON w.id = t.workflow_id
-  LEFT JOIN public.oban_jobs j ON j.id = coalesce(t.job_id, s.job_id)
+  LEFT JOIN public.oban_jobs j
+    ON j.id = coalesce(t.job_id, s.job_id)
+    AND (t.job_id IS NOT NULL OR powertools.is_job_of_v1(j.meta, s.workflow_id, s.position))
   CROSS JOIN LATERAL (
     SELECT k.class || ':' || e.executor_id AS fingerprint, NULL::bigint AS late_result_id, NULL::bool AS adoptable
     FROM powertools.executors e CROSS JOIN unnest(ARRAY['executor_late', 'executor_missing', 'dead_executor']) AS k (class)
@@ -279,7 +281,14 @@ FROM (
     SELECT g.fingerprint, NULL, NULL
     FROM (VALUES
       (j.state = 'executing', format('orphaned_jobs:%%s:%%s', coalesce(j.attempted_by[1], '?'), coalesce(j.attempted_by[2], '?'))),
-      (j.state = 'executing' AND s.finished_at < j.attempted_at AT TIME ZONE 'UTC', 'outside_edit:job_retried:' || j.worker),
+      (s.finished_at < j.attempted_at AT TIME ZONE 'UTC', 'outside_edit:job_retried:' || j.worker),
+      (j.meta ? 'displaced', 'outside_edit:meta_changed:' || j.worker),
+      (
+        j.state = 'cancelled' AND EXISTS (
+          SELECT FROM powertools.audit a
+          WHERE a.target_type = 'job' AND a.target_id = j.id::text AND a.action = 'job_cancel' AND a.actor_type = 'system'
+        ), 'outside_edit:job_restarted:' || j.worker
+      ),
       (j.state = 'available', 'workflow_stuck:queue:' || j.queue),
       (j.state = 'suspended', 'poison_job:' || j.id),
       (j.state = 'suspended' AND s.held_until IS NULL, 'outside_edit:job_suspended:' || j.worker),

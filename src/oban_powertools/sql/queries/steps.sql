@@ -39,8 +39,8 @@ WHERE s.workflow_id = %(workflow_id)s::bigint AND s.name = %(step)s::text;
 
 -- name: complete_job
 -- Ends a step's job from outside; its trigger settles the step.
--- Args: job_id (bigint); state (text: completed, discarded, cancelled); result, error (jsonb text or NULL).
--- Rows: id; none when the job has ended meanwhile.
+-- Args: workflow_id (bigint), step (text), job_id (bigint); state (text: completed, discarded, cancelled); result, error (jsonb text or NULL).
+-- Rows: id; none when the job has ended meanwhile, or its id is another job's by now.
 -- Locks: the job, then as settle.
 UPDATE public.oban_jobs j
 SET state = %(state)s::text::public.oban_job_state,
@@ -50,5 +50,8 @@ SET state = %(state)s::text::public.oban_job_state,
     errors = CASE WHEN %(error)s::jsonb IS NULL THEN j.errors ELSE j.errors || %(error)s::jsonb END,
     meta = CASE WHEN %(result)s::jsonb IS NULL THEN j.meta
       ELSE j.meta || jsonb_build_object('return', jsonb_build_object('json', %(result)s::jsonb)) END
-WHERE j.id = %(job_id)s::bigint AND j.state NOT IN ('completed', 'discarded', 'cancelled')
+FROM powertools.steps s
+WHERE s.workflow_id = %(workflow_id)s::bigint AND s.name = %(step)s::text
+  AND j.id = %(job_id)s::bigint AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)
+  AND j.state NOT IN ('completed', 'discarded', 'cancelled')
 RETURNING j.id;
