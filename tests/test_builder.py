@@ -109,7 +109,7 @@ def test_a_name_is_at_most_200_characters_that_can_be_stored() -> None:
 def test_an_idempotency_key_is_text_of_at_most_200_characters() -> None:
     assert codes(small(idempotency_key="k" * 201)) == [("name_too_long", None, "idempotency_key")]
     assert codes(small(idempotency_key=7)) == [("not_text", None, "idempotency_key")]
-    assert codes(small(idempotency_key="")) == []
+    assert codes(small(idempotency_key="")) == [("empty_text", None, "idempotency_key")]
 
 
 def test_tags_and_the_version_are_text() -> None:

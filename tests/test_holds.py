@@ -197,3 +197,25 @@ async def test_ending_a_hold_does_not_wait_for_a_job_that_somebody_else_is_chang
     await hand.sweep()
 
     assert await hand.states(workflow_id) == {"s0": "available"}
+
+
+@pytest.mark.parametrize("kind", ["signal", "map", "workflow"])
+async def test_a_held_step_without_a_job_is_not_released_when_its_parents_end(hand: Hand, kind: str) -> None:
+    workflow = Workflow("held")
+    workflow.add("a", step())
+    match kind:
+        case "signal":
+            workflow.await_signal("b", signal="s", correlation_key="k", deps="a")
+        case "map":
+            workflow.map("b", Scripted, over=[1], deps="a")
+        case _:
+            workflow.add_workflow("b", chain(1), deps="a")
+    workflow_id = await hand.insert(workflow)
+    await hand.workflows.hold(workflow_id, "b", **HOLD)
+
+    await hand.run(workflow_id, {"a": None})
+
+    released = "SELECT state, pending, released_at FROM powertools.steps WHERE workflow_id = %s AND name = 'b'"
+    assert await hand.rows(released, workflow_id) == [{"state": "pending", "pending": 0, "released_at": None}]
+    await hand.workflows.release(workflow_id, "b", **ASKED)
+    assert (await hand.rows(released, workflow_id))[0]["released_at"] is not None

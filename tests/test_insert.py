@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from oban import Job
 from psycopg import AsyncConnection
 from psycopg.rows import tuple_row
 from sqlalchemy import text
@@ -15,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 
 from oban_powertools import Workflow
 from oban_powertools.errors import IdempotencyConflictError, InvalidWorkflowError
-from tests.by_hand import Hand, chain, step
+from tests.by_hand import Hand, Scripted, chain, step
 from tests.counting import count_executed, count_sent
 
 STORED = """
@@ -236,12 +237,39 @@ async def test_the_same_key_with_another_definition_is_refused_and_names_the_wor
     assert await hand.one("SELECT count(*) FROM powertools.workflows") == 1
 
 
-@pytest.mark.parametrize("other", [{"on_finished": step()}, {"expires_in": timedelta(hours=1)}])
-async def test_another_callback_or_expiry_is_another_definition(hand: Hand, other: dict[str, Any]) -> None:
-    await hand.insert(keyed("k", 1))
+@pytest.mark.parametrize("other", [{"on_finished": step()}, {"expires_in": timedelta(hours=1)}, {"tags": ["t"]}])
+async def test_another_callback_expiry_or_tag_is_the_same_definition(hand: Hand, other: dict[str, Any]) -> None:
+    first = await hand.insert(keyed("k", 1))
+
+    assert await hand.insert(chain(1, idempotency_key="k", **other)) == first
+
+
+async def test_the_order_of_args_and_deps_makes_no_other_definition(hand: Hand) -> None:
+    def build(order: str, inner: str, deps: tuple[str, ...]) -> Workflow:
+        workflow = Workflow("ordered", idempotency_key="k")
+        workflow.add_many({"a": step(), "b": step()})
+        nested = {"p": 1, "q": Workflow.result("a")}
+        args = {"x": Workflow.result("b"), "y": {key: nested[key] for key in inner}, "z": 3}
+        workflow.add("c", Job("w", args={key: args[key] for key in order}), deps=deps)
+        workflow.map("m", Scripted, over=[1], args={key: Workflow.item[key] for key in inner})
+        return workflow
+
+    first = await hand.insert(build("xyz", "pq", ("a", "b")))
+
+    assert await hand.insert(build("zyx", "qp", ("b", "a"))) == first
+
+
+@pytest.mark.parametrize(("one", "other"), [(1, 1.0), (0.0, -0.0), (1, True), (0, None), ("1", 1)])
+async def test_another_value_of_an_arg_is_another_definition(hand: Hand, one: Any, other: Any) -> None:
+    def build(value: Any) -> Workflow:
+        workflow = Workflow("valued", idempotency_key="k")
+        workflow.add("a", Job("w", args={"value": value}))
+        return workflow
+
+    await hand.insert(build(one))
 
     with pytest.raises(IdempotencyConflictError):
-        await hand.insert(chain(1, idempotency_key="k", **other))
+        await hand.insert(build(other))
 
 
 async def test_scheduled_in_makes_no_other_definition(hand: Hand) -> None:

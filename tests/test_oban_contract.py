@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from oban import Cancel, Job, Oban, Record, Snooze
+from oban import Cancel, Job, Oban, Record, Snooze, telemetry
 from oban._backoff import jittery_clamped
 from oban._config import Config
 from oban._executor import AckAction, Executor
@@ -27,6 +27,7 @@ from oban.worker import WorkerResolutionError, resolve_worker
 
 from oban_powertools import oban_attempts, oban_hooks
 from oban_powertools.results import Encoded, StepResult, wrap_result
+from oban_powertools.telemetry import Name, anybody_listens
 from tests.by_hand import Hand, chain, step
 
 USED = {
@@ -159,6 +160,15 @@ def test_the_default_functions_take_what_we_give_them() -> None:
     # what oban.toml has beyond these names stops oban's own command: our table is taken out before
     assert "powertools" not in {f.name for f in dataclasses.fields(Config)}
     assert {"dsn", "prefix", "pool_min_size", "pool_max_size"} <= {f.name for f in dataclasses.fields(Config)}
+
+
+def test_telemetry_keeps_its_handlers_by_the_name_of_the_event() -> None:
+    telemetry.attach("contract", [Name.FINISHED], lambda *_: None)
+    try:
+        assert anybody_listens([Name.ACK, Name.FINISHED])
+    finally:
+        telemetry.detach("contract")
+    assert not anybody_listens([Name.ACK, Name.FINISHED])
 
 
 async def test_an_instance_has_the_attributes_that_we_read(hand: Hand) -> None:

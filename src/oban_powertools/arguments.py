@@ -18,6 +18,9 @@ LARGEST_ID: Final = 2**63 - 1
 LONGEST: Final = timedelta(days=36_525)
 """100 years: the longest span of time, so that an instant behind it can be stored and read."""
 
+LARGEST_CURSOR: Final = 2**62
+"""So that a page behind it can be counted too."""
+
 _SHOWN: Final = 80
 """Characters shown of what was found."""
 
@@ -39,16 +42,16 @@ def as_id(argument: str, found: object) -> int:
     Raises:
         InvalidArgumentError: It is no whole number from 1 to 2**63 - 1.
     """
-    return _whole(argument, found, 1, "an id, a whole number from 1 to 2**63 - 1 or its text")
+    return _whole(argument, found, 1, LARGEST_ID, "an id, a whole number from 1 to 2**63 - 1 or its text")
 
 
 def as_cursor(argument: str, found: object) -> int:
     """A place in the event log; 0 is before the first event.
 
     Raises:
-        InvalidArgumentError: It is no whole number from 0 to 2**63 - 1.
+        InvalidArgumentError: It is no whole number from 0 to 2**62.
     """
-    return _whole(argument, found, 0, "a cursor, a whole number from 0 to 2**63 - 1 or its text")
+    return _whole(argument, found, 0, LARGEST_CURSOR, "a cursor, a whole number from 0 to 2**62 or its text")
 
 
 def as_count(argument: str, found: object, *, least: int = 1, most: int = 2**31 - 1) -> int:
@@ -91,14 +94,16 @@ def as_span(
     return found
 
 
-def as_instant(argument: str, found: object) -> datetime:
+def as_instant(
+    argument: str, found: object, expected: str = "an aware datetime, such as datetime.now(UTC)"
+) -> datetime:
     """An instant.
 
     Raises:
         InvalidArgumentError: It is no ``datetime`` with a time zone.
     """
     if not isinstance(found, datetime) or found.tzinfo is None:
-        raise refuse(argument, found, "an aware datetime, such as datetime.now(UTC)")
+        raise refuse(argument, found, expected)
     return found
 
 
@@ -118,15 +123,57 @@ def as_list(argument: str, found: object, of: str) -> list[Any]:
 
 
 def as_text(argument: str, found: object) -> str:
-    """A name or a key.
+    """A text that says something; whether it can be stored is for whoever records the attempt.
+
+    Raises:
+        InvalidArgumentError: It is no text, or empty.
+    """
+    if check_text(argument, found) is None:
+        raise refuse(argument, found, "text")
+    if not str(found).strip():
+        raise InvalidArgumentError(argument, "empty", "text that says something")
+    return str(found)
+
+
+def as_key(argument: str, found: object) -> str:
+    """A name or a key to look for.
 
     Raises:
         InvalidArgumentError: It is no text, is empty, or has characters that PostgreSQL cannot store.
     """
-    if not isinstance(found, str) or not found.strip():
-        raise refuse(argument, found, "text that is not empty")
-    if not _is_storable(found):
+    if not is_storable(key := as_text(argument, found)):
         raise refuse(argument, found, "text without NUL characters and lone surrogates")
+    return key
+
+
+def as_reason(found: object) -> str | None:
+    """Why somebody does something; None when it says nothing, which whoever needs one refuses.
+
+    Raises:
+        InvalidArgumentError: It is neither text nor None.
+    """
+    return (check_text("reason", found) or "").strip() or None
+
+
+def check_text(argument: str, found: object) -> str | None:
+    """What people read: text, or None for nothing; it may be empty.
+
+    Raises:
+        InvalidArgumentError: It is something else.
+    """
+    if found is not None and not isinstance(found, str):
+        raise refuse(argument, found, "text")
+    return found
+
+
+def as_flag(argument: str, found: object) -> bool:
+    """Yes or no.
+
+    Raises:
+        InvalidArgumentError: It is neither True nor False, such as the text "false".
+    """
+    if not isinstance(found, bool):
+        raise refuse(argument, found, "True or False")
     return found
 
 
@@ -146,15 +193,16 @@ def unless_none[Read](read: Callable[[str, object], Read], argument: str, found:
     return None if found is None else read(argument, found)
 
 
-def _whole(argument: str, found: object, least: int, expected: str) -> int:
+def _whole(argument: str, found: object, least: int, most: int, expected: str) -> int:
     if isinstance(found, str) and found.isascii() and found.isdigit() and len(found) < 20:
         found = int(found)
-    if not isinstance(found, int) or isinstance(found, bool) or not least <= found <= LARGEST_ID:
+    if not isinstance(found, int) or isinstance(found, bool) or not least <= found <= most:
         raise refuse(argument, found, expected)
     return int(found)
 
 
-def _is_storable(text: str) -> bool:
+def is_storable(text: str) -> bool:
+    """Whether PostgreSQL can store a text."""
     try:
         text.encode()
     except UnicodeEncodeError:

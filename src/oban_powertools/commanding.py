@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from . import telemetry
+from .arguments import as_reason, as_text, as_workflow_id, unless_none
 from .audit import Operations
 from .authorization import Actor, ActorLike, Guard, as_surface, find_actor
 from .database import Connection, Queries, joined
@@ -46,7 +47,7 @@ class Commander:
     def command(
         self,
         action: str,
-        workflow_id: WorkflowId,
+        workflow_id: WorkflowId | str,
         step: str | None,
         actor: ActorLike,
         reason: str | None,
@@ -60,13 +61,16 @@ class Commander:
             details: What else was asked.
 
         Raises:
-            ValueError: There is no such source.
+            InvalidArgumentError: An argument is not what it should be.
         """
-        why = None if reason is None else str(self._display.render(Kind.REASON, storable_text(reason.strip())))
+        why = as_reason(reason)
         known, refusal = _find(actor)
+        name = unless_none(as_text, "step", step)
         return Command(
-            action=action, workflow_id=workflow_id, step=step if step is None else storable_text(step), actor=known,
-            reason=why, source=as_surface(source), details=details, refusal=refusal,
+            action=action, workflow_id=as_workflow_id(workflow_id),
+            step=None if name is None else storable_text(name), actor=known,
+            reason=None if why is None else str(self._display.render(Kind.REASON, storable_text(why))),
+            source=as_surface(source), details=details, refusal=refusal,
         )  # fmt: skip
 
     @asynccontextmanager

@@ -5,11 +5,12 @@ The rule that must never break: a schema name is pasted into SQL, so it is check
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from .errors import InvalidSettingError
+from .arguments import LONGEST, as_count, as_flag, as_span, as_text, refuse
+from .errors import InvalidArgumentError, InvalidSettingError
 
 PAYLOAD_LIMIT: Final = 1024 * 1024
 """Bytes of JSON in one step's args or result."""
@@ -40,6 +41,36 @@ type RescueMode = Literal["automatic", "operator"]
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,30}")
 
 
+def check_fields(settings: Any) -> None:
+    """Refuse what is not of a setting's type, or could only stop a loop or keep it from ever pausing.
+
+    Args:
+        settings: A dataclass of plain fields.
+
+    Raises:
+        InvalidSettingError: Names the field.
+    """
+    for setting in fields(settings):
+        try:
+            _check(setting.name, setting.type, getattr(settings, setting.name))
+        except InvalidArgumentError as error:
+            raise InvalidSettingError(error.argument, error.found, error.expected) from None
+
+
+def _check(name: str, kind: Any, found: object) -> None:
+    if kind is timedelta:
+        # The smallest time there is to wait; an age may be 0.
+        as_span(name, found, least=timedelta(milliseconds=name.endswith("_every")), most=LONGEST)
+    elif kind is int:
+        as_count(name, found)
+    elif kind is bool:
+        as_flag(name, found)
+    elif kind is str or (kind == str | None and found is not None):
+        as_text(name, found)
+    elif kind != str | None and not isinstance(found, Mapping):
+        raise refuse(name, found, "a dict")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
     """Where the tables are.
@@ -56,7 +87,7 @@ class Names:
 
     def __post_init__(self) -> None:
         for setting, name in (("schema", self.schema), ("prefix", self.prefix)):
-            if not _NAME.fullmatch(name):
+            if type(name) is not str or not _NAME.fullmatch(name):
                 raise InvalidSettingError(
                     setting, repr(name), "a lower-case name of letters, digits and _, at most 31 characters"
                 )
@@ -137,6 +168,7 @@ class Settings:
     on every node."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         self._require("executor_gone_after", self.executor_gone_after >= timedelta(seconds=1), "1 s at least")
         ordered = timedelta(0) < self.executor_late_after <= self.executor_missing_after
         self._require("executor_late_after", ordered, "more than 0 and at most executor_missing_after")

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from psycopg import AsyncConnection, AsyncCursor
@@ -20,11 +20,15 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row
 
 from .config import Names
-from .errors import DatabaseUnavailableError
+from .errors import DatabaseUnavailableError, InvalidSettingError
 from .sessions import configure, parameters
 from .values import ADAPTERS
 
 type Connection = AsyncConnection[Any]
+
+_A_DSN: Final = (
+    "postgresql://user@host/database (without +driver) with @ : / # % in a password percent-encoded, or key=value pairs"
+)
 
 
 def render(text: str, names: Names) -> bytes:
@@ -139,6 +143,19 @@ async def bounded(conn: Connection, queries: Queries, limit: str = "5s") -> Asyn
     async with conn.transaction():
         await execute(conn, queries["bound_reading"], {"limit": limit})
         yield
+
+
+def check_dsn(dsn: str) -> str:
+    """The DSN, as it was given.
+
+    Raises:
+        InvalidSettingError: It cannot be read; the message does not show it, because a password may stand in it.
+    """
+    try:
+        conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        raise InvalidSettingError("the DSN", "unreadable", _A_DSN) from None
+    return dsn
 
 
 def describe(dsn: str) -> str:

@@ -14,7 +14,7 @@ import asyncio
 import time
 import tomllib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -340,10 +340,17 @@ async def caller_connection(conn: Any) -> Connection:
         TypeError: It is neither a psycopg connection or cursor nor a SQLAlchemy async session or
             connection on the psycopg driver.
     """
-    found: Any = await unwrap_connection(conn)
+    found: Any = conn
+    # What cannot be unwrapped, such as a synchronous session, is no connection of ours to take.
+    with suppress(TypeError):
+        found = await unwrap_connection(conn)
     if callers := _psycopg_connection(found):
         return callers
-    raise TypeError(f"conn needs the psycopg driver (postgresql+psycopg://), found {type(found).__qualname__}")
+    name = f"{type(found).__module__.partition('.')[0]}'s {type(found).__qualname__}"
+    message = (
+        f"conn needs psycopg's asynchronous driver (postgresql+psycopg://), found {name}; no call is synchronous yet"
+    )
+    raise TypeError(message)
 
 
 def _psycopg_connection(found: Any) -> Connection | None:

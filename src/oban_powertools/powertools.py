@@ -3,21 +3,24 @@
 The rule that must never break: a fault of ours can slow a queue, never stop it (I6).
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, Self
+from types import UnionType
+from typing import Any, Final, Self
 
+import psycopg
 from oban import Oban
 
 from . import schema as schema_module
 from .audit import Audit, seal
 from .authorization import Authorize, Guard
 from .config import Names, Settings
-from .database import Connection, Queries, connect, fetch_all
+from .database import Connection, Queries, check_dsn, connect, fetch_all
 from .display import DisplayPolicy
 from .embedded import start_embedded
-from .errors import InvalidSettingError
+from .errors import AnotherLoopError, InvalidSettingError
 from .events import Events
 from .events.retention import keep_events
 from .explain import Explain
@@ -25,14 +28,20 @@ from .lifeline import Lifeline
 from .lifeline.heartbeats import Heartbeats
 from .lifeline.incidents import Projector
 from .lifeline.rescue import Rescuer
+from .logs import find_logger
 from .metrics import Metrics
 from .oban_hooks import attach, detach, oban_config, pool_of, prefix_of
 from .pools import obans_pool, own_connection, own_pool
 from .pulse import Pulse
 from .retention import RetentionSweep
 from .sweep import ALL_PARTS, SweepLoop, Swept, sweep_once
+from .telemetry import Name, anybody_listens
 from .webhooks import Webhooks
 from .workflows import Workflows
+
+logger = find_logger(__name__)
+
+_AUTHORIZE: Final = "a function (actor, action, target) -> bool, such as permissions_policy() or AllowAll()"
 
 
 class Powertools:
@@ -53,7 +62,7 @@ class Powertools:
         settings: Limits and intervals.
 
     Raises:
-        InvalidSettingError: The schema's name cannot be used.
+        InvalidSettingError: An argument is not what it should be, or the schema's name cannot be used.
     """
 
     def __init__(
@@ -66,6 +75,11 @@ class Powertools:
         turbo: bool = True,
         settings: Settings | None = None,
     ) -> None:
+        _check("oban", oban, Oban, "an oban.Oban")
+        _check("authorize", authorize, Callable | None, _AUTHORIZE)
+        _check("display", display, DisplayPolicy | None, "a DisplayPolicy")
+        _check("settings", settings, Settings | None, "a Settings")
+        _check("turbo", turbo, bool, "True or False")
         self.oban = oban
         self.settings = settings or Settings()
         self._names = Names(schema=schema, prefix=prefix_of(oban))
@@ -89,6 +103,8 @@ class Powertools:
         self.metrics = Metrics(self._connect, self._queries, self.settings)
         self.webhooks = Webhooks(self._connect, self._queries, self.settings, self._guard, self._display)
         self.lifeline = Lifeline(self._connect, self._queries, self.settings, self._guard, self._display)
+        self.workflows.queues_here = lambda: {executor.queue for executor in self._attachment.executors()}
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._retention_sweep = RetentionSweep(self._queries, self.settings)
         self._pulse = Pulse(self._queries)
 
@@ -119,11 +135,16 @@ class Powertools:
             oban_options: As ``Oban(...)``.
 
         Raises:
-            InvalidSettingError: Both a dsn and a data_directory are given.
+            InvalidSettingError: Both a dsn and a data_directory are given, or an argument is not what it should be.
             EmbeddedNotInstalledError: No database is named and the extra is not installed.
             DatabaseUnavailableError: The server did not answer or refused.
             SchemaError: The schema is missing, behind, or newer than this release.
         """
+        _check("dsn", dsn or None, str | None, "a DSN")
+        _check("data_directory", data_directory, Path | None, f"a pathlib.Path, such as Path({str(data_directory)!r})")
+        _check("queues", queues, Mapping | None, 'a dict such as {"default": 10}')
+        if dsn == "":
+            raise InvalidSettingError("dsn", "empty", "a DSN; None takes OBAN_DSN, else starts the embedded PostgreSQL")
         if dsn is not None and data_directory is not None:
             raise InvalidSettingError("data_directory", str(data_directory), "a dsn or a data_directory, not both")
         config = oban_config(dsn)
@@ -156,6 +177,7 @@ class Powertools:
             await pool.close()
             raise
         self._attachment.own_pool = pool
+        self._loop = asyncio.get_running_loop()
         self._attachment.guests = own_pool(pool_of(self.oban), self.settings.pool_size, kept=0)
         await self._attachment.guests.open()
         self._sweep_loop.start()
@@ -174,6 +196,9 @@ class Powertools:
         for pool in (self._attachment.guests, self._attachment.own_pool):
             if pool is not None:
                 await pool.close()
+
+    def __repr__(self) -> str:
+        return f"<Powertools on schema {self._names.schema!r}, Oban {self._names.prefix!r}>"
 
     def close(self) -> None:
         """Give the Oban instance back to Oban's defaults; only needed where it outlives us."""
@@ -197,6 +222,9 @@ class Powertools:
             yield conn
 
     def _connect(self) -> AbstractAsyncContextManager[Connection]:
+        # A pool's locks are of one loop: in another they work by luck.
+        if self._loop is not None and asyncio.get_running_loop() is not self._loop:
+            raise AnotherLoopError
         return self._attachment.connect()
 
     async def _connect_listener(self) -> Connection:
@@ -211,6 +239,8 @@ class Powertools:
             await self._pulse.beat(conn)
         if "dispatch_webhooks" in swept.due and await self.webhooks.sweep():
             self._pulse.succeeded(["dispatch_webhooks"])
+        if anybody_listens((Name.FINISHED, Name.STEP_CHANGED)):
+            await self._tell_what_happened()
         return swept
 
     async def _carry_out(self, conn: Connection, due: Collection[str]) -> AsyncIterator[str]:
@@ -227,6 +257,12 @@ class Powertools:
         if self._retention_sweep.ended_well:
             yield "retention"
 
+    async def _tell_what_happened(self) -> None:
+        try:
+            await self.metrics.count()
+        except psycopg.Error:
+            logger.exception("counting for telemetry failed; trying again with the next sweep")
+
     async def _rescue(self) -> int:
         async with self._connect() as conn:
             return await self._rescuer.rescue(conn, thorough=True) + await self._rescuer.discard_exhausted(conn)
@@ -240,9 +276,25 @@ class Powertools:
             self._attachment.ask_to_stop(running[row["id"]])
 
 
+def _check(argument: str, found: object, kind: type | UnionType, expected: str) -> None:
+    if not isinstance(found, kind):
+        raise InvalidSettingError(argument, repr(found)[:80], expected)
+
+
 async def _prepare(named: str | None, names: Names, data_directory: Path | None) -> str:
-    target = named or start_embedded(data_directory).dsn
+    target = check_dsn(named) if named else _start_embedded(data_directory)
     conn = await connect(target)
     async with conn:
         await (schema_module.verify if named else schema_module.install)(conn, names)
     return target
+
+
+def _start_embedded(data_directory: Path | None) -> str:
+    server = start_embedded(data_directory)
+    if data_directory is None:
+        logger.warning(
+            "no database is named, so a private PostgreSQL runs in %s: look at it with psql '%s'; to use a server of "
+            "yours set OBAN_DSN or pass dsn=",
+            server.data_directory, server.dsn,
+        )  # fmt: skip
+    return server.dsn

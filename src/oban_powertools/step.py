@@ -12,10 +12,11 @@ from typing import Any, Final
 
 from oban import Job, current_job
 
+from .arguments import as_span, unless_none
 from .errors import NotInStepError
 from .job_identity import identity_of, is_callback, is_step
 from .states import WorkflowId, WorkflowState
-from .workflow.builder import Deps, EffectsName, PolicyName, Workflow
+from .workflow.builder import Deps, EffectsName, PolicyName, Workflow, read_deps
 from .workflow.references import StepHandle
 
 _APPENDED: Final = "powertools_appended"
@@ -37,6 +38,10 @@ class AwaitSignal:
 
     deadline: timedelta | None = None
     """Time until the step expires; None waits for ever."""
+
+    def __post_init__(self) -> None:
+        # In the worker's own line, so that its attempt fails with this reason.
+        unless_none(as_span, "deadline", self.deadline)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +95,7 @@ class StepContext:
         if appended is None:
             appended = self.job.extra[_APPENDED] = Workflow(self.workflow_name)
             appended.add(self.step, Job(self.job.worker))
-        own = deps if deps else (self.step,)
+        own = read_deps(deps) or (self.step,)
         return appended.add(name, job, deps=own, on_failure=on_failure, effects=effects, delay=delay)
 
 

@@ -4,13 +4,14 @@ The rule that must never break: with ``conn=`` everything happens in the caller'
 nothing is committed here.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 from . import crash_points, telemetry
+from .arguments import LONGEST, as_count, as_id, as_key, as_list, as_span, as_text, as_word, as_workflow_id, unless_none
 from .authorization import ActorLike, Guard
 from .commanding import Commander
 from .database import Connection, Queries, fetch_all
@@ -20,9 +21,10 @@ from .records import Recovered, SignalRecord, StepRecord, WorkflowRecord
 from .states import WorkflowId, WorkflowState
 from .telemetry import Name
 from .workflow import commands, drawing, reads, recovery, signals, store
-from .workflow.builder import Workflow
+from .workflow.builder import Workflow, as_definition
 from .workflow.compile import compile_workflow
 from .workflow.evidence import HOST
+from .workflow.scripts import warn_of_scripts
 from .workflow.stamping import stamped
 from .workflow.waiting import Waiters, outlasting
 
@@ -40,7 +42,7 @@ class WorkflowHandle:
     inserted: bool
     """False when its idempotency key named a workflow that existed already."""
 
-    workflows: "Workflows"
+    workflows: "Workflows" = field(repr=False)
     """Where it was inserted."""
 
     async def wait(self, timeout: timedelta | None = None) -> WorkflowRecord:
@@ -58,7 +60,8 @@ class Workflows:
         display: Decides what is kept of reasons and errors; None for the default.
 
     ``job_meta`` is a hook for instrumentation: called once an insert, within its telemetry span, and what it returns is
-    added to the meta of every job of the inserted workflows, also of those the database releases later.
+    added to the meta of every job of the inserted workflows, also of those the database releases later. ``queues_here``
+    names the queues that this process works on.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Workflows:
         self._commander = Commander(connect, queries, guard or Guard(None), self._display)
         self.waiters = Waiters(self._find_ended)
         self.job_meta: Callable[[], Mapping[str, str]] = dict
+        self.queues_here: Callable[[], Collection[str]] = tuple
 
     async def insert(self, workflow: Workflow, *, conn: Any = None) -> WorkflowHandle:
         """Check a definition and store it whole, with the jobs of its roots.
@@ -88,15 +92,18 @@ class Workflows:
             InvalidWorkflowError: Lists every fault; nothing was written.
             IdempotencyConflictError: The key belongs to a workflow with another definition.
         """
-        return (await self.insert_many([workflow], conn=conn))[0]
+        return (await self.insert_many([as_definition("workflow", workflow)], conn=conn))[0]
 
-    async def insert_many(self, workflows: Sequence[Workflow], *, conn: Any = None) -> list[WorkflowHandle]:
+    async def insert_many(self, workflows: Iterable[Workflow], *, conn: Any = None) -> list[WorkflowHandle]:
         """Insert several workflows, all or none, in a constant number of statements.
 
         Returns, raises and joins as ``insert``; handles in the order given. All definitions are
         checked before anything is written; the first faulty one is reported.
         """
-        plans = [compile_workflow(workflow, self._payload_limit) for workflow in workflows]
+        several = as_list("workflows", workflows, "workflows")
+        definitions = [as_definition(f"workflows[{place}]", found) for place, found in enumerate(several)]
+        plans = [compile_workflow(definition, self._payload_limit) for definition in definitions]
+        warn_of_scripts(plans, self.queues_here)
         with telemetry.span(Name.INSERT, workflows=len(plans), steps=sum(len(plan.steps) for plan in plans)) as found:
             meta = self.job_meta()
             async with self._commander.transaction(conn) as inside:
@@ -105,52 +112,53 @@ class Workflows:
             found["inserted"] = sum(s.inserted for s in stored)
         crash_points.reached("after_insert_commit")
         return [
-            WorkflowHandle(id=s.id, name=workflow.name, inserted=s.inserted, workflows=self)
-            for workflow, s in zip(workflows, stored, strict=True)
+            WorkflowHandle(id=s.id, name=definition.name, inserted=s.inserted, workflows=self)
+            for definition, s in zip(definitions, stored, strict=True)
         ]
 
-    async def wait(self, workflow_id: WorkflowId, *, timeout: timedelta | None = None) -> WorkflowRecord:
+    async def wait(self, workflow_id: WorkflowId | str, *, timeout: timedelta | None = None) -> WorkflowRecord:
         """Wait until the workflow has ended.
 
         Args:
-            timeout: None waits for ever; process clock.
+            timeout: None waits for ever, ``timedelta(0)`` asks once; process clock.
 
         Raises:
             WaitTimeoutError: It had not ended in time.
             PowertoolsClosedError: Powertools was left meanwhile. A database that is away is waited for.
             WorkflowNotFoundError: It does not exist, or was pruned.
         """
-        if not await self.waiters.wait(workflow_id, timeout):
-            raise WaitTimeoutError(workflow_id, timeout or timedelta(0))
-        return await outlasting(lambda: self.get(workflow_id), timeout)
+        key, within = as_workflow_id(workflow_id), unless_none(as_span, "timeout", timeout)
+        if not await self.waiters.wait(key, within):
+            raise WaitTimeoutError(key, within or timedelta(0))
+        return await outlasting(lambda: self.get(key), within)
 
     async def _find_ended(self, ids: Sequence[WorkflowId]) -> Sequence[WorkflowId]:
         async with self._connect() as conn:
             rows = await fetch_all(conn, self._queries["unawaited_workflow_ids"], {"ids": list(ids)})
         return [WorkflowId(row["id"]) for row in rows]
 
-    async def get(self, workflow_id: WorkflowId) -> WorkflowRecord:
+    async def get(self, workflow_id: WorkflowId | str) -> WorkflowRecord:
         """One workflow.
 
         Raises:
             WorkflowNotFoundError: It does not exist, or was pruned.
         """
         async with self._connect() as conn:
-            return await reads.get_workflow(conn, self._queries, workflow_id)
+            return await reads.get_workflow(conn, self._queries, as_workflow_id(workflow_id))
 
-    async def find(self, workflow_id: WorkflowId) -> WorkflowRecord | None:
+    async def find(self, workflow_id: WorkflowId | str) -> WorkflowRecord | None:
         """One workflow; None when it does not exist."""
         async with self._connect() as conn:
-            found = await reads.find_workflows(conn, self._queries, [workflow_id])
+            found = await reads.find_workflows(conn, self._queries, [as_workflow_id(workflow_id)])
         return found[0] if found else None
 
     async def list(
         self,
         *,
-        state: WorkflowState | None = None,
+        state: WorkflowState | str | None = None,
         name: str | None = None,
         tag: str | None = None,
-        before: WorkflowId | None = None,
+        before: WorkflowId | str | None = None,
         limit: int = 50,
     ) -> list[WorkflowRecord]:
         """Workflows, newest first.
@@ -159,50 +167,52 @@ class Workflows:
             before: Only ids below this one: the last id of the previous page.
             limit: At most 1,000.
         """
+        word = None if state is None else as_word("state", state, WorkflowState)
+        older = None if before is None else WorkflowId(as_id("before", before))
+        args = {"name": unless_none(as_key, "name", name), "tag": unless_none(as_key, "tag", tag)}
+        page = as_count("limit", limit)
         async with self._connect() as conn:
-            return await reads.list_workflows(
-                conn, self._queries, state=state, name=name, tag=tag, before=before, limit=limit
-            )
+            return await reads.list_workflows(conn, self._queries, state=word, before=older, limit=page, **args)
 
-    async def steps(self, workflow_id: WorkflowId) -> Sequence[StepRecord]:
+    async def steps(self, workflow_id: WorkflowId | str) -> Sequence[StepRecord]:
         """All steps of a workflow, in position order.
 
         Raises:
             WorkflowNotFoundError: It does not exist, or was pruned.
         """
         async with self._connect() as conn:
-            return await reads.list_steps(conn, self._queries, workflow_id)
+            return await reads.list_steps(conn, self._queries, as_workflow_id(workflow_id))
 
-    async def results(self, workflow_id: WorkflowId) -> dict[str, Any]:
+    async def results(self, workflow_id: WorkflowId | str) -> dict[str, Any]:
         """Step name -> result of the completed steps, in position order; None where there is no result.
 
         Raises:
             WorkflowNotFoundError: It does not exist, or was pruned.
         """
         async with self._connect() as conn:
-            return await reads.list_results(conn, self._queries, workflow_id)
+            return await reads.list_results(conn, self._queries, as_workflow_id(workflow_id))
 
-    async def to_mermaid(self, workflow_id: WorkflowId) -> str:
+    async def to_mermaid(self, workflow_id: WorkflowId | str) -> str:
         """A stored workflow with its states as a Mermaid flowchart.
 
         Raises:
             WorkflowNotFoundError: It does not exist, or was pruned.
         """
         async with self._connect() as conn:
-            return drawing.mermaid(await reads.list_nodes(conn, self._queries, workflow_id))
+            return drawing.mermaid(await reads.list_nodes(conn, self._queries, as_workflow_id(workflow_id)))
 
-    async def to_dot(self, workflow_id: WorkflowId) -> str:
+    async def to_dot(self, workflow_id: WorkflowId | str) -> str:
         """A stored workflow with its states in Graphviz's DOT language.
 
         Raises:
             WorkflowNotFoundError: It does not exist, or was pruned.
         """
         async with self._connect() as conn:
-            return drawing.dot(await reads.list_nodes(conn, self._queries, workflow_id))
+            return drawing.dot(await reads.list_nodes(conn, self._queries, as_workflow_id(workflow_id)))
 
     async def complete_step(
         self,
-        workflow_id: WorkflowId,
+        workflow_id: WorkflowId | str,
         step: str,
         *,
         status: str = "completed",
@@ -214,6 +224,8 @@ class Workflows:
     ) -> None:
         """End a released step that runs outside Oban; its job ends with it.
 
+        A step without a job is not ended so: a wait by its signal, or by ``recover``.
+
         Args:
             status: ``completed`` (payload is the result), ``discarded`` or ``cancelled`` (payload is the error).
             actor: None for the host's own program, which tells what happened. With an actor it is an operator's
@@ -224,6 +236,7 @@ class Workflows:
             UnknownStatusError, UnstorableValueError: The outcome cannot be recorded.
             WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
             StepNotReleasedError: It still waits for its dependencies.
+            IllegalTransitionError: It has no job: it waits for a signal, or runs a workflow or a map.
             AlreadyTerminalError: It has its outcome already.
             UnsupportedSemanticsError: The workflow follows the rules of another release.
             NotAuthorizedError, UnattributedActorError, ReasonRequiredError: An operator's decision is refused.
@@ -232,7 +245,7 @@ class Workflows:
         command = self._commander.command("complete_step", workflow_id, step, who, reason, source, status=status)
         async with self._commander.commanded(command, conn) as inside:
             await commands.complete_step(
-                inside, self._queries, workflow_id, step,
+                inside, self._queries, command.workflow_id, as_text("step", step),
                 status=status, payload=payload, payload_limit=self._payload_limit,
             )  # fmt: skip
 
@@ -243,7 +256,7 @@ class Workflows:
         payload: Any = None,
         *,
         dedupe_key: str | None = None,
-        workflow_id: WorkflowId | None = None,
+        workflow_id: WorkflowId | str | None = None,
         conn: Any = None,
     ) -> SignalRecord:
         """Deliver a signal to whoever waits for it; it becomes the result of the step that waited.
@@ -262,16 +275,17 @@ class Workflows:
         Raises:
             UnstorableValueError: The payload is not JSON-safe or above the limit, or a name is empty.
         """
+        key = None if workflow_id is None else as_workflow_id(workflow_id)
         async with self._commander.transaction(conn) as inside:
             record = await signals.deliver(
                 inside, self._queries, signal, correlation_key, payload,
-                dedupe_key=dedupe_key, workflow_id=workflow_id, payload_limit=self._payload_limit,
+                dedupe_key=dedupe_key, workflow_id=key, payload_limit=self._payload_limit,
             )  # fmt: skip
         telemetry.execute(Name.SIGNAL, status=record.status.value)
         return record
 
     async def request_cancel(
-        self, workflow_id: WorkflowId, *, actor: ActorLike, reason: str, source: str = "api", conn: Any = None
+        self, workflow_id: WorkflowId | str, *, actor: ActorLike, reason: str, source: str = "api", conn: Any = None
     ) -> None:
         """Ask for a workflow's end: idle steps and their jobs are cancelled, executing jobs are told.
 
@@ -284,11 +298,11 @@ class Workflows:
         """
         command = self._commander.command("request_cancel", workflow_id, None, actor, reason, source)
         async with self._commander.commanded(command, conn) as inside:
-            await recovery.request_cancel(inside, self._queries, workflow_id)
+            await recovery.request_cancel(inside, self._queries, command.workflow_id)
 
     async def recover(
         self,
-        workflow_id: WorkflowId,
+        workflow_id: WorkflowId | str,
         step: str | None = None,
         action: str = "retry",
         *,
@@ -315,14 +329,14 @@ class Workflows:
         command = self._commander.command(f"recover_{action}", workflow_id, step, actor, reason, source)
         async with self._commander.commanded(command, conn) as inside:
             return await recovery.recover(
-                inside, self._queries, workflow_id, step, action, actor=command.actor.id if command.actor else "",
-                reason=command.reason or "",
+                inside, self._queries, command.workflow_id, step, action,
+                actor=command.actor.id if command.actor else "", reason=command.reason or "",
                 payload=payload, payload_limit=self._payload_limit,
             )  # fmt: skip
 
     async def hold(
         self,
-        workflow_id: WorkflowId,
+        workflow_id: WorkflowId | str,
         step: str | None = None,
         *,
         hold_for: timedelta,
@@ -346,13 +360,14 @@ class Workflows:
             WorkflowNotFoundError, StepNotFoundError, WorkflowEndedError: There is nothing to hold.
             NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Nobody who may, or nobody says why.
         """
+        time = as_span("hold_for", hold_for, least=timedelta(milliseconds=1), most=LONGEST)
         command = self._commander.command("hold", workflow_id, step, actor, reason, source)
         async with self._commander.commanded(command, conn) as inside:
-            return await recovery.hold(inside, self._queries, workflow_id, step, hold_for, command.reason or "")
+            return await recovery.hold(inside, self._queries, command.workflow_id, step, time, command.reason or "")
 
     async def release(
         self,
-        workflow_id: WorkflowId,
+        workflow_id: WorkflowId | str,
         step: str | None = None,
         *,
         actor: ActorLike,
@@ -371,10 +386,10 @@ class Workflows:
         """
         command = self._commander.command("release", workflow_id, step, actor, reason, source)
         async with self._commander.commanded(command, conn) as inside:
-            return await recovery.release(inside, self._queries, workflow_id, step)
+            return await recovery.release(inside, self._queries, command.workflow_id, step)
 
-    async def commands(self, workflow_id: WorkflowId, *, limit: int = 100) -> Sequence[dict[str, Any]]:
+    async def commands(self, workflow_id: WorkflowId | str, *, limit: int = 100) -> Sequence[dict[str, Any]]:
         """What was asked of a workflow, refused commands too, newest first: one dict a row of ``commands``."""
         async with self._connect() as conn:
-            args = {"workflow_id": workflow_id, "page": limit}
+            args = {"workflow_id": as_workflow_id(workflow_id), "page": as_count("limit", limit)}
             return await fetch_all(conn, self._queries["list_commands"], args)

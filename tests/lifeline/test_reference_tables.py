@@ -10,7 +10,7 @@ from oban_powertools import IncidentClass, IncidentState, IncidentSubstatus
 from oban_powertools.authorization import POLICY
 from oban_powertools.doctor.doctor import _PLAIN
 from oban_powertools.lifeline.repairs import Bulk, BulkItem, BulkPreview, Effect, RepairDone, RepairPreview
-from oban_powertools.lifeline.repairs.bulk import _FILTERS
+from oban_powertools.lifeline.repairs.filters import FILTERS
 from oban_powertools.lifeline.repairs.targets import REPAIRS
 
 ROOT = Path(__file__).parents[2]
@@ -72,7 +72,7 @@ def test_every_filter_of_a_bulk_repair_is_told() -> None:
         for name in _words(row[1])
     }
 
-    assert rows == {(target.value, name) for target, (_, names) in _FILTERS.items() for name in names}
+    assert rows == {(target.value, name) for target, (_, names) in FILTERS.items() for name in names}
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,22 @@
 """Telemetry tells what its closed lists allow, and nothing else."""
 
 import ast
+from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 
 import oban_powertools
-from oban_powertools import Powertools, StepChange, Workflow, telemetry
+from oban_powertools import Powertools, Settings, StepChange, Workflow, telemetry
 from oban_powertools.telemetry import EVENTS, WORDS, Name
 from tests.by_hand import everybody_may
+from tests.ledger import eventually
 from tests.telemetry.plays import chain, everything, run, succeed
 from tests.telemetry.recorder import recorded
 
+END = b"UPDATE oban_jobs SET state = 'completed', completed_at = now() WHERE meta ->> 'workflow_id' = %s"
 SOURCE = Path(oban_powertools.__file__).parent
 
 
@@ -131,3 +136,33 @@ def _fail_a_span_of_every_kind() -> None:
         if end == "exception":
             with pytest.raises(RuntimeError), telemetry.span(Name(name)):
                 raise RuntimeError
+
+
+async def test_the_sweep_tells_of_every_end_while_somebody_listens(dsn: str) -> None:
+    """Whoever ended them: nothing here runs a job, and what ends the workflows is not this process."""
+    settings = Settings(sweep_every=timedelta(milliseconds=50))
+    with recorded() as recorder:
+
+        async def swept() -> bool:
+            return len(recorder.of(f"{Name.SWEEP}.stop")) > 1
+
+        async def ended() -> bool:
+            return sum(fields["count"] for fields in recorder.of(Name.FINISHED)) >= 3
+
+        async with Powertools.open(dsn, authorize=everybody_may, settings=settings) as powertools:
+            await eventually(swept)
+            ids = [(await powertools.workflows.insert(chain(1))).id for _ in range(2)]
+            short = chain(1)
+            short.expires_in = timedelta(milliseconds=1)
+            expiring = await powertools.workflows.insert(short)
+            async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as conn:
+                await conn.execute(END, [str(ids[0])])
+            await powertools.workflows.request_cancel(ids[1], actor="ada", reason="because of a test")
+            await powertools.workflows.wait(expiring.id)
+
+            await eventually(ended)
+
+    told = Counter[str]()
+    for fields in recorder.of(Name.FINISHED):
+        told[fields["outcome"]] += fields["count"]
+    assert told == {"completed": 1, "cancelled": 1, "expired": 1}

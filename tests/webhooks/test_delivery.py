@@ -17,7 +17,7 @@ from tests.webhooks.receiver import Reply, receiving
 
 async def test_a_message_is_a_signed_cloud_event_without_args_results_and_context(post: Post) -> None:
     async with receiving() as receiver:
-        issued = await post.add(receiver.url, types=())
+        issued = await post.add(receiver.url, types=None)
         [workflow_id] = await post.finish_workflows(result={"iban": "canary"}, context={"token": "canary"})
         assert await post.deliver(issued) is None
 

@@ -26,7 +26,7 @@ UNKNOWN = EndpointId(4711)
 
 
 async def test_every_event_is_written_once_for_each_endpoint_in_the_order_of_the_log(post: Post) -> None:
-    both = [await post.add(URL, types=()) for _ in range(2)]
+    both = [await post.add(URL, types=None) for _ in range(2)]
     await post.finish_workflows(3)
     events = await post.powertools.events.read(since=Cursor(0))
 
@@ -42,7 +42,7 @@ async def test_every_event_is_written_once_for_each_endpoint_in_the_order_of_the
 
 async def test_an_endpoint_gets_only_the_types_and_workflows_it_asked_for(post: Post) -> None:
     completed = await post.add(URL, types=["workflow.step.completed"])
-    billing = await post.add(URL, types=(), workflow_name="billing")
+    billing = await post.add(URL, types=None, workflow_name="billing")
     for name in ("billing", "chain"):
         workflow = Workflow(name, context={"label": "billing"})
         workflow.add("s0", step())
@@ -69,7 +69,7 @@ async def test_an_endpoint_begins_with_the_next_event_or_where_it_is_told(post: 
 
 async def test_more_events_than_a_page_are_all_written(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatch, "PAGE", 3)
-    issued = await post.add(URL, types=())
+    issued = await post.add(URL, types=None)
     await post.finish_workflows(5)
     events = await post.powertools.events.read(since=Cursor(0))
 
@@ -78,7 +78,7 @@ async def test_more_events_than_a_page_are_all_written(post: Post, monkeypatch: 
 
 
 async def test_nodes_that_dispatch_at_once_write_everything_once(post: Post) -> None:
-    issued = await post.add(URL, types=())
+    issued = await post.add(URL, types=None)
     nodes = [Webhooks(post.powertools.connect, post.powertools._queries, Settings()) for _ in range(5)]
     for _ in range(5):
         await post.finish_workflows(1)
@@ -235,7 +235,7 @@ async def test_an_endpoint_can_be_changed_and_removed(post: Post) -> None:
     key = issued.endpoint.id
 
     changed = await post.webhooks.update(
-        key, url="https://example.org/", description="", types=["workflow.step.started"], workflow_name="", **ADA
+        key, url="https://example.org/", description="", types=["workflow.step.started"], any_workflow=True, **ADA
     )
     same = await post.webhooks.update(key, **ADA)
     with pytest.raises(InvalidSettingError):

@@ -12,6 +12,7 @@ from typing import Final
 
 import orjson
 
+from ..arguments import as_count, as_id, as_key, refuse, unless_none
 from ..authorization import Action, ActorLike, Guard, Target, TargetType
 from ..database import Connection, Queries
 from ..display import DisplayPolicy
@@ -57,7 +58,7 @@ class Audit:
         target_id: str | None = None,
         outcome: str | None = None,
         since: datetime | None = None,
-        before: int | None = None,
+        before: int | str | None = None,
         limit: int = 50,
     ) -> list[AuditRecord]:
         """Records, newest first.
@@ -72,19 +73,21 @@ class Audit:
         chosen = AuditFilter(
             actor=actor, action=action, target_type=target_type, target_id=target_id, outcome=outcome, since=since
         )
+        older, page = unless_none(as_id, "before", before), min(as_count("limit", limit), MOST)
         async with self._connect() as conn:
-            return await reading.list_records(conn, self._queries, chosen, before=before, limit=min(limit, MOST))
+            return await reading.list_records(conn, self._queries, chosen, before=older, limit=page)
 
-    async def get(self, record_id: int) -> AuditRecord:
+    async def get(self, record_id: int | str) -> AuditRecord:
         """One record.
 
         Raises:
             AuditRecordNotFoundError: It does not exist, or retention has removed it.
         """
+        key = as_id("record_id", record_id)
         async with self._connect() as conn:
-            found = await reading.find_record(conn, self._queries, record_id)
+            found = await reading.find_record(conn, self._queries, key)
         if found is None:
-            raise AuditRecordNotFoundError(record_id)
+            raise AuditRecordNotFoundError(key)
         return found
 
     async def verify(self, *, head: str | None = None) -> Verification:
@@ -96,7 +99,7 @@ class Audit:
             head: As an earlier verification, or the log, told it: finds out whether the chain was rewritten since.
         """
         async with self._connect() as conn:
-            return await verifying.verify(conn, self._queries, head)
+            return await verifying.verify(conn, self._queries, unless_none(as_key, "head", head))
 
     async def export(
         self, *, actor: ActorLike, chosen: AuditFilter | None = None, source: str = "api"
@@ -109,7 +112,7 @@ class Audit:
         Raises:
             UnattributedActorError, NotAuthorizedError: It was refused, and that is recorded.
         """
-        chosen = chosen or AuditFilter()
+        chosen = AuditFilter() if chosen is None else _as_filter(chosen)
         wanted = {key: str(value) for key, value in asdict(chosen).items() if value is not None}
         operations = Operations(connect=self._connect, queries=self._queries, guard=self._guard, display=self._display)
         async with operations.begin(
@@ -130,3 +133,9 @@ class Audit:
             for found in page:
                 yield orjson.dumps(found, option=orjson.OPT_UTC_Z).decode()
             after = page[-1].id
+
+
+def _as_filter(found: object) -> AuditFilter:
+    if not isinstance(found, AuditFilter):
+        raise refuse("chosen", found, "an AuditFilter")
+    return found

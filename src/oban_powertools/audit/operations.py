@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import psycopg
 
+from ..arguments import as_reason
 from ..authorization import POLICY, Action, Actor, ActorLike, Guard, Target, as_surface, find_actor
 from ..database import Connection, Queries
 from ..display import DisplayPolicy, Kind
@@ -79,12 +80,11 @@ class Operations:
 
         Raises:
             ReservedActorError: The actor claims to be Powertools itself; it is recorded as nobody's attempt.
-            ValueError: There is no such source.
+            InvalidArgumentError: The reason is no text, or there is no such source.
         """
         # Shown by the policy before anybody can keep it somewhere.
-        why = (
-            self.display.render_text(Kind.REASON, storable_text(reason.strip())) if reason and reason.strip() else None
-        )
+        given = as_reason(reason)
+        why = None if given is None else self.display.render_text(Kind.REASON, storable_text(given))
         entry = Entry(
             actor=None, action=action, target=target, outcome=Outcome.EXECUTED, reason=why,
             surface=as_surface(source), details=details or {},

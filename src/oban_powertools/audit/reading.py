@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from ..arguments import as_instant, as_key, as_word, unless_none
 from ..authorization import ActorType, Surface
 from ..database import Connection, Queries, bounded, fetch_all, fetch_one
 from .records import AuditRecord, Outcome
@@ -15,7 +16,11 @@ _PAGE: Final = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditFilter:
-    """Which records; what is None does not matter."""
+    """Which records; what is None does not matter.
+
+    Raises:
+        InvalidArgumentError: What is given says nothing, or is no such thing.
+    """
 
     actor: str | None = None
     """Only of this actor's id."""
@@ -33,7 +38,14 @@ class AuditFilter:
     """Only with this outcome."""
 
     since: datetime | None = None
-    """Only from this instant on."""
+    """Only from this instant on; aware."""
+
+    def __post_init__(self) -> None:
+        for name in ("actor", "action", "target_type", "target_id"):
+            unless_none(as_key, name, getattr(self, name))
+        unless_none(as_instant, "since", self.since)
+        if self.outcome is not None:
+            as_word("outcome", self.outcome, Outcome)
 
 
 async def list_records(

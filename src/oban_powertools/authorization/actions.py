@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from ..arguments import as_word, refuse
+
 
 class Action(StrEnum):
     """What is asked for."""
@@ -82,12 +84,11 @@ def as_surface(source: str) -> Surface:
     """The door that a caller names.
 
     Raises:
-        ValueError: There is no such door, or it is that of Powertools itself.
+        InvalidArgumentError: There is no such door, or it is that of Powertools itself.
     """
-    surface = Surface(source)
+    surface = as_word("source", source, Surface)
     if surface is Surface.SYSTEM:
-        message = "source is 'system', which is Powertools itself; expected api, cli or web"
-        raise ValueError(message)
+        raise refuse("source", "system", "api, cli or web: 'system' is Powertools itself")
     return surface
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
+from ..arguments import as_word
 from ..errors import ReservedActorError, UnattributedActorError
 from ..json_border import storable_text
 
@@ -59,7 +60,7 @@ def find_actor(given: ActorLike | None) -> Actor | None:
     """The actor; None when nobody is named.
 
     Raises:
-        ValueError: The type is none of ``ActorType``.
+        InvalidArgumentError: The type is none of ``ActorType``.
         ReservedActorError: They name themselves as Powertools or the host's own program, which no caller may.
     """
     match given:
@@ -72,7 +73,7 @@ def find_actor(given: ActorLike | None) -> Actor | None:
         case Mapping():
             actor = Actor(
                 id=_kept(given.get("id")) or "",
-                type=ActorType(given.get("type") or ActorType.USER),
+                type=as_word("the actor's type", given.get("type", ActorType.USER), ActorType),
                 label=_kept(given.get("label")),
                 request_id=_kept(given.get("request_id")),
                 claims=given,
@@ -89,7 +90,7 @@ def as_actor(given: ActorLike | None) -> Actor:
 
     Raises:
         UnattributedActorError: Nobody is named.
-        ValueError, ReservedActorError: As ``find_actor``.
+        InvalidArgumentError, ReservedActorError: As ``find_actor``.
     """
     actor = find_actor(given)
     if actor is None:

@@ -50,7 +50,7 @@ async def preview(
 
     All that is given has to match.
     """
-    filter_ = {name: value for name, value in {**given, "ids": list(ids)}.items() if value}
+    filter_ = {**given, "ids": list(ids) or None}
     async with target.lifeline(authorize) as lifeline:
         found = await lifeline.preview_bulk(actor, action, filter_, hold_for=hold_for, source="cli")
     if as_json:

@@ -31,9 +31,12 @@ def import_modules(modules: Sequence[str]) -> None:
     """Import each of them.
 
     Raises:
-        StoppedError: One cannot be imported; says which, why, and where the fault is.
+        StoppedError: One is a file or cannot be imported; says which, why, and where the fault is.
     """
     for module in modules:
+        if module.endswith(".py"):
+            name = ".".join(Path(module.removesuffix(".py")).parts)
+            raise StoppedError(f"{module!r} is a file: name the module, {name}", Exit.USAGE)
         try:
             importlib.import_module(module)
         except (Exception, SystemExit) as error:

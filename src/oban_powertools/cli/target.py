@@ -16,13 +16,12 @@ from typing import Any, Final
 import click
 import psycopg
 from click.core import ParameterSource
-from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool
 
 from ..audit import Audit
 from ..authorization import Authorize, Guard
 from ..config import PAYLOAD_LIMIT, Names, Settings
-from ..database import Connection, Queries, connect
+from ..database import Connection, Queries, check_dsn, connect
 from ..display import DisplayPolicy
 from ..embedded import start_embedded
 from ..errors import DsnMissingError, InvalidSettingError
@@ -65,14 +64,7 @@ class Target:
         dsn = start_embedded(self.data_directory).dsn if self.data_directory else self.config.dsn
         if not dsn:
             raise DsnMissingError
-        try:
-            conninfo_to_dict(dsn)
-        except psycopg.ProgrammingError:
-            # libpq's own message repeats the DSN, with its password.
-            raise InvalidSettingError(
-                "the DSN", "unreadable", "postgresql://user@host/database (without +driver) or key=value pairs"
-            ) from None
-        return dsn
+        return check_dsn(dsn)
 
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator[Connection]:
@@ -199,6 +191,9 @@ _OPTIONS: Final = (
 )
 
 
+_ON_RECORD: Final = ("actor", "reason")
+"""Options of which an empty one is refused by the call itself, and recorded."""
+
 json_option: Final = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 
 
@@ -216,6 +211,7 @@ def on_database(command: Callable[..., Any]) -> Callable[..., Any]:
         **arguments: Any,
     ) -> Any:
         _refuse_two_databases(data_directory)
+        _refuse_empty_words(click.get_current_context())
         config, table = _load_config(config_path, dsn, prefix)
         if "authorize" in arguments:
             arguments["authorize"] = arguments["authorize"] or configured_authorize(table, config_path or OBAN_TOML)
@@ -243,6 +239,22 @@ def _refuse_two_databases(data_directory: Path | None) -> None:
     source = click.get_current_context().get_parameter_source("dsn")
     if data_directory and source is ParameterSource.COMMANDLINE:
         raise click.UsageError("--dsn and --data-directory name two databases: give one of them")
+
+
+def _refuse_empty_words(ctx: click.Context) -> None:
+    """What a script's variable left empty is no filter and no name; who acts and why is refused on record."""
+    for param in ctx.command.params:
+        given: Any = ctx.params.get(param.name or "")
+        if (
+            (given == "" or (isinstance(given, tuple) and "" in given))
+            and param.name not in _ON_RECORD
+            and _is_typed(ctx, param)
+        ):
+            raise click.BadParameter("it is empty", ctx, param)
+
+
+def _is_typed(ctx: click.Context, param: click.Parameter) -> bool:
+    return ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
 
 
 def _load_config(path: str | None, dsn: str | None, prefix: str | None) -> tuple[Config, dict[str, Any]]:

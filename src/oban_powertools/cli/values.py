@@ -1,6 +1,8 @@
 """Values as they are typed on the command line: durations, JSON, who acts and why."""
 
 import getpass
+import json
+import math
 import os
 import re
 import socket
@@ -9,7 +11,6 @@ from datetime import timedelta
 from typing import Any, Final
 
 import click
-import orjson
 
 from .importing import find_authorize
 
@@ -34,15 +35,38 @@ def parse_json(ctx: click.Context, param: click.Parameter, value: str | None) ->
     """A JSON document; None when it was not given.
 
     Raises:
-        BadParameter: It is not JSON.
+        BadParameter: It is not JSON, or holds what cannot be kept as it is.
     """
     if value is None:
         return None
     try:
-        return orjson.loads(value)
-    except orjson.JSONDecodeError as error:
+        return json.loads(value, parse_float=_float, parse_constant=_no_number, object_pairs_hook=_object)
+    except json.JSONDecodeError as error:
         hint = "text needs its own quotes, as in '\"yes\"'"
         raise click.BadParameter(f"it is not JSON ({error}); {hint}", ctx, param) from None
+    except (ValueError, RecursionError) as error:
+        raise click.BadParameter(f"it cannot be kept as it is: {error}", ctx, param) from None
+
+
+def _float(text: str) -> float:
+    found = float(text)
+    if math.isinf(found) or (found == 0 and re.match(r"[-0.]*[1-9]", text)):
+        message = f"the number {text[:40]} is beyond what a float holds; pass it as text"
+        raise ValueError(message)
+    return found
+
+
+def _no_number(text: str) -> Any:
+    message = f"{text} is not a JSON number"
+    raise ValueError(message)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        message = "a key stands twice in one object"
+        raise ValueError(message)
+    return found
 
 
 def this_user() -> str:

@@ -86,6 +86,7 @@ async def list_(target: Target, *, as_json: bool) -> int:
 @answering
 async def add(target: Target, *, authorize: Authorize, as_json: bool, **options: Any) -> int:
     """Send events to a URL from now on; shows the secret, this once."""
+    options["types"] = options["types"] or None
     async with _calls(target, authorize) as calls:
         issued = await calls.add(options.pop("url"), source="cli", **options)
     return _show_issued(shown(target.display, issued), "added", as_json=as_json)

@@ -6,6 +6,7 @@ PowertoolsError
         EmbeddedNotInstalledError
         WebhooksNotInstalledError
         WebhookSecretMissingError
+        ExtraMissingError
         InvalidSettingError
     InvalidArgumentError
     DatabaseUnavailableError
@@ -57,6 +58,7 @@ PowertoolsError
         BulkCountError
     UnstorableValueError
     WaitTimeoutError
+    AnotherLoopError
     PowertoolsClosedError
     ReservedMetaError
     NotInStepError
@@ -126,6 +128,7 @@ from .repairs import (
     UnsupportedTargetError,
 )
 from .running import (
+    AnotherLoopError,
     NotInStepError,
     PowertoolsClosedError,
     ReservedMetaError,
@@ -136,6 +139,7 @@ from .setup import (
     DatabaseUnavailableError,
     DsnMissingError,
     EmbeddedNotInstalledError,
+    ExtraMissingError,
     InvalidSettingError,
     ReadOnlyDatabaseError,
     SchemaAheadError,
@@ -153,6 +157,7 @@ from .webhooks import (
 
 __all__ = [
     "AlreadyTerminalError",
+    "AnotherLoopError",
     "AuditRecordNotFoundError",
     "BulkCountError",
     "BulkFilterError",
@@ -163,6 +168,7 @@ __all__ = [
     "DatabaseUnavailableError",
     "DsnMissingError",
     "EmbeddedNotInstalledError",
+    "ExtraMissingError",
     "Fault",
     "HeartbeatLateError",
     "IdempotencyConflictError",

@@ -25,7 +25,8 @@ class WorkflowNotFoundError(NotFoundError):
 
     def __str__(self) -> str:
         return (
-            f"workflow {self.workflow_id} does not exist (or was pruned): powertools workflow list shows those that do"
+            f"workflow {self.workflow_id} does not exist (or is not committed yet, or was pruned): "
+            "powertools workflow list shows those that do"
         )
 
 

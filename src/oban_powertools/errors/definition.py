@@ -22,9 +22,13 @@ class Fault:
     path: str | None = None
     """Where in the step: ``args.customer.id``; None when it is the step as a whole."""
 
+    added_at: str | None = None
+    """The line of code that added the step, ``file:line``; None when it is the workflow itself."""
+
     def __str__(self) -> str:
         place = ".".join(part for part in (self.step, self.path) if part)
-        return f"{place + ': ' if place else ''}{self.message} [{self.code}]"
+        line = f" (added at {self.added_at})" if self.added_at else ""
+        return f"{place + ': ' if place else ''}{self.message} [{self.code}]{line}"
 
 
 class InvalidWorkflowError(PowertoolsError):

@@ -49,6 +49,18 @@ class ReservedMetaError(PowertoolsError):
         )
 
 
+class AnotherLoopError(PowertoolsError, RuntimeError):
+    """A call came from another event loop, or thread, than the one that entered Powertools."""
+
+    code = "another_loop"
+
+    def __str__(self) -> str:
+        return (
+            "this Powertools was entered in another event loop: call it from there "
+            "(asyncio.run_coroutine_threadsafe from another thread), or enter one of its own here"
+        )
+
+
 class NotInStepError(PowertoolsError):
     """Asked for the current step outside a step's worker."""
 

@@ -33,6 +33,20 @@ class EmbeddedNotInstalledError(ConfigurationError):
         )
 
 
+class ExtraMissingError(ConfigurationError, ImportError):
+    """A part of this package is imported whose extra is not installed."""
+
+    code = "extra_missing"
+
+    def __init__(self, extra: str, module: str) -> None:
+        super().__init__(extra, module)
+        self.extra = extra
+        self.module = module
+
+    def __str__(self) -> str:
+        return f"the module {self.module} is missing: pip install 'oban-powertools[{self.extra}]'"
+
+
 class InvalidSettingError(ConfigurationError):
     """A setting has a value that cannot work."""
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, overload
 
+from ..arguments import as_count, as_cursor, as_text, as_workflow_id
 from ..authorization import ActorLike, Guard
 from ..commanding import Commander
 from ..config import Settings
@@ -56,12 +57,12 @@ class Events:
         """The name of the topic with the events of every workflow: ``workflow:all``."""
         return "workflow:all"
 
-    def topic_workflow(self, workflow_id: WorkflowId) -> str:
+    def topic_workflow(self, workflow_id: WorkflowId | str) -> str:
         """The name of the topic with the events of one workflow: ``workflow:42``."""
-        return f"workflow:{workflow_id}"
+        return f"workflow:{as_workflow_id(workflow_id)}"
 
     @asynccontextmanager
-    async def subscribe_all(self, *, since: Cursor | None = None) -> AsyncGenerator[Subscription]:
+    async def subscribe_all(self, *, since: Cursor | str | None = None) -> AsyncGenerator[Subscription]:
         """Follow the events of every workflow; leaving the context unsubscribes.
 
             async with powertools.events.subscribe_all() as events:
@@ -74,12 +75,12 @@ class Events:
         Raises:
             CursorExpiredError: The cursor is not in the log; also while iterating, when retention overtakes it.
         """
-        async with self._feed.subscribed(None, since) as subscription:
+        async with self._feed.subscribed(None, _after(since)) as subscription:
             yield subscription
 
     @asynccontextmanager
     async def subscribe_workflow(
-        self, workflow_id: WorkflowId, *, since: Cursor | None = None
+        self, workflow_id: WorkflowId | str, *, since: Cursor | str | None = None
     ) -> AsyncGenerator[Subscription]:
         """Follow the events of one workflow; as ``subscribe_all``.
 
@@ -87,10 +88,11 @@ class Events:
             WorkflowNotFoundError: It does not exist, is not committed yet, or was pruned: nothing would ever come.
             CursorExpiredError: As ``subscribe_all``.
         """
+        key, after = as_workflow_id(workflow_id), _after(since)
         async with self._connect() as conn:
-            if await fetch_one(conn, self._queries["command_workflow"], {"workflow_id": workflow_id}) is None:
-                raise WorkflowNotFoundError(workflow_id)
-        async with self._feed.subscribed(workflow_id, since) as subscription:
+            if await fetch_one(conn, self._queries["command_workflow"], {"workflow_id": key}) is None:
+                raise WorkflowNotFoundError(key)
+        async with self._feed.subscribed(key, after) as subscription:
             yield subscription
 
     async def head(self) -> Cursor:
@@ -98,7 +100,9 @@ class Events:
         async with self._log.placed() as (_, bounds):
             return bounds.head
 
-    async def read(self, *, since: Cursor, workflow_id: WorkflowId | None = None, limit: int = 1000) -> list[Event]:
+    async def read(
+        self, *, since: Cursor | str, workflow_id: WorkflowId | str | None = None, limit: int = 1000
+    ) -> list[Event]:
         """One page of events, oldest first; an empty one when nothing came after the cursor.
 
         Args:
@@ -108,27 +112,27 @@ class Events:
 
         Raises:
             CursorExpiredError: The cursor is not in the log: retention has removed events after it.
-            ValueError: The limit is out of range.
+            InvalidArgumentError: The limit is out of range.
         """
-        if not 0 < limit <= 10_000:
-            raise ValueError(f"limit must be 1 to 10,000, found {limit}")
-        return list(await self._log.read_committed(workflow_id, since, limit))
+        key = None if workflow_id is None else as_workflow_id(workflow_id)
+        after, page = Cursor(as_cursor("since", since)), as_count("limit", limit, most=10_000)
+        return list(await self._log.read_committed(key, after, page))
 
     @overload
     async def publish(
-        self, workflow_id: WorkflowId, step: str, change: StepChange | str, *, attempt: int | None = None,
+        self, workflow_id: WorkflowId | str, step: str, change: StepChange | str, *, attempt: int | None = None,
         error: str | None = None, actor: ActorLike | None = None, reason: str | None = None, source: str = "api",
         conn: None = None,
     ) -> StepUpdated: ...  # fmt: skip
     @overload
     async def publish(
-        self, workflow_id: WorkflowId, step: str, change: StepChange | str, *, attempt: int | None = None,
+        self, workflow_id: WorkflowId | str, step: str, change: StepChange | str, *, attempt: int | None = None,
         error: str | None = None, actor: ActorLike | None = None, reason: str | None = None, source: str = "api",
         conn: object,
     ) -> StepUpdated | None: ...  # fmt: skip
     async def publish(
         self,
-        workflow_id: WorkflowId,
+        workflow_id: WorkflowId | str,
         step: str,
         change: StepChange | str,
         *,
@@ -157,7 +161,7 @@ class Events:
         Raises:
             UnpublishableChangeError: Only the engine, or ``workflows.complete_step``, makes this change.
             UnstorableValueError: The error has characters that cannot be stored.
-            ValueError: The attempt is out of range.
+            InvalidArgumentError: The attempt is out of range.
             WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
             StepNotReleasedError: It still waits for its dependencies.
             AlreadyTerminalError: It has its outcome already.
@@ -170,9 +174,9 @@ class Events:
         command = self._commander.command("publish", workflow_id, step, who, reason, source, change=str(change))
         async with self._commander.commanded(command, conn) as inside:
             number = await publish_change(
-                inside, self._queries, workflow_id, step, change, attempt=attempt, error=error
+                inside, self._queries, command.workflow_id, as_text("step", step), change, attempt=attempt, error=error
             )
-        return await self._log.find(workflow_id, number) if conn is None else None
+        return await self._log.find(command.workflow_id, number) if conn is None else None
 
     async def stop(self) -> None:
         """End every subscription of this process."""
@@ -184,3 +188,7 @@ class Events:
     async def _notify(self) -> None:
         async with self._connect() as conn:
             await conn.execute(self._queries["notify_readers"])
+
+
+def _after(since: Cursor | str | None) -> Cursor | None:
+    return None if since is None else Cursor(as_cursor("since", since))

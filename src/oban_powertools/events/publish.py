@@ -5,6 +5,7 @@ The rule that must never break: what is told moves no step; only ``workflows.com
 
 from typing import Final
 
+from ..arguments import as_count, as_text, check_text
 from ..database import Connection, Queries, execute, fetch_one
 from ..errors import (
     AlreadyTerminalError,
@@ -48,6 +49,7 @@ async def publish_change(
 
     Raises:
         UnpublishableChangeError: Only the engine, or ``workflows.complete_step``, makes this change.
+        InvalidArgumentError: The attempt is out of range, or the error is no text.
         UnstorableValueError: The error has characters that cannot be stored.
         WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
         StepNotReleasedError: It still waits for its dependencies.
@@ -56,10 +58,11 @@ async def publish_change(
 
     Locks: the workflow's family, to the end of the caller's transaction.
     """
-    if change not in PUBLISHABLE:
+    if as_text("change", change) not in PUBLISHABLE:
         raise UnpublishableChangeError(str(change), [told.value for told in PUBLISHABLE])
-    if attempt is not None and not 0 < attempt < 2**15:
-        raise ValueError(f"attempt must be 1 to {2**15 - 1}, found {attempt}")
+    if attempt is not None:
+        as_count("attempt", attempt, most=2**15 - 1)
+    check_text("error", error)
     told = StepChange(change)
     check_payload("the error", error, 1024 * 1024)
     await execute(conn, queries["lock_workflow"], {"workflow_id": workflow_id})

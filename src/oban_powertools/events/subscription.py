@@ -112,6 +112,10 @@ class Subscription:
         self._accepting = False
         self._offered.set()
 
+    def unsubscribe(self) -> None:
+        """End the iteration, wherever it waits; as leaving the context does. Repeating it changes nothing."""
+        self.close()
+
     def close(self) -> None:
         """End the iteration."""
         self._closed.set()

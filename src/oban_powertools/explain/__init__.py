@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
+from ..arguments import as_job_id, as_key, as_workflow_id
 from ..config import Settings
 from ..database import Connection, Queries
 from ..display import DisplayPolicy
@@ -82,7 +83,9 @@ class Explain:
         self._settings = settings
         self._display = display or DisplayPolicy()
 
-    async def workflow_step(self, workflow_id: WorkflowId, step: str, *, check_import: bool = False) -> StepExplanation:
+    async def workflow_step(
+        self, workflow_id: WorkflowId | str, step: str, *, check_import: bool = False
+    ) -> StepExplanation:
         """Why a step is as it is, with the root causes upstream.
 
         Args:
@@ -91,23 +94,23 @@ class Explain:
         Raises:
             WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
         """
+        key, name = as_workflow_id(workflow_id), as_key("step", step)
         async with self._snapshot() as conn:
-            found = await explain_step(
-                conn, self._queries, self._settings, workflow_id, step, check_import=check_import
-            )
+            found = await explain_step(conn, self._queries, self._settings, key, name, check_import=check_import)
         return shown(self._display, found)
 
-    async def workflow(self, workflow_id: WorkflowId) -> WorkflowExplanation:
+    async def workflow(self, workflow_id: WorkflowId | str) -> WorkflowExplanation:
         """Why a workflow is as it is: its steps by state, and the root causes in groups.
 
         Raises:
             WorkflowNotFoundError: It does not exist, or was pruned.
         """
+        key = as_workflow_id(workflow_id)
         async with self._snapshot() as conn:
-            found = await explain_workflow(conn, self._queries, self._settings, workflow_id)
+            found = await explain_workflow(conn, self._queries, self._settings, key)
         return shown(self._display, found)
 
-    async def job(self, job_id: JobId, *, check_import: bool = False) -> JobExplanation:
+    async def job(self, job_id: JobId | str, *, check_import: bool = False) -> JobExplanation:
         """Why a job, of a step or plain, is as it is.
 
         Args:
@@ -116,8 +119,9 @@ class Explain:
         Raises:
             JobNotFoundError: It does not exist, or was pruned.
         """
+        key = as_job_id(job_id)
         async with self._snapshot() as conn:
-            found = await explain_job(conn, self._queries, self._settings, job_id, check_import=check_import)
+            found = await explain_job(conn, self._queries, self._settings, key, check_import=check_import)
         return shown(self._display, found)
 
     @asynccontextmanager

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
+from ..arguments import LONGEST, as_span, is_storable, refuse
 from ..config import Settings
 from ..database import Connection, Queries, fetch_all, fetch_one
 from .processes import Process
@@ -95,34 +96,33 @@ def read_beats(heartbeats: Sequence[Mapping[str, Any]], settings: Settings) -> l
     """A host's own heartbeats, checked.
 
     Raises:
-        ValueError: A key is missing, unknown or no text, or an executor is there twice; no heartbeat is kept.
+        InvalidArgumentError: A key is missing, unknown or no text, or an executor is there twice; no heartbeat is kept.
     """
     beats = [_read_beat(heartbeat, settings) for heartbeat in heartbeats]
     if len({beat.executor_id for beat in beats}) < len(beats):
-        raise ValueError("an executor_id is there twice; expected one heartbeat of each executor")
+        raise refuse("heartbeats", [beat.executor_id for beat in beats], "one heartbeat of each executor")
     return beats
 
 
-def _read_beat(heartbeat: Mapping[str, Any], settings: Settings) -> Beat:
+def _read_beat(found: object, settings: Settings) -> Beat:
     needed = {"executor_id", "node", "producer_scope"}
+    heartbeat: Mapping[str, Any] = dict(cast("Mapping[str, Any]", found)) if isinstance(found, Mapping) else {}
     if not needed <= heartbeat.keys() <= needed | {"producer", "gone_after"}:
-        raise ValueError(f"{dict(heartbeat)} has not the keys of a heartbeat: {', '.join(sorted(needed))}")
-    gone_after: Any = heartbeat.get("gone_after", settings.executor_missing_after)
-    if not isinstance(gone_after, timedelta) or gone_after <= timedelta(0):
-        raise ValueError(f"gone_after is {gone_after!r}; expected a timedelta above 0")
+        raise refuse("a heartbeat", cast("object", found), f"the keys of a heartbeat: {', '.join(sorted(needed))}")
+    gone_after = heartbeat.get("gone_after", settings.executor_missing_after)
     producer = heartbeat.get("producer", str(heartbeat["executor_id"]).rpartition(":")[2])
     return Beat(
-        executor_id=_text(heartbeat["executor_id"]),
-        node=_text(heartbeat["node"]),
-        producer=_text(producer),
-        producer_scope=_text(heartbeat["producer_scope"]),
-        gone_after=gone_after,
+        executor_id=_name("executor_id", heartbeat["executor_id"]),
+        node=_name("node", heartbeat["node"]),
+        producer=_name("producer", producer),
+        producer_scope=_name("producer_scope", heartbeat["producer_scope"]),
+        gone_after=as_span("gone_after", gone_after, least=timedelta(microseconds=1), most=LONGEST),
     )
 
 
-def _text(found: Any) -> str:
-    if type(found) is not str or not found or "\0" in found:
-        raise ValueError(f"{found!r} is no name; expected text that is not empty, without NUL")
+def _name(argument: str, found: object) -> str:
+    if type(found) is not str or not found or not is_storable(found):
+        raise refuse(argument, found, "text that is not empty, without NUL")
     return found
 
 

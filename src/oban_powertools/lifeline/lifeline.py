@@ -1,10 +1,11 @@
 """The calls of ``powertools.lifeline``. Thin: each call's work is a module of its own."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any
 
+from ..arguments import as_flag, as_id, as_list, as_text
 from ..audit import Operations
 from ..authorization import ActorLike, Guard
 from ..config import Settings
@@ -47,7 +48,7 @@ class Lifeline(Incidents):
         self._repairs = Repairs(context)
         self._bulks = Bulks(context)
 
-    async def refresh_heartbeats(self, heartbeats: Sequence[Mapping[str, Any]]) -> int:
+    async def refresh_heartbeats(self, heartbeats: Iterable[Mapping[str, Any]]) -> int:
         """Keep executors of the host's own alive; those of Oban's producers beat by themselves.
 
         Args:
@@ -60,9 +61,9 @@ class Lifeline(Incidents):
             How many; all of them are stored or none.
 
         Raises:
-            ValueError: One of them is no heartbeat, or an executor is there twice; none is stored.
+            InvalidArgumentError: One of them is no heartbeat, or an executor is there twice; none is stored.
         """
-        beats = read_beats(heartbeats, self._settings)
+        beats = read_beats(as_list("heartbeats", heartbeats, "heartbeats"), self._settings)
         async with self._connect() as conn:
             return await refresh(conn, self._queries, beats)
 
@@ -99,7 +100,7 @@ class Lifeline(Incidents):
 
         Locks: the row of this part of the sweep; the rows that are removed, passing over those that are locked.
         """
-        return await self._retention.run(actor, reason=reason, dry_run=dry_run, source=source)
+        return await self._retention.run(actor, reason=reason, dry_run=as_flag("dry_run", dry_run), source=source)
 
     async def preview_repair(
         self,
@@ -139,17 +140,17 @@ class Lifeline(Incidents):
             incident_fingerprint=incident_fingerprint, payload=payload, hold_for=hold_for, source=source,
         )  # fmt: skip
 
-    async def get_preview(self, preview_id: int) -> RepairPreview:
+    async def get_preview(self, preview_id: int | str) -> RepairPreview:
         """A preview as it was made, without its token.
 
         Raises:
             PreviewNotFoundError: There is none.
         """
-        return await self._repairs.get(preview_id)
+        return await self._repairs.get(as_id("preview_id", preview_id))
 
     async def find_preview_of(self, preview_token: str) -> RepairPreview | None:
         """The preview of a token, without the token; None when there is none."""
-        return await self._repairs.find(preview_token)
+        return await self._repairs.find(as_text("preview_token", preview_token))
 
     async def execute_repair(
         self, actor: ActorLike, preview_token: str, reason: str, *, source: str = "api"
@@ -210,10 +211,10 @@ class Lifeline(Incidents):
         """
         return await self._bulks.execute(actor, preview_token, reason, confirm_total=confirm_total, source=source)
 
-    async def bulk_status(self, bulk_id: int) -> Bulk:
+    async def bulk_status(self, bulk_id: int | str) -> Bulk:
         """A bulk repair with the outcome of each target.
 
         Raises:
             PreviewNotFoundError: There is none.
         """
-        return await self._bulks.status(bulk_id)
+        return await self._bulks.status(as_id("bulk_id", bulk_id))

@@ -83,7 +83,7 @@ class Metrics:
     async def count(self) -> Counts:
         """Count what happened since the last call, from the event log, and tell of it through telemetry.
 
-        The first call begins at the end of the log. Telemetry gets ``oban_powertools.step.changed`` and
+        The first call begins at the end of the log. Telemetry gets ``oban_powertools.workflow.step_changed`` and
         ``oban_powertools.workflow.finished``, of every process's steps and workflows.
 
         Returns:

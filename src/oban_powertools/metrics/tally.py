@@ -57,7 +57,7 @@ class Tally:
         self._lock = asyncio.Lock()
 
     async def count(self) -> Counts:
-        """Read on to the end of the log and tell of it as ``step.changed`` and ``workflow.finished``.
+        """Read on to the end of the log and tell of it as ``step_changed`` and ``finished``.
 
         Returns:
             The totals, to be read only.

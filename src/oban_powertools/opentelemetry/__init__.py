@@ -4,7 +4,12 @@ Needs the extra ``opentelemetry``. The rule that must never break: a span has th
 others, so no id, argument, worker's name or error's text gets out.
 """
 
-from .attributes import ATTRIBUTES
-from .tracing import Tracing
+from ..errors import ExtraMissingError
+
+try:
+    from .attributes import ATTRIBUTES
+    from .tracing import Tracing
+except ModuleNotFoundError as error:
+    raise ExtraMissingError("opentelemetry", error.name or "") from error
 
 __all__ = ["ATTRIBUTES", "Tracing"]

@@ -3,7 +3,12 @@
 Needs the extra ``prometheus``. The rule that must never break: no label has a value that a user chose.
 """
 
-from .app import metrics_app
-from .collector import PowertoolsCollector
+from ..errors import ExtraMissingError
+
+try:
+    from .app import metrics_app
+    from .collector import PowertoolsCollector
+except ModuleNotFoundError as error:
+    raise ExtraMissingError("prometheus", error.name or "") from error
 
 __all__ = ["PowertoolsCollector", "metrics_app"]

@@ -4,7 +4,12 @@ Needs the extra ``sse``. Not for the events themselves, which ``powertools.event
 break: nobody gets an event that the host's ``authorize`` did not allow.
 """
 
-from .app import EventsApp, events_app
-from .limits import StreamLimits
+from ..errors import ExtraMissingError
+
+try:
+    from .app import EventsApp, events_app
+    from .limits import StreamLimits
+except ModuleNotFoundError as error:
+    raise ExtraMissingError("sse", error.name or "") from error
 
 __all__ = ["EventsApp", "StreamLimits", "events_app"]

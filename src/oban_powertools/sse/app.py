@@ -17,6 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
+from ..arguments import as_list
 from ..errors import CursorExpiredError, InvalidSettingError, WorkflowNotFoundError
 from ..events.types import Cursor
 from ..logs import find_logger
@@ -64,11 +65,12 @@ def events_app(
     """
     if not callable(authorize):
         raise InvalidSettingError("authorize", repr(authorize), "a function that says who may see what")
-    for origin in allowed_origins:
-        parts = urlsplit(origin)
+    origins = as_list("allowed_origins", allowed_origins, "origins")
+    for origin in origins:
+        parts = urlsplit(origin if isinstance(origin, str) else "")
         if not parts.netloc or origin != f"{parts.scheme}://{parts.netloc}".lower():
             raise InvalidSettingError("allowed_origins", repr(origin), "scheme and host, as in https://app.example")
-    return EventsApp(powertools, authorize, frozenset(allowed_origins), client or _address, limits or StreamLimits())
+    return EventsApp(powertools, authorize, frozenset(origins), client or _address, limits or StreamLimits())
 
 
 class EventsApp:

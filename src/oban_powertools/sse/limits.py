@@ -8,10 +8,16 @@ from datetime import timedelta
 
 from starlette.exceptions import HTTPException
 
+from ..config import check_fields
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamLimits:
-    """Limits of the streams of one app in one process; the defaults suit production."""
+    """Limits of the streams of one app in one process; the defaults suit production.
+
+    Raises:
+        InvalidSettingError: A limit is none.
+    """
 
     streams: int = 200
     """Open streams; the next one is answered with 503."""
@@ -30,6 +36,9 @@ class StreamLimits:
 
     send_within: timedelta = timedelta(seconds=30)
     """How long a client may refuse to take what is sent before its stream is closed."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 class OpenStreams:

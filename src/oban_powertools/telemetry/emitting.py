@@ -4,10 +4,11 @@ Handlers run in the caller's task, at once; a handler that fails is logged by Ob
 """
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 
 from oban import telemetry
+from oban.telemetry import core
 
 from .names import Name
 
@@ -41,3 +42,9 @@ def span(name: Name, **fields: Value) -> Generator[dict[str, Value]]:
 def _times(started_at: int) -> dict[str, Value]:
     now = time.monotonic_ns()
     return {"system_time": now, "duration": now - started_at}
+
+
+def anybody_listens(names: Sequence[Name]) -> bool:
+    """Whether a handler of this process is attached to one of these."""
+    attached: Mapping[str, Sequence[object]] = getattr(core, "_handlers", {})
+    return any(attached.get(name) for name in names)

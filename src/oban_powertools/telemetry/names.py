@@ -14,10 +14,10 @@ class Name(StrEnum):
     FINISHED = "oban_powertools.workflow.finished"
     COMMAND = "oban_powertools.workflow.command"
     SIGNAL = "oban_powertools.workflow.signal"
-    STEP_CHANGED = "oban_powertools.step.changed"
-    ACK = "oban_powertools.jobs.ack"
-    SWEEP = "oban_powertools.sweep"
-    KEEP_EVENTS = "oban_powertools.events.keep"
+    STEP_CHANGED = "oban_powertools.workflow.step_changed"
+    ACK = "oban_powertools.workflow.ack"
+    SWEEP = "oban_powertools.lifeline.sweep"
+    KEEP_EVENTS = "oban_powertools.workflow.keep_events"
 
 
 _SPANS: Final[Mapping[Name, tuple[str, str]]] = {

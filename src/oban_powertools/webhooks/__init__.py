@@ -4,7 +4,17 @@ Sending needs the extra ``webhooks``. Messages are CloudEvents 1.0, signed as St
 never break: no event is left out, and a secret is shown once, when it is made.
 """
 
+from .messages import EVENT_TYPES
 from .records import Answer, DeliveryState, EndpointId, IssuedSecret, WebhookDelivery, WebhookEndpoint
 from .webhooks import Webhooks
 
-__all__ = ["Answer", "DeliveryState", "EndpointId", "IssuedSecret", "WebhookDelivery", "WebhookEndpoint", "Webhooks"]
+__all__ = [
+    "EVENT_TYPES",
+    "Answer",
+    "DeliveryState",
+    "EndpointId",
+    "IssuedSecret",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "Webhooks",
+]

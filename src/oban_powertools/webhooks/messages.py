@@ -3,12 +3,12 @@
 The rule that must never break: args and results stay in the database.
 """
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import uuid4
 
-from ..errors import InvalidSettingError
+from ..arguments import as_list
+from ..errors import InvalidArgumentError, InvalidSettingError
 from ..events.types import Cursor, Event, StepChange, StepUpdated, WorkflowFinished
 
 FINISHED: Final = "workflow.finished"
@@ -19,15 +19,22 @@ EVENT_TYPES: Final = (FINISHED, *(f"workflow.step.{change}" for change in StepCh
 """What an endpoint can ask for; in a message they begin with ``oban_powertools.``."""
 
 
-def check_types(types: Sequence[str]) -> list[str]:
-    """The types in their own order, each once.
+def check_types(types: object) -> list[str]:
+    """The types in their own order, each once; none when all of them are there.
 
     Raises:
-        InvalidSettingError: One is not known, or they are not a list.
+        InvalidSettingError: One is not known, there is none, or they are not a list.
     """
-    if isinstance(types, str) or not set(types) <= set(EVENT_TYPES):
-        raise InvalidSettingError("types", repr(types), f"a list of: {', '.join(EVENT_TYPES)}")
-    return [name for name in EVENT_TYPES if name in types]
+    try:
+        given = as_list("types", types, "event types")
+    except InvalidArgumentError as error:
+        raise InvalidSettingError(error.argument, error.found, f"a list of: {', '.join(EVENT_TYPES)}") from None
+    if not given:
+        raise InvalidSettingError("types", "an empty list", f"None for all, or some of: {', '.join(EVENT_TYPES)}")
+    if not all(name in EVENT_TYPES for name in given):
+        raise InvalidSettingError("types", repr(given), f"a list of: {', '.join(EVENT_TYPES)}")
+    kept = [name for name in EVENT_TYPES if name in given]
+    return [] if len(kept) == len(EVENT_TYPES) else kept
 
 
 def type_of(event: Event) -> str:

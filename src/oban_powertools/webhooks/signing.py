@@ -27,12 +27,14 @@ def new_secret() -> str:
     return PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
-def check_secret(secret: str) -> str:
+def check_secret(secret: object) -> str:
     """The secret as given.
 
     Raises:
         InvalidSettingError: It is no secret of this form; the message does not repeat it.
     """
+    if not isinstance(secret, str):
+        raise InvalidSettingError("secret", f"of type {type(secret).__name__}", "text, as whsec_...")
     _key(secret)
     return secret
 

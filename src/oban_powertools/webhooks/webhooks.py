@@ -4,11 +4,23 @@ The rules that must never break: a secret leaves only through ``IssuedSecret``; 
 recorded (I4).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any, Final
 
+from ..arguments import (
+    LONGEST,
+    as_count,
+    as_cursor,
+    as_flag,
+    as_id,
+    as_span,
+    as_text,
+    as_word,
+    check_text,
+    unless_none,
+)  # fmt: skip
 from ..audit import Operations
 from ..authorization import ActorLike, Guard
 from ..config import Settings
@@ -64,19 +76,19 @@ class Webhooks:
         actor: ActorLike,
         reason: str,
         description: str = "",
-        types: Sequence[str] = (),
+        types: Iterable[str] | None = None,
         workflow_name: str | None = None,
         allow_private: bool = False,
         secret: str | None = None,
         secret_from_env: str | None = None,
-        since: Cursor | None = None,
+        since: Cursor | str | None = None,
         source: str = "api",
     ) -> IssuedSecret:
         """Begin to send events to a URL.
 
         Args:
-            types: Only these, such as ``workflow.finished``; empty for all.
-            workflow_name: Only of workflows of this name.
+            types: Only these, such as ``workflow.finished``; None for all, an empty list is refused.
+            workflow_name: Only of workflows of this name; None for any.
             allow_private: Permit plain HTTP, and addresses that are not public.
             secret: ``whsec_...`` that the receiver has already; a new one is made otherwise.
             secret_from_env: The variable that holds it wherever deliveries run, so that the database does not.
@@ -84,20 +96,22 @@ class Webhooks:
 
         Raises:
             InvalidSettingError: The URL, a type or the secret cannot be used.
+            InvalidArgumentError: Another argument is not what it should be.
             CursorExpiredError: The log does not hold the events after ``since``.
         """
         stored, shown = _choose_secret(secret, secret_from_env)
+        private, after = as_flag("allow_private", allow_private), unless_none(as_cursor, "since", since)
         args = {
-            "url": addresses.check_url(url, allow_private=allow_private),
-            "description": self._display.render_text(Kind.DETAILS, description),
-            "types": messages.check_types(types),
-            "workflow_name": workflow_name or None,
-            "allow_private": allow_private,
+            "url": addresses.check_url(as_text("url", url), allow_private=private),
+            "description": self._display.render_text(Kind.DETAILS, check_text("description", description) or ""),
+            "types": [] if types is None else messages.check_types(types),
+            "workflow_name": unless_none(as_text, "workflow_name", workflow_name),
+            "allow_private": private,
             "secret": stored,
         }
-        async with adding(self._operations, url, workflow_name or None, actor, reason, source) as operation:
+        async with adding(self._operations, url, workflow_name, actor, reason, source) as operation:
             async with self._log.placed() as (_, bounds):
-                begin = bounds.head if since is None else since
+                begin = bounds.head if after is None else Cursor(after)
                 bounds.check(begin)
             async with operation.transaction() as conn:
                 row = await fetch_one(conn, self._queries["insert_webhook_endpoint"], {**args, "cursor": begin})
@@ -112,56 +126,61 @@ class Webhooks:
             rows = await fetch_all(conn, self._queries["read_webhook_endpoints"], {"id": None})
         return [WebhookEndpoint.of(row) for row in rows]
 
-    async def get(self, endpoint_id: EndpointId) -> WebhookEndpoint:
+    async def get(self, endpoint_id: EndpointId | str) -> WebhookEndpoint:
         """One endpoint.
 
         Raises:
             WebhookNotFoundError: It does not exist.
         """
         async with self._connect() as conn:
-            return await get_endpoint(conn, self._queries, endpoint_id)
+            return await get_endpoint(conn, self._queries, _key(endpoint_id))
 
     async def update(
         self,
-        endpoint_id: EndpointId,
+        endpoint_id: EndpointId | str,
         *,
         actor: ActorLike,
         reason: str,
         url: str | None = None,
         description: str | None = None,
-        types: Sequence[str] | None = None,
+        types: Iterable[str] | None = None,
         workflow_name: str | None = None,
+        any_workflow: bool = False,
         allow_private: bool | None = None,
         source: str = "api",
     ) -> WebhookEndpoint:
         """Change what is given; what waits for its next attempt is tried at once.
 
         Args:
-            types: An empty list for all.
-            workflow_name: An empty text for any.
+            types: Every type there is, for all; an empty list is refused.
+            any_workflow: Of workflows of any name from now on.
 
         Raises:
             WebhookNotFoundError: It does not exist.
             InvalidSettingError: The URL or a type cannot be used.
+            InvalidArgumentError: Another argument is not what it should be.
         """
-        async with changing(self._operations, "update", endpoint_id, actor, reason, source) as (conn, _):
-            found = await get_endpoint(conn, self._queries, endpoint_id)
+        key, name = _key(endpoint_id), unless_none(as_text, "workflow_name", workflow_name)
+        check_text("description", description)
+        args = {
+            "id": key,
+            "url": unless_none(as_text, "url", url),
+            "description": description and self._display.render_text(Kind.DETAILS, description),
+            "types": None if types is None else messages.check_types(types),
+            "workflow_name": "" if as_flag("any_workflow", any_workflow) else name,
+            "allow_private": unless_none(as_flag, "allow_private", allow_private),
+        }
+        async with changing(self._operations, "update", key, actor, reason, source) as (conn, _):
+            found = await get_endpoint(conn, self._queries, key)
             private = found.allow_private if allow_private is None else allow_private
-            addresses.check_url(url or found.url, allow_private=private)
-            args = {
-                "url": url,
-                "description": description and self._display.render_text(Kind.DETAILS, description),
-                "types": None if types is None else messages.check_types(types),
-                "workflow_name": workflow_name,
-                "allow_private": allow_private,
-            }
-            await conn.execute(self._queries["update_webhook_endpoint"], {"id": endpoint_id, **args})
-            await conn.execute(self._queries["hurry_webhook"], {"id": endpoint_id})
-            return await get_endpoint(conn, self._queries, endpoint_id)
+            addresses.check_url(found.url if url is None else url, allow_private=private)
+            await conn.execute(self._queries["update_webhook_endpoint"], args)
+            await conn.execute(self._queries["hurry_webhook"], {"id": key})
+            return await get_endpoint(conn, self._queries, key)
 
     async def rotate_secret(
         self,
-        endpoint_id: EndpointId,
+        endpoint_id: EndpointId | str,
         *,
         actor: ActorLike,
         reason: str,
@@ -177,13 +196,14 @@ class Webhooks:
             InvalidSettingError: The secret cannot be used.
         """
         stored, shown = _choose_secret(secret, secret_from_env)
-        args = {"id": endpoint_id, "secret": stored, "keep_old_for": keep_old_for}
-        async with changing(self._operations, "rotate_secret", endpoint_id, actor, reason, source) as (conn, _):
+        time, key = as_span("keep_old_for", keep_old_for, least=timedelta(0), most=LONGEST), _key(endpoint_id)
+        args = {"id": key, "secret": stored, "keep_old_for": time}
+        async with changing(self._operations, "rotate_secret", key, actor, reason, source) as (conn, _):
             await conn.execute(self._queries["rotate_webhook_secret"], args)
-            return IssuedSecret(endpoint=await get_endpoint(conn, self._queries, endpoint_id), secret=shown)
+            return IssuedSecret(endpoint=await get_endpoint(conn, self._queries, key), secret=shown)
 
     async def disable(
-        self, endpoint_id: EndpointId, *, actor: ActorLike, reason: str, source: str = "api"
+        self, endpoint_id: EndpointId | str, *, actor: ActorLike, reason: str, source: str = "api"
     ) -> WebhookEndpoint:
         """Send nothing until it is enabled again; events wait in the log.
 
@@ -193,34 +213,39 @@ class Webhooks:
         Raises:
             WebhookNotFoundError: It does not exist.
         """
-        async with changing(self._operations, "disable", endpoint_id, actor, reason, source) as (conn, operation):
-            args = {"id": endpoint_id, "reason": operation.entry.reason}
+        key = _key(endpoint_id)
+        async with changing(self._operations, "disable", key, actor, reason, source) as (conn, operation):
+            args = {"id": key, "reason": operation.entry.reason}
             await conn.execute(self._queries["set_webhook_disabled"], args)
-            return await get_endpoint(conn, self._queries, endpoint_id)
+            return await get_endpoint(conn, self._queries, key)
 
     async def enable(
-        self, endpoint_id: EndpointId, *, actor: ActorLike, reason: str, source: str = "api"
+        self, endpoint_id: EndpointId | str, *, actor: ActorLike, reason: str, source: str = "api"
     ) -> WebhookEndpoint:
         """Go on where it stopped.
 
         Raises:
             WebhookNotFoundError: It does not exist.
         """
-        async with changing(self._operations, "enable", endpoint_id, actor, reason, source) as (conn, _):
-            await conn.execute(self._queries["set_webhook_disabled"], {"id": endpoint_id, "reason": None})
-            await conn.execute(self._queries["hurry_webhook"], {"id": endpoint_id})
-            return await get_endpoint(conn, self._queries, endpoint_id)
+        key = _key(endpoint_id)
+        async with changing(self._operations, "enable", key, actor, reason, source) as (conn, _):
+            await conn.execute(self._queries["set_webhook_disabled"], {"id": key, "reason": None})
+            await conn.execute(self._queries["hurry_webhook"], {"id": key})
+            return await get_endpoint(conn, self._queries, key)
 
-    async def remove(self, endpoint_id: EndpointId, *, actor: ActorLike, reason: str, source: str = "api") -> None:
+    async def remove(
+        self, endpoint_id: EndpointId | str, *, actor: ActorLike, reason: str, source: str = "api"
+    ) -> None:
         """Forget it, with its secrets and deliveries.
 
         Raises:
             WebhookNotFoundError: It does not exist.
         """
-        async with changing(self._operations, "remove", endpoint_id, actor, reason, source) as (conn, _):
-            await conn.execute(self._queries["delete_webhook_endpoint"], {"id": endpoint_id})
+        key = _key(endpoint_id)
+        async with changing(self._operations, "remove", key, actor, reason, source) as (conn, _):
+            await conn.execute(self._queries["delete_webhook_endpoint"], {"id": key})
 
-    async def test(self, endpoint_id: EndpointId) -> Answer:
+    async def test(self, endpoint_id: EndpointId | str) -> Answer:
         """Send a ping from this process, at once and past everything that waits.
 
         Raises:
@@ -229,9 +254,10 @@ class Webhooks:
         """
         from .sending import Sender
 
+        key = _key(endpoint_id)
         async with self._connect() as conn:
-            endpoint = await get_endpoint(conn, self._queries, endpoint_id)
-            rows = await fetch_all(conn, self._queries["read_webhook_secrets"], {"id": endpoint_id})
+            endpoint = await get_endpoint(conn, self._queries, key)
+            rows = await fetch_all(conn, self._queries["read_webhook_secrets"], {"id": key})
         ping = messages.ping_message(self._settings.webhook_source)
         secrets = [row["secret"] for row in rows]
         async with Sender() as sender:
@@ -239,10 +265,10 @@ class Webhooks:
 
     async def deliveries(
         self,
-        endpoint_id: EndpointId,
+        endpoint_id: EndpointId | str,
         *,
-        state: DeliveryState | None = None,
-        before: Cursor | None = None,
+        state: DeliveryState | str | None = None,
+        before: Cursor | str | None = None,
         limit: int = 50,
     ) -> Sequence[WebhookDelivery]:
         """Deliveries of an endpoint, of the newest event first; delivered ones for 3 days, dead ones for 30.
@@ -253,20 +279,24 @@ class Webhooks:
 
         Raises:
             WebhookNotFoundError: It does not exist.
-            ValueError: The limit is out of range.
+            InvalidArgumentError: There is no such state, or the limit is out of range.
         """
-        if not 0 < limit <= 1000:
-            raise ValueError(f"limit must be 1 to 1,000, found {limit}")
-        args = {"endpoint_id": endpoint_id, "state": state, "before": before, "page": limit}
+        key = _key(endpoint_id)
+        args = {
+            "endpoint_id": key,
+            "state": None if state is None else as_word("state", state, DeliveryState),
+            "before": unless_none(as_cursor, "before", before),
+            "page": as_count("limit", limit, most=1000),
+        }
         async with self._connect() as conn:
-            await get_endpoint(conn, self._queries, endpoint_id)
+            await get_endpoint(conn, self._queries, key)
             rows = await fetch_all(conn, self._queries["read_webhook_deliveries"], args)
         return [_delivery(row) for row in rows]
 
     async def replay(
         self,
-        endpoint_id: EndpointId,
-        cursor: Cursor | None = None,
+        endpoint_id: EndpointId | str,
+        cursor: Cursor | str | None = None,
         *,
         actor: ActorLike,
         reason: str,
@@ -281,13 +311,14 @@ class Webhooks:
             WebhookNotFoundError: It does not exist.
             WebhookDeliveryNotFoundError: It has no delivery of this event.
         """
-        args = {"endpoint_id": endpoint_id, "cursor": cursor}
-        async with changing(self._operations, "replay", endpoint_id, actor, reason, source) as (conn, operation):
+        key, place = _key(endpoint_id), unless_none(as_cursor, "cursor", cursor)
+        args = {"endpoint_id": key, "cursor": place}
+        async with changing(self._operations, "replay", key, actor, reason, source) as (conn, operation):
             rows = await fetch_all(conn, self._queries["replay_webhook_deliveries"], args)
-            if cursor is not None and not rows:
-                raise WebhookDeliveryNotFoundError(endpoint_id, cursor)
-            await conn.execute(self._queries["hurry_webhook"], {"id": endpoint_id})
-            operation.tell(details={**operation.entry.details, "cursor": cursor, "replayed": len(rows)})
+            if place is not None and not rows:
+                raise WebhookDeliveryNotFoundError(key, place)
+            await conn.execute(self._queries["hurry_webhook"], {"id": key})
+            operation.tell(details={**operation.entry.details, "cursor": place, "replayed": len(rows)})
         return len(rows)
 
     async def dispatch(self) -> int:
@@ -320,12 +351,16 @@ class Webhooks:
             return False
 
 
+def _key(endpoint_id: object) -> EndpointId:
+    return EndpointId(as_id("endpoint_id", endpoint_id))
+
+
 def _choose_secret(secret: str | None, variable: str | None) -> tuple[str, str | None]:
     """What is stored, and what is shown."""
     if secret is not None and variable is not None:
         raise ValueError("pass secret or secret_from_env, not both")
     if variable is not None:
-        return signing.env_secret(variable), None
+        return signing.env_secret(as_text("secret_from_env", variable)), None
     chosen = signing.new_secret() if secret is None else signing.check_secret(secret)
     return chosen, chosen
 

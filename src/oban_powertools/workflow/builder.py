@@ -1,26 +1,33 @@
-"""Define a workflow in Python. Nothing is checked or written here; ``insert`` does both.
+"""Define a workflow in Python; nothing is written here.
 
-The rule that must never break: building never raises for a faulty definition, so that ``insert``
-can report all faults at once.
+What is no argument of a call, such as text for a list or seconds for a timedelta, is refused in that line. The rule
+that must never break: a faulty definition is not, so that ``insert`` can report all its faults at once.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, cast
 
 from oban import Job
-from oban.worker import worker_name
 
 from .. import json_border
+from ..arguments import as_list, as_span, refuse, unless_none
 from ..states import StepKind
 from . import drawing
+from .given import (
+    Deps,
+    EffectsName,
+    PolicyName,
+    StepName,
+    as_mapping,
+    item_job,
+    line_of_the_caller,
+    read_deps,
+    read_edges,
+    refuse_enqueued,
+)
 from .references import Reference, StepHandle
-
-type PolicyName = Literal["cancel", "continue"]
-type EffectsName = Literal["repeatable", "ask", "never"]
-type StepName = str | StepHandle
-type Deps = StepName | Iterable[StepName] | Mapping[StepName, PolicyName] | Mapping[str, PolicyName]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +77,9 @@ class StepDefinition:
     delay: timedelta | None
     """Time between release and start."""
 
+    added_at: str = ""
+    """The line of code that added it, ``file:line``."""
+
     deps: list[tuple[StepName, PolicyName]] = field(default_factory=list[tuple[StepName, PolicyName]])
     """Explicit edges in the order given: parent, policy."""
 
@@ -96,6 +106,9 @@ class Workflow:
         definition_version: Your name for this version of the definition.
         on_finished: A job inserted in the transaction that ends the workflow; ``current_workflow()``
             tells it the outcome.
+
+    Raises:
+        InvalidArgumentError: An argument of a call is not what the call asks for.
     """
 
     item: ClassVar = Reference("", "item")
@@ -108,17 +121,18 @@ class Workflow:
         context: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
         expires_in: timedelta | None = None,
-        tags: Sequence[str] = (),
+        tags: Iterable[str] = (),
         definition_version: str | None = None,
         on_finished: Job | None = None,
     ) -> None:
         self.name = name
-        self.context = dict(context or {})
+        self.context = dict(as_mapping("context", {} if context is None else context))
         self.idempotency_key = idempotency_key
-        self.expires_in = expires_in
-        self.tags = tuple(tags)
+        self.expires_in = unless_none(as_span, "expires_in", expires_in)
+        self.tags: tuple[str, ...] = tuple(as_list("tags", tags, "tags"))
         self.definition_version = definition_version
         self.on_finished = on_finished
+        refuse_enqueued("on_finished", on_finished)
         self.steps: list[StepDefinition] = []
         self._by_name: dict[str, StepDefinition] = {}
 
@@ -148,6 +162,7 @@ class Workflow:
         Returns:
             A handle to name as a dependency, or to take ``.result`` and ``.error`` from.
         """
+        refuse_enqueued("job", job)
         return self._add(name, job, deps, on_failure, effects, delay)
 
     def await_signal(
@@ -167,7 +182,8 @@ class Workflow:
             correlation_key: Which of the signals of that name: text, or a result reference.
             deadline: Time from the beginning of the wait until the step expires; None waits for ever.
         """
-        wait = SignalWait(signal=signal, correlation_key=correlation_key, deadline=deadline)
+        span = unless_none(as_span, "deadline", deadline)
+        wait = SignalWait(signal=signal, correlation_key=correlation_key, deadline=span)
         return self._add(name, wait, deps, on_failure)
 
     def add_workflow(
@@ -178,6 +194,7 @@ class Workflow:
         Its result is a map of the nested workflow's results, step name -> result. It is stored with this
         one as a workflow of its own.
         """
+        as_definition("workflow", workflow)
         return self._add(name, workflow, deps, on_failure)
 
     def map(
@@ -204,9 +221,10 @@ class Workflow:
         Returns:
             A handle; its result is the list of the items' results in order, empty for an empty list.
         """
-        item_args = dict(args) if args is not None else {"item": Workflow.item}
-        job = Job(worker_name(worker), args=item_args, **getattr(worker, "_opts", {}))
-        mapped = MapOver(over=over, job=job, max_failures=max_failures)
+        if type(max_failures) is not int:
+            raise refuse("max_failures", max_failures, "a whole number")
+        item_args = {"item": Workflow.item} if args is None else dict(as_mapping("args", args))
+        mapped = MapOver(over=over, job=item_job(worker, item_args), max_failures=max_failures)
         return self._add(name, mapped, deps, on_failure, effects)
 
     def _add(
@@ -218,8 +236,11 @@ class Workflow:
         effects: EffectsName = "ask",
         delay: timedelta | None = None,
     ) -> StepHandle:
-        step = StepDefinition(name=name, runs=runs, on_failure=on_failure, effects=effects, delay=delay)
-        step.deps.extend(_edges(deps, on_failure))
+        span = unless_none(as_span, "delay", delay)
+        step = StepDefinition(
+            name=name, runs=runs, on_failure=on_failure, effects=effects, delay=span, added_at=line_of_the_caller()
+        )
+        step.deps.extend(read_edges(deps, on_failure))
         self.steps.append(step)
         self._by_name.setdefault(name, step)
         return StepHandle(name, self)
@@ -234,9 +255,10 @@ class Workflow:
         delay: timedelta | None = None,
     ) -> list[StepHandle]:
         """Add several steps with the same options; handles in the mapping's order."""
+        given = read_deps(deps)
         return [
-            self.add(name, job, deps=deps, on_failure=on_failure, effects=effects, delay=delay)
-            for name, job in jobs.items()
+            self.add(name, job, deps=given, on_failure=on_failure, effects=effects, delay=delay)
+            for name, job in as_mapping("jobs", jobs).items()
         ]
 
     def connect(self, parent: StepName, child: StepName, *, policy: PolicyName | None = None) -> None:
@@ -256,7 +278,7 @@ class Workflow:
         step = self._by_name.get(name)
         if step is None:
             raise ValueError(f"workflow {self.name!r} has no step {name!r}: add it before connecting it")
-        step.deps.append((parent, policy or step.on_failure))
+        step.deps.append((parent, step.on_failure if policy is None else policy))
 
     @staticmethod
     def result(step: str) -> Reference:
@@ -271,6 +293,9 @@ class Workflow:
         """The definition in Graphviz's DOT language; edges to steps that were not added are left out."""
         return drawing.dot(self._nodes())
 
+    def __repr__(self) -> str:
+        return f"<Workflow {self.name!r} of {len(self.steps)} steps>"
+
     def _nodes(self) -> list[drawing.Node]:
         positions: dict[str, int] = {}
         for position, step in enumerate(self.steps):
@@ -279,6 +304,24 @@ class Workflow:
             drawing.Node(name=str(step.name), parents=_drawn_parents(step, positions), kind=_kind(step.runs))
             for step in self.steps
         ]
+
+
+def as_definition(argument: str, found: object) -> Workflow:
+    """A definition to insert.
+
+    Raises:
+        InvalidArgumentError: It is something else.
+    """
+    if isinstance(found, Workflow):
+        return found
+    match found:
+        case Job():
+            expected = "a Workflow: workflow.add(name, job) makes the job a step of one"
+        case list() | tuple():
+            expected = "one Workflow; insert_many takes several"
+        case _:
+            expected = "a Workflow"
+    raise refuse(argument, cast("object", found), expected)
 
 
 def _kind(runs: Any) -> StepKind:
@@ -318,11 +361,3 @@ def _referring(runs: Any) -> list[Any]:
             return [runs.args]
         case _:
             return []
-
-
-def _edges(deps: Deps, policy: PolicyName) -> list[tuple[StepName, PolicyName]]:
-    if isinstance(deps, (str, StepHandle)):
-        return [(deps, policy)]
-    if isinstance(deps, Mapping):
-        return list(cast("Mapping[StepName, PolicyName]", deps).items())
-    return [(dep, policy) for dep in deps]

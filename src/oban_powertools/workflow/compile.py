@@ -5,16 +5,19 @@ every fault was looked for and none was found.
 """
 
 import dataclasses
-import hashlib
+import difflib
+import inspect
 import itertools
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from enum import StrEnum
 from typing import Any, Final
 
 import orjson
 from oban import Job
 
 from .. import json_border
+from ..arguments import LONGEST
 from ..config import CONTEXT_LIMIT
 from ..errors import Fault, InvalidWorkflowError
 from ..job_identity import RESERVED_META
@@ -22,12 +25,12 @@ from ..states import Effects, Policy
 from .builder import MapOver, SignalWait, StepDefinition, StepName, Workflow
 from .encode import job_columns, step_columns, template
 from .graph import children_of, depths, find_cycle
+from .identity import identity
 from .plan import StepPlan, WorkflowPlan
 from .references import Reference, StepHandle
 
 _MAX_NAME: Final = 200
 _MAX_ATTEMPTS: Final = 2**15 - 1
-_LONGEST: Final = timedelta(days=36_525)
 _OPTIONAL_COLUMNS: Final = (
     "worker", "queue", "args", "template", "meta", "tags", "scheduled_at", "deadline", "item_template", "max_failures",
     "nested",
@@ -69,11 +72,15 @@ class _Compiler:
         if found_depths is None:
             self._report_cycle(find_cycle(parents))
         if self._faults or found_depths is None:
-            raise InvalidWorkflowError(str(self._workflow.name), self._faults)
+            raise InvalidWorkflowError(str(self._workflow.name), self._located())
         return self._plan(self._plan_steps(parents, found_depths))
 
     def _fault(self, code: str, message: str, step: str | None = None, path: str | None = None) -> None:
         self._faults.append(Fault(code=code, message=message, step=step, path=path))
+
+    def _located(self) -> list[Fault]:
+        lines = {step.name: step.added_at for step in reversed(self._workflow.steps) if _is_text(step.name)}
+        return [dataclasses.replace(fault, added_at=lines.get(fault.step or "") or None) for fault in self._faults]
 
     def _adopt(self, faults: Sequence[Fault], step: str | None) -> None:
         self._faults += [dataclasses.replace(fault, step=step) for fault in faults]
@@ -89,11 +96,16 @@ class _Compiler:
         if not workflow.steps:
             self._fault("no_steps", "a workflow needs at least one step")
         self._check_json(workflow.context, "context", None, CONTEXT_LIMIT)
-        self._check_text(workflow.idempotency_key or "", "idempotency_key")
-        self._check_text(workflow.definition_version or "", "definition_version")
+        for key in ("idempotency_key", "definition_version"):
+            if getattr(workflow, key) is not None:
+                self._check_text(getattr(workflow, key), key)
+        if workflow.idempotency_key is not None and not str(workflow.idempotency_key).strip():
+            self._fault(
+                "empty_text", "the key is empty: every such workflow would be the same", None, "idempotency_key"
+            )
         for index, tag in enumerate(workflow.tags):
             self._check_text(tag, f"tags[{index}]")
-        if workflow.expires_in is not None and not timedelta(0) < workflow.expires_in <= _LONGEST:
+        if workflow.expires_in is not None and not timedelta(0) < workflow.expires_in <= LONGEST:
             self._fault(
                 "invalid_expiry", f"expires_in is {workflow.expires_in}; it must be positive, at most 100 years"
             )
@@ -113,9 +125,10 @@ class _Compiler:
             if not _is_text(step.name):
                 self._fault("step_name_required", f"step {position} needs a name, found {step.name!r}")
             elif step.name in self._positions:
-                self._fault(
-                    "duplicate_step_name", "two steps have this name; names are unique in a workflow", step.name
+                message = (
+                    f"two steps have this name, the second added at {step.added_at}; names are unique in a workflow"
                 )
+                self._fault("duplicate_step_name", message, step.name)
             else:
                 self._positions[step.name] = position
                 self._check_text(step.name, "name", step.name)
@@ -125,9 +138,12 @@ class _Compiler:
     def _check_step(self, position: int, step: StepDefinition) -> None:
         for parent, policy in step.deps:
             self._add_edge(position, step, parent, policy)
-        if step.effects not in Effects:
+        if not _is_word(step.on_failure, Policy) and all(policy != step.on_failure for _, policy in step.deps):
+            message = f"on_failure is {step.on_failure!r}; expected cancel or continue"
+            self._fault("unknown_policy", message, step.name)
+        if not _is_word(step.effects, Effects):
             self._fault("unknown_effects", f"effects is {step.effects!r}; expected repeatable, ask or never", step.name)
-        if step.delay is not None and not timedelta(0) <= step.delay <= _LONGEST:
+        if step.delay is not None and not timedelta(0) <= step.delay <= LONGEST:
             self._fault("invalid_delay", f"delay is {step.delay}; it must be 0 to 100 years", step.name)
         self._check_runs(position, step)
         for reference in self._references[position]:
@@ -142,7 +158,7 @@ class _Compiler:
                     {"signal": wait.signal, "correlation_key": wait.correlation_key},
                     "args", step.name, self._payload_limit, position,
                 )  # fmt: skip
-                if not _is_text(wait.signal) or wait.correlation_key == "":
+                if not _is_text(wait.signal) or not _is_key(wait.correlation_key):
                     self._fault("signal_required", "a wait needs a signal and a correlation key", step.name)
             case MapOver() as mapped:
                 if self._check_job(mapped.job, step.name, "job"):
@@ -172,9 +188,10 @@ class _Compiler:
 
     def _check_job(self, job: Any, step: str | None, path: str) -> bool:
         if not isinstance(job, Job):
-            hint = "; call .new(...) on the worker" if hasattr(job, "new") else ""
-            self._fault("not_a_job", f"expected an Oban job, found {_kind(job)}{hint}", step, path)
+            self._fault("not_a_job", f"expected an Oban job, found {_kind(job)}{_job_hint(job)}", step, path)
             return False
+        if job.id is not None:
+            self._fault("enqueued_job", f"it is job {job.id} already; pass what new(...) gives", step, path)
         if job.meta:
             self._check_meta(job.meta, step)
         self._adopt(json_border.find_faults(job.worker, f"{path}.worker"), step)
@@ -193,7 +210,11 @@ class _Compiler:
     def _check_json(
         self, value: Any, path: str, step: str | None, limit: int, position: int | None = None, *, items: bool = False
     ) -> None:
-        def leaf(found: Any, _: str) -> bool:
+        def leaf(found: Any, place: str) -> bool:
+            if isinstance(found, StepHandle):
+                message = f"a step is no value; pass its result: {found.name}.result"
+                self._fault("non_serializable", message, step, place)
+                return True
             if not isinstance(found, Reference) or position is None:
                 return False
             if not (items and found.part == "item"):
@@ -214,12 +235,12 @@ class _Compiler:
             return self._fault(
                 "missing_dependency", f"from {name!r} to {step.name!r} ({policy}): {message}", step.name, "deps"
             )
-        if policy not in Policy:
+        if not _is_word(policy, Policy):
             return self._fault(
                 "unknown_policy", f"policy {policy!r} for {name!r}; expected cancel or continue", step.name, "deps"
             )
         if name not in self._positions:
-            message = f"from {name!r} to {step.name!r} ({policy}): no step has that name"
+            message = f"from {name!r} to {step.name!r} ({policy}): no step has that name{self._meant(name)}"
             return self._fault("missing_dependency", message, step.name, "deps")
         source = self._positions[name]
         if source == position:
@@ -237,14 +258,23 @@ class _Compiler:
         self._adopt(json_border.find_faults([key for key in reference.path if isinstance(key, str)], "args"), step.name)
         source = self._positions.get(reference.step)
         if source is None:
-            message = f"{reference!r} refers to a step that does not exist"
+            message = f"{reference!r} refers to a step that does not exist{self._meant(reference.step)}"
             return self._fault("unknown_reference", message, step.name, "args")
         if source == position:
             message = f"{reference!r} refers to the step itself, not to an ancestor"
             return self._fault("non_ancestor_reference", message, step.name, "args")
         if source not in self._edges[position]:
             self._implied.add((source, position))
-            self._edges[position][source] = Policy(step.on_failure) if step.on_failure in Policy else Policy.CANCEL
+            self._edges[position][source] = (
+                Policy(step.on_failure) if _is_word(step.on_failure, Policy) else Policy.CANCEL
+            )
+
+    def _meant(self, name: object) -> str:
+        # Comparing is slow: only where somebody reads it, and among few names.
+        if not isinstance(name, str) or len(self._faults) > 20 or len(self._positions) > 1000:
+            return ""
+        close = difflib.get_close_matches(name, self._positions, 1)
+        return f"; did you mean {close[0]!r}?" if close else ""
 
     def _report_cycle(self, cycle: Sequence[int]) -> None:
         names = [self._workflow.steps[position].name for position in cycle]
@@ -319,11 +349,27 @@ class _Compiler:
             expires_in=workflow.expires_in,
             steps=steps,
         )
-        return plan if plan.idempotency_key is None else dataclasses.replace(plan, definition_hash=_hash(plan))
+        return plan if plan.idempotency_key is None else dataclasses.replace(plan, definition_hash=identity(plan))
 
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
+
+
+def _is_key(value: object) -> bool:
+    return isinstance(value, Reference) or _is_text(value)
+
+
+def _is_word(value: object, words: type[StrEnum]) -> bool:
+    return isinstance(value, str) and value in words
+
+
+def _job_hint(found: object) -> str:
+    if isinstance(found, Workflow):
+        return "; add_workflow adds a workflow as one step"
+    if inspect.iscoroutine(found):
+        return "; pass what new(...) gives, not enqueue(...)"
+    return "; call .new(...) on the worker" if hasattr(found, "new") else ""
 
 
 def _is_list(value: object) -> bool:
@@ -332,24 +378,3 @@ def _is_list(value: object) -> bool:
 
 def _kind(value: object) -> str:
     return type(value).__qualname__
-
-
-def _hash(plan: WorkflowPlan) -> str:
-    return hashlib.sha256(orjson.dumps(_definition(plan), option=orjson.OPT_SORT_KEYS)).hexdigest()
-
-
-def _definition(plan: WorkflowPlan) -> list[Any]:
-    # scheduled_at is left out: scheduled_in gives another instant on every build of one definition.
-    return [
-        plan.name,
-        orjson.loads(plan.context),
-        plan.definition_version,
-        str(plan.expires_in),
-        {**orjson.loads(plan.on_finished or "{}"), "scheduled_at": None},
-        [
-            [s.name, s.kind, s.worker, s.queue, s.priority, s.max_attempts, s.effects, orjson.loads(s.args or "0"),
-             s.template, orjson.loads(s.meta or "0"), s.tags, str(s.delay), str(s.deadline), s.item_template,
-             s.max_failures, s.nested and _definition(s.nested), s.parents, s.continue_parents]
-            for s in plan.steps
-        ],
-    ]  # fmt: skip

@@ -22,6 +22,8 @@ _ITEM: Final = -1
 def template(args: Any, positions: Mapping[str, int]) -> str:
     """JSON text of text parts and ``[position, part, path]`` references in turn.
 
+    Keys are sorted, so that equal args have one text.
+
     Args:
         positions: Step name -> position, of every step referred to.
     """
@@ -33,7 +35,8 @@ def template(args: Any, positions: Mapping[str, int]) -> str:
         seen.append([source, value.part, [str(key) for key in value.path]])
         return f"{_MARK}:{len(seen) - 1}"
 
-    pieces = _MARKED.split(orjson.dumps(args, default=mark).decode())
+    text = orjson.dumps(args, default=mark, option=orjson.OPT_SORT_KEYS).decode()
+    pieces = _MARKED.split(json_border.exact(text))
     return json_border.dumps([seen[int(piece)] if odd % 2 else piece for odd, piece in enumerate(pieces)])
 
 
@@ -53,4 +56,5 @@ def step_columns(job: Job) -> dict[str, Any]:
 def job_columns(job: Job) -> str:
     """A whole job as JSON text: the columns of Oban's table."""
     columns = ("queue", "worker", "max_attempts", "priority", "args", "meta", "tags")
-    return orjson.dumps({**{c: getattr(job, c) for c in columns}, "scheduled_at": job.scheduled_at}).decode()
+    scheduled_at = job.scheduled_at.isoformat() if job.scheduled_at else None
+    return json_border.dumps({**{c: getattr(job, c) for c in columns}, "scheduled_at": scheduled_at})

@@ -5,7 +5,7 @@ args that any worker in any language can run. The rule that must never break: a 
 value of its own and never part of a text.
 """
 
-from typing import Any, Final, Literal, Never
+from typing import Any, Final, Literal, Never, NoReturn
 
 type Part = Literal["result", "error", "item"]
 
@@ -13,6 +13,19 @@ _NOT_TEXT: Final = (
     "a result reference has no text yet: pass it as a value of its own in the args, "
     "and put the text together in the worker"
 )
+
+
+_NOT_YET: Final = (
+    "a reference is filled in when the step has run: pass it as it is, or a part of it as reference['key'], "
+    "and compute in the worker"
+)
+
+
+_NO_TEXT: Final = "a step has no text: its name is step.name, and step.result is a value of its own in the args"
+
+
+def _not_yet(*_: object) -> NoReturn:
+    raise TypeError(_NOT_YET)
 
 
 class Reference:
@@ -50,6 +63,14 @@ class Reference:
     def __iter__(self) -> Never:
         raise TypeError("a result reference cannot be iterated: its value is known only when the step is released")
 
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"a reference has no {name!r}: for a part of the value write reference[{name!r}]")
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _not_yet
+    __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = _not_yet
+    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __invert__ = __neg__ = __pos__ = __abs__ = _not_yet
+    __lt__ = __le__ = __gt__ = __ge__ = __bool__ = __int__ = __float__ = __len__ = __await__ = _not_yet
+
 
 class StepHandle:
     """A step that was added: name it as a dependency, or take its result into later args."""
@@ -76,3 +97,12 @@ class StepHandle:
 
     def __repr__(self) -> str:
         return f"StepHandle({self.name!r})"
+
+    def __getitem__(self, key: object) -> NoReturn:
+        raise TypeError(f"a step is no value: take its result, as in step.result[{key!r}]")
+
+    def __str__(self) -> NoReturn:
+        raise TypeError(_NO_TEXT)
+
+    def __format__(self, spec: str) -> NoReturn:
+        raise TypeError(_NO_TEXT)

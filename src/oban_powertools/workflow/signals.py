@@ -7,6 +7,7 @@ and wakes at most one wait.
 from typing import Any
 
 from .. import json_border
+from ..arguments import as_text, refuse, unless_none
 from ..database import Connection, Queries, fetch_one
 from ..errors import Fault, UnstorableValueError
 from ..records import SignalRecord
@@ -33,6 +34,10 @@ async def deliver(
     """
     json_border.check_payload("the payload", payload, payload_limit)
     names = {"signal": signal, "correlation_key": correlation_key, "dedupe_key": dedupe_key}
+    unless_none(as_text, "dedupe_key", dedupe_key)
+    for name in ("signal", "correlation_key"):
+        if not isinstance(names[name], str):
+            raise refuse(name, names[name], "text")
     json_border.check_payload("the signal", names, payload_limit, path="signal")
     if not signal or not correlation_key:
         raise UnstorableValueError(

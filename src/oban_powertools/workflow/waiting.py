@@ -70,18 +70,20 @@ class Waiters:
         self._tick = _FIRST_TICK
 
     async def wait(self, workflow_id: WorkflowId, timeout: timedelta | None) -> bool:
-        """Wait until the workflow has ended; False when the time ran out first.
+        """Wait until the workflow has ended; False when the time ran out first. Without any time, ask once.
 
         Raises:
             PowertoolsClosedError: Powertools was left meanwhile.
         """
+        if timeout is not None and timeout <= timedelta(0):
+            return workflow_id in await outlasting(lambda: self._find_ended([workflow_id]), timedelta(0))
         future = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(workflow_id, []).append(future)
         self._tick = _FIRST_TICK
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._poll(), name="powertools-waiters")
         try:
-            await asyncio.wait_for(future, timeout.total_seconds() if timeout else None)
+            await asyncio.wait_for(future, None if timeout is None else timeout.total_seconds())
         except TimeoutError:
             return False
         finally:

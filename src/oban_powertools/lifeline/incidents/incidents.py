@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Final
 
+from ...arguments import as_count, as_id, as_instant, as_text, as_word, refuse, unless_none
 from ...authorization import Action, ActorLike, Guard
 from ...config import Settings
 from ...database import Connection, Queries
@@ -15,6 +16,8 @@ from .projecting import Projector
 from .records import Incident, IncidentClass, IncidentState
 
 _OPEN: Final = (IncidentState.ACTIVE, IncidentState.ACKNOWLEDGED)
+
+_FUTURE: Final = "an aware instant in the future"
 
 
 class Incidents:
@@ -61,7 +64,7 @@ class Incidents:
         *,
         state: IncidentState | str | None = None,
         incident_class: IncidentClass | str | None = None,
-        before: int | None = None,
+        before: int | str | None = None,
         limit: int = 50,
     ) -> list[Incident]:
         """Incidents as they were last projected, the last opened first.
@@ -73,10 +76,11 @@ class Incidents:
             limit: At most 1,000.
 
         Raises:
-            ValueError: There is no such state or class.
+            InvalidArgumentError: There is no such state or class.
         """
-        states = _OPEN if state is None else (IncidentState(state),)
-        kind = None if incident_class is None else IncidentClass(incident_class)
+        states = _OPEN if state is None else (as_word("state", state, IncidentState),)
+        kind = None if incident_class is None else as_word("incident_class", incident_class, IncidentClass)
+        older, page = unless_none(as_id, "before", before), as_count("limit", limit)
         async with self._connect() as conn:
             return await reading.list_incidents(
                 conn,
@@ -85,8 +89,8 @@ class Incidents:
                 self._display,
                 states=states,
                 incident_class=kind,
-                before=before,
-                limit=limit,
+                before=older,
+                limit=page,
             )
 
     async def get_incident(self, incident: int | str) -> Incident:
@@ -119,11 +123,10 @@ class Incidents:
         """Say who takes care of it; None for nobody.
 
         Raises:
-            ValueError: The assignee is empty.
+            InvalidArgumentError: The assignee is empty.
             IncidentNotFoundError, UnattributedActorError, NotAuthorizedError: As ``acknowledge_incident``.
         """
-        if assignee is not None and not assignee.strip():
-            raise ValueError("the assignee is empty; None takes it from whoever has it")
+        unless_none(as_text, "assignee", assignee)
         return await self._handler.handle(
             Handled(
                 action=Action.INCIDENT_ASSIGN, which=incident, actor=actor, source=source, assignee=assignee,
@@ -135,15 +138,12 @@ class Incidents:
         """Write something down in its timeline, as the display policy shows it.
 
         Raises:
-            ValueError: The note is empty.
+            InvalidArgumentError: The note is empty.
             IncidentNotFoundError, UnattributedActorError, NotAuthorizedError: As ``acknowledge_incident``.
         """
-        if not note.strip():
-            raise ValueError("the note is empty")
+        text = as_text("note", note).strip()
         return await self._handler.handle(
-            Handled(
-                action=Action.INCIDENT_NOTE, which=incident, actor=actor, source=source, detail={"note": note.strip()}
-            )
+            Handled(action=Action.INCIDENT_NOTE, which=incident, actor=actor, source=source, detail={"note": text})
         )
 
     async def mute_incident(
@@ -155,13 +155,13 @@ class Incidents:
             until: Aware, and in the future of this process's clock.
 
         Raises:
-            ValueError: ``until`` is not aware, or has passed.
+            InvalidArgumentError: ``until`` is not aware, or has passed.
             ReasonRequiredError: No reason is given.
             IncidentNotFoundError, IncidentResolvedError, UnattributedActorError, NotAuthorizedError: As
                 ``acknowledge_incident``.
         """
-        if until.tzinfo is None or until <= datetime.now(UTC):
-            raise ValueError(f"until is {until}; expected an aware instant in the future")
+        if as_instant("until", until, _FUTURE) <= datetime.now(UTC):
+            raise refuse("until", until, _FUTURE)
         return await self._handler.handle(
             Handled(
                 action=Action.INCIDENT_MUTE, which=incident, actor=actor, source=source, reason=reason,

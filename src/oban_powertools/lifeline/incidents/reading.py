@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from ...arguments import as_id, as_key
 from ...config import Settings
 from ...database import Connection, Queries, fetch_all, fetch_one
 from ...display import DisplayPolicy, Kind
@@ -32,12 +33,17 @@ async def list_incidents(
 
 
 async def get_row(conn: Connection, queries: Queries, which: int | str) -> dict[str, Any]:
-    """The row of an incident, by id or fingerprint.
+    """The row of an incident, by id, also as text, or fingerprint.
 
     Raises:
+        InvalidArgumentError: It is neither.
         IncidentNotFoundError: There is none.
     """
-    args = {"id": which, "fingerprint": None} if isinstance(which, int) else {"id": None, "fingerprint": which}
+    numbered = not isinstance(which, str) or (which.isascii() and which.isdigit())
+    args = {
+        "id": as_id("incident", which) if numbered else None,
+        "fingerprint": None if numbered else as_key("incident", which),
+    }
     row = await fetch_one(conn, queries["get_incident"], args)
     if row is None:
         raise IncidentNotFoundError(str(which))

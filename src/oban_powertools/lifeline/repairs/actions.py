@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from ... import json_border
+from ...arguments import LONGEST, as_span
 from ...authorization import Action, TargetType
 from ...config import Settings
 from ...database import Connection, Queries, execute, fetch_one
@@ -162,7 +163,7 @@ def check_arguments(action: Action, payload: Any, hold_for: timedelta | None) ->
     if payload is not None and action is not Action.STEP_COMPLETE:
         raise UnsupportedTargetError(action, "anything with these arguments", "no payload")
     if hold_for is not None:
-        if hold_for < timedelta(seconds=1):
+        if as_span("hold_for", hold_for, most=LONGEST) < timedelta(seconds=1):
             raise UnsupportedTargetError(action, f"anything for {hold_for}", "1 s at least")
         return {"hold_for": int(hold_for.total_seconds())}
     return {"payload": payload} if payload is not None else {}

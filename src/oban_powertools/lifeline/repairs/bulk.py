@@ -35,6 +35,7 @@ from ...errors import (
 from .actions import Applier, Repair, check_arguments
 from .context import Context, whole
 from .execute import check_reason, find_locked, record_command
+from .filters import FILTERS, filter_args, read_filter
 from .preview import READY_FOR, token_hash
 from .targets import REPAIRS, Row, as_repair, find
 
@@ -45,15 +46,7 @@ CONFIRMED_ABOVE: Final = 100
 """Targets from which their number has to be said again."""
 
 _AT_ONCE: Final = 100
-_FILTERS: Final[Mapping[TargetType, tuple[str, tuple[str, ...]]]] = {
-    TargetType.JOB: ("bulk_jobs", ("ids", "state", "queue", "worker", "executor_id")),
-    TargetType.CALLBACK: ("bulk_jobs", ("ids", "state", "queue", "worker")),
-    TargetType.STEP: (
-        "bulk_steps", ("ids", "state", "cause", "step", "worker", "queue", "workflow_name", "workflow_id"),
-    ),
-    TargetType.WORKFLOW: ("bulk_workflows", ("ids", "state", "workflow_name", "tag")),
-}  # fmt: skip
-_BULK: Final = tuple(action for action in REPAIRS if POLICY[action].targets[0] in _FILTERS)
+_BULK: Final = tuple(action for action in REPAIRS if POLICY[action].targets[0] in FILTERS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,22 +136,22 @@ class Bulks:
         source: str = "api",
     ) -> BulkPreview:  # fmt: skip
         """As ``Lifeline.preview_bulk``."""
-        target = Target(type=TargetType.BULK, id=str(action)[:100])
+        target = Target(type=TargetType.BULK, id=str(action)[:100].strip() or "no action")
         async with self._context.operations.begin(actor, Action.PREVIEW_BULK, target, source=source) as operation:
             if action not in _BULK:
                 raise UnsupportedActionError(action, _BULK)
             repair, _ = Action(action), operation.actor
             operation.tell(target=replace(target, repair=repair))
             arguments = check_arguments(repair, None, hold_for)
-            args = _filter_args(repair, filter)
-            return await self._preview(await operation.authorize(), repair, filter, args, arguments)
+            kept = read_filter(repair, filter)
+            return await self._preview(await operation.authorize(), repair, kept, arguments)
 
     async def _preview(
-        self, actor: Actor, action: Action, given: Mapping[str, Any], args: Mapping[str, Any], arguments: dict[str, Any]
+        self, actor: Actor, action: Action, kept: Mapping[str, Any], arguments: dict[str, Any]
     ) -> BulkPreview:
         queries = self._context.queries
         async with self._context.connect() as conn, conn.transaction():
-            rows = await self._matching(conn, action, args)
+            rows = await self._matching(conn, action, kept)
             if len(rows) > MOST:
                 raise BulkTooLargeError(MOST)
             if not rows:
@@ -166,7 +159,7 @@ class Bulks:
             manifest = [[row["target_id"], row["state_hash"]] for row in rows]
             token = secrets.token_hex(32)
             stored: dict[str, Any] = {
-                "actor_id": actor.id, "action": action, "filter": json_border.dumps(dict(given)),
+                "actor_id": actor.id, "action": action, "filter": json_border.dumps(kept),
                 "arguments": json_border.dumps(arguments), "token_hash": token_hash(token), "ready_for": READY_FOR,
                 "manifest_hash": hashlib.sha256(orjson.dumps([action, arguments, manifest])).hexdigest(),
                 "target_ids": [row["target_id"] for row in rows], "state_hashes": [row["state_hash"] for row in rows],
@@ -178,9 +171,10 @@ class Bulks:
             manifest_hash=stored["manifest_hash"], expires_at=row["expires_at"],
         )  # fmt: skip
 
-    async def _matching(self, conn: Connection, action: Action, args: Mapping[str, Any]) -> Sequence[Row]:
-        query, _ = _FILTERS[POLICY[action].targets[0]]
-        return await fetch_all(conn, self._context.queries[query], {**args, "page": MOST + 1})
+    async def _matching(self, conn: Connection, action: Action, kept: Mapping[str, Any]) -> Sequence[Row]:
+        query, _ = FILTERS[POLICY[action].targets[0]]
+        args = {**filter_args(action, kept), "page": MOST + 1}
+        return await fetch_all(conn, self._context.queries[query], args)
 
     async def execute(
         self,
@@ -215,7 +209,7 @@ class Bulks:
         async with self._context.connect() as conn:
             bulk = await self._find(conn, bulk_id=bulk_id)
             items = await fetch_all(conn, queries["bulk_items"], {"id": bulk_id, "pending": False, "page": MOST})
-            matching = await self._matching(conn, Action(bulk["action"]), _filter_args(bulk["action"], bulk["filter"]))
+            matching = await self._matching(conn, Action(bulk["action"]), bulk["filter"])
         listed = {item["target_id"] for item in items}
         return Bulk(
             id=bulk["id"], status=bulk["status"], action=Action(bulk["action"]), actor_id=bulk["actor_id"],
@@ -285,7 +279,7 @@ class Bulks:
             if await fetch_one(conn, queries["end_bulk_item"], args) is None:
                 return
             found = await find_locked(conn, queries, settings, about.target)
-            rows = await self._matching(conn, about.action, _filter_args(about.action, {"ids": [item["target_id"]]}))
+            rows = await self._matching(conn, about.action, {"ids": [item["target_id"]]})
             if rows[0]["state_hash"] != item["state_hash"]:
                 raise _ItemDriftedError
             actor_id, reason = operation.actor.id, about.reason or ""
@@ -312,20 +306,3 @@ def _refuse(bulk: Row, actor: Actor, confirm_total: int | None) -> None:
         raise PreviewExpiredError(bulk["id"])
     if confirm_total not in ((bulk["total"],) if bulk["total"] > CONFIRMED_ABOVE else (bulk["total"], None)):
         raise BulkCountError(confirm_total, bulk["total"])
-
-
-def _filter_args(action: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    target_type = POLICY[Action(action)].targets[0]
-    _, names = _FILTERS[target_type]
-    kept = {name: value for name, value in given.items() if value not in (None, "", [], ())}
-    expected = f"one at least of: {', '.join(names)}"
-    if not kept:
-        raise BulkFilterError("is empty", expected)
-    if unknown := kept.keys() - set(names):
-        raise BulkFilterError(f"names {', '.join(sorted(unknown))}", expected)
-    args: dict[str, Any] = {**dict.fromkeys(names), **kept, "callbacks": target_type is TargetType.CALLBACK}
-    args.setdefault("executor_id", None)
-    if "ids" in kept:
-        # An id that is none of this type is refused before it reaches the database.
-        args["ids"] = list(dict.fromkeys(as_repair(action, target_type, str(one))[1].id for one in kept["ids"]))
-    return args

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from ... import json_border
+from ...arguments import as_text
 from ...audit import Operation
 from ...authorization import Action, Actor, ActorLike, Target, TargetType
 from ...display import Kind
@@ -78,6 +79,7 @@ class Repairs:
     async def _incident_id(self, fingerprint: str | None) -> int | None:
         if fingerprint is None or self._context.incidents is None:
             return None
+        as_text("incident_fingerprint", fingerprint)
         async with self._context.connect() as conn:
             return await self._context.incidents.find_id(conn, fingerprint)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from ...arguments import is_storable
 from ...authorization import POLICY, Action, Target, TargetType
 from ...config import Settings
 from ...database import Connection, Queries, execute, fetch_all, fetch_one
@@ -77,9 +78,9 @@ def _parsed(action: Action, target_type: TargetType, target_id: str) -> Target:
     number, slash, step = target_id.partition("/")
     numbered = number.isascii() and number.isdigit() and len(number) < 19
     match target_type:
-        case TargetType.EXECUTOR if target_id and "\0" not in target_id:
+        case TargetType.EXECUTOR if target_id and is_storable(target_id):
             return Target(type=target_type, id=target_id)
-        case TargetType.STEP if numbered and step and "\0" not in step:
+        case TargetType.STEP if numbered and step and is_storable(step):
             return Target.of_workflow(WorkflowId(int(number)), step)
         case TargetType.WORKFLOW if numbered and not slash:
             return Target.of_workflow(WorkflowId(int(number)))

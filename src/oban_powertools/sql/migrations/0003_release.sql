@@ -105,7 +105,7 @@ BEGIN
         job_id = CASE WHEN s.kind <> 'job' OR s.pending > c.ended OR s.held_until > now() THEN s.job_id ELSE nextval(job_ids) END,
         wait_id = CASE WHEN s.kind <> 'signal' OR s.pending > c.ended OR s.held_until > now() THEN s.wait_id ELSE nextval(wait_ids) END,
         child_id = CASE WHEN s.kind <> 'map' OR s.pending > c.ended OR s.held_until > now() THEN s.child_id ELSE nextval(child_ids) END,
-        released_at = CASE WHEN s.kind = 'job' OR s.pending > c.ended THEN s.released_at ELSE now() END
+        released_at = CASE WHEN s.kind = 'job' OR s.pending > c.ended OR s.held_until > now() THEN s.released_at ELSE now() END
     FROM (
       SELECT e.workflow_id, e.position, count(*)::int * release_v1.ended AS ended
       FROM unnest(workflow_ids, positions) AS e (workflow_id, position)

@@ -76,10 +76,10 @@ BEGIN
 
   WITH inserted AS (
     INSERT INTO powertools.steps (
-      workflow_id, position, pending, depth, name, worker, queue, effects, priority, max_attempts, tags, meta, delay, args
+      workflow_id, position, pending, depth, name, worker, queue, effects, priority, max_attempts, tags, meta, delay, scheduled_at, args
     )
     SELECT s.child_id, i.place - 1, 0, 0, s.name || '[' || i.place - 1 || ']', s.worker, s.queue, s.effects, s.priority,
-      s.max_attempts, s.tags, s.meta, s.delay,
+      s.max_attempts, s.tags, s.meta, s.delay, s.scheduled_at,
       powertools.resolve_args_v1(s.workflow_id, s.item_template, i.item)
     FROM unnest(expanded) WITH ORDINALITY AS s
     CROSS JOIN LATERAL jsonb_array_elements(lists[s.ordinality]) WITH ORDINALITY AS i (item, place)

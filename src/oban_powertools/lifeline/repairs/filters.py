@@ -1,0 +1,78 @@
+"""What a bulk repair matches: which keys a filter may have, and what they may hold.
+
+The rule that must never break: what is given restricts; an empty list matches nothing, an empty text is refused, and
+neither is taken for "not given".
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+from oban.job import JobState
+
+from ...arguments import as_id, as_key, as_list
+from ...authorization import POLICY, Action, TargetType
+from ...errors import BulkFilterError, InvalidArgumentError
+from ...states import Cause, StepState, WorkflowState
+from .targets import as_repair
+
+FILTERS: Final[Mapping[TargetType, tuple[str, tuple[str, ...]]]] = {
+    TargetType.JOB: ("bulk_jobs", ("ids", "state", "queue", "worker", "executor_id")),
+    TargetType.CALLBACK: ("bulk_jobs", ("ids", "state", "queue", "worker")),
+    TargetType.STEP: (
+        "bulk_steps", ("ids", "state", "cause", "step", "worker", "queue", "workflow_name", "workflow_id"),
+    ),
+    TargetType.WORKFLOW: ("bulk_workflows", ("ids", "state", "workflow_name", "tag")),
+}  # fmt: skip
+"""Type of target -> the query that finds them, and the keys its filter may have."""
+
+_WORDS: Final[Mapping[tuple[TargetType, str], tuple[str, ...]]] = {
+    (TargetType.JOB, "state"): tuple(JobState),
+    (TargetType.CALLBACK, "state"): tuple(JobState),
+    (TargetType.STEP, "state"): tuple(StepState),
+    (TargetType.STEP, "cause"): tuple(Cause),
+    (TargetType.WORKFLOW, "state"): tuple(WorkflowState),
+}
+
+
+def read_filter(action: Action, given: object) -> dict[str, Any]:
+    """A filter as it is stored: what restricts, each iterable read once.
+
+    Raises:
+        BulkFilterError: It restricts nothing, has a key that is none of this action's, or a value that is none.
+        UnsupportedTargetError: An id is none of this type of target.
+    """
+    target_type = POLICY[action].targets[0]
+    _, names = FILTERS[target_type]
+    expected = f"one at least of: {', '.join(names)}"
+    if not isinstance(given, Mapping):
+        raise BulkFilterError(f"is {type(given).__qualname__}", f"a dict with {expected}")
+    kept = {name: value for name, value in cast("Mapping[object, object]", given).items() if value is not None}
+    if not kept:
+        raise BulkFilterError("is empty", expected)
+    if unknown := kept.keys() - set(names):
+        raise BulkFilterError(f"names {', '.join(sorted(map(str, unknown)))}", expected)
+    try:
+        return {name: _read(action, target_type, name, kept[name]) for name in names if name in kept}
+    except InvalidArgumentError as error:
+        raise BulkFilterError(f"says that {error.argument} is {error.found}", error.expected) from None
+
+
+def filter_args(action: Action, kept: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of the query that finds what ``read_filter`` kept."""
+    target_type = POLICY[action].targets[0]
+    _, names = FILTERS[target_type]
+    own = {"executor_id": None, "callbacks": target_type is TargetType.CALLBACK}
+    return {**dict.fromkeys(names), **own, **kept}
+
+
+def _read(action: Action, target_type: TargetType, name: str, value: object) -> Any:
+    if name == "ids":
+        # An id that is none of this type is refused before it reaches the database.
+        ids = (as_repair(action, target_type, str(one))[1].id for one in as_list("ids", value, "ids"))
+        return list(dict.fromkeys(ids))
+    if name == "workflow_id":
+        return as_id("workflow_id", value)
+    text, words = as_key(name, value), _WORDS.get((target_type, name))
+    if words is not None and text not in words:
+        raise InvalidArgumentError(name, repr(text), f"one of: {', '.join(words)}")
+    return text

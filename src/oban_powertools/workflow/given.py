@@ -1,0 +1,90 @@
+"""What the calls that build a definition are given: dependencies, workers, jobs, mappings.
+
+No I/O. The rule that must never break: an iterable is read once, and what is no argument of the call is refused in the
+line that gives it.
+"""
+
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Literal, cast
+
+from oban import Job
+from oban.worker import worker_name
+
+from ..arguments import as_list, refuse
+from ..errors import InvalidArgumentError
+from .references import StepHandle
+
+type PolicyName = Literal["cancel", "continue"]
+type EffectsName = Literal["repeatable", "ask", "never"]
+type StepName = str | StepHandle
+type Deps = StepName | Iterable[StepName] | Mapping[StepName, PolicyName] | Mapping[str, PolicyName]
+
+_JOB_OPTIONS: Final = frozenset(inspect.signature(Job).parameters)
+"""What Oban takes for a job; what else a worker is declared with goes to its ``extra``."""
+
+
+def read_deps(deps: Deps) -> Deps:
+    """Dependencies that can be read again: of any iterable, its members.
+
+    Raises:
+        InvalidArgumentError: They are neither a name or handle, nor several, nor a mapping.
+    """
+    if isinstance(deps, str | StepHandle):
+        return deps
+    if isinstance(deps, Mapping):
+        return cast("Mapping[StepName, PolicyName]", deps)
+    return as_list("deps", deps, "step names or handles")
+
+
+def read_edges(deps: Deps, policy: PolicyName) -> list[tuple[StepName, PolicyName]]:
+    """Dependencies as edges: parent, policy."""
+    given = read_deps(deps)
+    if isinstance(given, str | StepHandle):
+        return [(given, policy)]
+    if isinstance(given, Mapping):
+        return list(cast("Mapping[StepName, PolicyName]", given).items())
+    return [(dep, policy) for dep in given]
+
+
+def item_job(worker: Any, args: dict[str, Any]) -> Job:
+    """The job of one item, as the worker's own ``new`` would make it: options that are not Oban's go to ``extra``."""
+    if isinstance(worker, Job):
+        raise refuse("worker", worker, "the worker itself: map makes its jobs, with args= for their args")
+    if not isinstance(worker, type):
+        raise refuse("worker", worker, "a class with @worker, or a function with @job")
+    options: dict[str, Any] = getattr(worker, "_opts", {})
+    known: dict[str, Any] = {name: value for name, value in options.items() if name in _JOB_OPTIONS}
+    if len(known) < len(options):
+        known["extra"] = {name: value for name, value in options.items() if name not in _JOB_OPTIONS}
+    return Job(worker_name(worker), args=args, **known)
+
+
+def as_mapping(argument: str, found: object) -> Mapping[str, Any]:
+    """A dict.
+
+    Raises:
+        InvalidArgumentError: It is something else.
+    """
+    if not isinstance(found, Mapping):
+        raise refuse(argument, found, "a dict")
+    return cast("Mapping[str, Any]", found)
+
+
+def refuse_enqueued(argument: str, job: object) -> None:
+    """Refuse a job that is stored already: it would run twice.
+
+    Raises:
+        InvalidArgumentError: As named.
+    """
+    if isinstance(job, Job) and job.id is not None:
+        found = f"job {job.id}, which is enqueued already and would run twice"
+        raise InvalidArgumentError(argument, found, "a job that is not enqueued, as new(...) gives it")
+
+
+def line_of_the_caller() -> str:
+    """The line of code outside this package that calls it, ``file:line``."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("oban_powertools"):
+        frame = frame.f_back
+    return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"

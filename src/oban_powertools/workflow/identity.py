@@ -1,0 +1,32 @@
+"""When two definitions are the same: what an idempotency key compares.
+
+The rule that must never break: it is what docs/how-to/run-things-once.md says, whatever order args were given in.
+"""
+
+import hashlib
+from typing import Any
+
+import orjson
+
+from .plan import WorkflowPlan
+
+
+def identity(plan: WorkflowPlan) -> str:
+    """The SHA-256 of what a workflow does, in hex."""
+    return hashlib.sha256(orjson.dumps(_definition(plan), option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _definition(plan: WorkflowPlan) -> list[Any]:
+    # Without tags, expires_in and on_finished, which say nothing of what is done; and without scheduled_at, because
+    # scheduled_in gives another instant on every build of one definition.
+    return [
+        plan.name,
+        orjson.loads(plan.context),
+        plan.definition_version,
+        [
+            [s.name, s.kind, s.worker, s.queue, s.priority, s.max_attempts, s.effects, orjson.loads(s.args or "0"),
+             s.template, orjson.loads(s.meta or "0"), s.tags, str(s.delay), str(s.deadline), s.item_template,
+             s.max_failures, s.nested and _definition(s.nested), s.parents, s.continue_parents]
+            for s in plan.steps
+        ],
+    ]  # fmt: skip
