@@ -3,10 +3,14 @@
 The rule that must never break: an accepted command and its evidence are one transaction, also when it is the caller's.
 """
 
-from collections.abc import AsyncGenerator, Callable
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Final
+
+import psycopg
 
 from . import telemetry
 from .arguments import as_reason, as_text, as_workflow_id, unless_none
@@ -21,6 +25,12 @@ from .states import WorkflowId
 from .telemetry import ACTIONS, Name
 from .workflow import evidence
 from .workflow.evidence import HOST, Command
+
+_IN_THE_WAY: Final = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
+"""What another transaction can do to one that is right."""
+
+_MOST_TRIES: Final = 5
+_RANDOM: Final = random.SystemRandom()
 
 
 class Commander:
@@ -111,6 +121,21 @@ class Commander:
             return
         async with self._connect() as own, own.transaction():
             yield own
+
+    async def carry_out[T](self, conn: Any, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """What ``work`` does in one transaction; where that is our own, it begins again when another got in its way.
+
+        Args:
+            work: Told the connection; does the same when it begins again.
+        """
+        for tries in range(0 if conn is not None else _MOST_TRIES):
+            try:
+                async with self.transaction(None) as inside:
+                    return await work(inside)
+            except _IN_THE_WAY:
+                await asyncio.sleep(_RANDOM.uniform(0.01, 0.05) * tries)
+        async with self.transaction(conn) as inside:
+            return await work(inside)
 
     async def _ask(self, command: Command, conn: Any) -> None:
         actor, action = evidence.check_asked(command)

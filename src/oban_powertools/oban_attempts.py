@@ -15,7 +15,7 @@ import math
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from types import CodeType
@@ -29,6 +29,7 @@ from oban.worker import WorkerResolutionError, resolve_worker
 
 from . import json_border
 from .errors import Fault, UnstorableValueError
+from .lifeline.rescue import Attempt
 from .logs import find_logger
 from .results import Encoded
 
@@ -300,3 +301,11 @@ def _code_of(handler: Any) -> CodeType | None:
     while isinstance(handler, functools.partial):
         handler = cast("Callable[..., Any]", handler.func)
     return getattr(inspect.unwrap(handler), "__code__", None) if callable(handler) else None
+
+
+def attempts_of(producer: Producer) -> Iterator[Attempt]:
+    """What a producer runs, or has run and not acknowledged yet."""
+    running = [job for job, _ in producer._running_jobs.values()]
+    for job in [*running, *(ack.job for ack in producer._pending_acks)]:
+        if job.id is not None and job.attempted_at is not None:
+            yield job.id, job.attempted_at

@@ -13,7 +13,7 @@ tests/test_oban_contract.py names everything used here and fails when any of it 
 import asyncio
 import time
 import tomllib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, cast
@@ -38,9 +38,10 @@ from .config import PAYLOAD_LIMIT
 from .database import Connection, Queries
 from .job_identity import check_plain_jobs, identity_of, is_step, remember_identities
 from .lifeline.heartbeats import LocalExecutor
-from .lifeline.rescue import Attempt, Hand
+from .lifeline.rescue import Hand
 from .logs import find_logger
-from .oban_attempts import guard, unguard
+from .oban_attempts import attempts_of, guard, unguard
+from .pools import soon_again
 from .results import wrap_result
 
 logger = find_logger(__name__)
@@ -55,6 +56,12 @@ _UNINSTALLED: Final = (psycopg.errors.InvalidSchemaName, psycopg.errors.Undefine
 
 _KNOWN_WITHIN: Final = 2.0
 """Seconds that a producer's first fetch waits for its first heartbeat."""
+
+_DEAF_FOR: Final = 3.0
+"""Seconds after a lost connection in which Oban's notifier may not listen again yet."""
+
+_DEAF_LOOKS: Final = 15
+"""Looks of every queue within that time."""
 
 _REGISTRY: Final = cast("dict[str, Callable[..., Any]]", _extensions)
 
@@ -152,7 +159,7 @@ class Attachment:
             p._uuid: Hand(
                 queue=p._queue,
                 fetching=not self.sees_fetches or p._uuid in self._fetching,
-                attempts=frozenset(_attempts(p)),
+                attempts=frozenset(attempts_of(p)),
             )
             for p in self.oban._producers.values()
         }
@@ -171,18 +178,19 @@ class Attachment:
         if job._cancellation is not None:
             job._cancellation.set()
 
+    def look_again(self) -> None:
+        """Have every queue of the instance acknowledge and fetch now, and for as long as Oban's notifier is deaf."""
+        loop = asyncio.get_running_loop()
+        for turn in range(_DEAF_LOOKS):
+            loop.call_later(turn * _DEAF_FOR / _DEAF_LOOKS, self._wake_producers)
+
+    def _wake_producers(self) -> None:
+        for producer in self.oban._producers.values():
+            producer.notify()
+
     def wake_producers_later(self) -> None:
         """Have every queue of the instance acknowledge and fetch again in a second."""
-        loop = asyncio.get_running_loop()
-        for producer in self.oban._producers.values():
-            loop.call_later(1.0, producer.notify)
-
-
-def _attempts(producer: Producer) -> Iterator[Attempt]:
-    running = [job for job, _ in producer._running_jobs.values()]
-    for job in [*running, *(ack.job for ack in producer._pending_acks)]:
-        if job.id is not None and job.attempted_at is not None:
-            yield job.id, job.attempted_at
+        asyncio.get_running_loop().call_later(1.0, self._wake_producers)
 
 
 class Hooks:
@@ -245,8 +253,12 @@ class Hooks:
             return await _get_jobs(producer)
         guard(producer)
         await attachment.until_known(producer)
-        with attachment.fetching(producer):
-            jobs = await _get_jobs(producer)
+
+        async def fetch() -> list[Job]:
+            with attachment.fetching(producer):
+                return await _get_jobs(producer)
+
+        jobs = await soon_again(fetch, producer._stopping)
         remember_identities(jobs)
         return jobs
 

@@ -7,14 +7,18 @@ never break: engine progress needs no connection of the host's pool (P14, F14).
 import asyncio
 import random
 import select
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.conninfo import make_conninfo
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
+from .logs import find_logger
 from .sessions import configure, configure_blocking, configure_obans, parameters
+
+logger = find_logger(__name__)
 
 type Source = AsyncConnectionPool[Any]
 
@@ -23,6 +27,10 @@ _GIVE_UP_AFTER: Final = 0.05
 
 _PAUSE: Final = 0.25
 """Seconds between two tries to connect of one pool, at most; jittered, so that processes do not come all at once."""
+
+_AGAIN_AFTER: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.4, 0.4)
+"""Seconds, at most, until what lost its connection, or met another's change, is tried again; jittered. The first ones
+are for a pool full of connections to a server that was restarted."""
 
 _RANDOM: Final = random.SystemRandom()
 
@@ -43,7 +51,7 @@ class Pool(AsyncConnectionPool[AsyncConnection[Any]]):
         """As psycopg's, but of a connection that lives as far as this machine knows."""
         while True:
             conn = await super().getconn(timeout)
-            if _lives(conn):
+            if lives(conn):
                 return conn
             await conn.close()
             await self.putconn(conn)
@@ -55,7 +63,7 @@ async def _connect_again(pool: AsyncConnectionPool[Any]) -> None:
         await pool.check()
 
 
-def _lives(conn: AsyncConnection[Any]) -> bool:
+def lives(conn: AsyncConnection[Any] | psycopg.Connection[Any]) -> bool:
     """Whether nothing has come that says the connection ended: a server that ends one says so before it is asked."""
     try:
         poll = select.poll()
@@ -66,6 +74,25 @@ def _lives(conn: AsyncConnection[Any]) -> bool:
     except psycopg.OperationalError:
         return False
     return conn.pgconn.status == psycopg.pq.ConnStatus.OK
+
+
+async def soon_again[T](ask: Callable[[], Awaitable[T]], stopping: asyncio.Event) -> T:
+    """What ``ask`` answers on some connection of a host's pool, tried again for a second or two.
+
+    Raises:
+        psycopg.OperationalError: It went on failing, or the pool has waited long enough by itself.
+    """
+    for pause in _AGAIN_AFTER:
+        try:
+            return await ask()
+        except (PoolTimeout, PoolClosed):
+            raise
+        except psycopg.OperationalError as error:
+            if stopping.is_set():
+                raise
+            logger.debug("asking again: %s", error)
+            await asyncio.sleep(pause * _RANDOM.uniform(0.5, 1))
+    return await ask()
 
 
 async def resolve(source: Source) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
-from psycopg import AsyncConnection, AsyncCursor, Connection
+from psycopg import AsyncConnection, AsyncCursor, Connection, IsolationLevel
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import tuple_row
 from psycopg.types.json import set_json_dumps, set_json_loads
@@ -133,7 +133,10 @@ async def _set(conn: AsyncConnection[Any], settings: Mapping[str, str]) -> None:
     await conn.set_autocommit(True)
     async with AsyncCursor(conn, row_factory=tuple_row) as cursor:
         await cursor.execute(_SET, _set_args(conn, settings))
-        _is_direct(conn, cursor.rowcount, settings)
+        direct = _is_direct(conn, cursor.rowcount, settings)
+    if not direct:
+        # It goes with each BEGIN, and stays with nobody.
+        await conn.set_isolation_level(IsolationLevel.READ_COMMITTED)
     await conn.set_autocommit(autocommit)
 
 

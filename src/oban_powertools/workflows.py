@@ -106,9 +106,14 @@ class Workflows:
         warn_of_scripts(plans, self.queues_here)
         with telemetry.span(Name.INSERT, workflows=len(plans), steps=sum(len(plan.steps) for plan in plans)) as found:
             meta = self.job_meta()
-            async with self._commander.transaction(conn) as inside:
-                stored = await store.insert_plans(inside, self._queries, [stamped(plan, meta) for plan in plans])
+            stamps = [stamped(plan, meta) for plan in plans]
+
+            async def insert(inside: Connection) -> list[store.Stored]:
+                stored = await store.insert_plans(inside, self._queries, stamps)
                 crash_points.reached("before_insert_commit")
+                return stored
+
+            stored = await self._commander.carry_out(conn, insert)
             found["inserted"] = sum(s.inserted for s in stored)
         crash_points.reached("after_insert_commit")
         return [

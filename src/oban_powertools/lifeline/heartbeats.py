@@ -7,6 +7,8 @@ keeps a process from ending.
 """
 
 import asyncio
+import logging
+import random
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +23,7 @@ from psycopg_pool import AsyncConnectionPool
 from ..config import Settings
 from ..database import Queries
 from ..logs import find_logger
-from ..pools import blocking_connection, may_change, resolve
+from ..pools import blocking_connection, lives, may_change, resolve
 from .executors import Beat, beat_args
 from .processes import has_ended, this_process
 
@@ -36,8 +38,13 @@ _LOOK_EVERY: Final = 0.25
 _LOOK_EVERY_AT_END: Final = 0.02
 """The same, while the process waits for the last of them."""
 
+_CONNECT_EVERY: Final = 0.2
+"""Seconds between two tries to connect while the database is away, at most; jittered."""
+
 _ANSWER_WITHIN: Final = 1.0
 """Seconds for the host to say how to connect."""
+
+_RANDOM: Final = random.SystemRandom()
 
 _FAREWELL: Final = timedelta(seconds=2)
 """How long the end of a process may wait for its last words to reach the database."""
@@ -79,6 +86,10 @@ class Producers(Protocol):
 
     def forget(self, executors: Sequence[LocalExecutor]) -> None:
         """The database knows that these have stopped."""
+        ...
+
+    def look_again(self) -> None:
+        """The database is back: what was not told of meanwhile is there now. Called in the event loop."""
         ...
 
 
@@ -151,16 +162,16 @@ class Heartbeats:
                 self._producers.forget(stopped)
             if self._is_over():
                 return self._end()
-            if time.monotonic() >= due_at or self._has_new():
+            if time.monotonic() >= due_at or self._has_new() or self._has_lost():
                 beaten = self._try(self._beat)
-                due_at = time.monotonic() + (self._every if beaten else min(self._every, 0.1 * 2**self._failures))
-            if dead := self._find_dead():
+                due_at = time.monotonic() + (self._every if beaten else _CONNECT_EVERY * _RANDOM.uniform(0.5, 1))
+            if not self._failures and (dead := self._find_dead()):
                 # What is not believed yet, because its session has not ended, is told again with the next look.
                 self._try(self._say_dead, dead)
             if self._closing.is_set():
                 time.sleep(_LOOK_EVERY_AT_END)
             else:
-                self._closing.wait(min(_LOOK_EVERY, self._every))
+                self._closing.wait(min(_CONNECT_EVERY / 2 if self._failures else _LOOK_EVERY, self._every))
 
     def _is_over(self) -> bool:
         # Nothing can run any more where the event loop or the program itself has ended.
@@ -170,6 +181,14 @@ class Heartbeats:
     def _has_new(self) -> bool:
         # While the database is away they are as late as all others.
         return not self._failures and any(not executor.known for executor in self._producers.executors())
+
+    def _has_lost(self) -> bool:
+        # A server that ends says so; it is noticed at the next look, not at the next beat.
+        lost = self._conn is not None and not lives(self._conn)
+        if lost:
+            self._failures = max(1, self._failures)
+            self._disconnect()
+        return lost
 
     def _end(self) -> None:
         left = self._producers.executors()
@@ -182,10 +201,14 @@ class Heartbeats:
         try:
             say(*args)
         except Exception as error:  # noqa: BLE001 - whatever it was, the next beat is tried on a new connection
-            self._failures = min(self._failures + 1, 10)
-            logger.warning("heartbeat failed, trying again: %s", error)
+            logger.log(
+                logging.DEBUG if self._failures > 1 else logging.WARNING, "heartbeat failed, trying again: %s", error
+            )
+            self._failures += 1
             self._disconnect()
             return False
+        if self._failures and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._producers.look_again)
         self._failures = 0
         return True
 
