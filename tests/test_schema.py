@@ -7,6 +7,7 @@ from datetime import timedelta
 from importlib.resources import files
 from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,10 +23,12 @@ from oban_powertools.errors import (
     SchemaAheadError,
     SchemaBehindError,
     SchemaMissingError,
+    SharedJobsTableError,
     UnknownObanSchemaError,
 )
 from tests.by_hand import Hand, by_hand, chain, step
 from tests.catalog import catalog
+from tests.lifeline.test_doctor import ANOTHER_SCHEMA
 
 LATEST = schema.migrations()[-1].version
 
@@ -190,6 +193,63 @@ async def test_tables_of_another_oban_are_refused_with_what_is_missing(installed
         await schema.verify(installed)
 
 
+SECOND = Names(schema="powertools_b")
+
+
+async def test_a_second_schema_on_the_same_jobs_is_refused_and_installs_nothing(
+    installed: AsyncConnection[Any],
+) -> None:
+    with pytest.raises(SharedJobsTableError, match="belong to Powertools in schema 'powertools', so 'powertools_b'"):
+        await schema.install(installed, SECOND)
+
+    assert (await schema.status(installed, SECOND)).found == 0
+
+
+async def test_the_sql_of_a_second_schema_on_the_same_jobs_is_refused_too(installed: AsyncConnection[Any]) -> None:
+    with pytest.raises(psycopg.errors.RaiseException, match="another schema of Powertools is on these jobs"):
+        async with installed.transaction():
+            await installed.execute(schema.sql(SECOND).encode())
+
+
+async def test_two_schemas_on_the_same_jobs_start_nothing_and_one_can_be_uninstalled(
+    dsn: str, installed: AsyncConnection[Any]
+) -> None:
+    await installed.execute(ANOTHER_SCHEMA)
+
+    for call in (schema.verify, schema.install, schema.upgrade):
+        with pytest.raises(SharedJobsTableError):
+            await call(installed)
+    with pytest.raises(SharedJobsTableError):
+        async with Powertools.open(dsn):
+            pass
+    await installed.execute("DROP SCHEMA powertools_b CASCADE")
+
+    await schema.verify(installed)
+
+
+async def test_two_schemas_with_a_prefix_each_live_side_by_side(installed: AsyncConnection[Any]) -> None:
+    beside = Names(schema="powertools_c", prefix="jobs_c")
+
+    await schema.install(installed, beside)
+
+    await schema.verify(installed)
+    await schema.verify(installed, beside)
+
+
+async def test_the_roles_of_another_prefix_may_use_its_tables(installed: AsyncConnection[Any]) -> None:
+    beside = Names(schema="powertools_c", prefix="jobs_c")
+    await schema.install(installed, beside)
+
+    async with installed.transaction(force_rollback=True):
+        await installed.execute(schema.roles_sql(beside, run="c_run", read="c_read").encode())
+        await installed.execute("SET LOCAL ROLE c_run")
+        await installed.execute("INSERT INTO jobs_c.oban_jobs (worker) VALUES ('w')")
+        await installed.execute("SET LOCAL ROLE c_read")
+        found = await (await installed.execute("SELECT worker FROM jobs_c.oban_jobs")).fetchall()
+
+    assert found == [("w",)]
+
+
 async def test_uninstalling_leaves_obans_jobs_and_no_trigger(dsn: str) -> None:
     async with by_hand(dsn, turbo=False) as hand:
         await hand.insert(chain(2))
@@ -255,26 +315,6 @@ async def test_the_sql_for_other_names_names_no_default(empty: AsyncConnection[A
 
     assert "powertools." not in text
     assert "public." not in text
-
-
-async def test_two_schemas_of_ours_beside_the_same_oban_keep_out_of_each_others_way(dsn: str) -> None:
-    async with by_hand(dsn, turbo=False) as hand:
-        names = Names(schema="other")
-        await schema.install(hand.conn, names)
-        other = Powertools(hand.oban, schema="other", turbo=False)
-        [theirs] = await other.workflows.insert_many([chain(2)])
-        ours = await hand.insert(chain(2))
-        same_id = theirs.id == ours
-
-        await hand.run(ours, {"s0": "ours"})
-        moved = [s.state.value for s in await other.workflows.steps(theirs.id)]
-        await hand.rows("UPDATE oban_jobs SET state = 'completed' WHERE state = 'available'")
-
-        assert (same_id, moved) == (True, ["available", "pending"])
-        assert await hand.workflows.results(ours) == {"s0": "ours", "s1": None}
-        assert [s.state.value for s in await other.workflows.steps(theirs.id)] == ["completed", "available"]
-        assert await schema.check_invariants(hand.conn, names) == []
-        await schema.uninstall(hand.conn, names)
 
 
 class Echo:

@@ -42,6 +42,7 @@ def render(text: str, names: Names) -> bytes:
         text = re.sub(r"\bpowertools_jobs_", f"{names.schema}_jobs_", text)
     if names.prefix != "public":
         text = re.sub(r"\bpublic\.(oban_\w+)", rf"{names.prefix}.\1", text)
+        text = re.sub(r"\bSCHEMA public\b", f"SCHEMA {names.prefix}", text)
     return text.encode()
 
 

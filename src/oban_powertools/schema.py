@@ -22,6 +22,7 @@ from .errors import (
     SchemaAheadError,
     SchemaBehindError,
     SchemaMissingError,
+    SharedJobsTableError,
     UnknownObanSchemaError,
 )
 
@@ -91,6 +92,9 @@ class SchemaStatus:
     oban_installed: bool
     """Whether Oban's tables exist."""
 
+    others: tuple[str, ...] = ()
+    """Other schemas of Powertools on the same jobs, in order: there must be none."""
+
 
 @cache
 def migrations() -> tuple[Migration, ...]:
@@ -148,6 +152,7 @@ async def status(conn: Connection, names: Names = Names()) -> SchemaStatus:
         expected=migrations()[-1].version,
         pending=tuple(m.name for m in migrations() if m.version > found),
         oban_installed=row["oban_columns"] is not None,
+        others=tuple(row["others"]),
     )
 
 
@@ -164,6 +169,7 @@ async def verify(conn: Connection, names: Names = Names()) -> None:
         SchemaBehindError: Older; run ``powertools upgrade``.
         SchemaAheadError: Newer; install a newer release.
         UnknownObanSchemaError: Oban's tables are missing or lack a column, or the server is older than 14.
+        SharedJobsTableError: Another schema of Powertools is on the same jobs.
         ReadOnlyDatabaseError: The session cannot write.
     """
     await _verify_server(conn, names)
@@ -174,8 +180,14 @@ async def verify(conn: Connection, names: Names = Names()) -> None:
         raise SchemaBehindError(names.schema, found.found, found.expected)
     if found.found > found.expected:
         raise SchemaAheadError(names.schema, found.found, found.expected)
+    _refuse_others(found, names)
     if not found.oban_installed:
         raise UnknownObanSchemaError(names.prefix, "no table oban_jobs", "Oban's tables (check the prefix)")
+
+
+def _refuse_others(found: SchemaStatus, names: Names) -> None:
+    if found.others:
+        raise SharedJobsTableError(names.prefix, names.schema, found.others)
 
 
 async def _verify_server(conn: Connection, names: Names) -> None:
@@ -204,6 +216,7 @@ async def install(conn: Connection, names: Names = Names()) -> list[str]:
     Raises:
         SchemaAheadError: A newer release has been here.
         UnknownObanSchemaError: Oban's tables are not those of a supported release.
+        SharedJobsTableError: Another schema of Powertools is on the same jobs.
 
     Locks: SHARE UPDATE EXCLUSIVE on our table of migrations, for each one's transaction; a short SHARE ROW EXCLUSIVE on
         Oban's jobs table, waited for in slices of 2 s so that a busy queue never stalls behind it.
@@ -222,6 +235,7 @@ async def upgrade(conn: Connection, names: Names = Names()) -> list[str]:
     found = await status(conn, names)
     if found.found > found.expected:
         raise SchemaAheadError(names.schema, found.found, found.expected)
+    _refuse_others(found, names)
     applied = [m.name for m in migrations() if m.version > found.found and await _apply(conn, m, names)]
     await conn.execute(b"RESET lock_timeout")
     return applied

@@ -24,6 +24,12 @@ UNGUARDED = "SET session_replication_role = replica; {}; SET session_replication
 
 TRIGGER = "trigger powertools_jobs_{} on public.oban_jobs"
 
+ANOTHER_SCHEMA = """
+CREATE SCHEMA powertools_b;
+CREATE FUNCTION powertools_b.jobs_updated_v1() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER powertools_b_jobs_updated AFTER UPDATE ON oban_jobs FOR EACH STATEMENT
+EXECUTE FUNCTION powertools_b.jobs_updated_v1()
+"""
 SET_UP = {
     "a trigger is switched off": (
         "ALTER TABLE oban_jobs DISABLE TRIGGER powertools_jobs_updated",
@@ -75,6 +81,10 @@ SET_UP = {
     "a table is unlogged": (
         "ALTER TABLE powertools.steps SET UNLOGGED",
         "relations", "table steps", "UNLOGGED: a crash of the server empties it",
+    ),
+    "another schema is on the same jobs": (
+        ANOTHER_SCHEMA, "schema", "the schema",
+        "schema powertools_b moves the same jobs: each takes the other's results",
     ),
     "the schema is behind": (
         "DELETE FROM powertools.migrations WHERE version > 3", "schema", "the schema", "version 3",

@@ -95,6 +95,11 @@ async def _make(conn: Connection, queries: Queries, check: Check, limit: str) ->
 def _mismatch(status: SchemaStatus, prefix: str) -> Finding | None:
     if not status.oban_installed:
         return _schema_finding(f"no Oban tables in schema {prefix}", "those of oban 0.7", "powertools install")
+    if status.others:
+        return _schema_finding(
+            f"schema {', '.join(status.others)} moves the same jobs: each takes the other's results",
+            "one schema of Powertools on a table of jobs", "powertools uninstall, for one of them",
+        )  # fmt: skip
     if status.found == status.expected:
         return None
     todo = "powertools install" if status.found == 0 else "powertools upgrade"

@@ -15,6 +15,7 @@ PowertoolsError
         SchemaMissingError
         SchemaBehindError
         SchemaAheadError
+        SharedJobsTableError
         UnknownObanSchemaError
     InvalidWorkflowError
     IdempotencyConflictError
@@ -146,6 +147,7 @@ from .setup import (
     SchemaBehindError,
     SchemaError,
     SchemaMissingError,
+    SharedJobsTableError,
     UnknownObanSchemaError,
 )
 from .webhooks import (
@@ -201,6 +203,7 @@ __all__ = [
     "SchemaBehindError",
     "SchemaError",
     "SchemaMissingError",
+    "SharedJobsTableError",
     "StepNotFoundError",
     "StepNotReleasedError",
     "TargetNotFoundError",

@@ -140,6 +140,25 @@ class SchemaAheadError(SchemaError):
         )
 
 
+class SharedJobsTableError(SchemaError):
+    """Another schema of Powertools moves workflows on the same jobs: each would take the other's results."""
+
+    code = "shared_jobs_table"
+
+    def __init__(self, prefix: str, schema: str, others: tuple[str, ...]) -> None:
+        super().__init__(prefix, schema, others)
+        self.prefix = prefix
+        self.schema = schema
+        self.others = others
+
+    def __str__(self) -> str:
+        return (
+            f"the jobs in schema {self.prefix!r} belong to Powertools in schema {', '.join(map(repr, self.others))}, "
+            f"so {self.schema!r} cannot have them too: use that schema, uninstall it, or give {self.schema!r} an Oban "
+            "prefix of its own"
+        )
+
+
 class UnknownObanSchemaError(SchemaError):
     """Oban's tables lack something this release needs."""
 

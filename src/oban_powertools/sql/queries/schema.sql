@@ -1,7 +1,8 @@
 -- name: schema_facts
 -- What this database is and holds.
 -- Args: schema, prefix (text).
--- Rows: one; oban_columns is NULL when Oban's tables are missing.
+-- Rows: one; oban_columns is NULL when Oban's tables are missing; others are schemas of Powertools whose triggers are on
+--   the same jobs.
 SELECT
   current_setting('server_version_num')::int AS server_version,
   current_setting('transaction_read_only')::bool AS read_only,
@@ -10,7 +11,14 @@ SELECT
     SELECT array_agg(a.attname::text)
     FROM pg_attribute a
     WHERE a.attrelid = to_regclass(format('%%I.oban_jobs', %(prefix)s::text)) AND a.attnum > 0 AND NOT a.attisdropped
-  ) AS oban_columns;
+  ) AS oban_columns,
+  ARRAY(
+    SELECT n.nspname::text
+    FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace n ON n.oid = p.pronamespace
+    WHERE t.tgrelid = to_regclass(format('%%I.oban_jobs', %(prefix)s::text)) AND p.proname ~ '^jobs_updated_v\d+$'
+      AND n.nspname <> %(schema)s::text
+    ORDER BY 1
+  ) AS others;
 
 -- name: schema_version
 -- Rows: one; version is 0 when no migration was applied.
