@@ -25,7 +25,7 @@ from oban._producer import LocalDispatcher, Producer, _get_jobs
 from oban._query import Query, _ack_jobs, _insert_jobs, unwrap_connection
 from oban.worker import WorkerResolutionError, resolve_worker
 
-from oban_powertools import oban_attempts, oban_hooks
+from oban_powertools import oban_acks, oban_attempts, oban_hooks
 from oban_powertools.results import Encoded, StepResult, wrap_result
 from oban_powertools.telemetry import Name, anybody_listens
 from tests.by_hand import Hand, chain, step
@@ -72,7 +72,7 @@ TEXTS = {
 def test_this_file_names_every_internal_that_the_hooks_use() -> None:
     nodes = [
         node
-        for module in (oban_hooks, oban_attempts)
+        for module in (oban_hooks, oban_acks, oban_attempts)
         for node in ast.walk(ast.parse(Path(inspect.getfile(module)).read_text()))
     ]
     imported = {

@@ -2,8 +2,6 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,8 +10,7 @@ import pytest
 from oban import Cancel, Job, Record, Snooze
 
 from oban_powertools import Workflow
-from oban_powertools.acks import BulkAck
-from oban_powertools.database import Connection
+from oban_powertools.acks import BulkAck, storable
 from tests.breaking import refusing
 from tests.by_hand import Hand, chain, step
 from tests.counting import count_sent
@@ -58,7 +55,7 @@ def _comparable(row: dict[str, Any]) -> dict[str, Any]:
     """Instants as whether they are set, and the schedule as seconds from now, in steps of 10."""
     now = datetime.now(UTC).replace(tzinfo=None)
     instants = {key: bool(row[key]) for key in COLUMNS if key.endswith("_at")}
-    errors = [{**error, "at": None, "error": error["error"].splitlines()[-1]} for error in row["errors"]]
+    errors = [{"attempt": error["attempt"], "error": error["error"].splitlines()[-1]} for error in row["errors"]]
     ahead = round((row["scheduled_at"] - now).total_seconds() / 10)
     return {key: row[key] for key in COLUMNS} | instants | {"errors": errors, "scheduled_at": ahead}
 
@@ -67,13 +64,10 @@ async def test_a_batch_is_one_statement(hand: Hand) -> None:
     workflow_id = await hand.insert(alone(**{f"s{n}": step() for n in range(50)}))
     jobs = await hand.start(*[s.job_id for s in (await hand.steps(workflow_id)).values()])
     acks = [await hand.execute(job, n) for n, job in enumerate(jobs)]
+    outcomes = [storable(ack, lambda attempt, most: 60) for ack in acks]
     sent = count_sent(hand.conn)
 
-    @asynccontextmanager
-    async def connect() -> AsyncIterator[Connection]:
-        yield hand.conn
-
-    await BulkAck(connect, hand.powertools._queries, lambda attempt, most: 60)(acks)
+    await BulkAck(hand.powertools._queries).store(hand.conn, outcomes)
 
     assert ["ack_jobs_v1" in text for text in sent] == [True]
     assert (await hand.workflow(workflow_id)).state == "completed"

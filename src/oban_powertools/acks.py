@@ -1,42 +1,32 @@
-"""Acknowledge executed jobs in bulk: one fenced statement a batch.
+"""What Oban says about a job that ran, made storable; and acknowledging a batch in one fenced statement.
 
-A row that cannot be stored fails alone: it is refused or escaped here, and should PostgreSQL still
-object, the batch is taken one by one. The rule that must never break: an ack is fenced by (id,
-state, attempted_at), so repeating one whose reply was lost is harmless (F7).
+The rule that must never break: an ack is fenced by (id, state, attempted_at), so repeating one whose
+reply was lost is harmless (F7).
 """
 
-import asyncio
-import random
+import json
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 import orjson
-import psycopg
 from oban import Job
 
 from . import json_border
 from .database import Connection, Queries, fetch_all
-from .logs import find_logger, said
+from .errors import UnstorableValueError
+from .failures import find_failure, kept_error, name_of, shortened
+from .logs import said
 from .results import Encoded
 
-logger = find_logger(__name__)
+type Backoff = Callable[[int, int], int]
+"""(attempt, max_attempts) -> seconds until the next attempt."""
 
-type Connect = Callable[[], AbstractAsyncContextManager[Connection]]
-
-_CONTENDED: Final = (
-    psycopg.errors.DeadlockDetected,
-    psycopg.errors.SerializationFailure,
-    psycopg.errors.LockNotAvailable,
-)
-_REFUSED: Final = (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError, psycopg.NotSupportedError)
-_REFUSED_FOR_GOOD: Final = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.RaiseException)
-_CONTENDED_TRIES: Final = 5
-_LOST_TRIES: Final = 8
 _MAX_SECONDS: Final = 2**31 - 1
+_NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
 
 
 class Ack(Protocol):
@@ -83,183 +73,164 @@ class Ack(Protocol):
         ...
 
 
-@dataclass(slots=True, kw_only=True)
-class AckRow:
-    """One ack, made storable."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """An ack of ours: as far as can be told here, it can be stored."""
+
+    job: Job
+    """The executed job."""
 
     id: int
-    queue: str
-    attempt: int
+    """Its id."""
+
     attempted_at: datetime
+    """When the attempt began: the fence."""
+
     state: str
-    attempt_change: int | None
-    schedule_in: int | None
-    error: str | None
-    meta: str | None
-    result: str | None
+    """What the job becomes."""
+
+    attempt_change: int | None = None
+    """-1 for a snooze."""
+
+    error: dict[str, Any] | None = None
+    """The error to add: attempt, at, error, and where they are known class and text."""
+
+    meta: dict[str, Any] | None = None
+    """What to merge into the job's meta."""
+
+    schedule_in: int | None = None
+    """Seconds until the next attempt."""
+
+    @property
+    def result(self) -> Encoded | None:
+        """What the step's worker returned, on its way to settle."""
+        found = self.meta.get("return") if self.meta else None
+        return found if isinstance(found, Encoded) else None
 
 
-class BulkAck:
-    """Acknowledges for one Oban instance.
+def storable(ack: Ack, backoff: Backoff) -> Outcome:
+    """An ack as it can be stored: its error shortened and escaped; failed, where nothing else can be done with it."""
+    try:
+        if (reason := _find_fault(ack)) is None:
+            return _outcome(ack)
+    except Exception as error:  # noqa: BLE001 - whatever a worker has left behind in its job
+        reason = f"{type(error).__name__}: {said(error)}"
+    return failed(ack, reason, backoff)
+
+
+def failed(ack: Ack, reason: str, backoff: Backoff, *, ascii_only: bool = False) -> Outcome:
+    """The failure of an attempt whose outcome cannot be stored.
 
     Args:
-        connect: A connection on which one statement is one transaction, or which commits at exit.
-        backoff: Seconds until the retry of an attempt: (attempt, max_attempts) -> seconds.
+        ascii_only: Everything else as visible escapes, for where even the reason could not be stored.
     """
-
-    def __init__(self, connect: Connect, queries: Queries, backoff: Callable[[int, int], int]) -> None:
-        self._connect = connect
-        self._queries = queries
-        self._backoff = backoff
-
-    async def __call__(self, acks: Sequence[Ack]) -> list[int]:
-        """Acknowledge a batch; the ids that were still this attempt's to acknowledge.
-
-        Raises:
-            psycopg.OperationalError: The database could not be reached for about 10 s; nothing is
-                lost, the caller keeps the acks and tries again.
-
-        Locks: the jobs by id, then as settle.
-        """
-        # Rescued by age, a job may be here twice (O6); results go by job, so each attempt has its statement.
-        firsts = {ack.id: ack for ack in reversed(acks)}
-        others = [ack for ack in acks if firsts[ack.id] is not ack]
-        acked = await self._acknowledge(list(firsts.values()))
-        return acked + await self(others) if others else acked
-
-    async def _acknowledge(self, acks: Sequence[Ack]) -> list[int]:
-        rows = sorted((self._row(ack) for ack in acks), key=lambda row: row.id)
-        try:
-            return await self._store(rows)
-        except _REFUSED as error:
-            logger.warning("bulk ack of %d jobs failed, acknowledging one by one: %s", len(rows), error)
-        by_id = {ack.id: ack for ack in acks}
-        return [job_id for row in rows for job_id in await self._store_alone(row, by_id[row.id])]
-
-    async def _store_alone(self, row: AckRow, ack: Ack) -> list[int]:
-        try:
-            return await self._store([row])
-        except _REFUSED as error:
-            failed = self._failed(ack, said(error))
-        try:
-            return await self._store([failed])
-        except _REFUSED_FOR_GOOD as error:
-            logger.error("job %d cannot be acknowledged in any form and is left to the rescue: %s", row.id, error)
-            return []
-
-    async def _store(self, rows: Sequence[AckRow]) -> list[int]:
-        args = _arrays(rows)
-        contended = lost = 0
-        while True:
-            try:
-                async with self._connect() as conn:
-                    return [row["id"] for row in await fetch_all(conn, self._queries["ack_jobs"], args)]
-            except _CONTENDED:
-                contended += 1
-                if contended == _CONTENDED_TRIES:
-                    raise
-                await asyncio.sleep(random.uniform(0.01, 0.05) * contended)  # noqa: S311
-            except psycopg.OperationalError as error:
-                # The reply may be lost after the commit: the same fenced statement again is harmless.
-                lost += 1
-                if lost == _LOST_TRIES:
-                    raise
-                logger.warning("ack of %d jobs got no answer, asking again: %s", len(rows), error)
-                await asyncio.sleep(min(2.0, 0.05 * 2**lost))
-
-    async def keep_late(self, acks: Sequence[Ack], acked: Sequence[int]) -> None:
-        """Keep what the fence refused of a batch as late results, unless the job carries this very outcome already.
-
-        Args:
-            acked: The ids that were acknowledged.
-        """
-        # An id that is here twice is two attempts, of which one may have been refused.
-        taken, asked = Counter(acked), Counter(ack.id for ack in acks)
-        rows = [self._row(ack) for ack in acks if ack.id is not None and taken[ack.id] < asked[ack.id]]
-        if not rows:
-            return
-        args = {
-            "ids": [row.id for row in rows],
-            "attempted_ats": [row.attempted_at for row in rows],
-            "attempts": [row.attempt for row in rows],
-            "states": [row.state for row in rows],
-            "errors": [row.error for row in rows],
-            "results": [row.result for row in rows],
-        }
-        try:
-            async with self._connect() as conn:
-                kept = await fetch_all(conn, self._queries["keep_late_results"], args)
-        except psycopg.Error:
-            # The acks themselves are stored; their producer must not ask again (I6).
-            logger.exception("the late results of %d jobs could not be kept", len(rows))
-            return
-        if kept:
-            logger.warning("%d late results are kept: their attempts had been rescued meanwhile", len(kept))
-
-    def _row(self, ack: Ack) -> AckRow:
-        assert ack.id is not None and ack.attempted_at is not None
-        meta = dict(ack.meta) if ack.meta else {}
-        result = meta.pop("return", None)
-        if isinstance(result, Encoded):
-            meta.pop("recorded", None)
-        elif result is not None:
-            meta["return"] = result
-        if reason := _unstorable(ack, meta):
-            return self._failed(ack, f"{reason}\n{ack.error.get('error')}" if ack.error else reason)
-        return AckRow(
-            id=ack.id,
-            queue=ack.job.queue,
-            attempt=ack.job.attempt,
-            attempted_at=ack.attempted_at.astimezone(UTC).replace(tzinfo=None),
-            state=ack.state,
-            attempt_change=ack.attempt_change,
-            schedule_in=round(ack.schedule_in) if ack.schedule_in is not None else None,
-            error=_error(ack.error) if ack.error else None,
-            meta=json_border.dumps(meta) if meta else None,
-            result=json_border.dumps(result) if isinstance(result, Encoded) else None,
-        )
-
-    def _failed(self, ack: Ack, reason: str) -> AckRow:
-        assert ack.id is not None and ack.attempted_at is not None
-        job = ack.job
-        last = job.attempt >= job.max_attempts
-        text = f"the outcome {ack.state!r} cannot be stored: {reason}"
-        return AckRow(
-            id=ack.id,
-            queue=job.queue,
-            attempt=job.attempt,
-            attempted_at=ack.attempted_at.astimezone(UTC).replace(tzinfo=None),
-            state="discarded" if last else "retryable",
-            attempt_change=None,
-            schedule_in=None if last else self._backoff(job.attempt, job.max_attempts),
-            error=_error({"attempt": job.attempt, "at": datetime.now(UTC).isoformat(), "error": text}),
-            meta=None,
-            result=None,
-        )
+    assert ack.id is not None and ack.attempted_at is not None
+    attempt, most = _count(ack.job.attempt), _count(ack.job.max_attempts)
+    text = f"the outcome {ack.state!r} cannot be stored: {reason}"
+    if ack.error:
+        text = f"{text}\n{ack.error.get('error')}"
+    text = json_border.storable_text(shortened(text))
+    if ascii_only:
+        text = text.encode("ascii", "backslashreplace").decode()
+    error = {
+        "attempt": attempt, "at": datetime.now(UTC).isoformat(), "error": text,
+        "class": name_of(UnstorableValueError), "text": text,
+    }  # fmt: skip
+    return Outcome(
+        job=ack.job, id=ack.id, attempted_at=ack.attempted_at, error=error,
+        state="discarded" if attempt >= most else "retryable",
+        schedule_in=None if attempt >= most else backoff(attempt, most),
+    )  # fmt: skip
 
 
-def _unstorable(ack: Ack, meta: dict[str, Any]) -> str | None:
+def _outcome(ack: Ack) -> Outcome:
+    assert ack.id is not None and ack.attempted_at is not None
+    return Outcome(
+        job=ack.job, id=ack.id, attempted_at=ack.attempted_at.astimezone(UTC), state=ack.state,
+        attempt_change=ack.attempt_change, error=kept_error(ack.error, find_failure(ack.job)) if ack.error else None,
+        meta=dict(ack.meta) if ack.meta else None,
+        schedule_in=None if ack.schedule_in is None else round(ack.schedule_in),
+    )  # fmt: skip
+
+
+def _find_fault(ack: Ack) -> str | None:
     seconds: Any = ack.schedule_in
     if seconds is not None and not (type(seconds) in (int, float) and abs(seconds) <= _MAX_SECONDS):
         return f"it is to run again in {seconds!r}, expected a number of seconds up to {_MAX_SECONDS}"
-    faults = json_border.find_faults(meta, "meta")
-    return "; ".join(str(fault) for fault in faults) or None
+    # A step's result was checked when the worker returned it.
+    meta = {key: value for key, value in (ack.meta or {}).items() if not isinstance(value, Encoded)}
+    return "; ".join(str(fault) for fault in json_border.find_faults(meta, "meta")) or None
 
 
-def _error(error: dict[str, Any]) -> str:
-    return json_border.dumps({**error, "error": json_border.storable_text(str(error.get("error")))})
+def _count(number: Any) -> int:
+    return number if type(number) is int and 0 <= number <= _MAX_SECONDS else 1
 
 
-def _arrays(rows: Sequence[AckRow]) -> dict[str, Any]:
-    results = {str(row.id): orjson.Fragment(row.result) for row in rows if row.result is not None}
+class BulkAck:
+    """Acknowledges in one statement, and keeps what came too late in another."""
+
+    def __init__(self, queries: Queries) -> None:
+        self._queries = queries
+
+    async def store(self, conn: Connection, outcomes: Sequence[Outcome]) -> list[int]:
+        """Acknowledge these; the ids that were still this attempt's to acknowledge.
+
+        Args:
+            outcomes: Of one attempt a job.
+
+        Locks: the jobs by id, then as settle.
+        """
+        rows = sorted(outcomes, key=lambda outcome: outcome.id)
+        args = _arrays(rows, ascii_only=conn.info.encoding != "utf-8")
+        return [row["id"] for row in await fetch_all(conn, self._queries["ack_jobs"], args)]
+
+    async def keep_late(self, conn: Connection, outcomes: Sequence[Outcome]) -> int:
+        """Keep these as late results, unless the job carries this very outcome already; how many were kept."""
+        ascii_only = conn.info.encoding != "utf-8"
+        args = {
+            "ids": [outcome.id for outcome in outcomes],
+            "attempted_ats": [_naive(outcome.attempted_at) for outcome in outcomes],
+            "attempts": [_count(outcome.job.attempt) for outcome in outcomes],
+            "states": [outcome.state for outcome in outcomes],
+            "errors": [_json(outcome.error, ascii_only) for outcome in outcomes],
+            "results": [_json(outcome.result, ascii_only) for outcome in outcomes],
+        }
+        return len(await fetch_all(conn, self._queries["keep_late_results"], args))
+
+
+def _arrays(rows: Sequence[Outcome], *, ascii_only: bool) -> dict[str, Any]:
+    results = {str(row.id): row.result for row in rows if row.result is not None}
+    queues: list[Any] = [row.job.queue for row in rows]
+    fetching = Counter(queue for queue in queues if type(queue) is str)
     return {
         "ids": [row.id for row in rows],
-        "attempted_ats": [row.attempted_at for row in rows],
+        "attempted_ats": [_naive(row.attempted_at) for row in rows],
         "states": [row.state for row in rows],
         "attempt_changes": [row.attempt_change for row in rows],
         "schedule_ins": [row.schedule_in for row in rows],
-        "errors": [row.error for row in rows],
-        "metas": [row.meta for row in rows],
-        "results": orjson.dumps(results).decode() if results else None,
-        "fetching": orjson.dumps(Counter(row.queue for row in rows)).decode(),
+        "errors": [_json(row.error, ascii_only) for row in rows],
+        "metas": [_json(_meta(row), ascii_only) for row in rows],
+        "results": _json(results or None, ascii_only),
+        "fetching": _json(fetching, ascii_only),
     }
+
+
+def _meta(row: Outcome) -> dict[str, Any] | None:
+    """What goes to the job: a step's result goes to the step."""
+    if row.meta is None or row.result is None:
+        return row.meta
+    return {key: value for key, value in row.meta.items() if key not in ("return", "recorded")} or None
+
+
+def _json(value: Any, ascii_only: bool) -> str | None:
+    if value is None:
+        return None
+    text = orjson.dumps(value).decode()
+    if ascii_only and not text.isascii():
+        # A session that speaks another encoding: JSON can say everything in ASCII.
+        text = _NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text)
+    return text
+
+
+def _naive(instant: datetime) -> datetime:
+    return instant.astimezone(UTC).replace(tzinfo=None)

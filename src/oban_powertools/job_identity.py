@@ -34,7 +34,9 @@ def remember_identities(jobs: Iterable[Job]) -> None:
 
 def identity_of(job: Job) -> Mapping[str, Any]:
     """What a job says it runs for: as remembered when it was fetched, else as its meta says now."""
-    return job.extra.get(_REMEMBERED) or _meta_of(job)
+    # A worker may have left anything there.
+    extra: dict[str, Any] = job.extra if isinstance(cast("object", job.extra), dict) else {}
+    return extra.get(_REMEMBERED) or _meta_of(job)
 
 
 def is_step(job: Job) -> bool:

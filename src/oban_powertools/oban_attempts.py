@@ -29,6 +29,7 @@ from oban.worker import WorkerResolutionError, resolve_worker
 
 from . import json_border
 from .errors import Fault, UnstorableValueError
+from .failures import describe, kept_error
 from .lifeline.rescue import Attempt
 from .logs import find_logger
 from .results import Encoded
@@ -199,7 +200,7 @@ class GuardedExecutor(Executor):
             # Telemetry would tell what was returned, and not why it cannot be kept.
             self.result = error
         found: dict[str, Any] = super()._format_error(error)
-        return {**found, "error": json_border.storable_text(found["error"])}
+        return kept_error(found, describe(error))
 
     @contextmanager
     def _unharmed(self) -> Generator[None]:

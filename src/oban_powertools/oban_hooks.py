@@ -1,6 +1,6 @@
 """Turbo: Oban's own extension points, taken where they are free.
 
-With ``oban_attempts`` the only file that imports Oban's internals.
+With ``oban_acks`` and ``oban_attempts`` the only file that imports Oban's internals.
 
 Correctness never depends on a slot, but for results: stock Oban drops a worker's plain return
 value, so ``executor.wrap_result`` carries it. The rules that must never break: a slot that somebody
@@ -32,17 +32,20 @@ from psycopg import AsyncConnection, AsyncCursor
 from psycopg_pool import AsyncConnectionPool
 
 from . import crash_points, telemetry
-from .acks import BulkAck
+from .acknowledging import Acknowledger
 from .bulk_insert import insert_in_bulk
 from .config import PAYLOAD_LIMIT
 from .database import Connection, Queries
-from .job_identity import check_plain_jobs, identity_of, is_step, remember_identities
+from .failures import remember_failure
+from .job_identity import check_plain_jobs, is_step, remember_identities
 from .lifeline.heartbeats import LocalExecutor
 from .lifeline.rescue import Hand
 from .logs import find_logger
+from .oban_acks import UNINSTALLED, AckStore
 from .oban_attempts import attempts_of, guard, unguard
 from .pools import soon_again
 from .results import wrap_result
+from .sqlstates import is_notify_queue_full
 
 logger = find_logger(__name__)
 
@@ -50,9 +53,6 @@ SLOTS: Final = (
     "executor.wrap_result", "query.ack_jobs", "query.insert_jobs", "producer.get_jobs", "lifeline.rescue",
 )  # fmt: skip
 """The extension points used, by Oban's names."""
-
-_UNINSTALLED: Final = (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction)
-"""Our functions are not there: Oban's own go on (I6)."""
 
 _KNOWN_WITHIN: Final = 2.0
 """Seconds that a producer's first fetch waits for its first heartbeat."""
@@ -77,7 +77,8 @@ class Attachment:
         self.payload_limit = payload_limit
         self.own_pool: AsyncConnectionPool[Any] | None = None
         self.guests: AsyncConnectionPool[Any] | None = None
-        self.bulk_ack = BulkAck(self.connect, queries, jittery_clamped)
+        store = AckStore(self.query, queries, self.connect, turbo=turbo)
+        self.acknowledge = Acknowledger(store.store, store.keep_late, jittery_clamped)
         self.rescue: Callable[[], Awaitable[int]] | None = None
         self.sees_fetches = False
         self._fetching: set[str] = set()
@@ -159,7 +160,7 @@ class Attachment:
             p._uuid: Hand(
                 queue=p._queue,
                 fetching=not self.sees_fetches or p._uuid in self._fetching,
-                attempts=frozenset(attempts_of(p)),
+                attempts=frozenset(attempts_of(p)) | self.acknowledge.attempts_aside(),
             )
             for p in self.oban._producers.values()
         }
@@ -218,33 +219,26 @@ class Hooks:
 
     def wrap_result(self, job: Job, result: Any) -> Any:
         """Slot ``executor.wrap_result``."""
-        return wrap_result(job, result, self._payload_limit)
+        wrapped = wrap_result(job, result, self._payload_limit)
+        remember_failure(job, wrapped)
+        return wrapped
 
     async def ack_jobs(self, query: Query, acks: list[AckAction]) -> list[int]:
-        """Slot ``query.ack_jobs``: in bulk; without turbo Oban's own, in the lock order of settle."""
+        """Slot ``query.ack_jobs``: no outcome stops a queue."""
         attachment = self._attachments.get(id(query))
         if attachment is None:
             return await _ack_jobs(query, acks)
         crash_points.reached("before_ack")
         try:
             with telemetry.span(telemetry.Name.ACK, jobs=len(acks)) as found:
-                acked = await self._acknowledge(attachment, acks)
+                acked = await attachment.acknowledge(acks)
                 found["acknowledged"] = len(acked)
         except Exception:
             # Oban asks again only when something wakes the queue (O13).
             attachment.wake_producers_later()
             raise
         crash_points.reached("after_ack")
-        await attachment.bulk_ack.keep_late(acks, acked)
         return acked
-
-    async def _acknowledge(self, attachment: Attachment, acks: list[AckAction]) -> list[int]:
-        if attachment.turbo:
-            try:
-                return await attachment.bulk_ack(acks)
-            except _UNINSTALLED as error:
-                logger.warning("acknowledging %d jobs one by one: %s", len(acks), error)
-        return await _ack_jobs(attachment.query, sorted(acks, key=_lock_order))
 
     async def get_jobs(self, producer: Producer) -> list[Job]:
         """Slot ``producer.get_jobs``: Oban's own; known to be under way."""
@@ -270,7 +264,7 @@ class Hooks:
         try:
             with oban_telemetry.span("oban.lifeline.rescue", {}) as context:
                 context.add({"rescued_count": await attachment.rescue()})
-        except _UNINSTALLED as error:
+        except UNINSTALLED as error:
             logger.warning("rescuing by age: %s", error)
             await _rescue(query, rescue_after)
 
@@ -279,8 +273,16 @@ class Hooks:
         attachment = self._attachments.get(id(query))
         if attachment is not None:
             check_plain_jobs(jobs)
-        if attachment is None or not attachment.turbo or not jobs:
+        if attachment is None or not jobs:
             return await _insert_jobs(query, jobs, conn)
+        if not attachment.turbo:
+            try:
+                return await _insert_jobs(query, jobs, conn)
+            except psycopg.Error as error:
+                if conn is not None or not is_notify_queue_full(error):
+                    raise
+                # Oban's own insert notifies; ours leaves that out.
+                logger.warning("inserting %d jobs without a notification: %s", len(jobs), error)
         if conn is not None:
             callers = _psycopg_connection(await unwrap_connection(conn))
             if callers is None:
@@ -289,7 +291,7 @@ class Hooks:
         try:
             async with query.connection() as own:
                 return await insert_in_bulk(own, attachment.queries, jobs)
-        except _UNINSTALLED as error:
+        except UNINSTALLED as error:
             logger.warning("inserting %d jobs one by one: %s", len(jobs), error)
             return await _insert_jobs(query, jobs)
 
@@ -319,6 +321,7 @@ def detach(attachment: Attachment) -> None:
     """Give the instance back to Oban's defaults."""
     for producer in attachment.oban._producers.values():
         unguard(producer)
+    attachment.acknowledge.stop()
     for hooks in _installed():
         hooks.detach(attachment)
 
@@ -338,11 +341,6 @@ def find_attachment(job: Job) -> Attachment:
 def _installed() -> set[Hooks]:
     holders = (getattr(function, "__self__", None) for function in _REGISTRY.values())
     return {holder for holder in holders if isinstance(holder, Hooks)}
-
-
-def _lock_order(ack: AckAction) -> tuple[int, int, int]:
-    meta = identity_of(ack.job)
-    return (meta["workflow_id"], meta["position"], ack.id or 0) if is_step(ack.job) else (0, 0, ack.id or 0)
 
 
 async def caller_connection(conn: Any) -> Connection:

@@ -18,6 +18,7 @@ from oban.schema import install_sql as oban_install_sql
 from .config import Names
 from .database import Connection, Queries, fetch_all, fetch_one, render
 from .errors import (
+    DatabaseEncodingError,
     ReadOnlyDatabaseError,
     SchemaAheadError,
     SchemaBehindError,
@@ -170,6 +171,7 @@ async def verify(conn: Connection, names: Names = Names()) -> None:
         SchemaAheadError: Newer; install a newer release.
         UnknownObanSchemaError: Oban's tables are missing or lack a column, or the server is older than 14.
         SharedJobsTableError: Another schema of Powertools is on the same jobs.
+        DatabaseEncodingError: The database is not in UTF-8.
         ReadOnlyDatabaseError: The session cannot write.
     """
     await _verify_server(conn, names)
@@ -199,6 +201,10 @@ async def _verify_server(conn: Connection, names: Names) -> None:
         raise UnknownObanSchemaError(
             names.prefix, f"PostgreSQL {row['server_version'] // 10000}", "PostgreSQL 14 or newer"
         )
+    # A session in SQL_ASCII gives texts as bytes.
+    encoding: str | bytes = row["encoding"]
+    if encoding not in ("UTF8", b"UTF8"):
+        raise DatabaseEncodingError(encoding.decode() if isinstance(encoding, bytes) else encoding)
     if row["oban_columns"] is not None and (missing := _OBAN_COLUMNS - set(row["oban_columns"])):
         raise UnknownObanSchemaError(
             names.prefix, f"oban_jobs without {', '.join(sorted(missing))}", "the tables of oban 0.7"
@@ -217,6 +223,7 @@ async def install(conn: Connection, names: Names = Names()) -> list[str]:
         SchemaAheadError: A newer release has been here.
         UnknownObanSchemaError: Oban's tables are not those of a supported release.
         SharedJobsTableError: Another schema of Powertools is on the same jobs.
+        DatabaseEncodingError: The database is not in UTF-8.
 
     Locks: SHARE UPDATE EXCLUSIVE on our table of migrations, for each one's transaction; a short SHARE ROW EXCLUSIVE on
         Oban's jobs table, waited for in slices of 2 s so that a busy queue never stalls behind it.

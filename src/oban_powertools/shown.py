@@ -31,6 +31,9 @@ FIELDS: Final[Mapping[str, Kind]] = {
 }
 """Field of a record -> what it holds. Names, tags, keys and ids are shown as they are: people search by them."""
 
+_SAID: Final = ("error", "class", "text")
+"""What an error says, beside its attempt and its instant."""
+
 _JSON: Final = frozenset({Kind.ARGS, Kind.RESULT, Kind.PAYLOAD, Kind.CONTEXT})
 
 
@@ -63,7 +66,6 @@ def _field(display: DisplayPolicy, name: str, value: Any) -> Any:
         return REDACTED
     given = cast("Mapping[str, Any]", value)
     if kind is Kind.ERROR:
-        # Oban's: attempt, at, error.
-        return {**given, "error": display.render(kind, given.get("error"))}
+        return {**given, **{part: display.render(kind, given.get(part)) for part in _SAID if part in given}}
     rendered = display.render(kind, dict(given))
     return cast("Mapping[str, Any]", rendered) if isinstance(rendered, dict) else dict.fromkeys(given, REDACTED)

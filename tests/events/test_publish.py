@@ -95,7 +95,7 @@ async def _unstorable(hand: Hand, workflow_id: WorkflowId) -> Any:
 
 
 async def _no_attempt(hand: Hand, workflow_id: WorkflowId) -> Any:
-    await hand.powertools.events.publish(workflow_id, "s0", "retrying", attempt=40_000)
+    await hand.powertools.events.publish(workflow_id, "s0", "retrying", attempt=2**31)
 
 
 @pytest.mark.parametrize(

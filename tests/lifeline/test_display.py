@@ -12,7 +12,6 @@ import pytest
 from oban_powertools import Cursor, DisplayPolicy, Powertools
 from oban_powertools.audit.writing import kept_state
 from oban_powertools.display import LONGEST_ERROR, LONGEST_TEXT, REDACTED, Kind, shown_text
-from oban_powertools.explain.sentences import what_happened
 from oban_powertools.redaction import redacted
 from oban_powertools.shown import shown
 from tests.by_hand import Hand, chain
@@ -138,7 +137,7 @@ def test_of_a_long_error_the_beginning_and_the_end_stay() -> None:
 
     assert len(shown_error) <= LONGEST_ERROR
     assert shown_error.startswith("Traceback ") and "…" in shown_error
-    assert what_happened(shown_error) == "RuntimeError: token=[redacted]"
+    assert shown_error.endswith("\nRuntimeError: token=[redacted]")
 
 
 @pytest.mark.parametrize("answer", [object(), (1, 2), {1: 2}, [object()], b"x"])

@@ -75,6 +75,16 @@ WORSE = {
         """,
         "event_log", "the event log", "1 batches of events without a place, the oldest since 2026-01-02 03:04:05 UTC",
     ),
+    "a database in another encoding": (
+        "UPDATE pg_database SET encoding = pg_char_to_encoding('LATIN1') WHERE datname = current_database()",
+        "encoding", "the database", "encoded in LATIN1",
+    ),
+    "sessions in another encoding": (
+        """
+        DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET client_encoding = LATIN1', current_database()); END $$
+        """,
+        "encoding", "new sessions", "given client_encoding=latin1",
+    ),
     "this machine's clock is behind": (
         SKEWED.format("5 min"), "session", "this machine's clock", "300 s off",
     ),
@@ -113,6 +123,7 @@ WAITING = {
 
 SERVER = {
     "connections": {"the server's connections\n* of 9 are in use"},
+    "notifications": {"the queue of NOTIFY\n* percent of it are used; the oldest transaction is that of session *"},
     "durability": {
         f"setting {name}\noff: what was committed can be lost in a crash"
         for name in ("fsync", "full_page_writes", "synchronous_commit")
@@ -300,7 +311,7 @@ async def bad_server(directory: Path) -> AsyncIterator[str]:
     settings = {
         "max_connections": "12", "superuser_reserved_connections": "3", "max_prepared_transactions": "2",
         "fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "autovacuum": "off",
-        "track_counts": "off",
+        "track_counts": "off", "max_notify_queue_pages": "64",
     }  # fmt: skip
     async with Server.running(directory) as server, AsyncExitStack() as sessions:
         async with await psycopg.AsyncConnection.connect(server.dsn, autocommit=True) as conn:
@@ -312,8 +323,11 @@ async def bad_server(directory: Path) -> AsyncIterator[str]:
             await sessions.enter_async_context(await psycopg.AsyncConnection.connect(server.dsn, application_name=name))
             for name in ("left open", *["idle"] * 6)
         ]
+        await left_open.execute("LISTEN nobody")
+        await left_open.commit()
         await left_open.execute("SELECT 1")
         async with await psycopg.AsyncConnection.connect(server.dsn, autocommit=True) as conn:
+            await conn.execute("SELECT pg_notify('nobody', n || repeat('x', 7000)) FROM generate_series(1, 20) AS n")
             await conn.execute("BEGIN")
             await conn.execute("CREATE TABLE half ()")
             await conn.execute("PREPARE TRANSACTION 'left-over'")

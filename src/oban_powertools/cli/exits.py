@@ -22,6 +22,7 @@ from ..errors import (
     ReadOnlyDatabaseError,
     SchemaError,
 )
+from ..sqlstates import Trouble, find_trouble
 
 
 class Exit(IntEnum):
@@ -54,7 +55,6 @@ EXIT_CODES: Final[tuple[tuple[type[BaseException], Exit], ...]] = (
     (SchemaError, Exit.UNAVAILABLE),
     (PowertoolsError, Exit.FAILED),
     (psycopg.errors.InsufficientPrivilege, Exit.NOT_AUTHORISED),
-    (psycopg.OperationalError, Exit.UNAVAILABLE),  # the connection broke, or a timeout struck
     (click.Abort, Exit.INTERRUPTED),
     (KeyboardInterrupt, Exit.INTERRUPTED),
     (BrokenPipeError, Exit.BROKEN_PIPE),
@@ -78,4 +78,6 @@ def find_exit_code(error: BaseException) -> Exit | None:
     """The code of an expected error; None for one that nobody foresaw."""
     if isinstance(error, StoppedError | click.ClickException):
         return Exit(error.exit_code)
+    if isinstance(error, psycopg.Error) and find_trouble(error) is not Trouble.REFUSED:
+        return Exit.UNAVAILABLE
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), None)

@@ -11,6 +11,7 @@ import psycopg
 from ..errors import PowertoolsError
 from ..logs import said, told
 from ..redaction import redacted
+from ..sqlstates import Trouble, find_trouble
 from .audit_commands import audit
 from .bulk_commands import bulk
 from .doctor_commands import check, doctor
@@ -112,7 +113,7 @@ def _sentence(error: BaseException) -> str:
             return str(error)
         case psycopg.errors.InsufficientPrivilege():
             return f"the database refused: {_first_line(error)}"
-        case psycopg.OperationalError():
+        case psycopg.Error() if find_trouble(error) is not Trouble.REFUSED:
             return f"the database failed: {_first_line(error)}"
         case _:
             return f"unexpected {type(error).__name__}: {_first_line(error)} (--debug shows where)"

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import orjson
 
-from ..explain.sentences import what_happened
+from ..failures import summary
 from ..records import StepRecord, WorkflowRecord
 from ..states import StepKind, StepState
 from .output import as_json
@@ -118,7 +118,7 @@ def step_json(step: StepRecord, *, detail: bool) -> dict[str, Any]:
     """
     if detail:
         return as_json(step)
-    return {**as_json(step, without=("args", "result")), "error": what_happened(error_text(step)) or None}
+    return {**as_json(step, without=("args", "result")), "error": summary(step.error) or None}
 
 
 def error_text(step: StepRecord) -> str:
@@ -145,7 +145,7 @@ def compact(value: Any) -> str:
 
 def _why(step: StepRecord, states: Mapping[str, StepState]) -> str:
     if step.state.terminal:
-        error = "" if step.state is StepState.COMPLETED else what_happened(error_text(step))
+        error = "" if step.state is StepState.COMPLETED else summary(step.error)
         return ": ".join(part for part in (step.cause, error) if part)
     held = f"held until {instant(step.held_until)}: {step.hold_reason}" if step.held_until else ""
     asked = "asked to stop" if step.cancel_requested_at else ""
@@ -162,7 +162,7 @@ def _waits(step: StepRecord, states: Mapping[str, StepState]) -> str:
         return f"waits for {names(parents)}" if parents else unstarted
     if step.child_id is not None:
         return f"runs workflow {step.child_id}"
-    return what_happened(error_text(step))
+    return summary(step.error)
 
 
 def _time(since: datetime | None, until: datetime | None) -> str:

@@ -44,7 +44,7 @@ def count_without_source(module: str) -> ModuleCount:
 @job(queue=QUEUE, max_attempts=3)
 def leave_out(module: str, error: dict[str, Any]) -> LeftOut:
     """The continue step: note why a module is not in the census."""
-    return LeftOut(module=module, reason=error["error"].strip().splitlines()[-1])
+    return LeftOut(module=module, reason=f"{error['class']}: {error['text']}")
 
 
 @worker(queue=QUEUE, max_attempts=5)

@@ -121,6 +121,18 @@ ROW_CHECKS: Final = (
         todo="end it: commit, ROLLBACK PREPARED, or pg_terminate_backend",
     ),
     RowCheck(
+        name="encoding",
+        level=Level.ERROR,
+        expected="UTF8: any other cannot hold every text that a worker may return or fail with",
+        todo="move to a database with ENCODING 'UTF8'; ALTER DATABASE ... or ALTER ROLE ... RESET client_encoding",
+    ),
+    RowCheck(
+        name="notifications",
+        level=Level.WARNING,
+        expected="nearly none: once it is full, whoever notifies fails at the commit; ours go without from 90 percent",
+        todo="pg_terminate_backend for the session that listens with a transaction open; the server's log names it",
+    ),
+    RowCheck(
         name="durability",
         level=Level.WARNING,
         expected="on",

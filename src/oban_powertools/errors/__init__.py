@@ -16,6 +16,7 @@ PowertoolsError
         SchemaBehindError
         SchemaAheadError
         SharedJobsTableError
+        DatabaseEncodingError
         UnknownObanSchemaError
     InvalidWorkflowError
     IdempotencyConflictError
@@ -137,6 +138,7 @@ from .running import (
 )
 from .setup import (
     ConfigurationError,
+    DatabaseEncodingError,
     DatabaseUnavailableError,
     DsnMissingError,
     EmbeddedNotInstalledError,
@@ -167,6 +169,7 @@ __all__ = [
     "CommandRefusedError",
     "ConfigurationError",
     "CursorExpiredError",
+    "DatabaseEncodingError",
     "DatabaseUnavailableError",
     "DsnMissingError",
     "EmbeddedNotInstalledError",

@@ -159,6 +159,22 @@ class SharedJobsTableError(SchemaError):
         )
 
 
+class DatabaseEncodingError(SchemaError):
+    """The database is not in UTF-8: most of what a worker may return or fail with could not be stored."""
+
+    code = "database_encoding"
+
+    def __init__(self, found: str) -> None:
+        super().__init__(found)
+        self.found = found
+
+    def __str__(self) -> str:
+        return (
+            f"the database is encoded in {self.found}, expected UTF8: make another one with "
+            "CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0, and move there"
+        )
+
+
 class UnknownObanSchemaError(SchemaError):
     """Oban's tables lack something this release needs."""
 

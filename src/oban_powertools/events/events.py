@@ -150,7 +150,7 @@ class Events:
 
         Args:
             attempt: None for the attempt its job is at.
-            error: Its last line is kept, at most 500 characters.
+            error: Its class and its text are kept in one line, at most 500 characters.
             actor: None for the host's own program, which tells what happened. With an actor it is an operator's
                 word: it needs a reason, it is authorized and audited.
             conn: Joins the caller's transaction, as in ``workflows.insert``.

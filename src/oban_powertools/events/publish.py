@@ -15,8 +15,8 @@ from ..errors import (
     UnsupportedSemanticsError,
     WorkflowNotFoundError,
 )
+from ..failures import shortened
 from ..json_border import check_payload
-from ..redaction import redacted
 from ..states import SEMANTICS_VERSION, TERMINAL_STEP_STATES, StepState, WorkflowId
 from .types import StepChange
 
@@ -27,8 +27,7 @@ PUBLISHABLE: Final = {
 }
 """What a host may tell -> the state that the event shows."""
 
-_ERROR_LENGTH: Final = 500
-"""Characters kept of an error."""
+_MOST_ATTEMPTS: Final = 2**31 - 1
 
 
 async def publish_change(
@@ -45,7 +44,7 @@ async def publish_change(
 
     Args:
         attempt: None for the attempt its job is at.
-        error: Its last line is kept, at most 500 characters, without what looks like a secret.
+        error: Its class and its text are kept in one line, at most 500 characters, without what looks like a secret.
 
     Raises:
         UnpublishableChangeError: Only the engine, or ``workflows.complete_step``, makes this change.
@@ -61,7 +60,7 @@ async def publish_change(
     if as_text("change", change) not in PUBLISHABLE:
         raise UnpublishableChangeError(str(change), [told.value for told in PUBLISHABLE])
     if attempt is not None:
-        as_count("attempt", attempt, most=2**15 - 1)
+        as_count("attempt", attempt, most=_MOST_ATTEMPTS)
     check_text("error", error)
     told = StepChange(change)
     check_payload("the error", error, 1024 * 1024)
@@ -80,14 +79,9 @@ async def publish_change(
     args = {
         "workflow_id": workflow_id, "position": row["position"], "job_id": row["job_id"],
         "change": told.value, "state": PUBLISHABLE[told].value,
-        "attempt": row["attempt"] if attempt is None else attempt, "error": _last_line(error),
+        "attempt": row["attempt"] if attempt is None else attempt, "error": error and shortened(error),
     }  # fmt: skip
     await execute(conn, queries["publish_change"], args)
     written = await fetch_one(conn, queries["mark_published"], {"workflow_id": workflow_id})
     assert written is not None
     return written["number"]
-
-
-def _last_line(error: str | None) -> str | None:
-    lines = (error or "").rstrip().splitlines()
-    return redacted(lines[-1])[:_ERROR_LENGTH] if lines else None

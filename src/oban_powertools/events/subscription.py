@@ -16,6 +16,7 @@ from typing import Final, Self
 import psycopg
 
 from ..logs import find_logger
+from ..sqlstates import Trouble, find_trouble
 from ..states import WorkflowId
 from .types import Cursor, Event
 
@@ -136,7 +137,9 @@ class Subscription:
     async def _catch_up(self) -> None:
         try:
             events, self._page_to = await self._read_on(self.workflow_id, self._cursor, PAGE)
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        except (psycopg.Error, OSError) as error:
+            if find_trouble(error) is Trouble.REFUSED:
+                raise
             logger.warning("reading the event log failed, trying again: %s", error)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._closed.wait(), _RETRY_AFTER)

@@ -62,7 +62,7 @@ class StepUpdated:
     """Whether it completed with a result; a stored null counts."""
 
     error: str | None
-    """The last line of its last error, at most 500 characters; None when there was none."""
+    """The class and the text of its last error in one line, at most 500 characters; None when there was none."""
 
     timestamp: datetime
     """When it happened; aware UTC, database clock."""

@@ -366,7 +366,7 @@ class JobExplanation(AsDict):
     """Attempts allowed."""
 
     error: str | None
-    """The last line of the last error."""
+    """The class and the text of the last error in one line."""
 
     executor: str | None
     """The node that ran it last."""

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from .. import json_border
+from ..failures import summary
 from ..redaction import redacted
 
 MAX_ERROR: Final = 200
@@ -25,31 +25,14 @@ def span(duration: timedelta) -> str:
 
 
 def error_line(error: Any) -> str | None:
-    r"""The line of an Oban error that says what happened, without the frames around it; None without one.
+    r"""An error in one line, its class and its text, as sentences quote it; None without one.
 
-    >>> error_line({"attempt": 1, "at": "...", "error": "ValueError: no such account\n"})
+    >>> error_line({"error": "Traceback ...", "class": "ValueError", "text": "no such account\n"})
     'ValueError: no such account'
     """
-    text: object = cast("dict[str, Any]", error).get("error", error) if isinstance(error, dict) else error
-    if text is None:
-        return None
     # Before it is cut: half a secret is one that nobody recognizes.
-    line = redacted(what_happened(text if isinstance(text, str) else json_border.dumps(text)))
+    line = redacted(summary(error))
     return (line if len(line) <= MAX_ERROR else f"{line[:MAX_ERROR]}...") or None
-
-
-def what_happened(error: str) -> str:
-    r"""The line of a traceback, of Python or of Elixir, that names the exception; empty for an empty text.
-
-    >>> what_happened('Traceback (most recent call last):\n  File "a.py", line 1\n    g()\nValueError: no\nmore\n')
-    'ValueError: no'
-    >>> what_happened("** (RuntimeError) no such account\n    (app 1.0.0) lib/app.ex:12: App.run/1")
-    '** (RuntimeError) no such account'
-    """
-    lines = [line for line in error.splitlines() if line.strip()]
-    frames = [number for number, line in enumerate(lines) if line.startswith('  File "')]
-    after = frames[-1] + 1 if frames else 0
-    return next((line for line in lines[after:] if not line.startswith(" ")), "").strip()
 
 
 def with_error(sentence: str, error: Any) -> str:

@@ -22,6 +22,7 @@ from ..errors import CursorExpiredError, InvalidSettingError, WorkflowNotFoundEr
 from ..events.types import Cursor
 from ..logs import find_logger
 from ..powertools import Powertools
+from ..sqlstates import Trouble, find_trouble
 from .asked import Asked, check_origin, read_request
 from .limits import OpenStreams, StreamLimits
 from .stream import Stream, reset_message
@@ -144,7 +145,9 @@ class EventsApp:
             return _only(reset_message(Cursor(error.head)))
         except WorkflowNotFoundError as error:
             raise HTTPException(404, str(error)) from error
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        except (psycopg.Error, OSError) as error:
+            if find_trouble(error) is Trouble.REFUSED:
+                raise
             raise HTTPException(503, "the database does not answer", {"Retry-After": "5"}) from error
         stream = Stream(events, self._limits, lambda: self._is_still_allowed(connection, asked.topic), stopping)
         stack.push_async_callback(stream.close)

@@ -236,7 +236,7 @@ def _snapshot(row: Row) -> dict[str, Any]:
     error = row["error"]
     if isinstance(error, dict):
         fields = cast("dict[str, Any]", error)
-        error = {**fields, "error": redacted(str(fields.get("error")))}
+        error = {**fields, **{part: redacted(str(fields[part])) for part in ("error", "text") if part in fields}}
     return {**{key: row[key] for key in _SNAPSHOT}, "error": error}
 
 

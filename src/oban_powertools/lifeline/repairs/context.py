@@ -13,15 +13,10 @@ from ...audit import Operations
 from ...config import Settings
 from ...database import Connection, Queries
 from ...display import DisplayPolicy
+from ...sqlstates import Trouble, find_trouble
 from .execute import TargetMovedError
 
 _TRIES: Final = 5
-_LOCK_FAULTS: Final = (
-    psycopg.errors.SerializationFailure,
-    psycopg.errors.DeadlockDetected,
-    psycopg.errors.LockNotAvailable,
-    TargetMovedError,
-)
 
 
 class Incidents(Protocol):
@@ -68,6 +63,8 @@ async def whole[T](work: Callable[[], Awaitable[T]]) -> T:
     for attempt in range(1, _TRIES):
         try:
             return await work()
-        except _LOCK_FAULTS:
+        except (psycopg.Error, TargetMovedError) as error:
+            if isinstance(error, psycopg.Error) and find_trouble(error) is not Trouble.CONTENDED:
+                raise
             await asyncio.sleep(random.uniform(0.01, 0.05) * 2**attempt)  # noqa: S311 - jitter
     return await work()

@@ -94,7 +94,7 @@ CREATE TABLE powertools.steps (
   -- its wait, the last one when there were several; its workflow, when it runs one
   wait_id bigint,
   child_id bigint,
-  attempt smallint NOT NULL DEFAULT 0,
+  attempt int NOT NULL DEFAULT 0,
   state text NOT NULL DEFAULT 'pending',
   cause text,
   cancel_requested_at timestamptz,
@@ -285,7 +285,7 @@ CREATE TABLE powertools.settle_faults (
   workflow_id bigint NOT NULL,
   position int NOT NULL,
   state text NOT NULL,
-  attempt smallint NOT NULL,
+  attempt int NOT NULL,
   -- what the worker returned: {"json": value}, {"await": ...}, {"json": value, "append": [...]}
   result jsonb,
   error jsonb,

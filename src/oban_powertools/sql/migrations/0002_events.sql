@@ -19,7 +19,7 @@ CREATE TABLE powertools.events (
   place int NOT NULL,
   at timestamptz NOT NULL DEFAULT clock_timestamp(),
   job_id bigint,
-  attempt smallint,
+  attempt int,
   has_result bool NOT NULL DEFAULT false,
   -- told by a host that runs the step elsewhere
   published bool NOT NULL DEFAULT false,
@@ -64,7 +64,7 @@ INSERT INTO powertools.event_log (head, pruned_to) VALUES (0, 0);
 
 CREATE TABLE powertools.deferred_starts (
   job_id bigint NOT NULL,
-  attempt smallint NOT NULL,
+  attempt int NOT NULL,
   workflow_id bigint NOT NULL,
   position int NOT NULL,
   at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -79,7 +79,7 @@ CREATE TYPE powertools.change AS (
   change text,
   state text,
   job_id bigint,
-  attempt smallint,
+  attempt int,
   error text,
   at timestamptz
 );
@@ -94,19 +94,23 @@ JOIN powertools.event_batches b ON b.id = e.batch_id AND b.last_cursor IS NOT NU
 LEFT JOIN powertools.workflows w ON w.id = e.workflow_id
 LEFT JOIN powertools.steps s ON s.workflow_id = e.workflow_id AND s.position = e.position;
 
--- The last line of an error as Oban keeps it, at most 500 characters, without what looks like a secret (S8).
-CREATE FUNCTION powertools.error_summary_v1(error jsonb) RETURNS text
-LANGUAGE sql IMMUTABLE
+-- Sends a notification when the transaction commits, or leaves it out while the server's queue of notifications is nearly
+-- full: without a place for it the commit would fail, and with it an ack, a fetch or a command (I5, I6).
+CREATE FUNCTION powertools.notify_v1(channel text, payload text) RETURNS void
+LANGUAGE plpgsql
 AS $$
-  SELECT left(powertools.redacted_v1(substring(rtrim(error ->> 'error', E' \n') FROM E'[^\n]*$')), 500)
-$$;
+BEGIN
+  IF pg_notification_queue_usage() < 0.9 THEN
+    PERFORM pg_notify(channel, payload);
+  END IF;
+END $$;
 
 -- Wakes the readers of the log, when the transaction commits.
 CREATE FUNCTION powertools.notify_readers_v1() RETURNS void
 LANGUAGE plpgsql
 AS $$
 BEGIN
-  PERFORM pg_notify('powertools.events', '');
+  PERFORM powertools.notify_v1('powertools.events', '');
 END $$;
 
 -- Writes changes down in their order. The caller holds the workflows (E1). Its statements are planned once

@@ -43,7 +43,7 @@ AS $$
 DECLARE
   fetching jsonb := nullif(current_setting('powertools.fetching', true), '')::jsonb;
 BEGIN
-  PERFORM pg_notify('public.oban_insert', json_build_object('queue', q.queue)::text)
+  PERFORM powertools.notify_v1('public.oban_insert', json_build_object('queue', q.queue)::text)
   FROM (SELECT queue, count(*) AS jobs FROM unnest(queues) AS queue GROUP BY queue ORDER BY queue) AS q
   WHERE q.jobs > coalesce((fetching ->> q.queue)::int, 0);
 END $$;
@@ -58,7 +58,7 @@ CREATE TYPE powertools.outcome AS (
   child_id bigint,
   state text,
   cause text,
-  attempt smallint,
+  attempt int,
   -- {"json": value}, {"await": wait} or {"json": value, "append": steps}
   result jsonb,
   error jsonb,

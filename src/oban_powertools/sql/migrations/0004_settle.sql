@@ -187,7 +187,7 @@ BEGIN
         END),
         attempt = o.attempt,
         result = CASE o.state WHEN 'completed' THEN o.result -> 'json' END,
-        error = o.error,
+        error = powertools.told_error_v1(o.error),
         released_at = coalesce(o.released_at, s.released_at), started_at = coalesce(o.started_at, s.started_at),
         held_until = NULL, hold_reason = NULL,
         finished_at = clock_timestamp()

@@ -1,5 +1,5 @@
 -- The triggers on Oban's jobs: whoever changes a job moves the workflow (I1), and a fault of ours
--- never keeps a job from changing (I6). Locks: CREATE TRIGGER takes SHARE ROW EXCLUSIVE on Oban's
+-- never keeps a job from changing (I6): nothing in here may raise outside a handler. Locks: CREATE TRIGGER takes SHARE ROW EXCLUSIVE on Oban's
 -- jobs table for an instant.
 
 -- I6: settles, and on a fault settles one by one, so that a faulty job stays alone; what still
@@ -32,7 +32,7 @@ BEGIN
     job_id, workflow_id, position, state, attempt, result, error, released_at, started_at, cause, sqlstate, message
   )
   VALUES (
-    o.job_id, o.workflow_id, o.position, o.state, o.attempt, o.result, o.error, o.released_at, o.started_at,
+    o.job_id, o.workflow_id, o.position, o.state, o.attempt, o.result, powertools.told_error_v1(o.error), o.released_at, o.started_at,
     o.cause, code, detail
   )
   ON CONFLICT (job_id) DO UPDATE
@@ -257,6 +257,10 @@ BEGIN
     );
   END IF;
   RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+  -- What could not even be read is left to the sweep, which compares steps with their jobs.
+  RAISE WARNING 'powertools could not look at jobs that were %: %', lower(TG_OP) || 'd', SQLERRM;
+  RETURN NULL;
 END $$;
 
 -- After a DELETE of jobs: a live step without its job is cancelled. Finished jobs, which the
@@ -278,6 +282,10 @@ BEGIN
   IF outcomes IS NOT NULL THEN
     PERFORM powertools.settle_guarded_v1(outcomes);
   END IF;
+  RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+  -- What could not even be read is left to the sweep, which compares steps with their jobs.
+  RAISE WARNING 'powertools could not look at jobs that were %: %', lower(TG_OP) || 'd', SQLERRM;
   RETURN NULL;
 END $$;
 

@@ -125,7 +125,7 @@ AS $$
 DECLARE
   told int;
 BEGIN
-  SELECT count(pg_notify('public.oban_signal', json_build_object('action', 'pkill', 'job_id', j.id)::text) IS NULL) INTO told
+  SELECT count(powertools.notify_v1('public.oban_signal', json_build_object('action', 'pkill', 'job_id', j.id)::text) IS NULL) INTO told
   FROM powertools.steps s
   JOIN public.oban_jobs j ON j.id = s.job_id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)
   WHERE s.workflow_id = ANY (workflow_ids) AND s.state = 'available' AND j.state = 'executing'

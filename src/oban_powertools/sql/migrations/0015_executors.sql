@@ -53,7 +53,7 @@ CREATE TABLE powertools.rescues (
   at timestamptz NOT NULL DEFAULT clock_timestamp(),
   job_id bigint NOT NULL,
   -- a snooze takes an attempt's number back: which one it was, attempted_at tells
-  attempt smallint NOT NULL,
+  attempt int NOT NULL,
   attempted_at timestamptz NOT NULL,
   -- NULL: not one that we know
   executor_id text,
@@ -81,7 +81,7 @@ CREATE TABLE powertools.late_results (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   at timestamptz NOT NULL DEFAULT clock_timestamp(),
   job_id bigint NOT NULL,
-  attempt smallint NOT NULL,
+  attempt int NOT NULL,
   attempted_at timestamptz NOT NULL,
   attempted_by text[] NOT NULL,
   -- what its worker made of it: {"json": value} and so on, as in settle_faults
@@ -247,6 +247,13 @@ $$;
 -- An executing job, locked by the caller, that nobody works on.
 CREATE TYPE powertools.orphan AS (job_id bigint, executor_id text, why text);
 
+-- A count that stands in the meta of a job; 0 for whatever else is there.
+CREATE FUNCTION powertools.count_of_v1(value jsonb) RETURNS int
+LANGUAGE sql IMMUTABLE
+AS $$
+  SELECT CASE WHEN value::text ~ '^[0-9]{1,9}$' THEN value::text::int ELSE 0 END
+$$;
+
 -- Rescues jobs. modes: queue or '*' -> 'automatic' or 'operator'. What happens to each, the first that applies:
 --   left         its queue is the operators', its meta says "rescue": "ask", or it is a step that must never run twice
 --   discarded    its meta says "rescue": "fail", or it has no attempt left and its executor did not stop in good order
@@ -327,9 +334,9 @@ BEGIN
           )
         ),
         -- as Oban's own rescue: what it discards it does not count
-        meta = j.meta || CASE WHEN d.action = 'discarded' THEN '{}' ELSE jsonb_build_object('rescued', CASE
-          WHEN jsonb_typeof(j.meta -> 'rescued') = 'number' THEN (j.meta ->> 'rescued')::int ELSE 0
-        END + 1) END || CASE d.action WHEN 'quarantined' THEN jsonb_build_object('quarantined', j.attempt) ELSE '{}' END
+        meta = j.meta || CASE WHEN d.action = 'discarded' THEN '{}'
+          ELSE jsonb_build_object('rescued', powertools.count_of_v1(j.meta -> 'rescued') + 1)
+        END || CASE d.action WHEN 'quarantined' THEN jsonb_build_object('quarantined', j.attempt) ELSE '{}' END
     FROM decided d
     WHERE j.id = d.id AND d.action <> 'left'
   ), written AS (

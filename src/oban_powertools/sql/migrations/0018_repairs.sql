@@ -331,9 +331,7 @@ BEGIN
     UPDATE public.oban_jobs j
     SET state = 'available', max_attempts = greatest(j.max_attempts, j.attempt + 1),
         errors = j.errors || powertools.operator_error_v1(j.attempt, 'Rescued by an operator: it runs again'),
-        meta = j.meta || jsonb_build_object('rescued', CASE
-          WHEN jsonb_typeof(j.meta -> 'rescued') = 'number' THEN (j.meta ->> 'rescued')::int ELSE 0
-        END + 1)
+        meta = j.meta || jsonb_build_object('rescued', powertools.count_of_v1(j.meta -> 'rescued') + 1)
     FROM facts f WHERE j.id = f.id
     RETURNING j.queue
   ), written AS (
@@ -372,7 +370,7 @@ BEGIN
   UPDATE public.oban_jobs j SET state = 'cancelled', cancelled_at = timezone('UTC', now())
   WHERE j.id = of_job_id AND j.state IN ('available', 'scheduled', 'retryable', 'suspended');
   IF NOT FOUND THEN
-    PERFORM pg_notify('public.oban_signal', json_build_object('action', 'pkill', 'job_id', of_job_id)::text);
+    PERFORM powertools.notify_v1('public.oban_signal', json_build_object('action', 'pkill', 'job_id', of_job_id)::text);
   END IF;
 END $$;
 

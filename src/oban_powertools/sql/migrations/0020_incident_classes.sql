@@ -3,25 +3,16 @@
 -- Each reads by index and stops at 5,000 rows of what it groups, and at 1,000 incidents (N2, N3). Words are those of
 -- explanations where these have some.
 
--- The name of the exception in an error as Oban keeps it: a traceback, a repr, or an Elixir exception. Nothing else of
--- the error, which may hold what nobody should see.
+-- The class of an error, by which incidents group; 'unknown' without one. Nothing else of the error, which may
+-- hold what nobody should see.
 CREATE FUNCTION powertools.error_class_v1(error jsonb) RETURNS text
 LANGUAGE plpgsql IMMUTABLE  -- not SQL, which starts the executor for each call: a tenth of a millisecond
 AS $$
 DECLARE
-  frame CONSTANT text := E'\n  File "';
-  said CONSTANT text := right(error ->> 'error', 10000);
-  line text;
+  class text := CASE jsonb_typeof(error) WHEN 'object' THEN error ->> 'class' END;
 BEGIN
-  IF strpos(said, frame) > 0 THEN
-    line := substring(right(said, strpos(reverse(said), reverse(frame)) + 7) FROM E'\\n([^\\n ][^\\n]*)');
-  ELSE
-    line := split_part(ltrim(left(said, 500), E' \n'), E'\n', 1);
-  END IF;
-  RETURN left(coalesce(
-    substring(line FROM E'^\\*\\* \\(([\\w.]+)\\)'),
-    substring(line FROM E'^((?:[A-Za-z_]\\w*\\.)*[A-Z]\\w*|(?:[A-Za-z_]\\w*\\.)+\\w+)(?:[:(]|$)'), 'unknown'
-  ), 200);
+  class := coalesce(class, powertools.told_error_v1(error) ->> 'class');
+  RETURN CASE WHEN class ~ E'[^\\w.<>(), ]' OR length(class) > 400 THEN 'unknown' ELSE coalesce(nullif(class, ''), 'unknown') END;
 END $$;
 
 -- Executors that are late, missing, or gone with jobs in hand. Of those with nothing in hand, one is no incident any more

@@ -34,7 +34,8 @@ FROM powertools.workflows w WHERE w.id = %(workflow_id)s::bigint;
 -- The steps a command is about, as they are.
 -- Args: workflow_id (bigint), step (text; NULL for every failed step that may run again).
 -- Rows: by position.
-SELECT s.position, s.name, s.kind, s.state, s.cause, s.effects, s.generation, s.attempt, s.error, s.job_id, s.held_until,
+SELECT s.position, s.name, s.kind, s.state, s.cause, s.effects, s.generation, s.attempt,
+  powertools.told_error_v1(s.error) AS error, s.job_id, s.held_until,
   CASE WHEN %(step)s::text IS NOT NULL AND s.finished_at IS NOT NULL
     THEN powertools.retry_refusal_v1(s.workflow_id, s.position) END AS retry_refused
 FROM powertools.step_states s
@@ -119,7 +120,8 @@ SELECT id AS session_id FROM session;
 
 -- name: steps_at
 -- Args: workflow_id (bigint), positions (int[]). Rows: by position.
-SELECT s.position, s.name, s.kind, s.state, s.cause, s.effects, s.generation, s.attempt, s.error, s.job_id
+SELECT s.position, s.name, s.kind, s.state, s.cause, s.effects, s.generation, s.attempt,
+  powertools.told_error_v1(s.error) AS error, s.job_id
 FROM powertools.step_states s
 WHERE s.workflow_id = %(workflow_id)s::bigint AND s.position = ANY (%(positions)s::int[])
 ORDER BY s.position;

@@ -280,6 +280,27 @@ CROSS JOIN (
 ) AS m
 WHERE a.used > m.most * 0.8;
 
+-- name: doctor_check_encoding
+-- Rows: subject, found.
+SELECT 'the database' AS subject, format('encoded in %%s', pg_encoding_to_char(d.encoding)) AS found
+FROM pg_database d WHERE d.datname = current_database() AND pg_encoding_to_char(d.encoding) <> 'UTF8'
+UNION ALL
+SELECT 'new sessions', format('given %%s', c.setting)
+FROM pg_db_role_setting s CROSS JOIN LATERAL unnest(s.setconfig) AS c (setting)
+WHERE c.setting ILIKE 'client_encoding=%%' AND c.setting !~* '=(utf-?8|unicode)$'
+  AND s.setdatabase IN (0, (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))
+  AND s.setrole IN (0, (SELECT r.oid FROM pg_roles r WHERE r.rolname = current_user));
+
+-- name: doctor_check_notifications
+-- Rows: subject, found.
+SELECT 'the queue of NOTIFY' AS subject,
+  format('%%s percent of it are used; the oldest transaction is that of session %%s', round(u.usage * 100), (
+    SELECT coalesce(min(a.pid)::text, '?') FROM pg_stat_activity a
+    WHERE a.xact_start = (SELECT min(o.xact_start) FROM pg_stat_activity o WHERE o.backend_type = 'client backend')
+  )) AS found
+FROM (SELECT pg_notification_queue_usage()::numeric AS usage) AS u
+WHERE u.usage > 0.1;
+
 -- name: doctor_check_transactions
 -- Rows: subject, found.
 SELECT subject, found

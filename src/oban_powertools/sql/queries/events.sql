@@ -125,8 +125,8 @@ WHERE w.id = %(workflow_id)s::bigint;
 -- Writes a change down that a host tells, after a start of the step's job that waits to be written. The caller holds the family.
 -- Args: workflow_id (bigint), position (int), change, state (text), job_id (bigint or NULL), attempt (int), error (text or NULL).
 SELECT powertools.write_events_v1(powertools.take_starts_v1(ARRAY[%(job_id)s::bigint]) || ROW (
-  %(workflow_id)s::bigint, %(position)s::int, %(change)s::text, %(state)s::text, %(job_id)s::bigint, %(attempt)s::smallint,
-  %(error)s::text, NULL
+  %(workflow_id)s::bigint, %(position)s::int, %(change)s::text, %(state)s::text, %(job_id)s::bigint, %(attempt)s::int,
+  nullif(powertools.error_summary_v1(jsonb_build_object('error', %(error)s::text)), ''), NULL
 )::powertools.change);
 
 -- name: mark_published

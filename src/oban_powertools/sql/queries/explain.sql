@@ -201,7 +201,7 @@ WITH judged AS MATERIALIZED (
   JOIN powertools.executor_health_v1(%(late_after)s::interval, %(missing_after)s::interval) h ON h.executor_id = e.executor_id
 )
 SELECT
-  j.id, j.state::text, j.queue, j.worker, j.attempt, j.max_attempts, j.errors -> -1 AS error,
+  j.id, j.state::text, j.queue, j.worker, j.attempt, j.max_attempts, powertools.told_error_v1(j.errors -> -1) AS error,
   j.scheduled_at AT TIME ZONE 'UTC' AS scheduled_at, j.attempted_at AT TIME ZONE 'UTC' AS attempted_at,
   j.attempted_by[1] AS node, e.executor_id, e.seconds AS beat_seconds,
   coalesce(e.seen_at, o.updated_at AT TIME ZONE 'UTC') AS executor_seen_at,

@@ -6,6 +6,7 @@
 SELECT
   current_setting('server_version_num')::int AS server_version,
   current_setting('transaction_read_only')::bool AS read_only,
+  current_setting('server_encoding') AS encoding,
   to_regclass(format('%%I.migrations', %(schema)s::text)) IS NOT NULL AS installed,
   (
     SELECT array_agg(a.attname::text)

@@ -4,7 +4,8 @@
 SELECT
   s.workflow_id, s.position, s.name, s.kind, s.worker, s.queue, s.state, s.cause, s.effects, s.generation, s.pending,
   s.depth, s.child_id, s.cancel_requested_at, s.held_until, s.hold_reason, wait.signal, wait.correlation_key,
-  wait.deadline_at, s.job_id, s.attempt, s.max_attempts, s.args, s.template, s.result, s.result IS NOT NULL AS has_result, s.error,
+  wait.deadline_at, s.job_id, s.attempt, s.max_attempts, s.args, s.template, s.result, s.result IS NOT NULL AS has_result,
+  powertools.told_error_v1(s.error) AS error,
   s.parents, s.continue_parents, s.children, s.continue_children,
   s.released_at, s.scheduled_at, s.started_at, s.finished_at
 FROM powertools.step_states s

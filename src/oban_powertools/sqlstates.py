@@ -1,0 +1,66 @@
+"""What a failed statement means: told by its SQLSTATE and by whether the connection still lives.
+
+Not by psycopg's classes, in which a server that is going away and a value that is too large are both an
+OperationalError. The rule that must never break: what is known to be neither the server's doing nor another session's
+is the doing of what was sent, so that nobody sends it for ever.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+import psycopg
+
+
+class Trouble(StrEnum):
+    """Why a statement failed, by what helps."""
+
+    LOST = "lost"
+    """The connection or the server is gone, and with it perhaps only the reply: later, or elsewhere."""
+
+    CONTENDED = "contended"
+    """Another session was in the way: again."""
+
+    EXHAUSTED = "exhausted"
+    """The server is short of something, or was told to stop: perhaps again, perhaps it is too much for ever."""
+
+    REFUSED = "refused"
+    """The database or the driver does not take what was sent: never."""
+
+
+_SERVER_GOES: Final = ("08", "57P", "25P03", "25P04")
+"""How the SQLSTATEs begin that come with the end of the connection. While it lives, somebody's code raised them."""
+
+_BY_SQLSTATE: Final = (
+    (_SERVER_GOES, Trouble.EXHAUSTED),
+    # a constraint that is checked at the commit
+    (("40002",), Trouble.REFUSED),
+    # another session's row; a primary that has become a replica; a statement prepared in another session of a pooler
+    (("40", "55006", "55P03", "25006", "26000", "42P05"), Trouble.CONTENDED),
+    (("53", "57"), Trouble.EXHAUSTED),
+)
+"""How SQLSTATEs begin -> what they mean while the connection lives; the first that fits counts, all others: refused."""
+
+
+def find_trouble(error: BaseException, *, lives: bool | None = None) -> Trouble:
+    """What an error from a statement means.
+
+    Args:
+        error: From the driver, the database, or whatever made the statement.
+        lives: Whether its connection still does; False where there was none. None when nobody knows: then the error
+            itself has to tell.
+    """
+    code = (error.sqlstate if isinstance(error, psycopg.Error) else None) or ""
+    if lives is None:
+        gone = not code and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | OSError)
+        lives = not gone and not code.startswith(_SERVER_GOES)
+    if not lives:
+        return Trouble.LOST
+    if is_notify_queue_full(error):
+        # The queue filled up in between; the next time nobody is notified (sql: notify_v1).
+        return Trouble.CONTENDED
+    return next((trouble for starts, trouble in _BY_SQLSTATE if code.startswith(starts)), Trouble.REFUSED)
+
+
+def is_notify_queue_full(error: BaseException) -> bool:
+    """Whether a transaction failed because its notifications had no place: the message may be in any language."""
+    return isinstance(error, psycopg.Error) and error.diag.source_function == "PreCommit_Notify"
