@@ -42,7 +42,7 @@ logger = find_logger("oban_powertools.cli")
 def _parse_queues(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, int]:
     """Queue -> limit of ``default:20,mail:5``; every malformed part is an error, never left out."""
     queues: dict[str, int] = {}
-    for part in value.split(",") if value else ():
+    for part in () if value is None else value.split(","):
         name, _, limit = (piece.strip() for piece in part.partition(":"))
         if not name or not (limit.isascii() and limit.isdigit() and int(limit) > 0):
             raise click.BadParameter(f"{part.strip()!r} is not a queue with its limit, such as default:20", ctx, param)

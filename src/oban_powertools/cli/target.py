@@ -155,11 +155,20 @@ class Target:
                 await events.stop()
 
 
+class _Directory(click.Path):
+    """A directory; an empty text is not the current one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("it is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 _OPTIONS: Final = (
     click.option("--dsn", envvar="OBAN_DSN", show_envvar=True, metavar="DSN", help="PostgreSQL connection string."),
     click.option(
         "--data-directory",
-        type=click.Path(file_okay=False, path_type=Path),
+        type=_Directory(file_okay=False, path_type=Path),
         help="Use the embedded PostgreSQL of this directory instead of a DSN.",
     ),
     click.option(
