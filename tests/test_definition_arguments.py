@@ -180,7 +180,7 @@ def test_a_near_miss_of_a_steps_name_is_told() -> None:
 @pytest.mark.parametrize(
     ("found", "hint"),
     [
-        (Scripted, "expected an Oban job"), (chain(1), "add_workflow adds a workflow as one step"),
+        (Scripted, "expected an Oban job"),
         (worker()(type("W", (), {})), r"call .new(...) on the worker"),
     ],
 )  # fmt: skip
@@ -189,6 +189,11 @@ def test_what_is_no_job_comes_with_a_hint(found: Any, hint: str) -> None:
     workflow.add("a", found)
 
     assert hint in faults(workflow)
+
+
+def test_a_workflow_is_added_by_a_call_of_its_own() -> None:
+    with pytest.raises(InvalidArgumentError, match="add_workflow adds a workflow as one step"):
+        MADE("outer").add("inner", chain(1))
 
 
 def test_a_step_in_args_says_to_pass_its_result() -> None:

@@ -76,10 +76,7 @@ class Powertools:
         settings: Settings | None = None,
     ) -> None:
         _check("oban", oban, Oban, "an oban.Oban")
-        _check("authorize", authorize, Callable | None, _AUTHORIZE)
-        _check("display", display, DisplayPolicy | None, "a DisplayPolicy")
-        _check("settings", settings, Settings | None, "a Settings")
-        _check("turbo", turbo, bool, "True or False")
+        _check_options(authorize, display, turbo, settings)
         self.oban = oban
         self.settings = settings or Settings()
         self._names = Names(schema=schema, prefix=prefix_of(oban))
@@ -140,6 +137,7 @@ class Powertools:
             DatabaseUnavailableError: The server did not answer or refused.
             SchemaError: The schema is missing, behind, or newer than this release.
         """
+        _check_options(authorize, display, turbo, settings)
         _check("dsn", dsn or None, str | None, "a DSN")
         _check("data_directory", data_directory, Path | None, f"a pathlib.Path, such as Path({str(data_directory)!r})")
         _check("queues", queues, Mapping | None, 'a dict such as {"default": 10}')
@@ -274,6 +272,13 @@ class Powertools:
             return
         for row in await fetch_all(conn, self._queries["cancelled_job_ids"], {"ids": list(running)}):
             self._attachment.ask_to_stop(running[row["id"]])
+
+
+def _check_options(authorize: object, display: object, turbo: object, settings: object) -> None:
+    _check("authorize", authorize, Callable | None, _AUTHORIZE)
+    _check("display", display, DisplayPolicy | None, "a DisplayPolicy")
+    _check("turbo", turbo, bool, "True or False")
+    _check("settings", settings, Settings | None, "a Settings")
 
 
 def _check(argument: str, found: object, kind: type | UnionType, expected: str) -> None:

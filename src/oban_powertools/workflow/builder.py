@@ -162,6 +162,8 @@ class Workflow:
         Returns:
             A handle to name as a dependency, or to take ``.result`` and ``.error`` from.
         """
+        if isinstance(cast("object", job), Workflow):
+            raise refuse("job", job, "an Oban job; add_workflow adds a workflow as one step")
         refuse_enqueued("job", job)
         return self._add(name, job, deps, on_failure, effects, delay)
 
@@ -242,7 +244,8 @@ class Workflow:
         )
         step.deps.extend(read_edges(deps, on_failure))
         self.steps.append(step)
-        self._by_name.setdefault(name, step)
+        if isinstance(cast("object", name), str):
+            self._by_name.setdefault(name, step)
         return StepHandle(name, self)
 
     def add_many(

@@ -365,8 +365,6 @@ def _is_word(value: object, words: type[StrEnum]) -> bool:
 
 
 def _job_hint(found: object) -> str:
-    if isinstance(found, Workflow):
-        return "; add_workflow adds a workflow as one step"
     if inspect.iscoroutine(found):
         return "; pass what new(...) gives, not enqueue(...)"
     return "; call .new(...) on the worker" if hasattr(found, "new") else ""

@@ -69,7 +69,7 @@ class Reference:
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _not_yet
     __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = _not_yet
     __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __invert__ = __neg__ = __pos__ = __abs__ = _not_yet
-    __lt__ = __le__ = __gt__ = __ge__ = __bool__ = __int__ = __float__ = __len__ = __await__ = _not_yet
+    __lt__ = __le__ = __gt__ = __ge__ = __bool__ = __int__ = __float__ = __len__ = __contains__ = __await__ = _not_yet
 
 
 class StepHandle:
