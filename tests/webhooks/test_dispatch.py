@@ -167,6 +167,7 @@ async def test_a_disabled_endpoint_gets_nothing_and_goes_on_where_it_stopped(pos
         ("UPDATE oban_jobs SET state = 'completed'", True),
         ("UPDATE oban_jobs SET state = 'executing', attempted_at = timezone('UTC', now()) - interval '61 s'", True),
         ("UPDATE oban_jobs SET state = 'executing', attempted_at = timezone('UTC', now()) - interval '50 s'", False),
+        ("UPDATE oban_jobs SET state = 'scheduled', worker = 'stranger', args = '{}', tags = '{}'", True),
         ("UPDATE oban_jobs SET state = 'retryable'", False),
         ("UPDATE oban_jobs SET state = 'scheduled'", False),
     ],

@@ -281,7 +281,7 @@ BEGIN
       END AS policy,
       CASE WHEN o.why = 'gone' THEN (
         SELECT count(DISTINCT r.executor_id) FROM powertools.rescues r
-        WHERE r.job_id = j.id AND r.why = 'gone' AND r.executor_id <> o.executor_id
+        WHERE r.job_id = j.id AND r.worker = j.worker AND r.why = 'gone' AND r.executor_id <> o.executor_id
           AND r.id > coalesce((
             SELECT max(q.id) FROM powertools.rescues q WHERE q.job_id = j.id AND q.action = 'quarantined'
           ), 0)

@@ -123,7 +123,8 @@ WITH due AS (
 )
 UPDATE public.oban_jobs j SET scheduled_at = timezone('UTC', now())
 FROM powertools.webhook_endpoints e
-WHERE e.id = %(id)s AND j.id = e.job_id AND j.state = 'scheduled';
+WHERE e.id = %(id)s AND j.id = e.job_id AND j.state = 'scheduled'
+  AND j.args -> 'endpoint_id' = to_jsonb(e.id) AND 'webhooks' = ANY (j.tags);
 
 -- name: count_webhooks
 -- Rows: one; endpoints, and how many of them are enabled.
@@ -177,7 +178,8 @@ WHERE e.enabled
   AND EXISTS (SELECT FROM powertools.webhook_deliveries d WHERE d.endpoint_id = e.id AND d.state = 'pending')
   AND NOT EXISTS (
     SELECT FROM public.oban_jobs j
-    WHERE j.id = e.job_id AND (
+    -- by its own word too: ids may have begun anew
+    WHERE j.id = e.job_id AND j.args -> 'endpoint_id' = to_jsonb(e.id) AND 'webhooks' = ANY (j.tags) AND (
       j.state IN ('available', 'scheduled', 'retryable', 'suspended')
       OR j.state = 'executing' AND j.attempted_at > timezone('UTC', clock_timestamp() - %(lost_after)s::interval)
     )
