@@ -1,5 +1,7 @@
 """Executors and what they have in hand, as a test wants them: on the fixture ``hand``."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -109,3 +111,21 @@ async def job(hand: Hand, job_id: int | None) -> dict[str, Any]:
     """The job's row."""
     [row] = await hand.rows("SELECT * FROM oban_jobs WHERE id = %s", job_id)
     return row
+
+
+LONG_AGO = "now() - interval '1 day'"
+"""For ``restarted``: the server has been up for long."""
+
+
+@asynccontextmanager
+async def restarted(hand: Hand, at: str = "clock_timestamp()") -> AsyncIterator[None]:
+    """As if the server had been started at this instant."""
+    text: str = await hand.one("SELECT pg_get_functiondef('powertools.server_started_at_v1'::regproc)")
+    await hand.rows(
+        "CREATE OR REPLACE FUNCTION powertools.server_started_at_v1() RETURNS timestamptz LANGUAGE sql STABLE"
+        f" AS $f$ SELECT {at} $f$"
+    )
+    try:
+        yield
+    finally:
+        await hand.rows(text)
