@@ -35,6 +35,9 @@ BEATS: Final = 5
 _LOOK_EVERY: Final = 0.25
 """Seconds between two looks for executors that are new or have stopped, and for the end of the process."""
 
+_LOOK_AROUND_EVERY: Final = 1.0
+"""Seconds between two looks whether other processes of this host have ended: a few system calls for each of them."""
+
 _LOOK_EVERY_AT_END: Final = 0.02
 """The same, while the process waits for the last of them."""
 
@@ -121,6 +124,7 @@ class Heartbeats:
         self._on_death = on_death
         self._here = this_process()
         self._neighbours: tuple[_Neighbour, ...] = ()
+        self._look_around_at = 0.0
         self._seen_by = ""
         self._pool = pool
         self._queries = queries
@@ -238,11 +242,18 @@ class Heartbeats:
 
     def _remember(self, row: dict[str, Any], seen_by: str) -> None:
         self._seen_by = seen_by
+        self._look_around_at = 0.0
         columns = zip(row["ids"], row["pids"], row["starts"], strict=True)
         self._neighbours = tuple(_Neighbour(executor_id=i, pid=pid, ticks=ticks) for i, pid, ticks in columns)
 
     def _find_dead(self) -> list[_Neighbour]:
-        return [] if self._failures else [n for n in self._neighbours if has_ended(n.pid, n.ticks)]
+        now = time.monotonic()
+        if self._failures or now < self._look_around_at:
+            return []
+        self._look_around_at = now + _LOOK_AROUND_EVERY
+        processes = {(n.pid, n.ticks) for n in self._neighbours}
+        dead = {process for process in processes if has_ended(*process)}
+        return [n for n in self._neighbours if (n.pid, n.ticks) in dead]
 
     def _say_dead(self, dead: Sequence[_Neighbour]) -> None:
         assert self._here is not None
