@@ -8,6 +8,7 @@ import pytest
 from oban_powertools import Incident, IncidentClass, Workflow
 from oban_powertools.states import WorkflowId
 from tests.by_hand import Hand, chain, step
+from tests.command import powertools as run_command
 from tests.lifeline.executing import LONG_AGO, beat, die, health, rescue, restarted, silent, take, watching
 from tests.lifeline.troubles import ADA, TROUBLES, fail, plain, project
 
@@ -395,3 +396,16 @@ async def test_failures_are_told_as_they_are(hand: Hand) -> None:
     [incident] = (await project(hand)).values()
 
     assert incident.title == "5 jobs of tests.by_hand.Scripted failed with ValueError"
+
+
+async def test_a_list_says_when_nobody_has_looked_for_long(hand: Hand) -> None:
+    never = run_command("incidents", "list", dsn=hand.dsn)
+    await project(hand)
+    now = run_command("incidents", "list", dsn=hand.dsn)
+    await hand.rows("UPDATE powertools.incident_projection SET projected_at = projected_at - interval '1 h'")
+
+    long_ago = run_command("incidents", "list", dsn=hand.dsn)
+
+    assert "nobody has looked yet" in never.err
+    assert "nobody has looked" not in now.err
+    assert "nobody has looked for 1 h" in long_ago.err

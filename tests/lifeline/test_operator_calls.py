@@ -33,8 +33,8 @@ READ = {
     "webhooks": {"list", "get", "deliveries"},
     "audit": {"list", "get", "verify"},
     "lifeline": {
-        "list_executor_health", "retention_status", "list_incidents", "get_incident", "get_preview", "find_preview_of",
-        "bulk_status",
+        "list_executor_health", "retention_status", "list_incidents", "incidents_seen_ago", "get_incident",
+        "get_preview", "find_preview_of", "bulk_status",
     },
 }  # fmt: skip
 """What changes nothing."""

@@ -19,11 +19,12 @@ from .ids import parse_id
 from .output import note as remark
 from .output import print_facts, print_json, print_table, say
 from .target import Target, answering
-from .text import counted, instant
+from .text import counted, duration, instant
 from .values import accounted, acting, parse_duration
 
 _HEADERS: Final = ("ID", "STATE", "CLASS", "COUNT", "SINCE", "WAITING", "ASSIGNEE", "WHAT")
 _SHOWN_REPAIRS: Final = 5
+_FRESH: Final = timedelta(minutes=1)
 
 
 @click.group(cls=Group)
@@ -63,6 +64,7 @@ async def list_incidents(
 ) -> int:
     """List incidents as the sweep saw them last, the last opened first."""
     async with target.lifeline() as calls:
+        seen_ago = await calls.incidents_seen_ago()
         found = await calls.list_incidents(state=only["state"], incident_class=only["kind"], before=before, limit=limit)
     more = str(found[-1].id) if len(found) == limit else None
     if as_json:
@@ -73,6 +75,9 @@ async def list_incidents(
             remark(f"more: --before {more}")
     else:
         remark("no incident")
+    if seen_ago is None or seen_ago > _FRESH:
+        when = "nobody has looked yet" if seen_ago is None else f"nobody has looked for {duration(seen_ago)}"
+        remark(f"{when}: incidents are found by processes that sweep; powertools doctor says whether one does")
     return Exit.FINDINGS if fail_on and any(_alarms(incident, fail_on) for incident in found) else Exit.DONE
 
 

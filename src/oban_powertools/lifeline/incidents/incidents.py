@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from ...arguments import as_count, as_id, as_instant, as_text, as_word, refuse, unless_none
 from ...authorization import Action, ActorLike, Guard
 from ...config import Settings
-from ...database import Connection, Queries
+from ...database import Connection, Queries, fetch_one
 from ...display import DisplayPolicy
 from . import reading
 from .handling import Handled, Handler
@@ -92,6 +92,12 @@ class Incidents:
                 before=older,
                 limit=page,
             )
+
+    async def incidents_seen_ago(self) -> timedelta | None:
+        """How long ago some process last looked for incidents, by the database's clock; None when none ever did."""
+        async with self._connect() as conn:
+            row = await fetch_one(conn, self._queries["incidents_seen"])
+        return timedelta(seconds=row["seconds"]) if row and row["seconds"] is not None else None
 
     async def get_incident(self, incident: int | str) -> Incident:
         """One incident with its timeline.

@@ -12,6 +12,10 @@ SELECT powertools.project_incidents_v1(%(thresholds)s::jsonb, %(fingerprint)s::t
 -- Locks: as project_incidents, without waiting.
 SELECT powertools.sweep_incidents_v1(%(thresholds)s::jsonb, %(every)s::interval) AS projected;
 
+-- name: incidents_seen
+-- Rows: one; seconds since everything was last looked at (NULL: never).
+SELECT extract(epoch FROM clock_timestamp() - max(p.projected_at))::float8 AS seconds FROM powertools.incident_projection p;
+
 -- name: list_incidents
 -- Args: states (text[]), class (text; NULL: all), before (id; NULL: the first page), page (int).
 -- Rows: as get_incident, the last opened first. Index: incidents_opened.
