@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ...authorization import Action, TargetType
 from ...config import Settings
-from ...database import Connection, Queries, fetch_all
+from ...database import Connection, Queries, bounded, fetch_all
 from ...explain import ExplainedRepair
 from ...explain.actions import step_actions
 from ...explain.facts import RecoveryFacts, StepFacts
@@ -59,8 +59,11 @@ async def suggest(
         most: Targets to judge of each.
     """
     ids = [incident.id for incident in incidents if incident.state is not IncidentState.RESOLVED]
-    rows = await fetch_all(conn, queries["incident_subjects"], {"ids": ids, "most": most}) if ids else []
-    facts = await _read(conn, queries, settings, rows)
+    if not ids:
+        return list(incidents)
+    async with bounded(conn, queries):
+        rows = await fetch_all(conn, queries["incident_subjects"], {"ids": ids, "most": most})
+        facts = await _read(conn, queries, settings, rows)
     found: defaultdict[int, list[ExplainedRepair]] = defaultdict(list)
     for row in rows:
         if (subject := facts.subject(row)) is not None:
