@@ -110,6 +110,21 @@ async def _run_again(hand: Hand) -> str:
     return TROUBLES["outside_edit"].fingerprint.replace("deleted", "retried")
 
 
+async def _meta_changed(hand: Hand) -> str:
+    await beat(hand, "p1")
+    await hand.insert(chain(2))
+    await hand.rows("UPDATE oban_jobs SET meta = meta || '{\"position\": 7}'")
+    return TROUBLES["outside_edit"].fingerprint.replace("job_deleted", "meta_changed")
+
+
+async def _restarted(hand: Hand) -> str:
+    await beat(hand, "p1")
+    workflow_id = await hand.insert(chain(2))
+    await hand.workflows.request_cancel(workflow_id, **ADA)
+    await hand.rows("UPDATE oban_jobs SET state = 'available', cancelled_at = NULL, max_attempts = 3")
+    return TROUBLES["outside_edit"].fingerprint.replace("deleted", "restarted")
+
+
 async def _stuck(hand: Hand) -> str:
     workflow_id = await hand.insert(chain(3))
     await hand.rows("UPDATE powertools.steps SET pending = 2 WHERE name = 's1'")
@@ -152,6 +167,8 @@ CASES: dict[str, tuple[Callable[[Hand], Awaitable[str]], set[str]]] = {
     "a job of a step that must not run twice is deleted": (_deleted_never_twice, {"step_complete", "step_skip"}),
     "jobs of steps are suspended": (_suspended, {"job_retry"}),
     "a step's job runs again": (_run_again, set()),
+    "what a job runs for was changed": (_meta_changed, set()),
+    "a job of a cancelled workflow was started again": (_restarted, set()),
     "a workflow is stuck": (_stuck, {"workflow_cancel"}),
     "callbacks failed and were pruned": (_callbacks_pruned, set()),
     "a late result whose job runs again": (_late_result_of_a_completed_job, {"late_result_dismiss"}),

@@ -29,14 +29,15 @@ REPAIRS: Final[Mapping[str, tuple[tuple[Repair, ...], ...]]] = {
     "poison_job": ((Repair.JOB_RETRY, Repair.JOB_DISCARD),),
     "failing_jobs": ((Repair.STEP_RETRY, Repair.STEP_SKIP), (Repair.JOB_RETRY,), _DECIDED_BY_HAND),
     "late_result": ((Repair.LATE_RESULT_ADOPT, Repair.LATE_RESULT_DISMISS), (Repair.LATE_RESULT_DISMISS,)),
-    "outside_edit": ((Repair.STEP_RETRY,), (Repair.JOB_RETRY,), _DECIDED_BY_HAND),
+    "outside_edit:job_deleted": ((Repair.STEP_RETRY,), _DECIDED_BY_HAND),
+    "outside_edit:job_suspended": ((Repair.JOB_RETRY,),),
     "wait_overdue": ((*_DECIDED_BY_HAND, Repair.STEP_CANCEL),),
     "workflow_stuck": ((Repair.WORKFLOW_CANCEL,),),
     "callback_failed": ((Repair.CALLBACK_RETRY,),),
     "worker_not_importable": ((Repair.JOB_RETRY, Repair.JOB_DISCARD),),
 }
-"""Class -> what can end it: the first choices whose first one is legal, of several. Any other class passes when its
-cause does."""
+"""Class, or class and kind of edit -> what can end it: the first choices whose first one is legal, of several. Any other
+passes when its cause does."""
 
 _OF_A_STEP: Final[Mapping[Repair, str]] = {
     Repair.STEP_RETRY: "retry", Repair.STEP_SKIP: "skip",
@@ -111,9 +112,11 @@ def legal_repairs(row: Mapping[str, Any], subject: Subject) -> tuple[ExplainedRe
     """What may be done about an incident, to one of those that it concerns: nothing that a preview would refuse.
 
     Args:
-        row: class, subject_type and subject_id of the incident; late_result_id and adoptable of a late result.
+        row: class, fingerprint, subject_type and subject_id of the incident; late_result_id and adoptable of a late
+            result.
     """
-    for choices in REPAIRS.get(row["class"], ()):
+    edit = ":".join(row["fingerprint"].split(":", 2)[:2])
+    for choices in REPAIRS.get(row["class"]) or REPAIRS.get(edit, ()):
         if found := tuple(_legal(choices, row, subject)):
             return found
     return ()
@@ -143,7 +146,8 @@ def _target(repair: Repair, row: Mapping[str, Any], subject: Subject) -> tuple[T
             rescuable = job is not None and job.orphaned and job.effects != Effects.NEVER
             return (TargetType.EXECUTOR, row["subject_id"]) if rescuable else None
         case Repair.LATE_RESULT_ADOPT | Repair.LATE_RESULT_DISMISS:
-            legal = row["late_result_id"] and (row["adoptable"] or repair is Repair.LATE_RESULT_DISMISS)
+            adoptable = row["adoptable"] and _takes_a_result(subject)
+            legal = row["late_result_id"] and (adoptable or repair is Repair.LATE_RESULT_DISMISS)
             return (TargetType.LATE_RESULT, str(row["late_result_id"])) if legal else None
         case Repair.WORKFLOW_CANCEL:
             workflow = step.workflow if step else subject.workflow
@@ -152,3 +156,10 @@ def _target(repair: Repair, row: Mapping[str, Any], subject: Subject) -> tuple[T
         case _:
             legal = step and _OF_A_STEP[repair] in {action.name for action in subject.actions}
             return (TargetType.STEP, f"{step.workflow.id}/{step.name}") if step and legal else None
+
+
+def _takes_a_result(subject: Subject) -> bool:
+    """Whether the step of a late result may be completed with it, or its job is no step's or a live one's."""
+    if subject.step is not None and subject.step.ended:
+        return "complete" in {action.name for action in subject.actions}
+    return subject.job is None or not subject.job.of_a_step or subject.job.step is not None

@@ -77,10 +77,10 @@ ORDER BY t.at, t.id;
 -- What incidents name as evidence, as it is now: steps by their place (a job's is one only while the step believes in it,
 -- or was cancelled because it was deleted), jobs and callbacks of no step, late results.
 -- Args: ids (bigint[]), most (int: of each incident).
--- Rows: id, class, subject_type, subject_id (of the incident); workflow_id, position (NULL: no step), job_id,
+-- Rows: id, class, fingerprint, subject_type, subject_id (of the incident); workflow_id, position (NULL: no step), job_id,
 --   late_result_id, adoptable (NULL: no late result); by incident, in the order of its evidence.
 -- Index: the primary keys, steps_job_deleted.
-SELECT i.id, i.class, i.subject_type, i.subject_id, coalesce(s.workflow_id, d.workflow_id) AS workflow_id,
+SELECT i.id, i.class, i.fingerprint, i.subject_type, i.subject_id, coalesce(s.workflow_id, d.workflow_id) AS workflow_id,
   coalesce(s.position, d.position) AS position, j.id AS job_id, l.id AS late_result_id,
   l.id IS NOT NULL AND l.state = 'completed' AND NOT coalesce(l.result ? 'await', false) AND j.state <> 'executing' AND CASE
     WHEN s.state IN ('discarded', 'cancelled', 'expired') THEN NOT coalesce(l.result ? 'append', false)
@@ -97,12 +97,12 @@ LEFT JOIN public.oban_jobs j ON j.id = CASE e.of WHEN 'job' THEN e.id WHEN 'late
 LEFT JOIN powertools.waits v ON e.of = 'wait' AND v.id = e.id AND v.state = 'waiting'
 LEFT JOIN powertools.steps s
   ON s.workflow_id = coalesce(v.workflow_id, powertools.workflow_of_v1(j.meta))
-  AND s.position = coalesce(v.position, CASE WHEN j.meta ->> 'position' ~ '^[0-9]{1,9}$' THEN (j.meta ->> 'position')::int END)
+  AND s.position = coalesce(v.position, powertools.position_of_v1(j.meta))
   AND CASE e.of WHEN 'wait' THEN s.wait_id = v.id ELSE s.job_id = j.id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position) END
 LEFT JOIN powertools.steps d ON e.of = 'job' AND j.id IS NULL AND d.cause = 'job_deleted' AND d.job_id = e.id
 WHERE i.id = ANY (%(ids)s::bigint[]) AND e.of <> 'workflow'
 UNION ALL
-SELECT i.id, i.class, i.subject_type, i.subject_id, w.id, NULL, NULL, NULL, false
+SELECT i.id, i.class, i.fingerprint, i.subject_type, i.subject_id, w.id, NULL, NULL, NULL, false
 FROM powertools.incidents i
 JOIN powertools.workflows w ON i.subject_type = 'workflow' AND w.id = i.subject_id::bigint
 WHERE i.id = ANY (%(ids)s::bigint[]);
