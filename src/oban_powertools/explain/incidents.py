@@ -36,8 +36,8 @@ REPAIRS: Final[Mapping[str, tuple[tuple[Repair, ...], ...]]] = {
     "callback_failed": ((Repair.CALLBACK_RETRY,),),
     "worker_not_importable": ((Repair.JOB_RETRY, Repair.JOB_DISCARD),),
 }
-"""Class, or class and kind of edit -> what can end it: the first choices whose first one is legal, of several. Any other
-passes when its cause does."""
+"""Class, or class and kind of edit -> what can end it: the first choices whose first one is legal, of several. Any
+other passes when its cause does."""
 
 _OF_A_STEP: Final[Mapping[Repair, str]] = {
     Repair.STEP_RETRY: "retry", Repair.STEP_SKIP: "skip",

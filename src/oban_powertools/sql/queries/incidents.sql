@@ -78,14 +78,14 @@ ORDER BY t.at, t.id;
 -- or was cancelled because it was deleted), jobs and callbacks of no step, late results.
 -- Args: ids (bigint[]), most (int: of each incident).
 -- Rows: id, class, fingerprint, subject_type, subject_id (of the incident); workflow_id, position (NULL: no step), job_id,
---   late_result_id, adoptable (NULL: no late result); by incident, in the order of its evidence.
+--   late_result_id, adoptable (NULL: no late result), place; by incident, in the order of its evidence.
 -- Index: the primary keys, steps_job_deleted.
 SELECT i.id, i.class, i.fingerprint, i.subject_type, i.subject_id, coalesce(s.workflow_id, d.workflow_id) AS workflow_id,
   coalesce(s.position, d.position) AS position, j.id AS job_id, l.id AS late_result_id,
   l.id IS NOT NULL AND l.state = 'completed' AND NOT coalesce(l.result ? 'await', false) AND j.state <> 'executing' AND CASE
     WHEN s.state IN ('discarded', 'cancelled', 'expired') THEN NOT coalesce(l.result ? 'append', false)
     ELSE j.state NOT IN ('completed', 'cancelled', 'discarded')
-  END AS adoptable
+  END AS adoptable, e.place
 FROM powertools.incidents i
 CROSS JOIN LATERAL (
   SELECT e.id::bigint AS id, i.evidence ->> 'id_type' AS of, e.place
@@ -102,10 +102,11 @@ LEFT JOIN powertools.steps s
 LEFT JOIN powertools.steps d ON e.of = 'job' AND j.id IS NULL AND d.cause = 'job_deleted' AND d.job_id = e.id
 WHERE i.id = ANY (%(ids)s::bigint[]) AND e.of <> 'workflow'
 UNION ALL
-SELECT i.id, i.class, i.fingerprint, i.subject_type, i.subject_id, w.id, NULL, NULL, NULL, false
+SELECT i.id, i.class, i.fingerprint, i.subject_type, i.subject_id, w.id, NULL, NULL, NULL, false, 1
 FROM powertools.incidents i
 JOIN powertools.workflows w ON i.subject_type = 'workflow' AND w.id = i.subject_id::bigint
-WHERE i.id = ANY (%(ids)s::bigint[]);
+WHERE i.id = ANY (%(ids)s::bigint[])
+ORDER BY id, place;
 
 -- name: recoveries_of
 -- What the recovery of each of these failed steps would be told.
