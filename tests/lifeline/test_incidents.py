@@ -301,8 +301,9 @@ async def test_a_projection_that_fails_is_logged_and_the_sweep_goes_on(
     hand: Hand, caplog: pytest.LogCaptureFixture
 ) -> None:
     await hand.rows("ALTER FUNCTION powertools.detect_orphans_v1() RENAME TO away")
+    settings = Settings(incidents_every=timedelta(milliseconds=1))
     try:
-        swept = await Projector(hand.powertools._queries, Settings(incidents_every=timedelta(0))).sweep(hand.conn)
+        swept = await Projector(hand.powertools._queries, settings).sweep(hand.conn)
     finally:
         await hand.rows("ALTER FUNCTION powertools.away() RENAME TO detect_orphans_v1")
 
