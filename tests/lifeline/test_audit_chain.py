@@ -292,6 +292,7 @@ async def test_a_chain_rewritten_from_end_to_end_is_betrayed_by_a_head_that_was_
     await change_a_row_with_its_hash(hand)
     await tamper(hand, "audit_links", "UPDATE powertools.audit_links SET seal_id = NULL")
     await tamper(hand, "audit_seals", "DELETE FROM powertools.audit_seals")
+    await tamper(hand, "audit_chain", "UPDATE powertools.audit_chain SET sealed_to = 0")
     while await hand.one("SELECT sealed FROM powertools.seal_audit_v1(3)"):
         pass
 
@@ -300,12 +301,13 @@ async def test_a_chain_rewritten_from_end_to_end_is_betrayed_by_a_head_that_was_
     assert command("audit", "verify", "--head", noted, dsn=hand.dsn).code == 6
 
 
-async def test_an_end_that_was_cut_off_is_betrayed_by_a_head_that_was_noted(hand: Hand) -> None:
+async def test_an_end_that_was_cut_off_with_its_count_is_betrayed_by_a_head_that_was_noted(hand: Hand) -> None:
     await three_seals(hand)
     noted = (await verify(hand)).head
 
     for table, condition in (("audit", "id > 6"), ("audit_links", "audit_id > 6"), ("audit_seals", "id > 2")):
         await tamper(hand, table, f"DELETE FROM powertools.{table} WHERE {condition}")
+    await tamper(hand, "audit_chain", "UPDATE powertools.audit_chain SET sealed_to = 2")
 
     assert (await verify(hand)).sound
     assert [f.kind for f in (await verify(hand, noted)).findings] == ["head_unknown"]
@@ -321,10 +323,10 @@ async def test_a_trigger_that_is_switched_off_is_a_finding(hand: Hand) -> None:
 
 
 async def test_retention_removes_whole_seals_and_the_chain_goes_on(hand: Hand) -> None:
+    await hand.rows("UPDATE powertools.audit_chain SET kept_for_at_least = '0'")
     await three_seals(hand)
     before = (await verify(hand)).head
     oldest = await hand.one("SELECT hash FROM powertools.audit_seals WHERE id = 1")
-    await hand.rows("UPDATE powertools.audit_chain SET kept_for_at_least = '0'")
 
     assert await hand.one("SELECT powertools.prune_audit_v1('0', 2)") == 6
 
@@ -357,8 +359,8 @@ async def test_retention_keeps_what_is_younger_than_asked_and_never_less_than_it
 async def test_a_verification_reads_what_was_there_at_its_start_whatever_retention_removes_meanwhile(
     hand: Hand, other: Connection
 ) -> None:
-    await three_seals(hand)
     await hand.rows("UPDATE powertools.audit_chain SET kept_for_at_least = '0'")
+    await three_seals(hand)
     queries = hand.powertools._queries
     page = {"after": -1, "page": 5000}
     await other.execute(verifying.SNAPSHOT)

@@ -248,7 +248,7 @@ async def test_the_audit_is_archived_before_it_is_pruned_and_its_chain_holds(han
     await hand.rows("SELECT powertools.seal_audit_v1(1000)")
     await hand.rows(
         "ALTER TABLE powertools.audit_seals DISABLE TRIGGER audit_guard; "
-        "UPDATE powertools.audit_seals SET sealed_at = sealed_at - interval '366 days'; "
+        "UPDATE powertools.audit_seals SET sealed_at = sealed_at - interval '366 days', kept_until = now(); "
         "ALTER TABLE powertools.audit_seals ENABLE ALWAYS TRIGGER audit_guard"
     )
     ids = [row["id"] for row in await hand.rows("SELECT id FROM powertools.audit ORDER BY id")]

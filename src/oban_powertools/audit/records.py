@@ -134,6 +134,7 @@ class FindingKind(StrEnum):
     CHAIN_BROKEN = "chain_broken"
     HEAD_UNKNOWN = "head_unknown"
     UNGUARDED = "unguarded"
+    UNRECORDED = "unrecorded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import Final
 
+from psycopg.rows import DictRow
+
 from ..database import Connection, Queries, fetch_all, fetch_one
 from .records import AuditFinding, FindingKind, Verification
 
@@ -55,6 +57,7 @@ async def verify(conn: Connection, queries: Queries, head: str | None = None) ->
         async for count, found in _rows(conn, queries):
             rows += count
             findings += found[: _MOST - len(findings)]
+        findings += (await _unrecorded(conn, queries))[: _MOST - len(findings)]
         chain = _Chain(head)
         await chain.follow(conn, queries)
         facts = await fetch_one(conn, queries["audit_chain"])
@@ -82,6 +85,17 @@ async def _rows(conn: Connection, queries: Queries) -> AsyncIterator[tuple[int, 
         )
 
 
+async def _unrecorded(conn: Connection, queries: Queries) -> list[AuditFinding]:
+    """What left a trace elsewhere and has no record: whoever empties the audit would have to know of all of them."""
+    return [
+        AuditFinding(
+            kind=FindingKind.UNRECORDED,
+            message=f"{row['kind']} {row['id']} by {row['actor']!r} at {row['at']:%Y-%m-%d %H:%M:%S%z} has no record",
+        )
+        for row in await fetch_all(conn, queries["audit_unrecorded"])
+    ]
+
+
 class _Chain:
     """Follows the seals one after the other.
 
@@ -104,6 +118,7 @@ class _Chain:
         start = await fetch_one(conn, queries["audit_chain"])
         assert start is not None
         self._last, self._hash = start["pruned_to"], start["pruned_hash"]
+        self._check_start(start)
         seen = self._noted is None or self._is_before(self._last) or self.head == self._noted
         while page := await fetch_all(conn, queries["verify_audit_seals"], {"after": self._last, "page": _SEALS}):
             for seal in page:
@@ -111,9 +126,22 @@ class _Chain:
                 self._last, self._hash = seal["id"], seal["hash"]
                 self.seals += 1
                 seen = seen or self.head == self._noted
+        if self._last < start["sealed_to"]:
+            sealed_to = start["sealed_to"]
+            message = f"seals {self._last + 1} to {sealed_to} were made and are gone: the end of the chain was cut off"
+            self._break(sealed_to, None, message)
         if not seen:
             message = f"the chain does not hold the head {self._noted}: it was rewritten or cut off since it was noted"
             self.findings.append(AuditFinding(kind=FindingKind.HEAD_UNKNOWN, message=message))
+
+    def _check_start(self, start: DictRow) -> None:
+        pruned_to = start["pruned_to"]
+        if not start["pruned_sound"]:
+            self._break(pruned_to, None, f"the chain begins behind seal {pruned_to}, which retention did not remove")
+        elif start["pruned_early"]:
+            self._break(
+                pruned_to, None, f"seal {pruned_to} was removed before its time: the chain's beginning was cut off"
+            )
 
     def _is_before(self, pruned_to: int) -> bool:
         with suppress(ValueError):

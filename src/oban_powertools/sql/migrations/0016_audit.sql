@@ -5,6 +5,8 @@
 -- A2  Every row has a link with its hash, written with it. A seal chains the hashes of a batch to the seal before:
 --     what is done behind the triggers' back shows. Tamper-evident, not tamper-proof: who may rewrite rows, links
 --     and all later seals is found out only by a head of the chain that was noted elsewhere.
+--     What is taken off the end shows by the chain's row, which counts the seals, and by what else the acts left behind;
+--     what is taken off the beginning, by the last pruned seal, whose hash tells until when it had to be kept.
 -- A3  Sealing takes no lock that a writer waits for. A row that commits late is sealed late, never skipped.
 
 CREATE TABLE powertools.audit (
@@ -56,6 +58,8 @@ CREATE TABLE powertools.audit_seals (
   -- 1, 2, 3 ... without gaps
   id bigint PRIMARY KEY,
   sealed_at timestamptz NOT NULL,
+  -- retention may not remove it before
+  kept_until timestamptz NOT NULL,
   first_id bigint NOT NULL,
   last_id bigint NOT NULL,
   count int NOT NULL,
@@ -69,8 +73,17 @@ CREATE TABLE powertools.audit_chain (
   only_one bool PRIMARY KEY DEFAULT true CHECK (only_one),
   pruned_to bigint NOT NULL,
   pruned_hash bytea NOT NULL,
-  -- what retention never removes; only the owner may change it
-  kept_for_at_least interval NOT NULL DEFAULT '90 days'
+  -- of the last pruned seal, what its hash is made of
+  pruned_previous_hash bytea,
+  pruned_sealed_at timestamptz,
+  pruned_kept_until timestamptz,
+  pruned_digest bytea,
+  -- the newest seal
+  sealed_to bigint NOT NULL DEFAULT 0,
+  -- for so long retention keeps what is sealed from now on; only the owner may change it
+  kept_for_at_least interval NOT NULL DEFAULT '90 days',
+  CONSTRAINT audit_chain_kept CHECK (kept_for_at_least BETWEEN '0' AND '1000 years'),
+  CONSTRAINT audit_chain_order CHECK (pruned_to <= sealed_to)
 );
 INSERT INTO powertools.audit_chain (pruned_to, pruned_hash) VALUES (0, '');
 
@@ -92,12 +105,24 @@ AS $$
   )::text, 'UTF8'))
 $$;
 
--- The hash of a seal. content: for each of its rows by id, 8 bytes of id and the row's hash.
-CREATE FUNCTION powertools.seal_hash_v1(previous_hash bytea, seal_id bigint, sealed_at timestamptz, content bytea)
-RETURNS bytea
+-- The hash of a seal. digest: SHA-256 of, for each of its rows by id, 8 bytes of id and the row's hash.
+CREATE FUNCTION powertools.seal_hash_v1(
+  previous_hash bytea, seal_id bigint, sealed_at timestamptz, kept_until timestamptz, digest bytea
+) RETURNS bytea
 LANGUAGE sql STABLE
 AS $$
-  SELECT sha256(previous_hash || int8send(seal_id) || powertools.instant_bytes_v1(sealed_at) || content)
+  SELECT sha256(
+    previous_hash || int8send(seal_id) || powertools.instant_bytes_v1(sealed_at) || powertools.instant_bytes_v1(kept_until)
+    || digest
+  )
+$$;
+
+-- What is said of a seal's rows in its hash.
+CREATE FUNCTION powertools.seal_digest_v1(seal bigint) RETURNS bytea
+LANGUAGE sql STABLE
+AS $$
+  SELECT sha256(coalesce(string_agg(int8send(k.audit_id) || k.row_hash, '' ORDER BY k.audit_id), ''))
+  FROM powertools.audit_links k WHERE k.seal_id = seal
 $$;
 
 CREATE FUNCTION powertools.link_audit_v1() RETURNS trigger
@@ -135,10 +160,11 @@ BEGIN
         RETURN OLD;
       END IF;
     WHEN 'audit_chain UPDATE' THEN
-      IF (NEW.pruned_to, NEW.pruned_hash) = (OLD.pruned_to, OLD.pruned_hash) OR NEW.pruned_to > OLD.pruned_to AND EXISTS (
-        SELECT FROM powertools.audit_seals s
-        WHERE s.id = NEW.pruned_to AND s.hash = NEW.pruned_hash
-          AND s.sealed_at <= clock_timestamp() - OLD.kept_for_at_least
+      IF NEW.sealed_to >= OLD.sealed_to AND (
+        (NEW.pruned_to, NEW.pruned_hash) = (OLD.pruned_to, OLD.pruned_hash) OR NEW.pruned_to > OLD.pruned_to AND EXISTS (
+          SELECT FROM powertools.audit_seals s
+          WHERE s.id = NEW.pruned_to AND s.hash = NEW.pruned_hash AND s.kept_until <= clock_timestamp()
+        )
       ) THEN
         RETURN NEW;
       END IF;
@@ -177,6 +203,7 @@ AS $$
 DECLARE
   chosen bigint[];
   content bytea;
+  chain record;
   last record;
   seal powertools.audit_seals;
 BEGIN
@@ -203,16 +230,38 @@ BEGIN
     SELECT c.pruned_to, c.pruned_hash FROM powertools.audit_chain c
   ) AS l
   ORDER BY l.id DESC LIMIT 1;
-  seal := ROW (
-    last.id + 1, clock_timestamp(), chosen[1], chosen[cardinality(chosen)], cardinality(chosen),
-    (SELECT range_agg(int8range(i, i, '[]')) FROM unnest(chosen) AS i), last.hash, NULL
-  );
-  seal.hash := powertools.seal_hash_v1(seal.previous_hash, seal.id, seal.sealed_at, content);
+  -- Where seals were taken off the end, their numbers are not given again: the gap stays.
+  UPDATE powertools.audit_chain c SET sealed_to = greatest(c.sealed_to, last.id) + 1
+  RETURNING c.sealed_to, c.kept_for_at_least INTO chain;
+  seal.id := chain.sealed_to;
+  seal.sealed_at := clock_timestamp();
+  seal.kept_until := seal.sealed_at + chain.kept_for_at_least;
+  seal.first_id := chosen[1];
+  seal.last_id := chosen[cardinality(chosen)];
+  seal.count := cardinality(chosen);
+  seal.ids := (SELECT range_agg(int8range(i, i, '[]')) FROM unnest(chosen) AS i);
+  seal.previous_hash := last.hash;
+  seal.hash := powertools.seal_hash_v1(seal.previous_hash, seal.id, seal.sealed_at, seal.kept_until, sha256(content));
   INSERT INTO powertools.audit_seals SELECT seal.*;
   UPDATE powertools.audit_links l SET seal_id = seal.id WHERE l.audit_id = ANY (chosen);
   sealed := seal.count;
   head := seal.id || ':' || encode(seal.hash, 'hex');
 END $$;
+
+-- The last seal of those, at most so many and the oldest first, that are older than this and need not be kept; or NULL.
+CREATE FUNCTION powertools.prunable_seal_v1(kept_for interval, seals int) RETURNS bigint
+LANGUAGE sql STABLE
+AS $$
+  SELECT max(o.id) FILTER (WHERE o.old)
+  FROM (
+    SELECT s.id,
+      bool_and(s.sealed_at <= clock_timestamp() - kept_for AND s.kept_until <= clock_timestamp()) OVER (ORDER BY s.id) AS old
+    FROM (
+      SELECT n.id, n.sealed_at, n.kept_until FROM powertools.audit_seals n
+      WHERE n.id > (SELECT c.pruned_to FROM powertools.audit_chain c) ORDER BY n.id LIMIT seals
+    ) AS s
+  ) AS o
+$$;
 
 -- Retention: removes rows older than this, whole seals, at most so many, the oldest first. Returns how many rows went;
 -- 0 also while another session prunes. Refused below kept_for_at_least. Locks: the chain's row; what it removes.
@@ -232,15 +281,13 @@ BEGIN
     RAISE EXCEPTION 'the audit is kept for at least %, not only for %', chain.kept_for_at_least, kept_for
     USING ERRCODE = 'invalid_parameter_value';
   END IF;
-  SELECT max(o.id) INTO upto
-  FROM (
-    SELECT s.id, s.sealed_at FROM powertools.audit_seals s WHERE s.id > chain.pruned_to ORDER BY s.id LIMIT seals
-  ) AS o
-  WHERE o.sealed_at <= clock_timestamp() - kept_for;
+  upto := powertools.prunable_seal_v1(kept_for, seals);
   IF upto IS NULL THEN
     RETURN 0;
   END IF;
-  UPDATE powertools.audit_chain c SET pruned_to = s.id, pruned_hash = s.hash
+  UPDATE powertools.audit_chain c
+  SET pruned_to = s.id, pruned_hash = s.hash, pruned_previous_hash = s.previous_hash, pruned_sealed_at = s.sealed_at,
+    pruned_kept_until = s.kept_until, pruned_digest = powertools.seal_digest_v1(s.id)
   FROM powertools.audit_seals s WHERE s.id = upto;
   DELETE FROM powertools.audit a USING powertools.audit_links l
   WHERE l.audit_id = a.id AND l.seal_id > chain.pruned_to AND l.seal_id <= upto;

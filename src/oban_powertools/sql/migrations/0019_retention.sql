@@ -179,11 +179,7 @@ DECLARE
   removed int;
 BEGIN
   SELECT c.pruned_to INTO from_seal FROM powertools.audit_chain c;
-  SELECT max(o.id) INTO upto
-  FROM (
-    SELECT s.id, s.sealed_at FROM powertools.audit_seals s WHERE s.id > from_seal ORDER BY s.id LIMIT seals
-  ) AS o
-  WHERE o.sealed_at <= clock_timestamp() - kept_for;
+  upto := powertools.prunable_seal_v1(kept_for, seals);
   IF upto IS NULL THEN
     RETURN 0;
   END IF;

@@ -63,10 +63,47 @@ SELECT coalesce(max(id), 0) AS id FROM powertools.audit;
 SELECT sealed, head FROM powertools.seal_audit_v1(%(batch)s::int);
 
 -- name: audit_chain
--- Rows: one; pruned_to (seal), pruned_hash (hex), unsealed (rows).
+-- Rows: one; pruned_to (seal), pruned_hash (hex), pruned_sound (bool: the hash is that of the last pruned seal), pruned_early
+--   (bool: it had to be kept longer), sealed_to (the newest seal that was made), unsealed (rows).
 SELECT c.pruned_to, encode(c.pruned_hash, 'hex') AS pruned_hash,
+  c.pruned_to = 0 OR coalesce(powertools.seal_hash_v1(
+    c.pruned_previous_hash, c.pruned_to, c.pruned_sealed_at, c.pruned_kept_until, c.pruned_digest
+  ) = c.pruned_hash, false) AS pruned_sound,
+  coalesce(c.pruned_kept_until > clock_timestamp(), false) AS pruned_early, c.sealed_to,
   (SELECT count(*) FROM powertools.audit_links l WHERE l.seal_id IS NULL) AS unsealed
 FROM powertools.audit_chain c;
+
+-- name: audit_unrecorded
+-- Acts of which there is a trace and no record, the first 100; of those that were pruned nothing is asked.
+-- Rows: kind, id (bigint), actor, at; by kind and id. Index: audit_at for each trace, audit_target for rescues.
+WITH traces AS (
+  SELECT 'command' AS kind, c.id, c.actor, c.inserted_at AS at FROM powertools.commands c
+  WHERE c.outcome = 'accepted' AND c.actor <> 'host'
+  UNION ALL
+  SELECT 'executed preview', p.id, p.actor_id, p.ended_at FROM powertools.previews p WHERE p.status = 'consumed'
+  UNION ALL
+  SELECT 'repair of bulk', b.id, b.actor_id, i.ended_at
+  FROM powertools.bulk_items i JOIN powertools.bulks b ON b.id = i.bulk_id WHERE i.outcome = 'done'
+  UNION ALL
+  SELECT 'handling of incident', e.incident_id, e.actor, e.at FROM powertools.incident_entries e WHERE e.actor IS NOT NULL
+  UNION ALL
+  SELECT 'decision on late result', l.id, l.decided_by, coalesce(l.adopted_at, l.dismissed_at)
+  FROM powertools.late_results l WHERE l.decided_by IS NOT NULL
+  UNION ALL
+  SELECT 'run of the retention', r.id, coalesce(r.actor, 'powertools'), r.started_at FROM powertools.prune_runs r
+  UNION ALL
+  SELECT 'rescue', r.id, 'powertools', r.at FROM powertools.rescues r WHERE r.action <> 'left'
+)
+SELECT t.kind, t.id, t.actor, t.at
+FROM traces t, powertools.audit_chain c
+-- records are written with their acts: within this of each other, also where a clock was set
+WHERE (c.pruned_sealed_at IS NULL OR t.at > c.pruned_sealed_at + interval '1 min')
+  AND NOT EXISTS (
+    SELECT FROM powertools.audit a
+    WHERE a.at BETWEEN t.at - interval '1 min' AND t.at + interval '1 min' AND a.actor_id = t.actor AND a.outcome = 'executed'
+  )
+ORDER BY t.kind, t.id
+LIMIT 100;
 
 -- name: audit_unguarded
 -- Triggers of the audit that do not fire when they have to: what links rows wherever they are written, guards always.
@@ -88,7 +125,9 @@ ORDER BY 1, 2;
 --   of its links), missing and added (bigint or NULL: the first id that is in the seal and has no link, and the
 --   other way round), first_id, last_id.
 SELECT s.id, encode(s.previous_hash, 'hex') AS previous_hash, encode(s.hash, 'hex') AS hash,
-  powertools.seal_hash_v1(s.previous_hash, s.id, s.sealed_at, coalesce(l.content, '')) = s.hash AND l.links = s.count AS sound,
+  powertools.seal_hash_v1(
+    s.previous_hash, s.id, s.sealed_at, s.kept_until, sha256(coalesce(l.content, ''))
+  ) = s.hash AND l.links = s.count AS sound,
   lower(s.ids - coalesce(l.ids, '{}')) AS missing, lower(l.ids - s.ids) AS added, s.first_id, s.last_id
 FROM (SELECT * FROM powertools.audit_seals WHERE id > %(after)s::bigint ORDER BY id LIMIT %(page)s::int) AS s
 LEFT JOIN LATERAL (

@@ -61,7 +61,8 @@ SELECT CASE %(of_class)s::text
   WHEN 'settle_faults' THEN (SELECT count(*) FROM (
     SELECT FROM powertools.settle_faults f WHERE f.repaired_at < o.older_than LIMIT %(most)s::int
   ) AS d)
-  WHEN 'audit' THEN (SELECT least(coalesce(sum(s.count), 0), %(most)s::int) FROM powertools.audit_seals s WHERE s.sealed_at < o.older_than)
+  WHEN 'audit' THEN (SELECT least(coalesce(sum(s.count), 0), %(most)s::int) FROM powertools.audit_seals s
+    WHERE s.sealed_at < o.older_than AND s.kept_until <= clock_timestamp())
   WHEN 'bulks' THEN (SELECT count(*) FROM (
     SELECT FROM powertools.bulks b
     WHERE b.status IN ('ready', 'expired') AND coalesce(b.ended_at, b.expires_at) < o.older_than LIMIT %(most)s::int
