@@ -5,12 +5,16 @@ from pathlib import Path
 import psycopg
 import pytest
 import sqlalchemy
+from oban.schema import install_sql
 
 from oban_powertools import schema
 from oban_powertools.schema import migrations
 from tests.by_hand import Hand, chain
 from tests.command import on_a_terminal, powertools
 
+ARRAYS_OF_ERRORS = (
+    "ALTER errors DROP DEFAULT, ALTER errors TYPE jsonb[] USING '{}', ALTER errors SET DEFAULT ARRAY[]::jsonb[]"
+)
 NEWEST = migrations()[-1].version
 
 
@@ -123,6 +127,44 @@ def test_install_sql_needs_no_database_and_installs_in_one_transaction(empty_dsn
     execute(empty_dsn, sql.out)
 
     assert powertools("status", "--schema", "flows", "--prefix", "jobs", dsn=empty_dsn).code == 0
+
+
+def test_install_sql_runs_in_one_transaction_of_an_older_server(pg15_dsn: str) -> None:
+    sql = powertools("install", "--sql", "--with-oban")
+
+    execute(pg15_dsn, sql.out)
+
+    assert powertools("status", dsn=pg15_dsn).code == 0
+
+
+def test_nothing_of_the_schema_needs_a_value_that_was_added_to_an_enum_in_the_same_transaction() -> None:
+    sql = powertools("install", "--sql", "--with-oban").out
+
+    made, added = sql.index("AS ENUM"), sql.index("ADD VALUE")
+    assert "'suspended'" in sql[made : sql.index(");", made)]
+    assert sql.count("ADD VALUE") == 1 and "enumlabel = 'suspended'" in sql[made:added]
+
+
+@pytest.mark.parametrize(
+    ("made", "found"),
+    [
+        (
+            f"{ARRAYS_OF_ERRORS}, ALTER attempt TYPE int, ALTER max_attempts TYPE int, ALTER priority TYPE int",
+            "errors jsonb[]",
+        ),
+        ("ALTER meta DROP DEFAULT, ALTER meta TYPE json", "meta json"),
+    ],
+)
+def test_tables_made_by_obans_elixir_migrations_are_refused_and_left_alone(
+    empty_dsn: str, made: str, found: str
+) -> None:
+    execute(empty_dsn, f"{install_sql()}; ALTER TABLE oban_jobs {made}")
+
+    refused = powertools("install", dsn=empty_dsn)
+
+    assert (refused.code, f"found oban_jobs with {found}, expected" in refused.error) == (7, True)
+    assert "Elixir" in refused.error
+    assert tables(empty_dsn, "powertools") == 0
 
 
 def test_install_sql_runs_in_an_alembic_migration(empty_dsn: str, tmp_path: Path) -> None:

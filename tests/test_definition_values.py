@@ -66,6 +66,14 @@ def test_context_meta_tags_and_the_last_job_are_checked_too() -> None:
     ]
 
 
+def test_names_with_a_lone_surrogate_are_refused_also_where_another_step_refers_to_them() -> None:
+    workflow = Workflow("ok")
+    a = workflow.add("a\ud800", step())
+    workflow.add("b", step({"r": a.result}), deps=[a])
+
+    assert codes(workflow) == [("non_serializable", "a\ud800", "name")]
+
+
 def test_a_reference_has_no_place_outside_args() -> None:
     workflow = Workflow("misplaced")
     a = workflow.add("a", step())

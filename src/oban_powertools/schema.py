@@ -43,6 +43,9 @@ _OBAN_COLUMNS: Final = frozenset(
     "scheduled_at attempted_at cancelled_at completed_at discarded_at".split()
 )
 
+_OBAN_JSON: Final = ("args", "meta", "errors")
+"""Columns that have to be jsonb. Oban's Elixir migrations make errors jsonb[]; their integer attempts work."""
+
 _BY_INDEX: Final = "SET enable_seqscan = off SET enable_material = off SET random_page_cost = 0.01 SET jit = off"
 _ROW_BY_ROW: Final = f"{_BY_INDEX} SET enable_hashjoin = off SET enable_mergejoin = off"
 
@@ -169,7 +172,8 @@ async def verify(conn: Connection, names: Names = Names()) -> None:
         SchemaMissingError: Not installed; run ``powertools install``.
         SchemaBehindError: Older; run ``powertools upgrade``.
         SchemaAheadError: Newer; install a newer release.
-        UnknownObanSchemaError: Oban's tables are missing or lack a column, or the server is older than 14.
+        UnknownObanSchemaError: Oban's tables are missing, lack a column or have one of another type; or the server is
+            older than 14.
         SharedJobsTableError: Another schema of Powertools is on the same jobs.
         DatabaseEncodingError: The database is not in UTF-8.
         ReadOnlyDatabaseError: The session cannot write.
@@ -208,6 +212,13 @@ async def _verify_server(conn: Connection, names: Names) -> None:
     if row["oban_columns"] is not None and (missing := _OBAN_COLUMNS - set(row["oban_columns"])):
         raise UnknownObanSchemaError(
             names.prefix, f"oban_jobs without {', '.join(sorted(missing))}", "the tables of oban 0.7"
+        )
+    types: dict[str, str] = row["oban_columns"] or {}
+    if others := [f"{name} {types[name]}" for name in _OBAN_JSON if types.get(name, "jsonb") != "jsonb"]:
+        raise UnknownObanSchemaError(
+            names.prefix,
+            f"oban_jobs with {', '.join(others)}",
+            "jsonb, as oban 0.7 for Python makes it: tables made by Oban's Elixir migrations do not work",
         )
 
 
@@ -277,10 +288,19 @@ async def _apply_once(conn: Connection, migration: Migration, names: Names) -> b
         return True
 
 
+def oban_sql(prefix: str) -> str:
+    """The SQL of Oban's own tables, which may run in one transaction with ours.
+
+    Oban makes its enum and then adds ``suspended`` to it. Older servers don't let a value that was added be used before
+    the commit ("unsafe use of new value"), as our functions and indexes do: so the enum is made with it.
+    """
+    return re.sub(r"('scheduled',)(\s+)('executing')", r"\1\2'suspended',\2\3", oban_install_sql(prefix), count=1)
+
+
 async def _install_oban(conn: Connection, names: Names) -> None:
     # Oban looks for its type in current_schema(), so the prefix has to lead the search path (O23).
     prefix = names.prefix
-    text = f"CREATE SCHEMA IF NOT EXISTS {prefix}; SET LOCAL search_path TO {prefix};\n{oban_install_sql(prefix)}"
+    text = f"CREATE SCHEMA IF NOT EXISTS {prefix}; SET LOCAL search_path TO {prefix};\n{oban_sql(prefix)}"
     try:
         async with conn.transaction():
             await conn.execute(text.encode())

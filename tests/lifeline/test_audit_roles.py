@@ -137,12 +137,74 @@ async def test_the_role_that_reads_changes_nothing(granted: dict[str, str]) -> N
         async with await psycopg.AsyncConnection.connect(granted["read"]) as conn:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 await conn.execute(statement.encode())
-    for call in (["audit", "list"], ["audit", "verify"], ["workflow", "list"]):
-        assert command(*call, dsn=granted["read"]).code == 0
-    for function in ("seal_audit_v1(1)", "prune_audit_v1('1 year', 1)"):
-        async with await psycopg.AsyncConnection.connect(granted["read"]) as conn:
-            with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                await conn.execute(f"SELECT powertools.{function}".encode())
+
+
+async def test_only_the_role_that_runs_gets_the_rights_of_the_owner_by_a_function(
+    granted: dict[str, str], roles: dict[str, str]
+) -> None:
+    async with await psycopg.AsyncConnection.connect(granted["read"]) as conn:
+        cursor = await conn.execute(
+            "SELECT p.proname FROM pg_proc p WHERE p.pronamespace = 'powertools'::regnamespace AND p.prosecdef "
+            "AND p.prorettype <> 'trigger'::regtype AND has_function_privilege(%s, p.oid, 'EXECUTE')",
+            [roles["read"]],
+        )
+        assert await cursor.fetchall() == []
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            await conn.execute("SELECT powertools.prune_webhooks_v1()")
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("role", ["run", "read"])
+async def test_every_command_that_only_reads_works_for_both_roles(dsn: str, granted: dict[str, str], role: str) -> None:
+    async with Powertools.open(dsn, authorize=everybody_may) as powertools:
+        workflow = Workflow("looked at")
+        workflow.add("a", step())
+        handle = await powertools.workflows.insert(workflow)
+        await powertools.lifeline.preview_repair("ada", action="job_cancel", target_type="job", target_id="1")
+        await powertools.workflows.request_cancel(handle.id, actor="ada", reason="because of a test")
+        await powertools.webhooks.add("https://example.com/", actor="ada", reason="because of a test")
+        await powertools.lifeline.project_incidents()
+
+    ended = {
+        words: command(*words.split(), dsn=granted[role])
+        for words in (
+            "status", "doctor", "doctor --deep", "check", "workflow list", "workflow show 1",
+            "workflow show 1 --step a", "workflow show 1 --results", "workflow explain 1", "workflow explain 1 a",
+            "workflow graph 1", "workflow commands 1", "job explain 1", "executors list", "incidents list",
+            "audit list", "audit show 1", "audit verify", "retention status", "repair show 1", "webhooks list",
+            "webhooks deliveries 1",
+        )
+    }  # fmt: skip
+
+    assert {words: end.err for words, end in ended.items() if end.code not in (0, 6) or "denied" in end.out} == {}
+
+
+async def test_an_owner_who_may_not_create_roles_is_told_what_to_ask_for(
+    server_dsn: str, empty_dsn: str, roles: dict[str, str]
+) -> None:
+    owner, run, read = (f"{role}_{os.getpid()}" for role in ("tests_owner", "tests_a", "tests_b"))
+    text = schema.roles_sql(run=run, read=read).encode()
+    with psycopg.connect(empty_dsn, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {owner} LOGIN".encode())
+        admin.execute(
+            f"GRANT CREATE ON DATABASE {admin.info.dbname} TO {owner}; GRANT ALL ON SCHEMA public TO {owner}".encode()
+        )
+        try:
+            async with await psycopg.AsyncConnection.connect(
+                make_conninfo(empty_dsn, user=owner), autocommit=True
+            ) as conn:
+                await schema.install(conn)
+                with pytest.raises(psycopg.errors.InsufficientPrivilege) as refused:
+                    await conn.execute(text)
+                assert refused.value.diag.message_hint is not None
+                admin.execute(refused.value.diag.message_hint.partition(":")[2].encode())
+                await conn.execute(text)
+
+                cursor = await conn.execute("SELECT has_table_privilege(%s, 'powertools.steps', 'UPDATE')", [run])
+                assert await cursor.fetchone() == (True,)
+        finally:
+            admin.execute(f"DROP OWNED BY {owner} CASCADE; DROP ROLE {owner}".encode())
+            admin.execute(f"DROP ROLE IF EXISTS {run}; DROP ROLE IF EXISTS {read}".encode())
 
 
 @pytest.mark.parametrize("table", ["webhook_secrets", "repair_secret"])

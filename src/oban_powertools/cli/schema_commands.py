@@ -4,7 +4,6 @@ The rule that must never break: ``--sql`` prints exactly what the command itself
 """
 
 import click
-from oban.schema import install_sql
 
 from .. import schema
 from ..config import Names
@@ -144,6 +143,6 @@ def _oban_sql(names: Names) -> str:
         "-- Run all of this in one transaction.\n"
         f"CREATE SCHEMA IF NOT EXISTS {names.prefix};\n"
         f"SET LOCAL search_path TO {names.prefix};\n"
-        f"{install_sql(names.prefix)}\n"
+        f"{schema.oban_sql(names.prefix)}\n"
         "SET LOCAL search_path TO DEFAULT;\n\n"
     )

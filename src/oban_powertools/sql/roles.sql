@@ -1,23 +1,33 @@
--- Roles with what each needs and no more. Run it as the owner of the schema powertools (the role that migrates), who
--- may create roles, after every install and upgrade; repeating it changes nothing.
+-- Roles with what each needs and no more. Run it as the owner of the schema powertools (the role that migrates), after
+-- every install and upgrade; repeating it changes nothing. An owner who may not create roles has somebody else make the
+-- two first, without rights: nothing else here needs more than to own.
 --
 -- powertools_run: workers and the application. It works with every table, but the audit it can only add to.
 -- powertools_read: dashboards and people who look. It changes nothing.
 -- The owner is the third: no running program needs to be it.
 DO $$
+DECLARE
+  missing text[] := ARRAY(
+    SELECT r.name FROM unnest(ARRAY['powertools_run', 'powertools_read']) AS r (name)
+    WHERE NOT EXISTS (SELECT FROM pg_roles p WHERE p.rolname = r.name)
+  );
+  role text;
 BEGIN
-  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'powertools_run') THEN
-    CREATE ROLE powertools_run NOLOGIN;
+  IF missing <> '{}' AND NOT (SELECT p.rolsuper OR p.rolcreaterole FROM pg_roles p WHERE p.rolname = current_user) THEN
+    RAISE EXCEPTION 'the roles % do not exist, and % may not create roles', array_to_string(missing, ', '), current_user
+    USING ERRCODE = 'insufficient_privilege', HINT = 'Have somebody run this, then run all of it again:'
+      || (SELECT string_agg(format(' CREATE ROLE %I NOLOGIN;', m.name), '') FROM unnest(missing) AS m (name));
   END IF;
-  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'powertools_read') THEN
-    CREATE ROLE powertools_read NOLOGIN;
-  END IF;
+  FOREACH role IN ARRAY missing LOOP
+    EXECUTE format('CREATE ROLE %I NOLOGIN', role);
+  END LOOP;
 END $$;
 
 GRANT USAGE ON SCHEMA powertools TO powertools_run, powertools_read;
 GRANT SELECT ON ALL TABLES IN SCHEMA powertools TO powertools_run, powertools_read;
--- secrets are for whoever signs with them
+-- secrets are for whoever signs with them; that an old one still signs, and until when, is none
 REVOKE SELECT ON powertools.webhook_secrets, powertools.repair_secret FROM powertools_read;
+GRANT SELECT (endpoint_id, place, expires_at) ON powertools.webhook_secrets TO powertools_read;
 GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA powertools TO powertools_run;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA powertools TO powertools_run;
 
@@ -28,7 +38,8 @@ GRANT INSERT (
   incident_id, surface, request_id, details
 ) ON powertools.audit TO powertools_run;
 GRANT EXECUTE ON FUNCTION powertools.seal_audit_v1(int), powertools.prune_audit_v1(interval, int),
-  powertools.prune_batch_v1(text, interval, interval, bigint, int, bigint) TO powertools_run;
+  powertools.prune_batch_v1(text, interval, interval, bigint, int, bigint), powertools.prune_webhooks_v1(),
+  powertools.analyze_outgrown_v1() TO powertools_run;
 
 GRANT USAGE ON SCHEMA public TO powertools_run, powertools_read;
 GRANT SELECT ON public.oban_jobs, public.oban_leaders, public.oban_producers TO powertools_run, powertools_read;

@@ -222,7 +222,7 @@ class _Compiler:
             return True
 
         found = json_border.find_faults(value, path, leaf)
-        if not found and value and (size := len(orjson.dumps(value, default=repr))) > limit:
+        if not found and value and (size := len(orjson.dumps(value, default=ascii))) > limit:
             found = json_border.too_large(path, size, limit)
         self._adopt(found, step)
 

@@ -270,6 +270,7 @@ BEGIN
   END LOOP;
   RETURN cardinality(outgrown);
 END $$;
+REVOKE EXECUTE ON FUNCTION powertools.analyze_outgrown_v1() FROM PUBLIC;
 
 -- One part of the sweep, on whichever node takes it; failed is how many could not be done now. Each
 -- part is a transaction of its own, so that it holds no workflow of another part's (S4).

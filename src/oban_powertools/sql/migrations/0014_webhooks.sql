@@ -178,3 +178,4 @@ BEGIN
   GET DIAGNOSTICS pruned = ROW_COUNT;
   RETURN pruned;
 END $$;
+REVOKE EXECUTE ON FUNCTION powertools.prune_webhooks_v1() FROM PUBLIC;

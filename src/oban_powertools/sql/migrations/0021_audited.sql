@@ -23,6 +23,8 @@ BEGIN
   );
 END $$;
 
+REVOKE EXECUTE ON FUNCTION powertools.is_audited_v1(text, bigint, bigint) FROM PUBLIC;
+
 CREATE FUNCTION powertools.require_audit_v1() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$

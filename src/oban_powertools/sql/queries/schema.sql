@@ -1,7 +1,7 @@
 -- name: schema_facts
 -- What this database is and holds.
 -- Args: schema, prefix (text).
--- Rows: one; oban_columns is NULL when Oban's tables are missing; others are schemas of Powertools whose triggers are on
+-- Rows: one; oban_columns (column -> type) is NULL when Oban's tables are missing; others are schemas of Powertools whose triggers are on
 --   the same jobs.
 SELECT
   current_setting('server_version_num')::int AS server_version,
@@ -9,14 +9,14 @@ SELECT
   current_setting('server_encoding') AS encoding,
   to_regclass(format('%%I.migrations', %(schema)s::text)) IS NOT NULL AS installed,
   (
-    SELECT array_agg(a.attname::text)
+    SELECT jsonb_object_agg(a.attname, format_type(a.atttypid, NULL))
     FROM pg_attribute a
     WHERE a.attrelid = to_regclass(format('%%I.oban_jobs', %(prefix)s::text)) AND a.attnum > 0 AND NOT a.attisdropped
   ) AS oban_columns,
   ARRAY(
     SELECT n.nspname::text
     FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace n ON n.oid = p.pronamespace
-    WHERE t.tgrelid = to_regclass(format('%%I.oban_jobs', %(prefix)s::text)) AND p.proname ~ '^jobs_updated_v\d+$'
+    WHERE t.tgrelid = to_regclass(format('%%I.oban_jobs', %(prefix)s::text)) AND p.proname ~ '^jobs_updated_v[0-9]+$'
       AND n.nspname <> %(schema)s::text
     ORDER BY 1
   ) AS others;
