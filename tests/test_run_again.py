@@ -251,5 +251,5 @@ def test_wherever_a_step_and_its_job_meet_both_say_so() -> None:
             if "powertools.steps" in around and "is_job_of_v1" not in around:
                 alone.append(f"{path.name}: {found[0]}")
 
-    # looks at the id alone: an invariant, and the copy that invariants look at
-    assert alone == ["0013_invariants.sql: j.id = s.job_id", "doctor_copy.sql: j.id = s.job_id"]
+    # an invariant, which looks at the id alone
+    assert alone == ["0013_invariants.sql: j.id = s.job_id"]
