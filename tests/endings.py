@@ -124,7 +124,7 @@ STEP_RETURNS: dict[str, tuple[Way, str]] = {
     "an exit that is returned": (lambda: SystemExit(3), "SystemExit is not JSON-safe"),
     "a deadline in seconds": (
         lambda: AwaitSignal("paid", "k", deadline=_any(60)),
-        "its deadline is 60; expected a timedelta",
+        "deadline is 60; expected a timedelta",
     ),
     "a signal that is none": (lambda: AwaitSignal(_any(None), "k"), "a wait needs a signal"),
 }

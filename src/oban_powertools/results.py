@@ -4,18 +4,17 @@ The rule that must never break: what cannot be stored fails the attempt with a m
 why; it never stops a queue (O2, F17).
 """
 
-from datetime import timedelta
 from typing import Any, cast
 
 from oban import Cancel, Job, Record, Snooze
 
-from . import json_border
 from .errors import Fault, PowertoolsError, UnstorableValueError
 from .job_identity import check_meta, is_step
 from .json_border import check_payload
 from .step import AwaitSignal, appended_of
 from .telemetry import TRACE_META
 from .workflow.append import appended_steps
+from .workflow.bounds import span_faults, text_faults
 
 
 class StepResult(Record):
@@ -73,13 +72,10 @@ def _completed(job: Job, result: Any, limit: int) -> StepResult | None:
 
 
 def _wait(wait: AwaitSignal) -> dict[str, Any]:
-    named = {"signal": wait.signal, "correlation_key": wait.correlation_key}
-    faults = json_border.find_faults(named, "wait")
-    if faults or not all(type(text) is str and text for text in named.values()):
-        fault = Fault(code="signal_required", message="a wait needs a signal and a correlation key, both text")
-        raise UnstorableValueError("the wait", faults or [fault])
-    deadline: Any = wait.deadline
-    if deadline is not None and not isinstance(deadline, timedelta):
-        message = f"its deadline is {deadline!r}; expected a timedelta, such as timedelta(seconds=60), or None"
-        raise UnstorableValueError("the wait", [Fault(code="invalid_deadline", message=message)])
-    return {**named, "deadline": deadline.total_seconds() if deadline is not None else None}
+    named: dict[str, Any] = {"signal": wait.signal, "correlation_key": wait.correlation_key}
+    faults = [fault for name, text in named.items() for fault in text_faults(text, f"wait.{name}")]
+    if not all(isinstance(text, str) and text.strip() for text in named.values()):
+        faults = [Fault(code="signal_required", message="a wait needs a signal and a correlation key, both text")]
+    if faults := faults + span_faults(wait.deadline, "deadline", code="invalid_deadline"):
+        raise UnstorableValueError("the wait", faults)
+    return {**named, "deadline": wait.deadline.total_seconds() if wait.deadline is not None else None}

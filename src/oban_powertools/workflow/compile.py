@@ -9,7 +9,6 @@ import difflib
 import inspect
 import itertools
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Final
 
@@ -17,11 +16,11 @@ import orjson
 from oban import Job
 
 from .. import json_border
-from ..arguments import LONGEST
 from ..config import CONTEXT_LIMIT
 from ..errors import Fault, InvalidWorkflowError
 from ..job_identity import RESERVED_META
 from ..states import Effects, Policy
+from .bounds import MOST_LEVELS, schedule_faults, span_faults, text_faults
 from .builder import MapOver, SignalWait, StepDefinition, StepName, Workflow
 from .encode import job_columns, step_columns, template
 from .graph import children_of, depths, find_cycle
@@ -29,7 +28,6 @@ from .identity import identity
 from .plan import StepPlan, WorkflowPlan
 from .references import Reference, StepHandle
 
-_MAX_NAME: Final = 200
 _MAX_ATTEMPTS: Final = 2**15 - 1
 _OPTIONAL_COLUMNS: Final = (
     "worker", "queue", "args", "template", "meta", "tags", "scheduled_at", "deadline", "item_template", "max_failures",
@@ -37,23 +35,25 @@ _OPTIONAL_COLUMNS: Final = (
 )  # fmt: skip
 
 
-def compile_workflow(workflow: Workflow, payload_limit: int) -> WorkflowPlan:
+def compile_workflow(workflow: Workflow, payload_limit: int, around: Sequence[Workflow] = ()) -> WorkflowPlan:
     """The plan of a definition.
 
     Args:
         payload_limit: Bytes of JSON in one step's args.
+        around: The workflows that it is nested in, outermost first.
 
     Raises:
         InvalidWorkflowError: Lists every fault, each with the step's name and a path.
     """
-    return _Compiler(workflow, payload_limit).compile()
+    return _Compiler(workflow, payload_limit, around).compile()
 
 
 class _Compiler:
     """Collects faults while it reads one definition once."""
 
-    def __init__(self, workflow: Workflow, payload_limit: int) -> None:
+    def __init__(self, workflow: Workflow, payload_limit: int, around: Sequence[Workflow]) -> None:
         self._workflow = workflow
+        self._around = (*around, workflow)
         self._payload_limit = payload_limit
         self._faults: list[Fault] = []
         self._positions: dict[str, int] = {}
@@ -105,20 +105,12 @@ class _Compiler:
             )
         for index, tag in enumerate(workflow.tags):
             self._check_text(tag, f"tags[{index}]")
-        if workflow.expires_in is not None and not timedelta(0) < workflow.expires_in <= LONGEST:
-            self._fault(
-                "invalid_expiry", f"expires_in is {workflow.expires_in}; it must be positive, at most 100 years"
-            )
+        self._adopt(span_faults(workflow.expires_in, "expires_in", code="invalid_expiry", at_once=False), None)
         if workflow.on_finished is not None and self._check_job(workflow.on_finished, None, "on_finished"):
             self._check_json(workflow.on_finished.args, "on_finished.args", None, self._payload_limit)
 
     def _check_text(self, text: Any, path: str, step: str | None = None) -> None:
-        if not isinstance(text, str):
-            return self._fault("not_text", f"expected text, found {type(text).__qualname__}", step, path)
-        if len(text) > _MAX_NAME:
-            message = f"the text has {len(text)} characters, at most {_MAX_NAME} are allowed"
-            self._fault("name_too_long", message, step, path)
-        self._adopt(json_border.find_faults(text, path), step)
+        self._adopt(text_faults(text, path), step)
 
     def _name_steps(self) -> None:
         for position, step in enumerate(self._workflow.steps):
@@ -143,8 +135,7 @@ class _Compiler:
             self._fault("unknown_policy", message, step.name)
         if not _is_word(step.effects, Effects):
             self._fault("unknown_effects", f"effects is {step.effects!r}; expected repeatable, ask or never", step.name)
-        if step.delay is not None and not timedelta(0) <= step.delay <= LONGEST:
-            self._fault("invalid_delay", f"delay is {step.delay}; it must be 0 to 100 years", step.name)
+        self._adopt(span_faults(step.delay, "delay", code="invalid_delay"), step.name)
         self._check_runs(position, step)
         for reference in self._references[position]:
             self._add_reference(position, step, reference)
@@ -154,12 +145,7 @@ class _Compiler:
             case Workflow() as nested:
                 self._check_nested(position, nested, step.name)
             case SignalWait() as wait:
-                self._check_json(
-                    {"signal": wait.signal, "correlation_key": wait.correlation_key},
-                    "args", step.name, self._payload_limit, position,
-                )  # fmt: skip
-                if not _is_text(wait.signal) or not _is_key(wait.correlation_key):
-                    self._fault("signal_required", "a wait needs a signal and a correlation key", step.name)
+                self._check_wait(position, wait, step.name)
             case MapOver() as mapped:
                 if self._check_job(mapped.job, step.name, "job"):
                     self._check_json(mapped.job.args, "args", step.name, self._payload_limit, position, items=True)
@@ -174,13 +160,33 @@ class _Compiler:
                 if self._check_job(job, step.name, "job"):
                     self._check_json(job.args, "args", step.name, self._payload_limit, position)
 
+    def _check_wait(self, position: int, wait: SignalWait, step: str) -> None:
+        key: Any = wait.correlation_key
+        if isinstance(key, Reference):
+            self._check_json({"correlation_key": key}, "args", step, self._payload_limit, position)
+        elif _is_key(key):
+            self._check_text(key, "args.correlation_key", step)
+        if _is_text(wait.signal) and _is_key(key):
+            self._check_text(wait.signal, "args.signal", step)
+        else:
+            self._fault("signal_required", "a wait needs a signal and a correlation key", step)
+        self._adopt(span_faults(wait.deadline, "deadline", code="invalid_deadline"), step)
+
     def _check_nested(self, position: int, nested: Workflow, step: str) -> None:
         if nested.idempotency_key is not None:
             self._fault(
                 "nested_idempotency_key", "a nested workflow is stored with its parent; leave out its key", step
             )
+        if any(nested is other for other in self._around):
+            path = " -> ".join(str(workflow.name) for workflow in (*self._around, nested))
+            return self._fault("cycle_detected", f"the workflow runs as a step of itself: {path}", step)
+        if len(self._around) == MOST_LEVELS:
+            message = (
+                f"more than {MOST_LEVELS} workflows are nested in each other; insert one from a step's worker instead"
+            )
+            return self._fault("nested_too_deep", message, step)
         try:
-            self._nested[position] = compile_workflow(nested, self._payload_limit)
+            self._nested[position] = compile_workflow(nested, self._payload_limit, self._around)
         except InvalidWorkflowError as error:
             for fault in error.faults:
                 inner = ".".join(part for part in (fault.step, fault.path) if part)
@@ -200,6 +206,7 @@ class _Compiler:
         if job.max_attempts > _MAX_ATTEMPTS:
             message = f"max_attempts is {job.max_attempts}, at most {_MAX_ATTEMPTS} are allowed"
             self._fault("invalid_max_attempts", message, step, path)
+        self._adopt(schedule_faults(job.scheduled_at, path), step)
         return True
 
     def _check_meta(self, meta: Mapping[str, Any], step: str | None) -> None:

@@ -12,6 +12,7 @@ from ..database import Connection, Queries, fetch_one
 from ..errors import Fault, UnstorableValueError
 from ..records import SignalRecord
 from ..states import SignalStatus, WorkflowId
+from .bounds import text_faults
 
 
 async def deliver(
@@ -38,11 +39,11 @@ async def deliver(
     for name in ("signal", "correlation_key"):
         if not isinstance(names[name], str):
             raise refuse(name, names[name], "text")
-    json_border.check_payload("the signal", names, payload_limit, path="signal")
+    faults = [f for name, text in names.items() if text is not None for f in text_faults(text, f"signal.{name}")]
     if not signal or not correlation_key:
-        raise UnstorableValueError(
-            "the signal", [Fault(code="signal_required", message="a signal needs a name and a key")]
-        )
+        faults.append(Fault(code="signal_required", message="a signal needs a name and a key"))
+    if faults:
+        raise UnstorableValueError("the signal", faults)
     args = {
         **names,
         "workflow_id": workflow_id,

@@ -10,13 +10,18 @@
 -- The others plan at each call. A state is asked by CASE where rows are looked up one by one: without statistics the
 -- planner takes state = 'pending' for so rare that it would read all such rows first.
 
+-- What many payloads may come to together, in bytes: a step's resolved args, the results of a map or of a nested
+-- workflow. jsonb holds four times as much, and settle has it in memory several times over.
+CREATE FUNCTION powertools.gathered_limit_v1() RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN 67108864; END $$;
+
 -- Args with each reference replaced by the parent's result or error (or, inside a map, by the item),
--- null where there is none. Linear in the size of the outcome, whatever the number of references.
+-- null where there is none. Linear in the size of the outcome, whatever the number of references. NULL when they
+-- come to more than is allowed.
 CREATE FUNCTION powertools.resolve_args_v1(of_workflow_id bigint, template jsonb, item jsonb) RETURNS jsonb
 LANGUAGE plpgsql STABLE
 AS $$
-BEGIN
-  RETURN (
+DECLARE
+  resolved CONSTANT text := (
   SELECT string_agg(
     CASE jsonb_typeof(part)
       WHEN 'string' THEN part #>> '{}'
@@ -30,9 +35,11 @@ BEGIN
         FROM powertools.steps p
         WHERE p.workflow_id = of_workflow_id AND p.position = (part ->> 0)::int
       ) END, 'null')
-    END, '' ORDER BY place)::jsonb
+    END, '' ORDER BY place)
   FROM jsonb_array_elements(template) WITH ORDINALITY AS t (part, place)
   );
+BEGIN
+  RETURN CASE WHEN octet_length(resolved) <= powertools.gathered_limit_v1() THEN resolved::jsonb END;
 END $$;
 
 -- Wakes the producers of these queues (one entry a job) on every node. A producer that has just
@@ -75,6 +82,24 @@ AS $$
   )::powertools.outcome
 $$;
 
+-- The outcomes of those of these steps that were released and have no job, because their args came to more than is allowed.
+CREATE FUNCTION powertools.unresolved_v1(workflow_ids bigint[], positions int[]) RETURNS powertools.outcome[]
+LANGUAGE plpgsql STABLE PLANNED EACH TIME ROW BY ROW
+AS $$
+BEGIN
+  RETURN (
+    SELECT array_agg(powertools.failed_outcome_v1(s, format(
+      'its args come to more than %s bytes with what they refer to: pass where it is instead', powertools.gathered_limit_v1()
+    )))
+    FROM (SELECT DISTINCT e.* FROM unnest(workflow_ids, positions) AS e (workflow_id, position)) AS e
+    CROSS JOIN LATERAL (
+      SELECT s.* FROM powertools.steps s WHERE s.workflow_id = e.workflow_id AND s.position = e.position OFFSET 0
+    ) AS s
+    WHERE s.state = 'available' AND s.template IS NOT NULL
+      AND NOT EXISTS (SELECT FROM public.oban_jobs j WHERE j.id = s.job_id)
+  );
+END $$;
+
 -- Takes the ended parents off each pending child's count and releases those that reach 0 and are not
 -- held: what they run on exists in this same commit. Args: one entry an edge end, in any order;
 -- ended is what each takes off (1, or 0 to release roots); changes, what led to it, is written down first. Returns what had its outcome at once (an
@@ -90,6 +115,7 @@ DECLARE
   wait_ids regclass := pg_get_serial_sequence('powertools.waits', 'id');
   child_ids regclass := pg_get_serial_sequence('powertools.workflows', 'id');
   woken text[];
+  jobless int;
   others powertools.steps[];
   released powertools.change[];
 BEGIN
@@ -121,8 +147,7 @@ BEGIN
     SELECT
       m.job_id,
       (CASE WHEN d.due_at > now() THEN 'scheduled' ELSE 'available' END)::public.oban_job_state,
-      m.queue, m.worker, m.max_attempts, m.priority,
-      coalesce(m.args, powertools.resolve_args_v1(m.workflow_id, m.template, NULL)),
+      m.queue, m.worker, m.max_attempts, m.priority, a.args,
       coalesce(m.meta, '{}') || jsonb_build_object(
         'workflow_id', m.workflow_id, 'workflow_name', w.name, 'step', m.name, 'position', m.position, 'uid', w.uid
       )
@@ -133,26 +158,31 @@ BEGIN
     FROM moved m
     CROSS JOIN LATERAL (SELECT f.* FROM powertools.workflows f WHERE f.id = m.workflow_id OFFSET 0) AS w
     CROSS JOIN LATERAL (SELECT greatest(m.scheduled_at, now() + m.delay) AS due_at) AS d
-    WHERE m.state = 'available'
+    CROSS JOIN LATERAL (
+      SELECT coalesce(m.args, powertools.resolve_args_v1(m.workflow_id, m.template, NULL)) AS args OFFSET 0
+    ) AS a
+    WHERE m.state = 'available' AND a.args IS NOT NULL
     RETURNING queue, state
   )
   SELECT
     (SELECT array_agg(queue) FROM jobs WHERE state = 'available'),
+    (SELECT count(*) FROM moved m WHERE m.state = 'available') - (SELECT count(*) FROM jobs),
     (SELECT array_agg(m::powertools.steps) FROM moved m WHERE m.state IN ('awaiting_signal', 'executing')),
     (SELECT array_agg(ROW (
       m.workflow_id, m.position,
       CASE m.state WHEN 'available' THEN 'released' WHEN 'awaiting_signal' THEN 'awaiting' ELSE 'started' END,
       NULL, NULL, NULL, NULL, NULL
     )::powertools.change ORDER BY m.workflow_id, m.position) FROM moved m WHERE m.state <> 'pending')
-  INTO woken, others, released;
+  INTO woken, jobless, others, released;
   PERFORM powertools.write_events_v1(changes || released);
   IF woken IS NOT NULL THEN
     PERFORM powertools.notify_queues_v1(woken);
   END IF;
-  IF others IS NULL THEN
+  IF others IS NULL AND jobless = 0 THEN
     RETURN NULL;
   END IF;
-  RETURN powertools.register_waits_v1(others)
+  RETURN CASE WHEN jobless > 0 THEN powertools.unresolved_v1(workflow_ids, positions) END
+    || powertools.register_waits_v1(others)
     || powertools.start_nested_v1(others)
     || powertools.expand_maps_v1(others);
 END $$;

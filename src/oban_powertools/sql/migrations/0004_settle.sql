@@ -113,7 +113,7 @@ BEGIN
 END $$;
 
 -- What the steps that ran these ended workflows got from them: the results as a map, or as a list in
--- order for a map; else its failure.
+-- order for a map; else its failure, which is also that they come to more than one step may hold.
 CREATE FUNCTION powertools.nested_outcomes_v1(workflow_ids bigint[]) RETURNS powertools.outcome[]
 LANGUAGE plpgsql STABLE PLANNED EACH TIME
 AS $$
@@ -142,16 +142,27 @@ BEGIN
       END
       FROM powertools.steps s WHERE s.workflow_id = w.id
     )) END,
-    CASE WHEN NOT n.completed THEN jsonb_build_object(
-      'error', format('workflow %s %s, %s of %s steps failed', w.id, w.state, w.failed, w.total), 'workflow_id', w.id
-    ) END,
+    CASE WHEN NOT n.completed THEN jsonb_build_object('workflow_id', w.id, 'error', CASE
+      WHEN g.size > powertools.gathered_limit_v1() THEN format(
+        'the results of workflow %s come to %s bytes, at most %s are allowed: return where they are instead',
+        w.id, g.size, powertools.gathered_limit_v1()
+      )
+      ELSE format('workflow %s %s, %s of %s steps failed', w.id, w.state, w.failed, w.total)
+    END) END,
     w.inserted_at, w.inserted_at
   )::powertools.outcome)
   INTO outcomes
   FROM powertools.workflows w
   JOIN powertools.workflows p ON p.id = w.parent_id
   CROSS JOIN LATERAL (
-    SELECT w.state = 'completed' OR coalesce(w.failed <= w.max_failures, false) AND w.stopped = 0 AS completed
+    -- what is not compressed says its size without being read
+    SELECT sum(CASE WHEN pg_column_compression(s.result) IS NULL THEN pg_column_size(s.result) ELSE pg_column_size(s.result || '{}') END) AS size
+    FROM powertools.steps s
+    WHERE s.workflow_id = w.id AND (w.state = 'completed' OR w.failed <= w.max_failures AND w.stopped = 0)
+  ) AS g
+  CROSS JOIN LATERAL (
+    SELECT (w.state = 'completed' OR coalesce(w.failed <= w.max_failures, false) AND w.stopped = 0)
+      AND coalesce(g.size, 0) <= powertools.gathered_limit_v1() AS completed
   ) AS n
   WHERE w.id = ANY (workflow_ids);
   RETURN outcomes;

@@ -46,8 +46,26 @@ AS $$
   ));
 $$;
 
+-- Ends the step of a settle fault that no repetition can heal, with that reason; what its worker returned stays in the fault.
+-- Returns whether that could be settled.
+CREATE FUNCTION powertools.settle_as_failed_v1(f powertools.settle_faults, reason text) RETURNS bool
+LANGUAGE plpgsql
+AS $$
+BEGIN
+  PERFORM powertools.settle_v1(ARRAY[ROW (
+    f.workflow_id, f.position, f.job_id, NULL, NULL, CASE f.state WHEN 'cancelled' THEN f.state ELSE 'discarded' END, f.cause,
+    f.attempt, NULL, jsonb_build_object('attempt', f.attempt, 'error', format(
+      'what its job came to (%s) cannot be settled, and is kept in powertools.settle_faults of job %s: %s', f.state, f.job_id, reason
+    )), f.released_at, f.started_at
+  )::powertools.outcome]);
+  RETURN true;
+EXCEPTION WHEN OTHERS THEN
+  RETURN false;
+END $$;
+
 -- Settles again what once faulted, each alone; tries are 1, 2, 4 ... 60 s apart. Returns how many
--- were repaired. Locks: family after family by its outermost workflow, without which nobody locks the
+-- were repaired. A fault of the data or of a limit of PostgreSQL's (classes 22 and 54) is the same each time: it fails
+-- the step. Locks: family after family by its outermost workflow, without which nobody locks the
 -- rest of it, and before its fault rows: whoever faults again while settling holds the family already.
 CREATE FUNCTION powertools.repair_settle_faults_v1(batch int) RETURNS int
 LANGUAGE plpgsql
@@ -56,6 +74,7 @@ DECLARE
   f powertools.settle_faults;
   code text;
   detail text;
+  ended bool;
   repaired int := 0;
 BEGIN
   FOR f IN
@@ -80,9 +99,13 @@ BEGIN
       repaired := repaired + 1;
     EXCEPTION WHEN OTHERS THEN
       GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, detail = MESSAGE_TEXT;
+      ended := left(code, 2) IN ('22', '54') AND f.state IN ('completed', 'discarded', 'cancelled', 'awaiting_signal')
+        AND powertools.settle_as_failed_v1(f, detail);
       UPDATE powertools.settle_faults
-      SET faults = faults + 1, last_fault_at = clock_timestamp(), sqlstate = code, message = detail
+      SET faults = faults + 1, last_fault_at = clock_timestamp(), sqlstate = code, message = detail,
+          repaired_at = CASE WHEN ended THEN clock_timestamp() END
       WHERE job_id = f.job_id;
+      repaired := repaired + ended::int;
     END;
   END LOOP;
   RETURN repaired;

@@ -125,12 +125,16 @@ BEGIN
     SELECT (g.step).wait_id, (g.step).workflow_id, (g.step).position, (g.step).generation, g.signal,
       g.correlation_key, clock_timestamp() + (g.step).deadline
     FROM given g
-    WHERE g.correlation_key <> ''
+    WHERE length(g.correlation_key) BETWEEN 1 AND 200
     RETURNING id
   )
   SELECT (SELECT array_agg(id) FROM waits), (
-    SELECT array_agg(powertools.failed_outcome_v1(g.step, 'the correlation key is empty: the reference resolved to nothing'))
-    FROM given g WHERE g.correlation_key IS NULL OR g.correlation_key = ''
+    SELECT array_agg(powertools.failed_outcome_v1(g.step, CASE
+      WHEN length(g.correlation_key) > 200
+        THEN format('the correlation key has %s characters, at most 200 are allowed', length(g.correlation_key))
+      ELSE 'the correlation key is empty: the reference resolved to nothing'
+    END))
+    FROM given g WHERE (length(g.correlation_key) BETWEEN 1 AND 200) IS NOT TRUE
   )
   INTO registered, keyless;
   IF registered IS NULL THEN

@@ -26,14 +26,45 @@ BEGIN
     || CASE WHEN ended IS NOT NULL THEN powertools.nested_outcomes_v1(ended) END;
 END $$;
 
+-- Why a map cannot take this value as its list; NULL when it can. What the items refer to is counted once for each of them.
+CREATE FUNCTION powertools.map_refusal_v1(s powertools.steps, list jsonb) RETURNS text
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+  most CONSTANT int := 100000;
+  limit_each CONSTANT bigint := powertools.gathered_limit_v1();
+  size CONSTANT bigint := CASE jsonb_typeof(list) WHEN 'array' THEN jsonb_array_length(list) END;
+  shared bigint;
+  items bigint;
+BEGIN
+  IF list IS NULL THEN
+    RETURN format('the list to map comes to more than %s bytes', limit_each);
+  ELSIF size IS NULL THEN
+    RETURN format('the value to map is %s, expected a list', jsonb_typeof(list));
+  ELSIF size > most THEN
+    RETURN format('the list to map has %s items, at most %s are allowed', size, most);
+  END IF;
+  shared := octet_length(powertools.resolve_args_v1(s.workflow_id, s.item_template, NULL)::text);
+  items := octet_length(list::text)
+    * (SELECT count(*) FROM jsonb_array_elements(s.item_template) AS part WHERE part ->> 1 = 'item');
+  IF shared IS NULL OR shared + items > limit_each AND EXISTS (
+    SELECT FROM jsonb_array_elements(list) AS item
+    WHERE powertools.resolve_args_v1(s.workflow_id, s.item_template, item) IS NULL
+  ) THEN
+    RETURN format('the args of an item come to more than %s bytes: pass where it is instead', limit_each);
+  ELSIF size * shared + items > 16 * limit_each THEN
+    RETURN format('the args of the %s items come to more than %s bytes together: pass where it is instead', size, 16 * limit_each);
+  END IF;
+  RETURN NULL;
+END $$;
+
 -- Makes the workflows of released maps among these: one step an item, in one statement for all. A list
--- without items has its outcome at once, and so has what is no list, or one that is too long.
+-- without items has its outcome at once, and so has a map that cannot take its list.
 CREATE FUNCTION powertools.expand_maps_v1(steps powertools.steps[]) RETURNS powertools.outcome[]
 LANGUAGE plpgsql
 PLANNED EACH TIME ROW BY ROW
 AS $$
 DECLARE
-  most CONSTANT int := 100000;
   expanded powertools.steps[];
   lists jsonb[];
   outcomes powertools.outcome[];
@@ -44,22 +75,20 @@ BEGIN
     SELECT s AS step, coalesce(s.args, powertools.resolve_args_v1(s.workflow_id, s.template, NULL)) -> 'over' AS list
     FROM unnest(steps) AS s
     WHERE s.kind = 'map'
-  ), counted AS (
-    SELECT g.*, CASE jsonb_typeof(g.list) WHEN 'array' THEN jsonb_array_length(g.list) END AS size FROM given g
+  ), judged AS (
+    SELECT g.*, powertools.map_refusal_v1(g.step, g.list) AS refusal FROM given g
   )
-  SELECT array_agg(c.step) FILTER (WHERE c.size BETWEEN 1 AND most), array_agg(c.list) FILTER (WHERE c.size BETWEEN 1 AND most),
-    array_agg(CASE c.size
-      WHEN 0 THEN ROW (
+  SELECT array_agg(c.step) FILTER (WHERE c.refusal IS NULL AND c.list <> '[]'),
+    array_agg(c.list) FILTER (WHERE c.refusal IS NULL AND c.list <> '[]'),
+    array_agg(CASE
+      WHEN c.refusal IS NULL THEN ROW (
         (c.step).workflow_id, (c.step).position, NULL, NULL, (c.step).child_id, 'completed', NULL, 1,
         '{"json": []}', NULL, NULL, NULL
       )::powertools.outcome
-      ELSE powertools.failed_outcome_v1(c.step, CASE
-        WHEN c.size > most THEN format('the list to map has %s items, at most %s are allowed', c.size, most)
-        ELSE format('the value to map is %s, expected a list', coalesce(jsonb_typeof(c.list), 'null'))
-      END)
-    END) FILTER (WHERE c.size IS NULL OR c.size NOT BETWEEN 1 AND most)
+      ELSE powertools.failed_outcome_v1(c.step, c.refusal)
+    END) FILTER (WHERE c.refusal IS NOT NULL OR c.list = '[]')
   INTO expanded, lists, outcomes
-  FROM counted c;
+  FROM judged c;
   IF expanded IS NULL THEN
     RETURN outcomes;
   END IF;
@@ -125,6 +154,17 @@ AS $$
 DECLARE
   wanted jsonb := o.result -> 'await';
 BEGIN
+  -- A worker in another language may return what ours refuses.
+  IF (
+    length(wanted ->> 'signal') BETWEEN 1 AND 200 AND length(wanted ->> 'correlation_key') BETWEEN 1 AND 200
+    AND coalesce((wanted ->> 'deadline')::float, 0) BETWEEN 0 AND 36525 * 86400.0
+  ) IS NOT TRUE THEN
+    o.state := 'discarded';
+    o.result := NULL;
+    o.error := jsonb_build_object('attempt', o.attempt, 'error',
+      'wait refused: it needs a signal and a correlation key of 1 to 200 characters each, and a deadline of 0 to 100 years');
+    RETURN ARRAY[o];
+  END IF;
   INSERT INTO powertools.waits (workflow_id, position, generation, signal, correlation_key, deadline_at)
   VALUES (
     s.workflow_id, s.position, s.generation, wanted ->> 'signal', wanted ->> 'correlation_key',
