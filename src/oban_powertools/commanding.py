@@ -21,13 +21,11 @@ from .display import DisplayPolicy, Kind
 from .errors import CommandRefusedError, NotFoundError, ReservedActorError
 from .json_border import storable_text
 from .oban_hooks import caller_connection
+from .sqlstates import Trouble, find_trouble
 from .states import WorkflowId
 from .telemetry import ACTIONS, Name
 from .workflow import evidence
 from .workflow.evidence import HOST, Command
-
-_IN_THE_WAY: Final = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
-"""What another transaction can do to one that is right."""
 
 _MOST_TRIES: Final = 5
 _RANDOM: Final = random.SystemRandom()
@@ -132,7 +130,10 @@ class Commander:
             try:
                 async with self.transaction(None) as inside:
                     return await work(inside)
-            except _IN_THE_WAY:
+            except psycopg.Error as error:
+                # Who waited for a lock in vain has waited long enough.
+                if find_trouble(error) is not Trouble.CONTENDED or isinstance(error, psycopg.errors.LockNotAvailable):
+                    raise
                 await asyncio.sleep(_RANDOM.uniform(0.01, 0.05) * tries)
         async with self.transaction(conn) as inside:
             return await work(inside)

@@ -17,6 +17,7 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from .logs import find_logger
 from .sessions import configure, configure_blocking, configure_obans, parameters
+from .sqlstates import Trouble, find_trouble
 
 logger = find_logger(__name__)
 
@@ -87,8 +88,8 @@ async def soon_again[T](ask: Callable[[], Awaitable[T]], stopping: asyncio.Event
             return await ask()
         except (PoolTimeout, PoolClosed):
             raise
-        except psycopg.OperationalError as error:
-            if stopping.is_set():
+        except psycopg.Error as error:
+            if stopping.is_set() or find_trouble(error) is Trouble.REFUSED:
                 raise
             logger.debug("asking again: %s", error)
             await asyncio.sleep(pause * _RANDOM.uniform(0.5, 1))

@@ -16,14 +16,12 @@ from psycopg_pool import PoolClosed
 
 from ..errors import PowertoolsClosedError
 from ..logs import find_logger
+from ..sqlstates import Trouble, find_trouble
 from ..states import WorkflowId
 
 logger = find_logger(__name__)
 
 type FindEnded = Callable[[Sequence[WorkflowId]], Awaitable[Sequence[WorkflowId]]]
-
-LOST: Final = (psycopg.OperationalError, psycopg.InterfaceError)
-"""What comes of a connection that was lost, a server that is away, and of a moment's trouble in it."""
 
 _FIRST_TICK: Final = 0.005
 _LONGEST_TICK: Final = 0.25
@@ -45,7 +43,10 @@ async def outlasting[T](ask: Callable[[], Awaitable[T]], within: timedelta | Non
             return await ask()
         except PoolClosed as error:
             raise PowertoolsClosedError from error
-        except LOST as error:
+        except (psycopg.Error, OSError) as error:
+            # A connection that was lost, a server that is away, or a moment's trouble in it: anything else stays so.
+            if find_trouble(error) is Trouble.REFUSED:
+                raise
             if pause == _FIRST_TICK:
                 logger.warning("waiting on while the database is away: %s", error)
             if within is not None and time.monotonic() - began_at > within.total_seconds():
