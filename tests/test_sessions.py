@@ -283,7 +283,7 @@ async def play(hand: Hand, conn: AsyncConnection[Any] | None = None) -> dict[str
 
 
 # psycopg, which reads the jobs, takes JSON for UTF-8.
-@pytest.mark.parametrize("name", sorted({*HOSTILE} - {"client_encoding", "standard_conforming_strings"}))
+@pytest.mark.parametrize("name", sorted({*HOSTILE} - {"client_encoding"}))
 @pytest.mark.parametrize("turbo", [True, False], ids=["turbo", "stock"])
 async def test_whatever_the_hosts_sessions_are_set_to_a_workflow_comes_to_the_same(
     name: str, shared_dsn: str, *, turbo: bool

@@ -33,6 +33,7 @@ class BlockerCode(StrEnum):
     COULD_NOT_START = "could_not_start"
     JOB_DELETED = "job_deleted"
     BOOKKEEPING_FAULT = "bookkeeping_fault"
+    LOCKED = "locked"
     # Its job's
     SCHEDULED = "scheduled"
     RETRY_BACKOFF = "retry_backoff"

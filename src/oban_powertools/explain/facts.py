@@ -13,6 +13,25 @@ from ..workflow.job_rules import LOST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LockFacts:
+    """Another session that holds a row in its transaction."""
+
+    pid: int
+    """The server's process."""
+
+    session: str
+    """Its application_name, or its role."""
+
+    since: datetime
+    """When its transaction began."""
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """As the details of a blocker."""
+        return {"pid": self.pid, "session": self.session, "since": self.since}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowFacts:
     """One row of workflows."""
 
@@ -57,6 +76,9 @@ class WorkflowFacts:
 
     now: datetime
     """Database clock."""
+
+    lock: LockFacts | None = None
+    """Who keeps it, or its outermost workflow, from moving."""
 
     @property
     def row(self) -> dict[str, Any]:
@@ -213,6 +235,9 @@ class JobFacts:
 
     held_until: datetime | None
     """That step does not start before."""
+
+    lock: LockFacts | None
+    """Who keeps it from being taken and acknowledged."""
 
     fault: FaultFacts | None
     """What keeps its outcome from being settled."""

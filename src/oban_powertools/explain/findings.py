@@ -15,7 +15,7 @@ from .facts import FaultFacts, JobFacts, QuarantineFacts, QueueFacts, StepFacts
 from .finding import Finding
 from .outcomes import ended_as, job_outcome, step_outcome
 from .sentences import error_line, span, with_error
-from .waits import awaited, held_findings, running_child, stop_findings
+from .waits import awaited, held_findings, lock_findings, running_child, stop_findings
 
 STATUSES: Final[Mapping[str, OperatorStatus]] = {
     # Time or another step ends it.
@@ -34,6 +34,8 @@ STATUSES: Final[Mapping[str, OperatorStatus]] = {
     BlockerCode.QUEUE_PAUSED: OperatorStatus.BLOCKED,
     BlockerCode.QUEUE_HAS_NO_EXECUTOR: OperatorStatus.BLOCKED,
     BlockerCode.ORPHANED_BY_MISSING_EXECUTOR: OperatorStatus.BLOCKED,
+    # Another session has to end.
+    BlockerCode.LOCKED: OperatorStatus.BLOCKED,
 }
 """Code of a live thing's blocker -> what the operator reads; any other code needs a review."""
 
@@ -95,6 +97,7 @@ def diagnose_job(
         findings += [*held, *_live_findings(job, queue, held=bool(held))]
         says = findings[0].says if findings else _says(job)
         findings += stop_findings(step.workflow, says, step) if step is not None else []
+        findings += lock_findings(job.lock, Scope.JOB, job.now)
     return diagnosis(f"job {job.id}", job.state, findings, _says(job), finished=job.ended and job.fault is None)
 
 
@@ -106,7 +109,10 @@ def diagnose_step(step: StepFacts, queue: QueueFacts | None, found: Sequence[Fin
     """
     says = _says(step.job) if step.job else ended_as(step)
     findings = [*found, *_step_findings(step, queue)]
-    findings += [] if step.ended else stop_findings(step.workflow, findings[0].says if findings else says, step)
+    if not step.ended:
+        findings += stop_findings(step.workflow, findings[0].says if findings else says, step)
+        findings += lock_findings(step.workflow.lock, Scope.WORKFLOW, step.workflow.now)
+        findings += lock_findings(step.job.lock, Scope.JOB, step.job.now) if step.job else []
     return diagnosis(step.name, step.state, findings, says, finished=step.ended)
 
 

@@ -5,7 +5,7 @@ queries does not depend on the number of steps.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from ..config import Settings
 from ..database import Connection, Queries, fetch_all, fetch_one
@@ -15,6 +15,7 @@ from .facts import (
     ChildFacts,
     FaultFacts,
     JobFacts,
+    LockFacts,
     QuarantineFacts,
     QueueFacts,
     RecoveryFacts,
@@ -22,6 +23,9 @@ from .facts import (
     WaitFacts,
     WorkflowFacts,
 )
+
+_LOCK: Final = ("lock_pid", "lock_session", "locked_since")
+"""Columns of the session that holds a row."""
 
 
 async def read_workflow(conn: Connection, queries: Queries, workflow_id: WorkflowId) -> WorkflowFacts:
@@ -66,7 +70,8 @@ async def read_steps(
 
 async def _read_workflows(conn: Connection, queries: Queries, ids: Sequence[int]) -> dict[int, WorkflowFacts]:
     rows = await fetch_all(conn, queries["explain_workflows"], {"ids": list(ids)}) if ids else []
-    return {row["id"]: WorkflowFacts(**row) for row in rows}
+    found = [({name: value for name, value in row.items() if name not in _LOCK}, _lock(row)) for row in rows]
+    return {row["id"]: WorkflowFacts(**row, lock=lock) for row, lock in found}
 
 
 async def read_jobs(conn: Connection, queries: Queries, settings: Settings, ids: Sequence[int]) -> list[JobFacts]:
@@ -173,9 +178,15 @@ def _job(row: Mapping[str, Any]) -> JobFacts:
         step=row["step"],
         effects=row["effects"],
         held_until=row["held_until"],
+        lock=_lock(row),
         fault=_fault(row),
         now=row["now"],
     )
+
+
+def _lock(row: Mapping[str, Any]) -> LockFacts | None:
+    pid, session, since = (row[name] for name in _LOCK)
+    return LockFacts(pid=pid, session=session, since=since) if pid is not None and since is not None else None
 
 
 def _quarantine(row: Mapping[str, Any]) -> QuarantineFacts | None:

@@ -4,10 +4,11 @@ Pure. The rule that must never break: each is told with what would end it.
 """
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 from .explanations import BlockerCode, Scope
-from .facts import ChildFacts, StepFacts, WorkflowFacts
+from .facts import ChildFacts, LockFacts, StepFacts, WorkflowFacts
 from .finding import Finding
 from .sentences import count, span
 
@@ -59,6 +60,19 @@ def held_findings(step: StepFacts) -> Iterator[Finding]:
             says=f"is held for {left} more: {step.hold_reason}",
             retry_at=step.held_until,
             details={"held_until": step.held_until, "reason": step.hold_reason},
+        )
+
+
+def lock_findings(lock: LockFacts | None, whose: Scope, now: datetime) -> Iterator[Finding]:
+    """That another session keeps a workflow or a job from moving; nothing when none does."""
+    if lock is not None:
+        row = "it" if whose is Scope.JOB else "the workflow"
+        yield Finding(
+            code=BlockerCode.LOCKED,
+            scope=whose,
+            says=f"cannot move: {row} is locked by session {lock.pid} ({lock.session}), "
+            f"in one transaction for {span(now - lock.since)}",
+            details=lock.details,
         )
 
 

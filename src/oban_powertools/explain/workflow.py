@@ -18,7 +18,7 @@ from .finding import Finding
 from .incidents import Subject, find_incidents
 from .reading import read_recovery, read_workflow
 from .sentences import count
-from .waits import stop_findings
+from .waits import lock_findings, stop_findings
 
 _URGENCY: Final = (
     OperatorStatus.NEEDS_REVIEW,
@@ -97,7 +97,8 @@ def _summary(workflow: WorkflowFacts, groups: Sequence[RootCauseGroup]) -> str:
 def _blockers(workflow: WorkflowFacts, groups: Sequence[RootCauseGroup]) -> list[Blocker]:
     if workflow.open == 0:
         return []
-    findings = list(stop_findings(workflow, "has steps left"))
+    findings = list(lock_findings(workflow.lock, Scope.WORKFLOW, workflow.now))
+    findings += stop_findings(workflow, "has steps left")
     if workflow.not_started:
         says = f"waits to be started by {workflow.parent_step} of workflow {workflow.parent_id}"
         findings.append(Finding(code=BlockerCode.WAITING_ON_DEPENDENCIES, scope=Scope.WORKFLOW, says=says))

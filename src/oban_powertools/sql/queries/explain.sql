@@ -5,13 +5,26 @@
 
 -- name: explain_workflows
 -- Args: ids (bigint[]).
--- Rows: the workflows that exist, with the step that runs each (NULL columns for an outermost one); now is the
---   database clock. Index: the primary keys.
+-- Rows: the workflows that exist, with the step that runs each (NULL columns for an outermost one); the session that
+--   holds the workflow or its outermost one in a transaction that idles, or lasts over 2 s (lock_pid, lock_session,
+--   locked_since; NULL without one): a row names in xmax the transaction that locked or changed it; now is the database
+--   clock. Index: the primary keys.
+WITH holding AS MATERIALIZED (
+  SELECT l.transactionid AS xid, a.pid AS lock_pid, coalesce(nullif(a.application_name, ''), a.usename, '?') AS lock_session,
+    a.xact_start AS locked_since
+  FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+  WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND l.granted AND l.pid <> pg_backend_pid()
+    AND (a.state LIKE 'idle in transaction%%' OR a.xact_start < clock_timestamp() - interval '2 s')
+)
 SELECT
   w.id, w.name, w.state, w.semantics_version, w.total, w.open, w.cancel_requested_at, w.expired_at,
   w.parent_id, p.position AS parent_position, p.name AS parent_step, p.state AS parent_state, p.cause AS parent_cause,
-  now() AS now
+  h.lock_pid, h.lock_session, h.locked_since, now() AS now
 FROM powertools.workflows w
+LEFT JOIN powertools.workflows r ON r.id = w.root_id
+LEFT JOIN LATERAL (
+  SELECT * FROM holding WHERE holding.xid IN (w.xmax, r.xmax) ORDER BY holding.locked_since LIMIT 1
+) AS h ON true
 LEFT JOIN powertools.steps p ON p.workflow_id = w.parent_id AND p.position = w.parent_position
 WHERE w.id = ANY (%(ids)s::bigint[]);
 
@@ -190,8 +203,15 @@ LIMIT %(page)s;
 -- Args: ids (bigint[]); late_after, missing_after (intervals).
 -- Rows: the jobs that exist, by id, with the step they belong to, their settle fault, their quarantine, and while they
 --   execute their executor: executor_state is as list_executor_health has it, or gone (rescue may act), or unknown
---   (NULL columns without one). Index: the primary keys, rescues_quarantined; executors are few.
-WITH judged AS MATERIALIZED (
+--   (NULL columns without one), and the session that holds it, as explain_workflows has it. Index: the primary keys,
+--   rescues_quarantined; executors are few.
+WITH holding AS MATERIALIZED (
+  SELECT l.transactionid AS xid, a.pid AS lock_pid, coalesce(nullif(a.application_name, ''), a.usename, '?') AS lock_session,
+    a.xact_start AS locked_since
+  FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+  WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND l.granted AND l.pid <> pg_backend_pid()
+    AND (a.state LIKE 'idle in transaction%%' OR a.xact_start < clock_timestamp() - interval '2 s')
+), judged AS MATERIALIZED (
   SELECT e.node, e.producer, e.executor_id, coalesce(e.stopped_at, e.beat_at) AS seen_at,
     extract(epoch FROM clock_timestamp() - e.beat_at)::int AS seconds,
     CASE WHEN e.stopped_at IS NULL AND EXISTS (
@@ -214,8 +234,9 @@ SELECT
   q.at AS quarantined_at, q.crashes, q.executor_id AS crashed_executor_id,
   j.meta ?& ARRAY['position', 'uid'] AS of_a_step, s.workflow_id, s.name AS step, s.effects, s.held_until,
   f.state AS fault_state, f.sqlstate, f.message AS fault_message, f.faults, f.first_fault_at, f.last_fault_at,
-  now() AS now
+  h.lock_pid, h.lock_session, h.locked_since, now() AS now
 FROM public.oban_jobs j
+LEFT JOIN holding h ON h.xid = j.xmax
 LEFT JOIN judged e ON j.state = 'executing' AND e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
 LEFT JOIN public.oban_producers o ON o.uuid::text = j.attempted_by[2]
 LEFT JOIN LATERAL (
