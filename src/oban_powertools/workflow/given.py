@@ -20,6 +20,9 @@ type EffectsName = Literal["repeatable", "ask", "never"]
 type StepName = str | StepHandle
 type Deps = StepName | Iterable[StepName] | Mapping[StepName, PolicyName] | Mapping[str, PolicyName]
 
+_PACKAGE: Final = __file__.removesuffix("workflow/given.py")
+"""Where the files of this package are."""
+
 _JOB_OPTIONS: Final = frozenset(inspect.signature(Job).parameters)
 """What Oban takes for a job; what else a worker is declared with goes to its ``extra``."""
 
@@ -85,6 +88,6 @@ def refuse_enqueued(argument: str, job: object) -> None:
 def line_of_the_caller() -> str:
     """The line of code outside this package that calls it, ``file:line``."""
     frame = inspect.currentframe()
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("oban_powertools"):
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame = frame.f_back
     return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
