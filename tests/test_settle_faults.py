@@ -195,3 +195,15 @@ async def test_a_session_that_sees_an_older_snapshot_leaves_its_step_to_the_swee
 
     assert (job.state, faults, await hand.sweep()) == ("completed", [{"sqlstate": "40001"}], (1, 0))
     assert (await hand.workflow(workflow_id)).state == "completed"
+
+
+@pytest.mark.parametrize("setting", ["no json", "[1]", "5", "{"])
+async def test_whatever_a_session_set_where_acks_put_results_its_own_update_goes_on(hand: Hand, setting: str) -> None:
+    workflow_id = await hand.insert(chain(1))
+    job = await hand.job(workflow_id, "s0")
+
+    async with hand.conn.transaction():
+        await hand.rows("SELECT set_config('powertools.results', %s, true)", setting)
+        await hand.rows("UPDATE oban_jobs SET state = 'completed', completed_at = now() WHERE id = %s", job.id)
+
+    assert (await hand.states(workflow_id))["s0"] == "completed"

@@ -204,8 +204,13 @@ BEGIN
   IF NOT EXISTS (SELECT FROM old_jobs o WHERE o.meta ? 'workflow_id') THEN
     RETURN NULL;
   END IF;
-  results := nullif(current_setting('powertools.results', true), '')::jsonb;
-  IF results IS NOT NULL THEN
+  IF current_setting('powertools.results', true) <> '' THEN
+    -- Anybody may set it in a session of theirs, and their update must go on (I6).
+    BEGIN
+      results := current_setting('powertools.results', true)::jsonb;
+    EXCEPTION WHEN data_exception THEN
+      results := NULL;
+    END;
     PERFORM set_config('powertools.results', '', true);
   END IF;
   -- One checksum over all meta: a batch that changes none of it, as most do, looks no further.
