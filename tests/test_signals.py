@@ -210,6 +210,16 @@ async def test_a_workflow_that_ended_never_consumes_a_signal_nor_keeps_one_from_
     assert (await each_hand.states(following))["paid"] == "completed"
 
 
+async def test_a_signal_for_a_workflow_that_was_named_and_has_ended_is_late(hand: Hand) -> None:
+    workflow_id = await hand.insert(waiting())
+    await hand.workflows.request_cancel(workflow_id, **ASKED)
+    following = await hand.insert(waiting())
+
+    signal = await hand.workflows.signal("payment", "7", {"amount": 5}, workflow_id=workflow_id)
+
+    assert (signal.status, (await hand.states(following))["paid"]) == ("late", "awaiting_signal")
+
+
 async def test_a_step_that_was_retried_waits_again_and_may_be_woken(hand: Hand) -> None:
     workflow_id = await hand.insert(waiting(deadline=timedelta(hours=1)))
     await expire_waits(hand)

@@ -274,8 +274,8 @@ class Workflows:
 
         Returns:
             The durable record; its status says what became of it: ``consumed``, ``stored`` until a wait
-            registers, ``late`` after the wait expired, ``ambiguous`` when several workflows wait (nobody is
-            woken), ``duplicate`` (the first delivery's record).
+            registers, ``late`` after the wait expired or the named workflow ended, ``ambiguous`` when several
+            workflows wait (nobody is woken), ``duplicate`` (the first delivery's record).
 
         Raises:
             UnstorableValueError: The payload is not JSON-safe or above the limit, or a name is empty.

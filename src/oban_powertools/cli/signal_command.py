@@ -21,7 +21,7 @@ from .values import payload_option
 _SAID: Final[Mapping[SignalStatus, str]] = {
     SignalStatus.CONSUMED: "a waiting step took it",
     SignalStatus.STORED: "nobody waits for it yet: it is kept for the wait to come",
-    SignalStatus.LATE: "the wait has expired: nobody takes it",
+    SignalStatus.LATE: "the wait has expired, or its workflow has ended: nobody takes it",
     SignalStatus.AMBIGUOUS: "several workflows wait for it: nobody was woken, say which with --workflow",
     SignalStatus.DUPLICATE: "it was delivered before, nothing changed",
 }

@@ -181,7 +181,9 @@ BEGIN
     SELECT w.* INTO wait FROM powertools.waits w
     WHERE w.signal = of_signal AND w.correlation_key = of_key AND (of_workflow_id IS NULL OR w.workflow_id = of_workflow_id)
     ORDER BY w.id DESC LIMIT 1;
-    IF wait.state = 'expired' THEN
+    -- a workflow that has ended waits no more: its signal would be kept, and looked at, for nothing
+    IF wait.state = 'expired'
+      OR EXISTS (SELECT FROM powertools.workflows w WHERE w.id = of_workflow_id AND w.finished_at IS NOT NULL) THEN
       UPDATE powertools.signals g SET status = 'late' WHERE g.id = delivered.id RETURNING g.* INTO delivered;
     END IF;
     RETURN delivered;
