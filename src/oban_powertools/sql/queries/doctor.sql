@@ -306,15 +306,12 @@ WHERE u.usage > 0.1;
 SELECT subject, found
 FROM (
   SELECT format('session %%s (%%s)', a.pid, coalesce(nullif(a.application_name, ''), a.usename, '?')) AS subject,
-    format(
-      'in one transaction since %%s%%s', to_char(a.xact_start, 'YYYY-MM-DD HH24:MI:SS TZ'),
-      CASE WHEN a.state LIKE 'idle%%' THEN ', idle' END
-    ) AS found
+    format('in one transaction since %%s', to_char(a.xact_start, 'YYYY-MM-DD HH24:MI:SS TZ')) AS found
   FROM pg_stat_activity a
   WHERE a.datname = current_database() AND a.backend_type = 'client backend'
     AND (
       a.xact_start < clock_timestamp() - interval '10 minutes'
-      OR a.state LIKE 'idle in transaction%%' AND a.state_change < clock_timestamp() - interval '1 minute'
+      OR a.xact_start IS NOT NULL AND a.state <> 'active' AND a.state_change < clock_timestamp() - interval '1 minute'
     )
   UNION ALL
   SELECT format('prepared transaction %%s', p.gid), format('prepared since %%s', to_char(p.prepared, 'YYYY-MM-DD HH24:MI:SS TZ'))
