@@ -31,6 +31,43 @@ async def wait_for(pipe):
     return "done"
 """
 
+LEAVING = """
+import asyncio
+import sys
+from oban import job
+
+KEPT = []
+
+async def leave():
+    sys.exit(3)
+
+async def interrupt():
+    raise KeyboardInterrupt
+
+@job(max_attempts=1)
+async def behind_its_back(what):
+    KEPT.append(asyncio.create_task({"exit": leave, "interrupt": interrupt}[what]()))
+    await asyncio.sleep(0.1)
+    return "went on"
+
+@job(max_attempts=1)
+async def in_a_group():
+    async with asyncio.TaskGroup() as group:
+        group.create_task(leave())
+
+@job(max_attempts=1)
+async def in_a_callback():
+    asyncio.get_running_loop().call_soon(sys.exit, 4)
+    await asyncio.sleep(0.1)
+    return "went on"
+
+@job(max_attempts=1)
+async def stops_the_loop():
+    asyncio.get_running_loop().stop()
+    await asyncio.sleep(0.1)
+    return "went on"
+"""
+
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
@@ -65,6 +102,27 @@ async def test_a_worker_process_finishes_a_workflow_and_stops_on_sigterm(hand: H
 
     assert record.state is WorkflowState.COMPLETED
     assert await hand.workflows.results(handle.id) == {"first": 2, "second": 4}
+
+
+async def test_a_worker_process_outlives_whatever_its_jobs_leave_in_its_event_loop(hand: Hand, shop: Path) -> None:
+    (shop / "leaving.py").write_text(LEAVING)
+    workflow = Workflow("leaving")
+    for what in ("exit", "interrupt"):
+        workflow.add(what, Job("leaving.behind_its_back", args={"what": what}, max_attempts=1))
+    for name in ("in_a_group", "in_a_callback", "stops_the_loop"):
+        workflow.add(name, Job(f"leaving.{name}", max_attempts=1))
+    handle = await hand.workflows.insert(workflow)
+
+    with worker("--queues", "default:5", dsn=hand.dsn, cwd=shop) as running:
+        await handle.wait(IN_TIME)
+        running.signal(signal.SIGTERM)
+        assert running.end() == 0
+
+    steps = await hand.steps(handle.id)
+    assert steps.pop("in_a_group").error["error"].rstrip().endswith("SystemExit: 3")
+    assert {name: (step.state, step.result, step.attempt) for name, step in steps.items()} == dict.fromkeys(
+        ("exit", "interrupt", "in_a_callback", "stops_the_loop"), ("completed", "went on", 1)
+    )
 
 
 async def test_a_worker_reads_the_same_settings_as_obans_own_command(hand: Hand, shop: Path) -> None:

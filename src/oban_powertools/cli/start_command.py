@@ -32,6 +32,7 @@ from .exits import Exit
 from .groups import examples
 from .importing import find_settings, import_from_here, import_modules
 from .output import OneLineFormatter
+from .running import run_to_its_end
 from .target import Target, on_database
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
@@ -120,9 +121,7 @@ def start(
         handler.addFilter(Redacting())
     import_from_here()
     import_modules(modules)
-    import uvloop
-
-    uvloop.run(_work(dataclasses.replace(target, config=config), settings, turbo=turbo))
+    run_to_its_end(_work(dataclasses.replace(target, config=config), settings, turbo=turbo))
     return Exit.DONE
 
 

@@ -1,0 +1,34 @@
+"""The event loop of a worker process, which no worker ends.
+
+What a worker itself raises is its attempt's outcome (``oban_attempts``). What it leaves behind in the event loop, tasks
+and callbacks of its own, may still raise ``SystemExit`` there, or stop the loop: then the loop goes on.
+"""
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from typing import Any
+
+from ..logs import find_logger
+
+logger = find_logger("oban_powertools.cli")
+
+
+def run_to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Run this in an event loop of its own until it has ended itself, or Ctrl-C was pressed before it listens to it."""
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        loop = runner.get_loop()
+        task = loop.create_task(work)
+        while True:
+            try:
+                return loop.run_until_complete(task)
+            except BaseException as error:
+                if task.done() or _is_ctrl_c(error):
+                    raise
+                logger.exception("a worker's task or callback tried to end this process; the process goes on")
+
+
+def _is_ctrl_c(error: BaseException) -> bool:
+    return isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler
