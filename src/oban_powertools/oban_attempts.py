@@ -51,16 +51,18 @@ _IDENTITY: Final = ("id", "attempted_at", "scheduled_at", "attempt", "max_attemp
 """What of a job its worker may scribble over without changing whose outcome this is."""
 
 
-def guard(producer: Producer) -> None:
-    """Have this producer's attempts guarded, unless somebody else's dispatcher runs them."""
-    if type(producer._dispatcher) is LocalDispatcher:
-        producer._dispatcher = GuardedDispatcher()
+def guard(*producers: Producer) -> None:
+    """Have their attempts guarded, unless somebody else's dispatcher runs them."""
+    for producer in producers:
+        if type(producer._dispatcher) is LocalDispatcher:
+            producer._dispatcher = GuardedDispatcher()
 
 
-def unguard(producer: Producer) -> None:
+def unguard(*producers: Producer) -> None:
     """Leave the attempts that begin from now on to Oban."""
-    if type(producer._dispatcher) is GuardedDispatcher:
-        producer._dispatcher = LocalDispatcher()
+    for producer in producers:
+        if type(producer._dispatcher) is GuardedDispatcher:
+            producer._dispatcher = LocalDispatcher()
 
 
 class GuardedDispatcher(LocalDispatcher):
@@ -78,10 +80,13 @@ async def _attempt(producer: Producer, job: Job) -> None:
     producer._pending_acks.append(executor.action)
 
 
+def is_torn_down(producer: Producer) -> bool:
+    """Whether its event loop ends under it: then all tasks are cancelled, also its own, which a stop never does."""
+    return producer._loop_task is not None and producer._loop_task.cancelling() > 0
+
+
 def _stops(producer: Producer) -> bool:
-    # At the end of an event loop all of its tasks are cancelled, also those of a producer that nobody stopped.
-    loop = producer._loop_task
-    return producer._stopping.is_set() or loop is None or loop.done() or loop.cancelling() > 0
+    return producer._stopping.is_set() or is_torn_down(producer)
 
 
 class GuardedExecutor(Executor):

@@ -1,10 +1,9 @@
 """Turbo: Oban's own extension points, taken where they are free.
 
-With ``oban_acks`` and ``oban_attempts`` the only file that imports Oban's internals.
-
-Correctness never depends on a slot, but for results: stock Oban drops a worker's plain return
-value, so ``executor.wrap_result`` carries it. The rules that must never break: a slot that somebody
-else holds is left alone, and an Oban instance without Powertools behaves as if we were not here.
+With ``oban_acks`` and ``oban_attempts`` the only file that imports Oban's internals. Correctness never
+depends on a slot, but for results: stock Oban drops a worker's plain return value, so
+``executor.wrap_result`` carries it. The rules that must never break: a slot that somebody else holds is
+left alone, and an Oban instance without Powertools behaves as if we were not here.
 
 tests/test_oban_contract.py names everything used here and fails when any of it changes.
 """
@@ -42,7 +41,7 @@ from .lifeline.heartbeats import LocalExecutor
 from .lifeline.rescue import Hand
 from .logs import find_logger
 from .oban_acks import UNINSTALLED, AckStore
-from .oban_attempts import attempts_of, guard, unguard
+from .oban_attempts import attempts_of, guard, is_torn_down, unguard
 from .pools import soon_again
 from .results import wrap_result
 from .sqlstates import is_notify_queue_full
@@ -128,6 +127,7 @@ class Attachment:
             producer=producer._uuid,
             queue=producer._queue,
             known=producer._uuid in self._known,
+            asked_to_stop=producer._stopping.is_set() and not is_torn_down(producer),
             # stop() holds the lock to its end; a job that would not be cancelled runs on.
             stopped=producer._stopping.is_set() and not producer._init_lock.locked() and not producer._running_jobs,
         )
@@ -311,16 +311,14 @@ def attach(oban: Oban, queries: Queries, *, turbo: bool, payload_limit: int) -> 
         logger.warning("this Oban runs already: results of steps that ran before Powertools(oban) was made are lost")
     attachment = Attachment(oban, queries, turbo=turbo, payload_limit=payload_limit)
     attachment.sees_fetches = _REGISTRY["producer.get_jobs"] == hooks.get_jobs
-    for producer in oban._producers.values():
-        guard(producer)
+    guard(*oban._producers.values())
     hooks.attach(attachment)
     return attachment
 
 
 def detach(attachment: Attachment) -> None:
     """Give the instance back to Oban's defaults."""
-    for producer in attachment.oban._producers.values():
-        unguard(producer)
+    unguard(*attachment.oban._producers.values())
     attachment.acknowledge.stop()
     for hooks in _installed():
         hooks.detach(attachment)

@@ -47,10 +47,12 @@ async def watching(hand: Hand, seconds: float, *, producer: str = WITNESS, gone_
     )
 
 
-async def stop(hand: Hand, producer: str) -> None:
-    """This producer has stopped in good order."""
+async def stop(hand: Hand, producer: str, *, abrupt: bool = False) -> None:
+    """This producer has stopped: in good order, or because its process ended."""
     ids = [heartbeat(producer)["executor_id"]]
-    await hand.conn.execute(hand.powertools._queries["stop_executors"], {"executor_ids": ids})
+    await hand.conn.execute(
+        hand.powertools._queries["stop_executors"], {"executor_ids": ids, "abrupt_ids": ids if abrupt else []}
+    )
 
 
 async def die(hand: Hand, producer: str) -> None:

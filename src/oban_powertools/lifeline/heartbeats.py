@@ -72,6 +72,9 @@ class LocalExecutor:
     known: bool
     """Whether the database knows it."""
 
+    asked_to_stop: bool
+    """Whether it stops, or has stopped, because somebody said so."""
+
     stopped: bool
     """Whether nothing of it can run any more."""
 
@@ -238,7 +241,9 @@ class Heartbeats:
             self._loop.call_soon_threadsafe(self._answer)
 
     def _say_stopped(self, executors: Sequence[LocalExecutor]) -> None:
-        self._execute("stop_executors", {"executor_ids": [executor.executor_id for executor in executors]})
+        abrupt = [executor.executor_id for executor in executors if not executor.asked_to_stop]
+        args = {"executor_ids": [executor.executor_id for executor in executors], "abrupt_ids": abrupt}
+        self._execute("stop_executors", args)
 
     def _remember(self, row: dict[str, Any], seen_by: str) -> None:
         self._seen_by = seen_by

@@ -29,6 +29,8 @@ CREATE TABLE powertools.executors (
   -- what it promises: it beats well within this time, or it is gone
   gone_after interval NOT NULL,
   stopped_at timestamptz,
+  -- it stopped because its process ended, though nobody had asked it to
+  abrupt bool NOT NULL DEFAULT false,
   -- its process as its own host knows it (lifeline/processes.py), and the server's process of the session that beats;
   -- NULL: it does not say
   host text,
@@ -66,7 +68,7 @@ CREATE TABLE powertools.rescues (
   worker text NOT NULL,
   workflow_id bigint,
   position int,
-  CONSTRAINT rescue_why CHECK (why IN ('gone', 'stopped', 'unknown', 'lost')),
+  CONSTRAINT rescue_why CHECK (why IN ('gone', 'ended', 'stopped', 'unknown', 'lost')),
   CONSTRAINT rescue_action CHECK (action IN ('retried', 'isolated', 'quarantined', 'discarded', 'left'))
 );
 
@@ -139,7 +141,7 @@ AS $$
           ELSE excluded.beat_at
         END,
         host = excluded.host, pid = excluded.pid, ticks = excluded.ticks, session_pid = excluded.session_pid,
-        stopped_at = NULL, died_at = NULL, died_seen_by = NULL, missing_at = NULL, relieved_at = NULL
+        stopped_at = NULL, abrupt = false, died_at = NULL, died_seen_by = NULL, missing_at = NULL, relieved_at = NULL
     RETURNING 1
   )
   SELECT count(*)::int FROM beats;
@@ -193,7 +195,7 @@ $$;
 -- are compared by the longer one.
 CREATE VIEW powertools.gone_executors AS
 SELECT e.executor_id, e.node, e.producer, e.relieved_at,
-  CASE WHEN e.stopped_at IS NULL THEN 'gone' ELSE 'stopped' END AS why, coalesce(e.stopped_at, e.beat_at) AS seen_at
+  CASE WHEN e.stopped_at IS NULL THEN 'gone' WHEN e.abrupt THEN 'ended' ELSE 'stopped' END AS why, coalesce(e.stopped_at, e.beat_at) AS seen_at
 FROM powertools.executors e
 WHERE e.stopped_at IS NOT NULL OR e.died_at IS NOT NULL OR e.beat_at < clock_timestamp() - e.gone_after AND EXISTS (
   SELECT FROM powertools.executors w
@@ -256,8 +258,9 @@ $$;
 
 -- Rescues jobs. modes: queue or '*' -> 'automatic' or 'operator'. What happens to each, the first that applies:
 --   left         its queue is the operators', its meta says "rescue": "ask", or it is a step that must never run twice
---   discarded    its meta says "rescue": "fail", or it has no attempt left and its executor did not stop in good order
---   quarantined  its executor died under it for the third time, and no other job there has seen as many die
+--   discarded    its meta says "rescue": "fail", or it has no attempt left and its executor did not say that it ends
+--   quarantined  its executor died under it for the third time, or stopped for the tenth within an hour, and no other job
+--                there has seen as many
 --   isolated     the same, but several jobs have seen as many die: one by one, so that the culprit dies alone
 --   retried      anything else
 -- A job that may run again has an attempt left for it (O20). Returns how many jobs were not left as they are.
@@ -279,26 +282,32 @@ BEGIN
         WHEN s.effects = 'never' THEN 'ask'
         ELSE 'retry'
       END AS policy,
-      CASE WHEN o.why = 'gone' THEN (
-        SELECT count(DISTINCT r.executor_id) FROM powertools.rescues r
-        WHERE r.job_id = j.id AND r.worker = j.worker AND r.why = 'gone' AND r.executor_id <> o.executor_id
-          AND r.id > coalesce((
-            SELECT max(q.id) FROM powertools.rescues q WHERE q.job_id = j.id AND q.action = 'quarantined'
-          ), 0)
-      ) + 1 ELSE 0 END AS crashes
+      CASE WHEN o.why IN ('gone', 'ended') OR o.why = 'stopped' AND n.ends >= 10 THEN n.ends ELSE 0 END AS crashes,
+      -- a stop is nothing odd, but so many are: something in this job stops them, or kills in another way
+      CASE o.why WHEN 'stopped' THEN 10 ELSE 3 END AS patience
     FROM unnest(orphans) AS o
     JOIN public.oban_jobs j ON j.id = o.job_id
     LEFT JOIN powertools.steps s ON s.job_id = j.id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)
+    CROSS JOIN LATERAL (
+      SELECT count(DISTINCT r.executor_id) + 1 AS ends
+      FROM powertools.rescues r
+      WHERE r.job_id = j.id AND r.worker = j.worker AND r.executor_id <> o.executor_id
+        AND CASE o.why WHEN 'stopped' THEN r.why = 'stopped' AND r.at > clock_timestamp() - interval '1 hour'
+          ELSE r.why IN ('gone', 'ended') END
+        AND r.id > coalesce((
+          SELECT max(q.id) FROM powertools.rescues q WHERE q.job_id = j.id AND q.action = 'quarantined'
+        ), 0)
+    ) AS n
   ), suspects AS (
-    SELECT f.*, f.crashes = max(f.crashes) OVER (PARTITION BY f.executor_id) AND f.crashes >= 3 AS suspect,
+    SELECT f.*, f.crashes = max(f.crashes) OVER (PARTITION BY f.executor_id) AND f.crashes >= f.patience AS suspect,
       count(*) OVER same AS alike, row_number() OVER (PARTITION BY f.executor_id, f.crashes ORDER BY random()) - 1 AS turn
     FROM facts f
     WINDOW same AS (PARTITION BY f.executor_id, f.crashes)
   ), decided AS (
     SELECT s.*, CASE
         WHEN s.policy = 'ask' THEN 'left'
-        WHEN s.policy = 'fail' OR s.attempt >= s.max_attempts AND s.why <> 'stopped' THEN 'discarded'
-        WHEN s.suspect AND (s.alike = 1 OR s.crashes >= 10) THEN 'quarantined'
+        WHEN s.policy = 'fail' OR s.attempt >= s.max_attempts AND s.why NOT IN ('ended', 'stopped') THEN 'discarded'
+        WHEN s.suspect AND (s.alike = 1 OR s.crashes >= s.patience + 7) THEN 'quarantined'
         WHEN s.suspect THEN 'isolated'
         ELSE 'retried'
       END AS action
@@ -321,6 +330,7 @@ BEGIN
             'Rescued: %s; %s',
             CASE d.why
               WHEN 'gone' THEN format('the executor %s was gone while it ran', d.executor_id)
+              WHEN 'ended' THEN format('the process of executor %s ended while it ran', d.executor_id)
               WHEN 'stopped' THEN format('the executor %s stopped before it had ended', d.executor_id)
               WHEN 'lost' THEN format('the executor %s does not run it', d.executor_id)
               ELSE format('nobody knows its executor %s', array_to_string(d.attempted_by, ' '))
@@ -328,7 +338,8 @@ BEGIN
             CASE d.action
               WHEN 'retried' THEN 'it runs again'
               WHEN 'isolated' THEN 'it runs again apart from others that were running whenever an executor died'
-              WHEN 'quarantined' THEN format('it is quarantined, because %s executors died while they ran it', d.crashes)
+              WHEN 'quarantined' THEN format('it is quarantined, because %s executors %s while they ran it', d.crashes,
+                CASE d.why WHEN 'stopped' THEN 'stopped within an hour' ELSE 'died' END)
               ELSE CASE d.policy WHEN 'fail' THEN 'its worker asks to fail then' ELSE 'it has no attempt left' END
             END
           )

@@ -322,7 +322,7 @@ BEGIN
   WITH facts AS (
     SELECT j.id, j.attempt, j.queue, j.worker, j.attempted_by, e.executor_id, s.workflow_id, s.position,
       coalesce(j.attempted_at, j.inserted_at) AT TIME ZONE 'UTC' AS attempted_at,
-      CASE WHEN e.executor_id IS NULL THEN 'unknown' WHEN e.stopped_at IS NULL THEN 'gone' ELSE 'stopped' END AS why
+      CASE WHEN e.executor_id IS NULL THEN 'unknown' WHEN e.stopped_at IS NULL THEN 'gone' WHEN e.abrupt THEN 'ended' ELSE 'stopped' END AS why
     FROM public.oban_jobs j
     LEFT JOIN powertools.executors e ON e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
     LEFT JOIN powertools.steps s ON s.job_id = j.id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)

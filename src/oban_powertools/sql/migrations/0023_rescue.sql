@@ -27,7 +27,7 @@ BEGIN
     RETURN NULL;
   END IF;
   orphans := ARRAY(
-    SELECT ROW (j.id, e.executor_id, CASE WHEN e.stopped_at IS NULL THEN 'gone' ELSE 'stopped' END)::powertools.orphan
+    SELECT ROW (j.id, e.executor_id, CASE WHEN e.stopped_at IS NULL THEN 'gone' WHEN e.abrupt THEN 'ended' ELSE 'stopped' END)::powertools.orphan
     FROM public.oban_jobs j
     JOIN powertools.executors e ON e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
     WHERE j.state = 'executing' AND e.executor_id = ANY (gone) AND NOT EXISTS (

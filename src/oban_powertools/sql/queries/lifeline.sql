@@ -25,9 +25,10 @@ FROM (
 SELECT powertools.executors_died_v1(%(ids)s::text[], %(host)s::text, %(seen_by)s::text) AS died;
 
 -- name: stop_executors
--- Args: executor_ids.
+-- Args: executor_ids; abrupt_ids (those among them that nobody had asked to stop).
 -- Rows: the ids of those that had not stopped yet.
-UPDATE powertools.executors e SET stopped_at = clock_timestamp(), relieved_at = NULL
+UPDATE powertools.executors e
+SET stopped_at = clock_timestamp(), abrupt = e.executor_id = ANY (%(abrupt_ids)s::text[]), relieved_at = NULL
 WHERE e.executor_id = ANY (%(executor_ids)s::text[]) AND e.stopped_at IS NULL
 RETURNING e.executor_id;
 
