@@ -101,7 +101,8 @@ class GuardedExecutor(Executor):
         self._stops = stops
         self._task: asyncio.Task[Any] | None = None
         self._identity = {name: getattr(job, name) for name in _IDENTITY}
-        self._meta = dict(job.meta)
+        # Any JSON can stand in the column.
+        self._meta: Any = dict(job.meta) if isinstance(cast("object", job.meta), dict) else job.meta
         self._ran = True
         self._remark: str | None = None
 
@@ -138,12 +139,12 @@ class GuardedExecutor(Executor):
 
     def _record_stopped(self) -> None:
         self._restore_job()
-        if not self._ran:
-            self.action = self._postponed()
-            return
         try:
-            super()._record_stopped()
-            _check_outcome(self.action)
+            if self._ran:
+                super()._record_stopped()
+                _check_outcome(self.action)
+            else:
+                self.action = self._postponed()
         except BaseException as error:  # noqa: BLE001 - B1
             self._raise_if_stopped(error)
             self._fail(error)
@@ -171,7 +172,7 @@ class GuardedExecutor(Executor):
 
     def _postponed(self) -> AckAction:
         """The attempt is taken back, as a snooze's is, and tried again a quarter later each time, from 2 s to 5 min."""
-        before: Any = self._meta.get(NOT_RUN_META)
+        before: Any = self._meta.get(NOT_RUN_META) if isinstance(self._meta, dict) else None
         tries = min(before, 1000) + 1 if type(before) is int and before > 0 else 1
         error = self._format_error(cast("Exception", self.result))
         known = error["error"] in [_text_of(kept) for kept in self.job.errors[-_KEPT_REASONS:]]
