@@ -172,10 +172,12 @@ class GuardedExecutor(Executor):
 
     def _postponed(self) -> AckAction:
         """The attempt is taken back, as a snooze's is, and tried again a quarter later each time, from 2 s to 5 min."""
-        before: Any = self._meta.get(NOT_RUN_META) if isinstance(self._meta, dict) else None
+        meta: Any = self._meta if isinstance(self._meta, dict) else {}
+        before: Any = meta.get(NOT_RUN_META)
         tries = min(before, 1000) + 1 if type(before) is int and before > 0 else 1
         error = self._format_error(cast("Exception", self.result))
-        known = error["error"] in [_text_of(kept) for kept in self.job.errors[-_KEPT_REASONS:]]
+        kept: list[Any] = self.job.errors[-_KEPT_REASONS:]
+        known = error["error"] in [_text_of(entry) for entry in kept]
         return AckAction(
             job=self.job,
             state="retryable",

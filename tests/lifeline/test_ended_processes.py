@@ -72,7 +72,7 @@ async def test_what_an_ended_process_had_in_hand_runs_again_also_without_an_atte
 
 
 async def test_the_third_process_that_ends_or_dies_under_a_job_quarantines_it_and_not_its_neighbour(hand: Hand) -> None:
-    killer = await inserted(hand, max_attempts=1)
+    killer = neighbour = await inserted(hand, max_attempts=1)
     for number in range(3):
         neighbour = await inserted(hand, max_attempts=1)
         for job_id in (killer, neighbour):
