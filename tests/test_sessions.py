@@ -349,7 +349,7 @@ async def test_whatever_the_callers_connection_is_used_to_a_workflow_comes_to_th
         {"prepare_threshold": 0},
         {"cursor_factory": AsyncClientCursor},
     ],
-    ids=str,
+    ids=["named tuples", "autocommit", "never prepared", "prepared at once", "bound by the client"],
 )
 async def test_powertools_runs_on_whatever_pool_oban_runs_on(options: dict[str, Any], dsn: str) -> None:
     async with AsyncConnectionPool(dsn, kwargs=options, open=False) as pool:
