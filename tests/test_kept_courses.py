@@ -117,7 +117,7 @@ async def test_a_nested_workflow_that_was_cancelled_early_ends_its_step_when_tha
     await hand.run(workflow_id, {"before": None})
 
     nested = (await hand.steps(workflow_id))["nested"]
-    assert (nested.state, (await hand.workflow(workflow_id)).state) == ("cancelled", "completed")
+    assert (nested.state, (await hand.workflow(workflow_id)).state) == ("cancelled", "failed")
 
 
 async def test_a_nested_workflow_that_never_started_comes_back_only_with_the_step_that_runs_it(hand: Hand) -> None:
