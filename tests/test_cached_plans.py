@@ -6,6 +6,7 @@ import pytest
 from psycopg import AsyncConnection
 
 from oban_powertools import Settings, Workflow
+from oban_powertools.explain import _SNAPSHOT, explain_step, explain_workflow
 from oban_powertools.states import WorkflowId
 from oban_powertools.sweep import Swept, sweep_once
 from tests.by_hand import Hand, chain, step
@@ -111,3 +112,33 @@ async def test_a_table_whose_rows_the_server_no_longer_counts_is_analyzed_by_its
     await hand.rows("SELECT pg_stat_reset()")
 
     assert await hand.one("SELECT powertools.outgrown_v1()::text[]") == ["powertools.steps"]
+
+
+@pytest.mark.parametrize("statistics", ["SELECT", "VACUUM ANALYZE"])
+async def test_explaining_a_failed_chain_reads_as_many_rows_of_each_step_however_long_it_is(
+    hand: Hand, statistics: str
+) -> None:
+    await hand.rows(statistics)  # of empty tables, or none
+    read: dict[int, tuple[int, int]] = {}
+    for length in (100, 2000):
+        workflow_id = await hand.insert(chain(length))
+        await finish(hand, workflow_id, "s0", failing=True)
+        read[length] = await rows_explained(hand, workflow_id, f"s{length - 1}")
+
+    assert all(long <= 21 * short for short, long in zip(read[100], read[2000], strict=True)), read
+
+
+async def rows_explained(hand: Hand, workflow_id: WorkflowId, last: str) -> tuple[int, int]:
+    """How many rows are read to explain the last step of a workflow, and the workflow."""
+    queries, settings = hand.powertools._queries, Settings()
+    found: list[int] = []
+    for explaining in (
+        lambda: explain_step(hand.conn, queries, settings, workflow_id, last),
+        lambda: explain_workflow(hand.conn, queries, settings, workflow_id),
+    ):
+        async with hand.conn.transaction():
+            await hand.conn.execute(_SNAPSHOT)
+            before = await hand.one(READ)
+            await explaining()
+            found.append(await hand.one(READ) - (before or 0))
+    return found[0], found[1]
