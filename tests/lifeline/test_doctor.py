@@ -398,3 +398,14 @@ async def corrupt(dsn: str, conn: psycopg.AsyncConnection, spoil: str) -> AsyncI
         await conn.execute(spoil.encode())
         yield
         await hand.leave_empty()
+
+
+async def test_every_function_of_a_fresh_schema_is_known_by_its_text(dsn: str) -> None:
+    async with await psycopg.AsyncConnection.connect(dsn) as conn:
+        cursor = await conn.execute(
+            "SELECT p.proname, array_agg(p.prosrc) FROM pg_proc p "
+            "WHERE p.pronamespace = 'powertools'::regnamespace AND p.prokind = 'f' GROUP BY p.proname"
+        )
+        there = {name: frozenset(texts) for name, texts in await cursor.fetchall()}
+
+    assert expected(Names()).functions == there

@@ -18,6 +18,7 @@ import psycopg
 import pytest
 
 from oban_powertools import Cursor, Powertools, Workflow, WorkflowId
+from oban_powertools.sse.limits import StreamLimits, Turns
 from tests.sse.browser import EventSource, Message, RefusedError
 from tests.sse.site import HOSTS, Site, unreachable
 
@@ -359,3 +360,41 @@ async def test_a_browser_goes_on_without_a_gap_when_its_server_ends(
 
     assert [message.json for message in found] == await written(powertools, Cursor(0))
     assert took < 2
+
+
+async def test_who_begins_at_the_logs_start_again_and_again_waits_for_a_turn(powertools: Powertools) -> None:
+    workflow_id = await insert(powertools)
+    await complete(powertools, workflow_id, 0, 1)
+    begun = asyncio.get_running_loop().time()
+    async with Site(powertools, limits={"past_per_second": 1000}).served() as site:
+        for _ in range(6):  # 500 events are half a second; four turns come without a wait
+            await powertools.events.stop()  # or the feed would have them in memory
+            source = EventSource(f"{site.url}?topic=workflow:all&after=0")
+            async with aclosing(source.messages()) as messages:
+                await take(messages, 1)
+
+    assert asyncio.get_running_loop().time() - begun >= 1.0
+
+
+async def test_the_turns_of_one_client_are_not_anothers() -> None:
+    turns = Turns(StreamLimits(past_per_second=50_000))
+    taken: list[str] = []
+
+    async def take_turns(client: str, count: int) -> None:
+        for _ in range(count):
+            await turns.take(client)
+            taken.append(client)
+
+    begun = asyncio.get_running_loop().time()
+    await asyncio.gather(take_turns("busy", 14), take_turns("new", 4))
+
+    assert asyncio.get_running_loop().time() - begun >= 0.1
+    assert taken.index("new") < 4 and taken[-1] == "busy"
+
+
+async def test_clients_that_have_saved_up_their_turns_are_forgotten() -> None:
+    turns = Turns(StreamLimits(past_per_second=10**9))
+    for client in range(100):
+        await turns.take(client)
+
+    assert len(turns._due) <= 10

@@ -12,7 +12,7 @@ from ..database import render
 from ..schema import migrations
 
 _FUNCTION: Final = re.compile(
-    r"^CREATE (?:OR REPLACE )?FUNCTION \w+\.(?P<name>\w+)\((?P<head>.*?)^AS \$(?P<tag>\w*)\$(?P<body>.*?)\$(?P=tag)\$",
+    r"^CREATE (?:OR REPLACE )?FUNCTION \w+\.(?P<name>\w+)\((?P<head>.*?)\sAS \$(?P<tag>\w*)\$(?P<body>.*?)\$(?P=tag)\$",
     re.MULTILINE | re.DOTALL,
 )
 _TABLE: Final = re.compile(r"^CREATE TABLE \w+\.(\w+) \(\n(.*?)^\)", re.MULTILINE | re.DOTALL)

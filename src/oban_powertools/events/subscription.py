@@ -68,6 +68,7 @@ class Subscription:
         self._accepting = True
         self._offered = asyncio.Event()
         self._closed = asyncio.Event()
+        self._turn: Callable[[], Awaitable[None]] | None = None
         if missed:
             self.offer(missed)
 
@@ -113,6 +114,10 @@ class Subscription:
         self._accepting = False
         self._offered.set()
 
+    def pace(self, turn: Callable[[], Awaitable[None]]) -> None:
+        """Wait for a turn before each page that is read from the log; what comes live has none."""
+        self._turn = turn
+
     def unsubscribe(self) -> None:
         """End the iteration, wherever it waits; as leaving the context does. Repeating it changes nothing."""
         self.close()
@@ -135,6 +140,8 @@ class Subscription:
         return None
 
     async def _catch_up(self) -> None:
+        if self._turn is not None:
+            await self._turn()
         try:
             events, self._page_to = await self._read_on(self.workflow_id, self._cursor, PAGE)
         except (psycopg.Error, OSError) as error:

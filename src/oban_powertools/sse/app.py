@@ -24,7 +24,7 @@ from ..logs import find_logger
 from ..powertools import Powertools
 from ..sqlstates import Trouble, find_trouble
 from .asked import Asked, check_origin, read_request
-from .limits import OpenStreams, StreamLimits
+from .limits import OpenStreams, StreamLimits, Turns
 from .stream import Stream, reset_message
 
 type Authorize = Callable[[HTTPConnection, str], bool | Awaitable[bool]]
@@ -91,6 +91,7 @@ class EventsApp:
         self._client = client
         self._limits = limits
         self._open = OpenStreams(limits)
+        self._turns = Turns(limits)
         self._http: ASGIApp = ExceptionMiddleware(self._answer, handlers={HTTPException: _refuse})
 
     @property
@@ -149,6 +150,9 @@ class EventsApp:
             if find_trouble(error) is Trouble.REFUSED:
                 raise
             raise HTTPException(503, "the database does not answer", {"Retry-After": "5"}) from error
+        client = self._client(connection)
+        one = object() if client is None else client
+        events.pace(lambda: self._turns.take(one))
         stream = Stream(events, self._limits, lambda: self._is_still_allowed(connection, asked.topic), stopping)
         stack.push_async_callback(stream.close)
         return stream.messages()

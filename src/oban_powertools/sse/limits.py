@@ -1,14 +1,21 @@
-"""How many streams there may be, and how long one lasts."""
+"""How many streams there may be, how long one lasts, and how fast one catches up."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Generator, Hashable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import islice
+from typing import Final
 
 from starlette.exceptions import HTTPException
 
 from ..config import check_fields
+from ..events.subscription import PAGE
+
+_AT_ONCE: Final = 4
+"""Pages of the past that a client gets without waiting, when it has not asked for a while."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +43,9 @@ class StreamLimits:
 
     send_within: timedelta = timedelta(seconds=30)
     """How long a client may refuse to take what is sent before its stream is closed."""
+
+    past_per_second: int = 5000
+    """Events of the past that one client gets in a second, over all its streams; what happens now is not limited."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -77,3 +87,26 @@ class OpenStreams:
             self._count -= 1
             self._by_client[client] -= 1
             self._by_client += Counter()  # drops those with none left
+
+
+class Turns:
+    """When a client may have the next page of the past: however often it begins anew, its turns come evenly."""
+
+    def __init__(self, limits: StreamLimits) -> None:
+        self._apart = PAGE / limits.past_per_second
+        self._due: dict[Hashable, float] = {}
+
+    async def take(self, client: Hashable) -> None:
+        """Wait for the client's turn."""
+        now = asyncio.get_running_loop().time()
+        # Who has not asked for long has saved up a few turns, not all of them.
+        due = max(self._due.pop(client, 0.0), now - (_AT_ONCE - 1) * self._apart)
+        self._forget(now)
+        self._due[client] = due + self._apart
+        await asyncio.sleep(max(0.0, due - now))
+
+    def _forget(self, now: float) -> None:
+        """Drop whose turns are saved up in full; the longest known come first."""
+        for client in list(islice(self._due, 2)):
+            if self._due[client] <= now - (_AT_ONCE - 1) * self._apart:
+                del self._due[client]
