@@ -65,7 +65,8 @@ KINDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     },
     "workflows.signal": {
         "signal": NOT_NAMES[2:], "correlation_key": NOT_NAMES[2:], "dedupe_key": NOT_NAMES, "workflow_id": NOT_IDS,
-        "payload": ANYTHING, "conn": ANYTHING,
+        "payload": ANYTHING, "conn": ANYTHING, "only_begun": NOT_FLAGS,
+        "expires_in": (*NOT_SPANS, timedelta(0), -timedelta(hours=1), timedelta.max),
     },
     "workflows.request_cancel": OF_A_COMMAND,
     "workflows.recover": {**OF_A_COMMAND, "step": NOT_NAMES, "action": NOT_WORDS, "payload": ANYTHING},

@@ -197,6 +197,45 @@ async def test_a_signal_and_a_wait_that_missed_each_other_are_joined_by_the_swee
     assert await hand.rows("SELECT status FROM powertools.signals") == [{"status": "consumed"}]
 
 
+@pytest.mark.parametrize("first", ["wait", "signal"])
+async def test_of_a_signal_and_a_wait_that_missed_each_other_either_may_be_seen_first(
+    hand: Hand, sessions: Sessions, first: str
+) -> None:
+    workflow = Workflow("order")
+    workflow.await_signal("paid", signal="payment", correlation_key="7")
+    inserting, signalling = await sessions.open(), await sessions.open()
+
+    handle = await hand.workflows.insert(workflow, conn=inserting)
+    await hand.workflows.signal("payment", "7", 5, conn=signalling)
+    for conn in (inserting, signalling) if first == "wait" else (signalling, inserting):
+        await conn.commit()
+        await hand.sweep()
+
+    assert await hand.workflows.results(handle.id) == {"paid": 5}
+
+
+@pytest.mark.parametrize("first", ["end", "signal"])
+async def test_of_a_workflows_end_and_a_signal_for_it_no_signal_is_left_stored(
+    hand: Hand, sessions: Sessions, first: str
+) -> None:
+    workflow_id = await hand.insert(chain(1))
+    ending, signalling = await sessions.open(), await sessions.open()
+    cancel = partial(hand.workflows.request_cancel, workflow_id, actor="ops-1", reason="because of a test", conn=ending)
+    signal = partial(hand.workflows.signal, "payment", "7", workflow_id=workflow_id, conn=signalling)
+
+    if first == "end":
+        await cancel()
+        second = soon(commit(signalling, signal()))
+    else:
+        await signal()
+        second = soon(commit(ending, cancel()))
+    await hand.until_waiting(1)
+    await (ending if first == "end" else signalling).commit()
+    await second
+
+    assert await hand.rows("SELECT status FROM powertools.signals") == [{"status": "late"}]
+
+
 @job(queue="default", max_attempts=1)
 def each(item: Any) -> None:
     """Never run."""

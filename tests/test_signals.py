@@ -8,7 +8,7 @@ import pytest
 from oban_powertools import AwaitSignal, Workflow
 from oban_powertools.errors import UnstorableValueError
 from oban_powertools.states import WorkflowId
-from tests.by_hand import Hand, step
+from tests.by_hand import Hand, chain, step
 
 NUMBER: Any = 7
 ASKED: Any = {"actor": "ops-1", "reason": "because of a test"}
@@ -371,3 +371,140 @@ async def test_a_wait_without_a_name_or_key_fails_the_attempt(hand: Hand, wait: 
 
     a = (await hand.steps(workflow_id))["a"]
     assert (a.state, "a wait needs a signal and a correlation key" in a.error["error"]) == ("retryable", True)
+
+
+# Signals that are for some time, or for workflows that had begun, alone
+
+
+async def run_out(hand: Hand) -> None:
+    await hand.rows("UPDATE powertools.signals SET expires_at = clock_timestamp() WHERE expires_at IS NOT NULL")
+
+
+async def test_a_signal_says_until_when_it_is_kept_and_whom_it_is_for(hand: Hand) -> None:
+    await hand.insert(waiting("8"))
+
+    plain = await hand.workflows.signal("payment", "7")
+    kept = await hand.workflows.signal("payment", "7", expires_in=timedelta(hours=1), only_begun=True)
+
+    assert (plain.expires_at, plain.only_begun, kept.only_begun) == (None, False, True)
+    assert kept.expires_at is not None
+    assert timedelta(minutes=59) < kept.expires_at - kept.inserted_at < timedelta(minutes=61)
+
+
+async def test_a_signal_is_taken_within_its_time(hand: Hand) -> None:
+    await hand.workflows.signal("payment", "7", expires_in=timedelta(hours=1))
+    await hand.sweep()
+
+    workflow_id = await hand.insert(waiting())
+
+    assert (await hand.states(workflow_id))["paid"] == "completed"
+
+
+async def test_a_signal_whose_time_is_over_is_taken_by_nobody_and_late_with_the_next_sweep(each_hand: Hand) -> None:
+    await each_hand.workflows.signal("payment", "7", expires_in=timedelta(hours=1))
+    await each_hand.workflows.signal("payment", "8")
+    await run_out(each_hand)
+
+    workflow_id = await each_hand.insert(waiting())
+    await each_hand.sweep()
+
+    assert (await each_hand.states(workflow_id))["paid"] == "awaiting_signal"
+    assert await deliveries(each_hand) == ["late", "stored"]
+
+
+async def test_a_second_click_is_not_for_the_workflow_that_begins_later(each_hand: Hand) -> None:
+    first = await each_hand.insert(waiting())
+    clicks = [await each_hand.workflows.signal("payment", "7", {"amount": n}, only_begun=True) for n in (1, 2)]
+
+    following = await each_hand.insert(waiting())
+    await each_hand.sweep()
+    untouched = await each_hand.states(following)
+    await each_hand.run_all(first)
+    await each_hand.sweep()
+    late = await each_hand.workflows.signal("payment", "7", only_begun=True)
+
+    assert [click.status for click in clicks] == ["consumed", "stored"]
+    assert untouched["paid"] == "awaiting_signal"
+    assert await deliveries(each_hand) == ["consumed", "late", "consumed"]
+    assert late.status == "consumed"
+
+
+async def test_a_signal_for_workflows_that_have_begun_is_late_at_once_when_all_have_ended(hand: Hand) -> None:
+    workflow_id = await hand.insert(waiting())
+    await hand.workflows.request_cancel(workflow_id, **ASKED)
+
+    assert (await hand.workflows.signal("payment", "7", only_begun=True)).status == "late"
+
+
+async def test_a_signal_for_workflows_that_have_begun_comes_before_their_wait(each_hand: Hand) -> None:
+    begun = await each_hand.insert(gated())
+    early = await each_hand.workflows.signal("payment", "7", {"amount": 5}, only_begun=True)
+    later = await each_hand.insert(waiting())
+    await each_hand.sweep()
+
+    await each_hand.run(begun, {"gate": None})
+
+    assert (early.status, (await each_hand.states(later))["paid"]) == ("stored", "awaiting_signal")
+    assert (await each_hand.states(begun))["paid"] == "completed"
+
+
+async def test_a_workflow_in_another_has_begun_with_the_outermost(hand: Hand) -> None:
+    outer = Workflow("outer")
+    outer.add("gate", step())
+    outer.add_workflow("inner", waiting(), deps="gate")
+    workflow_id = await hand.insert(outer)
+    await hand.workflows.signal("payment", "7", {"amount": 5}, only_begun=True)
+
+    await hand.run(workflow_id, {"gate": None})
+
+    assert await deliveries(hand) == ["consumed"]
+
+
+async def test_of_two_that_wait_the_signal_is_clear_when_one_alone_had_begun(hand: Hand) -> None:
+    await hand.workflows.signal("payment", "8", only_begun=True)
+    first = await hand.insert(gated())
+    kept = await hand.workflows.signal("payment", "7", {"amount": 5}, only_begun=True)
+    await hand.insert(waiting())
+    await hand.run(first, {"gate": None})
+
+    assert (kept.status, (await hand.states(first))["paid"]) == ("stored", "completed")
+
+
+# Signals that nobody will take
+
+
+@pytest.mark.parametrize("ending", ["run", "cancel", "expire"])
+async def test_what_is_stored_for_a_workflow_that_is_named_is_late_once_that_has_ended(
+    each_hand: Hand, ending: str
+) -> None:
+    workflow_id = await each_hand.insert(chain(1, expires_in=timedelta(hours=1)))
+    other = await each_hand.insert(chain(1))
+    for meant in (workflow_id, other):
+        await each_hand.workflows.signal("payment", "7", workflow_id=meant)
+
+    match ending:
+        case "run":
+            await each_hand.run_all(workflow_id)
+        case "cancel":
+            await each_hand.workflows.request_cancel(workflow_id, **ASKED)
+        case _:
+            await each_hand.rows("UPDATE powertools.workflows SET expires_at = now() WHERE id = %s", workflow_id)
+            await each_hand.sweep()
+
+    assert await deliveries(each_hand) == ["late", "stored"]
+
+
+async def test_a_signal_for_a_workflow_that_is_not_there_is_late(hand: Hand) -> None:
+    assert (await hand.workflows.signal("payment", "7", workflow_id=WorkflowId(10**9))).status == "late"
+
+
+async def test_what_has_met_nobody_is_looked_at_once(hand: Hand) -> None:
+    await hand.insert(waiting("8"))
+    await hand.workflows.signal("payment", "7")
+    await hand.workflows.signal("payment", "9", expires_in=timedelta(hours=1), only_begun=True)
+    due = "SELECT 'match_signals' = ANY (powertools.due_parts_v1('1 h', '7 days'))"
+
+    before = await hand.one(due)
+    await hand.sweep()
+
+    assert (before, await hand.one(due)) == (True, False)

@@ -211,6 +211,12 @@ class SignalRecord:
     consumed_at: datetime | None
     """When it was consumed."""
 
+    expires_at: datetime | None = None
+    """Until when it is kept for a wait to come; None for as long as it takes."""
+
+    only_begun: bool = False
+    """Whether only a workflow that had begun before it may take it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovered:

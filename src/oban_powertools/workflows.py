@@ -262,6 +262,8 @@ class Workflows:
         *,
         dedupe_key: str | None = None,
         workflow_id: WorkflowId | str | None = None,
+        expires_in: timedelta | None = None,
+        only_begun: bool = False,
         conn: Any = None,
     ) -> SignalRecord:
         """Deliver a signal to whoever waits for it; it becomes the result of the step that waited.
@@ -270,21 +272,26 @@ class Workflows:
             payload: JSON-safe.
             dedupe_key: A repeat of the same signal, key and dedupe key changes nothing.
             workflow_id: Which workflow is meant, where several wait.
+            expires_in: How long it is kept for a wait to come; None for as long as it takes.
+            only_begun: It is for workflows that have begun, and never for one that is inserted later.
             conn: Joins the caller's transaction, as in ``insert``.
 
         Returns:
             The durable record; its status says what became of it: ``consumed``, ``stored`` until a wait
-            registers, ``late`` after the wait expired or the named workflow ended, ``ambiguous`` when several
-            workflows wait (nobody is woken), ``duplicate`` (the first delivery's record).
+            registers, ``late`` when nobody will take it (the wait expired, its own time is over, the workflows that
+            were meant have ended), ``ambiguous`` when several workflows wait (nobody is woken), ``duplicate`` (the
+            first delivery's record).
 
         Raises:
             UnstorableValueError: The payload is not JSON-safe or above the limit, or a name is empty.
+            InvalidArgumentError: ``expires_in`` is no positive span of at most 100 years.
         """
         key = None if workflow_id is None else as_workflow_id(workflow_id)
         async with self._commander.transaction(conn) as inside:
             record = await signals.deliver(
                 inside, self._queries, signal, correlation_key, payload,
-                dedupe_key=dedupe_key, workflow_id=key, payload_limit=self._payload_limit,
+                dedupe_key=dedupe_key, workflow_id=key, expires_in=expires_in, only_begun=only_begun,
+                payload_limit=self._payload_limit,
             )  # fmt: skip
         telemetry.execute(Name.SIGNAL, status=record.status.value)
         return record

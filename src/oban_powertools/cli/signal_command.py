@@ -4,6 +4,7 @@ The rule that must never break: a signal that woke nobody and never will is not 
 """
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Final
 
 import click
@@ -16,12 +17,12 @@ from .ids import parse_id
 from .output import as_json as record_json
 from .output import note, print_json, say
 from .target import Target, answering
-from .values import payload_option
+from .values import find_duration, payload_option
 
 _SAID: Final[Mapping[SignalStatus, str]] = {
     SignalStatus.CONSUMED: "a waiting step took it",
     SignalStatus.STORED: "nobody waits for it yet: it is kept for the wait to come",
-    SignalStatus.LATE: "the wait has expired, or its workflow has ended: nobody takes it",
+    SignalStatus.LATE: "the wait has expired, or every workflow that it is for has ended: nobody takes it",
     SignalStatus.AMBIGUOUS: "several workflows wait for it: nobody was woken, say which with --workflow",
     SignalStatus.DUPLICATE: "it was delivered before, nothing changed",
 }
@@ -32,6 +33,7 @@ _LOST: Final = (SignalStatus.LATE, SignalStatus.AMBIGUOUS)
     epilog=examples(
         'powertools signal approved --key expense-7 --payload \'{"name": "Grace"}\'',
         "powertools signal paid --key 42 --workflow 41 --dedupe-key bank-8123",
+        "powertools signal approved --key customer-7 --only-begun --expires-in 1d",
     )
 )
 @click.argument("name", metavar="NAME")
@@ -39,6 +41,10 @@ _LOST: Final = (SignalStatus.LATE, SignalStatus.AMBIGUOUS)
 @payload_option
 @click.option("--dedupe-key", metavar="KEY", help="A repeat with the same key changes nothing.")
 @click.option("--workflow", "workflow_id", callback=parse_id, metavar="ID", help="Which workflow is meant.")
+@click.option(
+    "--expires-in", callback=find_duration, metavar="DURATION", help="How long it is kept: 90s, 30m, 2h or 1d."
+)
+@click.option("--only-begun", is_flag=True, help="It is for workflows that have begun, not for later ones.")
 @answering
 async def signal(
     target: Target,
@@ -48,6 +54,8 @@ async def signal(
     payload: Any,
     dedupe_key: str | None,
     workflow_id: int | None,
+    expires_in: timedelta | None,
+    only_begun: bool,
     as_json: bool,
 ) -> int:
     """Deliver a signal to the step that waits for it; the payload is the step's result.
@@ -56,7 +64,13 @@ async def signal(
     """
     async with target.commands() as workflows:
         delivered = await workflows.signal(
-            name, key, payload, dedupe_key=dedupe_key, workflow_id=WorkflowId(workflow_id) if workflow_id else None
+            name,
+            key,
+            payload,
+            dedupe_key=dedupe_key,
+            workflow_id=WorkflowId(workflow_id) if workflow_id else None,
+            expires_in=expires_in,
+            only_begun=only_begun,
         )
     if as_json:
         print_json({"signal": record_json(shown(target.display, delivered))})

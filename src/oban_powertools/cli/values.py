@@ -81,12 +81,13 @@ def this_user() -> str:
 payload_option: Final = click.option("--payload", callback=parse_json, metavar="JSON", help="What it carries, as JSON.")
 
 
-def _find_duration(ctx: click.Context, param: click.Parameter, value: str | None) -> timedelta | None:
+def find_duration(ctx: click.Context, param: click.Parameter, value: str | None) -> timedelta | None:
+    """As ``parse_duration``; None when it was not given."""
     return None if value is None else parse_duration(ctx, param, value)
 
 
 hold_for_option: Final = click.option(
-    "--for", "hold_for", callback=_find_duration, metavar="DURATION", help="How long, of a hold: 90s, 30m, 2h or 1d."
+    "--for", "hold_for", callback=find_duration, metavar="DURATION", help="How long, of a hold: 90s, 30m, 2h or 1d."
 )
 
 _ACTOR: Final = click.option(

@@ -4,10 +4,11 @@ Runs in the caller's transaction. The rule that must never break: every delivery
 and wakes at most one wait.
 """
 
+from datetime import timedelta
 from typing import Any
 
 from .. import json_border
-from ..arguments import as_text, refuse, unless_none
+from ..arguments import LONGEST, as_flag, as_span, as_text, refuse, unless_none
 from ..database import Connection, Queries, fetch_one
 from ..errors import Fault, UnstorableValueError
 from ..records import SignalRecord
@@ -24,6 +25,8 @@ async def deliver(
     *,
     dedupe_key: str | None,
     workflow_id: WorkflowId | None,
+    expires_in: timedelta | None,
+    only_begun: bool,
     payload_limit: int,
 ) -> SignalRecord:
     """Deliver one signal; the record says what became of it.
@@ -31,7 +34,7 @@ async def deliver(
     Raises:
         UnstorableValueError: The payload is not JSON-safe or above the limit, or a name is empty.
 
-    Locks: the dedupe key, then the waiting workflow as settle.
+    Locks: the dedupe key, then the workflow that waits or is named, as settle.
     """
     json_border.check_payload("the payload", payload, payload_limit)
     names = {"signal": signal, "correlation_key": correlation_key, "dedupe_key": dedupe_key}
@@ -44,9 +47,13 @@ async def deliver(
         faults.append(Fault(code="signal_required", message="a signal needs a name and a key"))
     if faults:
         raise UnstorableValueError("the signal", faults)
+    if expires_in is not None:
+        as_span("expires_in", expires_in, least=timedelta(microseconds=1), most=LONGEST)
     args = {
         **names,
         "workflow_id": workflow_id,
+        "expires_in": expires_in,
+        "only_begun": as_flag("only_begun", only_begun),
         "payload": json_border.dumps(payload) if payload is not None else None,
     }
     row = await fetch_one(conn, queries["deliver_signal"], args)

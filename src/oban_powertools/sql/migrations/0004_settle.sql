@@ -334,6 +334,7 @@ BEGIN
     END IF;
     IF finished IS NOT NULL THEN
       PERFORM powertools.write_ends_v1(finished);
+      PERFORM powertools.close_signals_of_v1(finished);
     END IF;
     IF called_back IS NOT NULL THEN
       PERFORM powertools.insert_on_finished_v1(called_back);

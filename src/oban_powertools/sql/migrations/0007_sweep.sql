@@ -199,11 +199,7 @@ BEGIN
     WHEN 'match_signals' THEN ARRAY(
       SELECT d.id
       FROM (
-        SELECT DISTINCT w.id, w.workflow_id
-        FROM powertools.signals g
-        JOIN powertools.waits w ON w.signal = g.signal AND w.correlation_key = g.correlation_key AND w.state = 'waiting'
-        WHERE g.status = 'stored' AND (g.workflow_id IS NULL OR g.workflow_id = w.workflow_id)
-        LIMIT batch
+        SELECT m.wait_id AS id, m.workflow_id FROM powertools.missed_v1(batch) AS m LIMIT batch
       ) AS d JOIN powertools.workflows w ON w.id = d.workflow_id
       ORDER BY w.root_id
     )
@@ -295,13 +291,14 @@ BEGIN
 END $$;
 REVOKE EXECUTE ON FUNCTION powertools.analyze_outgrown_v1() FROM PUBLIC;
 
--- One part of the sweep, on whichever node takes it; failed is how many could not be done now. Each
--- part is a transaction of its own, so that it holds no workflow of another part's (S4).
-CREATE FUNCTION powertools.sweep_part_v1(part text, batch int, OUT swept bool, OUT done int, OUT failed int)
+-- One batch of a part of the sweep, on whichever node takes it; failed is how many could not be done now, more whether
+-- there may be more to do at once. Each batch is a transaction of its own, so that it holds no workflow of another's (S4).
+CREATE FUNCTION powertools.sweep_part_v1(part text, batch int, OUT swept bool, OUT done int, OUT failed int, OUT more bool)
 LANGUAGE plpgsql
 AS $$
 DECLARE
   due bigint[];
+  put_by int := 0;
 BEGIN
   swept := powertools.take_part_v1(part);
   IF NOT swept THEN
@@ -315,5 +312,11 @@ BEGIN
       due := powertools.due_v1(part, batch);
       done := CASE WHEN due = '{}' THEN 0 ELSE powertools.sweep_these_v1(part, due) END;
       failed := cardinality(due) - done;
+      IF part = 'match_signals' THEN
+        done := done + powertools.close_signals_v1(batch);
+        put_by := powertools.put_by_v1(batch);
+      END IF;
   END CASE;
+  -- what fails is tried again with every batch; an ANALYZE is done once
+  more := (done > coalesce(failed, 0) OR put_by = batch) AND part <> 'analyze_outgrown';
 END $$;

@@ -2,7 +2,8 @@
 --
 -- A signal and a wait find each other in three ways: the signal finds the wait, the wait finds a
 -- stored signal when it registers, and the sweep joins two that missed each other because both
--- transactions were open. Only waits in state waiting have any hold on a correlation key.
+-- transactions were open. Only waits in state waiting have any hold on a correlation key. Two that missed each other
+-- are found when the sweep first looks at the later one: swept says that it has, so each is looked at once, by its key.
 
 CREATE TABLE powertools.waits (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -15,6 +16,7 @@ CREATE TABLE powertools.waits (
   deadline_at timestamptz,
   registered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   ended_at timestamptz,
+  swept bool NOT NULL DEFAULT false,
   CONSTRAINT wait_state CHECK (state IN ('waiting', 'consumed', 'expired', 'cancelled')),
   CONSTRAINT wait_ended CHECK ((ended_at IS NULL) = (state = 'waiting'))
 );
@@ -22,6 +24,7 @@ CREATE TABLE powertools.waits (
 CREATE INDEX waits_key ON powertools.waits (signal, correlation_key, id);
 CREATE INDEX waits_deadline ON powertools.waits (deadline_at) WHERE state = 'waiting' AND deadline_at IS NOT NULL;
 CREATE INDEX waits_waiting ON powertools.waits (signal, correlation_key, workflow_id) WHERE state = 'waiting';
+CREATE INDEX waits_new ON powertools.waits (id) WHERE state = 'waiting' AND NOT swept;
 
 CREATE TABLE powertools.signals (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -36,6 +39,10 @@ CREATE TABLE powertools.signals (
   wait_id bigint,
   inserted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   consumed_at timestamptz,
+  expires_at timestamptz,
+  -- of a signal for workflows that had begun: the newest of them; NULL when later ones are meant too
+  last_workflow_id bigint,
+  swept bool NOT NULL DEFAULT false,
   CONSTRAINT signal_named CHECK (signal <> '' AND correlation_key <> ''),
   CONSTRAINT signal_status CHECK (status IN ('consumed', 'stored', 'late', 'ambiguous', 'duplicate')),
   CONSTRAINT signal_consumed CHECK ((status = 'consumed') = (wait_id IS NOT NULL) AND (status = 'consumed') = (consumed_at IS NOT NULL)),
@@ -43,8 +50,28 @@ CREATE TABLE powertools.signals (
 );
 
 CREATE INDEX signals_stored ON powertools.signals (signal, correlation_key, id) WHERE status = 'stored';
+CREATE INDEX signals_new ON powertools.signals (id) WHERE status = 'stored' AND NOT swept;
+CREATE INDEX signals_for_workflow ON powertools.signals (workflow_id) WHERE status = 'stored' AND workflow_id IS NOT NULL;
+CREATE INDEX signals_expiring ON powertools.signals (expires_at) WHERE status = 'stored' AND expires_at IS NOT NULL;
+CREATE INDEX signals_for_begun ON powertools.signals (last_workflow_id) WHERE status = 'stored' AND last_workflow_id IS NOT NULL;
 CREATE UNIQUE INDEX signals_dedupe ON powertools.signals (signal, correlation_key, dedupe_key)
 WHERE dedupe_key IS NOT NULL AND status <> 'duplicate';
+
+-- The outermost workflow of one.
+CREATE FUNCTION powertools.root_of_v1(of_workflow_id bigint) RETURNS bigint
+LANGUAGE sql STABLE
+AS $$
+  SELECT w.root_id FROM powertools.workflows w WHERE w.id = of_workflow_id
+$$;
+
+-- Whether a signal of a wait's name and key is meant for it. Volatile, so that it is inlined.
+CREATE FUNCTION powertools.is_for_v1(g powertools.signals, w powertools.waits) RETURNS bool
+LANGUAGE sql VOLATILE
+AS $$
+  SELECT (g.workflow_id IS NULL OR g.workflow_id = w.workflow_id)
+    AND (g.expires_at IS NULL OR g.expires_at > clock_timestamp())
+    AND (g.last_workflow_id IS NULL OR g.last_workflow_id >= powertools.root_of_v1(w.workflow_id))
+$$;
 
 -- Ends the waits of steps that ended, each as its step did.
 CREATE FUNCTION powertools.close_waits_v1(wait_ids bigint[], ended powertools.ended[]) RETURNS void
@@ -80,8 +107,7 @@ BEGIN
         SELECT DISTINCT ON (w.id) w.id AS wait_id, w.workflow_id, w.position, g.id AS signal_id, g.payload
         FROM powertools.waits w
         JOIN powertools.signals g ON g.signal = w.signal AND g.correlation_key = w.correlation_key
-        WHERE w.id = ANY (wait_ids) AND w.state = 'waiting' AND g.status = 'stored'
-          AND (g.workflow_id IS NULL OR g.workflow_id = w.workflow_id)
+        WHERE w.id = ANY (wait_ids) AND w.state = 'waiting' AND g.status = 'stored' AND powertools.is_for_v1(g, w)
         ORDER BY w.id, g.id
       ) AS p
       ORDER BY p.signal_id, p.wait_id
@@ -143,10 +169,22 @@ BEGIN
   RETURN keyless || powertools.consume_signals_v1(registered);
 END $$;
 
+-- The smallest id of a workflow that has not ended, which is an outermost one's; above all ids when there is none.
+CREATE FUNCTION powertools.oldest_unfinished_v1() RETURNS bigint
+LANGUAGE plpgsql STABLE
+PLANNED ONCE
+AS $$
+BEGIN
+  RETURN coalesce(
+    (SELECT w.id FROM powertools.workflows w WHERE w.state IN ('running', 'cancel_requested') ORDER BY w.id LIMIT 1),
+    9223372036854775807
+  );
+END $$;
+
 -- Delivers one signal. Rows: the signal as recorded; for a repeat of a dedupe key the first one, with
--- status duplicate. Locks: the dedupe key, then as settle.
+-- status duplicate. Locks: the dedupe key, then as settle; of a workflow that is named, always.
 CREATE FUNCTION powertools.deliver_signal_v1(
-  of_signal text, of_key text, of_payload jsonb, of_dedupe_key text, of_workflow_id bigint
+  of_signal text, of_key text, of_payload jsonb, of_dedupe_key text, of_workflow_id bigint, expires_in interval, only_begun bool
 ) RETURNS powertools.signals
 LANGUAGE plpgsql
 PLANNED EACH TIME
@@ -156,8 +194,13 @@ DECLARE
   wait powertools.waits;
   waiting int;
 BEGIN
-  INSERT INTO powertools.signals AS g (signal, correlation_key, workflow_id, dedupe_key, payload, status)
-  VALUES (of_signal, of_key, of_workflow_id, of_dedupe_key, of_payload, 'stored')
+  INSERT INTO powertools.signals AS g (
+    signal, correlation_key, workflow_id, dedupe_key, payload, status, expires_at, last_workflow_id
+  )
+  VALUES (
+    of_signal, of_key, of_workflow_id, of_dedupe_key, of_payload, 'stored', clock_timestamp() + expires_in,
+    CASE WHEN only_begun THEN coalesce((SELECT max(w.id) FROM powertools.workflows w), 0) END
+  )
   ON CONFLICT (signal, correlation_key, dedupe_key) WHERE dedupe_key IS NOT NULL AND status <> 'duplicate' DO NOTHING
   RETURNING g.* INTO delivered;
   IF delivered.id IS NULL THEN
@@ -169,10 +212,13 @@ BEGIN
     RETURN delivered;
   END IF;
 
+  IF of_workflow_id IS NOT NULL THEN
+    -- so that whoever ends it sees this signal, or has ended it before we look
+    PERFORM powertools.lock_families_v1(ARRAY[of_workflow_id]);
+  END IF;
   SELECT count(DISTINCT w.workflow_id) INTO waiting
   FROM powertools.waits w
-  WHERE w.signal = of_signal AND w.correlation_key = of_key AND w.state = 'waiting'
-    AND (of_workflow_id IS NULL OR w.workflow_id = of_workflow_id);
+  WHERE w.signal = of_signal AND w.correlation_key = of_key AND w.state = 'waiting' AND powertools.is_for_v1(delivered, w);
   IF waiting > 1 THEN
     UPDATE powertools.signals g SET status = 'ambiguous' WHERE g.id = delivered.id RETURNING g.* INTO delivered;
     RETURN delivered;
@@ -181,17 +227,18 @@ BEGIN
     SELECT w.* INTO wait FROM powertools.waits w
     WHERE w.signal = of_signal AND w.correlation_key = of_key AND (of_workflow_id IS NULL OR w.workflow_id = of_workflow_id)
     ORDER BY w.id DESC LIMIT 1;
-    -- a workflow that has ended waits no more: its signal would be kept, and looked at, for nothing
+    -- a workflow that has ended, or is not there, waits no more: its signal would be kept for nothing
     IF wait.state = 'expired'
-      OR EXISTS (SELECT FROM powertools.workflows w WHERE w.id = of_workflow_id AND w.finished_at IS NOT NULL) THEN
+      OR of_workflow_id IS NOT NULL
+        AND NOT EXISTS (SELECT FROM powertools.workflows w WHERE w.id = of_workflow_id AND w.finished_at IS NULL)
+      OR delivered.last_workflow_id < powertools.oldest_unfinished_v1() THEN
       UPDATE powertools.signals g SET status = 'late' WHERE g.id = delivered.id RETURNING g.* INTO delivered;
     END IF;
     RETURN delivered;
   END IF;
 
   SELECT w.* INTO wait FROM powertools.waits w
-  WHERE w.signal = of_signal AND w.correlation_key = of_key AND w.state = 'waiting'
-    AND (of_workflow_id IS NULL OR w.workflow_id = of_workflow_id)
+  WHERE w.signal = of_signal AND w.correlation_key = of_key AND w.state = 'waiting' AND powertools.is_for_v1(delivered, w)
   ORDER BY w.id LIMIT 1;
   PERFORM powertools.lock_families_v1(ARRAY[wait.workflow_id]);
   -- It may have ended while we waited for the lock; then the signal stays stored, or comes late.
@@ -203,6 +250,104 @@ BEGIN
   END IF;
   SELECT g.* INTO delivered FROM powertools.signals g WHERE g.id = delivered.id;
   RETURN delivered;
+END $$;
+
+-- What was stored for these workflows, which have ended, is late. The caller holds them.
+CREATE FUNCTION powertools.close_signals_of_v1(workflow_ids bigint[]) RETURNS void
+LANGUAGE plpgsql
+PLANNED ONCE
+AS $$
+BEGIN
+  -- most often nothing is stored for any workflow by its id
+  IF EXISTS (SELECT FROM powertools.signals g WHERE g.status = 'stored' AND g.workflow_id IS NOT NULL) THEN
+    UPDATE powertools.signals g SET status = 'late'
+    WHERE g.id = ANY (ARRAY(
+      SELECT n.id FROM unnest(workflow_ids) AS e (id)
+      JOIN powertools.signals n ON n.workflow_id = e.id AND n.status = 'stored' AND n.workflow_id IS NOT NULL
+    )) AND g.status = 'stored';
+  END IF;
+END $$;
+
+-- Ends a batch of stored signals that nobody takes any more: their time is over, or every workflow that had begun before
+-- them has ended. Returns how many. Locks: the signals that nobody else is changing.
+CREATE FUNCTION powertools.close_signals_v1(batch int) RETURNS int
+LANGUAGE plpgsql
+PLANNED EACH TIME ROW BY ROW
+AS $$
+DECLARE
+  late int;
+BEGIN
+  UPDATE powertools.signals g SET status = 'late'
+  WHERE g.id = ANY (ARRAY(
+    SELECT o.id FROM powertools.signals o
+    WHERE o.status = 'stored' AND o.id = ANY (ARRAY(
+      (SELECT e.id FROM powertools.signals e
+      WHERE e.status = 'stored' AND e.expires_at <= clock_timestamp() ORDER BY e.expires_at LIMIT batch)
+      UNION ALL
+      (SELECT b.id FROM powertools.signals b
+      WHERE b.status = 'stored' AND b.last_workflow_id < powertools.oldest_unfinished_v1()
+      ORDER BY b.last_workflow_id LIMIT batch)
+    ))
+    ORDER BY o.id FOR NO KEY UPDATE SKIP LOCKED
+  ));
+  GET DIAGNOSTICS late = ROW_COUNT;
+  RETURN late;
+END $$;
+
+-- Which waits missed a signal, or its signal missed them, because both transactions were open: by what is new of either.
+CREATE FUNCTION powertools.missed_v1(batch int) RETURNS TABLE (wait_id bigint, workflow_id bigint)
+LANGUAGE plpgsql
+PLANNED EACH TIME ROW BY ROW
+AS $$
+BEGIN
+  RETURN QUERY (
+    SELECT w.id, w.workflow_id
+    FROM powertools.waits w
+    JOIN powertools.signals g ON g.signal = w.signal AND g.correlation_key = w.correlation_key AND g.status = 'stored'
+    WHERE w.id = ANY (ARRAY(SELECT n.id FROM powertools.waits n WHERE n.state = 'waiting' AND NOT n.swept ORDER BY n.id LIMIT batch))
+      AND w.state = 'waiting' AND powertools.is_for_v1(g, w)
+    LIMIT batch
+  ) UNION (
+    SELECT w.id, w.workflow_id
+    FROM powertools.signals g
+    JOIN powertools.waits w ON w.signal = g.signal AND w.correlation_key = g.correlation_key AND w.state = 'waiting'
+    WHERE g.id = ANY (ARRAY(SELECT n.id FROM powertools.signals n WHERE n.status = 'stored' AND NOT n.swept ORDER BY n.id LIMIT batch))
+      AND g.status = 'stored' AND powertools.is_for_v1(g, w)
+    LIMIT batch
+  );
+END $$;
+
+-- Takes what has met nobody off what is new: whoever comes later is new, and finds it. Returns how many. Locks: the rows
+-- that nobody else is changing, until the transaction ends.
+CREATE FUNCTION powertools.put_by_v1(batch int) RETURNS int
+LANGUAGE plpgsql
+PLANNED EACH TIME ROW BY ROW
+AS $$
+DECLARE
+  signals int;
+  waits int;
+BEGIN
+  UPDATE powertools.signals g SET swept = true
+  WHERE g.id = ANY (ARRAY(
+    SELECT n.id FROM powertools.signals n
+    WHERE n.status = 'stored' AND NOT n.swept AND NOT EXISTS (
+      SELECT FROM powertools.waits w
+      WHERE w.signal = n.signal AND w.correlation_key = n.correlation_key AND w.state = 'waiting' AND powertools.is_for_v1(n, w)
+    )
+    ORDER BY n.id LIMIT batch FOR NO KEY UPDATE SKIP LOCKED
+  ));
+  GET DIAGNOSTICS signals = ROW_COUNT;
+  UPDATE powertools.waits w SET swept = true
+  WHERE w.id = ANY (ARRAY(
+    SELECT n.id FROM powertools.waits n
+    WHERE n.state = 'waiting' AND NOT n.swept AND NOT EXISTS (
+      SELECT FROM powertools.signals g
+      WHERE g.signal = n.signal AND g.correlation_key = n.correlation_key AND g.status = 'stored' AND powertools.is_for_v1(g, n)
+    )
+    ORDER BY n.id LIMIT batch FOR NO KEY UPDATE SKIP LOCKED
+  ));
+  GET DIAGNOSTICS waits = ROW_COUNT;
+  RETURN greatest(signals, waits);
 END $$;
 
 -- Expires waits, and says so in the audit. Locks: as settle.

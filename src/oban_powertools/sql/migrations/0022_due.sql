@@ -2,8 +2,8 @@
 
 -- Which parts have something to do, so that an idle process asks once a sweep. Each is looked up by an index of what is
 -- open: by statistics from busier times a scan of a whole log would seem to find something at once.
--- Index: settle_faults_open, signals_stored, waits_deadline, workflows_expiring, workflows_stopping, steps_stopping,
---   steps_held, workflows_unfinished, event_batches_unplaced, event_batches by last_cursor, audit_links_unsealed.
+-- Index: settle_faults_open, signals_new, waits_new, signals_expiring, signals_for_begun, waits_deadline,
+--   workflows_expiring, workflows_stopping, steps_stopping, steps_held, workflows_unfinished, event_batches_unplaced, event_batches by last_cursor, audit_links_unsealed.
 CREATE FUNCTION powertools.due_parts_v1(incidents_every interval, events_kept_for interval) RETURNS text[]
 LANGUAGE plpgsql
 PLANNED ONCE
@@ -11,7 +11,12 @@ AS $$
 BEGIN
   RETURN array_remove(ARRAY[
     CASE WHEN EXISTS (SELECT FROM powertools.settle_faults WHERE repaired_at IS NULL) THEN 'repair_settle_faults' END,
-    CASE WHEN EXISTS (SELECT FROM powertools.signals WHERE status = 'stored') THEN 'match_signals' END,
+    CASE WHEN EXISTS (SELECT FROM powertools.signals WHERE status = 'stored' AND NOT swept)
+      OR EXISTS (SELECT FROM powertools.waits WHERE state = 'waiting' AND NOT swept)
+      OR EXISTS (SELECT FROM powertools.signals WHERE status = 'stored' AND expires_at <= clock_timestamp())
+      OR EXISTS (
+        SELECT FROM powertools.signals WHERE status = 'stored' AND last_workflow_id < (SELECT powertools.oldest_unfinished_v1())
+      ) THEN 'match_signals' END,
     CASE WHEN EXISTS (
       SELECT FROM powertools.waits WHERE state = 'waiting' AND deadline_at <= clock_timestamp()
     ) THEN 'expire_waits' END,

@@ -1,10 +1,13 @@
 -- name: deliver_signal
--- Args: signal, correlation_key (text), payload (jsonb text or NULL), dedupe_key (text or NULL), workflow_id (bigint or NULL).
+-- Args: signal, correlation_key (text), payload (jsonb text or NULL), dedupe_key (text or NULL), workflow_id (bigint or
+--   NULL), expires_in (interval or NULL), only_begun (bool).
 -- Rows: the signal as recorded; of a duplicate the first delivery, with status duplicate.
 -- Locks: the dedupe key, then as settle.
-SELECT id, signal, correlation_key, workflow_id, dedupe_key, payload, status, wait_id, inserted_at, consumed_at
+SELECT id, signal, correlation_key, workflow_id, dedupe_key, payload, status, wait_id, inserted_at, consumed_at, expires_at,
+  last_workflow_id IS NOT NULL AS only_begun
 FROM powertools.deliver_signal_v1(
-  %(signal)s::text, %(correlation_key)s::text, %(payload)s::jsonb, %(dedupe_key)s::text, %(workflow_id)s::bigint
+  %(signal)s::text, %(correlation_key)s::text, %(payload)s::jsonb, %(dedupe_key)s::text, %(workflow_id)s::bigint,
+  %(expires_in)s::interval, %(only_begun)s::bool
 );
 
 -- name: lock_step_job
