@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from oban_powertools import Powertools, Workflow
+from oban_powertools import Powertools, Settings, Workflow
+from oban_powertools.sweep import PARTS, SweepLoop, Swept, sweep_once
 from tests.by_hand import Hand, chain, everybody_may, step
 
 IN_NO_TIME = timedelta(milliseconds=1)
@@ -131,3 +132,40 @@ async def test_several_nodes_fire_each_deadline_once(dsn: str) -> None:
             violations = await cursor.fetchall()
     assert [record.state for record in ended] == ["failed"] * 10 + ["expired"] * 10
     assert (called_back, violations) == (20, [])
+
+
+@pytest.mark.parametrize("overdue", ["waits", "workflows"])
+async def test_one_sweep_goes_on_batch_after_batch(hand: Hand, overdue: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PARTS, f"expire_{overdue}", 7)
+    in_time = timedelta(hours=1) if overdue == "workflows" else None
+    deadline = timedelta(hours=1) if overdue == "waits" else None
+    await hand.workflows.insert_many([waiting(deadline, expires_in=in_time) for _ in range(30)], conn=hand.conn)
+    await hand.rows("UPDATE powertools.workflows SET expires_at = now() WHERE expires_at IS NOT NULL")
+    await hand.rows("UPDATE powertools.waits SET deadline_at = now() WHERE deadline_at IS NOT NULL")
+
+    swept = await sweep_once(hand.conn, hand.powertools._queries, Swept(), Settings())
+
+    assert (swept.expired, swept.more) == (30, False)
+    assert await hand.one("SELECT count(*) FROM powertools.steps WHERE state = 'expired' AND name = 'wait'") == 30
+
+
+async def test_what_a_sweep_had_no_time_for_is_swept_at_once(hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PARTS, "expire_waits", 1)
+    monkeypatch.setattr("oban_powertools.sweep._FULL_BATCHES_FOR", timedelta(0))
+    await hand.workflows.insert_many([waiting(IN_NO_TIME) for _ in range(5)], conn=hand.conn)
+    counts: list[int] = []
+    rested = asyncio.Event()
+
+    async def sweep(last: Swept) -> Swept:
+        last = await sweep_once(hand.conn, hand.powertools._queries, last, Settings())
+        counts.append(last.expired)
+        if not last.more:
+            rested.set()
+        return last
+
+    loop = SweepLoop(sweep, timedelta(hours=1))
+    loop.start()
+    await rested.wait()
+    await loop.stop()
+
+    assert counts == [1, 1, 1, 1, 1, 0]

@@ -5,6 +5,7 @@ rule that must never break: it depends on no leader and on nothing it repairs.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -29,7 +30,10 @@ PARTS: Final = {
     "expire_holds": 1000,
     "analyze_outgrown": 1,
 }
-"""What a sweep does before the comparison, in order -> rows at a time."""
+"""What a sweep does before the comparison, in order -> rows at a time: what one transaction locks."""
+
+_FULL_BATCHES_FOR: Final = timedelta(seconds=1)
+"""For how long one sweep repeats parts that have more to do, before the others' turn."""
 
 ALL_PARTS: Final = frozenset(
     (*PARTS, "reconcile", "rescue", "project_incidents", "keep_events", "seal_audit", "dispatch_webhooks")
@@ -54,6 +58,9 @@ class Swept:
     reconciled: int = 0
     """Steps whose job was gone or had ended unseen."""
 
+    more: bool = False
+    """Whether a part has more to do, for which there was no time: the next sweep begins at once."""
+
     due: frozenset[str] = frozenset()
     """Which of ``ALL_PARTS`` had something to do."""
 
@@ -73,7 +80,7 @@ class Swept:
 
 
 async def sweep_once(conn: Connection, queries: Queries, since: Swept, settings: Settings) -> Swept:
-    """Find out what is due, and sweep one batch of it.
+    """Find out what is due, and sweep it batch by batch for about a second.
 
     Args:
         conn: In autocommit: each part locks workflows by id, so it needs a transaction of its own.
@@ -83,9 +90,10 @@ async def sweep_once(conn: Connection, queries: Queries, since: Swept, settings:
     """
     with telemetry.span(telemetry.Name.SWEEP) as found:
         due = await _find_due(conn, queries, settings)
-        tried = {part: await _sweep_part(conn, queries, part, rows) for part, rows in PARTS.items() if part in due}
+        until = time.monotonic() + _FULL_BATCHES_FOR.total_seconds()
+        tried = {part: await _sweep_part(conn, queries, part, until) for part in PARTS if part in due}
         found["parts"] = len(tried)
-        counts = {part: count for part, count in tried.items() if count is not None}
+        counts = {part: tally.done for part, tally in tried.items() if tally.done is not None}
         done = frozenset(counts)
         repaired = counts.pop("repair_settle_faults", 0)
         counts.pop("analyze_outgrown", 0)
@@ -93,7 +101,8 @@ async def sweep_once(conn: Connection, queries: Queries, since: Swept, settings:
         if "reconcile" in due:
             swept = await _compare(conn, queries, since, settings.sweep_batch)
             done |= {"reconcile"} if swept.swept else set[str]()
-        swept = replace(swept, due=due, done=done, repaired=repaired, expired=sum(counts.values()))
+        more = any(tally.more for tally in tried.values())
+        swept = replace(swept, due=due, done=done, repaired=repaired, expired=sum(counts.values()), more=more)
         found |= {"repaired": swept.repaired, "expired": swept.expired, "reconciled": swept.reconciled}
         return swept
 
@@ -130,19 +139,36 @@ async def _compare(conn: Connection, queries: Queries, since: Swept, batch: int)
     )
 
 
-async def _sweep_part(conn: Connection, queries: Queries, part: str, rows: int) -> int | None:
-    """For how many it was done; None when it was done for nobody: another node is at it, or it failed."""
+@dataclass(frozen=True, slots=True)
+class _Tally:
+    done: int | None
+    """For how many a part was done; None when for nobody: another node is at it, or it failed."""
+
+    more: bool = False
+    """Whether there may be more to do at once."""
+
+
+async def _sweep_part(conn: Connection, queries: Queries, part: str, until: float) -> _Tally:
+    """Batch after batch, as long as there is more to do and time."""
+    tally = await _sweep_batch(conn, queries, part)
+    while tally.more and time.monotonic() < until:
+        following = await _sweep_batch(conn, queries, part)
+        tally = _Tally((tally.done or 0) + (following.done or 0), following.more)
+    return tally
+
+
+async def _sweep_batch(conn: Connection, queries: Queries, part: str) -> _Tally:
     try:
-        row = await fetch_one(conn, queries["sweep_part"], {"part": part, "batch": rows})
+        row = await fetch_one(conn, queries["sweep_part"], {"part": part, "batch": PARTS[part]})
     except psycopg.Error:
         logger.exception("the sweep's part %s failed; the other parts go on", part)
-        return None
+        return _Tally(None)
     assert row is not None
     if not row["swept"]:
-        return None
+        return _Tally(None)
     if row["failed"]:
         logger.error("the sweep's part %s failed for %d; the database's log says why", part, row["failed"])
-    return None if row["failed"] and not row["done"] else row["done"]
+    return _Tally(None if row["failed"] and not row["done"] else row["done"], row["more"])
 
 
 class SweepLoop:
@@ -187,5 +213,8 @@ class SweepLoop:
                     )
             except Exception:
                 logger.exception("sweep failed; trying again in %s", self._every)
+                last = replace(last, more=False)
+            if last.more:
+                continue
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), self._every.total_seconds())
