@@ -47,6 +47,17 @@ async def test_a_signal_that_comes_first_is_kept_and_a_repeat_changes_nothing(ha
     assert again.json["signal"]["id"] == first.json["signal"]["id"]
 
 
+async def test_a_signal_for_workflows_that_have_begun_is_no_success_when_there_is_none(hand: Hand) -> None:
+    call = ("signal", "approved", "--key", "7", "--expires-in", "1h")
+
+    late = powertools(*call, "--only-begun", dsn=hand.dsn)
+    stored = powertools(*call, "--json", dsn=hand.dsn)
+
+    assert (late.code, late.out) == (6, "signal 1 is late\n")
+    assert (stored.code, stored.json["signal"]["only_begun"]) == (0, False)
+    assert stored.json["signal"]["expires_at"] is not None
+
+
 async def test_a_signal_that_several_workflows_wait_for_wakes_nobody_and_is_no_success(hand: Hand) -> None:
     first, second = await hand.insert(approval()), await hand.insert(approval())
 

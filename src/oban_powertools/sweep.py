@@ -53,7 +53,7 @@ class Swept:
     """Settle faults that could be settled now."""
 
     expired: int = 0
-    """Waits, workflows and holds whose time ran out, jobs that were to stop, and signals that had missed their wait."""
+    """Waits, workflows, holds and signals whose time ran out, jobs to stop, and signals that had missed their wait."""
 
     reconciled: int = 0
     """Steps whose job was gone or had ended unseen."""
