@@ -28,6 +28,19 @@ class MuteError(Exception):
     __repr__ = __str__
 
 
+class Nameless(type):
+    """Raises when a class is asked for its name."""
+
+    def __getattribute__(cls, name: str) -> Any:
+        if name in ("__name__", "__qualname__", "__module__"):
+            raise LookupError(f"no {name}")
+        return super().__getattribute__(name)
+
+
+class NamelessError(Exception, metaclass=Nameless):
+    pass
+
+
 class Prickly:
     """Raises at whatever it is asked."""
 
@@ -93,6 +106,11 @@ RAISES: dict[str, tuple[Way, str]] = {
     "StopIteration": (lambda: _raise(StopIteration(1)), "RuntimeError: coroutine raised StopIteration"),
     "StopAsyncIteration": (lambda: _raise(StopAsyncIteration(1)), "RuntimeError: "),
     "no text": (lambda: _raise(MuteError()), "MuteError"),
+    "no name": (
+        lambda: _raise(NamelessError()),
+        "the exception's name cannot be read, because that raises LookupError",
+    ),
+    "a group of what has no name": (lambda: _raise(ExceptionGroup("two", [NamelessError()])), "two"),
     "NUL and surrogate": (lambda: _raise(ValueError("a\0b\ud800")), "ValueError: a\\u0000b\\ud800"),
     "recursion": (_endless, "RecursionError: maximum recursion depth exceeded"),
     "MemoryError": (lambda: _raise(MemoryError("none left")), "MemoryError: none left"),

@@ -1,6 +1,7 @@
 """No outcome stops a queue: it fails alone, with the reason, whatever refuses it (I6)."""
 
 import math
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -79,6 +80,23 @@ async def test_whatever_class_of_error_an_outcome_meets_it_fails_alone_with_the_
     assert [s.state for s in steps.values()] == ["completed", "retryable", "completed"]
     assert "the outcome 'completed' cannot be stored: broken on purpose" in steps["bad"].error["error"]
     assert await impatient.workflows.results(workflow_id) == {"a": 1, "z": 3}
+
+
+@pytest.mark.parametrize("code", ["57014", "53100", "40001", "55P03"])
+async def test_an_outcome_that_meets_a_shortage_or_others_each_time_holds_up_nobody(each_hand: Hand, code: str) -> None:
+    workflow_id = await each_hand.insert(three())
+
+    async with raising(each_hand, code, "NEW.state = 'completed' AND NEW.meta ->> 'step' = 'bad'"):
+        began_at = time.monotonic()
+        await each_hand.run(workflow_id, {"a": 1, "bad": 2, "z": 3})
+        took, meanwhile = time.monotonic() - began_at, await each_hand.states(workflow_id)
+
+    async def completed() -> bool:
+        return (await each_hand.states(workflow_id))["bad"] == "completed"
+
+    await eventually(completed)
+    assert took < 5
+    assert meanwhile == {"a": "completed", "bad": "executing", "z": "completed"}
 
 
 @pytest.mark.parametrize("code", ["40001", "40P01", *CONTENDED])

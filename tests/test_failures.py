@@ -11,8 +11,9 @@ from psycopg.types.json import Jsonb
 
 from oban_powertools import Settings, Workflow
 from oban_powertools.events import Cursor, StepUpdated
-from oban_powertools.failures import LONGEST_ERROR, LONGEST_TEXT, describe, remember_failure, shortened, summary
+from oban_powertools.failures import LONGEST_TEXT, describe, remember_failure, summary
 from oban_powertools.lifeline.incidents import Projector
+from oban_powertools.shortening import LONGEST_ERROR, shortened
 from tests.by_hand import Hand, step
 
 TOLD = "SELECT powertools.told_error_v1(%s) AS told"

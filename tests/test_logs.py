@@ -2,6 +2,7 @@
 
 import logging
 import re
+import time
 from pathlib import Path
 
 import psycopg
@@ -48,6 +49,23 @@ def test_a_message_that_cannot_be_written_is_said_and_raises_nothing(caplog: pyt
 
     [message] = caplog.messages
     assert message.startswith("a message that cannot be written, at ")
+
+
+def test_a_text_of_any_size_is_logged_in_bounds_and_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    huge = f"begins password={CANARY} " + "\0" * 20_000_000 + " ends"
+    began_at = time.process_time()
+
+    try:
+        raise ValueError(huge)
+    except ValueError as error:
+        find_logger("oban_powertools.test_logs").exception("%s and %s", huge, error)
+    took = time.process_time() - began_at
+
+    [record] = caplog.records
+    assert max(len(record.getMessage()), len(record.exc_text or "")) < 20_100
+    assert record.getMessage().startswith("begins password=[redacted] ")
+    assert record.getMessage().endswith(" ends")
+    assert took < 2
 
 
 def test_a_logger_that_is_asked_for_twice_redacts_once() -> None:

@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -23,6 +24,8 @@ from .sqlstates import Trouble, find_trouble
 
 logger = find_logger(__name__)
 
+_HOLDS_UP: Final = 0.5
+"""Seconds for which a batch that meets other sessions, or a shortage, may hold up its queue."""
 _FIRST_PAUSE: Final = 0.02
 _LONGEST_PAUSE: Final = 2.0
 _FIRST_ASIDE: Final = 1.0
@@ -46,6 +49,19 @@ class NotStoredError(Exception):
         self.trouble = find_trouble(error, lives=lives)
 
 
+@dataclass(slots=True)
+class _Aside:
+    """What was set aside, and when it is asked for again."""
+
+    outcome: Outcome
+    pause: float
+    due_at: float
+
+    def put_off(self) -> None:
+        self.due_at = time.monotonic() + self.pause
+        self.pause = min(_LONGEST_ASIDE, self.pause * 2)
+
+
 class Acknowledger:
     """Acknowledges for one Oban instance.
 
@@ -54,7 +70,9 @@ class Acknowledger:
             acknowledge; raises NotStoredError.
         keep_late: Keeps outcomes that came too late.
         backoff: For attempts that fail here.
-        again_for: Seconds for which the same batch is sent again, before its rows are sent one by one.
+        again_for: Seconds for which a batch is sent again while the database cannot be reached, and after which an
+            outcome that a shortage keeps out fails.
+        stops: Whether the process is being stopped: then nothing is left for later that may soon be stored.
     """
 
     def __init__(
@@ -64,12 +82,15 @@ class Acknowledger:
         backoff: Backoff,
         *,
         again_for: float = 10.0,
+        stops: Callable[[], bool] = lambda: False,
     ) -> None:
         self._store = store
         self._keep_late = keep_late
         self._backoff = backoff
+        self._stops = stops
         self.again_for = again_for
-        self._aside: dict[Key, Outcome] = {}
+        self._fails_at: dict[Key, float] = {}
+        self._aside: dict[Key, _Aside] = {}
         self._asking: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
 
@@ -115,18 +136,29 @@ class Acknowledger:
         return acked
 
     async def _insist(self, outcomes: Sequence[Outcome]) -> list[int]:
-        give_up_at, pause = time.monotonic() + self.again_for, _FIRST_PAUSE
+        began_at, pause = time.monotonic(), _FIRST_PAUSE
         while True:
             try:
                 return await self._store(outcomes)
             except NotStoredError as fault:
-                if fault.trouble is Trouble.REFUSED or time.monotonic() + pause > give_up_at:
+                if fault.trouble is Trouble.REFUSED or time.monotonic() + pause > began_at + self._patience(fault):
                     raise
                 if fault.trouble is not Trouble.CONTENDED:
                     # The reply may be lost after the commit: the same fenced statement again is harmless.
                     logger.warning("%d jobs are acknowledged again: %s", len(outcomes), fault.error)
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
             pause = min(_LONGEST_PAUSE, pause * 2)
+
+    def _patience(self, fault: NotStoredError) -> float:
+        waits = fault.trouble is Trouble.LOST or self._stops()
+        return self.again_for if waits else min(self.again_for, _HOLDS_UP)
+
+    def _may_pass(self, outcome: Outcome, fault: NotStoredError) -> bool:
+        """Whether what keeps an outcome out now may soon be over: another session; a shortage, for a while."""
+        if fault.trouble is not Trouble.EXHAUSTED or self._stops():
+            return fault.trouble is Trouble.CONTENDED
+        fails_at = time.monotonic() + max(0, self.again_for - _HOLDS_UP)
+        return time.monotonic() < self._fails_at.setdefault(_key_of(outcome), fails_at)
 
     async def _store_alone(self, outcome: Outcome) -> list[int] | None:
         """As it is, or as a failure; None when neither can be stored now."""
@@ -140,42 +172,47 @@ class Acknowledger:
         for ascii_only in (False, True):
             if fault.trouble is Trouble.LOST:
                 raise fault
-            if fault.trouble is Trouble.CONTENDED:
+            if self._may_pass(outcome, fault):
                 break
             try:
                 return await self._store([failed(outcome, reason, self._backoff, ascii_only=ascii_only)])
             except NotStoredError as again:
                 fault = again
-        logger.error("job %d can be acknowledged in no form now: %s", outcome.id, fault.error)
+        logger.warning("job %d cannot be acknowledged now and is set aside: %s", outcome.id, fault.error)
         return None
 
     def _or_aside(self, outcome: Outcome, acked: list[int] | None) -> list[int]:
         if acked is not None:
+            self._fails_at.pop(_key_of(outcome), None)
             return acked
-        self._aside[outcome.id, outcome.attempted_at] = outcome
+        self._aside[_key_of(outcome)] = aside = _Aside(outcome, _FIRST_ASIDE, 0)
+        aside.put_off()
         if self._asking is None:
             self._asking = asyncio.create_task(self._ask_again(), name="powertools-acks-aside")
         return []
 
     async def _ask_again(self) -> None:
-        pause = _FIRST_ASIDE
         while self._aside and not self._stopping.is_set():
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), pause)
-            pause = min(_LONGEST_ASIDE, pause * 2)
-            for key, outcome in list(self._aside.items()):
-                await self._ask_for(key, outcome)
+                await asyncio.wait_for(self._stopping.wait(), _FIRST_ASIDE)
+            for key, aside in list(self._aside.items()):
+                if aside.due_at <= time.monotonic() or self._stopping.is_set():
+                    await self._ask_for(key, aside)
         self._asking = None
 
-    async def _ask_for(self, key: Key, outcome: Outcome) -> None:
+    async def _ask_for(self, key: Key, aside: _Aside) -> None:
+        outcome = aside.outcome
         try:
             acked = await self._store_alone(outcome)
         except Exception as error:  # noqa: BLE001 - the top of the loop
             logger.warning("job %d could not be acknowledged: %s", outcome.id, error)
+            acked = None
+        if acked is None:
+            aside.put_off()
             return
-        if acked is not None:
-            del self._aside[key]
-            await self._keep_refused([outcome], acked)
+        del self._aside[key]
+        self._fails_at.pop(key, None)
+        await self._keep_refused([outcome], acked)
 
     async def _keep_refused(self, outcomes: Sequence[Outcome], acked: Iterable[int]) -> None:
         """Keep what the fence refused as late results."""
@@ -183,7 +220,7 @@ class Acknowledger:
         taken, asked = Counter(acked), Counter(outcome.id for outcome in outcomes)
         late = [
             outcome for outcome in outcomes
-            if taken[outcome.id] < asked[outcome.id] and (outcome.id, outcome.attempted_at) not in self._aside
+            if taken[outcome.id] < asked[outcome.id] and _key_of(outcome) not in self._aside
         ]  # fmt: skip
         try:
             kept = await self._keep_late(late) if late else 0
@@ -193,6 +230,10 @@ class Acknowledger:
             return
         if kept:
             logger.warning("%d late results are kept: their attempts had been rescued meanwhile", kept)
+
+
+def _key_of(outcome: Outcome) -> Key:
+    return outcome.id, outcome.attempted_at
 
 
 def _batches(outcomes: Sequence[Outcome]) -> Iterable[list[Outcome]]:

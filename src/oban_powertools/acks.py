@@ -18,9 +18,10 @@ from oban import Job
 from . import json_border
 from .database import Connection, Queries, fetch_all
 from .errors import UnstorableValueError
-from .failures import find_failure, kept_error, name_of, shortened
+from .failures import find_failure, kept_error, name_of
 from .logs import said
 from .results import Encoded
+from .shortening import shortened
 
 type Backoff = Callable[[int, int], int]
 """(attempt, max_attempts) -> seconds until the next attempt."""

@@ -13,9 +13,7 @@ from typing import Any, Final, cast
 from oban import Cancel, Job
 
 from . import json_border
-
-LONGEST_ERROR: Final = 20_000
-"""Characters kept of an error, a traceback as a rule."""
+from .shortening import LONGEST_ERROR, shortened
 
 LONGEST_TEXT: Final = 2_000
 """Characters kept of an exception's own text."""
@@ -73,8 +71,11 @@ def name_of(kind: type[BaseException]) -> str:
     >>> name_of(KeyError), name_of(json_border.UnstorableValueError)
     ('KeyError', 'oban_powertools.errors.definition.UnstorableValueError')
     """
-    module = kind.__module__
-    return kind.__qualname__ if module in ("builtins", "__main__") else f"{module}.{kind.__qualname__}"
+    try:
+        module, name = kind.__module__, kind.__qualname__
+    except BaseException as fault:  # noqa: BLE001 - a metaclass's own code
+        return f"(its name cannot be had: that raises {type(fault).__name__})"
+    return name if module in ("builtins", "__main__") else f"{module}.{name}"
 
 
 def summary(error: Any) -> str:
@@ -102,18 +103,6 @@ def one_line(text: str) -> str:
     '1 error Input should be a number'
     """
     return _SPACE.sub(" ", shortened(text, LONGEST_TEXT)).strip()
-
-
-def shortened(text: str, most: int = LONGEST_ERROR) -> str:
-    """A text that is too long as its beginning, its end, and how much is left out between them.
-
-    >>> shortened("a" * 50 + "b" * 50, 10)
-    'aaaaa ... 90 characters are left out ... bbbbb'
-    """
-    if len(text) <= most:
-        return text
-    half = most // 2
-    return f"{text[:half]} ... {len(text) - 2 * half} characters are left out ... {text[-half:]}"
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:

@@ -13,6 +13,10 @@ from typing import Final, Literal
 import psycopg
 
 from .redaction import REDACTED, redacted
+from .shortening import shortened
+
+_LOOKED_THROUGH: Final = 100_000
+"""Characters of a text that are looked through for secrets: a worker may raise an error of any size."""
 
 _DONE: Final = "_redacted"
 """Attribute of a record that has passed, for the filters of handlers."""
@@ -42,7 +46,7 @@ class Redacting(logging.Filter):
         if record.exc_info and record.exc_info[1] is not None:
             record.exc_text = told(record.exc_info[1])
         elif record.exc_text:
-            record.exc_text = redacted(record.exc_text)
+            record.exc_text = _bounded(record.exc_text)
         record.exc_info = None
         vars(record)[_DONE] = True
         return True
@@ -56,12 +60,17 @@ def _message(record: logging.LogRecord) -> str:
         said_args = (said(arg) if isinstance(arg, BaseException) else arg for arg in args)
         record.args = tuple(places.get(id(arg), arg) for arg in said_args)
     try:
-        text = redacted(record.getMessage())
+        text = _bounded(record.getMessage())
     except (TypeError, ValueError, KeyError):
         return f"a message that cannot be written, at {record.pathname}:{record.lineno}"
     for place, arg in public.items():
         text = text.replace(place, arg)
     return text
+
+
+def _bounded(text: str) -> str:
+    """Redacted, and no longer than what is kept of an error: looking through it must not hold up a queue."""
+    return shortened(redacted(shortened(text, _LOOKED_THROUGH)))
 
 
 def find_logger(name: str) -> logging.Logger:
@@ -80,7 +89,7 @@ def said(error: BaseException) -> str:
     if isinstance(error, psycopg.DataError):
         # The one class of errors whose sentence quotes values.
         text = _QUOTED.sub(REDACTED, text)
-    return redacted(_ROWS.sub("", text))
+    return _bounded(_ROWS.sub("", text))
 
 
 def told(error: BaseException) -> str:
@@ -89,7 +98,7 @@ def told(error: BaseException) -> str:
     for found in _chain(error):
         if isinstance(found, psycopg.Error):
             text = text.replace(str(found), said(found))
-    return redacted(_ROWS.sub("", text)).rstrip("\n")
+    return _bounded(_ROWS.sub("", text)).rstrip("\n")
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

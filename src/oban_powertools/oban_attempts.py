@@ -269,7 +269,12 @@ def _is_number(found: Any) -> bool:
 
 
 def _as_exception(error: BaseException) -> Exception:
-    """The exception itself; of what is no Exception, or has no text, one of the same name that is and has."""
+    """The exception itself; of what is no Exception, or has no text or name, another that is and has."""
+    kind = type(error)
+    try:
+        name, named = kind.__name__, {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
+    except BaseException as broken:  # noqa: BLE001 - whatever its author wrote
+        return RuntimeError(f"the exception's name cannot be read, because that raises {type(broken).__qualname__}")
     try:
         text = str(error)
     except BaseException as broken:  # noqa: BLE001 - whatever its author wrote
@@ -277,8 +282,7 @@ def _as_exception(error: BaseException) -> Exception:
     else:
         if isinstance(error, Exception):
             return error
-    kind = type(error)
-    return type(kind.__name__, (Exception,), {"__module__": kind.__module__, "__qualname__": kind.__qualname__})(text)
+    return type(name, (Exception,), dict[str, object](named))(text)
 
 
 def _traceback_of(error: BaseException) -> str:

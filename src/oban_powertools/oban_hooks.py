@@ -77,7 +77,7 @@ class Attachment:
         self.own_pool: AsyncConnectionPool[Any] | None = None
         self.guests: AsyncConnectionPool[Any] | None = None
         store = AckStore(self.query, queries, self.connect, turbo=turbo)
-        self.acknowledge = Acknowledger(store.store, store.keep_late, jittery_clamped)
+        self.acknowledge = Acknowledger(store.store, store.keep_late, jittery_clamped, stops=self._stops)
         self.rescue: Callable[[], Awaitable[int]] | None = None
         self.sees_fetches = False
         self._fetching: set[str] = set()
@@ -111,6 +111,9 @@ class Attachment:
     def runs(self, job: Job) -> bool:
         """Whether this instance executes this very job now."""
         return any(producer._running_jobs.get(job.id, (None,))[0] is job for producer in self.oban._producers.values())
+
+    def _stops(self) -> bool:
+        return any(producer._stopping.is_set() for producer in self.oban._producers.values())
 
     def executors(self) -> list[LocalExecutor]:
         """Every producer that was started here and is not forgotten, stopped or not; from any thread."""

@@ -15,8 +15,8 @@ from ..errors import (
     UnsupportedSemanticsError,
     WorkflowNotFoundError,
 )
-from ..failures import shortened
 from ..json_border import check_payload
+from ..shortening import shortened
 from ..states import SEMANTICS_VERSION, TERMINAL_STEP_STATES, StepState, WorkflowId
 from .types import StepChange
 
