@@ -269,7 +269,6 @@ class Workflows:
         """Deliver a signal to whoever waits for it; it becomes the result of the step that waited.
 
         Args:
-            payload: JSON-safe.
             dedupe_key: A repeat of the same signal, key and dedupe key changes nothing.
             workflow_id: Which workflow is meant, where several wait.
             expires_in: How long it is kept for a wait to come; None for as long as it takes.
@@ -277,21 +276,15 @@ class Workflows:
             conn: Joins the caller's transaction, as in ``insert``.
 
         Returns:
-            The durable record; its status says what became of it: ``consumed``, ``stored`` until a wait
-            registers, ``late`` when nobody will take it (the wait expired, its own time is over, the workflows that
-            were meant have ended), ``ambiguous`` when several workflows wait (nobody is woken), ``duplicate`` (the
-            first delivery's record).
+            The durable record; its status says what became of it: see ``SignalStatus``.
 
         Raises:
             UnstorableValueError: The payload is not JSON-safe or above the limit, or a name is empty.
-            InvalidArgumentError: ``expires_in`` is no positive span of at most 100 years.
         """
-        key = None if workflow_id is None else as_workflow_id(workflow_id)
         async with self._commander.transaction(conn) as inside:
             record = await signals.deliver(
-                inside, self._queries, signal, correlation_key, payload,
-                dedupe_key=dedupe_key, workflow_id=key, expires_in=expires_in, only_begun=only_begun,
-                payload_limit=self._payload_limit,
+                inside, self._queries, signal, correlation_key, payload, dedupe_key=dedupe_key, workflow_id=workflow_id,
+                expires_in=expires_in, only_begun=only_begun, payload_limit=self._payload_limit,
             )  # fmt: skip
         telemetry.execute(Name.SIGNAL, status=record.status.value)
         return record

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from .. import json_border
-from ..arguments import LONGEST, as_flag, as_span, as_text, refuse, unless_none
+from ..arguments import LONGEST, as_flag, as_id, as_span, as_text, refuse, unless_none
 from ..database import Connection, Queries, fetch_one
 from ..errors import Fault, UnstorableValueError
 from ..records import SignalRecord
@@ -24,7 +24,7 @@ async def deliver(
     payload: Any,
     *,
     dedupe_key: str | None,
-    workflow_id: WorkflowId | None,
+    workflow_id: WorkflowId | str | None,
     expires_in: timedelta | None,
     only_begun: bool,
     payload_limit: int,
@@ -51,7 +51,7 @@ async def deliver(
         as_span("expires_in", expires_in, least=timedelta(microseconds=1), most=LONGEST)
     args = {
         **names,
-        "workflow_id": workflow_id,
+        "workflow_id": unless_none(as_id, "workflow_id", workflow_id),
         "expires_in": expires_in,
         "only_begun": as_flag("only_begun", only_begun),
         "payload": json_border.dumps(payload) if payload is not None else None,
