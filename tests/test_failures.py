@@ -180,7 +180,7 @@ async def test_what_others_write_is_read_as_well_as_it_can_be(hand: Hand, text: 
 async def test_whatever_stands_where_an_error_belongs_is_told_of(hand: Hand, odd: Any) -> None:
     told = await hand.one(TOLD, Jsonb(odd))
 
-    assert {"error", "text"} <= told.keys()
+    assert isinstance(told.get("text", told["error"]), str)
     assert isinstance(summary(told), str)
     assert await hand.one("SELECT powertools.error_class_v1(%s) AS class", Jsonb(odd))
 

@@ -130,7 +130,7 @@ async def test_a_failed_parent_on_a_continue_edge_resolves_to_null_and_shows_its
     args = (await each_hand.job(workflow_id, "b")).args
     assert args["result"] is None
     assert "ValueError: no luck" in args["error"]
-    assert args["whole"].keys() == {"attempt", "at", "error"}
+    assert args["whole"].keys() == {"attempt", "at", "error", "class", "text"}
 
 
 async def test_no_result_and_a_null_result_are_told_apart(each_hand: Hand) -> None:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
-import orjson
 from oban import Job
 
 from . import json_border
@@ -226,7 +225,7 @@ def _meta(row: Outcome) -> dict[str, Any] | None:
 def _json(value: Any, ascii_only: bool) -> str | None:
     if value is None:
         return None
-    text = orjson.dumps(value).decode()
+    text = json_border.dumps(value)
     if ascii_only and not text.isascii():
         # A session that speaks another encoding: JSON can say everything in ASCII.
         text = _NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text)

@@ -75,7 +75,9 @@ BEGIN
   said := powertools.shortened_v1(coalesce(said, ''), 20000);
   SELECT * INTO found FROM powertools.read_error_v1(said);
   error := CASE jsonb_typeof(error) WHEN 'object' THEN error ELSE '{}' END
-    || jsonb_build_object('text', powertools.shortened_v1(coalesce(error ->> 'text', found.told), 2000))
+    -- an error that is but a line says it once
+    || CASE WHEN error ? 'text' OR found.class IS NOT NULL OR found.told <> said OR jsonb_typeof(error -> 'error') IS DISTINCT FROM 'string'
+      THEN jsonb_build_object('text', powertools.shortened_v1(coalesce(error ->> 'text', found.told), 2000)) ELSE '{}' END
     || CASE WHEN coalesce(error ->> 'class', found.class) IS NULL THEN '{}'
       ELSE jsonb_build_object('class', left(coalesce(error ->> 'class', found.class), 200)) END;
   -- Somebody's own error may be more than a text.
@@ -93,6 +95,6 @@ DECLARE
   line text;
 BEGIN
   error := powertools.told_error_v1(error);
-  line := concat_ws(': ', error ->> 'class', nullif(btrim(regexp_replace(error ->> 'text', E'\\s+', ' ', 'g')), ''));
+  line := concat_ws(': ', error ->> 'class', nullif(btrim(regexp_replace(coalesce(error ->> 'text', error ->> 'error'), E'\\s+', ' ', 'g')), ''));
   RETURN left(powertools.redacted_v1(line), 500);
 END $$;
