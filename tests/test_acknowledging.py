@@ -11,7 +11,7 @@ import pytest
 from oban import Oban, Record, Snooze
 from psycopg_pool import AsyncConnectionPool
 
-from oban_powertools import Powertools, Workflow
+from oban_powertools import Powertools, Workflow, acknowledging
 from tests.by_hand import Hand, everybody_may, step
 from tests.ledger import eventually
 from tests.test_sqlstates import CODES, CONTENDED
@@ -231,3 +231,27 @@ async def test_a_session_that_speaks_another_encoding_stores_everything_all_the_
     assert [row["state"] for row in rows] == ["completed", "completed", "discarded"]
     assert rows[0]["result"] == {"日本": "☃ 😀"}
     assert rows[2]["text"] == "日本"
+
+
+@pytest.mark.parametrize(("most", "statements"), [(10**9, 1), (2500, 2), (1, 5)])
+async def test_results_that_are_too_much_together_are_acknowledged_in_several_statements(
+    each_hand: Hand, monkeypatch: pytest.MonkeyPatch, most: int, statements: int
+) -> None:
+    monkeypatch.setattr(acknowledging, "MOST_BYTES", most)
+    workflow = Workflow("beside")
+    workflow.add_many({f"s{n}": step() for n in range(5)})
+    workflow_id = await each_hand.insert(workflow)
+    store = each_hand.powertools._attachment.acknowledge._store
+    stored: list[int] = []
+
+    async def counted(outcomes: Any) -> list[int]:
+        stored.append(len(outcomes))
+        return await store(outcomes)
+
+    monkeypatch.setattr(each_hand.powertools._attachment.acknowledge, "_store", counted)
+
+    acked = await each_hand.run(workflow_id, {f"s{n}": "x" * 780 for n in range(5)})
+
+    assert (len(acked), len(stored)) == (5, statements)
+    assert {s.state.value for s in await each_hand.workflows.steps(workflow_id)} == {"completed"}
+    assert await each_hand.workflows.results(workflow_id) == {f"s{n}": "x" * 780 for n in range(5)}

@@ -12,7 +12,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,6 +31,9 @@ _LONGEST_PAUSE: Final = 2.0
 _FIRST_ASIDE: Final = 1.0
 """Seconds until what was set aside is asked again; each time they double."""
 _LONGEST_ASIDE: Final = 60.0
+
+MOST_BYTES: Final = 2**26
+"""Of results that go in one statement."""
 
 type Key = tuple[int, datetime]
 
@@ -241,5 +244,18 @@ def _batches(outcomes: Sequence[Outcome]) -> Iterable[list[Outcome]]:
     rest: list[Outcome] = list(outcomes)
     while rest:
         firsts: dict[int, Outcome] = {outcome.id: outcome for outcome in reversed(rest)}
-        yield list(firsts.values())
+        yield from _small_enough(firsts.values())
         rest = [outcome for outcome in rest if firsts[outcome.id] is not outcome]
+
+
+def _small_enough(outcomes: Iterable[Outcome]) -> Iterator[list[Outcome]]:
+    # The results of a statement are one jsonb, which holds 256 MB; PostgreSQL has them in memory several times over.
+    batch: list[Outcome] = []
+    room = MOST_BYTES
+    for outcome in outcomes:
+        room -= (size := outcome.size)
+        if room < 0 and batch:
+            yield batch
+            batch, room = [], MOST_BYTES - size
+        batch.append(outcome)
+    yield batch

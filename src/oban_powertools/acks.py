@@ -101,11 +101,19 @@ class Outcome:
     schedule_in: int | None = None
     """Seconds until the next attempt."""
 
+    packed: bytes | None = None
+    """The result as JSON, written once."""
+
     @property
     def result(self) -> Encoded | None:
         """What the step's worker returned, on its way to settle."""
-        found = self.meta.get("return") if self.meta else None
-        return found if isinstance(found, Encoded) else None
+        return _result(self.meta)
+
+    @property
+    def size(self) -> int:
+        """Bytes of what the worker returned; of a plain job's recording the characters."""
+        recorded = self.meta.get("return") if self.meta else None
+        return len(recorded) if isinstance(recorded, str) else len(self.packed or b"")
 
 
 def storable(ack: Ack, backoff: Backoff) -> Outcome:
@@ -145,12 +153,19 @@ def failed(ack: Ack, reason: str, backoff: Backoff, *, ascii_only: bool = False)
 
 def _outcome(ack: Ack) -> Outcome:
     assert ack.id is not None and ack.attempted_at is not None
+    meta = dict(ack.meta) if ack.meta else None
+    result = _result(meta)
     return Outcome(
         job=ack.job, id=ack.id, attempted_at=ack.attempted_at.astimezone(UTC), state=ack.state,
         attempt_change=ack.attempt_change, error=kept_error(ack.error, find_failure(ack.job)) if ack.error else None,
-        meta=dict(ack.meta) if ack.meta else None,
+        meta=meta, packed=None if result is None else orjson.dumps(result),
         schedule_in=None if ack.schedule_in is None else round(ack.schedule_in),
     )  # fmt: skip
+
+
+def _result(meta: dict[str, Any] | None) -> Encoded | None:
+    found = meta.get("return") if meta else None
+    return found if isinstance(found, Encoded) else None
 
 
 def _find_fault(ack: Ack) -> str | None:
@@ -199,7 +214,7 @@ class BulkAck:
 
 
 def _arrays(rows: Sequence[Outcome], *, ascii_only: bool) -> dict[str, Any]:
-    results = {str(row.id): row.result for row in rows if row.result is not None}
+    results = {str(row.id): orjson.Fragment(row.packed) for row in rows if row.packed is not None}
     queues: list[Any] = [row.job.queue for row in rows]
     fetching = Counter(queue for queue in queues if type(queue) is str)
     return {
