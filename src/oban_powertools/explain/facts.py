@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ..states import TERMINAL_STEP_STATES, JobId, Position, StepState, WorkflowId
+from ..states import TERMINAL_STEP_STATES, JobId, Position, StepState, WorkflowId, WorkflowState
 from ..workflow.job_rules import LOST
 
 
@@ -139,6 +139,12 @@ class ChildFacts:
 
     max_failures: int | None
     """Of a map: how many items may fail."""
+
+    @property
+    def came_through(self) -> bool:
+        """Whether the workflow ended as its step wants it to."""
+        enough = self.max_failures is not None and self.failed <= self.max_failures
+        return self.state == WorkflowState.COMPLETED or (self.state == WorkflowState.FAILED and enough)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -87,6 +87,8 @@ def _nested_failed(step: StepFacts) -> Finding:
     assert step.child is not None
     says, details = progress(step.child)
     ended = f"ended as {step.child.state}: it {says}" if step.child.max_failures is None else says
+    if step.child.came_through:  # then what failed is the step that gathers its results
+        ended, details = with_error(ended, step.error), {**details, "error": error_line(step.error)}
     return Finding(code=BlockerCode.NESTED_WORKFLOW_FAILED, scope=Scope.STEP, says=ended, details=details)
 
 
