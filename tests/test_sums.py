@@ -58,10 +58,11 @@ async def test_results_that_are_too_large_together_fail_the_step_that_would_gath
     assert await hand.states(workflow_id) == {"all": "discarded", "after": "cancelled", "however": "available"}
     assert (await hand.workflow(child_id)).state == "completed"
     assert await hand.one("SELECT count(*) FROM powertools.settle_faults") == 0
+    why = f"the results of workflow {child_id} come to"
     explained = await hand.powertools.explain.workflow_step(workflow_id, "all")
-    assert f"the results of workflow {child_id} come to" in explained.summary
-    assert f"the results of workflow {child_id} come to" in str(explained.blockers[0].details["error"])
-    assert f"the results of workflow {child_id} come to" in (await hand.powertools.explain.workflow(workflow_id)).summary
+    assert why in explained.summary
+    assert why in str(explained.blockers[0].details["error"])
+    assert why in (await hand.powertools.explain.workflow(workflow_id)).summary
 
 
 async def test_results_that_fit_together_are_gathered_whatever_their_compression(hand: Hand) -> None:

@@ -32,11 +32,13 @@ from psycopg_pool import AsyncConnectionPool
 
 from . import crash_points, telemetry
 from .acknowledging import Acknowledger
+from .authorization import distinct
 from .bulk_insert import insert_in_bulk
 from .config import PAYLOAD_LIMIT
 from .database import Connection, Queries
 from .failures import remember_failure
 from .job_identity import check_plain_jobs, is_step, remember_identities
+from .lifeline.executors import LONGEST_NAME
 from .lifeline.heartbeats import LocalExecutor
 from .lifeline.rescue import Hand
 from .logs import find_logger
@@ -125,7 +127,7 @@ class Attachment:
     def _executor(self, producer: Producer) -> LocalExecutor:
         name = "app" if self.oban._name == "Oban" else self.oban._name
         return LocalExecutor(
-            executor_id=f"{name}:oban:{producer._queue}:{producer._node}:{producer._uuid}",
+            executor_id=distinct(f"{name}:oban:{producer._queue}:{producer._node}:{producer._uuid}", LONGEST_NAME),
             node=producer._node,
             producer=producer._uuid,
             queue=producer._queue,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from ..arguments import LONGEST, as_span, is_storable, refuse
 from ..config import Settings
@@ -29,6 +29,10 @@ class ExecutorState(StrEnum):
 
     STOPPED = "stopped"
     """It ended in good order."""
+
+
+LONGEST_NAME: Final = 500
+"""Characters of what names an executor: an entry of an index holds 2,704 bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,8 +125,8 @@ def _read_beat(found: object, settings: Settings) -> Beat:
 
 
 def _name(argument: str, found: object) -> str:
-    if type(found) is not str or not found or not is_storable(found):
-        raise refuse(argument, found, "text that is not empty, without NUL")
+    if type(found) is not str or not 0 < len(found) <= LONGEST_NAME or not is_storable(found):
+        raise refuse(argument, found, f"text of 1 to {LONGEST_NAME} characters, without NUL")
     return found
 
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, assert_never
 
+from ..arguments import LONGEST
 from ..config import RETENTION, Settings
 from ..errors import InvalidSettingError
 
@@ -72,14 +73,16 @@ def policies(settings: Settings) -> Policies:
     """The policy of every class.
 
     Raises:
-        InvalidSettingError: A class does not exist, or is kept for less than a minute.
+        InvalidSettingError: A class does not exist, or is kept for less than a minute or over 100 years.
     """
     given = settings.retention
     for name, kept_for in given.items():
         if name not in RETENTION:
             raise InvalidSettingError("retention", name, f"one of {', '.join(RETENTION)}")
-        if kept_for is not None and kept_for < _LEAST:
-            raise InvalidSettingError(f"retention of {name}", str(kept_for), "a minute at least, or None for ever")
+        found: object = kept_for
+        if found is not None and not (isinstance(found, timedelta) and _LEAST <= found <= LONGEST):
+            expected = "a timedelta of a minute at least and 100 years at most, or None for ever"
+            raise InvalidSettingError(f"retention of {name}", str(found), expected)
     return {of_class: {**RETENTION, **given}[of_class] for of_class in RecordClass}
 
 

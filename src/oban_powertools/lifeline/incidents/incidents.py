@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from ...arguments import as_count, as_id, as_instant, as_text, as_word, refuse, unless_none
+from ...arguments import LONGEST, as_count, as_id, as_instant, as_text, as_word, refuse, unless_none
 from ...authorization import Action, ActorLike, Guard
 from ...config import Settings
 from ...database import Connection, Queries, fetch_one
@@ -17,7 +17,7 @@ from .records import Incident, IncidentClass, IncidentState
 
 _OPEN: Final = (IncidentState.ACTIVE, IncidentState.ACKNOWLEDGED)
 
-_FUTURE: Final = "an aware instant in the future"
+_FUTURE: Final = "an aware instant in the future, within 100 years"
 
 
 class Incidents:
@@ -161,12 +161,14 @@ class Incidents:
             until: Aware, and in the future of this process's clock.
 
         Raises:
-            InvalidArgumentError: ``until`` is not aware, or has passed.
+            InvalidArgumentError: ``until`` is not aware, has passed, or is more than 100 years away.
             ReasonRequiredError: No reason is given.
             IncidentNotFoundError, IncidentResolvedError, UnattributedActorError, NotAuthorizedError: As
                 ``acknowledge_incident``.
         """
-        if as_instant("until", until, _FUTURE) <= datetime.now(UTC):
+        now = datetime.now(UTC)
+        # Its own zone is left out: at either end of the calendar it cannot be converted.
+        if as_instant("until", until, _FUTURE) <= now or until.replace(tzinfo=UTC) > now + LONGEST:
             raise refuse("until", until, _FUTURE)
         return await self._handler.handle(
             Handled(

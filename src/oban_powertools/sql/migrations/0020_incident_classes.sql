@@ -277,7 +277,9 @@ AS $$
       'last_failure_at', g.last_at),
     g.workflow_ids, g.last_at + (thresholds ->> 'failing_for')::interval
   FROM grouped g
-  CROSS JOIN LATERAL (SELECT format('failing_jobs:%s:%s', g.worker, g.error_class) AS fingerprint) AS n
+  CROSS JOIN LATERAL (
+    SELECT powertools.fingerprint_v1(format('failing_jobs:%s:%s', g.worker, g.error_class)) AS fingerprint
+  ) AS n
   WHERE g.jobs >= (thresholds ->> 'failing_count')::int
     OR EXISTS (SELECT FROM powertools.incidents i WHERE i.fingerprint = n.fingerprint AND i.state <> 'resolved')
   ORDER BY n.fingerprint LIMIT 1000

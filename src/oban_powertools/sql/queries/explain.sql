@@ -341,7 +341,7 @@ FROM (
       END
     FROM powertools.late_results l WHERE l.job_id = j.id AND l.adopted_at IS NULL AND l.dismissed_at IS NULL
   ) AS c
-  JOIN powertools.incidents i ON i.fingerprint = c.fingerprint AND i.state <> 'resolved'
+  JOIN powertools.incidents i ON i.fingerprint = powertools.fingerprint_v1(c.fingerprint) AND i.state <> 'resolved'
   ORDER BY i.id, t.subject
 ) AS f
 ORDER BY f.subject, f.opened_at DESC, f.id
