@@ -62,7 +62,8 @@ async def test_results_that_are_too_large_together_fail_the_step_that_would_gath
     explained = await hand.powertools.explain.workflow_step(workflow_id, "all")
     assert why in explained.summary
     assert why in str(explained.blockers[0].details["error"])
-    assert why in (await hand.powertools.explain.workflow(workflow_id)).summary
+    causes = (await hand.powertools.explain.workflow(workflow_id)).root_causes
+    assert [why in cause.summary for cause in causes if cause.code == "nested_workflow_failed"] == [True]
 
 
 async def test_results_that_fit_together_are_gathered_whatever_their_compression(hand: Hand) -> None:
