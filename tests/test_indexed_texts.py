@@ -97,7 +97,7 @@ async def test_an_incident_of_a_long_name_is_kept_and_found(hand: Hand, long: st
     await hand.powertools.lifeline.project_incidents()
 
     [incident] = await hand.powertools.lifeline.list_incidents()
-    explained = await hand.powertools.explain.job(job.id or 0)
+    explained = await hand.powertools.explain.job(str(job.id))
     assert incident.fingerprint.startswith(f"orphaned_jobs:{long[:100]}")
     assert [found.fingerprint for found in explained.incidents] == [incident.fingerprint]
     assert (await hand.powertools.lifeline.get_incident(incident.fingerprint)).id == incident.id

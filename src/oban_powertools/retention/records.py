@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, assert_never
 
-from ..arguments import LONGEST
+from ..arguments import LONGEST, as_span, unless_none
 from ..config import RETENTION, Settings
-from ..errors import InvalidSettingError
+from ..errors import InvalidArgumentError, InvalidSettingError
 
 
 class RecordClass(StrEnum):
@@ -69,6 +69,10 @@ type Policies = Mapping[RecordClass, timedelta | None]
 _LEAST: Final = timedelta(minutes=1)
 
 
+def _as_kept_for(argument: str, found: object) -> timedelta:
+    return as_span(argument, found, least=_LEAST, most=LONGEST)
+
+
 def policies(settings: Settings) -> Policies:
     """The policy of every class.
 
@@ -79,10 +83,10 @@ def policies(settings: Settings) -> Policies:
     for name, kept_for in given.items():
         if name not in RETENTION:
             raise InvalidSettingError("retention", name, f"one of {', '.join(RETENTION)}")
-        found: object = kept_for
-        if found is not None and not (isinstance(found, timedelta) and _LEAST <= found <= LONGEST):
-            expected = "a timedelta of a minute at least and 100 years at most, or None for ever"
-            raise InvalidSettingError(f"retention of {name}", str(found), expected)
+        try:
+            unless_none(_as_kept_for, f"retention of {name}", kept_for)
+        except InvalidArgumentError as error:
+            raise InvalidSettingError(error.argument, error.found, f"{error.expected}, or None for ever") from None
     return {of_class: {**RETENTION, **given}[of_class] for of_class in RecordClass}
 
 
