@@ -124,8 +124,8 @@ def test_a_stream_has_spans_that_can_be_counted(name: str, span: Any) -> None:
 
 @pytest.mark.parametrize("span", NO_SPANS, ids=str)
 def test_records_are_kept_for_a_span_that_can_be_counted(span: Any) -> None:
-    with pytest.raises(InvalidSettingError):
-        policies(Settings(retention={"events": span}))
+    with pytest.raises(InvalidSettingError, match="retention of workflows"):
+        policies(Settings(retention={"workflows": span}))
 
 
 @pytest.mark.parametrize("span", NO_SPANS, ids=str)
