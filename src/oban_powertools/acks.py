@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
+import orjson
 from oban import Job
 
 from . import json_border
@@ -158,7 +159,7 @@ def _outcome(ack: Ack) -> Outcome:
     return Outcome(
         job=ack.job, id=ack.id, attempted_at=ack.attempted_at.astimezone(UTC), state=ack.state,
         attempt_change=ack.attempt_change, error=kept_error(ack.error, find_failure(ack.job)) if ack.error else None,
-        meta=meta, packed=None if result is None else orjson.dumps(result),
+        meta=meta, packed=None if result is None else json_border.dumps(result).encode(),
         schedule_in=None if ack.schedule_in is None else round(ack.schedule_in),
     )  # fmt: skip
 
