@@ -241,6 +241,22 @@ TAMPERING: dict[Tamper, tuple[FindingKind, int | None]] = {
 }
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "first_id = first_id - 1", "last_id = last_id + 1", "count = count + 1", "ids = '{[1,99)}'",
+        "previous_hash = '\\x00'", "hash = '\\x00'", "sealed_at = sealed_at + interval '1 us'",
+        "kept_until = sealed_at", "id = -2",
+    ],
+)  # fmt: skip
+async def test_a_change_of_anything_in_a_seal_is_found(hand: Hand, change: str) -> None:
+    await three_seals(hand)
+
+    await tamper(hand, "audit_seals", f"UPDATE powertools.audit_seals SET {change} WHERE id = 2")
+
+    assert FindingKind.CHAIN_BROKEN in {finding.kind for finding in (await verify(hand)).findings}
+
+
 @pytest.mark.parametrize("tampering", TAMPERING, ids=lambda tampering: tampering.__name__)
 async def test_tampering_behind_the_triggers_is_found_and_named(hand: Hand, tampering: Tamper) -> None:
     await three_seals(hand)

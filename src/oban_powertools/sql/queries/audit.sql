@@ -121,13 +121,14 @@ WHERE t.tgenabled IS NULL OR strpos(e.modes, t.tgenabled::text) = 0
 ORDER BY 1, 2;
 
 -- name: verify_audit_seals
--- Args: after (bigint, seal), page (int, seals). Rows: by id; id, previous_hash, hash (hex), sound (bool: the hash is that
---   of its links), missing and added (bigint or NULL: the first id that is in the seal and has no link, and the
+-- Args: after (bigint, seal), page (int, seals). Rows: by id; id, previous_hash, hash (hex), sound (bool: its hash, count
+--   and ids are those of its links), missing and added (bigint or NULL: the first id that is in the seal and has no link, and the
 --   other way round), first_id, last_id.
 SELECT s.id, encode(s.previous_hash, 'hex') AS previous_hash, encode(s.hash, 'hex') AS hash,
   powertools.seal_hash_v1(
     s.previous_hash, s.id, s.sealed_at, s.kept_until, sha256(coalesce(l.content, ''))
-  ) = s.hash AND l.links = s.count AS sound,
+  ) = s.hash AND l.links = s.count
+    AND l.ids = s.ids AND (lower(l.ids), upper(l.ids) - 1) = (s.first_id, s.last_id) AS sound,
   lower(s.ids - coalesce(l.ids, '{}')) AS missing, lower(l.ids - s.ids) AS added, s.first_id, s.last_id
 FROM (SELECT * FROM powertools.audit_seals WHERE id > %(after)s::bigint ORDER BY id LIMIT %(page)s::int) AS s
 LEFT JOIN LATERAL (
