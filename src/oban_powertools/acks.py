@@ -20,13 +20,14 @@ from .database import Connection, Queries, fetch_all
 from .errors import UnstorableValueError
 from .failures import find_failure, kept_error, name_of
 from .logs import said
-from .results import Encoded
+from .results import Encoded, unchecked_meta
 from .shortening import shortened
 
 type Backoff = Callable[[int, int], int]
 """(attempt, max_attempts) -> seconds until the next attempt."""
 
 _MAX_SECONDS: Final = 2**31 - 1
+_OF_A_RESULT: Final = frozenset({"return", "recorded"})
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
 
 
@@ -74,9 +75,12 @@ class Ack(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Outcome:
-    """An ack of ours: as far as can be told here, it can be stored."""
+    """An ack of ours: as far as can be told here, it can be stored.
+
+    Nobody changes one. It is not frozen, which would double what making it costs, and there is one for each attempt.
+    """
 
     job: Job
     """The executed job."""
@@ -154,7 +158,7 @@ def failed(ack: Ack, reason: str, backoff: Backoff, *, ascii_only: bool = False)
 
 def _outcome(ack: Ack) -> Outcome:
     assert ack.id is not None and ack.attempted_at is not None
-    meta = dict(ack.meta) if ack.meta else None
+    meta = ack.meta or None
     result = _result(meta)
     return Outcome(
         job=ack.job, id=ack.id, attempted_at=ack.attempted_at.astimezone(UTC), state=ack.state,
@@ -173,9 +177,9 @@ def _find_fault(ack: Ack) -> str | None:
     seconds: Any = ack.schedule_in
     if seconds is not None and not (type(seconds) in (int, float) and abs(seconds) <= _MAX_SECONDS):
         return f"it is to run again in {seconds!r}, expected a number of seconds up to {_MAX_SECONDS}"
-    # A step's result was checked when the worker returned it.
-    meta = {key: value for key, value in (ack.meta or {}).items() if not isinstance(value, Encoded)}
-    return "; ".join(str(fault) for fault in json_border.find_faults(meta, "meta")) or None
+    if meta := unchecked_meta(ack.meta):
+        return "; ".join(str(fault) for fault in json_border.find_faults(meta, "meta")) or None
+    return None
 
 
 def _count(number: Any) -> int:
@@ -233,9 +237,9 @@ def _arrays(rows: Sequence[Outcome], *, ascii_only: bool) -> dict[str, Any]:
 
 def _meta(row: Outcome) -> dict[str, Any] | None:
     """What goes to the job: a step's result goes to the step."""
-    if row.meta is None or row.result is None:
+    if row.meta is None or row.packed is None:
         return row.meta
-    return {key: value for key, value in row.meta.items() if key not in ("return", "recorded")} or None
+    return {key: value for key, value in row.meta.items() if key not in _OF_A_RESULT} or None
 
 
 def _json(value: Any, ascii_only: bool) -> str | None:
@@ -249,4 +253,4 @@ def _json(value: Any, ascii_only: bool) -> str | None:
 
 
 def _naive(instant: datetime) -> datetime:
-    return instant.astimezone(UTC).replace(tzinfo=None)
+    return (instant if instant.tzinfo is UTC else instant.astimezone(UTC)).replace(tzinfo=None)

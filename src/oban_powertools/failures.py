@@ -28,8 +28,10 @@ _SPACE: Final = re.compile(r"\s+")
 def remember_failure(job: Job, outcome: Any) -> None:
     """Keep with a job what it failed with, until its ack is written: for attempts that Oban's own executor runs."""
     if isinstance(cast("object", job.extra), dict):
-        failed = isinstance(outcome, BaseException | Cancel)
-        job.extra[_FAILURE] = describe(outcome.reason if isinstance(outcome, Cancel) else outcome) if failed else None
+        if isinstance(outcome, (BaseException, Cancel)):
+            job.extra[_FAILURE] = describe(outcome.reason if isinstance(outcome, Cancel) else outcome)
+        else:
+            job.extra.pop(_FAILURE, None)
 
 
 def find_failure(job: Job) -> dict[str, str]:

@@ -19,9 +19,8 @@ RESERVED_META: Final = frozenset(
 """Keys of a job's meta that are ours."""
 
 _REMEMBERED: Final = "powertools_identity"
-_OF_A_STEP: Final = ("uid", "workflow_id", "position", "step", "workflow_name")
-_OF_A_CALLBACK: Final = ("workflow_id", "outcome", "failed_steps")
-_MOST: Final = {"workflow_id": 10**18, "position": 10**9}
+_OF_A_STEP: Final = frozenset({"uid", "workflow_id", "position", "step", "workflow_name"})
+_OF_A_CALLBACK: Final = frozenset({"workflow_id", "outcome", "failed_steps"})
 
 
 def remember_identities(jobs: Iterable[Job]) -> None:
@@ -86,10 +85,13 @@ def _says_any(meta: Mapping[str, Any]) -> bool:
 
 
 def _says_step(meta: Mapping[str, Any]) -> bool:
-    return all(key in meta for key in _OF_A_STEP) and all(
-        type(meta[key]) is int and 0 <= meta[key] < most for key, most in _MOST.items()
-    )
+    # Asked several times about each attempt, so without a generator.
+    return meta.keys() >= _OF_A_STEP and _is_number(meta["workflow_id"], 10**18) and _is_number(meta["position"], 10**9)
 
 
 def _says_callback(meta: Mapping[str, Any]) -> bool:
-    return "position" not in meta and all(key in meta for key in _OF_A_CALLBACK)
+    return "position" not in meta and meta.keys() >= _OF_A_CALLBACK
+
+
+def _is_number(value: Any, end: int) -> bool:
+    return type(value) is int and 0 <= value < end

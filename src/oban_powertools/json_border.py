@@ -93,7 +93,7 @@ def _plainly_safe(value: Any, depth: int) -> bool:
         return False
     if kind is dict:
         for key, item in value.items():
-            if type(key) is not str or not _plainly_safe(key, depth) or not _plainly_safe(item, depth + 1):
+            if type(key) is not str or not key.isascii() or "\0" in key or not _plainly_safe(item, depth + 1):
                 return False
         return True
     if kind is list:
@@ -117,10 +117,16 @@ def check_payload(what: str, value: Any, limit: int, *, path: str = "payload") -
         UnstorableValueError: Names every fault with its path.
     """
     faults = find_faults(value, path)
-    if not faults and (size := len(dumps(value).encode())) > limit:
+    if not faults and (size := _size(value)) > limit:
         faults = too_large(path, size, limit)
     if faults:
         raise UnstorableValueError(what, faults)
+
+
+def _size(value: Any) -> int:
+    written = orjson.dumps(value)
+    # As exact() has it, of text that stays as it is.
+    return len(exact(written.decode()).encode()) if b"e+" in written or b"-0.0" in written else len(written)
 
 
 def _walk(value: Any, path: str, leaf: Callable[[Any, str], bool] | None, depth: int) -> Iterator[Fault]:

@@ -15,9 +15,9 @@ import math
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from operator import attrgetter
 from types import CodeType
 from typing import Any, Final, cast
 
@@ -32,7 +32,7 @@ from .errors import Fault, UnstorableValueError
 from .failures import describe, kept_error
 from .lifeline.rescue import Attempt
 from .logs import find_logger
-from .results import Encoded
+from .results import unchecked_meta
 
 logger = find_logger(__name__)
 
@@ -47,7 +47,9 @@ _LONGEST_WAIT: Final = 300.0
 _KEPT_REASONS: Final = 3
 """Among so many of the last errors a reason why no code ran is looked for, so as not to be written again and again."""
 
-_IDENTITY: Final = ("id", "attempted_at", "scheduled_at", "attempt", "max_attempts", "queue", "worker", "errors")
+_IDENTITY_OF: Final = attrgetter(
+    "id", "attempted_at", "scheduled_at", "attempt", "max_attempts", "queue", "worker", "errors"
+)
 """What of a job its worker may scribble over without changing whose outcome this is."""
 
 
@@ -100,15 +102,14 @@ class GuardedExecutor(Executor):
         super().__init__(job, safe=True)
         self._stops = stops
         self._task: asyncio.Task[Any] | None = None
-        self._identity = {name: getattr(job, name) for name in _IDENTITY}
+        self._identity = _IDENTITY_OF(job)
         # Any JSON can stand in the column.
         self._meta: Any = dict(job.meta) if isinstance(cast("object", job.meta), dict) else job.meta
         self._ran = True
         self._remark: str | None = None
 
     def _report_started(self) -> None:
-        with self._unharmed():
-            super()._report_started()
+        self._unharmed(super()._report_started)
 
     async def _process(self) -> None:
         self._task = asyncio.current_task()
@@ -155,9 +156,18 @@ class GuardedExecutor(Executor):
             self.action = replace(self.action, error=error)
 
     def _restore_job(self) -> None:
-        for name, value in self._identity.items():
-            setattr(self.job, name, value)
-        self.job.meta = self._meta
+        job = self.job
+        (
+            job.id,
+            job.attempted_at,
+            job.scheduled_at,
+            job.attempt,
+            job.max_attempts,
+            job.queue,
+            job.worker,
+            job.errors,
+        ) = self._identity
+        job.meta = self._meta
 
     def _fail(self, error: BaseException) -> None:
         self.result = _as_exception(error)
@@ -188,8 +198,7 @@ class GuardedExecutor(Executor):
         )
 
     def _report_stopped(self) -> None:
-        with self._unharmed():
-            super()._report_stopped()
+        self._unharmed(super()._report_stopped)
 
     def _retry_backoff(self) -> int:
         try:
@@ -210,11 +219,10 @@ class GuardedExecutor(Executor):
         found: dict[str, Any] = super()._format_error(error)
         return kept_error(found, describe(error))
 
-    @contextmanager
-    def _unharmed(self) -> Generator[None]:
+    def _unharmed(self, report: Callable[[], None]) -> None:
         """Telemetry hurts no attempt; Oban lets what is no Exception pass, and what an exception's own text raises."""
         try:
-            yield
+            report()
         except BaseException as error:
             self._raise_if_stopped(error)
             logger.exception("telemetry of job %s failed", self.job.id)
@@ -251,8 +259,9 @@ def _check_outcome(action: AckAction) -> None:
     if seconds is not None and not _is_span(seconds):
         message = f"it is to run again in {seconds!r}, expected a number of seconds up to {MAX_SECONDS}"
         raise UnstorableValueError(f"the outcome {action.state}", [Fault(code="non_serializable", message=message)])
-    meta = action.meta or {}
-    if faults := json_border.find_faults({k: v for k, v in meta.items() if not isinstance(v, Encoded)}, "meta"):
+    meta: Any = action.meta
+    unchecked = unchecked_meta(meta)
+    if unchecked and (faults := json_border.find_faults(unchecked, "meta")):
         raise UnstorableValueError(f"the outcome {action.state}", faults)
 
 

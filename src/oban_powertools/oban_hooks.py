@@ -220,7 +220,8 @@ class Hooks:
     @property
     def _payload_limit(self) -> int:
         # Oban does not say for which instance a result is wrapped.
-        return max((a.payload_limit for a in self._attachments.values()), default=PAYLOAD_LIMIT)
+        limits = [attachment.payload_limit for attachment in self._attachments.values()]
+        return max(limits, default=PAYLOAD_LIMIT)
 
     def wrap_result(self, job: Job, result: Any) -> Any:
         """Slot ``executor.wrap_result``."""

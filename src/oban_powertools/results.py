@@ -35,6 +35,14 @@ class Encoded(dict[str, Any]):
     """The marker by which a bulk ack knows a step's result among other recordings."""
 
 
+def unchecked_meta(meta: dict[str, Any] | None) -> dict[str, Any]:
+    """What of an ack's meta was not checked yet: a step's result was, when its worker returned it."""
+    # Most acks have nothing else.
+    if not meta or (len(meta) == 2 and meta.get("recorded") is True and isinstance(meta.get("return"), Encoded)):
+        return {}
+    return {key: value for key, value in meta.items() if not isinstance(value, Encoded)}
+
+
 def wrap_result(job: Job, result: Any, limit: int) -> Any:
     """What Oban is to record for what a worker returned.
 
