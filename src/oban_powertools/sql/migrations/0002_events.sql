@@ -105,14 +105,6 @@ BEGIN
   END IF;
 END $$;
 
--- Wakes the readers of the log, when the transaction commits.
-CREATE FUNCTION powertools.notify_readers_v1() RETURNS void
-LANGUAGE plpgsql
-AS $$
-BEGIN
-  PERFORM powertools.notify_v1('powertools.events', '');
-END $$;
-
 -- Writes changes down in their order. The caller holds the workflows (E1). Its statements are planned once
 -- a session: they only look up by primary keys, which is right for any size of the tables.
 CREATE FUNCTION powertools.write_events_v1(changes powertools.change[]) RETURNS void
@@ -164,7 +156,7 @@ BEGIN
     HAVING count(*) > 0;
   END LOOP;
   IF batch IS NOT NULL THEN
-    PERFORM powertools.notify_readers_v1();
+    PERFORM powertools.notify_v1('powertools.events', '');
   END IF;
 END $$;
 
@@ -207,7 +199,7 @@ BEGIN
   INSERT INTO powertools.event_batches (id, events, workflow_ids, first_numbers, last_numbers)
   OVERRIDING SYSTEM VALUE
   SELECT batch, count(*), array_agg(r.workflow_id), array_agg(r.number), array_agg(r.number) FROM written r;
-  PERFORM powertools.notify_readers_v1();
+  PERFORM powertools.notify_v1('powertools.events', '');
 END $$;
 
 -- Those of these changes of jobs whose step runs on that very job.
@@ -236,7 +228,7 @@ BEGIN
   INSERT INTO powertools.deferred_starts (job_id, attempt, workflow_id, position)
   SELECT c.job_id, c.attempt, c.workflow_id, c.position FROM unnest(starts) AS c
   ON CONFLICT DO NOTHING;
-  PERFORM powertools.notify_readers_v1();
+  PERFORM powertools.notify_v1('powertools.events', '');
 END $$;
 
 -- Takes the deferred starts of these jobs, to be written down. The caller holds the workflows.

@@ -199,6 +199,7 @@ DECLARE
   starts powertools.change[];
   results jsonb;
   kept jsonb;
+  said bigint;
   idle bigint[];
 BEGIN
   IF NOT EXISTS (SELECT FROM old_jobs o WHERE o.meta ? 'workflow_id') THEN
@@ -214,8 +215,11 @@ BEGIN
     PERFORM set_config('powertools.results', '', true);
   END IF;
   -- One checksum over all meta: a batch that changes none of it, as most do, looks no further.
-  IF (SELECT bit_xor(jsonb_hash_extended(o.meta, o.id)) FROM old_jobs o)
-    IS DISTINCT FROM (SELECT bit_xor(jsonb_hash_extended(n.meta, n.id)) FROM new_jobs n)
+  SELECT bit_xor(jsonb_hash_extended(n.meta, n.id)),
+    array_agg(n.id) FILTER (WHERE n.state IN ('available', 'scheduled', 'retryable', 'suspended'))
+  INTO said, idle
+  FROM new_jobs n;
+  IF (SELECT bit_xor(jsonb_hash_extended(o.meta, o.id)) FROM old_jobs o) IS DISTINCT FROM said
     AND current_setting('powertools.keeping', true) IS DISTINCT FROM 'on' THEN
     SELECT powertools.keep_identities_v1(array_agg(o.id ORDER BY o.id), array_agg(o.meta ORDER BY o.id)) INTO kept
     FROM old_jobs o
@@ -255,8 +259,7 @@ BEGIN
   IF starts IS NOT NULL THEN
     PERFORM powertools.defer_starts_guarded_v1(starts);
   END IF;
-  idle := ARRAY(SELECT n.id FROM new_jobs n WHERE n.state IN ('available', 'scheduled', 'retryable', 'suspended'));
-  IF idle <> '{}' THEN
+  IF idle IS NOT NULL THEN
     PERFORM powertools.keep_stopped_v1(
       idle, ARRAY(SELECT o.id FROM old_jobs o WHERE o.state IN ('completed', 'discarded', 'cancelled'))
     );

@@ -15,7 +15,7 @@ LISTEN "powertools.events";
 
 -- name: notify_readers
 -- Args: none. Proves that notifications arrive.
-SELECT powertools.notify_readers_v1();
+SELECT powertools.notify_v1('powertools.events', '');
 
 -- name: read_log
 -- A page of the log, in the order of the cursors, which have no gaps. LATERAL with OFFSET 0 has every table looked up
