@@ -9,7 +9,6 @@ import difflib
 import inspect
 import itertools
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from typing import Any, Final
 
 import orjson
@@ -28,6 +27,8 @@ from .identity import identity
 from .plan import StepPlan, WorkflowPlan
 from .references import Reference, StepHandle
 
+_POLICIES: Final = frozenset(str(policy) for policy in Policy)
+_EFFECTS: Final = frozenset(str(effects) for effects in Effects)
 _MAX_ATTEMPTS: Final = 2**15 - 1
 _OPTIONAL_COLUMNS: Final = (
     "worker", "queue", "args", "template", "meta", "tags", "scheduled_at", "deadline", "item_template", "max_failures",
@@ -130,10 +131,10 @@ class _Compiler:
     def _check_step(self, position: int, step: StepDefinition) -> None:
         for parent, policy in step.deps:
             self._add_edge(position, step, parent, policy)
-        if not _is_word(step.on_failure, Policy) and all(policy != step.on_failure for _, policy in step.deps):
+        if not _is_word(step.on_failure, _POLICIES) and all(policy != step.on_failure for _, policy in step.deps):
             message = f"on_failure is {step.on_failure!r}; expected cancel or continue"
             self._fault("unknown_policy", message, step.name)
-        if not _is_word(step.effects, Effects):
+        if not _is_word(step.effects, _EFFECTS):
             self._fault("unknown_effects", f"effects is {step.effects!r}; expected repeatable, ask or never", step.name)
         self._adopt(span_faults(step.delay, "delay", code="invalid_delay"), step.name)
         self._check_runs(position, step)
@@ -242,7 +243,7 @@ class _Compiler:
             return self._fault(
                 "missing_dependency", f"from {name!r} to {step.name!r} ({policy}): {message}", step.name, "deps"
             )
-        if not _is_word(policy, Policy):
+        if not _is_word(policy, _POLICIES):
             return self._fault(
                 "unknown_policy", f"policy {policy!r} for {name!r}; expected cancel or continue", step.name, "deps"
             )
@@ -273,7 +274,7 @@ class _Compiler:
         if source not in self._edges[position]:
             self._implied.add((source, position))
             self._edges[position][source] = (
-                Policy(step.on_failure) if _is_word(step.on_failure, Policy) else Policy.CANCEL
+                Policy(step.on_failure) if _is_word(step.on_failure, _POLICIES) else Policy.CANCEL
             )
 
     def _meant(self, name: object) -> str:
@@ -367,7 +368,7 @@ def _is_key(value: object) -> bool:
     return isinstance(value, Reference) or _is_text(value)
 
 
-def _is_word(value: object, words: type[StrEnum]) -> bool:
+def _is_word(value: object, words: frozenset[str]) -> bool:
     return isinstance(value, str) and value in words
 
 

@@ -42,6 +42,8 @@ def read_deps(deps: Deps) -> Deps:
 
 def read_edges(deps: Deps, policy: PolicyName) -> list[tuple[StepName, PolicyName]]:
     """Dependencies as edges: parent, policy."""
+    if type(deps) in (list, tuple):  # as most are
+        return [(dep, policy) for dep in cast("Iterable[StepName]", deps)]
     given = read_deps(deps)
     if isinstance(given, str | StepHandle):
         return [(given, policy)]

@@ -6,6 +6,7 @@ the jobs of its roots, or not at all.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Final
 
 from psycopg.pq import PipelineStatus
@@ -13,9 +14,9 @@ from psycopg.pq import PipelineStatus
 from ..database import Connection, Cursor, Queries, execute, fetch_all
 from ..errors import IdempotencyConflictError, InvalidArgumentError
 from ..states import WorkflowId
-from .plan import StepPlan, WorkflowPlan
+from .plan import WorkflowPlan
 
-_STEP_COLUMNS: Final = (
+_STEP_VALUES: Final = attrgetter(
     "position", "kind", "max_attempts", "priority", "depth", "name", "worker", "queue", "effects", "args", "template",
     "parents", "children", "continue_parents", "continue_children", "tags", "meta", "scheduled_at", "delay", "deadline",
     "item_template", "max_failures",
@@ -136,11 +137,7 @@ async def _copy_steps(conn: Connection, queries: Queries, placed: Sequence[_Plac
             gate = p.parent is not None
             for step in p.plan.steps:
                 pending = step.pending + (gate and step.pending == 0)
-                await copy.write_row((s.id, pending, children.get((own, step.position)), *_step_row(step)))
-
-
-def _step_row(step: StepPlan) -> tuple[Any, ...]:
-    return tuple(getattr(step, column) for column in _STEP_COLUMNS)
+                await copy.write_row((s.id, pending, children.get((own, step.position)), *_STEP_VALUES(step)))
 
 
 async def _release_roots(
