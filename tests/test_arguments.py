@@ -126,6 +126,7 @@ KINDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "lifeline.execute_bulk": {**OF_AN_OPERATOR, "preview_token": (*NOT_NAMES, None), "confirm_total": ANYTHING},
     "lifeline.bulk_status": {"bulk_id": NOT_IDS},
     "lifeline.project_incidents": {},
+    "lifeline.incidents_seen_ago": {},
     "lifeline.list_incidents": {
         "state": NOT_WORDS, "incident_class": NOT_WORDS, "before": NOT_IDS, "limit": NOT_COUNTS,
     },
