@@ -191,6 +191,7 @@ class Hand:
         await self.rows("SET lock_timeout = '5s'; ALTER TABLE oban_jobs ENABLE TRIGGER USER")
         used = ", ".join(row["name"] for row in await self.rows(USED))
         await self.rows(f"{UNGUARD}; TRUNCATE {used} RESTART IDENTITY CASCADE; {GUARD}")
+        await self.rows("DELETE FROM oban_producers")
         await self.rows("UPDATE powertools.sweep_parts SET succeeded_at = NULL WHERE succeeded_at IS NOT NULL")
         await self.rows("INSERT INTO powertools.event_log (head, pruned_to) VALUES (0, 0)")
         await self.rows("INSERT INTO powertools.audit_chain (pruned_to, pruned_hash) VALUES (0, '')")

@@ -43,7 +43,7 @@ SELECT jsonb_build_object(
   'steps', (
     SELECT jsonb_agg(jsonb_build_array(
       s.state, s.cause, CASE s.state WHEN 'pending' THEN s.pending END, s.attempt, s.result IS NOT NULL, s.result,
-      s.error, s.job_id
+      s.error - '{class,text}'::text[], s.job_id  -- which are read from a text of any kind: tests/test_failures.py
     ) ORDER BY s.workflow_id, s.position)
     FROM powertools.steps s
   ),

@@ -87,7 +87,7 @@ KINDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
         "since": (*NOT_CURSORS, None), "workflow_id": NOT_IDS, "limit": (*NOT_COUNTS, 10_001),
     },
     "events.publish": {
-        **OF_A_COMMAND, "step": NOT_NAMES, "change": NOT_WORDS, "attempt": (*NOT_COUNTS, 2**15), "error": NOT_TEXTS,
+        **OF_A_COMMAND, "step": NOT_NAMES, "change": NOT_WORDS, "attempt": (*NOT_COUNTS, 2**31), "error": NOT_TEXTS,
         "reason": NOT_TEXTS,
     },
     "events.stop": {},

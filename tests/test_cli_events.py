@@ -81,7 +81,7 @@ async def test_every_event_is_a_line_for_people(hand: Hand) -> None:
     assert [re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}Z  ", "", line) for line in shown] == [
         f"released   {label} / pay",
         f"started    {label} / pay",
-        rf"retrying   {label} / pay  attempt 1: b\x1b[31m\r\u2028c",
+        rf"retrying   {label} / pay  attempt 1: ConnectionError: the bank a b\x1b[31m \u2028c",
         f"started    {label} / pay  attempt 2",
         f"discarded  {label} / pay  attempt 2: LookupError: no such account",
         f"cancelled  {label} / thank",

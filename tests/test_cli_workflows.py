@@ -92,7 +92,7 @@ async def test_show_names_what_each_step_waits_for_and_what_went_wrong(hand: Han
 
     assert row(before, "fetch")[:3] == ["fetch", "available", "0/3"]
     assert row(before, "notify") == ["notify", "pending", "default", "waits", "for", "bill"]
-    assert row(after, "bill")[-3:] == ["ValueError:", "HTTP", "503"]
+    assert row(after, "bill")[-3:] == ["503", "from", "billing"]
     assert row(after, "notify") == ["notify", "cancelled", "default", "cancelled_by_dependency"]
     assert "steps     3 of 4 done, 2 failed" in after
 
@@ -127,7 +127,7 @@ async def test_show_as_json_has_ids_as_text_and_instants_in_utc(hand: Hand) -> N
     fetch, bill, notify, cleanup = answer["steps"]
     assert isinstance(fetch["job_id"], str)
     assert (fetch["state"], fetch["has_result"], fetch["error"]) == ("completed", True, None)
-    assert (bill["state"], bill["error"]) == ("discarded", "ValueError: HTTP 503")
+    assert (bill["state"], bill["error"]) == ("discarded", "ValueError: HTTP 503 from billing")
     assert (notify["state"], notify["job_id"]) == ("cancelled", None)
     assert cleanup["deps"] == {"bill": "continue"}
 

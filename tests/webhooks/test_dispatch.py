@@ -297,6 +297,7 @@ async def test_a_role_with_the_documented_rights_dispatches_delivers_and_prunes(
             "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA powertools TO postman",
             "GRANT SELECT, INSERT, UPDATE, DELETE ON oban_jobs TO postman",
             "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public, powertools TO postman",
+            "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA powertools TO postman",
         ):
             await post.hand.rows(grant)
         await post.powertools.events.head()
