@@ -100,7 +100,9 @@ FROM traces t, powertools.audit_chain c
 WHERE (c.pruned_sealed_at IS NULL OR t.at > c.pruned_sealed_at + interval '1 min')
   AND NOT EXISTS (
     SELECT FROM powertools.audit a
-    WHERE a.at BETWEEN t.at - interval '1 min' AND t.at + interval '1 min' AND a.actor_id = t.actor AND a.outcome = 'executed'
+    WHERE a.at BETWEEN t.at - interval '1 min' AND t.at + interval '1 min' AND a.outcome = 'executed'
+      -- an operator's rescue is recorded as the operator's
+      AND (a.actor_id = t.actor OR t.kind = 'rescue')
   )
 ORDER BY t.kind, t.id
 LIMIT 100;
