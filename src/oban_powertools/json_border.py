@@ -40,9 +40,6 @@ _HINTS: Final[tuple[tuple[type, str], ...]] = (
 _NUMBER: Final = re.compile(r'"(?:[^"\\]|\\.)*"|-?[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?')
 """A text, to be passed over, or a number."""
 
-_MINUS_ZERO: Final = "-1e-400"
-"""PostgreSQL keeps no sign of a zero; this is so near to zero that who reads it as a double gets -0.0."""
-
 
 def dumps(value: Any) -> str:
     """Write a checked value as compact JSON text."""
@@ -52,7 +49,8 @@ def dumps(value: Any) -> str:
 def exact(text: str) -> str:
     """JSON text of which PostgreSQL keeps every number's value and kind.
 
-    1e+16 would be read back as an integer, and -0.0 without its sign.
+    1e+16 would be read back as an integer. -0.0 is written as the 0.0 that PostgreSQL makes of it: two definitions that
+    are stored alike are one.
     """
     # Few texts have either; in a page of plain JSON both are looked for in a microsecond.
     if "e+" not in text and "-0.0" not in text:
@@ -63,7 +61,7 @@ def exact(text: str) -> str:
 def _exact_number(match: re.Match[str]) -> str:
     found = match[0]
     if found == "-0.0":
-        return _MINUS_ZERO
+        return "0.0"
     return f"{Decimal(found):f}.0" if "e+" in found and found[0] != '"' else found
 
 
