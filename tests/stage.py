@@ -334,4 +334,4 @@ def _recorded(job: Job, ending: Ending) -> dict[str, Any] | None:
     """The meta that Oban's executor acknowledges a recorded result with."""
     if ending.kind != "completed" or not job.result:
         return None
-    return {"recorded": True, "return": StepResult({"json": job.result[0]}).encoded}
+    return {"recorded": True, "return": StepResult({"json": job.result[0]}, "").encoded}

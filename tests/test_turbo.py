@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 from oban import Cancel, Job, Record, Snooze
+from oban._executor import Executor
 
 from oban_powertools import Workflow
 from oban_powertools.acks import BulkAck, storable
@@ -239,6 +240,32 @@ async def test_with_turbo_a_result_is_written_once(hand: Hand) -> None:
 
     meta = (await hand.job(workflow_id, "a")).meta
     assert not {"return", "recorded"} & meta.keys()
+
+
+async def test_what_changes_in_a_result_after_it_was_returned_is_not_stored(hand: Hand) -> None:
+    workflow_id = await hand.insert(alone(a=step()))
+    [job] = await hand.start((await hand.job(workflow_id, "a")).id)
+    value: list[Any] = ["é", 1e16]
+    ack = await hand.execute(job, value)
+    value.append({1, 2})
+
+    await hand.ack(ack)
+
+    assert await hand.workflows.results(workflow_id) == {"a": ["é", 1e16]}
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [Snooze(2**31), Snooze(math.nan), Snooze(True), Snooze(60, meta={"at": datetime(2026, 1, 1, tzinfo=UTC)})],  # pyright: ignore[reportArgumentType]
+    ids=["too far", "no number", "a truth value", "a note"],
+)
+async def test_obans_executor_and_ours_refuse_an_outcome_for_the_same_reason(hand: Hand, outcome: Any) -> None:
+    [guarded, plain] = await hand.start(*[job.id for job in await hand.oban.enqueue_many(step(), step())])
+    ours = (await hand.execute(guarded, outcome)).error["text"]
+    plain.extra = {"outcome": outcome}
+    obans = storable((await Executor(plain).execute()).action, lambda attempt, most: 60).error  # pyright: ignore[reportArgumentType]
+
+    assert ours.rpartition("cannot be stored: ")[2] == (obans or {})["text"].rpartition("cannot be stored: ")[2]
 
 
 @pytest.mark.parametrize("meta", [{}, {"workflow_id": 7, "position": 0}, {"workflow_id": "x", "uid": 1}])

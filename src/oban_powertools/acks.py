@@ -12,21 +12,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
-import orjson
 from oban import Job
 
 from . import json_border
 from .database import Connection, Queries, fetch_all
-from .errors import UnstorableValueError
+from .errors import Fault, UnstorableValueError
 from .failures import find_failure, kept_error, name_of
 from .logs import said
 from .results import Encoded, unchecked_meta
 from .shortening import shortened
+from .values import naive
 
 type Backoff = Callable[[int, int], int]
 """(attempt, max_attempts) -> seconds until the next attempt."""
 
-_MAX_SECONDS: Final = 2**31 - 1
+MAX_SECONDS: Final = 2**31 - 1
+"""The longest that a job may be put off: about 68 years."""
+
 _OF_A_RESULT: Final = frozenset({"return", "recorded"})
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
 
@@ -106,26 +108,23 @@ class Outcome:
     schedule_in: int | None = None
     """Seconds until the next attempt."""
 
-    packed: bytes | None = None
-    """The result as JSON, written once."""
-
-    @property
-    def result(self) -> Encoded | None:
-        """What the step's worker returned, on its way to settle."""
-        return _result(self.meta)
+    result: str | None = None
+    """What the step's worker returned, as JSON, on its way to settle."""
 
     @property
     def size(self) -> int:
         """Bytes of what the worker returned; of a plain job's recording the characters."""
         recorded = self.meta.get("return") if self.meta else None
-        return len(recorded) if isinstance(recorded, str) else len(self.packed or b"")
+        return len(recorded) if isinstance(recorded, str) else json_border.size_of(self.result or "")
 
 
 def storable(ack: Ack, backoff: Backoff) -> Outcome:
     """An ack as it can be stored: its error shortened and escaped; failed, where nothing else can be done with it."""
     try:
-        if (reason := _find_fault(ack)) is None:
+        faults = find_faults(ack)
+        if not faults:
             return _outcome(ack)
+        reason = "; ".join(map(str, faults))
     except Exception as error:  # noqa: BLE001 - whatever a worker has left behind in its job
         reason = f"{type(error).__name__}: {said(error)}"
     return failed(ack, reason, backoff)
@@ -159,31 +158,32 @@ def failed(ack: Ack, reason: str, backoff: Backoff, *, ascii_only: bool = False)
 def _outcome(ack: Ack) -> Outcome:
     assert ack.id is not None and ack.attempted_at is not None
     meta = ack.meta or None
-    result = _result(meta)
+    recorded = meta.get("return") if meta else None
     return Outcome(
         job=ack.job, id=ack.id, attempted_at=ack.attempted_at.astimezone(UTC), state=ack.state,
         attempt_change=ack.attempt_change, error=kept_error(ack.error, find_failure(ack.job)) if ack.error else None,
-        meta=meta, packed=None if result is None else json_border.dumps(result).encode(),
+        meta=meta, result=recorded.text if isinstance(recorded, Encoded) else None,
         schedule_in=None if ack.schedule_in is None else round(ack.schedule_in),
     )  # fmt: skip
 
 
-def _result(meta: dict[str, Any] | None) -> Encoded | None:
-    found = meta.get("return") if meta else None
-    return found if isinstance(found, Encoded) else None
-
-
-def _find_fault(ack: Ack) -> str | None:
+def find_faults(ack: Ack) -> list[Fault]:
+    """Why no ack could store this outcome; empty when one can, as far as can be told here."""
     seconds: Any = ack.schedule_in
-    if seconds is not None and not (type(seconds) in (int, float) and abs(seconds) <= _MAX_SECONDS):
-        return f"it is to run again in {seconds!r}, expected a number of seconds up to {_MAX_SECONDS}"
-    if meta := unchecked_meta(ack.meta):
-        return "; ".join(str(fault) for fault in json_border.find_faults(meta, "meta")) or None
-    return None
+    if seconds is not None and not is_span(seconds):
+        message = f"it is to run again in {seconds!r}, expected a number of seconds up to {MAX_SECONDS}"
+        return [Fault(code="non_serializable", message=message)]
+    meta = unchecked_meta(ack.meta)
+    return json_border.find_faults(meta, "meta") if meta else []
+
+
+def is_span(seconds: Any) -> bool:
+    """Whether a job can be put off by so much."""
+    return type(seconds) in (int, float) and abs(seconds) <= MAX_SECONDS  # false for a NaN
 
 
 def _count(number: Any) -> int:
-    return number if type(number) is int and 0 <= number <= _MAX_SECONDS else 1
+    return number if type(number) is int and 0 <= number <= MAX_SECONDS else 1
 
 
 class BulkAck:
@@ -209,48 +209,45 @@ class BulkAck:
         ascii_only = conn.info.encoding != "utf-8"
         args = {
             "ids": [outcome.id for outcome in outcomes],
-            "attempted_ats": [_naive(outcome.attempted_at) for outcome in outcomes],
+            "attempted_ats": [naive(outcome.attempted_at) for outcome in outcomes],
             "attempts": [_count(outcome.job.attempt) for outcome in outcomes],
             "states": [outcome.state for outcome in outcomes],
             "errors": [_json(outcome.error, ascii_only) for outcome in outcomes],
-            "results": [_json(outcome.result, ascii_only) for outcome in outcomes],
+            "results": [_sayable(outcome.result, ascii_only) for outcome in outcomes],
         }
         return len(await fetch_all(conn, self._queries["keep_late_results"], args))
 
 
 def _arrays(rows: Sequence[Outcome], *, ascii_only: bool) -> dict[str, Any]:
-    results = {str(row.id): orjson.Fragment(row.packed) for row in rows if row.packed is not None}
+    results = ",".join([f'"{row.id}":{row.result}' for row in rows if row.result is not None])
     queues: list[Any] = [row.job.queue for row in rows]
     fetching = Counter(queue for queue in queues if type(queue) is str)
     return {
         "ids": [row.id for row in rows],
-        "attempted_ats": [_naive(row.attempted_at) for row in rows],
+        "attempted_ats": [naive(row.attempted_at) for row in rows],
         "states": [row.state for row in rows],
         "attempt_changes": [row.attempt_change for row in rows],
         "schedule_ins": [row.schedule_in for row in rows],
         "errors": [_json(row.error, ascii_only) for row in rows],
         "metas": [_json(_meta(row), ascii_only) for row in rows],
-        "results": _json(results or None, ascii_only),
+        "results": _sayable(f"{{{results}}}" if results else None, ascii_only),
         "fetching": _json(fetching, ascii_only),
     }
 
 
 def _meta(row: Outcome) -> dict[str, Any] | None:
     """What goes to the job: a step's result goes to the step."""
-    if row.meta is None or row.packed is None:
+    if row.meta is None or row.result is None:
         return row.meta
     return {key: value for key, value in row.meta.items() if key not in _OF_A_RESULT} or None
 
 
 def _json(value: Any, ascii_only: bool) -> str | None:
-    if value is None:
-        return None
-    text = json_border.dumps(value)
-    if ascii_only and not text.isascii():
+    return None if value is None else _sayable(json_border.dumps(value), ascii_only)
+
+
+def _sayable(text: str | None, ascii_only: bool) -> str | None:
+    if ascii_only and text is not None and not text.isascii():
         # A session that speaks another encoding: JSON can say everything in ASCII.
-        text = _NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text)
+        return _NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text)
     return text
-
-
-def _naive(instant: datetime) -> datetime:
-    return (instant if instant.tzinfo is UTC else instant.astimezone(UTC)).replace(tzinfo=None)

@@ -4,13 +4,14 @@ The rule that must never break: a job is stored as Oban's own insert would store
 """
 
 from collections.abc import Sequence
-from datetime import UTC
+from datetime import datetime
 from typing import Any
 
 from oban import Job
 from psycopg.types.json import Jsonb
 
 from .database import Connection, Queries, fetch_all
+from .values import naive
 
 
 async def insert_in_bulk(conn: Connection, queries: Queries, jobs: Sequence[Job]) -> list[Job]:
@@ -33,10 +34,10 @@ def _columns(jobs: Sequence[Job]) -> dict[str, Any]:
         "args": [Jsonb(job.args) for job in jobs],
         "metas": [Jsonb(job.meta) for job in jobs],
         "tags": [Jsonb(job.tags) for job in jobs],
-        "inserted_ats": [_naive(job.inserted_at) for job in jobs],
-        "scheduled_ats": [_naive(job.scheduled_at) for job in jobs],
+        "inserted_ats": [_instant(job.inserted_at) for job in jobs],
+        "scheduled_ats": [_instant(job.scheduled_at) for job in jobs],
     }
 
 
-def _naive(instant: Any) -> Any:
-    return instant.astimezone(UTC).replace(tzinfo=None) if instant is not None else None
+def _instant(found: datetime | None) -> datetime | None:
+    return None if found is None else naive(found)

@@ -105,26 +105,29 @@ def too_large(path: str, size: int, limit: int) -> list[Fault]:
     return [Fault(code="payload_too_large", path=path, message=message)]
 
 
-def check_payload(what: str, value: Any, limit: int, *, path: str = "payload") -> None:
+def check_payload(what: str, value: Any, limit: int, *, path: str = "payload") -> str:
     """Refuse what cannot be stored as it is.
 
     Args:
         limit: Bytes of JSON.
 
+    Returns:
+        It as JSON text, as ``dumps`` writes it.
+
     Raises:
         UnstorableValueError: Names every fault with its path.
     """
-    faults = find_faults(value, path)
-    if not faults and (size := _size(value)) > limit:
-        faults = too_large(path, size, limit)
-    if faults:
+    if faults := find_faults(value, path):
         raise UnstorableValueError(what, faults)
+    text = dumps(value)
+    if (size := size_of(text)) > limit:
+        raise UnstorableValueError(what, too_large(path, size, limit))
+    return text
 
 
-def _size(value: Any) -> int:
-    written = orjson.dumps(value)
-    # As exact() has it, of text that stays as it is.
-    return len(exact(written.decode()).encode()) if b"e+" in written or b"-0.0" in written else len(written)
+def size_of(text: str) -> int:
+    """Bytes of a text."""
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def _walk(value: Any, path: str, leaf: Callable[[Any, str], bool] | None, depth: int) -> Iterator[Fault]:

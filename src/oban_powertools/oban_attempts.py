@@ -27,20 +27,16 @@ from oban._executor import AckAction, Executor
 from oban._producer import LocalDispatcher, Producer
 from oban.worker import WorkerResolutionError, resolve_worker
 
-from . import json_border
-from .errors import Fault, UnstorableValueError
+from .acks import MAX_SECONDS, find_faults, is_span
+from .errors import UnstorableValueError
 from .failures import describe, kept_error
 from .lifeline.rescue import Attempt
 from .logs import find_logger
-from .results import unchecked_meta
 
 logger = find_logger(__name__)
 
 NOT_RUN_META: Final = "not_run"
 """Key of a job's meta: the attempts in which no code of its worker ran."""
-
-MAX_SECONDS: Final = 2**31 - 1
-"""The longest that a job may be put off: about 68 years."""
 
 _FIRST_WAIT: Final = 2.0
 _LONGEST_WAIT: Final = 300.0
@@ -143,7 +139,7 @@ class GuardedExecutor(Executor):
         try:
             if self._ran:
                 super()._record_stopped()
-                _check_outcome(self.action)
+                self._check_outcome()
             else:
                 self.action = self._postponed()
         except BaseException as error:  # noqa: BLE001 - B1
@@ -154,6 +150,10 @@ class GuardedExecutor(Executor):
             # In front: the last lines of an error say what it is.
             error = {**self.action.error, "error": f"{self._remark}\n{self.action.error['error']}"}
             self.action = replace(self.action, error=error)
+
+    def _check_outcome(self) -> None:
+        if faults := find_faults(self.action):
+            raise UnstorableValueError(f"the outcome {self.action.state}", faults)
 
     def _restore_job(self) -> None:
         job = self.job
@@ -203,7 +203,7 @@ class GuardedExecutor(Executor):
     def _retry_backoff(self) -> int:
         try:
             seconds: Any = super()._retry_backoff()
-            if _is_span(seconds):
+            if is_span(seconds):
                 return round(seconds)
             found = f"returned {seconds!r}, expected a number of seconds up to {MAX_SECONDS}"
         except BaseException as error:  # noqa: BLE001 - B1
@@ -249,28 +249,8 @@ class GuardedExecutor(Executor):
             return False
 
 
-def _check_outcome(action: AckAction) -> None:
-    """Refuse what no ack could store.
-
-    Raises:
-        UnstorableValueError: Says what it is.
-    """
-    seconds: Any = action.schedule_in
-    if seconds is not None and not _is_span(seconds):
-        message = f"it is to run again in {seconds!r}, expected a number of seconds up to {MAX_SECONDS}"
-        raise UnstorableValueError(f"the outcome {action.state}", [Fault(code="non_serializable", message=message)])
-    meta: Any = action.meta
-    unchecked = unchecked_meta(meta)
-    if unchecked and (faults := json_border.find_faults(unchecked, "meta")):
-        raise UnstorableValueError(f"the outcome {action.state}", faults)
-
-
 def _text_of(error: Any) -> object:
     return cast("dict[str, object]", error).get("error") if isinstance(error, dict) else None
-
-
-def _is_span(seconds: Any) -> bool:
-    return _is_number(seconds) and abs(seconds) <= MAX_SECONDS  # false for a NaN
 
 
 def _is_number(found: Any) -> bool:

@@ -10,7 +10,7 @@ from oban import Cancel, Job, Record, Snooze
 
 from .errors import Fault, PowertoolsError, UnstorableValueError
 from .job_identity import check_meta, is_step
-from .json_border import check_payload
+from .json_border import check_payload, dumps
 from .step import AwaitSignal, appended_of
 from .telemetry import TRACE_META
 from .workflow.append import appended_steps
@@ -22,17 +22,29 @@ class StepResult(Record):
 
     ``encoded`` is what stock Oban writes to ``meta.return`` and settle reads: ``{"json": value}``, with
     ``"append": steps`` when the step added some; or ``{"await": wait}``.
+
+    Args:
+        text: The same as JSON.
     """
 
-    def __init__(self, encoded: dict[str, Any]) -> None:
+    def __init__(self, encoded: dict[str, Any], text: str) -> None:
         self.value = encoded.get("json")
         # Typed as text by Oban, which only passes it on to the ack's meta.
-        self.encoded = cast("str", Encoded(encoded))
+        self.encoded = cast("str", Encoded(encoded, text))
         self.limit = 0
 
 
 class Encoded(dict[str, Any]):
     """The marker by which a bulk ack knows a step's result among other recordings."""
+
+    __slots__ = ("text",)
+
+    text: str
+    """The same as JSON, written when it was checked, and never again."""
+
+    def __init__(self, encoded: dict[str, Any], text: str) -> None:
+        super().__init__(encoded)
+        self.text = text
 
 
 def unchecked_meta(meta: dict[str, Any] | None) -> dict[str, Any]:
@@ -60,7 +72,8 @@ def wrap_result(job: Job, result: Any, limit: int) -> Any:
         if isinstance(result, (Exception, Cancel, Snooze)) or not is_step(job):
             return result
         if isinstance(result, AwaitSignal):
-            return StepResult({"await": _wait(result)})
+            wait = {"await": _wait(result)}
+            return StepResult(wait, dumps(wait))
         return _completed(job, result, limit)
     except PowertoolsError as error:
         return error
@@ -70,13 +83,15 @@ def _completed(job: Job, result: Any, limit: int) -> StepResult | None:
     recorded = isinstance(result, Record)
     value: Any = result.value if recorded else result
     encoded: dict[str, Any] = {}
+    texts: list[str] = []
     if recorded or value is not None:
-        check_payload("the return value", value, limit, path="result")
+        texts.append(f'"json":{check_payload("the return value", value, limit, path="result")}')
         encoded["json"] = value
     if (appended := appended_of(job)) is not None:
         trace = {key: job.meta[key] for key in TRACE_META if key in job.meta}
-        encoded["append"] = appended_steps(appended, limit, trace)
-    return StepResult(encoded) if encoded else None
+        encoded["append"] = steps = appended_steps(appended, limit, trace)
+        texts.append(f'"append":{dumps(steps)}')
+    return StepResult(encoded, f"{{{','.join(texts)}}}") if encoded else None
 
 
 def _wait(wait: AwaitSignal) -> dict[str, Any]:

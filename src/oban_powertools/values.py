@@ -5,7 +5,7 @@ session's time zone, so that 24 h would be 23 h or 25 h where summer time begins
 """
 
 import struct
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import psycopg
@@ -21,6 +21,11 @@ from . import json_border
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 _MOST_MICROSECONDS: Final = 2**63 - 1
+
+
+def naive(instant: datetime) -> datetime:
+    """An instant as Oban's columns have it: without a time zone, in UTC."""
+    return (instant if instant.tzinfo is UTC else instant.astimezone(UTC)).replace(tzinfo=None)
 
 
 class _SpanText(Dumper):

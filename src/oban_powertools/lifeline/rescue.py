@@ -16,6 +16,7 @@ import psycopg
 from ..config import Settings
 from ..database import Connection, Queries, fetch_all, fetch_one
 from ..logs import find_logger
+from ..values import naive
 
 logger = find_logger(__name__)
 
@@ -116,7 +117,7 @@ class Rescuer:
             return 0
         given = {
             "job_ids": [job_id for job_id, _ in lost],
-            "attempted_ats": [at.replace(tzinfo=None) for _, at in lost],
+            "attempted_ats": [naive(at) for _, at in lost],
         }
         row = await fetch_one(conn, self._queries["rescue_lost"], {**given, "modes": self._modes})
         rescued = row["rescued"] if row else 0
