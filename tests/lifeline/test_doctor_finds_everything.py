@@ -23,18 +23,17 @@ from tests.command import powertools
 from tests.crash.server import Server
 from tests.events import test_wires
 from tests.lifeline.test_doctor import DATA, SET_UP, look
+from tests.lifeline.test_doctor_locks import LOCKS, SKEWED
 
 pgbouncer, pooled_dsn = test_wires.pgbouncer, test_wires.pooled_dsn
 
 ROOT = Path(__file__).parents[2] / "src" / "oban_powertools"
 
-SKEWED = """
-CREATE SCHEMA skewed;
-CREATE FUNCTION skewed.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
-AS $$ SELECT pg_catalog.clock_timestamp() + interval '{}' $$;
-DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = skewed, pg_catalog, public', current_database()); END $$
+UNFIRED = """
+DO $$ BEGIN
+  EXECUTE format('ALTER DATABASE %I SET session_replication_role = replica', current_database());
+END $$
 """
-"""A database whose clock goes wrong, as far as any new session can tell."""
 
 WORSE = {
     "a function got the owner's rights": (
@@ -84,6 +83,22 @@ WORSE = {
         DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET client_encoding = LATIN1', current_database()); END $$
         """,
         "encoding", "new sessions", "given client_encoding=latin1",
+    ),
+    "sessions in which no trigger fires": (
+        UNFIRED,
+        "replication_role", "new sessions", "given session_replication_role=replica",
+    ),
+    "the doctor's own session fires no trigger": (
+        UNFIRED,
+        "replication_role", "this session, and others like it", "given session_replication_role=replica",
+    ),
+    "sessions of a role in which no trigger fires": (
+        """
+        INSERT INTO pg_db_role_setting (setdatabase, setrole, setconfig)
+        SELECT d.oid, 'pg_monitor'::regrole, '{session_replication_role=replica}'
+        FROM pg_database d WHERE d.datname = current_database()
+        """,
+        "replication_role", "new sessions of role pg_monitor", "given session_replication_role=replica",
     ),
     "this machine's clock is behind": (
         SKEWED.format("5 min"), "session", "this machine's clock", "300 s off",
@@ -138,6 +153,7 @@ SERVER = {
 
 ELSEWHERE = {
     "invariants": {"one_live_job_a_step"},
+    "locks": {*LOCKS.values()},
     "roles": {"role powertools_test_stranger\nmay connect to this database"},
     "session": {"this connection\ngoes through a pooler"},
     "oban": {"oban 0.6.7\nnot the release this one is for"},
@@ -157,7 +173,7 @@ def seeded() -> dict[str, set[str]]:
 
 def sayable() -> Iterator[tuple[str, str]]:
     """(check, a piece of a sentence with %s for what varies) of all that the doctor's code and queries can say."""
-    queries = (ROOT / "sql/queries/doctor.sql").read_text()
+    queries = "".join(path.read_text() for path in sorted((ROOT / "sql/queries").glob("doctor*.sql")))
     for check in ROW_CHECKS:
         text = queries.partition(f"-- name: doctor_check_{check.name}\n")[2].partition("-- name: ")[0]
         code = "\n".join(line for line in text.splitlines() if not line.startswith("--"))

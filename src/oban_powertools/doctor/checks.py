@@ -121,10 +121,22 @@ ROW_CHECKS: Final = (
         todo="end it: commit, ROLLBACK PREPARED, or pg_terminate_backend",
     ),
     RowCheck(
+        name="locks",
+        level=Level.WARNING,
+        expected="locks that last for less than a minute: whatever needs the same row or key waits for its end",
+        todo="end its transaction, or the session: SELECT pg_terminate_backend(NUMBER OF THE SESSION)",
+    ),
+    RowCheck(
         name="encoding",
         level=Level.ERROR,
         expected="UTF8: any other cannot hold every text that a worker may return or fail with",
         todo="move to a database with ENCODING 'UTF8'; ALTER DATABASE ... or ALTER ROLE ... RESET client_encoding",
+    ),
+    RowCheck(
+        name="replication_role",
+        level=Level.ERROR,
+        expected="session_replication_role = origin: no trigger fires with replica, so only the sweep moves workflows",
+        todo="ALTER ROLE ... or ALTER DATABASE ... RESET session_replication_role, and connect again",
     ),
     RowCheck(
         name="notifications",
