@@ -7,6 +7,7 @@ never break: engine progress needs no connection of the host's pool (P14, F14).
 import asyncio
 import random
 import select
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -23,9 +24,7 @@ logger = find_logger(__name__)
 
 type Source = AsyncConnectionPool[Any]
 
-_GIVE_UP_AFTER: Final = 0.05
-"""Seconds of psycopg's own back-off, which doubles to minutes; then ours goes on."""
-
+_FIRST_PAUSE: Final = 0.02
 _PAUSE: Final = 0.25
 """Seconds between two tries to connect of one pool, at most; jittered, so that processes do not come all at once."""
 
@@ -37,16 +36,17 @@ _RANDOM: Final = random.SystemRandom()
 
 
 class Pool(AsyncConnectionPool[AsyncConnection[Any]]):
-    """A pool that is back as soon as its server is.
+    """A pool that is back as soon as its server is, and says once that it is lost and once that it is back.
 
     It connects again after short pauses, for as long as the server is away, and gives out no connection that the
-    server has closed, which costs no round trip.
+    server has closed, which costs no round trip. Two of psycopg's own steps are taken over for that, because there
+    each failed try is a warning in the host's log; tests/test_pools.py names them.
     """
 
     def __init__(self, conninfo: Any = "", **options: Any) -> None:
-        super().__init__(
-            conninfo, open=False, reconnect_timeout=_GIVE_UP_AFTER, reconnect_failed=_connect_again, **options
-        )
+        super().__init__(conninfo, open=False, **options)
+        self._lost_at: float | None = None
+        self._asking = asyncio.Lock()
 
     async def getconn(self, timeout: float | None = None) -> AsyncConnection[Any]:
         """As psycopg's, but of a connection that lives as far as this machine knows."""
@@ -57,11 +57,45 @@ class Pool(AsyncConnectionPool[AsyncConnection[Any]]):
             await conn.close()
             await self.putconn(conn)
 
+    async def _putconn(self, conn: AsyncConnection[Any], from_getconn: bool) -> None:
+        # One that was found broken before it was used is replaced without a warning.
+        await super()._putconn(conn, from_getconn=from_getconn or conn.closed)
 
-async def _connect_again(pool: AsyncConnectionPool[Any]) -> None:
-    await asyncio.sleep(_PAUSE * _RANDOM.uniform(0.4, 1))
-    if not pool.closed:
-        await pool.check()
+    async def _connect(self, timeout: float | None = None) -> AsyncConnection[Any]:
+        try:
+            return await super()._connect(timeout)
+        except Exception as error:
+            if self.closed:
+                raise
+            self._lose(error)
+        # One at a time asks whether the server is there again.
+        async with self._asking:
+            return await self._connect_again(timeout)
+
+    async def _connect_again(self, timeout: float | None) -> AsyncConnection[Any]:
+        pause = _FIRST_PAUSE
+        while True:
+            await asyncio.sleep(pause * _RANDOM.uniform(0.4, 1))
+            pause = min(_PAUSE, pause * 2)
+            try:
+                conn = await super()._connect(timeout)
+            except Exception as error:
+                if self.closed:
+                    raise
+                self._lose(error)
+            else:
+                self._find()
+                return conn
+
+    def _lose(self, error: Exception) -> None:
+        if self._lost_at is None:
+            self._lost_at = time.monotonic()
+            logger.warning("the pool %s cannot connect, and tries until it can: %s", self.name, error)
+
+    def _find(self) -> None:
+        if self._lost_at is not None:
+            logger.warning("the pool %s connects again, after %.1f s", self.name, time.monotonic() - self._lost_at)
+            self._lost_at = None
 
 
 def lives(conn: AsyncConnection[Any] | psycopg.Connection[Any]) -> bool:
@@ -106,17 +140,18 @@ def may_change(source: Source) -> bool:
     return callable(source.conninfo) or callable(source.kwargs)
 
 
-def own_pool(source: Source, size: int, *, kept: int = 1) -> Pool:
+def own_pool(source: Source, size: int, *, kept: int = 1, name: str = "powertools") -> Pool:
     """A small autocommit pool of our own to the database another pool reaches; not yet open.
 
     Args:
         kept: Connections that stay when nobody needs them.
+        name: For the log.
     """
 
     async def options() -> dict[str, Any]:
         return {**await resolve(source), "autocommit": True}
 
-    return Pool(kwargs=options, min_size=kept, max_size=size, configure=configure, name="powertools", timeout=10)
+    return Pool(kwargs=options, min_size=kept, max_size=size, configure=configure, name=name, timeout=10)
 
 
 def obans_pool(dsn: str, **options: Any) -> Pool:
@@ -125,7 +160,7 @@ def obans_pool(dsn: str, **options: Any) -> Pool:
     Args:
         options: As ``AsyncConnectionPool``'s: its sizes and times.
     """
-    return Pool(make_conninfo("", **parameters(dsn)), configure=configure_obans, **options)
+    return Pool(make_conninfo("", **parameters(dsn)), configure=configure_obans, name="oban", **options)
 
 
 async def own_connection(source: Source, dsn: str | None = None) -> AsyncConnection[Any]:

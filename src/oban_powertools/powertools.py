@@ -176,7 +176,9 @@ class Powertools:
             raise
         self._attachment.own_pool = pool
         self._loop = asyncio.get_running_loop()
-        self._attachment.guests = own_pool(pool_of(self.oban), self.settings.pool_size, kept=0)
+        self._attachment.guests = own_pool(
+            pool_of(self.oban), self.settings.pool_size, kept=0, name="powertools-guests"
+        )
         await self._attachment.guests.open()
         self._sweep_loop.start()
         self._heartbeats = Heartbeats(
