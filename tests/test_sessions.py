@@ -1,5 +1,6 @@
 """Sessions: ours have settings of their own, and in anybody's our statements do the same whatever is set there."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -21,7 +22,14 @@ from oban_powertools.demo.typed import job
 from oban_powertools.errors import InvalidArgumentError
 from oban_powertools.events import Cursor, StepUpdated
 from oban_powertools.pools import blocking_connection, obans_pool, own_connection, own_pool, resolve
-from oban_powertools.sessions import CONNECTION_OPTIONS, OWN_BOUNDS, SESSION_SETTINGS, parameters
+from oban_powertools.sessions import (
+    CONNECTION_OPTIONS,
+    OWN_BOUNDS,
+    SESSION_SETTINGS,
+    configure,
+    configure_blocking,
+    parameters,
+)
 from tests.by_hand import Hand, by_hand, chain, everybody_may, step
 
 HOSTILE = {
@@ -124,6 +132,24 @@ async def test_a_threads_session_has_its_settings(shared_dsn: str, neutral: dict
         found, [[bound]] = dict(rows.fetchall()), conn.execute("SHOW statement_timeout").fetchall()
 
     assert (found, bound) == ({name: neutral[name] for name in SESSION_SETTINGS}, "3s")
+
+
+async def test_a_session_is_closed_whose_opening_is_cancelled_while_it_gets_its_settings(shared_dsn: str) -> None:
+    async with await AsyncConnection.connect(shared_dsn, autocommit=True) as conn:
+        configuring = asyncio.create_task(configure(conn))
+        asyncio.get_running_loop().call_soon(configuring.cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await configuring
+
+        assert conn.closed
+
+
+def test_a_threads_session_is_closed_whose_settings_are_refused(shared_dsn: str) -> None:
+    with psycopg.connect(shared_dsn, autocommit=True) as conn:
+        with pytest.raises(psycopg.Error):
+            configure_blocking(conn, statement_timeout="soon")
+
+        assert conn.closed
 
 
 def test_every_setting_of_ours_has_a_hostile_value_in_these_tests() -> None:

@@ -124,11 +124,23 @@ def configure_blocking(conn: Connection[Any], *, statement_timeout: str) -> bool
         statement_timeout: Of its statements.
     """
     settings = {**SESSION_SETTINGS, **OWN_BOUNDS, "statement_timeout": statement_timeout}
-    made = conn.execute(_SET, _set_args(conn, settings))
+    try:
+        made = conn.execute(_SET, _set_args(conn, settings))
+    except BaseException:
+        conn.close()
+        raise
     return _is_direct(conn, made.rowcount, settings)
 
 
 async def _set(conn: AsyncConnection[Any], settings: Mapping[str, str]) -> None:
+    try:
+        await _set_all(conn, settings)
+    except BaseException:  # cancelled, too: who asked for the connection has no hold on it yet
+        await conn.close()
+        raise
+
+
+async def _set_all(conn: AsyncConnection[Any], settings: Mapping[str, str]) -> None:
     autocommit = conn.autocommit
     await conn.set_autocommit(True)
     async with AsyncCursor(conn, row_factory=tuple_row) as cursor:
