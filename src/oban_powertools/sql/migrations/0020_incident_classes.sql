@@ -15,6 +15,11 @@ BEGIN
   RETURN CASE WHEN class ~ E'[^\\w.<>(), ]' OR length(class) > 400 THEN 'unknown' ELSE coalesce(nullif(class, ''), 'unknown') END;
 END $$;
 
+-- A sentence for one, or for another number: of each {one|more} the half that fits.
+CREATE FUNCTION powertools.numbered_v1(number bigint, sentence text) RETURNS text
+LANGUAGE sql IMMUTABLE
+AS $$ SELECT regexp_replace(sentence, '\{([^|{}]*)\|([^|{}]*)\}', CASE number WHEN 1 THEN '\1' ELSE '\2' END, 'g') $$;
+
 -- Executors that are late, missing, or gone with jobs in hand. Of those with nothing in hand, one is no incident any more
 -- that has been missing for a day, or in whose stead another was started for its queue since, on whatever node.
 CREATE FUNCTION powertools.detect_executors_v1(thresholds jsonb) RETURNS SETOF powertools.detected
@@ -45,8 +50,7 @@ AS $$
   )
   SELECT j.class, j.class || ':' || j.executor_id, 'executor', j.executor_id,
     CASE j.class
-      WHEN 'dead_executor' THEN format('executor on %s of %s is gone with %s in hand', j.node, j.producer_scope,
-        CASE j.jobs WHEN 1 THEN '1 job' ELSE j.jobs || ' jobs' END)
+      WHEN 'dead_executor' THEN format(powertools.numbered_v1(j.jobs, 'executor on %s of %s is gone with %s {job|jobs} in hand'), j.node, j.producer_scope, j.jobs)
       WHEN 'executor_missing' THEN format('executor on %s of %s is missing, with nothing in hand', j.node, j.producer_scope)
       ELSE format(CASE WHEN j.process_alive THEN 'executor on %s of %s is late: its event loop is blocked'
         ELSE 'executor on %s of %s is late' END, j.node, j.producer_scope)
@@ -68,7 +72,7 @@ CREATE FUNCTION powertools.detect_orphans_v1() RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
   SELECT 'orphaned_jobs', format('orphaned_jobs:%s:%s', o.node, o.producer), 'node', o.node,
-    format('%s jobs are marked executing, but no executor of theirs on %s is known', o.jobs, o.node), o.jobs,
+    format(powertools.numbered_v1(o.jobs, '%s {job is|jobs are} marked executing, but no executor of {its|theirs} on %s is known'), o.jobs, o.node), o.jobs,
     jsonb_build_object('code', 'orphaned_by_missing_executor', 'node', o.node, 'producer', o.producer, 'ids', to_jsonb(o.ids), 'id_type', 'job'),
     o.workflow_ids, NULL::timestamptz
   FROM (
@@ -116,7 +120,7 @@ AS $$
     LIMIT 1000
   )
   SELECT 'workflow_stuck', 'workflow_stuck:queue:' || d.queue, 'queue', d.queue,
-    format('%s steps cannot start: no executor works on queue %s', n.steps, d.queue), n.steps,
+    format(powertools.numbered_v1(n.steps, '%s {step|steps} cannot start: no executor works on queue %s'), n.steps, d.queue), n.steps,
     jsonb_build_object('code', 'queue_has_no_executor', 'queue', d.queue, 'ids', to_jsonb(n.ids), 'id_type', 'job'),
     n.workflow_ids, NULL::timestamptz
   FROM deserted d
@@ -134,7 +138,8 @@ AS $$
   WHERE n.since < timezone('UTC', clock_timestamp()) - (thresholds ->> 'stuck_after')::interval
   UNION ALL
   SELECT 'workflow_stuck', 'workflow_stuck:semantics:' || w.semantics_version, 'semantics', w.semantics_version::text,
-    format('%s workflows were written under rules of version %s, which this release does not know', count(*), w.semantics_version),
+    format(powertools.numbered_v1(count(*), '%s {workflow was|workflows were} written under rules of version %s, which this release does not know'),
+      count(*), w.semantics_version),
     count(*), jsonb_build_object('code', 'unsupported_semantics', 'ids', to_jsonb((array_agg(w.id))[: 50]), 'id_type', 'workflow'),
     array_agg(w.id), NULL
   FROM (
@@ -150,7 +155,8 @@ CREATE FUNCTION powertools.detect_stuck_workflows_v1(ids bigint[]) RETURNS SETOF
 LANGUAGE sql STABLE
 AS $$
   SELECT 'workflow_stuck', 'workflow_stuck:workflow:' || w.id, 'workflow', w.id::text,
-    format('workflow %s %s cannot move: none of its %s open steps runs, waits or is held', w.id, w.name, w.open), w.open::bigint,
+    format(powertools.numbered_v1(w.open, 'workflow %s %s cannot move: {its %s open step neither runs nor waits nor|none of its %s open steps runs, waits or} is held'),
+      w.id, w.name, w.open), w.open::bigint,
     jsonb_build_object('code', 'waiting_on_dependencies', 'ids', jsonb_build_array(w.id), 'id_type', 'workflow', 'steps', b.steps),
     ARRAY[w.root_id, w.id], NULL::timestamptz
   FROM unnest(ids) AS u (id)
@@ -189,7 +195,8 @@ CREATE FUNCTION powertools.detect_overdue_waits_v1() RETURNS SETOF powertools.de
 LANGUAGE sql STABLE
 AS $$
   SELECT 'wait_overdue', 'wait_overdue:' || w.signal, 'signal', w.signal,
-    format('%s waits for signal %s are past their deadline: the sweep does not end them', count(*), w.signal), count(*),
+    format(powertools.numbered_v1(count(*), '%s {wait|waits} for signal %s {is past its deadline: the sweep does not end it|are past their deadline: the sweep does not end them}'),
+      count(*), w.signal), count(*),
     jsonb_build_object('code', 'waiting_on_signal', 'signal', w.signal, 'ids', to_jsonb((array_agg(w.id ORDER BY w.deadline_at))[: 50]),
       'id_type', 'wait', 'overdue_since', min(w.deadline_at)),
     (array_agg(DISTINCT w.workflow_id))[: 1000], NULL::timestamptz
@@ -205,7 +212,7 @@ CREATE FUNCTION powertools.detect_poison_v1() RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
   SELECT 'poison_job', 'poison_job:' || r.job_id, 'job', r.job_id::text,
-    format('job %s of %s is quarantined: %s executors died while they ran it', r.job_id, r.worker, r.crashes), r.crashes::bigint,
+    format(powertools.numbered_v1(r.crashes, 'job %s of %s is quarantined: %s {executor died while it|executors died while they} ran it'), r.job_id, r.worker, r.crashes), r.crashes::bigint,
     jsonb_build_object('worker', r.worker, 'queue', r.queue, 'ids', jsonb_build_array(r.job_id), 'id_type', 'job', 'quarantined_at', r.at),
     ARRAY[r.workflow_id], NULL::timestamptz
   FROM (
@@ -232,7 +239,7 @@ CREATE FUNCTION powertools.detect_not_importable_v1() RETURNS SETOF powertools.d
 LANGUAGE sql STABLE
 AS $$
   SELECT 'worker_not_importable', 'worker_not_importable:' || w.worker, 'worker', w.worker,
-    format('%s jobs wait, because worker %s cannot be imported on %s', count(*), w.worker, min(w.node)), count(*),
+    format(powertools.numbered_v1(count(*), '%s {job waits|jobs wait}, because worker %s cannot be imported on %s'), count(*), w.worker, min(w.node)), count(*),
     jsonb_build_object('code', 'worker_not_importable', 'worker', w.worker, 'queue', min(w.queue),
       'nodes', to_jsonb((array_agg(DISTINCT w.node))[: 20]), 'ids', to_jsonb((array_agg(w.id ORDER BY w.id))[: 50]), 'id_type', 'job'),
     (array_agg(DISTINCT powertools.workflow_of_v1(w.meta)))[: 1000], NULL::timestamptz
@@ -272,7 +279,7 @@ AS $$
     GROUP BY 1, 2
   )
   SELECT 'failing_jobs', n.fingerprint, 'worker', g.worker,
-    format('%s jobs of %s failed with %s', g.jobs, g.worker, g.error_class), g.jobs,
+    format(powertools.numbered_v1(g.jobs, '%s {job|jobs} of %s failed with %s'), g.jobs, g.worker, g.error_class), g.jobs,
     jsonb_build_object('worker', g.worker, 'queue', g.queue, 'error_class', g.error_class, 'ids', to_jsonb(g.ids), 'id_type', 'job',
       'last_failure_at', g.last_at),
     g.workflow_ids, g.last_at + (thresholds ->> 'failing_for')::interval
@@ -291,7 +298,7 @@ CREATE FUNCTION powertools.detect_late_results_v1() RETURNS SETOF powertools.det
 LANGUAGE sql STABLE
 AS $$
   SELECT 'late_result', format('late_result:%s:%s', l.node, l.producer), 'node', l.node,
-    format('%s results came late from %s: adopt or dismiss them', count(*), l.node), count(*),
+    format(powertools.numbered_v1(count(*), '%s {result|results} came late from %s: adopt or dismiss {it|them}'), count(*), l.node), count(*),
     jsonb_build_object('node', l.node, 'producer', l.producer, 'ids', to_jsonb((array_agg(l.id ORDER BY l.id))[: 50]), 'id_type', 'late_result',
       'job_ids', to_jsonb((array_agg(l.job_id ORDER BY l.id))[: 50])),
     (array_agg(DISTINCT l.workflow_id))[: 1000], NULL::timestamptz
@@ -314,13 +321,13 @@ CREATE FUNCTION powertools.detect_outside_edits_v1() RETURNS SETOF powertools.de
 LANGUAGE sql STABLE
 AS $$
   SELECT 'outside_edit', format('outside_edit:%s:%s', e.edit, e.worker), 'worker', e.worker,
-    format(CASE e.edit
-      WHEN 'job_deleted' THEN '%s jobs of %s were deleted outside of Powertools, which cancelled their steps'
-      WHEN 'job_suspended' THEN '%s jobs of %s were suspended outside of Powertools: their steps are not held'
-      WHEN 'meta_changed' THEN '%s jobs of %s had other meta written over what they run for, which was restored'
-      WHEN 'job_restarted' THEN '%s jobs of %s were started again though their workflows were cancelled, and were cancelled again'
-      ELSE '%s jobs of %s ran again though their steps had ended: what they come to is kept as late results'
-    END, count(DISTINCT e.id), e.worker),
+    format(powertools.numbered_v1(count(DISTINCT e.id), CASE e.edit
+      WHEN 'job_deleted' THEN '%s {job of %s was|jobs of %s were} deleted outside of Powertools, which cancelled {its step|their steps}'
+      WHEN 'job_suspended' THEN '%s {job of %s was|jobs of %s were} suspended outside of Powertools: {its step is|their steps are} not held'
+      WHEN 'meta_changed' THEN '%s {job of %s had other meta written over what it runs|jobs of %s had other meta written over what they run} for, which was restored'
+      WHEN 'job_restarted' THEN '%s {job of %s was started again though its workflow was cancelled, and was|jobs of %s were started again though their workflows were cancelled, and were} cancelled again'
+      ELSE '%s {job of %s ran again though its step had ended: what it comes to is kept as a late result|jobs of %s ran again though their steps had ended: what they come to is kept as late results}'
+    END), count(DISTINCT e.id), e.worker),
     count(DISTINCT e.id), jsonb_build_object('edit', e.edit, 'worker', e.worker, 'ids', to_jsonb((array_agg(e.id ORDER BY e.id))[: 50]), 'id_type', 'job'),
     (array_agg(DISTINCT e.workflow_id))[: 1000], NULL::timestamptz
   FROM (
@@ -369,7 +376,7 @@ CREATE FUNCTION powertools.detect_settle_faults_v1() RETURNS SETOF powertools.de
 LANGUAGE sql STABLE
 AS $$
   SELECT 'bookkeeping_fault', 'bookkeeping_fault:' || f.sqlstate, 'sqlstate', f.sqlstate,
-    format('%s jobs have ended, but could not be settled (SQLSTATE %s); it is tried again', count(*), f.sqlstate), count(*),
+    format(powertools.numbered_v1(count(*), '%s {job has|jobs have} ended, but could not be settled (SQLSTATE %s); it is tried again'), count(*), f.sqlstate), count(*),
     jsonb_build_object('code', 'bookkeeping_fault', 'sqlstate', f.sqlstate, 'ids', to_jsonb((array_agg(f.job_id ORDER BY f.first_fault_at))[: 50]),
       'id_type', 'job', 'since', min(f.first_fault_at)),
     (array_agg(DISTINCT f.workflow_id))[: 1000], NULL::timestamptz
@@ -384,7 +391,7 @@ CREATE FUNCTION powertools.detect_failed_callbacks_v1() RETURNS SETOF powertools
 LANGUAGE sql STABLE
 AS $$
   SELECT 'callback_failed', 'callback_failed:' || c.worker, 'worker', c.worker,
-    format('%s on_finished jobs of %s were discarded', count(*), c.worker), count(*),
+    format(powertools.numbered_v1(count(*), '%s on_finished {job|jobs} of %s {was|were} discarded'), count(*), c.worker), count(*),
     jsonb_build_object('code', 'job_discarded', 'worker', c.worker, 'ids', to_jsonb((array_agg(c.id ORDER BY c.id))[: 50]), 'id_type', 'job'),
     NULL::bigint[], NULL::timestamptz
   FROM (SELECT * FROM public.oban_jobs WHERE state = 'discarded' ORDER BY discarded_at DESC LIMIT 5000) AS c
