@@ -18,9 +18,9 @@ from oban import Job
 
 from bench.server import fresh_database, server
 from oban_powertools import Powertools, Workflow
-from oban_powertools.audit import seal
 from oban_powertools.config import Names
 from oban_powertools.database import Queries
+from oban_powertools.operators.audit import seal
 
 FILL = """
 SELECT powertools.record_system_v1(

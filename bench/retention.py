@@ -15,11 +15,11 @@ import click
 from bench.server import fresh_database, scalar, server
 from bench.shapes import chain
 from oban_powertools import Powertools, Settings
-from oban_powertools.authorization import AllowAll, Guard
 from oban_powertools.config import Names
 from oban_powertools.database import Connection, Queries, connect
-from oban_powertools.display import DisplayPolicy
-from oban_powertools.retention import Retention
+from oban_powertools.operators.authorization import AllowAll, Guard
+from oban_powertools.privacy.display import DisplayPolicy
+from oban_powertools.upkeep.retention import Retention
 
 ROWS_A_WORKFLOW = 12
 FILL = """

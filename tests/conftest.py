@@ -25,8 +25,8 @@ from psycopg_pool import AsyncConnectionPool
 
 from oban_powertools import Powertools, schema
 from oban_powertools.embedded import start_embedded
-from tests.by_hand import Hand, by_hand, everybody_may
-from tests.spoiled_notify import MODE, spoil
+from tests.support.by_hand import Hand, by_hand, everybody_may
+from tests.support.spoiled_notify import MODE, spoil
 
 POSTGRESQL_15 = Path("/usr/lib/postgresql/15/bin")
 NUMBERS = itertools.count(1)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg_pool import AsyncConnectionPool
-
 from oban_powertools.pools import Pool, obans_pool
-from tests.crash.server import Server
+from psycopg_pool import AsyncConnectionPool
 from tests.ledger import eventually
+
+from tests.crash.server import Server
 
 
 def warnings(log: pytest.LogCaptureFixture) -> list[tuple[str, str]]:

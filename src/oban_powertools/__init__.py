@@ -3,10 +3,7 @@
 Start with ``Powertools`` and ``Workflow``; every public name is listed in ``__all__``.
 """
 
-from .audit import Audit, AuditFilter, AuditFinding, AuditRecord, Outcome, Verification
-from .authorization import Action, Actor, ActorType, AllowAll, Target, TargetType, permissions_policy
 from .config import Settings
-from .display import DisplayPolicy
 from .errors import PowertoolsError
 from .events import Cursor, Event, Events, StepChange, StepUpdated, WorkflowFinished
 from .explain import Explain, JobExplanation, StepExplanation, WorkflowExplanation
@@ -20,13 +17,16 @@ from .lifeline import (
     Lifeline,
     TimelineEntry,
 )
+from .operators.audit import Audit, AuditFilter, AuditFinding, AuditRecord, Outcome, Verification
+from .operators.authorization import Action, Actor, ActorType, AllowAll, Target, TargetType, permissions_policy
 from .powertools import Powertools
-from .records import Recovered, SignalRecord, StepRecord, WorkflowRecord
+from .privacy.display import DisplayPolicy
+from .runtime.step import AwaitSignal, FinishedWorkflow, StepContext, current_step, current_workflow
 from .states import Effects, OperatorStatus, Policy, SignalStatus, StepState, WorkflowId, WorkflowState
-from .step import AwaitSignal, FinishedWorkflow, StepContext, current_step, current_workflow
-from .workflow.builder import Workflow
-from .workflow.references import Reference, StepHandle
 from .workflows import WorkflowHandle, Workflows
+from .workflows.builder import Workflow
+from .workflows.records import Recovered, SignalRecord, StepRecord, WorkflowRecord
+from .workflows.references import Reference, StepHandle
 
 __all__ = [
     "Action",

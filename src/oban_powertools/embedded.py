@@ -36,7 +36,7 @@ from typing import BinaryIO, Final
 from urllib.parse import quote
 
 from .errors import ConfigurationError, DatabaseUnavailableError, EmbeddedNotInstalledError
-from .logs import find_logger
+from .privacy.logs import find_logger
 
 START_WITHIN: Final = timedelta(minutes=1)
 """Crash recovery included."""

@@ -14,28 +14,29 @@ import psycopg
 from oban import Oban
 
 from . import schema as schema_module
-from .audit import Audit, seal
-from .authorization import Authorize, Guard
 from .config import Names, Settings
 from .database import Connection, Queries, check_dsn, connect, fetch_all
-from .display import DisplayPolicy
+from .database.oban import oban_config, pool_of, prefix_of
+from .database.pools import obans_pool, own_connection, own_pool
 from .embedded import start_embedded
 from .errors import AnotherLoopError, InvalidSettingError
 from .events import Events
 from .events.retention import keep_events
 from .explain import Explain
 from .lifeline import Lifeline
-from .lifeline.heartbeats import Heartbeats
 from .lifeline.incidents import Projector
-from .lifeline.rescue import Rescuer
-from .logs import find_logger
-from .metrics import Metrics
-from .oban_hooks import attach, detach, oban_config, pool_of, prefix_of
-from .pools import obans_pool, own_connection, own_pool
-from .pulse import Pulse
-from .retention import RetentionSweep
-from .sweep import ALL_PARTS, SweepLoop, Swept, sweep_once
+from .operators.audit import Audit, seal
+from .operators.authorization import Authorize, Guard
+from .privacy.display import DisplayPolicy
+from .privacy.logs import find_logger
+from .runtime.heartbeats import Heartbeats
+from .runtime.oban_hooks import attach, detach
+from .runtime.pulse import Pulse
+from .runtime.rescue import Rescuer
+from .runtime.sweep import ALL_PARTS, SweepLoop, Swept, sweep_once
 from .telemetry import Name, anybody_listens
+from .upkeep.metrics import Metrics
+from .upkeep.retention import RetentionSweep
 from .webhooks import Webhooks
 from .workflows import Workflows
 

@@ -104,7 +104,7 @@ class SchemaStatus:
 def migrations() -> tuple[Migration, ...]:
     """All migrations of this release, oldest first."""
     found: list[Migration] = []
-    for file in files("oban_powertools.sql").joinpath("migrations").iterdir():
+    for file in files("oban_powertools.database.sql").joinpath("migrations").iterdir():
         version, _, name = file.name.removesuffix(".sql").partition("_")
         found.append(Migration(version=int(version), name=name, text=_planned(file.read_text("utf-8"))))
     return tuple(sorted(found, key=lambda migration: migration.version))
@@ -136,7 +136,7 @@ def roles_sql(names: Names = Names(), *, run: str = "powertools_run", read: str 
     """
     # Checked as the names of schemas are.
     Names(schema=run, prefix=read)
-    text = render(files("oban_powertools.sql").joinpath("roles.sql").read_text("utf-8"), names).decode()
+    text = render(files("oban_powertools.database.sql").joinpath("roles.sql").read_text("utf-8"), names).decode()
     return re.sub(r"\bpowertools_(run|read)\b", lambda found: run if found[1] == "run" else read, text)
 
 

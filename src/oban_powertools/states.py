@@ -10,6 +10,7 @@ from typing import Final, NewType
 WorkflowId = NewType("WorkflowId", int)
 JobId = NewType("JobId", int)
 Position = NewType("Position", int)
+IncidentId = NewType("IncidentId", int)
 
 SEMANTICS_VERSION: Final = 2
 
@@ -125,3 +126,61 @@ class OperatorStatus(StrEnum):
     RUNNABLE = "Runnable"
     RUNNING = "Running"
     FINISHED = "Finished"
+
+
+class ExecutorState(StrEnum):
+    """How an executor is."""
+
+    HEALTHY = "healthy"
+    """It beats, and its event loop answers."""
+
+    LATE = "late"
+    """Its last beat, or the last answer of its event loop, is older than ``executor_late_after``."""
+
+    MISSING = "missing"
+    """Its last beat is older than ``executor_missing_after``."""
+
+    STOPPED = "stopped"
+    """It ended in good order."""
+
+
+class IncidentClass(StrEnum):
+    """What kind of cause it has."""
+
+    EXECUTOR_LATE = "executor_late"
+    EXECUTOR_MISSING = "executor_missing"
+    DEAD_EXECUTOR = "dead_executor"
+    ORPHANED_JOBS = "orphaned_jobs"
+    WORKFLOW_STUCK = "workflow_stuck"
+    WAIT_OVERDUE = "wait_overdue"
+    POISON_JOB = "poison_job"
+    FAILING_JOBS = "failing_jobs"
+    LATE_RESULT = "late_result"
+    OUTSIDE_EDIT = "outside_edit"
+    BOOKKEEPING_FAULT = "bookkeeping_fault"
+    CALLBACK_FAILED = "callback_failed"
+    WORKER_NOT_IMPORTABLE = "worker_not_importable"
+
+
+class IncidentState(StrEnum):
+    """Whether somebody has to look at it."""
+
+    ACTIVE = "active"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+
+
+class IncidentSubstatus(StrEnum):
+    """Whether it is known."""
+
+    NEW = "new"
+    """Detected for the first time, less than an hour ago."""
+
+    ONGOING = "ongoing"
+    """Open for over an hour since it was detected for the first time."""
+
+    REGRESSED = "regressed"
+    """It came back once."""
+
+    RECURRING = "recurring"
+    """It came back more than once."""

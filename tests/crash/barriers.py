@@ -13,7 +13,7 @@ from typing import Any, LiteralString, Self
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
-from tests.ledger import eventually
+from tests.support.ledger import eventually
 
 POINTS = {
     "fetch": "BEFORE UPDATE ON public.oban_jobs FOR EACH ROW WHEN (NEW.state = 'executing')",

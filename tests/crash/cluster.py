@@ -19,10 +19,10 @@ from psycopg_pool import AsyncConnectionPool
 from oban_powertools import Powertools, Workflow, WorkflowRecord
 from oban_powertools.config import Settings
 from oban_powertools.workflows import WorkflowHandle
-from tests.by_hand import everybody_may
 from tests.crash.graphs import Graph
 from tests.crash.steps import step
-from tests.ledger import LEDGER_DSN, Ledger, eventually
+from tests.support.by_hand import everybody_may
+from tests.support.ledger import LEDGER_DSN, Ledger, eventually
 
 ROOT = Path(__file__).parents[2]
 TABLES = ("public.oban_jobs", "powertools.workflows", "powertools.steps", "powertools.settle_faults")

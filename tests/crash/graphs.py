@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from oban_powertools import Workflow
-from oban_powertools.workflow.builder import PolicyName
+from oban_powertools.workflows.builder import PolicyName
 from tests.crash.steps import finished, step
 
 OUTCOMES = ["ok"] * 14 + ["retry", "snooze", "cancel", "discard"]

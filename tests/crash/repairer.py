@@ -12,8 +12,8 @@ from psycopg import AsyncConnection
 from oban_powertools import Powertools
 from oban_powertools.config import Settings
 from oban_powertools.errors import PowertoolsError
-from tests.by_hand import everybody_may
-from tests.lifeline.repairing import OPERATOR, REASON
+from tests.support.by_hand import everybody_may
+from tests.support.repairing import OPERATOR, REASON
 
 
 async def main(dsn: str, token: str, times: int, gate: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from oban import Cancel, Job, Snooze
 
-from tests import ledger
+from tests.support import ledger
 
 
 class Step:

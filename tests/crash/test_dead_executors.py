@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from oban_powertools import Powertools, Settings, Workflow
-from oban_powertools.oban_hooks import pool_of
+from oban_powertools.database.oban import pool_of
 from tests.crash.barriers import Gate
 from tests.crash.cluster import Cluster
 from tests.crash.steps import step
-from tests.ledger import eventually
-from tests.tcp_proxy import TcpProxy
+from tests.support.ledger import eventually
+from tests.support.tcp_proxy import TcpProxy
 
 TIGHT: dict[str, Any] = {"gone_after": 1.5, "sweep_every": 0.25}
 """Settings under which a kill is noticed in less than 3 s."""

@@ -10,7 +10,7 @@ from oban_powertools import Workflow
 from tests.crash.barriers import Barrier, Gate, broken_settle
 from tests.crash.cluster import Cluster
 from tests.crash.steps import Step, step
-from tests.ledger import eventually
+from tests.support.ledger import eventually
 
 COMPLETE = "UPDATE oban_jobs SET state = 'completed', completed_at = timezone('UTC', now()) WHERE id = ANY (%s)"
 

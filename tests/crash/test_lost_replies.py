@@ -11,8 +11,8 @@ from tests.crash.barriers import Gate
 from tests.crash.cluster import Cluster
 from tests.crash.graphs import chain
 from tests.crash.steps import step
-from tests.ledger import eventually
-from tests.tcp_proxy import TcpProxy
+from tests.support.ledger import eventually
+from tests.support.tcp_proxy import TcpProxy
 
 ACK = {True: (b"ack_jobs_v1",), False: (b"completed_at = CASE", b"COMMIT")}
 """What a client says until its ack is committed: with turbo on our own pool, else on Oban's."""

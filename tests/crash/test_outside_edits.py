@@ -9,7 +9,7 @@ from oban_powertools import Workflow
 from tests.crash.barriers import Gate
 from tests.crash.cluster import Cluster
 from tests.crash.steps import finished, step
-from tests.ledger import eventually
+from tests.support.ledger import eventually
 
 COMPLETED = ["completed", "completed", "completed"]
 

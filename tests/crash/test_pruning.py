@@ -9,7 +9,7 @@ from tests.crash.barriers import Gate
 from tests.crash.cluster import Cluster
 from tests.crash.graphs import chain
 from tests.crash.steps import step
-from tests.ledger import eventually
+from tests.support.ledger import eventually
 
 
 async def test_a_workflow_goes_on_without_the_pruned_jobs_of_its_ended_steps(cluster: Cluster, gate: Gate) -> None:

@@ -11,7 +11,7 @@ from oban_powertools.lifeline.repairs import RepairPreview
 from tests.crash.barriers import Barrier, Gate
 from tests.crash.cluster import Cluster
 from tests.crash.steps import step
-from tests.lifeline.repairing import OPERATOR
+from tests.support.repairing import OPERATOR
 
 REPAIRER: Final = "tests.crash.repairer"
 OPEN: Final = "1"

@@ -14,7 +14,7 @@ from tests.crash.cluster import Cluster, open_cluster
 from tests.crash.graphs import chain
 from tests.crash.server import Server
 from tests.crash.steps import step
-from tests.ledger import eventually
+from tests.support.ledger import eventually
 
 
 async def health(powertools: Powertools) -> list[str]:

@@ -4,7 +4,7 @@ from oban_powertools import Workflow
 from tests.crash.barriers import broken_settle
 from tests.crash.cluster import Cluster
 from tests.crash.steps import step
-from tests.ledger import eventually
+from tests.support.ledger import eventually
 
 
 def chain(prefix: str, length: int = 5) -> Workflow:

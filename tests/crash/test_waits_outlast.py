@@ -9,8 +9,8 @@ import pytest
 
 from oban_powertools import Powertools
 from oban_powertools.errors import PowertoolsClosedError
-from tests.by_hand import chain
 from tests.crash.server import Server
+from tests.support.by_hand import chain
 
 CUT = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND application_name LIKE %s"

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from oban_powertools import Powertools
-from tests.by_hand import Hand, by_hand
-from tests.events.following import opened
+from tests.support.by_hand import Hand, by_hand
+from tests.support.following import opened
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from oban_powertools import Cursor, Event, Powertools
 from oban_powertools.errors import CursorExpiredError
 from oban_powertools.states import WorkflowId
-from tests.by_hand import Hand, by_hand, chain
-from tests.events.following import cursors, numbers, opened, take, take_until_finished, wide
-from tests.ledger import eventually
+from tests.support.by_hand import Hand, by_hand, chain
+from tests.support.following import cursors, numbers, opened, take, take_until_finished, wide
+from tests.support.ledger import eventually
 
 AGE = "UPDATE powertools.event_batches SET inserted_at = inserted_at - interval '8 days' WHERE last_cursor <= %s"
 

@@ -6,12 +6,13 @@ from datetime import timedelta
 import pytest
 
 from oban_powertools import Cursor, Event
-from oban_powertools.database import Names, Queries
+from oban_powertools.config import Names
+from oban_powertools.database import Queries
 from oban_powertools.events.feed import Feed
 from oban_powertools.events.reads import Log
 from oban_powertools.states import WorkflowId
-from tests.by_hand import Hand, chain
-from tests.events.following import cursors, numbers, take, take_until_finished, wide
+from tests.support.by_hand import Hand, chain
+from tests.support.following import cursors, numbers, take, take_until_finished, wide
 
 
 class CountingLog(Log):

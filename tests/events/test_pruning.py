@@ -1,6 +1,6 @@
 """What retention takes from the log is its oldest part, and what is left is sound."""
 
-from tests.by_hand import Hand, chain
+from tests.support.by_hand import Hand, chain
 
 PRUNE = "SELECT powertools.prune_events_v1(%s::interval, 1000)"
 

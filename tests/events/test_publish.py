@@ -18,7 +18,7 @@ from oban_powertools.errors import (
     WorkflowNotFoundError,
 )
 from oban_powertools.states import WorkflowId
-from tests.by_hand import Hand, chain
+from tests.support.by_hand import Hand, chain
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Reading the log in pages."""
 
 from oban_powertools import Cursor, StepUpdated
-from tests.by_hand import Hand, chain
+from tests.support.by_hand import Hand, chain
 
 
 async def test_the_log_tells_every_change_of_a_workflow_in_order(each_hand: Hand) -> None:

@@ -7,9 +7,9 @@ import pytest
 from oban_powertools import Cursor, Powertools, WorkflowFinished
 from oban_powertools.errors import WorkflowNotFoundError
 from oban_powertools.states import WorkflowId
-from tests.by_hand import Hand, chain
-from tests.events.following import Backends, cursors, numbers, opened, take, take_until_finished, wide
-from tests.ledger import eventually
+from tests.support.by_hand import Hand, chain
+from tests.support.following import Backends, cursors, numbers, opened, take, take_until_finished, wide
+from tests.support.ledger import eventually
 
 
 async def test_a_subscriber_sees_every_event_of_a_workflow_that_runs(writer: Hand, reader: Powertools) -> None:

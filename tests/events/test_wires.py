@@ -20,10 +20,10 @@ from psycopg_pool import AsyncConnectionPool
 
 from oban_powertools import Cursor, Powertools, Settings
 from oban_powertools.events.subscription import BUFFER
-from tests.by_hand import Hand, chain
-from tests.events.following import Backends, cursors, numbers, opened, take, take_until_finished, wide
-from tests.ledger import eventually
-from tests.tcp_proxy import TcpProxy
+from tests.support.by_hand import Hand, chain
+from tests.support.following import Backends, cursors, numbers, opened, take, take_until_finished, wide
+from tests.support.ledger import eventually
+from tests.support.tcp_proxy import TcpProxy
 
 NEVER = timedelta(hours=1)
 PGBOUNCER = Path("/usr/sbin/pgbouncer")

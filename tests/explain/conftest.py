@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.by_hand import Hand, by_hand
+from tests.support.by_hand import Hand, by_hand
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from oban_powertools import Effects, Workflow
 from oban_powertools.errors import CommandRefusedError
 from oban_powertools.explain import Action
 from oban_powertools.states import WorkflowId
-from tests.by_hand import Hand, Scripted, step
-from tests.explain.explaining import FAILURE, register
+from tests.support.by_hand import Hand, Scripted, step
+from tests.support.explaining import FAILURE, register
 
 WHO: Final = {"actor": "ops-1", "reason": "the account is closed"}
 AN_HOUR: Final = timedelta(hours=1)

@@ -5,8 +5,8 @@ import pytest
 from oban_powertools import Workflow
 from oban_powertools.explain import Scope
 from oban_powertools.states import OperatorStatus
-from tests.by_hand import Hand, step
-from tests.explain.explaining import FAILURE, NODE, causes, codes, job_id_of, register, sync
+from tests.support.by_hand import Hand, step
+from tests.support.explaining import FAILURE, NODE, causes, codes, job_id_of, register, sync
 
 
 async def test_a_queue_without_an_executor_blocks_a_step_and_all_that_wait_for_it(hand: Hand) -> None:

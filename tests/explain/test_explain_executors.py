@@ -6,10 +6,10 @@ from typing import Any
 from oban_powertools import Settings, Workflow
 from oban_powertools.explain import ExplainedIncident, StepExplanation, explain_step
 from oban_powertools.states import OperatorStatus, WorkflowId
-from tests.by_hand import Hand, step
-from tests.explain.explaining import causes, codes, enqueue, job_id_of, register, sync
-from tests.lifeline.executing import beat, die, heartbeat, rescue, silent, stop, take, watching
-from tests.lifeline.troubles import project
+from tests.support.by_hand import Hand, step
+from tests.support.executing import beat, die, heartbeat, rescue, silent, stop, take, watching
+from tests.support.explaining import causes, codes, enqueue, job_id_of, register, sync
+from tests.support.troubles import project
 
 P1 = heartbeat("p1")["executor_id"]
 

@@ -4,7 +4,7 @@ import psycopg
 
 from oban_powertools import OperatorStatus, Workflow
 from oban_powertools.explain import Scope
-from tests.by_hand import Hand, chain
+from tests.support.by_hand import Hand, chain
 
 
 async def test_a_workflow_and_a_job_that_another_session_holds_say_by_whom(hand: Hand) -> None:

@@ -10,8 +10,8 @@ from oban import Cancel, Snooze
 from oban_powertools import Workflow
 from oban_powertools.explain import Scope
 from oban_powertools.states import OperatorStatus
-from tests.by_hand import Hand, step
-from tests.explain.explaining import FAILURE, causes, codes, job_id_of, register, sync
+from tests.support.by_hand import Hand, step
+from tests.support.explaining import FAILURE, causes, codes, job_id_of, register, sync
 
 
 async def test_a_step_with_nothing_in_its_way_is_runnable(hand: Hand) -> None:

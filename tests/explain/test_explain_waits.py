@@ -8,8 +8,8 @@ import pytest
 from oban_powertools import AwaitSignal, StepExplanation, Workflow
 from oban_powertools.explain import Scope
 from oban_powertools.states import OperatorStatus, WorkflowId
-from tests.by_hand import Hand, Scripted, step
-from tests.explain.explaining import FAILURE, causes, codes, register, sync
+from tests.support.by_hand import Hand, Scripted, step
+from tests.support.explaining import FAILURE, causes, codes, register, sync
 
 WHO = {"actor": "ops-1", "reason": "the account is closed"}
 AN_HOUR = timedelta(hours=1)

@@ -24,8 +24,8 @@ from oban_powertools.explain import (
 )
 from oban_powertools.explain.reading import thresholds
 from oban_powertools.states import JobId, OperatorStatus, WorkflowId
-from tests.by_hand import Hand, chain, step
-from tests.explain.explaining import FAILURE, causes, codes, enqueue, job_id_of, register, sync
+from tests.support.by_hand import Hand, chain, step
+from tests.support.explaining import FAILURE, causes, codes, enqueue, job_id_of, register, sync
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "oban_powertools" / "explain"

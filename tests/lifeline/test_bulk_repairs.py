@@ -8,8 +8,8 @@ import pytest
 from oban_powertools.errors import CommandRefusedError, PreviewConsumedError, PreviewOfAnotherActorError
 from oban_powertools.lifeline.repairs import Bulk
 from oban_powertools.states import WorkflowId
-from tests.by_hand import Hand, chain
-from tests.lifeline.repairing import OPERATOR, REASON
+from tests.support.by_hand import Hand, chain
+from tests.support.repairing import OPERATOR, REASON
 
 
 async def failed(hand: Hand, number: int) -> list[int]:

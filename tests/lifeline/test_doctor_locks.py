@@ -7,7 +7,6 @@ from fnmatch import fnmatchcase
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
-
 from tests.by_hand import by_hand
 from tests.lifeline.test_doctor import look
 

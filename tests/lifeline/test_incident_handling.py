@@ -8,8 +8,6 @@ import psycopg
 import pytest
 
 from oban_powertools import Incident, Lifeline, Settings
-from oban_powertools.authorization import Guard
-from oban_powertools.display import DisplayPolicy
 from oban_powertools.errors import (
     IncidentNotFoundError,
     IncidentResolvedError,
@@ -17,9 +15,11 @@ from oban_powertools.errors import (
     ReasonRequiredError,
     UnattributedActorError,
 )
-from tests.by_hand import Hand
-from tests.command import powertools as run_command
-from tests.lifeline.troubles import TROUBLES, project
+from oban_powertools.operators.authorization import Guard
+from oban_powertools.privacy.display import DisplayPolicy
+from tests.support.by_hand import Hand
+from tests.support.command import powertools as run_command
+from tests.support.troubles import TROUBLES, project
 
 SOON = datetime.now(UTC) + timedelta(hours=1)
 SECRET = "hunter2hunter2hunter2hunter2"

@@ -11,10 +11,10 @@ from psycopg_pool import AsyncConnectionPool
 
 from oban_powertools import IncidentClass, IncidentState, Powertools, Settings, Workflow
 from oban_powertools.lifeline.incidents import Projector
-from tests.by_hand import Hand, chain, step
-from tests.ledger import eventually
-from tests.lifeline.executing import beat, die, rescue, silent, stop, take, watching
-from tests.lifeline.troubles import ADA, TROUBLES, fail, plain, project
+from tests.support.by_hand import Hand, chain, step
+from tests.support.executing import beat, die, rescue, silent, stop, take, watching
+from tests.support.ledger import eventually
+from tests.support.troubles import ADA, TROUBLES, fail, plain, project
 
 
 def test_every_class_has_its_trouble() -> None:

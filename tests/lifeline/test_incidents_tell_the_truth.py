@@ -7,10 +7,10 @@ import pytest
 
 from oban_powertools import Incident, IncidentClass, Workflow
 from oban_powertools.states import WorkflowId
-from tests.by_hand import Hand, chain, step
-from tests.command import powertools as run_command
-from tests.lifeline.executing import LONG_AGO, beat, die, health, rescue, restarted, silent, take, watching
-from tests.lifeline.troubles import ADA, TROUBLES, fail, plain, project
+from tests.support.by_hand import Hand, chain, step
+from tests.support.command import powertools as run_command
+from tests.support.executing import LONG_AGO, beat, die, health, rescue, restarted, silent, take, watching
+from tests.support.troubles import ADA, TROUBLES, fail, plain, project
 
 
 async def of_now(hand: Hand, fingerprint: str) -> Incident:

@@ -7,7 +7,6 @@ import pytest
 from oban import Cancel
 
 from oban_powertools import Settings, Workflow
-from oban_powertools.authorization import Guard
 from oban_powertools.errors import (
     HeartbeatLateError,
     IllegalRepairError,
@@ -16,10 +15,11 @@ from oban_powertools.errors import (
     RepairRequiresMissingExecutorError,
 )
 from oban_powertools.lifeline import Lifeline
-from tests.by_hand import Hand, chain, everybody_may, step
-from tests.lifeline.executing import beat, die, heartbeat, late_success, stop, take
-from tests.lifeline.executing import job as job_row
-from tests.lifeline.repairing import OPERATOR, REASON, execute, failed_chain, preview, repair
+from oban_powertools.operators.authorization import Guard
+from tests.support.by_hand import Hand, chain, everybody_may, step
+from tests.support.executing import beat, die, heartbeat, late_success, stop, take
+from tests.support.executing import job as job_row
+from tests.support.repairing import OPERATOR, REASON, execute, failed_chain, preview, repair
 
 
 async def orphan(hand: Hand, producer: str = "p1", workflow: Workflow | None = None) -> Any:

@@ -19,8 +19,8 @@ from oban import Job
 
 from oban_powertools import Incident, Powertools, Settings, Workflow
 from oban_powertools.workflows import WorkflowHandle
-from tests.command import Ended, Worker, powertools, worker
-from tests.ledger import eventually
+from tests.support.command import Ended, Worker, powertools, worker
+from tests.support.ledger import eventually
 
 pytestmark = pytest.mark.timeout(240)  # two dozen processes, on a machine that may be busy
 

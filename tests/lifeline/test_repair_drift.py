@@ -10,9 +10,9 @@ import pytest
 from oban_powertools import Workflow
 from oban_powertools.errors import PreviewDriftedError
 from oban_powertools.lifeline.repairs.targets import REPAIRS
-from tests.by_hand import Hand, chain, step
-from tests.lifeline.executing import die, heartbeat, late_success, stop, take
-from tests.lifeline.repairing import everything, execute, failed_chain, outcomes, preview, repair
+from tests.support.by_hand import Hand, chain, step
+from tests.support.executing import die, heartbeat, late_success, stop, take
+from tests.support.repairing import everything, execute, failed_chain, outcomes, preview, repair
 
 AN_HOUR = timedelta(hours=1)
 

@@ -3,8 +3,8 @@
 import asyncio
 
 from oban_powertools.errors import PreviewConsumedError
-from tests.by_hand import Hand, chain
-from tests.lifeline.repairing import OPERATOR, REASON, execute, outcomes, preview
+from tests.support.by_hand import Hand, chain
+from tests.support.repairing import OPERATOR, REASON, execute, outcomes, preview
 
 
 async def test_of_50_executions_of_one_token_one_changes_something(hand: Hand) -> None:

@@ -7,7 +7,6 @@ from datetime import timedelta
 import pytest
 
 from oban_powertools import Workflow
-from oban_powertools.authorization import permissions_policy
 from oban_powertools.errors import (
     CommandRefusedError,
     NotAuthorizedError,
@@ -19,9 +18,10 @@ from oban_powertools.errors import (
     PreviewOfAnotherActorError,
     UnattributedActorError,
 )
+from oban_powertools.operators.authorization import permissions_policy
 from oban_powertools.states import WorkflowId
-from tests.by_hand import Hand, chain, step
-from tests.lifeline.repairing import (
+from tests.support.by_hand import Hand, chain, step
+from tests.support.repairing import (
     OPERATOR,
     REASON,
     everything,

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.by_hand import Hand, chain
-from tests.lifeline.repairing import execute, preview
+from tests.support.by_hand import Hand, chain
+from tests.support.repairing import execute, preview
 
 TURN = 2**32
 """After so many transactions a row's 32 bits begin again; the server's own count has 64."""

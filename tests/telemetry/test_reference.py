@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 
 from oban_powertools import Powertools
-from oban_powertools.opentelemetry import ATTRIBUTES
-from oban_powertools.prometheus import PowertoolsCollector
+from oban_powertools.integrations.opentelemetry import ATTRIBUTES
+from oban_powertools.integrations.prometheus import PowertoolsCollector
 from oban_powertools.telemetry import BUCKETS, EVENTS, WORDS, Name
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "telemetry.md").read_text()

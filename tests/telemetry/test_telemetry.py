@@ -11,10 +11,10 @@ import pytest
 import oban_powertools
 from oban_powertools import Powertools, Settings, StepChange, Workflow, telemetry
 from oban_powertools.telemetry import EVENTS, WORDS, Name
-from tests.by_hand import everybody_may
-from tests.ledger import eventually
-from tests.telemetry.plays import chain, everything, run, succeed
-from tests.telemetry.recorder import recorded
+from tests.support.by_hand import everybody_may
+from tests.support.ledger import eventually
+from tests.support.recorder import recorded
+from tests.support.telemetry_plays import chain, everything, run, succeed
 
 END = b"UPDATE oban_jobs SET state = 'completed', completed_at = now() WHERE meta ->> 'workflow_id' = %s"
 SOURCE = Path(oban_powertools.__file__).parent

@@ -11,7 +11,7 @@ from oban_powertools import WorkflowId
 from oban_powertools.events.types import Cursor
 from oban_powertools.webhooks import IssuedSecret, WebhookDelivery, WebhookEndpoint
 from oban_powertools.webhooks.delivering import deliver_due
-from tests.by_hand import Hand, chain
+from tests.support.by_hand import Hand, chain
 
 FINISHED = ("workflow.finished",)
 ADA: Any = {"actor": "ada", "reason": "because of a test"}

@@ -11,8 +11,8 @@ import pytest
 
 from oban_powertools.errors import InvalidSettingError
 from oban_powertools.webhooks.addresses import RefusedAddressError, check_address, check_url, resolve
+from tests.support.receiver import receiving
 from tests.webhooks.conftest import ADA, Post
-from tests.webhooks.receiver import receiving
 
 PUBLIC = "8.8.8.8 2606:4700::1111 ::ffff:8.8.8.8 64:ff9b::808:808"
 PRIVATE = (

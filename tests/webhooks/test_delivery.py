@@ -10,9 +10,9 @@ import pytest
 from oban_powertools.events.types import Cursor
 from oban_powertools.webhooks import sending
 from oban_powertools.webhooks.schedule import FEWEST_ATTEMPTS, GIVE_UP_AFTER, backoff, next_try
-from tests.ledger import eventually
+from tests.support.ledger import eventually
+from tests.support.receiver import Reply, receiving
 from tests.webhooks.conftest import ADA, Post
-from tests.webhooks.receiver import Reply, receiving
 
 
 async def test_a_message_is_a_signed_cloud_event_without_args_results_and_context(post: Post) -> None:

@@ -17,9 +17,9 @@ from oban_powertools.errors import (
 from oban_powertools.events.types import Cursor
 from oban_powertools.webhooks import EndpointId, Webhooks, dispatch
 from oban_powertools.webhooks.delivering import deliver_due
-from tests.by_hand import step
+from tests.support.by_hand import step
+from tests.support.receiver import receiving
 from tests.webhooks.conftest import ADA, Post
-from tests.webhooks.receiver import receiving
 
 URL = "https://example.com/hook"
 UNKNOWN = EndpointId(4711)

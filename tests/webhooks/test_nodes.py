@@ -12,12 +12,12 @@ import pytest
 from oban_powertools import Powertools, Workflow
 from oban_powertools.webhooks import DeliveryState
 from oban_powertools.webhooks.schedule import LOST_AFTER
-from tests.by_hand import everybody_may
-from tests.command import POWERTOOLS, environment
-from tests.ledger import eventually
+from tests.support.by_hand import everybody_may
+from tests.support.command import POWERTOOLS, environment
+from tests.support.ledger import eventually
+from tests.support.receiver import Receiver, Reply, receiving
+from tests.support.webhook_steps import hello
 from tests.webhooks.conftest import ADA
-from tests.webhooks.receiver import Receiver, Reply, receiving
-from tests.webhooks.steps import hello
 
 QUEUES = {"default": 5, "powertools_webhooks": 5}
 

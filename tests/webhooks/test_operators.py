@@ -5,17 +5,12 @@ from typing import Any
 
 import pytest
 
-from oban_powertools.authorization import Action, Guard
 from oban_powertools.config import Settings
-from oban_powertools.errors import (
-    NotAuthorizedError,
-    ReasonRequiredError,
-    UnattributedActorError,
-    WebhookNotFoundError,
-)
+from oban_powertools.errors import NotAuthorizedError, ReasonRequiredError, UnattributedActorError, WebhookNotFoundError
+from oban_powertools.operators.authorization import Action, Guard
 from oban_powertools.webhooks import EndpointId, Webhooks
-from tests.by_hand import Hand
-from tests.command import powertools
+from tests.support.by_hand import Hand
+from tests.support.command import powertools
 from tests.webhooks.conftest import ADA, Post
 
 PATH = "s3cret-canary-path"

@@ -12,9 +12,9 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from oban_powertools.errors import InvalidSettingError, WebhookSecretMissingError
 from oban_powertools.webhooks.signing import check_secret, env_secret, new_secret, sign
-from tests.by_hand import Hand
+from tests.support.by_hand import Hand
+from tests.support.receiver import receiving
 from tests.webhooks.conftest import ADA, Post
-from tests.webhooks.receiver import receiving
 
 BODY = '{"text": "größer"}'.encode()
 

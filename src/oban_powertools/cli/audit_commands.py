@@ -13,8 +13,8 @@ from typing import Any, Final
 import click
 import orjson
 
-from ..audit import AuditFilter, AuditRecord, Outcome
-from ..authorization import Authorize
+from ..operators.audit import AuditFilter, AuditRecord, Outcome
+from ..operators.authorization import Authorize
 from .exits import Exit
 from .groups import Group, examples
 from .ids import parse_id

@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
-from ..authorization import Authorize
 from ..lifeline.repairs import Bulk
-from ..shown import shown
+from ..operators.authorization import Authorize
+from ..privacy.shown import shown
 from .exits import Exit
 from .groups import Group, examples
 from .ids import parse_id

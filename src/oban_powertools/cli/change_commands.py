@@ -11,10 +11,10 @@ from typing import Any
 
 import click
 
-from ..authorization import Authorize
-from ..records import WorkflowRecord
-from ..shown import shown
+from ..operators.authorization import Authorize
+from ..privacy.shown import shown
 from ..states import RecoveryAction, WorkflowId
+from ..workflows.records import WorkflowRecord
 from .exits import Exit, StoppedError
 from .groups import examples
 from .ids import parse_id

@@ -9,9 +9,9 @@ import click
 
 from ..config import PAYLOAD_LIMIT
 from ..database import Queries
-from ..deploy_check import check_deploy
-from ..doctor import Finding, Level, Report, examine
-from ..shown import shown
+from ..privacy.shown import shown
+from ..upkeep.deploy_check import check_deploy
+from ..upkeep.doctor import Finding, Level, Report, examine
 from .exits import Exit
 from .groups import examples
 from .importing import import_from_here, import_modules

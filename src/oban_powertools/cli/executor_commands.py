@@ -2,7 +2,8 @@
 
 import click
 
-from ..lifeline import ExecutorHealth, ExecutorState
+from ..lifeline import ExecutorHealth
+from ..states import ExecutorState
 from .exits import Exit
 from .groups import Group, examples
 from .output import as_json as record_json

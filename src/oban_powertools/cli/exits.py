@@ -9,6 +9,7 @@ from typing import Final
 import click
 import psycopg
 
+from ..database.sqlstates import Trouble, find_trouble
 from ..errors import (
     CommandRefusedError,
     ConfigurationError,
@@ -22,7 +23,6 @@ from ..errors import (
     ReadOnlyDatabaseError,
     SchemaError,
 )
-from ..sqlstates import Trouble, find_trouble
 
 
 class Exit(IntEnum):

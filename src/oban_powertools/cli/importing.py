@@ -12,11 +12,11 @@ from typing import Any, Final, cast
 
 import click
 
-from ..authorization import Authorize
 from ..config import Settings
-from ..display import DisplayPolicy
 from ..errors import InvalidSettingError
-from ..logs import said
+from ..operators.authorization import Authorize
+from ..privacy.display import DisplayPolicy
+from ..privacy.logs import said
 from .exits import Exit, StoppedError
 
 

@@ -10,8 +10,9 @@ from typing import Any, Final
 import click
 import orjson
 
-from ..authorization import Authorize
-from ..lifeline import Incident, IncidentClass, IncidentState, Lifeline
+from ..lifeline import Incident, Lifeline
+from ..operators.authorization import Authorize
+from ..states import IncidentClass, IncidentState
 from .exits import Exit
 from .explain_text import bulk_command, repair_command
 from .groups import Group, examples

@@ -8,10 +8,10 @@ from io import TextIOWrapper
 import click
 import psycopg
 
+from ..database.sqlstates import Trouble, find_trouble
 from ..errors import PowertoolsError
-from ..logs import said, told
-from ..redaction import redacted
-from ..sqlstates import Trouble, find_trouble
+from ..privacy.logs import said, told
+from ..privacy.redaction import redacted
 from .audit_commands import audit
 from .bulk_commands import bulk
 from .doctor_commands import check, doctor

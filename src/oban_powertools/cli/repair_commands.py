@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from ..authorization import POLICY, Action, Authorize, Severity
 from ..lifeline.repairs import Change, Effect, RepairPreview
+from ..operators.authorization import POLICY, Action, Authorize, Severity
 from .exits import Exit
 from .groups import Group, examples
 from .ids import parse_id

@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import click
 
-from ..authorization import Authorize
 from ..config import Settings
-from ..retention import PruneRun, RetainedClass
+from ..operators.authorization import Authorize
+from ..upkeep.retention import PruneRun, RetainedClass
 from .exits import Exit
 from .groups import Group, examples
 from .output import as_json as record_json

@@ -9,7 +9,7 @@ import signal
 from collections.abc import Coroutine
 from typing import Any
 
-from ..logs import find_logger
+from ..privacy.logs import find_logger
 
 logger = find_logger("oban_powertools.cli")
 

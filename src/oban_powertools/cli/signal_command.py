@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from ..shown import shown
+from ..privacy.shown import shown
 from ..states import SignalStatus, WorkflowId
 from .exits import Exit
 from .groups import examples

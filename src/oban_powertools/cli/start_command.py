@@ -23,11 +23,11 @@ from psycopg_pool import AsyncConnectionPool
 from .. import schema
 from ..config import Settings
 from ..database import describe
-from ..job_identity import identity_of, is_step
-from ..logs import Redacting, find_logger
-from ..oban_hooks import Config
-from ..pools import obans_pool
+from ..database.oban import Config
+from ..database.pools import obans_pool
 from ..powertools import Powertools
+from ..privacy.logs import Redacting, find_logger
+from ..workflows.job_identity import identity_of, is_step
 from .exits import Exit
 from .groups import examples
 from .importing import find_settings, import_from_here, import_modules

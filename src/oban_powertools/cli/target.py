@@ -18,18 +18,18 @@ import psycopg
 from click.core import ParameterSource
 from psycopg_pool import AsyncConnectionPool
 
-from ..audit import Audit
-from ..authorization import Authorize, Guard
 from ..config import PAYLOAD_LIMIT, Names, Settings
 from ..database import Connection, Queries, check_dsn, connect
-from ..display import DisplayPolicy
+from ..database.oban import Config, oban_config, our_table
+from ..database.pools import own_connection, own_pool
 from ..embedded import start_embedded
 from ..errors import DsnMissingError, InvalidSettingError
 from ..events import Events
 from ..explain import Explain
 from ..lifeline import Lifeline
-from ..oban_hooks import Config, oban_config, our_table
-from ..pools import own_connection, own_pool
+from ..operators.audit import Audit
+from ..operators.authorization import Authorize, Guard
+from ..privacy.display import DisplayPolicy
 from ..schema import verify
 from ..workflows import Workflows
 from .importing import check_table, configured_authorize, configured_display, find_display

@@ -13,7 +13,7 @@ import click
 from .. import schema
 from ..database import Connection, Queries, describe
 from ..states import WorkflowState
-from ..workflow import reads
+from ..workflows import reads
 from .exits import Exit, StoppedError
 from .groups import examples
 from .output import note, print_json, say

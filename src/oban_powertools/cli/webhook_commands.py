@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import click
 
-from ..authorization import Authorize, Guard
 from ..config import Settings
 from ..database import Queries
 from ..events.types import Cursor
-from ..shown import shown
+from ..operators.authorization import Authorize, Guard
+from ..privacy.shown import shown
 from ..webhooks import Answer, DeliveryState, EndpointId, IssuedSecret, WebhookDelivery, WebhookEndpoint, Webhooks
 from ..webhooks.messages import EVENT_TYPES
 from .exits import Exit, StoppedError

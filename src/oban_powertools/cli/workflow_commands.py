@@ -10,9 +10,9 @@ import orjson
 
 from ..errors import StepNotFoundError
 from ..explain import StepExplanation
-from ..records import StepRecord
-from ..shown import shown, shown_result
+from ..privacy.shown import shown, shown_result
 from ..states import StepState, WorkflowId, WorkflowState
+from ..workflows.records import StepRecord
 from .change_commands import cancel, hold, list_commands, recover, release
 from .exits import Exit
 from .explain_text import print_step, print_workflow

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import orjson
 
-from ..failures import summary
-from ..records import StepRecord, WorkflowRecord
 from ..states import StepKind, StepState
+from ..workflows.failures import summary
+from ..workflows.records import StepRecord, WorkflowRecord
 from .output import as_json
 from .text import duration, instant
 

@@ -8,8 +8,7 @@ from typing import Final
 
 import click
 
-from oban_powertools import PowertoolsError
-
+from .. import PowertoolsError
 from .database import open_database
 from .live import DemoError
 from .run import run

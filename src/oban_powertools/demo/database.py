@@ -11,9 +11,9 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL, Identifier
 
-from oban_powertools import schema
-from oban_powertools.database import connect
-from oban_powertools.embedded import start_embedded
+from .. import schema
+from ..database import connect
+from ..embedded import start_embedded
 
 
 @asynccontextmanager

@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 from statistics import median
 from typing import Final
 
-from oban_powertools import Event, StepChange, WorkflowFinished
-
+from .. import Event, StepChange, WorkflowFinished
 from .screen import GREEN, RED, YELLOW, Screen
 from .steps import FLAKY, HANDLER
 

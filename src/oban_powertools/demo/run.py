@@ -4,8 +4,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from oban_powertools import Powertools, WorkflowId, WorkflowState
-
+from .. import Powertools, WorkflowId, WorkflowState
 from . import steps
 from .database import open_database
 from .live import LiveStream

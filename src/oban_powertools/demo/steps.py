@@ -11,8 +11,7 @@ from typing import Any, Final
 
 from oban import Job
 
-from oban_powertools import Workflow, current_step
-
+from .. import Workflow, current_step
 from . import census
 from .census import ModuleCount, PackageCount
 from .findings import LeftOut, put_together

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from oban_powertools import Powertools, StepRecord, StepState, WorkflowId
-
+from .. import Powertools, StepRecord, StepState, WorkflowId
 from .live import DemoError, LiveStream
 from .screen import GREEN, RED, Screen
 from .workers import Worker, Workers

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from oban_powertools import Powertools, StepRecord, StepState, WorkflowRecord, WorkflowState
-
+from .. import Powertools, StepRecord, StepState, WorkflowRecord, WorkflowState
 from .live import DemoError
 from .screen import Screen
 from .steps import FLAKY, HANDLER, WITHOUT_SOURCE

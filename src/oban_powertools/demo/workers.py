@@ -13,8 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final, Self
 
-from oban_powertools import Powertools, Settings
-
+from .. import Powertools, Settings
 from .database import open_database
 from .steps import QUEUE
 

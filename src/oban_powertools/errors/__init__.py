@@ -70,16 +70,9 @@ Fields go to ``Exception.__init__`` in order, so that errors survive pickling; `
 the sentence: what was found, what was expected, what to do.
 """
 
-from .arguments import (
-    InvalidArgumentError,
-)
-from .authorization import (
-    AuditRecordNotFoundError,
-    NotAuthorizedError,
-)
-from .base import (
-    PowertoolsError,
-)
+from .arguments import InvalidArgumentError
+from .authorization import AuditRecordNotFoundError, NotAuthorizedError
+from .base import PowertoolsError
 from .commands import (
     AlreadyTerminalError,
     CommandRefusedError,
@@ -97,20 +90,9 @@ from .commands import (
     WorkflowEndedError,
     WorkflowNotFoundError,
 )
-from .definition import (
-    Fault,
-    IdempotencyConflictError,
-    InvalidWorkflowError,
-    UnstorableValueError,
-)
-from .events import (
-    CursorExpiredError,
-    UnpublishableChangeError,
-)
-from .incidents import (
-    IncidentNotFoundError,
-    IncidentResolvedError,
-)
+from .definition import Fault, IdempotencyConflictError, InvalidWorkflowError, UnstorableValueError
+from .events import CursorExpiredError, UnpublishableChangeError
+from .incidents import IncidentNotFoundError, IncidentResolvedError
 from .repairs import (
     BulkCountError,
     BulkFilterError,
@@ -129,13 +111,7 @@ from .repairs import (
     UnsupportedActionError,
     UnsupportedTargetError,
 )
-from .running import (
-    AnotherLoopError,
-    NotInStepError,
-    PowertoolsClosedError,
-    ReservedMetaError,
-    WaitTimeoutError,
-)
+from .running import AnotherLoopError, NotInStepError, PowertoolsClosedError, ReservedMetaError, WaitTimeoutError
 from .setup import (
     ConfigurationError,
     DatabaseEncodingError,

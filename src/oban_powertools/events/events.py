@@ -8,14 +8,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, overload
 
 from ..arguments import as_count, as_cursor, as_text, as_workflow_id
-from ..authorization import ActorLike, Guard
-from ..commanding import Commander
 from ..config import Settings
 from ..database import Connection, Queries, fetch_one
-from ..display import DisplayPolicy
 from ..errors import WorkflowNotFoundError
+from ..operators.authorization import ActorLike, Guard
+from ..operators.commanding import Commander
+from ..operators.evidence import HOST
+from ..privacy.display import DisplayPolicy
 from ..states import WorkflowId
-from ..workflow.evidence import HOST
 from .feed import Feed
 from .listener import Connect, Listener
 from .publish import publish_change

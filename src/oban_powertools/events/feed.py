@@ -13,7 +13,7 @@ from itertools import takewhile
 from typing import Final
 
 from ..errors import CursorExpiredError
-from ..logs import find_logger
+from ..privacy.logs import find_logger
 from ..states import WorkflowId
 from .listener import SPACING, Listener
 from .reads import Bounds, Log

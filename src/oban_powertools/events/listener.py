@@ -13,7 +13,7 @@ from typing import Final
 import psycopg
 
 from ..database import Connection
-from ..logs import find_logger
+from ..privacy.logs import find_logger
 
 logger = find_logger(__name__)
 

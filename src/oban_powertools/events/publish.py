@@ -7,6 +7,7 @@ from typing import Final
 
 from ..arguments import as_count, as_text, check_text
 from ..database import Connection, Queries, execute, fetch_one
+from ..database.json_border import check_payload
 from ..errors import (
     AlreadyTerminalError,
     StepNotFoundError,
@@ -15,8 +16,7 @@ from ..errors import (
     UnsupportedSemanticsError,
     WorkflowNotFoundError,
 )
-from ..json_border import check_payload
-from ..shortening import shortened
+from ..privacy.shortening import shortened
 from ..states import SEMANTICS_VERSION, TERMINAL_STEP_STATES, StepState, WorkflowId
 from .types import StepChange
 

@@ -11,9 +11,9 @@ from datetime import UTC
 from typing import Any
 
 from ..database import Connection, Queries, fetch_all, fetch_one
-from ..display import DisplayPolicy
 from ..errors import CursorExpiredError
-from ..shown import shown
+from ..privacy.display import DisplayPolicy
+from ..privacy.shown import shown
 from ..states import JobId, StepState, WorkflowId, WorkflowState
 from .types import Cursor, Event, StepChange, StepUpdated, WorkflowFinished
 

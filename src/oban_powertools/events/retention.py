@@ -10,7 +10,7 @@ import psycopg
 
 from .. import telemetry
 from ..database import Connection, Queries, fetch_one
-from ..logs import find_logger
+from ..privacy.logs import find_logger
 
 logger = find_logger(__name__)
 

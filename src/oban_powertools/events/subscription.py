@@ -15,8 +15,8 @@ from typing import Final, Self
 
 import psycopg
 
-from ..logs import find_logger
-from ..sqlstates import Trouble, find_trouble
+from ..database.sqlstates import Trouble, find_trouble
+from ..privacy.logs import find_logger
 from ..states import WorkflowId
 from .types import Cursor, Event
 

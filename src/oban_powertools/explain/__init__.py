@@ -11,8 +11,8 @@ from typing import Final
 from ..arguments import as_job_id, as_key, as_workflow_id
 from ..config import Settings
 from ..database import Connection, Queries
-from ..display import DisplayPolicy
-from ..shown import shown
+from ..privacy.display import DisplayPolicy
+from ..privacy.shown import shown
 from ..states import JobId, WorkflowId
 from .explanations import (
     Action,

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from ..errors import CommandRefusedError
 from ..states import RecoveryAction, StepState
-from ..workflow.job_rules import JOB_REPAIRS, refuse_job
-from ..workflow.rules import (
+from ..workflows.job_rules import JOB_REPAIRS, refuse_job
+from ..workflows.rules import (
     refuse_change,
     refuse_completion,
     refuse_hold,

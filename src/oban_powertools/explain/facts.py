@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from ..states import TERMINAL_STEP_STATES, JobId, Position, StepState, WorkflowId, WorkflowState
-from ..workflow.job_rules import LOST
+from ..workflows.job_rules import LOST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

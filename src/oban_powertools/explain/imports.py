@@ -5,7 +5,7 @@ The rule that must never break: nothing named by a row is imported unless the ca
 
 from oban.worker import resolve_worker
 
-from ..logs import said
+from ..privacy.logs import said
 from .finding import Finding
 from .findings import not_importable
 

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..authorization import Action as Repair
-from ..authorization import TargetType
 from ..database import Connection, Queries, fetch_all
+from ..operators.authorization import Action as Repair
+from ..operators.authorization import TargetType
 from ..states import Effects
-from ..workflow.job_rules import refuse_job
-from ..workflow.rules import refuse_on_ended
+from ..workflows.job_rules import refuse_job
+from ..workflows.rules import refuse_on_ended
 from .actions import step_actions
 from .explanations import Action, ExplainedIncident, ExplainedRepair
 from .facts import JobFacts, RecoveryFacts, StepFacts, WorkflowFacts

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-from ..failures import summary
-from ..redaction import redacted
+from ..privacy.redaction import redacted
+from ..workflows.failures import summary
 
 MAX_ERROR: Final = 200
 """Characters of an error that a sentence quotes."""

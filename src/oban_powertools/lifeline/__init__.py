@@ -1,7 +1,8 @@
 """The lifeline: which executors live, and what becomes of the jobs of those that do not."""
 
-from .executors import ExecutorHealth, ExecutorState
-from .incidents import Incident, IncidentClass, IncidentState, IncidentSubstatus, SuggestedBulk, TimelineEntry
+from ..runtime.executors import ExecutorHealth
+from ..states import ExecutorState, IncidentClass, IncidentState, IncidentSubstatus
+from .incidents import Incident, SuggestedBulk, TimelineEntry
 from .lifeline import Lifeline
 
 __all__ = [

@@ -6,13 +6,13 @@ from datetime import timedelta
 from typing import Any
 
 from ..arguments import as_flag, as_id, as_list, as_text
-from ..audit import Operations
-from ..authorization import ActorLike, Guard
 from ..config import Settings
 from ..database import Connection, Queries
-from ..display import DisplayPolicy
-from ..retention import PruneRun, Retention, RetentionStatus
-from .executors import ExecutorHealth, list_health, read_beats, refresh
+from ..operators.audit import Operations
+from ..operators.authorization import ActorLike, Guard
+from ..privacy.display import DisplayPolicy
+from ..runtime.executors import ExecutorHealth, list_health, read_beats, refresh
+from ..upkeep.retention import PruneRun, Retention, RetentionStatus
 from .incidents import Incidents, Projector
 from .repairs import Bulk, BulkPreview, Bulks, Context, RepairDone, RepairPreview, Repairs
 

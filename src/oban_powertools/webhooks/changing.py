@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from ..audit import Operation, Operations
-from ..authorization import Action, ActorLike, Target, TargetType
 from ..database import Connection, Queries, fetch_one
 from ..errors import WebhookNotFoundError
+from ..operators.audit import Operation, Operations
+from ..operators.authorization import Action, ActorLike, Target, TargetType
 from .addresses import origin
 from .records import EndpointId, WebhookEndpoint
 

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 from ..database import Connection, Queries, fetch_one
-from ..logs import find_logger
+from ..privacy.logs import find_logger
 from .records import Answer, DeliveryState
 from .schedule import DELIVER_FOR, LEASED_FOR, next_try
 from .sending import Sender

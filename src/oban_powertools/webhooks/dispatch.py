@@ -15,7 +15,7 @@ from ..database import Connection, Queries, fetch_all, fetch_one
 from ..errors import CursorExpiredError
 from ..events.reads import Bounds, Log
 from ..events.types import Cursor, Event
-from ..logs import find_logger
+from ..privacy.logs import find_logger
 from .messages import event_message, missed_message, type_of
 from .schedule import LOST_AFTER
 

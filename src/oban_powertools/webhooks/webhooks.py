@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any, Final
 
-from ..arguments import (
+from ..arguments import (  # fmt: skip
     LONGEST,
     as_count,
     as_cursor,
@@ -20,16 +20,16 @@ from ..arguments import (
     as_word,
     check_text,
     unless_none,
-)  # fmt: skip
-from ..audit import Operations
-from ..authorization import ActorLike, Guard
+)
 from ..config import Settings
 from ..database import Connection, Queries, fetch_all, fetch_one
-from ..display import DisplayPolicy, Kind
 from ..errors import WebhookDeliveryNotFoundError
 from ..events.reads import Log
 from ..events.types import Cursor
-from ..logs import find_logger
+from ..operators.audit import Operations
+from ..operators.authorization import ActorLike, Guard
+from ..privacy.display import DisplayPolicy, Kind
+from ..privacy.logs import find_logger
 from . import addresses, dispatch, messages, signing
 from .changing import adding, changing, get_endpoint, tell_added
 from .records import Answer, DeliveryState, EndpointId, IssuedSecret, WebhookDelivery, WebhookEndpoint

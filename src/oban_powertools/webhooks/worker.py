@@ -7,7 +7,7 @@ import math
 
 from oban import Job, Snooze
 
-from ..oban_hooks import find_attachment
+from ..runtime.oban_hooks import find_attachment
 from .delivering import deliver_due
 from .schedule import LOST_AFTER
 

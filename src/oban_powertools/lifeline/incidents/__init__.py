@@ -3,9 +3,10 @@
 Not for finding them (``sql/migrations/0017_incidents.sql``, ``0020_incident_classes.sql``).
 """
 
+from ...states import IncidentClass, IncidentId, IncidentState, IncidentSubstatus
 from .incidents import Incidents
 from .projecting import Projector
-from .records import Incident, IncidentClass, IncidentId, IncidentState, IncidentSubstatus, SuggestedBulk, TimelineEntry
+from .records import Incident, SuggestedBulk, TimelineEntry
 
 __all__ = [
     "Incident",

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from ... import json_border
-from ...audit import Operation, Operations
-from ...authorization import Action, ActorLike, Guard, Target, TargetType
-from ...database import Connection, Queries, fetch_one
-from ...display import DisplayPolicy, Kind
+from ...database import Connection, Queries, fetch_one, json_border
 from ...errors import IncidentResolvedError
+from ...operators.audit import Operation, Operations
+from ...operators.authorization import Action, ActorLike, Guard, Target, TargetType
+from ...privacy.display import DisplayPolicy, Kind
+from ...states import IncidentState
 from .reading import get_row, read
-from .records import Incident, IncidentState
+from .records import Incident
 
 _KINDS: Final = {
     Action.INCIDENT_ACKNOWLEDGE: "acknowledged",

@@ -6,14 +6,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from ...arguments import LONGEST, as_count, as_id, as_instant, as_text, as_word, refuse, unless_none
-from ...authorization import Action, ActorLike, Guard
 from ...config import Settings
 from ...database import Connection, Queries, fetch_one
-from ...display import DisplayPolicy
+from ...operators.authorization import Action, ActorLike, Guard
+from ...privacy.display import DisplayPolicy
+from ...states import IncidentClass, IncidentState
 from . import reading
 from .handling import Handled, Handler
 from .projecting import Projector
-from .records import Incident, IncidentClass, IncidentState
+from .records import Incident
 
 _OPEN: Final = (IncidentState.ACTIVE, IncidentState.ACKNOWLEDGED)
 

@@ -8,7 +8,7 @@ import psycopg
 
 from ...config import Settings
 from ...database import Connection, Queries, fetch_one
-from ...logs import find_logger
+from ...privacy.logs import find_logger
 
 logger = find_logger(__name__)
 

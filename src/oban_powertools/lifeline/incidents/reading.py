@@ -6,9 +6,10 @@ from typing import Any, Final
 from ...arguments import as_id, as_key
 from ...config import Settings
 from ...database import Connection, Queries, fetch_all, fetch_one
-from ...display import DisplayPolicy, Kind
 from ...errors import IncidentNotFoundError
-from .records import Incident, IncidentClass, IncidentId, IncidentState, IncidentSubstatus, TimelineEntry
+from ...privacy.display import DisplayPolicy, Kind
+from ...states import IncidentClass, IncidentId, IncidentState, IncidentSubstatus
+from .records import Incident, TimelineEntry
 from .suggesting import OF_A_LIST, OF_ONE, suggest
 
 MOST: Final = 1000

@@ -4,53 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, NewType
+from typing import Any
 
 from ...explain import ExplainedRepair
-
-IncidentId = NewType("IncidentId", int)
-
-
-class IncidentClass(StrEnum):
-    """What kind of cause it has."""
-
-    EXECUTOR_LATE = "executor_late"
-    EXECUTOR_MISSING = "executor_missing"
-    DEAD_EXECUTOR = "dead_executor"
-    ORPHANED_JOBS = "orphaned_jobs"
-    WORKFLOW_STUCK = "workflow_stuck"
-    WAIT_OVERDUE = "wait_overdue"
-    POISON_JOB = "poison_job"
-    FAILING_JOBS = "failing_jobs"
-    LATE_RESULT = "late_result"
-    OUTSIDE_EDIT = "outside_edit"
-    BOOKKEEPING_FAULT = "bookkeeping_fault"
-    CALLBACK_FAILED = "callback_failed"
-    WORKER_NOT_IMPORTABLE = "worker_not_importable"
-
-
-class IncidentState(StrEnum):
-    """Whether somebody has to look at it."""
-
-    ACTIVE = "active"
-    ACKNOWLEDGED = "acknowledged"
-    RESOLVED = "resolved"
-
-
-class IncidentSubstatus(StrEnum):
-    """Whether it is known."""
-
-    NEW = "new"
-    """Detected for the first time, less than an hour ago."""
-
-    ONGOING = "ongoing"
-    """Open for over an hour since it was detected for the first time."""
-
-    REGRESSED = "regressed"
-    """It came back once."""
-
-    RECURRING = "recurring"
-    """It came back more than once."""
+from ...states import IncidentClass, IncidentId, IncidentState, IncidentSubstatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

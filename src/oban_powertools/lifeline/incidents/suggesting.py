@@ -1,7 +1,7 @@
 """What may be done about incidents, judged by the rows of now: nothing is named that a preview would refuse.
 
 Runs in the caller's session and locks nothing. The rule that must never break: what is legal is decided by the rules
-that the repairs obey (``workflow.rules``, ``workflow.job_rules``), never by an incident's class alone.
+that the repairs obey (``workflows.rules``, ``workflows.job_rules``), never by an incident's class alone.
 """
 
 from collections import defaultdict
@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from ...authorization import Action, TargetType
 from ...config import Settings
 from ...database import Connection, Queries, bounded, fetch_all
 from ...explain import ExplainedRepair
@@ -17,7 +16,9 @@ from ...explain.actions import step_actions
 from ...explain.facts import RecoveryFacts, StepFacts
 from ...explain.incidents import Subject, legal_repairs
 from ...explain.reading import read_jobs, read_steps, read_workflow
-from .records import Incident, IncidentState, SuggestedBulk
+from ...operators.authorization import Action, TargetType
+from ...states import IncidentState
+from .records import Incident, SuggestedBulk
 
 OF_ONE: Final = 50
 """Targets that are judged for one incident: all that its evidence names."""

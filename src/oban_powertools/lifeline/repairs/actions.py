@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from ... import json_border
 from ...arguments import LONGEST, as_span
-from ...authorization import Action, TargetType
 from ...config import Settings
-from ...database import Connection, Queries, execute, fetch_one
+from ...database import Connection, Queries, execute, fetch_one, json_border
 from ...errors import CommandRefusedError, IllegalRepairError, UnsupportedTargetError
+from ...operators.authorization import Action, TargetType
 from ...states import Effects, WorkflowId
-from ...workflow import recovery
-from ...workflow.job_rules import JOB_REPAIRS, refuse_alive, refuse_job
-from ...workflow.rules import FAILED
+from ...workflows import recovery
+from ...workflows.job_rules import JOB_REPAIRS, refuse_alive, refuse_job
+from ...workflows.rules import FAILED
 from .targets import Found, Row
 
 _RECOVERIES: Final = {

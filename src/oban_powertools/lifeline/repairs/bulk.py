@@ -14,11 +14,7 @@ from typing import Any, Final
 
 import orjson
 
-from ... import json_border
-from ...audit import Entry, Operation
-from ...authorization import POLICY, Action, Actor, ActorLike, Target, TargetType
-from ...database import Connection, fetch_all, fetch_one
-from ...display import Kind
+from ...database import Connection, fetch_all, fetch_one, json_border
 from ...errors import (
     BulkCountError,
     BulkFilterError,
@@ -32,6 +28,9 @@ from ...errors import (
     PreviewOfAnotherActorError,
     UnsupportedActionError,
 )
+from ...operators.audit import Entry, Operation
+from ...operators.authorization import POLICY, Action, Actor, ActorLike, Target, TargetType
+from ...privacy.display import Kind
 from .actions import Applier, Repair, check_arguments
 from .context import Context, whole
 from .execute import check_reason, find_locked, record_command

@@ -9,11 +9,11 @@ from typing import Final, Protocol
 
 import psycopg
 
-from ...audit import Operations
 from ...config import Settings
 from ...database import Connection, Queries
-from ...display import DisplayPolicy
-from ...sqlstates import Trouble, find_trouble
+from ...database.sqlstates import Trouble, find_trouble
+from ...operators.audit import Operations
+from ...privacy.display import DisplayPolicy
 from .execute import TargetMovedError
 
 _TRIES: Final = 5

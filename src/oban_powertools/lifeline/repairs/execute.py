@@ -8,11 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from ... import json_border
-from ...audit import Entry
-from ...authorization import Actor, Target
 from ...config import Settings
-from ...database import Connection, Queries, execute, fetch_one
+from ...database import Connection, Queries, execute, fetch_one, json_border
 from ...errors import (
     CommandRefusedError,
     NotFoundError,
@@ -23,6 +20,8 @@ from ...errors import (
     ReasonRequiredError,
     ReasonTooShortError,
 )
+from ...operators.audit import Entry
+from ...operators.authorization import Actor, Target
 from .actions import Applier, Repair
 from .capture import Apply, Expected, perform, read_rows, rehearse
 from .drift import find_drift, find_moved

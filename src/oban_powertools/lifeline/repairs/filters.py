@@ -10,8 +10,8 @@ from typing import Any, Final, cast
 from oban.job import JobState
 
 from ...arguments import as_id, as_key, as_list
-from ...authorization import POLICY, Action, TargetType
 from ...errors import BulkFilterError, InvalidArgumentError
+from ...operators.authorization import POLICY, Action, TargetType
 from ...states import Cause, StepState, WorkflowState
 from .targets import as_repair
 

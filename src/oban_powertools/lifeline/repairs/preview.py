@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
-from ... import json_border
 from ...arguments import as_text
-from ...authorization import POLICY, Action, Severity, Target
 from ...config import Settings
-from ...database import Connection, Queries, execute, fetch_one
-from ...display import DisplayPolicy, Kind
+from ...database import Connection, Queries, execute, fetch_one, json_border
 from ...errors import PreviewNotFoundError
 from ...explain import Action as ExplainedAction
 from ...explain import find_step_actions, find_workflow_actions
+from ...operators.authorization import POLICY, Action, Severity, Target
+from ...privacy.display import DisplayPolicy, Kind
 from ...states import Effects
 from .actions import legal_job_actions, rescuable
 from .plan import CLOCKS, Change, Effect, Plan, stored_changes, stored_effect

@@ -7,25 +7,16 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-from ... import json_border
 from ...arguments import as_text
-from ...audit import Operation
-from ...authorization import Action, Actor, ActorLike, Target, TargetType
-from ...display import Kind
+from ...database import json_border
 from ...errors import NotFoundError, PreviewDriftedError, PreviewExpiredError, PreviewNotFoundError
+from ...operators.audit import Operation
+from ...operators.authorization import Action, Actor, ActorLike, Target, TargetType
+from ...privacy.display import Kind
 from .actions import Applier, Repair, check_arguments
 from .capture import rehearse
 from .context import Context, whole
-from .execute import (
-    RepairDone,
-    carry_out,
-    check_reason,
-    find_locked,
-    record_command,
-    refuse_stored,
-    subject_of,
-    told,
-)
+from .execute import RepairDone, carry_out, check_reason, find_locked, record_command, refuse_stored, subject_of, told
 from .preview import RepairPreview, find_legal, find_stored, find_warnings, shown, store
 from .targets import Row, as_repair, find, refuse_incident
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ...arguments import is_storable
-from ...authorization import POLICY, Action, Target, TargetType
 from ...config import Settings
 from ...database import Connection, Queries, execute, fetch_all, fetch_one
 from ...errors import (
@@ -18,6 +17,7 @@ from ...errors import (
     UnsupportedActionError,
     UnsupportedTargetError,
 )
+from ...operators.authorization import POLICY, Action, Target, TargetType
 from ...states import WorkflowId
 
 REPAIRS: Final = (

@@ -1,0 +1,217 @@
+"""The JSON border: what may be stored, said with paths, and how it is written and read.
+
+Used wherever a Python value becomes jsonb. It never converts: what PostgreSQL or another
+language would read back differently is refused with a hint. The rule that must never break:
+what was stored is what is read back, or it was refused (P15).
+"""
+
+import dataclasses
+import datetime as dt
+import math
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any, Final, cast
+
+import orjson
+
+from ..errors import Fault, UnstorableValueError
+
+MAX_DEPTH: Final = 200
+"""Levels of nesting; orjson and PostgreSQL's parser both have limits not far above."""
+
+MAX_INTEGER: Final = 2**63 - 1
+
+_HINTS: Final[tuple[tuple[type, str], ...]] = (
+    (dt.datetime, "pass value.isoformat()"),
+    (dt.date, "pass value.isoformat()"),
+    (dt.time, "pass value.isoformat()"),
+    (dt.timedelta, "pass value.total_seconds()"),
+    (Decimal, "pass str(value)"),
+    (uuid.UUID, "pass str(value)"),
+    (bytes, "pass base64 text"),
+    (tuple, "pass list(value)"),
+    (set, "pass sorted(value)"),
+    (frozenset, "pass sorted(value)"),
+)
+
+
+_NUMBER: Final = re.compile(r'"(?:[^"\\]|\\.)*"|-?[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?')
+"""A text, to be passed over, or a number."""
+
+
+def dumps(value: Any) -> str:
+    """Write a checked value as compact JSON text."""
+    return exact(orjson.dumps(value).decode())
+
+
+def exact(text: str) -> str:
+    """JSON text of which PostgreSQL keeps every number's value and kind.
+
+    1e+16 would be read back as an integer. -0.0 is written as the 0.0 that PostgreSQL makes of it: two definitions that
+    are stored alike are one.
+    """
+    # Few texts have either; in a page of plain JSON both are looked for in a microsecond.
+    if "e+" not in text and "-0.0" not in text:
+        return text
+    return _NUMBER.sub(_exact_number, text)
+
+
+def _exact_number(match: re.Match[str]) -> str:
+    found = match[0]
+    if found == "-0.0":
+        return "0.0"
+    return f"{Decimal(found):f}.0" if "e+" in found and found[0] != '"' else found
+
+
+def loads(text: str | bytes) -> Any:
+    """Read JSON text; integers above 64 bits become floats."""
+    return orjson.loads(text)
+
+
+def find_faults(value: Any, path: str, leaf: Callable[[Any, str], bool] | None = None) -> list[Fault]:
+    """Everything in ``value`` that is not JSON-safe, each with its path; empty when all is well.
+
+    Args:
+        path: What the value is called: ``args`` gives ``args.items[3].at``.
+        leaf: Asked first at each value; True means "accepted as it is" (a result reference).
+    """
+    return [] if _plainly_safe(value, 0) else list(_walk(value, path, leaf, 0))
+
+
+def _plainly_safe(value: Any, depth: int) -> bool:
+    # Most values are; saying so costs a tenth of saying where one is not.
+    kind = cast("object", type(value))
+    if kind is str:
+        return value.isascii() and "\0" not in value
+    if kind is int:
+        return -MAX_INTEGER <= value <= MAX_INTEGER
+    if depth == MAX_DEPTH:
+        return False
+    if kind is dict:
+        for key, item in value.items():
+            if type(key) is not str or not key.isascii() or "\0" in key or not _plainly_safe(item, depth + 1):
+                return False
+        return True
+    if kind is list:
+        return all(_plainly_safe(item, depth + 1) for item in value)
+    return value is None or kind is bool or (kind is float and math.isfinite(value))
+
+
+def too_large(path: str, size: int, limit: int) -> list[Fault]:
+    """The fault of a value above its size limit; sizes are bytes of JSON."""
+    message = f"{size} bytes of JSON, at most {limit} are allowed; store it elsewhere and pass where"
+    return [Fault(code="payload_too_large", path=path, message=message)]
+
+
+def check_payload(what: str, value: Any, limit: int, *, path: str = "payload") -> str:
+    """Refuse what cannot be stored as it is.
+
+    Args:
+        limit: Bytes of JSON.
+
+    Returns:
+        It as JSON text, as ``dumps`` writes it.
+
+    Raises:
+        UnstorableValueError: Names every fault with its path.
+    """
+    if faults := find_faults(value, path):
+        raise UnstorableValueError(what, faults)
+    text = dumps(value)
+    if (size := size_of(text)) > limit:
+        raise UnstorableValueError(what, too_large(path, size, limit))
+    return text
+
+
+def size_of(text: str) -> int:
+    """Bytes of a text."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def _walk(value: Any, path: str, leaf: Callable[[Any, str], bool] | None, depth: int) -> Iterator[Fault]:
+    if leaf is not None and leaf(value, path):
+        return
+    kind = cast("object", type(value))
+    if kind is str:
+        yield from _text_faults(value, path)
+    elif value is None or kind is bool:
+        return
+    elif kind is int:
+        if abs(value) > MAX_INTEGER:
+            yield _fault(path, f"the integer has more than 64 bits, found {value.bit_length()}; pass it as text")
+    elif kind is float:
+        if not math.isfinite(value):
+            yield _fault(path, f"{value!r} is not a JSON number")
+    elif depth >= MAX_DEPTH:
+        yield _fault(path, f"nested deeper than {MAX_DEPTH} levels")
+    elif kind is dict:
+        for key, item in value.items():
+            yield from _key_faults(key, path)
+            yield from _walk(item, f"{path}.{key}", leaf, depth + 1)
+    elif kind is list:
+        for index, item in enumerate(value):
+            yield from _walk(item, f"{path}[{index}]", leaf, depth + 1)
+    else:
+        yield _fault(path, f"{_kind_name(value)} is not JSON-safe; {_hint(value)}")
+
+
+def _key_faults(key: Any, path: str) -> Iterator[Fault]:
+    if type(key) is not str:
+        yield _fault(path, f"key {key!r} is {_kind_name(key)}; JSON keys are text")
+    else:
+        yield from _text_faults(key, path)
+
+
+def _text_faults(text: str, path: str) -> Iterator[Fault]:
+    if text.isascii():
+        if "\0" in text:
+            yield _fault(path, "the text holds a NUL character, which PostgreSQL cannot store")
+        return
+    if "\0" in text:
+        yield _fault(path, "the text holds a NUL character, which PostgreSQL cannot store")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        yield _fault(path, "the text holds a lone surrogate, which is not valid Unicode")
+
+
+def _fault(path: str, message: str) -> Fault:
+    return Fault(code="non_serializable", path=path, message=message)
+
+
+def _kind_name(value: Any) -> str:
+    return type(value).__qualname__
+
+
+def _hint(value: Any) -> str:
+    if dataclasses.is_dataclass(value):
+        return "pass dataclasses.asdict(value)"
+    if hasattr(value, "model_dump"):
+        return 'pass value.model_dump(mode="json")'
+    for kind, hint in _HINTS:
+        if isinstance(value, kind):
+            return hint
+    return "pass text, numbers, true, false, null, lists or dicts with text keys"
+
+
+def storable(value: Any) -> Any:
+    """A JSON-safe value with all its texts, keys too, as ``storable_text``: for what is written down in any case."""
+    match value:
+        case str():
+            return storable_text(value)
+        case dict():
+            items = cast("dict[str, Any]", value).items()
+            return {storable_text(key): storable(item) for key, item in items}
+        case list() | tuple():
+            return [storable(item) for item in cast("list[Any]", value)]
+        case _:
+            return value
+
+
+def storable_text(text: str) -> str:
+    """Text as PostgreSQL can store it: NUL and lone surrogates become visible escapes."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.replace("\0", "\\u0000").encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,81 @@
+"""What is read of Oban's private parts: the connection a caller passed, an instance's schema, pool and configuration.
+
+Not for taking Oban's slots (``runtime.oban_hooks``). tests/runtime/test_oban_contract.py names everything used here.
+"""
+# pyright: reportPrivateUsage=false
+
+import tomllib
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
+
+from oban import Oban
+from oban._config import Config
+from oban._query import unwrap_connection
+from psycopg import AsyncConnection, AsyncCursor
+from psycopg_pool import AsyncConnectionPool
+
+from .queries import Connection
+
+__all__ = ["Config", "caller_connection", "find_connection", "oban_config", "our_table", "pool_of", "prefix_of"]
+
+
+async def caller_connection(conn: Any) -> Connection:
+    """The psycopg connection behind what a caller passed as ``conn``, as Oban accepts it.
+
+    Raises:
+        TypeError: It is neither a psycopg connection or cursor nor a SQLAlchemy async session or
+            connection on the psycopg driver.
+    """
+    found: Any = conn
+    # What cannot be unwrapped, such as a synchronous session, is no connection of ours to take.
+    with suppress(TypeError):
+        found = await unwrap_connection(conn)
+    if callers := _psycopg_connection(found):
+        return callers
+    name = f"{type(found).__module__.partition('.')[0]}'s {type(found).__qualname__}"
+    message = (
+        f"conn needs psycopg's asynchronous driver (postgresql+psycopg://), found {name}; no call is synchronous yet"
+    )
+    raise TypeError(message)
+
+
+async def find_connection(conn: Any) -> Connection | None:
+    """As ``caller_connection``; None where psycopg has no part in it.
+
+    Raises:
+        TypeError: Oban does not know it either.
+    """
+    return _psycopg_connection(await unwrap_connection(conn))
+
+
+def _psycopg_connection(found: Any) -> Connection | None:
+    if isinstance(found, AsyncCursor):
+        return cast("AsyncCursor[Any]", found).connection
+    return cast("Connection", found) if isinstance(found, AsyncConnection) else None
+
+
+def prefix_of(oban: Oban) -> str:
+    """The schema of an instance's tables."""
+    return oban._prefix
+
+
+def pool_of(oban: Oban) -> AsyncConnectionPool[Any]:
+    """The pool an instance was made with."""
+    return oban._query._pool
+
+
+def oban_config(dsn: str | None, path: str | None = None) -> Config:
+    """Oban's own configuration: oban.toml without our table in it, then the environment, then the argument."""
+    given = {name: value for name, value in _settings_file(path).items() if name != "powertools"}
+    return Config(**given).merge(Config.from_env()).merge(Config(dsn=dsn))
+
+
+def our_table(path: str | None = None) -> Any:
+    """What oban.toml has under ``powertools``, which Oban's own command does not know; an empty table without it."""
+    return _settings_file(path).get("powertools", {})
+
+
+def _settings_file(path: str | None) -> dict[str, Any]:
+    file = Path(path or "oban.toml")
+    return tomllib.loads(file.read_text("utf-8")) if file.exists() else {}

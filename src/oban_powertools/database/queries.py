@@ -1,0 +1,188 @@
+"""Named queries and how they are run: how every module reaches PostgreSQL.
+
+Not for SQL itself, which lives in ``sql/*.sql``, nor for what a session is given (``sessions``). The rule that must
+never break: a statement of ours reads and writes values in one way, whatever the host did to the connection.
+"""
+
+import re
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+import psycopg
+from psycopg import AsyncConnection, AsyncCursor
+from psycopg.abc import AdaptContext
+from psycopg.adapt import AdaptersMap
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import TransactionStatus
+from psycopg.rows import DictRow, dict_row
+
+from ..config import Names
+from ..errors import DatabaseUnavailableError, InvalidSettingError
+from .sessions import configure, parameters
+from .values import ADAPTERS
+
+type Connection = AsyncConnection[Any]
+
+_A_DSN: Final = (
+    "postgresql://user@host/database (without +driver) with @ : / # % in a password percent-encoded, or key=value pairs"
+)
+
+
+def render(text: str, names: Names) -> bytes:
+    """SQL text with the default schema names replaced by the configured ones.
+
+    Files are written for ``powertools`` and ``public.oban_*``; both names were checked by Names.
+    """
+    if names.schema != "powertools":
+        text = re.sub(r"\bpowertools\.", f"{names.schema}.", text)
+        text = re.sub(r"\bSCHEMA (IF NOT EXISTS )?powertools\b", rf"SCHEMA \1{names.schema}", text)
+        text = re.sub(r"\bpowertools_jobs_", f"{names.schema}_jobs_", text)
+    if names.prefix != "public":
+        text = re.sub(r"\bpublic\.(oban_\w+)", rf"{names.prefix}.\1", text)
+        text = re.sub(r"\bSCHEMA public\b", f"SCHEMA {names.prefix}", text)
+    return text.encode()
+
+
+class Queries:
+    """The named queries of ``sql/queries/*.sql`` for one pair of schema names."""
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+        self._rendered = {name: render(text, names) for name, text in _read_queries().items()}
+
+    def __getitem__(self, name: str) -> bytes:
+        """The text of a query.
+
+        Raises:
+            KeyError: No query has this name.
+        """
+        return self._rendered[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rendered)
+
+
+@cache
+def _read_queries() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for file in sorted(files("oban_powertools.database.sql").joinpath("queries").iterdir(), key=lambda f: f.name):
+        for block in file.read_text("utf-8").split("-- name: ")[1:]:
+            name, _, text = block.partition("\n")
+            found[name.strip()] = text.strip()
+    return found
+
+
+class Cursor(AsyncCursor[DictRow]):
+    """A cursor for our statements on anybody's connection.
+
+    Parameters are bound by the server, values travel in binary where they come back, and both are adapted as ours
+    are: nothing of it depends on the connection's cursors, rows, adapters and JSON, or on its session's styles.
+
+    Args:
+        adapters: Other than ours.
+    """
+
+    def __init__(self, conn: Connection, adapters: AdaptContext = ADAPTERS) -> None:
+        self._of = adapters.adapters
+        super().__init__(conn, row_factory=dict_row)
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        """What values are adapted by."""
+        return self._of
+
+
+async def fetch_all(
+    conn: Connection, query: bytes, args: dict[str, Any] | None = None, *, adapters: AdaptContext = ADAPTERS
+) -> list[DictRow]:
+    """All rows of one statement as dicts.
+
+    Args:
+        adapters: Other than ours.
+    """
+    async with Cursor(conn, adapters) as cursor:
+        await cursor.execute(query, args, binary=True)
+        return await cursor.fetchall()
+
+
+async def fetch_one(conn: Connection, query: bytes, args: dict[str, Any] | None = None) -> DictRow | None:
+    """The first row of one statement as a dict; None when there is none."""
+    async with Cursor(conn) as cursor:
+        await cursor.execute(query, args, binary=True)
+        return await cursor.fetchone()
+
+
+async def execute(conn: Connection, query: bytes, args: dict[str, Any] | None = None) -> None:
+    """Run one statement whose rows, if any, nobody reads."""
+    async with Cursor(conn) as cursor:
+        await cursor.execute(query, args)
+
+
+@asynccontextmanager
+async def joined(conn: Connection) -> AsyncGenerator[None]:
+    """A savepoint inside the caller's transaction, which stays the caller's to commit.
+
+    psycopg's ``transaction()`` would commit on its own where none is open yet, so an implicit
+    transaction is begun first; on an autocommit connection it is a transaction of its own.
+    """
+    if not conn.autocommit and conn.info.transaction_status == TransactionStatus.IDLE:
+        await conn.execute(b"SELECT")
+    async with conn.transaction():
+        yield
+
+
+@asynccontextmanager
+async def bounded(conn: Connection, queries: Queries, limit: str = "5s") -> AsyncGenerator[None]:
+    """A transaction for reading what may be a lot: by index, and given up in time.
+
+    Args:
+        limit: PostgreSQL's statement_timeout.
+    """
+    async with conn.transaction():
+        await execute(conn, queries["bound_reading"], {"limit": limit})
+        yield
+
+
+def check_dsn(dsn: str) -> str:
+    """The DSN, as it was given.
+
+    Raises:
+        InvalidSettingError: It cannot be read; the message does not show it, because a password may stand in it.
+    """
+    try:
+        conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        raise InvalidSettingError("the DSN", "unreadable", _A_DSN) from None
+    return dsn
+
+
+def describe(dsn: str) -> str:
+    """Where a DSN points, without its password: ``myapp at localhost:5432``."""
+    try:
+        parts = conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        return "(unreadable DSN)"
+    host, port = parts.get("host") or "the local socket", parts.get("port") or 5432
+    return f"{parts.get('dbname') or '(default database)'} at {host}:{port}"
+
+
+async def connect(dsn: str) -> Connection:
+    """One autocommit connection of ours, with timeouts.
+
+    Raises:
+        DatabaseUnavailableError: The server did not answer or refused; the reason says which.
+    """
+    try:
+        conn = await AsyncConnection.connect(**parameters(dsn), autocommit=True)
+        await configure(conn)
+    except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
+        raise DatabaseUnavailableError(describe(dsn), _reason(error)) from error
+    return conn
+
+
+def _reason(error: psycopg.Error) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].removeprefix("connection failed: ").strip() if lines else type(error).__name__

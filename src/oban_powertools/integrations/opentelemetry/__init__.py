@@ -1,0 +1,15 @@
+"""Traces for OpenTelemetry: one trace for a workflow, from its insert to the last attempt of its last step.
+
+Needs the extra ``opentelemetry``. The rule that must never break: a span has the attributes of ``ATTRIBUTES`` and no
+others, so no id, argument, worker's name or error's text gets out.
+"""
+
+from ...errors import ExtraMissingError
+
+try:
+    from .attributes import ATTRIBUTES
+    from .tracing import Tracing
+except ModuleNotFoundError as error:
+    raise ExtraMissingError("opentelemetry", error.name or "") from error
+
+__all__ = ["ATTRIBUTES", "Tracing"]

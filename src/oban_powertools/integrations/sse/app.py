@@ -1,0 +1,186 @@
+"""The ASGI app: who may have which stream, and the answer when it is refused."""
+
+import inspect
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Hashable
+from contextlib import AsyncExitStack
+from typing import Final
+from urllib.parse import urlsplit
+
+import anyio
+import psycopg
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette.sse import SendTimeoutError
+from starlette.exceptions import HTTPException
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
+
+from ...arguments import as_list
+from ...database.sqlstates import Trouble, find_trouble
+from ...errors import CursorExpiredError, InvalidSettingError, WorkflowNotFoundError
+from ...events.types import Cursor
+from ...powertools import Powertools
+from ...privacy.logs import find_logger
+from .asked import Asked, check_origin, read_request
+from .limits import OpenStreams, StreamLimits, Turns
+from .stream import Stream, reset_message
+
+type Authorize = Callable[[HTTPConnection, str], bool | Awaitable[bool]]
+"""Whether the client may see a topic, ``workflow:all`` or ``workflow:{id}``: anything but True refuses."""
+
+_GRACE: Final = 0.5
+"""Seconds that a stream has for its proper end when the server stops."""
+
+logger: Final = find_logger("oban_powertools.sse")
+
+
+def events_app(
+    powertools: Powertools,
+    *,
+    authorize: Authorize,
+    allowed_origins: Collection[str] = (),
+    client: Callable[[HTTPConnection], Hashable] | None = None,
+    limits: StreamLimits | None = None,
+) -> "EventsApp":
+    """An ASGI app that streams events, to be mounted anywhere in a web application.
+
+        app = FastAPI(lifespan=...)
+        app.mount("/events", events_app(powertools, authorize=may_see))
+
+    ``GET /events/?topic=workflow:all`` or ``?topic=workflow:41``; ``Last-Event-ID``, else ``?after=``, is the cursor
+    of the last event that the client has, and without one the stream begins now.
+
+    Args:
+        powertools: It has to be running while the app answers.
+        authorize: Called with the connection (headers, cookies, session, user as the host's middleware left them) and
+            the topic before a stream begins, and again while it lasts. Sync or async; a sync one must not block. It may
+            raise Starlette's ``HTTPException``, for a 401; anything else that it raises is a 500.
+        allowed_origins: Other origins whose pages may read the stream, as in ``https://app.example``.
+        client: Whom the limit of streams counts as one client; None is not limited. Default: the address.
+        limits: How many streams, and how long.
+
+    Raises:
+        InvalidSettingError: ``authorize`` cannot be called, or an origin is not one.
+    """
+    if not callable(authorize):
+        raise InvalidSettingError("authorize", repr(authorize), "a function that says who may see what")
+    origins = as_list("allowed_origins", allowed_origins, "origins")
+    for origin in origins:
+        parts = urlsplit(origin if isinstance(origin, str) else "")
+        if not parts.netloc or origin != f"{parts.scheme}://{parts.netloc}".lower():
+            raise InvalidSettingError("allowed_origins", repr(origin), "scheme and host, as in https://app.example")
+    return EventsApp(powertools, authorize, frozenset(origins), client or _address, limits or StreamLimits())
+
+
+class EventsApp:
+    """What ``events_app`` makes: an ASGI app."""
+
+    def __init__(
+        self,
+        powertools: Powertools,
+        authorize: Authorize,
+        allowed_origins: frozenset[str],
+        client: Callable[[HTTPConnection], Hashable],
+        limits: StreamLimits,
+    ) -> None:
+        self._events = powertools.events
+        self._authorize = authorize
+        self._allowed_origins = allowed_origins
+        self._client = client
+        self._limits = limits
+        self._open = OpenStreams(limits)
+        self._turns = Turns(limits)
+        self._http: ASGIApp = ExceptionMiddleware(self._answer, handlers={HTTPException: _refuse})
+
+    @property
+    def open_streams(self) -> int:
+        """How many streams this process has open."""
+        return self._open.count
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "websocket":
+            await WebSocketClose()(scope, receive, send)
+        else:
+            await self._http(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        connection = HTTPConnection(scope)
+        asked = read_request(connection)
+        headers = check_origin(connection, self._allowed_origins)
+        if not await self._is_allowed(connection, asked.topic):
+            raise HTTPException(403, "not authorized for this topic")
+        with self._open.one_more(self._client(connection)):
+            async with AsyncExitStack() as stack:
+                stopping = anyio.Event()
+                messages = await self._subscribe(asked, connection, stopping, stack)
+                response = EventSourceResponse(
+                    messages,
+                    headers=headers,
+                    sep="\n",
+                    ping=self._limits.heartbeat_every.total_seconds(),
+                    ping_message_factory=lambda: ServerSentEvent(comment="heartbeat", sep="\n"),
+                    send_timeout=self._limits.send_within.total_seconds(),
+                    shutdown_event=stopping,
+                    shutdown_grace_period=_GRACE,
+                )
+                try:
+                    await response(scope, receive, send)
+                except SendTimeoutError:
+                    logger.info("a client of %s takes nothing any more: its stream is closed", asked.topic)
+
+    async def _subscribe(
+        self, asked: Asked, connection: HTTPConnection, stopping: anyio.Event, stack: AsyncExitStack
+    ) -> AsyncGenerator[ServerSentEvent]:
+        """What to send; the stack lets go of the subscription."""
+        subscribe = (
+            self._events.subscribe_all(since=asked.since)
+            if asked.workflow_id is None
+            else self._events.subscribe_workflow(asked.workflow_id, since=asked.since)
+        )
+        try:
+            events = await stack.enter_async_context(subscribe)
+        except CursorExpiredError as error:
+            return _only(reset_message(Cursor(error.head)))
+        except WorkflowNotFoundError as error:
+            raise HTTPException(404, str(error)) from error
+        except (psycopg.Error, OSError) as error:
+            if find_trouble(error) is Trouble.REFUSED:
+                raise
+            raise HTTPException(503, "the database does not answer", {"Retry-After": "5"}) from error
+        client = self._client(connection)
+        one = object() if client is None else client
+        events.pace(lambda: self._turns.take(one))
+        stream = Stream(events, self._limits, lambda: self._is_still_allowed(connection, asked.topic), stopping)
+        stack.push_async_callback(stream.close)
+        return stream.messages()
+
+    async def _is_allowed(self, connection: HTTPConnection, topic: str) -> bool:
+        answer = self._authorize(connection, topic)
+        # Not merely truthy: a forgotten await, or a user object, is no consent.
+        return (await answer if inspect.isawaitable(answer) else answer) is True
+
+    async def _is_still_allowed(self, connection: HTTPConnection, topic: str) -> bool:
+        try:
+            return await self._is_allowed(connection, topic)
+        except HTTPException:
+            return False
+        except Exception:
+            logger.exception("authorize failed for an open stream of %s: it is closed", topic)
+            return False
+
+
+async def _only(message: ServerSentEvent) -> AsyncGenerator[ServerSentEvent]:
+    yield message
+
+
+def _address(connection: HTTPConnection) -> str | None:
+    return connection.client.host if connection.client else None
+
+
+def _refuse(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    headers = {"Cache-Control": "no-store", **(error.headers or {})}
+    return PlainTextResponse(f"{error.detail}\n", error.status_code, headers)

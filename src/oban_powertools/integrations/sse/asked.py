@@ -1,0 +1,79 @@
+"""What a client asks for: which topic, from which cursor on, and from which web page."""
+
+import re
+from collections.abc import Set
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+
+from ...events.types import Cursor
+from ...states import WorkflowId
+
+_TOPIC: Final = re.compile(r"workflow:(all|[1-9][0-9]{0,18})")
+_CURSOR: Final = re.compile(r"[0-9]{1,19}")
+_BIGINT: Final = 2**63
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A readable request."""
+
+    topic: str
+    """``workflow:all`` or ``workflow:{id}``."""
+
+    workflow_id: WorkflowId | None
+    """The only workflow it is about; None for all."""
+
+    since: Cursor | None
+    """The last event the client has; None for one that begins now."""
+
+
+def read_request(connection: HTTPConnection) -> Asked:
+    """Read topic and cursor; what the browser remembers counts before what the page asked for once.
+
+    Raises:
+        HTTPException: 405 or 400, with what was expected.
+    """
+    if connection.scope["method"] != "GET":
+        raise HTTPException(405, "only GET", {"Allow": "GET"})
+    topic = connection.query_params.get("topic", "")
+    match = _TOPIC.fullmatch(topic)
+    workflow_id = None if match is None or match[1] == "all" else WorkflowId(int(match[1]))
+    if match is None or (workflow_id or 0) >= _BIGINT:
+        raise HTTPException(400, "expected ?topic=workflow:all or ?topic=workflow:ID")
+    cursor = connection.headers.get("last-event-id") or connection.query_params.get("after") or None
+    if cursor is not None and not (_CURSOR.fullmatch(cursor) and int(cursor) < _BIGINT):
+        raise HTTPException(400, "expected a cursor, a whole number, in Last-Event-ID or ?after=")
+    return Asked(topic=topic, workflow_id=workflow_id, since=None if cursor is None else Cursor(int(cursor)))
+
+
+def check_origin(connection: HTTPConnection, allowed: Set[str]) -> dict[str, str]:
+    """Refuse the pages of other sites: a browser sends our user's cookies along with their requests too.
+
+    Args:
+        allowed: Origins besides our own, as in ``https://app.example``.
+
+    Returns:
+        The headers that let the page of an allowed origin read the answer; empty for our own.
+
+    Raises:
+        HTTPException: 403.
+    """
+    headers = connection.headers
+    origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+    if origin is not None and origin in allowed:
+        return {
+            "Access-Control-Allow-Origin": origin,
+            "Access-Control-Allow-Credentials": "true",
+            "Vary": "Origin",
+        }
+    if site is not None:
+        ours = site in ("same-origin", "none")
+    else:
+        ours = origin is None or urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+    if not ours:
+        raise HTTPException(403, "this origin is not allowed")
+    return {}

@@ -1,0 +1,141 @@
+"""The audit calls of the facade: list, get, verify and export.
+
+The rule that must never break: reading changes nothing; an export, which takes everything with it, is allowed by the
+host and recorded.
+"""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import asdict
+from datetime import datetime
+from typing import Final
+
+import orjson
+
+from ...arguments import as_count, as_id, as_key, refuse, unless_none
+from ...database import Connection, Queries
+from ...errors import AuditRecordNotFoundError
+from ...privacy.display import DisplayPolicy
+from ..authorization import Action, ActorLike, Guard, Target, TargetType
+from . import reading, verifying
+from .operations import Operations
+from .reading import AuditFilter
+from .records import AuditRecord, Verification
+
+MOST: Final = 1000
+"""Records of one page."""
+
+_EVERYTHING: Final = Target(type=TargetType.AUDIT, id="*")
+
+
+class Audit:
+    """Read and verify what was done, by whom and why.
+
+    Args:
+        connect: An autocommit connection of our own pool.
+        guard: Decides who may export.
+        display: Decides what of an attempt is kept.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], AbstractAsyncContextManager[Connection]],
+        queries: Queries,
+        guard: Guard,
+        display: DisplayPolicy,
+    ) -> None:
+        self._connect = connect
+        self._queries = queries
+        self._guard = guard
+        self._display = display
+
+    async def list(
+        self,
+        *,
+        actor: str | None = None,
+        action: str | None = None,
+        target_type: str | None = None,
+        target_id: str | None = None,
+        outcome: str | None = None,
+        since: datetime | None = None,
+        before: int | str | None = None,
+        limit: int = 50,
+    ) -> list[AuditRecord]:
+        """Records, newest first.
+
+        Args:
+            actor: Only of this actor's id.
+            target_type: Only about this type of target, with ``target_id`` about this one.
+            since: Only from this instant on; aware.
+            before: Only ids below this one: the last id of the previous page.
+            limit: At most 1,000.
+        """
+        chosen = AuditFilter(
+            actor=actor, action=action, target_type=target_type, target_id=target_id, outcome=outcome, since=since
+        )
+        older, page = unless_none(as_id, "before", before), min(as_count("limit", limit), MOST)
+        async with self._connect() as conn:
+            return await reading.list_records(conn, self._queries, chosen, before=older, limit=page)
+
+    async def get(self, record_id: int | str) -> AuditRecord:
+        """One record.
+
+        Raises:
+            AuditRecordNotFoundError: It does not exist, or retention has removed it.
+        """
+        key = as_id("record_id", record_id)
+        async with self._connect() as conn:
+            found = await reading.find_record(conn, self._queries, key)
+        if found is None:
+            raise AuditRecordNotFoundError(key)
+        return found
+
+    async def verify(self, *, head: str | None = None) -> Verification:
+        """Compare every record with its hash, and every seal with its records and the seal before.
+
+        In bounded memory; records that are written meanwhile do not disturb it.
+
+        Args:
+            head: As an earlier verification, or the log, told it: finds out whether the chain was rewritten since.
+        """
+        async with self._connect() as conn:
+            return await verifying.verify(conn, self._queries, unless_none(as_key, "head", head))
+
+    async def export(
+        self, *, actor: ActorLike, chosen: AuditFilter | None = None, source: str = "api"
+    ) -> AsyncGenerator[str]:
+        """Every record as a line of JSON, oldest first; the export itself is recorded before its first line.
+
+        Args:
+            chosen: Only these; None for all.
+
+        Raises:
+            UnattributedActorError, NotAuthorizedError: It was refused, and that is recorded.
+        """
+        chosen = AuditFilter() if chosen is None else _as_filter(chosen)
+        wanted = {key: str(value) for key, value in asdict(chosen).items() if value is not None}
+        operations = Operations(connect=self._connect, queries=self._queries, guard=self._guard, display=self._display)
+        async with operations.begin(
+            actor, Action.AUDIT_EXPORT, _EVERYTHING, source=source, details=wanted
+        ) as operation:
+            await operation.authorize()
+            async with operation.transaction():
+                pass
+        async with self._connect() as conn:
+            upto = await reading.newest_id(conn, self._queries)
+        after = 0
+        while True:
+            # No connection is kept while the caller does something with a page.
+            async with self._connect() as conn:
+                page = await reading.next_records(conn, self._queries, chosen, after=after, upto=upto)
+            if not page:
+                return
+            for found in page:
+                yield orjson.dumps(found, option=orjson.OPT_UTC_Z).decode()
+            after = page[-1].id
+
+
+def _as_filter(found: object) -> AuditFilter:
+    if not isinstance(found, AuditFilter):
+        raise refuse("chosen", found, "an AuditFilter")
+    return found

@@ -1,0 +1,187 @@
+"""What operators ask for: allowed by the host's policy first, and one transaction with its record.
+
+The one way in for every feature. The rules that must never break: a change and its record are one transaction (I4);
+what is refused changes nothing and is recorded all the same, on a connection of its own, though all else rolls back.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import psycopg
+
+from ...arguments import as_reason
+from ...database import Connection, Queries
+from ...database.json_border import storable_text
+from ...errors import CommandRefusedError, NotFoundError, ReasonRequiredError, UnattributedActorError
+from ...privacy.display import DisplayPolicy, Kind
+from ..authorization import POLICY, Action, Actor, ActorLike, Guard, Target, as_surface, find_actor
+from .records import Entry, Outcome
+from .writing import record
+
+_OUTCOMES: Final = {"preview_drifted": Outcome.DRIFTED, "preview_expired": Outcome.EXPIRED}
+"""Code of an error -> what came of it, where that is more than a refusal."""
+
+
+def check_attributed(actor: Actor | None, reason: str | None, action: Action | None) -> Actor:
+    """Refuse what nobody asks for, and what needs a reason and has none.
+
+    Args:
+        action: None for one that does not exist, which needs a reason as most do.
+
+    Raises:
+        UnattributedActorError, ReasonRequiredError: As named.
+    """
+    if actor is None:
+        raise UnattributedActorError
+    if not reason and (action is None or POLICY[action].needs_reason):
+        raise ReasonRequiredError
+    return actor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operations:
+    """Carries out what operators ask for."""
+
+    connect: Callable[[], AbstractAsyncContextManager[Connection]]
+    """An autocommit connection of our own pool."""
+
+    queries: Queries
+    """The named queries."""
+
+    guard: Guard
+    """Decides who may."""
+
+    display: DisplayPolicy
+    """Decides what of it is kept."""
+
+    @asynccontextmanager
+    async def begin(
+        self,
+        actor: ActorLike | None,
+        action: Action,
+        target: Target,
+        *,
+        reason: str | None = None,
+        source: str = "api",
+        details: Mapping[str, Any] | None = None,
+    ) -> "AsyncGenerator[Operation]":
+        """One thing that an operator asks for. What refuses or fails it in the block is recorded, and raised again.
+
+            async with operations.begin(actor, action, target, reason=reason) as operation:
+                await operation.authorize()
+                async with operation.transaction() as conn:
+                    ...
+
+        Args:
+            target: With all that is known of it by now; ``tell`` adds what is found out.
+            details: What the record tells of it, whatever comes of it.
+
+        Raises:
+            ReservedActorError: The actor claims to be Powertools itself; it is recorded as nobody's attempt.
+            InvalidArgumentError: The reason is no text, or there is no such source.
+        """
+        # Shown by the policy before anybody can keep it somewhere.
+        given = as_reason(reason)
+        why = None if given is None else self.display.render_text(Kind.REASON, storable_text(given))
+        entry = Entry(
+            actor=None, action=action, target=target, outcome=Outcome.EXECUTED, reason=why,
+            surface=as_surface(source), details=details or {},
+        )  # fmt: skip
+        operation = Operation(self, entry)
+        async with self.noting(operation.note, failures=True):
+            operation.tell(actor=find_actor(actor))
+            yield operation
+
+    @asynccontextmanager
+    async def noting(
+        self, note: Callable[[Connection, Exception], Awaitable[None]], *, failures: bool
+    ) -> AsyncGenerator[None]:
+        """Have ``note`` write down what refuses the block, in a transaction of its own; it is raised again.
+
+        Args:
+            failures: Other errors too.
+        """
+        try:
+            yield
+        except (CommandRefusedError, NotFoundError) as refusal:
+            async with self.connect() as own, own.transaction():
+                await note(own, refusal)
+            raise
+        except Exception as error:
+            if failures:
+                # The caller gets the error itself; a database that is away takes no record of it either.
+                with suppress(psycopg.Error):
+                    async with self.connect() as own, own.transaction():
+                        await note(own, error)
+            raise
+
+
+class Operation:
+    """One thing that an operator asks for, from the question whether they may to its record."""
+
+    def __init__(self, operations: Operations, entry: Entry) -> None:
+        self._operations = operations
+        self._recorded: int | None = None
+        self.entry = entry
+
+    @property
+    def actor(self) -> Actor:
+        """Who asks.
+
+        Raises:
+            UnattributedActorError: Nobody is named.
+        """
+        if self.entry.actor is None:
+            raise UnattributedActorError
+        return self.entry.actor
+
+    def tell(self, **known: Any) -> None:
+        """Add what is known by now: fields of its ``Entry``."""
+        self.entry = replace(self.entry, **known)
+
+    async def authorize(self, *also: Action) -> Actor:
+        """Ask the host, with all that is known of the target. Needs no transaction: the host may take its time.
+
+        Args:
+            also: Actions that have to be allowed besides its own, and are asked for first.
+
+        Returns:
+            Who asks.
+
+        Raises:
+            UnattributedActorError, ReasonRequiredError, NotAuthorizedError: As named.
+        """
+        entry = self.entry
+        actor = check_attributed(entry.actor, entry.reason, entry.action)
+        await self._operations.guard.check(actor, entry.target, *also, entry.action)
+        return actor
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[Connection]:
+        """The transaction in which the caller carries it out; it is recorded in the end, unless that was done."""
+        self._recorded = None  # what was recorded in a transaction that is tried again was rolled back
+        async with self._operations.connect() as conn, conn.transaction():
+            yield conn
+            if self._recorded is None:
+                await self.record(conn)
+
+    async def record(self, conn: Connection) -> int:
+        """Record it within its transaction, where something else needs the record's id."""
+        self._recorded = await self._write(conn, self.entry)
+        return self._recorded
+
+    async def note(self, conn: Connection, error: Exception) -> None:
+        """Record that it was refused, or failed."""
+        if isinstance(error, CommandRefusedError | NotFoundError):
+            outcome = _OUTCOMES.get(error.code, Outcome.REFUSED)
+            told = {"code": error.code, "message": str(error)}
+        else:
+            outcome, told = Outcome.FAILED, {"error_type": type(error).__name__}
+        details = {**self.entry.details, **told}
+        await self._write(conn, replace(self.entry, outcome=outcome, before=None, after=None, details=details))
+
+    async def _write(self, conn: Connection, entry: Entry) -> int:
+        [record_id] = await record(conn, self._operations.queries, self._operations.display, [entry])
+        return record_id

@@ -1,0 +1,84 @@
+"""Read the audit: pages, newest first, and everything, oldest first."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from ...arguments import as_instant, as_key, as_word, unless_none
+from ...database import Connection, Queries, bounded, fetch_all, fetch_one
+from ..authorization import ActorType, Surface
+from .records import AuditRecord, Outcome
+
+_PAGE: Final = 1000
+"""Records read at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditFilter:
+    """Which records; what is None does not matter.
+
+    Raises:
+        InvalidArgumentError: What is given says nothing, or is no such thing.
+    """
+
+    actor: str | None = None
+    """Only of this actor's id."""
+
+    action: str | None = None
+    """Only of this action."""
+
+    target_type: str | None = None
+    """Only about this type of target."""
+
+    target_id: str | None = None
+    """Only about this target; with ``target_type`` it is found by index."""
+
+    outcome: str | None = None
+    """Only with this outcome."""
+
+    since: datetime | None = None
+    """Only from this instant on; aware."""
+
+    def __post_init__(self) -> None:
+        for name in ("actor", "action", "target_type", "target_id"):
+            unless_none(as_key, name, getattr(self, name))
+        unless_none(as_instant, "since", self.since)
+        if self.outcome is not None:
+            as_word("outcome", self.outcome, Outcome)
+
+
+async def list_records(
+    conn: Connection, queries: Queries, chosen: AuditFilter, *, before: int | None, limit: int
+) -> list[AuditRecord]:
+    """One page, newest first."""
+    async with bounded(conn, queries):
+        rows = await fetch_all(conn, queries["list_audit"], {**asdict(chosen), "before": before, "page": limit})
+    return [_read(row) for row in rows]
+
+
+async def find_record(conn: Connection, queries: Queries, record_id: int) -> AuditRecord | None:
+    """One record; None when it does not exist."""
+    row = await fetch_one(conn, queries["get_audit"], {"id": record_id})
+    return _read(row) if row else None
+
+
+async def newest_id(conn: Connection, queries: Queries) -> int:
+    """The id of the newest record; 0 without any."""
+    newest = await fetch_one(conn, queries["audit_newest"])
+    return newest["id"] if newest else 0
+
+
+async def next_records(
+    conn: Connection, queries: Queries, chosen: AuditFilter, *, after: int, upto: int
+) -> Sequence[AuditRecord]:
+    """The next page behind an id, oldest first; empty at the end."""
+    args = {**asdict(chosen), "after": after, "upto": upto, "page": _PAGE}
+    return [_read(row) for row in await fetch_all(conn, queries["export_audit"], args)]
+
+
+def _read(row: dict[str, Any]) -> AuditRecord:
+    row["actor_type"] = ActorType(row["actor_type"])
+    row["outcome"] = Outcome(row["outcome"])
+    row["surface"] = Surface(row["surface"])
+    return AuditRecord(**row)

@@ -1,0 +1,172 @@
+"""Verify the audit: every row against its hash, every seal against its rows and the seal before.
+
+In bounded memory, a page at a time, all pages of one snapshot. The rule that must never break: what cannot be
+compared is a finding, never "sound".
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from typing import Final
+
+from psycopg.rows import DictRow
+
+from ...database import Connection, Queries, fetch_all, fetch_one
+from .records import AuditFinding, FindingKind, Verification
+
+SNAPSHOT: Final = b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
+"""First in the transaction: retention takes nothing away meanwhile."""
+
+_ROWS: Final = 5000
+"""Rows of one page."""
+
+_SEALS: Final = 20
+"""Seals of one page; each has at most 1,000 rows."""
+
+_BEFORE_ALL: Final = -(2**63)
+"""Below every id, also of one that somebody smuggled in."""
+
+_MOST: Final = 100
+"""Findings that are told."""
+
+_SAID: Final = {
+    FindingKind.CHANGED: "record {} was changed after it was written",
+    FindingKind.MISSING: "record {} was removed, and not by retention",
+    FindingKind.INSERTED: "record {} was put in behind the audit's back",
+}
+
+
+async def verify(conn: Connection, queries: Queries, head: str | None = None) -> Verification:
+    """Compare all there is.
+
+    Args:
+        conn: In autocommit.
+        head: ``seal:hash`` as an earlier verification or the log told it; the chain must hold it.
+
+    Locks: none; one transaction reads the audit as it is at its start, whatever retention removes meanwhile.
+    """
+    async with conn.transaction():
+        await conn.execute(SNAPSHOT)
+        findings = [
+            AuditFinding(
+                kind=FindingKind.UNGUARDED,
+                message=f"trigger {row['trigger']} of {row['relation']} is missing or does not fire always",
+            )
+            for row in await fetch_all(conn, queries["audit_unguarded"])
+        ]
+        rows = 0
+        async for count, found in _rows(conn, queries):
+            rows += count
+            findings += found[: _MOST - len(findings)]
+        findings += (await _unrecorded(conn, queries))[: _MOST - len(findings)]
+        chain = _Chain(head)
+        await chain.follow(conn, queries)
+        facts = await fetch_one(conn, queries["audit_chain"])
+        assert facts is not None
+    findings += chain.findings[: _MOST - len(findings)]
+    return Verification(
+        rows=rows, seals=chain.seals, unsealed=facts["unsealed"], head=chain.head, findings=tuple(findings)
+    )
+
+
+async def _rows(conn: Connection, queries: Queries) -> AsyncIterator[tuple[int, Sequence[AuditFinding]]]:
+    after = _BEFORE_ALL
+    while True:
+        page = await fetch_one(conn, queries["verify_audit_rows"], {"after": after, "page": _ROWS})
+        if page is None or page["upto"] is None:
+            return
+        after = page["upto"]
+        kinds = map(FindingKind, page["kinds"])
+        yield (
+            page["rows"],
+            [
+                AuditFinding(kind=kind, message=_SAID[kind].format(audit_id), audit_id=audit_id)
+                for audit_id, kind in zip(page["ids"], kinds, strict=True)
+            ],
+        )
+
+
+async def _unrecorded(conn: Connection, queries: Queries) -> list[AuditFinding]:
+    """What left a trace elsewhere and has no record: whoever empties the audit would have to know of all of them."""
+    return [
+        AuditFinding(
+            kind=FindingKind.UNRECORDED,
+            message=f"{row['kind']} {row['id']} by {row['actor']!r} at {row['at']:%Y-%m-%d %H:%M:%S%z} has no record",
+        )
+        for row in await fetch_all(conn, queries["audit_unrecorded"])
+    ]
+
+
+class _Chain:
+    """Follows the seals one after the other.
+
+    Args:
+        noted: A head that must be among them.
+    """
+
+    def __init__(self, noted: str | None) -> None:
+        self._noted = noted
+        self._last = 0
+        self._hash = ""
+        self.seals = 0
+        self.findings: list[AuditFinding] = []
+
+    @property
+    def head(self) -> str:
+        return f"{self._last}:{self._hash}"
+
+    async def follow(self, conn: Connection, queries: Queries) -> None:
+        start = await fetch_one(conn, queries["audit_chain"])
+        assert start is not None
+        self._last, self._hash = start["pruned_to"], start["pruned_hash"]
+        self._check_start(start)
+        seen = self._noted is None or self._is_before(self._last) or self.head == self._noted
+        while page := await fetch_all(conn, queries["verify_audit_seals"], {"after": self._last, "page": _SEALS}):
+            for seal in page:
+                self._check(seal)
+                self._last, self._hash = seal["id"], seal["hash"]
+                self.seals += 1
+                seen = seen or self.head == self._noted
+        if self._last < start["sealed_to"]:
+            sealed_to = start["sealed_to"]
+            message = f"seals {self._last + 1} to {sealed_to} were made and are gone: the end of the chain was cut off"
+            self._break(sealed_to, None, message)
+        if not seen:
+            message = f"the chain does not hold the head {self._noted}: it was rewritten or cut off since it was noted"
+            self.findings.append(AuditFinding(kind=FindingKind.HEAD_UNKNOWN, message=message))
+
+    def _check_start(self, start: DictRow) -> None:
+        pruned_to = start["pruned_to"]
+        if not start["pruned_sound"]:
+            self._break(pruned_to, None, f"the chain begins behind seal {pruned_to}, which retention did not remove")
+        elif start["pruned_early"]:
+            self._break(
+                pruned_to, None, f"seal {pruned_to} was removed before its time: the chain's beginning was cut off"
+            )
+
+    def _is_before(self, pruned_to: int) -> bool:
+        with suppress(ValueError):
+            return int((self._noted or "").partition(":")[0]) < pruned_to
+        return False
+
+    def _check(self, seal: dict[str, int | str | bool | None]) -> None:
+        number = seal["id"]
+        assert isinstance(number, int)
+        if number != self._last + 1 or seal["previous_hash"] != self._hash:
+            self._break(
+                number, None, f"seal {number} does not follow seal {self._last}: a seal was removed or rewritten"
+            )
+        if seal["sound"]:
+            return
+        missing, added = seal["missing"], seal["added"]
+        if isinstance(missing, int):
+            self._break(number, missing, f"record {missing} was removed with its link from seal {number}")
+        elif isinstance(added, int):
+            self._break(number, added, f"record {added} was put into seal {number} afterwards")
+        else:
+            rows = f"{seal['first_id']} to {seal['last_id']}"
+            self._break(number, None, f"the hash of seal {number} is not that of its records, {rows}")
+
+    def _break(self, seal_id: int, audit_id: int | None, message: str) -> None:
+        self.findings.append(
+            AuditFinding(kind=FindingKind.CHAIN_BROKEN, message=message, audit_id=audit_id, seal_id=seal_id)
+        )

@@ -1,0 +1,95 @@
+"""Write to the audit, in the caller's transaction: the one function that every feature calls.
+
+The rule that must never break: no payload and nothing that looks like a secret is written.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final, cast
+
+from ...database import Connection, Queries, fetch_all, json_border
+from ...privacy.display import DisplayPolicy, Kind, fingerprint
+from ..authorization import ActorType, distinct
+from .records import Entry
+
+_LONGEST_TARGET: Final = 500
+"""Characters of a target's id that are kept."""
+
+_PAYLOADS: Final = frozenset({"args", "result", "error", "errors", "payload", "meta", "context", "return"})
+"""Keys, at any depth of a state, whose value is the user's own."""
+
+
+async def record(conn: Connection, queries: Queries, display: DisplayPolicy, entries: Sequence[Entry]) -> list[int]:
+    """Write records down, in one statement.
+
+    Returns:
+        Their ids, in the order given.
+
+    Raises:
+        psycopg.Error: They could not be written, so what they record must not be done either.
+
+    Locks: none that another session waits for.
+    """
+    # An attempt is recorded whatever text it carries.
+    rows = [json_border.storable(_row(entry, display)) for entry in entries]
+    return [row["id"] for row in await fetch_all(conn, queries["record_audit"], {"entries": json_border.dumps(rows)})]
+
+
+def _row(entry: Entry, display: DisplayPolicy) -> dict[str, Any]:
+    actor, target = entry.actor, entry.target
+    return {
+        "actor_id": actor.id if actor else "",
+        "actor_type": actor.type if actor else ActorType.USER,
+        "actor_label": actor.label if actor else None,
+        "action": entry.action,
+        "target_type": target.type,
+        "target_id": distinct(target.id, _LONGEST_TARGET),
+        "reason": _shown(display, Kind.REASON, entry.reason),
+        "outcome": entry.outcome,
+        "before": kept_state(display, entry.before),
+        "after": kept_state(display, entry.after),
+        "plan_hash": entry.plan_hash,
+        "preview_id": entry.preview_id,
+        "incident_id": entry.incident_id,
+        "surface": entry.surface,
+        "request_id": actor.request_id if actor else None,
+        "details": _shown(display, Kind.DETAILS, dict(entry.details)),
+    }
+
+
+def kept_state(display: DisplayPolicy, state: Any) -> Any:
+    """A state as it is kept: payloads at any depth as hash and shape, the rest as the display policy shows it."""
+    return _with_fingerprints(_shown(display, Kind.STATE, _without_payloads(state)), state)
+
+
+def _without_payloads(state: Any) -> Any:
+    match state:
+        case dict():
+            items = cast("dict[str, Any]", state).items()
+            return {key: None if key in _PAYLOADS else _without_payloads(value) for key, value in items}
+        case list():
+            return [_without_payloads(item) for item in cast("list[Any]", state)]
+        case _:
+            return state
+
+
+def _with_fingerprints(shown: Any, state: Any) -> Any:
+    match shown, state:
+        case dict(), dict():
+            given = cast("dict[str, Any]", state)
+            items = cast("dict[str, Any]", shown).items()
+            return {key: _kept(key, value, given.get(key)) for key, value in items}
+        case list(), list():
+            pairs = zip(cast("list[Any]", shown), cast("list[Any]", state), strict=False)
+            return [_with_fingerprints(value, given) for value, given in pairs]
+        case _:
+            return shown
+
+
+def _kept(key: str, shown: Any, given: Any) -> Any:
+    if key in _PAYLOADS:
+        return None if given is None else fingerprint(given)
+    return _with_fingerprints(shown, given)
+
+
+def _shown(display: DisplayPolicy, kind: Kind, value: Any) -> Any:
+    return None if value is None else display.render(kind, value)

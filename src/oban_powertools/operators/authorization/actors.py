@@ -1,0 +1,121 @@
+"""Who acts: an id with a type and a label, as the audit keeps it.
+
+The rules that must never break: an actor without an id changes nothing; nobody is taken for somebody else.
+"""
+
+import hashlib
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Final
+
+from ...arguments import as_word
+from ...database.json_border import storable_text
+from ...errors import ReservedActorError, UnattributedActorError
+
+LONGEST: Final = 200
+"""Characters of an id, label or request id that are kept; of a longer one the end is a hash of the whole."""
+
+RESERVED: Final = frozenset({"powertools", "system", "host"})
+"""Ids under which Powertools and the host's own program are recorded."""
+
+_DIGEST: Final = 12
+
+
+class ActorType(StrEnum):
+    """What kind of actor it is."""
+
+    USER = "user"
+    SERVICE = "service"
+    AGENT = "agent"
+    SYSTEM = "system"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who acts. Made from what the caller gave: a name, a mapping with an ``id``, or an ``Actor``."""
+
+    id: str
+    """Tells this actor from all others; never empty."""
+
+    type: ActorType = ActorType.USER
+    """``user``, ``service``, ``agent``; ``system`` is Powertools itself."""
+
+    label: str | None = None
+    """What people read: a name."""
+
+    request_id: str | None = None
+    """The request through which they act, for finding it in the host's own logs."""
+
+    claims: Mapping[str, Any] = field(default_factory=dict[str, Any], compare=False, repr=False)
+    """The mapping as it was given, with ``permissions`` or whatever else the host's policy reads; never stored."""
+
+
+type ActorLike = str | Mapping[str, Any] | Actor
+"""How callers name an actor: ``"ops-1"``, or ``{"id": "ops-1", "label": ..., "type": ..., "permissions": [...]}``."""
+
+
+def find_actor(given: ActorLike | None) -> Actor | None:
+    """The actor; None when nobody is named.
+
+    Raises:
+        InvalidArgumentError: The type is none of ``ActorType``.
+        ReservedActorError: They name themselves as Powertools or the host's own program, which no caller may.
+    """
+    match given:
+        case Actor():
+            actor = replace(
+                given, id=_kept(given.id) or "", label=_kept(given.label), request_id=_kept(given.request_id)
+            )
+        case str():
+            actor = Actor(id=_kept(given) or "")
+        case Mapping():
+            actor = Actor(
+                id=_kept(given.get("id")) or "",
+                type=as_word("the actor's type", given.get("type", ActorType.USER), ActorType),
+                label=_kept(given.get("label")),
+                request_id=_kept(given.get("request_id")),
+                claims=given,
+            )
+        case _:
+            return None
+    if actor.type is ActorType.SYSTEM or _is_reserved(actor.id):
+        raise ReservedActorError(actor.id, actor.type)
+    return actor if actor.id else None
+
+
+def as_actor(given: ActorLike | None) -> Actor:
+    """The actor.
+
+    Raises:
+        UnattributedActorError: Nobody is named.
+        InvalidArgumentError, ReservedActorError: As ``find_actor``.
+    """
+    actor = find_actor(given)
+    if actor is None:
+        raise UnattributedActorError
+    return actor
+
+
+def distinct(text: str, longest: int) -> str:
+    """A text as it is kept: storable, and no longer than this; two that differ, also in what is cut, stay two.
+
+    >>> distinct("ada", 20), distinct("a" * 30, 20) == distinct("a" * 31, 20), len(distinct("a" * 30, 20))
+    ('ada', False, 20)
+    """
+    text = storable_text(text)
+    if len(text) <= longest:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGEST]
+    return f"{text[: longest - _DIGEST - 1]}~{digest}"
+
+
+def _kept(given: object) -> str | None:
+    text = given.strip() if isinstance(given, str) else ""
+    return distinct(text, LONGEST) or None
+
+
+def _is_reserved(actor_id: str) -> bool:
+    # However it is spelled: people read the audit, and full-width letters look the same.
+    return unicodedata.normalize("NFKC", actor_id).strip().casefold() in RESERVED

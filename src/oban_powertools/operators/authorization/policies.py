@@ -1,0 +1,36 @@
+"""Ready-made policies for ``Powertools(oban, authorize=...)``."""
+
+from collections.abc import Callable
+
+from ...privacy.logs import find_logger
+from .actions import Action, permission_for
+from .actors import Actor
+from .targets import Target
+
+logger = find_logger(__name__)
+
+
+def permissions_policy() -> Callable[[Actor, Action, Target], bool]:
+    """Allow what the actor's own ``permissions`` name.
+
+    The actor is given as a mapping: ``{"id": "ops-1", "permissions": ["preview_repair", "execute_repair"]}``. Make it
+    from your session on the server; whoever can write it can allow themselves anything. The permission of each
+    action is in docs/reference/authorization.md.
+    """
+    return _permitted
+
+
+def _permitted(actor: Actor, action: Action, _: Target) -> bool:
+    permissions = actor.claims.get("permissions")
+    return isinstance(permissions, list | tuple | set | frozenset) and permission_for(action) in permissions
+
+
+class AllowAll:
+    """Allow everybody everything; says so in the log. For trying things out, never for production."""
+
+    def __init__(self) -> None:
+        logger.warning("AllowAll: every actor may change everything; pass an authorize of your own in production")
+
+    def __call__(self, *_: object) -> bool:
+        """Yes."""
+        return True

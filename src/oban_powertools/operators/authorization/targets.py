@@ -1,0 +1,49 @@
+"""What an action is about, with what is known of it: enough for a policy that decides row by row."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from ...states import WorkflowId
+from .actions import Action, TargetType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One thing that an action is about."""
+
+    type: TargetType
+    """What it is."""
+
+    id: str
+    """Its id as text: a job's or workflow's number, ``41/bill`` for a step, an executor's id."""
+
+    workflow_id: WorkflowId | None = None
+    """Its workflow."""
+
+    workflow_name: str | None = None
+    """The workflow's label; None also when the workflow does not exist."""
+
+    workflow_tags: tuple[str, ...] = ()
+    """The workflow's tags."""
+
+    step: str | None = None
+    """Its step."""
+
+    queue: str | None = None
+    """The queue of its job."""
+
+    worker: str | None = None
+    """The worker of its job."""
+
+    repair: Action | None = None
+    """What a preview or an execution is to do; None for an action that is asked for directly."""
+
+    @classmethod
+    def of_workflow(cls, workflow_id: WorkflowId, step: str | None = None) -> Self:
+        """A workflow, or one step of it, of which nothing else is known yet."""
+        if step is None:
+            return cls(type=TargetType.WORKFLOW, id=str(workflow_id), workflow_id=workflow_id)
+        return cls(type=TargetType.STEP, id=f"{workflow_id}/{step}", workflow_id=workflow_id, step=step)
+
+    def __str__(self) -> str:
+        return f"{self.type.replace('_', ' ')} {self.id}"

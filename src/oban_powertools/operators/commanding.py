@@ -1,0 +1,158 @@
+"""How a command on a workflow runs: asked of the host's policy, in one transaction with its evidence.
+
+The rule that must never break: an accepted command and its evidence are one transaction, also when it is the caller's.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from typing import Any, Final
+
+import psycopg
+
+from .. import telemetry
+from ..arguments import as_reason, as_text, as_workflow_id, unless_none
+from ..database import Connection, Queries, joined
+from ..database.json_border import storable_text
+from ..database.oban import caller_connection
+from ..database.sqlstates import Trouble, find_trouble
+from ..errors import CommandRefusedError, NotFoundError, ReservedActorError
+from ..privacy.display import DisplayPolicy, Kind
+from ..states import WorkflowId
+from ..telemetry import ACTIONS, Name
+from . import evidence
+from .audit import Operations
+from .authorization import Actor, ActorLike, Guard, as_surface, find_actor
+from .evidence import HOST, Command
+
+_MOST_TRIES: Final = 5
+_RANDOM: Final = random.SystemRandom()
+
+
+class Commander:
+    """Carries commands out.
+
+    Args:
+        connect: An autocommit connection of our own pool.
+        guard: Decides whether an operator may do it.
+        display: Decides what of it is kept.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], AbstractAsyncContextManager[Connection]],
+        queries: Queries,
+        guard: Guard,
+        display: DisplayPolicy,
+    ) -> None:
+        self._connect = connect
+        self._queries = queries
+        self._display = display
+        self._operations = Operations(connect=connect, queries=queries, guard=guard, display=display)
+
+    def command(
+        self,
+        action: str,
+        workflow_id: WorkflowId | str,
+        step: str | None,
+        actor: ActorLike,
+        reason: str | None,
+        source: str,
+        **details: Any,
+    ) -> Command:
+        """What is asked, with its reason as it may be kept.
+
+        Args:
+            actor: ``HOST`` for the host's own program, which tells what happened.
+            details: What else was asked.
+
+        Raises:
+            InvalidArgumentError: An argument is not what it should be.
+        """
+        why = as_reason(reason)
+        known, refusal = _find(actor)
+        name = unless_none(as_text, "step", step)
+        return Command(
+            action=action, workflow_id=as_workflow_id(workflow_id),
+            step=None if name is None else storable_text(name), actor=known,
+            reason=None if why is None else str(self._display.render(Kind.REASON, storable_text(why))),
+            source=as_surface(source), details=details, refusal=refusal,
+        )  # fmt: skip
+
+    @asynccontextmanager
+    async def commanded(self, command: Command, conn: Any) -> AsyncGenerator[Connection]:
+        """The transaction in which the caller carries a command out; it is recorded in the end.
+
+        Args:
+            conn: The caller's connection to join, in any form that ``insert`` takes; None for one of our own.
+
+        Raises:
+            NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Refused before anything was done.
+        """
+        outcome = "failed"
+        note = partial(evidence.note, self._queries, self._display, command)
+        try:
+            async with self._operations.noting(note, failures=not command.by_host):
+                if not command.by_host:
+                    await self._ask(command, conn)
+                async with self.transaction(conn) as inside:
+                    before = None if command.by_host else await self._before(inside, command)
+                    yield inside
+                    await evidence.record(inside, self._queries, self._display, command, before=before)
+            outcome = "accepted"
+        except (CommandRefusedError, NotFoundError):
+            outcome = "rejected"
+            raise
+        finally:
+            action = command.action if command.action in ACTIONS else "unknown"
+            telemetry.execute(Name.COMMAND, action=action, outcome=outcome)
+
+    @asynccontextmanager
+    async def transaction(self, conn: Any) -> AsyncGenerator[Connection]:
+        """A transaction of our own, or a savepoint in the caller's."""
+        if conn is not None:
+            callers = await caller_connection(conn)
+            async with joined(callers):
+                yield callers
+            return
+        async with self._connect() as own, own.transaction():
+            yield own
+
+    async def carry_out[T](self, conn: Any, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """What ``work`` does in one transaction; where that is our own, it begins again when another got in its way.
+
+        Args:
+            work: Told the connection; does the same when it begins again.
+        """
+        for tries in range(0 if conn is not None else _MOST_TRIES):
+            try:
+                async with self.transaction(None) as inside:
+                    return await work(inside)
+            except psycopg.Error as error:
+                # Who waited for a lock in vain has waited long enough.
+                if find_trouble(error) is not Trouble.CONTENDED or isinstance(error, psycopg.errors.LockNotAvailable):
+                    raise
+                await asyncio.sleep(_RANDOM.uniform(0.01, 0.05) * tries)
+        async with self.transaction(conn) as inside:
+            return await work(inside)
+
+    async def _ask(self, command: Command, conn: Any) -> None:
+        actor, action = evidence.check_asked(command)
+        async with self.transaction(conn) as inside:
+            target, _ = await evidence.find_target(inside, self._queries, command)
+        # Outside of any transaction of ours: the host may take its time.
+        await self._operations.guard.check(actor, target, action)
+
+    async def _before(self, conn: Connection, command: Command) -> Any:
+        await evidence.lock_target(conn, self._queries, command)
+        return (await evidence.find_target(conn, self._queries, command))[1]
+
+
+def _find(given: ActorLike) -> tuple[Actor | None, ReservedActorError | None]:
+    """Who asks; or why it is nobody, which is refused and recorded once there is a transaction for it."""
+    try:
+        return (HOST if given is HOST else find_actor(given)), None
+    except ReservedActorError as refusal:
+        return None, refusal

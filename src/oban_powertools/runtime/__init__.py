@@ -1,0 +1,1 @@
+"""What runs beside Oban in a process: slots, acks, attempts, loops, heartbeats, rescue; and the worker's view."""

@@ -1,0 +1,43 @@
+"""Insert plain jobs in bulk: one statement for any number. Not for steps, whose jobs the database inserts.
+
+The rule that must never break: a job is stored as Oban's own insert would store it.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from oban import Job
+from psycopg.types.json import Jsonb
+
+from ..database import Connection, Queries, fetch_all
+from ..database.values import naive
+
+
+async def insert_in_bulk(conn: Connection, queries: Queries, jobs: Sequence[Job]) -> list[Job]:
+    """Insert these, and give each what the database made of it: its id, instants and state."""
+    rows = await fetch_all(conn, queries["insert_jobs"], _columns(jobs), adapters=conn)
+    for job, row in zip(jobs, rows, strict=True):
+        for field, value in row.items():
+            setattr(job, field, value)
+    return list(jobs)
+
+
+def _columns(jobs: Sequence[Job]) -> dict[str, Any]:
+    # Jsonb, so that a connection's own JSON functions apply as they do in Oban's insert.
+    return {
+        "states": [job.state for job in jobs],
+        "queues": [job.queue for job in jobs],
+        "workers": [job.worker for job in jobs],
+        "max_attempts": [job.max_attempts for job in jobs],
+        "priorities": [job.priority for job in jobs],
+        "args": [Jsonb(job.args) for job in jobs],
+        "metas": [Jsonb(job.meta) for job in jobs],
+        "tags": [Jsonb(job.tags) for job in jobs],
+        "inserted_ats": [_instant(job.inserted_at) for job in jobs],
+        "scheduled_ats": [_instant(job.scheduled_at) for job in jobs],
+    }
+
+
+def _instant(found: datetime | None) -> datetime | None:
+    return None if found is None else naive(found)

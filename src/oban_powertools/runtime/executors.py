@@ -1,0 +1,152 @@
+"""Executors as rows: kept alive by their beats, and read with their health.
+
+Not for beating by itself (``heartbeats``). The rule that must never break: only the database's clock counts.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, cast
+
+from ..arguments import LONGEST, as_span, is_storable, refuse
+from ..config import Settings
+from ..database import Connection, Queries, fetch_all, fetch_one
+from ..states import ExecutorState
+from .processes import Process
+
+LONGEST_NAME: Final = 500
+"""Characters of what names an executor: an entry of an index holds 2,704 bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutorHealth:
+    """One executor: one start of one producer in one process."""
+
+    executor_id: str
+    """Such as ``app:oban:default:node-a:`` and its producer."""
+
+    node: str
+    """Where it runs, as jobs carry it in ``attempted_by``."""
+
+    producer_scope: str
+    """Its queue, for a producer of Oban's."""
+
+    state: ExecutorState
+    """How it is, by the database's clock."""
+
+    process_alive: bool
+    """Whether its process beats."""
+
+    loop_responsive: bool
+    """Whether its event loop answers."""
+
+    executing: int
+    """Jobs it has in hand."""
+
+    started_at: datetime
+    """Its first beat."""
+
+    beat_at: datetime
+    """Its last beat."""
+
+    loop_beat_at: datetime
+    """The last answer of its event loop that a beat told of."""
+
+    stopped_at: datetime | None
+    """When it ended in good order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """One sign of life."""
+
+    executor_id: str
+    """Its id."""
+
+    node: str
+    """``attempted_by[1]`` of its jobs."""
+
+    producer: str
+    """``attempted_by[2]`` of its jobs."""
+
+    producer_scope: str
+    """Its queue."""
+
+    gone_after: timedelta
+    """It beats well within this time, or it is gone."""
+
+    loop_age: float = 0.0
+    """Seconds since its event loop answered."""
+
+
+def read_beats(heartbeats: Sequence[Mapping[str, Any]], settings: Settings) -> list[Beat]:
+    """A host's own heartbeats, checked.
+
+    Raises:
+        InvalidArgumentError: A key is missing, unknown or no text, or an executor is there twice; no heartbeat is kept.
+    """
+    beats = [_read_beat(heartbeat, settings) for heartbeat in heartbeats]
+    if len({beat.executor_id for beat in beats}) < len(beats):
+        raise refuse("heartbeats", [beat.executor_id for beat in beats], "one heartbeat of each executor")
+    return beats
+
+
+def _read_beat(found: object, settings: Settings) -> Beat:
+    needed = {"executor_id", "node", "producer_scope"}
+    heartbeat: Mapping[str, Any] = dict(cast("Mapping[str, Any]", found)) if isinstance(found, Mapping) else {}
+    if not needed <= heartbeat.keys() <= needed | {"producer", "gone_after"}:
+        raise refuse("a heartbeat", cast("object", found), f"the keys of a heartbeat: {', '.join(sorted(needed))}")
+    gone_after = heartbeat.get("gone_after", settings.executor_missing_after)
+    producer = heartbeat.get("producer", str(heartbeat["executor_id"]).rpartition(":")[2])
+    return Beat(
+        executor_id=_name("executor_id", heartbeat["executor_id"]),
+        node=_name("node", heartbeat["node"]),
+        producer=_name("producer", producer),
+        producer_scope=_name("producer_scope", heartbeat["producer_scope"]),
+        gone_after=as_span("gone_after", gone_after, least=timedelta(microseconds=1), most=LONGEST),
+    )
+
+
+def _name(argument: str, found: object) -> str:
+    if type(found) is not str or not 0 < len(found) <= LONGEST_NAME or not is_storable(found):
+        raise refuse(argument, found, f"text of 1 to {LONGEST_NAME} characters, without NUL")
+    return found
+
+
+def beat_args(beats: Sequence[Beat], process: Process | None = None) -> dict[str, Any]:
+    """The arguments of the query ``beat``; without a process nobody can see it end."""
+    return {
+        "executor_ids": [beat.executor_id for beat in beats],
+        "nodes": [beat.node for beat in beats],
+        "producers": [beat.producer for beat in beats],
+        "scopes": [beat.producer_scope for beat in beats],
+        "loop_ages": [beat.loop_age for beat in beats],
+        "gone_afters": [beat.gone_after for beat in beats],
+        "host": process and process.host,
+        "pid": process and process.pid,
+        "ticks": process and process.ticks,
+    }
+
+
+async def refresh(conn: Connection, queries: Queries, beats: Sequence[Beat]) -> int:
+    """Store these beats, all of them or none, in one statement; how many."""
+    row = await fetch_one(conn, queries["beat"], beat_args(beats)) if beats else None
+    return row["beats"] if row else 0
+
+
+async def list_health(
+    conn: Connection, queries: Queries, settings: Settings, now: datetime | None = None
+) -> list[ExecutorHealth]:
+    """Every executor with its health, those that run first, then by scope, node and id; changes nothing.
+
+    Args:
+        now: None for the database's clock.
+    """
+    ages = {"late_after": settings.executor_late_after, "missing_after": settings.executor_missing_after}
+    args = {**ages, "now": now}
+    rows = await fetch_all(conn, queries["list_executor_health"], args)
+    return [_health(**row) for row in rows]
+
+
+def _health(*, state: str, **row: Any) -> ExecutorHealth:
+    return ExecutorHealth(state=ExecutorState(state), **row)

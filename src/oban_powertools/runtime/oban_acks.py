@@ -1,0 +1,107 @@
+"""Where a batch of acks goes: our one statement, or Oban's own ack in the lock order of settle.
+
+Not for what is done when it cannot be stored (``acknowledging``). The rule that must never break: whoever calls learns
+whether the connection still lived, because that decides what an error means.
+
+tests/runtime/test_oban_contract.py names everything used here.
+"""
+# pyright: reportPrivateUsage=false
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final, cast
+
+import psycopg
+from oban._executor import AckAction
+from oban._query import Query, _ack_jobs
+
+from ..database import Connection, Queries
+from ..privacy.logs import find_logger
+from ..workflows.job_identity import identity_of, is_step
+from .acknowledging import NotStoredError
+from .acks import BulkAck, Outcome
+
+logger = find_logger(__name__)
+
+UNINSTALLED: Final = (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction)
+"""Our functions are not there: Oban's own go on (I6)."""
+
+
+class AckStore:
+    """Stores the acks of one Oban instance.
+
+    Args:
+        connect: A connection of our own.
+        turbo: In one statement; else by Oban's own ack.
+    """
+
+    def __init__(
+        self,
+        query: Query,
+        queries: Queries,
+        connect: Callable[[], AbstractAsyncContextManager[Connection]],
+        *,
+        turbo: bool,
+    ) -> None:
+        self._query = query
+        self._connect = connect
+        self._turbo = turbo
+        self._bulk = BulkAck(queries)
+
+    async def store(self, outcomes: Sequence[Outcome]) -> list[int]:
+        """The ids that were still this attempt's to acknowledge.
+
+        Raises:
+            NotStoredError: Nothing was stored, or the reply is lost.
+        """
+        if self._turbo:
+            try:
+                return await _through(self._connect(), self._bulk.store, outcomes)
+            except NotStoredError as fault:
+                if not isinstance(fault.error, UNINSTALLED):
+                    raise
+                logger.warning("acknowledging %d jobs one by one: %s", len(outcomes), fault.error)
+        return await _through(self._query.connection(), self._store_one_by_one, outcomes)
+
+    async def keep_late(self, outcomes: Sequence[Outcome]) -> int:
+        """As ``BulkAck.keep_late``.
+
+        Raises:
+            NotStoredError: They could not be kept.
+        """
+        return await _through(self._connect(), self._bulk.keep_late, outcomes)
+
+    async def _store_one_by_one(self, conn: Connection, outcomes: Sequence[Outcome]) -> list[int]:
+        acks = cast("list[AckAction]", sorted(outcomes, key=_lock_order))
+        return await _ack_jobs(cast("Query", _QueryOn(conn, self._query._prefix)), acks)
+
+
+class _QueryOn:
+    """What Oban's ack asks of its query, on a connection that is known."""
+
+    def __init__(self, conn: Connection, prefix: str) -> None:
+        self._conn = conn
+        self._prefix = prefix
+        self._pool = self
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncGenerator[Connection]:
+        yield self._conn
+
+
+async def _through[T](
+    connecting: AbstractAsyncContextManager[Connection],
+    work: Callable[[Connection, Sequence[Outcome]], Awaitable[T]],
+    outcomes: Sequence[Outcome],
+) -> T:
+    conn = None
+    try:
+        async with connecting as conn:
+            return await work(conn, outcomes)
+    except Exception as error:
+        raise NotStoredError(error, lives=conn is not None and not conn.closed) from error
+
+
+def _lock_order(ack: Outcome) -> tuple[int, int, int]:
+    meta = identity_of(ack.job)
+    return (meta["workflow_id"], meta["position"], ack.id) if is_step(ack.job) else (0, 0, ack.id)

@@ -1,0 +1,313 @@
+"""One attempt of a job at the border between Oban and a worker: however the worker ends, the attempt has an outcome.
+
+Not for what becomes of the outcome in the database (``acks``). The rules that must never break: an attempt that began
+comes to an ack, unless the process itself is being stopped (B1); what one worker does ends no other job and no process
+(B2); an attempt in which no code of the worker's ran counts for nothing (B3).
+
+With ``oban_hooks``, ``oban_acks`` and ``database.oban`` the only file that imports Oban's internals; tests/runtime/test_oban_contract.py names them.
+"""
+# pyright: reportPrivateUsage=false, reportUnknownVariableType=false, reportUnknownMemberType=false
+
+import asyncio
+import functools
+import inspect
+import math
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from operator import attrgetter
+from types import CodeType
+from typing import Any, Final, cast
+
+from oban import Job
+from oban._backoff import jittery_clamped
+from oban._executor import AckAction, Executor
+from oban._producer import LocalDispatcher, Producer
+from oban.worker import WorkerResolutionError, resolve_worker
+
+from ..errors import UnstorableValueError
+from ..privacy.logs import find_logger
+from ..workflows.failures import describe, kept_error
+from .acks import MAX_SECONDS, find_faults, is_span
+from .rescue import Attempt
+
+logger = find_logger(__name__)
+
+NOT_RUN_META: Final = "not_run"
+"""Key of a job's meta: the attempts in which no code of its worker ran."""
+
+_FIRST_WAIT: Final = 2.0
+_LONGEST_WAIT: Final = 300.0
+_KEPT_REASONS: Final = 3
+"""Among so many of the last errors a reason why no code ran is looked for, so as not to be written again and again."""
+
+_IDENTITY_OF: Final = attrgetter(
+    "id", "attempted_at", "scheduled_at", "attempt", "max_attempts", "queue", "worker", "errors"
+)
+"""What of a job its worker may scribble over without changing whose outcome this is."""
+
+
+def guard(*producers: Producer) -> None:
+    """Have their attempts guarded, unless somebody else's dispatcher runs them."""
+    for producer in producers:
+        if type(producer._dispatcher) is LocalDispatcher:
+            producer._dispatcher = GuardedDispatcher()
+
+
+def unguard(*producers: Producer) -> None:
+    """Leave the attempts that begin from now on to Oban."""
+    for producer in producers:
+        if type(producer._dispatcher) is GuardedDispatcher:
+            producer._dispatcher = LocalDispatcher()
+
+
+class GuardedDispatcher(LocalDispatcher):
+    """Runs the jobs of a producer as Oban does, with an executor that nothing escapes from."""
+
+    def dispatch(self, producer: Producer, job: Job) -> asyncio.Task[None]:
+        """Start an attempt."""
+        return asyncio.create_task(_attempt(producer, job))
+
+
+async def _attempt(producer: Producer, job: Job) -> None:
+    # As Producer._execute.
+    job._cancellation = asyncio.Event()
+    executor = await GuardedExecutor(job, lambda: _stops(producer)).execute()
+    producer._pending_acks.append(executor.action)
+
+
+def is_torn_down(producer: Producer) -> bool:
+    """Whether its event loop ends under it: then all tasks are cancelled, also its own, which a stop never does."""
+    return producer._loop_task is not None and producer._loop_task.cancelling() > 0
+
+
+def _stops(producer: Producer) -> bool:
+    return producer._stopping.is_set() or is_torn_down(producer)
+
+
+class GuardedExecutor(Executor):
+    """An attempt whose every end is an outcome.
+
+    Args:
+        stops: Whether the producer is being stopped: a cancelled attempt is then left to be rescued, as with Oban.
+    """
+
+    def __init__(self, job: Job, stops: Callable[[], bool] = lambda: False) -> None:
+        super().__init__(job, safe=True)
+        self._stops = stops
+        self._task: asyncio.Task[Any] | None = None
+        self._identity = _IDENTITY_OF(job)
+        # Any JSON can stand in the column.
+        self._meta: Any = dict(job.meta) if isinstance(cast("object", job.meta), dict) else job.meta
+        self._ran = True
+        self._remark: str | None = None
+
+    def _report_started(self) -> None:
+        self._unharmed(super()._report_started)
+
+    async def _process(self) -> None:
+        self._task = asyncio.current_task()
+        try:
+            self.worker = self._find_worker()()
+            self.result = await self._perform(self.worker)
+        except BaseException as error:  # noqa: BLE001 - B1
+            self._raise_if_stopped(error)
+            self._fail(error)
+
+    def _find_worker(self) -> type:
+        try:
+            return resolve_worker(self.job.worker)
+        except BaseException as error:
+            self._raise_if_stopped(error)
+            self._ran = False
+            if isinstance(error, WorkerResolutionError):
+                raise
+            found = _last_line(error)
+            raise WorkerResolutionError(f"Importing the module of worker '{self.job.worker}' raised {found}") from error
+
+    def _timeout(self) -> float | None:
+        seconds: Any = super()._timeout()
+        # A NaN would confuse every timer of the event loop.
+        if seconds is None or (_is_number(seconds) and not math.isnan(seconds)):
+            return seconds
+        raise ValueError(f"timeout() returned {seconds!r}; expected a number of seconds or None")
+
+    def _record_stopped(self) -> None:
+        self._restore_job()
+        try:
+            if self._ran:
+                super()._record_stopped()
+                self._check_outcome()
+            else:
+                self.action = self._postponed()
+        except BaseException as error:  # noqa: BLE001 - B1
+            self._raise_if_stopped(error)
+            self._fail(error)
+            self.action = self._failed()
+        if self._remark is not None and self.action.error is not None:
+            # In front: the last lines of an error say what it is.
+            error = {**self.action.error, "error": f"{self._remark}\n{self.action.error['error']}"}
+            self.action = replace(self.action, error=error)
+
+    def _check_outcome(self) -> None:
+        if faults := find_faults(self.action):
+            raise UnstorableValueError(f"the outcome {self.action.state}", faults)
+
+    def _restore_job(self) -> None:
+        job = self.job
+        (
+            job.id,
+            job.attempted_at,
+            job.scheduled_at,
+            job.attempt,
+            job.max_attempts,
+            job.queue,
+            job.worker,
+            job.errors,
+        ) = self._identity
+        job.meta = self._meta
+
+    def _fail(self, error: BaseException) -> None:
+        self.result = _as_exception(error)
+        self._traceback = _traceback_of(error)
+
+    def _failed(self) -> AckAction:
+        job = self.job
+        error = self._format_error(cast("Exception", self.result))
+        if job.attempt >= job.max_attempts:
+            return AckAction(job=job, state="discarded", error=error)
+        return AckAction(job=job, state="retryable", error=error, schedule_in=self._retry_backoff())
+
+    def _postponed(self) -> AckAction:
+        """The attempt is taken back, as a snooze's is, and tried again a quarter later each time, from 2 s to 5 min."""
+        meta: Any = self._meta if isinstance(self._meta, dict) else {}
+        before: Any = meta.get(NOT_RUN_META)
+        tries = min(before, 1000) + 1 if type(before) is int and before > 0 else 1
+        error = self._format_error(cast("Exception", self.result))
+        kept: list[Any] = self.job.errors[-_KEPT_REASONS:]
+        known = error["error"] in [_text_of(entry) for entry in kept]
+        return AckAction(
+            job=self.job,
+            state="retryable",
+            attempt_change=-1,
+            error=None if known else error,
+            meta={NOT_RUN_META: tries},
+            schedule_in=round(min(_FIRST_WAIT * 1.25 ** min(tries - 1, 50), _LONGEST_WAIT)),
+        )
+
+    def _report_stopped(self) -> None:
+        self._unharmed(super()._report_stopped)
+
+    def _retry_backoff(self) -> int:
+        try:
+            seconds: Any = super()._retry_backoff()
+            if is_span(seconds):
+                return round(seconds)
+            found = f"returned {seconds!r}, expected a number of seconds up to {MAX_SECONDS}"
+        except BaseException as error:  # noqa: BLE001 - B1
+            self._raise_if_stopped(error)
+            found = f"raised {_last_line(error)}"
+        self._remark = f"The worker's backoff() {found}; Oban's own holds."
+        return jittery_clamped(self.job.attempt, self.job.max_attempts)
+
+    def _format_error(self, error: Exception | str) -> dict[str, Any]:
+        if isinstance(error, Exception) and not issubclass(type(self.result), Exception):
+            # Telemetry would tell what was returned, and not why it cannot be kept.
+            self.result = error
+        found: dict[str, Any] = super()._format_error(error)
+        return kept_error(found, describe(error))
+
+    def _unharmed(self, report: Callable[[], None]) -> None:
+        """Telemetry hurts no attempt; Oban lets what is no Exception pass, and what an exception's own text raises."""
+        try:
+            report()
+        except BaseException as error:
+            self._raise_if_stopped(error)
+            logger.exception("telemetry of job %s failed", self.job.id)
+
+    def _raise_if_stopped(self, error: BaseException) -> None:
+        """Let pass what comes from the end of the process, not from the worker."""
+        match error:
+            case asyncio.CancelledError():
+                stopped = self._stops() and self._task is not None and self._task.cancelling() > 0
+            case GeneratorExit():
+                stopped = not self._runs()
+            case Exception():
+                stopped = False
+            case _:
+                stopped = _raised_by_a_signal(error)
+        if stopped:
+            raise error
+
+    def _runs(self) -> bool:
+        # A coroutine that is closed gets a GeneratorExit, outside of its task.
+        try:
+            return asyncio.current_task() is self._task
+        except RuntimeError:
+            return False
+
+
+def _text_of(error: Any) -> object:
+    return cast("dict[str, object]", error).get("error") if isinstance(error, dict) else None
+
+
+def _is_number(found: Any) -> bool:
+    return type(found) in (int, float)
+
+
+def _as_exception(error: BaseException) -> Exception:
+    """The exception itself; of what is no Exception, or has no text or name, another that is and has."""
+    kind = type(error)
+    try:
+        name, named = kind.__name__, {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
+    except BaseException as broken:  # noqa: BLE001 - whatever its author wrote
+        return RuntimeError(f"the exception's name cannot be read, because that raises {type(broken).__qualname__}")
+    try:
+        text = str(error)
+    except BaseException as broken:  # noqa: BLE001 - whatever its author wrote
+        text = f"its text cannot be read, because that raises {type(broken).__qualname__}"
+    else:
+        if isinstance(error, Exception):
+            return error
+    return type(name, (Exception,), dict[str, object](named))(text)
+
+
+def _traceback_of(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except BaseException as broken:  # noqa: BLE001 - whatever its author wrote
+        kind = type(broken).__qualname__
+        return f"{_last_line(error)}\nIts traceback cannot be written, because that raises {kind}."
+
+
+def _last_line(error: BaseException) -> str:
+    """Class and text."""
+    found = _as_exception(error)
+    return f"{type(found).__qualname__}: {found}".rstrip(": ")
+
+
+def _raised_by_a_signal(error: BaseException) -> bool:
+    """Whether a signal's handler raised it: SystemExit, or KeyboardInterrupt, of a process that is told to end."""
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    # Python's own handler is not written in Python, so its exception cannot be told from a worker's.
+    if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        return True
+    handlers = {_code_of(signal.getsignal(number)) for number in signal.valid_signals()}
+    return any(frame.f_code in handlers for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
+def _code_of(handler: Any) -> CodeType | None:
+    while isinstance(handler, functools.partial):
+        handler = cast("Callable[..., Any]", handler.func)
+    return getattr(inspect.unwrap(handler), "__code__", None) if callable(handler) else None
+
+
+def attempts_of(producer: Producer) -> Iterator[Attempt]:
+    """What a producer runs, or has run and not acknowledged yet."""
+    running = [job for job, _ in producer._running_jobs.values()]
+    for job in [*running, *(ack.job for ack in producer._pending_acks)]:
+        if job.id is not None and job.attempted_at is not None:
+            yield job.id, job.attempted_at

@@ -1,0 +1,42 @@
+"""When each part of the sweep last succeeded, for whoever wonders whether it still does (the doctor).
+
+The rule that must never break: a fault here stops no loop.
+"""
+
+import time
+from collections.abc import Iterable
+from typing import Final
+
+import psycopg
+
+from ..database import Connection, Queries, fetch_one
+from ..privacy.logs import find_logger
+
+logger = find_logger(__name__)
+
+_EVERY: Final = 5.0
+"""Seconds between two beats of this process."""
+
+
+class Pulse:
+    """Writes down which parts did all that was due."""
+
+    def __init__(self, queries: Queries) -> None:
+        self._queries = queries
+        self._succeeded: set[str] = set()
+        self._due_at = 0.0
+
+    def succeeded(self, parts: Iterable[str]) -> None:
+        """Remember that these did all that was due: the next beat writes it down."""
+        self._succeeded |= set(parts)
+
+    async def beat(self, conn: Connection) -> None:
+        """Write it down, at most once in 5 s."""
+        if time.monotonic() < self._due_at or not self._succeeded:
+            return
+        try:
+            await fetch_one(conn, self._queries["parts_succeeded"], {"parts": sorted(self._succeeded)})
+        except psycopg.Error:
+            logger.exception("it could not be written down that parts of the sweep succeeded")
+        self._succeeded.clear()
+        self._due_at = time.monotonic() + _EVERY

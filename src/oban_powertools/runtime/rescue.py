@@ -1,0 +1,159 @@
+"""Rescue: jobs run again because nobody works on them, never because they are old.
+
+Not the rules (``sql/migrations/0015_executors.sql``). The rule that must never break: a job that its producer has in
+hand, is fetching or has yet to acknowledge is not given back from here.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import orjson
+import psycopg
+
+from ..config import Settings
+from ..database import Connection, Queries, fetch_all, fetch_one
+from ..database.values import naive
+from ..privacy.logs import find_logger
+
+logger = find_logger(__name__)
+
+type Attempt = tuple[int, datetime]
+"""A job's id, and when the attempt began: aware, UTC."""
+
+_AT_ONCE: Final = 500
+"""Jobs rescued in one transaction."""
+
+_LOOK_THROUGH_EVERY: Final = timedelta(seconds=30)
+"""How often a node looks through all executing jobs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hand:
+    """What one producer of this process has in hand."""
+
+    queue: str
+    """Its queue."""
+
+    fetching: bool
+    """Whether a fetch is under way, whose jobs are not known yet."""
+
+    attempts: frozenset[Attempt]
+    """What it runs, or has yet to acknowledge."""
+
+
+class Rescuer:
+    """Rescues for one node.
+
+    Args:
+        hands: What the producers of this process have in hand, by producer as jobs carry it.
+    """
+
+    def __init__(self, queries: Queries, settings: Settings, hands: Callable[[], Mapping[str, Hand]]) -> None:
+        self._queries = queries
+        self._hands = hands
+        self._modes = orjson.dumps(dict(settings.rescue)).decode()
+        self._unknown_after = settings.rescue_unknown_after
+        self._look_through = _NowAndThen(_LOOK_THROUGH_EVERY)
+        self._compare = _NowAndThen(settings.executor_gone_after / 3)
+        self._suspects: set[Attempt] = set()
+
+    async def sweep(self, conn: Connection, *, gone: bool) -> int | None:
+        """What is due now: jobs of executors that are gone; now and then all executing jobs, and this process's own.
+
+        Args:
+            conn: In autocommit.
+            gone: Whether an executor is gone whose jobs have not been looked for.
+
+        Returns:
+            How many jobs were rescued; None when another node is at it, or it failed. A fault is logged: the other
+            parts of the sweep go on.
+        """
+        try:
+            thorough = self._look_through.is_due()
+            rescued = await self._rescue_gone(conn, thorough=thorough) if gone or thorough else 0
+            lost = await self.rescue_lost(conn) if self._compare.is_due() else 0
+            return None if rescued is None else rescued + lost
+        except psycopg.Error:
+            logger.exception("the rescue failed; the next sweep tries again")
+            return None
+
+    async def rescue(self, conn: Connection, *, thorough: bool) -> int:
+        """Rescue what executors that are gone have left, batch by batch; how many jobs.
+
+        Args:
+            conn: In autocommit.
+            thorough: Look through all executing jobs, also for executors that nobody knows.
+
+        Locks: the part's row; the jobs by id, skipping those that are locked, then as settle.
+        """
+        return await self._rescue_gone(conn, thorough=thorough) or 0
+
+    async def _rescue_gone(self, conn: Connection, *, thorough: bool) -> int | None:
+        args = {"modes": self._modes, "batch": _AT_ONCE, "unknown_after": self._unknown_after if thorough else None}
+        rescued = 0
+        while True:
+            row = await fetch_one(conn, self._queries["rescue"], args)
+            if row is None or (found := row["rescued"]) is None:
+                return rescued or None
+            rescued += found
+            if found < _AT_ONCE:
+                break
+        if rescued:
+            logger.warning("rescued %d jobs whose executor is gone", rescued)
+        return rescued
+
+    async def rescue_lost(self, conn: Connection) -> int:
+        """Rescue what the database says this process runs, and it does not: twice in a row, to be sure."""
+        hands = self._hands()
+        if not hands:
+            return 0
+        args = {"queues": sorted({hand.queue for hand in hands.values()}), "producers": list(hands)}
+        rows = await fetch_all(conn, self._queries["list_executing"], args)
+        lost = self._find_lost(rows)
+        if not lost:
+            return 0
+        given = {
+            "job_ids": [job_id for job_id, _ in lost],
+            "attempted_ats": [naive(at) for _, at in lost],
+        }
+        row = await fetch_one(conn, self._queries["rescue_lost"], {**given, "modes": self._modes})
+        rescued = row["rescued"] if row else 0
+        logger.warning("rescued %d jobs that their producer here does not know (a lost fetch or ack)", rescued)
+        return rescued
+
+    def _find_lost(self, rows: Sequence[Mapping[str, Any]]) -> set[Attempt]:
+        # What the producers have in hand is read after the rows: what they fetched before is in it by now, unless the
+        # fetch is still under way.
+        hands = self._hands()
+        lost: set[Attempt] = set()
+        suspects: set[Attempt] = set()
+        for row in rows:
+            hand, attempt = hands.get(row["producer"]), (row["id"], row["attempted_at"].replace(tzinfo=UTC))
+            if hand is None or attempt in hand.attempts:
+                continue
+            if not hand.fetching:
+                (lost if attempt in self._suspects else suspects).add(attempt)
+            elif attempt in self._suspects:
+                suspects.add(attempt)
+        self._suspects = suspects
+        return lost
+
+    async def discard_exhausted(self, conn: Connection) -> int:
+        """Discard jobs that are available without an attempt left, as Oban's own rescue does."""
+        return len(await fetch_all(conn, self._queries["discard_exhausted"], {"batch": _AT_ONCE}))
+
+
+class _NowAndThen:
+    def __init__(self, every: timedelta) -> None:
+        self._every = every.total_seconds()
+        self._due_at = time.monotonic()
+
+    def is_due(self) -> bool:
+        now = time.monotonic()
+        if now < self._due_at:
+            return False
+        self._due_at = now + self._every
+        return True

@@ -1,0 +1,1 @@
+"""Keeping house: retention, the doctor, the check before a deploy, metrics."""

@@ -1,0 +1,141 @@
+"""Will the code that is about to ship get on with the work that is under way?
+
+Compares what is still to run (steps that have no job yet, and unfinished jobs) with the workers as they are in this
+process. The rule that must never break: this imports the workers that rows name, as an executor would, so it is asked
+for by a person and never run by a loop.
+"""
+
+import inspect
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from oban.worker import resolve_worker
+
+from ..database import Connection, Queries, fetch_all, fetch_one
+from ..privacy.logs import said
+from .doctor import Finding, Level
+
+_UNBOUNDED: Final = "0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What a deploy check compared, and what it found."""
+
+    workers: int
+    """Workers that still have something to run."""
+
+    steps: int
+    """Steps, items' steps and jobs that are still to run."""
+
+    findings: tuple[Finding, ...]
+    """By worker; empty when the code gets on with all of it."""
+
+
+async def check_deploy(
+    conn: Connection, queries: Queries, *, queues: Collection[str] | None, payload_limit: int
+) -> Checked:
+    """Compare everything that is still to run with the code that this process can import.
+
+    Args:
+        conn: Autocommit; read in one snapshot. Changes nothing.
+        queues: Every queue that the new release works on, on whichever node; None: not compared.
+        payload_limit: Bytes of JSON in one step's args, as the new release is set.
+    """
+    async with conn.transaction():
+        await fetch_one(conn, queries["doctor_limit"], {"limit": _UNBOUNDED})
+        semantics = await fetch_all(conn, queries["doctor_check_semantics"])
+        rows = await fetch_all(conn, queries["deploy_check_work"])
+    found = [
+        Finding(
+            check="semantics", level=Level.ERROR, subject=row["subject"], found=row["found"],
+            expected="semantics version 2", todo="ship the release of oban-powertools that wrote it",
+        )
+        for row in semantics
+    ]  # fmt: skip
+    workers = {worker: _Worker(worker) for worker in {row["worker"] for row in rows}}
+    for row in rows:
+        found += workers[row["worker"]].faults(row)
+        found += _faults_of_the_rest(row, queues, payload_limit)
+    return Checked(workers=len(workers), steps=sum(row["count"] for row in rows), findings=tuple(found))
+
+
+class _Worker:
+    """A worker as this process knows it.
+
+    Args:
+        path: As a row names it.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._fault: str | None = None
+        self._function: inspect.Signature | None = None
+        try:
+            found: Any = resolve_worker(path)
+            self._function, self._fault = _signature(found)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (the imported module may raise anything)
+            self._fault = f"cannot be imported: {type(error).__name__}: {said(error)}"
+
+    def faults(self, row: Mapping[str, Any]) -> Iterator[Finding]:
+        """What keeps this work from running."""
+        find = partial(_finding, row)
+        if self._fault is not None:
+            yield find(
+                "worker", self._fault, "a worker with process(self, job)",
+                "keep it, or an alias under the old name, until nothing names it any more",
+            )  # fmt: skip
+        elif self._function is not None and (fault := _binding_fault(self._function, row)):
+            yield find(
+                "arguments", f"{fault}; stored: ({', '.join(row['arguments'])})",
+                f"{self._path.rpartition('.')[2]}{self._function}",
+                "give new parameters a default, and keep those that are gone, until this work has run",
+            )  # fmt: skip
+
+
+def _signature(worker: Any) -> tuple[inspect.Signature | None, str | None]:
+    """What its args are bound to, for a function worker; else what is wrong with the class."""
+    process = getattr(worker, "process", None)
+    if not (inspect.isclass(worker) and callable(process)):
+        return None, "is no worker: it has no process"
+    try:
+        inspect.signature(process).bind(object(), object())
+        inspect.signature(worker).bind()
+    except TypeError as error:
+        return None, f"cannot be called by Oban: {error}"
+    # What @job makes of a function keeps the function in its `new`.
+    function = getattr(getattr(worker, "new", None), "__wrapped__", None)
+    return (inspect.signature(function) if function is not None else None), None
+
+
+def _binding_fault(function: inspect.Signature, row: Mapping[str, Any]) -> str | None:
+    if not row["args_are_object"]:
+        return "the args are no object"
+    try:
+        function.bind(**dict.fromkeys(row["arguments"]))
+    except TypeError as error:
+        return str(error)
+    return None
+
+
+def _faults_of_the_rest(row: Mapping[str, Any], queues: Collection[str] | None, limit: int) -> Iterator[Finding]:
+    if queues is not None and row["queue"] not in queues:
+        yield _finding(
+            row, "queue", f"queue {row['queue']}", f"one of {', '.join(sorted(queues)) or 'none'}",
+            "name it in --queues or oban.toml, on one node at least",
+        )  # fmt: skip
+    if row["kind"] != "job" and (row["longest"] or 0) > limit:
+        yield _finding(
+            row, "payload", f"{row['longest']} bytes of args", f"at most {limit}",
+            "keep the larger payload_limit until this work has run",
+        )  # fmt: skip
+
+
+def _finding(row: Mapping[str, Any], check: str, found: str, expected: str, todo: str) -> Finding:
+    many = "" if row["count"] == 1 else f" and {row['count'] - 1} more like it"
+    return Finding(
+        check=check, level=Level.ERROR, subject=f"worker {row['worker']} ({row['example']}{many})", found=found,
+        expected=expected, todo=todo,
+    )  # fmt: skip

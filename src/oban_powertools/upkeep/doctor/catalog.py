@@ -1,0 +1,114 @@
+"""Whether our schema is what the migrations made: tables, indexes, constraints, functions, triggers."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Final
+
+from ...config import Names
+from ...database import Connection, Queries, fetch_all
+from .expected import Expected, Trigger, expected
+from .finding import Finding, Level
+
+type Row = dict[str, Any]
+
+_REINSTALL: Final = (
+    "find out who changed it; `powertools install --sql` prints how it should be, and a restore or that part of the "
+    "SQL brings it back"
+)
+_FIRES: Final = {"O": "enabled", "D": "disabled", "R": "enabled for replicas only", "A": "always enabled"}
+
+
+async def check_functions(conn: Connection, queries: Queries) -> list[Finding]:
+    """Functions that are missing, or are no longer those of this release."""
+    rows = {row["name"]: row for row in await fetch_all(conn, queries["doctor_functions"], _schema(queries.names))}
+    wanted = expected(queries.names)
+    return [*_functions(wanted, rows)]
+
+
+def _functions(wanted: Expected, rows: dict[str, Row]) -> Iterator[Finding]:
+    find = partial(Finding, check="functions", level=Level.ERROR, todo=_REINSTALL)
+    for name, bodies in sorted(wanted.functions.items()):
+        row = rows.get(name)
+        if row is None:
+            yield find(subject=f"function {name}", found="missing", expected="as this release installs it")
+        elif frozenset(row["bodies"]) != bodies:
+            yield find(subject=f"function {name}", found="another text", expected="the text of this release")
+        elif row["definer"] != (name in wanted.definers):
+            rights = ("its caller", "its owner")
+            yield find(
+                subject=f"function {name}",
+                found=f"runs with the rights of {rights[row['definer']]}",
+                expected=f"runs with the rights of {rights[name in wanted.definers]}",
+            )
+
+
+async def check_relations(conn: Connection, queries: Queries) -> list[Finding]:
+    """Tables, views, indexes and constraints that are missing, not durable, or not valid."""
+    names = {**_schema(queries.names), "prefix": queries.names.prefix}
+    wanted = expected(queries.names)
+    relations = await fetch_all(conn, queries["doctor_relations"], names)
+    constraints = await fetch_all(conn, queries["doctor_constraints"], names)
+    return [*_relations(wanted, relations), *_constraints(wanted, constraints)]
+
+
+def _relations(wanted: Expected, rows: list[Row]) -> Iterator[Finding]:
+    find: Callable[..., Finding] = partial(Finding, check="relations", level=Level.ERROR)
+    ours = {row["name"] for row in rows if row["ours"]}
+    for name in sorted(wanted.relations - ours):
+        yield find(subject=f"table {name}", found="missing", expected="as this release installs it", todo=_REINSTALL)
+    for name in sorted(wanted.indexes - ours):
+        yield find(subject=f"index {name}", found="missing", expected="as this release installs it", todo=_REINSTALL)
+    for row in rows:
+        if row["valid"] is False:
+            yield find(
+                subject=f"index {row['name']}", found="not valid: a build did not end", expected="valid",
+                todo=f"REINDEX INDEX CONCURRENTLY {row['schema']}.{row['name']}",
+            )  # fmt: skip
+        if row["unlogged"]:
+            yield find(
+                subject=f"table {row['name']}", found="UNLOGGED: a crash of the server empties it", expected="logged",
+                todo=f"ALTER TABLE {row['schema']}.{row['name']} SET LOGGED",
+            )  # fmt: skip
+
+
+def _constraints(wanted: Expected, rows: list[Row]) -> Iterator[Finding]:
+    valid = {(row["relation"], row["name"]): row["valid"] for row in rows}
+    for table, name in sorted(wanted.constraints):
+        if not valid.get((table, name)):
+            yield Finding(
+                check="relations", level=Level.ERROR, subject=f"constraint {name} of table {table}",
+                found="not validated" if (table, name) in valid else "missing", expected="as this release installs it",
+                todo=_REINSTALL,
+            )  # fmt: skip
+
+
+async def check_triggers(conn: Connection, queries: Queries) -> list[Finding]:
+    """Triggers that are missing, switched off, or run something else (I1: they move the workflows)."""
+    names = {**_schema(queries.names), "prefix": queries.names.prefix}
+    rows = await fetch_all(conn, queries["doctor_triggers"], names)
+    found = {(row["relation"], row["name"]): row for row in rows}
+    return [
+        finding
+        for trigger in expected(queries.names).triggers
+        for finding in _trigger(trigger, queries.names, found.get((trigger.table, trigger.name)))
+    ]
+
+
+def _trigger(trigger: Trigger, names: Names, row: Row | None) -> Iterator[Finding]:
+    find = partial(Finding, check="triggers", level=Level.ERROR, subject=f"trigger {trigger.name} on {trigger.table}")
+    wanted = "A" if trigger.always else "O"
+    enable = f"ALTER TABLE {trigger.table} ENABLE {'ALWAYS ' if trigger.always else ''}TRIGGER {trigger.name}"
+    function = f"{names.schema}.{trigger.function}"
+    if row is None:
+        yield find(found="missing", expected=f"runs {function}", todo=_REINSTALL)
+    elif row["function"] != function:
+        yield find(found=f"runs {row['function']}", expected=f"runs {function}", todo=_REINSTALL)
+    elif row["fires"] not in {wanted, "A"}:
+        yield find(
+            found=_FIRES[row["fires"]], expected=_FIRES[wanted],
+            todo=f"{enable}; the sweep then settles what was missed",
+        )  # fmt: skip
+
+
+def _schema(names: Names) -> dict[str, Any]:
+    return {"schema": names.schema}

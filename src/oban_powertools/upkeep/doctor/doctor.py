@@ -1,0 +1,126 @@
+"""Makes the checks one after another, each in a transaction of its own, and reports."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import psycopg
+
+from ... import schema
+from ...database import Connection, Queries, fetch_one
+from ...database.sessions import is_pooled
+from ...privacy.logs import find_logger, said
+from ...schema import SchemaStatus
+from .catalog import check_functions, check_relations, check_triggers
+from .checks import ROW_CHECKS
+from .finding import Broken, Finding, Level, Report
+from .invariants import check_all, check_sample
+from .oban_defects import check_oban
+from .session import check_session
+
+logger = find_logger(__name__)
+
+type Check = Callable[[Connection, Queries], Awaitable[list[Finding]]]
+
+MOST: Final = 20
+"""Findings of one check."""
+
+QUICK: Final = "10s"
+"""How long one check may take, as PostgreSQL's statement_timeout counts."""
+
+_ORDER: Final = tuple(Level)
+_PLAIN: Final[dict[str, Check]] = {
+    "session": check_session,
+    "oban": check_oban,
+    "functions": check_functions,
+    "relations": check_relations,
+    "triggers": check_triggers,
+    **{check.name: check for check in ROW_CHECKS},
+}
+
+
+CHECKS: Final = ("schema", *_PLAIN, "invariants")
+"""All that are made, in this order."""
+
+
+async def examine(conn: Connection, queries: Queries, *, deep: bool = False) -> Report:
+    """Examine a database; changes nothing.
+
+    Args:
+        conn: Autocommit. Temporary tables are made on it, and are gone in the end.
+        deep: Compare every workflow with the invariants, not only a choice of about 50,000 steps; reads everything.
+
+    Returns:
+        Also what could not be checked. On a schema of another release only that is reported.
+
+    Raises:
+        psycopg.OperationalError: The connection was lost.
+    """
+    found: list[Finding] = []
+    broken: list[Broken] = []
+    status = await schema.status(conn, queries.names)
+    checks: dict[str, Check] = {}
+    if mismatch := _mismatch(status, queries.names.prefix):
+        found.append(mismatch)
+    else:
+        checks = {**_PLAIN, "invariants": check_all if deep else check_sample}
+    for name, check in checks.items():
+        try:
+            found += (await _make(conn, queries, check, "0" if deep else QUICK))[: None if name == "oban" else MOST]
+        except psycopg.Error as error:
+            if conn.broken or conn.closed:
+                raise
+            broken.append(Broken(check=name, error=_reason(error)))
+        except Exception as error:
+            logger.exception("the check %s failed", name)
+            broken.append(Broken(check=name, error=f"{type(error).__name__}: {said(error)}"))
+    return _report(("schema", *checks), found, broken)
+
+
+async def _make(conn: Connection, queries: Queries, check: Check, limit: str) -> list[Finding]:
+    if check in {check_all, check_sample}:
+        # These open transactions of their own, a snapshot each.
+        if is_pooled(conn):
+            return await check(conn, queries)
+        await fetch_one(conn, queries["doctor_session_limit"], {"limit": limit})
+        try:
+            return await check(conn, queries)
+        finally:
+            if not conn.closed:
+                await conn.execute(b"SET statement_timeout = '60s'")
+    async with conn.transaction():
+        await fetch_one(conn, queries["doctor_limit"], {"limit": limit})
+        return await check(conn, queries)
+
+
+def _mismatch(status: SchemaStatus, prefix: str) -> Finding | None:
+    if not status.oban_installed:
+        return _schema_finding(f"no Oban tables in schema {prefix}", "those of oban 0.7", "powertools install")
+    if status.others:
+        return _schema_finding(
+            f"schema {', '.join(status.others)} moves the same jobs: each takes the other's results",
+            "one schema of Powertools on a table of jobs", "powertools uninstall, for one of them",
+        )  # fmt: skip
+    if status.found == status.expected:
+        return None
+    todo = "powertools install" if status.found == 0 else "powertools upgrade"
+    if status.found > status.expected:
+        todo = "install a newer oban-powertools"
+    return _schema_finding(f"version {status.found}", f"version {status.expected}", todo)
+
+
+def _schema_finding(found: str, expected: str, todo: str) -> Finding:
+    return Finding(check="schema", level=Level.ERROR, subject="the schema", found=found, expected=expected, todo=todo)
+
+
+def _report(checks: tuple[str, ...], found: list[Finding], broken: list[Broken]) -> Report:
+    ordered = sorted(found, key=lambda finding: _ORDER.index(finding.level))
+    return Report(
+        checks=checks,
+        findings=tuple(f for f in ordered if f.level is not Level.NOTE),
+        notes=tuple(f for f in ordered if f.level is Level.NOTE),
+        broken=tuple(broken),
+    )
+
+
+def _reason(error: psycopg.Error) -> str:
+    return next(iter(said(error).splitlines()), type(error).__name__)

@@ -1,0 +1,70 @@
+"""The invariants of the data: the same queries that are the oracle of this project's own tests.
+
+They read every row, which on a large database takes as long as it takes and keeps vacuum from cleaning up meanwhile.
+So whole families of workflows are copied to temporary tables, some thousand steps at a time, each time in one
+snapshot, and the queries are run on the copy: a bounded choice of families, or all of them one after another.
+"""
+
+import re
+from importlib.resources import files
+from typing import Any, Final
+
+from ...database import Connection, Queries, fetch_all, fetch_one, render
+from ...schema import migrations
+from .finding import Finding, Level
+
+_AT_ONCE: Final = 50_000
+"""Steps that are copied at once; a family that has more is copied whole."""
+
+_COPY: Final = files("oban_powertools.database.sql").joinpath("doctor_copy.sql")
+_COPIED: Final = "workflows steps edges waits signals events deferred_starts settle_faults"
+_COLUMNS: Final = ("invariant", "workflow_id", "step_position", "detail")
+_TODO: Final = "note the workflow; `powertools workflow explain`, then report it: no fault of yours should do this"
+
+
+async def check_sample(conn: Connection, queries: Queries) -> list[Finding]:
+    """The oldest and the newest unfinished workflows, and the newest of all, at most about 50,000 steps of them."""
+    roots = await fetch_one(conn, queries["doctor_sample"], {"steps": _AT_ONCE})
+    assert roots is not None
+    return await _check(conn, queries, roots["ids"])
+
+
+async def check_all(conn: Connection, queries: Queries) -> list[Finding]:
+    """Every workflow, family after family, jobs that claim to be a step's and are not, and callbacks made twice."""
+    found: list[Finding] = []
+    after: int | None = 0
+    while after is not None:
+        chunk = await fetch_one(conn, queries["doctor_chunk"], {"after": after, "steps": _AT_ONCE})
+        assert chunk is not None
+        found += await _check(conn, queries, chunk["ids"])
+        after = chunk["last"]
+    rows = await fetch_all(conn, queries["doctor_strays"])
+    return found + [_violation(row) for row in rows]
+
+
+async def _check(conn: Connection, queries: Queries, roots: list[int]) -> list[Finding]:
+    if not roots:
+        return []
+    async with conn.transaction(force_rollback=True):
+        await conn.execute(b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        await conn.execute(queries["doctor_roots"], {"roots": roots})
+        await conn.execute(render(_COPY.read_text("utf-8"), queries.names))
+        rows = await (await conn.execute(_on_the_copy(queries))).fetchall()
+        return [_violation(dict(zip(_COLUMNS, row, strict=True))) for row in rows]
+
+
+def _on_the_copy(queries: Queries) -> bytes:
+    """The body of check_invariants_v1, reading the copies."""
+    text = next(m.text for m in migrations() if "FUNCTION powertools.check_invariants_v1" in m.text)
+    body = text.partition("AS $$")[2].partition("$$")[0]
+    tables = "|".join(_COPIED.split())
+    on_copies = re.sub(rf"\bpowertools\.({tables})\b", r"pg_temp.\1", body)
+    return render(on_copies.replace("public.oban_jobs", "pg_temp.jobs"), queries.names)
+
+
+def _violation(row: dict[str, Any]) -> Finding:
+    step = "" if row["step_position"] is None else f", step at position {row['step_position']}"
+    return Finding(
+        check="invariants", level=Level.ERROR, subject=f"workflow {row['workflow_id']}{step}", found=row["detail"],
+        expected=row["invariant"], todo=_TODO,
+    )  # fmt: skip

@@ -1,0 +1,37 @@
+"""What can be told from the doctor's own connection: the clock, and what stands between it and the server."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from ...database import Connection, Queries, fetch_one
+from .finding import Finding, Level
+
+_MOST_SKEW: Final = timedelta(seconds=5)
+
+
+async def check_session(conn: Connection, queries: Queries) -> list[Finding]:
+    """This machine's clock beside the database's, and a pooler in between."""
+    before = datetime.now(UTC)
+    row = await fetch_one(conn, queries["doctor_session"])
+    assert row is not None
+    after = datetime.now(UTC)
+    found = [Finding(
+        check="session", level=Level.NOTE, subject="the server", found=f"PostgreSQL {row['server_version']}",
+        expected="PostgreSQL 14 or newer", todo="keep it on the newest minor release",
+    )]  # fmt: skip
+    skew = max(before - row["clock"], row["clock"] - after)
+    if skew > _MOST_SKEW:
+        found.append(Finding(
+            check="session", level=Level.WARNING, subject="this machine's clock",
+            found=f"{skew.total_seconds():.0f} s off",
+            expected="within 5 s of the database's; ours decides nothing, but Oban's cron goes by it",
+            todo="synchronise the clocks of all nodes",
+        ))  # fmt: skip
+    # A pooler answers the protocol's key request itself, with a number of its own.
+    if conn.info.backend_pid != row["pid"]:
+        found.append(Finding(
+            check="session", level=Level.WARNING, subject="this connection", found="goes through a pooler",
+            expected="a direct connection for listening and for migrations",
+            todo="in transaction mode set listen_dsn to a direct DSN, and run install and upgrade on a direct one",
+        ))  # fmt: skip
+    return found

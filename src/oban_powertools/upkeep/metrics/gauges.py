@@ -1,0 +1,103 @@
+"""What can be read from the database now, and the queries that read it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from ...config import Settings
+from ...database import Connection, Queries, fetch_all, fetch_one
+from ...states import ExecutorState, IncidentClass
+
+_MOST: Final = 50_000
+"""Rows that one count looks at; above it the number stays there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """A number that goes up and down."""
+
+    meaning: str
+    """What it counts, with its unit."""
+
+    label: str | None = None
+    """What its values are told apart by."""
+
+    words: tuple[str, ...] = ()
+    """Every value of the label; all of them are always read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One value of a gauge."""
+
+    name: str
+    """A key of ``GAUGES``."""
+
+    value: float
+    """In the unit of the name."""
+
+    word: str | None = None
+    """The value of the gauge's label."""
+
+
+_STEP_STATES: Final = ("pending", "available", "scheduled", "executing", "retryable", "suspended", "awaiting_signal")
+_WORKFLOW_STATES: Final = ("running", "cancel_requested")
+_EXECUTOR_STATES: Final = tuple(ExecutorState)
+_INCIDENT_CLASSES: Final = tuple(IncidentClass)
+
+GAUGES: Final[Mapping[str, Gauge]] = {
+    "open_steps": Gauge("Steps without an outcome, at most 50,000 in a state", "state", _STEP_STATES),
+    "oldest_waiting_step_seconds": Gauge("Seconds since the oldest available step could have started"),
+    "open_workflows": Gauge("Workflows that have not ended, at most 50,000", "state", _WORKFLOW_STATES),
+    "event_head": Gauge("Cursor of the newest event"),
+    "event_lag_seconds": Gauge("Age in seconds of the oldest events that have no place in the log yet"),
+    "open_settle_faults": Gauge("Jobs that could not be settled and wait for the sweep, at most 50,000"),
+    "executors": Gauge("Executors", "health", _EXECUTOR_STATES),
+    "open_incidents": Gauge("Incidents that are not resolved", "class", _INCIDENT_CLASSES),
+}
+"""Name -> what it is."""
+
+
+async def read_steps(conn: Connection, queries: Queries, _: Settings) -> list[Reading]:
+    """``open_steps`` and ``oldest_waiting_step_seconds``."""
+    rows = await fetch_all(conn, queries["backlog"], {"most": _MOST})
+    oldest = max((row["oldest_seconds"] or 0.0 for row in rows), default=0.0)
+    return [
+        *(Reading("open_steps", int(row["steps"]), row["state"]) for row in rows),
+        Reading("oldest_waiting_step_seconds", max(0.0, oldest)),
+    ]
+
+
+async def read_workflows(conn: Connection, queries: Queries, _: Settings) -> list[Reading]:
+    """``open_workflows``."""
+    rows = await fetch_all(conn, queries["open_workflows"], {"most": _MOST})
+    found = {row["state"]: row["workflows"] for row in rows}
+    return [Reading("open_workflows", found.get(state, 0), state) for state in _WORKFLOW_STATES]
+
+
+async def read_events(conn: Connection, queries: Queries, _: Settings) -> list[Reading]:
+    """``event_head`` and ``event_lag_seconds``."""
+    row = await fetch_one(conn, queries["event_log_state"])
+    assert row is not None
+    return [Reading("event_head", row["head"]), Reading("event_lag_seconds", max(0.0, row["lag_seconds"]))]
+
+
+async def read_faults(conn: Connection, queries: Queries, _: Settings) -> list[Reading]:
+    """``open_settle_faults``."""
+    row = await fetch_one(conn, queries["open_settle_faults"], {"most": _MOST})
+    assert row is not None
+    return [Reading("open_settle_faults", row["faults"])]
+
+
+async def read_executors(conn: Connection, queries: Queries, settings: Settings) -> list[Reading]:
+    """``executors``."""
+    thresholds = {"late_after": settings.executor_late_after, "missing_after": settings.executor_missing_after}
+    rows = await fetch_all(conn, queries["count_executors"], thresholds)
+    found = {row["state"]: row["executors"] for row in rows}
+    return [Reading("executors", found.get(state, 0), state) for state in _EXECUTOR_STATES]
+
+
+async def read_incidents(conn: Connection, queries: Queries, _: Settings) -> list[Reading]:
+    """``open_incidents``."""
+    found = {row["class"]: row["incidents"] for row in await fetch_all(conn, queries["count_incidents"])}
+    return [Reading("open_incidents", found.get(name, 0), name) for name in _INCIDENT_CLASSES]

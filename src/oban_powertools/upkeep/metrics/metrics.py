@@ -1,0 +1,87 @@
+"""The metric calls of the facade."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Final
+
+import psycopg
+from psycopg_pool import PoolTimeout
+
+from ...config import Settings
+from ...database import Connection, Queries, bounded
+from ...privacy.logs import find_logger
+from .gauges import Reading, read_events, read_executors, read_faults, read_incidents, read_steps, read_workflows
+from .tally import Counts, Tally
+
+logger = find_logger(__name__)
+
+type Source = Callable[[Connection, Queries, Settings], Awaitable[list[Reading]]]
+
+SOURCES: Final[Mapping[str, Source]] = {
+    "steps": read_steps,
+    "workflows": read_workflows,
+    "events": read_events,
+    "faults": read_faults,
+    "executors": read_executors,
+    "incidents": read_incidents,
+}
+"""What is read one by one, so that a source that fails or takes too long keeps the others from nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readings:
+    """The gauges as they were read."""
+
+    values: Sequence[Reading]
+    """Of the sources that answered."""
+
+    answered: Mapping[str, bool]
+    """Source -> whether it answered in time."""
+
+
+class Metrics:
+    """Read numbers about the whole database; every process reads the same ones.
+
+    Args:
+        connect: An autocommit connection of our own pool.
+    """
+
+    def __init__(
+        self, connect: Callable[[], AbstractAsyncContextManager[Connection]], queries: Queries, settings: Settings
+    ) -> None:
+        self._connect = connect
+        self._queries = queries
+        self._settings = settings
+        self._tally = Tally(connect, queries)
+
+    async def read(self) -> Readings:
+        """Read every gauge, at most 5 s each; a database that does not answer gives none."""
+        values: list[Reading] = []
+        answered: dict[str, bool] = {}
+        for name, source in SOURCES.items():
+            try:
+                async with self._connect() as conn, bounded(conn, self._queries):
+                    values += await source(conn, self._queries, self._settings)
+            except psycopg.Error as error:
+                logger.warning("the metrics of %s could not be read: %s", name, error)
+                answered[name] = False
+                if isinstance(error, PoolTimeout):
+                    break
+            else:
+                answered[name] = True
+        return Readings(values=values, answered={name: answered.get(name, False) for name in SOURCES})
+
+    async def count(self) -> Counts:
+        """Count what happened since the last call, from the event log, and tell of it through telemetry.
+
+        The first call begins at the end of the log. Telemetry gets ``oban_powertools.workflow.step_changed`` and
+        ``oban_powertools.workflow.finished``, of every process's steps and workflows.
+
+        Returns:
+            The totals since the first call, to be read only.
+
+        Raises:
+            psycopg.Error: The database did not answer in 5 s; what was read until then is counted.
+        """
+        return await self._tally.count()

@@ -1,0 +1,61 @@
+"""One batch after another: what a run by an operator and the sweep share."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from ...database import Connection, Queries, fetch_one
+from .records import Policies, RecordClass
+
+BATCH: Final = 5000
+"""Rows of one batch; of workflows their steps. A family that has more goes in one."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a run has come."""
+
+    left: list[RecordClass]
+    """Classes that may have more."""
+
+    after: int = 0
+    """The cursor of the walk through the workflows."""
+
+    failures: dict[RecordClass, str] = field(default_factory=dict[RecordClass, str])
+    """Class -> why it was given up."""
+
+    @classmethod
+    def start(cls, kept: Policies) -> "Progress":
+        """With every class that is not kept for ever."""
+        return cls(left=[of_class for of_class in RecordClass if kept[of_class] is not None])
+
+
+async def prune_batch(
+    conn: Connection, queries: Queries, kept: Policies, of_class: RecordClass, run: int, after: int
+) -> dict[str, int | bool | None]:
+    """One batch of one class, in the caller's transaction.
+
+    Returns:
+        archived (None while another session is pruning), pruned, last and more, as powertools.prune_batch_v1.
+
+    Locks: the part's row; the rows that are removed, passing over those that are locked.
+    """
+    kept_for = kept[of_class]
+    assert kept_for is not None
+    row = await fetch_one(
+        conn,
+        queries["prune_batch"],
+        {
+            "of_class": of_class, "kept_for": kept_for, "audit_kept_for": kept[RecordClass.AUDIT], "run": run,
+            "batch": BATCH, "after": after,
+        },
+    )  # fmt: skip
+    assert row is not None
+    return dict(row)
+
+
+def advance(progress: Progress, of_class: RecordClass, row: dict[str, int | bool | None]) -> None:
+    """Remember where the class goes on, or that it is done."""
+    if of_class is RecordClass.WORKFLOWS:
+        progress.after = int(row["last"] or 0)
+    if not row["more"]:
+        progress.left.remove(of_class)

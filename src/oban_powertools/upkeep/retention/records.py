@@ -1,0 +1,169 @@
+"""Classes of records, how long each is kept, and what is told of it. No I/O."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final, assert_never
+
+from ...arguments import LONGEST, as_span, unless_none
+from ...config import RETENTION, Settings
+from ...errors import InvalidArgumentError, InvalidSettingError
+
+
+class RecordClass(StrEnum):
+    """What is kept for a time of its own. In this order it is pruned: the audit before what it refers to."""
+
+    WORKFLOWS = "workflows"
+    """Ended workflows with all that is nested in them: steps, waits, consumed signals, commands, recoveries."""
+
+    SIGNALS = "signals"
+    """Deliveries that no workflow took: late, ambiguous, duplicate. Stored ones are kept: a wait may come."""
+
+    COMMANDS = "commands"
+    """Commands on workflows that do not exist."""
+
+    RESCUES = "rescues"
+    LATE_RESULTS = "late_results"
+    """Those that were adopted or dismissed."""
+
+    AUDIT = "audit"
+    INCIDENTS = "incidents"
+    """Resolved ones."""
+
+    PREVIEWS = "previews"
+    BULKS = "bulks"
+    """Manifests of bulk repairs, with the outcome of every item."""
+
+    EXECUTORS = "executors"
+    """Heartbeats of executors that are gone and left nothing behind."""
+
+    SETTLE_FAULTS = "settle_faults"
+    """Repaired ones."""
+
+    ARCHIVE = "archive"
+    PRUNE_RUNS = "prune_runs"
+    """Runs of the retention of which the archive holds nothing any more."""
+
+    @property
+    def is_archived(self) -> bool:
+        """Whether something of a record is kept in the archive."""
+        match self:
+            case (
+                RecordClass.PREVIEWS | RecordClass.BULKS | RecordClass.EXECUTORS | RecordClass.SETTLE_FAULTS
+                | RecordClass.ARCHIVE | RecordClass.PRUNE_RUNS
+            ):  # fmt: skip
+                return False
+            case (
+                RecordClass.WORKFLOWS | RecordClass.SIGNALS | RecordClass.COMMANDS | RecordClass.RESCUES
+                | RecordClass.LATE_RESULTS | RecordClass.AUDIT | RecordClass.INCIDENTS
+            ):  # fmt: skip
+                return True
+            case _:
+                assert_never(self)
+
+
+type Policies = Mapping[RecordClass, timedelta | None]
+"""How long each class is kept; None for ever."""
+
+_LEAST: Final = timedelta(minutes=1)
+
+
+def _as_kept_for(argument: str, found: object) -> timedelta:
+    return as_span(argument, found, least=_LEAST, most=LONGEST)
+
+
+def policies(settings: Settings) -> Policies:
+    """The policy of every class.
+
+    Raises:
+        InvalidSettingError: A class does not exist, or is kept for less than a minute or over 100 years.
+    """
+    given = settings.retention
+    for name, kept_for in given.items():
+        if name not in RETENTION:
+            raise InvalidSettingError("retention", name, f"one of {', '.join(RETENTION)}")
+        try:
+            unless_none(_as_kept_for, f"retention of {name}", kept_for)
+        except InvalidArgumentError as error:
+            raise InvalidSettingError(error.argument, error.found, f"{error.expected}, or None for ever") from None
+    return {of_class: {**RETENTION, **given}[of_class] for of_class in RecordClass}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetainedClass:
+    """One class of records as it is kept."""
+
+    name: RecordClass
+    """The class."""
+
+    kept_for: timedelta | None
+    """How long, from its end; None for ever."""
+
+    is_archived: bool
+    """Whether something of a record is kept in the archive when it is removed."""
+
+    rows: int
+    """About how many rows there are, live ones too, as the planner has it."""
+
+    bytes: int
+    """What they take with their indexes."""
+
+    due: int | None
+    """How many records are due (workflows: outermost ones), counted up to 10,000; None where that is not cheap. What
+    something else still needs is counted too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneRun:
+    """One run of the retention, or what one would do."""
+
+    id: int | None
+    """Its number; None of a dry run, of which nothing is left."""
+
+    dry_run: bool
+    """Whether it was rolled back. Then the counts are those of the first batch of each class."""
+
+    started_at: datetime
+    """By the database's clock."""
+
+    finished_at: datetime | None
+    """None: under way, or its process died."""
+
+    actor: str | None
+    """Who asked for it; None: the sweep."""
+
+    reason: str
+    """Why."""
+
+    outcome: str | None
+    """``done``, ``failed``, or None: under way."""
+
+    error: str | None
+    """Of a failed run: the class and what the database said. That batch removed nothing; other classes went on."""
+
+    archived: Mapping[str, int]
+    """Class -> rows written to the archive."""
+
+    pruned: Mapping[str, int]
+    """Class -> rows removed, in all its tables."""
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any], *, dry_run: bool = False) -> "PruneRun":
+        """A row of prune_runs."""
+        fields = "started_at finished_at actor reason outcome error archived pruned".split()
+        return cls(id=None if dry_run else row["id"], dry_run=dry_run, **{name: row[name] for name in fields})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionStatus:
+    """What is kept for how long, and when records were last removed."""
+
+    classes: tuple[RetainedClass, ...]
+    """Every class, in the order in which they are pruned."""
+
+    events_kept_for: timedelta
+    """The event log's own policy, which the sweep carries out all the time."""
+
+    last_run: PruneRun | None
+    """The newest run that removed something or failed, by the sweep or by somebody; None when there was none."""

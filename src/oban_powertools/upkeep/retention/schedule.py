@@ -1,0 +1,94 @@
+"""Retention by itself: a part of the sweep, one batch of each class at a time.
+
+The rule that must never break: a fault here holds up nothing else that the sweep does.
+"""
+
+import time
+from datetime import timedelta
+from typing import Final
+
+import psycopg
+
+from ...config import Settings
+from ...database import Connection, Queries, fetch_one
+from ...privacy.logs import find_logger, said
+from .batches import Progress, advance, prune_batch
+from .records import Policies, policies
+
+logger = find_logger(__name__)
+
+_EVERY: Final = timedelta(minutes=10)
+"""Between the end of a run and the start of the next on this node."""
+
+_REASON: Final = "older than its retention"
+
+
+class RetentionSweep:
+    """Removes what is due, a round of batches with every sweep, until nothing is left; then rests.
+
+    Args:
+        first_after: From the start of the process to its first run.
+    """
+
+    def __init__(self, queries: Queries, settings: Settings, *, first_after: timedelta = timedelta(minutes=1)) -> None:
+        self._queries = queries
+        self._kept: Policies = policies(settings)
+        self._progress: Progress | None = None
+        self._run: int | None = None
+        self._due_at = time.monotonic() + first_after.total_seconds()
+        self._passed_over = False
+        self.ended_well = False
+        """Whether the last sweep ended a run in which nothing failed and nobody else was pruning."""
+
+    async def sweep(self, conn: Connection) -> int:
+        """One round, when it is time; returns how many rows it removed.
+
+        Args:
+            conn: In autocommit: each batch is a transaction of its own.
+        """
+        self.ended_well = False
+        if self._progress is None:
+            if time.monotonic() < self._due_at:
+                return 0
+            self._progress, self._passed_over = Progress.start(self._kept), False
+        try:
+            removed = await self._round(conn, self._progress)
+            if not self._progress.left:
+                await self._end(conn, None)
+                self.ended_well = not self._passed_over
+        except psycopg.Error as error:
+            logger.exception("retention failed; it tries again in %s", _EVERY)
+            if not conn.broken:
+                await self._end(conn, said(error).partition("\n")[0])
+            return 0
+        return removed
+
+    async def _round(self, conn: Connection, progress: Progress) -> int:
+        removed = 0
+        for of_class in [*progress.left]:
+            async with conn.transaction() as transaction:
+                run = self._run or await self._start(conn)
+                row = await prune_batch(conn, self._queries, self._kept, of_class, run, progress.after)
+                if self._run is None and not row["pruned"]:
+                    raise psycopg.Rollback(transaction)  # no run without anything to tell of it
+            if row["pruned"]:
+                self._run = run
+            self._passed_over |= row["archived"] is None
+            removed += int(row["pruned"] or 0)
+            advance(progress, of_class, row)
+        return removed
+
+    async def _start(self, conn: Connection) -> int:
+        row = await fetch_one(conn, self._queries["start_prune_run"], {"actor": None, "reason": _REASON})
+        assert row is not None
+        await fetch_one(conn, self._queries["record_prune"], {"run": row["id"], "reason": _REASON})
+        return row["id"]
+
+    async def _end(self, conn: Connection, error: str | None) -> None:
+        run, self._run, self._progress = self._run, None, None
+        self._due_at = time.monotonic() + _EVERY.total_seconds()
+        if error is not None and run is None:
+            run = await self._start(conn)
+        if run is not None:
+            args = {"id": run, "outcome": "failed" if error else "done", "error": error}
+            await fetch_one(conn, self._queries["finish_prune_run"], args)

@@ -1,1 +1,0 @@
-"""Workflows: defined in Python, stored as rows, moved by the database."""

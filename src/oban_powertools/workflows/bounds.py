@@ -1,0 +1,62 @@
+"""How long names, keys and spans of time may be.
+
+Pure. The rule that must never break: what no index can hold and no instant can count is refused where it is given, for
+a workflow that has started cannot be told.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from ..arguments import LONGEST
+from ..database import json_border
+from ..errors import Fault
+
+LONGEST_KEY: Final = 200
+"""Characters of a name or a key. An entry of an index holds 2,704 bytes, and three of them are in one."""
+
+MOST_LEVELS: Final = 100
+"""Workflows in each other with the outermost: each takes its share of the server's stack when all start at once."""
+
+
+def text_faults(found: Any, path: str) -> list[Fault]:
+    """What keeps a value from being a name or a key; it may be empty."""
+    if not isinstance(found, str):
+        return [Fault(code="not_text", path=path, message=f"expected text, found {type(found).__qualname__}")]
+    faults = json_border.find_faults(found, path)
+    if len(found) > LONGEST_KEY:
+        message = f"the text has {len(found)} characters, at most {LONGEST_KEY} are allowed"
+        faults.insert(0, Fault(code="name_too_long", path=path, message=message))
+    return faults
+
+
+def span_faults(found: Any, name: str, *, code: str, at_once: bool = True) -> list[Fault]:
+    """What keeps a value from being a span of time until something happens; None is none.
+
+    Args:
+        name: ``delay``, ``deadline`` or ``expires_in``.
+        code: Of its fault.
+        at_once: Whether it may be 0.
+    """
+    if found is None:
+        return []
+    if not isinstance(found, timedelta):
+        message = f"its {name} is {found!r}; expected a timedelta, such as timedelta(seconds=60)"
+        return [Fault(code=code, message=message)]
+    if timedelta(0) < found <= LONGEST or (at_once and not found):
+        return []
+    allowed = "0 to 100 years" if at_once else "positive, at most 100 years"
+    return [Fault(code=code, message=f"{name} is {found}; it must be {allowed}")]
+
+
+def schedule_faults(found: Any, path: str) -> list[Fault]:
+    """What keeps a value from being the instant from which a job may run; None is none."""
+    if found is None:
+        return []
+    if not isinstance(found, datetime):
+        message = f"scheduled_at is {found!r}; expected a datetime"
+        return [Fault(code="invalid_schedule", path=path, message=message)]
+    # Its own zone is left out: at either end of the calendar it cannot be converted.
+    if found.replace(tzinfo=UTC) > datetime.now(UTC) + LONGEST:
+        message = f"scheduled_at is {found}; it must be within 100 years from now"
+        return [Fault(code="invalid_schedule", path=path, message=message)]
+    return []

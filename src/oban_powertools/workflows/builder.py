@@ -1,0 +1,366 @@
+"""Define a workflow in Python; nothing is written here.
+
+What is no argument of a call, such as text for a list or seconds for a timedelta, is refused in that line. The rule
+that must never break: a faulty definition is not, so that ``insert`` can report all its faults at once.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, ClassVar, cast
+
+from oban import Job
+
+from ..arguments import as_list, as_span, refuse, unless_none
+from ..database import json_border
+from ..states import StepKind
+from . import drawing
+from .given import (
+    Deps,
+    EffectsName,
+    PolicyName,
+    StepName,
+    as_mapping,
+    item_job,
+    line_of_the_caller,
+    read_deps,
+    read_edges,
+    refuse_enqueued,
+)
+from .references import Reference, StepHandle
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalWait:
+    """What an ``await_signal`` step waits for."""
+
+    signal: str
+    """The signal's name."""
+
+    correlation_key: str | Reference
+    """Which of the signals of that name; a reference is resolved when the wait begins."""
+
+    deadline: timedelta | None
+    """Time from the beginning of the wait until it expires."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapOver:
+    """What a ``map`` step runs for each item of a list."""
+
+    over: Reference | list[Any]
+    """The list, usually a result known only at run time."""
+
+    job: Job
+    """The job of one item; its args hold ``Workflow.item`` where the item goes."""
+
+    max_failures: int
+    """How many items may fail before the map does."""
+
+
+@dataclass(slots=True, kw_only=True)
+class StepDefinition:
+    """One added step, as the author gave it."""
+
+    name: str
+    """Unique in the workflow."""
+
+    runs: "Job | SignalWait | MapOver | Workflow"
+    """What it runs on: a job with all its options, a wait, a map, or a nested workflow."""
+
+    on_failure: PolicyName
+    """Policy of the edges whose policy was not given."""
+
+    effects: EffectsName
+    """May it run twice?"""
+
+    delay: timedelta | None
+    """Time between release and start."""
+
+    added_at: str = ""
+    """The line of code that added it, ``file:line``."""
+
+    deps: list[tuple[StepName, PolicyName]] = field(default_factory=list[tuple[StepName, PolicyName]])
+    """Explicit edges in the order given: parent, policy."""
+
+
+class Workflow:
+    """A definition: named steps, each an Oban job, and the edges between them.
+
+    >>> from oban import job
+    >>> @job(queue="default")
+    ... def fetch(account_id): ...
+    >>> @job(queue="default")
+    ... def bill(customer): ...
+    >>> workflow = Workflow("sync_customer", context={"account_id": 42})
+    >>> customer = workflow.add("fetch", fetch.new(account_id=42))
+    >>> billing = workflow.add("bill", bill.new(customer=customer.result["id"]))
+
+    Args:
+        name: A label; not unique.
+        context: JSON that every step sees as ``current_step().context``; at most 8 KiB.
+        idempotency_key: The same key returns the workflow that exists already.
+        expires_in: Time from insert (from its start, when nested) until an unfinished workflow expires;
+            each recovery begins it anew.
+        tags: For filtering.
+        definition_version: Your name for this version of the definition.
+        on_finished: A job inserted in the transaction that ends the workflow; ``current_workflow()``
+            tells it the outcome.
+
+    Raises:
+        InvalidArgumentError: An argument of a call is not what the call asks for.
+    """
+
+    item: ClassVar = Reference("", "item")
+    """In the args of ``map``: the item, or a part of it as in ``Workflow.item["id"]``."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        context: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+        expires_in: timedelta | None = None,
+        tags: Iterable[str] = (),
+        definition_version: str | None = None,
+        on_finished: Job | None = None,
+    ) -> None:
+        self.name = name
+        self.context = dict(as_mapping("context", {} if context is None else context))
+        self.idempotency_key = idempotency_key
+        self.expires_in = unless_none(as_span, "expires_in", expires_in)
+        self.tags: tuple[str, ...] = tuple(as_list("tags", tags, "tags"))
+        self.definition_version = definition_version
+        self.on_finished = on_finished
+        refuse_enqueued("on_finished", on_finished)
+        self.steps: list[StepDefinition] = []
+        self._by_name: dict[str, StepDefinition] = {}
+
+    def add(
+        self,
+        name: str,
+        job: Job,
+        *,
+        deps: Deps = (),
+        on_failure: PolicyName = "cancel",
+        effects: EffectsName = "ask",
+        delay: timedelta | None = None,
+    ) -> StepHandle:
+        """Add a step.
+
+        Args:
+            name: Unique in the workflow.
+            job: Any Oban job (``worker.new(...)``); queue, priority, tags, max_attempts, meta and
+                scheduled_at are kept. Results of other steps may stand anywhere in its args.
+            deps: Steps that must end first: names or handles (of steps added before or after), or a
+                mapping to the edge's policy.
+            on_failure: What a failed parent does to this step where the edge does not say:
+                ``cancel`` it, or ``continue``.
+            effects: May the step run twice? Repairs and rescue respect it.
+            delay: Time between release and start (a job's own ``scheduled_at`` is absolute).
+
+        Returns:
+            A handle to name as a dependency, or to take ``.result`` and ``.error`` from.
+        """
+        if isinstance(cast("object", job), Workflow):
+            raise refuse("job", job, "an Oban job; add_workflow adds a workflow as one step")
+        refuse_enqueued("job", job)
+        return self._add(name, job, deps, on_failure, effects, delay)
+
+    def await_signal(
+        self,
+        name: str,
+        *,
+        signal: str,
+        correlation_key: str | Reference,
+        deadline: timedelta | None = None,
+        deps: Deps = (),
+        on_failure: PolicyName = "cancel",
+    ) -> StepHandle:
+        """Add a step without a job that waits for a signal; the signal's payload is its result.
+
+        Args:
+            signal: The signal's name, as ``workflows.signal`` sends it.
+            correlation_key: Which of the signals of that name: text, or a result reference.
+            deadline: Time from the beginning of the wait until the step expires; None waits for ever.
+        """
+        span = unless_none(as_span, "deadline", deadline)
+        wait = SignalWait(signal=signal, correlation_key=correlation_key, deadline=span)
+        return self._add(name, wait, deps, on_failure)
+
+    def add_workflow(
+        self, name: str, workflow: "Workflow", *, deps: Deps = (), on_failure: PolicyName = "cancel"
+    ) -> StepHandle:
+        """Add a workflow as one step: it starts when the step is released, and the step ends as it ends.
+
+        Its result is a map of the nested workflow's results, step name -> result. It is stored with this
+        one as a workflow of its own.
+        """
+        as_definition("workflow", workflow)
+        return self._add(name, workflow, deps, on_failure)
+
+    def map(
+        self,
+        name: str,
+        worker: Any,
+        *,
+        over: Reference | list[Any],
+        args: Mapping[str, Any] | None = None,
+        max_failures: int = 0,
+        deps: Deps = (),
+        on_failure: PolicyName = "cancel",
+        effects: EffectsName = "ask",
+    ) -> StepHandle:
+        """Add a step that runs a worker once for each item of a list known only at run time.
+
+        Args:
+            worker: An Oban worker class or job function; its options are kept.
+            over: The list: a result reference, or a list.
+            args: Args of each item's job, where ``Workflow.item`` (or a part of it) stands for the item; None
+                passes the item alone, as ``item``.
+            max_failures: How many items may fail before the map does; their results are null.
+
+        Returns:
+            A handle; its result is the list of the items' results in order, empty for an empty list.
+        """
+        if type(max_failures) is not int:
+            raise refuse("max_failures", max_failures, "a whole number")
+        item_args = {"item": Workflow.item} if args is None else dict(as_mapping("args", args))
+        mapped = MapOver(over=over, job=item_job(worker, item_args), max_failures=max_failures)
+        return self._add(name, mapped, deps, on_failure, effects)
+
+    def _add(
+        self,
+        name: str,
+        runs: "Job | SignalWait | MapOver | Workflow",
+        deps: Deps,
+        on_failure: PolicyName,
+        effects: EffectsName = "ask",
+        delay: timedelta | None = None,
+    ) -> StepHandle:
+        span = unless_none(as_span, "delay", delay)
+        step = StepDefinition(
+            name=name, runs=runs, on_failure=on_failure, effects=effects, delay=span, added_at=line_of_the_caller()
+        )
+        step.deps.extend(read_edges(deps, on_failure))
+        self.steps.append(step)
+        if isinstance(cast("object", name), str):
+            self._by_name.setdefault(name, step)
+        return StepHandle(name, self)
+
+    def add_many(
+        self,
+        jobs: Mapping[str, Job],
+        *,
+        deps: Deps = (),
+        on_failure: PolicyName = "cancel",
+        effects: EffectsName = "ask",
+        delay: timedelta | None = None,
+    ) -> list[StepHandle]:
+        """Add several steps with the same options; handles in the mapping's order."""
+        given = read_deps(deps)
+        return [
+            self.add(name, job, deps=given, on_failure=on_failure, effects=effects, delay=delay)
+            for name, job in as_mapping("jobs", jobs).items()
+        ]
+
+    def connect(self, parent: StepName, child: StepName, *, policy: PolicyName | None = None) -> None:
+        """Add an edge between two steps that were added.
+
+        The same edge twice with the same policy is one edge.
+
+        Args:
+            policy: What a failed parent does to the child; None takes the child's ``on_failure``.
+
+        Raises:
+            ValueError: No step of the child's name was added, or its handle belongs to another workflow.
+        """
+        name = child.name if isinstance(child, StepHandle) else child
+        if isinstance(child, StepHandle) and not child.belongs_to(self):
+            raise ValueError(f"the handle {name!r} belongs to another workflow than {self.name!r}")
+        step = self._by_name.get(name)
+        if step is None:
+            raise ValueError(f"workflow {self.name!r} has no step {name!r}: add it before connecting it")
+        step.deps.append((parent, step.on_failure if policy is None else policy))
+
+    @staticmethod
+    def result(step: str) -> Reference:
+        """The result of a step by name; in a later step's args it implies the dependency."""
+        return Reference(step)
+
+    def to_mermaid(self) -> str:
+        """The definition as a Mermaid flowchart; edges to steps that were not added are left out."""
+        return drawing.mermaid(self._nodes())
+
+    def to_dot(self) -> str:
+        """The definition in Graphviz's DOT language; edges to steps that were not added are left out."""
+        return drawing.dot(self._nodes())
+
+    def __repr__(self) -> str:
+        return f"<Workflow {self.name!r} of {len(self.steps)} steps>"
+
+    def _nodes(self) -> list[drawing.Node]:
+        positions: dict[str, int] = {}
+        for position, step in enumerate(self.steps):
+            positions.setdefault(step.name, position)
+        return [
+            drawing.Node(name=str(step.name), parents=_drawn_parents(step, positions), kind=_kind(step.runs))
+            for step in self.steps
+        ]
+
+
+def as_definition(argument: str, found: object) -> Workflow:
+    """A definition to insert.
+
+    Raises:
+        InvalidArgumentError: It is something else.
+    """
+    if isinstance(found, Workflow):
+        return found
+    match found:
+        case Job():
+            expected = "a Workflow: workflow.add(name, job) makes the job a step of one"
+        case list() | tuple():
+            expected = "one Workflow; insert_many takes several"
+        case _:
+            expected = "a Workflow"
+    raise refuse(argument, cast("object", found), expected)
+
+
+def _kind(runs: Any) -> StepKind:
+    match runs:
+        case SignalWait():
+            return StepKind.SIGNAL
+        case MapOver():
+            return StepKind.MAP
+        case Workflow():
+            return StepKind.WORKFLOW
+        case _:
+            return StepKind.JOB
+
+
+def _drawn_parents(step: StepDefinition, positions: Mapping[str, int]) -> dict[int, str]:
+    references: list[Reference] = []
+
+    def leaf(value: Any, _: str) -> bool:
+        if isinstance(value, Reference):
+            references.append(value)
+        return isinstance(value, Reference)
+
+    json_border.find_faults(_referring(step.runs), "args", leaf)
+    edges = [(parent.name if isinstance(parent, StepHandle) else parent, policy) for parent, policy in step.deps]
+    edges += [(reference.step, step.on_failure) for reference in references if reference.part != "item"]
+    return {positions[parent]: policy for parent, policy in reversed(edges) if parent in positions}
+
+
+def _referring(runs: Any) -> list[Any]:
+    """The values of a step in which references to other steps may stand."""
+    match runs:
+        case SignalWait():
+            return [runs.correlation_key]
+        case MapOver():
+            return [runs.over, runs.job.args]
+        case Job():
+            return [runs.args]
+        case _:
+            return []

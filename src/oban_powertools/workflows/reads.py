@@ -1,0 +1,156 @@
+"""Read stored workflows and steps as records.
+
+Runs in the caller's transaction and locks nothing. The rule that must never break: a step with a
+live job shows the job's own state, never a copy of it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from ..database import Connection, Queries, fetch_all, json_border
+from ..errors import WorkflowNotFoundError
+from ..states import Effects, JobId, Policy, Position, StepKind, StepState, WorkflowId, WorkflowState
+from .drawing import Node
+from .records import StepRecord, WorkflowRecord
+
+MAX_PAGE: Final = 1000
+"""Most workflows one call lists."""
+
+
+async def find_workflows(conn: Connection, queries: Queries, ids: Sequence[WorkflowId]) -> list[WorkflowRecord]:
+    """The workflows of these ids that exist, by id."""
+    rows = await fetch_all(conn, queries["get_workflows"], {"ids": list(ids)})
+    return [_workflow(row) for row in rows]
+
+
+async def get_workflow(conn: Connection, queries: Queries, workflow_id: WorkflowId) -> WorkflowRecord:
+    """One workflow.
+
+    Raises:
+        WorkflowNotFoundError: It does not exist, or was pruned.
+    """
+    found = await find_workflows(conn, queries, [workflow_id])
+    if not found:
+        raise WorkflowNotFoundError(workflow_id)
+    return found[0]
+
+
+async def list_workflows(
+    conn: Connection,
+    queries: Queries,
+    *,
+    state: WorkflowState | None = None,
+    name: str | None = None,
+    tag: str | None = None,
+    before: WorkflowId | None = None,
+    limit: int = 50,
+) -> list[WorkflowRecord]:
+    """Workflows, newest first.
+
+    Args:
+        before: Only ids below this one: the last id of the previous page.
+        limit: At most 1,000.
+    """
+    args = {"state": state, "name": name, "tag": tag, "before": before, "page": min(limit, MAX_PAGE)}
+    rows = await fetch_all(conn, queries["list_workflow_ids"], args)
+    found = await find_workflows(conn, queries, [row["id"] for row in rows])
+    return found[::-1]
+
+
+async def list_steps(conn: Connection, queries: Queries, workflow_id: WorkflowId) -> list[StepRecord]:
+    """All steps of a workflow, in position order.
+
+    Raises:
+        WorkflowNotFoundError: It does not exist, or was pruned.
+    """
+    rows = await fetch_all(conn, queries["get_steps"], {"workflow_id": workflow_id, "positions": None})
+    if not rows:
+        raise WorkflowNotFoundError(workflow_id)
+    names: dict[int, str] = {row["position"]: row["name"] for row in rows}
+    return [_step(row, names) for row in rows]
+
+
+async def list_results(conn: Connection, queries: Queries, workflow_id: WorkflowId) -> dict[str, Any]:
+    """Step name -> result of the completed steps, in position order; None where there is no result.
+
+    Raises:
+        WorkflowNotFoundError: It does not exist, or was pruned.
+    """
+    rows = await fetch_all(conn, queries["get_results"], {"workflow_id": workflow_id})
+    if not rows:
+        await get_workflow(conn, queries, workflow_id)
+    return {row["name"]: row["result"] for row in rows}
+
+
+async def list_nodes(conn: Connection, queries: Queries, workflow_id: WorkflowId) -> list[Node]:
+    """All steps of a workflow with their states, ready to be drawn; in position order.
+
+    Raises:
+        WorkflowNotFoundError: It does not exist, or was pruned.
+    """
+    rows = await fetch_all(conn, queries["draw_steps"], {"workflow_id": workflow_id})
+    if not rows:
+        raise WorkflowNotFoundError(workflow_id)
+    shown = ("name", "state", "attempt", "kind", "child_id")
+    return [Node(parents=_edges(row), **{column: row[column] for column in shown}) for row in rows]
+
+
+def _workflow(row: Mapping[str, Any]) -> WorkflowRecord:
+    fields: dict[str, Any] = {
+        **row,
+        "state": WorkflowState(row["state"]),
+        "tags": tuple(row["tags"]),
+        "failed_steps": tuple(row["failed_steps"]),
+    }
+    return WorkflowRecord(**fields)
+
+
+def _step(row: Mapping[str, Any], names: Mapping[int, str]) -> StepRecord:
+    edges = _edges(row)
+    return StepRecord(
+        workflow_id=row["workflow_id"],
+        position=Position(row["position"]),
+        name=row["name"],
+        kind=StepKind(row["kind"]),
+        worker=row["worker"],
+        queue=row["queue"],
+        state=StepState(row["state"]),
+        cause=row["cause"],
+        effects=Effects(row["effects"]),
+        generation=row["generation"],
+        pending=row["pending"],
+        deps={names[position]: edges[position] for position in sorted(edges)},
+        child_id=row["child_id"],
+        signal=row["signal"],
+        correlation_key=row["correlation_key"],
+        deadline_at=row["deadline_at"],
+        cancel_requested_at=row["cancel_requested_at"],
+        held_until=row["held_until"],
+        hold_reason=row["hold_reason"],
+        depth=row["depth"],
+        job_id=JobId(row["job_id"]) if row["job_id"] is not None else None,
+        attempt=row["attempt"],
+        max_attempts=row["max_attempts"],
+        args=row["args"] if row["args"] is not None else _unresolved(row["template"], names),
+        result=row["result"],
+        has_result=row["has_result"],
+        error=row["error"],
+        released_at=row["released_at"],
+        scheduled_at=row["scheduled_at"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+    )
+
+
+def _edges(row: Mapping[str, Any]) -> dict[int, Policy]:
+    edges = dict.fromkeys(row["parents"], Policy.CANCEL)
+    return edges | dict.fromkeys(row["continue_parents"] or (), Policy.CONTINUE)
+
+
+def _unresolved(template: Sequence[Any], names: Mapping[int, str]) -> Any:
+    return json_border.loads("".join(part if isinstance(part, str) else _marker(part, names) for part in template))
+
+
+def _marker(part: Sequence[Any], names: Mapping[int, str]) -> str:
+    position, kind, path = part
+    return json_border.dumps({f"${kind}": [names[position], *path]})

@@ -1,0 +1,235 @@
+"""What is read back: workflows and steps as immutable records.
+
+Filled by the read queries only; no I/O here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ..states import Effects, JobId, Policy, Position, SignalStatus, StepKind, StepState, WorkflowId, WorkflowState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowRecord:
+    """One stored workflow."""
+
+    id: WorkflowId
+    """Unique in the database."""
+
+    name: str
+    """A label; several workflows may share it."""
+
+    state: WorkflowState
+    """As of the transaction that read it."""
+
+    context: dict[str, Any]
+    """What the author attached; every step sees it."""
+
+    tags: tuple[str, ...]
+    """For filtering."""
+
+    generation: int
+    """1 on insert; a recovery starts the next one."""
+
+    semantics_version: int
+    """The rules the rows were written under."""
+
+    definition_version: str | None
+    """The author's name for the version of the definition."""
+
+    idempotency_key: str | None
+    """Unique among workflows when given."""
+
+    total: int
+    """Steps in all."""
+
+    open: int
+    """Steps without an outcome; 0 when the workflow has ended."""
+
+    failed: int
+    """Steps that are discarded, expired or cancelled by a dependency."""
+
+    failed_steps: tuple[str, ...]
+    """Their names, at most 1,000: those that failed by themselves first, then those cancelled because of them."""
+
+    failures_handled: bool | None
+    """Whether continue edges covered every failure; None while running or without failures."""
+
+    expires_at: datetime | None
+    """When it expires if it has not ended."""
+
+    cancel_requested_at: datetime | None
+    """When an operator asked for its cancel."""
+
+    expired_at: datetime | None
+    """When its time ran out."""
+
+    parent_id: WorkflowId | None
+    """The workflow it is nested in; None for an outermost one."""
+
+    parent_position: Position | None
+    """The step that runs it there."""
+
+    inserted_at: datetime
+    """When it was stored."""
+
+    finished_at: datetime | None
+    """When its last step ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRecord:
+    """One step as it is now: its job's own state while it has a live job."""
+
+    workflow_id: WorkflowId
+    """The workflow it belongs to."""
+
+    position: Position
+    """0, 1, 2 ... in the order the steps were added."""
+
+    name: str
+    """Unique in the workflow."""
+
+    kind: StepKind
+    """What it runs on."""
+
+    worker: str | None
+    """Oban's path of the worker class; None where no job runs."""
+
+    queue: str | None
+    """The queue its job runs in; None where no job runs."""
+
+    state: StepState
+    """See docs/reference/vocabulary.md."""
+
+    cause: str | None
+    """Why it ended other than by its job's own outcome."""
+
+    effects: Effects
+    """May it run twice?"""
+
+    generation: int
+    """Rises with each recovery."""
+
+    pending: int
+    """Parents without an outcome."""
+
+    deps: Mapping[str, Policy]
+    """Parent name -> policy, in the parents' position order."""
+
+    child_id: WorkflowId | None
+    """The workflow it runs: a nested one, or the items of a map."""
+
+    signal: str | None
+    """The signal of its last wait."""
+
+    correlation_key: str | None
+    """The correlation key of its last wait."""
+
+    deadline_at: datetime | None
+    """When its last wait expires."""
+
+    cancel_requested_at: datetime | None
+    """When an operator asked for this step's cancel."""
+
+    held_until: datetime | None
+    """It does not start before; None when it is not held."""
+
+    hold_reason: str | None
+    """Why it is held."""
+
+    depth: int
+    """Edges on the longest path from a root."""
+
+    job_id: JobId | None
+    """Its job, once released; the row may have been pruned since."""
+
+    attempt: int
+    """Attempts made so far."""
+
+    max_attempts: int
+    """Attempts allowed."""
+
+    args: Any
+    """The job's args; before release, references show as {"$result": [step, ...path]}."""
+
+    result: Any
+    """What the worker returned; None when there is none."""
+
+    has_result: bool
+    """Whether a result is stored (a stored null counts)."""
+
+    error: Any
+    """The last error: {"attempt", "at", "error"}; None when there was none."""
+
+    released_at: datetime | None
+    """When its job was inserted."""
+
+    scheduled_at: datetime | None
+    """When its live job is due."""
+
+    started_at: datetime | None
+    """When its last attempt began."""
+
+    finished_at: datetime | None
+    """When it got its outcome."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalRecord:
+    """One delivered signal."""
+
+    id: int
+    """Unique in the database; of a duplicate, the first delivery's."""
+
+    signal: str
+    """Its name."""
+
+    correlation_key: str
+    """Which of the signals of that name."""
+
+    workflow_id: WorkflowId | None
+    """The workflow the sender meant; None for whichever waits."""
+
+    dedupe_key: str | None
+    """The sender's key for repeats."""
+
+    payload: Any
+    """What it carries; the result of the step that consumes it."""
+
+    status: SignalStatus
+    """What became of it."""
+
+    wait_id: int | None
+    """The wait that consumed it."""
+
+    inserted_at: datetime
+    """When it was delivered."""
+
+    consumed_at: datetime | None
+    """When it was consumed."""
+
+    expires_at: datetime | None = None
+    """Until when it is kept for a wait to come; None for as long as it takes."""
+
+    only_begun: bool = False
+    """Whether only a workflow that had begun before it may take it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """What a recovery did."""
+
+    session_id: int
+    """The durable session, with before and after of each step."""
+
+    generation: int
+    """The workflow's generation after it."""
+
+    steps: tuple[str, ...]
+    """The steps that were recovered, in position order."""
+
+    revived: int
+    """Further steps that came back because they had been cancelled with them."""

@@ -1,0 +1,273 @@
+"""Recovery: an operator brings failed steps back, or decides what a step ends as.
+
+Runs in the caller's transaction. The rule that must never break: parents, counters and workflow
+state are right again in the transaction that changed a step.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Final, cast
+
+from ..database import Connection, Queries, execute, fetch_all, fetch_one, json_border
+from ..errors import IllegalTransitionError, StepNotFoundError, UnsupportedRecoveryActionError, WorkflowNotFoundError
+from ..privacy.redaction import redacted
+from ..states import Cause, RecoveryAction, StepState, WorkflowId
+from .commands import complete_step
+from .records import Recovered
+from .rules import (
+    FAILED,
+    Row,
+    legal_recoveries,
+    refuse_change,
+    refuse_hold,
+    refuse_on_ended,
+    refuse_recovery,
+    refuse_retry_of_all,
+    refuse_revival,
+)
+
+_SNAPSHOT: Final = ("state", "cause", "generation", "attempt", "error")
+
+
+async def request_cancel(conn: Connection, queries: Queries, workflow_id: WorkflowId) -> None:
+    """Stop a workflow and everything nested in it: idle steps end now, executing jobs are told.
+
+    Repeating it asks the executing jobs again.
+
+    Raises:
+        WorkflowNotFoundError: It does not exist.
+        WorkflowEndedError: It has ended.
+        UnsupportedSemanticsError: It follows the rules of another release.
+
+    Locks: the family as settle; idle jobs that nobody else is changing.
+    """
+    workflow = await lock_workflow(conn, queries, workflow_id)
+    if (refusal := refuse_on_ended(workflow)) is not None:
+        raise refusal
+    await execute(conn, queries["stop_workflow"], {"workflow_id": workflow_id})
+
+
+async def lock_workflow(conn: Connection, queries: Queries, workflow_id: WorkflowId) -> Row:
+    """Lock a workflow's family and read it.
+
+    Raises:
+        WorkflowNotFoundError: It does not exist.
+        UnsupportedSemanticsError: It follows the rules of another release.
+    """
+    await execute(conn, queries["lock_workflow"], {"workflow_id": workflow_id})
+    row = await fetch_one(conn, queries["command_workflow"], {"workflow_id": workflow_id})
+    if row is None:
+        raise WorkflowNotFoundError(workflow_id)
+    if (refusal := refuse_change(row)) is not None:
+        raise refusal
+    return row
+
+
+async def read_steps(conn: Connection, queries: Queries, workflow_id: WorkflowId, step: str | None) -> Sequence[Row]:
+    """One step as it is, or every failed step that may run again.
+
+    Raises:
+        StepNotFoundError: There is no such step.
+    """
+    rows = await fetch_all(conn, queries["command_steps"], {"workflow_id": workflow_id, "step": step})
+    if step is not None and not rows:
+        raise StepNotFoundError(workflow_id, step)
+    return rows
+
+
+async def recover(
+    conn: Connection,
+    queries: Queries,
+    workflow_id: WorkflowId,
+    step: str | None,
+    action: str,
+    *,
+    actor: str,
+    reason: str,
+    payload: Any,
+    payload_limit: int,
+) -> Recovered:
+    """Retry, cancel, complete or skip a step; or retry every failed step.
+
+    Args:
+        step: None for every failed step that may run again (``retry`` only).
+        payload: The result, for ``complete``.
+
+    Raises:
+        UnsupportedRecoveryActionError, IllegalTransitionError: Refused; says what is legal.
+        WorkflowNotFoundError, StepNotFoundError, UnsupportedSemanticsError: As named.
+        UnstorableValueError: The payload is not JSON-safe or above the limit.
+
+    Locks: a step's job, then the family as settle.
+    """
+    if action not in RecoveryAction:
+        raise UnsupportedRecoveryActionError(action, list(RecoveryAction))
+    json_border.check_payload("the payload", payload, payload_limit)
+    if step is not None:
+        await execute(conn, queries["lock_step_job"], {"workflow_id": workflow_id, "step": step})
+    before = await lock_workflow(conn, queries, workflow_id)
+    targets = await read_steps(conn, queries, workflow_id, step)
+    _refuse_illegal(workflow_id, step, RecoveryAction(action), targets)
+    if targets[0]["state"] in FAILED:
+        await _refuse_revival(conn, queries, workflow_id, step, action)
+    if action == RecoveryAction.CANCEL:
+        revived = 0
+        await execute(conn, queries["cancel_step"], {"workflow_id": workflow_id, "position": targets[0]["position"]})
+    elif targets[0]["state"] in FAILED:
+        revived = await _revive(conn, queries, workflow_id, targets, RecoveryAction(action), payload)
+    else:
+        revived = 0
+        await _complete(conn, queries, workflow_id, targets[0], RecoveryAction(action), payload, payload_limit)
+    return await _record(conn, queries, before, targets, action=action, actor=actor, reason=reason, revived=revived)
+
+
+async def hold(
+    conn: Connection, queries: Queries, workflow_id: WorkflowId, step: str | None, hold_for: timedelta, reason: str
+) -> int:
+    """Keep a step, or every step, from starting; returns how many are held.
+
+    Raises:
+        WorkflowEndedError, IllegalTransitionError: There is nothing that has not started.
+        WorkflowNotFoundError, StepNotFoundError, UnsupportedSemanticsError: As named.
+
+    Locks: the family as settle; jobs that nobody else is changing.
+    """
+    workflow = await lock_workflow(conn, queries, workflow_id)
+    if (refusal := refuse_on_ended(workflow)) is not None:
+        raise refusal
+    target = (await read_steps(conn, queries, workflow_id, step))[0] if step is not None else None
+    if target is not None and (refusal := refuse_hold(workflow_id, target)) is not None:
+        raise refusal
+    position = target["position"] if target else None
+    args = {"workflow_id": workflow_id, "position": position, "hold_for": hold_for, "reason": reason}
+    row = await fetch_one(conn, queries["hold"], args)
+    held = row["held"] if row else 0
+    if target and not held:
+        raise IllegalTransitionError(workflow_id, step, "hold", "its job is being changed", legal_recoveries(target))
+    return held
+
+
+async def release(conn: Connection, queries: Queries, workflow_id: WorkflowId, step: str | None) -> int:
+    """End the hold of a step, or of every step; returns how many were held.
+
+    Raises:
+        WorkflowNotFoundError, StepNotFoundError, UnsupportedSemanticsError: As named.
+    """
+    await lock_workflow(conn, queries, workflow_id)
+    position = (await read_steps(conn, queries, workflow_id, step))[0]["position"] if step is not None else None
+    row = await fetch_one(conn, queries["unhold"], {"workflow_id": workflow_id, "position": position})
+    return row["released"] if row else 0
+
+
+def _refuse_illegal(workflow_id: WorkflowId, step: str | None, action: RecoveryAction, targets: Sequence[Row]) -> None:
+    if step is None and action != RecoveryAction.RETRY:
+        raise IllegalTransitionError(workflow_id, None, action, "name the step", [RecoveryAction.RETRY])
+    all_at_once = refuse_retry_of_all(workflow_id, len(targets))
+    refusal = refuse_recovery(workflow_id, targets[0], action) if step is not None else all_at_once
+    if refusal is not None:
+        raise refusal
+
+
+async def _refuse_revival(
+    conn: Connection, queries: Queries, workflow_id: WorkflowId, step: str | None, action: str
+) -> None:
+    row = await fetch_one(conn, queries["revival_refusal"], {"workflow_id": workflow_id})
+    refusal = refuse_revival(workflow_id, step, action, row["refusal"] if row else None)
+    if refusal is not None:
+        raise refusal
+
+
+async def _revive(
+    conn: Connection,
+    queries: Queries,
+    workflow_id: WorkflowId,
+    targets: Sequence[Row],
+    action: RecoveryAction,
+    payload: Any,
+) -> int:
+    completed = action != RecoveryAction.RETRY
+    args = {
+        "workflow_id": workflow_id,
+        "positions": [row["position"] for row in targets],
+        "completed": completed,
+        "payload": _given(action, payload),
+        "cause": _cause(action) if completed else None,
+    }
+    row = await fetch_one(conn, queries["revive_steps"], args)
+    return row["revived"] if row else 0
+
+
+async def _complete(
+    conn: Connection,
+    queries: Queries,
+    workflow_id: WorkflowId,
+    target: Row,
+    action: RecoveryAction,
+    payload: Any,
+    payload_limit: int,
+) -> None:
+    args = {"workflow_id": workflow_id, "position": target["position"], "cause": _cause(action)}
+    if target["job_id"] is None or target["state"] == StepState.AWAITING_SIGNAL:
+        await execute(conn, queries["complete_waiting_step"], {**args, "payload": _given(action, payload)})
+        return
+    result = payload if action == RecoveryAction.COMPLETE else None
+    await complete_step(
+        conn, queries, workflow_id, target["name"], status="completed", payload=result, payload_limit=payload_limit
+    )
+    await execute(conn, queries["note_cause"], args)
+
+
+def _given(action: RecoveryAction, payload: Any) -> str | None:
+    return json_border.dumps(payload) if action == RecoveryAction.COMPLETE and payload is not None else None
+
+
+def _cause(action: RecoveryAction) -> Cause:
+    return Cause.COMPLETED_BY_OPERATOR if action == RecoveryAction.COMPLETE else Cause.SKIPPED
+
+
+def _snapshot(row: Row) -> dict[str, Any]:
+    """A step as its recovery remembers it: nothing in its error that looks like a secret (S8)."""
+    error = row["error"]
+    if isinstance(error, dict):
+        fields = cast("dict[str, Any]", error)
+        error = {**fields, **{part: redacted(str(fields[part])) for part in ("error", "text") if part in fields}}
+    return {**{key: row[key] for key in _SNAPSHOT}, "error": error}
+
+
+async def _record(
+    conn: Connection,
+    queries: Queries,
+    before: Row,
+    targets: Sequence[Row],
+    *,
+    action: str,
+    actor: str,
+    reason: str,
+    revived: int,
+) -> Recovered:
+    workflow_id = WorkflowId(before["id"])
+    after = await fetch_one(conn, queries["command_workflow"], {"workflow_id": workflow_id})
+    assert after is not None
+    args = {"workflow_id": workflow_id, "positions": [row["position"] for row in targets]}
+    now = {row["position"]: row for row in await fetch_all(conn, queries["steps_at"], args)}
+    recorded = {
+        **args,
+        "generation": after["generation"],
+        "action": action,
+        "actor": actor,
+        "reason": reason,
+        "revived": revived,
+        "before": json_border.dumps(before),
+        "after": json_border.dumps(after),
+        "steps": [row["name"] for row in targets],
+        "befores": [json_border.dumps(_snapshot(row)) for row in targets],
+        "afters": [json_border.dumps({key: now[row["position"]][key] for key in _SNAPSHOT}) for row in targets],
+    }
+    session = await fetch_one(conn, queries["record_recovery"], recorded)
+    assert session is not None
+    return Recovered(
+        session_id=session["session_id"],
+        generation=after["generation"],
+        steps=tuple(row["name"] for row in targets),
+        revived=revived,
+    )

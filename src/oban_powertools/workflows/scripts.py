@@ -1,0 +1,42 @@
+"""Tell of workers that other processes cannot import, because they are named after the script that runs here.
+
+The rule that must never break: a script that works on its own queues is left in peace, and so is one that is run twice.
+"""
+
+import sys
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Final
+
+from ..privacy.logs import find_logger
+from .plan import WorkflowPlan
+
+logger = find_logger(__name__)
+
+_SCRIPT: Final = "__main__."
+
+
+def warn_of_scripts(plans: Sequence[WorkflowPlan], queues_here: Callable[[], Collection[str]]) -> None:
+    """Log each worker of the script itself whose queue nobody works on here.
+
+    Args:
+        queues_here: The queues that this process works on; only asked where there is such a worker.
+    """
+    queues = {
+        step.worker: step.queue
+        for plan in plans
+        for step in plan.steps
+        if step.worker is not None and step.worker.startswith(_SCRIPT)
+    }
+    if not queues:
+        return
+    here = queues_here()
+    file = getattr(sys.modules["__main__"], "__file__", None)
+    module = Path(file).stem if file else "a module"
+    for worker, queue in queues.items():
+        if queue not in here:
+            logger.warning(
+                "%s is stored under the name of the script that runs here, which no other process can import: "
+                "import it from %s instead of running that file",
+                worker, module,
+            )  # fmt: skip

@@ -1,0 +1,134 @@
+"""Wait for workflows to end: one query a tick for everybody who waits in this process.
+
+The rules that must never break: the database is asked, never a notification alone (I5); and who waits goes on waiting
+while it is away.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Final
+
+import psycopg
+from psycopg_pool import PoolClosed
+
+from ..database.sqlstates import Trouble, find_trouble
+from ..errors import PowertoolsClosedError
+from ..privacy.logs import find_logger
+from ..states import WorkflowId
+
+logger = find_logger(__name__)
+
+type FindEnded = Callable[[Sequence[WorkflowId]], Awaitable[Sequence[WorkflowId]]]
+
+_FIRST_TICK: Final = 0.005
+_LONGEST_TICK: Final = 0.25
+_RANDOM: Final = random.SystemRandom()
+
+
+async def outlasting[T](ask: Callable[[], Awaitable[T]], within: timedelta | None = None) -> T:
+    """What the database answers, however long it is away.
+
+    Args:
+        within: Time after which what it failed with is raised; None for never.
+
+    Raises:
+        PowertoolsClosedError: Powertools was left, or never entered and its Oban stopped.
+    """
+    pause, began_at = _FIRST_TICK, time.monotonic()
+    while True:
+        try:
+            return await ask()
+        except PoolClosed as error:
+            raise PowertoolsClosedError from error
+        except (psycopg.Error, OSError) as error:
+            # A connection that was lost, a server that is away, or a moment's trouble in it: anything else stays so.
+            if find_trouble(error) is Trouble.REFUSED:
+                raise
+            if pause == _FIRST_TICK:
+                logger.warning("waiting on while the database is away: %s", error)
+            if within is not None and time.monotonic() - began_at > within.total_seconds():
+                raise
+            pause = min(_LONGEST_TICK, pause * 2)
+            await asyncio.sleep(pause * _RANDOM.uniform(0.5, 1))
+
+
+class Waiters:
+    """Everybody in this process who waits for a workflow's end.
+
+    Ticks start at 5 ms after somebody new arrives and double up to 250 ms.
+
+    Args:
+        find_ended: Which of these workflows have ended (or do not exist)?
+    """
+
+    def __init__(self, find_ended: FindEnded) -> None:
+        self._find_ended = find_ended
+        self._waiting: dict[WorkflowId, list[asyncio.Future[None]]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._tick = _FIRST_TICK
+
+    async def wait(self, workflow_id: WorkflowId, timeout: timedelta | None) -> bool:
+        """Wait until the workflow has ended; False when the time ran out first. Without any time, ask once.
+
+        Raises:
+            PowertoolsClosedError: Powertools was left meanwhile.
+        """
+        if timeout is not None and timeout <= timedelta(0):
+            return workflow_id in await outlasting(lambda: self._find_ended([workflow_id]), timedelta(0))
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(workflow_id, []).append(future)
+        self._tick = _FIRST_TICK
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._poll(), name="powertools-waiters")
+        try:
+            await asyncio.wait_for(future, None if timeout is None else timeout.total_seconds())
+        except TimeoutError:
+            return False
+        finally:
+            self._forget(workflow_id, future)
+        return True
+
+    async def stop(self) -> None:
+        """Stop polling; those who still wait get an error."""
+        self._fail(PowertoolsClosedError())
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    def _forget(self, workflow_id: WorkflowId, future: asyncio.Future[None]) -> None:
+        futures = self._waiting.get(workflow_id, [])
+        if future in futures:
+            futures.remove(future)
+        if not futures:
+            self._waiting.pop(workflow_id, None)
+
+    async def _poll(self) -> None:
+        while self._waiting:
+            try:
+                ended = await outlasting(self._find_awaited)
+            except PowertoolsClosedError as error:
+                self._fail(error)
+                return
+            except Exception as error:
+                logger.exception("asking for the ends of %d workflows failed", len(self._waiting))
+                self._fail(error)
+                return
+            for workflow_id in ended:
+                for future in self._waiting.pop(workflow_id, []):
+                    if not future.done():
+                        future.set_result(None)
+            await asyncio.sleep(self._tick)
+            self._tick = min(_LONGEST_TICK, self._tick * 2)
+
+    async def _find_awaited(self) -> Sequence[WorkflowId]:
+        # Nobody may be left when the database is back.
+        return await self._find_ended(list(self._waiting)) if self._waiting else []
+
+    def _fail(self, error: Exception) -> None:
+        for futures in self._waiting.values():
+            for future in futures:
+                if not future.done():
+                    future.set_exception(error)
+        self._waiting.clear()

@@ -1,0 +1,411 @@
+"""The workflow calls of the facade: each opens its transaction and hands over to a feature function.
+
+The rule that must never break: with ``conn=`` everything happens in the caller's transaction and
+nothing is committed here.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from .. import telemetry
+from ..arguments import (
+    LONGEST,
+    as_count,
+    as_id,
+    as_key,
+    as_list,
+    as_span,
+    as_text,
+    as_word,
+    as_workflow_id,
+    unless_none,
+)
+from ..database import Connection, Queries, crash_points, fetch_all
+from ..errors import WaitTimeoutError
+from ..operators.authorization import ActorLike, Guard
+from ..operators.commanding import Commander
+from ..operators.evidence import HOST
+from ..privacy.display import DisplayPolicy
+from ..states import WorkflowId, WorkflowState
+from ..telemetry import Name
+from . import commands, drawing, reads, recovery, signals, store
+from .builder import Workflow, as_definition
+from .compile import compile_workflow
+from .records import Recovered, SignalRecord, StepRecord, WorkflowRecord
+from .scripts import warn_of_scripts
+from .stamping import stamped
+from .waiting import Waiters, outlasting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowHandle:
+    """A stored workflow to wait for."""
+
+    id: WorkflowId
+    """Its id."""
+
+    name: str
+    """Its label."""
+
+    inserted: bool
+    """False when its idempotency key named a workflow that existed already."""
+
+    workflows: "Workflows" = field(repr=False)
+    """Where it was inserted."""
+
+    async def wait(self, timeout: timedelta | None = None) -> WorkflowRecord:
+        """As ``Workflows.wait``."""
+        return await self.workflows.wait(self.id, timeout=timeout)
+
+
+class Workflows:
+    """Insert, wait for, read and command workflows.
+
+    Args:
+        connect: An autocommit connection of our own pool.
+        payload_limit: Bytes of JSON in one step's args or result.
+        guard: Decides what operators may do; None refuses all of it.
+        display: Decides what is kept of reasons and errors; None for the default.
+
+    ``job_meta`` is a hook for instrumentation: called once an insert, within its telemetry span, and what it returns is
+    added to the meta of every job of the inserted workflows, also of those the database releases later. ``queues_here``
+    names the queues that this process works on.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], AbstractAsyncContextManager[Connection]],
+        queries: Queries,
+        payload_limit: int,
+        guard: Guard | None = None,
+        display: DisplayPolicy | None = None,
+    ) -> None:
+        self._connect = connect
+        self._queries = queries
+        self._payload_limit = payload_limit
+        self._display = display or DisplayPolicy()
+        self._commander = Commander(connect, queries, guard or Guard(None), self._display)
+        self.waiters = Waiters(self._find_ended)
+        self.job_meta: Callable[[], Mapping[str, str]] = dict
+        self.queues_here: Callable[[], Collection[str]] = tuple
+
+    async def insert(self, workflow: Workflow, *, conn: Any = None) -> WorkflowHandle:
+        """Check a definition and store it whole, with the jobs of its roots.
+
+        Args:
+            conn: Joins the caller's transaction: a psycopg connection or cursor, or a SQLAlchemy
+                async session or connection on psycopg. None: a transaction of its own.
+
+        Raises:
+            InvalidWorkflowError: Lists every fault; nothing was written.
+            IdempotencyConflictError: The key belongs to a workflow with another definition.
+        """
+        return (await self.insert_many([as_definition("workflow", workflow)], conn=conn))[0]
+
+    async def insert_many(self, workflows: Iterable[Workflow], *, conn: Any = None) -> list[WorkflowHandle]:
+        """Insert several workflows, all or none, in a constant number of statements.
+
+        Returns, raises and joins as ``insert``; handles in the order given. All definitions are
+        checked before anything is written; the first faulty one is reported.
+        """
+        several = as_list("workflows", workflows, "workflows")
+        definitions = [as_definition(f"workflows[{place}]", found) for place, found in enumerate(several)]
+        plans = [compile_workflow(definition, self._payload_limit) for definition in definitions]
+        warn_of_scripts(plans, self.queues_here)
+        with telemetry.span(Name.INSERT, workflows=len(plans), steps=sum(len(plan.steps) for plan in plans)) as found:
+            meta = self.job_meta()
+            stamps = [stamped(plan, meta) for plan in plans]
+
+            async def insert(inside: Connection) -> list[store.Stored]:
+                stored = await store.insert_plans(inside, self._queries, stamps)
+                crash_points.reached("before_insert_commit")
+                return stored
+
+            stored = await self._commander.carry_out(conn, insert)
+            found["inserted"] = sum(s.inserted for s in stored)
+        crash_points.reached("after_insert_commit")
+        return [
+            WorkflowHandle(id=s.id, name=definition.name, inserted=s.inserted, workflows=self)
+            for definition, s in zip(definitions, stored, strict=True)
+        ]
+
+    async def wait(self, workflow_id: WorkflowId | str, *, timeout: timedelta | None = None) -> WorkflowRecord:
+        """Wait until the workflow has ended.
+
+        Args:
+            timeout: None waits for ever, ``timedelta(0)`` asks once; process clock.
+
+        Raises:
+            WaitTimeoutError: It had not ended in time.
+            PowertoolsClosedError: Powertools was left meanwhile. A database that is away is waited for.
+            WorkflowNotFoundError: It does not exist, or was pruned.
+        """
+        key, within = as_workflow_id(workflow_id), unless_none(as_span, "timeout", timeout)
+        if not await self.waiters.wait(key, within):
+            raise WaitTimeoutError(key, within or timedelta(0))
+        return await outlasting(lambda: self.get(key), within)
+
+    async def _find_ended(self, ids: Sequence[WorkflowId]) -> Sequence[WorkflowId]:
+        async with self._connect() as conn:
+            rows = await fetch_all(conn, self._queries["unawaited_workflow_ids"], {"ids": list(ids)})
+        return [WorkflowId(row["id"]) for row in rows]
+
+    async def get(self, workflow_id: WorkflowId | str) -> WorkflowRecord:
+        """One workflow.
+
+        Raises:
+            WorkflowNotFoundError: It does not exist, or was pruned.
+        """
+        async with self._connect() as conn:
+            return await reads.get_workflow(conn, self._queries, as_workflow_id(workflow_id))
+
+    async def find(self, workflow_id: WorkflowId | str) -> WorkflowRecord | None:
+        """One workflow; None when it does not exist."""
+        async with self._connect() as conn:
+            found = await reads.find_workflows(conn, self._queries, [as_workflow_id(workflow_id)])
+        return found[0] if found else None
+
+    async def list(
+        self,
+        *,
+        state: WorkflowState | str | None = None,
+        name: str | None = None,
+        tag: str | None = None,
+        before: WorkflowId | str | None = None,
+        limit: int = 50,
+    ) -> list[WorkflowRecord]:
+        """Workflows, newest first.
+
+        Args:
+            before: Only ids below this one: the last id of the previous page.
+            limit: At most 1,000.
+        """
+        word = None if state is None else as_word("state", state, WorkflowState)
+        older = None if before is None else WorkflowId(as_id("before", before))
+        args = {"name": unless_none(as_key, "name", name), "tag": unless_none(as_key, "tag", tag)}
+        page = as_count("limit", limit)
+        async with self._connect() as conn:
+            return await reads.list_workflows(conn, self._queries, state=word, before=older, limit=page, **args)
+
+    async def steps(self, workflow_id: WorkflowId | str) -> Sequence[StepRecord]:
+        """All steps of a workflow, in position order.
+
+        Raises:
+            WorkflowNotFoundError: It does not exist, or was pruned.
+        """
+        async with self._connect() as conn:
+            return await reads.list_steps(conn, self._queries, as_workflow_id(workflow_id))
+
+    async def results(self, workflow_id: WorkflowId | str) -> dict[str, Any]:
+        """Step name -> result of the completed steps, in position order; None where there is no result.
+
+        Raises:
+            WorkflowNotFoundError: It does not exist, or was pruned.
+        """
+        async with self._connect() as conn:
+            return await reads.list_results(conn, self._queries, as_workflow_id(workflow_id))
+
+    async def to_mermaid(self, workflow_id: WorkflowId | str) -> str:
+        """A stored workflow with its states as a Mermaid flowchart.
+
+        Raises:
+            WorkflowNotFoundError: It does not exist, or was pruned.
+        """
+        async with self._connect() as conn:
+            return drawing.mermaid(await reads.list_nodes(conn, self._queries, as_workflow_id(workflow_id)))
+
+    async def to_dot(self, workflow_id: WorkflowId | str) -> str:
+        """A stored workflow with its states in Graphviz's DOT language.
+
+        Raises:
+            WorkflowNotFoundError: It does not exist, or was pruned.
+        """
+        async with self._connect() as conn:
+            return drawing.dot(await reads.list_nodes(conn, self._queries, as_workflow_id(workflow_id)))
+
+    async def complete_step(
+        self,
+        workflow_id: WorkflowId | str,
+        step: str,
+        *,
+        status: str = "completed",
+        payload: Any = None,
+        actor: ActorLike | None = None,
+        reason: str | None = None,
+        source: str = "api",
+        conn: Any = None,
+    ) -> None:
+        """End a released step that runs outside Oban; its job ends with it.
+
+        A step without a job is not ended so: a wait by its signal, or by ``recover``.
+
+        Args:
+            status: ``completed`` (payload is the result), ``discarded`` or ``cancelled`` (payload is the error).
+            actor: None for the host's own program, which tells what happened. With an actor it is an operator's
+                decision: it needs a reason, it is authorized and audited.
+            conn: Joins the caller's transaction, as in ``insert``.
+
+        Raises:
+            UnknownStatusError, UnstorableValueError: The outcome cannot be recorded.
+            WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
+            StepNotReleasedError: It still waits for its dependencies.
+            IllegalTransitionError: It has no job: it waits for a signal, or runs a workflow or a map.
+            AlreadyTerminalError: It has its outcome already.
+            UnsupportedSemanticsError: The workflow follows the rules of another release.
+            NotAuthorizedError, UnattributedActorError, ReasonRequiredError: An operator's decision is refused.
+        """
+        who = HOST if actor is None else actor
+        command = self._commander.command("complete_step", workflow_id, step, who, reason, source, status=status)
+        async with self._commander.commanded(command, conn) as inside:
+            await commands.complete_step(
+                inside, self._queries, command.workflow_id, as_text("step", step),
+                status=status, payload=payload, payload_limit=self._payload_limit,
+            )  # fmt: skip
+
+    async def signal(
+        self,
+        signal: str,
+        correlation_key: str,
+        payload: Any = None,
+        *,
+        dedupe_key: str | None = None,
+        workflow_id: WorkflowId | str | None = None,
+        expires_in: timedelta | None = None,
+        only_begun: bool = False,
+        conn: Any = None,
+    ) -> SignalRecord:
+        """Deliver a signal to whoever waits for it; it becomes the result of the step that waited.
+
+        Args:
+            dedupe_key: A repeat of the same signal, key and dedupe key changes nothing.
+            workflow_id: Which workflow is meant, where several wait.
+            expires_in: How long it is kept for a wait to come; None for as long as it takes.
+            only_begun: It is for workflows that have begun, and never for one that is inserted later.
+            conn: Joins the caller's transaction, as in ``insert``.
+
+        Returns:
+            The durable record; its status says what became of it: see ``SignalStatus``.
+
+        Raises:
+            UnstorableValueError: The payload is not JSON-safe or above the limit, or a name is empty.
+        """
+        async with self._commander.transaction(conn) as inside:
+            record = await signals.deliver(
+                inside, self._queries, signal, correlation_key, payload, dedupe_key=dedupe_key, workflow_id=workflow_id,
+                expires_in=expires_in, only_begun=only_begun, payload_limit=self._payload_limit,
+            )  # fmt: skip
+        telemetry.execute(Name.SIGNAL, status=record.status.value)
+        return record
+
+    async def request_cancel(
+        self, workflow_id: WorkflowId | str, *, actor: ActorLike, reason: str, source: str = "api", conn: Any = None
+    ) -> None:
+        """Ask for a workflow's end: idle steps and their jobs are cancelled, executing jobs are told.
+
+        Args:
+            actor: A name, or a mapping with an ``id``.
+
+        Raises:
+            WorkflowNotFoundError, WorkflowEndedError: There is nothing to cancel.
+            NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Nobody who may, or nobody says why.
+        """
+        command = self._commander.command("request_cancel", workflow_id, None, actor, reason, source)
+        async with self._commander.commanded(command, conn) as inside:
+            await recovery.request_cancel(inside, self._queries, command.workflow_id)
+
+    async def recover(
+        self,
+        workflow_id: WorkflowId | str,
+        step: str | None = None,
+        action: str = "retry",
+        *,
+        actor: ActorLike,
+        reason: str,
+        payload: Any = None,
+        source: str = "api",
+        conn: Any = None,
+    ) -> Recovered:
+        """Bring failed steps back, with what was cancelled because of them; or decide what a step ends as.
+
+        The workflow starts its next generation, with clocks and attempts reset.
+
+        Args:
+            step: None retries every step that failed by itself.
+            action: ``retry``, ``cancel``, ``complete`` (payload is the result) or ``skip`` (no result).
+
+        Raises:
+            IllegalTransitionError: The action does not fit the step's state; says which ones do.
+            UnsupportedRecoveryActionError: There is no such action.
+            WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
+            NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Nobody who may, or nobody says why.
+        """
+        command = self._commander.command(f"recover_{action}", workflow_id, step, actor, reason, source)
+        async with self._commander.commanded(command, conn) as inside:
+            return await recovery.recover(
+                inside, self._queries, command.workflow_id, step, action,
+                actor=command.actor.id if command.actor else "", reason=command.reason or "",
+                payload=payload, payload_limit=self._payload_limit,
+            )  # fmt: skip
+
+    async def hold(
+        self,
+        workflow_id: WorkflowId | str,
+        step: str | None = None,
+        *,
+        hold_for: timedelta,
+        actor: ActorLike,
+        reason: str,
+        source: str = "api",
+        conn: Any = None,
+    ) -> int:
+        """Keep a step, or every step of a workflow, from starting; it ends by itself.
+
+        Pending steps are not released, jobs that have not started are suspended; executing ones go on.
+
+        Args:
+            hold_for: Time until the hold ends by itself; database clock.
+
+        Returns:
+            How many steps are held.
+
+        Raises:
+            IllegalTransitionError: The step has started or ended.
+            WorkflowNotFoundError, StepNotFoundError, WorkflowEndedError: There is nothing to hold.
+            NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Nobody who may, or nobody says why.
+        """
+        time = as_span("hold_for", hold_for, least=timedelta(milliseconds=1), most=LONGEST)
+        command = self._commander.command("hold", workflow_id, step, actor, reason, source)
+        async with self._commander.commanded(command, conn) as inside:
+            return await recovery.hold(inside, self._queries, command.workflow_id, step, time, command.reason or "")
+
+    async def release(
+        self,
+        workflow_id: WorkflowId | str,
+        step: str | None = None,
+        *,
+        actor: ActorLike,
+        reason: str,
+        source: str = "api",
+        conn: Any = None,
+    ) -> int:
+        """End the hold of a step, or of every step of a workflow; what is ready starts.
+
+        Returns:
+            How many steps were held.
+
+        Raises:
+            WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
+            NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Nobody who may, or nobody says why.
+        """
+        command = self._commander.command("release", workflow_id, step, actor, reason, source)
+        async with self._commander.commanded(command, conn) as inside:
+            return await recovery.release(inside, self._queries, command.workflow_id, step)
+
+    async def commands(self, workflow_id: WorkflowId | str, *, limit: int = 100) -> Sequence[dict[str, Any]]:
+        """What was asked of a workflow, refused commands too, newest first: one dict a row of ``commands``."""
+        async with self._connect() as conn:
+            args = {"workflow_id": as_workflow_id(workflow_id), "page": as_count("limit", limit)}
+            return await fetch_all(conn, self._queries["list_commands"], args)
