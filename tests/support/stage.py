@@ -57,7 +57,7 @@ SELECT jsonb_build_object(
   'steps', (
     SELECT jsonb_agg(jsonb_build_array(
       s.state, s.cause, CASE s.state WHEN 'pending' THEN s.pending END, s.attempt, s.result IS NOT NULL, s.result,
-      s.error - '{class,text}'::text[], s.job_id  -- which are read from a text of any kind: tests/workflows/test_failures.py
+      s.error - '{class,text}'::text[], s.job_id  -- read from a text of any kind: tests/workflows/test_failures.py
     ) ORDER BY s.workflow_id, s.position)
     FROM powertools.steps s
   ),

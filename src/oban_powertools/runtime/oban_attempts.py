@@ -4,7 +4,8 @@ Not for what becomes of the outcome in the database (``acks``). The rules that m
 comes to an ack, unless the process itself is being stopped (B1); what one worker does ends no other job and no process
 (B2); an attempt in which no code of the worker's ran counts for nothing (B3).
 
-With ``oban_hooks``, ``oban_acks`` and ``database.oban`` the only file that imports Oban's internals; tests/runtime/test_oban_contract.py names them.
+With ``oban_hooks``, ``oban_acks`` and ``database.oban`` the only file that imports Oban's internals, which
+tests/runtime/test_oban_contract.py names.
 """
 # pyright: reportPrivateUsage=false, reportUnknownVariableType=false, reportUnknownMemberType=false
 

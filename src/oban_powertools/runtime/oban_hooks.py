@@ -1,7 +1,7 @@
 """Turbo: Oban's own extension points, taken where they are free.
 
-With ``oban_acks``, ``oban_attempts`` and ``database.oban`` the only file that imports Oban's internals. Correctness never
-depends on a slot, but for results: stock Oban drops a worker's plain return value, so
+With ``oban_acks``, ``oban_attempts`` and ``database.oban`` the only file that imports Oban's internals. Correctness
+never depends on a slot, but for results: stock Oban drops a worker's plain return value, so
 ``executor.wrap_result`` carries it. The rules that must never break: a slot that somebody else holds is
 left alone, and an Oban instance without Powertools behaves as if we were not here.
 
