@@ -148,7 +148,7 @@ async def test_oban_rescues_or_discards_a_step_whose_attempt_is_too_old(hand: Ha
 
 async def test_a_job_that_claims_to_be_another_step_is_not_believed(hand: Hand, oban: Oban) -> None:
     workflow_id, job = await released(hand)
-    forged = Job("tests.by_hand.Scripted", meta={**job.meta, "return": {"json": "forged"}})
+    forged = Job("tests.support.by_hand.Scripted", meta={**job.meta, "return": {"json": "forged"}})
     await oban.enqueue(forged)
 
     await hand.rows("UPDATE oban_jobs SET state = 'completed' WHERE id = %s", forged.id)

@@ -98,7 +98,7 @@ async def test_two_workflows_have_two_traces(powertools: Powertools, traces: Tra
 
 
 async def test_a_workers_own_spans_are_below_its_job(powertools: Powertools, traces: Traces) -> None:
-    await run(powertools, _of(Job("tests.telemetry.test_opentelemetry.Nests")))
+    await run(powertools, _of(Job("tests.integrations.test_opentelemetry.Nests")))
 
     [own] = traces.named("own")
     [job] = traces.named("process default")
@@ -106,7 +106,7 @@ async def test_a_workers_own_spans_are_below_its_job(powertools: Powertools, tra
 
 
 async def test_every_attempt_has_a_span_and_a_failed_one_tells_no_text(powertools: Powertools, traces: Traces) -> None:
-    await run(powertools, _of(Job("tests.telemetry.test_opentelemetry.Flaky", max_attempts=2)))
+    await run(powertools, _of(Job("tests.integrations.test_opentelemetry.Flaky", max_attempts=2)))
 
     first, second = traces.named("process default")
     assert (attributes(first)["oban_powertools.attempt"], attributes(second)["oban_powertools.attempt"]) == (1, 2)
@@ -121,7 +121,7 @@ async def test_nested_workflows_maps_appended_steps_and_on_finished_belong_to_th
     workflow = Workflow("family", on_finished=succeed())
     workflow.add_workflow("nested", chain(2))
     workflow.map("map", Succeed, over=[1, 2])
-    workflow.add("appends", Job("tests.telemetry.test_opentelemetry.Appends"))
+    workflow.add("appends", Job("tests.integrations.test_opentelemetry.Appends"))
 
     await run(powertools, workflow)
 
@@ -136,7 +136,7 @@ async def test_nested_workflows_maps_appended_steps_and_on_finished_belong_to_th
 async def test_a_hosts_own_trace_context_in_a_jobs_meta_wins(powertools: Powertools, traces: Traces) -> None:
     own = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
-    await run(powertools, _of(Job("tests.telemetry.plays.Succeed", meta={"traceparent": own})))
+    await run(powertools, _of(Job("tests.support.telemetry_plays.Succeed", meta={"traceparent": own})))
 
     [job] = traces.named("process default")
     assert _parent(job) == (0x0AF7651916CD43DD8448EB211C80319C, 0xB7AD6B7169203331)
@@ -174,7 +174,7 @@ async def test_spans_have_the_listed_attributes_and_no_others(powertools: Powert
 
 
 async def test_a_job_that_is_no_workflows_has_no_span(powertools: Powertools, traces: Traces) -> None:
-    await powertools.oban.enqueue_many([Job("tests.telemetry.plays.Succeed")])
+    await powertools.oban.enqueue_many([Job("tests.support.telemetry_plays.Succeed")])
     await run(powertools, chain(1))
 
     assert len(traces.named("process default")) == 1

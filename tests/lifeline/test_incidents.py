@@ -104,10 +104,10 @@ async def test_failures_of_other_workers_and_errors_are_incidents_of_their_own(h
     await fail(hand, *[await plain(hand, max_attempts=3) for _ in range(6)], error=KeyError("a"))
     await fail(hand, *[await plain(hand) for _ in range(4)])
 
-    assert [*await project(hand)] == ["failing_jobs:tests.by_hand.Scripted:KeyError"]
+    assert [*await project(hand)] == ["failing_jobs:tests.support.by_hand.Scripted:KeyError"]
     assert {*await project(hand, incident_failing_count=4)} == {
-        "failing_jobs:tests.by_hand.Scripted:KeyError",
-        "failing_jobs:tests.by_hand.Scripted:ValueError",
+        "failing_jobs:tests.support.by_hand.Scripted:KeyError",
+        "failing_jobs:tests.support.by_hand.Scripted:ValueError",
     }
 
 
@@ -233,8 +233,8 @@ async def test_a_job_suspended_or_run_again_by_another_tool_is_an_outside_edit(h
     await hand.rows("UPDATE oban_jobs SET state = 'completed' WHERE state = 'executing'")
 
     assert {*found} == {
-        "outside_edit:job_retried:tests.by_hand.Scripted",
-        "outside_edit:job_suspended:tests.by_hand.Scripted",
+        "outside_edit:job_retried:tests.support.by_hand.Scripted",
+        "outside_edit:job_suspended:tests.support.by_hand.Scripted",
     }
     assert await project(hand) == {}
 

@@ -412,7 +412,7 @@ async def test_failures_are_told_as_they_are(hand: Hand) -> None:
 
     [incident] = (await project(hand)).values()
 
-    assert incident.title == "5 jobs of tests.by_hand.Scripted failed with ValueError"
+    assert incident.title == "5 jobs of tests.support.by_hand.Scripted failed with ValueError"
 
 
 async def test_a_list_says_when_nobody_has_looked_for_long(hand: Hand) -> None:

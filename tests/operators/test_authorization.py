@@ -103,7 +103,7 @@ async def test_every_command_is_asked_for_with_what_is_known_of_its_target(
     assert (target.workflow_name, target.workflow_tags, target.type) == ("chain", ("eu",), action.split("_")[0])
     if target.type == TargetType.STEP:
         assert (target.id, target.step) == (f"{workflow_id}/s0", "s0")
-        assert (target.queue, target.worker) == ("default", "tests.by_hand.Scripted")
+        assert (target.queue, target.worker) == ("default", "tests.support.by_hand.Scripted")
     assert (refused.value.actor, refused.value.action) == ("ada", action)
     assert await hand.states(workflow_id) == {"s0": "available"}
 

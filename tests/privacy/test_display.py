@@ -38,7 +38,7 @@ PLAIN = [
     "ConnectionError: the bank does not answer",
     "job 8123 at 2026-11-21T09:00:01Z",
     "/usr/lib/python3.13/x.py",
-    "worker tests.lifeline.test_display.AWorkerWithALongName",
+    "worker tests.privacy.test_display.AWorkerWithALongName",
     "0192f3a4-5b6c-7d8e-9f00-112233445566 is unknown",
     "step sync_billing_of_all_accounts_in_one_go failed after 3 of 3 attempts",
 ]

@@ -88,7 +88,7 @@ def planted_args(**more: object) -> dict[str, object]:
 
 def job(worker: str, *, queue: str = "default", tries: int = 1, **args: object) -> Job:
     meta = {"session_token": "velvetmeta", "hint": "meadowmeta"}
-    worker = f"tests.secret_steps.{worker}"
+    worker = f"tests.support.secret_steps.{worker}"
     return Job(worker, args=planted_args(**args), queue=queue, max_attempts=tries, meta=meta)
 
 

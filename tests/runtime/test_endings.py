@@ -144,7 +144,7 @@ async def test_what_a_worker_writes_over_its_job_changes_nobodys_outcome(running
     assert (job.state, job.max_attempts, job.meta) == ("discarded", 1, {})
 
 
-@pytest.mark.parametrize("worker", ["tests.by_hand.Scripted", "ending_that_is_not_there.Worker"])
+@pytest.mark.parametrize("worker", ["tests.support.by_hand.Scripted", "ending_that_is_not_there.Worker"])
 async def test_a_job_whose_row_holds_nonsense_has_an_outcome(worker: str) -> None:
     row: Any = {"meta": [1], "errors": None, "tags": None}
     executor = GuardedExecutor(Job(worker, attempt=1, extra={"outcome": None}, **row))

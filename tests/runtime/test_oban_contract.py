@@ -259,7 +259,13 @@ def test_a_worker_that_cannot_be_found_raises_an_error_of_its_own() -> None:
 async def acks_of(outcome: Any, **options: Any) -> AckAction:
     meta = {"workflow_id": 1, "position": 0, "uid": "u", "step": "s", "workflow_name": "w"}
     job = Job(
-        "tests.by_hand.Scripted", id=1, attempt=1, max_attempts=2, meta=meta, extra={"outcome": outcome}, **options
+        "tests.support.by_hand.Scripted",
+        id=1,
+        attempt=1,
+        max_attempts=2,
+        meta=meta,
+        extra={"outcome": outcome},
+        **options,
     )
     return (await Executor(job).execute()).action  # pyright: ignore[reportReturnType]
 

@@ -35,7 +35,7 @@ def reading() -> Workflow:
     """before -> read -> count, each taking the result of the one before; and a callback."""
     workflow = Workflow("reading", context={"of": "this"}, on_finished=step({}))
     before = workflow.add("before", step())
-    read = workflow.add("read", Job("tests.test_reserved_meta.Calling", max_attempts=3), deps=[before])
+    read = workflow.add("read", Job("tests.runtime.test_reserved_meta.Calling", max_attempts=3), deps=[before])
     workflow.add("count", step({"read": read.result}))
     return workflow
 
@@ -119,7 +119,7 @@ async def test_a_snooze_with_a_reserved_key_fails_the_attempt(each_hand: Hand) -
 
 async def test_a_callback_that_snoozes_with_a_reserved_key_fails_the_attempt(hand: Hand) -> None:
     for key in KEYS:
-        workflow = Workflow("called back", on_finished=Job("tests.test_reserved_meta.Calling", max_attempts=2))
+        workflow = Workflow("called back", on_finished=Job("tests.runtime.test_reserved_meta.Calling", max_attempts=2))
         workflow.add("only", step())
         await hand.run_all(await hand.insert(workflow))
         called = await hand.one("SELECT max(id) FROM oban_jobs WHERE meta ? 'outcome'")
@@ -176,8 +176,10 @@ async def test_a_worker_that_changes_its_jobs_meta_changes_nothing_of_what_it_ru
 async def test_a_fetched_job_is_remembered_before_its_worker_has_it(hand: Hand) -> None:
     async with Powertools.open(hand.dsn, queues={"remembered": 1}, authorize=lambda *_: True) as powertools:
         workflow = Workflow("forgetful", context={"of": "this"})
-        first = workflow.add("first", Job("tests.test_reserved_meta.Forgetful", queue="remembered"))
-        workflow.add("second", Job("tests.test_reserved_meta.Echo", args={"given": first.result}, queue="remembered"))
+        first = workflow.add("first", Job("tests.runtime.test_reserved_meta.Forgetful", queue="remembered"))
+        workflow.add(
+            "second", Job("tests.runtime.test_reserved_meta.Echo", args={"given": first.result}, queue="remembered")
+        )
         handle = await powertools.workflows.insert(workflow)
 
         await handle.wait(timeout=timedelta(seconds=20))
@@ -212,7 +214,7 @@ async def test_a_plain_job_with_a_steps_meta_is_refused(each_hand: Hand, many: b
     with pytest.raises(ReservedMetaError, match="position, step, uid, workflow_id, workflow_name") as refused:
         await (each_hand.oban.enqueue_many([step(), copied]) if many else each_hand.oban.enqueue(copied))
 
-    assert refused.value.worker == "tests.by_hand.Scripted"
+    assert refused.value.worker == "tests.support.by_hand.Scripted"
     assert await each_hand.one("SELECT count(*) FROM oban_jobs") == jobs
 
 
@@ -328,9 +330,14 @@ async def test_an_edit_of_meta_is_an_incident_and_audited(hand: Hand) -> None:
 
     [incident] = await hand.powertools.lifeline.project_incidents()
     [record] = await hand.rows("SELECT * FROM powertools.audit WHERE action = 'job_meta_restore'")
+<<<<<<< HEAD
     assert incident.fingerprint == "outside_edit:meta_changed:tests.test_reserved_meta.Calling"
     assert incident.title.startswith(
         "1 job of tests.test_reserved_meta.Calling had other meta written over what it runs"
     )
+=======
+    assert incident.fingerprint == "outside_edit:meta_changed:tests.runtime.test_reserved_meta.Calling"
+    assert incident.title.startswith("1 jobs of tests.runtime.test_reserved_meta.Calling had other meta written over")
+>>>>>>> 9526ef7 (Name the workers of the tests by their new places)
     assert (record["target_id"], record["actor_id"]) == (str(job.id), "powertools")
     assert record["details"] == {"workflow_id": workflow_id, "step": "read", "displaced": ["position"]}

@@ -323,7 +323,7 @@ async def test_an_ack_that_wakes_nobody_else_for_its_own_queue_wakes_the_others(
 
 async def test_an_empty_batch_and_an_unknown_job_acknowledge_nothing(hand: Hand) -> None:
     await hand.insert(chain(1))
-    stranger = Job("tests.by_hand.Scripted", id=123456, attempt=1, attempted_at=datetime.now(UTC))
+    stranger = Job("tests.support.by_hand.Scripted", id=123456, attempt=1, attempted_at=datetime.now(UTC))
 
     assert await hand.ack() == []
     assert await hand.ack(await hand.execute(stranger, None)) == []

@@ -78,7 +78,7 @@ class Scripted:
 
 def step(args: Mapping[str, Any] | None = None, **options: Any) -> Job:
     """A job to add to a workflow; one attempt unless told otherwise."""
-    return Job("tests.by_hand.Scripted", args=dict(args or {}), **{"max_attempts": 1, **options})
+    return Job("tests.support.by_hand.Scripted", args=dict(args or {}), **{"max_attempts": 1, **options})
 
 
 def chain(length: int, **options: Any) -> Workflow:

@@ -21,7 +21,7 @@ KEYS = ("k0", "k1")
 RESULTS: tuple[Any, ...] = (None, 1, "k0", [], [1, 2], {"list": [1, 2, 3], "key": "k1"})
 """What workers return: among it lists to map and keys to wait for."""
 
-WORKER = "tests.every_move.Scripted"
+WORKER = "tests.support.every_move.Scripted"
 A_DAY = timedelta(days=1)
 
 
@@ -31,7 +31,7 @@ class Item:
     _opts: ClassVar[dict[str, Any]] = {"max_attempts": 1}
 
     async def process(self, job: Job) -> Any:
-        raise AssertionError("nobody runs it: tests.every_move moves its jobs")
+        raise AssertionError("nobody runs it: tests.support.every_move moves its jobs")
 
 
 class _Brief:

@@ -25,12 +25,12 @@ class Fail:
 
 def succeed() -> Job:
     """A step that completes."""
-    return Job("tests.telemetry.plays.Succeed", max_attempts=1)
+    return Job("tests.support.telemetry_plays.Succeed", max_attempts=1)
 
 
 def fail() -> Job:
     """A step that fails for good."""
-    return Job("tests.telemetry.plays.Fail", max_attempts=1)
+    return Job("tests.support.telemetry_plays.Fail", max_attempts=1)
 
 
 def chain(length: int = 3) -> Workflow:

@@ -174,7 +174,7 @@ async def _callback_retried(hand: Hand) -> None:
 
 
 _EXECUTOR = "app:oban:default:node-a:p1"
-_SCRIPTED = "tests.by_hand.Scripted"
+_SCRIPTED = "tests.support.by_hand.Scripted"
 
 TROUBLES = {
     "executor_late": Trouble(

@@ -18,7 +18,7 @@ ASIDE = "nobody_works_on_this"
 
 async def test_open_steps_are_counted_in_the_state_they_are_in(powertools: Powertools) -> None:
     workflow = Workflow("open")
-    first = workflow.add("available", Job("tests.telemetry.plays.Succeed", queue=ASIDE))
+    first = workflow.add("available", Job("tests.support.telemetry_plays.Succeed", queue=ASIDE))
     workflow.add("pending", succeed(), deps=[first])
     workflow.add("scheduled", succeed(), delay=timedelta(hours=1))
     workflow.await_signal("awaiting", signal="never", correlation_key="never")
@@ -37,7 +37,7 @@ async def test_open_steps_are_counted_in_the_state_they_are_in(powertools: Power
 
 
 async def test_jobs_that_are_no_steps_are_not_counted(powertools: Powertools) -> None:
-    await powertools.oban.enqueue_many([Job("tests.telemetry.plays.Succeed", queue=ASIDE) for _ in range(3)])
+    await powertools.oban.enqueue_many([Job("tests.support.telemetry_plays.Succeed", queue=ASIDE) for _ in range(3)])
 
     found = await _read(powertools)
 
@@ -152,7 +152,7 @@ _STATES = [state.value for state in StepState if state not in TERMINAL_STEP_STAT
 
 def _idle() -> Workflow:
     nested = Workflow("nested")
-    nested.add("idle", Job("tests.telemetry.plays.Succeed", queue=ASIDE))
+    nested.add("idle", Job("tests.support.telemetry_plays.Succeed", queue=ASIDE))
     return nested
 
 

@@ -30,7 +30,7 @@ def each(item: Any) -> None:
 def growing(**options: Any) -> Workflow:
     """grow -> after"""
     workflow = Workflow("growing", **options)
-    workflow.add("grow", Job("tests.test_append.Calling", max_attempts=3))
+    workflow.add("grow", Job("tests.workflows.test_append.Calling", max_attempts=3))
     workflow.add("after", step(), deps="grow")
     return workflow
 
@@ -147,7 +147,7 @@ async def test_a_faulty_step_fails_the_attempt_and_says_why(hand: Hand, fault: s
 async def test_steps_that_were_appended_append_in_their_turn(hand: Hand) -> None:
     def again() -> None:
         name = current_step().step
-        current_step().append(f"{name}+", Job("tests.test_append.Calling"))
+        current_step().append(f"{name}+", Job("tests.workflows.test_append.Calling"))
 
     workflow_id = await grown(hand, again)
     for name in ("grow+", "grow++"):
@@ -162,7 +162,7 @@ async def test_steps_that_were_appended_append_in_their_turn(hand: Hand) -> None
 async def test_two_steps_that_append_in_one_batch_get_places_of_their_own(each_hand: Hand) -> None:
     workflow = Workflow("two")
     for name in "ab":
-        workflow.add(name, Job("tests.test_append.Calling"))
+        workflow.add(name, Job("tests.workflows.test_append.Calling"))
     workflow_id = await each_hand.insert(workflow)
 
     def one() -> None:
@@ -203,7 +203,7 @@ async def test_what_an_item_of_a_map_appends_belongs_to_the_map_and_is_no_item(h
     workflow_id = await hand.insert(workflow)
     child_id = (await hand.steps(workflow_id))["each"].child_id
     assert child_id is not None
-    await hand.rows("UPDATE oban_jobs SET worker = 'tests.test_append.Calling'")
+    await hand.rows("UPDATE oban_jobs SET worker = 'tests.workflows.test_append.Calling'")
 
     def more() -> str:
         current_step().append("more", step())

@@ -182,7 +182,7 @@ async def test_an_executing_worker_is_told_within_a_heartbeat_also_where_no_sign
             # Such a queue never hears of Oban's signals (O11).
             await powertools.oban.start_queue(queue="late", limit=5)
         workflow = Workflow("told")
-        workflow.add("a", Job("tests.test_cancel.UntilTold", queue="late"))
+        workflow.add("a", Job("tests.workflows.test_cancel.UntilTold", queue="late"))
         handle = await powertools.workflows.insert(workflow)
 
         async def executing() -> bool:

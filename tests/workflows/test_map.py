@@ -38,7 +38,7 @@ async def expanded(hand: Hand, items: Any, **options: Any) -> tuple[WorkflowId, 
 
 async def run_items(hand: Hand, child_id: WorkflowId, outcomes: dict[int, Any]) -> None:
     # The function's jobs end as the test says, through Oban's own executor.
-    await hand.rows("UPDATE oban_jobs SET worker = 'tests.by_hand.Scripted' WHERE worker LIKE %s", "%send")
+    await hand.rows("UPDATE oban_jobs SET worker = 'tests.support.by_hand.Scripted' WHERE worker LIKE %s", "%send")
     await hand.run(child_id, {f"each[{n}]": outcome for n, outcome in outcomes.items()})
 
 
@@ -211,7 +211,7 @@ async def test_a_cancel_of_the_workflow_cancels_the_items_that_have_not_started(
 
     await each_hand.workflows.request_cancel(workflow_id, **ASKED)
     states = await each_hand.states(child_id)
-    running.worker = "tests.by_hand.Scripted"
+    running.worker = "tests.support.by_hand.Scripted"
     await each_hand.ack(await each_hand.execute(running, "done"))
 
     assert states == {"each[0]": "executing", "each[1]": "cancelled"}

@@ -54,7 +54,12 @@ async def test_steps_are_read_in_position_order_with_their_parents_by_name(hand:
 
     assert (last.name, last.deps, last.pending, last.depth) == ("last", {"mid": "continue", "zero": "cancel"}, 2, 1)
     assert (last.state, last.args) == (StepState.PENDING, {"x": {"$result": ["zero", "k", "0"]}})
-    assert (mid.state, mid.deps, mid.worker, mid.queue) == ("available", {}, "tests.by_hand.Scripted", "default")
+    assert (mid.state, mid.deps, mid.worker, mid.queue) == (
+        "available",
+        {},
+        "tests.support.by_hand.Scripted",
+        "default",
+    )
     assert (zero.effects, zero.max_attempts, zero.attempt) == ("repeatable", 1, 0)
     assert last.job_id is None and mid.job_id is not None and mid.released_at is not None
 

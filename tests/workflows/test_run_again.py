@@ -74,7 +74,7 @@ async def test_a_retried_job_that_fails_again_is_kept_and_told_of(each_hand: Han
 
     assert [row["state"] for row in await each_hand.rows(LATE)] == ["discarded"]
     incidents = await each_hand.powertools.lifeline.project_incidents()
-    assert [i.fingerprint for i in incidents] == ["outside_edit:job_retried:tests.by_hand.Scripted"]
+    assert [i.fingerprint for i in incidents] == ["outside_edit:job_retried:tests.support.by_hand.Scripted"]
 
 
 async def test_a_job_that_ends_once_is_no_late_result_whatever_touches_it_afterwards(each_hand: Hand) -> None:
@@ -142,8 +142,8 @@ async def test_a_job_of_a_cancelled_workflow_that_is_run_again_is_cancelled_at_o
     assert await hand.rows("SELECT DISTINCT state FROM oban_jobs") == [{"state": "cancelled"}]
     assert await hand.states(workflow_id) == {"s0": "completed", "s1": "cancelled", "s2": "cancelled"}
     incidents = await hand.powertools.lifeline.project_incidents()
-    expected = set() if again is by_rescue else {"outside_edit:job_restarted:tests.by_hand.Scripted"}
-    assert {i.fingerprint for i in incidents} - {"outside_edit:job_retried:tests.by_hand.Scripted"} == expected
+    expected = set() if again is by_rescue else {"outside_edit:job_restarted:tests.support.by_hand.Scripted"}
+    assert {i.fingerprint for i in incidents} - {"outside_edit:job_retried:tests.support.by_hand.Scripted"} == expected
 
 
 @pytest.mark.parametrize("outcome", ["snooze", "error"])

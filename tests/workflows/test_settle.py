@@ -40,7 +40,7 @@ async def test_a_released_job_carries_everything_its_author_gave(each_hand: Hand
     await each_hand.run(workflow_id, {"first": None})
 
     job = await each_hand.job(workflow_id, "second")
-    assert (job.worker, job.args, job.queue, job.priority) == ("tests.by_hand.Scripted", {"n": 1}, "slow", 3)
+    assert (job.worker, job.args, job.queue, job.priority) == ("tests.support.by_hand.Scripted", {"n": 1}, "slow", 3)
     assert (job.tags, job.max_attempts, job.attempt, job.state) == (["x", "y"], 7, 0, "scheduled")
     assert job.scheduled_at == due_at
     assert job.meta | {"uid": None} == {

@@ -322,7 +322,15 @@ def subscribers(powertools: Powertools) -> int:
 
 @contextlib.contextmanager
 def server(dsn: str, listening: socket.socket) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "uvicorn", "--factory", "tests.sse.site:from_environment", "--log-level", "error"]
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "--factory",
+        "tests.support.site:from_environment",
+        "--log-level",
+        "error",
+    ]
     environment = {**os.environ, "SITE_DSN": dsn}
     process = subprocess.Popen(
         [*command, "--fd", str(listening.fileno())], env=environment, pass_fds=[listening.fileno()]
