@@ -20,10 +20,10 @@ from oban_powertools.upkeep.doctor.checks import ROW_CHECKS
 from oban_powertools.upkeep.doctor.doctor import CHECKS
 from tests.crash.server import Server
 from tests.events import test_wires
-from tests.lifeline.test_doctor_locks import LOCKS, SKEWED
 from tests.support.by_hand import by_hand, chain, step
 from tests.support.command import powertools
 from tests.upkeep.test_doctor import DATA, SET_UP, look
+from tests.upkeep.test_doctor_locks import LOCKS, SKEWED
 
 pgbouncer, pooled_dsn = test_wires.pgbouncer, test_wires.pooled_dsn
 

@@ -40,7 +40,7 @@ class Pool(AsyncConnectionPool[AsyncConnection[Any]]):
 
     It connects again after short pauses, for as long as the server is away, and gives out no connection that the
     server has closed, which costs no round trip. Two of psycopg's own steps are taken over for that, because there
-    each failed try is a warning in the host's log; tests/test_pools.py names them.
+    each failed try is a warning in the host's log; tests/database/test_pools.py names them.
     """
 
     def __init__(self, conninfo: Any = "", **options: Any) -> None:

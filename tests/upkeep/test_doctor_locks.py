@@ -7,8 +7,9 @@ from fnmatch import fnmatchcase
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
-from tests.by_hand import by_hand
-from tests.lifeline.test_doctor import look
+
+from tests.support.by_hand import by_hand
+from tests.upkeep.test_doctor import look
 
 pytestmark = pytest.mark.notified  # the clock stands in the search path, where that of spoiled notifications does too
 

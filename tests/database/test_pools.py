@@ -6,11 +6,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from oban_powertools.pools import Pool, obans_pool
 from psycopg_pool import AsyncConnectionPool
-from tests.ledger import eventually
 
+from oban_powertools.database.pools import Pool, obans_pool
 from tests.crash.server import Server
+from tests.support.ledger import eventually
 
 
 def warnings(log: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
