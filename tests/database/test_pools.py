@@ -44,8 +44,8 @@ async def test_an_outage_is_two_lines_a_pool(server_directory: Path, caplog: pyt
         # All that were lost are there again, so nobody tries any more.
         await pool.wait()
 
-    assert during == [("oban_powertools.pools", "the pool oban cannot connect")]
-    assert warnings(caplog)[1:] == [("oban_powertools.pools", "the pool oban connects again")]
+    assert during == [("oban_powertools.database.pools", "the pool oban cannot connect")]
+    assert warnings(caplog)[1:] == [("oban_powertools.database.pools", "the pool oban connects again")]
 
 
 async def test_a_pool_that_cannot_connect_closes_at_once() -> None:
