@@ -5,7 +5,7 @@ import re
 import pytest
 
 from oban_powertools.schema import migrations
-from tests.by_hand import Hand
+from tests.support.by_hand import Hand
 
 CLASSES = next(m.text for m in migrations() if "FUNCTION powertools.detect_orphans_v1" in m.text)
 SENTENCES = re.findall(r"'([^'\n]*\{[^'\n]*\|[^'\n]*)'", CLASSES.partition("$$;")[2])

@@ -187,7 +187,11 @@ def test_every_error_is_in_the_reference_with_its_code_and_exit_code() -> None:
 
 def test_every_fault_of_a_definition_is_in_the_reference() -> None:
     page = (REFERENCE / "errors.md").read_text()
-    sources = (SOURCE / "workflows" / "compile.py", SOURCE / "workflows" / "bounds.py", SOURCE / "database" / "json_border.py")
+    sources = (
+        SOURCE / "workflows" / "compile.py",
+        SOURCE / "workflows" / "bounds.py",
+        SOURCE / "database" / "json_border.py",
+    )
     raised = re.compile(r"""(?:code=|_fault\(\s*)"(\w+)\"""")
     codes = {code for path in sources for code in raised.findall(path.read_text())}
 

@@ -330,14 +330,9 @@ async def test_an_edit_of_meta_is_an_incident_and_audited(hand: Hand) -> None:
 
     [incident] = await hand.powertools.lifeline.project_incidents()
     [record] = await hand.rows("SELECT * FROM powertools.audit WHERE action = 'job_meta_restore'")
-<<<<<<< HEAD
-    assert incident.fingerprint == "outside_edit:meta_changed:tests.test_reserved_meta.Calling"
-    assert incident.title.startswith(
-        "1 job of tests.test_reserved_meta.Calling had other meta written over what it runs"
-    )
-=======
     assert incident.fingerprint == "outside_edit:meta_changed:tests.runtime.test_reserved_meta.Calling"
-    assert incident.title.startswith("1 jobs of tests.runtime.test_reserved_meta.Calling had other meta written over")
->>>>>>> 9526ef7 (Name the workers of the tests by their new places)
+    assert incident.title.startswith(
+        "1 job of tests.runtime.test_reserved_meta.Calling had other meta written over what it runs"
+    )
     assert (record["target_id"], record["actor_id"]) == (str(job.id), "powertools")
     assert record["details"] == {"workflow_id": workflow_id, "step": "read", "displaced": ["position"]}

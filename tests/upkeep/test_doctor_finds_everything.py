@@ -187,7 +187,7 @@ def sayable() -> Iterator[tuple[str, str]]:
         "schema": "doctor",
     }
     for checks, module in modules.items():
-        for sentence in _sentences(ast.parse((ROOT / "doctor" / f"{module}.py").read_text())):
+        for sentence in _sentences(ast.parse((ROOT / "upkeep" / "doctor" / f"{module}.py").read_text())):
             yield checks, sentence
     text = next(m.text for m in migrations() if "FUNCTION powertools.check_invariants_v1" in m.text)
     for invariant in re.findall(r"^  SELECT '(\w+)'", text, re.MULTILINE):
