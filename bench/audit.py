@@ -19,7 +19,7 @@ from oban import Job
 from bench.server import fresh_database, server
 from oban_powertools import Powertools, Workflow
 from oban_powertools.config import Names
-from oban_powertools.database import Queries
+from oban_powertools.database import Queries, Session
 from oban_powertools.operators.audit import seal
 
 FILL = """
@@ -44,7 +44,7 @@ async def measure(dsn: str, rows: int) -> dict[str, str]:
                 await conn.execute(FILL.encode())
             started = time.perf_counter()
             sealed = 0
-            while found := await seal(conn, Queries(Names())):
+            while found := await seal(Session(conn, Queries(Names()))):
                 sealed += found
             sealing = sealed / (time.perf_counter() - started)
         tracemalloc.start()

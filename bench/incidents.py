@@ -13,7 +13,7 @@ import psycopg
 from bench.server import fresh_database, server
 from oban_powertools import Settings
 from oban_powertools.config import Names
-from oban_powertools.database import Connection, Queries
+from oban_powertools.database import Connection, Queries, Session
 from oban_powertools.lifeline.incidents import Projector
 
 STEPS: Final = 10
@@ -69,11 +69,11 @@ async def fill(conn: Connection, workflows: int) -> None:
 
 async def measure(conn: Connection, rounds: int) -> list[float]:
     """Milliseconds of each projection."""
-    projector = Projector(Queries(Names()), Settings())
+    projector = Projector(Settings())
     taken: list[float] = []
     for _ in range(rounds):
         begun = time.perf_counter()
-        await projector.project(conn)
+        await projector.project(Session(conn, Queries(Names())))
         taken.append((time.perf_counter() - begun) * 1000)
     return taken
 

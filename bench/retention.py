@@ -14,12 +14,10 @@ import click
 
 from bench.server import fresh_database, scalar, server
 from bench.shapes import chain
-from oban_powertools import Powertools, Settings
-from oban_powertools.config import Names
-from oban_powertools.database import Connection, Queries, connect
-from oban_powertools.operators.authorization import AllowAll, Guard
-from oban_powertools.privacy.display import DisplayPolicy
-from oban_powertools.upkeep.retention import Retention
+from oban_powertools import Powertools
+from oban_powertools.calls import open_calls
+from oban_powertools.database import Connection, connect
+from oban_powertools.operators.authorization import AllowAll
 
 ROWS_A_WORKFLOW = 12
 FILL = """
@@ -88,9 +86,9 @@ def _tell(what: str, took: tuple[float, float, float]) -> None:
 
 async def _prune(conn: Connection) -> tuple[int, float, float]:
     """Rows, seconds, and the longest batch in ms."""
-    retention = Retention(lambda: _Kept(conn), Queries(Names()), Settings(), Guard(AllowAll()), DisplayPolicy())
-    started = time.perf_counter()
-    run = await retention.run("bench", reason="measured", dry_run=False, source="api")
+    async with open_calls(conn, authorize=AllowAll()) as calls:
+        started = time.perf_counter()
+        run = await calls.lifeline.run_archive_prune("bench", reason="measured")
     seconds = time.perf_counter() - started
     longest = await scalar(
         conn,
@@ -100,19 +98,6 @@ async def _prune(conn: Connection) -> tuple[int, float, float]:
     )
     assert run.outcome == "done", run.error
     return sum(run.pruned.values()), seconds, longest
-
-
-class _Kept:
-    """A connection that is not given back."""
-
-    def __init__(self, conn: Connection) -> None:
-        self._conn = conn
-
-    async def __aenter__(self) -> Connection:
-        return self._conn
-
-    async def __aexit__(self, *_: object) -> None:
-        pass
 
 
 async def _inserts(powertools: Powertools, until: asyncio.Task[object]) -> tuple[float, float, float]:

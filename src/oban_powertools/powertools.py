@@ -14,19 +14,18 @@ import psycopg
 from oban import Oban
 
 from . import schema as schema_module
+from .calls import Calls
 from .config import Names, Settings
-from .database import Connection, Queries, check_dsn, connect, fetch_all
+from .database import Connection, Queries, Session, check_dsn, connect
 from .database.oban import oban_config, pool_of, prefix_of
 from .database.pools import obans_pool, own_connection, own_pool
 from .embedded import start_embedded
 from .errors import AnotherLoopError, InvalidSettingError
-from .events import Events
 from .events.retention import keep_events
-from .explain import Explain
-from .lifeline import Lifeline
 from .lifeline.incidents import Projector
-from .operators.audit import Audit, seal
+from .operators.audit import seal
 from .operators.authorization import Authorize, Guard
+from .operators.services import Services
 from .privacy.display import DisplayPolicy
 from .privacy.logs import find_logger
 from .runtime.heartbeats import Heartbeats
@@ -35,17 +34,14 @@ from .runtime.pulse import Pulse
 from .runtime.rescue import Rescuer
 from .runtime.sweep import ALL_PARTS, SweepLoop, Swept, sweep_once
 from .telemetry import Name, anybody_listens
-from .upkeep.metrics import Metrics
 from .upkeep.retention import RetentionSweep
-from .webhooks import Webhooks
-from .workflows import Workflows
 
 logger = find_logger(__name__)
 
 _AUTHORIZE: Final = "a function (actor, action, target) -> bool, such as permissions_policy() or AllowAll()"
 
 
-class Powertools:
+class Powertools(Calls):
     """Workflows for one Oban instance.
 
         oban = Oban(pool=pool, queues={"default": 20})
@@ -84,27 +80,20 @@ class Powertools:
         self._queries = Queries(self._names)
         self._attachment = attach(oban, self._queries, turbo=turbo, payload_limit=self.settings.payload_limit)
         self._sweep_loop = SweepLoop(self._sweep, self.settings.sweep_every)
-        self._rescuer = Rescuer(self._queries, self.settings, self._attachment.hands)
+        self._rescuer = Rescuer(self.settings, self._attachment.hands)
         self._attachment.rescue = self._rescue
-        self._projector = Projector(self._queries, self.settings)
+        self._projector = Projector(self.settings)
         self._heartbeats: Heartbeats | None = None
-        self._guard = Guard(authorize)
-        self._display = display or DisplayPolicy()
-        self.workflows = Workflows(
-            self._connect, self._queries, self.settings.payload_limit, self._guard, self._display
-        )
-        self.audit = Audit(self._connect, self._queries, self._guard, self._display)
-        self.explain = Explain(self._connect, self._queries, self.settings, self._display)
-        self.events = Events(
-            self._connect, self._queries, self._connect_listener, self.settings, self._guard, self._display
-        )
-        self.metrics = Metrics(self._connect, self._queries, self.settings)
-        self.webhooks = Webhooks(self._connect, self._queries, self.settings, self._guard, self._display)
-        self.lifeline = Lifeline(self._connect, self._queries, self.settings, self._guard, self._display)
+        super().__init__(
+            Services(
+                connect=self._connect, connect_listener=self._connect_listener, queries=self._queries,
+                settings=self.settings, guard=Guard(authorize), display=display or DisplayPolicy(),
+            )
+        )  # fmt: skip
         self.workflows.queues_here = lambda: {executor.queue for executor in self._attachment.executors()}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._retention_sweep = RetentionSweep(self._queries, self.settings)
-        self._pulse = Pulse(self._queries)
+        self._retention_sweep = RetentionSweep(self.settings)
+        self._pulse = Pulse()
 
     @classmethod
     @asynccontextmanager
@@ -222,7 +211,7 @@ class Powertools:
         async with self._attachment.connect_guest() as conn:
             yield conn
 
-    def _connect(self) -> AbstractAsyncContextManager[Connection]:
+    def _connect(self) -> AbstractAsyncContextManager[Session]:
         # A pool's locks are of one loop: in another they work by luck.
         if self._loop is not None and asyncio.get_running_loop() is not self._loop:
             raise AnotherLoopError
@@ -232,29 +221,29 @@ class Powertools:
         return await own_connection(pool_of(self.oban), self.settings.listen_dsn)
 
     async def _sweep(self, last: Swept) -> Swept:
-        async with self._connect() as conn:
-            swept = await sweep_once(conn, self._queries, last, self.settings)
-            await self._tell_cancelled_jobs(conn)
-            done = {part async for part in self._carry_out(conn, swept.due)}
+        async with self._connect() as session:
+            swept = await sweep_once(session, last, self.settings)
+            await self._tell_cancelled_jobs(session)
+            done = {part async for part in self._carry_out(session, swept.due)}
             self._pulse.succeeded((ALL_PARTS - swept.due) | swept.done | done)
-            await self._pulse.beat(conn)
+            await self._pulse.beat(session)
         if "dispatch_webhooks" in swept.due and await self.webhooks.sweep():
             self._pulse.succeeded(["dispatch_webhooks"])
         if anybody_listens((Name.FINISHED, Name.STEP_CHANGED)):
             await self._tell_what_happened()
         return swept
 
-    async def _carry_out(self, conn: Connection, due: Collection[str]) -> AsyncIterator[str]:
+    async def _carry_out(self, session: Session, due: Collection[str]) -> AsyncIterator[str]:
         """What other modules do of the sweep; the parts that succeeded."""
-        if await self._rescuer.sweep(conn, gone="rescue" in due) is not None:
+        if await self._rescuer.sweep(session, gone="rescue" in due) is not None:
             yield "rescue"
-        if "project_incidents" in due and await self._projector.sweep(conn):
+        if "project_incidents" in due and await self._projector.sweep(session):
             yield "project_incidents"
-        if "keep_events" in due and await keep_events(conn, self._queries, self.settings.events_kept_for):
+        if "keep_events" in due and await keep_events(session, self.settings.events_kept_for):
             yield "keep_events"
-        if "seal_audit" in due and await seal(conn, self._queries) is not None:
+        if "seal_audit" in due and await seal(session) is not None:
             yield "seal_audit"
-        await self._retention_sweep.sweep(conn)
+        await self._retention_sweep.sweep(session)
         if self._retention_sweep.ended_well:
             yield "retention"
 
@@ -265,15 +254,15 @@ class Powertools:
             logger.exception("counting for telemetry failed; trying again with the next sweep")
 
     async def _rescue(self) -> int:
-        async with self._connect() as conn:
-            return await self._rescuer.rescue(conn, thorough=True) + await self._rescuer.discard_exhausted(conn)
+        async with self._connect() as session:
+            return await self._rescuer.rescue(session, thorough=True) + await self._rescuer.discard_exhausted(session)
 
-    async def _tell_cancelled_jobs(self, conn: Connection) -> None:
+    async def _tell_cancelled_jobs(self, session: Session) -> None:
         # Oban's signal tells them too, but it can be lost (I5), and queues started later never hear it (O11).
         running = self._attachment.running_step_jobs()
         if not running:
             return
-        for row in await fetch_all(conn, self._queries["cancelled_job_ids"], {"ids": list(running)}):
+        for row in await session.all("cancelled_job_ids", {"ids": list(running)}):
             self._attachment.ask_to_stop(running[row["id"]])
 
 

@@ -6,6 +6,7 @@ import pytest
 from psycopg import AsyncConnection
 
 from oban_powertools import Settings, Workflow
+from oban_powertools.database import Session
 from oban_powertools.explain import _SNAPSHOT, explain_step, explain_workflow
 from oban_powertools.runtime.sweep import Swept, sweep_once
 from oban_powertools.states import WorkflowId
@@ -40,7 +41,7 @@ async def finish(hand: Hand, workflow_id: WorkflowId, *names: str, failing: bool
     }
     async with hand.conn.transaction():
         before = await hand.one(READ)
-        await hand.conn.execute(hand.powertools._queries["ack_jobs"], args)
+        await hand.conn.execute(hand.powertools._services.queries["ack_jobs"], args)
         return await hand.one(READ) - (before or 0)
 
 
@@ -83,7 +84,7 @@ async def test_the_sweep_has_tables_analyzed_that_have_grown_many_times_over(han
     await hand.rows("SELECT pg_stat_force_next_flush()")
     assert await hand.one("SELECT powertools.outgrown_v1()::text[]") == ["powertools.steps"]
 
-    await sweep_once(hand.conn, hand.powertools._queries, Swept(), Settings(sweep_batch=10))
+    await sweep_once(hand.session, Swept(), Settings(sweep_batch=10))
 
     assert await hand.one("SELECT powertools.outgrown_v1()::text[]") == []
     assert await hand.one("SELECT reltuples::int FROM pg_class WHERE oid = 'powertools.steps'::regclass") == 2002
@@ -130,11 +131,11 @@ async def test_explaining_a_failed_chain_reads_as_many_rows_of_each_step_however
 
 async def rows_explained(hand: Hand, workflow_id: WorkflowId, last: str) -> tuple[int, int]:
     """How many rows are read to explain the last step of a workflow, and the workflow."""
-    queries, settings = hand.powertools._queries, Settings()
+    queries, settings = hand.powertools._services.queries, Settings()
     found: list[int] = []
     for explaining in (
-        lambda: explain_step(hand.conn, queries, settings, workflow_id, last),
-        lambda: explain_workflow(hand.conn, queries, settings, workflow_id),
+        lambda: explain_step(Session(hand.conn, queries), settings, workflow_id, last),
+        lambda: explain_workflow(Session(hand.conn, queries), settings, workflow_id),
     ):
         async with hand.conn.transaction():
             await hand.conn.execute(_SNAPSHOT)

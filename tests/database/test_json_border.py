@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from oban_powertools.database import json_border
-from oban_powertools.database.sessions import configure
+from oban_powertools.database.session_settings import configure
 from tests.support.plays import VALUES
 
 ANYTHING = st.recursive(

@@ -13,7 +13,7 @@ import pytest
 
 from oban_powertools import Cursor, Powertools, Workflow, WorkflowId
 from oban_powertools.config import Names
-from oban_powertools.database import Queries, connect
+from oban_powertools.database import Queries, Session, connect
 from oban_powertools.embedded import _find_programs, start_embedded
 from oban_powertools.operators.audit import seal
 from oban_powertools.operators.audit.verifying import verify
@@ -72,7 +72,7 @@ async def test_a_subscriber_gets_the_audit_and_finds_it_sound(publisher: str) ->
         await install(conn)
         async with Powertools.open(publisher, authorize=everybody_may) as powertools:
             await _cancel_one(powertools)
-        await seal(conn, queries)
+        await seal(Session(conn, queries))
         _copy_schema(publisher, copy)
         await conn.execute("CREATE PUBLICATION everything FOR ALL TABLES")
         await conn.execute("SELECT pg_create_logical_replication_slot('copy', 'pgoutput')")
@@ -80,10 +80,10 @@ async def test_a_subscriber_gets_the_audit_and_finds_it_sound(publisher: str) ->
             await eventually(lambda: _is_copied(subscriber))
             async with Powertools.open(publisher, authorize=everybody_may) as powertools:
                 await _cancel_one(powertools)
-            await seal(conn, queries)
-            there = await verify(conn, queries)
+            await seal(Session(conn, queries))
+            there = await verify(Session(conn, queries))
             await eventually(lambda: _has_head(subscriber, queries, there.head))
-            here = await verify(subscriber, queries, there.head)
+            here = await verify(Session(subscriber, queries), there.head)
 
     assert (here.findings, here.rows, here.seals) == ((), there.rows, there.seals)
     assert there.rows == 2
@@ -119,11 +119,11 @@ async def test_a_restored_dump_is_sound(dsn: str, empty_dsn: str, tmp_path: Path
     async with Powertools.open(dsn, authorize=everybody_may) as powertools:
         await _cancel_one(powertools)
     async with await connect(dsn) as conn:
-        await seal(conn, queries)
+        await seal(Session(conn, queries))
     _restore(dsn, empty_dsn, tmp_path / "dump")
 
     async with await connect(empty_dsn) as restored:
-        found = await verify(restored, queries)
+        found = await verify(Session(restored, queries))
         invariants = await check_invariants(restored)
 
     assert (found.findings, found.rows, invariants) == ((), 1, [])
@@ -181,4 +181,4 @@ async def _is_copied(conn: psycopg.AsyncConnection) -> bool:
 
 
 async def _has_head(conn: psycopg.AsyncConnection, queries: Queries, head: str) -> bool:
-    return (await verify(conn, queries)).head == head
+    return (await verify(Session(conn, queries))).head == head

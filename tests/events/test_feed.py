@@ -6,8 +6,6 @@ from datetime import timedelta
 import pytest
 
 from oban_powertools import Cursor, Event
-from oban_powertools.config import Names
-from oban_powertools.database import Queries
 from oban_powertools.events.feed import Feed
 from oban_powertools.events.reads import Log
 from oban_powertools.states import WorkflowId
@@ -29,7 +27,7 @@ class CountingLog(Log):
 
 @pytest.fixture
 def log(writer: Hand) -> CountingLog:
-    return CountingLog(writer.powertools.connect, Queries(Names()))
+    return CountingLog(writer.powertools._services)
 
 
 @pytest.fixture

@@ -177,7 +177,7 @@ async def test_an_operators_publication_that_is_refused_is_no_event(
     hand: Hand, said: Any, refusal: type[PowertoolsError]
 ) -> None:
     workflow_id = await hand.insert(chain(1))
-    hand.powertools._guard._authorize = None
+    hand.powertools._services.guard._authorize = None
 
     with pytest.raises(refusal):
         await hand.powertools.events.publish(workflow_id, "s0", "started", **said)

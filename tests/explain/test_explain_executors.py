@@ -68,7 +68,7 @@ async def explained_with(
         executor_late_after=timedelta(seconds=late_after), executor_missing_after=timedelta(seconds=missing_after)
     )
     async with hand.conn.transaction():
-        return await explain_step(hand.conn, hand.powertools._queries, settings, workflow_id, "fetch")
+        return await explain_step(hand.session, settings, workflow_id, "fetch")
 
 
 async def test_silence_without_a_witness_is_no_evidence_until_it_is_missing_by_the_settings(hand: Hand) -> None:

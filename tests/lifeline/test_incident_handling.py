@@ -1,13 +1,14 @@
 """What operators do to incidents: allowed, attributed, audited, in the timeline; and never a resolution."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
 
-from oban_powertools import Incident, Lifeline, Settings
+from oban_powertools import Incident, Lifeline
 from oban_powertools.errors import (
     IncidentNotFoundError,
     IncidentResolvedError,
@@ -16,7 +17,6 @@ from oban_powertools.errors import (
     UnattributedActorError,
 )
 from oban_powertools.operators.authorization import Guard
-from oban_powertools.privacy.display import DisplayPolicy
 from tests.support.by_hand import Hand
 from tests.support.command import powertools as run_command
 from tests.support.troubles import TROUBLES, project
@@ -115,7 +115,7 @@ async def test_a_refusal_changes_nothing_and_is_audited_and_in_the_timeline(
 ) -> None:
     incident = await opened(hand)
     powertools = hand.powertools
-    refusing = Lifeline(powertools.connect, powertools._queries, Settings(), Guard(None), DisplayPolicy())
+    refusing = Lifeline(replace(powertools._services, guard=Guard(None)))
 
     with pytest.raises(error):
         await CALLS[action](refusing, incident.id, actor)

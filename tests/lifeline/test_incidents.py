@@ -155,8 +155,8 @@ async def test_a_clean_stop_is_no_incident(dsn: str) -> None:
         settings = Settings(
             executor_late_after=timedelta(milliseconds=1), executor_missing_after=timedelta(milliseconds=2)
         )
-        async with powertools.connect() as conn:
-            await Projector(powertools._queries, settings).project(conn)
+        async with powertools._services.connect() as session:
+            await Projector(settings).project(session)
         assert await powertools.lifeline.list_incidents() == []
 
 
@@ -243,29 +243,30 @@ async def test_one_incident_alone_can_be_looked_at_again(hand: Hand) -> None:
     await TROUBLES["dead_executor"].happen(hand)
     await TROUBLES["callback_failed"].happen(hand)
     await project(hand)
-    projector = Projector(hand.powertools._queries, Settings())
+    projector = Projector(Settings())
     fingerprint = TROUBLES["dead_executor"].fingerprint
     await rescue(hand)
 
-    recomputed = await projector.recompute(hand.conn, fingerprint)
+    recomputed = await projector.recompute(hand.session, fingerprint)
 
     assert recomputed == (await hand.powertools.lifeline.get_incident(fingerprint)).id
     assert (await hand.powertools.lifeline.get_incident(fingerprint)).state == IncidentState.RESOLVED
-    assert await projector.recompute(hand.conn, "dead_executor:nobody") is None
-    warned = await projector.warn(hand.conn, TROUBLES["callback_failed"].fingerprint)
+    assert await projector.recompute(hand.session, "dead_executor:nobody") is None
+    warned = await projector.warn(hand.session, TROUBLES["callback_failed"].fingerprint)
     assert warned is not None and "still active" in warned
-    assert await projector.warn(hand.conn, fingerprint) is None
+    assert await projector.warn(hand.session, fingerprint) is None
 
 
 async def test_two_projections_at_once_give_one_row_a_fingerprint_and_no_error(hand: Hand, shared_dsn: str) -> None:
     await TROUBLES["failing_jobs"].happen(hand)
     await TROUBLES["dead_executor"].happen(hand)
-    projector = Projector(hand.powertools._queries, Settings())
+    projector = Projector(Settings())
     conns = [await psycopg.AsyncConnection.connect(shared_dsn, autocommit=True) for _ in range(4)]
+    sessions = [hand.powertools._services.session_on(conn) for conn in conns]
     try:
         async with asyncio.timeout(30):
-            await asyncio.gather(*(projector.project(conn) for conn in conns for _ in range(1)))
-            swept = await asyncio.gather(*(projector.sweep(conn) for conn in conns))
+            await asyncio.gather(*(projector.project(session) for session in sessions))
+            swept = await asyncio.gather(*(projector.sweep(session) for session in sessions))
     finally:
         for conn in conns:
             await conn.close()
@@ -303,7 +304,7 @@ async def test_a_projection_that_fails_is_logged_and_the_sweep_goes_on(
     await hand.rows("ALTER FUNCTION powertools.detect_orphans_v1() RENAME TO away")
     settings = Settings(incidents_every=timedelta(milliseconds=1))
     try:
-        swept = await Projector(hand.powertools._queries, settings).sweep(hand.conn)
+        swept = await Projector(settings).sweep(hand.session)
     finally:
         await hand.rows("ALTER FUNCTION powertools.away() RENAME TO detect_orphans_v1")
 

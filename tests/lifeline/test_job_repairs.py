@@ -51,7 +51,7 @@ async def test_a_living_or_late_executor_keeps_its_job(hand: Hand) -> None:
     with pytest.raises(RepairRequiresMissingExecutorError):
         await preview(hand, "job_rescue", job.id)
     hasty = Settings(executor_late_after=timedelta(microseconds=1))
-    lifeline = Lifeline(hand.powertools.connect, hand.powertools._queries, hasty, Guard(everybody_may))
+    lifeline = Lifeline(hand.services(settings=hasty, guard=Guard(everybody_may)))
     for action in ("job_rescue", "job_discard"):
         with pytest.raises(HeartbeatLateError):
             await lifeline.preview_repair(OPERATOR, action=action, target_type="job", target_id=str(job.id))

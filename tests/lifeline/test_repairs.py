@@ -159,7 +159,7 @@ async def test_what_does_not_exist_is_refused_and_audited(
 
 async def test_who_may_not_look_gets_no_preview(hand: Hand) -> None:
     workflow_id = await failed_chain(hand)
-    hand.powertools._guard._authorize = permissions_policy()
+    hand.powertools._services.guard._authorize = permissions_policy()
 
     with pytest.raises(NotAuthorizedError):
         await preview(hand, "workflow_retry", workflow_id)

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from oban_powertools import Action, Actor, AuditFilter, Powertools, Target, TargetType
+from oban_powertools import Action, Actor, Audit, AuditFilter, Powertools, Target, TargetType
 from oban_powertools.errors import (
     AuditRecordNotFoundError,
     IllegalTransitionError,
@@ -45,7 +45,7 @@ def entry(**given: Any) -> Entry:
 
 
 async def write(hand: Hand, *entries: Entry) -> list[int]:
-    return await record(hand.conn, hand.powertools._queries, DisplayPolicy(), entries)
+    return await record(hand.session, DisplayPolicy(), entries)
 
 
 async def test_a_record_says_who_what_why_through_which_door_and_what_changed(hand: Hand) -> None:
@@ -221,10 +221,10 @@ async def test_an_export_is_allowed_by_the_host_and_recorded(hand: Hand) -> None
 
 
 async def test_an_export_that_is_not_allowed_gives_no_line_and_is_recorded(hand: Hand) -> None:
-    hand.powertools.audit._guard = Guard(None)
+    audit = Audit(hand.services(guard=Guard(None)))
 
     with pytest.raises(NotAuthorizedError):
-        async for line in hand.powertools.audit.export(actor="ada"):
+        async for line in audit.export(actor="ada"):
             raise AssertionError(line)
 
     [refused] = await hand.powertools.audit.list()

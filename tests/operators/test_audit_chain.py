@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from oban_powertools import Action, Actor, Target, Verification
-from oban_powertools.database import Connection, fetch_one
+from oban_powertools.database import Connection, Session, fetch_one
 from oban_powertools.operators.audit import Entry, Outcome, record, seal, verifying
 from oban_powertools.operators.audit.records import FindingKind
 from oban_powertools.privacy.display import DisplayPolicy
@@ -35,11 +35,15 @@ async def write(hand: Hand, count: int = 1, conn: Connection | None = None) -> l
         actor=Actor(id="ada"), action=Action.WORKFLOW_CANCEL, target=Target.of_workflow(WorkflowId(41)),
         outcome=Outcome.EXECUTED, before={"state": "running", "open": 1.5}, details={"ü": "\u2028"},
     )  # fmt: skip
-    return await record(conn or hand.conn, hand.powertools._queries, DisplayPolicy(), [entry] * count)
+    return await record(
+        hand.session if conn is None else Session(conn, hand.powertools._services.queries),
+        DisplayPolicy(),
+        [entry] * count,
+    )
 
 
 async def sealed(hand: Hand) -> int:
-    return await seal(hand.conn, hand.powertools._queries) or 0
+    return await seal(hand.session) or 0
 
 
 async def verify(hand: Hand, head: str | None = None) -> Verification:
@@ -123,7 +127,7 @@ async def test_fifty_writers_and_two_sealers_leave_one_whole_chain(hand: Hand) -
         async with await psycopg.AsyncConnection.connect(hand.dsn, autocommit=True) as conn:
             count = 0
             while not written.is_set():
-                count += await seal(conn, hand.powertools._queries) or 0
+                count += await seal(Session(conn, hand.powertools._services.queries)) or 0
             return count
 
     written = asyncio.Event()
@@ -146,7 +150,7 @@ async def test_a_writer_does_not_wait_for_a_sealer_nor_a_sealer_for_a_writer(han
     await other.rollback()
 
     await write(hand)
-    await other.execute(hand.powertools._queries["seal_audit"], {"batch": 10})
+    await other.execute(hand.powertools._services.queries["seal_audit"], {"batch": 10})
     await write(hand)
 
     await other.commit()
@@ -155,7 +159,7 @@ async def test_a_writer_does_not_wait_for_a_sealer_nor_a_sealer_for_a_writer(han
 
 async def test_while_another_session_seals_nothing_is_sealed_twice(hand: Hand, other: Connection) -> None:
     await write(hand)
-    await other.execute(hand.powertools._queries["seal_audit"], {"batch": 10})
+    await other.execute(hand.powertools._services.queries["seal_audit"], {"batch": 10})
 
     assert await sealed(hand) == 0
 
@@ -377,7 +381,7 @@ async def test_a_verification_reads_what_was_there_at_its_start_whatever_retenti
 ) -> None:
     await hand.rows("UPDATE powertools.audit_chain SET kept_for_at_least = '0'")
     await three_seals(hand)
-    queries = hand.powertools._queries
+    queries = hand.powertools._services.queries
     page = {"after": -1, "page": 5000}
     await other.execute(verifying.SNAPSHOT)
     before = await fetch_one(other, queries["verify_audit_rows"], page)

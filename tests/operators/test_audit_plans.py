@@ -41,7 +41,7 @@ async def filled(hand: Hand) -> Hand:
 
 async def plan(hand: Hand, query: str, args: dict[str, Any]) -> str:
     async with psycopg.AsyncClientCursor(hand.conn, row_factory=tuple_row) as cursor:
-        await cursor.execute(b"EXPLAIN (ANALYZE, TIMING off) " + hand.powertools._queries[query], args)
+        await cursor.execute(b"EXPLAIN (ANALYZE, TIMING off) " + hand.powertools._services.queries[query], args)
         return "\n".join(line for (line,) in await cursor.fetchall())
 
 

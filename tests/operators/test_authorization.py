@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from oban_powertools import Action, Actor, AllowAll, Target, TargetType, Workflows, permissions_policy
+from oban_powertools import Action, Actor, AllowAll, Settings, Target, TargetType, Workflows, permissions_policy
 from oban_powertools.errors import NotAuthorizedError, ReasonRequiredError, UnattributedActorError
 from oban_powertools.operators.authorization import POLICY, ActorType, Guard, Severity, find_actor
 from oban_powertools.states import WorkflowId
@@ -56,7 +56,7 @@ async def host(hand: Hand) -> AsyncIterator[Host]:
 
 
 def guarded(hand: Hand, guard: Guard) -> Workflows:
-    return Workflows(hand.powertools.connect, hand.powertools._queries, 1000, guard)
+    return Workflows(hand.services(guard=guard, settings=Settings(payload_limit=1000)))
 
 
 def test_every_action_has_its_row_of_policy() -> None:

@@ -231,7 +231,7 @@ async def test_it_asks_the_host_and_leaves_its_record(scene: Scene, name: str) -
     if row.prepare is not None:
         await row.prepare(powertools, scene)
     before = len(await powertools.audit.list())
-    powertools._guard._authorize = note
+    powertools._services.guard._authorize = note
     await row.call(powertools, scene)
 
     assert tuple(asked) == row.asks
@@ -249,7 +249,7 @@ async def test_refused_it_changes_nothing_and_leaves_its_record(scene: Scene, na
     before = len(await powertools.audit.list())
     steps = await scene.hand.steps(scene.workflow_id)
     head = await powertools.events.head()
-    powertools._guard._authorize = lambda *_: False
+    powertools._services.guard._authorize = lambda *_: False
 
     with pytest.raises(NotAuthorizedError):
         await row.call(powertools, scene)

@@ -59,7 +59,7 @@ async def attempt(scene: Scene, name: str, *, allowed: bool, actor: Any = ODD, r
             cast("Powertools", powertools if actor == "Host" else Speaker(powertools, actor, reason)), scene
         )
     before = len(await powertools.audit.list())
-    powertools._guard._authorize = lambda *_: allowed
+    powertools._services.guard._authorize = lambda *_: allowed
     try:
         await row.call(cast("Powertools", Speaker(powertools, actor, reason)), scene)
     finally:

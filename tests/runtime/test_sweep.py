@@ -8,6 +8,7 @@ import pytest
 from oban import Cancel, Snooze
 
 from oban_powertools import Settings, Workflow
+from oban_powertools.database import Session
 from oban_powertools.runtime.sweep import SweepLoop, Swept, sweep_once
 from tests.support.breaking import blind
 from tests.support.by_hand import Hand, chain, step
@@ -103,7 +104,7 @@ async def test_the_cursor_reaches_every_step_whatever_the_batch(hand: Hand, batc
     reconciled, rounds, last = 0, 0, Swept()
 
     while rounds == 0 or not last.at_end:
-        last = await sweep_once(hand.conn, hand.powertools._queries, last, Settings(sweep_batch=batch))
+        last = await sweep_once(hand.session, last, Settings(sweep_batch=batch))
         reconciled, rounds = reconciled + last.reconciled, rounds + 1
 
     assert reconciled == 7
@@ -114,10 +115,10 @@ async def test_a_sweep_beside_another_one_does_nothing_and_keeps_its_place(hand:
     workflow_id = await hand.insert(chain(1))
     await hand.rows("TRUNCATE oban_jobs")
     async with await psycopg.AsyncConnection.connect(hand.dsn) as other:
-        first = await sweep_once(other, hand.powertools._queries, Swept(), Settings(sweep_batch=10))
+        first = await sweep_once(Session(other, hand.powertools._services.queries), Swept(), Settings(sweep_batch=10))
 
         since = Swept(after_workflow_id=workflow_id - 1, after_position=2)
-        second = await sweep_once(hand.conn, hand.powertools._queries, since, Settings(sweep_batch=10))
+        second = await sweep_once(hand.session, since, Settings(sweep_batch=10))
 
     assert (first.swept, second.swept) == (True, False)
     assert (second.after_workflow_id, second.after_position) == (workflow_id - 1, 2)

@@ -14,7 +14,7 @@ import pytest
 import oban_powertools
 from oban_powertools import Settings
 from oban_powertools.config import Names
-from oban_powertools.database import Queries, connect
+from oban_powertools.database import Queries, Session, connect
 from oban_powertools.runtime.pulse import Pulse
 from oban_powertools.runtime.sweep import ALL_PARTS, Swept
 from oban_powertools.schema import install, migrations, status
@@ -110,12 +110,12 @@ async def sweep_afresh(hand: Hand) -> set[str]:
     """One sweep of a process that has just started; which parts succeeded."""
     await hand.rows("UPDATE powertools.sweep_parts SET succeeded_at = NULL")
     await hand.rows("UPDATE powertools.incident_projection SET projected_at = '-infinity'")
-    hand.powertools._pulse = Pulse(hand.powertools._queries)
+    hand.powertools._pulse = Pulse()
     async with sweeping(hand):
         await hand.powertools._sweep(Swept())
-        await hand.powertools._pulse.beat(hand.conn)
+        await hand.powertools._pulse.beat(hand.session)
     hand.powertools._pulse._due_at = 0
-    await hand.powertools._pulse.beat(hand.conn)
+    await hand.powertools._pulse.beat(hand.session)
     rows = await hand.rows("SELECT name FROM powertools.sweep_parts WHERE succeeded_at IS NOT NULL")
     return {row["name"] for row in rows}
 
@@ -144,11 +144,11 @@ async def test_a_part_that_another_session_holds_has_not_succeeded_and_all_other
 
 async def sweep_afresh_beside(hand: Hand, holder: psycopg.AsyncConnection) -> set[str]:
     """As ``sweep_afresh``; what is held keeps what it had, which is nothing."""
-    hand.powertools._pulse = Pulse(hand.powertools._queries)
+    hand.powertools._pulse = Pulse()
     async with sweeping(hand):
         await hand.powertools._sweep(Swept())
     hand.powertools._pulse._due_at = 0
-    await hand.powertools._pulse.beat(hand.conn)
+    await hand.powertools._pulse.beat(hand.session)
     rows = await hand.rows("SELECT name FROM powertools.sweep_parts WHERE succeeded_at IS NOT NULL")
     return {row["name"] for row in rows}
 
@@ -182,17 +182,17 @@ async def test_a_part_that_fails_has_not_succeeded(hand: Hand, part: str) -> Non
 async def test_retention_has_succeeded_when_a_run_has_ended_that_nobody_kept_from_pruning(
     hand: Hand, holder: psycopg.AsyncConnection
 ) -> None:
-    sweep = RetentionSweep(hand.powertools._queries, Settings(), first_after=timedelta(0))
-    again = RetentionSweep(hand.powertools._queries, Settings(), first_after=timedelta(0))
+    sweep = RetentionSweep(Settings(), first_after=timedelta(0))
+    again = RetentionSweep(Settings(), first_after=timedelta(0))
     await hand.rows("SELECT powertools.take_part_v1('retention')")
     await holder.execute("SELECT powertools.take_part_v1('retention')")
 
-    await sweep.sweep(hand.conn)
+    await sweep.sweep(hand.session)
     held = sweep.ended_well
     await holder.rollback()
-    await again.sweep(hand.conn)
+    await again.sweep(hand.session)
     freed = again.ended_well
-    await again.sweep(hand.conn)
+    await again.sweep(hand.session)
 
     assert (held, freed, again.ended_well) == (False, True, False)
 
@@ -224,7 +224,7 @@ async def test_the_doctor_names_a_part_that_a_session_holds(hand: Hand, holder: 
     await hand.rows("SELECT powertools.parts_succeeded_v1(%s)", [*ALL_PARTS])
 
     async with await connect(hand.dsn) as conn:
-        report = await examine(conn, Queries(Names()))
+        report = await examine(Session(conn, Queries(Names())))
 
     assert [found.subject for found in report.findings if found.check == "sweep"] == ["the sweep's part rescue"]
 

@@ -68,7 +68,7 @@ async def test_a_batch_is_one_statement(hand: Hand) -> None:
     outcomes = [storable(ack, lambda attempt, most: 60) for ack in acks]
     sent = count_sent(hand.conn)
 
-    await BulkAck(hand.powertools._queries).store(hand.conn, outcomes)
+    await BulkAck().store(hand.session, outcomes)
 
     assert ["ack_jobs_v1" in text for text in sent] == [True]
     assert (await hand.workflow(workflow_id)).state == "completed"

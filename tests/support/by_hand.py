@@ -15,7 +15,8 @@ from psycopg.rows import class_row, dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from oban_powertools import Powertools, Settings, Workflow
-from oban_powertools.database import Connection
+from oban_powertools.database import Connection, Session
+from oban_powertools.operators.services import Services
 from oban_powertools.runtime.oban_attempts import GuardedExecutor
 from oban_powertools.states import WorkflowId
 from oban_powertools.workflows.records import StepRecord, WorkflowRecord
@@ -151,6 +152,15 @@ class Hand:
         job.extra = {"outcome": outcome}
         return (await GuardedExecutor(job).execute()).action
 
+    @property
+    def session(self) -> Session:
+        """The connection to look on, with our queries."""
+        return Session(self.conn, self.powertools._services.queries)
+
+    def services(self, **changes: Any) -> Services:
+        """What the calls of this Powertools have, but for these."""
+        return replace(self.powertools._services, **changes)
+
     async def ack(self, *acks: Any) -> list[int]:
         """Acknowledge through Oban, in one batch."""
         return await self.oban._query.ack_jobs(list(acks))
@@ -173,7 +183,7 @@ class Hand:
         repaired = reconciled = 0
         last, settings = Swept(), Settings(sweep_batch=100)
         while True:
-            last = await sweep_once(self.conn, self.powertools._queries, replace(last, swept=False), settings)
+            last = await sweep_once(self.session, replace(last, swept=False), settings)
             repaired, reconciled = repaired + last.repaired, reconciled + last.reconciled
             if last.at_end:
                 return repaired, reconciled

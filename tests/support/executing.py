@@ -51,7 +51,7 @@ async def stop(hand: Hand, producer: str, *, abrupt: bool = False) -> None:
     """This producer has stopped: in good order, or because its process ended."""
     ids = [heartbeat(producer)["executor_id"]]
     await hand.conn.execute(
-        hand.powertools._queries["stop_executors"], {"executor_ids": ids, "abrupt_ids": ids if abrupt else []}
+        hand.powertools._services.queries["stop_executors"], {"executor_ids": ids, "abrupt_ids": ids if abrupt else []}
     )
 
 
@@ -80,14 +80,14 @@ async def gone(hand: Hand) -> dict[str, str]:
 
 async def health(hand: Hand, now: datetime | None = None, **settings: Any) -> dict[str, ExecutorHealth]:
     """Producer -> its health, with these settings."""
-    found = await list_health(hand.conn, hand.powertools._queries, Settings(**settings), now)
+    found = await list_health(hand.session, Settings(**settings), now)
     return {executor.executor_id.rpartition(":")[2]: executor for executor in found}
 
 
 async def rescue(hand: Hand, *, thorough: bool = False, **settings: Any) -> int:
     """One look for what is to be rescued, with these settings; how many were."""
-    rescuer = Rescuer(hand.powertools._queries, Settings(**settings), dict)
-    return await rescuer.rescue(hand.conn, thorough=thorough)
+    rescuer = Rescuer(Settings(**settings), dict)
+    return await rescuer.rescue(hand.session, thorough=thorough)
 
 
 async def rescues(hand: Hand) -> list[tuple[Any, ...]]:

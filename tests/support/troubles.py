@@ -35,7 +35,7 @@ class Trouble:
 
 async def project(hand: Hand, fingerprint: str | None = None, **settings: Any) -> dict[str, Incident]:
     """Project with these settings: fingerprint -> incident, of those that are open."""
-    await Projector(hand.powertools._queries, Settings(**settings)).project(hand.conn, fingerprint)
+    await Projector(Settings(**settings)).project(hand.session, fingerprint)
     return {incident.fingerprint: incident for incident in await hand.powertools.lifeline.list_incidents(limit=1000)}
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from oban_powertools import Workflow
 from oban_powertools.config import Names
-from oban_powertools.database import Queries, connect
+from oban_powertools.database import Queries, Session, connect
 from oban_powertools.schema import install
 from oban_powertools.upkeep.doctor import Finding, Level, Report, examine
 from oban_powertools.upkeep.doctor.checks import ROW_CHECKS
@@ -208,7 +208,7 @@ async def spoilt(dsn: str) -> AsyncIterator[psycopg.AsyncConnection]:
 
 async def look(dsn: str, *, deep: bool = False, names: Names = Names()) -> Report:
     async with await connect(dsn) as conn:
-        return await examine(conn, Queries(names), deep=deep)
+        return await examine(Session(conn, Queries(names)), deep=deep)
 
 
 def found(report: Report) -> list[Finding]:
@@ -329,8 +329,8 @@ async def test_it_leaves_nothing_behind(dsn: str, spoilt: psycopg.AsyncConnectio
     async with by_hand(dsn, turbo=True) as hand:
         await hand.insert(chain(2))
         async with await connect(dsn) as conn:
-            await examine(conn, Queries(Names()), deep=True)
-            await examine(conn, Queries(Names()))
+            await examine(Session(conn, Queries(Names())), deep=True)
+            await examine(Session(conn, Queries(Names())))
             rows = await (await conn.execute(b"SELECT relname FROM pg_class WHERE relpersistence = 't'")).fetchall()
             limit = await (await conn.execute(b"SHOW statement_timeout")).fetchone()
 

@@ -8,7 +8,7 @@ from oban import Job
 
 from oban_powertools import Powertools, Workflow
 from oban_powertools.config import Names, Settings
-from oban_powertools.database import Queries
+from oban_powertools.database import Queries, Session
 from oban_powertools.states import TERMINAL_STEP_STATES, StepState
 from oban_powertools.upkeep.metrics import SOURCES
 from tests.support.telemetry_plays import chain, counted, everything, fail, run, succeed
@@ -108,7 +108,7 @@ async def test_the_lag_is_the_age_of_what_has_no_place_in_the_log(dsn: str) -> N
                 "INSERT INTO powertools.event_batches (events, workflow_ids, first_numbers, last_numbers, inserted_at)"
                 " VALUES (1, '{1}', '{1}', '{1}', clock_timestamp() - interval '1 minute')"
             )
-            readings = await SOURCES["events"](conn, Queries(Names()), Settings())
+            readings = await SOURCES["events"](Session(conn, Queries(Names())), Settings())
 
     found = {reading.name: reading.value for reading in readings}
     assert 60 <= found["event_lag_seconds"] < 90

@@ -49,9 +49,7 @@ async def hand(dsn: str) -> AsyncIterator[Hand]:
 
 def retention(hand: Hand, authorize: Any = None, **kept: timedelta | None) -> Retention:
     guard = Guard(authorize or AllowAll())
-    return Retention(
-        hand.powertools.connect, hand.powertools._queries, Settings(retention=kept), guard, DisplayPolicy()
-    )
+    return Retention(hand.services(settings=Settings(retention=kept), guard=guard, display=DisplayPolicy()))
 
 
 async def prune(hand: Hand, *, dry_run: bool = False, **kept: timedelta | None) -> PruneRun:
@@ -347,7 +345,7 @@ async def test_whoever_may_not_prune_is_refused_and_that_is_audited(
 
 
 async def test_without_authorize_nobody_may(hand: Hand) -> None:
-    lifeline = Lifeline(hand.powertools.connect, hand.powertools._queries, Settings())
+    lifeline = Lifeline(hand.services(settings=Settings(), guard=Guard(None)))
 
     with pytest.raises(NotAuthorizedError, match="no authorize was given"):
         await lifeline.run_archive_prune("ops-1", reason="disk")
@@ -369,9 +367,9 @@ async def test_what_is_kept_for_ever_is_never_pruned(hand: Hand) -> None:
 async def test_the_sweep_prunes_by_itself_and_says_so_in_the_audit(hand: Hand) -> None:
     await ended(hand)
     await hand.rows(OLD)
-    sweep = RetentionSweep(hand.powertools._queries, Settings(), first_after=timedelta(0))
+    sweep = RetentionSweep(Settings(), first_after=timedelta(0))
 
-    first, second = await sweep.sweep(hand.conn), await sweep.sweep(hand.conn)
+    first, second = await sweep.sweep(hand.session), await sweep.sweep(hand.session)
 
     assert (first > 3, second) == (True, 0)
     [run] = await hand.rows("SELECT actor, outcome, archived, pruned FROM powertools.prune_runs")
@@ -382,7 +380,7 @@ async def test_the_sweep_prunes_by_itself_and_says_so_in_the_audit(hand: Hand) -
 async def test_the_sweep_leaves_no_run_behind_when_nothing_is_due(hand: Hand) -> None:
     await ended(hand)
 
-    removed = await RetentionSweep(hand.powertools._queries, Settings(), first_after=timedelta(0)).sweep(hand.conn)
+    removed = await RetentionSweep(Settings(), first_after=timedelta(0)).sweep(hand.session)
 
     assert (removed, await count(hand, "prune_runs"), await count(hand, "audit")) == (0, 0, 0)
 
@@ -392,7 +390,7 @@ async def test_a_sweep_that_cannot_prune_stores_it_and_goes_on(hand: Hand) -> No
     await hand.rows(OLD)
     await hand.rows(IN_THE_WAY, workflow_id)
 
-    removed = await RetentionSweep(hand.powertools._queries, Settings(), first_after=timedelta(0)).sweep(hand.conn)
+    removed = await RetentionSweep(Settings(), first_after=timedelta(0)).sweep(hand.session)
 
     assert removed == 0
     assert (await hand.one("SELECT error FROM powertools.prune_runs")).startswith("duplicate key value")

@@ -44,8 +44,7 @@ class Post:
         return await self.run_job_as(issued, job_id)
 
     async def run_job_as(self, issued: IssuedSecret, job_id: int) -> timedelta | None:
-        connect, queries = self.powertools.connect, self.powertools._queries
-        return await deliver_due(connect, queries, issued.endpoint.id, job_id, lambda: False)
+        return await deliver_due(self.powertools._services.connect, issued.endpoint.id, job_id, lambda: False)
 
     async def deliver(self, issued: IssuedSecret) -> timedelta | None:
         """What the sweep and then the job do."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import timedelta
 
 import psycopg
@@ -79,7 +80,7 @@ async def test_more_events_than_a_page_are_all_written(post: Post, monkeypatch: 
 
 async def test_nodes_that_dispatch_at_once_write_everything_once(post: Post) -> None:
     issued = await post.add(URL, types=None)
-    nodes = [Webhooks(post.powertools.connect, post.powertools._queries, Settings()) for _ in range(5)]
+    nodes = [Webhooks(replace(post.powertools._services, settings=Settings())) for _ in range(5)]
     for _ in range(5):
         await post.finish_workflows(1)
         await asyncio.gather(*[node.dispatch() for node in nodes])
@@ -204,7 +205,7 @@ async def test_the_job_names_the_endpoint_and_nothing_else(post: Post) -> None:
 
 async def test_the_queue_and_the_source_are_settings(post: Post) -> None:
     settings = Settings(webhook_queue="letters", webhook_source="https://shop.example/orders")
-    webhooks = Webhooks(post.powertools.connect, post.powertools._queries, settings)
+    webhooks = Webhooks(replace(post.powertools._services, settings=settings))
     issued = await post.add(URL)
     await post.finish_workflows(1)
     await webhooks.dispatch()
@@ -304,12 +305,13 @@ async def test_a_role_with_the_documented_rights_dispatches_delivers_and_prunes(
         try:
             async with await psycopg.AsyncConnection.connect(post.hand.dsn, autocommit=True) as conn:
                 await conn.execute("SET ROLE postman")
-                node = Webhooks(lambda: nullcontext(conn), post.powertools._queries, Settings())
+                session = post.powertools._services.session_on(conn)
+                node = Webhooks(
+                    replace(post.powertools._services, connect=lambda: nullcontext(session), settings=Settings())
+                )
                 await node.sweep()
                 job_id = await post.hand.one("SELECT job_id FROM powertools.webhook_endpoints")
-                again = await deliver_due(
-                    lambda: nullcontext(conn), post.powertools._queries, issued.endpoint.id, job_id, lambda: False
-                )
+                again = await deliver_due(lambda: nullcontext(session), issued.endpoint.id, job_id, lambda: False)
         finally:
             await post.hand.rows("DROP OWNED BY postman; DROP ROLE postman")
 

@@ -28,7 +28,7 @@ CHANGES: dict[str, Callable[..., Awaitable[Any]]] = {
 
 
 def guarded(hand: Hand, guard: Guard) -> Webhooks:
-    return Webhooks(hand.powertools.connect, hand.powertools._queries, Settings(), guard)
+    return Webhooks(hand.services(settings=Settings(), guard=guard))
 
 
 async def added(post: Post) -> EndpointId:

@@ -110,7 +110,9 @@ async def test_a_job_being_fetched_right_now_is_passed_over_and_told_when_it_run
         await fetching.commit()
 
     assert await hand.states(workflow_id) == {"s0": "executing", "s1": "cancelled"}
-    told = await hand.rows((hand.powertools._queries["cancelled_job_ids"]).decode().replace("%(ids)s", "%s"), [job_id])
+    told = await hand.rows(
+        (hand.powertools._services.queries["cancelled_job_ids"]).decode().replace("%(ids)s", "%s"), [job_id]
+    )
     assert told == [{"id": job_id}]
     await hand.rows("UPDATE oban_jobs SET state = 'cancelled'")
 

@@ -143,7 +143,7 @@ async def test_one_sweep_goes_on_batch_after_batch(hand: Hand, overdue: str, mon
     await hand.rows("UPDATE powertools.workflows SET expires_at = now() WHERE expires_at IS NOT NULL")
     await hand.rows("UPDATE powertools.waits SET deadline_at = now() WHERE deadline_at IS NOT NULL")
 
-    swept = await sweep_once(hand.conn, hand.powertools._queries, Swept(), Settings())
+    swept = await sweep_once(hand.session, Swept(), Settings())
 
     assert (swept.expired, swept.more) == (30, False)
     assert await hand.one("SELECT count(*) FROM powertools.steps WHERE state = 'expired' AND name = 'wait'") == 30
@@ -157,7 +157,7 @@ async def test_what_a_sweep_had_no_time_for_is_swept_at_once(hand: Hand, monkeyp
     rested = asyncio.Event()
 
     async def sweep(last: Swept) -> Swept:
-        last = await sweep_once(hand.conn, hand.powertools._queries, last, Settings())
+        last = await sweep_once(hand.session, last, Settings())
         counts.append(last.expired)
         if not last.more:
             rested.set()

@@ -133,7 +133,7 @@ async def test_events_explanations_incidents_and_the_child_name_the_exception(ea
         if isinstance(event, StepUpdated) and event.error
     ]
     settings = Settings(incident_failing_count=1)
-    await Projector(each_hand.powertools._queries, settings).project(each_hand.conn)
+    await Projector(settings).project(each_hand.session)
     titles = await each_hand.rows("SELECT title FROM powertools.incidents WHERE class = 'failing_jobs'")
     child = (await each_hand.job(workflow_id, "child")).args["error"]
     assert line[:150] in explained.summary

@@ -88,8 +88,8 @@ def _filter(
 async def list_records(target: Target, *, limit: int, before: int | None, as_json: bool, **given: Any) -> int:
     """List what was done, refused attempts too; the newest first."""
     chosen = _filter(**given)
-    async with target.audit() as calls:
-        found = await calls.list(
+    async with target.calls() as calls:
+        found = await calls.audit.list(
             actor=chosen.actor, action=chosen.action, target_type=chosen.target_type, target_id=chosen.target_id,
             outcome=chosen.outcome, since=chosen.since, before=before, limit=limit,
         )  # fmt: skip
@@ -110,8 +110,8 @@ async def list_records(target: Target, *, limit: int, before: int | None, as_jso
 @answering
 async def show(target: Target, *, record_id: int, as_json: bool) -> int:
     """Show one record with everything that was kept: the state before and after, and its seal."""
-    async with target.audit() as calls:
-        found = await calls.get(record_id)
+    async with target.calls() as calls:
+        found = await calls.audit.get(record_id)
     if as_json:
         print_json({"record": _json(found)})
         return Exit.DONE
@@ -130,8 +130,8 @@ async def verify(target: Target, *, head: str | None, as_json: bool) -> int:
     Exit code 6 when something is wrong; the first bad record is named. Note the head it prints somewhere else, and give
     it to a later verification: that finds out whether the whole chain was rewritten.
     """
-    async with target.audit() as calls:
-        found = await calls.verify(head=head)
+    async with target.calls() as calls:
+        found = await calls.audit.verify(head=head)
     if as_json:
         findings = [record_json(finding) | {"audit_id": _id(finding.audit_id)} for finding in found.findings]
         print_json({"verification": record_json(found) | {"sound": found.sound, "findings": findings}})
@@ -155,8 +155,8 @@ def export(target: Target, *, actor: str, authorize: Authorize, **given: Any) ->
 
 
 async def _export(target: Target, actor: str, authorize: Authorize, chosen: AuditFilter) -> None:
-    async with target.audit(authorize) as calls:
-        async for line in calls.export(actor=actor, chosen=chosen, source="cli"):
+    async with target.calls(authorize) as calls:
+        async for line in calls.audit.export(actor=actor, chosen=chosen, source="cli"):
             say_json(line)
     sys.stdout.flush()
 

@@ -51,8 +51,8 @@ async def preview(
     All that is given has to match.
     """
     filter_ = {**given, "ids": list(ids) or None}
-    async with target.lifeline(authorize) as lifeline:
-        found = await lifeline.preview_bulk(actor, action, filter_, hold_for=hold_for, source="cli")
+    async with target.calls(authorize) as calls:
+        found = await calls.lifeline.preview_bulk(actor, action, filter_, hold_for=hold_for, source="cli")
     if as_json:
         print_json({"bulk": record_json(found)})
         return Exit.DONE
@@ -84,8 +84,8 @@ async def execute(
 
     Exit code 1 when a target was not repaired.
     """
-    async with target.lifeline(authorize) as lifeline:
-        done = await lifeline.execute_bulk(actor, token, reason, confirm_total=confirm_total, source="cli")
+    async with target.calls(authorize) as calls:
+        done = await calls.lifeline.execute_bulk(actor, token, reason, confirm_total=confirm_total, source="cli")
     _print(shown(target.display, done), as_json=as_json)
     return Exit.DONE if done.outcomes.get("done") == done.total else Exit.FAILED
 
@@ -95,8 +95,8 @@ async def execute(
 @answering
 async def status(target: Target, *, bulk_id: int, as_json: bool) -> int:
     """Show what became of each target."""
-    async with target.lifeline() as lifeline:
-        _print(shown(target.display, await lifeline.bulk_status(bulk_id)), as_json=as_json)
+    async with target.calls() as calls:
+        _print(shown(target.display, await calls.lifeline.bulk_status(bulk_id)), as_json=as_json)
     return Exit.DONE
 
 

@@ -57,16 +57,16 @@ def cancel(
 
 
 async def _find(target: Target, workflow_id: WorkflowId) -> WorkflowRecord:
-    async with target.workflows() as workflows:
-        return await workflows.get(workflow_id)
+    async with target.snapshot() as calls:
+        return await calls.workflows.get(workflow_id)
 
 
 async def _cancel(
     target: Target, workflow_id: WorkflowId, actor: str, reason: str, authorize: Authorize
 ) -> WorkflowRecord:
-    async with target.commands(authorize) as workflows:
-        await workflows.request_cancel(workflow_id, actor=actor, reason=reason, source="cli")
-        return await workflows.get(workflow_id)
+    async with target.calls(authorize) as calls:
+        await calls.workflows.request_cancel(workflow_id, actor=actor, reason=reason, source="cli")
+        return await calls.workflows.get(workflow_id)
 
 
 def _ask(found: WorkflowRecord) -> None:
@@ -111,8 +111,8 @@ async def recover(
     """
     if payload is not None and action != RecoveryAction.COMPLETE:
         raise click.UsageError("--payload goes with --action complete: it is the step's result")
-    async with target.commands(authorize) as workflows:
-        done = await workflows.recover(
+    async with target.calls(authorize) as calls:
+        done = await calls.workflows.recover(
             WorkflowId(workflow_id), step, action, actor=actor, reason=reason, payload=payload, source="cli"
         )
     if as_json:
@@ -152,8 +152,8 @@ async def hold(
     Executing steps go on.
     """
     key = WorkflowId(workflow_id)
-    async with target.commands(authorize) as workflows:
-        held = await workflows.hold(key, step, hold_for=hold_for, actor=actor, reason=reason, source="cli")
+    async with target.calls(authorize) as calls:
+        held = await calls.workflows.hold(key, step, hold_for=hold_for, actor=actor, reason=reason, source="cli")
     if as_json:
         print_json({"workflow_id": str(key), "held": held})
     else:
@@ -178,8 +178,8 @@ async def release(
 ) -> int:
     """End the hold of a step, or of every step; what is ready starts."""
     key = WorkflowId(workflow_id)
-    async with target.commands(authorize) as workflows:
-        released = await workflows.release(key, step, actor=actor, reason=reason, source="cli")
+    async with target.calls(authorize) as calls:
+        released = await calls.workflows.release(key, step, actor=actor, reason=reason, source="cli")
     if as_json:
         print_json({"workflow_id": str(key), "released": released})
     else:
@@ -194,10 +194,10 @@ async def release(
 async def list_commands(target: Target, *, workflow_id: int, limit: int, as_json: bool) -> int:
     """List what was asked of a workflow, refused commands too; the newest first."""
     key = WorkflowId(workflow_id)
-    async with target.workflows() as workflows:
-        found = await workflows.commands(key, limit=limit)
+    async with target.snapshot() as calls:
+        found = await calls.workflows.commands(key, limit=limit)
         if not found:
-            await workflows.get(key)
+            await calls.workflows.get(key)
     if as_json:
         ids = {"id", "workflow_id"}
         print_json({"commands": [{k: str(v) if k in ids else v for k, v in row.items()} for row in found]})

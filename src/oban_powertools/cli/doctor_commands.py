@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from ..config import PAYLOAD_LIMIT
-from ..database import Queries
+from ..database import Queries, Session
 from ..privacy.shown import shown
 from ..upkeep.deploy_check import check_deploy
 from ..upkeep.doctor import Finding, Level, Report, examine
@@ -33,7 +33,7 @@ async def doctor(target: Target, *, deep: bool, notes: bool, as_json: bool) -> i
     Exit code 0 when all is well, 6 when something was found, 2 when something could not be checked.
     """
     async with target.connection() as conn:
-        report = shown(target.display, await examine(conn, Queries(target.names), deep=deep))
+        report = shown(target.display, await examine(Session(conn, Queries(target.names)), deep=deep))
     if as_json:
         print_json(
             {
@@ -93,7 +93,9 @@ async def check(
     named = {*target.config.queues, *queues}
     async with target.connection() as conn:
         await target.check(conn)
-        checked = await check_deploy(conn, Queries(target.names), queues=named or None, payload_limit=payload_limit)
+        checked = await check_deploy(
+            Session(conn, Queries(target.names)), queues=named or None, payload_limit=payload_limit
+        )
     checked = shown(target.display, checked)
     if as_json:
         findings = [*map(record_json, checked.findings)]

@@ -65,16 +65,16 @@ async def tail(
         raise click.UsageError("--until-finished needs --workflow: all of them together never finish")
     key = None if workflow_id is None else WorkflowId(workflow_id)
     _warn_in_one_line()
-    async with target.events() as (events, workflows):
+    async with target.following() as calls:
         if key is None:
-            async with events.subscribe_all(since=since) as following:
+            async with calls.events.subscribe_all(since=since) as following:
                 note("following all workflows; Ctrl+C ends")
                 return await _print(following, as_json=as_json, until_finished=False)
-        async with events.subscribe_workflow(key, since=since) as following:
-            found = await workflows.get(key)
+        async with calls.events.subscribe_workflow(key, since=since) as following:
+            found = await calls.workflows.get(key)
             note(f"following workflow {key} {found.name}, which is {found.state}; Ctrl+C ends")
             ended = until_finished and found.state.terminal
-            if ended and not await events.read(since=following.cursor, workflow_id=key, limit=1):
+            if ended and not await calls.events.read(since=following.cursor, workflow_id=key, limit=1):
                 return _exit(found.state)
             return await _print(following, as_json=as_json, until_finished=until_finished)
 

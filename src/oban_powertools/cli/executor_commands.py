@@ -24,8 +24,8 @@ async def list_executors(target: Target, *, as_json: bool) -> int:
 
     Late is one whose last sign of life is 45 s old, missing one of 2 min.
     """
-    async with target.lifeline() as lifeline:
-        found = await lifeline.list_executor_health()
+    async with target.calls() as calls:
+        found = await calls.lifeline.list_executor_health()
     if as_json:
         print_json({"executors": [record_json(executor) for executor in found]})
     else:

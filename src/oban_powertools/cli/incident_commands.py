@@ -64,9 +64,11 @@ async def list_incidents(
     target: Target, *, limit: int, before: int | None, fail_on: str | None, as_json: bool, **only: str | None
 ) -> int:
     """List incidents as the sweep saw them last, the last opened first."""
-    async with target.lifeline() as calls:
-        seen_ago = await calls.incidents_seen_ago()
-        found = await calls.list_incidents(state=only["state"], incident_class=only["kind"], before=before, limit=limit)
+    async with target.calls() as calls:
+        seen_ago = await calls.lifeline.incidents_seen_ago()
+        found = await calls.lifeline.list_incidents(
+            state=only["state"], incident_class=only["kind"], before=before, limit=limit
+        )
     more = str(found[-1].id) if len(found) == limit else None
     if as_json:
         print_json({"incidents": [_json(incident) for incident in found], "next_before": more})
@@ -89,8 +91,8 @@ async def list_incidents(
 @answering
 async def show(target: Target, *, incident: str, as_json: bool) -> int:
     """Show one incident, by id or fingerprint, with its evidence and everything that happened to it."""
-    async with target.lifeline() as calls:
-        found = await calls.get_incident(_which(incident))
+    async with target.calls() as calls:
+        found = await calls.lifeline.get_incident(_which(incident))
     if as_json:
         print_json({"incident": _json(found)})
         return Exit.DONE
@@ -199,8 +201,8 @@ async def _handle(
     became: str,
     as_json: bool,
 ) -> int:
-    async with target.lifeline(authorize) as calls:
-        found = await handle(calls)
+    async with target.calls(authorize) as calls:
+        found = await handle(calls.lifeline)
     if as_json:
         print_json({"incident": _json(found)})
     else:

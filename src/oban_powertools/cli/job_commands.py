@@ -23,8 +23,8 @@ def job() -> None:
 @answering
 async def explain(target: Target, *, job_id: int, check_import: bool, as_json: bool) -> int:
     """Say why a job is as it is: what it waits for, or how it ended."""
-    async with target.explain() as calls:
-        found = await calls.job(JobId(job_id), check_import=check_import)
+    async with target.calls() as calls:
+        found = await calls.explain.job(JobId(job_id), check_import=check_import)
     if as_json:
         print_json({"explanation": explanation_json(found)})
     else:

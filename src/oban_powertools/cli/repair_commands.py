@@ -52,8 +52,8 @@ async def preview(
 
     TARGET is a job's or workflow's number, 41/bill for a step, or an executor's id.
     """
-    async with target.lifeline(authorize) as lifeline:
-        found = await lifeline.preview_repair(
+    async with target.calls(authorize) as calls:
+        found = await calls.lifeline.preview_repair(
             actor, action=action, target_type=_target_type(action), target_id=target_id, incident_fingerprint=incident,
             payload=payload, hold_for=hold_for, source="cli",
         )  # fmt: skip
@@ -73,11 +73,11 @@ async def execute(
 
     Refused when anything that matters has changed since: exit code 5, with what has changed.
     """
-    async with target.lifeline(authorize) as lifeline:
-        shown = await lifeline.find_preview_of(token)
+    async with target.calls(authorize) as calls:
+        shown = await calls.lifeline.find_preview_of(token)
         if shown is not None and shown.severity is Severity.SEVERE and confirm != shown.target_id:
             raise click.UsageError(f"{shown.action} needs --confirm {shown.target_id}")
-        done = await lifeline.execute_repair(actor, token, reason, source="cli")
+        done = await calls.lifeline.execute_repair(actor, token, reason, source="cli")
     if as_json:
         print_json({"repaired": record_json(done)})
     else:
@@ -91,8 +91,8 @@ async def execute(
 @answering
 async def show(target: Target, *, preview_id: int, as_json: bool) -> int:
     """Show a preview again, without its token, and what became of it."""
-    async with target.lifeline() as lifeline:
-        _print(await lifeline.get_preview(preview_id), as_json=as_json)
+    async with target.calls() as calls:
+        _print(await calls.lifeline.get_preview(preview_id), as_json=as_json)
     return Exit.DONE
 
 

@@ -46,8 +46,8 @@ def retention() -> None:
 @answering
 async def status(target: Target, *, keep: dict[str, timedelta | None], as_json: bool) -> int:
     """Show every class of records with its policy, its size and what is due."""
-    async with target.lifeline(settings=Settings(retention=keep)) as lifeline:
-        found = await lifeline.retention_status()
+    async with target.calls(settings=Settings(retention=keep)) as calls:
+        found = await calls.lifeline.retention_status()
     if as_json:
         print_json(
             {
@@ -87,8 +87,8 @@ async def prune(
 
     The sweep of every process does it too. Exit code 1 when a class could not be pruned.
     """
-    async with target.lifeline(authorize, Settings(retention=keep)) as lifeline:
-        run = await lifeline.run_archive_prune(actor, reason=reason, dry_run=dry_run, source="cli")
+    async with target.calls(authorize, Settings(retention=keep)) as calls:
+        run = await calls.lifeline.run_archive_prune(actor, reason=reason, dry_run=dry_run, source="cli")
     if as_json:
         print_json({"run": _run_json(run)})
     else:

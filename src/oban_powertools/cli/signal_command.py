@@ -62,8 +62,8 @@ async def signal(
 
     Exit code 6 when it came too late, or when several workflows wait for it.
     """
-    async with target.commands() as workflows:
-        delivered = await workflows.signal(
+    async with target.calls() as calls:
+        delivered = await calls.workflows.signal(
             name,
             key,
             payload,

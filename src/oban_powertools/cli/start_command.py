@@ -127,11 +127,11 @@ def start(
 
 async def _work(target: Target, settings: Settings, *, turbo: bool) -> None:
     stopping = _stop_on_signals()
-    async with target.connection() as conn:
+    async with target.connection() as session:
         if target.data_directory:
-            await schema.install(conn, target.names)
-        await target.check(conn)
-        where = describe(conn.info.dsn)
+            await schema.install(session, target.names)
+        await target.check(session)
+        where = describe(session.info.dsn)
     _follow_oban(logging.getLogger().isEnabledFor(logging.DEBUG))
     set_json_dumps(orjson.dumps)  # as oban start
     set_json_loads(orjson.loads)

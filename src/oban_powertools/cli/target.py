@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import tomllib
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,20 +18,15 @@ import psycopg
 from click.core import ParameterSource
 from psycopg_pool import AsyncConnectionPool
 
-from ..config import PAYLOAD_LIMIT, Names, Settings
-from ..database import Connection, Queries, check_dsn, connect
+from ..calls import Calls, open_calls
+from ..config import Names, Settings
+from ..database import Connection, check_dsn, connect
 from ..database.oban import Config, oban_config, our_table
-from ..database.pools import own_connection, own_pool
 from ..embedded import start_embedded
 from ..errors import DsnMissingError, InvalidSettingError
-from ..events import Events
-from ..explain import Explain
-from ..lifeline import Lifeline
-from ..operators.audit import Audit
-from ..operators.authorization import Authorize, Guard
+from ..operators.authorization import Authorize
 from ..privacy.display import DisplayPolicy
 from ..schema import verify
-from ..workflows import Workflows
 from .importing import check_table, configured_authorize, configured_display, find_display
 
 OBAN_TOML: Final = "oban.toml"
@@ -86,73 +81,43 @@ class Target:
         await verify(conn, self.names)
 
     @asynccontextmanager
-    async def workflows(self) -> AsyncGenerator[Workflows]:
-        """The workflow calls, for reading: all in one read-only snapshot, so that an answer is one moment."""
-        async with self.connection() as conn:
-            await self.check(conn)
-            await conn.set_read_only(True)
-            await conn.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
-            async with conn.transaction():
-                yield Workflows(lambda: nullcontext(conn), Queries(self.names), PAYLOAD_LIMIT, display=self.display)
-
-    @asynccontextmanager
-    async def commands(self, authorize: Authorize | None = None) -> AsyncGenerator[Workflows]:
-        """The workflow calls, for changing: each call is a transaction of its own.
-
-        Args:
-            authorize: Decides what operators may do; None refuses all of it.
-        """
-        async with self.connection() as conn:
-            await self.check(conn)
-            queries, guard = Queries(self.names), Guard(authorize)
-            yield Workflows(lambda: nullcontext(conn), queries, PAYLOAD_LIMIT, guard, self.display)
-
-    @asynccontextmanager
-    async def audit(self, authorize: Authorize | None = None) -> AsyncGenerator[Audit]:
-        """The audit calls.
-
-        Args:
-            authorize: Decides who may export.
-        """
-        async with self.connection() as conn:
-            await self.check(conn)
-            yield Audit(lambda: nullcontext(conn), Queries(self.names), Guard(authorize), self.display)
-
-    @asynccontextmanager
-    async def lifeline(
+    async def calls(
         self, authorize: Authorize | None = None, settings: Settings | None = None
-    ) -> AsyncGenerator[Lifeline]:
-        """The lifeline calls; each is a transaction of its own.
+    ) -> AsyncGenerator[Calls]:
+        """Every call, on one connection; each is a transaction of its own.
 
         Args:
             authorize: Decides what operators may do; None refuses all of it.
             settings: None for the defaults.
         """
-        async with self.connection() as conn:
-            await self.check(conn)
-            queries, guard = Queries(self.names), Guard(authorize)
-            yield Lifeline(lambda: nullcontext(conn), queries, settings or Settings(), guard, self.display)
+        async with self.connection() as conn, self._open(conn, authorize, settings) as calls:
+            yield calls
 
     @asynccontextmanager
-    async def explain(self) -> AsyncGenerator[Explain]:
-        """The explanations; each takes a read-only snapshot of its own."""
-        async with self.connection() as conn:
-            await self.check(conn)
-            yield Explain(lambda: nullcontext(conn), Queries(self.names), Settings(), self.display)
+    async def snapshot(self) -> AsyncGenerator[Calls]:
+        """Every call that reads, all in one read-only snapshot, so that an answer is one moment."""
+        async with self.connection() as conn, self._open(conn) as calls:
+            await conn.set_read_only(True)
+            await conn.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
+            async with conn.transaction():
+                yield calls
 
     @asynccontextmanager
-    async def events(self) -> AsyncGenerator[tuple[Events, Workflows]]:
-        """The event calls, on connections that come back when the database was away, and the workflow calls."""
-        source = AsyncConnectionPool(self.find_dsn(), open=False)
-        async with self.connection() as conn:
-            await self.check(conn)
-        queries = Queries(self.names)
-        async with own_pool(source, size=2) as pool:
-            events = Events(pool.connection, queries, lambda: own_connection(source), Settings(), display=self.display)
-            try:
-                yield events, Workflows(pool.connection, queries, PAYLOAD_LIMIT, display=self.display)
-            finally:
-                await events.stop()
+    async def following(self) -> AsyncGenerator[Calls]:
+        """Every call, on connections that come back when the database was away."""
+        async with self._open(AsyncConnectionPool(self.find_dsn(), open=False)) as calls:
+            yield calls
+
+    def _open(
+        self,
+        source: AsyncConnectionPool[Any] | Connection,
+        authorize: Authorize | None = None,
+        settings: Settings | None = None,
+    ) -> AbstractAsyncContextManager[Calls]:
+        return open_calls(
+            source, authorize=authorize, display=self.display, schema=self.names.schema, prefix=self.names.prefix,
+            settings=settings,
+        )  # fmt: skip
 
 
 class _Directory(click.Path):

@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from .. import schema
-from ..database import Connection, Queries, describe
+from ..database import Connection, Queries, Session, describe
 from ..states import WorkflowState
 from ..workflows import reads
 from .exits import Exit, StoppedError
@@ -66,8 +66,8 @@ async def _find_loss(target: Target) -> _Loss:
 
 
 async def _count_unfinished(conn: Connection, target: Target) -> int:
-    queries, states = Queries(target.names), (WorkflowState.RUNNING, WorkflowState.CANCEL_REQUESTED)
-    lists = [await reads.list_workflows(conn, queries, state=state, limit=MANY) for state in states]
+    session, states = Session(conn, Queries(target.names)), (WorkflowState.RUNNING, WorkflowState.CANCEL_REQUESTED)
+    lists = [await reads.list_workflows(session, state=state, limit=MANY) for state in states]
     return min(sum(map(len, lists)), MANY)
 
 

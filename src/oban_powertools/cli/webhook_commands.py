@@ -6,18 +6,15 @@ an argument, which other users of the machine can read; nothing is changed witho
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import Sequence
 from typing import Any, Final
 
 import click
 
-from ..config import Settings
-from ..database import Queries
 from ..events.types import Cursor
-from ..operators.authorization import Authorize, Guard
+from ..operators.authorization import Authorize
 from ..privacy.shown import shown
-from ..webhooks import Answer, DeliveryState, EndpointId, IssuedSecret, WebhookDelivery, WebhookEndpoint, Webhooks
+from ..webhooks import Answer, DeliveryState, EndpointId, IssuedSecret, WebhookDelivery, WebhookEndpoint
 from ..webhooks.messages import EVENT_TYPES
 from .exits import Exit, StoppedError
 from .groups import Group, examples
@@ -40,20 +37,12 @@ def webhooks() -> None:
     """Send events to other systems."""
 
 
-@asynccontextmanager
-async def _calls(target: Target, authorize: Authorize | None = None) -> AsyncGenerator[Webhooks]:
-    async with target.connection() as conn:
-        await target.check(conn)
-        queries, guard = Queries(target.names), Guard(authorize)
-        yield Webhooks(lambda: nullcontext(conn), queries, Settings(), guard, target.display)
-
-
 @webhooks.command("list", epilog=examples("powertools webhooks list"))
 @answering
 async def list_(target: Target, *, as_json: bool) -> int:
     """List the endpoints with what waits and what was given up."""
-    async with _calls(target) as calls:
-        found = [shown(target.display, endpoint) for endpoint in await calls.list()]
+    async with target.calls() as calls:
+        found = [shown(target.display, endpoint) for endpoint in await calls.webhooks.list()]
     if as_json:
         print_json({"webhooks": [_json(endpoint) for endpoint in found]})
     elif found:
@@ -87,8 +76,8 @@ async def list_(target: Target, *, as_json: bool) -> int:
 async def add(target: Target, *, authorize: Authorize, as_json: bool, **options: Any) -> int:
     """Send events to a URL from now on; shows the secret, this once."""
     options["types"] = options["types"] or None
-    async with _calls(target, authorize) as calls:
-        issued = await calls.add(options.pop("url"), source="cli", **options)
+    async with target.calls(authorize) as calls:
+        issued = await calls.webhooks.add(options.pop("url"), source="cli", **options)
     return _show_issued(shown(target.display, issued), "added", as_json=as_json)
 
 
@@ -97,8 +86,8 @@ async def add(target: Target, *, authorize: Authorize, as_json: bool, **options:
 @answering
 async def test(target: Target, *, webhook_id: int, as_json: bool) -> int:
     """Send a ping from here, at once; exit code 1 when it was not taken."""
-    async with _calls(target) as calls:
-        answer = shown(target.display, await calls.test(EndpointId(webhook_id)))
+    async with target.calls() as calls:
+        answer = shown(target.display, await calls.webhooks.test(EndpointId(webhook_id)))
     if as_json:
         print_json({"answer": {"status": answer.status, "error": answer.error}})
     else:
@@ -117,8 +106,8 @@ async def test(target: Target, *, webhook_id: int, as_json: bool) -> int:
 @answering
 async def rotate(target: Target, *, webhook_id: int, authorize: Authorize, as_json: bool, **options: Any) -> int:
     """Sign with a new secret; shows it, this once."""
-    async with _calls(target, authorize) as calls:
-        issued = await calls.rotate_secret(EndpointId(webhook_id), source="cli", **options)
+    async with target.calls(authorize) as calls:
+        issued = await calls.webhooks.rotate_secret(EndpointId(webhook_id), source="cli", **options)
     issued = shown(target.display, issued)
     return _show_issued(
         issued,
@@ -135,8 +124,8 @@ async def disable(
     target: Target, *, webhook_id: int, actor: str, reason: str, authorize: Authorize, as_json: bool
 ) -> int:
     """Send nothing until it is enabled again; events wait in the log."""
-    async with _calls(target, authorize) as calls:
-        found = await calls.disable(EndpointId(webhook_id), actor=actor, reason=reason, source="cli")
+    async with target.calls(authorize) as calls:
+        found = await calls.webhooks.disable(EndpointId(webhook_id), actor=actor, reason=reason, source="cli")
     return _show_changed(shown(target.display, found), "disabled", as_json=as_json)
 
 
@@ -148,8 +137,8 @@ async def enable(
     target: Target, *, webhook_id: int, actor: str, reason: str, authorize: Authorize, as_json: bool
 ) -> int:
     """Go on where it stopped."""
-    async with _calls(target, authorize) as calls:
-        found = await calls.enable(EndpointId(webhook_id), actor=actor, reason=reason, source="cli")
+    async with target.calls(authorize) as calls:
+        found = await calls.webhooks.enable(EndpointId(webhook_id), actor=actor, reason=reason, source="cli")
     return _show_changed(shown(target.display, found), "enabled", as_json=as_json)
 
 
@@ -174,8 +163,8 @@ def remove(
 
 
 async def _remove(target: Target, webhook_id: int, actor: str, reason: str, authorize: Authorize) -> None:
-    async with _calls(target, authorize) as calls:
-        await calls.remove(EndpointId(webhook_id), actor=actor, reason=reason, source="cli")
+    async with target.calls(authorize) as calls:
+        await calls.webhooks.remove(EndpointId(webhook_id), actor=actor, reason=reason, source="cli")
 
 
 @webhooks.command(epilog=examples("powertools webhooks deliveries 1 --state dead"))
@@ -188,8 +177,8 @@ async def deliveries(
     target: Target, *, webhook_id: int, state: str | None, limit: int, before: int | None, as_json: bool
 ) -> int:
     """List an endpoint's deliveries, of the newest event first."""
-    async with _calls(target) as calls:
-        found = await calls.deliveries(
+    async with target.calls() as calls:
+        found = await calls.webhooks.deliveries(
             EndpointId(webhook_id), limit=limit, state=DeliveryState(state) if state else None,
             before=None if before is None else Cursor(before),
         )  # fmt: skip
@@ -227,8 +216,8 @@ async def replay(
 ) -> int:
     """Deliver again, with the same webhook-id: one delivery, or all that were given up."""
     wanted = None if cursor is None else Cursor(cursor)
-    async with _calls(target, authorize) as calls:
-        count = await calls.replay(EndpointId(webhook_id), wanted, actor=actor, reason=reason, source="cli")
+    async with target.calls(authorize) as calls:
+        count = await calls.webhooks.replay(EndpointId(webhook_id), wanted, actor=actor, reason=reason, source="cli")
     if as_json:
         print_json({"webhook_id": str(webhook_id), "replayed": count})
     else:

@@ -62,8 +62,8 @@ async def list_workflows(
     as_json: bool,
 ) -> int:
     """List workflows, newest first."""
-    async with target.workflows() as workflows:
-        found = await workflows.list(
+    async with target.snapshot() as calls:
+        found = await calls.workflows.list(
             state=WorkflowState(state) if state else None,
             name=name,
             tag=tag,
@@ -99,12 +99,12 @@ async def show(target: Target, *, workflow_id: int, step_name: str | None, resul
     if step_name is not None and results:
         raise click.UsageError("--step and --results exclude each other: a step's detail has its result")
     key = WorkflowId(workflow_id)
-    async with target.workflows() as workflows:
+    async with target.snapshot() as calls:
         if results:
-            found = await workflows.results(key)
+            found = await calls.workflows.results(key)
             shown_results = {name: shown_result(target.display, result) for name, result in found.items()}
             return _print_results(key, shown_results, as_json)
-        found, steps = shown(target.display, await workflows.get(key)), await workflows.steps(key)
+        found, steps = shown(target.display, await calls.workflows.get(key)), await calls.workflows.steps(key)
     states = {step.name: step.state for step in steps}
     if step_name is not None:
         step = next((step for step in steps if step.name == step_name), None)
@@ -135,11 +135,11 @@ async def explain(target: Target, *, workflow_id: int, step: str | None, check_i
     """
     if step is None and check_import:
         raise click.UsageError("--check-import needs a STEP")
-    async with target.explain() as calls:
+    async with target.calls() as calls:
         if step is None:
-            found = await calls.workflow(WorkflowId(workflow_id))
+            found = await calls.explain.workflow(WorkflowId(workflow_id))
         else:
-            found = await calls.workflow_step(WorkflowId(workflow_id), step, check_import=check_import)
+            found = await calls.explain.workflow_step(WorkflowId(workflow_id), step, check_import=check_import)
     if as_json:
         print_json({"explanation": explanation_json(found)})
     elif isinstance(found, StepExplanation):
@@ -162,8 +162,8 @@ async def explain(target: Target, *, workflow_id: int, step: str | None, check_i
 @answering
 async def graph(target: Target, *, workflow_id: int, language: str, as_json: bool) -> int:
     """Draw a workflow with its states, as text for Mermaid or Graphviz."""
-    async with target.workflows() as workflows:
-        draw = workflows.to_dot if language == "dot" else workflows.to_mermaid
+    async with target.snapshot() as calls:
+        draw = calls.workflows.to_dot if language == "dot" else calls.workflows.to_mermaid
         drawing = await draw(WorkflowId(workflow_id))
     if as_json:
         print_json({"workflow_id": str(workflow_id), "format": language, "graph": drawing})

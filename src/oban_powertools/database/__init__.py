@@ -4,7 +4,6 @@ from .queries import (
     Connection,
     Cursor,
     Queries,
-    bounded,
     check_dsn,
     connect,
     describe,
@@ -14,12 +13,15 @@ from .queries import (
     joined,
     render,
 )
+from .session import Connect, ConnectListener, Session
 
 __all__ = [
+    "Connect",
+    "ConnectListener",
     "Connection",
     "Cursor",
     "Queries",
-    "bounded",
+    "Session",
     "check_dsn",
     "connect",
     "describe",

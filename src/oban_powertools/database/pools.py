@@ -17,7 +17,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from ..privacy.logs import find_logger
-from .sessions import configure, configure_blocking, configure_obans, parameters
+from .session_settings import configure, configure_blocking, configure_obans, parameters
 from .sqlstates import Trouble, find_trouble
 
 logger = find_logger(__name__)

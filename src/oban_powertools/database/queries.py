@@ -1,7 +1,8 @@
 """Named queries and how they are run: how every module reaches PostgreSQL.
 
-Not for SQL itself, which lives in ``sql/*.sql``, nor for what a session is given (``sessions``). The rule that must
-never break: a statement of ours reads and writes values in one way, whatever the host did to the connection.
+Not for SQL itself, which lives in ``sql/*.sql``, nor for what a session is given
+(``session_settings``). The rule that must never break: a statement of ours reads and writes values in one way, whatever
+the host did to the connection.
 """
 
 import re
@@ -21,7 +22,7 @@ from psycopg.rows import DictRow, dict_row
 
 from ..config import Names
 from ..errors import DatabaseUnavailableError, InvalidSettingError
-from .sessions import configure, parameters
+from .session_settings import configure, parameters
 from .values import ADAPTERS
 
 type Connection = AsyncConnection[Any]
@@ -131,18 +132,6 @@ async def joined(conn: Connection) -> AsyncGenerator[None]:
     if not conn.autocommit and conn.info.transaction_status == TransactionStatus.IDLE:
         await conn.execute(b"SELECT")
     async with conn.transaction():
-        yield
-
-
-@asynccontextmanager
-async def bounded(conn: Connection, queries: Queries, limit: str = "5s") -> AsyncGenerator[None]:
-    """A transaction for reading what may be a lot: by index, and given up in time.
-
-    Args:
-        limit: PostgreSQL's statement_timeout.
-    """
-    async with conn.transaction():
-        await execute(conn, queries["bound_reading"], {"limit": limit})
         yield
 
 

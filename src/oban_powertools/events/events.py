@@ -4,20 +4,18 @@ The rule that must never break: placing has a transaction of its own, never the 
 """
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any, overload
 
 from ..arguments import as_count, as_cursor, as_text, as_workflow_id
-from ..config import Settings
-from ..database import Connection, Queries, fetch_one
 from ..errors import WorkflowNotFoundError
-from ..operators.authorization import ActorLike, Guard
+from ..operators.authorization import ActorLike
 from ..operators.commanding import Commander
 from ..operators.evidence import HOST
-from ..privacy.display import DisplayPolicy
+from ..operators.services import Services
 from ..states import WorkflowId
 from .feed import Feed
-from .listener import Connect, Listener
+from .listener import Listener
 from .publish import publish_change
 from .reads import Log
 from .subscription import Subscription
@@ -25,29 +23,15 @@ from .types import Cursor, Event, StepChange, StepUpdated
 
 
 class Events:
-    """Read events, and follow them as they come.
+    """Read events, and follow them as they come."""
 
-    Args:
-        connect: An autocommit connection of our own pool.
-        connect_listener: A connection for listening alone.
-        guard: Decides which operators may publish; None refuses all of them.
-        display: Decides what is shown of errors and kept of reasons; None for the default.
-    """
-
-    def __init__(
-        self,
-        connect: Callable[[], AbstractAsyncContextManager[Connection]],
-        queries: Queries,
-        connect_listener: Connect,
-        settings: Settings,
-        guard: Guard | None = None,
-        display: DisplayPolicy | None = None,
-    ) -> None:
-        self._connect = connect
-        self._queries = queries
-        self._connect_listener = connect_listener
-        self._commander = Commander(connect, queries, guard or Guard(None), display or DisplayPolicy())
-        self._log = Log(connect, queries, display)
+    def __init__(self, services: Services) -> None:
+        self._connect = services.connect
+        self._connect_listener = services.connect_listener
+        self._listen = services.queries["listen"]
+        self._commander = Commander(services)
+        self._log = Log(services)
+        settings = services.settings
         self._feed = Feed(
             self._log, self._make_listener if settings.listen else None,
             poll_every=settings.events_poll_every, poll_alone_every=settings.events_poll_alone_every,
@@ -89,8 +73,8 @@ class Events:
             CursorExpiredError: As ``subscribe_all``.
         """
         key, after = as_workflow_id(workflow_id), _after(since)
-        async with self._connect() as conn:
-            if await fetch_one(conn, self._queries["command_workflow"], {"workflow_id": key}) is None:
+        async with self._connect() as session:
+            if await session.one("command_workflow", {"workflow_id": key}) is None:
                 raise WorkflowNotFoundError(key)
         async with self._feed.subscribed(key, after) as subscription:
             yield subscription
@@ -174,7 +158,7 @@ class Events:
         command = self._commander.command("publish", workflow_id, step, who, reason, source, change=str(change))
         async with self._commander.commanded(command, conn) as inside:
             number = await publish_change(
-                inside, self._queries, command.workflow_id, as_text("step", step), change, attempt=attempt, error=error
+                inside, command.workflow_id, as_text("step", step), change, attempt=attempt, error=error
             )
         return await self._log.find(command.workflow_id, number) if conn is None else None
 
@@ -183,11 +167,11 @@ class Events:
         await self._feed.stop()
 
     def _make_listener(self, wake: Callable[[], None]) -> Listener:
-        return Listener(self._connect_listener, self._queries["listen"], self._notify, wake)
+        return Listener(self._connect_listener, self._listen, self._notify, wake)
 
     async def _notify(self) -> None:
-        async with self._connect() as conn:
-            await conn.execute(self._queries["notify_readers"])
+        async with self._connect() as session:
+            await session.run("notify_readers")
 
 
 def _after(since: Cursor | str | None) -> Cursor | None:

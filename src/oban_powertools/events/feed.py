@@ -209,7 +209,7 @@ class Feed:
 
     async def _advance(self, *, with_starts: bool) -> Bounds:
         while True:
-            async with self._log.placed(with_starts=with_starts) as (conn, bounds):
+            async with self._log.placed(with_starts=with_starts) as (session, bounds):
                 since = bounds.head if self._cursor is None else self._cursor
                 try:
                     bounds.check(since)
@@ -217,7 +217,7 @@ class Feed:
                         self._forget(since)
                     self._cursor = since
                     while self._cursor < bounds.head:
-                        page, to = await self._log.page(conn, bounds, None, self._cursor, _PAGE)
+                        page, to = await self._log.page(session, bounds, None, self._cursor, _PAGE)
                         await self._hand_out(page)
                         self._cursor = to
                 except CursorExpiredError:

@@ -12,7 +12,7 @@ from typing import Final
 
 import psycopg
 
-from ..database import Connection
+from ..database import Connection, ConnectListener
 from ..privacy.logs import find_logger
 
 logger = find_logger(__name__)
@@ -38,9 +38,6 @@ _UNPROVEN_PAUSE: Final = 60.0
 _RANDOM: Final = random.SystemRandom()
 
 
-type Connect = Callable[[], Awaitable[Connection]]
-
-
 class Listener:
     """Calls ``wake`` when a notification arrives.
 
@@ -53,7 +50,7 @@ class Listener:
 
     def __init__(
         self,
-        connect: Connect,
+        connect: ConnectListener,
         listen: bytes,
         notify: Callable[[], Awaitable[None]],
         wake: Callable[[], None],

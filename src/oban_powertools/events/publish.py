@@ -6,7 +6,7 @@ The rule that must never break: what is told moves no step; only ``workflows.com
 from typing import Final
 
 from ..arguments import as_count, as_text, check_text
-from ..database import Connection, Queries, execute, fetch_one
+from ..database import Session
 from ..database.json_border import check_payload
 from ..errors import (
     AlreadyTerminalError,
@@ -31,8 +31,7 @@ _MOST_ATTEMPTS: Final = 2**31 - 1
 
 
 async def publish_change(
-    conn: Connection,
-    queries: Queries,
+    session: Session,
     workflow_id: WorkflowId,
     step: str,
     change: StepChange | str,
@@ -64,8 +63,8 @@ async def publish_change(
     check_text("error", error)
     told = StepChange(change)
     check_payload("the error", error, 1024 * 1024)
-    await execute(conn, queries["lock_workflow"], {"workflow_id": workflow_id})
-    row = await fetch_one(conn, queries["step_to_publish"], {"workflow_id": workflow_id, "step": step})
+    await session.run("lock_workflow", {"workflow_id": workflow_id})
+    row = await session.one("step_to_publish", {"workflow_id": workflow_id, "step": step})
     if row is None:
         raise WorkflowNotFoundError(workflow_id)
     if row["position"] is None:
@@ -81,7 +80,7 @@ async def publish_change(
         "change": told.value, "state": PUBLISHABLE[told].value,
         "attempt": row["attempt"] if attempt is None else attempt, "error": error and shortened(error),
     }  # fmt: skip
-    await execute(conn, queries["publish_change"], args)
-    written = await fetch_one(conn, queries["mark_published"], {"workflow_id": workflow_id})
+    await session.run("publish_change", args)
+    written = await session.one("mark_published", {"workflow_id": workflow_id})
     assert written is not None
     return written["number"]

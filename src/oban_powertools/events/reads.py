@@ -4,15 +4,15 @@ Not for waiting, which is the feed's. The rule that must never break: a page has
 was asked for is gone, it says so instead.
 """
 
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
 
-from ..database import Connection, Queries, fetch_all, fetch_one
+from ..database import Session
 from ..errors import CursorExpiredError
-from ..privacy.display import DisplayPolicy
+from ..operators.services import Services
 from ..privacy.shown import shown
 from ..states import JobId, StepState, WorkflowId, WorkflowState
 from .types import Cursor, Event, StepChange, StepUpdated, WorkflowFinished
@@ -38,63 +38,50 @@ class Bounds:
             raise CursorExpiredError(since, self.pruned_to, self.head)
 
 
-async def place_events(conn: Connection, queries: Queries, *, with_starts: bool = True) -> Bounds:
+async def place_events(session: Session, *, with_starts: bool = True) -> Bounds:
     """Give what has committed its place in the log.
 
     Args:
-        conn: In autocommit; in a longer transaction it would keep everybody else from placing.
+        session: In autocommit; in a longer transaction it would keep everybody else from placing.
         with_starts: Also the starts of jobs, which a fetch leaves to be numbered.
 
     Locks: as place_events_v1.
     """
-    row = await fetch_one(conn, queries["place_events"], {"with_starts": with_starts})
+    row = await session.one("place_events", {"with_starts": with_starts})
     assert row is not None
     return _bounds(row)
 
 
-async def read_log(conn: Connection, queries: Queries, since: Cursor, limit: int) -> list[Event]:
+async def read_log(session: Session, since: Cursor, limit: int) -> list[Event]:
     """The events after a cursor, oldest first, of those that have their place.
 
     Raises:
         CursorExpiredError: The cursor is not in the log.
     """
-    return _page(await fetch_all(conn, queries["read_log"], {"since": since, "page": limit}), since)
+    return _page(await session.all("read_log", {"since": since, "page": limit}), since)
 
 
-async def read_workflow_log(
-    conn: Connection, queries: Queries, workflow_id: WorkflowId, since: Cursor, limit: int
-) -> list[Event]:
+async def read_workflow_log(session: Session, workflow_id: WorkflowId, since: Cursor, limit: int) -> list[Event]:
     """As ``read_log``, of one workflow."""
     args = {"workflow_id": workflow_id, "since": since, "page": limit}
-    return _page(await fetch_all(conn, queries["read_workflow_log"], args), since)
+    return _page(await session.all("read_workflow_log", args), since)
 
 
 class Log:
-    """The log of one database.
+    """The log of one database."""
 
-    Args:
-        connect: An autocommit connection of our own pool.
-        display: Decides what is shown of errors; None for the default.
-    """
-
-    def __init__(
-        self,
-        connect: Callable[[], AbstractAsyncContextManager[Connection]],
-        queries: Queries,
-        display: DisplayPolicy | None = None,
-    ) -> None:
-        self._connect = connect
-        self._queries = queries
-        self._display = display or DisplayPolicy()
+    def __init__(self, services: Services) -> None:
+        self._connect = services.connect
+        self._display = services.display
 
     @asynccontextmanager
-    async def placed(self, *, with_starts: bool = True) -> AsyncGenerator[tuple[Connection, Bounds]]:
+    async def placed(self, *, with_starts: bool = True) -> AsyncGenerator[tuple[Session, Bounds]]:
         """A connection to read with, after what had committed has got its place; ``with_starts``: see place_events."""
-        async with self._connect() as conn:
-            yield conn, await place_events(conn, self._queries, with_starts=with_starts)
+        async with self._connect() as session:
+            yield session, await place_events(session, with_starts=with_starts)
 
     async def page(
-        self, conn: Connection, bounds: Bounds, workflow_id: WorkflowId | None, since: Cursor, limit: int
+        self, session: Session, bounds: Bounds, workflow_id: WorkflowId | None, since: Cursor, limit: int
     ) -> tuple[Sequence[Event], Cursor]:
         """The events after a cursor, at most so many, and the cursor up to which they are all there are.
 
@@ -107,10 +94,10 @@ class Log:
         """
         if workflow_id is None:
             # A range of cursors, also where events of it are gone.
-            events = await read_log(conn, self._queries, since, limit)
+            events = await read_log(session, since, limit)
             reached = min(since + limit, bounds.head)
         else:
-            events = await read_workflow_log(conn, self._queries, workflow_id, since, limit)
+            events = await read_workflow_log(session, workflow_id, since, limit)
             reached = bounds.head if len(events) < limit else since
         reached = Cursor(max(reached, events[-1].cursor if events else since))
         return [self._shown(event) for event in events], reached
@@ -119,32 +106,32 @@ class Log:
         self, workflow_id: WorkflowId | None, since: Cursor, limit: int
     ) -> tuple[Sequence[Event], Cursor]:
         """As ``page``, of what has its place already; without events only at the head of the log."""
-        async with self._connect() as conn:
-            row = await fetch_one(conn, self._queries["log_bounds"])
+        async with self._connect() as session:
+            row = await session.one("log_bounds")
             assert row is not None
-            return await self._read_on(conn, _bounds(row), workflow_id, since, limit)
+            return await self._read_on(session, _bounds(row), workflow_id, since, limit)
 
     async def read_committed(self, workflow_id: WorkflowId | None, since: Cursor, limit: int) -> Sequence[Event]:
         """As ``read_on``, after what had committed has got its place."""
-        async with self.placed() as (conn, bounds):
-            events, _ = await self._read_on(conn, bounds, workflow_id, since, limit)
+        async with self.placed() as (session, bounds):
+            events, _ = await self._read_on(session, bounds, workflow_id, since, limit)
             return events
 
     async def _read_on(
-        self, conn: Connection, bounds: Bounds, workflow_id: WorkflowId | None, since: Cursor, limit: int
+        self, session: Session, bounds: Bounds, workflow_id: WorkflowId | None, since: Cursor, limit: int
     ) -> tuple[Sequence[Event], Cursor]:
         while True:
-            events, since = await self.page(conn, bounds, workflow_id, since, limit)
+            events, since = await self.page(session, bounds, workflow_id, since, limit)
             if events or since >= bounds.head:
                 return events, since
 
     async def find(self, workflow_id: WorkflowId, number: int) -> StepUpdated:
         """The change of a step with this number, which has committed; waits until it has its place."""
         while True:
-            async with self.placed() as (conn, _):
-                row = await fetch_one(conn, self._queries["cursor_of"], {"workflow_id": workflow_id, "number": number})
+            async with self.placed() as (session, _):
+                row = await session.one("cursor_of", {"workflow_id": workflow_id, "number": number})
                 if row is not None:
-                    [event] = await read_log(conn, self._queries, Cursor(row["cursor"] - 1), 1)
+                    [event] = await read_log(session, Cursor(row["cursor"] - 1), 1)
                     assert isinstance(event, StepUpdated)
                     return shown(self._display, event)
 

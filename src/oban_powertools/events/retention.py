@@ -9,7 +9,7 @@ from typing import Final
 import psycopg
 
 from .. import telemetry
-from ..database import Connection, Queries, fetch_one
+from ..database import Session
 from ..privacy.logs import find_logger
 
 logger = find_logger(__name__)
@@ -21,11 +21,11 @@ _AT_MOST: Final = 10_000
 """Batches of events that one sweep removes."""
 
 
-async def keep_events(conn: Connection, queries: Queries, kept_for: timedelta) -> bool:
+async def keep_events(session: Session, kept_for: timedelta) -> bool:
     """Give new events their place, also where nobody reads them, and remove old ones in bounded batches.
 
     Args:
-        conn: In autocommit.
+        session: In autocommit.
         kept_for: By the database's clock.
 
     Returns:
@@ -35,19 +35,19 @@ async def keep_events(conn: Connection, queries: Queries, kept_for: timedelta) -
     """
     try:
         with telemetry.span(telemetry.Name.KEEP_EVENTS) as found:
-            found["pruned"] = await _keep(conn, queries, kept_for)
+            found["pruned"] = await _keep(session, kept_for)
     except psycopg.Error:
         logger.exception("keeping the event log failed; the next sweep tries again")
         return False
     return True
 
 
-async def _keep(conn: Connection, queries: Queries, kept_for: timedelta) -> int:
-    row = await fetch_one(conn, queries["keep_events"], {"kept_for": kept_for})
+async def _keep(session: Session, kept_for: timedelta) -> int:
+    row = await session.one("keep_events", {"kept_for": kept_for})
     overdue = row is not None and row["overdue"]
     removed = 0
     for _ in range(0, _AT_MOST if overdue else 0, _AT_ONCE):
-        pruned = await fetch_one(conn, queries["prune_events"], {"kept_for": kept_for, "batch": _AT_ONCE})
+        pruned = await session.one("prune_events", {"kept_for": kept_for, "batch": _AT_ONCE})
         if pruned is None or not pruned["pruned"]:
             break
         removed += pruned["pruned"]

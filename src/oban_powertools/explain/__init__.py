@@ -4,14 +4,13 @@ Not for changing anything. The rule that must never break: an explanation is com
 of one snapshot when it is asked for, and never stored.
 """
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Final
 
 from ..arguments import as_job_id, as_key, as_workflow_id
-from ..config import Settings
-from ..database import Connection, Queries
-from ..privacy.display import DisplayPolicy
+from ..database import Session
+from ..operators.services import Services
 from ..privacy.shown import shown
 from ..states import JobId, WorkflowId
 from .explanations import (
@@ -63,25 +62,12 @@ _SNAPSHOT: Final = (
 
 
 class Explain:
-    """Explain steps, workflows and jobs as they are now.
+    """Explain steps, workflows and jobs as they are now."""
 
-    Args:
-        connect: An autocommit connection of our own pool.
-        settings: From which age an executor is late or missing.
-        display: Decides what is shown of errors; None for the default.
-    """
-
-    def __init__(
-        self,
-        connect: Callable[[], AbstractAsyncContextManager[Connection]],
-        queries: Queries,
-        settings: Settings,
-        display: DisplayPolicy | None = None,
-    ) -> None:
-        self._connect = connect
-        self._queries = queries
-        self._settings = settings
-        self._display = display or DisplayPolicy()
+    def __init__(self, services: Services) -> None:
+        self._connect = services.connect
+        self._settings = services.settings
+        self._display = services.display
 
     async def workflow_step(
         self, workflow_id: WorkflowId | str, step: str, *, check_import: bool = False
@@ -95,8 +81,8 @@ class Explain:
             WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
         """
         key, name = as_workflow_id(workflow_id), as_key("step", step)
-        async with self._snapshot() as conn:
-            found = await explain_step(conn, self._queries, self._settings, key, name, check_import=check_import)
+        async with self._snapshot() as session:
+            found = await explain_step(session, self._settings, key, name, check_import=check_import)
         return shown(self._display, found)
 
     async def workflow(self, workflow_id: WorkflowId | str) -> WorkflowExplanation:
@@ -106,8 +92,8 @@ class Explain:
             WorkflowNotFoundError: It does not exist, or was pruned.
         """
         key = as_workflow_id(workflow_id)
-        async with self._snapshot() as conn:
-            found = await explain_workflow(conn, self._queries, self._settings, key)
+        async with self._snapshot() as session:
+            found = await explain_workflow(session, self._settings, key)
         return shown(self._display, found)
 
     async def job(self, job_id: JobId | str, *, check_import: bool = False) -> JobExplanation:
@@ -120,12 +106,12 @@ class Explain:
             JobNotFoundError: It does not exist, or was pruned.
         """
         key = as_job_id(job_id)
-        async with self._snapshot() as conn:
-            found = await explain_job(conn, self._queries, self._settings, key, check_import=check_import)
+        async with self._snapshot() as session:
+            found = await explain_job(session, self._settings, key, check_import=check_import)
         return shown(self._display, found)
 
     @asynccontextmanager
-    async def _snapshot(self) -> AsyncGenerator[Connection]:
-        async with self._connect() as conn, conn.transaction():
-            await conn.execute(_SNAPSHOT)
-            yield conn
+    async def _snapshot(self) -> AsyncGenerator[Session]:
+        async with self._connect() as session, session.transaction():
+            await session.conn.execute(_SNAPSHOT)
+            yield session

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ..config import Settings
-from ..database import Connection, Queries, fetch_all
+from ..database import Session
 from ..states import Cause as StepCause
 from ..states import OperatorStatus, StepState, WorkflowId
 from .explanations import RootCause, RootCauseGroup, Scope
@@ -64,8 +64,7 @@ class Cause:
 
 
 async def find_causes(
-    conn: Connection,
-    queries: Queries,
+    session: Session,
     settings: Settings,
     workflow: WorkflowFacts,
     *,
@@ -87,40 +86,35 @@ async def find_causes(
         "page": MAX_CAUSES if upstream_of else MAX_CAUSES * MAX_EXAMPLES,
         **thresholds(settings),
     }
-    rows = {
-        (row["workflow_id"], row["position"]): row for row in await fetch_all(conn, queries["explain_causes"], args)
-    }
+    rows = {(row["workflow_id"], row["position"]): row for row in await session.all("explain_causes", args)}
     if not rows:
-        return await _causes_outside(conn, queries, settings, workflow)
-    steps = await read_steps(conn, queries, settings, list(rows))
+        return await _causes_outside(session, settings, workflow)
+    steps = await read_steps(session, settings, list(rows))
     counts = {place: row["members"] if row["place"] == 1 else 0 for place, row in rows.items()}
-    found = await _diagnosed(conn, queries, steps, workflow.id, counts)
+    found = await _diagnosed(session, steps, workflow.id, counts)
     found.sort(key=lambda cause: URGENCY.index(cause.diagnosis.status))
     return found, next(row["total"] for row in rows.values())
 
 
-async def _causes_outside(
-    conn: Connection, queries: Queries, settings: Settings, workflow: WorkflowFacts
-) -> tuple[list[Cause], int]:
+async def _causes_outside(session: Session, settings: Settings, workflow: WorkflowFacts) -> tuple[list[Cause], int]:
     """Of a nested workflow that never started: those of the step that runs it."""
     doomed = workflow.parent_cause == StepCause.CANCELLED_BY_DEPENDENCY
     if workflow.parent_id is None or workflow.parent_position is None or not (workflow.not_started or doomed):
         return [], 0
-    [step] = await read_steps(conn, queries, settings, [(workflow.parent_id, workflow.parent_position)])
+    [step] = await read_steps(session, settings, [(workflow.parent_id, workflow.parent_position)])
     if step.own_state == StepState.PENDING and not step.pending and step.held_until is not None:
-        return await _diagnosed(conn, queries, [step], workflow.id, {(step.workflow.id, step.position): 1}), 1
-    found, total = await find_causes(conn, queries, settings, step.workflow, upstream_of=step)
+        return await _diagnosed(session, [step], workflow.id, {(step.workflow.id, step.position): 1}), 1
+    found, total = await find_causes(session, settings, step.workflow, upstream_of=step)
     return [replace(cause, diagnosis=_subject(cause, workflow.id)) for cause in found], total
 
 
 async def _diagnosed(
-    conn: Connection,
-    queries: Queries,
+    session: Session,
     steps: Sequence[StepFacts],
     seen_from: WorkflowId,
     counts: Mapping[tuple[int, int], int],
 ) -> list[Cause]:
-    queues = await read_queues(conn, queries, (step.job for step in steps))
+    queues = await read_queues(session, (step.job for step in steps))
     causes = [
         Cause(
             step=step,

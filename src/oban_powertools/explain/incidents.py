@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..database import Connection, Queries, fetch_all
+from ..database import Session
 from ..operators.authorization import Action as Repair
 from ..operators.authorization import TargetType
 from ..states import Effects
@@ -80,13 +80,11 @@ class Subject:
         return {"workflow_ids": workflow_id, "positions": None, "job_ids": job_id}
 
 
-async def find_incidents(
-    conn: Connection, queries: Queries, subjects: Sequence[Subject]
-) -> tuple[ExplainedIncident, ...]:
+async def find_incidents(session: Session, subjects: Sequence[Subject]) -> tuple[ExplainedIncident, ...]:
     """The open incidents of these, each with the first of them that it concerns; those of the first subject first."""
     places = [subject.place for subject in subjects]
     args = {column: [place[column] for place in places] for column in places[0]}
-    rows = await fetch_all(conn, queries["explain_incidents"], {**args, "page": MAX_INCIDENTS})
+    rows = await session.all("explain_incidents", {**args, "page": MAX_INCIDENTS})
     return tuple(_incident(row, subjects) for row in rows)
 
 

@@ -5,7 +5,7 @@ a step's only if the step believes in it; its meta can be edited by anybody.
 """
 
 from ..config import Settings
-from ..database import Connection, Queries
+from ..database import Session
 from ..errors import JobNotFoundError
 from ..states import JobId
 from .actions import job_actions, step_actions
@@ -19,7 +19,7 @@ from .sentences import error_line
 
 
 async def explain_job(
-    conn: Connection, queries: Queries, settings: Settings, job_id: JobId, *, check_import: bool = False
+    session: Session, settings: Settings, job_id: JobId, *, check_import: bool = False
 ) -> JobExplanation:
     """Why a job is as it is.
 
@@ -29,20 +29,20 @@ async def explain_job(
     Raises:
         JobNotFoundError: It does not exist, or was pruned.
     """
-    jobs = await read_jobs(conn, queries, settings, [job_id])
+    jobs = await read_jobs(session, settings, [job_id])
     if not jobs:
         raise JobNotFoundError(job_id)
     job = jobs[0]
-    queues = await read_queues(conn, queries, [job])
+    queues = await read_queues(session, [job])
     found = import_findings(job.worker) if check_import and not job.ended else []
     step: StepFacts | None = None
     if job.workflow_id is not None and job.step is not None:
-        step = await read_step(conn, queries, settings, job.workflow_id, job.step)
+        step = await read_step(session, settings, job.workflow_id, job.step)
     diagnosed = diagnose_job(job, queues.get(job.queue), found, step=step)
     if step is None:
         legal, illegal = job_actions(job)
     else:
-        legal, illegal = step_actions(step, (), await read_recovery(conn, queries, step.workflow.id, step))
+        legal, illegal = step_actions(step, (), await read_recovery(session, step.workflow.id, step))
     return JobExplanation(
         job_id=job.id,
         state=job.state,
@@ -59,6 +59,6 @@ async def explain_job(
         blockers=diagnosed.blockers,
         legal_actions=legal,
         illegal_actions=illegal,
-        incidents=await find_incidents(conn, queries, [Subject(step=step, job=job, actions=legal)]),
+        incidents=await find_incidents(session, [Subject(step=step, job=job, actions=legal)]),
         explained_at=job.now,
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from ..config import Settings
-from ..database import Connection, Queries, fetch_all, fetch_one
+from ..database import Session
 from ..errors import StepNotFoundError, WorkflowNotFoundError
 from ..states import JobId, Position, WorkflowId
 from .facts import (
@@ -28,56 +28,52 @@ _LOCK: Final = ("lock_pid", "lock_session", "locked_since")
 """Columns of the session that holds a row."""
 
 
-async def read_workflow(conn: Connection, queries: Queries, workflow_id: WorkflowId) -> WorkflowFacts:
+async def read_workflow(session: Session, workflow_id: WorkflowId) -> WorkflowFacts:
     """One workflow.
 
     Raises:
         WorkflowNotFoundError: It does not exist, or was pruned.
     """
-    found = await _read_workflows(conn, queries, [workflow_id])
+    found = await _read_workflows(session, [workflow_id])
     if not found:
         raise WorkflowNotFoundError(workflow_id)
     return found[workflow_id]
 
 
-async def read_step(
-    conn: Connection, queries: Queries, settings: Settings, workflow_id: WorkflowId, name: str
-) -> StepFacts:
+async def read_step(session: Session, settings: Settings, workflow_id: WorkflowId, name: str) -> StepFacts:
     """One step by its name.
 
     Raises:
         WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
     """
-    row = await fetch_one(conn, queries["explain_position"], {"workflow_id": workflow_id, "step": name})
-    found = await read_steps(conn, queries, settings, [(workflow_id, row["position"])]) if row else []
+    row = await session.one("explain_position", {"workflow_id": workflow_id, "step": name})
+    found = await read_steps(session, settings, [(workflow_id, row["position"])]) if row else []
     if not found:
-        await read_workflow(conn, queries, workflow_id)
+        await read_workflow(session, workflow_id)
         raise StepNotFoundError(workflow_id, name)
     return found[0]
 
 
-async def read_steps(
-    conn: Connection, queries: Queries, settings: Settings, places: Sequence[tuple[int, int]]
-) -> list[StepFacts]:
+async def read_steps(session: Session, settings: Settings, places: Sequence[tuple[int, int]]) -> list[StepFacts]:
     """The steps at these places, workflow and position, with their live jobs; by place."""
     args = {"workflow_ids": [place[0] for place in places], "positions": [place[1] for place in places]}
-    rows = await fetch_all(conn, queries["explain_steps"], args)
-    workflows = await _read_workflows(conn, queries, sorted({row["workflow_id"] for row in rows}))
+    rows = await session.all("explain_steps", args)
+    workflows = await _read_workflows(session, sorted({row["workflow_id"] for row in rows}))
     live = [row["job_id"] for row in rows if row["state"] == "available"]
-    jobs = {job.id: job for job in await read_jobs(conn, queries, settings, live)}
+    jobs = {job.id: job for job in await read_jobs(session, settings, live)}
     return [_step(row, workflows[row["workflow_id"]], jobs.get(row["job_id"])) for row in rows]
 
 
-async def _read_workflows(conn: Connection, queries: Queries, ids: Sequence[int]) -> dict[int, WorkflowFacts]:
-    rows = await fetch_all(conn, queries["explain_workflows"], {"ids": list(ids)}) if ids else []
+async def _read_workflows(session: Session, ids: Sequence[int]) -> dict[int, WorkflowFacts]:
+    rows = await session.all("explain_workflows", {"ids": list(ids)}) if ids else []
     found = [({name: value for name, value in row.items() if name not in _LOCK}, _lock(row)) for row in rows]
     return {row["id"]: WorkflowFacts(**row, lock=lock) for row, lock in found}
 
 
-async def read_jobs(conn: Connection, queries: Queries, settings: Settings, ids: Sequence[int]) -> list[JobFacts]:
+async def read_jobs(session: Session, settings: Settings, ids: Sequence[int]) -> list[JobFacts]:
     """The jobs of these ids that exist, by id."""
     args = {"ids": list(ids), **thresholds(settings)}
-    rows = await fetch_all(conn, queries["explain_jobs"], args) if ids else []
+    rows = await session.all("explain_jobs", args) if ids else []
     return [_job(row) for row in rows]
 
 
@@ -86,21 +82,19 @@ def thresholds(settings: Settings) -> dict[str, Any]:
     return {"late_after": settings.executor_late_after, "missing_after": settings.executor_missing_after}
 
 
-async def read_queues(conn: Connection, queries: Queries, jobs: Iterable[JobFacts | None]) -> dict[str, QueueFacts]:
+async def read_queues(session: Session, jobs: Iterable[JobFacts | None]) -> dict[str, QueueFacts]:
     """Queue name -> facts, for the queues of the jobs that have not ended."""
     names = sorted({job.queue for job in jobs if job is not None and not job.ended})
-    rows = await fetch_all(conn, queries["explain_queues"], {"queues": names}) if names else []
+    rows = await session.all("explain_queues", {"queues": names}) if names else []
     return {row["queue"]: QueueFacts(**row) for row in rows}
 
 
-async def read_recovery(
-    conn: Connection, queries: Queries, workflow_id: WorkflowId, step: StepFacts | None = None
-) -> RecoveryFacts:
+async def read_recovery(session: Session, workflow_id: WorkflowId, step: StepFacts | None = None) -> RecoveryFacts:
     """What stands in the way of recovering a step, or all failed steps; nothing does while a step lives."""
     if step is not None and not step.ended:
         return RecoveryFacts()
     args = {"workflow_id": workflow_id, "position": step.position if step else None}
-    row = await fetch_one(conn, queries["explain_recovery"], args)
+    row = await session.one("explain_recovery", args)
     return RecoveryFacts(**row) if row else RecoveryFacts()
 
 

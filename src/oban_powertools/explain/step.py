@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ..config import Settings
-from ..database import Connection, Queries, fetch_all
+from ..database import Session
 from ..states import Cause as StepCause
 from ..states import OperatorStatus, StepState, WorkflowId
 from .actions import Actions, step_actions
@@ -33,8 +33,7 @@ _MAX_IN_SENTENCE: Final = 3
 
 
 async def explain_step(
-    conn: Connection,
-    queries: Queries,
+    session: Session,
     settings: Settings,
     workflow_id: WorkflowId,
     name: str,
@@ -49,22 +48,22 @@ async def explain_step(
     Raises:
         WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
     """
-    step = await read_step(conn, queries, settings, workflow_id, name)
+    step = await read_step(session, settings, workflow_id, name)
     workflow = step.workflow
-    parents = await _read_parents(conn, queries, step)
+    parents = await _read_parents(session, step)
     found = import_findings(step.worker) if check_import and step.worker and not step.ended else []
     waits = step.own_state == StepState.PENDING or step.cause == StepCause.CANCELLED_BY_DEPENDENCY
     causes: list[Cause] = []
     total = 0
     if waits or step.child is not None:
-        causes, total = await find_causes(conn, queries, settings, workflow, upstream_of=step)
+        causes, total = await find_causes(session, settings, workflow, upstream_of=step)
     if waits and not _only_held(step):
         diagnosed = _diagnose_waiting(step, parents, causes, total, found)
     else:
-        queues = await read_queues(conn, queries, [step.job])
+        queues = await read_queues(session, [step.job])
         diagnosed = diagnose_step(step, queues.get(step.job.queue) if step.job else None, found)
         diagnosed = _with_nested(diagnosed, causes) if step.child is not None else diagnosed
-    legal, illegal = await _find_actions(conn, queries, step, parents)
+    legal, illegal = await _find_actions(session, step, parents)
     subjects = [Subject(step=step, actions=legal), *(Subject.of_cause(cause.step) for cause in causes[:MAX_CAUSES])]
     return StepExplanation(
         workflow_id=workflow.id,
@@ -90,32 +89,28 @@ async def explain_step(
         more_root_causes=total - len(causes[:MAX_CAUSES]),
         legal_actions=legal,
         illegal_actions=illegal,
-        incidents=await find_incidents(conn, queries, subjects),
+        incidents=await find_incidents(session, subjects),
         explained_at=workflow.now,
     )
 
 
-async def find_step_actions(
-    conn: Connection, queries: Queries, settings: Settings, workflow_id: WorkflowId, name: str
-) -> Actions:
+async def find_step_actions(session: Session, settings: Settings, workflow_id: WorkflowId, name: str) -> Actions:
     """What may be done with a step now: as its explanation says, without what that takes to find causes.
 
     Raises:
         WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
     """
-    step = await read_step(conn, queries, settings, workflow_id, name)
-    return await _find_actions(conn, queries, step, await _read_parents(conn, queries, step))
+    step = await read_step(session, settings, workflow_id, name)
+    return await _find_actions(session, step, await _read_parents(session, step))
 
 
-async def _read_parents(conn: Connection, queries: Queries, step: StepFacts) -> Sequence[Mapping[str, Any]]:
+async def _read_parents(session: Session, step: StepFacts) -> Sequence[Mapping[str, Any]]:
     args = {"workflow_id": step.workflow.id, "position": step.position, "page": MAX_DEPENDENCIES}
-    return await fetch_all(conn, queries["explain_dependencies"], args)
+    return await session.all("explain_dependencies", args)
 
 
-async def _find_actions(
-    conn: Connection, queries: Queries, step: StepFacts, parents: Sequence[Mapping[str, Any]]
-) -> Actions:
-    recovery = await read_recovery(conn, queries, step.workflow.id, step)
+async def _find_actions(session: Session, step: StepFacts, parents: Sequence[Mapping[str, Any]]) -> Actions:
+    recovery = await read_recovery(session, step.workflow.id, step)
     return step_actions(step, [parent["name"] for parent in parents if parent["open"]][:_MAX_NAMED], recovery)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ..config import Settings
-from ..database import Connection, Queries, fetch_all
+from ..database import Session
 from ..states import OperatorStatus, WorkflowId
 from .actions import Actions, workflow_actions
 from .causes import MAX_CAUSES, find_causes, group_causes
@@ -29,20 +29,18 @@ _URGENCY: Final = (
 )
 
 
-async def explain_workflow(
-    conn: Connection, queries: Queries, settings: Settings, workflow_id: WorkflowId
-) -> WorkflowExplanation:
+async def explain_workflow(session: Session, settings: Settings, workflow_id: WorkflowId) -> WorkflowExplanation:
     """Why a workflow is as it is.
 
     Raises:
         WorkflowNotFoundError: It does not exist, or was pruned.
     """
-    workflow = await read_workflow(conn, queries, workflow_id)
-    states = await fetch_all(conn, queries["explain_counts"], {"workflow_id": workflow_id})
-    causes, total = await find_causes(conn, queries, settings, workflow)
+    workflow = await read_workflow(session, workflow_id)
+    states = await session.all("explain_counts", {"workflow_id": workflow_id})
+    causes, total = await find_causes(session, settings, workflow)
     groups = group_causes(causes)
     listed = groups[:MAX_CAUSES]
-    legal, illegal = await _find_actions(conn, queries, workflow, states)
+    legal, illegal = await _find_actions(session, workflow, states)
     subjects = [Subject.of_workflow(workflow), *(Subject.of_cause(cause.step) for cause in causes)]
     return WorkflowExplanation(
         workflow_id=workflow.id,
@@ -58,26 +56,24 @@ async def explain_workflow(
         more_root_causes=total - sum(group.count for group in listed),
         legal_actions=legal,
         illegal_actions=illegal,
-        incidents=await find_incidents(conn, queries, subjects),
+        incidents=await find_incidents(session, subjects),
         explained_at=workflow.now,
     )
 
 
-async def find_workflow_actions(conn: Connection, queries: Queries, workflow_id: WorkflowId) -> Actions:
+async def find_workflow_actions(session: Session, workflow_id: WorkflowId) -> Actions:
     """What may be done with a workflow now: as its explanation says, without what that takes to find causes.
 
     Raises:
         WorkflowNotFoundError: It does not exist, or was pruned.
     """
-    workflow = await read_workflow(conn, queries, workflow_id)
-    states = await fetch_all(conn, queries["explain_counts"], {"workflow_id": workflow_id})
-    return await _find_actions(conn, queries, workflow, states)
+    workflow = await read_workflow(session, workflow_id)
+    states = await session.all("explain_counts", {"workflow_id": workflow_id})
+    return await _find_actions(session, workflow, states)
 
 
-async def _find_actions(
-    conn: Connection, queries: Queries, workflow: WorkflowFacts, states: Sequence[Mapping[str, Any]]
-) -> Actions:
-    recovery = await read_recovery(conn, queries, workflow.id)
+async def _find_actions(session: Session, workflow: WorkflowFacts, states: Sequence[Mapping[str, Any]]) -> Actions:
+    recovery = await read_recovery(session, workflow.id)
     return workflow_actions(workflow, sum(row["held"] for row in states), recovery)
 
 

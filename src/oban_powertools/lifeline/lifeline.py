@@ -1,16 +1,13 @@
 """The calls of ``powertools.lifeline``. Thin: each call's work is a module of its own."""
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
 from ..arguments import as_flag, as_id, as_list, as_text
-from ..config import Settings
-from ..database import Connection, Queries
 from ..operators.audit import Operations
-from ..operators.authorization import ActorLike, Guard
-from ..privacy.display import DisplayPolicy
+from ..operators.authorization import ActorLike
+from ..operators.services import Services
 from ..runtime.executors import ExecutorHealth, list_health, read_beats, refresh
 from ..upkeep.retention import PruneRun, Retention, RetentionStatus
 from .incidents import Incidents, Projector
@@ -18,32 +15,16 @@ from .repairs import Bulk, BulkPreview, Bulks, Context, RepairDone, RepairPrevie
 
 
 class Lifeline(Incidents):
-    """Which executors live, what became of those that do not, and the repair of what is broken.
+    """Which executors live, what became of those that do not, and the repair of what is broken."""
 
-    Args:
-        connect: A connection on which one statement is one transaction.
-        guard: Decides what operators may do; None refuses all of it.
-        display: Decides what is shown and kept of values that may hold secrets.
-    """
-
-    def __init__(
-        self,
-        connect: Callable[[], AbstractAsyncContextManager[Connection]],
-        queries: Queries,
-        settings: Settings,
-        guard: Guard | None = None,
-        display: DisplayPolicy | None = None,
-    ) -> None:
-        guard, display = guard or Guard(None), display or DisplayPolicy()
-        super().__init__(connect, queries, settings, guard, display)
-        self._connect = connect
-        self._queries = queries
-        self._settings = settings
-        self._retention = Retention(connect, queries, settings, guard, display)
+    def __init__(self, services: Services) -> None:
+        super().__init__(services)
+        self._connect = services.connect
+        self._settings = services.settings
+        self._retention = Retention(services)
         context = Context(
-            connect=connect, queries=queries, settings=settings, display=display,
-            operations=Operations(connect=connect, queries=queries, guard=guard, display=display),
-            incidents=Projector(queries, settings),
+            connect=services.connect, settings=services.settings, display=services.display,
+            operations=Operations(services), incidents=Projector(services.settings),
         )  # fmt: skip
         self._repairs = Repairs(context)
         self._bulks = Bulks(context)
@@ -64,8 +45,8 @@ class Lifeline(Incidents):
             InvalidArgumentError: One of them is no heartbeat, or an executor is there twice; none is stored.
         """
         beats = read_beats(as_list("heartbeats", heartbeats, "heartbeats"), self._settings)
-        async with self._connect() as conn:
-            return await refresh(conn, self._queries, beats)
+        async with self._connect() as session:
+            return await refresh(session, beats)
 
     async def list_executor_health(self) -> list[ExecutorHealth]:
         """Every executor with its health, by the database's clock; changes nothing.
@@ -73,8 +54,8 @@ class Lifeline(Incidents):
         Returns:
             Those that have not stopped first, then by scope, node and id.
         """
-        async with self._connect() as conn:
-            return await list_health(conn, self._queries, self._settings)
+        async with self._connect() as session:
+            return await list_health(session, self._settings)
 
     async def retention_status(self) -> RetentionStatus:
         """How long each class of records is kept, how much is due, and the last run; changes nothing."""

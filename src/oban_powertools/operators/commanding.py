@@ -6,7 +6,7 @@ The rule that must never break: an accepted command and its evidence are one tra
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -14,43 +14,31 @@ import psycopg
 
 from .. import telemetry
 from ..arguments import as_reason, as_text, as_workflow_id, unless_none
-from ..database import Connection, Queries, joined
+from ..database import Session
 from ..database.json_border import storable_text
 from ..database.oban import caller_connection
 from ..database.sqlstates import Trouble, find_trouble
 from ..errors import CommandRefusedError, NotFoundError, ReservedActorError
-from ..privacy.display import DisplayPolicy, Kind
+from ..privacy.display import Kind
 from ..states import WorkflowId
 from ..telemetry import ACTIONS, Name
 from . import evidence
 from .audit import Operations
-from .authorization import Actor, ActorLike, Guard, as_surface, find_actor
+from .authorization import Actor, ActorLike, as_surface, find_actor
 from .evidence import HOST, Command
+from .services import Services
 
 _MOST_TRIES: Final = 5
 _RANDOM: Final = random.SystemRandom()
 
 
 class Commander:
-    """Carries commands out.
+    """Carries commands out."""
 
-    Args:
-        connect: An autocommit connection of our own pool.
-        guard: Decides whether an operator may do it.
-        display: Decides what of it is kept.
-    """
-
-    def __init__(
-        self,
-        connect: Callable[[], AbstractAsyncContextManager[Connection]],
-        queries: Queries,
-        guard: Guard,
-        display: DisplayPolicy,
-    ) -> None:
-        self._connect = connect
-        self._queries = queries
-        self._display = display
-        self._operations = Operations(connect=connect, queries=queries, guard=guard, display=display)
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._display = services.display
+        self._operations = Operations(services)
 
     def command(
         self,
@@ -82,7 +70,7 @@ class Commander:
         )  # fmt: skip
 
     @asynccontextmanager
-    async def commanded(self, command: Command, conn: Any) -> AsyncGenerator[Connection]:
+    async def commanded(self, command: Command, conn: Any) -> AsyncGenerator[Session]:
         """The transaction in which the caller carries a command out; it is recorded in the end.
 
         Args:
@@ -92,7 +80,7 @@ class Commander:
             NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Refused before anything was done.
         """
         outcome = "failed"
-        note = partial(evidence.note, self._queries, self._display, command)
+        note = partial(evidence.note, self._display, command)
         try:
             async with self._operations.noting(note, failures=not command.by_host):
                 if not command.by_host:
@@ -100,7 +88,7 @@ class Commander:
                 async with self.transaction(conn) as inside:
                     before = None if command.by_host else await self._before(inside, command)
                     yield inside
-                    await evidence.record(inside, self._queries, self._display, command, before=before)
+                    await evidence.record(inside, self._display, command, before=before)
             outcome = "accepted"
         except (CommandRefusedError, NotFoundError):
             outcome = "rejected"
@@ -110,17 +98,18 @@ class Commander:
             telemetry.execute(Name.COMMAND, action=action, outcome=outcome)
 
     @asynccontextmanager
-    async def transaction(self, conn: Any) -> AsyncGenerator[Connection]:
+    async def transaction(self, conn: Any) -> AsyncGenerator[Session]:
         """A transaction of our own, or a savepoint in the caller's."""
         if conn is not None:
             callers = await caller_connection(conn)
-            async with joined(callers):
-                yield callers
+            inside = self._services.session_on(callers)
+            async with inside.joined():
+                yield inside
             return
-        async with self._connect() as own, own.transaction():
+        async with self._services.connect() as own, own.transaction():
             yield own
 
-    async def carry_out[T](self, conn: Any, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def carry_out[T](self, conn: Any, work: Callable[[Session], Awaitable[T]]) -> T:
         """What ``work`` does in one transaction; where that is our own, it begins again when another got in its way.
 
         Args:
@@ -141,13 +130,13 @@ class Commander:
     async def _ask(self, command: Command, conn: Any) -> None:
         actor, action = evidence.check_asked(command)
         async with self.transaction(conn) as inside:
-            target, _ = await evidence.find_target(inside, self._queries, command)
+            target, _ = await evidence.find_target(inside, command)
         # Outside of any transaction of ours: the host may take its time.
         await self._operations.guard.check(actor, target, action)
 
-    async def _before(self, conn: Connection, command: Command) -> Any:
-        await evidence.lock_target(conn, self._queries, command)
-        return (await evidence.find_target(conn, self._queries, command))[1]
+    async def _before(self, session: Session, command: Command) -> Any:
+        await evidence.lock_target(session, command)
+        return (await evidence.find_target(session, command))[1]
 
 
 def _find(given: ActorLike) -> tuple[Actor | None, ReservedActorError | None]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from ..database import Connection, Queries, execute, fetch_one, json_border
+from ..database import Session, json_border
 from ..errors import CommandRefusedError, NotFoundError, UnsupportedRecoveryActionError
 from ..privacy.display import DisplayPolicy, Kind
 from ..states import RecoveryAction, WorkflowId
@@ -94,11 +94,11 @@ def check_asked(command: Command) -> tuple[Actor, Action]:
     return actor, action
 
 
-async def find_target(conn: Connection, queries: Queries, command: Command) -> tuple[Target, Any]:
+async def find_target(session: Session, command: Command) -> tuple[Target, Any]:
     """What a command is about, with what is known of it; and its state as it is now, None when it does not exist."""
     target = Target.of_workflow(command.workflow_id, command.step)
     args = {"workflow_id": command.workflow_id, "step": command.step}
-    row = await fetch_one(conn, queries["command_target"], args)
+    row = await session.one("command_target", args)
     if row is None:
         return target, None
     known = replace(
@@ -108,19 +108,18 @@ async def find_target(conn: Connection, queries: Queries, command: Command) -> t
     return known, row["snapshot"]
 
 
-async def lock_target(conn: Connection, queries: Queries, command: Command) -> None:
+async def lock_target(session: Session, command: Command) -> None:
     """Lock what the command itself locks first, so that its state before is read under the lock.
 
     Locks: the step's job, unless the command passes over jobs that others change; then the family as settle.
     """
     if command.step is not None and command.action not in ("hold", "release", "publish"):
-        await execute(conn, queries["lock_step_job"], {"workflow_id": command.workflow_id, "step": command.step})
-    await execute(conn, queries["lock_workflow"], {"workflow_id": command.workflow_id})
+        await session.run("lock_step_job", {"workflow_id": command.workflow_id, "step": command.step})
+    await session.run("lock_workflow", {"workflow_id": command.workflow_id})
 
 
 async def record(
-    conn: Connection,
-    queries: Queries,
+    session: Session,
     display: DisplayPolicy,
     command: Command,
     *,
@@ -149,27 +148,26 @@ async def record(
     }
     # The audit first: a caller may have its constraints checked at once (0021_audited.sql).
     if not command.by_host:
-        target, after = await find_target(conn, queries, command)
+        target, after = await find_target(session, command)
         if refusal is None:
-            await _audit(conn, queries, display, command, target, Outcome.EXECUTED, before=before, after=after)
+            await _audit(session, display, command, target, Outcome.EXECUTED, before=before, after=after)
         else:
             told = {"code": refusal.code, "message": str(refusal), "legal_next_steps": list(legal)}
-            await _audit(conn, queries, display, command, target, Outcome.REFUSED, **told)
-    await execute(conn, queries["record_command"], args)
+            await _audit(session, display, command, target, Outcome.REFUSED, **told)
+    await session.run("record_command", args)
 
 
-async def note(queries: Queries, display: DisplayPolicy, command: Command, conn: Connection, error: Exception) -> None:
+async def note(display: DisplayPolicy, command: Command, session: Session, error: Exception) -> None:
     """Write down that a command was refused; or, to the audit, that an operator's was allowed and failed."""
     if isinstance(error, CommandRefusedError | NotFoundError):
-        await record(conn, queries, display, command, refusal=error)
+        await record(session, display, command, refusal=error)
         return
-    target, _ = await find_target(conn, queries, command)
-    await _audit(conn, queries, display, command, target, Outcome.FAILED, error_type=type(error).__name__)
+    target, _ = await find_target(session, command)
+    await _audit(session, display, command, target, Outcome.FAILED, error_type=type(error).__name__)
 
 
 async def _audit(
-    conn: Connection,
-    queries: Queries,
+    session: Session,
     display: DisplayPolicy,
     command: Command,
     target: Target,
@@ -186,4 +184,4 @@ async def _audit(
         actor=command.actor, action=action, target=target, outcome=outcome, reason=command.reason, before=before,
         after=after, surface=command.source, details={"command": command.action, **command.details, **details},
     )  # fmt: skip
-    await audit(conn, queries, display, [entry])
+    await audit(session, display, [entry])

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 from oban import Job
 
-from ..database import Connection, Queries, fetch_all, json_border
+from ..database import Session, json_border
 from ..database.values import naive
 from ..errors import Fault, UnstorableValueError
 from ..privacy.logs import said
@@ -188,10 +188,7 @@ def _count(number: Any) -> int:
 class BulkAck:
     """Acknowledges in one statement, and keeps what came too late in another."""
 
-    def __init__(self, queries: Queries) -> None:
-        self._queries = queries
-
-    async def store(self, conn: Connection, outcomes: Sequence[Outcome]) -> list[int]:
+    async def store(self, session: Session, outcomes: Sequence[Outcome]) -> list[int]:
         """Acknowledge these; the ids that were still this attempt's to acknowledge.
 
         Args:
@@ -200,12 +197,12 @@ class BulkAck:
         Locks: the jobs by id, then as settle.
         """
         rows = sorted(outcomes, key=lambda outcome: outcome.id)
-        args = _arrays(rows, ascii_only=conn.info.encoding != "utf-8")
-        return [row["id"] for row in await fetch_all(conn, self._queries["ack_jobs"], args)]
+        args = _arrays(rows, ascii_only=session.conn.info.encoding != "utf-8")
+        return [row["id"] for row in await session.all("ack_jobs", args)]
 
-    async def keep_late(self, conn: Connection, outcomes: Sequence[Outcome]) -> int:
+    async def keep_late(self, session: Session, outcomes: Sequence[Outcome]) -> int:
         """Keep these as late results, unless the job carries this very outcome already; how many were kept."""
-        ascii_only = conn.info.encoding != "utf-8"
+        ascii_only = session.conn.info.encoding != "utf-8"
         args = {
             "ids": [outcome.id for outcome in outcomes],
             "attempted_ats": [naive(outcome.attempted_at) for outcome in outcomes],
@@ -214,7 +211,7 @@ class BulkAck:
             "errors": [_json(outcome.error, ascii_only) for outcome in outcomes],
             "results": [_sayable(outcome.result, ascii_only) for outcome in outcomes],
         }
-        return len(await fetch_all(conn, self._queries["keep_late_results"], args))
+        return len(await session.all("keep_late_results", args))
 
 
 def _arrays(rows: Sequence[Outcome], *, ascii_only: bool) -> dict[str, Any]:

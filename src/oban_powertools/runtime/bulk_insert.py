@@ -10,13 +10,13 @@ from typing import Any
 from oban import Job
 from psycopg.types.json import Jsonb
 
-from ..database import Connection, Queries, fetch_all
+from ..database import Session
 from ..database.values import naive
 
 
-async def insert_in_bulk(conn: Connection, queries: Queries, jobs: Sequence[Job]) -> list[Job]:
+async def insert_in_bulk(session: Session, jobs: Sequence[Job]) -> list[Job]:
     """Insert these, and give each what the database made of it: its id, instants and state."""
-    rows = await fetch_all(conn, queries["insert_jobs"], _columns(jobs), adapters=conn)
+    rows = await session.all("insert_jobs", _columns(jobs), adapters=session.conn)
     for job, row in zip(jobs, rows, strict=True):
         for field, value in row.items():
             setattr(job, field, value)

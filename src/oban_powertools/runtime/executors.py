@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 
 from ..arguments import LONGEST, as_span, is_storable, refuse
 from ..config import Settings
-from ..database import Connection, Queries, fetch_all, fetch_one
+from ..database import Session
 from ..states import ExecutorState
 from .processes import Process
 
@@ -128,15 +128,13 @@ def beat_args(beats: Sequence[Beat], process: Process | None = None) -> dict[str
     }
 
 
-async def refresh(conn: Connection, queries: Queries, beats: Sequence[Beat]) -> int:
+async def refresh(session: Session, beats: Sequence[Beat]) -> int:
     """Store these beats, all of them or none, in one statement; how many."""
-    row = await fetch_one(conn, queries["beat"], beat_args(beats)) if beats else None
+    row = await session.one("beat", beat_args(beats)) if beats else None
     return row["beats"] if row else 0
 
 
-async def list_health(
-    conn: Connection, queries: Queries, settings: Settings, now: datetime | None = None
-) -> list[ExecutorHealth]:
+async def list_health(session: Session, settings: Settings, now: datetime | None = None) -> list[ExecutorHealth]:
     """Every executor with its health, those that run first, then by scope, node and id; changes nothing.
 
     Args:
@@ -144,7 +142,7 @@ async def list_health(
     """
     ages = {"late_after": settings.executor_late_after, "missing_after": settings.executor_missing_after}
     args = {**ages, "now": now}
-    rows = await fetch_all(conn, queries["list_executor_health"], args)
+    rows = await session.all("list_executor_health", args)
     return [_health(**row) for row in rows]
 
 

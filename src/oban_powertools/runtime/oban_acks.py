@@ -15,7 +15,7 @@ import psycopg
 from oban._executor import AckAction
 from oban._query import Query, _ack_jobs
 
-from ..database import Connection, Queries
+from ..database import Connect, Connection, Session
 from ..privacy.logs import find_logger
 from ..workflows.job_identity import identity_of, is_step
 from .acknowledging import NotStoredError
@@ -31,22 +31,21 @@ class AckStore:
     """Stores the acks of one Oban instance.
 
     Args:
-        connect: A connection of our own.
+        connect: A session of our own.
         turbo: In one statement; else by Oban's own ack.
     """
 
     def __init__(
         self,
         query: Query,
-        queries: Queries,
-        connect: Callable[[], AbstractAsyncContextManager[Connection]],
+        connect: Connect,
         *,
         turbo: bool,
     ) -> None:
         self._query = query
         self._connect = connect
         self._turbo = turbo
-        self._bulk = BulkAck(queries)
+        self._bulk = BulkAck()
 
     async def store(self, outcomes: Sequence[Outcome]) -> list[int]:
         """The ids that were still this attempt's to acknowledge.
@@ -89,16 +88,17 @@ class _QueryOn:
         yield self._conn
 
 
-async def _through[T](
-    connecting: AbstractAsyncContextManager[Connection],
-    work: Callable[[Connection, Sequence[Outcome]], Awaitable[T]],
+async def _through[Via: Connection | Session, T](
+    connecting: AbstractAsyncContextManager[Via],
+    work: Callable[[Via, Sequence[Outcome]], Awaitable[T]],
     outcomes: Sequence[Outcome],
 ) -> T:
-    conn = None
+    via = None
     try:
-        async with connecting as conn:
-            return await work(conn, outcomes)
+        async with connecting as via:
+            return await work(via, outcomes)
     except Exception as error:
+        conn = via.conn if isinstance(via, Session) else via
         raise NotStoredError(error, lives=conn is not None and not conn.closed) from error
 
 

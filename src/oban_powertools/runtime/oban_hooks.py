@@ -28,7 +28,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from .. import telemetry
 from ..config import PAYLOAD_LIMIT
-from ..database import Connection, Queries, crash_points
+from ..database import Connection, Queries, Session, crash_points
 from ..database.oban import find_connection
 from ..database.pools import soon_again
 from ..database.sqlstates import is_notify_queue_full
@@ -75,7 +75,7 @@ class Attachment:
         self.payload_limit = payload_limit
         self.own_pool: AsyncConnectionPool[Any] | None = None
         self.guests: AsyncConnectionPool[Any] | None = None
-        store = AckStore(self.query, queries, self.connect, turbo=turbo)
+        store = AckStore(self.query, self.connect, turbo=turbo)
         self.acknowledge = Acknowledger(store.store, store.keep_late, jittery_clamped, stops=self._stops)
         self.rescue: Callable[[], Awaitable[int]] | None = None
         self.sees_fetches = False
@@ -85,10 +85,10 @@ class Attachment:
         self._forgotten: set[str] = set()
 
     @asynccontextmanager
-    async def connect(self) -> AsyncGenerator[Connection]:
-        """Our own pool's connection while it is open, else one of Oban's, which commits at exit."""
+    async def connect(self) -> AsyncGenerator[Session]:
+        """On our own pool's connection while it is open, else on one of Oban's, which commits at exit."""
         async with self._open(self.own_pool).connection() as conn:
-            yield conn
+            yield Session(conn, self.queries)
 
     @asynccontextmanager
     async def connect_guest(self) -> AsyncGenerator[Connection]:
@@ -290,10 +290,10 @@ class Hooks:
             callers = await find_connection(conn)
             if callers is None:
                 return await _insert_jobs(query, jobs, conn)
-            return await insert_in_bulk(callers, attachment.queries, jobs)
+            return await insert_in_bulk(Session(callers, attachment.queries), jobs)
         try:
             async with query.connection() as own:
-                return await insert_in_bulk(own, attachment.queries, jobs)
+                return await insert_in_bulk(Session(own, attachment.queries), jobs)
         except UNINSTALLED as error:
             logger.warning("inserting %d jobs one by one: %s", len(jobs), error)
             return await _insert_jobs(query, jobs)

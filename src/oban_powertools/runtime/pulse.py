@@ -9,7 +9,7 @@ from typing import Final
 
 import psycopg
 
-from ..database import Connection, Queries, fetch_one
+from ..database import Session
 from ..privacy.logs import find_logger
 
 logger = find_logger(__name__)
@@ -21,8 +21,7 @@ _EVERY: Final = 5.0
 class Pulse:
     """Writes down which parts did all that was due."""
 
-    def __init__(self, queries: Queries) -> None:
-        self._queries = queries
+    def __init__(self) -> None:
         self._succeeded: set[str] = set()
         self._due_at = 0.0
 
@@ -30,12 +29,12 @@ class Pulse:
         """Remember that these did all that was due: the next beat writes it down."""
         self._succeeded |= set(parts)
 
-    async def beat(self, conn: Connection) -> None:
+    async def beat(self, session: Session) -> None:
         """Write it down, at most once in 5 s."""
         if time.monotonic() < self._due_at or not self._succeeded:
             return
         try:
-            await fetch_one(conn, self._queries["parts_succeeded"], {"parts": sorted(self._succeeded)})
+            await session.one("parts_succeeded", {"parts": sorted(self._succeeded)})
         except psycopg.Error:
             logger.exception("it could not be written down that parts of the sweep succeeded")
         self._succeeded.clear()

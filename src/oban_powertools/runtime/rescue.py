@@ -14,7 +14,7 @@ import orjson
 import psycopg
 
 from ..config import Settings
-from ..database import Connection, Queries, fetch_all, fetch_one
+from ..database import Session
 from ..database.values import naive
 from ..privacy.logs import find_logger
 
@@ -51,8 +51,7 @@ class Rescuer:
         hands: What the producers of this process have in hand, by producer as jobs carry it.
     """
 
-    def __init__(self, queries: Queries, settings: Settings, hands: Callable[[], Mapping[str, Hand]]) -> None:
-        self._queries = queries
+    def __init__(self, settings: Settings, hands: Callable[[], Mapping[str, Hand]]) -> None:
         self._hands = hands
         self._modes = orjson.dumps(dict(settings.rescue)).decode()
         self._unknown_after = settings.rescue_unknown_after
@@ -60,11 +59,11 @@ class Rescuer:
         self._compare = _NowAndThen(settings.executor_gone_after / 3)
         self._suspects: set[Attempt] = set()
 
-    async def sweep(self, conn: Connection, *, gone: bool) -> int | None:
+    async def sweep(self, session: Session, *, gone: bool) -> int | None:
         """What is due now: jobs of executors that are gone; now and then all executing jobs, and this process's own.
 
         Args:
-            conn: In autocommit.
+            session: In autocommit.
             gone: Whether an executor is gone whose jobs have not been looked for.
 
         Returns:
@@ -73,29 +72,29 @@ class Rescuer:
         """
         try:
             thorough = self._look_through.is_due()
-            rescued = await self._rescue_gone(conn, thorough=thorough) if gone or thorough else 0
-            lost = await self.rescue_lost(conn) if self._compare.is_due() else 0
+            rescued = await self._rescue_gone(session, thorough=thorough) if gone or thorough else 0
+            lost = await self.rescue_lost(session) if self._compare.is_due() else 0
             return None if rescued is None else rescued + lost
         except psycopg.Error:
             logger.exception("the rescue failed; the next sweep tries again")
             return None
 
-    async def rescue(self, conn: Connection, *, thorough: bool) -> int:
+    async def rescue(self, session: Session, *, thorough: bool) -> int:
         """Rescue what executors that are gone have left, batch by batch; how many jobs.
 
         Args:
-            conn: In autocommit.
+            session: In autocommit.
             thorough: Look through all executing jobs, also for executors that nobody knows.
 
         Locks: the part's row; the jobs by id, skipping those that are locked, then as settle.
         """
-        return await self._rescue_gone(conn, thorough=thorough) or 0
+        return await self._rescue_gone(session, thorough=thorough) or 0
 
-    async def _rescue_gone(self, conn: Connection, *, thorough: bool) -> int | None:
+    async def _rescue_gone(self, session: Session, *, thorough: bool) -> int | None:
         args = {"modes": self._modes, "batch": _AT_ONCE, "unknown_after": self._unknown_after if thorough else None}
         rescued = 0
         while True:
-            row = await fetch_one(conn, self._queries["rescue"], args)
+            row = await session.one("rescue", args)
             if row is None or (found := row["rescued"]) is None:
                 return rescued or None
             rescued += found
@@ -105,13 +104,13 @@ class Rescuer:
             logger.warning("rescued %d jobs whose executor is gone", rescued)
         return rescued
 
-    async def rescue_lost(self, conn: Connection) -> int:
+    async def rescue_lost(self, session: Session) -> int:
         """Rescue what the database says this process runs, and it does not: twice in a row, to be sure."""
         hands = self._hands()
         if not hands:
             return 0
         args = {"queues": sorted({hand.queue for hand in hands.values()}), "producers": list(hands)}
-        rows = await fetch_all(conn, self._queries["list_executing"], args)
+        rows = await session.all("list_executing", args)
         lost = self._find_lost(rows)
         if not lost:
             return 0
@@ -119,7 +118,7 @@ class Rescuer:
             "job_ids": [job_id for job_id, _ in lost],
             "attempted_ats": [naive(at) for _, at in lost],
         }
-        row = await fetch_one(conn, self._queries["rescue_lost"], {**given, "modes": self._modes})
+        row = await session.one("rescue_lost", {**given, "modes": self._modes})
         rescued = row["rescued"] if row else 0
         logger.warning("rescued %d jobs that their producer here does not know (a lost fetch or ack)", rescued)
         return rescued
@@ -141,9 +140,9 @@ class Rescuer:
         self._suspects = suspects
         return lost
 
-    async def discard_exhausted(self, conn: Connection) -> int:
+    async def discard_exhausted(self, session: Session) -> int:
         """Discard jobs that are available without an attempt left, as Oban's own rescue does."""
-        return len(await fetch_all(conn, self._queries["discard_exhausted"], {"batch": _AT_ONCE}))
+        return len(await session.all("discard_exhausted", {"batch": _AT_ONCE}))
 
 
 class _NowAndThen:

@@ -16,7 +16,7 @@ import psycopg
 
 from .. import telemetry
 from ..config import Settings
-from ..database import Connection, Queries, fetch_one
+from ..database import Session
 from ..privacy.logs import find_logger
 
 logger = find_logger(__name__)
@@ -79,19 +79,19 @@ class Swept:
         return self.after_position == -1
 
 
-async def sweep_once(conn: Connection, queries: Queries, since: Swept, settings: Settings) -> Swept:
+async def sweep_once(session: Session, since: Swept, settings: Settings) -> Swept:
     """Find out what is due, and sweep it batch by batch for about a second.
 
     Args:
-        conn: In autocommit: each part locks workflows by id, so it needs a transaction of its own.
+        session: In autocommit: each part locks workflows by id, so it needs a transaction of its own.
         since: The previous sweep of this node; ``Swept()`` starts over.
 
     Locks: the row of each part, then as settle.
     """
     with telemetry.span(telemetry.Name.SWEEP) as found:
-        due = await _find_due(conn, queries, settings)
+        due = await _find_due(session, settings)
         until = time.monotonic() + _FULL_BATCHES_FOR.total_seconds()
-        tried = {part: await _sweep_part(conn, queries, part, until) for part in PARTS if part in due}
+        tried = {part: await _sweep_part(session, part, until) for part in PARTS if part in due}
         found["parts"] = len(tried)
         counts = {part: tally.done for part, tally in tried.items() if tally.done is not None}
         done = frozenset(counts)
@@ -99,7 +99,7 @@ async def sweep_once(conn: Connection, queries: Queries, since: Swept, settings:
         counts.pop("analyze_outgrown", 0)
         swept = Swept(swept=True)
         if "reconcile" in due:
-            swept = await _compare(conn, queries, since, settings.sweep_batch)
+            swept = await _compare(session, since, settings.sweep_batch)
             done |= {"reconcile"} if swept.swept else set[str]()
         more = any(tally.more for tally in tried.values())
         swept = replace(swept, due=due, done=done, repaired=repaired, expired=sum(counts.values()), more=more)
@@ -107,12 +107,12 @@ async def sweep_once(conn: Connection, queries: Queries, since: Swept, settings:
         return swept
 
 
-async def _find_due(conn: Connection, queries: Queries, settings: Settings) -> frozenset[str]:
+async def _find_due(session: Session, settings: Settings) -> frozenset[str]:
     args = {"incidents_every": settings.incidents_every, "events_kept_for": settings.events_kept_for}
     try:
-        row = await fetch_one(conn, queries["due_parts"], args)
+        row = await session.one("due_parts", args)
     except psycopg.Error:
-        if conn.broken:
+        if session.conn.broken:
             raise
         # One part's table may be locked or damaged: the others go on.
         logger.exception("what is due could not be read: everything is tried")
@@ -121,12 +121,12 @@ async def _find_due(conn: Connection, queries: Queries, settings: Settings) -> f
     return frozenset(row["parts"])
 
 
-async def _compare(conn: Connection, queries: Queries, since: Swept, batch: int) -> Swept:
+async def _compare(session: Session, since: Swept, batch: int) -> Swept:
     args = {"after_workflow_id": since.after_workflow_id, "after_position": since.after_position, "batch": batch}
     try:
-        compared = await fetch_one(conn, queries["reconcile"], args)
+        compared = await session.one("reconcile", args)
     except psycopg.Error:
-        if conn.broken:
+        if session.conn.broken:
             raise
         logger.exception("the sweep's part reconcile failed; the other parts go on")
         return replace(since, swept=False, reconciled=0)
@@ -148,18 +148,18 @@ class _Tally:
     """Whether there may be more to do at once."""
 
 
-async def _sweep_part(conn: Connection, queries: Queries, part: str, until: float) -> _Tally:
+async def _sweep_part(session: Session, part: str, until: float) -> _Tally:
     """Batch after batch, as long as there is more to do and time."""
-    tally = await _sweep_batch(conn, queries, part)
+    tally = await _sweep_batch(session, part)
     while tally.more and time.monotonic() < until:
-        following = await _sweep_batch(conn, queries, part)
+        following = await _sweep_batch(session, part)
         tally = _Tally((tally.done or 0) + (following.done or 0), following.more)
     return tally
 
 
-async def _sweep_batch(conn: Connection, queries: Queries, part: str) -> _Tally:
+async def _sweep_batch(session: Session, part: str) -> _Tally:
     try:
-        row = await fetch_one(conn, queries["sweep_part"], {"part": part, "batch": PARTS[part]})
+        row = await session.one("sweep_part", {"part": part, "batch": PARTS[part]})
     except psycopg.Error:
         logger.exception("the sweep's part %s failed; the other parts go on", part)
         return _Tally(None)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from oban.worker import resolve_worker
 
-from ..database import Connection, Queries, fetch_all, fetch_one
+from ..database import Session
 from ..privacy.logs import said
 from .doctor import Finding, Level
 
@@ -34,20 +34,18 @@ class Checked:
     """By worker; empty when the code gets on with all of it."""
 
 
-async def check_deploy(
-    conn: Connection, queries: Queries, *, queues: Collection[str] | None, payload_limit: int
-) -> Checked:
+async def check_deploy(session: Session, *, queues: Collection[str] | None, payload_limit: int) -> Checked:
     """Compare everything that is still to run with the code that this process can import.
 
     Args:
-        conn: Autocommit; read in one snapshot. Changes nothing.
+        session: Autocommit; read in one snapshot. Changes nothing.
         queues: Every queue that the new release works on, on whichever node; None: not compared.
         payload_limit: Bytes of JSON in one step's args, as the new release is set.
     """
-    async with conn.transaction():
-        await fetch_one(conn, queries["doctor_limit"], {"limit": _UNBOUNDED})
-        semantics = await fetch_all(conn, queries["doctor_check_semantics"])
-        rows = await fetch_all(conn, queries["deploy_check_work"])
+    async with session.transaction():
+        await session.one("doctor_limit", {"limit": _UNBOUNDED})
+        semantics = await session.all("doctor_check_semantics")
+        rows = await session.all("deploy_check_work")
     found = [
         Finding(
             check="semantics", level=Level.ERROR, subject=row["subject"], found=row["found"],

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from ..database import Connection, Queries, fetch_one
+from ..database import Session
 from ..errors import WebhookNotFoundError
 from ..operators.audit import Operation, Operations
 from ..operators.authorization import Action, ActorLike, Target, TargetType
@@ -17,19 +17,19 @@ from .addresses import origin
 from .records import EndpointId, WebhookEndpoint
 
 
-async def find_endpoint(conn: Connection, queries: Queries, endpoint_id: EndpointId) -> WebhookEndpoint | None:
+async def find_endpoint(session: Session, endpoint_id: EndpointId) -> WebhookEndpoint | None:
     """One endpoint; None when it does not exist."""
-    row = await fetch_one(conn, queries["read_webhook_endpoints"], {"id": endpoint_id})
+    row = await session.one("read_webhook_endpoints", {"id": endpoint_id})
     return None if row is None else WebhookEndpoint.of(row)
 
 
-async def get_endpoint(conn: Connection, queries: Queries, endpoint_id: EndpointId) -> WebhookEndpoint:
+async def get_endpoint(session: Session, endpoint_id: EndpointId) -> WebhookEndpoint:
     """One endpoint.
 
     Raises:
         WebhookNotFoundError: It does not exist.
     """
-    found = await find_endpoint(conn, queries, endpoint_id)
+    found = await find_endpoint(session, endpoint_id)
     if found is None:
         raise WebhookNotFoundError(endpoint_id)
     return found
@@ -57,7 +57,7 @@ def tell_added(operation: Operation, endpoint: WebhookEndpoint) -> None:
 @asynccontextmanager
 async def changing(
     operations: Operations, command: str, endpoint_id: EndpointId, actor: ActorLike, reason: str, source: str
-) -> AsyncGenerator[tuple[Connection, Operation]]:
+) -> AsyncGenerator[tuple[Session, Operation]]:
     """The transaction in which the caller changes an endpoint, with its state before and after on record.
 
     Args:
@@ -74,16 +74,16 @@ async def changing(
     async with operations.begin(
         actor, Action.MANAGE_WEBHOOKS, target, reason=reason, source=source, details={"command": command}
     ) as operation:
-        async with operations.connect() as conn:
-            found = await find_endpoint(conn, operations.queries, endpoint_id)
+        async with operations.connect() as session:
+            found = await find_endpoint(session, endpoint_id)
         if found is not None:
             operation.tell(target=replace(target, workflow_name=found.workflow_name))
         await operation.authorize()
-        async with operation.transaction() as conn:
-            await conn.execute(operations.queries["lock_webhook"], args)
-            before = await get_endpoint(conn, operations.queries, endpoint_id)
-            yield conn, operation
-            after = await find_endpoint(conn, operations.queries, endpoint_id)
+        async with operation.transaction() as session:
+            await session.run("lock_webhook", args)
+            before = await get_endpoint(session, endpoint_id)
+            yield session, operation
+            after = await find_endpoint(session, endpoint_id)
             operation.tell(before=_state(before), after=None if after is None else _state(after))
 
 

@@ -6,12 +6,11 @@ down before the next one begins.
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 
-from ..database import Connection, Queries, fetch_one
+from ..database import Connect, Session
 from ..privacy.logs import find_logger
 from .records import Answer, DeliveryState
 from .schedule import DELIVER_FOR, LEASED_FOR, next_try
@@ -21,8 +20,7 @@ logger = find_logger(__name__)
 
 
 async def deliver_due(
-    connect: Callable[[], AbstractAsyncContextManager[Connection]],
-    queries: Queries,
+    connect: Connect,
     endpoint_id: int,
     job_id: int,
     stopping: Callable[[], bool],
@@ -39,8 +37,8 @@ async def deliver_due(
     claim_args = {"endpoint_id": endpoint_id, "job_id": job_id, "leased_for": LEASED_FOR}
     async with Sender() as sender:
         while time.monotonic() < until and not stopping():
-            async with connect() as conn:
-                claim = await fetch_one(conn, queries["claim_webhook"], claim_args)
+            async with connect() as session:
+                claim = await session.one("claim_webhook", claim_args)
             assert claim is not None
             if claim["outcome"] == "wait":
                 return timedelta(seconds=claim["wait_for"])
@@ -49,12 +47,12 @@ async def deliver_due(
             answer = await sender.send(
                 claim["url"], claim["message"], claim["secrets"], allow_private=claim["allow_private"]
             )
-            async with connect() as conn:
-                await _finish(conn, queries, endpoint_id, claim, answer)
+            async with connect() as session:
+                await _finish(session, endpoint_id, claim, answer)
     return timedelta(0)
 
 
-async def _finish(conn: Connection, queries: Queries, endpoint_id: int, claim: dict[str, Any], answer: Answer) -> None:
+async def _finish(session: Session, endpoint_id: int, claim: dict[str, Any], answer: Answer) -> None:
     gone = answer.status == HTTPStatus.GONE
     state, retry_in = DeliveryState.DELIVERED, None
     if answer.error:
@@ -65,7 +63,7 @@ async def _finish(conn: Connection, queries: Queries, endpoint_id: int, claim: d
         "status": answer.status, "error": answer.error, "retry_in": None if gone else retry_in,
         "disabled_for": "the receiver answered 410 Gone: it wants no more" if gone else None,
     }  # fmt: skip
-    row = await fetch_one(conn, queries["finish_webhook"], args)
+    row = await session.one("finish_webhook", args)
     assert row is not None
     _tell(endpoint_id, claim, answer, state, held=row["held"])
 

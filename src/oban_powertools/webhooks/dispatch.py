@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from psycopg.types.json import Jsonb
 
-from ..database import Connection, Queries, fetch_all, fetch_one
+from ..database import Session
 from ..errors import CursorExpiredError
 from ..events.reads import Bounds, Log
 from ..events.types import Cursor, Event
@@ -47,7 +47,7 @@ class _Batch:
         self.messages.append(Jsonb(message))
 
 
-async def dispatch(log: Log, queries: Queries, *, queue: str, source: str) -> int | None:
+async def dispatch(log: Log, *, queue: str, source: str) -> int | None:
     """Bring every enabled endpoint up to the newest event, as far as one sweep goes.
 
     Args:
@@ -61,14 +61,14 @@ async def dispatch(log: Log, queries: Queries, *, queue: str, source: str) -> in
     """
     written = 0
     for _ in range(PAGES):
-        async with log.placed() as (conn, bounds), conn.transaction():
-            turn = await fetch_one(conn, queries["lock_webhooks"])
+        async with log.placed() as (session, bounds), session.transaction():
+            turn = await session.one("lock_webhooks")
             if turn is None or not turn["mine"]:
                 return written or None
-            behind = await fetch_all(conn, queries["behind_webhooks"], {"head": bounds.head, "room": ROOM})
-            batch, moved = await _collect(conn, log, bounds, queries, behind, source)
-            await _store(conn, queries, batch, moved)
-            await _insert_jobs(conn, queries, queue)
+            behind = await session.all("behind_webhooks", {"head": bounds.head, "room": ROOM})
+            batch, moved = await _collect(session, log, bounds, behind, source)
+            await _store(session, batch, moved)
+            await _insert_jobs(session, queue)
         written += len(batch.cursors)
         if not behind:
             break
@@ -76,7 +76,7 @@ async def dispatch(log: Log, queries: Queries, *, queue: str, source: str) -> in
 
 
 async def _collect(
-    conn: Connection, log: Log, bounds: Bounds, queries: Queries, behind: Sequence[dict[str, Any]], source: str
+    session: Session, log: Log, bounds: Bounds, behind: Sequence[dict[str, Any]], source: str
 ) -> tuple[_Batch, dict[int, tuple[Cursor, int]]]:
     """The deliveries to write, and endpoint -> its new cursor and how many events it missed."""
     batch = _Batch()
@@ -86,12 +86,12 @@ async def _collect(
         by_cursor[endpoint["cursor"]].append(endpoint)
     for since, endpoints in by_cursor.items():
         try:
-            events, reached = await log.page(conn, bounds, None, Cursor(since), PAGE)
+            events, reached = await log.page(session, bounds, None, Cursor(since), PAGE)
         except CursorExpiredError as error:
             for endpoint in endpoints:
                 moved[endpoint["id"]] = _jump(batch, endpoint["id"], error, source)
             continue
-        await _match(conn, queries, batch, events, endpoints, source)
+        await _match(session, batch, events, endpoints, source)
         moved |= {endpoint["id"]: (reached, 0) for endpoint in endpoints}
     return batch, moved
 
@@ -109,8 +109,7 @@ def _jump(batch: _Batch, endpoint_id: int, error: CursorExpiredError, source: st
 
 
 async def _match(
-    conn: Connection,
-    queries: Queries,
+    session: Session,
     batch: _Batch,
     events: Sequence[Event],
     endpoints: Sequence[dict[str, Any]],
@@ -119,7 +118,7 @@ async def _match(
     names: dict[int, str] = {}
     if any(endpoint["workflow_name"] is not None for endpoint in endpoints):
         ids = list({event.workflow_id for event in events})
-        names = {row["id"]: row["name"] for row in await fetch_all(conn, queries["name_workflows"], {"ids": ids})}
+        names = {row["id"]: row["name"] for row in await session.all("name_workflows", {"ids": ids})}
     for endpoint in endpoints:
         types, name = frozenset(endpoint["types"]), endpoint["workflow_name"]
         for event in events:
@@ -127,17 +126,17 @@ async def _match(
                 batch.add(endpoint["id"], event.cursor, event_message(event, source))
 
 
-async def _store(conn: Connection, queries: Queries, batch: _Batch, moved: dict[int, tuple[Cursor, int]]) -> None:
+async def _store(session: Session, batch: _Batch, moved: dict[int, tuple[Cursor, int]]) -> None:
     if batch.cursors:
         args = {"endpoint_ids": batch.endpoint_ids, "cursors": batch.cursors, "messages": batch.messages}
-        await conn.execute(queries["insert_webhook_deliveries"], args)
+        await session.run("insert_webhook_deliveries", args)
     if moved:
         cursors, missed = zip(*moved.values(), strict=True)
         args = {"ids": list(moved), "cursors": list(cursors), "missed": list(missed)}
-        await conn.execute(queries["move_webhooks"], args)
+        await session.run("move_webhooks", args)
 
 
-async def _insert_jobs(conn: Connection, queries: Queries, queue: str) -> None:
-    for endpoint in await fetch_all(conn, queries["idle_webhooks"], {"lost_after": LOST_AFTER}):
+async def _insert_jobs(session: Session, queue: str) -> None:
+    for endpoint in await session.all("idle_webhooks", {"lost_after": LOST_AFTER}):
         args = {"id": endpoint["id"], "queue": queue, "worker": WORKER}
-        await fetch_one(conn, queries["insert_webhook_job"], args)
+        await session.one("insert_webhook_job", args)

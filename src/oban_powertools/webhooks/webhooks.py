@@ -4,8 +4,7 @@ The rules that must never break: a secret leaves only through ``IssuedSecret``; 
 recorded (I4).
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -21,14 +20,13 @@ from ..arguments import (  # fmt: skip
     check_text,
     unless_none,
 )
-from ..config import Settings
-from ..database import Connection, Queries, fetch_all, fetch_one
 from ..errors import WebhookDeliveryNotFoundError
 from ..events.reads import Log
 from ..events.types import Cursor
 from ..operators.audit import Operations
-from ..operators.authorization import ActorLike, Guard
-from ..privacy.display import DisplayPolicy, Kind
+from ..operators.authorization import ActorLike
+from ..operators.services import Services
+from ..privacy.display import Kind
 from ..privacy.logs import find_logger
 from . import addresses, dispatch, messages, signing
 from .changing import adding, changing, get_endpoint, tell_added
@@ -52,22 +50,12 @@ class Webhooks:
     ``UnattributedActorError`` or ``ReasonRequiredError``, and that is recorded.
     """
 
-    def __init__(
-        self,
-        connect: Callable[[], AbstractAsyncContextManager[Connection]],
-        queries: Queries,
-        settings: Settings,
-        guard: Guard | None = None,
-        display: DisplayPolicy | None = None,
-    ) -> None:
-        self._connect = connect
-        self._queries = queries
-        self._settings = settings
-        self._display = display or DisplayPolicy()
-        self._log = Log(connect, queries, self._display)
-        self._operations = Operations(
-            connect=connect, queries=queries, guard=guard or Guard(None), display=self._display
-        )
+    def __init__(self, services: Services) -> None:
+        self._connect = services.connect
+        self._settings = services.settings
+        self._display = services.display
+        self._log = Log(services)
+        self._operations = Operations(services)
 
     async def add(
         self,
@@ -113,17 +101,17 @@ class Webhooks:
             async with self._log.placed() as (_, bounds):
                 begin = bounds.head if after is None else Cursor(after)
                 bounds.check(begin)
-            async with operation.transaction() as conn:
-                row = await fetch_one(conn, self._queries["insert_webhook_endpoint"], {**args, "cursor": begin})
+            async with operation.transaction() as session:
+                row = await session.one("insert_webhook_endpoint", {**args, "cursor": begin})
                 assert row is not None
-                endpoint = await get_endpoint(conn, self._queries, row["id"])
+                endpoint = await get_endpoint(session, row["id"])
                 tell_added(operation, endpoint)
             return IssuedSecret(endpoint=endpoint, secret=shown)
 
     async def list(self) -> list[WebhookEndpoint]:
         """Every endpoint, the oldest first."""
-        async with self._connect() as conn:
-            rows = await fetch_all(conn, self._queries["read_webhook_endpoints"], {"id": None})
+        async with self._connect() as session:
+            rows = await session.all("read_webhook_endpoints", {"id": None})
         return [WebhookEndpoint.of(row) for row in rows]
 
     async def get(self, endpoint_id: EndpointId | str) -> WebhookEndpoint:
@@ -132,8 +120,8 @@ class Webhooks:
         Raises:
             WebhookNotFoundError: It does not exist.
         """
-        async with self._connect() as conn:
-            return await get_endpoint(conn, self._queries, _key(endpoint_id))
+        async with self._connect() as session:
+            return await get_endpoint(session, _key(endpoint_id))
 
     async def update(
         self,
@@ -170,13 +158,13 @@ class Webhooks:
             "workflow_name": "" if as_flag("any_workflow", any_workflow) else name,
             "allow_private": unless_none(as_flag, "allow_private", allow_private),
         }
-        async with changing(self._operations, "update", key, actor, reason, source) as (conn, _):
-            found = await get_endpoint(conn, self._queries, key)
+        async with changing(self._operations, "update", key, actor, reason, source) as (session, _):
+            found = await get_endpoint(session, key)
             private = found.allow_private if allow_private is None else allow_private
             addresses.check_url(found.url if url is None else url, allow_private=private)
-            await conn.execute(self._queries["update_webhook_endpoint"], args)
-            await conn.execute(self._queries["hurry_webhook"], {"id": key})
-            return await get_endpoint(conn, self._queries, key)
+            await session.run("update_webhook_endpoint", args)
+            await session.run("hurry_webhook", {"id": key})
+            return await get_endpoint(session, key)
 
     async def rotate_secret(
         self,
@@ -198,9 +186,9 @@ class Webhooks:
         stored, shown = _choose_secret(secret, secret_from_env)
         time, key = as_span("keep_old_for", keep_old_for, least=timedelta(0), most=LONGEST), _key(endpoint_id)
         args = {"id": key, "secret": stored, "keep_old_for": time}
-        async with changing(self._operations, "rotate_secret", key, actor, reason, source) as (conn, _):
-            await conn.execute(self._queries["rotate_webhook_secret"], args)
-            return IssuedSecret(endpoint=await get_endpoint(conn, self._queries, key), secret=shown)
+        async with changing(self._operations, "rotate_secret", key, actor, reason, source) as (session, _):
+            await session.run("rotate_webhook_secret", args)
+            return IssuedSecret(endpoint=await get_endpoint(session, key), secret=shown)
 
     async def disable(
         self, endpoint_id: EndpointId | str, *, actor: ActorLike, reason: str, source: str = "api"
@@ -214,10 +202,10 @@ class Webhooks:
             WebhookNotFoundError: It does not exist.
         """
         key = _key(endpoint_id)
-        async with changing(self._operations, "disable", key, actor, reason, source) as (conn, operation):
+        async with changing(self._operations, "disable", key, actor, reason, source) as (session, operation):
             args = {"id": key, "reason": operation.entry.reason}
-            await conn.execute(self._queries["set_webhook_disabled"], args)
-            return await get_endpoint(conn, self._queries, key)
+            await session.run("set_webhook_disabled", args)
+            return await get_endpoint(session, key)
 
     async def enable(
         self, endpoint_id: EndpointId | str, *, actor: ActorLike, reason: str, source: str = "api"
@@ -228,10 +216,10 @@ class Webhooks:
             WebhookNotFoundError: It does not exist.
         """
         key = _key(endpoint_id)
-        async with changing(self._operations, "enable", key, actor, reason, source) as (conn, _):
-            await conn.execute(self._queries["set_webhook_disabled"], {"id": key, "reason": None})
-            await conn.execute(self._queries["hurry_webhook"], {"id": key})
-            return await get_endpoint(conn, self._queries, key)
+        async with changing(self._operations, "enable", key, actor, reason, source) as (session, _):
+            await session.run("set_webhook_disabled", {"id": key, "reason": None})
+            await session.run("hurry_webhook", {"id": key})
+            return await get_endpoint(session, key)
 
     async def remove(
         self, endpoint_id: EndpointId | str, *, actor: ActorLike, reason: str, source: str = "api"
@@ -242,8 +230,8 @@ class Webhooks:
             WebhookNotFoundError: It does not exist.
         """
         key = _key(endpoint_id)
-        async with changing(self._operations, "remove", key, actor, reason, source) as (conn, _):
-            await conn.execute(self._queries["delete_webhook_endpoint"], {"id": key})
+        async with changing(self._operations, "remove", key, actor, reason, source) as (session, _):
+            await session.run("delete_webhook_endpoint", {"id": key})
 
     async def test(self, endpoint_id: EndpointId | str) -> Answer:
         """Send a ping from this process, at once and past everything that waits.
@@ -255,9 +243,9 @@ class Webhooks:
         from .sending import Sender
 
         key = _key(endpoint_id)
-        async with self._connect() as conn:
-            endpoint = await get_endpoint(conn, self._queries, key)
-            rows = await fetch_all(conn, self._queries["read_webhook_secrets"], {"id": key})
+        async with self._connect() as session:
+            endpoint = await get_endpoint(session, key)
+            rows = await session.all("read_webhook_secrets", {"id": key})
         ping = messages.ping_message(self._settings.webhook_source)
         secrets = [row["secret"] for row in rows]
         async with Sender() as sender:
@@ -288,9 +276,9 @@ class Webhooks:
             "before": unless_none(as_cursor, "before", before),
             "page": as_count("limit", limit, most=1000),
         }
-        async with self._connect() as conn:
-            await get_endpoint(conn, self._queries, key)
-            rows = await fetch_all(conn, self._queries["read_webhook_deliveries"], args)
+        async with self._connect() as session:
+            await get_endpoint(session, key)
+            rows = await session.all("read_webhook_deliveries", args)
         return [_delivery(row) for row in rows]
 
     async def replay(
@@ -313,11 +301,11 @@ class Webhooks:
         """
         key, place = _key(endpoint_id), unless_none(as_cursor, "cursor", cursor)
         args = {"endpoint_id": key, "cursor": place}
-        async with changing(self._operations, "replay", key, actor, reason, source) as (conn, operation):
-            rows = await fetch_all(conn, self._queries["replay_webhook_deliveries"], args)
+        async with changing(self._operations, "replay", key, actor, reason, source) as (session, operation):
+            rows = await session.all("replay_webhook_deliveries", args)
             if place is not None and not rows:
                 raise WebhookDeliveryNotFoundError(key, place)
-            await conn.execute(self._queries["hurry_webhook"], {"id": key})
+            await session.run("hurry_webhook", {"id": key})
             operation.tell(details={**operation.entry.details, "cursor": place, "replayed": len(rows)})
         return len(rows)
 
@@ -331,7 +319,7 @@ class Webhooks:
 
     async def _dispatch(self) -> int | None:
         return await dispatch.dispatch(
-            self._log, self._queries, queue=self._settings.webhook_queue, source=self._settings.webhook_source
+            self._log, queue=self._settings.webhook_queue, source=self._settings.webhook_source
         )
 
     async def sweep(self) -> bool:
@@ -340,11 +328,11 @@ class Webhooks:
         A fault is logged, and the sweep's other parts go on.
         """
         try:
-            async with self._connect() as conn:
-                found = await fetch_one(conn, self._queries["count_webhooks"])
+            async with self._connect() as session:
+                found = await session.one("count_webhooks")
                 if found is None or not found["endpoints"]:
                     return True
-                await conn.execute(self._queries["prune_webhooks"])
+                await session.run("prune_webhooks")
             return not found["enabled"] or await self._dispatch() is not None
         except Exception:
             logger.exception("webhooks could not be dispatched; trying again with the next sweep")

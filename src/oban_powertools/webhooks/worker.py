@@ -18,9 +18,7 @@ class DeliverWebhooks:
     async def process(self, job: Job) -> Snooze | None:
         """As Oban's workers."""
         attachment = find_attachment(job)
-        again = await deliver_due(
-            attachment.connect, attachment.queries, job.args["endpoint_id"], job.id or 0, job.cancelled
-        )
+        again = await deliver_due(attachment.connect, job.args["endpoint_id"], job.id or 0, job.cancelled)
         return None if again is None else Snooze(max(1, math.ceil(again.total_seconds())))
 
     def backoff(self, job: Job) -> int:

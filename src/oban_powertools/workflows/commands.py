@@ -6,7 +6,7 @@ outcome; a later one is refused.
 
 from typing import Any, Final
 
-from ..database import Connection, Queries, fetch_one, json_border
+from ..database import Session, json_border
 from ..database.json_border import check_payload
 from ..errors import StepNotFoundError, UnknownStatusError
 from ..states import StepState, WorkflowId
@@ -18,8 +18,7 @@ COMPLETION_STATUSES: Final = ("completed", "discarded", "cancelled")
 
 
 async def complete_step(
-    conn: Connection,
-    queries: Queries,
+    session: Session,
     workflow_id: WorkflowId,
     step: str,
     *,
@@ -47,7 +46,7 @@ async def complete_step(
     if status not in COMPLETION_STATUSES:
         raise UnknownStatusError(status, COMPLETION_STATUSES)
     check_payload("the payload", payload, payload_limit)
-    job_id = await _completable_job(conn, queries, workflow_id, step, ended=False)
+    job_id = await _completable_job(session, workflow_id, step, ended=False)
     given = json_border.dumps(payload) if payload is not None else None
     completed = status == StepState.COMPLETED
     args = {
@@ -58,16 +57,14 @@ async def complete_step(
         "result": given if completed else None,
         "error": json_border.dumps([{"error": payload}]) if given and not completed else None,
     }
-    if await fetch_one(conn, queries["complete_job"], args) is None:
-        await _completable_job(conn, queries, workflow_id, step, ended=True)
+    if await session.one("complete_job", args) is None:
+        await _completable_job(session, workflow_id, step, ended=True)
 
 
-async def _completable_job(
-    conn: Connection, queries: Queries, workflow_id: WorkflowId, step: str, *, ended: bool
-) -> int:
-    row = await fetch_one(conn, queries["step_for_completion"], {"workflow_id": workflow_id, "step": step})
+async def _completable_job(session: Session, workflow_id: WorkflowId, step: str, *, ended: bool) -> int:
+    row = await session.one("step_for_completion", {"workflow_id": workflow_id, "step": step})
     if row is None:
-        await get_workflow(conn, queries, workflow_id)
+        await get_workflow(session, workflow_id)
         raise StepNotFoundError(workflow_id, step)
     workflow = {"id": workflow_id, "semantics_version": row["semantics_version"]}
     refusal = refuse_change(workflow) or refuse_completion(workflow_id, {**row, "job_ended": ended})

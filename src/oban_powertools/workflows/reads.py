@@ -7,7 +7,7 @@ live job shows the job's own state, never a copy of it.
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from ..database import Connection, Queries, fetch_all, json_border
+from ..database import Session, json_border
 from ..errors import WorkflowNotFoundError
 from ..states import Effects, JobId, Policy, Position, StepKind, StepState, WorkflowId, WorkflowState
 from .drawing import Node
@@ -17,27 +17,26 @@ MAX_PAGE: Final = 1000
 """Most workflows one call lists."""
 
 
-async def find_workflows(conn: Connection, queries: Queries, ids: Sequence[WorkflowId]) -> list[WorkflowRecord]:
+async def find_workflows(session: Session, ids: Sequence[WorkflowId]) -> list[WorkflowRecord]:
     """The workflows of these ids that exist, by id."""
-    rows = await fetch_all(conn, queries["get_workflows"], {"ids": list(ids)})
+    rows = await session.all("get_workflows", {"ids": list(ids)})
     return [_workflow(row) for row in rows]
 
 
-async def get_workflow(conn: Connection, queries: Queries, workflow_id: WorkflowId) -> WorkflowRecord:
+async def get_workflow(session: Session, workflow_id: WorkflowId) -> WorkflowRecord:
     """One workflow.
 
     Raises:
         WorkflowNotFoundError: It does not exist, or was pruned.
     """
-    found = await find_workflows(conn, queries, [workflow_id])
+    found = await find_workflows(session, [workflow_id])
     if not found:
         raise WorkflowNotFoundError(workflow_id)
     return found[0]
 
 
 async def list_workflows(
-    conn: Connection,
-    queries: Queries,
+    session: Session,
     *,
     state: WorkflowState | None = None,
     name: str | None = None,
@@ -52,43 +51,43 @@ async def list_workflows(
         limit: At most 1,000.
     """
     args = {"state": state, "name": name, "tag": tag, "before": before, "page": min(limit, MAX_PAGE)}
-    rows = await fetch_all(conn, queries["list_workflow_ids"], args)
-    found = await find_workflows(conn, queries, [row["id"] for row in rows])
+    rows = await session.all("list_workflow_ids", args)
+    found = await find_workflows(session, [row["id"] for row in rows])
     return found[::-1]
 
 
-async def list_steps(conn: Connection, queries: Queries, workflow_id: WorkflowId) -> list[StepRecord]:
+async def list_steps(session: Session, workflow_id: WorkflowId) -> list[StepRecord]:
     """All steps of a workflow, in position order.
 
     Raises:
         WorkflowNotFoundError: It does not exist, or was pruned.
     """
-    rows = await fetch_all(conn, queries["get_steps"], {"workflow_id": workflow_id, "positions": None})
+    rows = await session.all("get_steps", {"workflow_id": workflow_id, "positions": None})
     if not rows:
         raise WorkflowNotFoundError(workflow_id)
     names: dict[int, str] = {row["position"]: row["name"] for row in rows}
     return [_step(row, names) for row in rows]
 
 
-async def list_results(conn: Connection, queries: Queries, workflow_id: WorkflowId) -> dict[str, Any]:
+async def list_results(session: Session, workflow_id: WorkflowId) -> dict[str, Any]:
     """Step name -> result of the completed steps, in position order; None where there is no result.
 
     Raises:
         WorkflowNotFoundError: It does not exist, or was pruned.
     """
-    rows = await fetch_all(conn, queries["get_results"], {"workflow_id": workflow_id})
+    rows = await session.all("get_results", {"workflow_id": workflow_id})
     if not rows:
-        await get_workflow(conn, queries, workflow_id)
+        await get_workflow(session, workflow_id)
     return {row["name"]: row["result"] for row in rows}
 
 
-async def list_nodes(conn: Connection, queries: Queries, workflow_id: WorkflowId) -> list[Node]:
+async def list_nodes(session: Session, workflow_id: WorkflowId) -> list[Node]:
     """All steps of a workflow with their states, ready to be drawn; in position order.
 
     Raises:
         WorkflowNotFoundError: It does not exist, or was pruned.
     """
-    rows = await fetch_all(conn, queries["draw_steps"], {"workflow_id": workflow_id})
+    rows = await session.all("draw_steps", {"workflow_id": workflow_id})
     if not rows:
         raise WorkflowNotFoundError(workflow_id)
     shown = ("name", "state", "attempt", "kind", "child_id")

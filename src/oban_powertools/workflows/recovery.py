@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final, cast
 
-from ..database import Connection, Queries, execute, fetch_all, fetch_one, json_border
+from ..database import Session, json_border
 from ..errors import IllegalTransitionError, StepNotFoundError, UnsupportedRecoveryActionError, WorkflowNotFoundError
 from ..privacy.redaction import redacted
 from ..states import Cause, RecoveryAction, StepState, WorkflowId
@@ -29,7 +29,7 @@ from .rules import (
 _SNAPSHOT: Final = ("state", "cause", "generation", "attempt", "error")
 
 
-async def request_cancel(conn: Connection, queries: Queries, workflow_id: WorkflowId) -> None:
+async def request_cancel(session: Session, workflow_id: WorkflowId) -> None:
     """Stop a workflow and everything nested in it: idle steps end now, executing jobs are told.
 
     Repeating it asks the executing jobs again.
@@ -41,21 +41,21 @@ async def request_cancel(conn: Connection, queries: Queries, workflow_id: Workfl
 
     Locks: the family as settle; idle jobs that nobody else is changing.
     """
-    workflow = await lock_workflow(conn, queries, workflow_id)
+    workflow = await lock_workflow(session, workflow_id)
     if (refusal := refuse_on_ended(workflow)) is not None:
         raise refusal
-    await execute(conn, queries["stop_workflow"], {"workflow_id": workflow_id})
+    await session.run("stop_workflow", {"workflow_id": workflow_id})
 
 
-async def lock_workflow(conn: Connection, queries: Queries, workflow_id: WorkflowId) -> Row:
+async def lock_workflow(session: Session, workflow_id: WorkflowId) -> Row:
     """Lock a workflow's family and read it.
 
     Raises:
         WorkflowNotFoundError: It does not exist.
         UnsupportedSemanticsError: It follows the rules of another release.
     """
-    await execute(conn, queries["lock_workflow"], {"workflow_id": workflow_id})
-    row = await fetch_one(conn, queries["command_workflow"], {"workflow_id": workflow_id})
+    await session.run("lock_workflow", {"workflow_id": workflow_id})
+    row = await session.one("command_workflow", {"workflow_id": workflow_id})
     if row is None:
         raise WorkflowNotFoundError(workflow_id)
     if (refusal := refuse_change(row)) is not None:
@@ -63,21 +63,20 @@ async def lock_workflow(conn: Connection, queries: Queries, workflow_id: Workflo
     return row
 
 
-async def read_steps(conn: Connection, queries: Queries, workflow_id: WorkflowId, step: str | None) -> Sequence[Row]:
+async def read_steps(session: Session, workflow_id: WorkflowId, step: str | None) -> Sequence[Row]:
     """One step as it is, or every failed step that may run again.
 
     Raises:
         StepNotFoundError: There is no such step.
     """
-    rows = await fetch_all(conn, queries["command_steps"], {"workflow_id": workflow_id, "step": step})
+    rows = await session.all("command_steps", {"workflow_id": workflow_id, "step": step})
     if step is not None and not rows:
         raise StepNotFoundError(workflow_id, step)
     return rows
 
 
 async def recover(
-    conn: Connection,
-    queries: Queries,
+    session: Session,
     workflow_id: WorkflowId,
     step: str | None,
     action: str,
@@ -104,26 +103,24 @@ async def recover(
         raise UnsupportedRecoveryActionError(action, list(RecoveryAction))
     json_border.check_payload("the payload", payload, payload_limit)
     if step is not None:
-        await execute(conn, queries["lock_step_job"], {"workflow_id": workflow_id, "step": step})
-    before = await lock_workflow(conn, queries, workflow_id)
-    targets = await read_steps(conn, queries, workflow_id, step)
+        await session.run("lock_step_job", {"workflow_id": workflow_id, "step": step})
+    before = await lock_workflow(session, workflow_id)
+    targets = await read_steps(session, workflow_id, step)
     _refuse_illegal(workflow_id, step, RecoveryAction(action), targets)
     if targets[0]["state"] in FAILED:
-        await _refuse_revival(conn, queries, workflow_id, step, action)
+        await _refuse_revival(session, workflow_id, step, action)
     if action == RecoveryAction.CANCEL:
         revived = 0
-        await execute(conn, queries["cancel_step"], {"workflow_id": workflow_id, "position": targets[0]["position"]})
+        await session.run("cancel_step", {"workflow_id": workflow_id, "position": targets[0]["position"]})
     elif targets[0]["state"] in FAILED:
-        revived = await _revive(conn, queries, workflow_id, targets, RecoveryAction(action), payload)
+        revived = await _revive(session, workflow_id, targets, RecoveryAction(action), payload)
     else:
         revived = 0
-        await _complete(conn, queries, workflow_id, targets[0], RecoveryAction(action), payload, payload_limit)
-    return await _record(conn, queries, before, targets, action=action, actor=actor, reason=reason, revived=revived)
+        await _complete(session, workflow_id, targets[0], RecoveryAction(action), payload, payload_limit)
+    return await _record(session, before, targets, action=action, actor=actor, reason=reason, revived=revived)
 
 
-async def hold(
-    conn: Connection, queries: Queries, workflow_id: WorkflowId, step: str | None, hold_for: timedelta, reason: str
-) -> int:
+async def hold(session: Session, workflow_id: WorkflowId, step: str | None, hold_for: timedelta, reason: str) -> int:
     """Keep a step, or every step, from starting; returns how many are held.
 
     Raises:
@@ -132,30 +129,30 @@ async def hold(
 
     Locks: the family as settle; jobs that nobody else is changing.
     """
-    workflow = await lock_workflow(conn, queries, workflow_id)
+    workflow = await lock_workflow(session, workflow_id)
     if (refusal := refuse_on_ended(workflow)) is not None:
         raise refusal
-    target = (await read_steps(conn, queries, workflow_id, step))[0] if step is not None else None
+    target = (await read_steps(session, workflow_id, step))[0] if step is not None else None
     if target is not None and (refusal := refuse_hold(workflow_id, target)) is not None:
         raise refusal
     position = target["position"] if target else None
     args = {"workflow_id": workflow_id, "position": position, "hold_for": hold_for, "reason": reason}
-    row = await fetch_one(conn, queries["hold"], args)
+    row = await session.one("hold", args)
     held = row["held"] if row else 0
     if target and not held:
         raise IllegalTransitionError(workflow_id, step, "hold", "its job is being changed", legal_recoveries(target))
     return held
 
 
-async def release(conn: Connection, queries: Queries, workflow_id: WorkflowId, step: str | None) -> int:
+async def release(session: Session, workflow_id: WorkflowId, step: str | None) -> int:
     """End the hold of a step, or of every step; returns how many were held.
 
     Raises:
         WorkflowNotFoundError, StepNotFoundError, UnsupportedSemanticsError: As named.
     """
-    await lock_workflow(conn, queries, workflow_id)
-    position = (await read_steps(conn, queries, workflow_id, step))[0]["position"] if step is not None else None
-    row = await fetch_one(conn, queries["unhold"], {"workflow_id": workflow_id, "position": position})
+    await lock_workflow(session, workflow_id)
+    position = (await read_steps(session, workflow_id, step))[0]["position"] if step is not None else None
+    row = await session.one("unhold", {"workflow_id": workflow_id, "position": position})
     return row["released"] if row else 0
 
 
@@ -168,18 +165,15 @@ def _refuse_illegal(workflow_id: WorkflowId, step: str | None, action: RecoveryA
         raise refusal
 
 
-async def _refuse_revival(
-    conn: Connection, queries: Queries, workflow_id: WorkflowId, step: str | None, action: str
-) -> None:
-    row = await fetch_one(conn, queries["revival_refusal"], {"workflow_id": workflow_id})
+async def _refuse_revival(session: Session, workflow_id: WorkflowId, step: str | None, action: str) -> None:
+    row = await session.one("revival_refusal", {"workflow_id": workflow_id})
     refusal = refuse_revival(workflow_id, step, action, row["refusal"] if row else None)
     if refusal is not None:
         raise refusal
 
 
 async def _revive(
-    conn: Connection,
-    queries: Queries,
+    session: Session,
     workflow_id: WorkflowId,
     targets: Sequence[Row],
     action: RecoveryAction,
@@ -193,13 +187,12 @@ async def _revive(
         "payload": _given(action, payload),
         "cause": _cause(action) if completed else None,
     }
-    row = await fetch_one(conn, queries["revive_steps"], args)
+    row = await session.one("revive_steps", args)
     return row["revived"] if row else 0
 
 
 async def _complete(
-    conn: Connection,
-    queries: Queries,
+    session: Session,
     workflow_id: WorkflowId,
     target: Row,
     action: RecoveryAction,
@@ -208,13 +201,13 @@ async def _complete(
 ) -> None:
     args = {"workflow_id": workflow_id, "position": target["position"], "cause": _cause(action)}
     if target["job_id"] is None or target["state"] == StepState.AWAITING_SIGNAL:
-        await execute(conn, queries["complete_waiting_step"], {**args, "payload": _given(action, payload)})
+        await session.run("complete_waiting_step", {**args, "payload": _given(action, payload)})
         return
     result = payload if action == RecoveryAction.COMPLETE else None
     await complete_step(
-        conn, queries, workflow_id, target["name"], status="completed", payload=result, payload_limit=payload_limit
+        session, workflow_id, target["name"], status="completed", payload=result, payload_limit=payload_limit
     )
-    await execute(conn, queries["note_cause"], args)
+    await session.run("note_cause", args)
 
 
 def _given(action: RecoveryAction, payload: Any) -> str | None:
@@ -235,8 +228,7 @@ def _snapshot(row: Row) -> dict[str, Any]:
 
 
 async def _record(
-    conn: Connection,
-    queries: Queries,
+    session: Session,
     before: Row,
     targets: Sequence[Row],
     *,
@@ -246,10 +238,10 @@ async def _record(
     revived: int,
 ) -> Recovered:
     workflow_id = WorkflowId(before["id"])
-    after = await fetch_one(conn, queries["command_workflow"], {"workflow_id": workflow_id})
+    after = await session.one("command_workflow", {"workflow_id": workflow_id})
     assert after is not None
     args = {"workflow_id": workflow_id, "positions": [row["position"] for row in targets]}
-    now = {row["position"]: row for row in await fetch_all(conn, queries["steps_at"], args)}
+    now = {row["position"]: row for row in await session.all("steps_at", args)}
     recorded = {
         **args,
         "generation": after["generation"],
@@ -263,10 +255,10 @@ async def _record(
         "befores": [json_border.dumps(_snapshot(row)) for row in targets],
         "afters": [json_border.dumps({key: now[row["position"]][key] for key in _SNAPSHOT}) for row in targets],
     }
-    session = await fetch_one(conn, queries["record_recovery"], recorded)
-    assert session is not None
+    row = await session.one("record_recovery", recorded)
+    assert row is not None
     return Recovered(
-        session_id=session["session_id"],
+        session_id=row["session_id"],
         generation=after["generation"],
         steps=tuple(row["name"] for row in targets),
         revived=revived,

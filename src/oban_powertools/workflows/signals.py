@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from ..arguments import LONGEST, as_flag, as_id, as_span, as_text, refuse, unless_none
-from ..database import Connection, Queries, fetch_one, json_border
+from ..database import Session, json_border
 from ..errors import Fault, UnstorableValueError
 from ..states import SignalStatus, WorkflowId
 from .bounds import text_faults
@@ -16,8 +16,7 @@ from .records import SignalRecord
 
 
 async def deliver(
-    conn: Connection,
-    queries: Queries,
+    session: Session,
     signal: str,
     correlation_key: str,
     payload: Any,
@@ -55,7 +54,7 @@ async def deliver(
         "only_begun": as_flag("only_begun", only_begun),
         "payload": json_border.dumps(payload) if payload is not None else None,
     }
-    row = await fetch_one(conn, queries["deliver_signal"], args)
+    row = await session.one("deliver_signal", args)
     assert row is not None
     fields: dict[str, Any] = {**row, "status": SignalStatus(row["status"])}
     return SignalRecord(**fields)

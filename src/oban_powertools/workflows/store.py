@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from psycopg.pq import PipelineStatus
 
-from ..database import Connection, Cursor, Queries, execute, fetch_all
+from ..database import Cursor, Session
 from ..errors import IdempotencyConflictError, InvalidArgumentError
 from ..states import WorkflowId
 from .plan import WorkflowPlan
@@ -44,7 +44,7 @@ class _Placed:
     parent_position: int | None = None
 
 
-async def insert_plans(conn: Connection, queries: Queries, plans: Sequence[WorkflowPlan]) -> list[Stored]:
+async def insert_plans(session: Session, plans: Sequence[WorkflowPlan]) -> list[Stored]:
     """Insert workflows with all their steps, all that is nested in them, and the jobs of their roots.
 
     Three statements (four with idempotency keys that exist already), whatever the number of plans and
@@ -61,18 +61,18 @@ async def insert_plans(conn: Connection, queries: Queries, plans: Sequence[Workf
     """
     if not plans:
         return []
-    if conn.pgconn.pipeline_status != PipelineStatus.OFF:
+    if session.conn.pgconn.pipeline_status != PipelineStatus.OFF:
         raise InvalidArgumentError("conn", "in pipeline mode", "none, because steps are copied: insert outside of it")
     placed: list[_Placed] = []
     for plan in plans:
         _place(placed, plan, len(placed))
-    rows = await fetch_all(conn, queries["insert_workflows"], _workflow_columns(placed))
+    rows = await session.all("insert_workflows", _workflow_columns(placed))
     stored = [Stored(WorkflowId(row["id"]), row["inserted"]) for row in rows]
     if any(s.inserted for s in stored):
-        await _copy_steps(conn, queries, placed, stored)
-        await _release_roots(conn, queries, placed, stored)
+        await _copy_steps(session, placed, stored)
+        await _release_roots(session, placed, stored)
     outermost = [s for s, p in zip(stored, placed, strict=True) if p.parent is None]
-    return await _adopt_existing(conn, queries, plans, outermost)
+    return await _adopt_existing(session, plans, outermost)
 
 
 def _place(
@@ -108,13 +108,11 @@ def _quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
-async def _adopt_existing(
-    conn: Connection, queries: Queries, plans: Sequence[WorkflowPlan], stored: Sequence[Stored]
-) -> list[Stored]:
+async def _adopt_existing(session: Session, plans: Sequence[WorkflowPlan], stored: Sequence[Stored]) -> list[Stored]:
     keys = [plan.idempotency_key for plan, s in zip(plans, stored, strict=True) if not s.inserted]
     if not keys:
         return list(stored)
-    rows = await fetch_all(conn, queries["find_by_idempotency_keys"], {"keys": keys})
+    rows = await session.all("find_by_idempotency_keys", {"keys": keys})
     existing = {row["idempotency_key"]: row for row in rows}
     adopted: list[Stored] = []
     for plan, s in zip(plans, stored, strict=True):
@@ -128,9 +126,9 @@ async def _adopt_existing(
     return adopted
 
 
-async def _copy_steps(conn: Connection, queries: Queries, placed: Sequence[_Placed], stored: Sequence[Stored]) -> None:
+async def _copy_steps(session: Session, placed: Sequence[_Placed], stored: Sequence[Stored]) -> None:
     children = {(p.parent, p.parent_position): s.id for p, s in zip(placed, stored, strict=True)}
-    async with Cursor(conn) as cursor, cursor.copy(queries["copy_steps"]) as copy:
+    async with Cursor(session.conn) as cursor, cursor.copy(session.queries["copy_steps"]) as copy:
         for own, (p, s) in enumerate(zip(placed, stored, strict=True)):
             if not s.inserted:
                 continue
@@ -140,9 +138,7 @@ async def _copy_steps(conn: Connection, queries: Queries, placed: Sequence[_Plac
                 await copy.write_row((s.id, pending, children.get((own, step.position)), *_STEP_VALUES(step)))
 
 
-async def _release_roots(
-    conn: Connection, queries: Queries, placed: Sequence[_Placed], stored: Sequence[Stored]
-) -> None:
+async def _release_roots(session: Session, placed: Sequence[_Placed], stored: Sequence[Stored]) -> None:
     roots = [
         (s.id, step.position)
         for p, s in zip(placed, stored, strict=True)
@@ -150,4 +146,4 @@ async def _release_roots(
         if s.inserted and p.parent is None and step.pending == 0
     ]
     args = {"workflow_ids": [r[0] for r in roots], "positions": [r[1] for r in roots]}
-    await execute(conn, queries["release_roots"], args)
+    await session.run("release_roots", args)

@@ -5,7 +5,6 @@ nothing is committed here.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -23,12 +22,12 @@ from ..arguments import (
     as_workflow_id,
     unless_none,
 )
-from ..database import Connection, Queries, crash_points, fetch_all
+from ..database import Session, crash_points
 from ..errors import WaitTimeoutError
-from ..operators.authorization import ActorLike, Guard
+from ..operators.authorization import ActorLike
 from ..operators.commanding import Commander
 from ..operators.evidence import HOST
-from ..privacy.display import DisplayPolicy
+from ..operators.services import Services
 from ..states import WorkflowId, WorkflowState
 from ..telemetry import Name
 from . import commands, drawing, reads, recovery, signals, store
@@ -64,30 +63,16 @@ class WorkflowHandle:
 class Workflows:
     """Insert, wait for, read and command workflows.
 
-    Args:
-        connect: An autocommit connection of our own pool.
-        payload_limit: Bytes of JSON in one step's args or result.
-        guard: Decides what operators may do; None refuses all of it.
-        display: Decides what is kept of reasons and errors; None for the default.
-
     ``job_meta`` is a hook for instrumentation: called once an insert, within its telemetry span, and what it returns is
     added to the meta of every job of the inserted workflows, also of those the database releases later. ``queues_here``
     names the queues that this process works on.
     """
 
-    def __init__(
-        self,
-        connect: Callable[[], AbstractAsyncContextManager[Connection]],
-        queries: Queries,
-        payload_limit: int,
-        guard: Guard | None = None,
-        display: DisplayPolicy | None = None,
-    ) -> None:
-        self._connect = connect
-        self._queries = queries
-        self._payload_limit = payload_limit
-        self._display = display or DisplayPolicy()
-        self._commander = Commander(connect, queries, guard or Guard(None), self._display)
+    def __init__(self, services: Services) -> None:
+        self._connect = services.connect
+        self._payload_limit = services.settings.payload_limit
+        self._display = services.display
+        self._commander = Commander(services)
         self.waiters = Waiters(self._find_ended)
         self.job_meta: Callable[[], Mapping[str, str]] = dict
         self.queues_here: Callable[[], Collection[str]] = tuple
@@ -119,8 +104,8 @@ class Workflows:
             meta = self.job_meta()
             stamps = [stamped(plan, meta) for plan in plans]
 
-            async def insert(inside: Connection) -> list[store.Stored]:
-                stored = await store.insert_plans(inside, self._queries, stamps)
+            async def insert(inside: Session) -> list[store.Stored]:
+                stored = await store.insert_plans(inside, stamps)
                 crash_points.reached("before_insert_commit")
                 return stored
 
@@ -149,8 +134,8 @@ class Workflows:
         return await outlasting(lambda: self.get(key), within)
 
     async def _find_ended(self, ids: Sequence[WorkflowId]) -> Sequence[WorkflowId]:
-        async with self._connect() as conn:
-            rows = await fetch_all(conn, self._queries["unawaited_workflow_ids"], {"ids": list(ids)})
+        async with self._connect() as session:
+            rows = await session.all("unawaited_workflow_ids", {"ids": list(ids)})
         return [WorkflowId(row["id"]) for row in rows]
 
     async def get(self, workflow_id: WorkflowId | str) -> WorkflowRecord:
@@ -159,13 +144,13 @@ class Workflows:
         Raises:
             WorkflowNotFoundError: It does not exist, or was pruned.
         """
-        async with self._connect() as conn:
-            return await reads.get_workflow(conn, self._queries, as_workflow_id(workflow_id))
+        async with self._connect() as session:
+            return await reads.get_workflow(session, as_workflow_id(workflow_id))
 
     async def find(self, workflow_id: WorkflowId | str) -> WorkflowRecord | None:
         """One workflow; None when it does not exist."""
-        async with self._connect() as conn:
-            found = await reads.find_workflows(conn, self._queries, [as_workflow_id(workflow_id)])
+        async with self._connect() as session:
+            found = await reads.find_workflows(session, [as_workflow_id(workflow_id)])
         return found[0] if found else None
 
     async def list(
@@ -187,8 +172,8 @@ class Workflows:
         older = None if before is None else WorkflowId(as_id("before", before))
         args = {"name": unless_none(as_key, "name", name), "tag": unless_none(as_key, "tag", tag)}
         page = as_count("limit", limit)
-        async with self._connect() as conn:
-            return await reads.list_workflows(conn, self._queries, state=word, before=older, limit=page, **args)
+        async with self._connect() as session:
+            return await reads.list_workflows(session, state=word, before=older, limit=page, **args)
 
     async def steps(self, workflow_id: WorkflowId | str) -> Sequence[StepRecord]:
         """All steps of a workflow, in position order.
@@ -196,8 +181,8 @@ class Workflows:
         Raises:
             WorkflowNotFoundError: It does not exist, or was pruned.
         """
-        async with self._connect() as conn:
-            return await reads.list_steps(conn, self._queries, as_workflow_id(workflow_id))
+        async with self._connect() as session:
+            return await reads.list_steps(session, as_workflow_id(workflow_id))
 
     async def results(self, workflow_id: WorkflowId | str) -> dict[str, Any]:
         """Step name -> result of the completed steps, in position order; None where there is no result.
@@ -205,8 +190,8 @@ class Workflows:
         Raises:
             WorkflowNotFoundError: It does not exist, or was pruned.
         """
-        async with self._connect() as conn:
-            return await reads.list_results(conn, self._queries, as_workflow_id(workflow_id))
+        async with self._connect() as session:
+            return await reads.list_results(session, as_workflow_id(workflow_id))
 
     async def to_mermaid(self, workflow_id: WorkflowId | str) -> str:
         """A stored workflow with its states as a Mermaid flowchart.
@@ -214,8 +199,8 @@ class Workflows:
         Raises:
             WorkflowNotFoundError: It does not exist, or was pruned.
         """
-        async with self._connect() as conn:
-            return drawing.mermaid(await reads.list_nodes(conn, self._queries, as_workflow_id(workflow_id)))
+        async with self._connect() as session:
+            return drawing.mermaid(await reads.list_nodes(session, as_workflow_id(workflow_id)))
 
     async def to_dot(self, workflow_id: WorkflowId | str) -> str:
         """A stored workflow with its states in Graphviz's DOT language.
@@ -223,8 +208,8 @@ class Workflows:
         Raises:
             WorkflowNotFoundError: It does not exist, or was pruned.
         """
-        async with self._connect() as conn:
-            return drawing.dot(await reads.list_nodes(conn, self._queries, as_workflow_id(workflow_id)))
+        async with self._connect() as session:
+            return drawing.dot(await reads.list_nodes(session, as_workflow_id(workflow_id)))
 
     async def complete_step(
         self,
@@ -261,7 +246,7 @@ class Workflows:
         command = self._commander.command("complete_step", workflow_id, step, who, reason, source, status=status)
         async with self._commander.commanded(command, conn) as inside:
             await commands.complete_step(
-                inside, self._queries, command.workflow_id, as_text("step", step),
+                inside, command.workflow_id, as_text("step", step),
                 status=status, payload=payload, payload_limit=self._payload_limit,
             )  # fmt: skip
 
@@ -294,7 +279,7 @@ class Workflows:
         """
         async with self._commander.transaction(conn) as inside:
             record = await signals.deliver(
-                inside, self._queries, signal, correlation_key, payload, dedupe_key=dedupe_key, workflow_id=workflow_id,
+                inside, signal, correlation_key, payload, dedupe_key=dedupe_key, workflow_id=workflow_id,
                 expires_in=expires_in, only_begun=only_begun, payload_limit=self._payload_limit,
             )  # fmt: skip
         telemetry.execute(Name.SIGNAL, status=record.status.value)
@@ -314,7 +299,7 @@ class Workflows:
         """
         command = self._commander.command("request_cancel", workflow_id, None, actor, reason, source)
         async with self._commander.commanded(command, conn) as inside:
-            await recovery.request_cancel(inside, self._queries, command.workflow_id)
+            await recovery.request_cancel(inside, command.workflow_id)
 
     async def recover(
         self,
@@ -345,7 +330,7 @@ class Workflows:
         command = self._commander.command(f"recover_{action}", workflow_id, step, actor, reason, source)
         async with self._commander.commanded(command, conn) as inside:
             return await recovery.recover(
-                inside, self._queries, command.workflow_id, step, action,
+                inside, command.workflow_id, step, action,
                 actor=command.actor.id if command.actor else "", reason=command.reason or "",
                 payload=payload, payload_limit=self._payload_limit,
             )  # fmt: skip
@@ -379,7 +364,7 @@ class Workflows:
         time = as_span("hold_for", hold_for, least=timedelta(milliseconds=1), most=LONGEST)
         command = self._commander.command("hold", workflow_id, step, actor, reason, source)
         async with self._commander.commanded(command, conn) as inside:
-            return await recovery.hold(inside, self._queries, command.workflow_id, step, time, command.reason or "")
+            return await recovery.hold(inside, command.workflow_id, step, time, command.reason or "")
 
     async def release(
         self,
@@ -402,10 +387,10 @@ class Workflows:
         """
         command = self._commander.command("release", workflow_id, step, actor, reason, source)
         async with self._commander.commanded(command, conn) as inside:
-            return await recovery.release(inside, self._queries, command.workflow_id, step)
+            return await recovery.release(inside, command.workflow_id, step)
 
     async def commands(self, workflow_id: WorkflowId | str, *, limit: int = 100) -> Sequence[dict[str, Any]]:
         """What was asked of a workflow, refused commands too, newest first: one dict a row of ``commands``."""
-        async with self._connect() as conn:
+        async with self._connect() as session:
             args = {"workflow_id": as_workflow_id(workflow_id), "page": as_count("limit", limit)}
-            return await fetch_all(conn, self._queries["list_commands"], args)
+            return await session.all("list_commands", args)

@@ -3,17 +3,17 @@
 The rule that must never break: allowed by the host first, and one transaction with its entry and its record.
 """
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from ...database import Connection, Queries, fetch_one, json_border
+from ...database import Session, json_border
 from ...errors import IncidentResolvedError
 from ...operators.audit import Operation, Operations
-from ...operators.authorization import Action, ActorLike, Guard, Target, TargetType
-from ...privacy.display import DisplayPolicy, Kind
+from ...operators.authorization import Action, ActorLike, Target, TargetType
+from ...operators.services import Services
+from ...privacy.display import Kind
 from ...states import IncidentState
 from .reading import get_row, read
 from .records import Incident
@@ -56,25 +56,12 @@ class Handled:
 
 
 class Handler:
-    """Carries out what operators ask for.
+    """Carries out what operators ask for."""
 
-    Args:
-        connect: An autocommit connection of our own pool.
-        guard: Decides who may.
-        display: Decides what of it is kept.
-    """
-
-    def __init__(
-        self,
-        connect: Callable[[], AbstractAsyncContextManager[Connection]],
-        queries: Queries,
-        guard: Guard,
-        display: DisplayPolicy,
-    ) -> None:
-        self._connect = connect
-        self._queries = queries
-        self._display = display
-        self._operations = Operations(connect=connect, queries=queries, guard=guard, display=display)
+    def __init__(self, services: Services) -> None:
+        self._connect = services.connect
+        self._display = services.display
+        self._operations = Operations(services)
 
     async def handle(self, asked: Handled) -> Incident:
         """Do it.
@@ -86,19 +73,19 @@ class Handler:
 
         Locks: the incident.
         """
-        async with self._connect() as conn:
-            row = await get_row(conn, self._queries, asked.which)
+        async with self._connect() as session:
+            row = await get_row(session, asked.which)
         async with self._operations.begin(
             asked.actor, asked.action, _target(row), reason=asked.reason, source=asked.source
         ) as operation:
             operation.tell(incident_id=row["id"])
             await operation.authorize()
-            async with operation.transaction() as conn:
-                return await self._carry_out(conn, operation, asked)
+            async with operation.transaction() as session:
+                return await self._carry_out(session, operation, asked)
 
-    async def _carry_out(self, conn: Connection, operation: Operation, asked: Handled) -> Incident:
+    async def _carry_out(self, session: Session, operation: Operation, asked: Handled) -> Incident:
         incident_id = operation.entry.incident_id
-        before = await fetch_one(conn, self._queries["lock_incident"], {"id": incident_id})
+        before = await session.one("lock_incident", {"id": incident_id})
         assert before is not None
         if before["state"] == IncidentState.RESOLVED and asked.action in (
             Action.INCIDENT_ACKNOWLEDGE,
@@ -117,7 +104,7 @@ class Handler:
             "assignee": None if asked.assignee is None else json_border.storable_text(asked.assignee),
             "muted_until": asked.muted_until,
         }
-        after = await fetch_one(conn, self._queries["handle_incident"], args)
+        after = await session.one("handle_incident", args)
         assert after is not None
         operation.tell(before=_state(before), after=_state(after), details=dict(asked.detail))
         return read(after, self._display)

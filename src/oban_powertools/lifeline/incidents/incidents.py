@@ -1,15 +1,11 @@
 """The incident calls of ``powertools.lifeline``. Thin: the work is done by modules of its own."""
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from ...arguments import LONGEST, as_count, as_id, as_instant, as_text, as_word, refuse, unless_none
-from ...config import Settings
-from ...database import Connection, Queries, fetch_one
-from ...operators.authorization import Action, ActorLike, Guard
-from ...privacy.display import DisplayPolicy
+from ...operators.authorization import Action, ActorLike
+from ...operators.services import Services
 from ...states import IncidentClass, IncidentState
 from . import reading
 from .handling import Handled, Handler
@@ -22,28 +18,14 @@ _FUTURE: Final = "an aware instant in the future, within 100 years"
 
 
 class Incidents:
-    """What is broken, one incident a cause.
+    """What is broken, one incident a cause."""
 
-    Args:
-        connect: A connection on which one statement is one transaction.
-        guard: Decides who may acknowledge, assign, note and mute.
-        display: Decides what is shown and kept.
-    """
-
-    def __init__(
-        self,
-        connect: Callable[[], AbstractAsyncContextManager[Connection]],
-        queries: Queries,
-        settings: Settings,
-        guard: Guard,
-        display: DisplayPolicy,
-    ) -> None:
-        self._connect = connect
-        self._queries = queries
-        self._settings = settings
-        self._display = display
-        self._projector = Projector(queries, settings)
-        self._handler = Handler(connect, queries, guard, display)
+    def __init__(self, services: Services) -> None:
+        self._connect = services.connect
+        self._settings = services.settings
+        self._display = services.display
+        self._projector = Projector(services.settings)
+        self._handler = Handler(services)
 
     async def project_incidents(self) -> list[Incident]:
         """Look now; the sweep does so every ``incidents_every``.
@@ -56,9 +38,9 @@ class Incidents:
 
         Locks: the row of this part of the sweep; the incidents that change.
         """
-        async with self._connect() as conn:
-            await self._projector.project(conn)
-            return await reading.list_incidents(conn, self._queries, self._settings, self._display, states=_OPEN)
+        async with self._connect() as session:
+            await self._projector.project(session)
+            return await reading.list_incidents(session, self._settings, self._display, states=_OPEN)
 
     async def list_incidents(
         self,
@@ -82,10 +64,9 @@ class Incidents:
         states = _OPEN if state is None else (as_word("state", state, IncidentState),)
         kind = None if incident_class is None else as_word("incident_class", incident_class, IncidentClass)
         older, page = unless_none(as_id, "before", before), as_count("limit", limit)
-        async with self._connect() as conn:
+        async with self._connect() as session:
             return await reading.list_incidents(
-                conn,
-                self._queries,
+                session,
                 self._settings,
                 self._display,
                 states=states,
@@ -96,8 +77,8 @@ class Incidents:
 
     async def incidents_seen_ago(self) -> timedelta | None:
         """How long ago some process last looked for incidents, by the database's clock; None when none ever did."""
-        async with self._connect() as conn:
-            row = await fetch_one(conn, self._queries["incidents_seen"])
+        async with self._connect() as session:
+            row = await session.one("incidents_seen")
         return timedelta(seconds=row["seconds"]) if row and row["seconds"] is not None else None
 
     async def get_incident(self, incident: int | str) -> Incident:
@@ -109,8 +90,8 @@ class Incidents:
         Raises:
             IncidentNotFoundError: There is none.
         """
-        async with self._connect() as conn:
-            return await reading.get_incident(conn, self._queries, self._settings, self._display, incident)
+        async with self._connect() as session:
+            return await reading.get_incident(session, self._settings, self._display, incident)
 
     async def acknowledge_incident(self, incident: int | str, *, actor: ActorLike, source: str = "api") -> Incident:
         """Say that somebody has seen it.

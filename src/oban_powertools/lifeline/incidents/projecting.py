@@ -7,7 +7,7 @@ import orjson
 import psycopg
 
 from ...config import Settings
-from ...database import Connection, Queries, fetch_one
+from ...database import Session
 from ...privacy.logs import find_logger
 
 logger = find_logger(__name__)
@@ -16,8 +16,7 @@ logger = find_logger(__name__)
 class Projector:
     """Looks for incidents, with the thresholds of this process."""
 
-    def __init__(self, queries: Queries, settings: Settings) -> None:
-        self._queries = queries
+    def __init__(self, settings: Settings) -> None:
         self._every = settings.incidents_every
         self._thresholds = orjson.dumps(
             {
@@ -29,51 +28,49 @@ class Projector:
             }
         ).decode()
 
-    async def project(self, conn: Connection, fingerprint: str | None = None) -> None:
+    async def project(self, session: Session, fingerprint: str | None = None) -> None:
         """Bring every incident, or this one, in line with what can be seen now.
 
         Locks: the part's row until the transaction ends; the incidents that change.
         """
-        await conn.execute(
-            self._queries["project_incidents"], {"thresholds": self._thresholds, "fingerprint": fingerprint}
-        )
+        await session.run("project_incidents", {"thresholds": self._thresholds, "fingerprint": fingerprint})
 
-    async def sweep(self, conn: Connection) -> bool:
+    async def sweep(self, session: Session) -> bool:
         """Project when no node has for ``incidents_every``.
 
         Args:
-            conn: In autocommit.
+            session: In autocommit.
 
         Returns:
             Whether this node did. A fault is logged: the other parts of the sweep go on.
         """
         args = {"thresholds": self._thresholds, "every": self._every}
         try:
-            row = await fetch_one(conn, self._queries["sweep_incidents"], args)
+            row = await session.one("sweep_incidents", args)
         except psycopg.Error:
             logger.exception("the projection of incidents failed; the next sweep tries again")
             return False
         return bool(row and row["projected"])
 
-    async def find_id(self, conn: Connection, fingerprint: str) -> int | None:
+    async def find_id(self, session: Session, fingerprint: str) -> int | None:
         """The incident's id; None when there is no such incident."""
-        row = await fetch_one(conn, self._queries["get_incident"], {"id": None, "fingerprint": fingerprint})
+        row = await session.one("get_incident", {"id": None, "fingerprint": fingerprint})
         return row["id"] if row else None
 
-    async def recompute(self, conn: Connection, fingerprint: str) -> int | None:
+    async def recompute(self, session: Session, fingerprint: str) -> int | None:
         """Look at one incident again, in the repair's own transaction.
 
         Returns:
             Its id; None when there is no such incident.
         """
-        found = await self.find_id(conn, fingerprint)
+        found = await self.find_id(session, fingerprint)
         if found is not None:
-            await self.project(conn, fingerprint)
+            await self.project(session, fingerprint)
         return found
 
-    async def warn(self, conn: Connection, fingerprint: str) -> str | None:
+    async def warn(self, session: Session, fingerprint: str) -> str | None:
         """What to think of before a repair: that the fault which caused it may still be there; None for nothing."""
-        row = await fetch_one(conn, self._queries["get_incident"], {"id": None, "fingerprint": fingerprint})
+        row = await session.one("get_incident", {"id": None, "fingerprint": fingerprint})
         if row is None or row["state"] == "resolved":
             return None
         if row["class"] not in ("failing_jobs", "callback_failed", "poison_job", "bookkeeping_fault"):

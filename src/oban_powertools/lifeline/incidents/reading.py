@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from ...arguments import as_id, as_key
 from ...config import Settings
-from ...database import Connection, Queries, fetch_all, fetch_one
+from ...database import Session
 from ...errors import IncidentNotFoundError
 from ...privacy.display import DisplayPolicy, Kind
 from ...states import IncidentClass, IncidentId, IncidentState, IncidentSubstatus
@@ -17,8 +17,7 @@ MOST: Final = 1000
 
 
 async def list_incidents(
-    conn: Connection,
-    queries: Queries,
+    session: Session,
     settings: Settings,
     display: DisplayPolicy,
     *,
@@ -29,11 +28,11 @@ async def list_incidents(
 ) -> list[Incident]:
     """One page, the last opened first, each with what may be done about it now."""
     args = {"states": list(states), "class": incident_class, "before": before, "page": min(limit, MOST)}
-    found = [read(row, display) for row in await fetch_all(conn, queries["list_incidents"], args)]
-    return await suggest(conn, queries, settings, found, OF_A_LIST)
+    found = [read(row, display) for row in await session.all("list_incidents", args)]
+    return await suggest(session, settings, found, OF_A_LIST)
 
 
-async def get_row(conn: Connection, queries: Queries, which: int | str) -> dict[str, Any]:
+async def get_row(session: Session, which: int | str) -> dict[str, Any]:
     """The row of an incident, by id, also as text, or fingerprint.
 
     Raises:
@@ -45,26 +44,24 @@ async def get_row(conn: Connection, queries: Queries, which: int | str) -> dict[
         "id": as_id("incident", which) if numbered else None,
         "fingerprint": None if numbered else as_key("incident", which),
     }
-    row = await fetch_one(conn, queries["get_incident"], args)
+    row = await session.one("get_incident", args)
     if row is None:
         raise IncidentNotFoundError(str(which))
     return row
 
 
-async def get_incident(
-    conn: Connection, queries: Queries, settings: Settings, display: DisplayPolicy, which: int | str
-) -> Incident:
+async def get_incident(session: Session, settings: Settings, display: DisplayPolicy, which: int | str) -> Incident:
     """An incident with its timeline, and with what may be done about it now.
 
     Raises:
         IncidentNotFoundError: There is none.
     """
-    row = await get_row(conn, queries, which)
-    entries = await fetch_all(conn, queries["incident_timeline"], {"id": row["id"], "page": MOST})
+    row = await get_row(session, which)
+    entries = await session.all("incident_timeline", {"id": row["id"], "page": MOST})
     timeline = tuple(
         TimelineEntry(**{**entry, "detail": display.render(Kind.DETAILS, entry["detail"])}) for entry in entries
     )
-    [incident] = await suggest(conn, queries, settings, [read(row, display, timeline)], OF_ONE)
+    [incident] = await suggest(session, settings, [read(row, display, timeline)], OF_ONE)
     return incident
 
 

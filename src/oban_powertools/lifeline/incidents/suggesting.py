@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ...config import Settings
-from ...database import Connection, Queries, bounded, fetch_all
+from ...database import Session
 from ...explain import ExplainedRepair
 from ...explain.actions import step_actions
 from ...explain.facts import RecoveryFacts, StepFacts
@@ -51,9 +51,7 @@ class _Facts:
         return Subject(step=step, actions=step_actions(step, (), self.recoveries.get(place, RecoveryFacts()))[0])
 
 
-async def suggest(
-    conn: Connection, queries: Queries, settings: Settings, incidents: Sequence[Incident], most: int
-) -> list[Incident]:
+async def suggest(session: Session, settings: Settings, incidents: Sequence[Incident], most: int) -> list[Incident]:
     """The same incidents with what may be done about them.
 
     Args:
@@ -62,9 +60,9 @@ async def suggest(
     ids = [incident.id for incident in incidents if incident.state is not IncidentState.RESOLVED]
     if not ids:
         return list(incidents)
-    async with bounded(conn, queries):
-        rows = await fetch_all(conn, queries["incident_subjects"], {"ids": ids, "most": most})
-        facts = await _read(conn, queries, settings, rows)
+    async with session.bounded():
+        rows = await session.all("incident_subjects", {"ids": ids, "most": most})
+        facts = await _read(session, settings, rows)
     found: defaultdict[int, list[ExplainedRepair]] = defaultdict(list)
     for row in rows:
         if (subject := facts.subject(row)) is not None:
@@ -91,22 +89,20 @@ def _bulk(repairs: Iterable[ExplainedRepair]) -> tuple[SuggestedBulk, ...]:
     return tuple(SuggestedBulk(action=action, ids=tuple(ids)) for action, ids in targets.items() if len(ids) > 1)
 
 
-async def _read(conn: Connection, queries: Queries, settings: Settings, rows: Sequence[Row]) -> _Facts:
+async def _read(session: Session, settings: Settings, rows: Sequence[Row]) -> _Facts:
     places = sorted({(row["workflow_id"], row["position"]) for row in rows if row["position"] is not None})
     steps: dict[tuple[int, int], StepFacts] = {}
-    for step in await read_steps(conn, queries, settings, places) if places else ():
+    for step in await read_steps(session, settings, places) if places else ():
         steps[step.workflow.id, step.position] = step
     alone = sorted({row["job_id"] for row in rows if row["position"] is None and row["job_id"] is not None})
-    jobs = {int(job.id): Subject(job=job) for job in await read_jobs(conn, queries, settings, alone)}
+    jobs = {int(job.id): Subject(job=job) for job in await read_jobs(session, settings, alone)}
     whole = sorted({row["workflow_id"] for row in rows if row["subject_type"] == "workflow"})
-    workflows = {one: Subject.of_workflow(await read_workflow(conn, queries, one)) for one in whole}
-    return _Facts(
-        steps=steps, recoveries=await _read_recoveries(conn, queries, steps), subjects=jobs, workflows=workflows
-    )
+    workflows = {one: Subject.of_workflow(await read_workflow(session, one)) for one in whole}
+    return _Facts(steps=steps, recoveries=await _read_recoveries(session, steps), subjects=jobs, workflows=workflows)
 
 
 async def _read_recoveries(
-    conn: Connection, queries: Queries, steps: Mapping[tuple[int, int], StepFacts]
+    session: Session, steps: Mapping[tuple[int, int], StepFacts]
 ) -> dict[tuple[int, int], RecoveryFacts]:
     ended = [place for place, step in steps.items() if step.ended]
     if not ended:
@@ -116,5 +112,5 @@ async def _read_recoveries(
         (row["workflow_id"], row["position"]): RecoveryFacts(
             retry_refused=row["retry_refused"], revival_refused=row["revival_refused"]
         )
-        for row in await fetch_all(conn, queries["recoveries_of"], args)
+        for row in await session.all("recoveries_of", args)
     }

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ...arguments import LONGEST, as_span
 from ...config import Settings
-from ...database import Connection, Queries, execute, fetch_one, json_border
+from ...database import Session, json_border
 from ...errors import CommandRefusedError, IllegalRepairError, UnsupportedTargetError
 from ...operators.authorization import Action, TargetType
 from ...states import Effects, WorkflowId
@@ -50,11 +50,10 @@ class Repair:
 class Applier:
     """Does repairs on one kind of database."""
 
-    def __init__(self, queries: Queries, settings: Settings) -> None:
-        self._queries = queries
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    async def apply(self, conn: Connection, repair: Repair, found: Found) -> None:
+    async def apply(self, session: Session, repair: Repair, found: Found) -> None:
         """Do the repair.
 
         Raises:
@@ -64,74 +63,74 @@ class Applier:
         """
         match found.target.type:
             case TargetType.STEP | TargetType.WORKFLOW:
-                await self._in_workflow(conn, repair, found)
+                await self._in_workflow(session, repair, found)
             case TargetType.EXECUTOR:
-                await self._rescue_all(conn, found)
+                await self._rescue_all(session, found)
             case TargetType.LATE_RESULT:
-                await self._decide(conn, repair, found)
+                await self._decide(session, repair, found)
             case _:
-                await self._job(conn, repair, found)
+                await self._job(session, repair, found)
 
-    async def _in_workflow(self, conn: Connection, repair: Repair, found: Found) -> None:
+    async def _in_workflow(self, session: Session, repair: Repair, found: Found) -> None:
         workflow_id, step = found.target.workflow_id, found.target.step
         assert workflow_id is not None
         if repair.action in _RECOVERIES:
             how, payload = _RECOVERIES[repair.action], repair.arguments.get("payload")
-            await self._recover(conn, repair, workflow_id, step, how, payload)
+            await self._recover(session, repair, workflow_id, step, how, payload)
         elif repair.action in _HOLDS:
             hold_for = timedelta(seconds=repair.arguments["hold_for"])
-            await recovery.hold(conn, self._queries, workflow_id, step, hold_for, repair.reason)
+            await recovery.hold(session, workflow_id, step, hold_for, repair.reason)
         elif repair.action is Action.WORKFLOW_CANCEL:
-            await recovery.request_cancel(conn, self._queries, workflow_id)
-        elif not await recovery.release(conn, self._queries, workflow_id, step):
+            await recovery.request_cancel(session, workflow_id)
+        elif not await recovery.release(session, workflow_id, step):
             raise IllegalRepairError(repair.action, str(found.target), "nothing of it is held")
 
     async def _recover(
-        self, conn: Connection, repair: Repair, workflow_id: WorkflowId, step: str | None, how: str, payload: Any = None
+        self, session: Session, repair: Repair, workflow_id: WorkflowId, step: str | None, how: str, payload: Any = None
     ) -> None:
         await recovery.recover(
-            conn, self._queries, workflow_id, step, how, actor=repair.actor_id, reason=repair.reason, payload=payload,
+            session, workflow_id, step, how, actor=repair.actor_id, reason=repair.reason, payload=payload,
             payload_limit=self._settings.payload_limit,
         )  # fmt: skip
 
-    async def _rescue_all(self, conn: Connection, found: Found) -> None:
+    async def _rescue_all(self, session: Session, found: Found) -> None:
         for job in found.jobs:
             if (refusal := refuse_alive(job)) is not None:
                 raise refusal
         ids = rescuable(found)
         if not ids:
             raise IllegalRepairError(Action.EXECUTOR_RESCUE_ALL, str(found.target), "no job of it may run again")
-        await execute(conn, self._queries["rescue_jobs"], {"ids": ids})
+        await session.run("rescue_jobs", {"ids": ids})
 
-    async def _job(self, conn: Connection, repair: Repair, found: Found) -> None:
+    async def _job(self, session: Session, repair: Repair, found: Found) -> None:
         job, action = found.jobs[0], repair.action
         if (refusal := refuse_job(action, job, str(found.target))) is not None:
             raise refusal
         workflow_id, step = found.target.workflow_id, found.target.step
         if action is Action.JOB_RESCUE:
-            await execute(conn, self._queries["rescue_jobs"], {"ids": [job["id"]]})
+            await session.run("rescue_jobs", {"ids": [job["id"]]})
         elif action is Action.JOB_DISCARD:
-            await execute(conn, self._queries["discard_job"], {"id": job["id"]})
+            await session.run("discard_job", {"id": job["id"]})
         elif action is Action.JOB_CANCEL and workflow_id is not None and step is not None:
-            await self._recover(conn, repair, workflow_id, step, "cancel")
+            await self._recover(session, repair, workflow_id, step, "cancel")
         elif action is Action.JOB_CANCEL:
-            await execute(conn, self._queries["cancel_job"], {"id": job["id"]})
+            await session.run("cancel_job", {"id": job["id"]})
         elif workflow_id is not None and step is not None and job["step_state"] in FAILED:
-            await self._recover(conn, repair, workflow_id, step, "retry")
+            await self._recover(session, repair, workflow_id, step, "retry")
         else:
-            await execute(conn, self._queries["retry_job"], {"id": job["id"]})
+            await session.run("retry_job", {"id": job["id"]})
 
-    async def _decide(self, conn: Connection, repair: Repair, found: Found) -> None:
+    async def _decide(self, session: Session, repair: Repair, found: Found) -> None:
         late = found.late
         assert late is not None
         adopted = repair.action is Action.LATE_RESULT_ADOPT
         args = {"id": late["id"], "adopted": adopted, "actor": repair.actor_id}
-        if await fetch_one(conn, self._queries["decide_late_result"], args) is None:
+        if await session.one("decide_late_result", args) is None:
             raise IllegalRepairError(repair.action, str(found.target), "it was adopted or dismissed before")
         if adopted:
-            await self._adopt(conn, repair, found, late)
+            await self._adopt(session, repair, found, late)
 
-    async def _adopt(self, conn: Connection, repair: Repair, found: Found, late: Row) -> None:
+    async def _adopt(self, session: Session, repair: Repair, found: Found, late: Row) -> None:
         job = found.jobs[0] if found.jobs else None
         if (why := _unadoptable(late, job)) is not None:
             raise IllegalRepairError(repair.action, str(found.target), why)
@@ -139,10 +138,10 @@ class Applier:
         result: dict[str, Any] | None = late["result"]
         if job["step_state"] in FAILED:
             payload = result.get("json") if result else None
-            await self._recover(conn, repair, job["workflow_id"], job["step"], "complete", payload)
+            await self._recover(session, repair, job["workflow_id"], job["step"], "complete", payload)
             return
         given = None if result is None else json_border.dumps(result)
-        await execute(conn, self._queries["adopt_result"], {"id": job["id"], "result": given})
+        await session.run("adopt_result", {"id": job["id"], "result": given})
 
 
 def rescuable(found: Found) -> list[int]:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import orjson
 
-from ...database import Connection, fetch_all, fetch_one, json_border
+from ...database import Session, json_border
 from ...errors import (
     BulkCountError,
     BulkFilterError,
@@ -128,7 +128,7 @@ class Bulks:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._applier = Applier(context.queries, context.settings)
+        self._applier = Applier(context.settings)
 
     async def preview(
         self, actor: ActorLike, action: str, filter: Mapping[str, Any], *, hold_for: timedelta | None = None,  # noqa: A002
@@ -148,9 +148,8 @@ class Bulks:
     async def _preview(
         self, actor: Actor, action: Action, kept: Mapping[str, Any], arguments: dict[str, Any]
     ) -> BulkPreview:
-        queries = self._context.queries
-        async with self._context.connect() as conn, conn.transaction():
-            rows = await self._matching(conn, action, kept)
+        async with self._context.connect() as session, session.transaction():
+            rows = await self._matching(session, action, kept)
             if len(rows) > MOST:
                 raise BulkTooLargeError(MOST)
             if not rows:
@@ -163,17 +162,17 @@ class Bulks:
                 "manifest_hash": hashlib.sha256(orjson.dumps([action, arguments, manifest])).hexdigest(),
                 "target_ids": [row["target_id"] for row in rows], "state_hashes": [row["state_hash"] for row in rows],
             }  # fmt: skip
-            row = await fetch_one(conn, queries["store_bulk"], stored)
+            row = await session.one("store_bulk", stored)
         assert row is not None
         return BulkPreview(
             id=row["id"], preview_token=token, action=action, total=len(rows), target_ids=stored["target_ids"],
             manifest_hash=stored["manifest_hash"], expires_at=row["expires_at"],
         )  # fmt: skip
 
-    async def _matching(self, conn: Connection, action: Action, kept: Mapping[str, Any]) -> Sequence[Row]:
+    async def _matching(self, session: Session, action: Action, kept: Mapping[str, Any]) -> Sequence[Row]:
         query, _ = FILTERS[POLICY[action].targets[0]]
         args = {**filter_args(action, kept), "page": MOST + 1}
-        return await fetch_all(conn, self._context.queries[query], args)
+        return await session.all(query, args)
 
     async def execute(
         self,
@@ -190,8 +189,8 @@ class Bulks:
             actor, Action.EXECUTE_BULK, unknown, reason=reason, source=source
         ) as operation:
             who = operation.actor
-            async with context.connect() as conn:
-                bulk = await self._find(conn, token=preview_token)
+            async with context.connect() as session:
+                bulk = await self._find(session, token=preview_token)
             operation.tell(target=replace(unknown, id=str(bulk["id"]), repair=Action(bulk["action"])))
             said = str(context.display.render(Kind.REASON, check_reason(reason)))
             _refuse(bulk, who, confirm_total)
@@ -204,11 +203,10 @@ class Bulks:
 
     async def status(self, bulk_id: int) -> Bulk:
         """As ``Lifeline.bulk_status``."""
-        queries = self._context.queries
-        async with self._context.connect() as conn:
-            bulk = await self._find(conn, bulk_id=bulk_id)
-            items = await fetch_all(conn, queries["bulk_items"], {"id": bulk_id, "pending": False, "page": MOST})
-            matching = await self._matching(conn, Action(bulk["action"]), bulk["filter"])
+        async with self._context.connect() as session:
+            bulk = await self._find(session, bulk_id=bulk_id)
+            items = await session.all("bulk_items", {"id": bulk_id, "pending": False, "page": MOST})
+            matching = await self._matching(session, Action(bulk["action"]), bulk["filter"])
         listed = {item["target_id"] for item in items}
         return Bulk(
             id=bulk["id"], status=bulk["status"], action=Action(bulk["action"]), actor_id=bulk["actor_id"],
@@ -217,76 +215,75 @@ class Bulks:
             unlisted=sum(row["target_id"] not in listed for row in matching),
         )  # fmt: skip
 
-    async def _find(self, conn: Connection, *, token: str | None = None, bulk_id: int | None = None) -> Row:
+    async def _find(self, session: Session, *, token: str | None = None, bulk_id: int | None = None) -> Row:
         args = {"token_hash": None if token is None else token_hash(token), "id": bulk_id}
-        row = await fetch_one(conn, self._context.queries["find_bulk"], args)
+        row = await session.one("find_bulk", args)
         if row is None:
             raise PreviewNotFoundError
         return row
 
     async def _start(self, operation: Operation, bulk: Row) -> None:
-        queries, actor = self._context.queries, operation.actor
+        actor = operation.actor
         args = {"id": bulk["id"], "actor_id": actor.id, "reason": operation.entry.reason}
-        async with self._context.connect() as conn, conn.transaction():
-            if await fetch_one(conn, queries["start_bulk"], args) is None:
+        async with self._context.connect() as session, session.transaction():
+            if await session.one("start_bulk", args) is None:
                 # It goes on where it stopped, and was recorded when it began.
-                _refuse(await self._find(conn, bulk_id=bulk["id"]), actor, bulk["total"])
+                _refuse(await self._find(session, bulk_id=bulk["id"]), actor, bulk["total"])
                 return
             told = {"repair": bulk["action"], "total": bulk["total"], "filter": bulk["filter"]}
             operation.tell(plan_hash=bulk["manifest_hash"], details=told)
-            await operation.record(conn)
+            await operation.record(session)
 
     async def _run(self, bulk: Row, about: Entry) -> None:
-        queries = self._context.queries
         while True:
             args = {"id": bulk["id"], "pending": True, "page": _AT_ONCE}
-            async with self._context.connect() as conn:
-                items = await fetch_all(conn, queries["bulk_items"], args)
+            async with self._context.connect() as session:
+                items = await session.all("bulk_items", args)
             if not items:
                 break
             for item in items:
                 await self._item(bulk, item, about)
-        async with self._context.connect() as conn:
-            await conn.execute(queries["end_bulk"], {"id": bulk["id"]})
+        async with self._context.connect() as session:
+            await session.run("end_bulk", {"id": bulk["id"]})
 
     async def _item(self, bulk: Row, item: Row, about: Entry) -> None:
         context, action = self._context, Action(bulk["action"])
         target = Target(type=POLICY[action].targets[0], id=item["target_id"])
         operation = Operation(context.operations, replace(about, action=action, target=target))
 
-        async def note(conn: Connection, error: Exception) -> None:
+        async def note(session: Session, error: Exception) -> None:
             outcome = "drifted" if isinstance(error, _ItemDriftedError) else "refused"
             code = error.code if isinstance(error, PowertoolsError) else type(error).__name__
             ended = {"id": bulk["id"], "place": item["place"], "outcome": outcome, "detail": f"{code}: {error}"}
-            if await fetch_one(conn, context.queries["end_bulk_item"], ended) is not None:
-                await operation.note(conn, error)
+            if await session.one("end_bulk_item", ended) is not None:
+                await operation.note(session, error)
 
         with suppress(CommandRefusedError, NotFoundError):
             async with context.operations.noting(note, failures=False):
                 _, target = as_repair(action, target.type, target.id)
                 operation.tell(target=target)
-                async with context.connect() as conn:
-                    operation.tell(target=(await find(conn, context.queries, context.settings, target)).target)
+                async with context.connect() as session:
+                    operation.tell(target=(await find(session, context.settings, target)).target)
                 await operation.authorize(Action.EXECUTE_REPAIR)
                 await whole(lambda: self._repair(operation, bulk, item))
 
     async def _repair(self, operation: Operation, bulk: Row, item: Row) -> None:
-        queries, settings, about = self._context.queries, self._context.settings, operation.entry
+        settings, about = self._context.settings, operation.entry
         args = {"id": bulk["id"], "place": item["place"], "outcome": "done", "detail": None}
-        async with self._context.connect() as conn, conn.transaction():
+        async with self._context.connect() as session, session.transaction():
             # First: whoever else is at the same item waits here, and finds it done.
-            if await fetch_one(conn, queries["end_bulk_item"], args) is None:
+            if await session.one("end_bulk_item", args) is None:
                 return
-            found = await find_locked(conn, queries, settings, about.target)
-            rows = await self._matching(conn, about.action, {"ids": [item["target_id"]]})
+            found = await find_locked(session, settings, about.target)
+            rows = await self._matching(session, about.action, {"ids": [item["target_id"]]})
             if rows[0]["state_hash"] != item["state_hash"]:
                 raise _ItemDriftedError
             actor_id, reason = operation.actor.id, about.reason or ""
             repair = Repair(action=about.action, arguments=bulk["arguments"], actor_id=actor_id, reason=reason)
-            await self._applier.apply(conn, repair, found)
+            await self._applier.apply(session, repair, found)
             operation.tell(details={"bulk": bulk["id"]})
-            audit_id = await operation.record(conn)
-            await record_command(conn, queries, operation.entry, audit_id)
+            audit_id = await operation.record(session)
+            await record_command(session, operation.entry, audit_id)
 
 
 class _ItemDriftedError(CommandRefusedError):

@@ -3,14 +3,13 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 import psycopg
 
 from ...config import Settings
-from ...database import Connection, Queries
+from ...database import Connect, Session
 from ...database.sqlstates import Trouble, find_trouble
 from ...operators.audit import Operations
 from ...privacy.display import DisplayPolicy
@@ -22,15 +21,15 @@ _TRIES: Final = 5
 class Incidents(Protocol):
     """What repairs ask of the incidents."""
 
-    async def warn(self, conn: Connection, fingerprint: str) -> str | None:
+    async def warn(self, session: Session, fingerprint: str) -> str | None:
         """What to think of before a repair for this incident: that its fault is still active; None for nothing."""
         ...
 
-    async def find_id(self, conn: Connection, fingerprint: str) -> int | None:
+    async def find_id(self, session: Session, fingerprint: str) -> int | None:
         """The incident's id; None when there is no such incident."""
         ...
 
-    async def recompute(self, conn: Connection, fingerprint: str) -> int | None:
+    async def recompute(self, session: Session, fingerprint: str) -> int | None:
         """Look at one incident again, in the repair's own transaction; its id, None when there is no such incident."""
         ...
 
@@ -39,11 +38,8 @@ class Incidents(Protocol):
 class Context:
     """What every repair works with."""
 
-    connect: Callable[[], AbstractAsyncContextManager[Connection]]
+    connect: Connect
     """An autocommit connection of our own pool."""
-
-    queries: Queries
-    """The named queries."""
 
     settings: Settings
     """Thresholds and limits."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ...config import Settings
-from ...database import Connection, Queries, execute, fetch_one, json_border
+from ...database import Session, json_border
 from ...errors import (
     CommandRefusedError,
     NotFoundError,
@@ -98,23 +98,23 @@ def subject_of(target: Target, arguments: Mapping[str, Any], incident_fingerprin
     }
 
 
-async def find_locked(conn: Connection, queries: Queries, settings: Settings, target: Target) -> Found:
+async def find_locked(session: Session, settings: Settings, target: Target) -> Found:
     """The target, found and locked.
 
     Raises:
         TargetNotFoundError: It does not exist.
         TargetMovedError: Roll back and begin again.
     """
-    first = await find(conn, queries, settings, target)
-    await lock(conn, queries, first)
-    found = await find(conn, queries, settings, target)
+    first = await find(session, settings, target)
+    await lock(session, first)
+    found = await find(session, settings, target)
     if not found.is_as(first):
         raise TargetMovedError
     return found
 
 
 async def carry_out(
-    conn: Connection, queries: Queries, settings: Settings, stored: Row, target: Target, actor: Actor, reason: str
+    session: Session, settings: Settings, stored: Row, target: Target, actor: Actor, reason: str
 ) -> Plan:
     """Consume a preview and do what it showed.
 
@@ -125,37 +125,35 @@ async def carry_out(
 
     Locks: the preview, the target's jobs by id, its families by id, then as settle.
     """
-    if await fetch_one(conn, queries["consume_preview"], {"id": stored["id"], "actor_id": actor.id}) is None:
-        now = await fetch_one(conn, queries["find_preview"], {"id": stored["id"], "token_hash": None})
+    if await session.one("consume_preview", {"id": stored["id"], "actor_id": actor.id}) is None:
+        now = await session.one("find_preview", {"id": stored["id"], "token_hash": None})
         raise refuse_stored(now or stored, actor) or PreviewConsumedError(stored["id"])
     assert target.repair is not None
     repair = Repair(action=target.repair, arguments=stored["arguments"], actor_id=actor.id, reason=reason)
-    applier = Applier(queries, settings)
+    applier = Applier(settings)
     try:
-        found = await find_locked(conn, queries, settings, target)
+        found = await find_locked(session, settings, target)
         if (refusal := refuse_incident(found, stored["incident_fingerprint"])) is not None:
             raise refusal
         subject = subject_of(target, stored["arguments"], stored["incident_fingerprint"])
-        return await _do(conn, queries, stored, found, subject, lambda: applier.apply(conn, repair, found))
+        return await _do(session, stored, found, subject, lambda: applier.apply(session, repair, found))
     except PreviewDriftedError:
         raise
     except (CommandRefusedError, NotFoundError) as refusal:
-        raise await _drift_of_refusal(conn, queries, stored, refusal) from refusal
+        raise await _drift_of_refusal(session, stored, refusal) from refusal
 
 
-async def _do(
-    conn: Connection, queries: Queries, stored: Row, found: Found, subject: Mapping[str, Any], apply: Apply
-) -> Plan:
-    row = await fetch_one(conn, queries["preview_rows"], {"id": stored["id"]})
+async def _do(session: Session, stored: Row, found: Found, subject: Mapping[str, Any], apply: Apply) -> Plan:
+    row = await session.one("preview_rows", {"id": stored["id"]})
     assert row is not None
     written: Written = row["written"]
     expected = Expected(plan_hash=stored["plan_hash"], rows=existing(written))
-    done = await perform(conn, queries, found, subject, expected, apply)
+    done = await perform(session, found, subject, expected, apply)
     if done is None:
-        now = await rehearse(conn, queries, found, subject, apply)
+        now = await rehearse(session, found, subject, apply)
         _refuse_drift(stored, written, now)
         # The same plan after all: it also writes rows, as they are, that it did not write then.
-        done = await perform(conn, queries, found, subject, replace(expected, rows=existing(now.written)), apply)
+        done = await perform(session, found, subject, replace(expected, rows=existing(now.written)), apply)
     if done is None:
         raise PreviewDriftedError(stored["id"], ["it does something else each time"])
     return done
@@ -177,7 +175,7 @@ def told(plan: Plan, incident: str | None) -> dict[str, Any]:
     }
 
 
-async def record_command(conn: Connection, queries: Queries, entry: Entry, audit_id: int) -> None:
+async def record_command(session: Session, entry: Entry, audit_id: int) -> None:
     """Write a repair to the commands of its workflow, if it has one."""
     target = entry.target
     if target.workflow_id is None or entry.actor is None:
@@ -187,7 +185,7 @@ async def record_command(conn: Connection, queries: Queries, entry: Entry, audit
         "source": entry.surface, "reason": entry.reason, "outcome": "accepted", "reason_code": None,
         "legal_next_steps": [], "details": json_border.dumps({"preview_id": entry.preview_id, "audit_id": audit_id}),
     }  # fmt: skip
-    await execute(conn, queries["record_command"], args)
+    await session.run("record_command", args)
 
 
 def _refuse_drift(stored: Row, written: Written, now: Plan) -> None:
@@ -201,10 +199,10 @@ def _refuse_drift(stored: Row, written: Written, now: Plan) -> None:
 
 
 async def _drift_of_refusal(
-    conn: Connection, queries: Queries, stored: Row, refusal: CommandRefusedError | NotFoundError
+    session: Session, stored: Row, refusal: CommandRefusedError | NotFoundError
 ) -> PreviewDriftedError:
     changes = stored_changes(stored["plan"])
-    now = await read_rows(conn, queries, [(c.source, c.id) for c in changes if c.before is not None])
+    now = await read_rows(session, [(c.source, c.id) for c in changes if c.before is not None])
     rows = {key: json_border.loads(row) for key, row in now.items()}
     return PreviewDriftedError(stored["id"], [str(refusal), *find_moved(changes, rows)[:_MOST_TOLD]])
 

@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 
 from ...arguments import as_text
 from ...config import Settings
-from ...database import Connection, Queries, execute, fetch_one, json_border
+from ...database import Session, json_border
 from ...errors import PreviewNotFoundError
 from ...explain import Action as ExplainedAction
 from ...explain import find_step_actions, find_workflow_actions
@@ -118,9 +118,7 @@ def find_warnings(action: Action, found: Found, plan: Plan) -> list[str]:
     return list(dict.fromkeys(told))[:10]
 
 
-async def find_legal(
-    conn: Connection, queries: Queries, settings: Settings, found: Found
-) -> tuple[Sequence[str], Mapping[str, str]]:
+async def find_legal(session: Session, settings: Settings, found: Found) -> tuple[Sequence[str], Mapping[str, str]]:
     """The repairs of the same target that are legal now; and those that are not, with the reason."""
     target = found.target
     if target.type in ("job", "callback"):
@@ -128,17 +126,17 @@ async def find_legal(
     if target.workflow_id is None or target.type not in ("step", "workflow"):
         return (), {}
     if target.step is not None:
-        return _named(_OF_A_STEP, *await find_step_actions(conn, queries, settings, target.workflow_id, target.step))
-    return _named(_OF_A_WORKFLOW, *await find_workflow_actions(conn, queries, target.workflow_id))
+        return _named(_OF_A_STEP, *await find_step_actions(session, settings, target.workflow_id, target.step))
+    return _named(_OF_A_WORKFLOW, *await find_workflow_actions(session, target.workflow_id))
 
 
 async def store(
-    conn: Connection, queries: Queries, *, actor_id: str, plan: Plan, target: Target, details: Mapping[str, Any]
+    session: Session, *, actor_id: str, plan: Plan, target: Target, details: Mapping[str, Any]
 ) -> tuple[int, str]:
     """Keep a plan; its id and token. The ready preview of the same plan and actor is given again."""
     assert target.repair is not None
     key = {"actor_id": actor_id, "plan_hash": plan.hash}
-    await execute(conn, queries["expire_previews"], key)
+    await session.run("expire_previews", key)
     args = {
         **key,
         "action": target.repair,
@@ -150,10 +148,10 @@ async def store(
         "written": json_border.dumps(plan.written),
         "ready_for": READY_FOR,
     }
-    row = await fetch_one(conn, queries["store_preview"], args)
+    row = await session.one("store_preview", args)
     assert row is not None
     token = hmac.new(row["secret"], row["nonce"], "sha256").hexdigest()
-    await execute(conn, queries["store_token"], {"id": row["id"], "token_hash": token_hash(token)})
+    await session.run("store_token", {"id": row["id"], "token_hash": token_hash(token)})
     return row["id"], token
 
 
@@ -163,16 +161,14 @@ def token_hash(token: str) -> bytes:
     return hashlib.sha256(as_text("preview_token", token).encode("utf-8", "surrogatepass")).digest()
 
 
-async def find_stored(
-    conn: Connection, queries: Queries, *, token: str | None = None, preview_id: int | None = None
-) -> Row:
+async def find_stored(session: Session, *, token: str | None = None, preview_id: int | None = None) -> Row:
     """A stored preview.
 
     Raises:
         PreviewNotFoundError: There is none.
     """
     args = {"token_hash": None if token is None else token_hash(token), "id": preview_id}
-    row = await fetch_one(conn, queries["find_preview"], args)
+    row = await session.one("find_preview", args)
     if row is None:
         raise PreviewNotFoundError
     return row

@@ -26,7 +26,7 @@ class Repairs:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._applier = Applier(context.queries, context.settings)
+        self._applier = Applier(context.settings)
 
     async def preview(
         self,
@@ -56,9 +56,9 @@ class Repairs:
     async def _authorized(self, operation: Operation, *also: Action) -> Target:
         # The host decides on all that is known, and before somebody learns what exists.
         missing: NotFoundError | None = None
-        async with self._context.connect() as conn:
+        async with self._context.connect() as session:
             try:
-                found = await find(conn, self._context.queries, self._context.settings, operation.entry.target)
+                found = await find(session, self._context.settings, operation.entry.target)
                 operation.tell(target=found.target)
             except NotFoundError as error:
                 missing = error
@@ -71,41 +71,41 @@ class Repairs:
         if fingerprint is None or self._context.incidents is None:
             return None
         as_text("incident_fingerprint", fingerprint)
-        async with self._context.connect() as conn:
-            return await self._context.incidents.find_id(conn, fingerprint)
+        async with self._context.connect() as session:
+            return await self._context.incidents.find_id(session, fingerprint)
 
     async def _preview(
         self, actor: Actor, action: Action, target: Target, arguments: dict[str, Any], incident: str | None
     ) -> RepairPreview:
-        context, queries = self._context, self._context.queries
+        context = self._context
         repair = Repair(action=action, arguments=arguments, actor_id=actor.id, reason="a preview")
-        async with context.connect() as conn, conn.transaction():
-            found = await find_locked(conn, queries, context.settings, target)
+        async with context.connect() as session, session.transaction():
+            found = await find_locked(session, context.settings, target)
             if (refusal := refuse_incident(found, incident)) is not None:
                 raise refusal
             subject = subject_of(target, arguments, incident)
-            done = await rehearse(conn, queries, found, subject, lambda: self._applier.apply(conn, repair, found))
+            done = await rehearse(session, found, subject, lambda: self._applier.apply(session, repair, found))
             warnings = find_warnings(action, found, done)
             if incident is not None and context.incidents is not None:
-                warning = await context.incidents.warn(conn, incident)
+                warning = await context.incidents.warn(session, incident)
                 warnings += [warning] if warning is not None else []
-            legal, illegal = await find_legal(conn, queries, context.settings, found)
+            legal, illegal = await find_legal(session, context.settings, found)
             details = {"warnings": warnings, "legal": list(legal), "illegal": dict(illegal)}
-            preview_id, token = await store(conn, queries, actor_id=actor.id, plan=done, target=target, details=details)
-            stored = await find_stored(conn, queries, preview_id=preview_id)
+            preview_id, token = await store(session, actor_id=actor.id, plan=done, target=target, details=details)
+            stored = await find_stored(session, preview_id=preview_id)
         # What is legal, and the warnings, are of now, also where the plan was there before.
         return shown(context.display, {**stored, "plan": {**stored["plan"], **details}}, token)
 
     async def get(self, preview_id: int) -> RepairPreview:
         """As ``Lifeline.get_preview``."""
-        async with self._context.connect() as conn:
-            return shown(self._context.display, await find_stored(conn, self._context.queries, preview_id=preview_id))
+        async with self._context.connect() as session:
+            return shown(self._context.display, await find_stored(session, preview_id=preview_id))
 
     async def find(self, token: str) -> RepairPreview | None:
         """As ``Lifeline.find_preview_of``."""
         with suppress(PreviewNotFoundError):
-            async with self._context.connect() as conn:
-                return shown(self._context.display, await find_stored(conn, self._context.queries, token=token))
+            async with self._context.connect() as session:
+                return shown(self._context.display, await find_stored(session, token=token))
         return None
 
     async def execute(self, actor: ActorLike, preview_token: str, reason: str, *, source: str) -> RepairDone:
@@ -116,15 +116,15 @@ class Repairs:
             actor, Action.EXECUTE_REPAIR, unknown, reason=reason, source=source
         ) as operation:
             who = operation.actor
-            async with context.connect() as conn:
-                stored = await find_stored(conn, context.queries, token=preview_token)
+            async with context.connect() as session:
+                stored = await find_stored(session, token=preview_token)
             try:
                 await self._check(operation, stored, who, reason)
                 return await whole(lambda: self._execute(operation, stored, who))
             except (PreviewDriftedError, PreviewExpiredError) as error:
                 status = "drifted" if isinstance(error, PreviewDriftedError) else "expired"
-                async with context.connect() as conn:
-                    await conn.execute(context.queries["end_preview"], {"id": stored["id"], "status": status})
+                async with context.connect() as session:
+                    await session.run("end_preview", {"id": stored["id"], "status": status})
                 raise
 
     async def _check(self, operation: Operation, stored: Row, actor: Actor, reason: str) -> None:
@@ -148,15 +148,13 @@ class Repairs:
 
     async def _execute(self, operation: Operation, stored: Row, actor: Actor) -> RepairDone:
         context, incident, about = self._context, stored["incident_fingerprint"], operation.entry
-        async with operation.transaction() as conn:
-            plan = await carry_out(
-                conn, context.queries, context.settings, stored, about.target, actor, about.reason or ""
-            )
+        async with operation.transaction() as session:
+            plan = await carry_out(session, context.settings, stored, about.target, actor, about.reason or "")
             if incident is not None and context.incidents is not None:
-                await context.incidents.recompute(conn, incident)
+                await context.incidents.recompute(session, incident)
             operation.tell(**told(plan, incident))
-            audit_id = await operation.record(conn)
-            await record_command(conn, context.queries, operation.entry, audit_id)
+            audit_id = await operation.record(session)
+            await record_command(session, operation.entry, audit_id)
         return RepairDone(
             preview_id=stored["id"], audit_id=audit_id, target=str(about.target), total_changes=plan.total,
             effect=plan.effect,

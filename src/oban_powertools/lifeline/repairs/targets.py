@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ...arguments import is_storable
 from ...config import Settings
-from ...database import Connection, Queries, execute, fetch_all, fetch_one
+from ...database import Session
 from ...errors import (
     CommandRefusedError,
     IncidentMismatchError,
@@ -91,7 +91,7 @@ def _parsed(action: Action, target_type: TargetType, target_id: str) -> Target:
             raise UnsupportedTargetError(action, f"{target_type} {target_id!r}", form)
 
 
-async def find(conn: Connection, queries: Queries, settings: Settings, target: Target) -> Found:
+async def find(session: Session, settings: Settings, target: Target) -> Found:
     """What is known of a target now.
 
     Raises:
@@ -99,39 +99,39 @@ async def find(conn: Connection, queries: Queries, settings: Settings, target: T
     """
     match target.type:
         case TargetType.STEP | TargetType.WORKFLOW:
-            return await _find_in_workflow(conn, queries, settings, target)
+            return await _find_in_workflow(session, settings, target)
         case TargetType.EXECUTOR:
-            row = await fetch_one(conn, queries["executor_job_ids"], {"executor_id": target.id})
+            row = await session.one("executor_job_ids", {"executor_id": target.id})
             if row is None:
                 raise TargetNotFoundError(target.type, target.id)
-            jobs = await find_jobs(conn, queries, settings, row["ids"])
+            jobs = await find_jobs(session, settings, row["ids"])
             return _with_jobs(replace(target, queue=row["queue"]), jobs)
         case TargetType.LATE_RESULT:
-            late = await fetch_one(conn, queries["repair_late_result"], {"id": int(target.id)})
+            late = await session.one("repair_late_result", {"id": int(target.id)})
             if late is None:
                 raise TargetNotFoundError(target.type, target.id)
-            jobs = await find_jobs(conn, queries, settings, [late["job_id"]])
+            jobs = await find_jobs(session, settings, [late["job_id"]])
             return replace(_with_jobs(_of_job(target, late, jobs[0] if jobs else {}), jobs), late=late)
         case _:
-            jobs = await find_jobs(conn, queries, settings, [int(target.id)])
+            jobs = await find_jobs(session, settings, [int(target.id)])
             if not jobs or (target.type is TargetType.CALLBACK and not jobs[0]["is_callback"]):
                 raise TargetNotFoundError(target.type, target.id)
             return _with_jobs(_of_job(target, jobs[0], jobs[0]), jobs)
 
 
-async def find_jobs(conn: Connection, queries: Queries, settings: Settings, ids: Sequence[int]) -> Sequence[Row]:
+async def find_jobs(session: Session, settings: Settings, ids: Sequence[int]) -> Sequence[Row]:
     """Jobs with their steps and executors, by id."""
     args = {
         "ids": list(ids),
         "late_after": settings.executor_late_after,
         "missing_after": settings.executor_missing_after,
     }
-    return await fetch_all(conn, queries["repair_jobs"], args)
+    return await session.all("repair_jobs", args)
 
 
-async def _find_in_workflow(conn: Connection, queries: Queries, settings: Settings, target: Target) -> Found:
+async def _find_in_workflow(session: Session, settings: Settings, target: Target) -> Found:
     args = {"workflow_id": target.workflow_id, "step": target.step}
-    row = await fetch_one(conn, queries["repair_step"], args)
+    row = await session.one("repair_step", args)
     if row is None or (target.step is not None and row["state"] is None):
         raise TargetNotFoundError(target.type, target.id)
     known = replace(
@@ -139,7 +139,7 @@ async def _find_in_workflow(conn: Connection, queries: Queries, settings: Settin
         worker=row["worker"],
     )  # fmt: skip
     live = [row["job_id"]] if row["job_state"] is not None else ()
-    jobs = await find_jobs(conn, queries, settings, live)
+    jobs = await find_jobs(session, settings, live)
     return Found(target=known, jobs=tuple(jobs), root_ids=(row["root_id"],))
 
 
@@ -155,14 +155,14 @@ def _with_jobs(target: Target, jobs: Sequence[Row]) -> Found:
     return Found(target=target, jobs=tuple(jobs), root_ids=tuple(roots))
 
 
-async def lock(conn: Connection, queries: Queries, found: Found) -> None:
+async def lock(session: Session, found: Found) -> None:
     """Lock what a repair changes: its jobs by id, its families by id, its late result."""
     if found.jobs:
-        await execute(conn, queries["lock_repair_jobs"], {"ids": found.job_ids})
+        await session.run("lock_repair_jobs", {"ids": found.job_ids})
     if found.root_ids:
-        await execute(conn, queries["lock_repair_families"], {"workflow_ids": list(found.root_ids)})
+        await session.run("lock_repair_families", {"workflow_ids": list(found.root_ids)})
     if found.late is not None:
-        await execute(conn, queries["lock_late_result"], {"id": found.late["id"]})
+        await session.run("lock_late_result", {"id": found.late["id"]})
 
 
 def refuse_incident(found: Found, incident_fingerprint: str | None) -> CommandRefusedError | None:

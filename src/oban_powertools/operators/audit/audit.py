@@ -4,8 +4,7 @@ The rule that must never break: reading changes nothing; an export, which takes 
 host and recorded.
 """
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator
 from dataclasses import asdict
 from datetime import datetime
 from typing import Final
@@ -13,10 +12,9 @@ from typing import Final
 import orjson
 
 from ...arguments import as_count, as_id, as_key, refuse, unless_none
-from ...database import Connection, Queries
 from ...errors import AuditRecordNotFoundError
-from ...privacy.display import DisplayPolicy
-from ..authorization import Action, ActorLike, Guard, Target, TargetType
+from ..authorization import Action, ActorLike, Target, TargetType
+from ..services import Services
 from . import reading, verifying
 from .operations import Operations
 from .reading import AuditFilter
@@ -29,25 +27,12 @@ _EVERYTHING: Final = Target(type=TargetType.AUDIT, id="*")
 
 
 class Audit:
-    """Read and verify what was done, by whom and why.
+    """Read and verify what was done, by whom and why."""
 
-    Args:
-        connect: An autocommit connection of our own pool.
-        guard: Decides who may export.
-        display: Decides what of an attempt is kept.
-    """
-
-    def __init__(
-        self,
-        connect: Callable[[], AbstractAsyncContextManager[Connection]],
-        queries: Queries,
-        guard: Guard,
-        display: DisplayPolicy,
-    ) -> None:
-        self._connect = connect
-        self._queries = queries
-        self._guard = guard
-        self._display = display
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._connect = services.connect
+        self._display = services.display
 
     async def list(
         self,
@@ -74,8 +59,8 @@ class Audit:
             actor=actor, action=action, target_type=target_type, target_id=target_id, outcome=outcome, since=since
         )
         older, page = unless_none(as_id, "before", before), min(as_count("limit", limit), MOST)
-        async with self._connect() as conn:
-            return await reading.list_records(conn, self._queries, chosen, before=older, limit=page)
+        async with self._connect() as session:
+            return await reading.list_records(session, chosen, before=older, limit=page)
 
     async def get(self, record_id: int | str) -> AuditRecord:
         """One record.
@@ -84,8 +69,8 @@ class Audit:
             AuditRecordNotFoundError: It does not exist, or retention has removed it.
         """
         key = as_id("record_id", record_id)
-        async with self._connect() as conn:
-            found = await reading.find_record(conn, self._queries, key)
+        async with self._connect() as session:
+            found = await reading.find_record(session, key)
         if found is None:
             raise AuditRecordNotFoundError(key)
         return found
@@ -98,8 +83,8 @@ class Audit:
         Args:
             head: As an earlier verification, or the log, told it: finds out whether the chain was rewritten since.
         """
-        async with self._connect() as conn:
-            return await verifying.verify(conn, self._queries, unless_none(as_key, "head", head))
+        async with self._connect() as session:
+            return await verifying.verify(session, unless_none(as_key, "head", head))
 
     async def export(
         self, *, actor: ActorLike, chosen: AuditFilter | None = None, source: str = "api"
@@ -114,20 +99,20 @@ class Audit:
         """
         chosen = AuditFilter() if chosen is None else _as_filter(chosen)
         wanted = {key: str(value) for key, value in asdict(chosen).items() if value is not None}
-        operations = Operations(connect=self._connect, queries=self._queries, guard=self._guard, display=self._display)
+        operations = Operations(self._services)
         async with operations.begin(
             actor, Action.AUDIT_EXPORT, _EVERYTHING, source=source, details=wanted
         ) as operation:
             await operation.authorize()
             async with operation.transaction():
                 pass
-        async with self._connect() as conn:
-            upto = await reading.newest_id(conn, self._queries)
+        async with self._connect() as session:
+            upto = await reading.newest_id(session)
         after = 0
         while True:
             # No connection is kept while the caller does something with a page.
-            async with self._connect() as conn:
-                page = await reading.next_records(conn, self._queries, chosen, after=after, upto=upto)
+            async with self._connect() as session:
+                page = await reading.next_records(session, chosen, after=after, upto=upto)
             if not page:
                 return
             for found in page:

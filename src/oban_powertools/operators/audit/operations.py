@@ -5,18 +5,19 @@ what is refused changes nothing and is recorded all the same, on a connection of
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any, Final
 
 import psycopg
 
 from ...arguments import as_reason
-from ...database import Connection, Queries
+from ...database import Session
 from ...database.json_border import storable_text
 from ...errors import CommandRefusedError, NotFoundError, ReasonRequiredError, UnattributedActorError
-from ...privacy.display import DisplayPolicy, Kind
-from ..authorization import POLICY, Action, Actor, ActorLike, Guard, Target, as_surface, find_actor
+from ...privacy.display import Kind
+from ..authorization import POLICY, Action, Actor, ActorLike, Target, as_surface, find_actor
+from ..services import Services
 from .records import Entry, Outcome
 from .writing import record
 
@@ -40,21 +41,13 @@ def check_attributed(actor: Actor | None, reason: str | None, action: Action | N
     return actor
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Operations:
     """Carries out what operators ask for."""
 
-    connect: Callable[[], AbstractAsyncContextManager[Connection]]
-    """An autocommit connection of our own pool."""
-
-    queries: Queries
-    """The named queries."""
-
-    guard: Guard
-    """Decides who may."""
-
-    display: DisplayPolicy
-    """Decides what of it is kept."""
+    def __init__(self, services: Services) -> None:
+        self.connect = services.connect
+        self.guard = services.guard
+        self.display = services.display
 
     @asynccontextmanager
     async def begin(
@@ -71,7 +64,7 @@ class Operations:
 
             async with operations.begin(actor, action, target, reason=reason) as operation:
                 await operation.authorize()
-                async with operation.transaction() as conn:
+                async with operation.transaction() as session:
                     ...
 
         Args:
@@ -96,7 +89,7 @@ class Operations:
 
     @asynccontextmanager
     async def noting(
-        self, note: Callable[[Connection, Exception], Awaitable[None]], *, failures: bool
+        self, note: Callable[[Session, Exception], Awaitable[None]], *, failures: bool
     ) -> AsyncGenerator[None]:
         """Have ``note`` write down what refuses the block, in a transaction of its own; it is raised again.
 
@@ -159,20 +152,20 @@ class Operation:
         return actor
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[Connection]:
+    async def transaction(self) -> AsyncGenerator[Session]:
         """The transaction in which the caller carries it out; it is recorded in the end, unless that was done."""
         self._recorded = None  # what was recorded in a transaction that is tried again was rolled back
-        async with self._operations.connect() as conn, conn.transaction():
-            yield conn
+        async with self._operations.connect() as session, session.transaction():
+            yield session
             if self._recorded is None:
-                await self.record(conn)
+                await self.record(session)
 
-    async def record(self, conn: Connection) -> int:
+    async def record(self, session: Session) -> int:
         """Record it within its transaction, where something else needs the record's id."""
-        self._recorded = await self._write(conn, self.entry)
+        self._recorded = await self._write(session, self.entry)
         return self._recorded
 
-    async def note(self, conn: Connection, error: Exception) -> None:
+    async def note(self, session: Session, error: Exception) -> None:
         """Record that it was refused, or failed."""
         if isinstance(error, CommandRefusedError | NotFoundError):
             outcome = _OUTCOMES.get(error.code, Outcome.REFUSED)
@@ -180,8 +173,8 @@ class Operation:
         else:
             outcome, told = Outcome.FAILED, {"error_type": type(error).__name__}
         details = {**self.entry.details, **told}
-        await self._write(conn, replace(self.entry, outcome=outcome, before=None, after=None, details=details))
+        await self._write(session, replace(self.entry, outcome=outcome, before=None, after=None, details=details))
 
-    async def _write(self, conn: Connection, entry: Entry) -> int:
-        [record_id] = await record(conn, self._operations.queries, self._operations.display, [entry])
+    async def _write(self, session: Session, entry: Entry) -> int:
+        [record_id] = await record(session, self._operations.display, [entry])
         return record_id

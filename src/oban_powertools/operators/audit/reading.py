@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from ...arguments import as_instant, as_key, as_word, unless_none
-from ...database import Connection, Queries, bounded, fetch_all, fetch_one
+from ...database import Session
 from ..authorization import ActorType, Surface
 from .records import AuditRecord, Outcome
 
@@ -48,33 +48,29 @@ class AuditFilter:
             as_word("outcome", self.outcome, Outcome)
 
 
-async def list_records(
-    conn: Connection, queries: Queries, chosen: AuditFilter, *, before: int | None, limit: int
-) -> list[AuditRecord]:
+async def list_records(session: Session, chosen: AuditFilter, *, before: int | None, limit: int) -> list[AuditRecord]:
     """One page, newest first."""
-    async with bounded(conn, queries):
-        rows = await fetch_all(conn, queries["list_audit"], {**asdict(chosen), "before": before, "page": limit})
+    async with session.bounded():
+        rows = await session.all("list_audit", {**asdict(chosen), "before": before, "page": limit})
     return [_read(row) for row in rows]
 
 
-async def find_record(conn: Connection, queries: Queries, record_id: int) -> AuditRecord | None:
+async def find_record(session: Session, record_id: int) -> AuditRecord | None:
     """One record; None when it does not exist."""
-    row = await fetch_one(conn, queries["get_audit"], {"id": record_id})
+    row = await session.one("get_audit", {"id": record_id})
     return _read(row) if row else None
 
 
-async def newest_id(conn: Connection, queries: Queries) -> int:
+async def newest_id(session: Session) -> int:
     """The id of the newest record; 0 without any."""
-    newest = await fetch_one(conn, queries["audit_newest"])
+    newest = await session.one("audit_newest")
     return newest["id"] if newest else 0
 
 
-async def next_records(
-    conn: Connection, queries: Queries, chosen: AuditFilter, *, after: int, upto: int
-) -> Sequence[AuditRecord]:
+async def next_records(session: Session, chosen: AuditFilter, *, after: int, upto: int) -> Sequence[AuditRecord]:
     """The next page behind an id, oldest first; empty at the end."""
     args = {**asdict(chosen), "after": after, "upto": upto, "page": _PAGE}
-    return [_read(row) for row in await fetch_all(conn, queries["export_audit"], args)]
+    return [_read(row) for row in await session.all("export_audit", args)]
 
 
 def _read(row: dict[str, Any]) -> AuditRecord:

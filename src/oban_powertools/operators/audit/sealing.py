@@ -7,7 +7,7 @@ from typing import Final
 
 import psycopg
 
-from ...database import Connection, Queries, fetch_one
+from ...database import Session
 from ...privacy.logs import Public, find_logger
 
 logger = find_logger(__name__)
@@ -19,20 +19,20 @@ _AT_MOST: Final = 20
 """Seals of one sweep."""
 
 
-async def seal(conn: Connection, queries: Queries) -> int | None:
+async def seal(session: Session) -> int | None:
     """Seal what has committed; returns how many rows, None when it failed or another node is at it.
 
     The head of the chain goes to the log at INFO: a log that is kept elsewhere tells whether the chain was rewritten.
 
     Args:
-        conn: In autocommit: each seal is a transaction of its own.
+        session: In autocommit: each seal is a transaction of its own.
 
     Locks: the part's row.
     """
     sealed = 0
     try:
         for _ in range(_AT_MOST):
-            row = await fetch_one(conn, queries["seal_audit"], {"batch": _AT_ONCE})
+            row = await session.one("seal_audit", {"batch": _AT_ONCE})
             if row is None or row["sealed"] is None:
                 return None
             if not row["sealed"]:

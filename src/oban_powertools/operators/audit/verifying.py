@@ -10,7 +10,7 @@ from typing import Final
 
 from psycopg.rows import DictRow
 
-from ...database import Connection, Queries, fetch_all, fetch_one
+from ...database import Session
 from .records import AuditFinding, FindingKind, Verification
 
 SNAPSHOT: Final = b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
@@ -35,32 +35,32 @@ _SAID: Final = {
 }
 
 
-async def verify(conn: Connection, queries: Queries, head: str | None = None) -> Verification:
+async def verify(session: Session, head: str | None = None) -> Verification:
     """Compare all there is.
 
     Args:
-        conn: In autocommit.
+        session: In autocommit.
         head: ``seal:hash`` as an earlier verification or the log told it; the chain must hold it.
 
     Locks: none; one transaction reads the audit as it is at its start, whatever retention removes meanwhile.
     """
-    async with conn.transaction():
-        await conn.execute(SNAPSHOT)
+    async with session.transaction():
+        await session.conn.execute(SNAPSHOT)
         findings = [
             AuditFinding(
                 kind=FindingKind.UNGUARDED,
                 message=f"trigger {row['trigger']} of {row['relation']} is missing or does not fire always",
             )
-            for row in await fetch_all(conn, queries["audit_unguarded"])
+            for row in await session.all("audit_unguarded")
         ]
         rows = 0
-        async for count, found in _rows(conn, queries):
+        async for count, found in _rows(session):
             rows += count
             findings += found[: _MOST - len(findings)]
-        findings += (await _unrecorded(conn, queries))[: _MOST - len(findings)]
+        findings += (await _unrecorded(session))[: _MOST - len(findings)]
         chain = _Chain(head)
-        await chain.follow(conn, queries)
-        facts = await fetch_one(conn, queries["audit_chain"])
+        await chain.follow(session)
+        facts = await session.one("audit_chain")
         assert facts is not None
     findings += chain.findings[: _MOST - len(findings)]
     return Verification(
@@ -68,10 +68,10 @@ async def verify(conn: Connection, queries: Queries, head: str | None = None) ->
     )
 
 
-async def _rows(conn: Connection, queries: Queries) -> AsyncIterator[tuple[int, Sequence[AuditFinding]]]:
+async def _rows(session: Session) -> AsyncIterator[tuple[int, Sequence[AuditFinding]]]:
     after = _BEFORE_ALL
     while True:
-        page = await fetch_one(conn, queries["verify_audit_rows"], {"after": after, "page": _ROWS})
+        page = await session.one("verify_audit_rows", {"after": after, "page": _ROWS})
         if page is None or page["upto"] is None:
             return
         after = page["upto"]
@@ -85,14 +85,14 @@ async def _rows(conn: Connection, queries: Queries) -> AsyncIterator[tuple[int, 
         )
 
 
-async def _unrecorded(conn: Connection, queries: Queries) -> list[AuditFinding]:
+async def _unrecorded(session: Session) -> list[AuditFinding]:
     """What left a trace elsewhere and has no record: whoever empties the audit would have to know of all of them."""
     return [
         AuditFinding(
             kind=FindingKind.UNRECORDED,
             message=f"{row['kind']} {row['id']} by {row['actor']!r} at {row['at']:%Y-%m-%d %H:%M:%S%z} has no record",
         )
-        for row in await fetch_all(conn, queries["audit_unrecorded"])
+        for row in await session.all("audit_unrecorded")
     ]
 
 
@@ -114,13 +114,13 @@ class _Chain:
     def head(self) -> str:
         return f"{self._last}:{self._hash}"
 
-    async def follow(self, conn: Connection, queries: Queries) -> None:
-        start = await fetch_one(conn, queries["audit_chain"])
+    async def follow(self, session: Session) -> None:
+        start = await session.one("audit_chain")
         assert start is not None
         self._last, self._hash = start["pruned_to"], start["pruned_hash"]
         self._check_start(start)
         seen = self._noted is None or self._is_before(self._last) or self.head == self._noted
-        while page := await fetch_all(conn, queries["verify_audit_seals"], {"after": self._last, "page": _SEALS}):
+        while page := await session.all("verify_audit_seals", {"after": self._last, "page": _SEALS}):
             for seal in page:
                 self._check(seal)
                 self._last, self._hash = seal["id"], seal["hash"]

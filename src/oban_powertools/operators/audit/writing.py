@@ -6,7 +6,7 @@ The rule that must never break: no payload and nothing that looks like a secret 
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
-from ...database import Connection, Queries, fetch_all, json_border
+from ...database import Session, json_border
 from ...privacy.display import DisplayPolicy, Kind, fingerprint
 from ..authorization import ActorType, distinct
 from .records import Entry
@@ -18,7 +18,7 @@ _PAYLOADS: Final = frozenset({"args", "result", "error", "errors", "payload", "m
 """Keys, at any depth of a state, whose value is the user's own."""
 
 
-async def record(conn: Connection, queries: Queries, display: DisplayPolicy, entries: Sequence[Entry]) -> list[int]:
+async def record(session: Session, display: DisplayPolicy, entries: Sequence[Entry]) -> list[int]:
     """Write records down, in one statement.
 
     Returns:
@@ -31,7 +31,7 @@ async def record(conn: Connection, queries: Queries, display: DisplayPolicy, ent
     """
     # An attempt is recorded whatever text it carries.
     rows = [json_border.storable(_row(entry, display)) for entry in entries]
-    return [row["id"] for row in await fetch_all(conn, queries["record_audit"], {"entries": json_border.dumps(rows)})]
+    return [row["id"] for row in await session.all("record_audit", {"entries": json_border.dumps(rows)})]
 
 
 def _row(entry: Entry, display: DisplayPolicy) -> dict[str, Any]:

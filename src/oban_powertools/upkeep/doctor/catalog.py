@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, Final
 
 from ...config import Names
-from ...database import Connection, Queries, fetch_all
+from ...database import Session
 from .expected import Expected, Trigger, expected
 from .finding import Finding, Level
 
@@ -18,10 +18,10 @@ _REINSTALL: Final = (
 _FIRES: Final = {"O": "enabled", "D": "disabled", "R": "enabled for replicas only", "A": "always enabled"}
 
 
-async def check_functions(conn: Connection, queries: Queries) -> list[Finding]:
+async def check_functions(session: Session) -> list[Finding]:
     """Functions that are missing, or are no longer those of this release."""
-    rows = {row["name"]: row for row in await fetch_all(conn, queries["doctor_functions"], _schema(queries.names))}
-    wanted = expected(queries.names)
+    rows = {row["name"]: row for row in await session.all("doctor_functions", _schema(session.queries.names))}
+    wanted = expected(session.queries.names)
     return [*_functions(wanted, rows)]
 
 
@@ -42,12 +42,12 @@ def _functions(wanted: Expected, rows: dict[str, Row]) -> Iterator[Finding]:
             )
 
 
-async def check_relations(conn: Connection, queries: Queries) -> list[Finding]:
+async def check_relations(session: Session) -> list[Finding]:
     """Tables, views, indexes and constraints that are missing, not durable, or not valid."""
-    names = {**_schema(queries.names), "prefix": queries.names.prefix}
-    wanted = expected(queries.names)
-    relations = await fetch_all(conn, queries["doctor_relations"], names)
-    constraints = await fetch_all(conn, queries["doctor_constraints"], names)
+    names = {**_schema(session.queries.names), "prefix": session.queries.names.prefix}
+    wanted = expected(session.queries.names)
+    relations = await session.all("doctor_relations", names)
+    constraints = await session.all("doctor_constraints", names)
     return [*_relations(wanted, relations), *_constraints(wanted, constraints)]
 
 
@@ -82,15 +82,15 @@ def _constraints(wanted: Expected, rows: list[Row]) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-async def check_triggers(conn: Connection, queries: Queries) -> list[Finding]:
+async def check_triggers(session: Session) -> list[Finding]:
     """Triggers that are missing, switched off, or run something else (I1: they move the workflows)."""
-    names = {**_schema(queries.names), "prefix": queries.names.prefix}
-    rows = await fetch_all(conn, queries["doctor_triggers"], names)
+    names = {**_schema(session.queries.names), "prefix": session.queries.names.prefix}
+    rows = await session.all("doctor_triggers", names)
     found = {(row["relation"], row["name"]): row for row in rows}
     return [
         finding
-        for trigger in expected(queries.names).triggers
-        for finding in _trigger(trigger, queries.names, found.get((trigger.table, trigger.name)))
+        for trigger in expected(session.queries.names).triggers
+        for finding in _trigger(trigger, session.queries.names, found.get((trigger.table, trigger.name)))
     ]
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from ...database import Connection, Queries, fetch_all
+from ...database import Session
 from .finding import Finding, Level
 
 
@@ -23,15 +23,15 @@ class RowCheck:
     todo: str
     """What to do."""
 
-    async def __call__(self, conn: Connection, queries: Queries) -> list[Finding]:
+    async def __call__(self, session: Session) -> list[Finding]:
         """Make it."""
-        args = {"schema": queries.names.schema, "prefix": queries.names.prefix}
+        args = {"schema": session.queries.names.schema, "prefix": session.queries.names.prefix}
         return [
             Finding(
                 check=self.name, level=self.level, subject=row["subject"], found=row["found"], expected=self.expected,
                 todo=self.todo,
             )
-            for row in await fetch_all(conn, queries[f"doctor_check_{self.name}"], args)
+            for row in await session.all(f"doctor_check_{self.name}", args)
         ]  # fmt: skip
 
 

@@ -6,8 +6,8 @@ from typing import Final
 import psycopg
 
 from ... import schema
-from ...database import Connection, Queries, fetch_one
-from ...database.sessions import is_pooled
+from ...database import Session
+from ...database.session_settings import is_pooled
 from ...privacy.logs import find_logger, said
 from ...schema import SchemaStatus
 from .catalog import check_functions, check_relations, check_triggers
@@ -19,7 +19,7 @@ from .session import check_session
 
 logger = find_logger(__name__)
 
-type Check = Callable[[Connection, Queries], Awaitable[list[Finding]]]
+type Check = Callable[[Session], Awaitable[list[Finding]]]
 
 MOST: Final = 20
 """Findings of one check."""
@@ -42,11 +42,11 @@ CHECKS: Final = ("schema", *_PLAIN, "invariants")
 """All that are made, in this order."""
 
 
-async def examine(conn: Connection, queries: Queries, *, deep: bool = False) -> Report:
+async def examine(session: Session, *, deep: bool = False) -> Report:
     """Examine a database; changes nothing.
 
     Args:
-        conn: Autocommit. Temporary tables are made on it, and are gone in the end.
+        session: Autocommit. Temporary tables are made on it, and are gone in the end.
         deep: Compare every workflow with the invariants, not only a choice of about 50,000 steps; reads everything.
 
     Returns:
@@ -57,17 +57,17 @@ async def examine(conn: Connection, queries: Queries, *, deep: bool = False) -> 
     """
     found: list[Finding] = []
     broken: list[Broken] = []
-    status = await schema.status(conn, queries.names)
+    status = await schema.status(session.conn, session.queries.names)
     checks: dict[str, Check] = {}
-    if mismatch := _mismatch(status, queries.names.prefix):
+    if mismatch := _mismatch(status, session.queries.names.prefix):
         found.append(mismatch)
     else:
         checks = {**_PLAIN, "invariants": check_all if deep else check_sample}
     for name, check in checks.items():
         try:
-            found += (await _make(conn, queries, check, "0" if deep else QUICK))[: None if name == "oban" else MOST]
+            found += (await _make(session, check, "0" if deep else QUICK))[: None if name == "oban" else MOST]
         except psycopg.Error as error:
-            if conn.broken or conn.closed:
+            if session.conn.broken or session.conn.closed:
                 raise
             broken.append(Broken(check=name, error=_reason(error)))
         except Exception as error:
@@ -76,20 +76,20 @@ async def examine(conn: Connection, queries: Queries, *, deep: bool = False) -> 
     return _report(("schema", *checks), found, broken)
 
 
-async def _make(conn: Connection, queries: Queries, check: Check, limit: str) -> list[Finding]:
+async def _make(session: Session, check: Check, limit: str) -> list[Finding]:
     if check in {check_all, check_sample}:
         # These open transactions of their own, a snapshot each.
-        if is_pooled(conn):
-            return await check(conn, queries)
-        await fetch_one(conn, queries["doctor_session_limit"], {"limit": limit})
+        if is_pooled(session.conn):
+            return await check(session)
+        await session.one("doctor_session_limit", {"limit": limit})
         try:
-            return await check(conn, queries)
+            return await check(session)
         finally:
-            if not conn.closed:
-                await conn.execute(b"SET statement_timeout = '60s'")
-    async with conn.transaction():
-        await fetch_one(conn, queries["doctor_limit"], {"limit": limit})
-        return await check(conn, queries)
+            if not session.conn.closed:
+                await session.conn.execute(b"SET statement_timeout = '60s'")
+    async with session.transaction():
+        await session.one("doctor_limit", {"limit": limit})
+        return await check(session)
 
 
 def _mismatch(status: SchemaStatus, prefix: str) -> Finding | None:

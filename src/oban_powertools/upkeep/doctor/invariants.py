@@ -9,7 +9,8 @@ import re
 from importlib.resources import files
 from typing import Any, Final
 
-from ...database import Connection, Queries, fetch_all, fetch_one, render
+from ...config import Names
+from ...database import Session, render
 from ...schema import migrations
 from .finding import Finding, Level
 
@@ -22,44 +23,44 @@ _COLUMNS: Final = ("invariant", "workflow_id", "step_position", "detail")
 _TODO: Final = "note the workflow; `powertools workflow explain`, then report it: no fault of yours should do this"
 
 
-async def check_sample(conn: Connection, queries: Queries) -> list[Finding]:
+async def check_sample(session: Session) -> list[Finding]:
     """The oldest and the newest unfinished workflows, and the newest of all, at most about 50,000 steps of them."""
-    roots = await fetch_one(conn, queries["doctor_sample"], {"steps": _AT_ONCE})
+    roots = await session.one("doctor_sample", {"steps": _AT_ONCE})
     assert roots is not None
-    return await _check(conn, queries, roots["ids"])
+    return await _check(session, roots["ids"])
 
 
-async def check_all(conn: Connection, queries: Queries) -> list[Finding]:
+async def check_all(session: Session) -> list[Finding]:
     """Every workflow, family after family, jobs that claim to be a step's and are not, and callbacks made twice."""
     found: list[Finding] = []
     after: int | None = 0
     while after is not None:
-        chunk = await fetch_one(conn, queries["doctor_chunk"], {"after": after, "steps": _AT_ONCE})
+        chunk = await session.one("doctor_chunk", {"after": after, "steps": _AT_ONCE})
         assert chunk is not None
-        found += await _check(conn, queries, chunk["ids"])
+        found += await _check(session, chunk["ids"])
         after = chunk["last"]
-    rows = await fetch_all(conn, queries["doctor_strays"])
+    rows = await session.all("doctor_strays")
     return found + [_violation(row) for row in rows]
 
 
-async def _check(conn: Connection, queries: Queries, roots: list[int]) -> list[Finding]:
+async def _check(session: Session, roots: list[int]) -> list[Finding]:
     if not roots:
         return []
-    async with conn.transaction(force_rollback=True):
-        await conn.execute(b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        await conn.execute(queries["doctor_roots"], {"roots": roots})
-        await conn.execute(render(_COPY.read_text("utf-8"), queries.names))
-        rows = await (await conn.execute(_on_the_copy(queries))).fetchall()
+    async with session.transaction(force_rollback=True):
+        await session.conn.execute(b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        await session.run("doctor_roots", {"roots": roots})
+        await session.conn.execute(render(_COPY.read_text("utf-8"), session.queries.names))
+        rows = await (await session.conn.execute(_on_the_copy(session.queries.names))).fetchall()
         return [_violation(dict(zip(_COLUMNS, row, strict=True))) for row in rows]
 
 
-def _on_the_copy(queries: Queries) -> bytes:
+def _on_the_copy(names: Names) -> bytes:
     """The body of check_invariants_v1, reading the copies."""
     text = next(m.text for m in migrations() if "FUNCTION powertools.check_invariants_v1" in m.text)
     body = text.partition("AS $$")[2].partition("$$")[0]
     tables = "|".join(_COPIED.split())
     on_copies = re.sub(rf"\bpowertools\.({tables})\b", r"pg_temp.\1", body)
-    return render(on_copies.replace("public.oban_jobs", "pg_temp.jobs"), queries.names)
+    return render(on_copies.replace("public.oban_jobs", "pg_temp.jobs"), names)
 
 
 def _violation(row: dict[str, Any]) -> Finding:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Final
 
-from ...database import Connection, Queries
+from ...database import Session
 from .finding import Finding, Level
 
 
@@ -83,9 +83,9 @@ DEFECTS: Final = (
 _KNOWN: Final = "0.7."
 
 
-async def check_oban(conn: Connection, queries: Queries) -> list[Finding]:
+async def check_oban(session: Session) -> list[Finding]:
     """The installed release of Oban, with its defects as notes."""
-    del conn, queries
+    del session
     installed = version("oban")
     if not installed.startswith(_KNOWN):
         return [

@@ -3,16 +3,16 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from ...database import Connection, Queries, fetch_one
+from ...database import Session
 from .finding import Finding, Level
 
 _MOST_SKEW: Final = timedelta(seconds=5)
 
 
-async def check_session(conn: Connection, queries: Queries) -> list[Finding]:
+async def check_session(session: Session) -> list[Finding]:
     """This machine's clock beside the database's, and a pooler in between."""
     before = datetime.now(UTC)
-    row = await fetch_one(conn, queries["doctor_session"])
+    row = await session.one("doctor_session")
     assert row is not None
     after = datetime.now(UTC)
     found = [Finding(
@@ -28,7 +28,7 @@ async def check_session(conn: Connection, queries: Queries) -> list[Finding]:
             todo="synchronise the clocks of all nodes",
         ))  # fmt: skip
     # A pooler answers the protocol's key request itself, with a number of its own.
-    if conn.info.backend_pid != row["pid"]:
+    if session.conn.info.backend_pid != row["pid"]:
         found.append(Finding(
             check="session", level=Level.WARNING, subject="this connection", found="goes through a pooler",
             expected="a direct connection for listening and for migrations",

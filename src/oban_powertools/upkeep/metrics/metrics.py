@@ -1,7 +1,6 @@
 """The metric calls of the facade."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,14 +8,15 @@ import psycopg
 from psycopg_pool import PoolTimeout
 
 from ...config import Settings
-from ...database import Connection, Queries, bounded
+from ...database import Session
+from ...operators.services import Services
 from ...privacy.logs import find_logger
 from .gauges import Reading, read_events, read_executors, read_faults, read_incidents, read_steps, read_workflows
 from .tally import Counts, Tally
 
 logger = find_logger(__name__)
 
-type Source = Callable[[Connection, Queries, Settings], Awaitable[list[Reading]]]
+type Source = Callable[[Session, Settings], Awaitable[list[Reading]]]
 
 SOURCES: Final[Mapping[str, Source]] = {
     "steps": read_steps,
@@ -41,19 +41,12 @@ class Readings:
 
 
 class Metrics:
-    """Read numbers about the whole database; every process reads the same ones.
+    """Read numbers about the whole database; every process reads the same ones."""
 
-    Args:
-        connect: An autocommit connection of our own pool.
-    """
-
-    def __init__(
-        self, connect: Callable[[], AbstractAsyncContextManager[Connection]], queries: Queries, settings: Settings
-    ) -> None:
-        self._connect = connect
-        self._queries = queries
-        self._settings = settings
-        self._tally = Tally(connect, queries)
+    def __init__(self, services: Services) -> None:
+        self._connect = services.connect
+        self._settings = services.settings
+        self._tally = Tally(services.connect)
 
     async def read(self) -> Readings:
         """Read every gauge, at most 5 s each; a database that does not answer gives none."""
@@ -61,8 +54,8 @@ class Metrics:
         answered: dict[str, bool] = {}
         for name, source in SOURCES.items():
             try:
-                async with self._connect() as conn, bounded(conn, self._queries):
-                    values += await source(conn, self._queries, self._settings)
+                async with self._connect() as session, session.bounded():
+                    values += await source(session, self._settings)
             except psycopg.Error as error:
                 logger.warning("the metrics of %s could not be read: %s", name, error)
                 answered[name] = False

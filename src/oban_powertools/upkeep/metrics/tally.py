@@ -6,13 +6,11 @@ break: every event after the first count is counted once by each process that co
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ... import telemetry
-from ...database import Connection, Queries, bounded, fetch_all
+from ...database import Connect
 from ...telemetry import BUCKETS, Name
 
 _PAGE: Final = 50_000
@@ -49,9 +47,8 @@ class Tally:
         connect: An autocommit connection of our own pool.
     """
 
-    def __init__(self, connect: Callable[[], AbstractAsyncContextManager[Connection]], queries: Queries) -> None:
+    def __init__(self, connect: Connect) -> None:
         self._connect = connect
-        self._queries = queries
         self._counts = Counts()
         self._cursor: int | None = None
         self._lock = asyncio.Lock()
@@ -65,10 +62,10 @@ class Tally:
         Raises:
             psycopg.Error: The database did not answer in 5 s; what was read until then is counted.
         """
-        async with self._lock, self._connect() as conn:
+        async with self._lock, self._connect() as session:
             for _ in range(_PAGES):
-                async with bounded(conn, self._queries):
-                    rows = await fetch_all(conn, self._queries["tally"], self._args())
+                async with session.bounded():
+                    rows = await session.all("tally", self._args())
                 self._take(rows)
                 if not self._counts.uncounted:
                     break

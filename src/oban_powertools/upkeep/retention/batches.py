@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-from ...database import Connection, Queries, fetch_one
+from ...database import Session
 from .records import Policies, RecordClass
 
 BATCH: Final = 5000
@@ -30,7 +30,7 @@ class Progress:
 
 
 async def prune_batch(
-    conn: Connection, queries: Queries, kept: Policies, of_class: RecordClass, run: int, after: int
+    session: Session, kept: Policies, of_class: RecordClass, run: int, after: int
 ) -> dict[str, int | bool | None]:
     """One batch of one class, in the caller's transaction.
 
@@ -41,9 +41,8 @@ async def prune_batch(
     """
     kept_for = kept[of_class]
     assert kept_for is not None
-    row = await fetch_one(
-        conn,
-        queries["prune_batch"],
+    row = await session.one(
+        "prune_batch",
         {
             "of_class": of_class, "kept_for": kept_for, "audit_kept_for": kept[RecordClass.AUDIT], "run": run,
             "batch": BATCH, "after": after,

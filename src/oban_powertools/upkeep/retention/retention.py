@@ -1,17 +1,14 @@
 """Retention as operators ask for it: its status, a run, a dry run."""
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any, Final
 
 import psycopg
 
-from ...config import Settings
-from ...database import Connection, Queries, fetch_all, fetch_one
+from ...database import Session
 from ...operators.audit import Operation, Operations, Outcome
-from ...operators.authorization import Action, ActorLike, Guard, Target, TargetType
-from ...privacy.display import DisplayPolicy
+from ...operators.authorization import Action, ActorLike, Target, TargetType
+from ...operators.services import Services
 from ...privacy.logs import find_logger, said
 from .batches import Progress, advance, prune_batch
 from .records import Policies, PruneRun, RecordClass, RetainedClass, RetentionStatus, policies
@@ -34,25 +31,17 @@ class Retention:
         InvalidSettingError: ``settings.retention`` names no such class, or keeps one for less than a minute.
     """
 
-    def __init__(
-        self,
-        connect: Callable[[], AbstractAsyncContextManager[Connection]],
-        queries: Queries,
-        settings: Settings,
-        guard: Guard,
-        display: DisplayPolicy,
-    ) -> None:
-        self._connect = connect
-        self._queries = queries
-        self._kept: Policies = policies(settings)
-        self._events_kept_for = settings.events_kept_for
-        self._operations = Operations(connect=connect, queries=queries, guard=guard, display=display)
+    def __init__(self, services: Services) -> None:
+        self._connect = services.connect
+        self._kept: Policies = policies(services.settings)
+        self._events_kept_for = services.settings.events_kept_for
+        self._operations = Operations(services)
 
     async def status(self) -> RetentionStatus:
         """Every class with its policy, its size and what is due, and the last run; changes nothing."""
-        names = {"tables": [*RecordClass], "schema": self._queries.names.schema}
-        async with self._connect() as conn:
-            sizes = {row["name"]: row for row in await fetch_all(conn, self._queries["retention_sizes"], names)}
+        async with self._connect() as session:
+            names = {"tables": [*RecordClass], "schema": session.queries.names.schema}
+            sizes = {row["name"]: row for row in await session.all("retention_sizes", names)}
             classes = [
                 RetainedClass(
                     name=of_class,
@@ -60,19 +49,19 @@ class Retention:
                     is_archived=of_class.is_archived,
                     rows=sizes[of_class]["rows"] if of_class in sizes else 0,
                     bytes=sizes[of_class]["bytes"] if of_class in sizes else 0,
-                    due=await self._due(conn, of_class, kept_for),
+                    due=await self._due(session, of_class, kept_for),
                 )
                 for of_class, kept_for in self._kept.items()
             ]
-            last = await fetch_one(conn, self._queries["last_prune_run"])
+            last = await session.one("last_prune_run")
         run = PruneRun.of(last) if last else None
         return RetentionStatus(classes=tuple(classes), events_kept_for=self._events_kept_for, last_run=run)
 
-    async def _due(self, conn: Connection, of_class: RecordClass, kept_for: timedelta | None) -> int | None:
+    async def _due(self, session: Session, of_class: RecordClass, kept_for: timedelta | None) -> int | None:
         if kept_for is None:
             return 0
         args = {"of_class": of_class, "kept_for": kept_for, "most": _COUNTED}
-        row = await fetch_one(conn, self._queries["retention_due"], args)
+        row = await session.one("retention_due", args)
         return row["due"] if row else None
 
     async def run(self, actor: ActorLike, *, reason: str, dry_run: bool, source: str) -> PruneRun:
@@ -84,21 +73,21 @@ class Retention:
             if dry_run:
                 return await self._rehearse(who.id, operation.entry.reason or "")
             # What is removed is written down before: a batch without its record is impossible (I4).
-            async with operation.transaction() as conn:
-                run = await self._start(conn, who.id, operation.entry.reason or "")
+            async with operation.transaction() as session:
+                run = await self._start(session, who.id, operation.entry.reason or "")
                 operation.tell(details={"run": run})
-            async with self._connect() as conn:
+            async with self._connect() as session:
                 progress = Progress.start(self._kept)
                 while progress.left:
-                    await self._next(conn, progress, progress.left[0], run)
+                    await self._next(session, progress, progress.left[0], run)
             return await self._finish(operation, run, progress)
 
-    async def _next(self, conn: Connection, progress: Progress, of_class: RecordClass, run: int) -> None:
+    async def _next(self, session: Session, progress: Progress, of_class: RecordClass, run: int) -> None:
         try:
-            async with conn.transaction():
-                row = await prune_batch(conn, self._queries, self._kept, of_class, run, progress.after)
+            async with session.transaction():
+                row = await prune_batch(session, self._kept, of_class, run, progress.after)
         except psycopg.Error as error:
-            if conn.broken:
+            if session.conn.broken:
                 raise
             logger.exception("pruning %s failed; the other classes go on", of_class)
             progress.failures[of_class] = _first_line(error)
@@ -112,12 +101,12 @@ class Retention:
 
     async def _finish(self, operation: Operation, run: int, progress: Progress) -> PruneRun:
         error = "; ".join(f"{of_class}: {why}" for of_class, why in progress.failures.items()) or None
-        async with self._connect() as conn, conn.transaction():
+        async with self._connect() as session, session.transaction():
             args = {"id": run, "outcome": "failed" if error else "done", "error": error}
-            row = await fetch_one(conn, self._queries["finish_prune_run"], args)
+            row = await session.one("finish_prune_run", args)
             if error:
                 operation.tell(outcome=Outcome.FAILED, details={"run": run, "message": error})
-                await operation.record(conn)
+                await operation.record(session)
         assert row is not None
         return PruneRun.of(row)
 
@@ -127,27 +116,27 @@ class Retention:
         pruned: dict[str, int] = {}
         failures: dict[str, str] = {}
         row: dict[str, Any] | None = None
-        async with self._connect() as conn:
+        async with self._connect() as session:
             for of_class in Progress.start(self._kept).left:
-                async with conn.transaction(force_rollback=True):
-                    run = await self._start(conn, actor, reason)
+                async with session.transaction(force_rollback=True):
+                    run = await self._start(session, actor, reason)
                     try:
-                        found = await prune_batch(conn, self._queries, self._kept, of_class, run, 0)
+                        found = await prune_batch(session, self._kept, of_class, run, 0)
                     except psycopg.Error as error:
                         failures[of_class] = _first_line(error)
                         continue
                     if found["pruned"]:
                         archived[of_class.value] = int(found["archived"] or 0)
                         pruned[of_class.value] = int(found["pruned"])
-            async with conn.transaction(force_rollback=True):
+            async with session.transaction(force_rollback=True):
                 error = "; ".join(f"{of_class}: {why}" for of_class, why in failures.items()) or None
-                args = {"id": await self._start(conn, actor, reason), "outcome": "failed" if error else "done"}
-                row = await fetch_one(conn, self._queries["finish_prune_run"], {**args, "error": error})
+                args = {"id": await self._start(session, actor, reason), "outcome": "failed" if error else "done"}
+                row = await session.one("finish_prune_run", {**args, "error": error})
         assert row is not None
         return PruneRun.of({**row, "archived": archived, "pruned": pruned}, dry_run=True)
 
-    async def _start(self, conn: Connection, actor: str, reason: str) -> int:
-        row = await fetch_one(conn, self._queries["start_prune_run"], {"actor": actor, "reason": reason})
+    async def _start(self, session: Session, actor: str, reason: str) -> int:
+        row = await session.one("start_prune_run", {"actor": actor, "reason": reason})
         assert row is not None
         return row["id"]
 

@@ -10,7 +10,7 @@ from typing import Final
 import psycopg
 
 from ...config import Settings
-from ...database import Connection, Queries, fetch_one
+from ...database import Session
 from ...privacy.logs import find_logger, said
 from .batches import Progress, advance, prune_batch
 from .records import Policies, policies
@@ -30,8 +30,7 @@ class RetentionSweep:
         first_after: From the start of the process to its first run.
     """
 
-    def __init__(self, queries: Queries, settings: Settings, *, first_after: timedelta = timedelta(minutes=1)) -> None:
-        self._queries = queries
+    def __init__(self, settings: Settings, *, first_after: timedelta = timedelta(minutes=1)) -> None:
         self._kept: Policies = policies(settings)
         self._progress: Progress | None = None
         self._run: int | None = None
@@ -40,11 +39,11 @@ class RetentionSweep:
         self.ended_well = False
         """Whether the last sweep ended a run in which nothing failed and nobody else was pruning."""
 
-    async def sweep(self, conn: Connection) -> int:
+    async def sweep(self, session: Session) -> int:
         """One round, when it is time; returns how many rows it removed.
 
         Args:
-            conn: In autocommit: each batch is a transaction of its own.
+            session: In autocommit: each batch is a transaction of its own.
         """
         self.ended_well = False
         if self._progress is None:
@@ -52,23 +51,23 @@ class RetentionSweep:
                 return 0
             self._progress, self._passed_over = Progress.start(self._kept), False
         try:
-            removed = await self._round(conn, self._progress)
+            removed = await self._round(session, self._progress)
             if not self._progress.left:
-                await self._end(conn, None)
+                await self._end(session, None)
                 self.ended_well = not self._passed_over
         except psycopg.Error as error:
             logger.exception("retention failed; it tries again in %s", _EVERY)
-            if not conn.broken:
-                await self._end(conn, said(error).partition("\n")[0])
+            if not session.conn.broken:
+                await self._end(session, said(error).partition("\n")[0])
             return 0
         return removed
 
-    async def _round(self, conn: Connection, progress: Progress) -> int:
+    async def _round(self, session: Session, progress: Progress) -> int:
         removed = 0
         for of_class in [*progress.left]:
-            async with conn.transaction() as transaction:
-                run = self._run or await self._start(conn)
-                row = await prune_batch(conn, self._queries, self._kept, of_class, run, progress.after)
+            async with session.transaction() as transaction:
+                run = self._run or await self._start(session)
+                row = await prune_batch(session, self._kept, of_class, run, progress.after)
                 if self._run is None and not row["pruned"]:
                     raise psycopg.Rollback(transaction)  # no run without anything to tell of it
             if row["pruned"]:
@@ -78,17 +77,17 @@ class RetentionSweep:
             advance(progress, of_class, row)
         return removed
 
-    async def _start(self, conn: Connection) -> int:
-        row = await fetch_one(conn, self._queries["start_prune_run"], {"actor": None, "reason": _REASON})
+    async def _start(self, session: Session) -> int:
+        row = await session.one("start_prune_run", {"actor": None, "reason": _REASON})
         assert row is not None
-        await fetch_one(conn, self._queries["record_prune"], {"run": row["id"], "reason": _REASON})
+        await session.one("record_prune", {"run": row["id"], "reason": _REASON})
         return row["id"]
 
-    async def _end(self, conn: Connection, error: str | None) -> None:
+    async def _end(self, session: Session, error: str | None) -> None:
         run, self._run, self._progress = self._run, None, None
         self._due_at = time.monotonic() + _EVERY.total_seconds()
         if error is not None and run is None:
-            run = await self._start(conn)
+            run = await self._start(session)
         if run is not None:
             args = {"id": run, "outcome": "failed" if error else "done", "error": error}
-            await fetch_one(conn, self._queries["finish_prune_run"], args)
+            await session.one("finish_prune_run", args)

@@ -19,7 +19,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from oban_powertools import Powertools, Workflow
 from oban_powertools.database.pools import blocking_connection, obans_pool, own_connection, own_pool, resolve
-from oban_powertools.database.sessions import (
+from oban_powertools.database.session_settings import (
     CONNECTION_OPTIONS,
     OWN_BOUNDS,
     SESSION_SETTINGS,

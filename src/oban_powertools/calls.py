@@ -1,0 +1,122 @@
+"""Every call on one database, made in one place: what the command line, the doors and ``Powertools`` open.
+
+Not for running jobs or loops (``powertools``).
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, nullcontext
+from typing import Any
+
+from psycopg.conninfo import make_conninfo
+from psycopg_pool import AsyncConnectionPool
+
+from .config import Names, Settings
+from .database import Connect, Connection, ConnectListener, Queries, Session, connect
+from .database.pools import own_connection, own_pool
+from .events import Events
+from .explain import Explain
+from .lifeline import Lifeline
+from .operators.audit import Audit
+from .operators.authorization import Authorize, Guard
+from .operators.services import Services
+from .privacy.display import DisplayPolicy
+from .schema import verify
+from .upkeep.metrics import Metrics
+from .webhooks import Webhooks
+from .workflows import Workflows
+
+
+class Calls:
+    """Every call, for a program that runs no jobs: one that inserts, looks or repairs.
+
+        async with open_calls(pool, authorize=authorize) as calls:
+            await calls.workflows.insert(workflow)
+
+    Args:
+        services: What every call needs.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self.workflows = Workflows(services)
+        self.audit = Audit(services)
+        self.explain = Explain(services)
+        self.events = Events(services)
+        self.metrics = Metrics(services)
+        self.webhooks = Webhooks(services)
+        self.lifeline = Lifeline(services)
+
+
+@asynccontextmanager
+async def open_calls(
+    source: AsyncConnectionPool[Any] | Connection,
+    *,
+    authorize: Authorize | None = None,
+    display: DisplayPolicy | None = None,
+    schema: str = "powertools",
+    prefix: str = "public",
+    settings: Settings | None = None,
+) -> AsyncGenerator[Calls]:
+    """The calls on a database whose schema is installed.
+
+    Args:
+        source: A pool, beside which a small one of our own is opened; or an autocommit connection that nobody
+            else uses meanwhile, on which one call follows the other.
+        authorize: Decides what operators may do; None refuses every change by an operator.
+        display: Decides what is shown and kept of values that may hold secrets.
+        schema: Where our tables are.
+        prefix: Where Oban's tables are.
+        settings: None for the defaults.
+
+    Raises:
+        SchemaError: The schema is missing, behind, or newer than this release.
+        ReadOnlyDatabaseError: The database cannot be written.
+    """
+    names, settings = Names(schema=schema, prefix=prefix), settings or Settings()
+    queries = Queries(names)
+    guard, display = Guard(authorize), display or DisplayPolicy()
+    if isinstance(source, AsyncConnectionPool):
+        opening = _over_pool(source, queries, settings)
+    else:
+        opening = _on_connection(source, queries, settings)
+    async with opening as (connecting, listening):
+        async with connecting() as session:
+            await verify(session.conn, names)
+        calls = Calls(
+            Services(
+                connect=connecting, connect_listener=listening, queries=queries, settings=settings, guard=guard,
+                display=display,
+            )
+        )  # fmt: skip
+        try:
+            yield calls
+        finally:
+            await calls.events.stop()
+            await calls.workflows.waiters.stop()
+
+
+@asynccontextmanager
+async def _over_pool(
+    source: AsyncConnectionPool[Any], queries: Queries, settings: Settings
+) -> AsyncGenerator[tuple[Connect, ConnectListener]]:
+    async with own_pool(source, settings.pool_size) as pool:
+
+        @asynccontextmanager
+        async def connecting() -> AsyncGenerator[Session]:
+            async with pool.connection() as conn:
+                yield Session(conn, queries)
+
+        yield connecting, lambda: own_connection(source, settings.listen_dsn)
+
+
+@asynccontextmanager
+async def _on_connection(
+    conn: Connection, queries: Queries, settings: Settings
+) -> AsyncGenerator[tuple[Connect, ConnectListener]]:
+    session = Session(conn, queries)
+
+    async def listening() -> Connection:
+        password = {"password": conn.info.password} if conn.info.password else {}
+        return await connect(settings.listen_dsn or make_conninfo(conn.info.dsn, **password))
+
+    yield lambda: nullcontext(session), listening

@@ -1,0 +1,73 @@
+"""A connection and the queries of its schema, as one: how a statement of ours is run.
+
+Not for what PostgreSQL's session is given (``session_settings``).
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from psycopg import AsyncTransaction
+from psycopg.abc import AdaptContext
+from psycopg.rows import DictRow
+
+from .queries import Connection, Queries, execute, fetch_all, fetch_one, joined
+from .values import ADAPTERS
+
+type Connect = Callable[[], AbstractAsyncContextManager[Session]]
+"""Gives a session, for as long as its context lasts."""
+
+type ConnectListener = Callable[[], Awaitable[Connection]]
+"""Makes a connection for listening alone."""
+
+
+class Session:
+    """A connection and the queries of its schema.
+
+    Args:
+        conn: Anybody's: nothing of it depends on its cursors, rows and adapters.
+        queries: By name.
+    """
+
+    __slots__ = ("conn", "queries")
+
+    def __init__(self, conn: Connection, queries: Queries) -> None:
+        self.conn = conn
+        self.queries = queries
+
+    async def all(
+        self, name: str, args: dict[str, Any] | None = None, *, adapters: AdaptContext = ADAPTERS
+    ) -> list[DictRow]:
+        """All rows of a query as dicts.
+
+        Args:
+            adapters: Other than ours.
+        """
+        return await fetch_all(self.conn, self.queries[name], args, adapters=adapters)
+
+    async def one(self, name: str, args: dict[str, Any] | None = None) -> DictRow | None:
+        """The first row of a query as a dict; None when there is none."""
+        return await fetch_one(self.conn, self.queries[name], args)
+
+    async def run(self, name: str, args: dict[str, Any] | None = None) -> None:
+        """Run a query whose rows, if any, nobody reads."""
+        await execute(self.conn, self.queries[name], args)
+
+    def transaction(self, *, force_rollback: bool = False) -> AbstractAsyncContextManager[AsyncTransaction]:
+        """A transaction, or a savepoint inside one, as psycopg's."""
+        return self.conn.transaction(force_rollback=force_rollback)
+
+    def joined(self) -> AbstractAsyncContextManager[None]:
+        """A savepoint inside the caller's transaction, which stays the caller's to commit."""
+        return joined(self.conn)
+
+    @asynccontextmanager
+    async def bounded(self, limit: str = "5s") -> AsyncGenerator[None]:
+        """A transaction for reading what may be a lot: by index, and given up in time.
+
+        Args:
+            limit: PostgreSQL's statement_timeout.
+        """
+        async with self.conn.transaction():
+            await self.run("bound_reading", {"limit": limit})
+            yield

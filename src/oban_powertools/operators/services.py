@@ -1,0 +1,38 @@
+"""What every call needs, made once by the composition root and handed down whole.
+
+The rule that must never break: nothing below the root has a default of its own that hides a missing one.
+"""
+
+from dataclasses import dataclass
+
+from ..config import Settings
+from ..database import Connect, Connection, ConnectListener, Queries, Session
+from ..privacy.display import DisplayPolicy
+from .authorization import Guard
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """A way to connect, and what decides."""
+
+    connect: Connect
+    """A session on an autocommit connection, on which one statement is one transaction."""
+
+    connect_listener: ConnectListener
+    """A connection for listening alone, outside every pool."""
+
+    queries: Queries
+    """The named queries of this database's schemas."""
+
+    settings: Settings
+    """What the process was started with."""
+
+    guard: Guard
+    """Decides what operators may do."""
+
+    display: DisplayPolicy
+    """Decides what is shown and kept of values that may hold secrets."""
+
+    def session_on(self, conn: Connection) -> Session:
+        """A session on a connection of the caller's."""
+        return Session(conn, self.queries)
