@@ -40,11 +40,6 @@ OLD_SECRET_KEPT_FOR: Final = timedelta(hours=24)
 class Webhooks:
     """Send events to other systems.
 
-    Args:
-        connect: An autocommit connection of our own pool.
-        guard: Decides who may change endpoints; None refuses all of it.
-        display: Decides what is kept of reasons and descriptions; None for the default.
-
     Every change takes ``actor``, a name or a mapping with an ``id``; ``reason``, for whoever reads the audit; and
     ``source``, the door: ``api``, ``cli`` or ``web``. Refused, it raises ``NotAuthorizedError``,
     ``UnattributedActorError`` or ``ReasonRequiredError``, and that is recorded.

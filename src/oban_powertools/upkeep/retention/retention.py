@@ -22,11 +22,6 @@ _COUNTED: Final = 10_000
 class Retention:
     """What is kept for how long, and its removal.
 
-    Args:
-        connect: An autocommit connection of our own pool.
-        guard: Decides who may remove records.
-        display: Decides what of a reason is kept.
-
     Raises:
         InvalidSettingError: ``settings.retention`` names no such class, or keeps one for less than a minute.
     """
