@@ -39,6 +39,12 @@ ROOM = 3 * 2**30
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say how to repeat the order of the tests, also where ``-q`` leaves out the header that would."""
+    if (seed := config.getoption("randomly_seed", None)) is not None:
+        terminalreporter.write_line(f"this order again: --randomly-seed={seed}")
+
+
 @pytest.fixture(autouse=True)
 def _about_notifications(request: pytest.FixtureRequest) -> None:
     if MODE != "on" and request.node.get_closest_marker("notified"):
