@@ -4,13 +4,7 @@ Not for production: it lives with the processes that use it, on one machine, wit
 same (fsync on), and it listens on a unix socket that only this user (and root) can reach.
 
 Only the wheel's programs are used, not its Python layer, which keeps its users' pids in a file that outlives kill -9.
-Here the kernel keeps count. Any number of processes may use one data directory:
-
-E1  Each user holds ``users.lock`` shared. Who leaves and can take it exclusively was the last, and stops the server.
-    A child made by fork is no user: the lock it inherits is its parent's, and it lets go of it at once.
-E2  The server and its children hold ``server.lock``, inherited at the start. Who can take it knows that no server
-    runs, whatever a leftover ``postmaster.pid`` says (its pid may belong to another process by now).
-E3  Starting and stopping happen under ``start.lock``, one process at a time.
+Here the kernel keeps count, so any number of processes may use one data directory: embedded/E1 to E3.
 """
 
 import atexit
@@ -201,7 +195,7 @@ class _Installation:
         unfinished.rename(self._cluster)
 
     def _start(self, lock: BinaryIO) -> None:
-        (self._cluster / "postmaster.pid").unlink(missing_ok=True)  # stale: E2
+        (self._cluster / "postmaster.pid").unlink(missing_ok=True)  # stale: embedded/E2
         options = [option for setting in SETTINGS for option in ("-c", setting)]
         options += ["-p", "5432", "-k", str(self._make_socket_directory())]
         self._run("pg_ctl", "start", *self._wait(), "-o", shlex.join(options), inherit=(lock.fileno(),))

@@ -1,6 +1,6 @@
 """The facade: joins an Oban instance with the hooks, the sweep and the calls.
 
-The rule that must never break: a fault of ours can slow a queue, never stop it (I6).
+The rule that must never break: a fault of ours can slow a queue, never stop it (invariant/I6).
 """
 
 import asyncio
@@ -258,7 +258,8 @@ class Powertools(Calls):
             return await self._rescuer.rescue(session, thorough=True) + await self._rescuer.discard_exhausted(session)
 
     async def _tell_cancelled_jobs(self, session: Session) -> None:
-        # Oban's signal tells them too, but it can be lost (I5), and queues started later never hear it (O11).
+        # Oban's signal tells them too, but it can be lost (invariant/I5), and queues that were started later never hear
+        # it (oban/O11).
         running = self._attachment.running_step_jobs()
         if not running:
             return

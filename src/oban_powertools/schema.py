@@ -298,7 +298,7 @@ def oban_sql(prefix: str) -> str:
 
 
 async def _install_oban(conn: Connection, names: Names) -> None:
-    # Oban looks for its type in current_schema(), so the prefix has to lead the search path (O23).
+    # Oban looks for its type in current_schema(), so the prefix has to lead the search path (oban/O23).
     prefix = names.prefix
     text = f"CREATE SCHEMA IF NOT EXISTS {prefix}; SET LOCAL search_path TO {prefix};\n{oban_sql(prefix)}"
     try:

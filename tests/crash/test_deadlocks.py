@@ -1,4 +1,7 @@
-"""F9: transactions that could lock the same rows in opposite order never do; where somebody else does, we ask again."""
+"""Transactions that could lock the same rows in opposite order never do; where somebody else does, we ask again.
+
+Rules: fault/F9.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator

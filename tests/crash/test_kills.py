@@ -1,4 +1,4 @@
-"""kill -9 at every point of a step's life: F1, F2, F3, F5; and of the process that inserts."""
+"""kill -9 at every point of a step's life: fault/F1, F2, F3, F5; and of the process that inserts."""
 
 from datetime import timedelta
 

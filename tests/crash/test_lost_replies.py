@@ -1,4 +1,7 @@
-"""F7: the connection is lost while the reply to an ack's commit is on its way; and networks that fail under load."""
+"""The connection is lost while the reply to an ack's commit is on its way; and networks that fail under load.
+
+Rules: fault/F7.
+"""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""F25: somebody deletes, cancels, retries or edits a step's job with raw SQL or Oban's API while workers run."""
+"""fault/F25: somebody deletes, cancels, retries or edits a step's job with raw SQL or Oban's API while workers run."""
 
 from collections import Counter
 from typing import Any, LiteralString

@@ -1,4 +1,4 @@
-"""F26: finished jobs are pruned as soon as can be, while their workflows run: nothing of ours needs the rows."""
+"""fault/F26: finished jobs are pruned as soon as can be, while their workflows run: nothing of ours needs the rows."""
 
 import asyncio
 

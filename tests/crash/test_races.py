@@ -1,4 +1,4 @@
-"""F28: what happens at the same moment in two processes happens once, and in one order."""
+"""fault/F28: what happens at the same moment in two processes happens once, and in one order."""
 
 import asyncio
 

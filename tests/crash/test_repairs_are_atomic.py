@@ -1,4 +1,7 @@
-"""S6, P31, P32: an execution that is cut off in the middle has done nothing; many at once do it once."""
+"""An execution that is cut off in the middle has done nothing; many at once do it once.
+
+Rules: security/S6, property/P31, P32.
+"""
 
 import asyncio
 import json

@@ -1,4 +1,7 @@
-"""F6: PostgreSQL restarts under load: nobody is taken for dead, every process goes on, nothing is doubled or lost."""
+"""PostgreSQL restarts under load: nobody is taken for dead, every process goes on, nothing is doubled or lost.
+
+Rules: fault/F6.
+"""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""I6: a fault in our bookkeeping is kept and repaired; it stops no queue, no other workflow and no sweep."""
+"""invariant/I6: a fault in our bookkeeping is kept and repaired; it stops no queue, no other workflow and no sweep."""
 
 from oban_powertools import Workflow
 from tests.crash.barriers import broken_settle

@@ -1,4 +1,4 @@
-"""F4: a kill, a lost backend or a statement timeout inside an ack's transaction: all of it or nothing."""
+"""fault/F4: a kill, a lost backend or a statement timeout inside an ack's transaction: all of it or nothing."""
 
 import pytest
 

@@ -1,4 +1,7 @@
-"""The server's queue of notifications is full: who notifies fails at the commit, so ours leave it out (I5, I6)."""
+"""The server's queue of notifications is full: who notifies fails at the commit, so ours leave it out.
+
+Rules: invariant/I5, I6.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""What was stored is what is read back, or it was refused (P15)."""
+"""What was stored is what is read back, or it was refused (property/P15)."""
 
 import asyncio
 import math

@@ -1,4 +1,4 @@
-"""Two sessions at once: one order of locks, one outcome, no deadlock of our own making (S4, F28).
+"""Two sessions at once: one order of locks, one outcome, no deadlock of our own making (settle/S4, fault/F28).
 
 Who waits for whom is read from pg_locks; nothing here depends on timing.
 """

@@ -1,4 +1,7 @@
-"""Somebody moves a step's job with another tool: the graph follows in that transaction, or is not concerned (F25)."""
+"""Somebody moves a step's job with another tool: the graph follows in that transaction, or is not concerned.
+
+Rules: fault/F25.
+"""
 
 import pytest
 from oban import Job, Oban

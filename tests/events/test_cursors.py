@@ -1,4 +1,7 @@
-"""Cursors follow the commits: nothing is skipped, whoever commits when, and wherever a reader stops (P27, P29)."""
+"""Cursors follow the commits: nothing is skipped, whoever commits when, and wherever a reader stops.
+
+Rules: property/P27, P29.
+"""
 
 import asyncio
 from collections.abc import Iterator

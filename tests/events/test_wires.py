@@ -1,4 +1,7 @@
-"""Notifications only save waiting: lost, forged, absent or in a flood, every event comes (I5, F10, P21, S11)."""
+"""Notifications only save waiting: lost, forged, absent or in a flood, every event comes.
+
+Rules: invariant/I5, fault/F10, property/P21, security/S11.
+"""
 
 import asyncio
 import logging

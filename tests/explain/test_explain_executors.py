@@ -11,7 +11,7 @@ from tests.support.executing import beat, die, heartbeat, rescue, silent, stop, 
 from tests.support.explaining import causes, codes, enqueue, job_id_of, register, sync
 from tests.support.troubles import project
 
-P1 = heartbeat("p1")["executor_id"]
+FIRST = heartbeat("p1")["executor_id"]
 
 
 async def running_on_p1(hand: Hand) -> WorkflowId:
@@ -43,9 +43,9 @@ async def test_a_step_whose_executor_is_gone_names_it_and_since_when(hand: Hand)
 
     [blocker] = explained.blockers
     assert (explained.status, blocker.code) == (OperatorStatus.BLOCKED, "orphaned_by_missing_executor")
-    assert explained.summary == f"fetch is marked executing, but its executor {P1} is gone: last seen 3 min ago"
+    assert explained.summary == f"fetch is marked executing, but its executor {FIRST} is gone: last seen 3 min ago"
     seen = await hand.one("SELECT beat_at FROM powertools.executors WHERE producer = 'p1'")
-    assert (blocker.details["executor_id"], blocker.details["executor_state"]) == (P1, "gone")
+    assert (blocker.details["executor_id"], blocker.details["executor_state"]) == (FIRST, "gone")
     assert (blocker.details["node"], blocker.details["last_seen_at"]) == ("node-a", seen)
     assert (waiting.status, causes(waiting)) == (OperatorStatus.BLOCKED, {"fetch": "orphaned_by_missing_executor"})
 
@@ -56,7 +56,7 @@ async def test_an_executor_that_was_stopped_says_when(hand: Hand) -> None:
 
     explained = await hand.powertools.explain.workflow_step(workflow_id, "fetch")
 
-    assert explained.summary == f"fetch is marked executing, but its executor {P1} stopped 0 s ago"
+    assert explained.summary == f"fetch is marked executing, but its executor {FIRST} stopped 0 s ago"
     assert explained.blockers[0].details["executor_state"] == "stopped"
 
 
@@ -79,7 +79,7 @@ async def test_silence_without_a_witness_is_no_evidence_until_it_is_missing_by_t
     missing = await explained_with(hand, workflow_id, 0.1, 0.2)
 
     assert (late.status, codes(late)) == (OperatorStatus.RUNNING, [])
-    assert late.summary.endswith(f"; its executor {P1} is late")
+    assert late.summary.endswith(f"; its executor {FIRST} is late")
     assert (missing.status, codes(missing)) == (OperatorStatus.BLOCKED, ["orphaned_by_missing_executor"])
     assert missing.blockers[0].details["executor_state"] == "missing"
 
@@ -95,7 +95,7 @@ async def test_what_is_left_to_an_operator_says_so(hand: Hand) -> None:
     explained = await hand.powertools.explain.workflow_step(workflow_id, "charge")
 
     assert explained.summary == (
-        f"charge is marked executing, but its executor {P1} is gone: last seen 60 s ago; it is left to an operator"
+        f"charge is marked executing, but its executor {FIRST} is gone: last seen 60 s ago; it is left to an operator"
     )
     assert explained.blockers[0].details["left_to_operator"] is True
 
@@ -159,9 +159,9 @@ async def test_an_open_incident_of_a_step_is_named_with_the_repairs_that_are_leg
     job = await hand.powertools.explain.job(job_id)
 
     [incident] = explained.incidents
-    assert (incident.fingerprint, incident.incident_class) == (f"dead_executor:{P1}", "dead_executor")
+    assert (incident.fingerprint, incident.incident_class) == (f"dead_executor:{FIRST}", "dead_executor")
     assert (incident.workflow_id, incident.step, incident.state) == (workflow_id, "fetch", "active")
-    assert repairs(incident) == [("job_rescue", "job", str(job_id)), ("executor_rescue_all", "executor", P1)]
+    assert repairs(incident) == [("job_rescue", "job", str(job_id)), ("executor_rescue_all", "executor", FIRST)]
     assert waiting.incidents == whole.incidents == job.incidents == explained.incidents
 
 

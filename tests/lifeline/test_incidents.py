@@ -1,4 +1,4 @@
-"""Incidents: one a cause, which appears, stays, resolves by evidence and reopens in place (N1, N2)."""
+"""Incidents: one a cause, which appears, stays, resolves by evidence and reopens in place (incidents/N1, N2)."""
 
 import asyncio
 from datetime import timedelta

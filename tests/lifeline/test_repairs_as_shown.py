@@ -1,4 +1,7 @@
-"""Whatever the graph and the repair: what the preview showed is what execute did, row by row (I3, P31 to P33)."""
+"""Whatever the graph and the repair: what the preview showed is what execute did, row by row.
+
+Rules: invariant/I3, property/P31 to P33.
+"""
 
 import asyncio
 import os

@@ -1,4 +1,7 @@
-"""How a repair's own rows are told from everybody else's: by the number of the transaction that wrote them (P2)."""
+"""How a repair's own rows are told from everybody else's: by the number of the transaction that wrote them.
+
+Rules: repairs/P2.
+"""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Secrets that are planted wherever users have some appear at no door under the default display policy (S8).
+"""Secrets that are planted wherever users have some appear at no door under the default display policy (security/S8).
 
 What begins with ``velvet`` looks like a secret by its key or its form, and appears nowhere. What begins with ``meadow``
 is an ordinary word under an ordinary key, which no policy can tell from a secret: it appears only where somebody asked

@@ -1,4 +1,4 @@
-"""No outcome stops a queue: it fails alone, with the reason, whatever refuses it (I6)."""
+"""No outcome stops a queue: it fails alone, with the reason, whatever refuses it (invariant/I6)."""
 
 import math
 import time

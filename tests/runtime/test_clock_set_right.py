@@ -1,4 +1,4 @@
-"""A server's clock that was ahead and is set right switches nothing off (R6)."""
+"""A server's clock that was ahead and is set right switches nothing off (executors/R6)."""
 
 from datetime import timedelta
 

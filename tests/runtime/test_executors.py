@@ -1,4 +1,4 @@
-"""Executors as rows: beats, health, and who is gone (R1, R2)."""
+"""Executors as rows: beats, health, and who is gone (executors/R1, R2)."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Rescue: by evidence, never by age (R3 to R5); what becomes of a job; quarantine."""
+"""Rescue: by evidence, never by age (executors/R3 to R5); what becomes of a job; quarantine."""
 
 import asyncio
 import itertools

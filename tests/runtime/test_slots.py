@@ -127,7 +127,7 @@ async def test_what_open_attached_is_detached_at_its_exit(free_slots: dict[str, 
 async def test_where_our_schema_was_uninstalled_obans_own_functions_take_over(
     free_slots: dict[str, Any], dsn: str
 ) -> None:
-    """I6: whatever happens to us, the queue goes on."""
+    """invariant/I6: whatever happens to us, the queue goes on."""
     async with AsyncConnectionPool(dsn, min_size=1, open=False) as pool:
         oban = Oban(pool=pool, name="uninstalled")
         powertools = Powertools(oban)

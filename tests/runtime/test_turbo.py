@@ -1,4 +1,4 @@
-"""The bulk ack: Oban's ack in one statement, in which what cannot be stored fails alone (O2, F17)."""
+"""The bulk ack: Oban's ack in one statement, in which what cannot be stored fails alone (oban/O2, fault/F17)."""
 
 import asyncio
 import math
@@ -93,7 +93,7 @@ async def test_an_ack_of_an_earlier_attempt_is_refused(each_hand: Hand) -> None:
 async def test_two_attempts_of_one_job_in_one_batch_record_the_result_of_the_last(
     each_hand: Hand, zombie_first: bool
 ) -> None:
-    """Rescued by age, a job runs again beside itself, even on the same node (O6)."""
+    """Rescued by age, a job runs again beside itself, even on the same node (oban/O6)."""
     workflow_id = await each_hand.insert(alone(a=step(max_attempts=3)))
     job_id = (await each_hand.job(workflow_id, "a")).id
     [zombie] = await each_hand.start(job_id)

@@ -195,7 +195,7 @@ class Moves:
         self._check_swept()
 
     def _check_swept(self) -> None:
-        """What is broken stops nothing outside its own family (P16); no job of a stopping workflow is left idle."""
+        """Nothing broken stops another family (property/P16); no job of a stopping workflow is left idle."""
         roots = {workflow_id: workflow["root_id"] for workflow_id, workflow in self.seen.workflows.items()}
         broken = {roots[workflow_id] for workflow_id in self._broken}
         sound = {workflow_id for workflow_id, root_id in roots.items() if root_id not in broken}
@@ -272,7 +272,7 @@ class Moves:
     # The end
 
     async def to_the_end(self) -> None:
-        """Let everything come to its end: no workflow is in limbo (P1)."""
+        """Let everything come to its end: no workflow is in limbo (property/P1)."""
         await self.mend()
         await self.sweep()
         for _ in range(60):

@@ -1,8 +1,8 @@
 """The whole suite with other notifications than ours: ``POWERTOOLS_TEST_NOTIFY=off`` or ``garbage``.
 
-Notifications change latency, never outcome (I5). ``off`` loses every one of them; ``garbage`` adds to each one some
-that nobody can read and some that are forged. A function that the server has built in cannot be replaced, so another
-``pg_notify`` stands before it in the search path, and our own functions are made to call that one.
+Notifications change latency, never outcome (invariant/I5). ``off`` loses every one of them; ``garbage`` adds to each
+one some that nobody can read and some that are forged. A function that the server has built in cannot be replaced, so
+another ``pg_notify`` stands before it in the search path, and our own functions are made to call that one.
 """
 
 import os

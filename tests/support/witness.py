@@ -1,7 +1,7 @@
 """Watches a database from move to move: what one look cannot tell, two in a row can.
 
 ``check_invariants_v1`` judges the state alone; the rules here are about what may follow what
-(P2, P5, P6, P9, P22 and P30 of the reliability page).
+(property/P2, P5, P6, P9, P22 and P30).
 """
 
 from collections import Counter

@@ -181,7 +181,7 @@ async def test_an_executing_worker_is_told_within_a_heartbeat_also_where_no_sign
         dsn, queues={"late": 5} if queue == "late" else {}, authorize=everybody_may
     ) as powertools:
         if queue != "late":
-            # Such a queue never hears of Oban's signals (O11).
+            # Such a queue never hears of Oban's signals (oban/O11).
             await powertools.oban.start_queue(queue="late", limit=5)
         workflow = Workflow("told")
         workflow.add("a", Job("tests.workflows.test_cancel.UntilTold", queue="late"))

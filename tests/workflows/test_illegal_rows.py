@@ -1,4 +1,4 @@
-"""States that must not exist cannot be written, whoever tries (P23, P26)."""
+"""States that must not exist cannot be written, whoever tries (property/P23, P26)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Whatever happens to the jobs, settle does what the model says (P2, P4, P6 to P9, P24 to P26)."""
+"""Whatever happens to the jobs, settle does what the model says (property/P2, P4, P6 to P9, property/P24 to P26)."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What is stored is read back as records, and waited for by asking the database (I5)."""
+"""What is stored is read back as records, and waited for by asking the database (invariant/I5)."""
 
 import asyncio
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Commands that meet in two sessions: one order of locks, one outcome, whoever comes first (S4).
+"""Commands that meet in two sessions: one order of locks, one outcome, whoever comes first (settle/S4).
 
 Who waits for whom is read from pg_locks; nothing here depends on timing.
 """

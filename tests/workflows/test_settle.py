@@ -1,4 +1,4 @@
-"""Steps end as their jobs do, and the graph moves in the same transaction (I1, I2)."""
+"""Steps end as their jobs do, and the graph moves in the same transaction (invariant/I1, I2)."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""I6: a fault in our bookkeeping is written down and repaired; the job's own state commits."""
+"""invariant/I6: a fault in our bookkeeping is written down and repaired; the job's own state commits."""
 
 import psycopg
 import pytest

@@ -1,4 +1,7 @@
-"""Whatever is wrong with a job or with our own functions, a change of a job commits: its step is settled later (I6)."""
+"""Whatever is wrong with a job or with our own functions, a change of a job commits: its step is settled later.
+
+Rules: invariant/I6.
+"""
 
 from typing import Any
 

@@ -2,7 +2,7 @@
 
 Used wherever a Python value becomes jsonb. It never converts: what PostgreSQL or another
 language would read back differently is refused with a hint. The rule that must never break:
-what was stored is what is read back, or it was refused (P15).
+what was stored is what is read back, or it was refused (property/P15).
 """
 
 import dataclasses

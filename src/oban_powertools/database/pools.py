@@ -1,7 +1,7 @@
 """Pools and connections beside the host's pool, to the database that it reaches.
 
 What a host's pool gives as functions is asked at each new connection: passwords and tokens change. The rule that must
-never break: engine progress needs no connection of the host's pool (P14, F14).
+never break: engine progress needs no connection of the host's pool (property/P14, fault/F14).
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Events: everything that happens to workflows, read from the log or as it comes.
 
-The database is the log; a notification only says that there is something to read (I5).
+The database is the log; a notification only says that there is something to read (invariant/I5).
 """
 
 from .events import Events

@@ -1,9 +1,6 @@
 """One subscriber: its place in the log, and a bounded buffer of what comes live.
 
-S1  What was given is everything of the topic up to ``cursor``, in order, each event once.
-S2  The buffer holds everything of the topic after ``_live_from`` up to the feed's cursor, unless it overflowed;
-    then it holds the beginning of that.
-S3  While the cursor is before ``_live_from`` the log is read, and what is in the buffer too is skipped.
+The rules that its three numbers obey are subscription/S1 to S3, on docs/design/rules.md.
 """
 
 import asyncio

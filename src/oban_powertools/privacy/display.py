@@ -1,6 +1,6 @@
 """What may be shown and kept of values that come from the users' own code: one policy, asked at every door.
 
-The rule that must never break: a policy that fails shows nothing (S8).
+The rule that must never break: a policy that fails shows nothing (security/S8).
 """
 
 import hashlib

@@ -5,7 +5,7 @@
 - What cannot be stored in any form, or whose job another session keeps locked, is set aside and asked again beside the
   queue, for as long as the process lives: it stays in hand, so nobody rescues it.
 
-The rule that must never break: only a database that cannot be reached keeps the queue waiting (I6).
+The rule that must never break: only a database that cannot be reached keeps the queue waiting (invariant/I6).
 """
 
 import asyncio
@@ -228,7 +228,7 @@ class Acknowledger:
         try:
             kept = await self._keep_late(late) if late else 0
         except Exception:
-            # The acks themselves are stored; their producer must not ask again (I6).
+            # The acks themselves are stored; their producer must not ask again (invariant/I6).
             logger.exception("the late results of %d jobs could not be kept", len(late))
             return
         if kept:
@@ -240,7 +240,7 @@ def _key_of(outcome: Outcome) -> Key:
 
 
 def _batches(outcomes: Sequence[Outcome]) -> Iterable[list[Outcome]]:
-    # Rescued by age, a job may be here twice (O6); results go by job, so each attempt has its statement.
+    # Rescued by age, a job may be here twice (oban/O6); results go by job, so each attempt has its statement.
     rest: list[Outcome] = list(outcomes)
     while rest:
         firsts: dict[int, Outcome] = {outcome.id: outcome for outcome in reversed(rest)}

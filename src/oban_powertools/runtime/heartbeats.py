@@ -30,7 +30,7 @@ from .processes import has_ended, this_process
 logger = find_logger(__name__)
 
 BEATS: Final = 5
-"""Beats within the time after which an executor is gone; half of that time may pass without one (R2)."""
+"""Beats within the time after which an executor is gone; half of that time may pass without one (executors/R2)."""
 
 _LOOK_EVERY: Final = 0.25
 """Seconds between two looks for executors that are new or have stopped, and for the end of the process."""

@@ -24,7 +24,7 @@ from .acks import BulkAck, Outcome
 logger = find_logger(__name__)
 
 UNINSTALLED: Final = (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction)
-"""Our functions are not there: Oban's own go on (I6)."""
+"""Our functions are not there: Oban's own go on (invariant/I6)."""
 
 
 class AckStore:

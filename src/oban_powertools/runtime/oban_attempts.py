@@ -1,8 +1,8 @@
 """One attempt of a job at the border between Oban and a worker: however the worker ends, the attempt has an outcome.
 
 Not for what becomes of the outcome in the database (``acks``). The rules that must never break: an attempt that began
-comes to an ack, unless the process itself is being stopped (B1); what one worker does ends no other job and no process
-(B2); an attempt in which no code of the worker's ran counts for nothing (B3).
+comes to an ack, unless the process itself is being stopped (attempts/B1); what one worker does ends no other job and no
+process (attempts/B2); an attempt in which no code of the worker's ran counts for nothing (attempts/B3).
 
 With ``oban_hooks``, ``oban_acks`` and ``database.oban`` the only file that imports Oban's internals, which
 tests/runtime/test_oban_contract.py names.
@@ -113,7 +113,7 @@ class GuardedExecutor(Executor):
         try:
             self.worker = self._find_worker()()
             self.result = await self._perform(self.worker)
-        except BaseException as error:  # noqa: BLE001 - B1
+        except BaseException as error:  # noqa: BLE001 - attempts/B1
             self._raise_if_stopped(error)
             self._fail(error)
 
@@ -143,7 +143,7 @@ class GuardedExecutor(Executor):
                 self._check_outcome()
             else:
                 self.action = self._postponed()
-        except BaseException as error:  # noqa: BLE001 - B1
+        except BaseException as error:  # noqa: BLE001 - attempts/B1
             self._raise_if_stopped(error)
             self._fail(error)
             self.action = self._failed()
@@ -207,7 +207,7 @@ class GuardedExecutor(Executor):
             if is_span(seconds):
                 return round(seconds)
             found = f"returned {seconds!r}, expected a number of seconds up to {MAX_SECONDS}"
-        except BaseException as error:  # noqa: BLE001 - B1
+        except BaseException as error:  # noqa: BLE001 - attempts/B1
             self._raise_if_stopped(error)
             found = f"raised {_last_line(error)}"
         self._remark = f"The worker's backoff() {found}; Oban's own holds."

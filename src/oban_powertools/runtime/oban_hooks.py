@@ -237,7 +237,7 @@ class Hooks:
                 acked = await attachment.acknowledge(acks)
                 found["acknowledged"] = len(acked)
         except Exception:
-            # Oban asks again only when something wakes the queue (O13).
+            # Oban asks again only when something wakes the queue (oban/O13).
             attachment.wake_producers_later()
             raise
         crash_points.reached("after_ack")

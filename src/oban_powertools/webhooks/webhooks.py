@@ -1,7 +1,7 @@
 """The webhook calls of the facade: each opens its connection and hands over.
 
 The rules that must never break: a secret leaves only through ``IssuedSecret``; an operator's change is authorized and
-recorded (I4).
+recorded (invariant/I4).
 """
 
 from collections.abc import Iterable, Sequence

@@ -219,7 +219,7 @@ def _cause(action: RecoveryAction) -> Cause:
 
 
 def _snapshot(row: Row) -> dict[str, Any]:
-    """A step as its recovery remembers it: nothing in its error that looks like a secret (S8)."""
+    """A step as its recovery remembers it: nothing in its error that looks like a secret (security/S8)."""
     error = row["error"]
     if isinstance(error, dict):
         fields = cast("dict[str, Any]", error)

@@ -1,7 +1,7 @@
 """Wait for workflows to end: one query a tick for everybody who waits in this process.
 
-The rules that must never break: the database is asked, never a notification alone (I5); and who waits goes on waiting
-while it is away.
+The rules that must never break: the database is asked, never a notification alone (invariant/I5); and who waits goes on
+waiting while it is away.
 """
 
 import asyncio

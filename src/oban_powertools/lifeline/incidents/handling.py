@@ -1,4 +1,6 @@
-"""What operators do to incidents: acknowledge, assign, note, mute. Never resolve: only evidence does that (N2).
+"""What operators do to incidents: acknowledge, assign, note, mute. Never resolve: only evidence does that.
+
+Rules: incidents/N2.
 
 The rule that must never break: allowed by the host first, and one transaction with its entry and its record.
 """

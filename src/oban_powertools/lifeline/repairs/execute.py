@@ -1,7 +1,7 @@
 """Execute a preview: exactly what it showed, once, or nothing.
 
 Runs in the caller's transaction. The rule that must never break: the token, the change, its audit record and its
-command are one transaction (I3, I4).
+command are one transaction (invariant/I3, I4).
 """
 
 from collections.abc import Mapping

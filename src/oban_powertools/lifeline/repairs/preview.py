@@ -1,7 +1,7 @@
 """A preview: the plan of a repair, kept for a quarter of an hour under a token.
 
 Runs in the caller's transaction. The rule that must never break: of a token only the hash is stored, and it is given
-only to the actor it was made for (S3).
+only to the actor it was made for (security/S3).
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """What a repair is about: found with all that is known of it, locked in the engine's order, and judged.
 
-The rule that must never break: jobs are locked before workflows, both by id (P4 of 0018_repairs.sql).
+The rule that must never break: jobs are locked before workflows, both by id (repairs/P4).
 """
 
 from collections.abc import Mapping, Sequence

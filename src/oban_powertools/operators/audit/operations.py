@@ -1,7 +1,8 @@
 """What operators ask for: allowed by the host's policy first, and one transaction with its record.
 
-The one way in for every feature. The rules that must never break: a change and its record are one transaction (I4);
-what is refused changes nothing and is recorded all the same, on a connection of its own, though all else rolls back.
+The one way in for every feature. The rules that must never break: a change and its record are one transaction
+(invariant/I4); what is refused changes nothing and is recorded all the same, on a connection of its own, though all
+else rolls back.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping

@@ -1,6 +1,6 @@
 """Who may do what: actors, actions, targets and the host's policy, asked in one place for every door.
 
-The rule that must never break: what nobody allowed is refused (S1).
+The rule that must never break: what nobody allowed is refused (security/S1).
 """
 
 from .actions import POLICY, Action, ActionPolicy, Severity, Surface, TargetType, as_surface, permission_for

@@ -83,7 +83,7 @@ def _constraints(wanted: Expected, rows: list[Row]) -> Iterator[Finding]:
 
 
 async def check_triggers(session: Session) -> list[Finding]:
-    """Triggers that are missing, switched off, or run something else (I1: they move the workflows)."""
+    """Triggers that are missing, switched off, or run something else (invariant/I1: they move the workflows)."""
     names = {**_schema(session.queries.names), "prefix": session.queries.names.prefix}
     rows = await session.all("doctor_triggers", names)
     found = {(row["relation"], row["name"]): row for row in rows}

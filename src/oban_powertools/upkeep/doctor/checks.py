@@ -69,13 +69,13 @@ ROW_CHECKS: Final = (
     RowCheck(
         name="rejected_jobs",
         level=Level.ERROR,
-        expected="a job that Oban can read: one it cannot keeps all jobs of the queue from being fetched (O3)",
+        expected="a job that Oban can read: one it cannot keeps all jobs of the queue from being fetched (oban/O3)",
         todo="correct the row: UPDATE oban_jobs SET priority = 9, ...; or set its state to 'cancelled'",
     ),
     RowCheck(
         name="exhausted_jobs",
         level=Level.WARNING,
-        expected="an attempt left for whatever may run: such jobs fill the fetches of the queue (O20)",
+        expected="an attempt left for whatever may run: such jobs fill the fetches of the queue (oban/O20)",
         todo="raise their max_attempts above attempt, or discard them",
     ),
     RowCheck(
@@ -100,12 +100,12 @@ ROW_CHECKS: Final = (
         name="leader",
         level=Level.WARNING,
         expected="a lease of 30 s, one leader",
-        todo="Oban 0.7 cannot do better (O1): cron jobs need to be unique, or run cron on one node only",
+        todo="Oban 0.7 cannot do better (oban/O1): cron jobs need to be unique, or run cron on one node only",
     ),
     RowCheck(
         name="roles",
         level=Level.WARNING,
-        expected="only roles that have a task here: any that connects can stop queues by NOTIFY (O4, O5)",
+        expected="only roles that have a task here: any that connects can stop queues by NOTIFY (oban/O4, O5)",
         todo="REVOKE CONNECT ON DATABASE ... FROM PUBLIC, and GRANT it to the roles that need it",
     ),
     RowCheck(

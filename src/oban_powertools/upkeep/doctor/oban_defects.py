@@ -16,7 +16,7 @@ class Defect:
     """One of them."""
 
     id: str
-    """Stable: O1, O2 ..."""
+    """Stable; with its room, oban/O1 and so on, it is on docs/design/rules.md."""
 
     found: str
     """What goes wrong."""

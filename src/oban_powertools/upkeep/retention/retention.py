@@ -67,7 +67,7 @@ class Retention:
             who = await operation.authorize()
             if dry_run:
                 return await self._rehearse(who.id, operation.entry.reason or "")
-            # What is removed is written down before: a batch without its record is impossible (I4).
+            # What is removed is written down before: a batch without its record is impossible (invariant/I4).
             async with operation.transaction() as session:
                 run = await self._start(session, who.id, operation.entry.reason or "")
                 operation.tell(details={"run": run})

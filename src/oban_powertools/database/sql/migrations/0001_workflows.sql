@@ -195,7 +195,7 @@ UNION ALL
 SELECT s.workflow_id, p.parent, s.position AS child, 'continue' AS policy
 FROM powertools.steps s CROSS JOIN LATERAL unnest(s.continue_parents) AS p (parent);
 
--- P23: names are unique by constraint; that edges stay inside the workflow, agree on both ends and
+-- property/P23: names are unique by constraint; that edges stay inside the workflow, agree on both ends and
 -- lead from a smaller depth to a greater one (so there is no cycle) is checked here, set-based.
 CREATE FUNCTION powertools.check_edges_v1() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -279,7 +279,7 @@ FROM powertools.steps s
 LEFT JOIN public.oban_jobs j
   ON s.state = 'available' AND j.id = s.job_id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position);
 
--- I6: what the bookkeeping could not settle in the job's own transaction, kept for the sweep.
+-- invariant/I6: what the bookkeeping could not settle in the job's own transaction, kept for the sweep.
 CREATE TABLE powertools.settle_faults (
   job_id bigint PRIMARY KEY,
   workflow_id bigint NOT NULL,

@@ -1,13 +1,7 @@
 -- The event log: what happened to steps and workflows, in the transaction in which it happened.
 -- Locks: none to install.
 --
--- E1  Every change of a step's state and every end of a workflow is one row, numbered 1..n in its workflow.
---     Whoever writes holds the outermost workflow of the family, so the numbers have no gap and follow the commits.
--- E2  What one statement writes is one batch. A batch gets its place in the log after its commit, by whoever
---     reads next: the cursor of its last event. So cursors follow the commits, a late commit comes late
---     and is never skipped, and a transaction that is held open holds up nobody else's events.
--- E3  A fetch neither waits for a workflow nor keeps anybody else waiting for it: that a job started is written
---     down as a deferred start, and numbered by the next reader or by the end of the job's attempt.
+-- Rules: events/E1 to E3, on docs/design/rules.md.
 
 CREATE TABLE powertools.events (
   workflow_id bigint NOT NULL,
@@ -95,7 +89,7 @@ LEFT JOIN powertools.workflows w ON w.id = e.workflow_id
 LEFT JOIN powertools.steps s ON s.workflow_id = e.workflow_id AND s.position = e.position;
 
 -- Sends a notification when the transaction commits, or leaves it out while the server's queue of notifications is nearly
--- full: without a place for it the commit would fail, and with it an ack, a fetch or a command (I5, I6).
+-- full: without a place for it the commit would fail, and with it an ack, a fetch or a command (invariant/I5, I6).
 CREATE FUNCTION powertools.notify_v1(channel text, payload text) RETURNS void
 LANGUAGE plpgsql
 AS $$
@@ -105,7 +99,7 @@ BEGIN
   END IF;
 END $$;
 
--- Writes changes down in their order. The caller holds the workflows (E1). Its statements are planned once
+-- Writes changes down in their order. The caller holds the workflows (events/E1). Its statements are planned once
 -- a session: they only look up by primary keys, which is right for any size of the tables.
 CREATE FUNCTION powertools.write_events_v1(changes powertools.change[]) RETURNS void
 LANGUAGE plpgsql
@@ -220,7 +214,7 @@ BEGIN
   );
 END $$;
 
--- Writes down that jobs started, in the transaction that fetched them (E3).
+-- Writes down that jobs started, in the transaction that fetched them (events/E3).
 CREATE FUNCTION powertools.defer_starts_v1(starts powertools.change[]) RETURNS void
 LANGUAGE plpgsql
 AS $$

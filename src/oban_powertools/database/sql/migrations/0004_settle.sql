@@ -1,13 +1,6 @@
 -- Settle: the one mechanism. Locks: none to install.
 --
--- S1  A job and its step move in one transaction, whoever changed the job.
--- S2  A constant number of statements per batch, whatever its size, fan-out or workflow size.
--- S3  pending = number of parents without an outcome (and, for a root of a nested workflow, the step
---     that starts it), for every pending step; it is released when the number reaches 0.
--- S4  Lock order: jobs (held by whoever changed them), workflows by id, steps by (workflow, position).
---     The outermost workflow is the lock of its whole family. Nobody waits for a job while holding a
---     workflow; a new job cannot be waited for.
--- S5  A fault in here is written down in settle_faults and the job's own change commits (I6).
+-- Rules: settle/S1 to S5, on docs/design/rules.md.
 
 -- A step that has just got its outcome, with what moves on from it.
 CREATE TYPE powertools.ended AS (

@@ -1,8 +1,8 @@
--- The triggers on Oban's jobs: whoever changes a job moves the workflow (I1), and a fault of ours
--- never keeps a job from changing (I6): nothing in here may raise outside a handler. Locks: CREATE TRIGGER takes SHARE ROW EXCLUSIVE on Oban's
+-- The triggers on Oban's jobs: whoever changes a job moves the workflow (invariant/I1), and a fault of ours
+-- never keeps a job from changing (invariant/I6): nothing in here may raise outside a handler. Locks: CREATE TRIGGER takes SHARE ROW EXCLUSIVE on Oban's
 -- jobs table for an instant.
 
--- I6: settles, and on a fault settles one by one, so that a faulty job stays alone; what still
+-- invariant/I6: settles, and on a fault settles one by one, so that a faulty job stays alone; what still
 -- fails is kept for the sweep. Lock faults are not tried again here: the sweep comes in a second. It has a bound of its
 -- own in anybody's session: a transaction that somebody left open slows a queue by it, and does not stop it.
 CREATE FUNCTION powertools.settle_guarded_v1(outcomes powertools.outcome[]) RETURNS void
@@ -46,7 +46,7 @@ EXCEPTION WHEN OTHERS THEN
   PERFORM set_config('powertools.results', '{}', true);
 END $$;
 
--- I6: a fault while writing down that jobs started is kept for the sweep, as any other.
+-- invariant/I6: a fault while writing down that jobs started is kept for the sweep, as any other.
 CREATE FUNCTION powertools.defer_starts_guarded_v1(starts powertools.change[]) RETURNS void
 LANGUAGE plpgsql
 AS $$
@@ -206,7 +206,7 @@ BEGIN
     RETURN NULL;
   END IF;
   IF current_setting('powertools.results', true) <> '' THEN
-    -- Anybody may set it in a session of theirs, and their update must go on (I6).
+    -- Anybody may set it in a session of theirs, and their update must go on (invariant/I6).
     BEGIN
       results := current_setting('powertools.results', true)::jsonb;
     EXCEPTION WHEN data_exception THEN

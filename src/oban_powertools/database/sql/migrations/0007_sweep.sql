@@ -189,7 +189,7 @@ BEGIN
 END $$;
 
 -- What a part of the sweep has to do: ids of waits, or of workflows. At most one batch, the longest overdue,
--- family after family by its outermost workflow (S4).
+-- family after family by its outermost workflow (settle/S4).
 CREATE FUNCTION powertools.due_v1(part text, batch int) RETURNS bigint[]
 LANGUAGE plpgsql
 PLANNED EACH TIME ROW BY ROW
@@ -233,7 +233,7 @@ BEGIN
 END $$;
 
 -- Does a part of the sweep for these, all at once; on a fault half by half, so that what cannot be done
--- stays alone and stops nothing else (P16). Returns for how many it was done.
+-- stays alone and stops nothing else (property/P16). Returns for how many it was done.
 CREATE FUNCTION powertools.sweep_these_v1(part text, ids bigint[]) RETURNS int
 LANGUAGE plpgsql
 AS $$
@@ -292,7 +292,7 @@ END $$;
 REVOKE EXECUTE ON FUNCTION powertools.analyze_outgrown_v1() FROM PUBLIC;
 
 -- One batch of a part of the sweep, on whichever node takes it; failed is how many could not be done now, more whether
--- there may be more to do at once. Each batch is a transaction of its own, so that it holds no workflow of another's (S4).
+-- there may be more to do at once. Each batch is a transaction of its own, so that it holds no workflow of another's (settle/S4).
 CREATE FUNCTION powertools.sweep_part_v1(part text, batch int, OUT swept bool, OUT done int, OUT failed int, OUT more bool)
 LANGUAGE plpgsql
 AS $$

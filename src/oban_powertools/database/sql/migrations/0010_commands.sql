@@ -88,7 +88,7 @@ AS $$
 $$;
 
 -- The same for those that somebody else is changing, as Oban does when it stages or fetches them: they would be able to
--- start after the commit. Waits for them, though not for long: the caller holds workflows (S4). The sweep comes again.
+-- start after the commit. Waits for them, though not for long: the caller holds workflows (settle/S4). The sweep comes again.
 CREATE FUNCTION powertools.cancel_busy_jobs_v1(ids bigint[]) RETURNS void
 LANGUAGE plpgsql
 PLANNED EACH TIME ROW BY ROW SET lock_timeout = '300ms'

@@ -30,7 +30,7 @@ BEGIN
 END $$;
 
 -- Ends the holds of these steps: what is ready is released, suspended jobs go on. A job that somebody else
--- is changing right now is left to the sweep (S4). The caller holds the workflows.
+-- is changing right now is left to the sweep (settle/S4). The caller holds the workflows.
 CREATE FUNCTION powertools.end_holds_v1(workflow_ids bigint[], positions int[]) RETURNS void
 LANGUAGE plpgsql
 PLANNED EACH TIME

@@ -1,7 +1,7 @@
 -- The invariants of a sound database, as queries: the oracle of the tests, later of the doctor.
 
 -- Rows: one a violation; empty when all hold. Reads everything: for tests and for the doctor, not
--- for loops. The names are those of the reliability page.
+-- for loops.
 CREATE FUNCTION powertools.check_invariants_v1()
 RETURNS TABLE (invariant text, workflow_id bigint, step_position int, detail text)
 LANGUAGE sql STABLE

@@ -1,16 +1,6 @@
 -- Executors, and the rescue of jobs whose executor is gone. Locks: none to install (new tables only).
 --
--- R1  Only the database's clock counts, and only beats that reached the database.
--- R2  An executor is gone when it has stopped; when a process of its own host and boot saw that its process has ended,
---     by process id and start, and its session has ended too; or when it has missed its own gone_after while a witness, any other
---     executor, has been beating all that time without a gap of half its own. So whatever keeps everybody from
---     the database (its restart, a pause of the cluster) makes nobody gone: it resets every witness.
--- R3  A job runs again because its executor is gone, because nobody knows its executor, or because its living
---     producer does not know the job: never because it is old.
--- R4  Every rescue is a row, and audited as the system's, in the transaction that changes the job.
--- R5  Lock order as settle's: jobs by id, then what the trigger on them locks (S4). Nobody waits for a job here.
--- R6  A clock that was set back makes nobody live longer: what is dated in the future counts as of now, and
---     a server's start in the future says nothing.
+-- Rules: executors/R1 to R6, on docs/design/rules.md.
 
 CREATE TABLE powertools.executors (
   -- one start of one producer in one process, such as app:oban:default:node-a:0b5c...
@@ -147,7 +137,7 @@ AS $$
   SELECT count(*)::int FROM beats;
 $$;
 
--- Processes of this host that beat, and have ended as one of them saw: their executors are gone (R2). The sight is
+-- Processes of this host that beat, and have ended as one of them saw: their executors are gone (executors/R2). The sight is
 -- enough where the session that beat has ended too, as it does at once with its process, or where it has missed half of
 -- what it promised: of a machine that was copied while it ran, a living process may look ended from its copy.
 -- Returns how many. Locks: the executors' rows, by id, passing over those that beat.
@@ -169,12 +159,12 @@ AS $$
   SELECT count(*)::int FROM died
 $$;
 
--- Executors of which something is dated in the future: written before the clock was set back (R6).
+-- Executors of which something is dated in the future: written before the clock was set back (executors/R6).
 CREATE VIEW powertools.executors_dated_ahead AS
 SELECT e.executor_id FROM powertools.executors e
 WHERE greatest(e.started_at, e.beat_at, e.loop_beat_at, e.beating_since, e.stopped_at) > clock_timestamp() + interval '1 s';
 
--- What is dated in the future counts as of now (R6): who lives beats again within seconds, and who does not is gone
+-- What is dated in the future counts as of now (executors/R6): who lives beats again within seconds, and who does not is gone
 -- after its gone_after. Locks: these rows, passing over those that beat.
 CREATE FUNCTION powertools.undate_executors_v1() RETURNS void
 LANGUAGE sql
@@ -191,7 +181,7 @@ AS $$
   ))
 $$;
 
--- R2. The witness must have beaten since the server started: its next beat resets it. Beats of different promises
+-- executors/R2. The witness must have beaten since the server started: its next beat resets it. Beats of different promises
 -- are compared by the longer one.
 CREATE VIEW powertools.gone_executors AS
 SELECT e.executor_id, e.node, e.producer, e.relieved_at,
@@ -205,7 +195,7 @@ WHERE e.stopped_at IS NOT NULL OR e.died_at IS NOT NULL OR e.beat_at < clock_tim
 );
 
 -- Executors with their health, for people: by the age of the last beat, counted from the server's start, and from the
--- end of a pause that everybody had who is beating now. One that is gone (R2), or whose jobs rescue has taken, is missing
+-- end of a pause that everybody had who is beating now. One that is gone (executors/R2), or whose jobs rescue has taken, is missing
 -- at once, and one that was found to be missing stays so until it beats. A late loop in a living process is late, never missing.
 CREATE FUNCTION powertools.executor_health_v1(late_after interval, missing_after interval, at timestamptz DEFAULT statement_timestamp())
 RETURNS TABLE (
@@ -263,7 +253,7 @@ $$;
 --                there has seen as many
 --   isolated     the same, but several jobs have seen as many die: one by one, so that the culprit dies alone
 --   retried      anything else
--- A job that may run again has an attempt left for it (O20). Returns how many jobs were not left as they are.
+-- A job that may run again has an attempt left for it (oban/O20). Returns how many jobs were not left as they are.
 CREATE FUNCTION powertools.rescue_these_v1(orphans powertools.orphan[], modes jsonb) RETURNS int
 LANGUAGE plpgsql
 PLANNED EACH TIME

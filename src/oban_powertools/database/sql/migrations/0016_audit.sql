@@ -1,13 +1,6 @@
 -- The audit: who did what to what, why, and what came of it. Locks: none to install.
 --
--- A1  Rows are only ever added. Whatever else is tried is refused by triggers that also fire for replicas, and by the
---     grants of sql/roles.sql. Rows leave by retention alone: whole seals, the oldest first.
--- A2  Every row has a link with its hash, written with it. A seal chains the hashes of a batch to the seal before:
---     what is done behind the triggers' back shows. Tamper-evident, not tamper-proof: who may rewrite rows, links
---     and all later seals is found out only by a head of the chain that was noted elsewhere.
---     What is taken off the end shows by the chain's row, which counts the seals, and by what else the acts left behind;
---     what is taken off the beginning, by the last pruned seal, whose hash tells until when it had to be kept.
--- A3  Sealing takes no lock that a writer waits for. A row that commits late is sealed late, never skipped.
+-- Rules: audit/A1 to A3, on docs/design/rules.md.
 
 CREATE TABLE powertools.audit (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -1,12 +1,7 @@
 -- Incidents: what is broken, one row a cause. Locks: CREATE INDEX takes SHARE on the steps and the workflows while it
 -- reads them (nothing is stored yet where this is installed with the rest).
 --
--- N1  A fingerprint is one row for ever: what comes back reopens it, with the time of its first detection.
--- N2  Resolved only when the evidence says that it is over: it was looked for and not found, and none of what it names
---     still holds. What was pruned, or not looked at because there was too much, proves nothing.
--- N3  A projection reads by index, a bounded number of rows a class, and locks nothing but incidents. One at a time: it
---     takes its lock before it looks, so the last to write has also looked last.
--- N4  Nothing of the users' own is kept here: no argument, result or message, only names, counts and ids.
+-- Rules: incidents/N1 to N4, on docs/design/rules.md.
 
 CREATE TABLE powertools.incidents (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

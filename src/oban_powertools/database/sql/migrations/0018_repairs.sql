@@ -1,11 +1,6 @@
 -- Repairs: what a preview stores, what a repair changed, and the repairs of jobs. Locks: none to install.
 --
--- P1  A preview is the repair itself, rolled back: what a repair would change is read from the rows that it changed.
--- P2  A row that is visible, and whose inserting transaction is still in progress, was written by this transaction or a
---     subtransaction of it: that is what tells the repair's rows from everybody else's, without a trigger.
--- P3  Of a token only the hash is stored. For the same ready preview it is given again, derived from the preview's nonce
---     and this database's secret, which only those who run Powertools may read.
--- P4  Lock order: the preview, then as settle: jobs by id, workflows by id, steps.
+-- Rules: repairs/P1 to P4, on docs/design/rules.md.
 
 CREATE TABLE powertools.repair_secret (
   only_one bool PRIMARY KEY DEFAULT true CHECK (only_one),
@@ -186,7 +181,7 @@ AS $$
   SELECT row_xmin::text::bigint > 2 AND ((row_xmin::text::bigint - marker) & 4294967295) < 2147483648
 $$;
 
--- P2, for an xmin at or after the marker. A number that is not given out yet is one of long ago, of a frozen row.
+-- repairs/P2, for an xmin at or after the marker. A number that is not given out yet is one of long ago, of a frozen row.
 CREATE FUNCTION powertools.is_ours_v1(row_xmin xid, marker bigint) RETURNS bool
 LANGUAGE plpgsql STABLE
 AS $$

@@ -1,11 +1,7 @@
 -- Retention: what is removed when its time is over, and what is kept of it.
 -- Locks: SHARE on waits, signals, commands and rescues while their indexes are built.
 --
--- P1  A batch is one transaction: what it archives, what it deletes, and the count in its run, or none of it.
--- P2  Nothing is removed that a live workflow, an open incident, an open late result, an open settle fault, a reader of
---     events or a row of the audit still needs.
--- P3  A family of workflows goes as a whole, locked by its outermost one; what somebody else holds is passed over.
--- P4  The archive keeps the original's id and no payload: no args, context, result, error or signal's payload.
+-- Rules: retention/P1 to P4, on docs/design/rules.md.
 
 CREATE TABLE powertools.prune_runs (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -43,7 +39,7 @@ CREATE INDEX signals_inserted_at ON powertools.signals (inserted_at);
 CREATE INDEX commands_inserted_at ON powertools.commands (inserted_at);
 CREATE INDEX rescues_at ON powertools.rescues (at);
 
--- P2: the outermost workflows that something open still points at.
+-- retention/P2: the outermost workflows that something open still points at.
 CREATE FUNCTION powertools.needed_workflows_v1() RETURNS bigint[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -69,7 +65,7 @@ BEGIN
   );
 END $$;
 
--- Families whose outermost workflow has ended before ended_before and of whose events the log has none any more (P2).
+-- Families whose outermost workflow has ended before ended_before and of whose events the log has none any more (retention/P2).
 -- Looks at the next 2,000 workflows after the cursor; last is the next cursor, NULL at the end: where workflows begin
 -- that are too young. Families are chosen until they have about so many steps; those that are locked are passed over.
 CREATE FUNCTION powertools.due_families_v1(
@@ -112,7 +108,7 @@ BEGIN
 END $$;
 
 -- Archives and removes workflows with their steps, waits, consumed signals, commands, recoveries and last events.
--- Returns how many rows of the archive it wrote and how many rows it removed. The caller holds the families (P3).
+-- Returns how many rows of the archive it wrote and how many rows it removed. The caller holds the families (retention/P3).
 CREATE FUNCTION powertools.prune_workflows_v1(family bigint[], run bigint, OUT archived int, OUT pruned int)
 LANGUAGE plpgsql
 PLANNED EACH TIME ROW BY ROW
@@ -294,7 +290,7 @@ BEGIN
         SELECT x.job_id FROM powertools.settle_faults x WHERE x.repaired_at < older_than LIMIT batch FOR UPDATE SKIP LOCKED
       ));
     WHEN 'previews' THEN
-      -- what was tried to be executed is in the audit, and stays as long (P2)
+      -- what was tried to be executed is in the audit, and stays as long (retention/P2)
       DELETE FROM powertools.previews p WHERE p.id = ANY (ARRAY(
         SELECT x.id FROM powertools.previews x
         WHERE coalesce(x.ended_at, x.expires_at)
@@ -329,7 +325,7 @@ BEGIN
   RETURN pruned;
 END $$;
 
--- One batch of a class, in the caller's transaction (P1). audit_kept_for: of the audit, NULL for ever. after, last: as
+-- One batch of a class, in the caller's transaction (retention/P1). audit_kept_for: of the audit, NULL for ever. after, last: as
 -- due_families_v1. Returns how many rows it archived and removed and whether there is more; archived is NULL when
 -- another session is pruning. Locks: the part's row; the rows it removes, passing over those that are locked.
 CREATE FUNCTION powertools.prune_batch_v1(

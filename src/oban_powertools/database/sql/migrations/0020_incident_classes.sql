@@ -1,6 +1,6 @@
 -- The classes of incidents: one function looks for each kind of cause. Locks: none to install.
 --
--- Each reads by index and stops at 5,000 rows of what it groups, and at 1,000 incidents (N2, N3). Words are those of
+-- Each reads by index and stops at 5,000 rows of what it groups, and at 1,000 incidents (incidents/N2, N3). Words are those of
 -- explanations where these have some.
 
 -- The class of an error, by which incidents group; 'unknown' without one. Nothing else of the error, which may

@@ -1,11 +1,7 @@
--- What an operator did, and its record in the audit, are one transaction or none (I4). Locks: SHARE ROW EXCLUSIVE on the
+-- What an operator did, and its record in the audit, are one transaction or none (invariant/I4). Locks: SHARE ROW EXCLUSIVE on the
 -- tables that get a trigger, for an instant.
 --
--- D1  Whatever only an operator's act writes is refused at the commit when the same transaction has not written an
---     executed record of it; and so is such a record of a preview that was not consumed.
--- D2  Looked for at the commit: what a preview does and takes back is never asked for.
--- D3  What the engine writes costs nothing here: its own tables have no trigger for this, and are changed by operators
---     only together with one of these rows.
+-- Rules: audit/D1 to D3, on docs/design/rules.md.
 
 -- Whether this transaction has written an executed record by this actor: of this preview or incident, if one is given.
 CREATE FUNCTION powertools.is_audited_v1(who text, of_preview bigint, of_incident bigint) RETURNS bool

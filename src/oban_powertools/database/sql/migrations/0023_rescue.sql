@@ -13,7 +13,7 @@ DECLARE
   gone text[];
   orphans powertools.orphan[];
   unknown powertools.orphan[];
-  -- whether one of ours has been beating for so long that whatever is still dated in the future has ended (R6)
+  -- whether one of ours has been beating for so long that whatever is still dated in the future has ended (executors/R6)
   watched bool;
 BEGIN
   PERFORM powertools.undate_executors_v1();

@@ -87,7 +87,7 @@ BEGIN
   RETURN error;
 END $$;
 
--- An error in one line, its class and its text, at most 500 characters, without what looks like a secret (S8).
+-- An error in one line, its class and its text, at most 500 characters, without what looks like a secret (security/S8).
 CREATE FUNCTION powertools.error_summary_v1(error jsonb) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT
 AS $$

@@ -11,7 +11,7 @@ FROM powertools.deliver_signal_v1(
 );
 
 -- name: lock_step_job
--- Locks the live job of a step, before its workflow is locked (S4).
+-- Locks the live job of a step, before its workflow is locked (settle/S4).
 -- Args: workflow_id (bigint), step (text).
 -- Rows: one without columns, or none.
 SELECT

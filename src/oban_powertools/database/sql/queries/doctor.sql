@@ -182,7 +182,7 @@ WHERE w.state IN ('running', 'cancel_requested') AND w.semantics_version <> 2
 ORDER BY w.id LIMIT 20;
 
 -- name: doctor_check_rejected_jobs
--- Rows that Oban's own Job refuses to read; one of them keeps every job of its fetch from running (O3).
+-- Rows that Oban's own Job refuses to read; one of them keeps every job of its fetch from running (oban/O3).
 -- Rows: subject, found.
 -- Index: oban_jobs by state.
 SELECT format('job %%s in queue %%s', j.id, quote_literal(j.queue)) AS subject,
@@ -240,7 +240,7 @@ WHERE w.number > 0 AND NOT EXISTS (
 LIMIT 20;
 
 -- name: doctor_check_unlogged
--- A crash of the server empties Oban's own UNLOGGED tables (O16): jobs execute and nobody is written down as working.
+-- A crash of the server empties Oban's own UNLOGGED tables (oban/O16): jobs execute and nobody is written down as working.
 -- Rows: subject, found.
 -- Index: oban_jobs by state.
 SELECT 'table oban_producers' AS subject,
@@ -251,7 +251,7 @@ WHERE j.state = 'executing' AND j.attempted_at > timezone('UTC', now()) - interv
 HAVING count(*) > 0;
 
 -- name: doctor_check_leader
--- With several nodes, a lease that is shorter than Oban's renewal every 15 s makes all of them leaders (O1).
+-- With several nodes, a lease that is shorter than Oban's renewal every 15 s makes all of them leaders (oban/O1).
 -- Rows: subject, found.
 SELECT 'Oban''s leader lease' AS subject,
   format('%%s s long, with %%s nodes: each of them leads most of the time', round(extract(epoch FROM l.expires_at - l.elected_at)), n.nodes) AS found

@@ -64,7 +64,7 @@ WHERE j.state = 'executing' AND j.queue = ANY (%(queues)s::text[]) AND j.attempt
 SELECT powertools.rescue_lost_v1(%(job_ids)s::bigint[], %(attempted_ats)s::timestamp[], %(modes)s::jsonb) AS rescued;
 
 -- name: discard_exhausted
--- Discards jobs that are available without an attempt left, as Oban's own rescue does: they fill its fetches (O20).
+-- Discards jobs that are available without an attempt left, as Oban's own rescue does: they fill its fetches (oban/O20).
 -- Args: batch.
 -- Rows: their ids.
 -- Locks: the jobs by id, skipping those that are locked, then as settle.

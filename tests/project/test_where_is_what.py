@@ -1,0 +1,22 @@
+"""The page that says which file to open names files that there are."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "design" / "where-is-what.md"
+CODE = ROOT / "src" / "oban_powertools"
+PLACES = (CODE, CODE / "database" / "sql", ROOT / "tests")
+
+
+def test_every_path_of_the_page_exists() -> None:
+    paths = re.findall(r"`([\w/.-]+\.(?:py|sql))`", PAGE.read_text())
+
+    assert len(paths) > 100
+    assert [path for path in paths if not any((place / path).is_file() for place in PLACES)] == []
+
+
+def test_every_row_names_a_test() -> None:
+    rows = re.findall(r"^\| (?!To change|---).*$", PAGE.read_text(), re.MULTILINE)
+
+    assert [row for row in rows if not re.search(r"`[\w/]*test_\w+\.py`(, `[\w/]*test_\w+\.py`)* \|$", row)] == []
