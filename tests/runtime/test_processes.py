@@ -59,7 +59,7 @@ def test_this_process_lives_and_knows_itself() -> None:
 
 
 def test_a_child_has_the_same_host_and_another_start() -> None:
-    ask = "from oban_powertools.lifeline.processes import this_process as t; p = t(); print(p.host, p.pid, p.ticks)"
+    ask = "from oban_powertools.runtime.processes import this_process as t; p = t(); print(p.host, p.pid, p.ticks)"
     host, pid, ticks = subprocess.run(
         [sys.executable, "-c", ask], capture_output=True, check=True, text=True
     ).stdout.split()
