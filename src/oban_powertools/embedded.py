@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 from urllib.parse import quote
 
-from .errors import ConfigurationError, DatabaseUnavailableError, EmbeddedNotInstalledError
+from .errors import DatabaseUnavailableError, EmbeddedNotInstalledError, InheritedServerError
 from .privacy.logs import find_logger
 
 START_WITHIN: Final = timedelta(minutes=1)
@@ -67,12 +67,11 @@ class EmbeddedServer:
         A process that is killed just leaves. The server then runs on, until the next user comes and goes.
 
         Raises:
-            ConfigurationError: This is a child made by fork, and the server its parent's. It is told so loudly because
-                what comes next in such a clean-up is mostly the end of the server's files.
+            InheritedServerError: This is a child made by fork, and the server its parent's. It is told so loudly
+                because what comes next in such a clean-up is mostly the end of the server's files.
         """
         if os.getpid() != self._pid:
-            message = f"the embedded PostgreSQL in {self.data_directory} is that of process {self._pid}: leave it alone"
-            raise ConfigurationError(message)
+            raise InheritedServerError(self.data_directory, self._pid)
         if self._users.closed:
             return
         atexit.unregister(self.stop)

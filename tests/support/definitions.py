@@ -27,7 +27,7 @@ def faults(workflow: Workflow) -> tuple[Fault, ...]:
     try:
         plan(workflow)
     except InvalidWorkflowError as error:
-        return error.faults
+        return tuple(error.faults)
     return ()
 
 

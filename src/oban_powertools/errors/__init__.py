@@ -4,6 +4,7 @@ PowertoolsError
     ConfigurationError
         DsnMissingError
         EmbeddedNotInstalledError
+        InheritedServerError
         WebhooksNotInstalledError
         WebhookSecretMissingError
         ExtraMissingError
@@ -66,8 +67,7 @@ PowertoolsError
     NotInStepError
     CursorExpiredError
 
-Fields go to ``Exception.__init__`` in order, so that errors survive pickling; ``__str__`` makes
-the sentence: what was found, what was expected, what to do.
+Each is declared: its fields, its code, and its sentence of what was found, what was expected and what to do (``base``).
 """
 
 from .arguments import InvalidArgumentError
@@ -119,6 +119,7 @@ from .setup import (
     DsnMissingError,
     EmbeddedNotInstalledError,
     ExtraMissingError,
+    InheritedServerError,
     InvalidSettingError,
     ReadOnlyDatabaseError,
     SchemaAheadError,
@@ -158,6 +159,7 @@ __all__ = [
     "IncidentMismatchError",
     "IncidentNotFoundError",
     "IncidentResolvedError",
+    "InheritedServerError",
     "InvalidArgumentError",
     "InvalidSettingError",
     "InvalidWorkflowError",

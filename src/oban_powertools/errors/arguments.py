@@ -7,12 +7,8 @@ class InvalidArgumentError(PowertoolsError, ValueError):
     """An argument is not what the call asks for; nothing was done."""
 
     code = "invalid_argument"
+    sentence = "{argument} is {found}; expected {expected}"
 
-    def __init__(self, argument: str, found: str, expected: str) -> None:
-        super().__init__(argument, found, expected)
-        self.argument = argument
-        self.found = found
-        self.expected = expected
-
-    def __str__(self) -> str:
-        return f"{self.argument} is {self.found}; expected {self.expected}"
+    argument: str
+    found: str
+    expected: str

@@ -7,26 +7,18 @@ class NotAuthorizedError(CommandRefusedError):
     """The host did not allow it, or was never asked because no authorize was given."""
 
     code = "not_authorized"
+    sentence = "{actor!r} may not {action} {target}: {why}"
 
-    def __init__(self, actor: str, action: str, target: str, why: str) -> None:
-        super().__init__(actor, action, target, why)
-        self.actor = actor
-        self.action = action
-        self.target = target
-        self.why = why
-
-    def __str__(self) -> str:
-        return f"{self.actor!r} may not {self.action} {self.target}: {self.why}"
+    actor: str
+    action: str
+    target: str
+    why: str
 
 
 class AuditRecordNotFoundError(NotFoundError):
     """No record of the audit has this id."""
 
     code = "audit_record_not_found"
+    sentence = "audit record {record_id} does not exist (or retention has removed it)"
 
-    def __init__(self, record_id: int) -> None:
-        super().__init__(record_id)
-        self.record_id = record_id
-
-    def __str__(self) -> str:
-        return f"audit record {self.record_id} does not exist (or retention has removed it)"
+    record_id: int

@@ -1,14 +1,49 @@
-"""The base of every error, with its stable code. Nothing here knows what went wrong."""
+"""The base of every error, with its stable code. Nothing here knows what went wrong.
 
-from typing import ClassVar
+An error is declared, not written: its fields are annotations, given in their order or by name, and its sentence names
+them in braces. Both are inherited. Several texts may be given as a list, are kept as a tuple, and are read with commas.
+"""
+
+from typing import Any, ClassVar, cast, dataclass_transform
 
 
+@dataclass_transform(eq_default=False)
 class PowertoolsError(Exception):
     """The base of every error of this package."""
 
     code: ClassVar[str] = "powertools_error"
     """Stable name for scripts; it never changes with the wording."""
 
+    sentence: ClassVar[str] = ""
+    """What was found, what was expected, what to do."""
+
+    _fields: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls._fields += tuple(cls.__annotations__)
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        fields: dict[str, Any] = dict(zip(self._fields, given, strict=False)) | named
+        if len(given) + len(named) != len(fields) or fields.keys() != {*self._fields}:
+            raise TypeError(f"{type(self).__name__} takes {', '.join(self._fields) or 'nothing'}")
+        for name in self._fields:
+            setattr(self, name, tuple(fields[name]) if type(fields[name]) is list else fields[name])
+        # In order, so that an error survives pickling.
+        super().__init__(*(getattr(self, name) for name in self._fields))
+
+    @property
+    def legal_next_steps(self) -> tuple[str, ...]:
+        """What may be done instead, as action names; empty where nothing is known."""
+        return ()
+
+    def __str__(self) -> str:
+        return self.sentence.format_map({name: _readable(getattr(self, name)) for name in self._fields})
+
     def __repr__(self) -> str:
         # What Oban writes down of an attempt that fails with an error as its value.
         return f"{type(self).__name__}({str(self)!r})"
+
+
+def _readable(value: Any) -> Any:
+    return ", ".join(cast("tuple[str, ...]", value)) if isinstance(value, tuple) else value

