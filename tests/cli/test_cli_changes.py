@@ -180,8 +180,8 @@ async def test_every_command_is_listed_with_who_asked_and_what_came_of_it(hand: 
 
     assert [line.split()[:2] for line in listed.out.splitlines()[:1]] == [["AT", "ACTION"]]
     assert [(row["action"], row["outcome"], row["actor"], row["source"], row["reason"]) for row in found] == [
-        ("recover_retry", "accepted", "ops-1", "cli", "the account is closed"),
-        ("request_cancel", "rejected", f"{getpass.getuser()}@{socket.gethostname()}", "cli", "the account is closed"),
+        ("workflow_retry", "accepted", "ops-1", "cli", "the account is closed"),
+        ("workflow_cancel", "rejected", f"{getpass.getuser()}@{socket.gethostname()}", "cli", "the account is closed"),
     ]
     assert (found[1]["reason_code"], found[1]["workflow_id"]) == ("workflow_ended", workflow_id)
     assert "refused: workflow_ended" in listed.out

@@ -126,7 +126,7 @@ async def test_a_publication_leaves_its_row_as_a_command_of_the_host(hand: Hand)
     await hand.powertools.events.publish(workflow_id, "s0", "started")
 
     [command] = await hand.workflows.commands(workflow_id)
-    assert (command["action"], command["step"], command["actor"]) == ("publish", "s0", "host")
+    assert (command["action"], command["step"], command["actor"]) == ("step_publish", "s0", "host")
     assert (command["outcome"], command["details"]) == ("accepted", {"change": "started"})
     assert await hand.powertools.audit.list() == []
 

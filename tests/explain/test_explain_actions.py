@@ -75,7 +75,7 @@ def calls(
     hand: Hand, workflow_id: WorkflowId, name: str | None, job_id: int | None
 ) -> Mapping[str, Callable[[Any], Awaitable[Any]]]:
     """Action -> the command, on a connection; of a job the preview, which takes back what it does."""
-    workflows = hand.workflows
+    workflows, of = hand.workflows, "workflow" if name is None else "step"
 
     def preview(action: str) -> Callable[[Any], Awaitable[Any]]:
         return lambda _: hand.powertools.lifeline.preview_repair(
@@ -87,11 +87,12 @@ def calls(
 
     return {
         "complete_step": lambda conn: workflows.complete_step(workflow_id, name or "", conn=conn),
-        "request_cancel": lambda conn: workflows.request_cancel(workflow_id, conn=conn, **WHO),
-        "hold": lambda conn: workflows.hold(workflow_id, name, hold_for=AN_HOUR, conn=conn, **WHO),
-        "release": lambda conn: workflows.release(workflow_id, name, conn=conn, **WHO),
+        "workflow_cancel": lambda conn: workflows.request_cancel(workflow_id, conn=conn, **WHO),
+        f"{of}_hold": lambda conn: workflows.hold(workflow_id, name, hold_for=AN_HOUR, conn=conn, **WHO),
+        f"{of}_release": lambda conn: workflows.release(workflow_id, name, conn=conn, **WHO),
         "signal": lambda conn: workflows.signal("approved", "7", conn=conn),
-        **{action: recover(action) for action in ("retry", "cancel", "complete", "skip")},
+        **{f"step_{action}": recover(action) for action in ("retry", "cancel", "complete", "skip")},
+        "workflow_retry": recover("retry"),
         **{action: preview(action) for action in ("job_rescue", "job_retry", "job_cancel", "job_discard")},
     }
 
@@ -140,10 +141,10 @@ async def test_a_failed_step_may_be_retried_but_not_when_it_must_never_happen_tw
     found = await hand.powertools.explain.workflow_step(workflow_id, "never")
     doomed = await hand.powertools.explain.workflow_step(workflow_id, "doomed")
 
-    assert [action.name for action in found.legal_actions] == ["complete", "skip"]
+    assert [action.name for action in found.legal_actions] == ["step_complete", "step_skip"]
     reasons = {action.name: action.reason for action in found.illegal_actions}
-    assert "its effects must never happen twice; legal now: complete, skip" in str(reasons["retry"])
-    assert "retry" not in [action.name for action in doomed.legal_actions]
+    assert "its effects must never happen twice; legal now: complete, skip" in str(reasons["step_retry"])
+    assert "step_retry" not in [action.name for action in doomed.legal_actions]
 
 
 async def test_a_waiting_step_may_be_sent_its_signal_and_a_held_one_be_released(hand: Hand) -> None:
@@ -155,5 +156,5 @@ async def test_a_waiting_step_may_be_sent_its_signal_and_a_held_one_be_released(
     whole = await hand.powertools.explain.workflow(workflow_id)
 
     assert "signal" in [action.name for action in wait.legal_actions]
-    assert "release" in [action.name for action in root.legal_actions]
-    assert [action.name for action in whole.legal_actions] == ["request_cancel", "hold", "release"]
+    assert "step_release" in [action.name for action in root.legal_actions]
+    assert [action.name for action in whole.legal_actions] == ["workflow_cancel", "workflow_hold", "workflow_release"]

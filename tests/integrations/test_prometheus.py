@@ -32,7 +32,7 @@ async def test_a_scrape_tells_what_happened(powertools: Powertools, collector: P
     assert found["powertools_workflows_inserted_total", ()] == 4
     assert found["powertools_workflows_finished_total", (("outcome", "completed"),)] == 2
     assert found["powertools_step_changes_total", (("change", "discarded"),)] == 1
-    assert found["powertools_commands_total", (("action", "request_cancel"), ("outcome", "accepted"))] == 1
+    assert found["powertools_commands_total", (("action", "workflow_cancel"), ("outcome", "accepted"))] == 1
     assert found["powertools_signals_total", (("status", "consumed"),)] == 1
     assert found["powertools_ack_seconds_count", ()] >= 1
     assert found["powertools_jobs_acknowledged_total", ()] == 4

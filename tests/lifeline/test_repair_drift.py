@@ -8,8 +8,8 @@ from typing import Any, LiteralString
 import pytest
 
 from oban_powertools import Workflow
+from oban_powertools.acts import REPAIRS
 from oban_powertools.errors import PreviewDriftedError
-from oban_powertools.lifeline.repairs.targets import REPAIRS
 from tests.support.by_hand import Hand, chain, step
 from tests.support.executing import die, heartbeat, late_success, stop, take
 from tests.support.repairing import everything, execute, failed_chain, outcomes, preview, repair

@@ -27,13 +27,13 @@ ASKED: Any = {"actor": "ops-1", "reason": "because of a test"}
 NOWHERE = WorkflowId(4711)
 
 COMMANDS: dict[str, Command] = {
-    "request_cancel": Workflows.request_cancel,
-    "recover_retry": lambda w, i, **given: w.recover(i, **given),
-    "recover_skip": lambda w, i, **given: w.recover(i, "s0", "skip", **given),
-    "recover_complete": lambda w, i, **given: w.recover(i, "s0", "complete", **given),
-    "recover_cancel": lambda w, i, **given: w.recover(i, "s0", "cancel", **given),
-    "hold": lambda w, i, **given: w.hold(i, "s0", hold_for=timedelta(hours=1), **given),
-    "release": lambda w, i, **given: w.release(i, "s0", **given),
+    "workflow_cancel": Workflows.request_cancel,
+    "workflow_retry": lambda w, i, **given: w.recover(i, **given),
+    "step_skip": lambda w, i, **given: w.recover(i, "s0", "skip", **given),
+    "step_complete": lambda w, i, **given: w.recover(i, "s0", "complete", **given),
+    "step_cancel": lambda w, i, **given: w.recover(i, "s0", "cancel", **given),
+    "step_hold": lambda w, i, **given: w.hold(i, "s0", hold_for=timedelta(hours=1), **given),
+    "step_release": lambda w, i, **given: w.release(i, "s0", **given),
 }
 
 
@@ -44,7 +44,7 @@ async def rows(hand: Hand) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("action", COMMANDS)
 async def test_an_accepted_command_says_who_why_and_through_which_door(hand: Hand, action: str) -> None:
     workflow_id = await hand.insert(chain(2))
-    if action == "recover_retry":
+    if action == "workflow_retry":
         await hand.run(workflow_id, {"s0": ValueError("x")})
 
     await COMMANDS[action](hand.workflows, workflow_id, actor={"id": " ops-1 "}, reason=" because ", source="cli")
@@ -52,7 +52,7 @@ async def test_an_accepted_command_says_who_why_and_through_which_door(hand: Han
     [kept] = await hand.workflows.commands(workflow_id)
     assert (kept["action"], kept["actor"], kept["reason"], kept["source"]) == (action, "ops-1", "because", "cli")
     assert (kept["outcome"], kept["reason_code"], kept["legal_next_steps"]) == ("accepted", None, [])
-    assert kept["step"] == (None if action in ("request_cancel", "recover_retry") else "s0")
+    assert kept["step"] == (None if action in ("workflow_cancel", "workflow_retry") else "s0")
 
 
 @pytest.mark.parametrize("action", COMMANDS)
@@ -89,7 +89,7 @@ async def test_a_workflow_or_step_that_does_not_exist_leaves_its_row(hand: Hand,
 
     with pytest.raises(WorkflowNotFoundError, match="powertools workflow list"):
         await COMMANDS[action](hand.workflows, NOWHERE, **ASKED)
-    if action not in ("request_cancel", "recover_retry"):
+    if action not in ("workflow_cancel", "workflow_retry"):
         with pytest.raises(StepNotFoundError, match=f"powertools workflow show {workflow_id}"):
             await COMMANDS[action](hand.workflows, workflow_id, **ASKED)
 
@@ -101,9 +101,9 @@ async def test_a_workflow_or_step_that_does_not_exist_leaves_its_row(hand: Hand,
 async def refused_ways(hand: Hand) -> list[tuple[Command, type[Exception]]]:
     """Commands that are refused on an ended workflow of one completed step."""
     return [
-        (COMMANDS["request_cancel"], WorkflowEndedError),
-        (COMMANDS["recover_skip"], IllegalTransitionError),
-        (COMMANDS["hold"], WorkflowEndedError),
+        (COMMANDS["workflow_cancel"], WorkflowEndedError),
+        (COMMANDS["step_skip"], IllegalTransitionError),
+        (COMMANDS["step_hold"], WorkflowEndedError),
         (lambda w, i, **_: w.complete_step(i, "s0"), CommandRefusedError),
         (lambda w, i, **given: w.recover(i, "s9", **given), StepNotFoundError),
     ]

@@ -13,9 +13,9 @@ import pytest
 
 import oban_powertools
 from oban_powertools import Cursor, Powertools
+from oban_powertools.acts import REPAIRS
 from oban_powertools.config import Settings
 from oban_powertools.errors import NotAuthorizedError
-from oban_powertools.lifeline.repairs.targets import REPAIRS
 from oban_powertools.operators.authorization import Action, Actor, Target
 from oban_powertools.states import WorkflowId
 from tests.support.by_hand import Hand, chain

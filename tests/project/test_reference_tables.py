@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from oban_powertools import IncidentClass, IncidentState, IncidentSubstatus
+from oban_powertools.acts import REPAIRS
 from oban_powertools.lifeline.repairs import Bulk, BulkItem, BulkPreview, Effect, RepairDone, RepairPreview
 from oban_powertools.lifeline.repairs.filters import FILTERS
-from oban_powertools.lifeline.repairs.targets import REPAIRS
-from oban_powertools.operators.authorization import POLICY
 from oban_powertools.upkeep.doctor.doctor import _PLAIN
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +51,7 @@ def test_every_repair_has_a_row_with_its_target() -> None:
         for target in _words(row[1])
     }
 
-    assert named == {(action.value, POLICY[action].targets[0].value) for action in REPAIRS}
+    assert named == {(action.value, action.row.targets[0].value) for action in REPAIRS}
 
 
 @pytest.mark.parametrize("record", [RepairPreview, RepairDone, BulkPreview, Bulk])

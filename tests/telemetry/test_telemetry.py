@@ -72,9 +72,9 @@ async def test_a_command_tells_what_was_asked_and_whether_it_was_done(powertools
         await everything(powertools)
 
     assert recorder.of(Name.COMMAND) == [
-        {"action": "request_cancel", "outcome": "accepted"},
+        {"action": "workflow_cancel", "outcome": "accepted"},
         {"action": "unknown", "outcome": "rejected"},
-        {"action": "recover_retry", "outcome": "rejected"},
+        {"action": "step_retry", "outcome": "rejected"},
     ]
     assert recorder.of(Name.SIGNAL) == [{"status": "consumed"}]
 

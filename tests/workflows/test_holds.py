@@ -156,7 +156,7 @@ async def test_what_has_started_is_not_held_and_the_refusal_is_kept(hand: Hand, 
         await hand.workflows.hold(workflow_id, "a", **HOLD)
 
     [kept] = await hand.workflows.commands(workflow_id)
-    assert (kept["action"], kept["reason_code"]) == ("hold", "illegal_transition")
+    assert (kept["action"], kept["reason_code"]) == ("step_hold", "illegal_transition")
 
 
 async def test_an_ended_workflow_is_not_held(hand: Hand) -> None:

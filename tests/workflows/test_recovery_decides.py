@@ -113,7 +113,7 @@ async def test_a_completed_step_is_left_as_it_is_and_the_refusal_is_kept(hand: H
 
     [kept] = await hand.workflows.commands(workflow_id)
     assert (kept["action"], kept["outcome"], kept["reason_code"], kept["legal_next_steps"]) == (
-        f"recover_{action}", "rejected", "illegal_transition", []
+        f"step_{action}", "rejected", "illegal_transition", []
     )  # fmt: skip
     assert (await hand.workflows.results(workflow_id))["x"] == "own"
 
@@ -202,7 +202,7 @@ async def test_a_session_and_its_attempts_tell_who_why_and_what_was_before_and_a
     assert attempts[0]["before"] == {"state": "discarded", "cause": None, "generation": 1, "attempt": 1}
     assert attempts[0]["after"] == {"state": "available", "cause": None, "generation": 2, "attempt": 0, "error": None}
     [command] = await hand.workflows.commands(workflow_id)
-    assert (command["action"], command["actor"], command["outcome"]) == ("recover_retry", "ops-1", "accepted")
+    assert (command["action"], command["actor"], command["outcome"]) == ("workflow_retry", "ops-1", "accepted")
 
 
 async def test_a_recovery_in_a_transaction_that_is_rolled_back_never_was(hand: Hand) -> None:

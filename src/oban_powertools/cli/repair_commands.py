@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ..lifeline.repairs import Change, Effect, RepairPreview
-from ..operators.authorization import POLICY, Action, Authorize, Severity
+from ..operators.authorization import Action, Authorize, Severity
 from .exits import Exit
 from .groups import Group, examples
 from .ids import parse_id
@@ -28,7 +28,7 @@ def repair() -> None:
 
 
 def _target_type(action: str) -> str:
-    return POLICY[Action(action)].targets[0] if action in list(Action) else "job"
+    return Action(action).row.targets[0] if action in Action else "job"
 
 
 @repair.command(

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, overload
 
+from ..acts import Action
 from ..arguments import as_count, as_cursor, as_text, as_workflow_id
 from ..errors import WorkflowNotFoundError
 from ..operators.authorization import ActorLike
@@ -130,7 +131,7 @@ class Events:
         """Tell what happened to a step that runs elsewhere: it started, will be retried, or snoozes.
 
         It moves no step; ``workflows.complete_step`` ends one and writes that event by itself. It leaves a command's
-        row, ``publish``, in the same transaction; a refused one too, which survives the caller's rollback.
+        row, ``step_publish``, in the same transaction; a refused one too, which survives the caller's rollback.
 
         Args:
             attempt: None for the attempt its job is at.
@@ -155,7 +156,9 @@ class Events:
         Locks: the workflow's family, until the transaction ends.
         """
         who = HOST if actor is None else actor
-        command = self._commander.command("publish", workflow_id, step, who, reason, source, change=str(change))
+        command = self._commander.command(
+            Action.STEP_PUBLISH, workflow_id, step, who, reason, source, change=str(change)
+        )
         async with self._commander.commanded(command, conn) as inside:
             number = await publish_change(
                 inside, command.workflow_id, as_text("step", step), change, attempt=attempt, error=error

@@ -6,18 +6,12 @@ on the same rows, and a refusal is told in the words of the error the command ra
 
 from collections.abc import Mapping, Sequence
 
+from ..acts import Action as Act
+from ..acts import TargetType, repairs_of
 from ..errors import CommandRefusedError
-from ..states import RecoveryAction, StepState
+from ..states import StepState
 from ..workflows.job_rules import JOB_REPAIRS, refuse_job
-from ..workflows.rules import (
-    refuse_change,
-    refuse_completion,
-    refuse_hold,
-    refuse_on_ended,
-    refuse_recovery,
-    refuse_retry_of_all,
-    refuse_revival,
-)
+from ..workflows.rules import STEP_RULES, WORKFLOW_RULES, refuse_change, refuse_completion
 from .explanations import Action
 from .facts import JobFacts, RecoveryFacts, StepFacts, WorkflowFacts
 
@@ -38,14 +32,11 @@ def step_actions(step: StepFacts, waiting_on: Sequence[str], recovery: RecoveryF
     refusals: dict[str, CommandRefusedError | None] = {
         "complete_step": refuse_completion(workflow_id, completion),
         **{
-            action: refuse_recovery(workflow_id, row, action)
-            or refuse_revival(workflow_id, step.name, action, recovery.revival_refused)
-            for action in RecoveryAction
+            act: STEP_RULES[act](step.workflow.row, row, recovery.revival_refused)
+            for act in repairs_of(TargetType.STEP)
+            if act is not Act.STEP_RELEASE or step.held_until is not None
         },
-        "hold": refuse_on_ended(step.workflow.row) or refuse_hold(workflow_id, row),
     }
-    if step.held_until is not None:
-        refusals["release"] = None
     if step.own_state == StepState.AWAITING_SIGNAL and frozen is None:
         refusals["signal"] = None
     legal, illegal = _sorted({name: frozen or refusal for name, refusal in refusals.items()})
@@ -66,17 +57,14 @@ def workflow_actions(workflow: WorkflowFacts, held: int, recovery: RecoveryFacts
     Args:
         held: Its steps that are held.
     """
-    frozen = refuse_change(workflow.row)
-    refusals: dict[str, CommandRefusedError | None] = {
-        "request_cancel": refuse_on_ended(workflow.row),
-        RecoveryAction.RETRY: frozen
-        or refuse_retry_of_all(workflow.id, recovery.retryable or 0)
-        or refuse_revival(workflow.id, None, RecoveryAction.RETRY, recovery.revival_refused),
-        "hold": refuse_on_ended(workflow.row),
-    }
-    if held:
-        refusals["release"] = frozen
-    return _sorted(refusals)
+    retryable, revival_refused = recovery.retryable or 0, recovery.revival_refused
+    return _sorted(
+        {
+            act: WORKFLOW_RULES[act](workflow.row, retryable, revival_refused)
+            for act in repairs_of(TargetType.WORKFLOW)
+            if act is not Act.WORKFLOW_RELEASE or held
+        }
+    )
 
 
 def _sorted(refusals: Mapping[str, CommandRefusedError | None]) -> Actions:

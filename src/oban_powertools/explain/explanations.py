@@ -148,11 +148,11 @@ class RootCauseGroup(AsDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action(AsDict):
-    """A command of this package on a step or a workflow."""
+    """Something that may be done with a step, a workflow or a job."""
 
     name: str
-    """The method of ``powertools.workflows``; of ``recover`` the action: retry, cancel, complete or skip; of a job the
-    repair to preview: job_rescue, job_retry, job_cancel or job_discard."""
+    """The act, as ``lifeline.preview_repair`` takes it: step_retry, workflow_cancel, job_rescue; or the call of the
+    host's own program: complete_step or signal."""
 
     refusal: str | None = None
     """The code of the error it would raise; None when it is legal now."""

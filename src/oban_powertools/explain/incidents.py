@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ..acts import Action as Repair
+from ..acts import TargetType
 from ..database import Session
-from ..operators.authorization import Action as Repair
-from ..operators.authorization import TargetType
 from ..states import Effects
 from ..workflows.job_rules import refuse_job
 from ..workflows.rules import refuse_on_ended
@@ -38,11 +38,6 @@ REPAIRS: Final[Mapping[str, tuple[tuple[Repair, ...], ...]]] = {
 }
 """Class, or class and kind of edit -> what can end it: the first choices whose first one is legal, of several. Any
 other passes when its cause does."""
-
-_OF_A_STEP: Final[Mapping[Repair, str]] = {
-    Repair.STEP_RETRY: "retry", Repair.STEP_SKIP: "skip",
-    Repair.STEP_CANCEL: "cancel", Repair.STEP_COMPLETE: "complete",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,12 +147,12 @@ def _target(repair: Repair, row: Mapping[str, Any], subject: Subject) -> tuple[T
             known = row["subject_type"] == "workflow" and workflow and not refuse_on_ended(workflow.row)
             return (TargetType.WORKFLOW, row["subject_id"]) if known else None
         case _:
-            legal = step and _OF_A_STEP[repair] in {action.name for action in subject.actions}
+            legal = step and repair in {action.name for action in subject.actions}
             return (TargetType.STEP, f"{step.workflow.id}/{step.name}") if step and legal else None
 
 
 def _takes_a_result(subject: Subject) -> bool:
     """Whether the step of a late result may be completed with it, or its job is no step's or a live one's."""
     if subject.step is not None and subject.step.ended:
-        return "complete" in {action.name for action in subject.actions}
+        return Repair.STEP_COMPLETE in {action.name for action in subject.actions}
     return subject.job is None or not subject.job.of_a_step or subject.job.step is not None

@@ -12,16 +12,15 @@ from typing import Any, Final
 
 import psycopg
 
-from .. import telemetry
+from ..acts import Action
 from ..arguments import as_reason, as_text, as_workflow_id, unless_none
 from ..database import Session
 from ..database.json_border import storable_text
 from ..database.oban import caller_connection
 from ..database.sqlstates import Trouble, find_trouble
-from ..errors import CommandRefusedError, NotFoundError, ReservedActorError
+from ..errors import ReservedActorError
 from ..privacy.display import Kind
 from ..states import WorkflowId
-from ..telemetry import ACTIONS, Name
 from . import evidence
 from .audit import Operations
 from .authorization import Actor, ActorLike, as_surface, find_actor
@@ -42,7 +41,7 @@ class Commander:
 
     def command(
         self,
-        action: str,
+        act: Action | None,
         workflow_id: WorkflowId | str,
         step: str | None,
         actor: ActorLike,
@@ -53,6 +52,7 @@ class Commander:
         """What is asked, with its reason as it may be kept.
 
         Args:
+            act: None when there is no such act; it is refused.
             actor: ``HOST`` for the host's own program, which tells what happened.
             details: What else was asked.
 
@@ -63,7 +63,7 @@ class Commander:
         known, refusal = _find(actor)
         name = unless_none(as_text, "step", step)
         return Command(
-            action=action, workflow_id=as_workflow_id(workflow_id),
+            act=act, workflow_id=as_workflow_id(workflow_id),
             step=None if name is None else storable_text(name), actor=known,
             reason=None if why is None else str(self._display.render(Kind.REASON, storable_text(why))),
             source=as_surface(source), details=details, refusal=refusal,
@@ -79,23 +79,14 @@ class Commander:
         Raises:
             NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Refused before anything was done.
         """
-        outcome = "failed"
         note = partial(evidence.note, self._display, command)
-        try:
-            async with self._operations.noting(note, failures=not command.by_host):
-                if not command.by_host:
-                    await self._ask(command, conn)
-                async with self.transaction(conn) as inside:
-                    before = None if command.by_host else await self._before(inside, command)
-                    yield inside
-                    await evidence.record(inside, self._display, command, before=before)
-            outcome = "accepted"
-        except (CommandRefusedError, NotFoundError):
-            outcome = "rejected"
-            raise
-        finally:
-            action = command.action if command.action in ACTIONS else "unknown"
-            telemetry.execute(Name.COMMAND, action=action, outcome=outcome)
+        async with self._operations.noting(note, lambda: command.act, failures=not command.by_host):
+            if not command.by_host:
+                await self._ask(command, conn)
+            async with self.transaction(conn) as inside:
+                before = None if command.by_host else await self._before(inside, command)
+                yield inside
+                await evidence.record(inside, self._display, command, before=before)
 
     @asynccontextmanager
     async def transaction(self, conn: Any) -> AsyncGenerator[Session]:

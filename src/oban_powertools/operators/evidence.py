@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from ..acts import UNKNOWN
 from ..database import Session, json_border
 from ..errors import CommandRefusedError, NotFoundError, UnsupportedRecoveryActionError
 from ..privacy.display import DisplayPolicy, Kind
@@ -19,30 +20,16 @@ from .authorization import Action, Actor, ActorType, Surface, Target
 HOST: Final = Actor(id="host", type=ActorType.SERVICE)
 """The host's own program, which tells what happened rather than asks for a repair."""
 
-_OF_A_STEP: Final = {
-    "hold": Action.STEP_HOLD,
-    "release": Action.STEP_RELEASE,
-    "complete_step": Action.STEP_COMPLETE,
-    "publish": Action.STEP_PUBLISH,
-    "recover_retry": Action.STEP_RETRY,
-    "recover_cancel": Action.STEP_CANCEL,
-    "recover_complete": Action.STEP_COMPLETE,
-    "recover_skip": Action.STEP_SKIP,
-}
-_OF_A_WORKFLOW: Final = {
-    "request_cancel": Action.WORKFLOW_CANCEL,
-    "hold": Action.WORKFLOW_HOLD,
-    "release": Action.WORKFLOW_RELEASE,
-    "recover_retry": Action.WORKFLOW_RETRY,
-}
+_PASS_OVER_JOBS: Final = (Action.STEP_HOLD, Action.STEP_RELEASE, Action.STEP_PUBLISH)
+"""Acts on a step that pass over a job which somebody else is changing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     """Something that was asked of a workflow."""
 
-    action: str
-    """request_cancel, recover_retry, hold, release, complete_step, publish ..."""
+    act: Action | None
+    """What; None when there is no such act."""
 
     workflow_id: WorkflowId
     """Which workflow."""
@@ -70,14 +57,6 @@ class Command:
         """Whether the host's own program tells what happened: nobody is asked, and the audit is not for it."""
         return self.actor is HOST
 
-    @property
-    def asks_for(self) -> Action | None:
-        """The action as the host's policy and the audit know it; None when there is none of this name."""
-        if self.action == "complete_step" and self.details.get("status") != "completed":
-            return Action.STEP_CANCEL
-        of_a_step = _OF_A_STEP.get(self.action)
-        return of_a_step if self.step is not None else _OF_A_WORKFLOW.get(self.action, of_a_step)
-
 
 def check_asked(command: Command) -> tuple[Actor, Action]:
     """Refuse what nobody asked for, nobody gave a reason for, or nobody knows how to do.
@@ -87,11 +66,10 @@ def check_asked(command: Command) -> tuple[Actor, Action]:
     """
     if command.refusal is not None:
         raise command.refusal
-    action = command.asks_for
-    actor = check_attributed(command.actor, command.reason, action)
-    if action is None:
-        raise UnsupportedRecoveryActionError(command.action.removeprefix("recover_"), list(RecoveryAction))
-    return actor, action
+    actor = check_attributed(command.actor, command.reason, command.act)
+    if command.act is None:
+        raise UnsupportedRecoveryActionError(command.details["asked"], list(RecoveryAction))
+    return actor, command.act
 
 
 async def find_target(session: Session, command: Command) -> tuple[Target, Any]:
@@ -113,7 +91,7 @@ async def lock_target(session: Session, command: Command) -> None:
 
     Locks: the step's job, unless the command passes over jobs that others change; then the family as settle.
     """
-    if command.step is not None and command.action not in ("hold", "release", "publish"):
+    if command.step is not None and command.act not in _PASS_OVER_JOBS:
         await session.run("lock_step_job", {"workflow_id": command.workflow_id, "step": command.step})
     await session.run("lock_workflow", {"workflow_id": command.workflow_id})
 
@@ -137,7 +115,7 @@ async def record(
     args = {
         "workflow_id": command.workflow_id,
         "step": command.step,
-        "action": command.action,
+        "action": command.act or UNKNOWN,
         "actor": command.actor.id if command.actor else "",
         "source": command.source,
         "reason": command.reason,
@@ -177,11 +155,8 @@ async def _audit(
     after: Any = None,
     **details: Any,
 ) -> None:
-    action = command.asks_for
-    if action is None:
-        return
     entry = Entry(
-        actor=command.actor, action=action, target=target, outcome=outcome, reason=command.reason, before=before,
-        after=after, surface=command.source, details={"command": command.action, **command.details, **details},
+        actor=command.actor, action=command.act, target=target, outcome=outcome, reason=command.reason, before=before,
+        after=after, surface=command.source, details={**command.details, **details},
     )  # fmt: skip
     await audit(session, display, [entry])

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
-from ..states import RecoveryAction, SignalStatus, WorkflowState
+from ..acts import UNKNOWN, Action
+from ..states import SignalStatus, WorkflowState
 
 
 class Name(StrEnum):
@@ -49,11 +50,8 @@ def _events() -> Mapping[str, frozenset[str]]:
 EVENTS: Final = _events()
 """Name of an event, as handlers attach to it -> the fields it may have."""
 
-ACTIONS: Final = frozenset(
-    {"complete_step", "publish", "request_cancel", "hold", "release", "unknown"}
-    | {f"recover_{action.value}" for action in RecoveryAction}
-)
-"""The actions of commands; what a caller made up is ``unknown``."""
+ACTIONS: Final = frozenset({*(act.value for act in Action), UNKNOWN})
+"""The acts; what a caller made up is ``unknown``."""
 
 WORDS: Final[Mapping[str, frozenset[str]]] = {
     "action": ACTIONS,

@@ -4,14 +4,14 @@ Pure: rows as dicts in, a refusal or None out. The rule that must never break: a
 evidence that this is gone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from ..acts import Action, TargetType, repairs_of
 from ..errors import CommandRefusedError, HeartbeatLateError, IllegalRepairError, RepairRequiresMissingExecutorError
-from ..operators.authorization import Action
 from ..states import Effects, StepState
 
-JOB_REPAIRS: Final = (Action.JOB_RESCUE, Action.JOB_RETRY, Action.JOB_CANCEL, Action.JOB_DISCARD)
+JOB_REPAIRS: Final = repairs_of(TargetType.JOB)
 """The repairs whose target is a job."""
 
 LOST: Final = frozenset({"gone", "missing", "stopped", "unknown"})
@@ -29,7 +29,7 @@ def refuse_job(action: Action, job: Row, subject: str = "") -> CommandRefusedErr
     found = _unfit(action, job)
     if found is not None:
         return IllegalRepairError(action, subject, found)
-    if job["state"] == StepState.EXECUTING and action in (Action.JOB_RESCUE, Action.JOB_DISCARD):
+    if job["state"] == StepState.EXECUTING and action.row.takes_away:
         return refuse_alive(job)
     return None
 
@@ -44,18 +44,33 @@ def refuse_alive(job: Row) -> CommandRefusedError | None:
 
 
 def _unfit(action: Action, job: Row) -> str | None:
-    state = job["state"]
     if job["of_a_step"] and job["step"] is None:
         return "the step that it was made for goes on without it"
-    match action:
-        case Action.JOB_RESCUE:
-            if state != StepState.EXECUTING:
-                return f"it is {state}"
-            never = "its effects must never happen twice: discard it, then complete or skip its step"
-            return never if job["effects"] == Effects.NEVER else None
-        case Action.JOB_RETRY | Action.CALLBACK_RETRY:
-            if job["held_until"] is not None:
-                return "its step is held: release that"
-            return f"it is {state}" if state in ("available", "executing", "completed") else None
-        case _:
-            return f"it is {state}" if state in _ENDED else None
+    return JOB_RULES[action](job)
+
+
+def _unfit_for_rescue(job: Row) -> str | None:
+    if job["state"] != StepState.EXECUTING:
+        return f"it is {job['state']}"
+    never = "its effects must never happen twice: discard it, then complete or skip its step"
+    return never if job["effects"] == Effects.NEVER else None
+
+
+def _unfit_for_retry(job: Row) -> str | None:
+    if job["held_until"] is not None:
+        return "its step is held: release that"
+    return f"it is {job['state']}" if job["state"] in ("available", "executing", "completed") else None
+
+
+def _unfit_for_end(job: Row) -> str | None:
+    return f"it is {job['state']}" if job["state"] in _ENDED else None
+
+
+JOB_RULES: Final[Mapping[Action, Callable[[Row], str | None]]] = {
+    Action.JOB_RESCUE: _unfit_for_rescue,
+    Action.JOB_RETRY: _unfit_for_retry,
+    Action.JOB_CANCEL: _unfit_for_end,
+    Action.JOB_DISCARD: _unfit_for_end,
+    Action.CALLBACK_RETRY: _unfit_for_retry,
+}
+"""Repair of a job or a callback -> why it does not fit the job's state."""

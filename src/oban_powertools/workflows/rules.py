@@ -4,9 +4,11 @@ Pure: rows in, the refusal out. The rule that must never break: a command and an
 read the same rows decide the same, in the same words.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
+from ..acts import Action
 from ..errors import (
     AlreadyTerminalError,
     CommandRefusedError,
@@ -123,6 +125,66 @@ def refuse_completion(workflow_id: WorkflowId, step: Row) -> CommandRefusedError
     if state not in _RUNS_A_JOB or step["kind"] in _NESTED:
         return IllegalTransitionError(workflow_id, name, "complete_step", _found(step), legal_recoveries(step))
     return AlreadyTerminalError(workflow_id, name, state) if step["job_ended"] else None
+
+
+def find_recovery(action: str, step: str | None) -> Action | None:
+    """The act that ``recover`` does with this word; None when there is none.
+
+    Args:
+        step: None for the workflow.
+    """
+    if step is None and action == RecoveryAction.RETRY:
+        return Action.WORKFLOW_RETRY
+    return next((act for act, how in RECOVERIES.items() if how == action), None)
+
+
+def _refuse_step_recovery(
+    action: RecoveryAction, workflow: Row, step: Row, revival_refused: str | None
+) -> CommandRefusedError | None:
+    illegal = refuse_recovery(workflow["id"], step, action)
+    return illegal or refuse_revival(workflow["id"], step["name"], action, revival_refused)
+
+
+def _refuse_step_hold(workflow: Row, step: Row, _: str | None) -> CommandRefusedError | None:
+    return refuse_on_ended(workflow) or refuse_hold(workflow["id"], step)
+
+
+def _refuse_step_release(workflow: Row, _: Row, __: str | None) -> CommandRefusedError | None:
+    return refuse_change(workflow)
+
+
+def _refuse_workflow_retry(
+    workflow: Row, retryable_steps: int, revival_refused: str | None
+) -> CommandRefusedError | None:
+    return (
+        refuse_change(workflow)
+        or refuse_retry_of_all(workflow["id"], retryable_steps)
+        or refuse_revival(workflow["id"], None, RecoveryAction.RETRY, revival_refused)
+    )
+
+
+RECOVERIES: Final[Mapping[Action, RecoveryAction]] = {
+    Action.STEP_RETRY: RecoveryAction.RETRY,
+    Action.STEP_CANCEL: RecoveryAction.CANCEL,
+    Action.STEP_COMPLETE: RecoveryAction.COMPLETE,
+    Action.STEP_SKIP: RecoveryAction.SKIP,
+}
+"""Act on a step -> the word of it in ``recover``."""
+
+STEP_RULES: Final[Mapping[Action, Callable[[Row, Row, str | None], CommandRefusedError | None]]] = {
+    **{act: partial(_refuse_step_recovery, how) for act, how in RECOVERIES.items()},
+    Action.STEP_HOLD: _refuse_step_hold,
+    Action.STEP_RELEASE: _refuse_step_release,
+}
+"""Repair of a step -> why it may not be done: workflow, step, and what ``revival_refusal_v1`` says."""
+
+WORKFLOW_RULES: Final[Mapping[Action, Callable[[Row, int, str | None], CommandRefusedError | None]]] = {
+    Action.WORKFLOW_CANCEL: lambda workflow, _, __: refuse_on_ended(workflow),
+    Action.WORKFLOW_RETRY: _refuse_workflow_retry,
+    Action.WORKFLOW_HOLD: lambda workflow, _, __: refuse_on_ended(workflow),
+    Action.WORKFLOW_RELEASE: lambda workflow, _, __: refuse_change(workflow),
+}
+"""Repair of a workflow -> why it may not be done: workflow, steps that may run again, and as above."""
 
 
 def _found(step: Row) -> str:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from .. import telemetry
+from ..acts import Action
 from ..arguments import (
     LONGEST,
     as_count,
@@ -28,12 +29,13 @@ from ..operators.authorization import ActorLike
 from ..operators.commanding import Commander
 from ..operators.evidence import HOST
 from ..operators.services import Services
-from ..states import WorkflowId, WorkflowState
+from ..states import StepState, WorkflowId, WorkflowState
 from ..telemetry import Name
 from . import commands, drawing, reads, recovery, signals, store
 from .builder import Workflow, as_definition
 from .compile import compile_workflow
 from .records import Recovered, SignalRecord, StepRecord, WorkflowRecord
+from .rules import find_recovery
 from .scripts import warn_of_scripts
 from .stamping import stamped
 from .waiting import Waiters, outlasting
@@ -243,7 +245,8 @@ class Workflows:
             NotAuthorizedError, UnattributedActorError, ReasonRequiredError: An operator's decision is refused.
         """
         who = HOST if actor is None else actor
-        command = self._commander.command("complete_step", workflow_id, step, who, reason, source, status=status)
+        act = Action.STEP_COMPLETE if status == StepState.COMPLETED else Action.STEP_CANCEL
+        command = self._commander.command(act, workflow_id, step, who, reason, source, status=status)
         async with self._commander.commanded(command, conn) as inside:
             await commands.complete_step(
                 inside, command.workflow_id, as_text("step", step),
@@ -297,7 +300,7 @@ class Workflows:
             WorkflowNotFoundError, WorkflowEndedError: There is nothing to cancel.
             NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Nobody who may, or nobody says why.
         """
-        command = self._commander.command("request_cancel", workflow_id, None, actor, reason, source)
+        command = self._commander.command(Action.WORKFLOW_CANCEL, workflow_id, None, actor, reason, source)
         async with self._commander.commanded(command, conn) as inside:
             await recovery.request_cancel(inside, command.workflow_id)
 
@@ -327,7 +330,9 @@ class Workflows:
             WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
             NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Nobody who may, or nobody says why.
         """
-        command = self._commander.command(f"recover_{action}", workflow_id, step, actor, reason, source)
+        act = find_recovery(action, step)
+        asked = {} if act is not None else {"asked": str(action)[:100]}
+        command = self._commander.command(act, workflow_id, step, actor, reason, source, **asked)
         async with self._commander.commanded(command, conn) as inside:
             return await recovery.recover(
                 inside, command.workflow_id, step, action,
@@ -362,7 +367,8 @@ class Workflows:
             NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Nobody who may, or nobody says why.
         """
         time = as_span("hold_for", hold_for, least=timedelta(milliseconds=1), most=LONGEST)
-        command = self._commander.command("hold", workflow_id, step, actor, reason, source)
+        act = Action.WORKFLOW_HOLD if step is None else Action.STEP_HOLD
+        command = self._commander.command(act, workflow_id, step, actor, reason, source)
         async with self._commander.commanded(command, conn) as inside:
             return await recovery.hold(inside, command.workflow_id, step, time, command.reason or "")
 
@@ -385,7 +391,8 @@ class Workflows:
             WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
             NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Nobody who may, or nobody says why.
         """
-        command = self._commander.command("release", workflow_id, step, actor, reason, source)
+        act = Action.WORKFLOW_RELEASE if step is None else Action.STEP_RELEASE
+        command = self._commander.command(act, workflow_id, step, actor, reason, source)
         async with self._commander.commanded(command, conn) as inside:
             return await recovery.release(inside, command.workflow_id, step)
 

@@ -14,19 +14,13 @@ from ...config import Settings
 from ...database import Session, json_border
 from ...errors import CommandRefusedError, IllegalRepairError, UnsupportedTargetError
 from ...operators.authorization import Action, TargetType
-from ...states import Effects, WorkflowId
+from ...states import Effects, RecoveryAction, WorkflowId
 from ...workflows import recovery
 from ...workflows.job_rules import JOB_REPAIRS, refuse_alive, refuse_job
-from ...workflows.rules import FAILED
+from ...workflows.rules import FAILED, RECOVERIES
 from .targets import Found, Row
 
-_RECOVERIES: Final = {
-    Action.STEP_RETRY: "retry",
-    Action.STEP_CANCEL: "cancel",
-    Action.STEP_COMPLETE: "complete",
-    Action.STEP_SKIP: "skip",
-    Action.WORKFLOW_RETRY: "retry",
-}
+_RECOVERIES: Final = {**RECOVERIES, Action.WORKFLOW_RETRY: RecoveryAction.RETRY}
 _HOLDS: Final = (Action.STEP_HOLD, Action.WORKFLOW_HOLD)
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import orjson
 
+from ...acts import IN_BULK
 from ...database import Session, json_border
 from ...errors import (
     BulkCountError,
@@ -29,14 +30,14 @@ from ...errors import (
     UnsupportedActionError,
 )
 from ...operators.audit import Entry, Operation
-from ...operators.authorization import POLICY, Action, Actor, ActorLike, Target, TargetType
+from ...operators.authorization import Action, Actor, ActorLike, Target, TargetType
 from ...privacy.display import Kind
 from .actions import Applier, Repair, check_arguments
 from .context import Context, whole
 from .execute import check_reason, find_locked, record_command
 from .filters import FILTERS, filter_args, read_filter
 from .preview import READY_FOR, token_hash
-from .targets import REPAIRS, Row, as_repair, find
+from .targets import Row, as_repair, find
 
 MOST: Final = 1000
 """Targets of one bulk repair."""
@@ -45,7 +46,6 @@ CONFIRMED_ABOVE: Final = 100
 """Targets from which their number has to be said again."""
 
 _AT_ONCE: Final = 100
-_BULK: Final = tuple(action for action in REPAIRS if POLICY[action].targets[0] in FILTERS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,8 +137,8 @@ class Bulks:
         """As ``Lifeline.preview_bulk``."""
         target = Target(type=TargetType.BULK, id=str(action)[:100].strip() or "no action")
         async with self._context.operations.begin(actor, Action.PREVIEW_BULK, target, source=source) as operation:
-            if action not in _BULK:
-                raise UnsupportedActionError(action, _BULK)
+            if action not in IN_BULK:
+                raise UnsupportedActionError(action, IN_BULK)
             repair, _ = Action(action), operation.actor
             operation.tell(target=replace(target, repair=repair))
             arguments = check_arguments(repair, None, hold_for)
@@ -170,7 +170,7 @@ class Bulks:
         )  # fmt: skip
 
     async def _matching(self, session: Session, action: Action, kept: Mapping[str, Any]) -> Sequence[Row]:
-        query, _ = FILTERS[POLICY[action].targets[0]]
+        query, _ = FILTERS[action.row.targets[0]]
         args = {**filter_args(action, kept), "page": MOST + 1}
         return await session.all(query, args)
 
@@ -248,7 +248,7 @@ class Bulks:
 
     async def _item(self, bulk: Row, item: Row, about: Entry) -> None:
         context, action = self._context, Action(bulk["action"])
-        target = Target(type=POLICY[action].targets[0], id=item["target_id"])
+        target = Target(type=action.row.targets[0], id=item["target_id"])
         operation = Operation(context.operations, replace(about, action=action, target=target))
 
         async def note(session: Session, error: Exception) -> None:
@@ -259,7 +259,7 @@ class Bulks:
                 await operation.note(session, error)
 
         with suppress(CommandRefusedError, NotFoundError):
-            async with context.operations.noting(note, failures=False):
+            async with context.operations.noting(note, lambda: action, failures=False):
                 _, target = as_repair(action, target.type, target.id)
                 operation.tell(target=target)
                 async with context.connect() as session:
@@ -275,11 +275,11 @@ class Bulks:
             if await session.one("end_bulk_item", args) is None:
                 return
             found = await find_locked(session, settings, about.target)
-            rows = await self._matching(session, about.action, {"ids": [item["target_id"]]})
+            rows = await self._matching(session, operation.action, {"ids": [item["target_id"]]})
             if rows[0]["state_hash"] != item["state_hash"]:
                 raise _ItemDriftedError
             actor_id, reason = operation.actor.id, about.reason or ""
-            repair = Repair(action=about.action, arguments=bulk["arguments"], actor_id=actor_id, reason=reason)
+            repair = Repair(action=operation.action, arguments=bulk["arguments"], actor_id=actor_id, reason=reason)
             await self._applier.apply(session, repair, found)
             operation.tell(details={"bulk": bulk["id"]})
             audit_id = await operation.record(session)

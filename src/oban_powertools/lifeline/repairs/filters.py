@@ -11,7 +11,7 @@ from oban.job import JobState
 
 from ...arguments import as_id, as_key, as_list
 from ...errors import BulkFilterError, InvalidArgumentError
-from ...operators.authorization import POLICY, Action, TargetType
+from ...operators.authorization import Action, TargetType
 from ...states import Cause, StepState, WorkflowState
 from .targets import as_repair
 
@@ -41,7 +41,7 @@ def read_filter(action: Action, given: object) -> dict[str, Any]:
         BulkFilterError: It restricts nothing, has a key that is none of this action's, or a value that is none.
         UnsupportedTargetError: An id is none of this type of target.
     """
-    target_type = POLICY[action].targets[0]
+    target_type = action.row.targets[0]
     _, names = FILTERS[target_type]
     expected = f"one at least of: {', '.join(names)}"
     if not isinstance(given, Mapping):
@@ -59,7 +59,7 @@ def read_filter(action: Action, given: object) -> dict[str, Any]:
 
 def filter_args(action: Action, kept: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of the query that finds what ``read_filter`` kept."""
-    target_type = POLICY[action].targets[0]
+    target_type = action.row.targets[0]
     _, names = FILTERS[target_type]
     own = {"executor_id": None, "callbacks": target_type is TargetType.CALLBACK}
     return {**dict.fromkeys(names), **own, **kept}

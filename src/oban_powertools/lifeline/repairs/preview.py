@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
+from ...acts import TargetType, repairs_of
 from ...arguments import as_text
 from ...config import Settings
 from ...database import Session, json_border
 from ...errors import PreviewNotFoundError
 from ...explain import Action as ExplainedAction
 from ...explain import find_step_actions, find_workflow_actions
-from ...operators.authorization import POLICY, Action, Severity, Target
+from ...operators.authorization import Action, Severity, Target
 from ...privacy.display import DisplayPolicy, Kind
 from ...states import Effects
 from .actions import legal_job_actions, rescuable
@@ -26,19 +27,6 @@ from .targets import Found, Row
 
 READY_FOR: Final = timedelta(minutes=15)
 """How long a token counts; database clock."""
-
-_TAKES_AWAY: Final = (Action.JOB_RESCUE, Action.JOB_DISCARD, Action.EXECUTOR_RESCUE_ALL)
-_RUNS_AGAIN: Final = (
-    Action.JOB_RESCUE, Action.JOB_RETRY, Action.STEP_RETRY, Action.EXECUTOR_RESCUE_ALL, Action.CALLBACK_RETRY,
-)  # fmt: skip
-_OF_A_STEP: Final = {
-    "retry": Action.STEP_RETRY, "cancel": Action.STEP_CANCEL, "complete": Action.STEP_COMPLETE,
-    "skip": Action.STEP_SKIP, "hold": Action.STEP_HOLD, "release": Action.STEP_RELEASE,
-}  # fmt: skip
-_OF_A_WORKFLOW: Final = {
-    "request_cancel": Action.WORKFLOW_CANCEL, "retry": Action.WORKFLOW_RETRY, "hold": Action.WORKFLOW_HOLD,
-    "release": Action.WORKFLOW_RELEASE,
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,12 +91,12 @@ class RepairPreview:
 def find_warnings(action: Action, found: Found, plan: Plan) -> list[str]:
     """What to think of before this is executed; at most 10."""
     executing = [job for job in found.jobs if job["state"] == "executing"]
-    told = [_unsure(job) for job in executing] if action in _TAKES_AWAY else []
-    if executing and action in (Action.JOB_CANCEL, Action.STEP_CANCEL):
+    told = [_unsure(job) for job in executing] if action.row.takes_away else []
+    if executing and action.row.tells:
         told.append("the job is executing: it is told to stop, and may still complete")
     asked = sum(job["effects"] == Effects.ASK for job in found.jobs)
     asked += plan.repeated
-    if asked and action in (*_RUNS_AGAIN, Action.WORKFLOW_RETRY):
+    if asked and action.row.runs_again:
         told.append(f"{_count(asked, 'step')} may have had effects that happen again: ask whoever knows the worker")
     left = len(found.jobs) - len(rescuable(found)) if action is Action.EXECUTOR_RESCUE_ALL else 0
     if left:
@@ -126,8 +114,8 @@ async def find_legal(session: Session, settings: Settings, found: Found) -> tupl
     if target.workflow_id is None or target.type not in ("step", "workflow"):
         return (), {}
     if target.step is not None:
-        return _named(_OF_A_STEP, *await find_step_actions(session, settings, target.workflow_id, target.step))
-    return _named(_OF_A_WORKFLOW, *await find_workflow_actions(session, target.workflow_id))
+        return _named(*await find_step_actions(session, settings, target.workflow_id, target.step))
+    return _named(*await find_workflow_actions(session, target.workflow_id))
 
 
 async def store(
@@ -179,7 +167,7 @@ def shown(display: DisplayPolicy, row: Row, token: str | None = None) -> RepairP
     stored, action = row["plan"], Action(row["action"])
     return RepairPreview(
         id=row["id"], preview_token=token, status=row["status"], action=action, target_type=row["target_type"],
-        target_id=row["target_id"], actor_id=row["actor_id"], severity=POLICY[action].severity,
+        target_id=row["target_id"], actor_id=row["actor_id"], severity=action.row.severity,
         incident_fingerprint=row["incident_fingerprint"],
         changes=[_shown_change(display, change) for change in stored_changes(stored)], total_changes=stored["total"],
         effect=stored_effect(stored), warnings=stored["warnings"], legal=stored["legal"], illegal=stored["illegal"],
@@ -217,9 +205,11 @@ def _count(number: int, noun: str) -> str:
 
 
 def _named(
-    names: Mapping[str, Action], legal: Sequence[ExplainedAction], illegal: Sequence[ExplainedAction]
+    legal: Sequence[ExplainedAction], illegal: Sequence[ExplainedAction]
 ) -> tuple[Sequence[str], Mapping[str, str]]:
+    # Repairs of the target itself: what is done to its job, or by the host's program, is asked for otherwise.
+    own = {*repairs_of(TargetType.STEP), *repairs_of(TargetType.WORKFLOW)}
     return (
-        [str(names[action.name]) for action in legal if action.name in names],
-        {str(names[action.name]): action.reason or "" for action in illegal if action.name in names},
+        [action.name for action in legal if action.name in own],
+        {action.name: action.reason or "" for action in illegal if action.name in own},
     )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from ...acts import REPAIRS
 from ...arguments import is_storable
 from ...config import Settings
 from ...database import Session
@@ -17,16 +18,8 @@ from ...errors import (
     UnsupportedActionError,
     UnsupportedTargetError,
 )
-from ...operators.authorization import POLICY, Action, Target, TargetType
+from ...operators.authorization import Action, Target, TargetType
 from ...states import WorkflowId
-
-REPAIRS: Final = (
-    Action.JOB_RESCUE, Action.JOB_RETRY, Action.JOB_CANCEL, Action.JOB_DISCARD, Action.STEP_RETRY, Action.STEP_CANCEL,
-    Action.STEP_COMPLETE, Action.STEP_SKIP, Action.STEP_HOLD, Action.STEP_RELEASE, Action.LATE_RESULT_ADOPT,
-    Action.LATE_RESULT_DISMISS, Action.WORKFLOW_CANCEL, Action.WORKFLOW_RETRY, Action.WORKFLOW_HOLD,
-    Action.WORKFLOW_RELEASE, Action.EXECUTOR_RESCUE_ALL, Action.CALLBACK_RETRY,
-)  # fmt: skip
-"""What can be previewed and executed."""
 
 _OF_AN_EXECUTOR: Final = ("dead_executor", "executor_missing", "executor_late")
 
@@ -68,7 +61,7 @@ def as_repair(action: str, target_type: str, target_id: str) -> tuple[Action, Ta
     if action not in REPAIRS:
         raise UnsupportedActionError(action, REPAIRS)
     repair = Action(action)
-    expected = POLICY[repair].targets
+    expected = repair.row.targets
     if target_type not in expected:
         raise UnsupportedTargetError(action, f"a {target_type}", " or ".join(expected))
     return repair, replace(_parsed(repair, TargetType(target_type), target_id), repair=repair)

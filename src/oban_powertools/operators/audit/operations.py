@@ -12,12 +12,15 @@ from typing import Any, Final
 
 import psycopg
 
+from ... import telemetry
+from ...acts import UNKNOWN
 from ...arguments import as_reason
 from ...database import Session
 from ...database.json_border import storable_text
 from ...errors import CommandRefusedError, NotFoundError, ReasonRequiredError, UnattributedActorError
 from ...privacy.display import Kind
-from ..authorization import POLICY, Action, Actor, ActorLike, Target, as_surface, find_actor
+from ...telemetry import Name
+from ..authorization import Action, Actor, ActorLike, Target, as_surface, find_actor
 from ..services import Services
 from .records import Entry, Outcome
 from .writing import record
@@ -37,7 +40,7 @@ def check_attributed(actor: Actor | None, reason: str | None, action: Action | N
     """
     if actor is None:
         raise UnattributedActorError
-    if not reason and (action is None or POLICY[action].needs_reason):
+    if not reason and (action is None or action.row.needs_reason):
         raise ReasonRequiredError
     return actor
 
@@ -84,22 +87,32 @@ class Operations:
             surface=as_surface(source), details=details or {},
         )  # fmt: skip
         operation = Operation(self, entry)
-        async with self.noting(operation.note, failures=True):
+        async with self.noting(operation.note, lambda: operation.entry.action, failures=True):
             operation.tell(actor=find_actor(actor))
             yield operation
 
     @asynccontextmanager
     async def noting(
-        self, note: Callable[[Session, Exception], Awaitable[None]], *, failures: bool
+        self,
+        note: Callable[[Session, Exception], Awaitable[None]],
+        find_act: Callable[[], Action | None],
+        *,
+        failures: bool,
     ) -> AsyncGenerator[None]:
         """Have ``note`` write down what refuses the block, in a transaction of its own; it is raised again.
 
+        Telemetry tells what came of it.
+
         Args:
-            failures: Other errors too.
+            find_act: The act as it is known in the end; None when there is no such act.
+            failures: Note other errors too.
         """
+        outcome = "failed"
         try:
             yield
+            outcome = "accepted"
         except (CommandRefusedError, NotFoundError) as refusal:
+            outcome = "rejected"
             async with self.connect() as own, own.transaction():
                 await note(own, refusal)
             raise
@@ -110,6 +123,8 @@ class Operations:
                     async with self.connect() as own, own.transaction():
                         await note(own, error)
             raise
+        finally:
+            telemetry.execute(Name.COMMAND, action=find_act() or UNKNOWN, outcome=outcome)
 
 
 class Operation:
@@ -131,6 +146,12 @@ class Operation:
             raise UnattributedActorError
         return self.entry.actor
 
+    @property
+    def action(self) -> Action:
+        """What they ask for."""
+        assert self.entry.action is not None, "an operation is begun for an act"
+        return self.entry.action
+
     def tell(self, **known: Any) -> None:
         """Add what is known by now: fields of its ``Entry``."""
         self.entry = replace(self.entry, **known)
@@ -148,8 +169,8 @@ class Operation:
             UnattributedActorError, ReasonRequiredError, NotAuthorizedError: As named.
         """
         entry = self.entry
-        actor = check_attributed(entry.actor, entry.reason, entry.action)
-        await self._operations.guard.check(actor, entry.target, *also, entry.action)
+        actor = check_attributed(entry.actor, entry.reason, self.action)
+        await self._operations.guard.check(actor, entry.target, *also, self.action)
         return actor
 
     @asynccontextmanager

@@ -26,8 +26,8 @@ class Entry:
     actor: Actor | None
     """Who acted; None when nobody was named, which is refused."""
 
-    action: Action
-    """What was asked for."""
+    action: Action | None
+    """What was asked for; None when there is no such act."""
 
     target: Target
     """What it was about."""

@@ -6,6 +6,7 @@ The rule that must never break: no payload and nothing that looks like a secret 
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
+from ...acts import UNKNOWN
 from ...database import Session, json_border
 from ...privacy.display import DisplayPolicy, Kind, fingerprint
 from ..authorization import ActorType, distinct
@@ -40,7 +41,7 @@ def _row(entry: Entry, display: DisplayPolicy) -> dict[str, Any]:
         "actor_id": actor.id if actor else "",
         "actor_type": actor.type if actor else ActorType.USER,
         "actor_label": actor.label if actor else None,
-        "action": entry.action,
+        "action": entry.action or UNKNOWN,
         "target_type": target.type,
         "target_id": distinct(target.id, _LONGEST_TARGET),
         "reason": _shown(display, Kind.REASON, entry.reason),

@@ -3,16 +3,16 @@
 The rule that must never break: what nobody allowed is refused (security/S1).
 """
 
-from .actions import POLICY, Action, ActionPolicy, Severity, Surface, TargetType, as_surface, permission_for
+from ...acts import Act, Action, Severity, TargetType
 from .actors import Actor, ActorLike, ActorType, as_actor, distinct, find_actor
 from .guard import Authorize, Guard
 from .policies import AllowAll, permissions_policy
+from .surfaces import Surface, as_surface
 from .targets import Target
 
 __all__ = [
-    "POLICY",
+    "Act",
     "Action",
-    "ActionPolicy",
     "Actor",
     "ActorLike",
     "ActorType",
@@ -27,6 +27,5 @@ __all__ = [
     "as_surface",
     "distinct",
     "find_actor",
-    "permission_for",
     "permissions_policy",
 ]

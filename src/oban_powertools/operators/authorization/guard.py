@@ -6,9 +6,9 @@ The rule that must never break: only ``True`` allows. No policy, a policy that f
 import inspect
 from collections.abc import Awaitable, Callable
 
+from ...acts import Action
 from ...errors import NotAuthorizedError
 from ...privacy.logs import find_logger
-from .actions import Action
 from .actors import Actor
 from .targets import Target
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Self
 
+from ...acts import Action, TargetType
 from ...states import WorkflowId
-from .actions import Action, TargetType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

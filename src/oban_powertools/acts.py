@@ -1,0 +1,176 @@
+"""The one registry of acts: what an operator can do, each one row.
+
+From a row come the host's policy, the reason that is asked for, the confirmation in a script, what a preview and a bulk
+repair take, its warnings, its name in the record, in explanations, in telemetry and on the pages of reference. What is
+legal on rows as they are is decided by ``workflows.rules`` and ``workflows.job_rules``; what it does stands in the room
+that owns it. No I/O.
+
+The rule that must never break: an act has one name, however it is asked for and wherever it is told.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Self
+
+
+class TargetType(StrEnum):
+    """What an act is about."""
+
+    JOB = "job"
+    STEP = "step"
+    LATE_RESULT = "late_result"
+    WORKFLOW = "workflow"
+    EXECUTOR = "executor"
+    CALLBACK = "callback"
+    INCIDENT = "incident"
+    BULK = "bulk"
+    RECORDS = "records"
+    AUDIT = "audit"
+    WEBHOOK = "webhook"
+
+
+class Severity(StrEnum):
+    """How much harm a mistake does; ``severe`` acts are confirmed, by a person or by the script."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    SEVERE = "severe"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """The row of an act."""
+
+    targets: tuple[TargetType, ...]
+    """What it can be about."""
+
+    permission: str
+    """What ``permissions_policy`` looks for in an actor's permissions."""
+
+    severity: Severity
+    """How much harm a mistake does."""
+
+    needs_reason: bool
+    """Whether somebody has to say why."""
+
+    previewed: bool = False
+    """Whether it is a repair: previewed, and executed as it was shown."""
+
+    in_bulk: bool = False
+    """Whether a bulk repair may do it."""
+
+    takes_away: bool = False
+    """Whether it takes an executing job from its executor."""
+
+    tells: bool = False
+    """Whether it tells an executing job to stop, which may still complete."""
+
+    runs_again: bool = False
+    """Whether work that ran before runs again."""
+
+
+_REPAIRABLE: Final = (
+    TargetType.JOB,
+    TargetType.STEP,
+    TargetType.LATE_RESULT,
+    TargetType.WORKFLOW,
+    TargetType.EXECUTOR,
+    TargetType.CALLBACK,
+)
+_EXECUTE: Final = "execute_repair"
+_IN_BULK: Final = frozenset({TargetType.JOB, TargetType.CALLBACK, TargetType.STEP, TargetType.WORKFLOW})
+
+
+def _repair(
+    target: TargetType,
+    severity: Severity = Severity.MEDIUM,
+    *,
+    takes_away: bool = False,
+    tells: bool = False,
+    runs_again: bool = False,
+) -> Act:
+    return Act(
+        targets=(target,),
+        permission=_EXECUTE,
+        severity=severity,
+        needs_reason=True,
+        previewed=True,
+        in_bulk=target in _IN_BULK,
+        takes_away=takes_away,
+        tells=tells,
+        runs_again=runs_again,
+    )
+
+
+def _act(*targets: TargetType, permission: str, severity: Severity = Severity.MEDIUM, needs_reason: bool = True) -> Act:
+    return Act(targets=targets, permission=permission, severity=severity, needs_reason=needs_reason)
+
+
+def _harmless(*targets: TargetType, permission: str) -> Act:
+    return _act(*targets, permission=permission, severity=Severity.LOW, needs_reason=False)
+
+
+class Action(StrEnum):
+    """What is asked for: the name of an act, with its ``row``."""
+
+    row: Act
+
+    def __new__(cls, name: str, row: Act) -> Self:
+        """One line is the name and the row."""
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.row = row
+        return member
+
+    JOB_RESCUE = "job_rescue", _repair(TargetType.JOB, takes_away=True, runs_again=True)
+    JOB_RETRY = "job_retry", _repair(TargetType.JOB, runs_again=True)
+    JOB_CANCEL = "job_cancel", _repair(TargetType.JOB, Severity.HIGH, tells=True)
+    JOB_DISCARD = "job_discard", _repair(TargetType.JOB, Severity.HIGH, takes_away=True)
+    STEP_RETRY = "step_retry", _repair(TargetType.STEP, runs_again=True)
+    STEP_CANCEL = "step_cancel", _repair(TargetType.STEP, Severity.HIGH, tells=True)
+    STEP_COMPLETE = "step_complete", _repair(TargetType.STEP, Severity.HIGH)
+    STEP_SKIP = "step_skip", _repair(TargetType.STEP, Severity.HIGH)
+    STEP_HOLD = "step_hold", _repair(TargetType.STEP)
+    STEP_RELEASE = "step_release", _repair(TargetType.STEP)
+    STEP_PUBLISH = "step_publish", _act(TargetType.STEP, permission=_EXECUTE, severity=Severity.LOW)
+    LATE_RESULT_ADOPT = "late_result_adopt", _repair(TargetType.LATE_RESULT)
+    LATE_RESULT_DISMISS = "late_result_dismiss", _repair(TargetType.LATE_RESULT, Severity.HIGH)
+    WORKFLOW_CANCEL = "workflow_cancel", _repair(TargetType.WORKFLOW, Severity.SEVERE, tells=True)
+    WORKFLOW_RETRY = "workflow_retry", _repair(TargetType.WORKFLOW, Severity.HIGH, runs_again=True)
+    WORKFLOW_HOLD = "workflow_hold", _repair(TargetType.WORKFLOW)
+    WORKFLOW_RELEASE = "workflow_release", _repair(TargetType.WORKFLOW)
+    EXECUTOR_RESCUE_ALL = (
+        "executor_rescue_all",
+        _repair(TargetType.EXECUTOR, Severity.HIGH, takes_away=True, runs_again=True),
+    )
+    CALLBACK_RETRY = "callback_retry", _repair(TargetType.CALLBACK, runs_again=True)
+    PREVIEW_REPAIR = "preview_repair", _harmless(*_REPAIRABLE, permission="preview_repair")
+    EXECUTE_REPAIR = "execute_repair", _act(*_REPAIRABLE, permission=_EXECUTE)
+    PREVIEW_BULK = "preview_bulk", _harmless(TargetType.BULK, permission="preview_bulk")
+    EXECUTE_BULK = "execute_bulk", _act(TargetType.BULK, permission="execute_bulk", severity=Severity.SEVERE)
+    INCIDENT_ACKNOWLEDGE = "incident_acknowledge", _harmless(TargetType.INCIDENT, permission="manage_incidents")
+    INCIDENT_ASSIGN = "incident_assign", _harmless(TargetType.INCIDENT, permission="manage_incidents")
+    INCIDENT_NOTE = "incident_note", _harmless(TargetType.INCIDENT, permission="manage_incidents")
+    INCIDENT_MUTE = "incident_mute", _act(TargetType.INCIDENT, permission="manage_incidents")
+    ARCHIVE_PRUNE = (
+        "archive_prune",
+        _act(TargetType.RECORDS, permission="archive_prune", severity=Severity.SEVERE),
+    )
+    AUDIT_EXPORT = "audit_export", _harmless(TargetType.AUDIT, permission="audit_export")
+    MANAGE_WEBHOOKS = "manage_webhooks", _act(TargetType.WEBHOOK, permission="manage_webhooks")
+
+
+UNKNOWN: Final = "unknown"
+"""What is recorded and told of an act that does not exist."""
+
+REPAIRS: Final = tuple(act for act in Action if act.row.previewed)
+"""What can be previewed and executed."""
+
+IN_BULK: Final = tuple(act for act in Action if act.row.in_bulk)
+"""What a bulk repair can do."""
+
+
+def repairs_of(target: TargetType) -> tuple[Action, ...]:
+    """The repairs whose target is of this type."""
+    return tuple(act for act in REPAIRS if target in act.row.targets)

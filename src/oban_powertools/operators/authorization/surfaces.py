@@ -1,0 +1,26 @@
+"""The doors through which somebody acts."""
+
+from enum import StrEnum
+
+from ...arguments import as_word, refuse
+
+
+class Surface(StrEnum):
+    """Through which door somebody acted."""
+
+    API = "api"
+    CLI = "cli"
+    WEB = "web"
+    SYSTEM = "system"
+
+
+def as_surface(source: str) -> Surface:
+    """The door that a caller names.
+
+    Raises:
+        InvalidArgumentError: There is no such door, or it is that of Powertools itself.
+    """
+    surface = as_word("source", source, Surface)
+    if surface is Surface.SYSTEM:
+        raise refuse("source", "system", "api, cli or web: 'system' is Powertools itself")
+    return surface
