@@ -1,88 +1,45 @@
 """Durable workflows, live step events and an operator control plane for applications on Oban.
 
-Start with ``Powertools`` and ``Workflow``; every public name is listed in ``__all__``.
+Start with ``Powertools`` and ``Workflow``; every public name is listed in ``__all__``. A name's module is imported
+when the name is first asked for, so that a command that only shows its help loads no driver; ``__init__.pyi`` says the
+same for type checkers.
 """
+# pyright: reportUnsupportedDunderAll=false
 
-from .config import Settings
-from .errors import PowertoolsError
-from .events import Cursor, Event, Events, StepChange, StepUpdated, WorkflowFinished
-from .explain import Explain, JobExplanation, StepExplanation, WorkflowExplanation
-from .lifeline import (
-    ExecutorHealth,
-    ExecutorState,
-    Incident,
-    IncidentClass,
-    IncidentState,
-    IncidentSubstatus,
-    Lifeline,
-    TimelineEntry,
-)
-from .operators.audit import Audit, AuditFilter, AuditFinding, AuditRecord, Outcome, Verification
-from .operators.authorization import Action, Actor, ActorType, AllowAll, Target, TargetType, permissions_policy
-from .powertools import Powertools
-from .privacy.display import DisplayPolicy
-from .runtime.step import AwaitSignal, FinishedWorkflow, StepContext, current_step, current_workflow
-from .states import Effects, OperatorStatus, Policy, SignalStatus, StepState, WorkflowId, WorkflowState
-from .workflows import WorkflowHandle, Workflows
-from .workflows.builder import Workflow
-from .workflows.records import Recovered, SignalRecord, StepRecord, WorkflowRecord
-from .workflows.references import Reference, StepHandle
+import importlib
+from typing import Any, Final
 
-__all__ = [
-    "Action",
-    "Actor",
-    "ActorType",
-    "AllowAll",
-    "Audit",
-    "AuditFilter",
-    "AuditFinding",
-    "AuditRecord",
-    "AwaitSignal",
-    "Cursor",
-    "DisplayPolicy",
-    "Effects",
-    "Event",
-    "Events",
-    "ExecutorHealth",
-    "ExecutorState",
-    "Explain",
-    "FinishedWorkflow",
-    "Incident",
-    "IncidentClass",
-    "IncidentState",
-    "IncidentSubstatus",
-    "JobExplanation",
-    "Lifeline",
-    "OperatorStatus",
-    "Outcome",
-    "Policy",
-    "Powertools",
-    "PowertoolsError",
-    "Recovered",
-    "Reference",
-    "Settings",
-    "SignalRecord",
-    "SignalStatus",
-    "StepChange",
-    "StepContext",
-    "StepExplanation",
-    "StepHandle",
-    "StepRecord",
-    "StepState",
-    "StepUpdated",
-    "Target",
-    "TargetType",
-    "TimelineEntry",
-    "Verification",
-    "Workflow",
-    "WorkflowExplanation",
-    "WorkflowFinished",
-    "WorkflowHandle",
-    "WorkflowId",
-    "WorkflowRecord",
-    "WorkflowState",
-    "Workflows",
-    "current_step",
-    "current_workflow",
-    "permissions_policy",
-]
+_HOMES: Final = {
+    "config": "Settings",
+    "errors": "PowertoolsError",
+    "events": "Cursor Event Events StepChange StepUpdated WorkflowFinished",
+    "explain": "Explain JobExplanation StepExplanation WorkflowExplanation",
+    "lifeline": (
+        "ExecutorHealth ExecutorState Incident IncidentClass IncidentState IncidentSubstatus Lifeline TimelineEntry"
+    ),
+    "operators.audit": "Audit AuditFilter AuditFinding AuditRecord Outcome Verification",
+    "operators.authorization": "Action Actor ActorType AllowAll Target TargetType permissions_policy",
+    "powertools": "Powertools",
+    "privacy.display": "DisplayPolicy",
+    "runtime.step": "AwaitSignal FinishedWorkflow StepContext current_step current_workflow",
+    "states": "Effects OperatorStatus Policy SignalStatus StepState WorkflowId WorkflowState",
+    "workflows": "WorkflowHandle Workflows",
+    "workflows.builder": "Workflow",
+    "workflows.records": "Recovered SignalRecord StepRecord WorkflowRecord",
+    "workflows.references": "Reference StepHandle",
+}
+_HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__all__: list[str] = []
+__all__ += sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f".{_HOME_OF[name]}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import click
 import pytest
 
-from oban_powertools.cli.exits import Exit, find_exit_code
+from oban_powertools.cli.exits import Exit
 from oban_powertools.cli.main import powertools as root
+from oban_powertools.cli.reporting import find_exit_code
 from tests.cli.test_cli_reference import COMMANDS
 
 ON_RECORD = {"--actor", "--reason"}

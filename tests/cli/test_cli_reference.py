@@ -1,7 +1,10 @@
 """``docs/reference/cli.md`` and the help say what the command does: all of it, and nothing else."""
 
+import ast
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import click
 import pytest
 
 from oban_powertools.cli.exits import Exit
+from oban_powertools.cli.main import COMMANDS as LINES
 from oban_powertools.cli.main import powertools as root
 from tests.cli.test_cli import ENDINGS
 from tests.support.by_hand import Hand, chain
@@ -21,10 +25,12 @@ OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
 
 
 def leaves(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         if isinstance(command, click.Group):
             yield from leaves(command, (*path, name))
-        else:
+        elif command is not None:
             yield (*path, name), command
 
 
@@ -152,3 +158,21 @@ def promised(call: tuple[str, ...]) -> set[str]:
     plain, *special = re.sub(r" \(.*?\)", "", line).split("; ")
     chosen = next((part for part in special if set(OPTION.findall(part)) & set(call)), plain)
     return set(re.findall(r"`(\w+)`", chosen))
+
+
+def test_the_help_of_the_root_says_of_each_command_what_the_command_says_itself() -> None:
+    context = click.Context(root)
+    commands = {name: root.get_command(context, name) for name in root.list_commands(context)}
+    said = {name: command.get_short_help_str(200) for name, command in commands.items() if command is not None}
+
+    assert said == {name: line for name, (_, line) in LINES.items()}
+
+
+def test_the_help_loads_no_driver_and_no_command() -> None:
+    code = (
+        "import sys; from oban_powertools.cli.main import run; run(['--help']); print([*sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    slow = re.compile(r"psycopg|oban|orjson|asyncio|.*_commands?")
+
+    assert [name for name in ast.literal_eval(done.stderr) if slow.fullmatch(name)] == []

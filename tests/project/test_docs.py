@@ -34,7 +34,8 @@ from oban_powertools import (
     WorkflowState,
     errors,
 )
-from oban_powertools.cli.exits import Exit, find_exit_code
+from oban_powertools.cli.exits import Exit
+from oban_powertools.cli.reporting import find_exit_code
 from oban_powertools.config import Names
 from oban_powertools.states import Cause, OperatorStatus
 

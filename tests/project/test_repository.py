@@ -61,6 +61,13 @@ def test_every_public_name_exists_and_is_documented() -> None:
     assert [name for name, value in public.items() if _is_silent(value)] == []
 
 
+def test_type_checkers_are_told_of_the_names_that_are_imported_when_asked_for() -> None:
+    stub = ast.parse((SOURCE / "__init__.pyi").read_text())
+    told = {alias.name: node.module for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+
+    assert told == vars(oban_powertools)["_HOME_OF"]
+
+
 def test_every_example_in_a_docstring_runs() -> None:
     results = {name: doctest.testmod(importlib.import_module(name)) for name in _importable_names()}
 

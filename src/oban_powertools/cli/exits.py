@@ -1,28 +1,9 @@
-"""Exit codes, and which error ends the command with which. The only place that maps them.
+"""Exit codes. Which error ends a command with which, ``reporting`` says.
 
 The rule that must never break: a code keeps its meaning, scripts depend on it.
 """
 
 from enum import IntEnum
-from typing import Final
-
-import click
-import psycopg
-
-from ..database.sqlstates import Trouble, find_trouble
-from ..errors import (
-    CommandRefusedError,
-    ConfigurationError,
-    CursorExpiredError,
-    DatabaseUnavailableError,
-    IdempotencyConflictError,
-    InvalidArgumentError,
-    NotAuthorizedError,
-    NotFoundError,
-    PowertoolsError,
-    ReadOnlyDatabaseError,
-    SchemaError,
-)
 
 
 class Exit(IntEnum):
@@ -42,26 +23,6 @@ class Exit(IntEnum):
     """128 + SIGPIPE, as the shell has it."""
 
 
-EXIT_CODES: Final[tuple[tuple[type[BaseException], Exit], ...]] = (
-    (ConfigurationError, Exit.USAGE),
-    (InvalidArgumentError, Exit.USAGE),
-    (NotFoundError, Exit.NOT_FOUND),
-    (NotAuthorizedError, Exit.NOT_AUTHORISED),
-    (CommandRefusedError, Exit.CONFLICT),
-    (IdempotencyConflictError, Exit.CONFLICT),
-    (CursorExpiredError, Exit.CONFLICT),
-    (DatabaseUnavailableError, Exit.UNAVAILABLE),
-    (ReadOnlyDatabaseError, Exit.UNAVAILABLE),
-    (SchemaError, Exit.UNAVAILABLE),
-    (PowertoolsError, Exit.FAILED),
-    (psycopg.errors.InsufficientPrivilege, Exit.NOT_AUTHORISED),
-    (click.Abort, Exit.INTERRUPTED),
-    (KeyboardInterrupt, Exit.INTERRUPTED),
-    (BrokenPipeError, Exit.BROKEN_PIPE),
-)
-"""The first entry that fits counts; an error that is not here is unexpected and ends with FAILED."""
-
-
 class StoppedError(Exception):
     """A command ends early, for a reason that is no error of the layers below."""
 
@@ -72,12 +33,3 @@ class StoppedError(Exception):
 
     def __str__(self) -> str:
         return self.message
-
-
-def find_exit_code(error: BaseException) -> Exit | None:
-    """The code of an expected error; None for one that nobody foresaw."""
-    if isinstance(error, StoppedError | click.ClickException):
-        return Exit(error.exit_code)
-    if isinstance(error, psycopg.Error) and find_trouble(error) is not Trouble.REFUSED:
-        return Exit.UNAVAILABLE
-    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), None)

@@ -1,5 +1,7 @@
 """How commands show their help."""
 
+import importlib
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -23,6 +25,34 @@ class Group(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError as error:
             raise StoppedError("who read the answer has left", Exit.BROKEN_PIPE) from error
+
+
+class LazyGroup(Group):
+    """A group whose commands are imported when they are called for.
+
+    Args:
+        lazy: Command -> the module beside this one that has it under its name, and its line in the help.
+    """
+
+    def __init__(self, *args: Any, lazy: Mapping[str, tuple[str, str]], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._lazy = lazy
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - as click calls it
+        """As click, without importing anything."""
+        return sorted(self._lazy)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """As click; imports the command."""
+        if cmd_name in self._lazy and cmd_name not in self.commands:
+            module = importlib.import_module(f".{self._lazy[cmd_name][0]}", __package__)
+            self.add_command(getattr(module, cmd_name))
+        return super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - likewise
+        """As click, from the lines that are known here."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in sorted(self._lazy.items())])
 
 
 def examples(*lines: str) -> str:

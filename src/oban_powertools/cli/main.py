@@ -1,40 +1,43 @@
-"""The root of the command, and how it ends: one line of error and an exit code, never a stray traceback."""
+"""The root of the command: a group's module is imported when one of its commands is called for."""
 
 import os
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
+from typing import Final
 
 import click
-import psycopg
 
-from ..database.sqlstates import Trouble, find_trouble
-from ..errors import PowertoolsError
-from ..privacy.logs import said, told
-from ..privacy.redaction import redacted
-from .audit_commands import audit
-from .bulk_commands import bulk
-from .doctor_commands import check, doctor
-from .event_commands import events
-from .executor_commands import executors
-from .exits import Exit, StoppedError, find_exit_code
-from .groups import Group, examples
-from .incident_commands import incidents
-from .job_commands import job
-from .output import say, say_lines
-from .repair_commands import repair
-from .retention_commands import retention
-from .roles_command import roles
-from .schema_commands import install, status, upgrade
-from .signal_command import signal
-from .start_command import start
-from .uninstall_command import uninstall
-from .webhook_commands import webhooks
-from .workflow_commands import workflow
+from .exits import Exit
+from .groups import LazyGroup, examples
+
+COMMANDS: Final = {
+    "install": ("schema_commands", "Install the schema, and Oban's tables where they are missing."),
+    "upgrade": ("schema_commands", "Bring an installed schema up to this release."),
+    "uninstall": ("uninstall_command", "Drop the schema and all workflows; Oban's jobs stay."),
+    "status": ("schema_commands", "Show what is installed beside what this release needs."),
+    "start": ("start_command", "Run workers until a signal says stop."),
+    "workflow": ("workflow_commands", "Look at workflows, and change them."),
+    "job": ("job_commands", "Look at jobs, of a step or plain; changes nothing."),
+    "signal": ("signal_command", "Deliver a signal to the step that waits for it; the payload is the step's result."),
+    "events": ("event_commands", "Follow what happens, live."),
+    "executors": ("executor_commands", "Look at executors: one for each queue of each process; changes nothing."),
+    "incidents": ("incident_commands", "Look at what is broken, one incident a cause, and say who takes care of it."),
+    "audit": ("audit_commands", "Look at what was done, by whom and why."),
+    "roles": ("roles_command", "Print the SQL that creates and grants the roles for running and for reading."),
+    "webhooks": ("webhook_commands", "Send events to other systems."),
+    "doctor": ("doctor_commands", "Examine the database and its set-up; changes nothing."),
+    "check": ("doctor_commands", "Compare the work under way with the code that is about to ship; changes nothing."),
+    "retention": ("retention_commands", "See how long records are kept, and remove what is older."),
+    "repair": ("repair_commands", "Repair what is broken: preview it, then execute what was shown."),
+    "bulk": ("bulk_commands", "Repair up to 1,000 targets: list them, then repair them one by one."),
+}
+"""Command -> the module that has it, and its line in the help."""
 
 
 @click.group(
-    cls=Group,
+    cls=LazyGroup,
+    lazy=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=examples(
         "export OBAN_DSN=postgresql://localhost/myapp",
@@ -53,13 +56,6 @@ def powertools(ctx: click.Context) -> None:
     """
     if os.environ.get("NO_COLOR"):
         ctx.color = False
-
-
-for command in (
-    install, upgrade, uninstall, status, start, workflow, job, signal, events, executors, incidents, audit,
-    roles, webhooks, doctor, check, retention, repair, bulk,
-):  # fmt: skip
-    powertools.add_command(command)
 
 
 def main() -> None:
@@ -81,43 +77,7 @@ def run(arguments: Sequence[str]) -> int:
         code = powertools.main(list(arguments), prog_name="powertools", standalone_mode=False)
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the top of the command
-        return _report(error, debug="--debug" in arguments)
+        from .reporting import report
+
+        return report(error, debug="--debug" in arguments)
     return code or Exit.DONE
-
-
-def _report(error: BaseException, *, debug: bool) -> Exit:
-    code = find_exit_code(error)
-    if code is Exit.BROKEN_PIPE:
-        # Who read us has left; the interpreter must not complain when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return code
-    if debug:
-        say_lines(told(error), err=True)
-    if code is not Exit.INTERRUPTED:
-        first, *more = redacted(_sentence(error)).split("\n")
-        say(f"error: {first}", err=True)
-        for line in more:
-            # Indented where a text from the database made the line, it cannot pass for one of ours.
-            say(f"  {line.removeprefix('  ')}", err=True)
-    return Exit.FAILED if code is None else code
-
-
-def _sentence(error: BaseException) -> str:
-    match error:
-        case click.UsageError():
-            hint = f" (see {error.ctx.command_path} -h)" if error.ctx else ""
-            return error.format_message().rstrip(".") + hint
-        case click.ClickException():
-            return error.format_message()
-        case PowertoolsError() | StoppedError():
-            return str(error)
-        case psycopg.errors.InsufficientPrivilege():
-            return f"the database refused: {_first_line(error)}"
-        case psycopg.Error() if find_trouble(error) is not Trouble.REFUSED:
-            return f"the database failed: {_first_line(error)}"
-        case _:
-            return f"unexpected {type(error).__name__}: {_first_line(error)} (--debug shows where)"
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(said(error).splitlines()), "no message")

@@ -1,0 +1,97 @@
+"""How a command that failed ends: one line of error, never a stray traceback, and the exit code of the error.
+
+The only place that maps errors to codes. Loaded only when something failed, because it knows every error there is.
+"""
+
+import os
+import sys
+from typing import Final
+
+import click
+import psycopg
+
+from ..database.sqlstates import Trouble, find_trouble
+from ..errors import (
+    CommandRefusedError,
+    ConfigurationError,
+    CursorExpiredError,
+    DatabaseUnavailableError,
+    IdempotencyConflictError,
+    InvalidArgumentError,
+    NotAuthorizedError,
+    NotFoundError,
+    PowertoolsError,
+    ReadOnlyDatabaseError,
+    SchemaError,
+)
+from ..privacy.logs import said, told
+from ..privacy.redaction import redacted
+from .exits import Exit, StoppedError
+from .output import say, say_lines
+
+EXIT_CODES: Final[tuple[tuple[type[BaseException], Exit], ...]] = (
+    (ConfigurationError, Exit.USAGE),
+    (InvalidArgumentError, Exit.USAGE),
+    (NotFoundError, Exit.NOT_FOUND),
+    (NotAuthorizedError, Exit.NOT_AUTHORISED),
+    (CommandRefusedError, Exit.CONFLICT),
+    (IdempotencyConflictError, Exit.CONFLICT),
+    (CursorExpiredError, Exit.CONFLICT),
+    (DatabaseUnavailableError, Exit.UNAVAILABLE),
+    (ReadOnlyDatabaseError, Exit.UNAVAILABLE),
+    (SchemaError, Exit.UNAVAILABLE),
+    (PowertoolsError, Exit.FAILED),
+    (psycopg.errors.InsufficientPrivilege, Exit.NOT_AUTHORISED),
+    (click.Abort, Exit.INTERRUPTED),
+    (KeyboardInterrupt, Exit.INTERRUPTED),
+    (BrokenPipeError, Exit.BROKEN_PIPE),
+)
+"""The first entry that fits counts; an error that is not here is unexpected and ends with FAILED."""
+
+
+def find_exit_code(error: BaseException) -> Exit | None:
+    """The code of an expected error; None for one that nobody foresaw."""
+    if isinstance(error, StoppedError | click.ClickException):
+        return Exit(error.exit_code)
+    if isinstance(error, psycopg.Error) and find_trouble(error) is not Trouble.REFUSED:
+        return Exit.UNAVAILABLE
+    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), None)
+
+
+def report(error: BaseException, *, debug: bool) -> Exit:
+    """Say on stderr what went wrong; the code to exit with."""
+    code = find_exit_code(error)
+    if code is Exit.BROKEN_PIPE:
+        # Who read us has left; the interpreter must not complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return code
+    if debug:
+        say_lines(told(error), err=True)
+    if code is not Exit.INTERRUPTED:
+        first, *more = redacted(_sentence(error)).split("\n")
+        say(f"error: {first}", err=True)
+        for line in more:
+            # Indented where a text from the database made the line, it cannot pass for one of ours.
+            say(f"  {line.removeprefix('  ')}", err=True)
+    return Exit.FAILED if code is None else code
+
+
+def _sentence(error: BaseException) -> str:
+    match error:
+        case click.UsageError():
+            hint = f" (see {error.ctx.command_path} -h)" if error.ctx else ""
+            return error.format_message().rstrip(".") + hint
+        case click.ClickException():
+            return error.format_message()
+        case PowertoolsError() | StoppedError():
+            return str(error)
+        case psycopg.errors.InsufficientPrivilege():
+            return f"the database refused: {_first_line(error)}"
+        case psycopg.Error() if find_trouble(error) is not Trouble.REFUSED:
+            return f"the database failed: {_first_line(error)}"
+        case _:
+            return f"unexpected {type(error).__name__}: {_first_line(error)} (--debug shows where)"
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(said(error).splitlines()), "no message")
