@@ -27,9 +27,9 @@ CHAINS: Final = 200
 WITHOUT_LOG: Final = b"""
 CREATE OR REPLACE FUNCTION powertools.write_events_v1(changes powertools.change[]) RETURNS void
 LANGUAGE plpgsql AS $$ BEGIN END $$;
-CREATE OR REPLACE FUNCTION powertools.write_ends_v1(workflow_ids bigint[]) RETURNS void
+CREATE OR REPLACE FUNCTION powertools.write_ends(workflow_ids bigint[]) RETURNS void
 LANGUAGE plpgsql AS $$ BEGIN END $$;
-CREATE OR REPLACE FUNCTION powertools.defer_starts_v1(starts powertools.change[]) RETURNS void
+CREATE OR REPLACE FUNCTION powertools.defer_starts(starts powertools.change[]) RETURNS void
 LANGUAGE plpgsql AS $$ BEGIN END $$;
 CREATE OR REPLACE FUNCTION powertools.take_starts_v1(job_ids bigint[]) RETURNS powertools.change[]
 LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;

@@ -1,14 +1,13 @@
 """The schema: installed, upgraded forward only, refused when it is not the one this release knows.
 
-Not for what the tables mean (``sql/migrations``). The rule that must never break: a released
-migration is never edited, so a migrated schema equals a fresh one.
+Not for what the tables mean (``sql/migrations``) nor what the functions do (``sql/functions``). The rule that must
+never break: migrations and functions change in one transaction, so that no function meets a table of another release.
 """
 
 import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib.resources import files
 from typing import Final
 
@@ -17,6 +16,8 @@ from oban.schema import install_sql as oban_install_sql
 
 from .config import Names
 from .database import Connection, Queries, fetch_all, fetch_one, render
+from .database.functions import functions_sql
+from .database.migrations import Migration, migrations
 from .errors import (
     DatabaseEncodingError,
     ReadOnlyDatabaseError,
@@ -46,36 +47,6 @@ _OBAN_COLUMNS: Final = frozenset(
 _OBAN_JSON: Final = ("args", "meta", "errors")
 """Columns that have to be jsonb. Oban's Elixir migrations make errors jsonb[]; their integer attempts work."""
 
-_BY_INDEX: Final = "SET enable_seqscan = off SET enable_material = off SET random_page_cost = 0.01 SET jit = off"
-_ROW_BY_ROW: Final = f"{_BY_INDEX} SET enable_hashjoin = off SET enable_mergejoin = off"
-
-PLANNED: Final = {
-    "PLANNED ONCE": f"{_ROW_BY_ROW} SET plan_cache_mode = force_generic_plan SET cpu_tuple_cost = 1",
-    "PLANNED EACH TIME ROW BY ROW": f"{_ROW_BY_ROW} SET plan_cache_mode = force_custom_plan",
-    "PLANNED EACH TIME": f"{_BY_INDEX} SET plan_cache_mode = force_custom_plan",
-}
-"""What a function in a migration writes between its language and its body -> the planner's settings that it stands for.
-
-It is no SQL of PostgreSQL's: ``migrations`` puts the settings in. None trusts statistics, which a table that was just
-empty lacks. *Once*: planning is most of a small batch, so what every batch runs is planned once a session, and a row
-costs so much that no plan which reads more of them looks cheap. *Row by row*: joins look up each row by its key;
-without it, where large sets meet, they may also be hashed or merged.
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Migration:
-    """One forward step of the schema."""
-
-    version: int
-    """1, 2, 3 ... without gaps."""
-
-    name: str
-    """What it brings."""
-
-    text: str
-    """Its SQL, for the default schema names, with the planner's settings."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchemaStatus:
@@ -100,28 +71,22 @@ class SchemaStatus:
     """Other schemas of Powertools on the same jobs, in order: there must be none."""
 
 
-@cache
-def migrations() -> tuple[Migration, ...]:
-    """All migrations of this release, oldest first."""
-    found: list[Migration] = []
-    for file in files("oban_powertools.database.sql").joinpath("migrations").iterdir():
-        version, _, name = file.name.removesuffix(".sql").partition("_")
-        found.append(Migration(version=int(version), name=name, text=_planned(file.read_text("utf-8"))))
-    return tuple(sorted(found, key=lambda migration: migration.version))
-
-
-def _planned(text: str) -> str:
-    # Longest first, because one name begins with another.
-    return re.sub("|".join(sorted(PLANNED, key=len, reverse=True)), lambda found: PLANNED[found[0]], text)
-
-
 def sql(names: Names = Names(), *, after: int = 0) -> str:
-    """The whole schema as SQL, for Alembic or Django migrations.
+    """What brings a schema up to this release, as SQL for Alembic or Django migrations: migrations, then all functions.
 
     Args:
         after: Leave out migrations up to this version.
+
+    Returns:
+        Nothing when no migration is left.
     """
-    return "\n".join(_migration_sql(m, names).decode() for m in migrations() if m.version > after)
+    pending = [migration for migration in migrations() if migration.version > after]
+    return _sql(pending, names).decode() if pending else ""
+
+
+def _sql(pending: Sequence[Migration], names: Names) -> bytes:
+    texts = [f"{migration.text}{migration.record}" for migration in pending]
+    return render("\n".join([*texts, functions_sql()]), names)
 
 
 def roles_sql(names: Names = Names(), *, run: str = "powertools_run", read: str = "powertools_read") -> str:
@@ -140,29 +105,32 @@ def roles_sql(names: Names = Names(), *, run: str = "powertools_run", read: str 
     return re.sub(r"\bpowertools_(run|read)\b", lambda found: run if found[1] == "run" else read, text)
 
 
-def _migration_sql(migration: Migration, names: Names) -> bytes:
-    record = f"\nINSERT INTO powertools.migrations (version, name) VALUES ({migration.version}, '{migration.name}');\n"
-    return render(migration.text + record, names)
-
-
 async def status(conn: Connection, names: Names = Names()) -> SchemaStatus:
     """Read what is installed; changes nothing."""
     row = await fetch_one(conn, Queries(names)["schema_facts"], {"schema": names.schema, "prefix": names.prefix})
     assert row is not None
-    found = await _version(conn, names) if row["installed"] else 0
+    applied = await _applied(conn, names) if row["installed"] else frozenset[int]()
+    pending = [migration for migration in migrations() if migration.version not in applied]
     return SchemaStatus(
         schema=names.schema,
-        found=found,
+        found=_version(applied, pending),
         expected=migrations()[-1].version,
-        pending=tuple(m.name for m in migrations() if m.version > found),
+        pending=tuple(migration.name for migration in pending),
         oban_installed=row["oban_columns"] is not None,
         others=tuple(row["others"]),
     )
 
 
-async def _version(conn: Connection, names: Names) -> int:
-    row = await fetch_one(conn, Queries(names)["schema_version"])
-    return row["version"] if row else 0
+async def _applied(conn: Connection, names: Names) -> frozenset[int]:
+    row = await fetch_one(conn, Queries(names)["schema_versions"])
+    assert row is not None
+    return frozenset(row["versions"])
+
+
+def _version(applied: frozenset[int], pending: Sequence[Migration]) -> int:
+    """Up to which version nothing is missing."""
+    first = pending[0].version if pending else max(applied) + 1
+    return max((version for version in applied if version < first), default=0)
 
 
 async def verify(conn: Connection, names: Names = Names()) -> None:
@@ -236,7 +204,7 @@ async def install(conn: Connection, names: Names = Names()) -> list[str]:
         SharedJobsTableError: Another schema of Powertools is on the same jobs.
         DatabaseEncodingError: The database is not in UTF-8.
 
-    Locks: SHARE UPDATE EXCLUSIVE on our table of migrations, for each one's transaction; a short SHARE ROW EXCLUSIVE on
+    Locks: SHARE UPDATE EXCLUSIVE on our table of migrations, until the end; a short SHARE ROW EXCLUSIVE on
         Oban's jobs table, waited for in slices of 2 s so that a busy queue never stalls behind it.
     """
     await _verify_server(conn, names)
@@ -246,7 +214,7 @@ async def install(conn: Connection, names: Names = Names()) -> list[str]:
 
 
 async def upgrade(conn: Connection, names: Names = Names()) -> list[str]:
-    """Apply the migrations that are missing, each in a transaction of its own.
+    """Apply the migrations that are missing, then all functions and views, in one transaction.
 
     Returns, raises and locks as ``install``, which also brings Oban's tables.
     """
@@ -254,38 +222,37 @@ async def upgrade(conn: Connection, names: Names = Names()) -> list[str]:
     if found.found > found.expected:
         raise SchemaAheadError(names.schema, found.found, found.expected)
     _refuse_others(found, names)
-    applied = [m.name for m in migrations() if m.version > found.found and await _apply(conn, m, names)]
+    applied = await _apply(conn, names) if found.pending else []
     await conn.execute(b"RESET lock_timeout")
     return applied
 
 
-async def _apply(conn: Connection, migration: Migration, names: Names) -> bool:
+async def _apply(conn: Connection, names: Names) -> list[str]:
     for tries in range(_LOCK_TRIES):
         try:
-            return await _apply_once(conn, migration, names)
+            return await _apply_once(conn, names)
         except _MADE_BY_OTHERS:
-            if (await status(conn, names)).found < migration.version:
+            if (await status(conn, names)).pending:
                 raise
-            return False
+            return []
         except psycopg.errors.LockNotAvailable:
             if tries == _LOCK_TRIES - 1:
                 raise
             await asyncio.sleep(0.2)
-    return False
+    return []
 
 
-async def _apply_once(conn: Connection, migration: Migration, names: Names) -> bool:
+async def _apply_once(conn: Connection, names: Names) -> list[str]:
     async with conn.transaction():
         await conn.execute(b"SET LOCAL lock_timeout = '2s'")
-        # Only the owner can take this lock; an advisory one could be held by any role that may connect. The first
-        # migration has none: of two that make the same schema, the later one finds it made.
-        if migration.version > 1:
+        # Only the owner can take this lock; an advisory one could be held by any role that may connect. Where nothing
+        # is installed there is none: of two that make the same schema, the later one finds it made.
+        if (await status(conn, names)).found:
             await conn.execute(f"LOCK TABLE {names.schema}.migrations IN SHARE UPDATE EXCLUSIVE MODE".encode())
-        current = await status(conn, names)
-        if current.found >= migration.version:
-            return False
-        await conn.execute(_migration_sql(migration, names))
-        return True
+        pending = (await status(conn, names)).pending
+        if pending:
+            await conn.execute(_sql([m for m in migrations() if m.name in pending], names))
+        return [*pending]
 
 
 def oban_sql(prefix: str) -> str:

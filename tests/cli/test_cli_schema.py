@@ -8,7 +8,7 @@ import sqlalchemy
 from oban.schema import install_sql
 
 from oban_powertools import schema
-from oban_powertools.schema import migrations
+from oban_powertools.database.migrations import migrations
 from tests.support.by_hand import Hand, chain
 from tests.support.command import on_a_terminal, powertools
 

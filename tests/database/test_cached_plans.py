@@ -82,11 +82,11 @@ async def test_the_sweep_has_tables_analyzed_that_have_grown_many_times_over(han
     await hand.rows("VACUUM ANALYZE")
     await hand.workflows.insert(fan(2000), conn=hand.conn)
     await hand.rows("SELECT pg_stat_force_next_flush()")
-    assert await hand.one("SELECT powertools.outgrown_v1()::text[]") == ["powertools.steps"]
+    assert await hand.one("SELECT powertools.outgrown()::text[]") == ["powertools.steps"]
 
     await sweep_once(hand.session, Swept(), Settings(sweep_batch=10))
 
-    assert await hand.one("SELECT powertools.outgrown_v1()::text[]") == []
+    assert await hand.one("SELECT powertools.outgrown()::text[]") == []
     assert await hand.one("SELECT reltuples::int FROM pg_class WHERE oid = 'powertools.steps'::regclass") == 2002
 
 
@@ -96,13 +96,13 @@ async def test_a_table_is_analyzed_by_what_is_committed_in_it(hand: Hand) -> Non
     await hand.rows("VACUUM ANALYZE")
     async with await AsyncConnection.connect(hand.dsn) as inserting:
         await hand.workflows.insert(fan(2000), conn=inserting)
-        meanwhile = await hand.one("SELECT powertools.outgrown_v1()::text[]")
+        meanwhile = await hand.one("SELECT powertools.outgrown()::text[]")
         await hand.rows("ANALYZE powertools.steps")  # by anybody else
         await inserting.commit()
         await inserting.execute("SELECT pg_stat_force_next_flush()")
         await inserting.commit()
 
-    assert (meanwhile, await hand.one("SELECT powertools.outgrown_v1()::text[]")) == ([], ["powertools.steps"])
+    assert (meanwhile, await hand.one("SELECT powertools.outgrown()::text[]")) == ([], ["powertools.steps"])
 
 
 async def test_a_table_whose_rows_the_server_no_longer_counts_is_analyzed_by_its_size(hand: Hand) -> None:
@@ -112,7 +112,7 @@ async def test_a_table_whose_rows_the_server_no_longer_counts_is_analyzed_by_its
     await hand.rows("SELECT pg_stat_force_next_flush()")
     await hand.rows("SELECT pg_stat_reset()")
 
-    assert await hand.one("SELECT powertools.outgrown_v1()::text[]") == ["powertools.steps"]
+    assert await hand.one("SELECT powertools.outgrown()::text[]") == ["powertools.steps"]
 
 
 @pytest.mark.parametrize("statistics", ["SELECT", "VACUUM ANALYZE"])

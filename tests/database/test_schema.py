@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -14,9 +14,12 @@ from hypothesis import strategies as st
 from oban.schema import install_sql as oban_install_sql
 from psycopg import AsyncConnection
 
+import oban_powertools
 from oban_powertools import Powertools, Workflow, schema
 from oban_powertools.config import Names
 from oban_powertools.database import connect, render
+from oban_powertools.database.functions import PLANNED, functions, functions_sql
+from oban_powertools.database.migrations import migrations
 from oban_powertools.errors import (
     InvalidSettingError,
     ReadOnlyDatabaseError,
@@ -30,7 +33,8 @@ from tests.support.by_hand import Hand, by_hand, chain, step
 from tests.support.catalog import catalog
 from tests.upkeep.test_doctor import ANOTHER_SCHEMA
 
-LATEST = schema.migrations()[-1].version
+SQL = Path(oban_powertools.__file__).parent / "database/sql"
+LATEST = migrations()[-1].version
 
 
 @pytest.fixture
@@ -48,19 +52,14 @@ async def installed(dsn: str) -> AsyncIterator[AsyncConnection[Any]]:
 # However it came to be
 
 
-def test_migrations_are_numbered_without_gaps() -> None:
-    assert [migration.version for migration in schema.migrations()] == list(range(1, LATEST + 1))
-
-
 def test_functions_name_the_planners_settings_and_the_schema_has_them() -> None:
-    folder = files("oban_powertools.database.sql").joinpath("migrations")
-    lines = [line for file in folder.iterdir() for line in file.read_text().splitlines()]
+    lines = [line for file in (SQL / "functions").iterdir() for line in file.read_text().splitlines()]
     written_out = [line for line in lines if re.search(r"\b(enable_\w+|\w+_cost|plan_cache_mode|jit) = ", line)]
 
     # a delivery is found by following an index; the file says why
-    assert written_out == ["PLANNED ONCE SET enable_bitmapscan = off SET enable_sort = off"]
-    assert not re.search("PLANNED [A-Z]", schema.sql())
-    assert all(settings in schema.sql() for settings in schema.PLANNED.values())
+    assert written_out == ["SET enable_bitmapscan = off SET enable_sort = off"]
+    assert not re.search("^-- PLANNED", schema.sql(), re.MULTILINE)
+    assert all(settings in schema.sql() for settings in PLANNED.values())
 
 
 @pytest.mark.notified
@@ -69,30 +68,72 @@ async def test_a_schema_migrated_release_by_release_equals_a_fresh_one(
 ) -> None:
     """Each release is a script of its own, run in a session of its own."""
     await empty.execute(oban_install_sql().encode())
-    for migration in schema.migrations():
-        text = f"{migration.text}\nINSERT INTO powertools.migrations VALUES ({migration.version}, '{migration.name}')"
+    for migration in migrations():
         await empty.execute("RESET ALL")
-        await empty.execute(render(text, Names()))
+        await empty.execute(render(migration.text + migration.record, Names()))
+    await empty.execute(functions_sql().encode())
 
     assert await catalog(empty) == await catalog(installed)
     assert await schema.upgrade(empty) == []
 
 
 @pytest.mark.notified
-@pytest.mark.parametrize("version", [1, LATEST - 1])
+@pytest.mark.parametrize("version", [1, migrations()[-2].version])
 async def test_an_older_schema_is_upgraded_to_a_fresh_one(
     empty: AsyncConnection[Any], installed: AsyncConnection[Any], version: int
 ) -> None:
     await empty.execute(oban_install_sql().encode())
-    all_of_it, rest = schema.sql(), schema.sql(after=version)
-    await empty.execute(all_of_it.removesuffix(rest).encode())
+    for migration in migrations():
+        if migration.version <= version:
+            await empty.execute(render(migration.text + migration.record, Names()))
     with pytest.raises(SchemaBehindError, match=f"is at version {version}, this release needs {LATEST}"):
         await schema.verify(empty)
 
     applied = await schema.upgrade(empty)
 
-    assert applied == [migration.name for migration in schema.migrations()[version:]]
+    assert applied == [migration.name for migration in migrations() if migration.version > version]
     assert await catalog(empty) == await catalog(installed)
+
+
+async def test_every_function_is_right_about_what_it_calls(installed: AsyncConnection[Any]) -> None:
+    checked = functions_sql().replace("SET check_function_bodies = off", "SET check_function_bodies = on")
+
+    await installed.execute(checked.encode())
+
+
+async def test_a_function_that_a_release_has_no_more_is_dropped_by_an_upgrade(
+    empty: AsyncConnection[Any], installed: AsyncConnection[Any]
+) -> None:
+    await schema.install(empty)
+    await empty.execute("CREATE FUNCTION powertools.settle_v0(ids bigint[]) RETURNS int LANGUAGE sql AS 'SELECT 1'")
+    await empty.execute("CREATE FUNCTION powertools.release_v1(id bigint) RETURNS int LANGUAGE sql AS 'SELECT 1'")
+    await empty.execute("DELETE FROM powertools.migrations WHERE version = %s", (LATEST,))
+    await empty.execute(functions_sql().encode())
+
+    assert await catalog(empty) == await catalog(installed)
+
+
+async def test_the_signatures_that_are_read_from_the_files_are_those_of_the_catalog(
+    installed: AsyncConnection[Any],
+) -> None:
+    read = [function.signature for function in functions()]
+
+    rows = await installed.execute(
+        "SELECT oid FROM pg_proc WHERE pronamespace = 'powertools'::regnamespace EXCEPT "
+        "SELECT unnest(%s::text[]::regprocedure[])::oid",
+        (read,),
+    )
+
+    assert await rows.fetchall() == []
+    assert len(read) == len({*read})
+
+
+def test_migrations_hold_no_function_but_the_first_of_a_trigger() -> None:
+    texts = "".join(migration.text for migration in migrations())
+    heads = re.findall(r"FUNCTION powertools\.(?:\w+)(\(.*)", re.sub(r"EXECUTE FUNCTION", "", texts))
+
+    assert {*heads} == {"() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;"}
+    assert "CREATE VIEW" not in texts
 
 
 @pytest.mark.notified
@@ -123,7 +164,7 @@ async def test_concurrent_installs_of_everything_wait_for_one_another(empty_dsn:
 
     applied = await asyncio.gather(*[install() for _ in range(4)])
 
-    assert sorted(name for names in applied for name in names) == sorted(m.name for m in schema.migrations())
+    assert sorted(name for names in applied for name in names) == sorted(m.name for m in migrations())
     async with await connect(empty_dsn) as conn:
         await schema.verify(conn)
 
@@ -139,7 +180,7 @@ async def test_obans_tables_are_installed_where_they_are_missing_and_kept_where_
     await schema.install(empty)
 
     after = await schema.status(empty)
-    assert (before.oban_installed, before.found, len(before.pending)) == (False, 0, LATEST)
+    assert (before.oban_installed, before.found, len(before.pending)) == (False, 0, len(migrations()))
     assert (after.oban_installed, after.found, after.pending) == (True, LATEST, ())
     assert await (await empty.execute("SELECT worker FROM oban_jobs")).fetchall() == [("kept",)]
 
@@ -160,7 +201,7 @@ async def test_an_older_schema_is_refused_with_found_and_expected(dsn: str, inst
         async with Powertools.open(dsn):
             pass
 
-    assert (caught.value.found, caught.value.expected) == (LATEST - 1, LATEST)
+    assert (caught.value.found, caught.value.expected) == (migrations()[-2].version, LATEST)
     assert "run powertools upgrade" in str(caught.value)
 
 

@@ -1,13 +1,14 @@
 """The titles of incidents: a sentence for one, and one for several."""
 
 import re
+from pathlib import Path
 
 import pytest
 
-from oban_powertools.schema import migrations
+import oban_powertools
 from tests.support.by_hand import Hand
 
-CLASSES = next(m.text for m in migrations() if "FUNCTION powertools.detect_orphans_v1" in m.text)
+CLASSES = (Path(oban_powertools.__file__).parent / "database/sql/functions/incident_classes.sql").read_text()
 SENTENCES = re.findall(r"'([^'\n]*\{[^'\n]*\|[^'\n]*)'", CLASSES.partition("$$;")[2])
 
 
@@ -23,7 +24,7 @@ SENTENCES = re.findall(r"'([^'\n]*\{[^'\n]*\|[^'\n]*)'", CLASSES.partition("$$;"
 async def test_a_title_agrees_with_its_number(hand: Hand, number: int, title: str) -> None:
     sentence = "%s {job waits|jobs wait} for {its|their} turn"
 
-    assert await hand.one("SELECT format(powertools.numbered_v1(%s, %s), %s::text)", number, sentence, number) == title
+    assert await hand.one("SELECT format(powertools.numbered(%s, %s), %s::text)", number, sentence, number) == title
 
 
 def test_no_title_counts_things_without_a_sentence_for_one() -> None:

@@ -13,8 +13,8 @@ from tests.support.repairing import execute, preview
 TURN = 2**32
 """After so many transactions a row's 32 bits begin again; the server's own count has 64."""
 
-SINCE = "SELECT powertools.is_since_v1(%s::text::xid, %s)"
-OURS = "SELECT powertools.is_ours_v1(%s::text::xid, %s)"
+SINCE = "SELECT powertools.is_since(%s::text::xid, %s)"
+OURS = "SELECT powertools.is_ours(%s::text::xid, %s)"
 
 
 @pytest.mark.parametrize("marker", [1000, TURN - 3, TURN, TURN + 3, 5 * TURN - 1, 5 * TURN + 2**31])
@@ -88,9 +88,9 @@ async def test_rows_written_inside_exception_blocks_are_seen(hand: Hand) -> None
 async def test_without_the_numbers_of_subtransactions_they_would_be_missed(
     hand: Hand, known: str, left: dict[str, int]
 ) -> None:
-    as_it_is = await hand.one("SELECT pg_get_functiondef('powertools.is_ours_v1'::regproc)")
+    as_it_is = await hand.one("SELECT pg_get_functiondef('powertools.is_ours'::regproc)")
     await hand.rows(
-        "CREATE OR REPLACE FUNCTION powertools.is_ours_v1(row_xmin xid, marker bigint) RETURNS bool"
+        "CREATE OR REPLACE FUNCTION powertools.is_ours(row_xmin xid, marker bigint) RETURNS bool"
         f" LANGUAGE sql STABLE AS $$ SELECT {known} $$"
     )
 

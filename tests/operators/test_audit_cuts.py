@@ -52,12 +52,12 @@ async def tamper(hand: Hand, statements: str) -> None:
         first(
             "pruned_to = 2, pruned_hash = s.hash, pruned_previous_hash = s.previous_hash, "
             "pruned_sealed_at = s.sealed_at, pruned_kept_until = s.kept_until, "
-            "pruned_digest = powertools.seal_digest_v1(2)"
+            "pruned_digest = powertools.seal_digest(2)"
         ),
         first(
             "pruned_to = 2, pruned_hash = s.hash, pruned_previous_hash = s.previous_hash, "
             "pruned_sealed_at = '2020-01-01', pruned_kept_until = '2020-01-01', "
-            "pruned_digest = powertools.seal_digest_v1(2)"
+            "pruned_digest = powertools.seal_digest(2)"
         ),
         "UPDATE powertools.audit_seals SET kept_until = sealed_at",
     ],

@@ -79,11 +79,11 @@ def test_an_ordinary_text_stays_as_it_is(text: str) -> None:
 
 async def test_the_database_hides_in_errors_what_python_hides(hand: Hand) -> None:
     for text in SECRET:
-        assert CANARY not in await hand.one("SELECT powertools.redacted_v1(%s)", text)
+        assert CANARY not in await hand.one("SELECT powertools.redacted(%s)", text)
     for text in PLAIN:
-        assert await hand.one("SELECT powertools.redacted_v1(%s)", text) == text
+        assert await hand.one("SELECT powertools.redacted(%s)", text) == text
 
-    cut = await hand.one("SELECT powertools.redacted_v1(%s)", f"{'word ' * 197}postgresql://app:{CANARY}@db")
+    cut = await hand.one("SELECT powertools.redacted(%s)", f"{'word ' * 197}postgresql://app:{CANARY}@db")
     assert cut.endswith("word …")
 
 

@@ -57,7 +57,7 @@ def test_every_pattern_has_a_sample_that_it_hides(number: int) -> None:
 async def test_the_database_has_the_same_patterns_one_by_one(hand: Hand) -> None:
     ours = [(p.text.replace(r"\b", r"\y"), p.put, "gi" if p.any_case else "g") for p in PATTERNS]
 
-    theirs = await hand.rows("SELECT pattern, put, flags FROM powertools.secret_patterns_v1()")
+    theirs = await hand.rows("SELECT pattern, put, flags FROM powertools.secret_patterns()")
 
     assert [(row["pattern"], row["put"], row["flags"]) for row in theirs] == ours
 
@@ -70,7 +70,7 @@ def test_a_value_is_hidden_whatever_parts_it_from_its_key(text: str) -> None:
 async def test_the_database_hides_what_python_hides(hand: Hand) -> None:
     lines = [*KEYED, *ODD, *SAMPLES.values()]
 
-    kept = await hand.rows("SELECT powertools.redacted_v1(line) AS line FROM unnest(%s::text[]) AS line", lines)
+    kept = await hand.rows("SELECT powertools.redacted(line) AS line FROM unnest(%s::text[]) AS line", lines)
 
     assert {a: row["line"] for a, row in zip(lines, kept, strict=True) if row["line"] != redacted(a)} == {}
 
@@ -91,7 +91,7 @@ def conn(dsn: str) -> Iterator[psycopg.Connection]:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
 @given(lines=st.lists(LINES, max_size=40))
 def test_any_line_looks_the_same_from_both(conn: psycopg.Connection, lines: list[str]) -> None:
-    kept = conn.execute("SELECT powertools.redacted_v1(line) FROM unnest(%s::text[]) AS line", [lines]).fetchall()
+    kept = conn.execute("SELECT powertools.redacted(line) FROM unnest(%s::text[]) AS line", [lines]).fetchall()
 
     assert [line for (line,) in kept] == [redacted(line) for line in lines]
 
@@ -100,9 +100,7 @@ def test_any_line_looks_the_same_from_both(conn: psycopg.Connection, lines: list
 def test_the_database_hides_it_in_a_session_whose_strings_are_not_standard(conn: psycopg.Connection, text: str) -> None:
     conn.execute("SET standard_conforming_strings = off")
 
-    row = conn.execute(
-        "SELECT powertools.redacted_v1(%s), powertools.error_class_v1(%s)", [text, '{"error": "a.B: c"}']
-    )
+    row = conn.execute("SELECT powertools.redacted(%s), powertools.error_class_v1(%s)", [text, '{"error": "a.B: c"}'])
 
     assert row.fetchone() == (redacted(text), "a.B")
 

@@ -17,10 +17,10 @@ async def test_a_server_that_started_by_a_clock_ahead_has_witnesses(hand: Hand) 
 
 
 async def test_a_start_in_the_future_says_nothing(hand: Hand) -> None:
-    body: str = await hand.one("SELECT prosrc FROM pg_proc WHERE proname = 'server_started_at_v1'")
+    body: str = await hand.one("SELECT prosrc FROM pg_proc WHERE proname = 'server_started_at'")
     ahead = body.replace("pg_postmaster_start_time()", "(now() + interval '1 h')")
 
-    assert await hand.one("SELECT powertools.server_started_at_v1() = pg_postmaster_start_time()")
+    assert await hand.one("SELECT powertools.server_started_at() = pg_postmaster_start_time()")
     assert await hand.one(f"SELECT ({ahead}) = '-infinity'")
 
 

@@ -194,7 +194,7 @@ def test_a_running_job_is_kept_with_its_task_and_told_to_stop_by_an_event() -> N
 
 
 def test_a_producer_acknowledges_before_it_fetches_and_keeps_what_was_not_acknowledged() -> None:
-    """notify_queues_v1 leaves out a queue whose producer fetches next; wake_producers_later asks it again."""
+    """notify_queues leaves out a queue whose producer fetches next; wake_producers_later asks it again."""
     source = inspect.getsource(Producer._produce)
     acknowledge = inspect.getsource(Producer._ack_jobs)
 

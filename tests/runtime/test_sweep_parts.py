@@ -12,12 +12,13 @@ import psycopg
 import pytest
 
 import oban_powertools
-from oban_powertools import Settings
+from oban_powertools import Settings, schema
 from oban_powertools.config import Names
 from oban_powertools.database import Queries, Session, connect
+from oban_powertools.database.migrations import migrations
 from oban_powertools.runtime.pulse import Pulse
 from oban_powertools.runtime.sweep import ALL_PARTS, Swept
-from oban_powertools.schema import install, migrations, status
+from oban_powertools.schema import install, status
 from oban_powertools.upkeep.doctor import examine
 from oban_powertools.upkeep.retention.schedule import RetentionSweep
 from tests.runtime.test_idle import TROUBLES, sweeping
@@ -35,7 +36,7 @@ async def holder(hand: Hand) -> AsyncIterator[psycopg.AsyncConnection]:
 
 
 def test_nothing_of_ours_takes_an_advisory_lock_which_any_role_could_hold() -> None:
-    sources = [m.text for m in migrations()]
+    sources = [schema.sql()]
     sources += [file.read_text() for file in files("oban_powertools.database.sql").joinpath("queries").iterdir()]
     sources += [file.read_text() for file in Path(oban_powertools.__file__).parent.rglob("*.py")]
 
@@ -157,7 +158,7 @@ BREAK = {
     "expire_waits": "sweep_part_v1(text, int)",
     "reconcile": "reconcile_v1(bigint, int, int)",
     "rescue": "rescue_v1(jsonb, int, interval)",
-    "project_incidents": "detect_orphans_v1()",
+    "project_incidents": "detect_orphans()",
     "keep_events": "place_events_v1(bool)",
     "seal_audit": "seal_audit_v1(int)",
     "dispatch_webhooks": "take_part_v1(text)",

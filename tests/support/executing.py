@@ -122,9 +122,9 @@ LONG_AGO = "now() - interval '1 day'"
 @asynccontextmanager
 async def restarted(hand: Hand, at: str = "clock_timestamp()") -> AsyncIterator[None]:
     """As if the server had been started at this instant."""
-    text: str = await hand.one("SELECT pg_get_functiondef('powertools.server_started_at_v1'::regproc)")
+    text: str = await hand.one("SELECT pg_get_functiondef('powertools.server_started_at'::regproc)")
     await hand.rows(
-        "CREATE OR REPLACE FUNCTION powertools.server_started_at_v1() RETURNS timestamptz LANGUAGE sql STABLE"
+        "CREATE OR REPLACE FUNCTION powertools.server_started_at() RETURNS timestamptz LANGUAGE sql STABLE"
         f" AS $f$ SELECT {at} $f$"
     )
     try:

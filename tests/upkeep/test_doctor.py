@@ -52,13 +52,13 @@ SET_UP = {
     ),
     "a function is altered": (
         """
-        CREATE OR REPLACE FUNCTION powertools.settle_guarded_v1(outcomes powertools.outcome[]) RETURNS void
+        CREATE OR REPLACE FUNCTION powertools.settle_guarded(outcomes powertools.outcome[]) RETURNS void
         LANGUAGE plpgsql AS 'BEGIN END'
         """,
-        "functions", "function settle_guarded_v1", "another text",
+        "functions", "function settle_guarded", "another text",
     ),
     "a function is dropped": (
-        "DROP FUNCTION powertools.outgrown_v1", "functions", "function outgrown_v1", "missing",
+        "DROP FUNCTION powertools.outgrown", "functions", "function outgrown", "missing",
     ),
     "a function lost its rights": (
         "ALTER FUNCTION powertools.jobs_updated_v1 SECURITY INVOKER",
@@ -350,7 +350,7 @@ def test_what_is_expected_of_a_database_is_read_from_the_migrations() -> None:
 
     [body] = wanted.functions["check_edges_v1"]
     assert body.strip().startswith("DECLARE")
-    assert len(wanted.functions["repair_row_v1"]) > 1
+    assert len(wanted.functions["repair_row"]) > 1
     assert {"steps_pkey", "workflows_name"} <= wanted.indexes
     assert {"workflows", "placed_events"} <= wanted.relations
 

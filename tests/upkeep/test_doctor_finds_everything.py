@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from oban_powertools import Workflow
-from oban_powertools.schema import migrations
+from oban_powertools.database.functions import body_of
 from oban_powertools.upkeep.doctor.checks import ROW_CHECKS
 from oban_powertools.upkeep.doctor.doctor import CHECKS
 from tests.crash.server import Server
@@ -37,8 +37,8 @@ END $$
 
 WORSE = {
     "a function got the owner's rights": (
-        "ALTER FUNCTION powertools.outgrown_v1 SECURITY DEFINER",
-        "functions", "function outgrown_v1", "runs with the rights of its owner",
+        "ALTER FUNCTION powertools.outgrown SECURITY DEFINER",
+        "functions", "function outgrown", "runs with the rights of its owner",
     ),
     "a constraint is not validated": (
         "UPDATE pg_constraint SET convalidated = false WHERE conname = 'step_pending'",
@@ -173,7 +173,7 @@ def seeded() -> dict[str, set[str]]:
 
 def sayable() -> Iterator[tuple[str, str]]:
     """(check, a piece of a sentence with %s for what varies) of all that the doctor's code and queries can say."""
-    queries = "".join(path.read_text() for path in sorted((ROOT / "sql/queries").glob("doctor*.sql")))
+    queries = "".join(path.read_text() for path in sorted((ROOT / "database/sql/queries").glob("doctor*.sql")))
     for check in ROW_CHECKS:
         text = queries.partition(f"-- name: doctor_check_{check.name}\n")[2].partition("-- name: ")[0]
         code = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
@@ -189,8 +189,7 @@ def sayable() -> Iterator[tuple[str, str]]:
     for checks, module in modules.items():
         for sentence in _sentences(ast.parse((ROOT / "upkeep" / "doctor" / f"{module}.py").read_text())):
             yield checks, sentence
-    text = next(m.text for m in migrations() if "FUNCTION powertools.check_invariants_v1" in m.text)
-    for invariant in re.findall(r"^  SELECT '(\w+)'", text, re.MULTILINE):
+    for invariant in re.findall(r"^  SELECT '(\w+)'", body_of("check_invariants_v1"), re.MULTILINE):
         yield "invariants", invariant
 
 

@@ -12,7 +12,7 @@ from tests.support.by_hand import Hand, by_hand
 from tests.upkeep.test_retention import INCIDENT, OLD, count, ended, prune
 
 ROOT = Path(__file__).parents[2]
-MIGRATIONS = "".join(path.read_text() for path in (ROOT / "src/oban_powertools/database/sql/migrations").glob("*.sql"))
+FUNCTIONS = "".join(path.read_text() for path in (ROOT / "src/oban_powertools/database/sql/functions").glob("*.sql"))
 PAGE = (ROOT / "docs/reference/retention.md").read_text().partition("## Every table")[2]
 
 JOB = "INSERT INTO oban_jobs (worker, state, attempt, errors) VALUES ('w', %s, 1, '{}') RETURNING id"
@@ -73,7 +73,7 @@ def test_what_is_declared_of_a_table_is_true_and_in_the_reference(table: str) ->
 
     [row] = re.findall(rf"^\| `{table}` \| (.+) \|$", PAGE, re.MULTILINE)
     if isinstance(kept, RecordClass):
-        assert re.search(rf"DELETE FROM powertools\.{table}\b", MIGRATIONS)
+        assert re.search(rf"DELETE FROM powertools\.{table}\b", FUNCTIONS)
         assert f"`{kept}`" in row
     else:
         assert len(kept) > 20

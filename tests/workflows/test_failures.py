@@ -256,7 +256,7 @@ async def test_the_database_shortens_as_python_does(hand: Hand) -> None:
     text = "".join(chr(97 + n % 26) for n in range(101))
 
     for most in (10, 11, 100, 101):
-        assert await hand.one("SELECT powertools.shortened_v1(%s, %s) AS short", text, most) == shortened(text, most)
+        assert await hand.one("SELECT powertools.shortened(%s, %s) AS short", text, most) == shortened(text, most)
 
 
 def test_a_job_whose_extra_was_spoiled_is_left_alone() -> None:

@@ -138,7 +138,7 @@ async def test_of_a_signal_and_the_expiry_the_first_decides(hand: Hand, sessions
     found = (workflow_id, await hand.one("SELECT id FROM powertools.waits"))
 
     def expire() -> Awaitable[Any]:
-        settle = f"SELECT powertools.settle_v1(ARRAY[ROW {overdue}::powertools.outcome])"
+        settle = f"SELECT powertools.settle(ARRAY[ROW {overdue}::powertools.outcome])"
         return commit(sweeping, sweeping.execute(settle.encode(), found))
 
     results = await in_order(hand, sessions, *((signal, expire) if first == "signal" else (expire, signal)))

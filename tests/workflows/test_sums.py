@@ -26,7 +26,7 @@ async def end_of(hand: Hand, workflow_id: WorkflowId, name: str) -> tuple[str, s
 
 
 async def test_the_limit_is_what_the_pages_say(hand: Hand) -> None:
-    assert await hand.one("SELECT powertools.gathered_limit_v1()") == MOST
+    assert await hand.one("SELECT powertools.gathered_limit()") == MOST
 
 
 async def run_all_at(hand: Hand, workflow_id: WorkflowId, result: Any) -> None:

@@ -83,11 +83,11 @@ async def test_whatever_stands_where_errors_belong_a_change_of_jobs_is_settled(
 
 
 BROKEN = (
-    "settle_guarded_v1(powertools.outcome[])",
-    "settle_v1(powertools.outcome[])",
+    "settle_guarded(powertools.outcome[])",
+    "settle(powertools.outcome[])",
     "told_error_v1(jsonb)",
-    "defer_starts_guarded_v1(powertools.change[])",
-    "record_settle_fault_v1(powertools.outcome, text, text)",
+    "defer_starts_guarded(powertools.change[])",
+    "record_settle_fault(powertools.outcome, text, text)",
     "notify_v1(text, text)",
 )
 
@@ -114,11 +114,11 @@ async def test_whatever_function_of_ours_is_missing_a_change_of_jobs_commits(eac
 async def test_a_deleted_job_is_deleted_whatever_function_of_ours_is_missing(hand: Hand) -> None:
     workflow_id = await hand.insert(alone("ab"))
 
-    await hand.rows("ALTER FUNCTION powertools.settle_guarded_v1(powertools.outcome[]) RENAME TO away")
+    await hand.rows("ALTER FUNCTION powertools.settle_guarded(powertools.outcome[]) RENAME TO away")
     try:
         await hand.rows("DELETE FROM oban_jobs WHERE id = 1")
     finally:
-        await hand.rows("ALTER FUNCTION powertools.away(powertools.outcome[]) RENAME TO settle_guarded_v1")
+        await hand.rows("ALTER FUNCTION powertools.away(powertools.outcome[]) RENAME TO settle_guarded")
 
     await hand.sweep()
     assert await hand.states(workflow_id) == {"a": "cancelled", "b": "available"}
@@ -129,4 +129,4 @@ COUNTS: dict[str, Any] = {"rescued": ["1e30", "-5", "null", '"x"', "{}", "999999
 
 @pytest.mark.parametrize("rescued", COUNTS["rescued"])
 async def test_whatever_stands_where_a_count_belongs_it_counts_from_nothing(hand: Hand, rescued: str) -> None:
-    assert await hand.one("SELECT powertools.count_of_v1(%s::jsonb) AS count", rescued) == 0
+    assert await hand.one("SELECT powertools.count_of(%s::jsonb) AS count", rescued) == 0

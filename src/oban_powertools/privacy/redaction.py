@@ -1,6 +1,6 @@
 """What looks like a secret in a text, and putting ``[redacted]`` in its place: the one list of patterns.
 
-The database hides it in what it keeps by the same list, in ``redacted_v1``: a test compares them pattern by pattern.
+The database hides it in what it keeps by the same list, in ``redacted``: a test compares them pattern by pattern.
 So patterns are written in what Python and PostgreSQL both understand, and mean ASCII by every class: what a locale
 takes for a letter or a blank differs from one server to the next. Groups in front of a word are plain ones, since
 SQLAlchemy takes a colon and a word for a parameter. Alternatives are tried by their order here and by their length

@@ -1,6 +1,6 @@
 """Rescue: jobs run again because nobody works on them, never because they are old.
 
-Not the rules (``sql/migrations/0015_executors.sql``). The rule that must never break: a job that its producer has in
+Not the rules (``sql/functions/executors.sql``). The rule that must never break: a job that its producer has in
 hand, is fetching or has yet to acknowledge is not given back from here.
 """
 

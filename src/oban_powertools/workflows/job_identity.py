@@ -1,7 +1,7 @@
 """What a job runs for, a step or the end of a workflow, as its meta says; and who may not say so.
 
 Reads and checks jobs in memory; no I/O. What the database does about a job's meta is in
-``sql/migrations/0005_triggers.sql``. The rule that must never break: nothing that a worker does to
+``sql/functions/job_triggers.sql``. The rule that must never break: nothing that a worker does to
 ``job.meta`` while it runs changes what its job runs for.
 """
 

@@ -1,1 +1,1 @@
-"""SQL as files: named queries by entity, and forward-only migrations (``schema`` says what ``PLANNED ...`` is)."""
+"""SQL as files: named queries by entity, forward-only migrations, and the current text of each function and view."""

@@ -1,6 +1,6 @@
 """Incidents: what is broken, one a cause, until the evidence says that it is over.
 
-Not for finding them (``sql/migrations/0017_incidents.sql``, ``0020_incident_classes.sql``).
+Not for finding them (``sql/functions/incidents.sql``, ``incident_classes.sql``).
 """
 
 from ...states import IncidentClass, IncidentId, IncidentState, IncidentSubstatus

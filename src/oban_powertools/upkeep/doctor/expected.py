@@ -1,4 +1,4 @@
-"""What the migrations of this release leave in a database, read from their text.
+"""What an upgrade to this release leaves in a database, read from the text of its migrations, functions and views.
 
 The rule that must never break: nothing is written down twice, so nothing here can be out of date.
 """
@@ -9,14 +9,10 @@ from typing import Final
 
 from ...config import Names
 from ...database import render
-from ...schema import migrations
+from ...database.functions import functions, views
+from ...database.migrations import migrations
 
-_FUNCTION: Final = re.compile(
-    r"^CREATE (?:OR REPLACE )?FUNCTION \w+\.(?P<name>\w+)\((?P<head>.*?)\sAS \$(?P<tag>\w*)\$(?P<body>.*?)\$(?P=tag)\$",
-    re.MULTILINE | re.DOTALL,
-)
 _TABLE: Final = re.compile(r"^CREATE TABLE \w+\.(\w+) \(\n(.*?)^\)", re.MULTILINE | re.DOTALL)
-_VIEW: Final = re.compile(r"^CREATE VIEW \w+\.(\w+) AS", re.MULTILINE)
 _INDEX: Final = re.compile(r"^CREATE (?:UNIQUE )?INDEX (\w+) ON", re.MULTILINE)
 _TRIGGER: Final = re.compile(
     r"CREATE (?:CONSTRAINT )?TRIGGER (\w+) (?:BEFORE|AFTER) [\w ]+? ON (\S+)\s"
@@ -69,17 +65,16 @@ class Expected:
 
 
 def expected(names: Names) -> Expected:
-    """What this release's migrations leave, for these schema names."""
+    """What this release leaves, for these schema names."""
     text = "\n".join(_unrolled(render(m.text, names).decode()) for m in migrations())
-    functions = [*_FUNCTION.finditer(text)]
     tables = {match[1]: match[2] for match in _TABLE.finditer(text)}
     always = {(match[1], match[2]) for match in _ALWAYS.finditer(text)}
     keyed = {f"{table}_pkey" for table, columns in tables.items() if "PRIMARY KEY" in columns}
     triggers = {(match[2], match[1]): match[3] for match in _TRIGGER.finditer(text)}
     return Expected(
-        functions=_bodies(functions),
-        definers=frozenset(match["name"] for match in functions if "SECURITY DEFINER" in match["head"]),
-        relations=frozenset(tables) | frozenset(_VIEW.findall(text)),
+        functions=_bodies(names),
+        definers=frozenset(function.name for function in functions() if "SECURITY DEFINER" in function.head),
+        relations=frozenset(tables) | frozenset(views()),
         indexes=frozenset(_INDEX.findall(text)) | keyed,
         constraints=frozenset((table, name) for table in tables for name in _CONSTRAINT.findall(tables[table])),
         triggers=tuple(
@@ -89,11 +84,11 @@ def expected(names: Names) -> Expected:
     )
 
 
-def _bodies(functions: list[re.Match[str]]) -> dict[str, frozenset[str]]:
-    latest = {(match["name"], match["head"].partition("RETURNS")[0]): match["body"] for match in functions}
+def _bodies(names: Names) -> dict[str, frozenset[str]]:
     bodies: dict[str, frozenset[str]] = {}
-    for (name, _), body in latest.items():
-        bodies[name] = bodies.get(name, frozenset()) | {body}
+    for function in functions():
+        body = render(function.body, names).decode()
+        bodies[function.name] = bodies.get(function.name, frozenset()) | {body}
     return bodies
 
 

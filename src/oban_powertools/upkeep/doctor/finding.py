@@ -28,7 +28,7 @@ class Finding:
     """How bad it is."""
 
     subject: str
-    """What it is about: ``workflow 7, step 2``, ``function settle_v1``, ``queue mail``."""
+    """What it is about: ``workflow 7, step 2``, ``function settle``, ``queue mail``."""
 
     found: str
     """What is there."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ...config import Names
 from ...database import Session, render
-from ...schema import migrations
+from ...database.functions import body_of
 from .finding import Finding, Level
 
 _AT_ONCE: Final = 50_000
@@ -56,10 +56,8 @@ async def _check(session: Session, roots: list[int]) -> list[Finding]:
 
 def _on_the_copy(names: Names) -> bytes:
     """The body of check_invariants_v1, reading the copies."""
-    text = next(m.text for m in migrations() if "FUNCTION powertools.check_invariants_v1" in m.text)
-    body = text.partition("AS $$")[2].partition("$$")[0]
     tables = "|".join(_COPIED.split())
-    on_copies = re.sub(rf"\bpowertools\.({tables})\b", r"pg_temp.\1", body)
+    on_copies = re.sub(rf"\bpowertools\.({tables})\b", r"pg_temp.\1", body_of("check_invariants_v1"))
     return render(on_copies.replace("public.oban_jobs", "pg_temp.jobs"), names)
 
 

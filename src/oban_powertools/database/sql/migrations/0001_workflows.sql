@@ -19,7 +19,7 @@ CREATE TABLE powertools.workflows (
   total int NOT NULL,
   -- steps without an outcome; the workflow ends in the transaction that brings it to 0
   open int NOT NULL,
-  -- steps that failed, as is_failure_v1 has it
+  -- steps that failed, as is_failure has it
   failed int NOT NULL DEFAULT 0,
   -- steps that ended because the workflow was cancelled or expired
   stopped int NOT NULL DEFAULT 0,
@@ -176,108 +176,16 @@ CREATE TABLE powertools.steps (
   CONSTRAINT step_job CHECK (max_attempts > 0 AND priority BETWEEN 0 AND 9)
 ) WITH (fillfactor = 45);
 
--- What fails a workflow: a step that did not complete, by whatever but the request to cancel it all. In one expression, so
--- that the planner puts it where it is called.
-CREATE FUNCTION powertools.is_failure_v1(state text, cause text) RETURNS bool
-LANGUAGE sql IMMUTABLE
-AS $$
-  SELECT state IN ('discarded', 'expired') OR state = 'cancelled' AND cause IS DISTINCT FROM 'cancel_requested'
-$$;
-
 CREATE INDEX steps_held ON powertools.steps (held_until) WHERE held_until IS NOT NULL;
 
 CREATE INDEX steps_stopping ON powertools.steps (workflow_id, position) WHERE cancel_requested_at IS NOT NULL;
 
-CREATE VIEW powertools.edges AS
-SELECT s.workflow_id, p.parent, s.position AS child, 'cancel' AS policy
-FROM powertools.steps s CROSS JOIN LATERAL unnest(s.parents) AS p (parent)
-UNION ALL
-SELECT s.workflow_id, p.parent, s.position AS child, 'continue' AS policy
-FROM powertools.steps s CROSS JOIN LATERAL unnest(s.continue_parents) AS p (parent);
-
--- property/P23: names are unique by constraint; that edges stay inside the workflow, agree on both ends and
--- lead from a smaller depth to a greater one (so there is no cycle) is checked here, set-based.
-CREATE FUNCTION powertools.check_edges_v1() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-  bad record;
-BEGIN
-  SELECT workflow_id, parent, child INTO bad
-  FROM (
-    SELECT s.workflow_id, p.parent, s.position AS child, s.depth, 'cancel' AS policy
-    FROM new_steps s CROSS JOIN LATERAL unnest(s.parents) AS p (parent)
-    UNION ALL
-    SELECT s.workflow_id, p.parent, s.position, s.depth, 'continue'
-    FROM new_steps s CROSS JOIN LATERAL unnest(s.continue_parents) AS p (parent)
-  ) AS incoming
-  FULL JOIN (
-    SELECT s.workflow_id, s.position AS parent, c.child, s.depth AS parent_depth, 'cancel' AS policy
-    FROM new_steps s CROSS JOIN LATERAL unnest(s.children) AS c (child)
-    UNION ALL
-    SELECT s.workflow_id, s.position, c.child, s.depth, 'continue'
-    FROM new_steps s CROSS JOIN LATERAL unnest(s.continue_children) AS c (child)
-  ) AS outgoing USING (workflow_id, parent, child, policy)
-  WHERE (depth IS NULL OR parent_depth IS NULL OR parent_depth >= depth)
-    -- a step that was appended hangs on a step that was stored earlier
-    AND NOT EXISTS (
-      SELECT FROM powertools.steps s
-      WHERE s.workflow_id = incoming.workflow_id AND s.position = parent AND s.depth < incoming.depth
-        AND child = ANY (CASE policy WHEN 'cancel' THEN s.children ELSE s.continue_children END)
-    )
-  LIMIT 1;
-  IF FOUND THEN
-    RAISE check_violation USING MESSAGE = format(
-      'workflow %s: the edge from step %s to step %s does not lead forward inside the workflow',
-      bad.workflow_id, bad.parent, bad.child);
-  END IF;
-  RETURN NULL;
-END $$;
+-- A trigger needs a function: it does nothing until the text of functions/edges.sql is applied, in the same transaction.
+CREATE FUNCTION powertools.check_edges_v1() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
 
 CREATE TRIGGER check_edges AFTER INSERT ON powertools.steps
 REFERENCING NEW TABLE AS new_steps
 FOR EACH STATEMENT EXECUTE FUNCTION powertools.check_edges_v1();
-
--- Which step a job says it runs for; NULL when it says none, as with a host's own meta under our keys.
-CREATE FUNCTION powertools.workflow_of_v1(meta jsonb) RETURNS bigint
-LANGUAGE sql IMMUTABLE
-AS $$
-  SELECT CASE WHEN meta ? 'position' AND meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' THEN (meta ->> 'workflow_id')::bigint END
-$$;
-
-CREATE FUNCTION powertools.position_of_v1(meta jsonb) RETURNS int
-LANGUAGE sql IMMUTABLE
-AS $$
-  SELECT CASE WHEN meta ->> 'position' ~ '^[0-9]{1,9}$' THEN (meta ->> 'position')::int END
-$$;
-
--- A job is a step's by both their words: the step names the job's id, and the job says that it runs for this step.
--- An id alone proves nothing: they begin anew after TRUNCATE ... RESTART IDENTITY, and then it is a stranger's.
--- Wherever a step and its job meet, the condition is: j.id = s.job_id AND this.
-CREATE FUNCTION powertools.is_job_of_v1(meta jsonb, of_workflow_id bigint, of_position int) RETURNS bool
-LANGUAGE sql IMMUTABLE
-AS $$
-  SELECT powertools.workflow_of_v1(meta) = of_workflow_id AND powertools.position_of_v1(meta) = of_position
-$$;
-
--- A step as it is: while its job lives, the job is the truth.
-CREATE VIEW powertools.step_states AS
-SELECT
-  s.workflow_id, s.position, s.name, s.kind, s.worker, s.queue, s.effects, s.generation, s.pending, s.cause, s.job_id,
-  s.wait_id, s.child_id, s.cancel_requested_at, s.held_until, s.hold_reason,
-  coalesce(j.state::text, s.state) AS state,
-  coalesce(j.attempt, s.attempt) AS attempt,
-  coalesce(j.max_attempts, s.max_attempts) AS max_attempts,
-  s.state = 'available' AND j.id IS NULL AS job_missing,
-  s.parents, s.continue_parents, s.children, s.continue_children, s.depth,
-  coalesce(j.args, s.args) AS args, s.template, s.result, coalesce(j.errors -> -1, s.error) AS error,
-  coalesce(j.inserted_at AT TIME ZONE 'UTC', s.released_at) AS released_at,
-  j.scheduled_at AT TIME ZONE 'UTC' AS scheduled_at,
-  coalesce(j.attempted_at AT TIME ZONE 'UTC', s.started_at) AS started_at,
-  s.finished_at
-FROM powertools.steps s
-LEFT JOIN public.oban_jobs j
-  ON s.state = 'available' AND j.id = s.job_id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position);
 
 -- invariant/I6: what the bookkeeping could not settle in the job's own transaction, kept for the sweep.
 CREATE TABLE powertools.settle_faults (
@@ -301,47 +209,3 @@ CREATE TABLE powertools.settle_faults (
 );
 
 CREATE INDEX settle_faults_open ON powertools.settle_faults (last_fault_at) WHERE repaired_at IS NULL;
-
--- The patterns of redaction.py, in their order; a test compares them.
-CREATE FUNCTION powertools.secret_patterns_v1(OUT pattern text, OUT put text, OUT flags text) RETURNS SETOF record
-LANGUAGE sql IMMUTABLE
-AS $$
-  SELECT p.pattern, p.put, p.flags
-  FROM (SELECT E'\\s\\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000' AS spaces) AS s
-  CROSS JOIN LATERAL (
-    SELECT '[' || s.spaces || E'\\u200b-\\u200d\\u2060\\ufeff]{0,8}' AS gap, '[^' || s.spaces || E',;&)}\\]]' AS rest
-  ) AS g
-  CROSS JOIN LATERAL (VALUES
-    (1, E'(?<=://)[^\\s/@:]*:[^\\s/]+(?=@)', '[redacted]', 'g'),
-    (2, '-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[^-]*(-----END [A-Z ]{0,40}PRIVATE KEY-----)?', '[redacted]', 'g'),
-    (3, E'\\y(bearer|basic)[' || s.spaces || E']+[\\w.~+/=-]{8,}', E'\\1 [redacted]', 'gi'),
-    (4, '((pass(word|wd|phrase|code)|pwd|secret|token|(api|private|access|signing)[_-]?key|credential|authorization'
-      || E'|cookie)[\\w-]{0,40}[\\\\"'']{0,4}' || g.gap || '[=:]{1,3}>?' || g.gap || E')(\\[redacted\\]' || g.rest
-      || E'*|"([^"\\\\]|\\\\.)*"' || g.rest || E'*|''([^''\\\\]|\\\\.)*''' || g.rest || E'*|\\\\"[^"\\\\]*\\\\"' || g.rest
-      || '*|' || g.rest || '+)', E'\\1[redacted]', 'gi'),
-    (5, E'\\yeyJ[\\w-]+\\.[\\w-]+\\.[\\w-]*|\\y(sk|pk|rk|ghp|gho|github_pat|glpat|npm|xox[a-z])[_-][\\w-]{10,}'
-      || E'|\\ywhsec_[\\w+/=-]{10,}|\\yAKIA[A-Z0-9]{12,}|\\yAIza[\\w-]{30,}', '[redacted]', 'g'),
-    (6, E'\\y(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{24,}\\y', '[redacted]', 'g'),
-    (7, E'(?<![\\w-])(?=[\\w-]*[a-z])(?=[\\w-]*[A-Z])(?=[\\w-]*[0-9])[\\w-]{32,}(?![\\w-])', '[redacted]', 'g')
-  ) AS p (place, pattern, put, flags)
-  ORDER BY p.place
-$$;
-
--- A line of text without what looks like a secret. A longer line loses its end, so that no half of a secret is left that
--- nobody would recognize. COLLATE "C": classes mean ASCII, as in redaction.py, whatever the database takes for a letter.
-CREATE FUNCTION powertools.redacted_v1(line text) RETURNS text
-LANGUAGE plpgsql IMMUTABLE
-AS $$
-DECLARE
-  said text COLLATE "C" := CASE WHEN length(line) > 1000 THEN regexp_replace(left(line, 1000), E'\\S*$', '…') ELSE line END;
-  secret record;
-BEGIN
-  -- Most errors hold nothing of the kind, which a single look tells.
-  IF said !~* 'pass|pwd|secret|token|key|credential|authorization|cookie|://|bearer|basic|eyj|whsec_|[a-z0-9_-]{13}' THEN
-    RETURN said;
-  END IF;
-  FOR secret IN SELECT * FROM powertools.secret_patterns_v1() LOOP
-    said := regexp_replace(said, secret.pattern, secret.put, secret.flags);
-  END LOOP;
-  RETURN said;
-END $$;

@@ -21,9 +21,9 @@ SELECT
     ORDER BY 1
   ) AS others;
 
--- name: schema_version
--- Rows: one; version is 0 when no migration was applied.
-SELECT coalesce(max(version), 0) AS version FROM powertools.migrations;
+-- name: schema_versions
+-- Rows: one; versions are those of the migrations that were applied, ascending.
+SELECT ARRAY(SELECT m.version FROM powertools.migrations m ORDER BY m.version) AS versions;
 
 -- name: check_invariants
 -- Rows: invariant, workflow_id, step_position (NULL for the workflow as a whole), detail; one a violation.

@@ -2,7 +2,7 @@
 
 -- Rows: one a violation; empty when all hold. Reads everything: for tests and for the doctor, not
 -- for loops.
-CREATE FUNCTION powertools.check_invariants_v1()
+CREATE OR REPLACE FUNCTION powertools.check_invariants_v1()
 RETURNS TABLE (invariant text, workflow_id bigint, step_position int, detail text)
 LANGUAGE sql STABLE
 AS $$
@@ -78,7 +78,7 @@ AS $$
   ) AND NOT EXISTS (
     -- a nested workflow that never starts goes with the step that would have run it
     SELECT FROM powertools.workflows w
-    WHERE w.id = s.workflow_id AND w.parent_id IS NOT NULL AND NOT powertools.has_started_v1(w.id)
+    WHERE w.id = s.workflow_id AND w.parent_id IS NOT NULL AND NOT powertools.has_started(w.id)
   )
   UNION ALL
   SELECT 'edges_lead_forward_inside', workflow_id, child, 'edge from ' || parent
@@ -101,7 +101,7 @@ AS $$
   FROM powertools.workflows w
   CROSS JOIN LATERAL (
     SELECT count(*) AS total, count(*) FILTER (WHERE s.finished_at IS NULL) AS open,
-      count(*) FILTER (WHERE powertools.is_failure_v1(s.state, s.cause)) AS failed,
+      count(*) FILTER (WHERE powertools.is_failure(s.state, s.cause)) AS failed,
       count(*) FILTER (WHERE s.cause IN ('cancel_requested', 'workflow_expired')) AS stopped
     FROM powertools.steps s WHERE s.workflow_id = w.id
   ) AS n

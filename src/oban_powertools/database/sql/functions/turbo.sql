@@ -1,4 +1,4 @@
--- Turbo: acknowledging and inserting jobs in bulk. Locks: none to install.
+-- Turbo: acknowledging and inserting jobs in bulk.
 
 -- Acknowledges a batch of executed jobs as Oban's own ack does, fenced by (id, state, attempted_at).
 -- Args: one entry a job, in ascending id; metas and errors NULL where there is none; results: job id
@@ -6,12 +6,12 @@
 -- Locks: the jobs by id, then as settle.
 -- The fence on the state is written so that no index serves it: by Oban's index on the state a batch
 -- would be joined in quadratic time.
-CREATE FUNCTION powertools.ack_jobs_v1(
+CREATE OR REPLACE FUNCTION powertools.ack_jobs_v1(
   ids bigint[], attempted_ats timestamp[], states text[], attempt_changes int[], schedule_ins int[],
   new_errors jsonb[], new_metas jsonb[], results jsonb, fetching jsonb
 ) RETURNS SETOF bigint
 LANGUAGE plpgsql
-PLANNED ONCE
+-- PLANNED ONCE
 AS $$
 DECLARE
   acked bigint[];
@@ -47,12 +47,12 @@ BEGIN
 END $$;
 
 -- Inserts jobs as Oban's own insert does. Args: one entry a job. Rows: in the order of the args.
-CREATE FUNCTION powertools.insert_jobs_v1(
+CREATE OR REPLACE FUNCTION powertools.insert_jobs_v1(
   states text[], queues text[], workers text[], max_attempts int[], priorities int[], args jsonb[], metas jsonb[],
   tags jsonb[], inserted_ats timestamp[], scheduled_ats timestamp[]
 ) RETURNS TABLE (id bigint, inserted_at timestamp, queue text, scheduled_at timestamp, state text)
 LANGUAGE plpgsql
-PLANNED ONCE
+-- PLANNED ONCE
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -78,6 +78,6 @@ BEGIN
     AS a (state, queue, worker, max_attempts, priority, args, meta, tags, inserted_at, scheduled_at)
   RETURNING j.id, j.inserted_at, j.queue, j.scheduled_at, j.state::text;
   IF woken <> '{}' THEN
-    PERFORM powertools.notify_queues_v1(woken);
+    PERFORM powertools.notify_queues(woken);
   END IF;
 END $$;

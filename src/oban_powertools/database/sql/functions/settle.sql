@@ -1,22 +1,19 @@
--- Settle: the one mechanism. Locks: none to install.
+-- Settle: the one mechanism.
 --
 -- Rules: settle/S1 to S5, on docs/design/rules.md.
 
--- A step that has just got its outcome, with what moves on from it.
-CREATE TYPE powertools.ended AS (
-  workflow_id bigint,
-  position int,
-  state text,
-  cause text,
-  wait_id bigint,
-  children int[],
-  continue_children int[]
-);
+-- What fails a workflow: a step that did not complete, by whatever but the request to cancel it all. In one expression, so
+-- that the planner puts it where it is called.
+CREATE OR REPLACE FUNCTION powertools.is_failure(state text, cause text) RETURNS bool
+LANGUAGE sql IMMUTABLE
+AS $$
+  SELECT state IN ('discarded', 'expired') OR state = 'cancelled' AND cause IS DISTINCT FROM 'cancel_requested'
+$$;
 
 -- Locks the families of these workflows. Returns those of them that are being cancelled or expired.
-CREATE FUNCTION powertools.lock_families_v1(workflow_ids bigint[]) RETURNS bigint[]
+CREATE OR REPLACE FUNCTION powertools.lock_families_v1(workflow_ids bigint[]) RETURNS bigint[]
 LANGUAGE plpgsql
-PLANNED ONCE
+-- PLANNED ONCE
 AS $$
 DECLARE
   stopping bigint[];
@@ -41,8 +38,9 @@ END $$;
 
 -- Whether continue edges dealt with every failure of these ended workflows: a failure is handled when
 -- the cascade it set off reaches a continue edge whose step completed.
-CREATE FUNCTION powertools.judge_failures_v1(workflow_ids bigint[]) RETURNS void
-LANGUAGE plpgsql PLANNED EACH TIME
+CREATE OR REPLACE FUNCTION powertools.judge_failures(workflow_ids bigint[]) RETURNS void
+LANGUAGE plpgsql
+-- PLANNED EACH TIME
 AS $$
 BEGIN
   WITH RECURSIVE handled AS (
@@ -65,7 +63,7 @@ BEGIN
     FROM powertools.steps s
     LEFT JOIN handled h ON h.workflow_id = s.workflow_id AND h.position = s.position
     WHERE s.workflow_id = ANY (workflow_ids) AND h.position IS NULL
-      AND powertools.is_failure_v1(s.state, s.cause) AND s.cause IS DISTINCT FROM 'cancelled_by_dependency'
+      AND powertools.is_failure(s.state, s.cause) AND s.cause IS DISTINCT FROM 'cancelled_by_dependency'
   )
   UPDATE powertools.workflows w
   SET failures_handled = NOT EXISTS (SELECT FROM unhandled u WHERE u.workflow_id = w.id)
@@ -73,8 +71,9 @@ BEGIN
 END $$;
 
 -- Inserts the on_finished jobs of these ended workflows; at most 1,000 failed steps are named.
-CREATE FUNCTION powertools.insert_on_finished_v1(workflow_ids bigint[]) RETURNS void
-LANGUAGE plpgsql PLANNED EACH TIME
+CREATE OR REPLACE FUNCTION powertools.insert_on_finished(workflow_ids bigint[]) RETURNS void
+LANGUAGE plpgsql
+-- PLANNED EACH TIME
 AS $$
 DECLARE
   woken text[];
@@ -101,14 +100,15 @@ BEGIN
   )
   SELECT array_agg(queue) INTO woken FROM jobs WHERE state = 'available';
   IF woken IS NOT NULL THEN
-    PERFORM powertools.notify_queues_v1(woken);
+    PERFORM powertools.notify_queues(woken);
   END IF;
 END $$;
 
 -- What the steps that ran these ended workflows got from them: the results as a map, or as a list in
 -- order for a map; else its failure, which is also that they come to more than one step may hold.
-CREATE FUNCTION powertools.nested_outcomes_v1(workflow_ids bigint[]) RETURNS powertools.outcome[]
-LANGUAGE plpgsql STABLE PLANNED EACH TIME
+CREATE OR REPLACE FUNCTION powertools.nested_outcomes(workflow_ids bigint[]) RETURNS powertools.outcome[]
+LANGUAGE plpgsql STABLE
+-- PLANNED EACH TIME
 AS $$
 DECLARE
   outcomes powertools.outcome[];
@@ -136,9 +136,9 @@ BEGIN
       FROM powertools.steps s WHERE s.workflow_id = w.id
     )) END,
     CASE WHEN NOT n.completed THEN jsonb_build_object('workflow_id', w.id, 'error', CASE
-      WHEN g.size > powertools.gathered_limit_v1() THEN format(
+      WHEN g.size > powertools.gathered_limit() THEN format(
         'the results of workflow %s come to %s bytes, at most %s are allowed: return where they are instead',
-        w.id, g.size, powertools.gathered_limit_v1()
+        w.id, g.size, powertools.gathered_limit()
       )
       ELSE format('workflow %s %s, %s of %s steps failed', w.id, w.state, w.failed, w.total)
     END) END,
@@ -155,7 +155,7 @@ BEGIN
   ) AS g
   CROSS JOIN LATERAL (
     SELECT (w.state = 'completed' OR coalesce(w.failed <= w.max_failures, false) AND w.stopped = 0)
-      AND coalesce(g.size, 0) <= powertools.gathered_limit_v1() AS completed
+      AND coalesce(g.size, 0) <= powertools.gathered_limit() AS completed
   ) AS n
   WHERE w.id = ANY (workflow_ids);
   RETURN outcomes;
@@ -164,10 +164,10 @@ END $$;
 -- Gives steps their outcomes. Only a step that still runs on what the outcome names takes it; anything
 -- else changes nothing (fenced completion). In a workflow that is being stopped a cancelled job is
 -- the request's doing. Returns the steps that ended; the caller holds the workflows.
-CREATE FUNCTION powertools.apply_outcomes_v1(outcomes powertools.outcome[], stopping bigint[])
+CREATE OR REPLACE FUNCTION powertools.apply_outcomes_v1(outcomes powertools.outcome[], stopping bigint[])
 RETURNS powertools.ended[]
 LANGUAGE plpgsql
-PLANNED ONCE
+-- PLANNED ONCE
 AS $$
 DECLARE
   ended powertools.ended[];
@@ -215,9 +215,9 @@ END $$;
 
 -- The steps that hang on failed ones by cancel edges, at any depth, are cancelled with them; a nested
 -- workflow among them never starts. Returns the steps that ended.
-CREATE FUNCTION powertools.cascade_v1(ended powertools.ended[]) RETURNS powertools.ended[]
+CREATE OR REPLACE FUNCTION powertools.cascade(ended powertools.ended[]) RETURNS powertools.ended[]
 LANGUAGE plpgsql
-PLANNED EACH TIME ROW BY ROW
+-- PLANNED EACH TIME ROW BY ROW
 AS $$
 DECLARE
   cancelled_too powertools.ended[];
@@ -256,11 +256,11 @@ END $$;
 -- Moves the workflows on from steps that ended: the cascade, the releases, the ends of workflows, and
 -- again for what ended by that (a step that ran a nested workflow, an early signal), until nothing
 -- is left. What happened before, changes, is written down first. The caller holds the workflows.
-CREATE FUNCTION powertools.move_on_v1(
+CREATE OR REPLACE FUNCTION powertools.move_on_v1(
   ended powertools.ended[], stopping bigint[], changes powertools.change[] DEFAULT NULL
 ) RETURNS void
 LANGUAGE plpgsql
-PLANNED ONCE
+-- PLANNED ONCE
 AS $$
 DECLARE
   edge_in bigint[];
@@ -277,13 +277,13 @@ BEGIN
     SELECT bool_or(e.state <> 'completed'), array_agg(e.wait_id) FILTER (WHERE e.wait_id IS NOT NULL)
     INTO failed, waited FROM unnest(ended) AS e;
     IF failed THEN
-      ended := ended || powertools.cascade_v1(ended);
+      ended := ended || powertools.cascade(ended);
     END IF;
     changes := changes || ARRAY(
       SELECT ROW (e.workflow_id, e.position, e.state, e.state, NULL, NULL, NULL, NULL)::powertools.change FROM unnest(ended) AS e
     );
     IF waited IS NOT NULL THEN
-      PERFORM powertools.close_waits_v1(waited, ended);
+      PERFORM powertools.close_waits(waited, ended);
     END IF;
 
     SELECT array_agg(e.workflow_id), array_agg(c.child) INTO edge_in, edge_to
@@ -308,7 +308,7 @@ BEGIN
           finished_at = CASE WHEN w.open = c.ended THEN clock_timestamp() END
       FROM (
         SELECT e.workflow_id, count(*)::int AS ended,
-          count(*) FILTER (WHERE powertools.is_failure_v1(e.state, e.cause))::int AS failed,
+          count(*) FILTER (WHERE powertools.is_failure(e.state, e.cause))::int AS failed,
           count(*) FILTER (WHERE e.cause IN ('cancel_requested', 'workflow_expired'))::int AS stopped
         FROM unnest(ended) AS e
         GROUP BY e.workflow_id
@@ -323,17 +323,17 @@ BEGIN
     FROM counted WHERE open = 0;
 
     IF finished_failed IS NOT NULL THEN
-      PERFORM powertools.judge_failures_v1(finished_failed);
+      PERFORM powertools.judge_failures(finished_failed);
     END IF;
     IF finished IS NOT NULL THEN
-      PERFORM powertools.write_ends_v1(finished);
-      PERFORM powertools.close_signals_of_v1(finished);
+      PERFORM powertools.write_ends(finished);
+      PERFORM powertools.close_signals_of(finished);
     END IF;
     IF called_back IS NOT NULL THEN
-      PERFORM powertools.insert_on_finished_v1(called_back);
+      PERFORM powertools.insert_on_finished(called_back);
     END IF;
     IF nested IS NOT NULL THEN
-      outcomes := outcomes || powertools.nested_outcomes_v1(nested);
+      outcomes := outcomes || powertools.nested_outcomes(nested);
     END IF;
     ended := CASE WHEN outcomes IS NOT NULL THEN powertools.apply_outcomes_v1(outcomes, stopping) END;
   END LOOP;
@@ -342,7 +342,7 @@ END $$;
 
 -- Moves the workflows on from the outcomes of what their steps ran on. An outcome may also be no end: a job
 -- that started, failed with attempts left, snoozed or was rescued; then it is only written down.
-CREATE FUNCTION powertools.settle_v1(outcomes powertools.outcome[]) RETURNS void
+CREATE OR REPLACE FUNCTION powertools.settle(outcomes powertools.outcome[]) RETURNS void
 LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -354,7 +354,7 @@ BEGIN
   stopping := powertools.lock_families_v1(ARRAY(SELECT o.workflow_id FROM unnest(outcomes) AS o));
   changes := powertools.take_starts_v1(ARRAY(SELECT o.job_id FROM unnest(outcomes) AS o WHERE o.job_id IS NOT NULL));
   IF EXISTS (SELECT FROM unnest(outcomes) AS o WHERE o.state IN ('executing', 'retryable', 'scheduled', 'available')) THEN
-    changes := changes || powertools.own_changes_v1(ARRAY(
+    changes := changes || powertools.own_changes(ARRAY(
       SELECT ROW (
         o.workflow_id, o.position,
         CASE o.state WHEN 'executing' THEN 'started' WHEN 'scheduled' THEN 'snoozed' ELSE 'retrying' END,
@@ -366,11 +366,11 @@ BEGIN
   IF EXISTS (SELECT FROM unnest(outcomes) AS o WHERE o.state = 'awaiting_signal' OR o.result ? 'append') THEN
     PERFORM powertools.write_events_v1(changes);
     changes := NULL;
-    outcomes := powertools.extend_v1(outcomes, stopping);
+    outcomes := powertools.extend(outcomes, stopping);
   END IF;
   ended := powertools.apply_outcomes_v1(outcomes, stopping);
   IF cardinality(ended) IS DISTINCT FROM cardinality(asked) THEN
-    PERFORM powertools.keep_untaken_v1(asked);
+    PERFORM powertools.keep_untaken(asked);
   END IF;
   PERFORM powertools.move_on_v1(ended, stopping, changes);
 END $$;

@@ -1,10 +1,10 @@
--- Holds: a step, or every step of a workflow, kept from starting until an instant. Locks: none to install.
+-- Holds: a step, or every step of a workflow, kept from starting until an instant.
 
 -- Holds unfinished steps (all of a workflow, or one) until an instant: pending ones are not released,
 -- jobs that have not started are suspended. Returns how many steps are held.
-CREATE FUNCTION powertools.hold_v1(of_workflow_id bigint, of_position int, until timestamptz, reason text) RETURNS int
+CREATE OR REPLACE FUNCTION powertools.hold_v1(of_workflow_id bigint, of_position int, until timestamptz, reason text) RETURNS int
 LANGUAGE plpgsql
-PLANNED EACH TIME
+-- PLANNED EACH TIME
 AS $$
 DECLARE
   held int;
@@ -31,9 +31,9 @@ END $$;
 
 -- Ends the holds of these steps: what is ready is released, suspended jobs go on. A job that somebody else
 -- is changing right now is left to the sweep (settle/S4). The caller holds the workflows.
-CREATE FUNCTION powertools.end_holds_v1(workflow_ids bigint[], positions int[]) RETURNS void
+CREATE OR REPLACE FUNCTION powertools.end_holds(workflow_ids bigint[], positions int[]) RETURNS void
 LANGUAGE plpgsql
-PLANNED EACH TIME
+-- PLANNED EACH TIME
 AS $$
 DECLARE
   ready_in bigint[];
@@ -72,7 +72,7 @@ BEGIN
   )
   SELECT array_agg(queue) INTO woken FROM going_on WHERE state = 'available';
   IF woken IS NOT NULL THEN
-    PERFORM powertools.notify_queues_v1(woken);
+    PERFORM powertools.notify_queues(woken);
   END IF;
   IF ready IS NOT NULL THEN
     PERFORM powertools.move_on_v1(
@@ -81,7 +81,7 @@ BEGIN
 END $$;
 
 -- Ends the holds of a workflow, or of one step. Returns how many steps were held.
-CREATE FUNCTION powertools.unhold_v1(of_workflow_id bigint, of_position int) RETURNS int
+CREATE OR REPLACE FUNCTION powertools.unhold_v1(of_workflow_id bigint, of_position int) RETURNS int
 LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -92,14 +92,14 @@ BEGIN
     SELECT s.position FROM powertools.steps s
     WHERE s.workflow_id = of_workflow_id AND (of_position IS NULL OR s.position = of_position) AND s.held_until IS NOT NULL
   );
-  PERFORM powertools.end_holds_v1(array_fill(of_workflow_id, ARRAY[cardinality(positions)]), positions);
+  PERFORM powertools.end_holds(array_fill(of_workflow_id, ARRAY[cardinality(positions)]), positions);
   RETURN cardinality(positions);
 END $$;
 
 -- Ends the holds in these workflows that are over, and says so in the audit.
-CREATE FUNCTION powertools.expire_holds_v1(of_workflow_ids bigint[]) RETURNS void
+CREATE OR REPLACE FUNCTION powertools.expire_holds(of_workflow_ids bigint[]) RETURNS void
 LANGUAGE plpgsql
-PLANNED EACH TIME
+-- PLANNED EACH TIME
 AS $$
 DECLARE
   workflow_ids bigint[];
@@ -110,7 +110,7 @@ BEGIN
   SELECT array_agg(s.workflow_id), array_agg(s.position), array_agg(s.held_until) INTO workflow_ids, positions, untils
   FROM powertools.steps s
   WHERE s.workflow_id = ANY (of_workflow_ids) AND s.held_until <= clock_timestamp();
-  PERFORM powertools.end_holds_v1(workflow_ids, positions);
+  PERFORM powertools.end_holds(workflow_ids, positions);
   PERFORM powertools.record_system_v1('hold_expire', 'step', e.steps, 'its time was over', e.befores, e.afters)
   FROM (
     SELECT array_agg(s.workflow_id || '/' || s.name ORDER BY s.workflow_id, s.position) AS steps,

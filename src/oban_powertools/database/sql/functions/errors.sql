@@ -1,12 +1,11 @@
--- What an error is: its class, its text, and both in one line; the only place that reads a traceback. Locks: none to
--- install.
+-- What an error is: its class, its text, and both in one line; the only place that reads a traceback.
 --
 -- Processes with Powertools write the class and the text of the exception itself. For others, Oban's and Elixir's, they
 -- are read from what these write: a traceback, a repr, or what Elixir prints. All of it in bounds, since one exception
 -- may carry a page of 30 MB.
 
 -- A text that is too long as its beginning, its end, and how much is left out between them.
-CREATE FUNCTION powertools.shortened_v1(said text, most int) RETURNS text
+CREATE OR REPLACE FUNCTION powertools.shortened(said text, most int) RETURNS text
 LANGUAGE sql IMMUTABLE
 AS $$
   SELECT CASE WHEN length(said) <= most THEN said
@@ -16,7 +15,7 @@ $$;
 
 -- The class and the text of the exception that this names; class is NULL where it names none. Of a group also those
 -- of the exceptions in it.
-CREATE FUNCTION powertools.read_error_v1(said text, OUT class text, OUT told text)
+CREATE OR REPLACE FUNCTION powertools.read_error(said text, OUT class text, OUT told text)
 LANGUAGE plpgsql IMMUTABLE
 AS $$
 DECLARE
@@ -58,7 +57,7 @@ END $$;
 
 -- An error as it is kept and shown: in bounds, with its class and its text; NULL for none. Whatever stands in the place
 -- of an error becomes one.
-CREATE FUNCTION powertools.told_error_v1(error jsonb) RETURNS jsonb
+CREATE OR REPLACE FUNCTION powertools.told_error_v1(error jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE STRICT
 AS $$
 DECLARE
@@ -72,12 +71,12 @@ BEGIN
   IF error = 'null' THEN
     RETURN NULL;
   END IF;
-  said := powertools.shortened_v1(coalesce(said, ''), 20000);
-  SELECT * INTO found FROM powertools.read_error_v1(said);
+  said := powertools.shortened(coalesce(said, ''), 20000);
+  SELECT * INTO found FROM powertools.read_error(said);
   error := CASE jsonb_typeof(error) WHEN 'object' THEN error ELSE '{}' END
     -- an error that is but a line says it once
     || CASE WHEN error ? 'text' OR found.class IS NOT NULL OR found.told <> said OR jsonb_typeof(error -> 'error') IS DISTINCT FROM 'string'
-      THEN jsonb_build_object('text', powertools.shortened_v1(coalesce(error ->> 'text', found.told), 2000)) ELSE '{}' END
+      THEN jsonb_build_object('text', powertools.shortened(coalesce(error ->> 'text', found.told), 2000)) ELSE '{}' END
     || CASE WHEN coalesce(error ->> 'class', found.class) IS NULL THEN '{}'
       ELSE jsonb_build_object('class', left(coalesce(error ->> 'class', found.class), 200)) END;
   -- Somebody's own error may be more than a text.
@@ -88,7 +87,7 @@ BEGIN
 END $$;
 
 -- An error in one line, its class and its text, at most 500 characters, without what looks like a secret (security/S8).
-CREATE FUNCTION powertools.error_summary_v1(error jsonb) RETURNS text
+CREATE OR REPLACE FUNCTION powertools.error_summary_v1(error jsonb) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT
 AS $$
 DECLARE
@@ -96,5 +95,5 @@ DECLARE
 BEGIN
   error := powertools.told_error_v1(error);
   line := concat_ws(': ', error ->> 'class', nullif(btrim(regexp_replace(coalesce(error ->> 'text', error ->> 'error'), E'\\s+', ' ', 'g')), ''));
-  RETURN left(powertools.redacted_v1(line), 500);
+  RETURN left(powertools.redacted(line), 500);
 END $$;

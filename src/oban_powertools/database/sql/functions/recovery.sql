@@ -1,13 +1,11 @@
--- Recovery: failed steps run again, with what was cancelled because of them. Locks: none to install.
-
--- OFFSET 0 has each step looked up by its key: the planner, whose statistics are old, would scan the workflow
--- once for each step. Sets are compared by EXCEPT for the same reason.
+-- Recovery: failed steps run again, with what was cancelled because of them.
 
 -- Which steps come back with these: the steps that were cancelled because of them, at any depth, unless
 -- another failed parent still keeps them cancelled. Ascending, the targets among them. A target that was
 -- itself cancelled by a dependency is alone, and an operator decided what it ends as.
-CREATE FUNCTION powertools.revived_with_v1(of_workflow_id bigint, targets int[]) RETURNS int[]
-LANGUAGE plpgsql STABLE PLANNED EACH TIME ROW BY ROW
+CREATE OR REPLACE FUNCTION powertools.revived_with(of_workflow_id bigint, targets int[]) RETURNS int[]
+LANGUAGE plpgsql STABLE
+-- PLANNED EACH TIME ROW BY ROW
 AS $$
 DECLARE
   decided CONSTANT int := CASE cardinality(targets) WHEN 1 THEN targets[1] END;
@@ -68,8 +66,9 @@ BEGIN
 END $$;
 
 -- Whether anything of a workflow was ever released.
-CREATE FUNCTION powertools.has_started_v1(of_workflow_id bigint) RETURNS bool
-LANGUAGE plpgsql STABLE PLANNED EACH TIME
+CREATE OR REPLACE FUNCTION powertools.has_started(of_workflow_id bigint) RETURNS bool
+LANGUAGE plpgsql STABLE
+-- PLANNED EACH TIME
 AS $$
 BEGIN
   RETURN EXISTS (
@@ -80,15 +79,16 @@ END $$;
 
 -- Which steps that failed by themselves may run again all together, ascending. Not those whose effects must
 -- never happen twice, nested workflows in which no step may, and what hangs on such steps.
-CREATE FUNCTION powertools.retryable_v1(of_workflow_id bigint) RETURNS int[]
-LANGUAGE plpgsql STABLE PLANNED EACH TIME ROW BY ROW
+CREATE OR REPLACE FUNCTION powertools.retryable_v1(of_workflow_id bigint) RETURNS int[]
+LANGUAGE plpgsql STABLE
+-- PLANNED EACH TIME ROW BY ROW
 AS $$
 BEGIN
   RETURN ARRAY(
     WITH RECURSIVE failed AS MATERIALIZED (
       SELECT s.workflow_id, s.position, CASE
           WHEN s.effects = 'never' THEN true
-          WHEN s.child_id IS NOT NULL AND powertools.has_started_v1(s.child_id) THEN powertools.retryable_v1(s.child_id) = '{}'
+          WHEN s.child_id IS NOT NULL AND powertools.has_started(s.child_id) THEN powertools.retryable_v1(s.child_id) = '{}'
           ELSE false
         END AS stuck
       FROM powertools.steps s
@@ -116,14 +116,15 @@ BEGIN
 END $$;
 
 -- Why a step that failed by itself may not be retried alone; NULL when it may.
-CREATE FUNCTION powertools.retry_refusal_v1(of_workflow_id bigint, of_position int) RETURNS text
-LANGUAGE plpgsql STABLE PLANNED EACH TIME
+CREATE OR REPLACE FUNCTION powertools.retry_refusal_v1(of_workflow_id bigint, of_position int) RETURNS text
+LANGUAGE plpgsql STABLE
+-- PLANNED EACH TIME
 AS $$
 BEGIN
   RETURN (
     SELECT CASE
       WHEN f.name IS NOT NULL THEN format('step %L before it is %s: recover that one first', f.name, f.state)
-      WHEN s.child_id IS NOT NULL AND powertools.has_started_v1(s.child_id) AND powertools.retryable_v1(s.child_id) = '{}'
+      WHEN s.child_id IS NOT NULL AND powertools.has_started(s.child_id) AND powertools.retryable_v1(s.child_id) = '{}'
         THEN format('no step of workflow %s may run again', s.child_id)
     END
     FROM powertools.steps s
@@ -141,8 +142,9 @@ END $$;
 -- Why no failed step of a workflow may come back; NULL when it may. A workflow that is being stopped ends
 -- first, and a nested one comes back with the step that ran it, unless that step has another outcome. One that
 -- never started comes back from there only, where it waits again for the steps before it.
-CREATE FUNCTION powertools.revival_refusal_v1(of_workflow_id bigint) RETURNS text
-LANGUAGE plpgsql STABLE PLANNED EACH TIME
+CREATE OR REPLACE FUNCTION powertools.revival_refusal_v1(of_workflow_id bigint) RETURNS text
+LANGUAGE plpgsql STABLE
+-- PLANNED EACH TIME
 AS $$
 BEGIN
   RETURN (
@@ -153,7 +155,7 @@ BEGIN
       SELECT w.id, w.state, w.parent_id, w.parent_position, p.name,
         CASE
           WHEN p.state = 'completed' OR p.cause = 'cancelled_by_dependency'
-            OR p.finished_at IS NOT NULL AND NOT powertools.has_started_v1(a.id) THEN p.state
+            OR p.finished_at IS NOT NULL AND NOT powertools.has_started(a.id) THEN p.state
         END
       FROM above a
       JOIN powertools.workflows w ON w.id = a.parent_id
@@ -169,7 +171,7 @@ BEGIN
 END $$;
 
 -- Recomputes what the counters of a workflow say, and opens it again when it has open steps.
-CREATE FUNCTION powertools.reopen_v1(of_workflow_id bigint) RETURNS void
+CREATE OR REPLACE FUNCTION powertools.reopen(of_workflow_id bigint) RETURNS void
 LANGUAGE plpgsql
 AS $$
 BEGIN
@@ -179,7 +181,7 @@ BEGIN
       expires_at = clock_timestamp() + w.expires_in
   FROM (
     SELECT count(*) FILTER (WHERE s.finished_at IS NULL) AS open,
-      count(*) FILTER (WHERE powertools.is_failure_v1(s.state, s.cause)) AS failed,
+      count(*) FILTER (WHERE powertools.is_failure(s.state, s.cause)) AS failed,
       count(*) FILTER (WHERE s.cause IN ('cancel_requested', 'workflow_expired')) AS stopped
     FROM powertools.steps s WHERE s.workflow_id = of_workflow_id
   ) AS n
@@ -187,9 +189,9 @@ BEGIN
 END $$;
 
 -- Recounts what pending steps wait for: these, and the pending children of these.
-CREATE FUNCTION powertools.recount_pending_v1(of_workflow_id bigint, positions int[]) RETURNS void
+CREATE OR REPLACE FUNCTION powertools.recount_pending(of_workflow_id bigint, positions int[]) RETURNS void
 LANGUAGE plpgsql
-PLANNED EACH TIME ROW BY ROW
+-- PLANNED EACH TIME ROW BY ROW
 AS $$
 BEGIN
   WITH touched AS (
@@ -223,7 +225,7 @@ BEGIN
 END $$;
 
 -- Writes down that these steps came back.
-CREATE FUNCTION powertools.write_recovered_v1(of_workflow_id bigint, positions int[]) RETURNS void
+CREATE OR REPLACE FUNCTION powertools.write_recovered(of_workflow_id bigint, positions int[]) RETURNS void
 LANGUAGE plpgsql
 AS $$
 BEGIN
@@ -234,9 +236,9 @@ BEGIN
 END $$;
 
 -- Nested workflows that never started, made as new with everything nested in them.
-CREATE FUNCTION powertools.renew_nested_v1(workflow_ids bigint[]) RETURNS void
+CREATE OR REPLACE FUNCTION powertools.renew_nested(workflow_ids bigint[]) RETURNS void
 LANGUAGE plpgsql
-PLANNED EACH TIME
+-- PLANNED EACH TIME
 AS $$
 DECLARE
   family bigint[] := powertools.family_of_v1(workflow_ids);
@@ -252,7 +254,7 @@ BEGIN
     FROM powertools.steps s WHERE s.workflow_id = ANY (family) ORDER BY s.workflow_id, s.position
   ));
   FOREACH one IN ARRAY family LOOP
-    PERFORM powertools.reopen_v1(one);
+    PERFORM powertools.reopen(one);
   END LOOP;
   UPDATE powertools.workflows w SET expires_at = NULL WHERE w.id = ANY (family);
 END $$;
@@ -263,14 +265,14 @@ END $$;
 -- workflow or map that failed goes on with its own failed steps. A workflow that was itself a failed
 -- step goes on in its parent. Returns all steps that came back, the targets among them.
 -- Locks: the caller holds the family.
-CREATE FUNCTION powertools.revive_v1(
+CREATE OR REPLACE FUNCTION powertools.revive_v1(
   of_workflow_id bigint, targets int[], completed bool, payload jsonb, of_cause text
 ) RETURNS int[]
 LANGUAGE plpgsql
-PLANNED EACH TIME ROW BY ROW
+-- PLANNED EACH TIME ROW BY ROW
 AS $$
 DECLARE
-  revived int[] := powertools.revived_with_v1(of_workflow_id, targets);
+  revived int[] := powertools.revived_with(of_workflow_id, targets);
   here bigint[] := array_fill(of_workflow_id, ARRAY[cardinality(revived)]);
   running int[];
   unstarted bigint[];
@@ -284,7 +286,7 @@ BEGIN
     CROSS JOIN LATERAL (
       SELECT s.* FROM powertools.steps s WHERE s.workflow_id = t.workflow_id AND s.position = t.position OFFSET 0
     ) AS s
-    WHERE s.child_id IS NOT NULL AND powertools.has_started_v1(s.child_id)
+    WHERE s.child_id IS NOT NULL AND powertools.has_started(s.child_id)
   ) END;
   unstarted := ARRAY(
     SELECT s.child_id
@@ -302,12 +304,12 @@ BEGIN
       child_id = CASE WHEN s.kind = 'map' AND r.position = ANY (running) IS NOT TRUE THEN NULL ELSE s.child_id END
   FROM unnest(here, revived) AS r (workflow_id, position)
   WHERE s.workflow_id = r.workflow_id AND s.position = r.position;
-  PERFORM powertools.write_recovered_v1(of_workflow_id, revived);
+  PERFORM powertools.write_recovered(of_workflow_id, revived);
   IF unstarted <> '{}' THEN
-    PERFORM powertools.renew_nested_v1(unstarted);
+    PERFORM powertools.renew_nested(unstarted);
   END IF;
-  PERFORM powertools.recount_pending_v1(of_workflow_id, revived);
-  PERFORM powertools.reopen_v1(of_workflow_id);
+  PERFORM powertools.recount_pending(of_workflow_id, revived);
+  PERFORM powertools.reopen(of_workflow_id);
 
   FOR nested IN
     SELECT s.child_id, powertools.retryable_v1(s.child_id) AS failed
@@ -324,7 +326,7 @@ BEGIN
   JOIN powertools.steps p ON p.workflow_id = w.parent_id AND p.position = w.parent_position
   WHERE w.id = of_workflow_id;
   IF parent.ended AND parent.reopened THEN
-    PERFORM powertools.resume_parent_v1(parent.workflow_id, parent.position);
+    PERFORM powertools.resume_parent(parent.workflow_id, parent.position);
   END IF;
 
   IF completed THEN
@@ -347,12 +349,12 @@ END $$;
 
 -- The step that ran a workflow which goes on: it runs again, and what was cancelled because of it comes
 -- back to wait for it.
-CREATE FUNCTION powertools.resume_parent_v1(of_workflow_id bigint, of_position int) RETURNS void
+CREATE OR REPLACE FUNCTION powertools.resume_parent(of_workflow_id bigint, of_position int) RETURNS void
 LANGUAGE plpgsql
-PLANNED EACH TIME ROW BY ROW
+-- PLANNED EACH TIME ROW BY ROW
 AS $$
 DECLARE
-  revived int[] := powertools.revived_with_v1(of_workflow_id, ARRAY[of_position]);
+  revived int[] := powertools.revived_with(of_workflow_id, ARRAY[of_position]);
   here bigint[] := array_fill(of_workflow_id, ARRAY[cardinality(revived)]);
   unstarted bigint[];
   parent record;
@@ -371,17 +373,17 @@ BEGIN
       error = NULL, finished_at = NULL, cancel_requested_at = NULL
   FROM unnest(here, revived) AS r (workflow_id, position)
   WHERE s.workflow_id = r.workflow_id AND s.position = r.position;
-  PERFORM powertools.write_recovered_v1(of_workflow_id, revived);
+  PERFORM powertools.write_recovered(of_workflow_id, revived);
   IF unstarted <> '{}' THEN
-    PERFORM powertools.renew_nested_v1(unstarted);
+    PERFORM powertools.renew_nested(unstarted);
   END IF;
-  PERFORM powertools.recount_pending_v1(of_workflow_id, revived);
-  PERFORM powertools.reopen_v1(of_workflow_id);
+  PERFORM powertools.recount_pending(of_workflow_id, revived);
+  PERFORM powertools.reopen(of_workflow_id);
   SELECT p.workflow_id, p.position, p.finished_at IS NOT NULL AS ended INTO parent
   FROM powertools.workflows w
   JOIN powertools.steps p ON p.workflow_id = w.parent_id AND p.position = w.parent_position
   WHERE w.id = of_workflow_id;
   IF parent.ended THEN
-    PERFORM powertools.resume_parent_v1(parent.workflow_id, parent.position);
+    PERFORM powertools.resume_parent(parent.workflow_id, parent.position);
   END IF;
 END $$;

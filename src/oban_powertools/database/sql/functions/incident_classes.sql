@@ -1,11 +1,11 @@
--- The classes of incidents: one function looks for each kind of cause. Locks: none to install.
+-- The classes of incidents: one function looks for each kind of cause.
 --
 -- Each reads by index and stops at 5,000 rows of what it groups, and at 1,000 incidents (incidents/N2, N3). Words are those of
 -- explanations where these have some.
 
 -- The class of an error, by which incidents group; 'unknown' without one. Nothing else of the error, which may
 -- hold what nobody should see.
-CREATE FUNCTION powertools.error_class_v1(error jsonb) RETURNS text
+CREATE OR REPLACE FUNCTION powertools.error_class_v1(error jsonb) RETURNS text
 LANGUAGE plpgsql IMMUTABLE  -- not SQL, which starts the executor for each call: a tenth of a millisecond
 AS $$
 DECLARE
@@ -16,13 +16,13 @@ BEGIN
 END $$;
 
 -- A sentence for one, or for another number: of each {one|more} the half that fits.
-CREATE FUNCTION powertools.numbered_v1(number bigint, sentence text) RETURNS text
+CREATE OR REPLACE FUNCTION powertools.numbered(number bigint, sentence text) RETURNS text
 LANGUAGE sql IMMUTABLE
 AS $$ SELECT regexp_replace(sentence, '\{([^|{}]*)\|([^|{}]*)\}', CASE number WHEN 1 THEN '\1' ELSE '\2' END, 'g') $$;
 
 -- Executors that are late, missing, or gone with jobs in hand. Of those with nothing in hand, one is no incident any more
 -- that has been missing for a day, or in whose stead another was started for its queue since, on whatever node.
-CREATE FUNCTION powertools.detect_executors_v1(thresholds jsonb) RETURNS SETOF powertools.detected
+CREATE OR REPLACE FUNCTION powertools.detect_executors(thresholds jsonb) RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
   WITH hands AS (
@@ -50,7 +50,7 @@ AS $$
   )
   SELECT j.class, j.class || ':' || j.executor_id, 'executor', j.executor_id,
     CASE j.class
-      WHEN 'dead_executor' THEN format(powertools.numbered_v1(j.jobs, 'executor on %s of %s is gone with %s {job|jobs} in hand'), j.node, j.producer_scope, j.jobs)
+      WHEN 'dead_executor' THEN format(powertools.numbered(j.jobs, 'executor on %s of %s is gone with %s {job|jobs} in hand'), j.node, j.producer_scope, j.jobs)
       WHEN 'executor_missing' THEN format('executor on %s of %s is missing, with nothing in hand', j.node, j.producer_scope)
       ELSE format(CASE WHEN j.process_alive THEN 'executor on %s of %s is late: its event loop is blocked'
         ELSE 'executor on %s of %s is late' END, j.node, j.producer_scope)
@@ -68,11 +68,11 @@ $$;
 
 -- Executing jobs whose executor nobody knows: no row of ours, no producer of Oban's that was refreshed in the last
 -- minute (or before a restart of the server that it has not yet had the time to survive).
-CREATE FUNCTION powertools.detect_orphans_v1() RETURNS SETOF powertools.detected
+CREATE OR REPLACE FUNCTION powertools.detect_orphans() RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
   SELECT 'orphaned_jobs', format('orphaned_jobs:%s:%s', o.node, o.producer), 'node', o.node,
-    format(powertools.numbered_v1(o.jobs, '%s {job is|jobs are} marked executing, but no executor of {its|theirs} on %s is known'), o.jobs, o.node), o.jobs,
+    format(powertools.numbered(o.jobs, '%s {job is|jobs are} marked executing, but no executor of {its|theirs} on %s is known'), o.jobs, o.node), o.jobs,
     jsonb_build_object('code', 'orphaned_by_missing_executor', 'node', o.node, 'producer', o.producer, 'ids', to_jsonb(o.ids), 'id_type', 'job'),
     o.workflow_ids, NULL::timestamptz
   FROM (
@@ -85,7 +85,7 @@ AS $$
       )
       AND NOT EXISTS (
         SELECT FROM public.oban_producers p
-        WHERE p.uuid::text = j.attempted_by[2] AND greatest(p.updated_at, timezone('UTC', powertools.server_started_at_v1()))
+        WHERE p.uuid::text = j.attempted_by[2] AND greatest(p.updated_at, timezone('UTC', powertools.server_started_at()))
           > timezone('UTC', clock_timestamp()) - interval '1 min'
       )
     GROUP BY 1, 2
@@ -95,7 +95,7 @@ $$;
 
 -- Steps that have been ready for stuck_after in a queue on which nobody works; workflows under rules that this release
 -- does not know.
-CREATE FUNCTION powertools.detect_stuck_causes_v1(thresholds jsonb) RETURNS SETOF powertools.detected
+CREATE OR REPLACE FUNCTION powertools.detect_stuck_causes(thresholds jsonb) RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
   WITH RECURSIVE queues (queue) AS (
@@ -111,7 +111,7 @@ AS $$
       AND NOT EXISTS (
         SELECT FROM powertools.executors e
         WHERE e.producer_scope = q.queue AND num_nonnulls(e.stopped_at, e.missing_at) = 0
-          AND greatest(e.beat_at, powertools.server_started_at_v1()) > clock_timestamp() - (thresholds ->> 'missing_after')::interval
+          AND greatest(e.beat_at, powertools.server_started_at()) > clock_timestamp() - (thresholds ->> 'missing_after')::interval
       )
       AND NOT EXISTS (
         SELECT FROM public.oban_producers p
@@ -120,7 +120,7 @@ AS $$
     LIMIT 1000
   )
   SELECT 'workflow_stuck', 'workflow_stuck:queue:' || d.queue, 'queue', d.queue,
-    format(powertools.numbered_v1(n.steps, '%s {step|steps} cannot start: no executor works on queue %s'), n.steps, d.queue), n.steps,
+    format(powertools.numbered(n.steps, '%s {step|steps} cannot start: no executor works on queue %s'), n.steps, d.queue), n.steps,
     jsonb_build_object('code', 'queue_has_no_executor', 'queue', d.queue, 'ids', to_jsonb(n.ids), 'id_type', 'job'),
     n.workflow_ids, NULL::timestamptz
   FROM deserted d
@@ -138,7 +138,7 @@ AS $$
   WHERE n.since < timezone('UTC', clock_timestamp()) - (thresholds ->> 'stuck_after')::interval
   UNION ALL
   SELECT 'workflow_stuck', 'workflow_stuck:semantics:' || w.semantics_version, 'semantics', w.semantics_version::text,
-    format(powertools.numbered_v1(count(*), '%s {workflow was|workflows were} written under rules of version %s, which this release does not know'),
+    format(powertools.numbered(count(*), '%s {workflow was|workflows were} written under rules of version %s, which this release does not know'),
       count(*), w.semantics_version),
     count(*), jsonb_build_object('code', 'unsupported_semantics', 'ids', to_jsonb((array_agg(w.id))[: 50]), 'id_type', 'workflow'),
     array_agg(w.id), NULL
@@ -151,11 +151,11 @@ $$;
 
 -- Workflows without any step that runs, waits or is held, though they have not ended: nothing upstream can move them.
 -- Of these workflows; a nested one that has not started, or one with a settle fault, has its cause elsewhere.
-CREATE FUNCTION powertools.detect_stuck_workflows_v1(ids bigint[]) RETURNS SETOF powertools.detected
+CREATE OR REPLACE FUNCTION powertools.detect_stuck_workflows(ids bigint[]) RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
   SELECT 'workflow_stuck', 'workflow_stuck:workflow:' || w.id, 'workflow', w.id::text,
-    format(powertools.numbered_v1(w.open, 'workflow %s %s cannot move: {its %s open step neither runs nor waits nor|none of its %s open steps runs, waits or} is held'),
+    format(powertools.numbered(w.open, 'workflow %s %s cannot move: {its %s open step neither runs nor waits nor|none of its %s open steps runs, waits or} is held'),
       w.id, w.name, w.open), w.open::bigint,
     jsonb_build_object('code', 'waiting_on_dependencies', 'ids', jsonb_build_array(w.id), 'id_type', 'workflow', 'steps', b.steps),
     ARRAY[w.root_id, w.id], NULL::timestamptz
@@ -191,11 +191,11 @@ AS $$
 $$;
 
 -- Waits whose deadline has passed for half a minute, by signal: the sweep should have ended them.
-CREATE FUNCTION powertools.detect_overdue_waits_v1() RETURNS SETOF powertools.detected
+CREATE OR REPLACE FUNCTION powertools.detect_overdue_waits() RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
   SELECT 'wait_overdue', 'wait_overdue:' || w.signal, 'signal', w.signal,
-    format(powertools.numbered_v1(count(*), '%s {wait|waits} for signal %s {is past its deadline: the sweep does not end it|are past their deadline: the sweep does not end them}'),
+    format(powertools.numbered(count(*), '%s {wait|waits} for signal %s {is past its deadline: the sweep does not end it|are past their deadline: the sweep does not end them}'),
       count(*), w.signal), count(*),
     jsonb_build_object('code', 'waiting_on_signal', 'signal', w.signal, 'ids', to_jsonb((array_agg(w.id ORDER BY w.deadline_at))[: 50]),
       'id_type', 'wait', 'overdue_since', min(w.deadline_at)),
@@ -208,11 +208,11 @@ AS $$
 $$;
 
 -- Jobs in quarantine: their executors died under them.
-CREATE FUNCTION powertools.detect_poison_v1() RETURNS SETOF powertools.detected
+CREATE OR REPLACE FUNCTION powertools.detect_poison() RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
   SELECT 'poison_job', 'poison_job:' || r.job_id, 'job', r.job_id::text,
-    format(powertools.numbered_v1(r.crashes, 'job %s of %s is quarantined: %s {executor died while it|executors died while they} ran it'), r.job_id, r.worker, r.crashes), r.crashes::bigint,
+    format(powertools.numbered(r.crashes, 'job %s of %s is quarantined: %s {executor died while it|executors died while they} ran it'), r.job_id, r.worker, r.crashes), r.crashes::bigint,
     jsonb_build_object('worker', r.worker, 'queue', r.queue, 'ids', jsonb_build_array(r.job_id), 'id_type', 'job', 'quarantined_at', r.at),
     ARRAY[r.workflow_id], NULL::timestamptz
   FROM (
@@ -227,7 +227,7 @@ AS $$
 $$;
 
 -- Whether no code of the worker ran at the last attempt, because it could not be imported where the job was fetched.
-CREATE FUNCTION powertools.not_run_v1(meta jsonb, errors jsonb) RETURNS bool
+CREATE OR REPLACE FUNCTION powertools.not_run(meta jsonb, errors jsonb) RETURNS bool
 LANGUAGE sql IMMUTABLE
 AS $$
   SELECT meta ? 'not_run' AND powertools.error_class_v1(errors -> -1) = 'oban.worker.WorkerResolutionError'
@@ -235,11 +235,11 @@ $$;
 
 -- Workers that cannot be imported, among the first 5,000 jobs to be tried again: their attempts are not used up, so
 -- nothing else would ever tell.
-CREATE FUNCTION powertools.detect_not_importable_v1() RETURNS SETOF powertools.detected
+CREATE OR REPLACE FUNCTION powertools.detect_not_importable() RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
   SELECT 'worker_not_importable', 'worker_not_importable:' || w.worker, 'worker', w.worker,
-    format(powertools.numbered_v1(count(*), '%s {job waits|jobs wait}, because worker %s cannot be imported on %s'), count(*), w.worker, min(w.node)), count(*),
+    format(powertools.numbered(count(*), '%s {job waits|jobs wait}, because worker %s cannot be imported on %s'), count(*), w.worker, min(w.node)), count(*),
     jsonb_build_object('code', 'worker_not_importable', 'worker', w.worker, 'queue', min(w.queue),
       'nodes', to_jsonb((array_agg(DISTINCT w.node))[: 20]), 'ids', to_jsonb((array_agg(w.id ORDER BY w.id))[: 50]), 'id_type', 'job'),
     (array_agg(DISTINCT powertools.workflow_of_v1(w.meta)))[: 1000], NULL::timestamptz
@@ -247,13 +247,13 @@ AS $$
     SELECT j.id, j.worker, j.queue, j.meta, j.errors, j.attempted_by[1] AS node
     FROM public.oban_jobs j WHERE j.state = 'retryable' ORDER BY j.scheduled_at LIMIT 5000
   ) AS w
-  WHERE powertools.not_run_v1(w.meta, w.errors)
+  WHERE powertools.not_run(w.meta, w.errors)
   GROUP BY w.worker ORDER BY w.worker LIMIT 1000
 $$;
 
 -- Jobs that failed within the window, by worker and error class, of the newest 5,000 that are discarded and 5,000 that
 -- are to be tried again. Opens at failing_count of them; one that is open goes on with a single one.
-CREATE FUNCTION powertools.detect_failing_jobs_v1(thresholds jsonb) RETURNS SETOF powertools.detected
+CREATE OR REPLACE FUNCTION powertools.detect_failing_jobs(thresholds jsonb) RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
   WITH since AS (
@@ -270,7 +270,7 @@ AS $$
       SELECT j.id, j.worker, j.queue, j.errors, j.meta, j.attempted_at AS at
       FROM public.oban_jobs j WHERE j.state = 'retryable' ORDER BY j.scheduled_at DESC LIMIT 5000
     ) AS r, since s
-    WHERE r.at > s.at AND r.errors <> '[]' AND NOT powertools.not_run_v1(r.meta, r.errors)
+    WHERE r.at > s.at AND r.errors <> '[]' AND NOT powertools.not_run(r.meta, r.errors)
   ), grouped AS (
     SELECT f.worker, powertools.error_class_v1(f.errors -> -1) AS error_class, count(*) AS jobs, min(f.queue) AS queue,
       (array_agg(f.id ORDER BY f.at DESC))[: 50] AS ids, max(f.at) AT TIME ZONE 'UTC' AS last_at,
@@ -279,7 +279,7 @@ AS $$
     GROUP BY 1, 2
   )
   SELECT 'failing_jobs', n.fingerprint, 'worker', g.worker,
-    format(powertools.numbered_v1(g.jobs, '%s {job|jobs} of %s failed with %s'), g.jobs, g.worker, g.error_class), g.jobs,
+    format(powertools.numbered(g.jobs, '%s {job|jobs} of %s failed with %s'), g.jobs, g.worker, g.error_class), g.jobs,
     jsonb_build_object('worker', g.worker, 'queue', g.queue, 'error_class', g.error_class, 'ids', to_jsonb(g.ids), 'id_type', 'job',
       'last_failure_at', g.last_at),
     g.workflow_ids, g.last_at + (thresholds ->> 'failing_for')::interval
@@ -294,11 +294,11 @@ $$;
 
 -- Successes that came after their attempt had been given up, or of which their step knew nothing, while the step, or a
 -- job that is no step's, has no result of its own: to be adopted or dismissed. By the executor that they came from.
-CREATE FUNCTION powertools.detect_late_results_v1() RETURNS SETOF powertools.detected
+CREATE OR REPLACE FUNCTION powertools.detect_late_results() RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
   SELECT 'late_result', format('late_result:%s:%s', l.node, l.producer), 'node', l.node,
-    format(powertools.numbered_v1(count(*), '%s {result|results} came late from %s: adopt or dismiss {it|them}'), count(*), l.node), count(*),
+    format(powertools.numbered(count(*), '%s {result|results} came late from %s: adopt or dismiss {it|them}'), count(*), l.node), count(*),
     jsonb_build_object('node', l.node, 'producer', l.producer, 'ids', to_jsonb((array_agg(l.id ORDER BY l.id))[: 50]), 'id_type', 'late_result',
       'job_ids', to_jsonb((array_agg(l.job_id ORDER BY l.id))[: 50])),
     (array_agg(DISTINCT l.workflow_id))[: 1000], NULL::timestamptz
@@ -317,11 +317,11 @@ $$;
 -- What somebody did to the jobs of steps with another tool, by what it was and by worker. Within the last day: deleted,
 -- and not recovered since; ran again though the step had ended; changed what the job says that it runs for; started it
 -- again after its workflow was cancelled. And suspended without a hold.
-CREATE FUNCTION powertools.detect_outside_edits_v1() RETURNS SETOF powertools.detected
+CREATE OR REPLACE FUNCTION powertools.detect_outside_edits() RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
   SELECT 'outside_edit', format('outside_edit:%s:%s', e.edit, e.worker), 'worker', e.worker,
-    format(powertools.numbered_v1(count(DISTINCT e.id), CASE e.edit
+    format(powertools.numbered(count(DISTINCT e.id), CASE e.edit
       WHEN 'job_deleted' THEN '%s {job of %s was|jobs of %s were} deleted outside of Powertools, which cancelled {its step|their steps}'
       WHEN 'job_suspended' THEN '%s {job of %s was|jobs of %s were} suspended outside of Powertools: {its step is|their steps are} not held'
       WHEN 'meta_changed' THEN '%s {job of %s had other meta written over what it runs|jobs of %s had other meta written over what they run} for, which was restored'
@@ -372,11 +372,11 @@ AS $$
 $$;
 
 -- Jobs that could not be settled and wait for the sweep, by SQLSTATE.
-CREATE FUNCTION powertools.detect_settle_faults_v1() RETURNS SETOF powertools.detected
+CREATE OR REPLACE FUNCTION powertools.detect_settle_faults() RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
   SELECT 'bookkeeping_fault', 'bookkeeping_fault:' || f.sqlstate, 'sqlstate', f.sqlstate,
-    format(powertools.numbered_v1(count(*), '%s {job has|jobs have} ended, but could not be settled (SQLSTATE %s); it is tried again'), count(*), f.sqlstate), count(*),
+    format(powertools.numbered(count(*), '%s {job has|jobs have} ended, but could not be settled (SQLSTATE %s); it is tried again'), count(*), f.sqlstate), count(*),
     jsonb_build_object('code', 'bookkeeping_fault', 'sqlstate', f.sqlstate, 'ids', to_jsonb((array_agg(f.job_id ORDER BY f.first_fault_at))[: 50]),
       'id_type', 'job', 'since', min(f.first_fault_at)),
     (array_agg(DISTINCT f.workflow_id))[: 1000], NULL::timestamptz
@@ -387,11 +387,11 @@ AS $$
 $$;
 
 -- Discarded on_finished jobs, of the newest 5,000 discarded jobs, by worker.
-CREATE FUNCTION powertools.detect_failed_callbacks_v1() RETURNS SETOF powertools.detected
+CREATE OR REPLACE FUNCTION powertools.detect_failed_callbacks() RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
   SELECT 'callback_failed', 'callback_failed:' || c.worker, 'worker', c.worker,
-    format(powertools.numbered_v1(count(*), '%s on_finished {job|jobs} of %s {was|were} discarded'), count(*), c.worker), count(*),
+    format(powertools.numbered(count(*), '%s on_finished {job|jobs} of %s {was|were} discarded'), count(*), c.worker), count(*),
     jsonb_build_object('code', 'job_discarded', 'worker', c.worker, 'ids', to_jsonb((array_agg(c.id ORDER BY c.id))[: 50]), 'id_type', 'job'),
     NULL::bigint[], NULL::timestamptz
   FROM (SELECT * FROM public.oban_jobs WHERE state = 'discarded' ORDER BY discarded_at DESC LIMIT 5000) AS c

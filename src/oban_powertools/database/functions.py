@@ -1,0 +1,128 @@
+"""The functions and views of the schema: one current text each, applied as a whole at the end of an upgrade.
+
+Not for tables (``migrations``). The rule that must never break: after an upgrade the database has these functions, with
+these texts, and no others.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+_BY_INDEX: Final = "SET enable_seqscan = off SET enable_material = off SET random_page_cost = 0.01 SET jit = off"
+_ROW_BY_ROW: Final = f"{_BY_INDEX} SET enable_hashjoin = off SET enable_mergejoin = off"
+
+PLANNED: Final = {
+    "-- PLANNED ONCE": f"{_ROW_BY_ROW} SET plan_cache_mode = force_generic_plan SET cpu_tuple_cost = 1",
+    "-- PLANNED EACH TIME ROW BY ROW": f"{_ROW_BY_ROW} SET plan_cache_mode = force_custom_plan",
+    "-- PLANNED EACH TIME": f"{_BY_INDEX} SET plan_cache_mode = force_custom_plan",
+}
+"""The comment that a function has between its language and its body -> the planner's settings that it stands for.
+
+None trusts statistics, which a table that was just empty lacks. *Once*: planning is most of a small batch, so what
+every batch runs is planned once a session, and a row costs so much that no plan which reads more of them looks cheap.
+*Row by row*: joins look up each row by its key; without it, where large sets meet, they may also be hashed or merged.
+"""
+
+_FUNCTION: Final = re.compile(
+    r"^CREATE OR REPLACE FUNCTION powertools\.(?P<name>\w+)\((?P<head>.*?)\s"
+    r"AS \$(?P<tag>\w*)\$(?P<body>.*?)\$(?P=tag)\$;",
+    re.MULTILINE | re.DOTALL,
+)
+_VIEW: Final = re.compile(r"^CREATE OR REPLACE VIEW powertools\.(\w+) AS", re.MULTILINE)
+_MODES: Final = frozenset({"IN", "INOUT", "VARIADIC"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Function:
+    """A function as a file of ``sql/functions`` has it, for the default schema names."""
+
+    name: str
+    """Without the schema."""
+
+    arguments: tuple[str, ...]
+    """The types of what it is called with, as PostgreSQL reads them."""
+
+    head: str
+    """What stands between its name and its body."""
+
+    body: str
+    """Its source, as the catalog has it."""
+
+    @property
+    def signature(self) -> str:
+        """What tells it from every other function: ``powertools.settle(powertools.outcome[])``."""
+        return f"powertools.{self.name}({', '.join(self.arguments)})"
+
+
+@cache
+def functions() -> tuple[Function, ...]:
+    """Every function, by file."""
+    return tuple(
+        Function(name=found["name"], arguments=_types(found["head"]), head=found["head"], body=found["body"])
+        for text in _files()
+        for found in _FUNCTION.finditer(text)
+    )
+
+
+def body_of(name: str) -> str:
+    """The source of the one function with this name.
+
+    Raises:
+        ValueError: No function has this name, or several have.
+    """
+    [body] = [function.body for function in functions() if function.name == name]
+    return body
+
+
+def views() -> tuple[str, ...]:
+    """The names of the views, without the schema."""
+    return tuple(_VIEW.findall(_read("views.sql")))
+
+
+@cache
+def functions_sql() -> str:
+    """What an upgrade ends with, in its transaction, for the default schema names.
+
+    A function of the SQL language is checked against what it calls when it is made; as they call one another, no order
+    would do, so nothing is checked here, and a test applies them all again with the check.
+    """
+    signatures = ", ".join(f"'{function.signature}'" for function in functions())
+    leftovers = _read("drop_leftovers.sql").replace("/* signatures */", signatures)
+    unchecked = ("SET check_function_bodies = off;\n", *_files(), "RESET check_function_bodies;\n")
+    return "\n".join((*unchecked, _read("views.sql"), leftovers))
+
+
+@cache
+def _files() -> tuple[str, ...]:
+    folder = files("oban_powertools.database.sql").joinpath("functions")
+    return tuple(_planned(file.read_text("utf-8")) for file in sorted(folder.iterdir(), key=lambda file: file.name))
+
+
+def _read(name: str) -> str:
+    return files("oban_powertools.database.sql").joinpath(name).read_text("utf-8")
+
+
+def _planned(text: str) -> str:
+    return re.sub(rf"^({'|'.join(PLANNED)})$", lambda found: PLANNED[found[0]], text, flags=re.MULTILINE)
+
+
+def _types(head: str) -> tuple[str, ...]:
+    """``of_id bigint, OUT done bool, at timestamptz DEFAULT now()) RETURNS ...`` -> bigint, timestamptz."""
+    parameters = [re.sub(r"\s+DEFAULT\s.*", "", one, flags=re.DOTALL).split() for one in _parameters(head)]
+    inputs = [words[1:] if words[0] in _MODES else words for words in parameters if words and words[0] != "OUT"]
+    return tuple(" ".join(words[1:]) for words in inputs)
+
+
+def _parameters(head: str) -> Iterator[str]:
+    depth, start, text = 0, 0, re.sub(r"--.*", "", head)
+    for place, letter in enumerate(text):
+        if letter == "," and depth == 0:
+            yield text[start:place]
+            start = place + 1
+        depth += {"(": 1, ")": -1}.get(letter, 0)
+        if depth < 0:
+            yield text[start:place]
+            return

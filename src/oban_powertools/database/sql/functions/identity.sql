@@ -1,0 +1,90 @@
+-- Which step a job is for, and that it stays so whatever a worker does to its meta.
+
+-- Which step a job says it runs for; NULL when it says none, as with a host's own meta under our keys.
+CREATE OR REPLACE FUNCTION powertools.workflow_of_v1(meta jsonb) RETURNS bigint
+LANGUAGE sql IMMUTABLE
+AS $$
+  SELECT CASE WHEN meta ? 'position' AND meta ->> 'workflow_id' ~ '^[0-9]{1,18}$' THEN (meta ->> 'workflow_id')::bigint END
+$$;
+
+CREATE OR REPLACE FUNCTION powertools.position_of_v1(meta jsonb) RETURNS int
+LANGUAGE sql IMMUTABLE
+AS $$
+  SELECT CASE WHEN meta ->> 'position' ~ '^[0-9]{1,9}$' THEN (meta ->> 'position')::int END
+$$;
+
+-- A job is a step's by both their words: the step names the job's id, and the job says that it runs for this step.
+-- An id alone proves nothing: they begin anew after TRUNCATE ... RESTART IDENTITY, and then it is a stranger's.
+-- Wherever a step and its job meet, the condition is: j.id = s.job_id AND this.
+CREATE OR REPLACE FUNCTION powertools.is_job_of_v1(meta jsonb, of_workflow_id bigint, of_position int) RETURNS bool
+LANGUAGE sql IMMUTABLE
+AS $$
+  SELECT powertools.workflow_of_v1(meta) = of_workflow_id AND powertools.position_of_v1(meta) = of_position
+$$;
+
+-- What a job runs for is ours to say: puts back what an UPDATE changed of it, and takes off a result that came before
+-- the job completed. What was there instead is kept apart, under displaced. Args: jobs, with the meta that each had
+-- before. Returns job id -> what it says, of those that were changed.
+CREATE OR REPLACE FUNCTION powertools.keep_identities(ids bigint[], metas jsonb[]) RETURNS jsonb
+LANGUAGE plpgsql
+-- PLANNED EACH TIME ROW BY ROW
+AS $$
+DECLARE
+  -- of a step's job, and of an on_finished job
+  ours CONSTANT text[] := '{
+    workflow_id, workflow_name, step, position, generation, uid, context, outcome, failed_steps, failures_handled
+  }';
+  kept jsonb;
+  edited text[];
+  details jsonb[];
+BEGIN
+  -- The trigger is not to take this for another edit.
+  PERFORM set_config('powertools.keeping', 'on', true);
+  WITH edits AS (
+    SELECT j.id, b.own, s.said, o.after - ours - CASE WHEN r.early IS NULL THEN '{}' ELSE '{return}' END::text[] AS others,
+      coalesce(d.displaced, '{}') || CASE
+        WHEN r.early IS DISTINCT FROM o.before -> 'return' AND r.early IS NOT NULL THEN jsonb_build_object('return', r.early)
+        ELSE '{}'
+      END AS displaced
+    FROM unnest(ids, metas) AS m (id, meta)
+    CROSS JOIN LATERAL (SELECT * FROM public.oban_jobs j WHERE j.id = m.id OFFSET 0) AS j
+    CROSS JOIN LATERAL (
+      SELECT CASE jsonb_typeof(m.meta) WHEN 'object' THEN m.meta ELSE '{}' END AS before,
+        CASE jsonb_typeof(j.meta) WHEN 'object' THEN j.meta ELSE '{}' END AS after
+    ) AS o
+    CROSS JOIN LATERAL (SELECT CASE WHEN j.state <> 'completed' THEN o.after -> 'return' END AS early) AS r
+    CROSS JOIN LATERAL (
+      SELECT coalesce(jsonb_object_agg(e.key, e.value), '{}') AS own FROM jsonb_each(o.before) AS e WHERE e.key = ANY (ours)
+    ) AS b
+    CROSS JOIN LATERAL (
+      SELECT coalesce(jsonb_object_agg(e.key, e.value), '{}') AS said FROM jsonb_each(o.after) AS e WHERE e.key = ANY (ours)
+    ) AS s
+    CROSS JOIN LATERAL (
+      SELECT jsonb_object_agg(e.key, e.value) AS displaced FROM jsonb_each(s.said) AS e WHERE b.own -> e.key IS DISTINCT FROM e.value
+    ) AS d
+    WHERE b.own <> s.said OR r.early IS NOT NULL
+  ), restored AS (
+    UPDATE public.oban_jobs j
+    SET meta = e.others || e.own
+      || CASE e.displaced WHEN '{}' THEN '{}' ELSE jsonb_build_object('displaced', e.displaced) END
+    FROM edits e
+    WHERE j.id = e.id
+    RETURNING j.id, e.own, e.displaced, e.own <> e.said OR e.displaced <> '{}' AS edited
+  )
+  SELECT jsonb_object_agg(x.id, x.own), array_agg(x.id::text) FILTER (WHERE x.edited),
+    array_agg(jsonb_build_object(
+      'workflow_id', x.own -> 'workflow_id', 'step', x.own -> 'step', 'displaced', ARRAY(SELECT jsonb_object_keys(x.displaced))
+    )) FILTER (WHERE x.edited)
+  INTO kept, edited, details
+  FROM restored x;
+  PERFORM set_config('powertools.keeping', '', true);
+  IF edited IS NOT NULL THEN
+    PERFORM powertools.record_system_v1(
+      'job_meta_restore', 'job', edited, 'another tool changed what the job says that it runs for', NULL, NULL, details
+    );
+  END IF;
+  RETURN kept;
+EXCEPTION WHEN OTHERS THEN
+  RAISE WARNING 'powertools could not restore the meta of jobs %: %', ids, SQLERRM;
+  RETURN NULL;
+END $$;

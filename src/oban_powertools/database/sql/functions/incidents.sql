@@ -1,0 +1,312 @@
+-- Incidents: what is broken, one row a cause.
+--
+-- Rules: incidents/N1 to N4, on docs/design/rules.md.
+
+-- A fingerprint as it is kept: Oban sets no bound to the names of queues, nodes and workers, and an entry of an index holds
+-- 2,704 bytes. Two that differ, also in what is cut, stay two.
+CREATE OR REPLACE FUNCTION powertools.fingerprint_v1(whole text) RETURNS text
+LANGUAGE sql IMMUTABLE
+AS $$
+  SELECT CASE WHEN octet_length(whole) <= 2500 THEN whole ELSE left(whole, 600) || '~' || md5(whole) END
+$$;
+
+-- Whether what an open incident names still holds, though it was not found: it may be hidden behind its bounds, or pruned.
+CREATE OR REPLACE FUNCTION powertools.still_holds(i powertools.incidents) RETURNS bool
+LANGUAGE plpgsql STABLE
+-- PLANNED EACH TIME
+AS $$
+DECLARE
+  ids CONSTANT bigint[] := ARRAY(SELECT jsonb_array_elements_text(i.evidence -> 'ids')::bigint);
+BEGIN
+  IF i.holds_until > clock_timestamp() THEN
+    RETURN true;
+  END IF;
+  RETURN CASE i.class
+    -- ages count from the server's start, which is no sign of life; one that is missing is known by its own row
+    WHEN 'executor_late' THEN EXISTS (
+      SELECT FROM powertools.executors e
+      WHERE e.executor_id = i.subject_id AND num_nonnulls(e.stopped_at, e.died_at, e.missing_at, e.relieved_at) = 0
+        AND least(e.beat_at, e.loop_beat_at) < powertools.server_started_at()
+        AND NOT EXISTS (
+          SELECT FROM powertools.executors o
+          WHERE o.producer_scope = e.producer_scope AND o.stopped_at IS NULL AND o.started_at > e.beat_at
+        )
+    )
+    -- nor is it one of Oban's producers, which are believed for a minute after it
+    WHEN 'orphaned_jobs' THEN EXISTS (
+      SELECT FROM public.oban_jobs j
+      WHERE j.id = ANY (ids) AND j.state = 'executing'
+        AND NOT EXISTS (
+          SELECT FROM powertools.executors e WHERE e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
+        )
+        AND NOT EXISTS (
+          SELECT FROM public.oban_producers p
+          WHERE p.uuid::text = j.attempted_by[2] AND p.updated_at > timezone('UTC', i.last_detected_at)
+        )
+    )
+    WHEN 'wait_overdue' THEN EXISTS (
+      SELECT FROM powertools.waits w WHERE w.id = ANY (ids) AND w.state = 'waiting' AND w.deadline_at < clock_timestamp()
+    )
+    WHEN 'poison_job' THEN EXISTS (SELECT FROM public.oban_jobs j WHERE j.id = ANY (ids) AND j.state = 'suspended')
+      AND NOT EXISTS (SELECT FROM powertools.rescues r WHERE r.job_id = ANY (ids))
+    -- also while one of them is being tried, which takes a moment
+    WHEN 'worker_not_importable' THEN EXISTS (
+      SELECT FROM public.oban_jobs j WHERE j.id = ANY (ids) AND powertools.not_run(j.meta, j.errors) AND (
+        j.state IN ('retryable', 'available')
+        OR j.state = 'executing' AND j.attempted_at > timezone('UTC', clock_timestamp()) - interval '1 min'
+      )
+    )
+    WHEN 'late_result' THEN EXISTS (
+      SELECT FROM powertools.late_results l
+      JOIN public.oban_jobs j ON j.id = l.job_id
+      LEFT JOIN powertools.steps s ON s.workflow_id = l.workflow_id AND s.position = l.position
+      WHERE l.id = ANY (ids) AND l.adopted_at IS NULL AND l.dismissed_at IS NULL
+        AND coalesce(s.state, j.state::text) NOT IN ('completed', 'awaiting_signal')
+    )
+    WHEN 'bookkeeping_fault' THEN EXISTS (
+      SELECT FROM powertools.settle_faults f WHERE f.job_id = ANY (ids) AND f.repaired_at IS NULL
+    )
+    WHEN 'callback_failed' THEN EXISTS (
+      SELECT FROM unnest(ids) AS c (id) LEFT JOIN public.oban_jobs j ON j.id = c.id
+      WHERE j.id IS NULL OR j.state = 'discarded'
+    )
+    ELSE false
+  END;
+END $$;
+
+-- Executors that are missing by now are known to be, until they beat. Locks: these rows, passing over those that beat.
+CREATE OR REPLACE FUNCTION powertools.mark_missing(late_after interval, missing_after interval) RETURNS void
+LANGUAGE sql
+AS $$
+  UPDATE powertools.executors e SET missing_at = clock_timestamp()
+  WHERE e.executor_id = ANY (ARRAY(
+    SELECT d.executor_id FROM powertools.executors d
+    JOIN powertools.executor_health_v1(late_after, missing_after) AS h ON h.executor_id = d.executor_id AND h.state = 'missing'
+    WHERE d.missing_at IS NULL AND d.beat_at = h.beat_at
+    ORDER BY d.executor_id FOR UPDATE OF d SKIP LOCKED
+  ))
+$$;
+
+-- Brings these classes, or one incident, in line with what can be seen now. thresholds: late_after, missing_after,
+-- failing_for, failing_count, stuck_after. Locks: the part's row, waiting for it; the incidents that change.
+CREATE OR REPLACE FUNCTION powertools.project_incidents_v1(thresholds jsonb, only_fingerprint text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql
+-- PLANNED EACH TIME
+AS $$
+DECLARE
+  found powertools.detected[];
+  crowded text[];
+BEGIN
+  IF NOT powertools.take_part_v1('project_incidents') THEN
+    PERFORM FROM powertools.sweep_parts p WHERE p.name = 'project_incidents' FOR NO KEY UPDATE;
+  END IF;
+  PERFORM powertools.mark_missing((thresholds ->> 'late_after')::interval, (thresholds ->> 'missing_after')::interval);
+  found := ARRAY(
+    SELECT DISTINCT ON (d.fingerprint) ROW (d.*)::powertools.detected
+    FROM (
+      SELECT x.class, powertools.fingerprint_v1(x.fingerprint) AS fingerprint, x.subject_type, x.subject_id, x.title, x.count,
+        x.evidence, x.workflow_ids, x.holds_until
+      FROM powertools.detect_incidents(thresholds, split_part(only_fingerprint, ':', 1)) AS x
+    ) AS d
+    WHERE only_fingerprint IS NULL OR d.fingerprint = only_fingerprint
+    ORDER BY d.fingerprint
+  );
+  crowded := ARRAY(SELECT f.class FROM unnest(found) AS f GROUP BY 1 HAVING count(*) >= 1000);
+  PERFORM powertools.keep_incidents(found);
+  WITH over AS (
+    UPDATE powertools.incidents i
+    SET state = 'resolved', resolved_at = clock_timestamp(), muted_until = NULL, waiting_workflows = 0, waiting_steps = 0
+    WHERE i.state <> 'resolved' AND (only_fingerprint IS NULL OR i.fingerprint = only_fingerprint)
+      AND i.class <> ALL (crowded) AND NOT EXISTS (SELECT FROM unnest(found) AS f WHERE f.fingerprint = i.fingerprint)
+      AND NOT powertools.still_holds(i)
+    RETURNING i.id, i.class, i.count, i.subject_id
+  )
+  INSERT INTO powertools.incident_entries (incident_id, kind, detail)
+  SELECT o.id, 'resolved', jsonb_build_object('count', o.count, 'because', CASE o.class
+      WHEN 'executor_late' THEN 'it beats in time, has stopped, was replaced or removed, or is missing by now'
+      WHEN 'executor_missing' THEN 'it beats again, has stopped, was replaced or removed, or has been missing for a day'
+      WHEN 'dead_executor' THEN CASE
+        WHEN EXISTS (SELECT FROM powertools.executors e WHERE e.executor_id = o.subject_id) THEN 'it has no job in hand any more'
+        ELSE 'its row was removed: what it had in hand is orphaned'
+      END
+      WHEN 'orphaned_jobs' THEN 'none of the jobs is executing any more, or their executor is known'
+      WHEN 'workflow_stuck' THEN 'it can move again'
+      WHEN 'wait_overdue' THEN 'the waits have ended'
+      WHEN 'poison_job' THEN 'the job is not quarantined any more'
+      WHEN 'failing_jobs' THEN 'no job has failed like this for the whole window'
+      WHEN 'late_result' THEN 'each was adopted or dismissed, or the job has a result of its own'
+      WHEN 'outside_edit' THEN 'it was undone, or happened a day ago'
+      WHEN 'bookkeeping_fault' THEN 'every job was settled'
+      WHEN 'worker_not_importable' THEN 'none of the jobs waits for it any more'
+      ELSE 'none of the callbacks is discarded any more'
+    END)
+  FROM over o;
+  -- What still holds for a time though nothing of it can be seen any more: nothing hangs on it now.
+  UPDATE powertools.incidents i SET count = 0, waiting_workflows = 0, waiting_steps = 0
+  WHERE i.state <> 'resolved' AND (only_fingerprint IS NULL OR i.fingerprint = only_fingerprint)
+    AND i.holds_until > clock_timestamp() AND (i.count, i.waiting_workflows, i.waiting_steps) <> (0, 0, 0)
+    AND i.class <> ALL (crowded) AND NOT EXISTS (SELECT FROM unnest(found) AS f WHERE f.fingerprint = i.fingerprint);
+END $$;
+
+-- Stores what was found: new ones, those that come back, and those that have changed. The caller holds the part's row, so
+-- nobody else adds one meanwhile: an id is taken for a new one only.
+CREATE OR REPLACE FUNCTION powertools.keep_incidents(found powertools.detected[]) RETURNS void
+LANGUAGE sql
+-- PLANNED EACH TIME
+AS $$
+  WITH before AS (
+    SELECT i.* FROM powertools.incidents i WHERE i.fingerprint = ANY (ARRAY(SELECT f.fingerprint FROM unnest(found) AS f))
+  ), seen AS MATERIALIZED (
+    SELECT f.fingerprint, f.class, f.subject_type, f.subject_id, f.title, f.count, f.evidence, f.holds_until,
+      n.waiting_workflows, n.waiting_steps, c.now AS opened_at, c.now AS last_detected_at
+    FROM unnest(found) AS f
+    CROSS JOIN (SELECT clock_timestamp() AS now OFFSET 0) AS c
+    CROSS JOIN LATERAL (
+      SELECT count(*)::int AS waiting_workflows, coalesce(sum(w.open), 0)::bigint AS waiting_steps
+      FROM (SELECT DISTINCT id FROM unnest(f.workflow_ids[: 1000]) AS u (id)) AS u
+      JOIN powertools.workflows w ON w.id = u.id AND w.open > 0
+    ) AS n
+  ), added AS (
+    INSERT INTO powertools.incidents AS i (
+      fingerprint, class, subject_type, subject_id, title, count, evidence, waiting_workflows, waiting_steps, holds_until,
+      first_detected_at, opened_at, last_detected_at
+    )
+    SELECT s.fingerprint, s.class, s.subject_type, s.subject_id, s.title, s.count, s.evidence, s.waiting_workflows,
+      s.waiting_steps, s.holds_until, s.opened_at, s.opened_at, s.last_detected_at
+    FROM seen s
+    WHERE NOT EXISTS (SELECT FROM before b WHERE b.fingerprint = s.fingerprint)
+    ORDER BY s.fingerprint
+    RETURNING i.id, i.fingerprint, i.title, i.count, i.evidence, i.holds_until
+  ), changed AS (
+    UPDATE powertools.incidents i
+    SET state = CASE i.state WHEN 'resolved' THEN 'active' ELSE i.state END,
+        substatus = CASE
+          WHEN i.state = 'resolved' THEN CASE i.reopened WHEN 0 THEN 'regressed' ELSE 'recurring' END
+          WHEN i.reopened = 0 AND i.opened_at < s.opened_at - interval '1 hour' THEN 'ongoing'
+          ELSE i.substatus
+        END,
+        reopened = i.reopened + (i.state = 'resolved')::int,
+        opened_at = CASE i.state WHEN 'resolved' THEN s.opened_at ELSE i.opened_at END,
+        acknowledged_by = CASE WHEN i.state <> 'resolved' THEN i.acknowledged_by END,
+        acknowledged_at = CASE WHEN i.state <> 'resolved' THEN i.acknowledged_at END,
+        resolved_at = NULL, subject_type = s.subject_type, subject_id = s.subject_id, title = s.title, count = s.count,
+        evidence = s.evidence, waiting_workflows = s.waiting_workflows, waiting_steps = s.waiting_steps,
+        holds_until = s.holds_until, last_detected_at = s.last_detected_at
+    FROM seen s
+    WHERE i.fingerprint = s.fingerprint AND (
+      -- a row that says nothing new is written once a minute only; a clock that was set back counts as a minute
+      i.state = 'resolved'
+      OR (i.last_detected_at BETWEEN s.last_detected_at - interval '1 minute' AND s.last_detected_at) IS NOT TRUE
+      OR (i.title, i.count, i.evidence, i.waiting_workflows, i.waiting_steps, i.holds_until)
+        IS DISTINCT FROM (s.title, s.count, s.evidence, s.waiting_workflows, s.waiting_steps, s.holds_until)
+    )
+    RETURNING i.id, i.fingerprint, i.title, i.count, i.evidence, i.holds_until
+  ), kept AS (
+    SELECT * FROM added
+    UNION ALL
+    SELECT * FROM changed
+  )
+  INSERT INTO powertools.incident_entries (incident_id, kind, detail)
+  SELECT k.id,
+    CASE WHEN b.id IS NULL THEN 'detected' WHEN b.state = 'resolved' THEN 'reopened' ELSE 'changed' END,
+    jsonb_build_object('title', k.title, 'count', k.count, 'evidence', k.evidence)
+  FROM kept k
+  LEFT JOIN before b ON b.fingerprint = k.fingerprint
+  -- a number that runs up is told at each doubling; one that stays is no news
+  WHERE b.id IS NULL OR b.state = 'resolved' OR k.count > b.count AND k.count >= 2 * b.count
+    OR k.count < b.count AND k.holds_until IS NULL
+  ORDER BY k.fingerprint;
+$$;
+
+-- Everything that is wrong, or what is of one class. Looks at about 200,000 steps of unfinished workflows for stuck ones and
+-- goes on there the next time; those that are open incidents are looked at every time.
+CREATE OR REPLACE FUNCTION powertools.detect_incidents(thresholds jsonb, only_class text) RETURNS SETOF powertools.detected
+LANGUAGE plpgsql
+-- PLANNED EACH TIME
+AS $$
+DECLARE
+  candidates bigint[];
+  seen int := 0;
+BEGIN
+  IF only_class IS NULL OR only_class IN ('executor_late', 'executor_missing', 'dead_executor') THEN
+    RETURN QUERY SELECT * FROM powertools.detect_executors(thresholds);
+  END IF;
+  IF only_class IS NULL OR only_class = 'orphaned_jobs' THEN
+    RETURN QUERY SELECT * FROM powertools.detect_orphans();
+  END IF;
+  IF only_class IS NULL OR only_class = 'workflow_stuck' THEN
+    RETURN QUERY SELECT * FROM powertools.detect_stuck_causes(thresholds);
+    RETURN QUERY SELECT * FROM powertools.detect_stuck_workflows(powertools.stuck_candidates(only_class IS NULL));
+  END IF;
+  IF only_class IS NULL OR only_class = 'wait_overdue' THEN
+    RETURN QUERY SELECT * FROM powertools.detect_overdue_waits();
+  END IF;
+  IF only_class IS NULL OR only_class = 'poison_job' THEN
+    RETURN QUERY SELECT * FROM powertools.detect_poison();
+  END IF;
+  IF only_class IS NULL OR only_class = 'failing_jobs' THEN
+    RETURN QUERY SELECT * FROM powertools.detect_failing_jobs(thresholds);
+  END IF;
+  IF only_class IS NULL OR only_class = 'worker_not_importable' THEN
+    RETURN QUERY SELECT * FROM powertools.detect_not_importable();
+  END IF;
+  IF only_class IS NULL OR only_class = 'late_result' THEN
+    RETURN QUERY SELECT * FROM powertools.detect_late_results();
+  END IF;
+  IF only_class IS NULL OR only_class = 'outside_edit' THEN
+    RETURN QUERY SELECT * FROM powertools.detect_outside_edits();
+  END IF;
+  IF only_class IS NULL OR only_class = 'bookkeeping_fault' THEN
+    RETURN QUERY SELECT * FROM powertools.detect_settle_faults();
+  END IF;
+  IF only_class IS NULL OR only_class = 'callback_failed' THEN
+    RETURN QUERY SELECT * FROM powertools.detect_failed_callbacks();
+  END IF;
+END $$;
+
+-- The workflows to look at now: open incidents, and the next ones after the cursor, which is moved.
+CREATE OR REPLACE FUNCTION powertools.stuck_candidates(move_on bool) RETURNS bigint[]
+LANGUAGE plpgsql
+-- PLANNED EACH TIME
+AS $$
+DECLARE
+  open CONSTANT bigint[] := ARRAY(
+    SELECT i.subject_id::bigint FROM powertools.incidents i
+    WHERE i.class = 'workflow_stuck' AND i.state <> 'resolved' AND i.subject_type = 'workflow'
+  );
+  after_id CONSTANT bigint := coalesce((SELECT p.after_workflow_id FROM powertools.incident_projection p), 0);
+  next_ids bigint[];
+  at_end bool;
+BEGIN
+  IF NOT move_on THEN
+    RETURN open;
+  END IF;
+  SELECT array_agg(n.id ORDER BY n.id) FILTER (WHERE n.before < 200000), count(*) < 5000 AND max(n.before + n.total) < 200000
+  INTO next_ids, at_end
+  FROM (
+    SELECT w.id, w.total, sum(w.total) OVER (ORDER BY w.id) - w.total AS before
+    FROM (
+      SELECT w.id, w.total FROM powertools.workflows w
+      WHERE w.state IN ('running', 'cancel_requested') AND w.id > after_id ORDER BY w.id LIMIT 5000
+    ) AS w
+  ) AS n;
+  INSERT INTO powertools.incident_projection AS p (projected_at, after_workflow_id)
+  VALUES (clock_timestamp(), CASE WHEN at_end THEN 0 ELSE coalesce(next_ids[cardinality(next_ids)], 0) END)
+  ON CONFLICT (only_one) DO UPDATE SET projected_at = excluded.projected_at, after_workflow_id = excluded.after_workflow_id;
+  RETURN ARRAY(SELECT unnest(open) UNION SELECT unnest(next_ids));
+END $$;
+
+-- The sweep's part: projects when nobody has for this long. Returns whether it did. Locks: the part's row.
+CREATE OR REPLACE FUNCTION powertools.sweep_incidents_v1(thresholds jsonb, every interval) RETURNS bool
+LANGUAGE plpgsql
+AS $$
+BEGIN
+  IF EXISTS (
+      SELECT FROM powertools.incident_projection p WHERE p.projected_at BETWEEN clock_timestamp() - every AND clock_timestamp()
+    )
+    OR NOT powertools.take_part_v1('project_incidents') THEN
+    RETURN false;
+  END IF;
+  PERFORM powertools.project_incidents_v1(thresholds);
+  RETURN true;
+END $$;

@@ -1,0 +1,228 @@
+-- The sweep: what no trigger can see, found and settled.
+
+-- Takes a part until the transaction ends; false when another session is at it.
+CREATE OR REPLACE FUNCTION powertools.take_part_v1(part text) RETURNS bool
+LANGUAGE plpgsql
+AS $$
+BEGIN
+  PERFORM FROM powertools.sweep_parts p WHERE p.name = part FOR NO KEY UPDATE SKIP LOCKED;
+  IF FOUND OR EXISTS (SELECT FROM powertools.sweep_parts p WHERE p.name = part) THEN
+    RETURN FOUND;
+  END IF;
+  -- somebody removed the row
+  INSERT INTO powertools.sweep_parts (name) VALUES (part) ON CONFLICT DO NOTHING;
+  RETURN FOUND;
+END $$;
+
+-- These parts have done all that was due. Written once in 5 s, whatever the number of nodes; a row that is taken tells
+-- it the next time.
+CREATE OR REPLACE FUNCTION powertools.parts_succeeded_v1(parts text[]) RETURNS void
+LANGUAGE sql
+AS $$
+  INSERT INTO powertools.sweep_parts (name)
+  SELECT n.name FROM unnest(parts) AS n (name)
+  WHERE NOT EXISTS (SELECT FROM powertools.sweep_parts p WHERE p.name = n.name)
+  ON CONFLICT DO NOTHING;
+  UPDATE powertools.sweep_parts p SET succeeded_at = clock_timestamp()
+  WHERE p.name = ANY (ARRAY(
+    SELECT d.name FROM powertools.sweep_parts d
+    -- what is dated in the future was written before the clock was set back
+    WHERE d.name = ANY (parts) AND (d.succeeded_at BETWEEN clock_timestamp() - interval '5 s' AND clock_timestamp()) IS NOT TRUE
+    ORDER BY d.name FOR NO KEY UPDATE SKIP LOCKED
+  ));
+$$;
+
+-- Ends the step of a settle fault that no repetition can heal, with that reason; what its worker returned stays in the fault.
+-- Returns whether that could be settled.
+CREATE OR REPLACE FUNCTION powertools.settle_as_failed(f powertools.settle_faults, reason text) RETURNS bool
+LANGUAGE plpgsql
+AS $$
+BEGIN
+  PERFORM powertools.settle(ARRAY[ROW (
+    f.workflow_id, f.position, f.job_id, NULL, NULL, CASE f.state WHEN 'cancelled' THEN f.state ELSE 'discarded' END, f.cause,
+    f.attempt, NULL, jsonb_build_object('attempt', f.attempt, 'error', format(
+      'what its job came to (%s) cannot be settled, and is kept in powertools.settle_faults of job %s: %s', f.state, f.job_id, reason
+    )), f.released_at, f.started_at
+  )::powertools.outcome]);
+  RETURN true;
+EXCEPTION WHEN OTHERS THEN
+  RETURN false;
+END $$;
+
+-- Settles again what once faulted, each alone; tries are 1, 2, 4 ... 60 s apart. Returns how many
+-- were repaired. A fault of the data or of a limit of PostgreSQL's (classes 22 and 54) is the same each time: it fails
+-- the step. Locks: family after family by its outermost workflow, without which nobody locks the
+-- rest of it, and before its fault rows: whoever faults again while settling holds the family already.
+CREATE OR REPLACE FUNCTION powertools.repair_settle_faults(batch int) RETURNS int
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  f powertools.settle_faults;
+  code text;
+  detail text;
+  ended bool;
+  repaired int := 0;
+BEGIN
+  FOR f IN
+    SELECT due.*
+    FROM (
+      SELECT * FROM powertools.settle_faults
+      WHERE repaired_at IS NULL
+        AND (
+          last_fault_at + make_interval(secs => least(60, power(2, least(faults, 7)) - 2)) <= clock_timestamp()
+          OR last_fault_at > clock_timestamp()  -- the clock was set back since
+        )
+      ORDER BY last_fault_at LIMIT batch
+    ) AS due
+    JOIN powertools.workflows w ON w.id = due.workflow_id
+    ORDER BY w.root_id
+  LOOP
+    BEGIN
+      PERFORM powertools.settle(ARRAY[ROW (
+        f.workflow_id, f.position, f.job_id, NULL, NULL, f.state, f.cause, f.attempt, f.result, f.error, f.released_at, f.started_at
+      )::powertools.outcome]);
+      UPDATE powertools.settle_faults SET repaired_at = clock_timestamp() WHERE job_id = f.job_id;
+      repaired := repaired + 1;
+    EXCEPTION WHEN OTHERS THEN
+      GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, detail = MESSAGE_TEXT;
+      ended := left(code, 2) IN ('22', '54') AND f.state IN ('completed', 'discarded', 'cancelled', 'awaiting_signal')
+        AND powertools.settle_as_failed(f, detail);
+      UPDATE powertools.settle_faults
+      SET faults = faults + 1, last_fault_at = clock_timestamp(), sqlstate = code, message = detail,
+          repaired_at = CASE WHEN ended THEN clock_timestamp() END
+      WHERE job_id = f.job_id;
+      repaired := repaired + ended::int;
+    END;
+  END LOOP;
+  RETURN repaired;
+END $$;
+
+-- Settles live steps whose job is gone or ended while no trigger saw it (TRUNCATE, a disabled
+-- trigger, a restore). Looks at one batch of the unfinished workflows' steps after the cursor and
+-- returns the next cursor; it starts over (0, -1) when the end is reached. reconciled is NULL when
+-- another node is at it. Locks: the part's row, once there is something to settle; then as settle.
+CREATE OR REPLACE FUNCTION powertools.reconcile_v1(
+  INOUT after_workflow_id bigint, INOUT after_position int, batch int, OUT reconciled int
+)
+LANGUAGE plpgsql
+-- PLANNED EACH TIME ROW BY ROW
+AS $$
+DECLARE
+  since_workflow_id CONSTANT bigint := after_workflow_id;
+  since_position CONSTANT int := after_position;
+  outcomes powertools.outcome[];
+  seen int;
+BEGIN
+  WITH chunk AS (
+    SELECT s.workflow_id, s.position, s.job_id, s.state
+    FROM powertools.workflows w
+    JOIN powertools.steps s ON s.workflow_id = w.id
+    WHERE w.state IN ('running', 'cancel_requested') AND w.id >= after_workflow_id
+      AND (s.workflow_id > after_workflow_id OR s.position > after_position)
+    ORDER BY w.id, s.position LIMIT batch
+  ), lost AS (
+    SELECT ROW (
+      c.workflow_id, c.position, c.job_id, NULL, NULL,
+      CASE WHEN j.state = 'completed' AND j.meta -> 'return' ? 'await' THEN 'awaiting_signal' ELSE coalesce(j.state::text, 'cancelled') END,
+      CASE WHEN j.id IS NULL THEN 'job_deleted' END, coalesce(j.attempt, 0),
+      CASE WHEN j.state = 'completed' THEN j.meta -> 'return' END,
+      CASE WHEN j.state <> 'completed' THEN j.errors -> -1 END,
+      j.inserted_at AT TIME ZONE 'UTC', j.attempted_at AT TIME ZONE 'UTC'
+    )::powertools.outcome AS outcome
+    FROM chunk c
+    LEFT JOIN public.oban_jobs j ON j.id = c.job_id AND powertools.is_job_of_v1(j.meta, c.workflow_id, c.position)
+    WHERE c.state = 'available' AND (j.id IS NULL OR j.state IN ('completed', 'discarded', 'cancelled'))
+      AND NOT EXISTS (SELECT FROM powertools.settle_faults f WHERE f.job_id = c.job_id AND f.repaired_at IS NULL)
+  )
+  SELECT n.seen, n.workflow_id, n.position, l.outcomes
+  INTO seen, after_workflow_id, after_position, outcomes
+  FROM (
+    SELECT count(*) AS seen, max(workflow_id) AS workflow_id,
+      (array_agg(position ORDER BY workflow_id DESC, position DESC))[1] AS position
+    FROM chunk
+  ) AS n
+  CROSS JOIN (SELECT array_agg(outcome) AS outcomes FROM lost) AS l;
+  IF seen < batch THEN
+    after_workflow_id := 0;
+    after_position := -1;
+  END IF;
+  reconciled := coalesce(cardinality(outcomes), 0);
+  -- Only now: a lock is written to the row, and a look that finds nothing writes nothing.
+  IF outcomes IS NOT NULL THEN
+    IF NOT powertools.take_part_v1('reconcile') THEN
+      after_workflow_id := since_workflow_id;
+      after_position := since_position;
+      reconciled := NULL;
+      RETURN;
+    END IF;
+    PERFORM powertools.settle_guarded(outcomes);
+  END IF;
+END $$;
+
+-- Joins these waits with signals that they missed because both transactions were open.
+CREATE OR REPLACE FUNCTION powertools.match_signals(wait_ids bigint[]) RETURNS void
+LANGUAGE plpgsql
+-- PLANNED EACH TIME ROW BY ROW
+AS $$
+DECLARE
+  outcomes powertools.outcome[];
+BEGIN
+  PERFORM powertools.lock_families_v1(ARRAY(SELECT w.workflow_id FROM powertools.waits w WHERE w.id = ANY (wait_ids)));
+  outcomes := powertools.consume_signals(wait_ids);
+  IF outcomes IS NOT NULL THEN
+    PERFORM powertools.settle(outcomes);
+  END IF;
+END $$;
+
+-- Does a part of the sweep for these, all at once; on a fault half by half, so that what cannot be done
+-- stays alone and stops nothing else (property/P16). Returns for how many it was done.
+CREATE OR REPLACE FUNCTION powertools.sweep_these(part text, ids bigint[]) RETURNS int
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  half CONSTANT int := cardinality(ids) / 2;
+BEGIN
+  CASE part
+    WHEN 'match_signals' THEN PERFORM powertools.match_signals(ids);
+    WHEN 'expire_waits' THEN PERFORM powertools.expire_waits(ids);
+    WHEN 'expire_workflows' THEN PERFORM powertools.expire_workflows(ids);
+    WHEN 'expire_holds' THEN PERFORM powertools.expire_holds(ids);
+  END CASE;
+  RETURN cardinality(ids);
+EXCEPTION WHEN OTHERS THEN
+  IF half = 0 THEN
+    RAISE WARNING 'powertools could not % of %: %', part, ids[1], SQLERRM;
+    RETURN 0;
+  END IF;
+  RETURN powertools.sweep_these(part, ids[: half]) + powertools.sweep_these(part, ids[half + 1:]);
+END $$;
+
+-- One batch of a part of the sweep, on whichever node takes it; failed is how many could not be done now, more whether
+-- there may be more to do at once. Each batch is a transaction of its own, so that it holds no workflow of another's (settle/S4).
+CREATE OR REPLACE FUNCTION powertools.sweep_part_v1(part text, batch int, OUT swept bool, OUT done int, OUT failed int, OUT more bool)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  due bigint[];
+  put_by int := 0;
+BEGIN
+  swept := powertools.take_part_v1(part);
+  IF NOT swept THEN
+    RETURN;
+  END IF;
+  CASE part
+    WHEN 'repair_settle_faults' THEN done := powertools.repair_settle_faults(batch);
+    WHEN 'cancel_stopping_jobs' THEN done := powertools.cancel_stopping_jobs(batch);
+    WHEN 'analyze_outgrown' THEN done := powertools.analyze_outgrown_v1();
+    ELSE
+      due := powertools.due(part, batch);
+      done := CASE WHEN due = '{}' THEN 0 ELSE powertools.sweep_these(part, due) END;
+      failed := cardinality(due) - done;
+      IF part = 'match_signals' THEN
+        done := done + powertools.close_signals(batch);
+        put_by := powertools.put_by(batch);
+      END IF;
+  END CASE;
+  -- what fails is tried again with every batch; an ANALYZE is done once
+  more := (done > coalesce(failed, 0) OR put_by = batch) AND part <> 'analyze_outgrown';
+END $$;

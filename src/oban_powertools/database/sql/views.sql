@@ -1,0 +1,59 @@
+-- Views: the current text of each. They are applied after the functions, which some of them call.
+
+CREATE OR REPLACE VIEW powertools.edges AS
+SELECT s.workflow_id, p.parent, s.position AS child, 'cancel' AS policy
+FROM powertools.steps s CROSS JOIN LATERAL unnest(s.parents) AS p (parent)
+UNION ALL
+SELECT s.workflow_id, p.parent, s.position AS child, 'continue' AS policy
+FROM powertools.steps s CROSS JOIN LATERAL unnest(s.continue_parents) AS p (parent);
+
+-- A step as it is: while its job lives, the job is the truth.
+CREATE OR REPLACE VIEW powertools.step_states AS
+SELECT
+  s.workflow_id, s.position, s.name, s.kind, s.worker, s.queue, s.effects, s.generation, s.pending, s.cause, s.job_id,
+  s.wait_id, s.child_id, s.cancel_requested_at, s.held_until, s.hold_reason,
+  coalesce(j.state::text, s.state) AS state,
+  coalesce(j.attempt, s.attempt) AS attempt,
+  coalesce(j.max_attempts, s.max_attempts) AS max_attempts,
+  s.state = 'available' AND j.id IS NULL AS job_missing,
+  s.parents, s.continue_parents, s.children, s.continue_children, s.depth,
+  coalesce(j.args, s.args) AS args, s.template, s.result, coalesce(j.errors -> -1, s.error) AS error,
+  coalesce(j.inserted_at AT TIME ZONE 'UTC', s.released_at) AS released_at,
+  j.scheduled_at AT TIME ZONE 'UTC' AS scheduled_at,
+  coalesce(j.attempted_at AT TIME ZONE 'UTC', s.started_at) AS started_at,
+  s.finished_at
+FROM powertools.steps s
+LEFT JOIN public.oban_jobs j
+  ON s.state = 'available' AND j.id = s.job_id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position);
+
+-- Events as their readers get them; those without a place in the log are not there yet.
+CREATE OR REPLACE VIEW powertools.placed_events AS
+SELECT e.workflow_id, e.number, b.last_cursor - b.events + e.place AS cursor, e.at, e.position, s.name AS step_name,
+  s.worker, coalesce(w.context ->> 'label', w.name) AS workflow_label, w.name AS workflow_name, e.change, e.state,
+  e.job_id, e.attempt, e.has_result, e.published, e.error, e.generation, e.failed_steps
+FROM powertools.events e
+JOIN powertools.event_batches b ON b.id = e.batch_id AND b.last_cursor IS NOT NULL
+LEFT JOIN powertools.workflows w ON w.id = e.workflow_id
+LEFT JOIN powertools.steps s ON s.workflow_id = e.workflow_id AND s.position = e.position;
+
+-- The attempts of jobs that are left to an operator, with the instant as Oban has it.
+CREATE OR REPLACE VIEW powertools.left_attempts AS
+SELECT r.job_id, r.attempted_at AT TIME ZONE 'UTC' AS attempted_at FROM powertools.rescues r WHERE r.action = 'left';
+
+-- Executors of which something is dated in the future: written before the clock was set back (executors/R6).
+CREATE OR REPLACE VIEW powertools.executors_dated_ahead AS
+SELECT e.executor_id FROM powertools.executors e
+WHERE greatest(e.started_at, e.beat_at, e.loop_beat_at, e.beating_since, e.stopped_at) > clock_timestamp() + interval '1 s';
+
+-- executors/R2. The witness must have beaten since the server started: its next beat resets it. Beats of different promises
+-- are compared by the longer one.
+CREATE OR REPLACE VIEW powertools.gone_executors AS
+SELECT e.executor_id, e.node, e.producer, e.relieved_at,
+  CASE WHEN e.stopped_at IS NULL THEN 'gone' WHEN e.abrupt THEN 'ended' ELSE 'stopped' END AS why, coalesce(e.stopped_at, e.beat_at) AS seen_at
+FROM powertools.executors e
+WHERE e.stopped_at IS NOT NULL OR e.died_at IS NOT NULL OR e.beat_at < clock_timestamp() - e.gone_after AND EXISTS (
+  SELECT FROM powertools.executors w
+  WHERE w.stopped_at IS NULL
+    AND w.beat_at > greatest(clock_timestamp() - w.gone_after / 2, powertools.server_started_at())
+    AND greatest(e.beat_at, w.beating_since) < clock_timestamp() - greatest(e.gone_after, w.gone_after)
+);
