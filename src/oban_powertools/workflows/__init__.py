@@ -1,5 +1,6 @@
 """Workflows: defined in Python, stored as rows, moved by the database."""
 
-from .workflows import WorkflowHandle, Workflows
+from .handle import WorkflowHandle
+from .workflows import Workflows
 
 __all__ = ["WorkflowHandle", "Workflows"]

@@ -20,7 +20,7 @@ type EffectsName = Literal["repeatable", "ask", "never"]
 type StepName = str | StepHandle
 type Deps = StepName | Iterable[StepName] | Mapping[StepName, PolicyName] | Mapping[str, PolicyName]
 
-_PACKAGE: Final = __file__.removesuffix("workflow/given.py")
+_PACKAGE: Final = __file__.removesuffix("workflows/given.py")
 """Where the files of this package are."""
 
 _JOB_OPTIONS: Final = frozenset(inspect.signature(Job).parameters)

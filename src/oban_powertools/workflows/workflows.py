@@ -5,7 +5,6 @@ nothing is committed here.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -34,32 +33,12 @@ from ..telemetry import Name
 from . import commands, drawing, reads, recovery, signals, store
 from .builder import Workflow, as_definition
 from .compile import compile_workflow
+from .handle import WorkflowHandle
 from .records import Recovered, SignalRecord, StepRecord, WorkflowRecord
 from .rules import find_recovery
 from .scripts import warn_of_scripts
 from .stamping import stamped
 from .waiting import Waiters, outlasting
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkflowHandle:
-    """A stored workflow to wait for."""
-
-    id: WorkflowId
-    """Its id."""
-
-    name: str
-    """Its label."""
-
-    inserted: bool
-    """False when its idempotency key named a workflow that existed already."""
-
-    workflows: "Workflows" = field(repr=False)
-    """Where it was inserted."""
-
-    async def wait(self, timeout: timedelta | None = None) -> WorkflowRecord:
-        """As ``Workflows.wait``."""
-        return await self.workflows.wait(self.id, timeout=timeout)
 
 
 class Workflows:

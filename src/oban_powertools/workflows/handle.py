@@ -1,0 +1,37 @@
+"""What ``insert`` returns: a stored workflow to wait for."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol
+
+from ..states import WorkflowId
+from .records import WorkflowRecord
+
+
+class Waits(Protocol):
+    """Where a workflow was inserted, as far as its handle knows."""
+
+    async def wait(self, workflow_id: WorkflowId, *, timeout: timedelta | None = None) -> WorkflowRecord:
+        """As ``Workflows.wait``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowHandle:
+    """A stored workflow to wait for."""
+
+    id: WorkflowId
+    """Its id."""
+
+    name: str
+    """Its label."""
+
+    inserted: bool
+    """False when its idempotency key named a workflow that existed already."""
+
+    workflows: Waits = field(repr=False)
+    """Where it was inserted."""
+
+    async def wait(self, timeout: timedelta | None = None) -> WorkflowRecord:
+        """As ``Workflows.wait``."""
+        return await self.workflows.wait(self.id, timeout=timeout)
