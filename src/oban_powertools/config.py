@@ -21,7 +21,6 @@ CONTEXT_LIMIT: Final = 8 * 1024
 RETENTION: Final[Mapping[str, timedelta | None]] = {
     "workflows": timedelta(days=30),
     "signals": timedelta(days=30),
-    "commands": timedelta(days=90),
     "rescues": timedelta(days=30),
     "late_results": timedelta(days=90),
     "audit": timedelta(days=365),

@@ -27,7 +27,7 @@ POINTS = {
     "callback inserted": "AFTER INSERT ON public.oban_jobs FOR EACH ROW WHEN (NEW.meta ? 'outcome')",
     "step b ended": "BEFORE UPDATE ON powertools.steps FOR EACH ROW WHEN (NEW.state = 'completed' AND NEW.name = 'b')",
     "audited": "BEFORE INSERT ON powertools.audit FOR EACH ROW WHEN (NEW.outcome = 'executed')",
-    "commanded": "BEFORE INSERT ON powertools.commands FOR EACH ROW",
+    "commanded": "AFTER INSERT ON powertools.audit FOR EACH ROW WHEN (NEW.workflow_id IS NOT NULL)",
     "second workflow": "BEFORE INSERT ON powertools.workflows FOR EACH ROW WHEN ('second' = ANY (NEW.tags))",
 }
 """The fetch; an ack from its first change to its last, in the order in which settle reaches them; others."""

@@ -301,14 +301,15 @@ async def test_a_repair_that_fails_leaves_the_token_and_no_execution(hand: Hand)
     before = await everything(hand)
     await hand.rows(
         "CREATE FUNCTION refuse_commands() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;"
-        "CREATE TRIGGER no BEFORE INSERT ON powertools.commands FOR EACH ROW EXECUTE FUNCTION refuse_commands()"
+        "CREATE TRIGGER no BEFORE INSERT ON powertools.audit FOR EACH ROW "
+        "WHEN (NEW.outcome = 'executed') EXECUTE FUNCTION refuse_commands()"
     )
 
     try:
         with pytest.raises(Exception, match="no"):
             await execute(hand, shown)
     finally:
-        await hand.rows("DROP TRIGGER no ON powertools.commands; DROP FUNCTION refuse_commands()")
+        await hand.rows("DROP TRIGGER no ON powertools.audit; DROP FUNCTION refuse_commands()")
 
     assert await everything(hand) == before
     assert [outcome for _, outcome, _ in await outcomes(hand)] == ["failed"]

@@ -35,7 +35,7 @@ ENDINGS = st.sampled_from(["completed", "completed", "discarded", "cancelled", "
 CLEAR = """
 DELETE FROM oban_jobs; DELETE FROM powertools.workflows; DELETE FROM powertools.steps; DELETE FROM powertools.waits;
 DELETE FROM powertools.signals; DELETE FROM powertools.events; DELETE FROM powertools.event_batches;
-DELETE FROM powertools.commands; DELETE FROM powertools.recovery_sessions; DELETE FROM powertools.deferred_starts;
+DELETE FROM powertools.deferred_starts;
 DELETE FROM powertools.settle_faults
 """
 NOTHING_TO_COMPARE = {"args", "meta", "errors", "result", "error"}

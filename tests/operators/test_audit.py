@@ -28,7 +28,7 @@ ADA: Any = {"actor": {"id": "ada", "label": "Ada L.", "type": "agent", "request_
 CANARY = "hunter2canary"
 EVERYTHING = """
 SELECT coalesce(string_agg(t::text, ' '), '') FROM (
-  SELECT to_jsonb(a) AS t FROM powertools.audit a UNION ALL SELECT to_jsonb(c) FROM powertools.commands c
+  SELECT to_jsonb(a) AS t FROM powertools.audit a
 ) AS rows
 """
 

@@ -11,13 +11,7 @@ from tests.support.by_hand import Hand, chain
 
 ADA: Any = {"actor": "ada", "reason": "because of a test"}
 
-COMMAND = """
-INSERT INTO powertools.commands (workflow_id, action, actor, source, outcome) VALUES (1, 'hold', %s, 'api', 'accepted')
-"""
-REJECTED = """
-INSERT INTO powertools.commands (workflow_id, action, actor, source, outcome, reason_code)
-VALUES (1, 'hold', 'ada', 'api', 'rejected', 'workflow_ended')
-"""
+RUN = "INSERT INTO powertools.prune_runs (actor, reason) VALUES (%s, 'r')"
 RECORD = """
 INSERT INTO powertools.audit (actor_id, actor_type, action, target_type, target_id, outcome, surface)
 VALUES (%s, 'user', 'workflow_hold', 'workflow', '1', %s, 'api')
@@ -50,7 +44,6 @@ VALUES (1, 1, now(), '{}', 'completed', 'q', 'w')
 """
 
 HALVES = {
-    "commands": ("", COMMAND.replace("%s", "'ada'")),
     "previews": (PREVIEW, "UPDATE powertools.previews SET status = 'consumed', ended_at = now()"),
     "bulk_items": (BULK, "UPDATE powertools.bulk_items SET outcome = 'done', ended_at = now()"),
     "incident_entries": (
@@ -58,7 +51,7 @@ HALVES = {
         "INSERT INTO powertools.incident_entries (incident_id, kind, actor) VALUES (1, 'acknowledged', 'ada')",
     ),
     "late_results": (LATE, "UPDATE powertools.late_results SET dismissed_at = now(), decided_by = 'ada'"),
-    "prune_runs": ("", "INSERT INTO powertools.prune_runs (actor, reason) VALUES ('ada', 'r')"),
+    "prune_runs": ("", RUN.replace("%s", "'ada'")),
     "audit": (PREVIEW, RECORD_OF_A_PREVIEW),
 }
 """Table -> what was there before, and one half of an operator's act."""
@@ -82,20 +75,18 @@ async def test_one_half_alone_is_refused_at_the_commit(table: str, hand: Hand) -
 
 
 async def test_both_halves_in_either_order_are_let_through(hand: Hand) -> None:
-    for statements in ((COMMAND, RECORD), (RECORD, COMMAND)):
+    for statements in ((RUN, RECORD), (RECORD, RUN)):
         async with hand.conn.transaction():
             for statement in statements:
-                await hand.rows(statement, *(["ada"] if statement is COMMAND else ["ada", "executed"]))
+                await hand.rows(statement, *(["ada"] if statement is RUN else ["ada", "executed"]))
 
-    assert await hand.one("SELECT count(*) FROM powertools.commands") == 2
+    assert await hand.one("SELECT count(*) FROM powertools.prune_runs") == 2
 
 
-async def test_what_the_host_or_powertools_tells_and_what_was_refused_needs_no_record(hand: Hand) -> None:
-    await hand.rows(COMMAND, "host")
-    await hand.rows(REJECTED)
+async def test_what_powertools_does_by_itself_needs_no_record_of_an_operator(hand: Hand) -> None:
     await hand.rows("INSERT INTO powertools.prune_runs (reason) VALUES ('the sweep')")
 
-    assert await hand.one("SELECT count(*) FROM powertools.commands") == 2
+    assert await hand.one("SELECT count(*) FROM powertools.prune_runs") == 1
 
 
 @pytest.mark.parametrize(
@@ -111,7 +102,7 @@ async def test_another_record_is_no_record(hand: Hand, actor: str, outcome: str,
         async with hand.conn.transaction():
             if not apart:
                 await hand.rows(RECORD, actor, outcome)
-            await hand.rows(COMMAND, "ada")
+            await hand.rows(RUN, "ada")
 
 
 async def test_a_record_that_was_taken_back_is_none(hand: Hand) -> None:
@@ -119,16 +110,16 @@ async def test_a_record_that_was_taken_back_is_none(hand: Hand) -> None:
         async with hand.conn.transaction():
             async with hand.conn.transaction(force_rollback=True):
                 await hand.rows(RECORD, "ada", "executed")
-            await hand.rows(COMMAND, "ada")
+            await hand.rows(RUN, "ada")
 
 
 async def test_a_record_in_a_savepoint_counts(hand: Hand) -> None:
     async with hand.conn.transaction():
         async with hand.conn.transaction():
             await hand.rows(RECORD, "ada", "executed")
-        await hand.rows(COMMAND, "ada")
+        await hand.rows(RUN, "ada")
 
-    assert await hand.one("SELECT count(*) FROM powertools.commands") == 1
+    assert await hand.one("SELECT count(*) FROM powertools.prune_runs") == 1
 
 
 async def test_a_caller_may_have_its_constraints_checked_at_once(hand: Hand) -> None:
@@ -140,7 +131,7 @@ async def test_a_caller_may_have_its_constraints_checked_at_once(hand: Hand) -> 
         await hand.workflows.recover(workflow_id, "s0", "skip", conn=hand.conn, **ADA)
         await hand.workflows.request_cancel(workflow_id, conn=hand.conn, **ADA)
 
-    assert await hand.one("SELECT count(*) FROM powertools.commands") == 3
+    assert [command["outcome"] for command in await hand.workflows.commands(workflow_id)] == ["accepted"] * 3
 
 
 async def test_a_preview_is_asked_for_nothing(powertools: Powertools) -> None:

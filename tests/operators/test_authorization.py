@@ -155,7 +155,13 @@ async def test_the_hosts_own_program_is_not_asked_for(hand: Hand, host: Host) ->
     await hand.workflows.complete_step(workflow_id, "s0")
 
     assert (await hand.states(workflow_id), host.asked) == ({"s0": "completed"}, [])
-    assert await hand.powertools.audit.list() == []
+    [kept] = await hand.powertools.audit.list()
+    assert (kept.actor_id, kept.actor_type, kept.action, kept.outcome) == (
+        "host",
+        "service",
+        "step_complete",
+        "executed",
+    )
     [command] = await hand.workflows.commands(workflow_id)
     assert (command["actor"], command["outcome"]) == ("host", "accepted")
 

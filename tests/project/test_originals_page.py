@@ -53,7 +53,7 @@ PROMISES = {
     "Explain a step": [".status", ".state", ".blockers", ".dependencies"],
     "Semantics version 2": ["semantics_version", '"stored"', '"duplicate"', '"ambiguous"', '"late"',
         "workflows.recover(", "completed_after_cancel_request", "cancel_requested_at",
-        "powertools.recovery_sessions", "powertools.waits"],
+        "powertools.waits"],
     "Broadcast a step": ["events.publish", "workflows.complete_step"],
     "Broadcast the end of a workflow": ["oban_powertools.workflow.finished", "failed_steps", "told[-1]",
         "EVENTS[name]"],

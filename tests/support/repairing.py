@@ -13,7 +13,7 @@ REASON = "because the bank is back"
 KEYS = {
     "powertools.workflows": "id", "powertools.steps": "workflow_id, position", "oban_jobs": "id",
     "powertools.waits": "id", "powertools.signals": "id", "powertools.events": "workflow_id, number",
-    "powertools.event_batches": "id", "powertools.commands": "id", "powertools.recovery_sessions": "id",
+    "powertools.event_batches": "id",
     "powertools.rescues": "id", "powertools.late_results": "id", "powertools.deferred_starts": "job_id",
     "powertools.settle_faults": "job_id",
 }  # fmt: skip

@@ -178,7 +178,7 @@ async def test_deciding_about_the_last_failed_step_ends_the_workflow_again_and_c
     assert ends == [{"outcome": "failed"}, {"outcome": "completed"}]
 
 
-async def test_a_session_and_its_attempts_tell_who_why_and_what_was_before_and_after(hand: Hand) -> None:
+async def test_the_record_of_a_recovery_tells_who_why_and_what_was_before_and_after(hand: Hand) -> None:
     workflow = Workflow("evidence")
     workflow.add_many({"a": step(), "b": step()})
     workflow.add("after", step(), deps=["a", "b"])
@@ -189,18 +189,17 @@ async def test_a_session_and_its_attempts_tell_who_why_and_what_was_before_and_a
         workflow_id, actor={"id": "ops-1", "role": "x"}, reason=" the bank is back "
     )
 
-    [session] = await hand.rows("SELECT * FROM powertools.recovery_sessions")
-    attempts = await hand.rows("SELECT * FROM powertools.recovery_attempts ORDER BY position")
-    assert session["id"] == recovered.session_id
-    assert (session["action"], session["actor"], session["reason"], session["generation"], session["revived"]) == (
-        "retry", "ops-1", "the bank is back", 2, 1
-    )  # fmt: skip
-    assert (session["before"]["state"], session["after"]["state"]) == ("failed", "running")
-    assert (session["before"]["open"], session["after"]["open"]) == (0, 3)
-    assert [(a["session_id"], a["step"]) for a in attempts] == [(session["id"], "a"), (session["id"], "b")]
-    assert "no luck" in attempts[0]["before"].pop("error")["error"]
-    assert attempts[0]["before"] == {"state": "discarded", "cause": None, "generation": 1, "attempt": 1}
-    assert attempts[0]["after"] == {"state": "available", "cause": None, "generation": 2, "attempt": 0, "error": None}
+    kept = await hand.powertools.audit.get(recovered.audit_id)
+    assert (kept.action, kept.actor_id, kept.reason) == ("workflow_retry", "ops-1", "the bank is back")
+    assert (recovered.generation, recovered.revived, recovered.steps) == (2, 1, ("a", "b"))
+    assert (kept.before["workflow"]["state"], kept.after["workflow"]["state"]) == ("failed", "running")
+    assert (kept.before["workflow"]["open"], kept.after["workflow"]["open"]) == (0, 3)
+    assert (list(kept.before["steps"]), list(kept.after["steps"])) == (["a", "b"], ["a", "b"])
+    assert "sha256" in str(kept.before["steps"]["a"].pop("error"))
+    assert kept.before["steps"]["a"] == {"state": "discarded", "cause": None, "generation": 1, "attempt": 1}
+    assert kept.after["steps"]["a"] == {
+        "state": "available", "cause": None, "generation": 2, "attempt": 0, "error": None
+    }  # fmt: skip
     [command] = await hand.workflows.commands(workflow_id)
     assert (command["action"], command["actor"], command["outcome"]) == ("workflow_retry", "ops-1", "accepted")
 
@@ -214,5 +213,5 @@ async def test_a_recovery_in_a_transaction_that_is_rolled_back_never_was(hand: H
         inside = (await hand.rows("SELECT state FROM powertools.workflows"))[0]["state"]
 
     assert (inside, (await hand.workflow(workflow_id)).state) == ("completed", "failed")
-    assert await hand.rows("SELECT * FROM powertools.recovery_sessions") == []
+    assert await hand.powertools.audit.list() == []
     assert await hand.workflows.commands(workflow_id) == []

@@ -18,7 +18,7 @@ from . import text
 SCHEMA_VERSION: Final = 1
 """Of the JSON; it rises when a key is removed or changes its meaning, not when one is added."""
 
-_IDS: Final = frozenset({"id", "workflow_id", "job_id", "child_id", "parent_id", "wait_id", "session_id"})
+_IDS: Final = frozenset({"id", "workflow_id", "job_id", "child_id", "parent_id", "wait_id", "audit_id"})
 _MIN_COLUMN: Final = 8
 _COLORS: Final = {
     "completed": "green",

@@ -159,9 +159,9 @@ class Events:
         command = self._commander.command(
             Action.STEP_PUBLISH, workflow_id, step, who, reason, source, change=str(change)
         )
-        async with self._commander.commanded(command, conn) as inside:
+        async with self._commander.commanded(command, conn) as doing:
             number = await publish_change(
-                inside, command.workflow_id, as_text("step", step), change, attempt=attempt, error=error
+                doing.session, command.workflow_id, as_text("step", step), change, attempt=attempt, error=error
             )
         return await self._log.find(command.workflow_id, number) if conn is None else None
 

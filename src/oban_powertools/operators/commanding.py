@@ -7,6 +7,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
@@ -29,6 +30,23 @@ from .services import Services
 
 _MOST_TRIES: Final = 5
 _RANDOM: Final = random.SystemRandom()
+
+
+@dataclass(slots=True, kw_only=True)
+class Commanded:
+    """A command while it is carried out, and its record afterwards."""
+
+    session: Session
+    """In its transaction."""
+
+    before: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What its record tells of the state before, besides that of its target."""
+
+    after: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Likewise of the state after."""
+
+    record_id: int = 0
+    """Its record in the audit; 0 until it is carried out."""
 
 
 class Commander:
@@ -70,7 +88,7 @@ class Commander:
         )  # fmt: skip
 
     @asynccontextmanager
-    async def commanded(self, command: Command, conn: Any) -> AsyncGenerator[Session]:
+    async def commanded(self, command: Command, conn: Any) -> AsyncGenerator["Commanded"]:
         """The transaction in which the caller carries a command out; it is recorded in the end.
 
         Args:
@@ -85,8 +103,12 @@ class Commander:
                 await self._ask(command, conn)
             async with self.transaction(conn) as inside:
                 before = None if command.by_host else await self._before(inside, command)
-                yield inside
-                await evidence.record(inside, self._display, command, before=before)
+                doing = Commanded(session=inside)
+                yield doing
+                before = before and {**before, **doing.before}
+                doing.record_id = await evidence.record(
+                    inside, self._display, command, before=before, after=doing.after
+                )
 
     @asynccontextmanager
     async def transaction(self, conn: Any) -> AsyncGenerator[Session]:

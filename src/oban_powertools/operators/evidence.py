@@ -1,17 +1,15 @@
-"""Commands as evidence: who asked for what, and what came of it.
+"""Commands as evidence: who asked for what of a workflow, and what came of it, as a record of the audit.
 
-A row of ``commands`` for every command; for those of operators also a record of the audit, with the state before and
-after. The rule that must never break: no operator's change without an actor and a reason.
+The rule that must never break: no operator's change without an actor and a reason.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from ..acts import UNKNOWN
-from ..database import Session, json_border
+from ..database import Session
 from ..errors import CommandRefusedError, NotFoundError, UnsupportedRecoveryActionError
-from ..privacy.display import DisplayPolicy, Kind
+from ..privacy.display import DisplayPolicy
 from ..states import RecoveryAction, WorkflowId
 from .audit import Entry, Outcome, check_attributed
 from .audit import record as audit
@@ -54,7 +52,7 @@ class Command:
 
     @property
     def by_host(self) -> bool:
-        """Whether the host's own program tells what happened: nobody is asked, and the audit is not for it."""
+        """Whether the host's own program tells what happened: nobody is asked."""
         return self.actor is HOST
 
 
@@ -102,41 +100,30 @@ async def record(
     command: Command,
     *,
     before: Any = None,
+    after: Mapping[str, Any] | None = None,
     refusal: CommandRefusedError | NotFoundError | None = None,
-) -> None:
-    """Write a command down, in the caller's transaction: its row, and the audit's record of an operator's command.
+) -> int:
+    """Write a command down, in the caller's transaction; returns the id of its record.
 
     Args:
-        before: Its target's state before it was carried out.
+        before: Its target's state before it was carried out; None where the host's program tells what happened.
+        after: What else there is to say of the state after.
         refusal: Why it was refused; None when it was carried out.
     """
-    legal: Sequence[str] = refusal.legal_next_steps if refusal else ()
-    details = {**command.details, **({"message": str(refusal)} if refusal else {})}
-    args = {
-        "workflow_id": command.workflow_id,
-        "step": command.step,
-        "action": command.act or UNKNOWN,
-        "actor": command.actor.id if command.actor else "",
-        "source": command.source,
-        "reason": command.reason,
-        "outcome": "rejected" if refusal else "accepted",
-        "reason_code": refusal.code if refusal else None,
-        "legal_next_steps": list(legal),
-        "details": json_border.dumps(json_border.storable(display.render(Kind.DETAILS, details))),
-    }
-    # The audit first: a caller may have its constraints checked at once (0021_audited.sql).
-    if not command.by_host:
-        target, after = await find_target(session, command)
-        if refusal is None:
-            await _audit(session, display, command, target, Outcome.EXECUTED, before=before, after=after)
-        else:
-            told = {"code": refusal.code, "message": str(refusal), "legal_next_steps": list(legal)}
-            await _audit(session, display, command, target, Outcome.REFUSED, **told)
-    await session.run("record_command", args)
+    if command.by_host:
+        # What it tells is often much: nothing is read for it, its target is known by name alone.
+        target, state = Target.of_workflow(command.workflow_id, command.step), None
+    else:
+        target, state = await find_target(session, command)
+    if refusal is None:
+        now = state if after is None or state is None else {**state, **after}
+        return await _audit(session, display, command, target, Outcome.EXECUTED, before=before, after=now)
+    told = {"code": refusal.code, "message": str(refusal), "legal_next_steps": list(refusal.legal_next_steps)}
+    return await _audit(session, display, command, target, Outcome.REFUSED, **told)
 
 
 async def note(display: DisplayPolicy, command: Command, session: Session, error: Exception) -> None:
-    """Write down that a command was refused; or, to the audit, that an operator's was allowed and failed."""
+    """Write down that a command was refused, or that it was allowed and failed."""
     if isinstance(error, CommandRefusedError | NotFoundError):
         await record(session, display, command, refusal=error)
         return
@@ -154,9 +141,10 @@ async def _audit(
     before: Any = None,
     after: Any = None,
     **details: Any,
-) -> None:
+) -> int:
     entry = Entry(
         actor=command.actor, action=command.act, target=target, outcome=outcome, reason=command.reason, before=before,
         after=after, surface=command.source, details={**command.details, **details},
     )  # fmt: skip
-    await audit(session, display, [entry])
+    [record_id] = await audit(session, display, [entry])
+    return record_id

@@ -222,8 +222,8 @@ class SignalRecord:
 class Recovered:
     """What a recovery did."""
 
-    session_id: int
-    """The durable session, with before and after of each step."""
+    audit_id: int
+    """Its record in the audit, with the state before and after."""
 
     generation: int
     """The workflow's generation after it."""

@@ -4,16 +4,15 @@ Runs in the caller's transaction. The rule that must never break: parents, count
 state are right again in the transaction that changed a step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from ..database import Session, json_border
 from ..errors import IllegalTransitionError, StepNotFoundError, UnsupportedRecoveryActionError, WorkflowNotFoundError
-from ..privacy.redaction import redacted
 from ..states import Cause, RecoveryAction, StepState, WorkflowId
 from .commands import complete_step
-from .records import Recovered
 from .rules import (
     FAILED,
     Row,
@@ -27,6 +26,23 @@ from .rules import (
 )
 
 _SNAPSHOT: Final = ("state", "cause", "generation", "attempt", "error")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """What a recovery did."""
+
+    generation: int
+    """The workflow's generation after it."""
+
+    before: Mapping[str, Any]
+    """Recovered step -> its state before, in position order."""
+
+    after: Mapping[str, Any]
+    """Recovered step -> its state after, in position order."""
+
+    revived: int
+    """Further steps that came back because they had been cancelled with them."""
 
 
 async def request_cancel(session: Session, workflow_id: WorkflowId) -> None:
@@ -81,11 +97,9 @@ async def recover(
     step: str | None,
     action: str,
     *,
-    actor: str,
-    reason: str,
     payload: Any,
     payload_limit: int,
-) -> Recovered:
+) -> Recovery:
     """Retry, cancel, complete or skip a step; or retry every failed step.
 
     Args:
@@ -104,7 +118,7 @@ async def recover(
     json_border.check_payload("the payload", payload, payload_limit)
     if step is not None:
         await session.run("lock_step_job", {"workflow_id": workflow_id, "step": step})
-    before = await lock_workflow(session, workflow_id)
+    await lock_workflow(session, workflow_id)
     targets = await read_steps(session, workflow_id, step)
     _refuse_illegal(workflow_id, step, RecoveryAction(action), targets)
     if targets[0]["state"] in FAILED:
@@ -117,7 +131,7 @@ async def recover(
     else:
         revived = 0
         await _complete(session, workflow_id, targets[0], RecoveryAction(action), payload, payload_limit)
-    return await _record(session, before, targets, action=action, actor=actor, reason=reason, revived=revived)
+    return await _recovery(session, workflow_id, targets, revived)
 
 
 async def hold(session: Session, workflow_id: WorkflowId, step: str | None, hold_for: timedelta, reason: str) -> int:
@@ -218,48 +232,17 @@ def _cause(action: RecoveryAction) -> Cause:
     return Cause.COMPLETED_BY_OPERATOR if action == RecoveryAction.COMPLETE else Cause.SKIPPED
 
 
-def _snapshot(row: Row) -> dict[str, Any]:
-    """A step as its recovery remembers it: nothing in its error that looks like a secret (security/S8)."""
-    error = row["error"]
-    if isinstance(error, dict):
-        fields = cast("dict[str, Any]", error)
-        error = {**fields, **{part: redacted(str(fields[part])) for part in ("error", "text") if part in fields}}
-    return {**{key: row[key] for key in _SNAPSHOT}, "error": error}
-
-
-async def _record(
-    session: Session,
-    before: Row,
-    targets: Sequence[Row],
-    *,
-    action: str,
-    actor: str,
-    reason: str,
-    revived: int,
-) -> Recovered:
-    workflow_id = WorkflowId(before["id"])
-    after = await session.one("command_workflow", {"workflow_id": workflow_id})
-    assert after is not None
+async def _recovery(session: Session, workflow_id: WorkflowId, targets: Sequence[Row], revived: int) -> Recovery:
+    workflow = await session.one("command_workflow", {"workflow_id": workflow_id})
+    assert workflow is not None
     args = {"workflow_id": workflow_id, "positions": [row["position"] for row in targets]}
-    now = {row["position"]: row for row in await session.all("steps_at", args)}
-    recorded = {
-        **args,
-        "generation": after["generation"],
-        "action": action,
-        "actor": actor,
-        "reason": reason,
-        "revived": revived,
-        "before": json_border.dumps(before),
-        "after": json_border.dumps(after),
-        "steps": [row["name"] for row in targets],
-        "befores": [json_border.dumps(_snapshot(row)) for row in targets],
-        "afters": [json_border.dumps({key: now[row["position"]][key] for key in _SNAPSHOT}) for row in targets],
-    }
-    row = await session.one("record_recovery", recorded)
-    assert row is not None
-    return Recovered(
-        session_id=row["session_id"],
-        generation=after["generation"],
-        steps=tuple(row["name"] for row in targets),
+    return Recovery(
+        generation=workflow["generation"],
+        before={row["name"]: _snapshot(row) for row in targets},
+        after={row["name"]: _snapshot(row) for row in await session.all("steps_at", args)},
         revived=revived,
     )
+
+
+def _snapshot(row: Row) -> dict[str, Any]:
+    return {key: row[key] for key in _SNAPSHOT}

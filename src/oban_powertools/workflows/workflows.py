@@ -226,9 +226,9 @@ class Workflows:
         who = HOST if actor is None else actor
         act = Action.STEP_COMPLETE if status == StepState.COMPLETED else Action.STEP_CANCEL
         command = self._commander.command(act, workflow_id, step, who, reason, source, status=status)
-        async with self._commander.commanded(command, conn) as inside:
+        async with self._commander.commanded(command, conn) as doing:
             await commands.complete_step(
-                inside, command.workflow_id, as_text("step", step),
+                doing.session, command.workflow_id, as_text("step", step),
                 status=status, payload=payload, payload_limit=self._payload_limit,
             )  # fmt: skip
 
@@ -280,8 +280,8 @@ class Workflows:
             NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Nobody who may, or nobody says why.
         """
         command = self._commander.command(Action.WORKFLOW_CANCEL, workflow_id, None, actor, reason, source)
-        async with self._commander.commanded(command, conn) as inside:
-            await recovery.request_cancel(inside, command.workflow_id)
+        async with self._commander.commanded(command, conn) as doing:
+            await recovery.request_cancel(doing.session, command.workflow_id)
 
     async def recover(
         self,
@@ -312,12 +312,15 @@ class Workflows:
         act = find_recovery(action, step)
         asked = {} if act is not None else {"asked": str(action)[:100]}
         command = self._commander.command(act, workflow_id, step, actor, reason, source, **asked)
-        async with self._commander.commanded(command, conn) as inside:
-            return await recovery.recover(
-                inside, command.workflow_id, step, action,
-                actor=command.actor.id if command.actor else "", reason=command.reason or "",
-                payload=payload, payload_limit=self._payload_limit,
-            )  # fmt: skip
+        async with self._commander.commanded(command, conn) as doing:
+            done = await recovery.recover(
+                doing.session, command.workflow_id, step, action, payload=payload, payload_limit=self._payload_limit
+            )
+            if step is None:
+                doing.before, doing.after = {"steps": done.before}, {"steps": done.after}
+        return Recovered(
+            audit_id=doing.record_id, generation=done.generation, steps=tuple(done.before), revived=done.revived
+        )
 
     async def hold(
         self,
@@ -348,8 +351,8 @@ class Workflows:
         time = as_span("hold_for", hold_for, least=timedelta(milliseconds=1), most=LONGEST)
         act = Action.WORKFLOW_HOLD if step is None else Action.STEP_HOLD
         command = self._commander.command(act, workflow_id, step, actor, reason, source)
-        async with self._commander.commanded(command, conn) as inside:
-            return await recovery.hold(inside, command.workflow_id, step, time, command.reason or "")
+        async with self._commander.commanded(command, conn) as doing:
+            return await recovery.hold(doing.session, command.workflow_id, step, time, command.reason or "")
 
     async def release(
         self,
@@ -372,11 +375,11 @@ class Workflows:
         """
         act = Action.WORKFLOW_RELEASE if step is None else Action.STEP_RELEASE
         command = self._commander.command(act, workflow_id, step, actor, reason, source)
-        async with self._commander.commanded(command, conn) as inside:
-            return await recovery.release(inside, command.workflow_id, step)
+        async with self._commander.commanded(command, conn) as doing:
+            return await recovery.release(doing.session, command.workflow_id, step)
 
     async def commands(self, workflow_id: WorkflowId | str, *, limit: int = 100) -> Sequence[dict[str, Any]]:
-        """What was asked of a workflow, refused commands too, newest first: one dict a row of ``commands``."""
+        """What was asked of a workflow, refused commands too, newest first: one dict a row of the view ``commands``."""
         async with self._connect() as session:
             args = {"workflow_id": as_workflow_id(workflow_id), "page": as_count("limit", limit)}
             return await session.all("list_commands", args)

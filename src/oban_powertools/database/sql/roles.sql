@@ -32,10 +32,10 @@ GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA powertools TO powertools_ru
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA powertools TO powertools_run;
 
 REVOKE INSERT, UPDATE, DELETE ON powertools.migrations, powertools.audit, powertools.audit_links, powertools.audit_seals,
-  powertools.audit_chain FROM powertools_run;
+  powertools.audit_chain, powertools.commands FROM powertools_run;
 GRANT INSERT (
-  actor_id, actor_type, actor_label, action, target_type, target_id, reason, outcome, before, after, plan_hash, preview_id,
-  incident_id, surface, request_id, details
+  actor_id, actor_type, actor_label, action, target_type, target_id, workflow_id, step, reason, outcome, before, after,
+  plan_hash, preview_id, incident_id, surface, request_id, details
 ) ON powertools.audit TO powertools_run;
 GRANT EXECUTE ON FUNCTION powertools.seal_audit_v1(int), powertools.prune_audit_v1(interval, int),
   powertools.prune_batch_v1(text, interval, interval, bigint, int, bigint), powertools.prune_webhooks_v1(),

@@ -57,3 +57,13 @@ WHERE e.stopped_at IS NOT NULL OR e.died_at IS NOT NULL OR e.beat_at < clock_tim
     AND w.beat_at > greatest(clock_timestamp() - w.gone_after / 2, powertools.server_started_at())
     AND greatest(e.beat_at, w.beating_since) < clock_timestamp() - greatest(e.gone_after, w.gone_after)
 );
+
+-- What was asked of workflows, carried out or refused, by operators and by the host's program: nothing but records of the audit.
+CREATE OR REPLACE VIEW powertools.commands AS
+SELECT a.id, a.workflow_id, a.step, a.action, a.actor_id AS actor, a.surface AS source, a.reason,
+  CASE a.outcome WHEN 'executed' THEN 'accepted' ELSE 'rejected' END AS outcome, a.details ->> 'code' AS reason_code,
+  ARRAY(SELECT jsonb_array_elements_text(coalesce(a.details -> 'legal_next_steps', '[]'))) AS legal_next_steps,
+  jsonb_strip_nulls(jsonb_build_object('preview_id', a.preview_id)) || (a.details - '{code,legal_next_steps}'::text[]) AS details,
+  a.at AS inserted_at
+FROM powertools.audit a
+WHERE a.workflow_id IS NOT NULL AND a.outcome <> 'failed' AND a.action <> 'preview_repair';

@@ -70,7 +70,7 @@ class Applier:
         assert workflow_id is not None
         if repair.action in _RECOVERIES:
             how, payload = _RECOVERIES[repair.action], repair.arguments.get("payload")
-            await self._recover(session, repair, workflow_id, step, how, payload)
+            await self._recover(session, workflow_id, step, how, payload)
         elif repair.action in _HOLDS:
             hold_for = timedelta(seconds=repair.arguments["hold_for"])
             await recovery.hold(session, workflow_id, step, hold_for, repair.reason)
@@ -80,11 +80,10 @@ class Applier:
             raise IllegalRepairError(repair.action, str(found.target), "nothing of it is held")
 
     async def _recover(
-        self, session: Session, repair: Repair, workflow_id: WorkflowId, step: str | None, how: str, payload: Any = None
+        self, session: Session, workflow_id: WorkflowId, step: str | None, how: str, payload: Any = None
     ) -> None:
         await recovery.recover(
-            session, workflow_id, step, how, actor=repair.actor_id, reason=repair.reason, payload=payload,
-            payload_limit=self._settings.payload_limit,
+            session, workflow_id, step, how, payload=payload, payload_limit=self._settings.payload_limit,
         )  # fmt: skip
 
     async def _rescue_all(self, session: Session, found: Found) -> None:
@@ -106,11 +105,11 @@ class Applier:
         elif action is Action.JOB_DISCARD:
             await session.run("discard_job", {"id": job["id"]})
         elif action is Action.JOB_CANCEL and workflow_id is not None and step is not None:
-            await self._recover(session, repair, workflow_id, step, "cancel")
+            await self._recover(session, workflow_id, step, "cancel")
         elif action is Action.JOB_CANCEL:
             await session.run("cancel_job", {"id": job["id"]})
         elif workflow_id is not None and step is not None and job["step_state"] in FAILED:
-            await self._recover(session, repair, workflow_id, step, "retry")
+            await self._recover(session, workflow_id, step, "retry")
         else:
             await session.run("retry_job", {"id": job["id"]})
 
@@ -132,7 +131,7 @@ class Applier:
         result: dict[str, Any] | None = late["result"]
         if job["step_state"] in FAILED:
             payload = result.get("json") if result else None
-            await self._recover(session, repair, job["workflow_id"], job["step"], "complete", payload)
+            await self._recover(session, job["workflow_id"], job["step"], "complete", payload)
             return
         given = None if result is None else json_border.dumps(result)
         await session.run("adopt_result", {"id": job["id"], "result": given})

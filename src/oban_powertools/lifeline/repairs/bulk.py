@@ -34,7 +34,7 @@ from ...operators.authorization import Action, Actor, ActorLike, Target, TargetT
 from ...privacy.display import Kind
 from .actions import Applier, Repair, check_arguments
 from .context import Context, whole
-from .execute import check_reason, find_locked, record_command
+from .execute import check_reason, find_locked
 from .filters import FILTERS, filter_args, read_filter
 from .preview import READY_FOR, token_hash
 from .targets import Row, as_repair, find
@@ -282,8 +282,7 @@ class Bulks:
             repair = Repair(action=operation.action, arguments=bulk["arguments"], actor_id=actor_id, reason=reason)
             await self._applier.apply(session, repair, found)
             operation.tell(details={"bulk": bulk["id"]})
-            audit_id = await operation.record(session)
-            await record_command(session, operation.entry, audit_id)
+            await operation.record(session)
 
 
 class _ItemDriftedError(CommandRefusedError):

@@ -1,7 +1,7 @@
 """Execute a preview: exactly what it showed, once, or nothing.
 
-Runs in the caller's transaction. The rule that must never break: the token, the change, its audit record and its
-command are one transaction (invariant/I3, I4).
+Runs in the caller's transaction. The rule that must never break: the token, the change, and its
+audit record are one transaction (invariant/I3, I4).
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,6 @@ from ...errors import (
     ReasonRequiredError,
     ReasonTooShortError,
 )
-from ...operators.audit import Entry
 from ...operators.authorization import Actor, Target
 from .actions import Applier, Repair
 from .capture import Apply, Expected, perform, read_rows, rehearse
@@ -173,19 +172,6 @@ def told(plan: Plan, incident: str | None) -> dict[str, Any]:
         "plan_hash": plan.hash,
         "details": details,
     }
-
-
-async def record_command(session: Session, entry: Entry, audit_id: int) -> None:
-    """Write a repair to the commands of its workflow, if it has one."""
-    target = entry.target
-    if target.workflow_id is None or entry.actor is None:
-        return
-    args: dict[str, Any] = {
-        "workflow_id": target.workflow_id, "step": target.step, "action": entry.action, "actor": entry.actor.id,
-        "source": entry.surface, "reason": entry.reason, "outcome": "accepted", "reason_code": None,
-        "legal_next_steps": [], "details": json_border.dumps({"preview_id": entry.preview_id, "audit_id": audit_id}),
-    }  # fmt: skip
-    await session.run("record_command", args)
 
 
 def _refuse_drift(stored: Row, written: Written, now: Plan) -> None:

@@ -16,7 +16,7 @@ from ...privacy.display import Kind
 from .actions import Applier, Repair, check_arguments
 from .capture import rehearse
 from .context import Context, whole
-from .execute import RepairDone, carry_out, check_reason, find_locked, record_command, refuse_stored, subject_of, told
+from .execute import RepairDone, carry_out, check_reason, find_locked, refuse_stored, subject_of, told
 from .preview import RepairPreview, find_legal, find_stored, find_warnings, shown, store
 from .targets import Row, as_repair, find, refuse_incident
 
@@ -154,7 +154,6 @@ class Repairs:
                 await context.incidents.recompute(session, incident)
             operation.tell(**told(plan, incident))
             audit_id = await operation.record(session)
-            await record_command(session, operation.entry, audit_id)
         return RepairDone(
             preview_id=stored["id"], audit_id=audit_id, target=str(about.target), total_changes=plan.total,
             effect=plan.effect,

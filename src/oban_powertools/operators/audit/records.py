@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from ...states import WorkflowId
 from ..authorization import Action, Actor, ActorType, Surface, Target
 
 
@@ -87,6 +88,12 @@ class AuditRecord:
 
     target_id: str
     """Which one: as ``Target.id``."""
+
+    workflow_id: WorkflowId | None
+    """The workflow of what it was about, as far as it was known; None of what Powertools did by itself."""
+
+    step: str | None
+    """The step of that workflow."""
 
     reason: str | None
     """Why they did it."""

@@ -44,6 +44,8 @@ def _row(entry: Entry, display: DisplayPolicy) -> dict[str, Any]:
         "action": entry.action or UNKNOWN,
         "target_type": target.type,
         "target_id": distinct(target.id, _LONGEST_TARGET),
+        "workflow_id": target.workflow_id,
+        "step": target.step,
         "reason": _shown(display, Kind.REASON, entry.reason),
         "outcome": entry.outcome,
         "before": kept_state(display, entry.before),

@@ -15,13 +15,10 @@ class RecordClass(StrEnum):
     """What is kept for a time of its own. In this order it is pruned: the audit before what it refers to."""
 
     WORKFLOWS = "workflows"
-    """Ended workflows with all that is nested in them: steps, waits, consumed signals, commands, recoveries."""
+    """Ended workflows with all that is nested in them: steps, waits, consumed signals."""
 
     SIGNALS = "signals"
     """Deliveries that no workflow took: late, ambiguous, duplicate. Stored ones are kept: a wait may come."""
-
-    COMMANDS = "commands"
-    """Commands on workflows that do not exist."""
 
     RESCUES = "rescues"
     LATE_RESULTS = "late_results"
@@ -55,7 +52,7 @@ class RecordClass(StrEnum):
             ):  # fmt: skip
                 return False
             case (
-                RecordClass.WORKFLOWS | RecordClass.SIGNALS | RecordClass.COMMANDS | RecordClass.RESCUES
+                RecordClass.WORKFLOWS | RecordClass.SIGNALS | RecordClass.RESCUES
                 | RecordClass.LATE_RESULTS | RecordClass.AUDIT | RecordClass.INCIDENTS
             ):  # fmt: skip
                 return True

@@ -15,7 +15,7 @@ LANGUAGE sql STABLE
 AS $$
   SELECT sha256(convert_to(jsonb_build_array(
     a.id, (extract(epoch FROM a.at) * 1000000)::bigint, a.actor_id, a.actor_type, a.actor_label, a.action,
-    a.target_type, a.target_id, a.reason, a.outcome, a.before, a.after, a.plan_hash, a.preview_id, a.incident_id,
+    a.target_type, a.target_id, a.workflow_id, a.step, a.reason, a.outcome, a.before, a.after, a.plan_hash, a.preview_id, a.incident_id,
     a.surface, a.request_id, a.details
   )::text, 'UTF8'))
 $$;
@@ -239,7 +239,6 @@ DECLARE
   audited bool;
 BEGIN
   audited := CASE TG_TABLE_NAME
-    WHEN 'commands' THEN powertools.is_audited(to_jsonb(NEW) ->> 'actor', NULL, NULL)
     WHEN 'incident_entries' THEN powertools.is_audited(to_jsonb(NEW) ->> 'actor', NULL, (to_jsonb(NEW) ->> 'incident_id')::bigint)
     WHEN 'late_results' THEN powertools.is_audited(to_jsonb(NEW) ->> 'decided_by', NULL, NULL)
     WHEN 'prune_runs' THEN powertools.is_audited(to_jsonb(NEW) ->> 'actor', NULL, NULL)

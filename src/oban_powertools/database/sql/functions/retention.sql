@@ -70,7 +70,7 @@ BEGIN
   ));
 END $$;
 
--- Archives and removes workflows with their steps, waits, consumed signals, commands, recoveries and last events.
+-- Archives and removes workflows with their steps, waits, consumed signals and last events; with them, what the audit tells.
 -- Returns how many rows of the archive it wrote and how many rows it removed. The caller holds the families (retention/P3).
 CREATE OR REPLACE FUNCTION powertools.prune_workflows(family bigint[], run bigint, OUT archived int, OUT pruned int)
 LANGUAGE plpgsql
@@ -83,10 +83,6 @@ BEGIN
   SELECT 'workflows', w.id, run, to_jsonb(w) - '{context,on_finished}'::text[] || jsonb_build_object(
     'commands', (
       SELECT jsonb_agg(to_jsonb(c) - '{workflow_id,details}'::text[] ORDER BY c.id) FROM powertools.commands c WHERE c.workflow_id = w.id
-    ),
-    'recoveries', (
-      SELECT jsonb_agg(to_jsonb(r) - '{workflow_id,before,after}'::text[] ORDER BY r.id)
-      FROM powertools.recovery_sessions r WHERE r.workflow_id = w.id
     )
   )
   FROM unnest(family) AS f (id) JOIN powertools.workflows w ON w.id = f.id;
@@ -108,19 +104,12 @@ BEGIN
     DELETE FROM powertools.waits n USING unnest(family) AS f (id) WHERE n.workflow_id = f.id RETURNING n.id
   ), signals AS (
     DELETE FROM powertools.signals g USING waits n WHERE g.wait_id = n.id RETURNING 1
-  ), commands AS (
-    DELETE FROM powertools.commands c USING unnest(family) AS f (id) WHERE c.workflow_id = f.id RETURNING 1
-  ), sessions AS (
-    DELETE FROM powertools.recovery_sessions r USING unnest(family) AS f (id) WHERE r.workflow_id = f.id RETURNING r.id
-  ), attempts AS (
-    DELETE FROM powertools.recovery_attempts a USING sessions r WHERE a.session_id = r.id RETURNING 1
   ), events AS (
     DELETE FROM powertools.events e USING unnest(family) AS f (id) WHERE e.workflow_id = f.id RETURNING 1
   ), workflows AS (
     DELETE FROM powertools.workflows w USING unnest(family) AS f (id) WHERE w.id = f.id RETURNING 1
   )
-  SELECT (SELECT count(*) FROM waits) + (SELECT count(*) FROM signals) + (SELECT count(*) FROM commands)
-    + (SELECT count(*) FROM sessions) + (SELECT count(*) FROM attempts) + (SELECT count(*) FROM events)
+  SELECT (SELECT count(*) FROM waits) + (SELECT count(*) FROM signals) + (SELECT count(*) FROM events)
     + (SELECT count(*) FROM workflows)
   INTO gone;
   pruned := pruned + gone;
@@ -176,16 +165,6 @@ BEGIN
       )
       INSERT INTO powertools.archive (class, original_id, run_id, record)
       SELECT of_class, g.id, run, to_jsonb(g) - 'payload' FROM gone g;
-    WHEN 'commands' THEN
-      WITH gone AS (
-        DELETE FROM powertools.commands c WHERE c.id = ANY (ARRAY(
-          SELECT x.id FROM powertools.commands x
-          WHERE x.inserted_at < older_than AND NOT EXISTS (SELECT FROM powertools.workflows w WHERE w.id = x.workflow_id)
-          ORDER BY x.inserted_at LIMIT batch FOR UPDATE SKIP LOCKED
-        )) RETURNING c.*
-      )
-      INSERT INTO powertools.archive (class, original_id, run_id, record)
-      SELECT of_class, c.id, run, to_jsonb(c) - 'details' FROM gone c;
     WHEN 'rescues' THEN
       WITH gone AS (
         DELETE FROM powertools.rescues r WHERE r.id = ANY (ARRAY(
@@ -317,7 +296,7 @@ BEGIN
       pruned := powertools.archive_audit(kept_for, run, greatest(batch / 1000, 1));
       archived := pruned;
       more := pruned > 0;
-    WHEN of_class IN ('signals', 'commands', 'rescues', 'late_results', 'incidents') THEN
+    WHEN of_class IN ('signals', 'rescues', 'late_results', 'incidents') THEN
       SELECT p.archived, p.pruned INTO archived, pruned
       FROM powertools.prune_rows(of_class, older_than, run, batch) AS p;
       more := pruned >= batch;

@@ -10,6 +10,9 @@ CREATE TABLE powertools.audit (
   action text NOT NULL,
   target_type text NOT NULL,
   target_id text NOT NULL,
+  -- the workflow and step of the target, as far as they were known when somebody acted; not of what Powertools does by itself
+  workflow_id bigint,
+  step text,
   reason text,
   outcome text NOT NULL,
   before jsonb,
@@ -30,6 +33,7 @@ CREATE TABLE powertools.audit (
 
 CREATE INDEX audit_target ON powertools.audit (target_type, target_id, id);
 
+CREATE INDEX audit_workflow ON powertools.audit (workflow_id, id) WHERE workflow_id IS NOT NULL;
 CREATE INDEX audit_actor_id ON powertools.audit (actor_id, id);
 
 CREATE INDEX audit_action ON powertools.audit (action, id);

@@ -1,5 +1,5 @@
 -- Retention: what is removed when its time is over, and what is kept of it.
--- Locks: SHARE on waits, signals, commands and rescues while their indexes are built.
+-- Locks: SHARE on waits, signals and rescues while their indexes are built.
 
 CREATE TABLE powertools.prune_runs (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -38,6 +38,5 @@ CREATE INDEX signals_wait ON powertools.signals (wait_id) WHERE wait_id IS NOT N
 
 CREATE INDEX signals_inserted_at ON powertools.signals (inserted_at);
 
-CREATE INDEX commands_inserted_at ON powertools.commands (inserted_at);
 
 CREATE INDEX rescues_at ON powertools.rescues (at);

@@ -4,10 +4,6 @@
 -- A trigger needs a function: it does nothing until the text of functions/audit.sql is applied, in the same transaction.
 CREATE FUNCTION powertools.require_audit_v1() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
 
--- 'host' tells what its own program did, which is no operator's act.
-CREATE CONSTRAINT TRIGGER audited AFTER INSERT ON powertools.commands DEFERRABLE INITIALLY DEFERRED
-FOR EACH ROW WHEN (NEW.outcome = 'accepted' AND NEW.actor <> 'host') EXECUTE FUNCTION powertools.require_audit_v1();
-
 CREATE CONSTRAINT TRIGGER audited AFTER INSERT ON powertools.incident_entries DEFERRABLE INITIALLY DEFERRED
 FOR EACH ROW WHEN (NEW.actor IS NOT NULL) EXECUTE FUNCTION powertools.require_audit_v1();
 

@@ -1,13 +1,13 @@
 -- name: record_audit
 -- Args: entries (jsonb text: an array of objects with the columns' names). Rows: id, in the order given.
 INSERT INTO powertools.audit (
-  actor_id, actor_type, actor_label, action, target_type, target_id, reason, outcome, before, after, plan_hash, preview_id,
-  incident_id, surface, request_id, details
+  actor_id, actor_type, actor_label, action, target_type, target_id, workflow_id, step, reason, outcome, before, after,
+  plan_hash, preview_id, incident_id, surface, request_id, details
 )
-SELECT e.actor_id, e.actor_type, e.actor_label, e.action, e.target_type, e.target_id, e.reason, e.outcome, e.before, e.after,
-  e.plan_hash, e.preview_id, e.incident_id, e.surface, e.request_id, e.details
+SELECT e.actor_id, e.actor_type, e.actor_label, e.action, e.target_type, e.target_id, e.workflow_id, e.step, e.reason,
+  e.outcome, e.before, e.after, e.plan_hash, e.preview_id, e.incident_id, e.surface, e.request_id, e.details
 FROM ROWS FROM (jsonb_to_recordset(%(entries)s::jsonb) AS (
-  actor_id text, actor_type text, actor_label text, action text, target_type text, target_id text, reason text,
+  actor_id text, actor_type text, actor_label text, action text, target_type text, target_id text, workflow_id bigint, step text, reason text,
   outcome text, before jsonb, after jsonb, plan_hash text, preview_id bigint, incident_id bigint, surface text,
   request_id text, details jsonb
 )) WITH ORDINALITY AS e
@@ -17,8 +17,8 @@ RETURNING id;
 -- name: list_audit
 -- Args: actor, action, target_type, target_id, outcome (text or NULL for all), since (timestamptz or NULL), before
 --   (bigint or NULL), page (int, rows). Rows: newest first. Index: one an argument; without any the primary key.
-SELECT a.id, a.at, a.actor_id, a.actor_type, a.actor_label, a.action, a.target_type, a.target_id, a.reason, a.outcome,
-  a.before, a.after, a.plan_hash, a.preview_id, a.incident_id, a.surface, a.request_id, a.details,
+SELECT a.id, a.at, a.actor_id, a.actor_type, a.actor_label, a.action, a.target_type, a.target_id,
+  a.workflow_id, a.step, a.reason, a.outcome, a.before, a.after, a.plan_hash, a.preview_id, a.incident_id, a.surface, a.request_id, a.details,
   l.seal_id, encode(l.row_hash, 'hex') AS row_hash
 FROM powertools.audit a LEFT JOIN powertools.audit_links l ON l.audit_id = a.id
 WHERE (%(actor)s::text IS NULL OR a.actor_id = %(actor)s::text)
@@ -32,8 +32,8 @@ ORDER BY a.id DESC LIMIT %(page)s::int;
 
 -- name: export_audit
 -- Args: as list_audit, but after (bigint) and upto (bigint) in place of before. Rows: oldest first.
-SELECT a.id, a.at, a.actor_id, a.actor_type, a.actor_label, a.action, a.target_type, a.target_id, a.reason, a.outcome,
-  a.before, a.after, a.plan_hash, a.preview_id, a.incident_id, a.surface, a.request_id, a.details,
+SELECT a.id, a.at, a.actor_id, a.actor_type, a.actor_label, a.action, a.target_type, a.target_id,
+  a.workflow_id, a.step, a.reason, a.outcome, a.before, a.after, a.plan_hash, a.preview_id, a.incident_id, a.surface, a.request_id, a.details,
   l.seal_id, encode(l.row_hash, 'hex') AS row_hash
 FROM powertools.audit a LEFT JOIN powertools.audit_links l ON l.audit_id = a.id
 WHERE (%(actor)s::text IS NULL OR a.actor_id = %(actor)s::text)
@@ -47,8 +47,8 @@ ORDER BY a.id LIMIT %(page)s::int;
 
 -- name: get_audit
 -- Args: id (bigint). Rows: none, or one.
-SELECT a.id, a.at, a.actor_id, a.actor_type, a.actor_label, a.action, a.target_type, a.target_id, a.reason, a.outcome,
-  a.before, a.after, a.plan_hash, a.preview_id, a.incident_id, a.surface, a.request_id, a.details,
+SELECT a.id, a.at, a.actor_id, a.actor_type, a.actor_label, a.action, a.target_type, a.target_id,
+  a.workflow_id, a.step, a.reason, a.outcome, a.before, a.after, a.plan_hash, a.preview_id, a.incident_id, a.surface, a.request_id, a.details,
   l.seal_id, encode(l.row_hash, 'hex') AS row_hash
 FROM powertools.audit a LEFT JOIN powertools.audit_links l ON l.audit_id = a.id
 WHERE a.id = %(id)s::bigint;
@@ -77,24 +77,27 @@ FROM powertools.audit_chain c;
 -- Acts of which there is a trace and no record, the first 100; of those that were pruned nothing is asked.
 -- Rows: kind, id (bigint), actor, at; by kind and id. Index: audit_at for each trace, audit_target for rescues.
 WITH traces AS (
-  SELECT 'command' AS kind, c.id, c.actor, c.inserted_at AS at FROM powertools.commands c
-  WHERE c.outcome = 'accepted' AND c.actor <> 'host'
+  SELECT 'cancel of workflow' AS kind, w.id, NULL AS actor, w.cancel_requested_at AS at, w.root_id
+  FROM powertools.workflows w WHERE w.cancel_requested_at IS NOT NULL AND w.parent_id IS NULL
   UNION ALL
-  SELECT 'executed preview', p.id, p.actor_id, p.ended_at FROM powertools.previews p WHERE p.status = 'consumed'
+  SELECT 'recovery of workflow', w.id, NULL, max(e.at), w.root_id
+  FROM powertools.events e JOIN powertools.workflows w ON w.id = e.workflow_id WHERE e.change = 'recovered' GROUP BY w.id
   UNION ALL
-  SELECT 'repair of bulk', b.id, b.actor_id, i.ended_at
+  SELECT 'executed preview', p.id, p.actor_id, p.ended_at, NULL FROM powertools.previews p WHERE p.status = 'consumed'
+  UNION ALL
+  SELECT 'repair of bulk', b.id, b.actor_id, i.ended_at, NULL
   FROM powertools.bulk_items i JOIN powertools.bulks b ON b.id = i.bulk_id WHERE i.outcome = 'done'
   UNION ALL
-  SELECT 'handling of incident', e.incident_id, e.actor, e.at FROM powertools.incident_entries e WHERE e.actor IS NOT NULL
+  SELECT 'handling of incident', e.incident_id, e.actor, e.at, NULL FROM powertools.incident_entries e WHERE e.actor IS NOT NULL
   UNION ALL
-  SELECT 'decision on late result', l.id, l.decided_by, coalesce(l.adopted_at, l.dismissed_at)
+  SELECT 'decision on late result', l.id, l.decided_by, coalesce(l.adopted_at, l.dismissed_at), NULL
   FROM powertools.late_results l WHERE l.decided_by IS NOT NULL
   UNION ALL
-  SELECT 'run of the retention', r.id, coalesce(r.actor, 'powertools'), r.started_at FROM powertools.prune_runs r
+  SELECT 'run of the retention', r.id, coalesce(r.actor, 'powertools'), r.started_at, NULL FROM powertools.prune_runs r
   UNION ALL
-  SELECT 'rescue', r.id, 'powertools', r.at FROM powertools.rescues r WHERE r.action <> 'left'
+  SELECT 'rescue', r.id, 'powertools', r.at, NULL FROM powertools.rescues r WHERE r.action <> 'left'
 )
-SELECT t.kind, t.id, t.actor, t.at
+SELECT t.kind, t.id, coalesce(t.actor, 'an operator') AS actor, t.at
 FROM traces t, powertools.audit_chain c
 -- records are written with their acts: within this of each other, also where a clock was set
 WHERE (c.pruned_sealed_at IS NULL OR t.at > c.pruned_sealed_at + interval '1 min')
@@ -102,7 +105,9 @@ WHERE (c.pruned_sealed_at IS NULL OR t.at > c.pruned_sealed_at + interval '1 min
     SELECT FROM powertools.audit a
     WHERE a.at BETWEEN t.at - interval '1 min' AND t.at + interval '1 min' AND a.outcome = 'executed'
       -- an operator's rescue is recorded as the operator's
-      AND (a.actor_id = t.actor OR t.kind = 'rescue')
+      AND (a.actor_id = t.actor OR t.kind = 'rescue' OR t.root_id = (
+        SELECT w.root_id FROM powertools.workflows w WHERE w.id = a.workflow_id
+      ))
   )
 ORDER BY t.kind, t.id
 LIMIT 100;

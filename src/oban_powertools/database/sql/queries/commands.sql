@@ -87,39 +87,10 @@ SELECT powertools.hold_v1(
 -- Args: workflow_id (bigint), position (int or NULL for all). Rows: released, steps that were held.
 SELECT powertools.unhold_v1(%(workflow_id)s::bigint, %(position)s::int) AS released;
 
--- name: record_command
--- Args: workflow_id (bigint or NULL), step (text or NULL), action, actor, source, reason (text or NULL), outcome
---   (accepted, rejected), reason_code (text or NULL), legal_next_steps (text[]), details (jsonb text).
-INSERT INTO powertools.commands (
-  workflow_id, step, action, actor, source, reason, outcome, reason_code, legal_next_steps, details
-)
-VALUES (
-  %(workflow_id)s, %(step)s, %(action)s, %(actor)s, %(source)s, %(reason)s, %(outcome)s, %(reason_code)s,
-  %(legal_next_steps)s::text[], %(details)s::jsonb
-);
-
 -- name: list_commands
--- Args: workflow_id (bigint), page (int, rows). Rows: newest first.
+-- Args: workflow_id (bigint), page (int, rows). Rows: newest first. Index: audit_workflow.
 SELECT id, workflow_id, step, action, actor, source, reason, outcome, reason_code, legal_next_steps, details, inserted_at
 FROM powertools.commands WHERE workflow_id = %(workflow_id)s::bigint ORDER BY id DESC LIMIT %(page)s;
-
--- name: record_recovery
--- Args: workflow_id, generation, action, actor, reason, revived, before, after (jsonb text of the workflow);
---   positions, steps, befores, afters (jsonb text), one entry a recovered step. Rows: session_id.
-WITH session AS (
-  INSERT INTO powertools.recovery_sessions (workflow_id, generation, action, actor, reason, revived, before, after)
-  VALUES (
-    %(workflow_id)s, %(generation)s, %(action)s, %(actor)s, %(reason)s, %(revived)s, %(before)s::jsonb, %(after)s::jsonb
-  )
-  RETURNING id
-), attempts AS (
-  INSERT INTO powertools.recovery_attempts (session_id, workflow_id, position, step, before, after)
-  SELECT session.id, %(workflow_id)s, a.position, a.step, a.before, a.after
-  FROM session
-  CROSS JOIN unnest(%(positions)s::int[], %(steps)s::text[], %(befores)s::jsonb[], %(afters)s::jsonb[])
-    AS a (position, step, before, after)
-)
-SELECT id AS session_id FROM session;
 
 -- name: steps_at
 -- Args: workflow_id (bigint), positions (int[]). Rows: by position.

@@ -46,10 +46,6 @@ SELECT CASE %(of_class)s::text
     SELECT FROM powertools.signals g
     WHERE g.inserted_at < o.older_than AND g.status NOT IN ('stored', 'consumed') LIMIT %(most)s::int
   ) AS d)
-  WHEN 'commands' THEN (SELECT count(*) FROM (
-    SELECT FROM powertools.commands c
-    WHERE c.inserted_at < o.older_than AND NOT EXISTS (SELECT FROM powertools.workflows w WHERE w.id = c.workflow_id) LIMIT %(most)s::int
-  ) AS d)
   WHEN 'rescues' THEN (SELECT count(*) FROM (SELECT FROM powertools.rescues r WHERE r.at < o.older_than LIMIT %(most)s::int) AS d)
   WHEN 'late_results' THEN (SELECT count(*) FROM (
     SELECT FROM powertools.late_results l WHERE coalesce(l.adopted_at, l.dismissed_at) < o.older_than LIMIT %(most)s::int
