@@ -232,6 +232,8 @@ BEGIN
 END $$;
 REVOKE EXECUTE ON FUNCTION powertools.is_audited(text, bigint, bigint) FROM PUBLIC;
 
+-- Refuses one half of an act without the other (audit/D1), at the commit (audit/D2). Direct calls have their record alone:
+-- the engine's own tables have no such trigger (audit/D3).
 CREATE OR REPLACE FUNCTION powertools.require_audit_v1() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
