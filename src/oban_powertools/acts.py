@@ -27,6 +27,7 @@ class TargetType(StrEnum):
     RECORDS = "records"
     AUDIT = "audit"
     WEBHOOK = "webhook"
+    SETTING = "setting"
 
 
 class Severity(StrEnum):
@@ -159,6 +160,7 @@ class Action(StrEnum):
     )
     AUDIT_EXPORT = "audit_export", _harmless(TargetType.AUDIT, permission="audit_export")
     MANAGE_WEBHOOKS = "manage_webhooks", _act(TargetType.WEBHOOK, permission="manage_webhooks")
+    SETTINGS_CHANGE = "settings_change", _act(TargetType.SETTING, permission="settings_change", severity=Severity.HIGH)
 
 
 UNKNOWN: Final = "unknown"

@@ -22,6 +22,7 @@ from .operators.services import Services
 from .privacy.display import DisplayPolicy
 from .schema import verify
 from .upkeep.metrics import Metrics
+from .upkeep.settings import SharedSettings, adopt
 from .webhooks import Webhooks
 from .workflows import Workflows
 
@@ -45,6 +46,7 @@ class Calls:
         self.metrics = Metrics(services)
         self.webhooks = Webhooks(services)
         self.lifeline = Lifeline(services)
+        self.shared_settings = SharedSettings(services)
 
 
 @asynccontextmanager
@@ -82,6 +84,7 @@ async def open_calls(
     async with opening as (connecting, listening):
         async with connecting() as session:
             await verify(session.conn, names)
+            await adopt(session, settings)
         calls = Calls(
             Services(
                 connect=connecting, connect_listener=listening, queries=queries, settings=settings, guard=guard,

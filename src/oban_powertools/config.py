@@ -7,7 +7,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
-from typing import Any, Final, Literal
+from enum import StrEnum
+from typing import Any, Final, Literal, assert_never, cast
+
+import orjson
 
 from .arguments import LONGEST, as_count, as_flag, as_span, as_text, refuse
 from .errors import InvalidArgumentError, InvalidSettingError
@@ -37,6 +40,101 @@ RETENTION: Final[Mapping[str, timedelta | None]] = {
 type RescueMode = Literal["automatic", "operator"]
 """Whether the jobs of executors that are gone run again by themselves."""
 
+type SharedValue = timedelta | int | Mapping[str, RescueMode] | None
+"""The value of a shared setting: a span of time, None for ever; a count; queue or ``*`` -> how it is rescued."""
+
+
+class SharedKind(StrEnum):
+    """What a shared setting says."""
+
+    SPAN = "span"
+    """How long."""
+
+    SPAN_OR_FOREVER = "span_or_forever"
+    """How long; None for ever."""
+
+    COUNT = "count"
+    """How many."""
+
+    RESCUE_MODES = "rescue_modes"
+    """Queue or ``*`` -> how its jobs are rescued."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedSetting:
+    """A setting that is one row of the database, because it must be equal on all nodes."""
+
+    kind: SharedKind
+    """What it says."""
+
+    default: SharedValue
+    """Its value until somebody sets it; the migration inserts the same."""
+
+    least: timedelta = timedelta(microseconds=1)
+    """Of a span."""
+
+    def check(self, name: str, found: object) -> SharedValue:
+        """The value, when it can be one of this setting.
+
+        Raises:
+            InvalidArgumentError: It cannot.
+        """
+        match self.kind:
+            case SharedKind.SPAN_OR_FOREVER if found is None:
+                return None
+            case SharedKind.SPAN | SharedKind.SPAN_OR_FOREVER:
+                return as_span(name, found, least=self.least, most=LONGEST)
+            case SharedKind.COUNT:
+                return as_count(name, found)
+            case SharedKind.RESCUE_MODES:
+                return _as_rescue_modes(name, found)
+            case _:
+                assert_never(self.kind)
+
+    def to_row(self, value: SharedValue) -> float | Mapping[str, str] | None:
+        """The value as the row has it, JSON-safe: a span in seconds."""
+        return value.total_seconds() if isinstance(value, timedelta) else value
+
+    def from_row(self, value: Any) -> SharedValue:
+        """The value that a row has."""
+        match self.kind:
+            case SharedKind.SPAN | SharedKind.SPAN_OR_FOREVER:
+                return None if value is None else timedelta(seconds=value)
+            case SharedKind.COUNT | SharedKind.RESCUE_MODES:
+                return value
+            case _:
+                assert_never(self.kind)
+
+
+def _as_rescue_modes(name: str, found: object) -> Mapping[str, RescueMode]:
+    expected = "queues -> automatic or operator"
+    if not isinstance(found, Mapping):
+        raise refuse(name, found, f"a dict, {expected}")
+    modes = cast("Mapping[Any, Any]", found)
+    if not all(isinstance(queue, str) for queue in modes) or not {*modes.values()} <= {"automatic", "operator"}:
+        raise refuse(name, dict(modes), expected)
+    return dict(modes)
+
+
+_SPAN: Final = SharedKind.SPAN
+
+SHARED: Final[Mapping[str, SharedSetting]] = {
+    "rescue": SharedSetting(kind=SharedKind.RESCUE_MODES, default={}),
+    "rescue_unknown_after": SharedSetting(kind=_SPAN, default=timedelta(seconds=300)),
+    "incident_failing_for": SharedSetting(kind=_SPAN, default=timedelta(minutes=10)),
+    "incident_failing_count": SharedSetting(kind=SharedKind.COUNT, default=5),
+    "incident_stuck_after": SharedSetting(kind=_SPAN, default=timedelta(minutes=5)),
+    "events_kept_for": SharedSetting(kind=_SPAN, default=timedelta(days=7)),
+    **{
+        f"retention.{name}": SharedSetting(
+            kind=SharedKind.SPAN_OR_FOREVER, default=kept_for, least=timedelta(minutes=1)
+        )
+        for name, kept_for in RETENTION.items()
+    },
+}
+"""Every shared setting. What is not here counts for the process alone that was started with it. Each row has its
+default in ``powertools.settings`` from the installation on; ``upkeep.settings`` says who may set it."""
+
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,30}")
 
 
@@ -57,6 +155,8 @@ def check_fields(settings: Any) -> None:
 
 
 def _check(name: str, kind: Any, found: object) -> None:
+    if kind == timedelta | None or kind == int | None:
+        return  # a shared setting, checked as what it is
     if kind is timedelta:
         # The smallest time there is to wait; an age may be 0.
         as_span(name, found, least=timedelta(milliseconds=name.endswith("_every")), most=LONGEST)
@@ -96,6 +196,9 @@ class Names:
 class Settings:
     """How one Powertools instance behaves; the defaults suit production.
 
+    Some must be equal on all nodes, and are rows of the database: those of ``SHARED``. A value that is given here sets
+    such a row while nobody has; afterwards the row counts, and a process that was given another value is told so.
+
     Raises:
         InvalidSettingError: Settings of the lifeline that cannot work, or not together.
     """
@@ -124,8 +227,8 @@ class Settings:
     events_poll_alone_every: timedelta = timedelta(milliseconds=100)
     """The same, while notifications do not arrive."""
 
-    events_kept_for: timedelta = timedelta(days=7)
-    """How long events can be read; older ones are removed by the sweep."""
+    events_kept_for: timedelta | None = None
+    """How long events can be read; older ones are removed by the sweep. Shared, at first 7 days."""
 
     webhook_queue: str = "powertools_webhooks"
     """The queue of the jobs that deliver webhooks; some node has to work on it."""
@@ -145,37 +248,56 @@ class Settings:
 
     rescue: Mapping[str, RescueMode] = field(default_factory=dict[str, RescueMode])
     """Queue, or ``*`` for all others -> whether its jobs are rescued by themselves (``automatic``, which is also the
-    default) or left to an operator (``operator``). The same on every node."""
+    default) or left to an operator (``operator``). Shared."""
 
-    rescue_unknown_after: timedelta = timedelta(seconds=300)
-    """Age from which an attempt is rescued whose executor nobody knows, such as that of an Oban without Powertools."""
+    rescue_unknown_after: timedelta | None = None
+    """Age from which an attempt is rescued whose executor nobody knows, such as that of an Oban without Powertools.
+    Shared, at first 5 minutes."""
 
     incidents_every: timedelta = timedelta(seconds=5)
     """How often some node looks for incidents."""
 
-    incident_failing_for: timedelta = timedelta(minutes=10)
-    """The window in which failing jobs are counted; without a failure for so long, ``failing_jobs`` is resolved."""
+    incident_failing_for: timedelta | None = None
+    """The window in which failing jobs are counted; without a failure for so long, ``failing_jobs`` is resolved.
+    Shared, at first 10 minutes."""
 
-    incident_failing_count: int = 5
-    """Jobs of one worker that failed with one error class within the window, from which they are an incident."""
+    incident_failing_count: int | None = None
+    """Jobs of one worker that failed with one error class within the window, from which they are an incident. Shared,
+    at first 5."""
 
-    incident_stuck_after: timedelta = timedelta(minutes=5)
-    """How long a step may be ready in a queue on which nobody works before that is an incident."""
+    incident_stuck_after: timedelta | None = None
+    """How long a step may be ready in a queue on which nobody works before that is an incident. Shared, at first 5
+    minutes."""
 
     retention: Mapping[str, timedelta | None] = field(default_factory=dict[str, timedelta | None])
-    """Class of records -> how long it is kept after its end, None for ever; other classes as in ``RETENTION``. The same
-    on every node."""
+    """Class of records -> how long it is kept after its end, None for ever. Each class is a shared setting of its own,
+    at first as in ``RETENTION``."""
 
     def __post_init__(self) -> None:
         check_fields(self)
         self._require("executor_gone_after", self.executor_gone_after >= timedelta(seconds=1), "1 s at least")
         ordered = timedelta(0) < self.executor_late_after <= self.executor_missing_after
         self._require("executor_late_after", ordered, "more than 0 and at most executor_missing_after")
-        self._require("incident_failing_for", self.incident_failing_for > timedelta(0), "more than 0")
-        self._require("incident_failing_count", self.incident_failing_count > 0, "at least 1")
-        self._require("rescue_unknown_after", self.rescue_unknown_after > timedelta(0), "more than 0")
-        self._require("rescue", {*self.rescue.values()} <= {"automatic", "operator"}, "queues -> automatic or operator")
+        for name in self.retention:
+            if name not in RETENTION:
+                raise InvalidSettingError("retention", name, f"one of {', '.join(RETENTION)}")
+        for name, value in self.shared().items():
+            try:
+                SHARED[name].check(name, value)
+            except InvalidArgumentError as error:
+                raise InvalidSettingError(error.argument, error.found, error.expected) from None
+
+    def shared(self) -> dict[str, SharedValue]:
+        """Name -> value of the shared settings that were given; those that were not are as the database says."""
+        named = {name: getattr(self, name) for name in SHARED if "." not in name}
+        given: dict[str, SharedValue] = {name: value for name, value in named.items() if value not in (None, {})}
+        return given | {f"retention.{name}": kept_for for name, kept_for in self.retention.items()}
 
     def _require(self, setting: str, holds: bool, expected: str) -> None:
         if not holds:
             raise InvalidSettingError(setting, str(getattr(self, setting)), expected)
+
+
+def shared_json(settings: Settings) -> str:
+    """The shared settings that were given, as JSON: name -> value as its row has it."""
+    return orjson.dumps({name: SHARED[name].to_row(value) for name, value in settings.shared().items()}).decode()

@@ -35,6 +35,7 @@ from .runtime.rescue import Rescuer
 from .runtime.sweep import ALL_PARTS, SweepLoop, Swept, sweep_once
 from .telemetry import Name, anybody_listens
 from .upkeep.retention import RetentionSweep
+from .upkeep.settings import adopt
 
 logger = find_logger(__name__)
 
@@ -92,7 +93,7 @@ class Powertools(Calls):
         )  # fmt: skip
         self.workflows.queues_here = lambda: {executor.queue for executor in self._attachment.executors()}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._retention_sweep = RetentionSweep(self.settings)
+        self._retention_sweep = RetentionSweep()
         self._pulse = Pulse()
 
     @classmethod
@@ -161,6 +162,7 @@ class Powertools(Calls):
         try:
             async with pool.connection() as conn:
                 await schema_module.verify(conn, self._names)
+                await adopt(Session(conn, self._queries), self.settings)
         except BaseException:
             await pool.close()
             raise
@@ -239,7 +241,7 @@ class Powertools(Calls):
             yield "rescue"
         if "project_incidents" in due and await self._projector.sweep(session):
             yield "project_incidents"
-        if "keep_events" in due and await keep_events(session, self.settings.events_kept_for):
+        if "keep_events" in due and await keep_events(session):
             yield "keep_events"
         if "seal_audit" in due and await seal(session) is not None:
             yield "seal_audit"

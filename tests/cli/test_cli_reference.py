@@ -130,6 +130,8 @@ async def test_every_answer_as_json_has_the_keys_of_the_reference(hand: Hand, ds
         ("check",),
         ("retention", "status"),
         ("retention", "prune", "--dry-run", "--reason", "why"),
+        ("settings", "list"),
+        ("settings", "set", "incident_failing_count", "7", "--reason", "why"),
         ("executors", "list"),
         ("repair", "preview", "step_hold", f"{other_id}/s0", "--for", "1h"),
         ("repair", "show", "1"),

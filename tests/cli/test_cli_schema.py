@@ -66,6 +66,7 @@ def test_status_of_a_current_schema_is_done(dsn: str) -> None:
             "oban_installed": True,
             "current": True,
         },
+        "settings_apart": [],
     }
 
 

@@ -131,11 +131,11 @@ async def test_explaining_a_failed_chain_reads_as_many_rows_of_each_step_however
 
 async def rows_explained(hand: Hand, workflow_id: WorkflowId, last: str) -> tuple[int, int]:
     """How many rows are read to explain the last step of a workflow, and the workflow."""
-    queries, settings = hand.powertools._services.queries, Settings()
+    queries = hand.powertools._services.queries
     found: list[int] = []
     for explaining in (
-        lambda: explain_step(Session(hand.conn, queries), settings, workflow_id, last),
-        lambda: explain_workflow(Session(hand.conn, queries), settings, workflow_id),
+        lambda: explain_step(Session(hand.conn, queries), workflow_id, last),
+        lambda: explain_workflow(Session(hand.conn, queries), workflow_id),
     ):
         async with hand.conn.transaction():
             await hand.conn.execute(_SNAPSHOT)

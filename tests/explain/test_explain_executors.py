@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from oban_powertools import Settings, Workflow
+from oban_powertools import Workflow
 from oban_powertools.explain import ExplainedIncident, StepExplanation, explain_step
 from oban_powertools.states import OperatorStatus, WorkflowId
 from tests.support.by_hand import Hand, step
@@ -64,11 +64,11 @@ async def explained_with(
     hand: Hand, workflow_id: WorkflowId, late_after: float, missing_after: float
 ) -> StepExplanation:
     """``fetch`` under these thresholds, in seconds. They are counted from the server's start at the earliest."""
-    settings = Settings(
+    await hand.settings(
         executor_late_after=timedelta(seconds=late_after), executor_missing_after=timedelta(seconds=missing_after)
     )
     async with hand.conn.transaction():
-        return await explain_step(hand.session, settings, workflow_id, "fetch")
+        return await explain_step(hand.session, workflow_id, "fetch")
 
 
 async def test_silence_without_a_witness_is_no_evidence_until_it_is_missing_by_the_settings(hand: Hand) -> None:

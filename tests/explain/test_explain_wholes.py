@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from oban_powertools import Powertools, Workflow
-from oban_powertools.config import Names, Settings
+from oban_powertools.config import Names
 from oban_powertools.database import Queries
 from oban_powertools.errors import JobNotFoundError, StepNotFoundError, WorkflowNotFoundError
 from oban_powertools.explain import (
@@ -22,7 +22,6 @@ from oban_powertools.explain import (
     RootCauseGroup,
     Scope,
 )
-from oban_powertools.explain.reading import thresholds
 from oban_powertools.states import JobId, OperatorStatus, WorkflowId
 from tests.support.by_hand import Hand, chain, step
 from tests.support.explaining import FAILURE, causes, codes, enqueue, job_id_of, register, sync
@@ -204,7 +203,7 @@ async def test_a_step_near_the_start_of_a_long_chain_costs_only_its_ancestors(ha
     query = Queries(Names())["explain_causes"]
 
     async def pages_read(position: int) -> int:
-        args = {"workflow_id": workflow_id, "position": position, "examples": 20, "page": 20, **thresholds(Settings())}
+        args = {"workflow_id": workflow_id, "position": position, "examples": 20, "page": 20}
         cursor = await hand.conn.execute(b"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + query, args)
         [[[plan]]] = await cursor.fetchall()
         return plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"]

@@ -152,11 +152,9 @@ async def test_a_clean_stop_is_no_incident(dsn: str) -> None:
         assert len(await powertools.lifeline.list_executor_health()) == 1
     async with Powertools.open(dsn) as powertools:
         assert [e.state for e in await powertools.lifeline.list_executor_health()] == ["stopped"]
-        settings = Settings(
-            executor_late_after=timedelta(milliseconds=1), executor_missing_after=timedelta(milliseconds=2)
-        )
         async with powertools._services.connect() as session:
-            await Projector(settings).project(session)
+            await session.conn.execute(b"UPDATE powertools.executors SET late_after = '1 ms', missing_after = '2 ms'")
+            await Projector(Settings()).project(session)
         assert await powertools.lifeline.list_incidents() == []
 
 

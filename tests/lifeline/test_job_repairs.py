@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from oban import Cancel
 
-from oban_powertools import Settings, Workflow
+from oban_powertools import Workflow
 from oban_powertools.errors import (
     HeartbeatLateError,
     IllegalRepairError,
@@ -50,8 +50,8 @@ async def test_a_living_or_late_executor_keeps_its_job(hand: Hand) -> None:
 
     with pytest.raises(RepairRequiresMissingExecutorError):
         await preview(hand, "job_rescue", job.id)
-    hasty = Settings(executor_late_after=timedelta(microseconds=1))
-    lifeline = Lifeline(hand.services(settings=hasty, guard=Guard(everybody_may)))
+    await hand.settings(executor_late_after=timedelta(microseconds=1))
+    lifeline = Lifeline(hand.services(guard=Guard(everybody_may)))
     for action in ("job_rescue", "job_discard"):
         with pytest.raises(HeartbeatLateError):
             await lifeline.preview_repair(OPERATOR, action=action, target_type="job", target_id=str(job.id))

@@ -30,6 +30,7 @@ READ = {
     "explain": {"workflow", "workflow_step", "job"},
     "events": {"head", "read", "subscribe_all", "subscribe_workflow", "topic_all", "topic_workflow"},
     "metrics": {"read"},
+    "shared_settings": {"list_settings"},
     "webhooks": {"list", "get", "deliveries"},
     "audit": {"list", "get", "verify"},
     "lifeline": {
@@ -157,6 +158,9 @@ ROWS: dict[str, Row] = {
     ),
     "lifeline.run_archive_prune": Row(
         (Action.ARCHIVE_PRUNE,), lambda p, _: p.lifeline.run_archive_prune("ada", reason=ADA["reason"])
+    ),
+    "shared_settings.change": Row(
+        (Action.SETTINGS_CHANGE,), lambda p, _: p.shared_settings.change("incident_failing_count", 7, **ADA)
     ),
     "webhooks.add": Row(WEBHOOK, _a_webhook),
     "webhooks.update": Row(

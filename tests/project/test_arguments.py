@@ -135,6 +135,8 @@ KINDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "lifeline.assign_incident": {**OF_INCIDENTS, "assignee": NOT_NAMES},
     "lifeline.note_incident": {**OF_INCIDENTS, "note": (*NOT_NAMES, None)},
     "lifeline.mute_incident": {**OF_INCIDENTS, "until": (*NOT_INSTANTS, None), "reason": NOT_REASONS},
+    "shared_settings.list_settings": {},
+    "shared_settings.change": {**OF_AN_OPERATOR, "name": NOT_WORDS, "value": (*NOT_SPANS, timedelta.max, None)},
     "webhooks.add": {**OF_AN_OPERATOR, **OF_WEBHOOKS, **SECRETS, "since": NOT_CURSORS},
     "webhooks.list": {},
     "webhooks.get": {"endpoint_id": NOT_IDS},
@@ -167,12 +169,13 @@ GIVEN: Mapping[str, Any] = {
 GIVEN_HERE: Mapping[str, Mapping[str, Any]] = {
     "workflows.recover": {"action": "retry"},
     "webhooks.add": {"since": None},
+    "shared_settings.change": {"name": "incident_stuck_after", "value": timedelta(minutes=1)},
 }
 OF_ONE_ACTION = {"hold_for": "workflow_hold"}
 
 
 def calls(powertools: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
-    for room in ("workflows", "explain", "events", "audit", "metrics", "lifeline", "webhooks"):
+    for room in ("workflows", "explain", "events", "audit", "metrics", "lifeline", "shared_settings", "webhooks"):
         for name, method in inspect.getmembers(getattr(powertools, room), inspect.ismethod):
             if not name.startswith("_"):
                 yield f"{room}.{name}", method

@@ -58,13 +58,7 @@ async def test_a_projection_dated_ahead_is_no_reason_not_to_project(hand: Hand) 
     await hand.rows("UPDATE powertools.incident_projection SET projected_at = now() + interval '1 h'")
 
     assert await hand.one("SELECT 'project_incidents' = ANY (powertools.due_parts_v1('1 h', '1 h'))")
-    assert await hand.one("SELECT powertools.sweep_incidents_v1(%s, '1 h')", THRESHOLDS)
-
-
-THRESHOLDS = (
-    '{"late_after": "45 s", "missing_after": "2 min", "failing_for": "15 min", "failing_count": 5,'
-    ' "stuck_after": "5 min"}'
-)
+    assert await hand.one("SELECT powertools.sweep_incidents_v1('1 h')")
 
 
 async def test_a_settle_fault_dated_ahead_is_tried_again(hand: Hand) -> None:

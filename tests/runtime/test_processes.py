@@ -143,7 +143,7 @@ async def session(shared_dsn: str) -> AsyncIterator[psycopg.AsyncConnection]:
 async def beat_from(hand: Hand, session: psycopg.AsyncConnection, producer: str, host: str = "here") -> None:
     beats = read_beats([heartbeat(producer, gone_after=timedelta(minutes=10))], Settings())
     process = Process(host=host, pid=4711, ticks=99)
-    await session.execute(hand.powertools._services.queries["beat"], beat_args(beats, process))
+    await session.execute(hand.powertools._services.queries["beat"], beat_args(beats, Settings(), process))
 
 
 async def say_dead(hand: Hand, producer: str, host: str = "here") -> int:
@@ -213,7 +213,7 @@ async def test_a_beat_tells_the_others_of_its_host_only(hand: Hand, session: psy
     await beat_from(hand, session, "p2", host="there")
     await beat(hand, "p3")
     beats = read_beats([heartbeat("p4")], Settings())
-    args = beat_args(beats, Process(host="here", pid=4712, ticks=99))
+    args = beat_args(beats, Settings(), Process(host="here", pid=4712, ticks=99))
 
     rows = await (await session.execute(hand.powertools._services.queries["beat"], args)).fetchall()
 

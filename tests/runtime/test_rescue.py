@@ -216,7 +216,7 @@ async def test_two_sweepers_at_once_rescue_once(hand: Hand) -> None:
     for _ in range(50):
         await plain(hand, "p1")
     await die(hand, "p1")
-    query, args = hand.powertools._services.queries["rescue"], {"modes": "{}", "batch": 500, "unknown_after": None}
+    query, args = hand.powertools._services.queries["rescue"], {"batch": 500, "thorough": False}
     async with (
         await psycopg.AsyncConnection.connect(hand.dsn) as one,
         await psycopg.AsyncConnection.connect(hand.dsn, autocommit=True) as other,

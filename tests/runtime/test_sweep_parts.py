@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 import oban_powertools
-from oban_powertools import Settings, schema
+from oban_powertools import schema
 from oban_powertools.config import Names
 from oban_powertools.database import Queries, Session, connect
 from oban_powertools.database.migrations import migrations
@@ -183,8 +183,8 @@ async def test_a_part_that_fails_has_not_succeeded(hand: Hand, part: str) -> Non
 async def test_retention_has_succeeded_when_a_run_has_ended_that_nobody_kept_from_pruning(
     hand: Hand, holder: psycopg.AsyncConnection
 ) -> None:
-    sweep = RetentionSweep(Settings(), first_after=timedelta(0))
-    again = RetentionSweep(Settings(), first_after=timedelta(0))
+    sweep = RetentionSweep(first_after=timedelta(0))
+    again = RetentionSweep(first_after=timedelta(0))
     await hand.rows("SELECT powertools.take_part_v1('retention')")
     await holder.execute("SELECT powertools.take_part_v1('retention')")
 

@@ -4,6 +4,7 @@ The moves are Oban's own (its executor, its acks through whatever holds the slot
 sees what it sees in production.
 """
 
+import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -15,6 +16,7 @@ from psycopg.rows import class_row, dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from oban_powertools import Powertools, Settings, Workflow
+from oban_powertools.config import SHARED, shared_json
 from oban_powertools.database import Connection, Session
 from oban_powertools.operators.services import Services
 from oban_powertools.runtime.oban_attempts import GuardedExecutor
@@ -39,7 +41,7 @@ USED = """
 SELECT c.oid::regclass::text AS name
 FROM pg_class c
 WHERE c.relkind = 'r' AND (c.relnamespace = 'powertools'::regnamespace OR c.oid = 'oban_jobs'::regclass)
-  AND c.relname NOT IN ('migrations', 'sweep_parts') AND (pg_relation_size(c.oid) > 0 OR c.reltuples >= 0)
+  AND c.relname NOT IN ('migrations', 'sweep_parts', 'settings') AND (pg_relation_size(c.oid) > 0 OR c.reltuples >= 0)
 """
 """Tables with rows, now or once, or with statistics: to empty one costs a file for each of its indexes."""
 
@@ -48,6 +50,11 @@ ALTER TABLE powertools.audit DISABLE TRIGGER USER;
 ALTER TABLE powertools.audit_links DISABLE TRIGGER USER;
 ALTER TABLE powertools.audit_seals DISABLE TRIGGER USER;
 ALTER TABLE powertools.audit_chain DISABLE TRIGGER USER
+"""
+
+UNSET = """
+UPDATE powertools.settings s SET value = d.value, changed_at = NULL, changed_by = NULL
+FROM jsonb_each(%s::jsonb) AS d (name, value) WHERE d.name = s.name AND s.changed_at IS NOT NULL
 """
 
 GUARD = """
@@ -152,6 +159,21 @@ class Hand:
         job.extra = {"outcome": outcome}
         return (await GuardedExecutor(job).execute()).action
 
+    async def settings(self, **given: Any) -> Settings:
+        """Settings that the database has from now on, as if a process and its executors had brought them."""
+        settings = Settings(**given)
+        await self.rows(
+            "UPDATE powertools.settings s SET value = g.value, changed_at = clock_timestamp()"
+            " FROM jsonb_each(%s::jsonb) AS g (name, value) WHERE g.name = s.name",
+            shared_json(settings),
+        )
+        await self.rows(
+            "UPDATE powertools.executors SET late_after = %s, missing_after = %s",
+            settings.executor_late_after,
+            settings.executor_missing_after,
+        )
+        return settings
+
     @property
     def session(self) -> Session:
         """The connection to look on, with our queries."""
@@ -203,6 +225,7 @@ class Hand:
         await self.rows(f"{UNGUARD}; TRUNCATE {used} RESTART IDENTITY CASCADE; {GUARD}")
         await self.rows("DELETE FROM oban_producers")
         await self.rows("UPDATE powertools.sweep_parts SET succeeded_at = NULL WHERE succeeded_at IS NOT NULL")
+        await self.rows(UNSET, json.dumps({name: each.to_row(each.default) for name, each in SHARED.items()}))
         await self.rows("INSERT INTO powertools.event_log (head, pruned_to) VALUES (0, 0)")
         await self.rows("INSERT INTO powertools.audit_chain (pruned_to, pruned_hash) VALUES (0, '')")
 

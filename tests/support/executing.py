@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
-from oban_powertools import ExecutorHealth, Settings, Workflow
+from oban_powertools import ExecutorHealth, Workflow
 from oban_powertools.runtime.executors import list_health
 from oban_powertools.runtime.rescue import Rescuer
 from tests.support.by_hand import Hand, step
@@ -80,13 +80,14 @@ async def gone(hand: Hand) -> dict[str, str]:
 
 async def health(hand: Hand, now: datetime | None = None, **settings: Any) -> dict[str, ExecutorHealth]:
     """Producer -> its health, with these settings."""
-    found = await list_health(hand.session, Settings(**settings), now)
+    await hand.settings(**settings)
+    found = await list_health(hand.session, now)
     return {executor.executor_id.rpartition(":")[2]: executor for executor in found}
 
 
 async def rescue(hand: Hand, *, thorough: bool = False, **settings: Any) -> int:
     """One look for what is to be rescued, with these settings; how many were."""
-    rescuer = Rescuer(Settings(**settings), dict)
+    rescuer = Rescuer(await hand.settings(**settings), dict)
     return await rescuer.rescue(hand.session, thorough=thorough)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from oban import Job
 
-from oban_powertools import Incident, Settings, Workflow
+from oban_powertools import Incident, Workflow
 from oban_powertools.lifeline.incidents import Projector
 from tests.support.breaking import broken_steps, faulty_root
 from tests.support.by_hand import Hand, chain, step
@@ -35,7 +35,7 @@ class Trouble:
 
 async def project(hand: Hand, fingerprint: str | None = None, **settings: Any) -> dict[str, Incident]:
     """Project with these settings: fingerprint -> incident, of those that are open."""
-    await Projector(Settings(**settings)).project(hand.session, fingerprint)
+    await Projector(await hand.settings(**settings)).project(hand.session, fingerprint)
     return {incident.fingerprint: incident for incident in await hand.powertools.lifeline.list_incidents(limit=1000)}
 
 

@@ -154,6 +154,16 @@ SET_UP = {
         """,
         "retention", "retention run 1", "failed: audit: no",
     ),
+    "a process that was started with another setting": (
+        """
+        INSERT INTO powertools.executors (
+          executor_id, node, producer, producer_scope, started_at, beat_at, loop_beat_at, beating_since, gone_after,
+          started_with
+        )
+        VALUES ('e', 'node-a', 'p', 'default', now(), now(), now(), now(), '1 h', '{"incident_failing_count": 7}')
+        """,
+        "settings", "incident_failing_count", "5 in the database, 7 where node-a was started",
+    ),
     "an audit that is not sealed": (
         """
         INSERT INTO powertools.audit (at, actor_id, actor_type, action, target_type, target_id, outcome, surface)

@@ -7,7 +7,7 @@ import pytest
 from oban import Job
 
 from oban_powertools import Powertools, Workflow
-from oban_powertools.config import Names, Settings
+from oban_powertools.config import Names
 from oban_powertools.database import Queries, Session
 from oban_powertools.states import TERMINAL_STEP_STATES, StepState
 from oban_powertools.upkeep.metrics import SOURCES
@@ -108,7 +108,7 @@ async def test_the_lag_is_the_age_of_what_has_no_place_in_the_log(dsn: str) -> N
                 "INSERT INTO powertools.event_batches (events, workflow_ids, first_numbers, last_numbers, inserted_at)"
                 " VALUES (1, '{1}', '{1}', '{1}', clock_timestamp() - interval '1 minute')"
             )
-            readings = await SOURCES["events"](Session(conn, Queries(Names())), Settings())
+            readings = await SOURCES["events"](Session(conn, Queries(Names())))
 
     found = {reading.name: reading.value for reading in readings}
     assert 60 <= found["event_lag_seconds"] < 90

@@ -47,13 +47,15 @@ async def hand(dsn: str) -> AsyncIterator[Hand]:
         yield hand
 
 
-def retention(hand: Hand, authorize: Any = None, **kept: timedelta | None) -> Retention:
+async def retention(hand: Hand, authorize: Any = None, **kept: timedelta | None) -> Retention:
+    await hand.settings(retention=kept)
     guard = Guard(authorize or AllowAll())
-    return Retention(hand.services(settings=Settings(retention=kept), guard=guard, display=DisplayPolicy()))
+    return Retention(hand.services(guard=guard, display=DisplayPolicy()))
 
 
 async def prune(hand: Hand, *, dry_run: bool = False, **kept: timedelta | None) -> PruneRun:
-    return await retention(hand, **kept).run("ops-1", reason="disk is filling up", dry_run=dry_run, source="api")
+    pruning = await retention(hand, **kept)
+    return await pruning.run("ops-1", reason="disk is filling up", dry_run=dry_run, source="api")
 
 
 async def count(hand: Hand, table: str) -> int:
@@ -338,7 +340,7 @@ async def test_whoever_may_not_prune_is_refused_and_that_is_audited(
     await hand.rows(OLD)
 
     with pytest.raises(error):
-        await retention(hand, permissions_policy()).run(actor, reason=reason, dry_run=False, source="api")
+        await (await retention(hand, permissions_policy())).run(actor, reason=reason, dry_run=False, source="api")
 
     assert await count(hand, "steps") == 3
     assert await hand.one("SELECT outcome FROM powertools.audit") == "refused"
@@ -354,7 +356,7 @@ async def test_without_authorize_nobody_may(hand: Hand) -> None:
 @pytest.mark.parametrize("kept", [{"workflow": timedelta(days=1)}, {"workflows": timedelta(seconds=1)}])
 async def test_a_policy_that_cannot_be_is_refused(hand: Hand, kept: dict[str, timedelta]) -> None:
     with pytest.raises(InvalidSettingError):
-        retention(hand, **kept)
+        Settings(retention=kept)
 
 
 async def test_what_is_kept_for_ever_is_never_pruned(hand: Hand) -> None:
@@ -367,7 +369,7 @@ async def test_what_is_kept_for_ever_is_never_pruned(hand: Hand) -> None:
 async def test_the_sweep_prunes_by_itself_and_says_so_in_the_audit(hand: Hand) -> None:
     await ended(hand)
     await hand.rows(OLD)
-    sweep = RetentionSweep(Settings(), first_after=timedelta(0))
+    sweep = RetentionSweep(first_after=timedelta(0))
 
     first, second = await sweep.sweep(hand.session), await sweep.sweep(hand.session)
 
@@ -380,7 +382,7 @@ async def test_the_sweep_prunes_by_itself_and_says_so_in_the_audit(hand: Hand) -
 async def test_the_sweep_leaves_no_run_behind_when_nothing_is_due(hand: Hand) -> None:
     await ended(hand)
 
-    removed = await RetentionSweep(Settings(), first_after=timedelta(0)).sweep(hand.session)
+    removed = await RetentionSweep(first_after=timedelta(0)).sweep(hand.session)
 
     assert (removed, await count(hand, "prune_runs"), await count(hand, "audit")) == (0, 0, 0)
 
@@ -390,7 +392,7 @@ async def test_a_sweep_that_cannot_prune_stores_it_and_goes_on(hand: Hand) -> No
     await hand.rows(OLD)
     await hand.rows(IN_THE_WAY, workflow_id)
 
-    removed = await RetentionSweep(Settings(), first_after=timedelta(0)).sweep(hand.session)
+    removed = await RetentionSweep(first_after=timedelta(0)).sweep(hand.session)
 
     assert removed == 0
     assert (await hand.one("SELECT error FROM powertools.prune_runs")).startswith("duplicate key value")
@@ -400,13 +402,13 @@ async def test_the_status_names_every_class_with_what_is_due(hand: Hand) -> None
     await ended(hand)
     await hand.rows(OLD)
 
-    status = await retention(hand, signals=None).status()
+    status = await (await retention(hand, signals=None)).status()
 
     assert {kept.name for kept in status.classes} == set(RecordClass)
     due = {kept.name: kept.due for kept in status.classes if kept.due}
     assert (due, status.last_run) == ({RecordClass.WORKFLOWS: 1}, None)
     run = await prune(hand)
-    last = (await retention(hand).status()).last_run
+    last = (await (await retention(hand)).status()).last_run
     assert last is not None and last.id == run.id
 
 

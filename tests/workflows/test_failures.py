@@ -9,7 +9,7 @@ import pytest
 from oban import Cancel, Job
 from psycopg.types.json import Jsonb
 
-from oban_powertools import Settings, Workflow
+from oban_powertools import Workflow
 from oban_powertools.events import Cursor, StepUpdated
 from oban_powertools.lifeline.incidents import Projector
 from oban_powertools.privacy.shortening import LONGEST_ERROR, shortened
@@ -132,7 +132,7 @@ async def test_events_explanations_incidents_and_the_child_name_the_exception(ea
         for event in await each_hand.powertools.events.read(since=Cursor(0))
         if isinstance(event, StepUpdated) and event.error
     ]
-    settings = Settings(incident_failing_count=1)
+    settings = await each_hand.settings(incident_failing_count=1)
     await Projector(settings).project(each_hand.session)
     titles = await each_hand.rows("SELECT title FROM powertools.incidents WHERE class = 'failing_jobs'")
     child = (await each_hand.job(workflow_id, "child")).args["error"]

@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "doctor": ("doctor_commands", "Examine the database and its set-up; changes nothing."),
     "check": ("doctor_commands", "Compare the work under way with the code that is about to ship; changes nothing."),
     "retention": ("retention_commands", "See how long records are kept, and remove what is older."),
+    "settings": ("settings_commands", "See and change the settings that are equal on all nodes."),
     "repair": ("repair_commands", "Repair what is broken: preview it, then execute what was shown."),
     "bulk": ("bulk_commands", "Repair up to 1,000 targets: list them, then repair them one by one."),
 }

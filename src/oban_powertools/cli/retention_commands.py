@@ -3,11 +3,8 @@
 The rule that must never break: nothing is removed without an actor and a reason.
 """
 
-from datetime import timedelta
-
 import click
 
-from ..config import Settings
 from ..operators.authorization import Authorize
 from ..upkeep.retention import PruneRun, RetainedClass
 from .exits import Exit
@@ -16,24 +13,7 @@ from .output import as_json as record_json
 from .output import note, print_facts, print_json, print_table
 from .target import Target, answering
 from .text import duration, instant
-from .values import accounted, parse_duration
-
-
-def _parse_kept(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, timedelta | None]:
-    kept: dict[str, timedelta | None] = {}
-    for value in values:
-        name, _, how_long = value.partition("=")
-        kept[name] = None if how_long == "forever" else parse_duration(ctx, param, how_long)
-    return kept
-
-
-keep_option = click.option(
-    "--keep",
-    multiple=True,
-    callback=_parse_kept,
-    metavar="CLASS=DURATION",
-    help="As Settings.retention of your application: workflows=90d, audit=forever. May be repeated.",
-)
+from .values import accounted
 
 
 @click.group(cls=Group)
@@ -41,12 +21,14 @@ def retention() -> None:
     """See how long records are kept, and remove what is older."""
 
 
-@retention.command(epilog=examples("powertools retention status", "powertools retention status --keep workflows=90d"))
-@keep_option
+@retention.command(epilog=examples("powertools retention status"))
 @answering
-async def status(target: Target, *, keep: dict[str, timedelta | None], as_json: bool) -> int:
-    """Show every class of records with its policy, its size and what is due."""
-    async with target.calls(settings=Settings(retention=keep)) as calls:
+async def status(target: Target, *, as_json: bool) -> int:
+    """Show every class of records with its policy, its size and what is due.
+
+    The policies are settings of the database: powertools settings list.
+    """
+    async with target.calls() as calls:
         found = await calls.lifeline.retention_status()
     if as_json:
         print_json(
@@ -66,18 +48,17 @@ async def status(target: Target, *, keep: dict[str, timedelta | None], as_json: 
 @retention.command(
     epilog=examples(
         'powertools retention prune --dry-run --reason "see what is due"',
-        'powertools retention prune --keep workflows=7d --reason "disk is filling up"',
+        'powertools settings set retention.workflows 7d --reason "disk is filling up"',
+        'powertools retention prune --reason "disk is filling up"',
     )
 )
 @click.option("--dry-run", is_flag=True, help="Do the first batch of each class for real, and roll it back.")
-@keep_option
 @accounted
 @answering
 async def prune(
     target: Target,
     *,
     dry_run: bool,
-    keep: dict[str, timedelta | None],
     actor: str,
     authorize: Authorize,
     reason: str,
@@ -87,7 +68,7 @@ async def prune(
 
     The sweep of every process does it too. Exit code 1 when a class could not be pruned.
     """
-    async with target.calls(authorize, Settings(retention=keep)) as calls:
+    async with target.calls(authorize) as calls:
         run = await calls.lifeline.run_archive_prune(actor, reason=reason, dry_run=dry_run, source="cli")
     if as_json:
         print_json({"run": _run_json(run)})

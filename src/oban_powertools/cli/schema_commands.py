@@ -7,9 +7,10 @@ import click
 
 from .. import schema
 from ..config import Names
-from ..database import describe
+from ..database import Queries, Session, describe
 from ..errors import SchemaMissingError
 from ..schema import SchemaStatus
+from ..upkeep.settings import find_apart
 from .exits import Exit
 from .groups import examples
 from .output import note, print_facts, print_json, say, say_lines
@@ -77,12 +78,15 @@ async def upgrade(target: Target, *, as_sql: bool, after: int | None, as_json: b
 async def status(target: Target, *, as_json: bool) -> int:
     """Show what is installed beside what this release needs.
 
+    Names the settings that processes were started with and the database has otherwise; powertools doctor says more.
     Exit code 6 when something is to be done, 0 when all is well.
     """
     async with target.connection() as conn:
         found, where = await schema.status(conn, target.names), describe(conn.info.dsn)
+        session = Session(conn, Queries(target.names))
+        apart = await find_apart(session) if found.found == found.expected else []
     if as_json:
-        print_json({"schema": _status_json(found)})
+        print_json({"schema": _status_json(found), "settings_apart": apart})
     else:
         print_facts(
             {
@@ -91,6 +95,7 @@ async def status(target: Target, *, as_json: bool) -> int:
                 "installed": f"version {found.found}" if found.found else "no",
                 "this release": f"version {found.expected}",
                 "pending": ", ".join(found.pending),
+                "settings": f"processes were started with other ones: {', '.join(apart)}" if apart else "",
                 "Oban's tables": f"in schema {target.names.prefix}" if found.oban_installed else "missing",
                 "to do": _next_command(found),
             }

@@ -19,7 +19,7 @@ from click.core import ParameterSource
 from psycopg_pool import AsyncConnectionPool
 
 from ..calls import Calls, open_calls
-from ..config import Names, Settings
+from ..config import Names
 from ..database import Connection, check_dsn, connect
 from ..database.oban import Config, oban_config, our_table
 from ..embedded import start_embedded
@@ -81,16 +81,15 @@ class Target:
         await verify(conn, self.names)
 
     @asynccontextmanager
-    async def calls(
-        self, authorize: Authorize | None = None, settings: Settings | None = None
-    ) -> AsyncGenerator[Calls]:
+    async def calls(self, authorize: Authorize | None = None) -> AsyncGenerator[Calls]:
         """Every call, on one connection; each is a transaction of its own.
+
+        What it judges by is in the database, as for every process (``SHARED`` and the rows of executors).
 
         Args:
             authorize: Decides what operators may do; None refuses all of it.
-            settings: None for the defaults.
         """
-        async with self.connection() as conn, self._open(conn, authorize, settings) as calls:
+        async with self.connection() as conn, self._open(conn, authorize) as calls:
             yield calls
 
     @asynccontextmanager
@@ -112,12 +111,10 @@ class Target:
         self,
         source: AsyncConnectionPool[Any] | Connection,
         authorize: Authorize | None = None,
-        settings: Settings | None = None,
     ) -> AbstractAsyncContextManager[Calls]:
         return open_calls(
-            source, authorize=authorize, display=self.display, schema=self.names.schema, prefix=self.names.prefix,
-            settings=settings,
-        )  # fmt: skip
+            source, authorize=authorize, display=self.display, schema=self.names.schema, prefix=self.names.prefix
+        )
 
 
 class _Directory(click.Path):

@@ -3,7 +3,6 @@
 The rule that must never break: a fault here holds up nothing else that the sweep does.
 """
 
-from datetime import timedelta
 from typing import Final
 
 import psycopg
@@ -21,12 +20,11 @@ _AT_MOST: Final = 10_000
 """Batches of events that one sweep removes."""
 
 
-async def keep_events(session: Session, kept_for: timedelta) -> bool:
+async def keep_events(session: Session) -> bool:
     """Give new events their place, also where nobody reads them, and remove old ones in bounded batches.
 
     Args:
         session: In autocommit.
-        kept_for: By the database's clock.
 
     Returns:
         Whether it was done; a fault is logged.
@@ -35,19 +33,19 @@ async def keep_events(session: Session, kept_for: timedelta) -> bool:
     """
     try:
         with telemetry.span(telemetry.Name.KEEP_EVENTS) as found:
-            found["pruned"] = await _keep(session, kept_for)
+            found["pruned"] = await _keep(session)
     except psycopg.Error:
         logger.exception("keeping the event log failed; the next sweep tries again")
         return False
     return True
 
 
-async def _keep(session: Session, kept_for: timedelta) -> int:
-    row = await session.one("keep_events", {"kept_for": kept_for})
+async def _keep(session: Session) -> int:
+    row = await session.one("keep_events")
     overdue = row is not None and row["overdue"]
     removed = 0
     for _ in range(0, _AT_MOST if overdue else 0, _AT_ONCE):
-        pruned = await session.one("prune_events", {"kept_for": kept_for, "batch": _AT_ONCE})
+        pruned = await session.one("prune_events", {"batch": _AT_ONCE})
         if pruned is None or not pruned["pruned"]:
             break
         removed += pruned["pruned"]

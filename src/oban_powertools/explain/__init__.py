@@ -66,7 +66,6 @@ class Explain:
 
     def __init__(self, services: Services) -> None:
         self._connect = services.connect
-        self._settings = services.settings
         self._display = services.display
 
     async def workflow_step(
@@ -82,7 +81,7 @@ class Explain:
         """
         key, name = as_workflow_id(workflow_id), as_key("step", step)
         async with self._snapshot() as session:
-            found = await explain_step(session, self._settings, key, name, check_import=check_import)
+            found = await explain_step(session, key, name, check_import=check_import)
         return shown(self._display, found)
 
     async def workflow(self, workflow_id: WorkflowId | str) -> WorkflowExplanation:
@@ -93,7 +92,7 @@ class Explain:
         """
         key = as_workflow_id(workflow_id)
         async with self._snapshot() as session:
-            found = await explain_workflow(session, self._settings, key)
+            found = await explain_workflow(session, key)
         return shown(self._display, found)
 
     async def job(self, job_id: JobId | str, *, check_import: bool = False) -> JobExplanation:
@@ -107,7 +106,7 @@ class Explain:
         """
         key = as_job_id(job_id)
         async with self._snapshot() as session:
-            found = await explain_job(session, self._settings, key, check_import=check_import)
+            found = await explain_job(session, key, check_import=check_import)
         return shown(self._display, found)
 
     @asynccontextmanager

@@ -8,14 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from ..config import Settings
 from ..database import Session
 from ..states import Cause as StepCause
 from ..states import OperatorStatus, StepState, WorkflowId
 from .explanations import RootCause, RootCauseGroup, Scope
 from .facts import StepFacts, WorkflowFacts
 from .findings import Diagnosis, diagnose_step
-from .reading import read_queues, read_steps, thresholds
+from .reading import read_queues, read_steps
 
 MAX_CAUSES: Final = 20
 """Most root causes of a step, or groups of them of a workflow, that are listed."""
@@ -65,7 +64,6 @@ class Cause:
 
 async def find_causes(
     session: Session,
-    settings: Settings,
     workflow: WorkflowFacts,
     *,
     upstream_of: StepFacts | None = None,
@@ -84,27 +82,26 @@ async def find_causes(
         "position": upstream_of.position if upstream_of else None,
         "examples": MAX_CAUSES if upstream_of else MAX_EXAMPLES,
         "page": MAX_CAUSES if upstream_of else MAX_CAUSES * MAX_EXAMPLES,
-        **thresholds(settings),
     }
     rows = {(row["workflow_id"], row["position"]): row for row in await session.all("explain_causes", args)}
     if not rows:
-        return await _causes_outside(session, settings, workflow)
-    steps = await read_steps(session, settings, list(rows))
+        return await _causes_outside(session, workflow)
+    steps = await read_steps(session, list(rows))
     counts = {place: row["members"] if row["place"] == 1 else 0 for place, row in rows.items()}
     found = await _diagnosed(session, steps, workflow.id, counts)
     found.sort(key=lambda cause: URGENCY.index(cause.diagnosis.status))
     return found, next(row["total"] for row in rows.values())
 
 
-async def _causes_outside(session: Session, settings: Settings, workflow: WorkflowFacts) -> tuple[list[Cause], int]:
+async def _causes_outside(session: Session, workflow: WorkflowFacts) -> tuple[list[Cause], int]:
     """Of a nested workflow that never started: those of the step that runs it."""
     doomed = workflow.parent_cause == StepCause.CANCELLED_BY_DEPENDENCY
     if workflow.parent_id is None or workflow.parent_position is None or not (workflow.not_started or doomed):
         return [], 0
-    [step] = await read_steps(session, settings, [(workflow.parent_id, workflow.parent_position)])
+    [step] = await read_steps(session, [(workflow.parent_id, workflow.parent_position)])
     if step.own_state == StepState.PENDING and not step.pending and step.held_until is not None:
         return await _diagnosed(session, [step], workflow.id, {(step.workflow.id, step.position): 1}), 1
-    found, total = await find_causes(session, settings, step.workflow, upstream_of=step)
+    found, total = await find_causes(session, step.workflow, upstream_of=step)
     return [replace(cause, diagnosis=_subject(cause, workflow.id)) for cause in found], total
 
 

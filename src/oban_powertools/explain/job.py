@@ -4,7 +4,6 @@ Runs in the caller's transaction and locks nothing. The rule that must never bre
 a step's only if the step believes in it; its meta can be edited by anybody.
 """
 
-from ..config import Settings
 from ..database import Session
 from ..errors import JobNotFoundError
 from ..states import JobId
@@ -18,9 +17,7 @@ from .reading import read_jobs, read_queues, read_recovery, read_step
 from .sentences import error_line
 
 
-async def explain_job(
-    session: Session, settings: Settings, job_id: JobId, *, check_import: bool = False
-) -> JobExplanation:
+async def explain_job(session: Session, job_id: JobId, *, check_import: bool = False) -> JobExplanation:
     """Why a job is as it is.
 
     Args:
@@ -29,7 +26,7 @@ async def explain_job(
     Raises:
         JobNotFoundError: It does not exist, or was pruned.
     """
-    jobs = await read_jobs(session, settings, [job_id])
+    jobs = await read_jobs(session, [job_id])
     if not jobs:
         raise JobNotFoundError(job_id)
     job = jobs[0]
@@ -37,7 +34,7 @@ async def explain_job(
     found = import_findings(job.worker) if check_import and not job.ended else []
     step: StepFacts | None = None
     if job.workflow_id is not None and job.step is not None:
-        step = await read_step(session, settings, job.workflow_id, job.step)
+        step = await read_step(session, job.workflow_id, job.step)
     diagnosed = diagnose_job(job, queues.get(job.queue), found, step=step)
     if step is None:
         legal, illegal = job_actions(job)

@@ -7,7 +7,6 @@ queries does not depend on the number of steps.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from ..config import Settings
 from ..database import Session
 from ..errors import StepNotFoundError, WorkflowNotFoundError
 from ..states import JobId, Position, WorkflowId
@@ -40,27 +39,27 @@ async def read_workflow(session: Session, workflow_id: WorkflowId) -> WorkflowFa
     return found[workflow_id]
 
 
-async def read_step(session: Session, settings: Settings, workflow_id: WorkflowId, name: str) -> StepFacts:
+async def read_step(session: Session, workflow_id: WorkflowId, name: str) -> StepFacts:
     """One step by its name.
 
     Raises:
         WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
     """
     row = await session.one("explain_position", {"workflow_id": workflow_id, "step": name})
-    found = await read_steps(session, settings, [(workflow_id, row["position"])]) if row else []
+    found = await read_steps(session, [(workflow_id, row["position"])]) if row else []
     if not found:
         await read_workflow(session, workflow_id)
         raise StepNotFoundError(workflow_id, name)
     return found[0]
 
 
-async def read_steps(session: Session, settings: Settings, places: Sequence[tuple[int, int]]) -> list[StepFacts]:
+async def read_steps(session: Session, places: Sequence[tuple[int, int]]) -> list[StepFacts]:
     """The steps at these places, workflow and position, with their live jobs; by place."""
     args = {"workflow_ids": [place[0] for place in places], "positions": [place[1] for place in places]}
     rows = await session.all("explain_steps", args)
     workflows = await _read_workflows(session, sorted({row["workflow_id"] for row in rows}))
     live = [row["job_id"] for row in rows if row["state"] == "available"]
-    jobs = {job.id: job for job in await read_jobs(session, settings, live)}
+    jobs = {job.id: job for job in await read_jobs(session, live)}
     return [_step(row, workflows[row["workflow_id"]], jobs.get(row["job_id"])) for row in rows]
 
 
@@ -70,16 +69,10 @@ async def _read_workflows(session: Session, ids: Sequence[int]) -> dict[int, Wor
     return {row["id"]: WorkflowFacts(**row, lock=lock) for row, lock in found}
 
 
-async def read_jobs(session: Session, settings: Settings, ids: Sequence[int]) -> list[JobFacts]:
+async def read_jobs(session: Session, ids: Sequence[int]) -> list[JobFacts]:
     """The jobs of these ids that exist, by id."""
-    args = {"ids": list(ids), **thresholds(settings)}
-    rows = await session.all("explain_jobs", args) if ids else []
+    rows = await session.all("explain_jobs", {"ids": list(ids)}) if ids else []
     return [_job(row) for row in rows]
-
-
-def thresholds(settings: Settings) -> dict[str, Any]:
-    """From which age of its last beat an executor is late, and missing."""
-    return {"late_after": settings.executor_late_after, "missing_after": settings.executor_missing_after}
 
 
 async def read_queues(session: Session, jobs: Iterable[JobFacts | None]) -> dict[str, QueueFacts]:

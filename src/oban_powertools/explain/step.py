@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from ..config import Settings
 from ..database import Session
 from ..states import Cause as StepCause
 from ..states import OperatorStatus, StepState, WorkflowId
@@ -34,7 +33,6 @@ _MAX_IN_SENTENCE: Final = 3
 
 async def explain_step(
     session: Session,
-    settings: Settings,
     workflow_id: WorkflowId,
     name: str,
     *,
@@ -48,7 +46,7 @@ async def explain_step(
     Raises:
         WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
     """
-    step = await read_step(session, settings, workflow_id, name)
+    step = await read_step(session, workflow_id, name)
     workflow = step.workflow
     parents = await _read_parents(session, step)
     found = import_findings(step.worker) if check_import and step.worker and not step.ended else []
@@ -56,7 +54,7 @@ async def explain_step(
     causes: list[Cause] = []
     total = 0
     if waits or step.child is not None:
-        causes, total = await find_causes(session, settings, workflow, upstream_of=step)
+        causes, total = await find_causes(session, workflow, upstream_of=step)
     if waits and not _only_held(step):
         diagnosed = _diagnose_waiting(step, parents, causes, total, found)
     else:
@@ -94,13 +92,13 @@ async def explain_step(
     )
 
 
-async def find_step_actions(session: Session, settings: Settings, workflow_id: WorkflowId, name: str) -> Actions:
+async def find_step_actions(session: Session, workflow_id: WorkflowId, name: str) -> Actions:
     """What may be done with a step now: as its explanation says, without what that takes to find causes.
 
     Raises:
         WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
     """
-    step = await read_step(session, settings, workflow_id, name)
+    step = await read_step(session, workflow_id, name)
     return await _find_actions(session, step, await _read_parents(session, step))
 
 

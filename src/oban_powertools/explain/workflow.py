@@ -7,7 +7,6 @@ step without an outcome is accounted for, listed or counted.
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from ..config import Settings
 from ..database import Session
 from ..states import OperatorStatus, WorkflowId
 from .actions import Actions, workflow_actions
@@ -29,7 +28,7 @@ _URGENCY: Final = (
 )
 
 
-async def explain_workflow(session: Session, settings: Settings, workflow_id: WorkflowId) -> WorkflowExplanation:
+async def explain_workflow(session: Session, workflow_id: WorkflowId) -> WorkflowExplanation:
     """Why a workflow is as it is.
 
     Raises:
@@ -37,7 +36,7 @@ async def explain_workflow(session: Session, settings: Settings, workflow_id: Wo
     """
     workflow = await read_workflow(session, workflow_id)
     states = await session.all("explain_counts", {"workflow_id": workflow_id})
-    causes, total = await find_causes(session, settings, workflow)
+    causes, total = await find_causes(session, workflow)
     groups = group_causes(causes)
     listed = groups[:MAX_CAUSES]
     legal, illegal = await _find_actions(session, workflow, states)

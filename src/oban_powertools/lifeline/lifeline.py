@@ -46,7 +46,7 @@ class Lifeline(Incidents):
         """
         beats = read_beats(as_list("heartbeats", heartbeats, "heartbeats"), self._settings)
         async with self._connect() as session:
-            return await refresh(session, beats)
+            return await refresh(session, beats, self._settings)
 
     async def list_executor_health(self) -> list[ExecutorHealth]:
         """Every executor with its health, by the database's clock; changes nothing.
@@ -55,7 +55,7 @@ class Lifeline(Incidents):
             Those that have not stopped first, then by scope, node and id.
         """
         async with self._connect() as session:
-            return await list_health(session, self._settings)
+            return await list_health(session)
 
     async def retention_status(self) -> RetentionStatus:
         """How long each class of records is kept, how much is due, and the last run; changes nothing."""

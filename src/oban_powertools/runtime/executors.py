@@ -113,9 +113,18 @@ def _name(argument: str, found: object) -> str:
     return found
 
 
-def beat_args(beats: Sequence[Beat], process: Process | None = None) -> dict[str, Any]:
-    """The arguments of the query ``beat``; without a process nobody can see it end."""
+def beat_args(
+    beats: Sequence[Beat], settings: Settings, process: Process | None = None, started_with: str = "{}"
+) -> dict[str, Any]:
+    """The arguments of the query ``beat``; without a process nobody can see it end.
+
+    Args:
+        started_with: JSON: the shared settings that the process was given.
+    """
     return {
+        "late_after": settings.executor_late_after,
+        "missing_after": settings.executor_missing_after,
+        "started_with": started_with,
         "executor_ids": [beat.executor_id for beat in beats],
         "nodes": [beat.node for beat in beats],
         "producers": [beat.producer for beat in beats],
@@ -128,21 +137,19 @@ def beat_args(beats: Sequence[Beat], process: Process | None = None) -> dict[str
     }
 
 
-async def refresh(session: Session, beats: Sequence[Beat]) -> int:
+async def refresh(session: Session, beats: Sequence[Beat], settings: Settings) -> int:
     """Store these beats, all of them or none, in one statement; how many."""
-    row = await session.one("beat", beat_args(beats)) if beats else None
+    row = await session.one("beat", beat_args(beats, settings)) if beats else None
     return row["beats"] if row else 0
 
 
-async def list_health(session: Session, settings: Settings, now: datetime | None = None) -> list[ExecutorHealth]:
+async def list_health(session: Session, now: datetime | None = None) -> list[ExecutorHealth]:
     """Every executor with its health, those that run first, then by scope, node and id; changes nothing.
 
     Args:
         now: None for the database's clock.
     """
-    ages = {"late_after": settings.executor_late_after, "missing_after": settings.executor_missing_after}
-    args = {**ages, "now": now}
-    rows = await session.all("list_executor_health", args)
+    rows = await session.all("list_executor_health", {"now": now})
     return [_health(**row) for row in rows]
 
 

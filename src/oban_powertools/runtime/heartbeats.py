@@ -20,7 +20,7 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
-from ..config import Settings
+from ..config import Settings, shared_json
 from ..database import Queries
 from ..database.pools import blocking_connection, lives, may_change, resolve
 from ..privacy.logs import find_logger
@@ -131,6 +131,8 @@ class Heartbeats:
         self._seen_by = ""
         self._pool = pool
         self._queries = queries
+        self._settings = settings
+        self._started_with = shared_json(settings)
         self._gone_after = settings.executor_gone_after
         self._every = self._gone_after.total_seconds() / BEATS
         self._closing = threading.Event()
@@ -234,7 +236,7 @@ class Heartbeats:
                 )
                 for executor in running
             ]
-            row = self._execute("beat", beat_args(beats, self._here))
+            row = self._execute("beat", beat_args(beats, self._settings, self._here, self._started_with))
             self._remember(row, running[0].executor_id)
             self._producers.know(running)
         if not self._loop.is_closed():

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-import orjson
 import psycopg
 
 from ..config import Settings
@@ -53,8 +52,6 @@ class Rescuer:
 
     def __init__(self, settings: Settings, hands: Callable[[], Mapping[str, Hand]]) -> None:
         self._hands = hands
-        self._modes = orjson.dumps(dict(settings.rescue)).decode()
-        self._unknown_after = settings.rescue_unknown_after
         self._look_through = _NowAndThen(_LOOK_THROUGH_EVERY)
         self._compare = _NowAndThen(settings.executor_gone_after / 3)
         self._suspects: set[Attempt] = set()
@@ -91,7 +88,7 @@ class Rescuer:
         return await self._rescue_gone(session, thorough=thorough) or 0
 
     async def _rescue_gone(self, session: Session, *, thorough: bool) -> int | None:
-        args = {"modes": self._modes, "batch": _AT_ONCE, "unknown_after": self._unknown_after if thorough else None}
+        args = {"batch": _AT_ONCE, "thorough": thorough}
         rescued = 0
         while True:
             row = await session.one("rescue", args)
@@ -118,7 +115,7 @@ class Rescuer:
             "job_ids": [job_id for job_id, _ in lost],
             "attempted_ats": [naive(at) for _, at in lost],
         }
-        row = await session.one("rescue_lost", {**given, "modes": self._modes})
+        row = await session.one("rescue_lost", given)
         rescued = row["rescued"] if row else 0
         logger.warning("rescued %d jobs that their producer here does not know (a lost fetch or ack)", rescued)
         return rescued

@@ -108,9 +108,8 @@ async def sweep_once(session: Session, since: Swept, settings: Settings) -> Swep
 
 
 async def _find_due(session: Session, settings: Settings) -> frozenset[str]:
-    args = {"incidents_every": settings.incidents_every, "events_kept_for": settings.events_kept_for}
     try:
-        row = await session.one("due_parts", args)
+        row = await session.one("due_parts", {"incidents_every": settings.incidents_every})
     except psycopg.Error:
         if session.conn.broken:
             raise

@@ -22,7 +22,6 @@ class Incidents:
 
     def __init__(self, services: Services) -> None:
         self._connect = services.connect
-        self._settings = services.settings
         self._display = services.display
         self._projector = Projector(services.settings)
         self._handler = Handler(services)
@@ -40,7 +39,7 @@ class Incidents:
         """
         async with self._connect() as session:
             await self._projector.project(session)
-            return await reading.list_incidents(session, self._settings, self._display, states=_OPEN)
+            return await reading.list_incidents(session, self._display, states=_OPEN)
 
     async def list_incidents(
         self,
@@ -67,7 +66,6 @@ class Incidents:
         async with self._connect() as session:
             return await reading.list_incidents(
                 session,
-                self._settings,
                 self._display,
                 states=states,
                 incident_class=kind,
@@ -91,7 +89,7 @@ class Incidents:
             IncidentNotFoundError: There is none.
         """
         async with self._connect() as session:
-            return await reading.get_incident(session, self._settings, self._display, incident)
+            return await reading.get_incident(session, self._display, incident)
 
     async def acknowledge_incident(self, incident: int | str, *, actor: ActorLike, source: str = "api") -> Incident:
         """Say that somebody has seen it.

@@ -3,7 +3,6 @@
 Not the rules, which are in SQL. The rule that must never break: a projection that fails keeps no sweep from going on.
 """
 
-import orjson
 import psycopg
 
 from ...config import Settings
@@ -14,26 +13,17 @@ logger = find_logger(__name__)
 
 
 class Projector:
-    """Looks for incidents, with the thresholds of this process."""
+    """Looks for incidents."""
 
     def __init__(self, settings: Settings) -> None:
         self._every = settings.incidents_every
-        self._thresholds = orjson.dumps(
-            {
-                "late_after": f"{settings.executor_late_after.total_seconds()} s",
-                "missing_after": f"{settings.executor_missing_after.total_seconds()} s",
-                "failing_for": f"{settings.incident_failing_for.total_seconds()} s",
-                "failing_count": settings.incident_failing_count,
-                "stuck_after": f"{settings.incident_stuck_after.total_seconds()} s",
-            }
-        ).decode()
 
     async def project(self, session: Session, fingerprint: str | None = None) -> None:
         """Bring every incident, or this one, in line with what can be seen now.
 
         Locks: the part's row until the transaction ends; the incidents that change.
         """
-        await session.run("project_incidents", {"thresholds": self._thresholds, "fingerprint": fingerprint})
+        await session.run("project_incidents", {"fingerprint": fingerprint})
 
     async def sweep(self, session: Session) -> bool:
         """Project when no node has for ``incidents_every``.
@@ -44,9 +34,8 @@ class Projector:
         Returns:
             Whether this node did. A fault is logged: the other parts of the sweep go on.
         """
-        args = {"thresholds": self._thresholds, "every": self._every}
         try:
-            row = await session.one("sweep_incidents", args)
+            row = await session.one("sweep_incidents", {"every": self._every})
         except psycopg.Error:
             logger.exception("the projection of incidents failed; the next sweep tries again")
             return False

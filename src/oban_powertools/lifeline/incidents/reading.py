@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ...arguments import as_id, as_key
-from ...config import Settings
 from ...database import Session
 from ...errors import IncidentNotFoundError
 from ...privacy.display import DisplayPolicy, Kind
@@ -18,7 +17,6 @@ MOST: Final = 1000
 
 async def list_incidents(
     session: Session,
-    settings: Settings,
     display: DisplayPolicy,
     *,
     states: Sequence[str],
@@ -29,7 +27,7 @@ async def list_incidents(
     """One page, the last opened first, each with what may be done about it now."""
     args = {"states": list(states), "class": incident_class, "before": before, "page": min(limit, MOST)}
     found = [read(row, display) for row in await session.all("list_incidents", args)]
-    return await suggest(session, settings, found, OF_A_LIST)
+    return await suggest(session, found, OF_A_LIST)
 
 
 async def get_row(session: Session, which: int | str) -> dict[str, Any]:
@@ -50,7 +48,7 @@ async def get_row(session: Session, which: int | str) -> dict[str, Any]:
     return row
 
 
-async def get_incident(session: Session, settings: Settings, display: DisplayPolicy, which: int | str) -> Incident:
+async def get_incident(session: Session, display: DisplayPolicy, which: int | str) -> Incident:
     """An incident with its timeline, and with what may be done about it now.
 
     Raises:
@@ -61,7 +59,7 @@ async def get_incident(session: Session, settings: Settings, display: DisplayPol
     timeline = tuple(
         TimelineEntry(**{**entry, "detail": display.render(Kind.DETAILS, entry["detail"])}) for entry in entries
     )
-    [incident] = await suggest(session, settings, [read(row, display, timeline)], OF_ONE)
+    [incident] = await suggest(session, [read(row, display, timeline)], OF_ONE)
     return incident
 
 

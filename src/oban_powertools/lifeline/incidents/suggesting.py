@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from ...config import Settings
 from ...database import Session
 from ...explain import ExplainedRepair
 from ...explain.actions import step_actions
@@ -51,7 +50,7 @@ class _Facts:
         return Subject(step=step, actions=step_actions(step, (), self.recoveries.get(place, RecoveryFacts()))[0])
 
 
-async def suggest(session: Session, settings: Settings, incidents: Sequence[Incident], most: int) -> list[Incident]:
+async def suggest(session: Session, incidents: Sequence[Incident], most: int) -> list[Incident]:
     """The same incidents with what may be done about them.
 
     Args:
@@ -62,7 +61,7 @@ async def suggest(session: Session, settings: Settings, incidents: Sequence[Inci
         return list(incidents)
     async with session.bounded():
         rows = await session.all("incident_subjects", {"ids": ids, "most": most})
-        facts = await _read(session, settings, rows)
+        facts = await _read(session, rows)
     found: defaultdict[int, list[ExplainedRepair]] = defaultdict(list)
     for row in rows:
         if (subject := facts.subject(row)) is not None:
@@ -89,13 +88,13 @@ def _bulk(repairs: Iterable[ExplainedRepair]) -> tuple[SuggestedBulk, ...]:
     return tuple(SuggestedBulk(action=action, ids=tuple(ids)) for action, ids in targets.items() if len(ids) > 1)
 
 
-async def _read(session: Session, settings: Settings, rows: Sequence[Row]) -> _Facts:
+async def _read(session: Session, rows: Sequence[Row]) -> _Facts:
     places = sorted({(row["workflow_id"], row["position"]) for row in rows if row["position"] is not None})
     steps: dict[tuple[int, int], StepFacts] = {}
-    for step in await read_steps(session, settings, places) if places else ():
+    for step in await read_steps(session, places) if places else ():
         steps[step.workflow.id, step.position] = step
     alone = sorted({row["job_id"] for row in rows if row["position"] is None and row["job_id"] is not None})
-    jobs = {int(job.id): Subject(job=job) for job in await read_jobs(session, settings, alone)}
+    jobs = {int(job.id): Subject(job=job) for job in await read_jobs(session, alone)}
     whole = sorted({row["workflow_id"] for row in rows if row["subject_type"] == "workflow"})
     workflows = {one: Subject.of_workflow(await read_workflow(session, one)) for one in whole}
     return _Facts(steps=steps, recoveries=await _read_recoveries(session, steps), subjects=jobs, workflows=workflows)

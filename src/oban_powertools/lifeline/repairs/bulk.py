@@ -263,18 +263,18 @@ class Bulks:
                 _, target = as_repair(action, target.type, target.id)
                 operation.tell(target=target)
                 async with context.connect() as session:
-                    operation.tell(target=(await find(session, context.settings, target)).target)
+                    operation.tell(target=(await find(session, target)).target)
                 await operation.authorize(Action.EXECUTE_REPAIR)
                 await whole(lambda: self._repair(operation, bulk, item))
 
     async def _repair(self, operation: Operation, bulk: Row, item: Row) -> None:
-        settings, about = self._context.settings, operation.entry
+        about = operation.entry
         args = {"id": bulk["id"], "place": item["place"], "outcome": "done", "detail": None}
         async with self._context.connect() as session, session.transaction():
             # First: whoever else is at the same item waits here, and finds it done.
             if await session.one("end_bulk_item", args) is None:
                 return
-            found = await find_locked(session, settings, about.target)
+            found = await find_locked(session, about.target)
             rows = await self._matching(session, operation.action, {"ids": [item["target_id"]]})
             if rows[0]["state_hash"] != item["state_hash"]:
                 raise _ItemDriftedError

@@ -97,16 +97,16 @@ def subject_of(target: Target, arguments: Mapping[str, Any], incident_fingerprin
     }
 
 
-async def find_locked(session: Session, settings: Settings, target: Target) -> Found:
+async def find_locked(session: Session, target: Target) -> Found:
     """The target, found and locked.
 
     Raises:
         TargetNotFoundError: It does not exist.
         TargetMovedError: Roll back and begin again.
     """
-    first = await find(session, settings, target)
+    first = await find(session, target)
     await lock(session, first)
-    found = await find(session, settings, target)
+    found = await find(session, target)
     if not found.is_as(first):
         raise TargetMovedError
     return found
@@ -131,7 +131,7 @@ async def carry_out(
     repair = Repair(action=target.repair, arguments=stored["arguments"], actor_id=actor.id, reason=reason)
     applier = Applier(settings)
     try:
-        found = await find_locked(session, settings, target)
+        found = await find_locked(session, target)
         if (refusal := refuse_incident(found, stored["incident_fingerprint"])) is not None:
             raise refusal
         subject = subject_of(target, stored["arguments"], stored["incident_fingerprint"])

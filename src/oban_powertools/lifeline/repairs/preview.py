@@ -13,7 +13,6 @@ from typing import Any, Final, cast
 
 from ...acts import TargetType, repairs_of
 from ...arguments import as_text
-from ...config import Settings
 from ...database import Session, json_border
 from ...errors import PreviewNotFoundError
 from ...explain import Action as ExplainedAction
@@ -106,7 +105,7 @@ def find_warnings(action: Action, found: Found, plan: Plan) -> list[str]:
     return list(dict.fromkeys(told))[:10]
 
 
-async def find_legal(session: Session, settings: Settings, found: Found) -> tuple[Sequence[str], Mapping[str, str]]:
+async def find_legal(session: Session, found: Found) -> tuple[Sequence[str], Mapping[str, str]]:
     """The repairs of the same target that are legal now; and those that are not, with the reason."""
     target = found.target
     if target.type in ("job", "callback"):
@@ -114,7 +113,7 @@ async def find_legal(session: Session, settings: Settings, found: Found) -> tupl
     if target.workflow_id is None or target.type not in ("step", "workflow"):
         return (), {}
     if target.step is not None:
-        return _named(*await find_step_actions(session, settings, target.workflow_id, target.step))
+        return _named(*await find_step_actions(session, target.workflow_id, target.step))
     return _named(*await find_workflow_actions(session, target.workflow_id))
 
 

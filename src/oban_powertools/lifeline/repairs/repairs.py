@@ -58,7 +58,7 @@ class Repairs:
         missing: NotFoundError | None = None
         async with self._context.connect() as session:
             try:
-                found = await find(session, self._context.settings, operation.entry.target)
+                found = await find(session, operation.entry.target)
                 operation.tell(target=found.target)
             except NotFoundError as error:
                 missing = error
@@ -80,7 +80,7 @@ class Repairs:
         context = self._context
         repair = Repair(action=action, arguments=arguments, actor_id=actor.id, reason="a preview")
         async with context.connect() as session, session.transaction():
-            found = await find_locked(session, context.settings, target)
+            found = await find_locked(session, target)
             if (refusal := refuse_incident(found, incident)) is not None:
                 raise refusal
             subject = subject_of(target, arguments, incident)
@@ -89,7 +89,7 @@ class Repairs:
             if incident is not None and context.incidents is not None:
                 warning = await context.incidents.warn(session, incident)
                 warnings += [warning] if warning is not None else []
-            legal, illegal = await find_legal(session, context.settings, found)
+            legal, illegal = await find_legal(session, found)
             details = {"warnings": warnings, "legal": list(legal), "illegal": dict(illegal)}
             preview_id, token = await store(session, actor_id=actor.id, plan=done, target=target, details=details)
             stored = await find_stored(session, preview_id=preview_id)

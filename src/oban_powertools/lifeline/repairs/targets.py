@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from ...acts import REPAIRS
 from ...arguments import is_storable
-from ...config import Settings
 from ...database import Session
 from ...errors import (
     CommandRefusedError,
@@ -84,7 +83,7 @@ def _parsed(action: Action, target_type: TargetType, target_id: str) -> Target:
             raise UnsupportedTargetError(action, f"{target_type} {target_id!r}", form)
 
 
-async def find(session: Session, settings: Settings, target: Target) -> Found:
+async def find(session: Session, target: Target) -> Found:
     """What is known of a target now.
 
     Raises:
@@ -92,37 +91,32 @@ async def find(session: Session, settings: Settings, target: Target) -> Found:
     """
     match target.type:
         case TargetType.STEP | TargetType.WORKFLOW:
-            return await _find_in_workflow(session, settings, target)
+            return await _find_in_workflow(session, target)
         case TargetType.EXECUTOR:
             row = await session.one("executor_job_ids", {"executor_id": target.id})
             if row is None:
                 raise TargetNotFoundError(target.type, target.id)
-            jobs = await find_jobs(session, settings, row["ids"])
+            jobs = await find_jobs(session, row["ids"])
             return _with_jobs(replace(target, queue=row["queue"]), jobs)
         case TargetType.LATE_RESULT:
             late = await session.one("repair_late_result", {"id": int(target.id)})
             if late is None:
                 raise TargetNotFoundError(target.type, target.id)
-            jobs = await find_jobs(session, settings, [late["job_id"]])
+            jobs = await find_jobs(session, [late["job_id"]])
             return replace(_with_jobs(_of_job(target, late, jobs[0] if jobs else {}), jobs), late=late)
         case _:
-            jobs = await find_jobs(session, settings, [int(target.id)])
+            jobs = await find_jobs(session, [int(target.id)])
             if not jobs or (target.type is TargetType.CALLBACK and not jobs[0]["is_callback"]):
                 raise TargetNotFoundError(target.type, target.id)
             return _with_jobs(_of_job(target, jobs[0], jobs[0]), jobs)
 
 
-async def find_jobs(session: Session, settings: Settings, ids: Sequence[int]) -> Sequence[Row]:
+async def find_jobs(session: Session, ids: Sequence[int]) -> Sequence[Row]:
     """Jobs with their steps and executors, by id."""
-    args = {
-        "ids": list(ids),
-        "late_after": settings.executor_late_after,
-        "missing_after": settings.executor_missing_after,
-    }
-    return await session.all("repair_jobs", args)
+    return await session.all("repair_jobs", {"ids": list(ids)})
 
 
-async def _find_in_workflow(session: Session, settings: Settings, target: Target) -> Found:
+async def _find_in_workflow(session: Session, target: Target) -> Found:
     args = {"workflow_id": target.workflow_id, "step": target.step}
     row = await session.one("repair_step", args)
     if row is None or (target.step is not None and row["state"] is None):
@@ -132,7 +126,7 @@ async def _find_in_workflow(session: Session, settings: Settings, target: Target
         worker=row["worker"],
     )  # fmt: skip
     live = [row["job_id"]] if row["job_state"] is not None else ()
-    jobs = await find_jobs(session, settings, live)
+    jobs = await find_jobs(session, live)
     return Found(target=known, jobs=tuple(jobs), root_ids=(row["root_id"],))
 
 

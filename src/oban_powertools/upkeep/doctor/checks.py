@@ -61,6 +61,12 @@ ROW_CHECKS: Final = (
         todo="start a process with Powertools: its sweep seals; when one runs, read its log",
     ),
     RowCheck(
+        name="settings",
+        level=Level.WARNING,
+        expected="every process started with what the database has (spans in seconds), or without: the database counts",
+        todo="start the process with the same, or: powertools settings set NAME VALUE --reason WHY",
+    ),
+    RowCheck(
         name="semantics",
         level=Level.ERROR,
         expected="semantics version 2",

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ...config import Settings
 from ...database import Session
 from ...states import ExecutorState, IncidentClass
 
@@ -58,7 +57,7 @@ GAUGES: Final[Mapping[str, Gauge]] = {
 """Name -> what it is."""
 
 
-async def read_steps(session: Session, _: Settings) -> list[Reading]:
+async def read_steps(session: Session) -> list[Reading]:
     """``open_steps`` and ``oldest_waiting_step_seconds``."""
     rows = await session.all("backlog", {"most": _MOST})
     oldest = max((row["oldest_seconds"] or 0.0 for row in rows), default=0.0)
@@ -68,36 +67,35 @@ async def read_steps(session: Session, _: Settings) -> list[Reading]:
     ]
 
 
-async def read_workflows(session: Session, _: Settings) -> list[Reading]:
+async def read_workflows(session: Session) -> list[Reading]:
     """``open_workflows``."""
     rows = await session.all("open_workflows", {"most": _MOST})
     found = {row["state"]: row["workflows"] for row in rows}
     return [Reading("open_workflows", found.get(state, 0), state) for state in _WORKFLOW_STATES]
 
 
-async def read_events(session: Session, _: Settings) -> list[Reading]:
+async def read_events(session: Session) -> list[Reading]:
     """``event_head`` and ``event_lag_seconds``."""
     row = await session.one("event_log_state")
     assert row is not None
     return [Reading("event_head", row["head"]), Reading("event_lag_seconds", max(0.0, row["lag_seconds"]))]
 
 
-async def read_faults(session: Session, _: Settings) -> list[Reading]:
+async def read_faults(session: Session) -> list[Reading]:
     """``open_settle_faults``."""
     row = await session.one("open_settle_faults", {"most": _MOST})
     assert row is not None
     return [Reading("open_settle_faults", row["faults"])]
 
 
-async def read_executors(session: Session, settings: Settings) -> list[Reading]:
+async def read_executors(session: Session) -> list[Reading]:
     """``executors``."""
-    thresholds = {"late_after": settings.executor_late_after, "missing_after": settings.executor_missing_after}
-    rows = await session.all("count_executors", thresholds)
+    rows = await session.all("count_executors")
     found = {row["state"]: row["executors"] for row in rows}
     return [Reading("executors", found.get(state, 0), state) for state in _EXECUTOR_STATES]
 
 
-async def read_incidents(session: Session, _: Settings) -> list[Reading]:
+async def read_incidents(session: Session) -> list[Reading]:
     """``open_incidents``."""
     found = {row["class"]: row["incidents"] for row in await session.all("count_incidents")}
     return [Reading("open_incidents", found.get(name, 0), name) for name in _INCIDENT_CLASSES]

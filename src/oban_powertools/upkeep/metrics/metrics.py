@@ -7,7 +7,6 @@ from typing import Final
 import psycopg
 from psycopg_pool import PoolTimeout
 
-from ...config import Settings
 from ...database import Session
 from ...operators.services import Services
 from ...privacy.logs import find_logger
@@ -16,7 +15,7 @@ from .tally import Counts, Tally
 
 logger = find_logger(__name__)
 
-type Source = Callable[[Session, Settings], Awaitable[list[Reading]]]
+type Source = Callable[[Session], Awaitable[list[Reading]]]
 
 SOURCES: Final[Mapping[str, Source]] = {
     "steps": read_steps,
@@ -45,7 +44,6 @@ class Metrics:
 
     def __init__(self, services: Services) -> None:
         self._connect = services.connect
-        self._settings = services.settings
         self._tally = Tally(services.connect)
 
     async def read(self) -> Readings:
@@ -55,7 +53,7 @@ class Metrics:
         for name, source in SOURCES.items():
             try:
                 async with self._connect() as session, session.bounded():
-                    values += await source(session, self._settings)
+                    values += await source(session)
             except psycopg.Error as error:
                 logger.warning("the metrics of %s could not be read: %s", name, error)
                 answered[name] = False

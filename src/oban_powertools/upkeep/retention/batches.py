@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ...database import Session
-from .records import Policies, RecordClass
+from .records import RecordClass
 
 BATCH: Final = 5000
 """Rows of one batch; of workflows their steps. A family that has more goes in one."""
@@ -24,14 +24,12 @@ class Progress:
     """Class -> why it was given up."""
 
     @classmethod
-    def start(cls, kept: Policies) -> "Progress":
-        """With every class that is not kept for ever."""
-        return cls(left=[of_class for of_class in RecordClass if kept[of_class] is not None])
+    def start(cls) -> "Progress":
+        """With every class, also those that are kept for ever now: a policy may change while it runs."""
+        return cls(left=[*RecordClass])
 
 
-async def prune_batch(
-    session: Session, kept: Policies, of_class: RecordClass, run: int, after: int
-) -> dict[str, int | bool | None]:
+async def prune_batch(session: Session, of_class: RecordClass, run: int, after: int) -> dict[str, int | bool | None]:
     """One batch of one class, in the caller's transaction.
 
     Returns:
@@ -39,15 +37,8 @@ async def prune_batch(
 
     Locks: the part's row; the rows that are removed, passing over those that are locked.
     """
-    kept_for = kept[of_class]
-    assert kept_for is not None
-    row = await session.one(
-        "prune_batch",
-        {
-            "of_class": of_class, "kept_for": kept_for, "audit_kept_for": kept[RecordClass.AUDIT], "run": run,
-            "batch": BATCH, "after": after,
-        },
-    )  # fmt: skip
+    args = {"of_class": of_class, "run": run, "batch": BATCH, "after": after}
+    row = await session.one("prune_batch", args)
     assert row is not None
     return dict(row)
 

@@ -4,11 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final, assert_never
-
-from ...arguments import LONGEST, as_span, unless_none
-from ...config import RETENTION, Settings
-from ...errors import InvalidArgumentError, InvalidSettingError
+from typing import Any, assert_never
 
 
 class RecordClass(StrEnum):
@@ -58,33 +54,6 @@ class RecordClass(StrEnum):
                 return True
             case _:
                 assert_never(self)
-
-
-type Policies = Mapping[RecordClass, timedelta | None]
-"""How long each class is kept; None for ever."""
-
-_LEAST: Final = timedelta(minutes=1)
-
-
-def _as_kept_for(argument: str, found: object) -> timedelta:
-    return as_span(argument, found, least=_LEAST, most=LONGEST)
-
-
-def policies(settings: Settings) -> Policies:
-    """The policy of every class.
-
-    Raises:
-        InvalidSettingError: A class does not exist, or is kept for less than a minute or over 100 years.
-    """
-    given = settings.retention
-    for name, kept_for in given.items():
-        if name not in RETENTION:
-            raise InvalidSettingError("retention", name, f"one of {', '.join(RETENTION)}")
-        try:
-            unless_none(_as_kept_for, f"retention of {name}", kept_for)
-        except InvalidArgumentError as error:
-            raise InvalidSettingError(error.argument, error.found, f"{error.expected}, or None for ever") from None
-    return {of_class: {**RETENTION, **given}[of_class] for of_class in RecordClass}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,9 @@ from ...operators.audit import Operation, Operations, Outcome
 from ...operators.authorization import Action, ActorLike, Target, TargetType
 from ...operators.services import Services
 from ...privacy.logs import find_logger, said
+from ..settings import read_spans
 from .batches import Progress, advance, prune_batch
-from .records import Policies, PruneRun, RecordClass, RetainedClass, RetentionStatus, policies
+from .records import PruneRun, RecordClass, RetainedClass, RetentionStatus
 
 logger = find_logger(__name__)
 
@@ -20,37 +21,33 @@ _COUNTED: Final = 10_000
 
 
 class Retention:
-    """What is kept for how long, and its removal.
-
-    Raises:
-        InvalidSettingError: ``settings.retention`` names no such class, or keeps one for less than a minute.
-    """
+    """What is kept for how long, and its removal."""
 
     def __init__(self, services: Services) -> None:
         self._connect = services.connect
-        self._kept: Policies = policies(services.settings)
-        self._events_kept_for = services.settings.events_kept_for
         self._operations = Operations(services)
 
     async def status(self) -> RetentionStatus:
         """Every class with its policy, its size and what is due, and the last run; changes nothing."""
         async with self._connect() as session:
             names = {"tables": [*RecordClass], "schema": session.queries.names.schema}
+            kept = await read_spans(session)
             sizes = {row["name"]: row for row in await session.all("retention_sizes", names)}
             classes = [
                 RetainedClass(
                     name=of_class,
-                    kept_for=kept_for,
+                    kept_for=kept[f"retention.{of_class}"],
                     is_archived=of_class.is_archived,
                     rows=sizes[of_class]["rows"] if of_class in sizes else 0,
                     bytes=sizes[of_class]["bytes"] if of_class in sizes else 0,
-                    due=await self._due(session, of_class, kept_for),
+                    due=await self._due(session, of_class, kept[f"retention.{of_class}"]),
                 )
-                for of_class, kept_for in self._kept.items()
+                for of_class in RecordClass
             ]
             last = await session.one("last_prune_run")
-        run = PruneRun.of(last) if last else None
-        return RetentionStatus(classes=tuple(classes), events_kept_for=self._events_kept_for, last_run=run)
+        run, events_kept_for = PruneRun.of(last) if last else None, kept["events_kept_for"]
+        assert events_kept_for is not None
+        return RetentionStatus(classes=tuple(classes), events_kept_for=events_kept_for, last_run=run)
 
     async def _due(self, session: Session, of_class: RecordClass, kept_for: timedelta | None) -> int | None:
         if kept_for is None:
@@ -72,7 +69,7 @@ class Retention:
                 run = await self._start(session, who.id, operation.entry.reason or "")
                 operation.tell(details={"run": run})
             async with self._connect() as session:
-                progress = Progress.start(self._kept)
+                progress = Progress.start()
                 while progress.left:
                     await self._next(session, progress, progress.left[0], run)
             return await self._finish(operation, run, progress)
@@ -80,7 +77,7 @@ class Retention:
     async def _next(self, session: Session, progress: Progress, of_class: RecordClass, run: int) -> None:
         try:
             async with session.transaction():
-                row = await prune_batch(session, self._kept, of_class, run, progress.after)
+                row = await prune_batch(session, of_class, run, progress.after)
         except psycopg.Error as error:
             if session.conn.broken:
                 raise
@@ -112,11 +109,11 @@ class Retention:
         failures: dict[str, str] = {}
         row: dict[str, Any] | None = None
         async with self._connect() as session:
-            for of_class in Progress.start(self._kept).left:
+            for of_class in Progress.start().left:
                 async with session.transaction(force_rollback=True):
                     run = await self._start(session, actor, reason)
                     try:
-                        found = await prune_batch(session, self._kept, of_class, run, 0)
+                        found = await prune_batch(session, of_class, run, 0)
                     except psycopg.Error as error:
                         failures[of_class] = _first_line(error)
                         continue

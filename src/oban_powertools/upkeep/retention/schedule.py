@@ -9,11 +9,9 @@ from typing import Final
 
 import psycopg
 
-from ...config import Settings
 from ...database import Session
 from ...privacy.logs import find_logger, said
 from .batches import Progress, advance, prune_batch
-from .records import Policies, policies
 
 logger = find_logger(__name__)
 
@@ -30,8 +28,7 @@ class RetentionSweep:
         first_after: From the start of the process to its first run.
     """
 
-    def __init__(self, settings: Settings, *, first_after: timedelta = timedelta(minutes=1)) -> None:
-        self._kept: Policies = policies(settings)
+    def __init__(self, *, first_after: timedelta = timedelta(minutes=1)) -> None:
         self._progress: Progress | None = None
         self._run: int | None = None
         self._due_at = time.monotonic() + first_after.total_seconds()
@@ -49,7 +46,7 @@ class RetentionSweep:
         if self._progress is None:
             if time.monotonic() < self._due_at:
                 return 0
-            self._progress, self._passed_over = Progress.start(self._kept), False
+            self._progress, self._passed_over = Progress.start(), False
         try:
             removed = await self._round(session, self._progress)
             if not self._progress.left:
@@ -67,7 +64,7 @@ class RetentionSweep:
         for of_class in [*progress.left]:
             async with session.transaction() as transaction:
                 run = self._run or await self._start(session)
-                row = await prune_batch(session, self._kept, of_class, run, progress.after)
+                row = await prune_batch(session, of_class, run, progress.after)
                 if self._run is None and not row["pruned"]:
                     raise psycopg.Rollback(transaction)  # no run without anything to tell of it
             if row["pruned"]:

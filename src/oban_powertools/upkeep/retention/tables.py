@@ -40,6 +40,7 @@ TABLES: Final[Mapping[str, RecordClass | str]] = {
     "webhook_endpoints": "Set up and removed by operators.",
     "webhook_secrets": "Removed with their endpoint, and by the sweep when a rotated one expires.",
     "webhook_deliveries": "Removed by the sweep 3 days after delivery, dead ones after 30 days.",
+    "settings": "One row a setting, which is only updated.",
     "migrations": "One row a migration, which tells what is installed.",
 }
 """Table -> class, or a sentence."""

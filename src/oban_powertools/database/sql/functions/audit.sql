@@ -243,6 +243,7 @@ BEGIN
   audited := CASE TG_TABLE_NAME
     WHEN 'incident_entries' THEN powertools.is_audited(to_jsonb(NEW) ->> 'actor', NULL, (to_jsonb(NEW) ->> 'incident_id')::bigint)
     WHEN 'late_results' THEN powertools.is_audited(to_jsonb(NEW) ->> 'decided_by', NULL, NULL)
+    WHEN 'settings' THEN powertools.is_audited(to_jsonb(NEW) ->> 'changed_by', NULL, NULL)
     WHEN 'prune_runs' THEN powertools.is_audited(to_jsonb(NEW) ->> 'actor', NULL, NULL)
     WHEN 'previews' THEN powertools.is_audited(to_jsonb(NEW) ->> 'actor_id', (to_jsonb(NEW) ->> 'id')::bigint, NULL)
     WHEN 'bulk_items' THEN powertools.is_audited(

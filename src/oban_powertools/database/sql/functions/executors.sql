@@ -10,9 +10,10 @@ AS $$
 $$;
 
 -- Keeps executors alive: all of them or none. loop_ages: seconds since the event loop answered. process: as this_process in
--- lifeline/processes.py, or NULL. Returns how many.
+-- runtime/processes.py, or NULL. Returns how many.
 CREATE OR REPLACE FUNCTION powertools.beat_v1(
   executor_ids text[], nodes text[], producers text[], scopes text[], loop_ages float8[], gone_afters interval[],
+  late_after interval, missing_after interval, started_with jsonb,
   of_host text DEFAULT NULL, of_pid int DEFAULT NULL, of_ticks bigint DEFAULT NULL
 ) RETURNS int
 LANGUAGE sql
@@ -20,10 +21,10 @@ AS $$
   WITH beats AS (
     INSERT INTO powertools.executors AS e (
       executor_id, node, producer, producer_scope, started_at, beat_at, loop_beat_at, beating_since, gone_after,
-      host, pid, ticks, session_pid
+      late_after, missing_after, started_with, host, pid, ticks, session_pid
     )
     SELECT b.executor_id, b.node, b.producer, b.scope, t.now, t.now, t.now - make_interval(secs => b.loop_age), t.now, b.gone_after,
-      of_host, of_pid, of_ticks, pg_backend_pid()
+      beat_v1.late_after, beat_v1.missing_after, beat_v1.started_with, of_host, of_pid, of_ticks, pg_backend_pid()
     FROM unnest(executor_ids, nodes, producers, scopes, loop_ages, gone_afters)
       AS b (executor_id, node, producer, scope, loop_age, gone_after)
     CROSS JOIN (SELECT clock_timestamp() AS now OFFSET 0) AS t
@@ -31,6 +32,7 @@ AS $$
     ON CONFLICT (executor_id) DO UPDATE
     SET node = excluded.node, producer = excluded.producer, producer_scope = excluded.producer_scope,
         beat_at = excluded.beat_at, loop_beat_at = excluded.loop_beat_at, gone_after = excluded.gone_after,
+        late_after = excluded.late_after, missing_after = excluded.missing_after,
         beating_since = CASE
           WHEN e.stopped_at IS NULL AND e.beat_at > greatest(
             excluded.beat_at - least(e.gone_after, excluded.gone_after) / 2, powertools.server_started_at()
@@ -83,10 +85,10 @@ AS $$
   ))
 $$;
 
--- Executors with their health, for people: by the age of the last beat, counted from the server's start, and from the
+-- Executors with their health, for people: by the age of the last beat and its own late_after and missing_after, counted from the server's start, and from the
 -- end of a pause that everybody had who is beating now. One that is gone (executors/R2), or whose jobs rescue has taken, is missing
 -- at once, and one that was found to be missing stays so until it beats. A late loop in a living process is late, never missing.
-CREATE OR REPLACE FUNCTION powertools.executor_health_v1(late_after interval, missing_after interval, at timestamptz DEFAULT statement_timestamp())
+CREATE OR REPLACE FUNCTION powertools.executor_health_v1(at timestamptz DEFAULT statement_timestamp())
 RETURNS TABLE (
   executor_id text, node text, producer_scope text, state text, process_alive bool, loop_responsive bool,
   executing bigint, started_at timestamptz, beat_at timestamptz, loop_beat_at timestamptz, stopped_at timestamptz
@@ -114,11 +116,11 @@ AS $$
   SELECT a.executor_id, a.node, a.producer_scope,
     CASE
       WHEN a.stopped_at IS NOT NULL THEN 'stopped'
-      WHEN a.age >= missing_after OR a.gone THEN 'missing'
-      WHEN a.loop_age >= late_after OR a.age >= late_after THEN 'late'
+      WHEN a.age >= a.missing_after OR a.gone THEN 'missing'
+      WHEN a.loop_age >= a.late_after OR a.age >= a.late_after THEN 'late'
       ELSE 'healthy'
     END,
-    NOT a.gone AND a.age < late_after, NOT a.gone AND a.loop_age < late_after,
+    NOT a.gone AND a.age < a.late_after, NOT a.gone AND a.loop_age < a.late_after,
     coalesce(h.jobs, 0), a.started_at, a.beat_at, a.loop_beat_at, a.stopped_at
   FROM aged a
   LEFT JOIN hands h ON h.node = a.node AND h.producer = a.producer

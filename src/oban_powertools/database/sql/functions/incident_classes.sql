@@ -22,7 +22,7 @@ AS $$ SELECT regexp_replace(sentence, '\{([^|{}]*)\|([^|{}]*)\}', CASE number WH
 
 -- Executors that are late, missing, or gone with jobs in hand. Of those with nothing in hand, one is no incident any more
 -- that has been missing for a day, or in whose stead another was started for its queue since, on whatever node.
-CREATE OR REPLACE FUNCTION powertools.detect_executors(thresholds jsonb) RETURNS SETOF powertools.detected
+CREATE OR REPLACE FUNCTION powertools.detect_executors() RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
   WITH hands AS (
@@ -45,7 +45,7 @@ AS $$
         WHEN h.state = 'late' THEN 'executor_late'
         WHEN h.state = 'missing' AND h.beat_at > clock_timestamp() - interval '1 day' THEN 'executor_missing'
       END AS class
-    FROM powertools.executor_health_v1((thresholds ->> 'late_after')::interval, (thresholds ->> 'missing_after')::interval) AS h
+    FROM powertools.executor_health_v1() AS h
     LEFT JOIN hands n ON n.executor_id = h.executor_id
   )
   SELECT j.class, j.class || ':' || j.executor_id, 'executor', j.executor_id,
@@ -93,9 +93,9 @@ AS $$
   ) AS o
 $$;
 
--- Steps that have been ready for stuck_after in a queue on which nobody works; workflows under rules that this release
+-- Steps that have been ready for incident_stuck_after in a queue on which nobody works; workflows under rules that this release
 -- does not know.
-CREATE OR REPLACE FUNCTION powertools.detect_stuck_causes(thresholds jsonb) RETURNS SETOF powertools.detected
+CREATE OR REPLACE FUNCTION powertools.detect_stuck_causes() RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
   WITH RECURSIVE queues (queue) AS (
@@ -111,7 +111,7 @@ AS $$
       AND NOT EXISTS (
         SELECT FROM powertools.executors e
         WHERE e.producer_scope = q.queue AND num_nonnulls(e.stopped_at, e.missing_at) = 0
-          AND greatest(e.beat_at, powertools.server_started_at()) > clock_timestamp() - (thresholds ->> 'missing_after')::interval
+          AND greatest(e.beat_at, powertools.server_started_at()) > clock_timestamp() - e.missing_after
       )
       AND NOT EXISTS (
         SELECT FROM public.oban_producers p
@@ -135,7 +135,7 @@ AS $$
     ) AS w
     WHERE w.workflow_id IS NOT NULL
   ) AS n
-  WHERE n.since < timezone('UTC', clock_timestamp()) - (thresholds ->> 'stuck_after')::interval
+  WHERE n.since < timezone('UTC', clock_timestamp()) - powertools.span_setting_v1('incident_stuck_after')
   UNION ALL
   SELECT 'workflow_stuck', 'workflow_stuck:semantics:' || w.semantics_version, 'semantics', w.semantics_version::text,
     format(powertools.numbered(count(*), '%s {workflow was|workflows were} written under rules of version %s, which this release does not know'),
@@ -252,12 +252,12 @@ AS $$
 $$;
 
 -- Jobs that failed within the window, by worker and error class, of the newest 5,000 that are discarded and 5,000 that
--- are to be tried again. Opens at failing_count of them; one that is open goes on with a single one.
-CREATE OR REPLACE FUNCTION powertools.detect_failing_jobs(thresholds jsonb) RETURNS SETOF powertools.detected
+-- are to be tried again. Opens at incident_failing_count of them; one that is open goes on with a single one.
+CREATE OR REPLACE FUNCTION powertools.detect_failing_jobs() RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
   WITH since AS (
-    SELECT timezone('UTC', clock_timestamp()) - (thresholds ->> 'failing_for')::interval AS at OFFSET 0
+    SELECT timezone('UTC', clock_timestamp()) - powertools.span_setting_v1('incident_failing_for') AS at OFFSET 0
   ), failed AS (
     (
       SELECT j.id, j.worker, j.queue, j.errors, j.meta, j.discarded_at AS at
@@ -282,12 +282,12 @@ AS $$
     format(powertools.numbered(g.jobs, '%s {job|jobs} of %s failed with %s'), g.jobs, g.worker, g.error_class), g.jobs,
     jsonb_build_object('worker', g.worker, 'queue', g.queue, 'error_class', g.error_class, 'ids', to_jsonb(g.ids), 'id_type', 'job',
       'last_failure_at', g.last_at),
-    g.workflow_ids, g.last_at + (thresholds ->> 'failing_for')::interval
+    g.workflow_ids, g.last_at + powertools.span_setting_v1('incident_failing_for')
   FROM grouped g
   CROSS JOIN LATERAL (
     SELECT powertools.fingerprint_v1(format('failing_jobs:%s:%s', g.worker, g.error_class)) AS fingerprint
   ) AS n
-  WHERE g.jobs >= (thresholds ->> 'failing_count')::int
+  WHERE g.jobs >= powertools.setting_v1('incident_failing_count')::int
     OR EXISTS (SELECT FROM powertools.incidents i WHERE i.fingerprint = n.fingerprint AND i.state <> 'resolved')
   ORDER BY n.fingerprint LIMIT 1000
 $$;

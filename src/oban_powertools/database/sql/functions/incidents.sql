@@ -75,21 +75,21 @@ BEGIN
 END $$;
 
 -- Executors that are missing by now are known to be, until they beat. Locks: these rows, passing over those that beat.
-CREATE OR REPLACE FUNCTION powertools.mark_missing(late_after interval, missing_after interval) RETURNS void
+CREATE OR REPLACE FUNCTION powertools.mark_missing() RETURNS void
 LANGUAGE sql
 AS $$
   UPDATE powertools.executors e SET missing_at = clock_timestamp()
   WHERE e.executor_id = ANY (ARRAY(
     SELECT d.executor_id FROM powertools.executors d
-    JOIN powertools.executor_health_v1(late_after, missing_after) AS h ON h.executor_id = d.executor_id AND h.state = 'missing'
+    JOIN powertools.executor_health_v1() AS h ON h.executor_id = d.executor_id AND h.state = 'missing'
     WHERE d.missing_at IS NULL AND d.beat_at = h.beat_at
     ORDER BY d.executor_id FOR UPDATE OF d SKIP LOCKED
   ))
 $$;
 
--- Brings these classes, or one incident, in line with what can be seen now. thresholds: late_after, missing_after,
--- failing_for, failing_count, stuck_after. Locks: the part's row, waiting for it; the incidents that change.
-CREATE OR REPLACE FUNCTION powertools.project_incidents_v1(thresholds jsonb, only_fingerprint text DEFAULT NULL) RETURNS void
+-- Brings all incidents, or one, in line with what can be seen now. Locks: the part's row, waiting for it; the incidents
+-- that change.
+CREATE OR REPLACE FUNCTION powertools.project_incidents_v1(only_fingerprint text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql
 -- PLANNED EACH TIME
 AS $$
@@ -100,13 +100,13 @@ BEGIN
   IF NOT powertools.take_part_v1('project_incidents') THEN
     PERFORM FROM powertools.sweep_parts p WHERE p.name = 'project_incidents' FOR NO KEY UPDATE;
   END IF;
-  PERFORM powertools.mark_missing((thresholds ->> 'late_after')::interval, (thresholds ->> 'missing_after')::interval);
+  PERFORM powertools.mark_missing();
   found := ARRAY(
     SELECT DISTINCT ON (d.fingerprint) ROW (d.*)::powertools.detected
     FROM (
       SELECT x.class, powertools.fingerprint_v1(x.fingerprint) AS fingerprint, x.subject_type, x.subject_id, x.title, x.count,
         x.evidence, x.workflow_ids, x.holds_until
-      FROM powertools.detect_incidents(thresholds, split_part(only_fingerprint, ':', 1)) AS x
+      FROM powertools.detect_incidents(split_part(only_fingerprint, ':', 1)) AS x
     ) AS d
     WHERE only_fingerprint IS NULL OR d.fingerprint = only_fingerprint
     ORDER BY d.fingerprint
@@ -220,7 +220,7 @@ $$;
 
 -- Everything that is wrong, or what is of one class. Looks at about 200,000 steps of unfinished workflows for stuck ones and
 -- goes on there the next time; those that are open incidents are looked at every time.
-CREATE OR REPLACE FUNCTION powertools.detect_incidents(thresholds jsonb, only_class text) RETURNS SETOF powertools.detected
+CREATE OR REPLACE FUNCTION powertools.detect_incidents(only_class text) RETURNS SETOF powertools.detected
 LANGUAGE plpgsql
 -- PLANNED EACH TIME
 AS $$
@@ -229,13 +229,13 @@ DECLARE
   seen int := 0;
 BEGIN
   IF only_class IS NULL OR only_class IN ('executor_late', 'executor_missing', 'dead_executor') THEN
-    RETURN QUERY SELECT * FROM powertools.detect_executors(thresholds);
+    RETURN QUERY SELECT * FROM powertools.detect_executors();
   END IF;
   IF only_class IS NULL OR only_class = 'orphaned_jobs' THEN
     RETURN QUERY SELECT * FROM powertools.detect_orphans();
   END IF;
   IF only_class IS NULL OR only_class = 'workflow_stuck' THEN
-    RETURN QUERY SELECT * FROM powertools.detect_stuck_causes(thresholds);
+    RETURN QUERY SELECT * FROM powertools.detect_stuck_causes();
     RETURN QUERY SELECT * FROM powertools.detect_stuck_workflows(powertools.stuck_candidates(only_class IS NULL));
   END IF;
   IF only_class IS NULL OR only_class = 'wait_overdue' THEN
@@ -245,7 +245,7 @@ BEGIN
     RETURN QUERY SELECT * FROM powertools.detect_poison();
   END IF;
   IF only_class IS NULL OR only_class = 'failing_jobs' THEN
-    RETURN QUERY SELECT * FROM powertools.detect_failing_jobs(thresholds);
+    RETURN QUERY SELECT * FROM powertools.detect_failing_jobs();
   END IF;
   IF only_class IS NULL OR only_class = 'worker_not_importable' THEN
     RETURN QUERY SELECT * FROM powertools.detect_not_importable();
@@ -297,7 +297,7 @@ BEGIN
 END $$;
 
 -- The sweep's part: projects when nobody has for this long. Returns whether it did. Locks: the part's row.
-CREATE OR REPLACE FUNCTION powertools.sweep_incidents_v1(thresholds jsonb, every interval) RETURNS bool
+CREATE OR REPLACE FUNCTION powertools.sweep_incidents_v1(every interval) RETURNS bool
 LANGUAGE plpgsql
 AS $$
 BEGIN
@@ -307,6 +307,6 @@ BEGIN
     OR NOT powertools.take_part_v1('project_incidents') THEN
     RETURN false;
   END IF;
-  PERFORM powertools.project_incidents_v1(thresholds);
+  PERFORM powertools.project_incidents_v1();
   RETURN true;
 END $$;

@@ -267,7 +267,7 @@ BEGIN
   RETURN pruned;
 END $$;
 
--- One batch of a class, in the caller's transaction (retention/P1). audit_kept_for: of the audit, NULL for ever. after, last: as
+-- One batch of a class, in the caller's transaction (retention/P1). kept_for, audit_kept_for: NULL for ever. after, last: as
 -- due_families. Returns how many rows it archived and removed and whether there is more; archived is NULL when
 -- another session is pruning. Locks: the part's row; the rows it removes, passing over those that are locked.
 CREATE OR REPLACE FUNCTION powertools.prune_batch_v1(
@@ -285,6 +285,10 @@ BEGIN
   END IF;
   archived := 0;
   pruned := 0;
+  IF kept_for IS NULL THEN
+    more := false;
+    RETURN;
+  END IF;
   CASE
     WHEN of_class = 'workflows' THEN
       SELECT d.family, d.last INTO family, last FROM powertools.due_families(older_than, after, batch) AS d;

@@ -16,6 +16,11 @@ CREATE TABLE powertools.executors (
   beating_since timestamptz NOT NULL,
   -- what it promises: it beats well within this time, or it is gone
   gone_after interval NOT NULL,
+  -- from these ages of its last beat people see it as late, and as missing
+  late_after interval NOT NULL DEFAULT '45 s',
+  missing_after interval NOT NULL DEFAULT '2 min',
+  -- the shared settings that its process was started with: name -> value, as in powertools.settings
+  started_with jsonb NOT NULL DEFAULT '{}',
   stopped_at timestamptz,
   -- it stopped because its process ended, though nobody had asked it to
   abrupt bool NOT NULL DEFAULT false,
@@ -35,7 +40,8 @@ CREATE TABLE powertools.executors (
   CONSTRAINT executor_process CHECK (num_nonnulls(host, pid, ticks) IN (0, 3)),
   CONSTRAINT executor_died CHECK ((died_at IS NULL) = (died_seen_by IS NULL)),
   CONSTRAINT executor_named CHECK (executor_id <> '' AND producer <> ''),
-  CONSTRAINT executor_gone_after CHECK (gone_after > interval '0')
+  CONSTRAINT executor_gone_after CHECK (gone_after > interval '0'),
+  CONSTRAINT executor_late_after CHECK (interval '0' < late_after AND late_after <= missing_after)
 ) WITH (fillfactor = 50);  -- no index on what a beat changes: beats stay heap-only
 
 CREATE TABLE powertools.rescues (

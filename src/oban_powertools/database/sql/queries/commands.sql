@@ -112,7 +112,7 @@ WHERE j.id = ANY (%(ids)s::bigint[])
 
 -- name: due_parts
 -- Which parts of the sweep have something to do.
--- Args: incidents_every, events_kept_for (intervals).
+-- Args: incidents_every (interval).
 -- Rows: one, parts (text[]).
 -- Index: as due_parts_v1.
-SELECT powertools.due_parts_v1(%(incidents_every)s::interval, %(events_kept_for)s::interval) AS parts;
+SELECT powertools.due_parts_v1(%(incidents_every)s::interval, powertools.span_setting_v1('events_kept_for')) AS parts;

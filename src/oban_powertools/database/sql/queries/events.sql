@@ -147,14 +147,13 @@ WHERE p.workflow_id = %(workflow_id)s::bigint AND p.number = %(number)s::int;
 
 -- name: keep_events
 -- Gives what has committed its place, with or without readers.
--- Args: kept_for (interval).
 -- Rows: one; overdue says whether there are older events to remove. Index: event_batches by last_cursor.
 SELECT head, (
-  SELECT b.inserted_at < clock_timestamp() - %(kept_for)s::interval FROM powertools.event_batches b
+  SELECT b.inserted_at < clock_timestamp() - powertools.span_setting_v1('events_kept_for') FROM powertools.event_batches b
   WHERE b.last_cursor IS NOT NULL ORDER BY b.last_cursor LIMIT 1
 ) AS overdue
 FROM powertools.place_events_v1(true);
 
 -- name: prune_events
--- Args: kept_for (interval), batch (int, batches at a time). Rows: pruned. Locks: as prune_events_v1.
-SELECT powertools.prune_events_v1(%(kept_for)s::interval, %(batch)s::int) AS pruned;
+-- Args: batch (int, batches at a time). Rows: pruned. Locks: as prune_events_v1.
+SELECT powertools.prune_events_v1(powertools.span_setting_v1('events_kept_for'), %(batch)s::int) AS pruned;

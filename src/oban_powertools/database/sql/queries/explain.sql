@@ -105,7 +105,7 @@ LIMIT %(page)s;
 -- a workflow stands for the steps in it.
 -- Args: workflow_id (bigint); position (int: only ancestors of this step that it waits for or was cancelled
 --   because of, and what is in it when it runs a workflow; NULL: all released steps without an outcome, held ones,
---   and all failed ones); examples (int, of each kind); page (int, rows); late_after, missing_after (intervals).
+--   and all failed ones); examples (int, of each kind); page (int, rows).
 -- Rows: workflow_id, position, place (1 for the first of its kind), members (steps of its kind), total (steps of all
 --   kinds); the first of each kind before the second of any.
 -- Index: the primary keys; one look-up a waiting ancestor and edge, and every step of a workflow that is entered.
@@ -153,7 +153,7 @@ WITH RECURSIVE reached (position) AS (
     SELECT FROM powertools.gone_executors g WHERE g.executor_id = e.executor_id
   ) AS lost
   FROM powertools.executors e
-  JOIN powertools.executor_health_v1(%(late_after)s::interval, %(missing_after)s::interval) h ON h.executor_id = e.executor_id
+  JOIN powertools.executor_health_v1() h ON h.executor_id = e.executor_id
 ), kinds AS (
   SELECT
     s.workflow_id, s.position, s.finished_at IS NULL AS live, s.state, s.cause, s.kind,
@@ -200,7 +200,7 @@ ORDER BY p.place, p.workflow_id, p.position
 LIMIT %(page)s;
 
 -- name: explain_jobs
--- Args: ids (bigint[]); late_after, missing_after (intervals).
+-- Args: ids (bigint[]).
 -- Rows: the jobs that exist, by id, with the step they belong to, their settle fault, their quarantine, and while they
 --   execute their executor: executor_state is as list_executor_health has it, or gone (rescue may act), or unknown
 --   (NULL columns without one), and the session that holds it, as explain_workflows has it. Index: the primary keys,
@@ -218,7 +218,7 @@ WITH holding AS MATERIALIZED (
       SELECT FROM powertools.gone_executors g WHERE g.executor_id = e.executor_id
     ) THEN 'gone' ELSE h.state END AS state
   FROM powertools.executors e
-  JOIN powertools.executor_health_v1(%(late_after)s::interval, %(missing_after)s::interval) h ON h.executor_id = e.executor_id
+  JOIN powertools.executor_health_v1() h ON h.executor_id = e.executor_id
 )
 SELECT
   j.id, j.state::text, j.queue, j.worker, j.attempt, j.max_attempts, powertools.told_error_v1(j.errors -> -1) AS error,

@@ -1,16 +1,16 @@
 -- Incidents: looked for, read, and handled by operators.
 
 -- name: project_incidents
--- Args: thresholds (JSON: late_after, missing_after, failing_for, failing_count, stuck_after); fingerprint (text; NULL: all).
+-- Args: fingerprint (text; NULL: all).
 -- Locks: the part's row, which another projection holds for less than a second; the incidents that change.
 -- Index: oban_jobs by state, and the partial indexes of 0017_incidents.sql.
-SELECT powertools.project_incidents_v1(%(thresholds)s::jsonb, %(fingerprint)s::text);
+SELECT powertools.project_incidents_v1(%(fingerprint)s::text);
 
 -- name: sweep_incidents
--- Args: thresholds (as project_incidents), every (interval).
+-- Args: every (interval).
 -- Rows: one, projected.
 -- Locks: as project_incidents, without waiting.
-SELECT powertools.sweep_incidents_v1(%(thresholds)s::jsonb, %(every)s::interval) AS projected;
+SELECT powertools.sweep_incidents_v1(%(every)s::interval) AS projected;
 
 -- name: incidents_seen
 -- Rows: one; seconds since everything was last looked at (NULL: never).

@@ -2,12 +2,13 @@
 
 -- name: beat
 -- Args: one entry an executor, each id once: executor_ids, nodes, producers, scopes, loop_ages (seconds since its event
---   loop answered), gone_afters (what it promises to beat within). The process: host, pid, ticks (or NULL).
+--   loop answered), gone_afters (what it promises to beat within). The process: late_after, missing_after (intervals), started_with (JSON: its opinions), host, pid, ticks
+--   (or NULL).
 -- Rows: one, beats; and of the executors that other processes of this host beat for: ids, pids, starts (ticks).
 -- Locks: the executors' rows, by id.
 SELECT powertools.beat_v1(
   %(executor_ids)s::text[], %(nodes)s::text[], %(producers)s::text[], %(scopes)s::text[], %(loop_ages)s::float8[],
-  %(gone_afters)s::interval[], %(host)s::text, %(pid)s::int, %(ticks)s::bigint
+  %(gone_afters)s::interval[], %(late_after)s::interval, %(missing_after)s::interval, %(started_with)s::jsonb, %(host)s::text, %(pid)s::int, %(ticks)s::bigint
 ) AS beats, n.ids, n.pids, n.starts
 FROM (
   SELECT coalesce(array_agg(e.executor_id), '{}') AS ids, coalesce(array_agg(e.pid), '{}') AS pids,
@@ -33,19 +34,19 @@ WHERE e.executor_id = ANY (%(executor_ids)s::text[]) AND e.stopped_at IS NULL
 RETURNING e.executor_id;
 
 -- name: list_executor_health
--- Args: late_after, missing_after (intervals), now (NULL: the clock).
+-- Args: now (NULL: the clock).
 -- Rows: one an executor, those that run first, then by scope, node and id.
-SELECT * FROM powertools.executor_health_v1(
-  %(late_after)s::interval, %(missing_after)s::interval, coalesce(%(now)s::timestamptz, statement_timestamp())
-);
+SELECT * FROM powertools.executor_health_v1(coalesce(%(now)s::timestamptz, statement_timestamp()));
 
 -- name: rescue
--- Args: modes (JSON: queue or * -> automatic or operator), batch, unknown_after (interval; NULL: only what executors
---   that are gone have left).
+-- Args: batch, thorough (bool; false: only what executors that are gone have left).
 -- Rows: one, rescued (NULL: another node is at it).
 -- Locks: the part's row; the jobs by id, skipping those that are locked, then as settle.
 -- Index: oban_jobs by state; executors are few.
-SELECT powertools.rescue_v1(%(modes)s::jsonb, %(batch)s::int, %(unknown_after)s::interval) AS rescued;
+SELECT powertools.rescue_v1(
+  powertools.setting_v1('rescue'), %(batch)s::int,
+  CASE WHEN %(thorough)s::bool THEN powertools.span_setting_v1('rescue_unknown_after') END
+) AS rescued;
 
 -- name: list_executing
 -- What these producers have in hand as the database knows it.
@@ -58,10 +59,12 @@ WHERE j.state = 'executing' AND j.queue = ANY (%(queues)s::text[]) AND j.attempt
   AND j.attempted_at IS NOT NULL;
 
 -- name: rescue_lost
--- Args: job_ids, attempted_ats (UTC), modes.
+-- Args: job_ids, attempted_ats (UTC).
 -- Rows: one, rescued.
 -- Locks: the jobs by id, skipping those that are locked, then as settle.
-SELECT powertools.rescue_lost_v1(%(job_ids)s::bigint[], %(attempted_ats)s::timestamp[], %(modes)s::jsonb) AS rescued;
+SELECT powertools.rescue_lost_v1(
+  %(job_ids)s::bigint[], %(attempted_ats)s::timestamp[], powertools.setting_v1('rescue')
+) AS rescued;
 
 -- name: discard_exhausted
 -- Discards jobs that are available without an attempt left, as Oban's own rescue does: they fill its fetches (oban/O20).

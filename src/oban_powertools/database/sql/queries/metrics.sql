@@ -114,10 +114,9 @@ SELECT count(*) AS faults
 FROM (SELECT FROM powertools.settle_faults f WHERE f.repaired_at IS NULL LIMIT %(most)s::int) AS f;
 
 -- name: count_executors
--- Args: late_after, missing_after (intervals).
 -- Rows: state, executors.
 SELECT h.state, count(*) AS executors
-FROM powertools.executor_health_v1(%(late_after)s::interval, %(missing_after)s::interval) AS h
+FROM powertools.executor_health_v1() AS h
 GROUP BY h.state;
 
 -- name: count_incidents

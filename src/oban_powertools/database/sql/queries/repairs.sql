@@ -14,13 +14,13 @@ WHERE w.id = %(workflow_id)s::bigint;
 
 -- name: repair_jobs
 -- Jobs as a repair's targets, each with its step while that runs on it or ended with it, and its executor.
--- Args: ids (bigint[]); late_after, missing_after (intervals).
+-- Args: ids (bigint[]).
 -- Rows: by id. Index: primary keys; executors are few.
 WITH health AS MATERIALIZED (
   SELECT x.node, x.producer, x.executor_id, h.state, extract(epoch FROM clock_timestamp() - x.beat_at)::int AS seconds,
     EXISTS (SELECT FROM powertools.gone_executors g WHERE g.executor_id = x.executor_id) AS gone
   FROM powertools.executors x
-  JOIN powertools.executor_health_v1(%(late_after)s::interval, %(missing_after)s::interval) h ON h.executor_id = x.executor_id
+  JOIN powertools.executor_health_v1() h ON h.executor_id = x.executor_id
 )
 SELECT j.id, j.state::text AS state, j.queue, j.worker, j.attempt,
   j.meta ?& ARRAY['position', 'uid'] AS of_a_step,

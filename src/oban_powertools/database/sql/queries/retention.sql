@@ -6,13 +6,14 @@
 INSERT INTO powertools.prune_runs (actor, reason) VALUES (%(actor)s::text, %(reason)s::text) RETURNING id;
 
 -- name: prune_batch
--- Args: as powertools.prune_batch_v1.
+-- Args: of_class, run, batch, after: as powertools.prune_batch_v1.
 -- Rows: one; archived (NULL while another session is pruning), pruned, last, more.
 -- Locks: the part's row; the rows it removes, passing over those that are locked.
 -- Index: workflows_pkey from the oldest on; the others by the index on their age.
 SELECT archived, pruned, last, more
 FROM powertools.prune_batch_v1(
-  %(of_class)s::text, %(kept_for)s::interval, %(audit_kept_for)s::interval, %(run)s::bigint, %(batch)s::int, %(after)s::bigint
+  %(of_class)s::text, powertools.span_setting_v1('retention.' || %(of_class)s::text),
+  powertools.span_setting_v1('retention.audit'), %(run)s::bigint, %(batch)s::int, %(after)s::bigint
 );
 
 -- name: finish_prune_run

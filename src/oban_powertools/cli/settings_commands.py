@@ -1,0 +1,80 @@
+"""``settings list`` and ``set``: what is equal on all nodes, because it is a row of the database.
+
+The rule that must never break: nothing is changed without an actor and a reason.
+"""
+
+import click
+
+from ..config import SHARED, SharedKind, SharedValue
+from ..operators.authorization import Authorize
+from ..upkeep.settings import StoredSetting, spell
+from .exits import Exit
+from .groups import Group, examples
+from .output import as_json as record_json
+from .output import print_json, print_table, say
+from .target import Target, answering
+from .text import instant
+from .values import accounted, parse_duration, parse_json
+
+
+@click.group(cls=Group)
+def settings() -> None:
+    """See and change the settings that are equal on all nodes."""
+
+
+@settings.command("list", epilog=examples("powertools settings list"))
+@answering
+async def list_(target: Target, *, as_json: bool) -> int:
+    """List the settings that are rows of the database: who set each, and when."""
+    async with target.calls() as calls:
+        found = await calls.shared_settings.list_settings()
+    if as_json:
+        print_json({"settings": [_json(setting) for setting in found]})
+    else:
+        print_table(["NAME", "VALUE", "DEFAULT", "SET AT", "SET BY"], [*map(_row, found)])
+    return Exit.DONE
+
+
+def _parse(ctx: click.Context, param: click.Parameter, value: str) -> SharedValue:
+    match SHARED[ctx.params["name"]].kind:
+        case SharedKind.SPAN_OR_FOREVER if value == "forever":
+            return None
+        case SharedKind.SPAN | SharedKind.SPAN_OR_FOREVER:
+            return parse_duration(ctx, param, value)
+        case SharedKind.COUNT | SharedKind.RESCUE_MODES:
+            return parse_json(ctx, param, value)
+
+
+@settings.command(
+    "set",
+    epilog=examples(
+        'powertools settings set incident_stuck_after 10m --reason "deploys take a while"',
+        'powertools settings set retention.workflows 90d --reason "the auditors ask for it"',
+        """powertools settings set rescue '{"payments": "operator"}' --reason "money never moves twice" """.rstrip(),
+    ),
+)
+@click.argument("name", metavar="NAME", type=click.Choice([*SHARED]), is_eager=True)
+@click.argument("value", metavar="VALUE", callback=_parse)
+@accounted
+@answering
+async def set_(
+    target: Target, *, name: str, value: SharedValue, actor: str, reason: str, authorize: Authorize, as_json: bool
+) -> int:
+    """Set one, for every process: 90s, 30m, 2h or 1d, forever where records are kept; a number; or JSON."""
+    async with target.calls(authorize) as calls:
+        setting = await calls.shared_settings.change(name, value, actor=actor, reason=reason, source="cli")
+    if as_json:
+        print_json({"setting": _json(setting)})
+    else:
+        say(f"{setting.name} is {spell(setting.value)} now")
+    return Exit.DONE
+
+
+def _row(setting: StoredSetting) -> tuple[str, ...]:
+    by = setting.changed_by or ("a process" if setting.changed_at else "")
+    return (setting.name, spell(setting.value), spell(setting.default), instant(setting.changed_at), by)
+
+
+def _json(setting: StoredSetting) -> dict[str, object]:
+    plain = SHARED[setting.name].to_row
+    return {**record_json(setting), "value": plain(setting.value), "default": plain(setting.default)}
