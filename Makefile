@@ -27,7 +27,7 @@ check: $(READY) ## Check format, lint, import contract and types
 
 # Not part of `make test`, because it makes every test slower. The floor is what is reached today.
 coverage: $(READY) ## Run the tests and print which lines and branches they reach, child processes too
-	$(BIN)/pytest -q -n logical --maxprocesses=8 --dist=worksteal --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/pytest -q -n logical --maxprocesses=8 --dist=worksteal --cov --cov-report=term:skip-covered --cov-fail-under=92
 
 crash: $(READY) ## Kill processes at every crash point and count what was lost
 	$(BIN)/pytest -q -m crash

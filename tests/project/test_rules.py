@@ -61,8 +61,8 @@ def _named(text: str) -> Iterator[str]:
     """Every code of a text, also those of ``events/E1, E3`` and ``property/P6 to P9``."""
     for room, first, others in NAMED.findall(text):
         yield f"{room}/{first}"
-        letter, last = first[0], int(first[1:])
-        for joint, number in re.findall(r"(, | and | to )[A-Z](\d+)", others):
+        last = int(first[1:])
+        for joint, letter, number in re.findall(r"(, | and | to )([A-Z])(\d+)", others):
             begin = last + 1 if joint == " to " else int(number)
             last = int(number)
             yield from (f"{room}/{letter}{code}" for code in range(begin, last + 1))
