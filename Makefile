@@ -12,7 +12,7 @@ help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## Run a real workflow with two worker processes, one of them killed on the way
-	$(BIN)/python -m oban_powertools.demo
+	$(BIN)/powertools demo
 
 # Compiled first: the tests start our command several hundred times, and some environments keep it from caching itself.
 test: $(READY) ## Run the tests, one process a core (each starts its own PostgreSQL)

@@ -28,7 +28,7 @@ def leaves(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tup
     context = click.Context(group)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
-        if isinstance(command, click.Group):
+        if isinstance(command, click.Group) and not command.invoke_without_command:
             yield from leaves(command, (*path, name))
         elif command is not None:
             yield (*path, name), command
@@ -64,6 +64,12 @@ def test_every_option_is_in_the_reference_and_no_other(path: tuple[str, ...]) ->
     described = set(re.findall(r"^\| (`.*?`) \|", section(path), re.MULTILINE))
 
     assert set(OPTION.findall(" ".join(described))) == options(COMMANDS[path]) - shared
+
+
+@pytest.mark.parametrize("path", sorted(COMMANDS.keys() - {("demo",)}), ids=" ".join)
+def test_every_command_takes_the_options_of_every_command(path: tuple[str, ...]) -> None:
+    shared = set(OPTION.findall(EVERYWHERE))
+
     assert options(COMMANDS[path]) >= shared - {"-h", "--help", "--json", "--version"}
 
 
@@ -142,7 +148,7 @@ async def test_every_answer_as_json_has_the_keys_of_the_reference(hand: Hand, ds
     answers = {call: powertools(*call, "--json", dsn=hand.dsn).json for call in calls}
     answers[("uninstall", "--yes")] = powertools("uninstall", "--yes", "--json", dsn=dsn).json
 
-    elsewhere = {"start", "events", "webhooks", "audit export", "incidents", "repair execute", "bulk execute"}
+    elsewhere = {"start", "demo", "events", "webhooks", "audit export", "incidents", "repair execute", "bulk execute"}
     answered = {path for path in COMMANDS if not {path[0], " ".join(path)} & elsewhere}
     assert {path_of(call) for call in answers} == answered
     assert [answer["schema_version"] for answer in answers.values()] == [1] * len(answers)

@@ -12,10 +12,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import pytest
+from oban.decorators import job
 
 from oban_powertools import Powertools, Workflow
 from oban_powertools.database.session_settings import FOLLOWED_BY_POOLERS, OWN_BOUNDS, SESSION_SETTINGS
-from oban_powertools.demo.typed import job
 from oban_powertools.embedded import SYSTEM_USER
 from tests.support.by_hand import everybody_may
 from tests.support.ledger import eventually

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import psycopg
 import pytest
 from oban import Oban
+from oban.decorators import job
 from psycopg import AsyncClientCursor, AsyncConnection, AsyncRawCursor
 from psycopg.adapt import Loader
 from psycopg.rows import dict_row, namedtuple_row, tuple_row
@@ -27,7 +28,6 @@ from oban_powertools.database.session_settings import (
     configure_blocking,
     parameters,
 )
-from oban_powertools.demo.typed import job
 from oban_powertools.errors import InvalidArgumentError
 from oban_powertools.events import Cursor, StepUpdated
 from tests.support.by_hand import Hand, by_hand, chain, everybody_may, step

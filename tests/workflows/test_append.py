@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 from oban import Job, Snooze
+from oban.decorators import job
 
 from oban_powertools import Workflow, current_step
-from oban_powertools.demo.typed import job
 from oban_powertools.states import WorkflowId
 from tests.support.breaking import refusing
 from tests.support.by_hand import Hand, step

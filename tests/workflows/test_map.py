@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
+from oban.decorators import job
 
 from oban_powertools import Workflow
-from oban_powertools.demo.typed import job
 from oban_powertools.errors import IllegalTransitionError, InvalidWorkflowError
 from oban_powertools.states import WorkflowId
 from tests.support.by_hand import Hand, step

@@ -11,10 +11,10 @@ from functools import partial
 from typing import Any
 
 import pytest
+from oban.decorators import job
 from psycopg import AsyncConnection
 
 from oban_powertools import Workflow
-from oban_powertools.demo.typed import job
 from oban_powertools.errors import IllegalTransitionError, WorkflowEndedError
 from tests.database.test_locks import Sessions, soon
 from tests.support.by_hand import Hand, chain, step

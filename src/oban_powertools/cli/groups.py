@@ -31,7 +31,8 @@ class LazyGroup(Group):
     """A group whose commands are imported when they are called for.
 
     Args:
-        lazy: Command -> the module beside this one that has it under its name, and its line in the help.
+        lazy: Command -> the module that has it under its name, and its line in the help. The module is beside this
+            one, or with dots before it where an import would find it: ``..demo.command``.
     """
 
     def __init__(self, *args: Any, lazy: Mapping[str, tuple[str, str]], **options: Any) -> None:
@@ -45,7 +46,8 @@ class LazyGroup(Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """As click; imports the command."""
         if cmd_name in self._lazy and cmd_name not in self.commands:
-            module = importlib.import_module(f".{self._lazy[cmd_name][0]}", __package__)
+            name = self._lazy[cmd_name][0]
+            module = importlib.import_module(name if name.startswith(".") else f".{name}", __package__)
             self.add_command(getattr(module, cmd_name))
         return super().get_command(ctx, cmd_name)
 

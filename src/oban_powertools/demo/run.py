@@ -1,70 +1,84 @@
 """One run of the demo, from the database to the last word."""
 
 import os
+import shlex
+import shutil
+from collections import Counter
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Final
 
-from .. import Powertools, WorkflowId, WorkflowState
+from .. import Powertools, StepState, WorkflowId, WorkflowState
+from ..cli.exits import Exit, StoppedError
 from . import steps
 from .database import open_database
-from .live import LiveStream
 from .screen import Screen
 from .story import Story
-from .summary import tell_end
-from .workers import Workers
-
-WORKERS: Final = 2
+from .workers import demo_command, start_worker
 
 
 async def run(folder: Path, data_directory: Path | None, *, fresh: bool) -> None:
     """Run the census, or go on with the one that an earlier run left unfinished.
 
     Args:
-        folder: For the report.
+        folder: For the report; absolute.
         data_directory: As ``start_embedded``.
         fresh: Forget what earlier runs left.
 
     Raises:
-        DemoError: It cannot go on, or did not end as planned.
+        StoppedError: It cannot go on, or did not end as planned.
         PowertoolsError: The database did not start.
-        LookupError: This Python came without the source of its library.
-        OSError: The folder cannot be written.
     """
-    _check_folder(folder)
     screen = Screen()
-    screen.text("Starting PostgreSQL and two worker processes (the first time takes a little longer).", "")
-    async with (
-        open_database(data_directory, fresh=fresh) as dsn,
-        Powertools.open(dsn, node="demo") as powertools,
-    ):
+    screen.event("starting PostgreSQL and two worker processes (the first time takes longer)")
+    async with open_database(data_directory, fresh=fresh) as dsn, Powertools.open(dsn, node="demo") as powertools:
         before = await powertools.events.head()
         workflow_id = await _start_or_go_on(powertools, folder, screen)
         async with powertools.events.subscribe_workflow(workflow_id, since=before) as events:
-            live = LiveStream(events, screen)
-            try:
-                with Workers(data_directory, WORKERS) as workers:
-                    story = Story(powertools, workflow_id, workers, live, screen)
-                    await story.watch()
-                    await tell_end(powertools, story, screen, data_directory)
-            finally:
-                live.stop()
-
-
-def _check_folder(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(f"the folder {folder} cannot be written: choose another one with --report")
+            with ExitStack() as workers:
+                story = Story(powertools, workflow_id, partial(start_worker, workers, data_directory), screen)
+                await story.watch(events)
+        await _sum_up(powertools, story, screen, workflow_id)
+    command = demo_command(data_directory)
+    command[0] = "powertools" if shutil.which("powertools") == command[0] else _short(command[0])
+    for verb in ("show", "explain"):
+        screen.tell("try next", f"{shlex.join(command)} powertools workflow {verb} {workflow_id}")
 
 
 async def _start_or_go_on(powertools: Powertools, folder: Path, screen: Screen) -> WorkflowId:
-    unfinished = await powertools.workflows.list(state=WorkflowState.RUNNING, name=steps.NAME, limit=1)
-    for record in unfinished:
-        done = record.total - record.open
-        screen.event(
-            f"workflow {record.id} of an earlier run is unfinished: going on after {done} of {record.total} steps"
-        )
+    for record in await powertools.workflows.list(state=WorkflowState.RUNNING, name=steps.NAME, limit=1):
+        done = f"{record.total - record.open} of {record.total} steps"
+        screen.event(f"workflow {record.id} of an earlier run is unfinished: going on after {done}")
         return record.id
     workflow = steps.build(folder)
     handle = await powertools.workflows.insert(workflow)
     screen.event(f"workflow {handle.id}, the {workflow.name}, has {len(workflow.steps)} steps")
     return handle.id
+
+
+async def _sum_up(powertools: Powertools, story: Story, screen: Screen, workflow_id: WorkflowId) -> None:
+    workflow, records = await powertools.workflows.get(workflow_id), await story.steps()
+    states = Counter(step.state for step in records)
+    if (workflow.failures_handled, workflow.failed_steps) != (True, (steps.WITHOUT_SOURCE,)):
+        found = f"{workflow.state}, failed steps: {', '.join(workflow.failed_steps) or 'none'}"
+        raise StoppedError(f"workflow {workflow_id} did not end as planned: {found}", Exit.FAILED)
+    report = next(step.result for step in records if step.name == "report")
+    again = [step for step in records if step.attempt > story.held.get(step.name, step.attempt)]
+    nodes = Counter([str(await story.node_of(step)).replace("-", " ") for step in again])
+    where = ", ".join(f"{count} on {node}" for node, count in nodes.items()) or "none"
+    done, discarded = states[StepState.COMPLETED], states[StepState.DISCARDED]
+    screen.tell("steps   ", f"{len(records)}: {done} completed, {discarded} discarded")
+    if story.killed is not None:
+        held = f"worker {story.killed} with {len(story.held)} steps in hand"
+        ended = f"; {count} had just ended" if (count := len(story.held) - len(again)) else ""
+        screen.tell("killed  ", f"{held}: {len(again)} ran again ({where}){ended}")
+    screen.tell("events  ", f"{story.counted}, none missing")
+    handled = f"failures handled: {steps.HANDLER!r} dealt with {steps.WITHOUT_SOURCE!r}"
+    screen.tell("state   ", f"{workflow.state}, {handled}")
+    screen.tell("found   ", report["found"])
+    screen.tell("report  ", _short(report["file"]))
+
+
+def _short(path: str) -> str:
+    """Relative to here where it is below."""
+    return os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path

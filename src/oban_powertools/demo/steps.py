@@ -4,20 +4,20 @@ The rule that must never break: every step may run twice, because a killed worke
 """
 
 import asyncio
+import functools
 import platform
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from oban import Job
+from oban import Job, decorators
 
-from .. import Workflow, current_step
+from .. import Workflow
+from ..cli.exits import Exit, StoppedError
 from . import census
-from .census import ModuleCount, PackageCount
-from .findings import LeftOut, put_together
-from .report import write_report
-from .typed import job, worker
+from .census import Count
 
+job, worker = cast("Any", decorators).job, cast("Any", decorators).worker  # Oban's own, which carry no types
 NAME: Final = "census of the standard library"
 QUEUE: Final = "census"
 WITHOUT_SOURCE: Final = "sys"
@@ -29,32 +29,26 @@ HANDLER: Final = f"leave out {WITHOUT_SOURCE}"
 
 
 @job(queue=QUEUE, max_attempts=3, priority=1)
-async def count_module(module: str) -> ModuleCount:
+async def count_module(module: str) -> Count:
     """Parse and count one module, in a thread, so that the worker stays responsive; other steps go first."""
     return await asyncio.to_thread(census.count_module, module)
 
 
-@job(queue=QUEUE, max_attempts=1)
-def count_without_source(module: str) -> ModuleCount:
-    """As ``count_module``, for a module that is known to have no source: trying again would not help."""
-    return census.count_module(module)
-
-
 @job(queue=QUEUE, max_attempts=3)
-def leave_out(module: str, error: dict[str, Any]) -> LeftOut:
+def leave_out(module: str, error: dict[str, Any]) -> list[str]:
     """The continue step: note why a module is not in the census."""
-    return LeftOut(module=module, reason=f"{error['class']}: {error['text']}")
+    return [module, f"{error['class']}: {error['text']}"]
 
 
 @worker(queue=QUEUE, max_attempts=5)
 class DescribeInterpreter:
     """Which Python this is; the first two attempts fail, and the third is a second later each time."""
 
-    async def process(self, job: Job) -> dict[str, str]:
+    async def process(self, job: Job) -> str:
         """Fail twice (a kill is not counted, it leaves no error), then answer."""
         if (failures := len(job.errors)) < 2:
             raise ConnectionError(f"failure {failures + 1} of 2, on purpose")
-        return {"python": platform.python_version(), "implementation": platform.python_implementation()}
+        return f"{platform.python_implementation()} {platform.python_version()}"
 
     def backoff(self, job: Job) -> int:  # noqa: ARG002
         """One second, however often it failed."""
@@ -62,16 +56,17 @@ class DescribeInterpreter:
 
 
 @job(queue=QUEUE, max_attempts=3)
-def combine_package(package: str, modules: list[ModuleCount]) -> PackageCount:
+def combine_package(package: str, modules: list[Count]) -> Count:
     """The sums of one package."""
     return census.combine(package, modules)
 
 
 @job(queue=QUEUE, max_attempts=3)
-def report(folder: str, interpreter: dict[str, str], packages: list[PackageCount], left_out: LeftOut) -> dict[str, Any]:
-    """Write the report; its totals and files are the result."""
-    python = f"{interpreter['implementation']} {interpreter['python']}"
-    return write_report(put_together(python, packages, [left_out], current_step().workflow_id), Path(folder))
+def report(folder: str, python: str, packages: list[Count], left_out: list[str]) -> dict[str, str]:
+    """Write the report; where it is and what was found are the result."""
+    total = census.combine(python, packages)
+    file = census.write_report(Path(folder), total, packages, left_out)
+    return {"file": str(file), "found": census.describe(total)}
 
 
 def build(folder: Path) -> Workflow:
@@ -81,36 +76,25 @@ def build(folder: Path) -> Workflow:
         folder: Where the report goes; absolute.
 
     Raises:
-        LookupError: This Python came without the source of its library.
+        StoppedError: This Python came without the source of its library.
     """
     modules = census.list_modules()
     if not modules:
-        raise LookupError(f"{sys.executable} came without the Python source of its standard library")
+        raise StoppedError(f"{sys.executable} came without the source of its standard library", Exit.FAILED)
     workflow = Workflow(NAME, context={"python": platform.python_version()}, tags=["demo"])
-    interpreter = workflow.add(FLAKY, DescribeInterpreter.new({}), effects="repeatable")
-    without_source = workflow.add(WITHOUT_SOURCE, count_without_source.new(WITHOUT_SOURCE), effects="repeatable")
-    left_out = workflow.add(
-        HANDLER,
-        leave_out.new(WITHOUT_SOURCE, error=without_source.error),
-        deps={WITHOUT_SOURCE: "continue"},
-        effects="repeatable",
-    )
+    add = functools.partial(workflow.add, effects="repeatable")
+    python = add(FLAKY, DescribeInterpreter.new({}))
+    hopeless = count_module.new(WITHOUT_SOURCE)
+    hopeless.max_attempts = 1
+    failing = add(WITHOUT_SOURCE, hopeless)
+    noted = leave_out.new(WITHOUT_SOURCE, error=failing.error)
+    left_out = add(HANDLER, noted, deps={WITHOUT_SOURCE: "continue"})
     by_package: dict[str, list[Any]] = {}
     for name in modules:
-        step = workflow.add(name, count_module.new(name), effects="repeatable")
+        step = add(name, count_module.new(name))
         by_package.setdefault(census.package_of(name), []).append(step.result)
     packages = [
-        workflow.add(f"package {name}", combine_package.new(name, modules=results), effects="repeatable")
-        for name, results in by_package.items()
+        add(f"package {name}", combine_package.new(name, modules=counts)).result for name, counts in by_package.items()
     ]
-    workflow.add(
-        "report",
-        report.new(
-            str(folder),
-            interpreter=interpreter.result,
-            packages=[package.result for package in packages],
-            left_out=left_out.result,
-        ),
-        effects="repeatable",
-    )
+    add("report", report.new(str(folder), python=python.result, packages=packages, left_out=left_out.result))
     return workflow

@@ -8,111 +8,44 @@ import asyncio
 import os
 import subprocess
 import sys
-import tempfile
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 from .. import Powertools, Settings
 from .database import open_database
 from .steps import QUEUE
 
+type Worker = subprocess.Popen[bytes]
 STEPS_AT_ONCE: Final = 8
 """Of one worker."""
 GONE_AFTER: Final = timedelta(seconds=3)
 """Silence after which a worker is gone (the default is 15 s)."""
-STOP_WITHIN: Final = timedelta(seconds=10)
-"""Longer than the steps in hand take."""
 
 
 async def work(data_directory: Path | None) -> None:
     """Be a worker until standard input ends."""
-    settings = Settings(executor_gone_after=GONE_AFTER)
+    queues, settings = {QUEUE: STEPS_AT_ONCE}, Settings(executor_gone_after=GONE_AFTER)
     async with (
         open_database(data_directory) as dsn,
-        Powertools.open(
-            dsn, queues={QUEUE: STEPS_AT_ONCE}, node=node_of(os.getpid()), leadership=False, settings=settings
-        ),
+        Powertools.open(dsn, queues=queues, node=node_of(os.getpid()), leadership=False, settings=settings),
     ):
         await asyncio.to_thread(sys.stdin.buffer.read)
 
 
-def node_of(pid: int) -> str:
+def demo_command(data_directory: Path | None) -> list[str]:
+    """This very command, on the data directory that its user gave."""
+    return [sys.argv[0], "demo", *([] if data_directory is None else ["--data", str(data_directory)])]
+
+
+def node_of(worker_pid: int) -> str:
     """The name under which Oban knows a worker process."""
-    return f"worker-{pid}"
+    return f"worker-{worker_pid}"
 
 
-def data_option(data_directory: Path | None) -> list[str]:
-    """The demo's option for its data directory, as its user gave it."""
-    return [] if data_directory is None else ["--data", str(data_directory)]
-
-
-class Worker:
-    """One worker process, seen from the demo."""
-
-    def __init__(self, data_directory: Path | None, log: Path) -> None:
-        self._log = log
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "oban_powertools.demo", *data_option(data_directory), "worker"],
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,  # Ctrl-C is the demo's to handle
-            )
-        self.pid = self._process.pid
-        self.node = node_of(self.pid)
-
-    @property
-    def running(self) -> bool:
-        """Whether the process is there."""
-        return self._process.poll() is None
-
-    def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
-        self._process.kill()
-        self._process.wait()
-
-    def last_words(self) -> str:
-        """The last line it wrote."""
-        return self._log.read_text(errors="replace").strip().rpartition("\n")[2] or "it said nothing"
-
-    def ask_to_stop(self) -> None:
-        """It finishes the steps in hand and leaves."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-
-    def wait(self) -> None:
-        """Wait until it has left; kill it when it does not."""
-        try:
-            self._process.wait(STOP_WITHIN.total_seconds())
-        except subprocess.TimeoutExpired:
-            self.kill()
-
-
-class Workers:
-    """All worker processes; leaving the context stops them."""
-
-    def __init__(self, data_directory: Path | None, count: int) -> None:
-        self._data_directory = data_directory
-        self._count = count
-        self._logs = tempfile.TemporaryDirectory(prefix="powertools-demo-")
-        self.all: list[Worker] = []
-
-    def __enter__(self) -> Self:
-        for _ in range(self._count):
-            self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for worker in self.all:
-            worker.ask_to_stop()
-        for worker in self.all:
-            worker.wait()
-        self._logs.cleanup()
-
-    def start(self) -> Worker:
-        """One more."""
-        worker = Worker(self._data_directory, Path(self._logs.name, f"{len(self.all)}.log"))
-        self.all.append(worker)
-        return worker
+def start_worker(workers: ExitStack, data_directory: Path | None) -> Worker:
+    """Start a worker; the end of the stack lets it finish the steps in hand, and waits for it."""
+    command = [*demo_command(data_directory), "worker"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)  # Ctrl-C is the demo's to handle
+    return workers.enter_context(process)
