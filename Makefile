@@ -19,11 +19,13 @@ test: $(READY) ## Run the tests, one process a core (each starts its own Postgre
 	$(BIN)/python -m compileall -q src
 	$(BIN)/pytest -q -n logical --maxprocesses=8 --dist=worksteal
 
-check: $(READY) ## Check format, lint, import contract and types
+check: $(READY) ## Check format, lint, import contract, types, and that what users may import has types throughout
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/pyright
+	@verified=$$(PATH="$(abspath $(BIN)):$$PATH" pyright --verifytypes oban_powertools --ignoreexternal) \
+	  || { echo "$$verified"; exit 1; }
 
 # Not part of `make test`, because it makes every test slower. The floor is what is reached today.
 coverage: $(READY) ## Run the tests and print which lines and branches they reach, child processes too

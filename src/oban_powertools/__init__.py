@@ -10,6 +10,7 @@ import importlib
 from typing import Any, Final
 
 _HOMES: Final = {
+    "calls": "Calls open_calls",
     "config": "Settings",
     "errors": "PowertoolsError",
     "events": "Cursor Event Events StepChange StepUpdated WorkflowFinished",
@@ -17,12 +18,14 @@ _HOMES: Final = {
     "lifeline": (
         "ExecutorHealth ExecutorState Incident IncidentClass IncidentState IncidentSubstatus Lifeline TimelineEntry"
     ),
-    "operators.audit": "Audit AuditFilter AuditFinding AuditRecord Outcome Verification",
-    "operators.authorization": "Action Actor ActorType AllowAll Target TargetType permissions_policy",
+    "operators.audit": "Audit AuditFilter AuditFinding AuditRecord FindingKind Outcome Verification",
+    "operators.authorization": (
+        "Action Actor ActorLike ActorType AllowAll Authorize Severity Surface Target TargetType permissions_policy"
+    ),
     "powertools": "Powertools",
     "privacy.display": "DisplayPolicy",
     "runtime.step": "AwaitSignal FinishedWorkflow StepContext current_step current_workflow",
-    "states": "Effects OperatorStatus Policy SignalStatus StepState WorkflowId WorkflowState",
+    "states": "Effects JobId OperatorStatus Policy SignalStatus StepState WorkflowId WorkflowState",
     "workflows": "WorkflowHandle Workflows",
     "workflows.builder": "Workflow",
     "workflows.records": "Recovered SignalRecord StepRecord WorkflowRecord",

@@ -1,5 +1,6 @@
 """What ``__init__.py`` imports when it is asked for, for type checkers; a test compares the two."""
 
+from .calls import Calls, open_calls
 from .config import Settings
 from .errors import PowertoolsError
 from .events import Cursor, Event, Events, StepChange, StepUpdated, WorkflowFinished
@@ -14,12 +15,24 @@ from .lifeline import (
     Lifeline,
     TimelineEntry,
 )
-from .operators.audit import Audit, AuditFilter, AuditFinding, AuditRecord, Outcome, Verification
-from .operators.authorization import Action, Actor, ActorType, AllowAll, Target, TargetType, permissions_policy
+from .operators.audit import Audit, AuditFilter, AuditFinding, AuditRecord, FindingKind, Outcome, Verification
+from .operators.authorization import (
+    Action,
+    Actor,
+    ActorLike,
+    ActorType,
+    AllowAll,
+    Authorize,
+    Severity,
+    Surface,
+    Target,
+    TargetType,
+    permissions_policy,
+)
 from .powertools import Powertools
 from .privacy.display import DisplayPolicy
 from .runtime.step import AwaitSignal, FinishedWorkflow, StepContext, current_step, current_workflow
-from .states import Effects, OperatorStatus, Policy, SignalStatus, StepState, WorkflowId, WorkflowState
+from .states import Effects, JobId, OperatorStatus, Policy, SignalStatus, StepState, WorkflowId, WorkflowState
 from .workflows import WorkflowHandle, Workflows
 from .workflows.builder import Workflow
 from .workflows.records import Recovered, SignalRecord, StepRecord, WorkflowRecord
@@ -28,13 +41,16 @@ from .workflows.references import Reference, StepHandle
 __all__ = [
     "Action",
     "Actor",
+    "ActorLike",
     "ActorType",
     "AllowAll",
     "Audit",
     "AuditFilter",
     "AuditFinding",
     "AuditRecord",
+    "Authorize",
     "AwaitSignal",
+    "Calls",
     "Cursor",
     "DisplayPolicy",
     "Effects",
@@ -43,12 +59,14 @@ __all__ = [
     "ExecutorHealth",
     "ExecutorState",
     "Explain",
+    "FindingKind",
     "FinishedWorkflow",
     "Incident",
     "IncidentClass",
     "IncidentState",
     "IncidentSubstatus",
     "JobExplanation",
+    "JobId",
     "Lifeline",
     "OperatorStatus",
     "Outcome",
@@ -58,6 +76,7 @@ __all__ = [
     "Recovered",
     "Reference",
     "Settings",
+    "Severity",
     "SignalRecord",
     "SignalStatus",
     "StepChange",
@@ -67,6 +86,7 @@ __all__ = [
     "StepRecord",
     "StepState",
     "StepUpdated",
+    "Surface",
     "Target",
     "TargetType",
     "TimelineEntry",
@@ -81,5 +101,6 @@ __all__ = [
     "Workflows",
     "current_step",
     "current_workflow",
+    "open_calls",
     "permissions_policy",
 ]

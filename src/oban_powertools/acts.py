@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Self
 
+__all__ = ["Act", "Action", "Severity", "TargetType"]
+
 
 class TargetType(StrEnum):
     """What an act is about."""

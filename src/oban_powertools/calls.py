@@ -26,6 +26,18 @@ from .upkeep.settings import SharedSettings, adopt
 from .webhooks import Webhooks
 from .workflows import Workflows
 
+__all__ = [
+    "Calls",
+    "Connect",
+    "ConnectListener",
+    "Connection",
+    "Guard",
+    "Queries",
+    "Services",
+    "Session",
+    "open_calls",
+]
+
 
 class Calls:
     """Every call, for a program that runs no jobs: one that inserts, looks or repairs.
@@ -36,6 +48,30 @@ class Calls:
     Args:
         services: What every call needs.
     """
+
+    workflows: Workflows
+    """Inserts, waits, reads and commands."""
+
+    audit: Audit
+    """Who did what."""
+
+    explain: Explain
+    """Why things are as they are."""
+
+    events: Events
+    """What happened, and what happens."""
+
+    metrics: Metrics
+    """Numbers about the whole database."""
+
+    webhooks: Webhooks
+    """Who is sent what happens."""
+
+    lifeline: Lifeline
+    """Executors, incidents, repairs and retention."""
+
+    shared_settings: SharedSettings
+    """What is equal on all nodes."""
 
     def __init__(self, services: Services) -> None:
         self._services = services

@@ -15,6 +15,8 @@ import orjson
 from .arguments import LONGEST, as_count, as_flag, as_span, as_text, refuse
 from .errors import InvalidArgumentError, InvalidSettingError
 
+__all__ = ["Names", "RescueMode", "Settings", "SharedValue"]
+
 PAYLOAD_LIMIT: Final = 1024 * 1024
 """Bytes of JSON in one step's args or result."""
 

@@ -37,7 +37,7 @@ from .telemetry import Name, anybody_listens
 from .upkeep.retention import RetentionSweep
 from .upkeep.settings import adopt
 
-logger = find_logger(__name__)
+logger: Final = find_logger(__name__)
 
 _AUTHORIZE: Final = "a function (actor, action, target) -> bool, such as permissions_policy() or AllowAll()"
 
@@ -76,7 +76,7 @@ class Powertools(Calls):
         _check("oban", oban, Oban, "an oban.Oban")
         _check_options(authorize, display, turbo, settings)
         self.oban = oban
-        self.settings = settings or Settings()
+        self.settings: Settings = settings or Settings()
         self._names = Names(schema=schema, prefix=prefix_of(oban))
         self._queries = Queries(self._names)
         self._attachment = attach(oban, self._queries, turbo=turbo, payload_limit=self.settings.payload_limit)

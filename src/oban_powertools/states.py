@@ -7,6 +7,26 @@ break: a value here is the database's text, so renaming one needs a migration.
 from enum import StrEnum
 from typing import Final, NewType
 
+__all__ = [
+    "Cause",
+    "Effects",
+    "ExecutorState",
+    "IncidentClass",
+    "IncidentId",
+    "IncidentState",
+    "IncidentSubstatus",
+    "JobId",
+    "OperatorStatus",
+    "Policy",
+    "Position",
+    "RecoveryAction",
+    "SignalStatus",
+    "StepKind",
+    "StepState",
+    "WorkflowId",
+    "WorkflowState",
+]
+
 WorkflowId = NewType("WorkflowId", int)
 JobId = NewType("JobId", int)
 Position = NewType("Position", int)

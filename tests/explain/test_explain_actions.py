@@ -8,7 +8,7 @@ import pytest
 
 from oban_powertools import Effects, Workflow
 from oban_powertools.errors import CommandRefusedError
-from oban_powertools.explain import Action
+from oban_powertools.explain import ExplainedAction
 from oban_powertools.states import WorkflowId
 from tests.support.by_hand import Hand, Scripted, step
 from tests.support.explaining import FAILURE, register
@@ -117,7 +117,7 @@ async def test_an_explanation_and_the_commands_agree_on_what_may_be_done(hand: H
     workflow_id = await hand.insert(everything())
     await moved(hand, workflow_id)
     explain = hand.powertools.explain
-    actions: dict[str | None, tuple[Action, ...]] = {}
+    actions: dict[str | None, tuple[ExplainedAction, ...]] = {}
     jobs: dict[str | None, int | None] = {None: None}
     for name in await hand.steps(workflow_id):
         found = await explain.workflow_step(workflow_id, name)

@@ -12,10 +12,10 @@ from oban_powertools.config import Names
 from oban_powertools.database import Queries
 from oban_powertools.errors import JobNotFoundError, StepNotFoundError, WorkflowNotFoundError
 from oban_powertools.explain import (
-    Action,
     Blocker,
     BlockerCode,
     Dependency,
+    ExplainedAction,
     ExplainedIncident,
     ExplainedRepair,
     RootCause,
@@ -28,7 +28,7 @@ from tests.support.explaining import FAILURE, causes, codes, enqueue, job_id_of,
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "oban_powertools" / "explain"
-RECORDS = (Blocker, Dependency, RootCause, RootCauseGroup, Action, ExplainedIncident, ExplainedRepair)
+RECORDS = (Blocker, Dependency, RootCause, RootCauseGroup, ExplainedAction, ExplainedIncident, ExplainedRepair)
 PAGE = ROOT / "docs" / "reference" / "explain.md"
 
 

@@ -5,7 +5,7 @@ import pickle
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final, get_origin
 
 import pytest
 
@@ -32,7 +32,7 @@ def _fields(error: type[PowertoolsError]) -> dict[str, Any]:
     for part in reversed(error.__mro__):
         if issubclass(part, PowertoolsError) and part is not PowertoolsError:
             kinds |= inspect.get_annotations(part, eval_str=True)
-    return {name: VALUES[kind] for name, kind in kinds.items()}
+    return {name: VALUES[kind] for name, kind in kinds.items() if get_origin(kind) is not ClassVar}
 
 
 def _kept(value: Any) -> Any:

@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Sequence
 
 from ..explain import (
-    Action,
     Blocker,
+    ExplainedAction,
     ExplainedIncident,
     ExplainedRepair,
     JobExplanation,
@@ -104,7 +104,7 @@ def bulk_command(bulk: SuggestedBulk) -> str:
     return shlex.join(["powertools", "bulk", "preview", bulk.action, *(f"--id={one}" for one in bulk.ids)])
 
 
-def _print_actions(legal: Sequence[Action], illegal: Sequence[Action]) -> None:
+def _print_actions(legal: Sequence[ExplainedAction], illegal: Sequence[ExplainedAction]) -> None:
     rows = [(action.name, "yes", "") for action in legal]
     rows += [(action.name, "no", action.reason or "") for action in illegal]
     _print_part(("ACTION", "LEGAL", "WHY NOT"), rows)

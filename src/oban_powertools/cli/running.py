@@ -7,11 +7,11 @@ and callbacks of its own, may still raise ``SystemExit`` there, or stop the loop
 import asyncio
 import signal
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Final
 
 from ..privacy.logs import find_logger
 
-logger = find_logger("oban_powertools.cli")
+logger: Final = find_logger("oban_powertools.cli")
 
 
 def run_to_its_end(work: Coroutine[Any, Any, None]) -> None:

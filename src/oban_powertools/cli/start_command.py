@@ -37,7 +37,7 @@ from .target import Target, on_database
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
-logger = find_logger("oban_powertools.cli")
+logger: Final = find_logger("oban_powertools.cli")
 
 
 def _parse_queues(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, int]:

@@ -40,8 +40,8 @@ def workflow() -> None:
     """Look at workflows, and change them."""
 
 
-for command in (cancel, recover, hold, release, list_commands):
-    workflow.add_command(command)
+for _command in (cancel, recover, hold, release, list_commands):
+    workflow.add_command(_command)
 
 
 @workflow.command("list", epilog=examples("powertools workflow list --state failed --limit 10"))

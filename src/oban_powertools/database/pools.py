@@ -20,7 +20,7 @@ from ..privacy.logs import find_logger
 from .session_settings import configure, configure_blocking, configure_obans, parameters
 from .sqlstates import Trouble, find_trouble
 
-logger = find_logger(__name__)
+logger: Final = find_logger(__name__)
 
 type Source = AsyncConnectionPool[Any]
 

@@ -32,8 +32,8 @@ class Session:
     __slots__ = ("conn", "queries")
 
     def __init__(self, conn: Connection, queries: Queries) -> None:
-        self.conn = conn
-        self.queries = queries
+        self.conn: Connection = conn
+        self.queries: Queries = queries
 
     async def all(
         self, name: str, args: dict[str, Any] | None = None, *, adapters: AdaptContext = ADAPTERS

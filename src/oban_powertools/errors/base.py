@@ -4,7 +4,7 @@ An error is declared, not written: its fields are annotations, given in their or
 them in braces. Both are inherited. Several texts may be given as a list, are kept as a tuple, and are read with commas.
 """
 
-from typing import Any, ClassVar, cast, dataclass_transform
+from typing import Any, ClassVar, cast, dataclass_transform, get_origin
 
 
 @dataclass_transform(eq_default=False)
@@ -21,7 +21,7 @@ class PowertoolsError(Exception):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls._fields += tuple(cls.__annotations__)
+        cls._fields += tuple(name for name, kind in cls.__annotations__.items() if get_origin(kind) is not ClassVar)
 
     def __init__(self, *given: Any, **named: Any) -> None:
         fields: dict[str, Any] = dict(zip(self._fields, given, strict=False)) | named

@@ -1,6 +1,7 @@
 """What a command met: something that does not exist, or a refusal that says what is legal instead."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from ..states import SEMANTICS_VERSION
 from .base import PowertoolsError
@@ -85,7 +86,7 @@ class UnsupportedSemanticsError(CommandRefusedError):
     """The workflow was written by a release with other rules."""
 
     code = "unsupported_semantics"
-    sentence = (
+    sentence: ClassVar[str] = (
         "workflow {workflow_id} has semantics version {found}, this release changes only version "
         f"{SEMANTICS_VERSION}: it can be read and explained, not changed"
     )

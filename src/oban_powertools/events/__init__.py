@@ -4,7 +4,7 @@ The database is the log; a notification only says that there is something to rea
 """
 
 from .events import Events
-from .subscription import Subscription
+from .subscription import ReadOn, Subscription
 from .types import Cursor, Event, StepChange, StepUpdated, WorkflowFinished
 
-__all__ = ["Cursor", "Event", "Events", "StepChange", "StepUpdated", "Subscription", "WorkflowFinished"]
+__all__ = ["Cursor", "Event", "Events", "ReadOn", "StepChange", "StepUpdated", "Subscription", "WorkflowFinished"]

@@ -20,7 +20,7 @@ from .reads import Bounds, Log
 from .subscription import Subscription
 from .types import Cursor, Event
 
-logger = find_logger(__name__)
+logger: Final = find_logger(__name__)
 
 _PAGE: Final = 2000
 """Events read at a time."""

@@ -15,7 +15,7 @@ import psycopg
 from ..database import Connection, ConnectListener
 from ..privacy.logs import find_logger
 
-logger = find_logger(__name__)
+logger: Final = find_logger(__name__)
 
 SPACING: Final = 0.01
 """Seconds between two looks, so that a flood of notifications costs no more than this."""
@@ -60,7 +60,7 @@ class Listener:
         self._notify = notify
         self._wake = wake
         self._told = False
-        self.working = False
+        self.working: bool = False
 
     async def run(self) -> None:
         """Listen until cancelled; connect again when the connection is lost."""

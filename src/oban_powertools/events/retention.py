@@ -11,7 +11,7 @@ from .. import telemetry
 from ..database import Session
 from ..privacy.logs import find_logger
 
-logger = find_logger(__name__)
+logger: Final = find_logger(__name__)
 
 _AT_ONCE: Final = 1000
 """Batches of events that are removed in one transaction."""

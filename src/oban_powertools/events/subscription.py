@@ -17,7 +17,7 @@ from ..privacy.logs import find_logger
 from ..states import WorkflowId
 from .types import Cursor, Event
 
-logger = find_logger(__name__)
+logger: Final = find_logger(__name__)
 
 BUFFER: Final = 1000
 """Events that wait for one subscriber; what does not fit is read again from the log."""

@@ -14,10 +14,10 @@ from ..operators.services import Services
 from ..privacy.shown import shown
 from ..states import JobId, WorkflowId
 from .explanations import (
-    Action,
     Blocker,
     BlockerCode,
     Dependency,
+    ExplainedAction,
     ExplainedIncident,
     ExplainedRepair,
     JobExplanation,
@@ -28,15 +28,15 @@ from .explanations import (
     WorkflowExplanation,
 )
 from .job import explain_job
-from .step import explain_step, find_step_actions
-from .workflow import explain_workflow, find_workflow_actions
+from .step import explain_step
+from .workflow import explain_workflow
 
 __all__ = [
-    "Action",
     "Blocker",
     "BlockerCode",
     "Dependency",
     "Explain",
+    "ExplainedAction",
     "ExplainedIncident",
     "ExplainedRepair",
     "JobExplanation",
@@ -45,11 +45,6 @@ __all__ = [
     "Scope",
     "StepExplanation",
     "WorkflowExplanation",
-    "explain_job",
-    "explain_step",
-    "explain_workflow",
-    "find_step_actions",
-    "find_workflow_actions",
 ]
 
 # One snapshot for all reads. The planner is kept to index look-ups, because a plan made while a table

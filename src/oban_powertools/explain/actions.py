@@ -12,10 +12,10 @@ from ..errors import CommandRefusedError
 from ..states import StepState
 from ..workflows.job_rules import JOB_REPAIRS, refuse_job
 from ..workflows.rules import STEP_RULES, WORKFLOW_RULES, refuse_change, refuse_completion
-from .explanations import Action
+from .explanations import ExplainedAction
 from .facts import JobFacts, RecoveryFacts, StepFacts, WorkflowFacts
 
-type Actions = tuple[tuple[Action, ...], tuple[Action, ...]]
+type Actions = tuple[tuple[ExplainedAction, ...], tuple[ExplainedAction, ...]]
 """The legal ones and the illegal ones."""
 
 
@@ -68,9 +68,9 @@ def workflow_actions(workflow: WorkflowFacts, held: int, recovery: RecoveryFacts
 
 
 def _sorted(refusals: Mapping[str, CommandRefusedError | None]) -> Actions:
-    legal = tuple(Action(name=str(name)) for name, refusal in refusals.items() if refusal is None)
+    legal = tuple(ExplainedAction(name=str(name)) for name, refusal in refusals.items() if refusal is None)
     illegal = (
-        Action(name=str(name), refusal=refusal.code, reason=str(refusal))
+        ExplainedAction(name=str(name), refusal=refusal.code, reason=str(refusal))
         for name, refusal in refusals.items()
         if refusal is not None
     )

@@ -147,7 +147,7 @@ class RootCauseGroup(AsDict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Action(AsDict):
+class ExplainedAction(AsDict):
     """Something that may be done with a step, a workflow or a job."""
 
     name: str
@@ -275,10 +275,10 @@ class StepExplanation(AsDict):
     more_root_causes: int
     """Root causes beyond those listed."""
 
-    legal_actions: tuple[Action, ...]
+    legal_actions: tuple[ExplainedAction, ...]
     """What the package would do now."""
 
-    illegal_actions: tuple[Action, ...]
+    illegal_actions: tuple[ExplainedAction, ...]
     """What it would refuse now, and why."""
 
     incidents: tuple[ExplainedIncident, ...]
@@ -325,10 +325,10 @@ class WorkflowExplanation(AsDict):
     more_root_causes: int
     """Steps in groups beyond those listed."""
 
-    legal_actions: tuple[Action, ...]
+    legal_actions: tuple[ExplainedAction, ...]
     """What the package would do now with the whole workflow."""
 
-    illegal_actions: tuple[Action, ...]
+    illegal_actions: tuple[ExplainedAction, ...]
     """What it would refuse now, and why."""
 
     incidents: tuple[ExplainedIncident, ...]
@@ -381,10 +381,10 @@ class JobExplanation(AsDict):
     blockers: tuple[Blocker, ...]
     """What it waits for now comes first; empty when nothing is in its way."""
 
-    legal_actions: tuple[Action, ...]
+    legal_actions: tuple[ExplainedAction, ...]
     """What the package would do now with its step; empty for a plain job."""
 
-    illegal_actions: tuple[Action, ...]
+    illegal_actions: tuple[ExplainedAction, ...]
     """What it would refuse now, and why; empty for a plain job."""
 
     incidents: tuple[ExplainedIncident, ...]

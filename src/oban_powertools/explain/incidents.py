@@ -15,7 +15,7 @@ from ..states import Effects
 from ..workflows.job_rules import refuse_job
 from ..workflows.rules import refuse_on_ended
 from .actions import step_actions
-from .explanations import Action, ExplainedIncident, ExplainedRepair
+from .explanations import ExplainedAction, ExplainedIncident, ExplainedRepair
 from .facts import JobFacts, RecoveryFacts, StepFacts, WorkflowFacts
 
 MAX_INCIDENTS: Final = 20
@@ -53,7 +53,7 @@ class Subject:
     workflow: WorkflowFacts | None = None
     """A workflow as a whole."""
 
-    actions: Sequence[Action] = ()
+    actions: Sequence[ExplainedAction] = ()
     """What is legal now on the step."""
 
     @classmethod

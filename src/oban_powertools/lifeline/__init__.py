@@ -2,10 +2,17 @@
 
 from ..runtime.executors import ExecutorHealth
 from ..states import ExecutorState, IncidentClass, IncidentState, IncidentSubstatus
+from ..upkeep.retention import PruneRun, RecordClass, RetainedClass, RetentionStatus
 from .incidents import Incident, SuggestedBulk, TimelineEntry
 from .lifeline import Lifeline
+from .repairs import Bulk, BulkItem, BulkPreview, Change, Effect, RepairDone, RepairPreview
 
 __all__ = [
+    "Bulk",
+    "BulkItem",
+    "BulkPreview",
+    "Change",
+    "Effect",
     "ExecutorHealth",
     "ExecutorState",
     "Incident",
@@ -13,6 +20,12 @@ __all__ = [
     "IncidentState",
     "IncidentSubstatus",
     "Lifeline",
+    "PruneRun",
+    "RecordClass",
+    "RepairDone",
+    "RepairPreview",
+    "RetainedClass",
+    "RetentionStatus",
     "SuggestedBulk",
     "TimelineEntry",
 ]

@@ -14,7 +14,9 @@ import orjson
 from .logs import find_logger
 from .redaction import REDACTED, redacted
 
-logger = find_logger(__name__)
+logger: Final = find_logger(__name__)
+
+__all__ = ["DisplayPolicy", "Kind"]
 
 LONGEST_TEXT: Final = 500
 """Characters of a text that are shown."""

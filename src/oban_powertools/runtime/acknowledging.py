@@ -22,7 +22,7 @@ from ..database.sqlstates import Trouble, find_trouble
 from ..privacy.logs import find_logger, said
 from .acks import Ack, Backoff, Outcome, failed, storable
 
-logger = find_logger(__name__)
+logger: Final = find_logger(__name__)
 
 _HOLDS_UP: Final = 0.5
 """Seconds for which a batch that meets other sessions, or a shortage, may hold up its queue."""
@@ -49,7 +49,7 @@ class NotStoredError(Exception):
     def __init__(self, error: Exception, *, lives: bool | None = None) -> None:
         super().__init__(error)
         self.error = error
-        self.trouble = find_trouble(error, lives=lives)
+        self.trouble: Trouble = find_trouble(error, lives=lives)
 
 
 @dataclass(slots=True)

@@ -27,7 +27,7 @@ from ..privacy.logs import find_logger
 from .executors import Beat, beat_args
 from .processes import has_ended, this_process
 
-logger = find_logger(__name__)
+logger: Final = find_logger(__name__)
 
 BEATS: Final = 5
 """Beats within the time after which an executor is gone; half of that time may pass without one (executors/R2)."""

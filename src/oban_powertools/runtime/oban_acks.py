@@ -21,7 +21,7 @@ from ..workflows.job_identity import identity_of, is_step
 from .acknowledging import NotStoredError
 from .acks import BulkAck, Outcome
 
-logger = find_logger(__name__)
+logger: Final = find_logger(__name__)
 
 UNINSTALLED: Final = (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction)
 """Our functions are not there: Oban's own go on (invariant/I6)."""

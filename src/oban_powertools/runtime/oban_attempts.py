@@ -34,7 +34,7 @@ from ..workflows.failures import describe, kept_error
 from .acks import MAX_SECONDS, find_faults, is_span
 from .rescue import Attempt
 
-logger = find_logger(__name__)
+logger: Final = find_logger(__name__)
 
 NOT_RUN_META: Final = "not_run"
 """Key of a job's meta: the attempts in which no code of its worker ran."""
@@ -111,7 +111,7 @@ class GuardedExecutor(Executor):
     async def _process(self) -> None:
         self._task = asyncio.current_task()
         try:
-            self.worker = self._find_worker()()
+            self.worker: Any = self._find_worker()()
             self.result = await self._perform(self.worker)
         except BaseException as error:  # noqa: BLE001 - attempts/B1
             self._raise_if_stopped(error)
@@ -150,7 +150,7 @@ class GuardedExecutor(Executor):
         if self._remark is not None and self.action.error is not None:
             # In front: the last lines of an error say what it is.
             error = {**self.action.error, "error": f"{self._remark}\n{self.action.error['error']}"}
-            self.action = replace(self.action, error=error)
+            self.action: AckAction = replace(self.action, error=error)
 
     def _check_outcome(self) -> None:
         if faults := find_faults(self.action):
@@ -216,7 +216,7 @@ class GuardedExecutor(Executor):
     def _format_error(self, error: Exception | str) -> dict[str, Any]:
         if isinstance(error, Exception) and not issubclass(type(self.result), Exception):
             # Telemetry would tell what was returned, and not why it cannot be kept.
-            self.result = error
+            self.result: Any = error
         found: dict[str, Any] = super()._format_error(error)
         return kept_error(found, describe(error))
 

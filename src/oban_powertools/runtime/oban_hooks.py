@@ -45,7 +45,7 @@ from .oban_attempts import attempts_of, guard, is_torn_down, unguard
 from .rescue import Hand
 from .results import wrap_result
 
-logger = find_logger(__name__)
+logger: Final = find_logger(__name__)
 
 SLOTS: Final = (
     "executor.wrap_result", "query.ack_jobs", "query.insert_jobs", "producer.get_jobs", "lifeline.rescue",
@@ -76,7 +76,7 @@ class Attachment:
         self.own_pool: AsyncConnectionPool[Any] | None = None
         self.guests: AsyncConnectionPool[Any] | None = None
         store = AckStore(self.query, self.connect, turbo=turbo)
-        self.acknowledge = Acknowledger(store.store, store.keep_late, jittery_clamped, stops=self._stops)
+        self.acknowledge: Acknowledger = Acknowledger(store.store, store.keep_late, jittery_clamped, stops=self._stops)
         self.rescue: Callable[[], Awaitable[int]] | None = None
         self.sees_fetches = False
         self._fetching: set[str] = set()

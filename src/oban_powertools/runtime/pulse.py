@@ -12,7 +12,7 @@ import psycopg
 from ..database import Session
 from ..privacy.logs import find_logger
 
-logger = find_logger(__name__)
+logger: Final = find_logger(__name__)
 
 _EVERY: Final = 5.0
 """Seconds between two beats of this process."""

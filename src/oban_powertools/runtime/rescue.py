@@ -17,7 +17,7 @@ from ..database import Session
 from ..database.values import naive
 from ..privacy.logs import find_logger
 
-logger = find_logger(__name__)
+logger: Final = find_logger(__name__)
 
 type Attempt = tuple[int, datetime]
 """A job's id, and when the attempt began: aware, UTC."""

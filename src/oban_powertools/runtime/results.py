@@ -28,9 +28,9 @@ class StepResult(Record):
     """
 
     def __init__(self, encoded: dict[str, Any], text: str) -> None:
-        self.value = encoded.get("json")
+        self.value: Any = encoded.get("json")
         # Typed as text by Oban, which only passes it on to the ack's meta.
-        self.encoded = cast("str", Encoded(encoded, text))
+        self.encoded: str = cast("str", Encoded(encoded, text))
         self.limit = 0
 
 

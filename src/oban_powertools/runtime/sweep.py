@@ -19,7 +19,7 @@ from ..config import Settings
 from ..database import Session
 from ..privacy.logs import find_logger
 
-logger = find_logger(__name__)
+logger: Final = find_logger(__name__)
 
 PARTS: Final = {
     "repair_settle_faults": 100,

@@ -20,7 +20,9 @@ from ..operators.authorization import ActorLike, Target
 from ..operators.services import Services
 from ..privacy.logs import find_logger
 
-logger = find_logger(__name__)
+__all__ = ["SharedSettings", "StoredSetting"]
+
+logger: Final = find_logger(__name__)
 
 _UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "m"))
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from ..database import Connect, Session
 from ..privacy.logs import find_logger
@@ -16,7 +16,7 @@ from .records import Answer, DeliveryState
 from .schedule import DELIVER_FOR, LEASED_FOR, next_try
 from .sending import Sender
 
-logger = find_logger(__name__)
+logger: Final = find_logger(__name__)
 
 
 async def deliver_due(

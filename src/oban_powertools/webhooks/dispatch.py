@@ -19,7 +19,7 @@ from ..privacy.logs import find_logger
 from .messages import event_message, missed_message, type_of
 from .schedule import LOST_AFTER
 
-logger = find_logger(__name__)
+logger: Final = find_logger(__name__)
 
 PAGE: Final = 1000
 """Events read at a time."""

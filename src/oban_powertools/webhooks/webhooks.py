@@ -32,7 +32,7 @@ from . import addresses, dispatch, messages, signing
 from .changing import adding, changing, get_endpoint, tell_added
 from .records import Answer, DeliveryState, EndpointId, IssuedSecret, WebhookDelivery, WebhookEndpoint
 
-logger = find_logger(__name__)
+logger: Final = find_logger(__name__)
 
 OLD_SECRET_KEPT_FOR: Final = timedelta(hours=24)
 

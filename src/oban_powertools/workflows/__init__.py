@@ -1,6 +1,26 @@
 """Workflows: defined in Python, stored as rows, moved by the database."""
 
-from .handle import WorkflowHandle
+from .builder import Workflow
+from .given import Deps, EffectsName, PolicyName, StepName
+from .handle import Waits, WorkflowHandle
+from .records import Recovered, SignalRecord, StepRecord, WorkflowRecord
+from .references import Part, Reference, StepHandle
 from .workflows import Workflows
 
-__all__ = ["WorkflowHandle", "Workflows"]
+__all__ = [
+    "Deps",
+    "EffectsName",
+    "Part",
+    "PolicyName",
+    "Recovered",
+    "Reference",
+    "SignalRecord",
+    "StepHandle",
+    "StepName",
+    "StepRecord",
+    "Waits",
+    "Workflow",
+    "WorkflowHandle",
+    "WorkflowRecord",
+    "Workflows",
+]

@@ -111,7 +111,7 @@ class Workflow:
         InvalidArgumentError: An argument of a call is not what the call asks for.
     """
 
-    item: ClassVar = Reference("", "item")
+    item: ClassVar[Reference] = Reference("", "item")
     """In the args of ``map``: the item, or a part of it as in ``Workflow.item["id"]``."""
 
     def __init__(
@@ -126,9 +126,9 @@ class Workflow:
         on_finished: Job | None = None,
     ) -> None:
         self.name = name
-        self.context = dict(as_mapping("context", {} if context is None else context))
+        self.context: dict[str, Any] = dict(as_mapping("context", {} if context is None else context))
         self.idempotency_key = idempotency_key
-        self.expires_in = unless_none(as_span, "expires_in", expires_in)
+        self.expires_in: timedelta | None = unless_none(as_span, "expires_in", expires_in)
         self.tags: tuple[str, ...] = tuple(as_list("tags", tags, "tags"))
         self.definition_version = definition_version
         self.on_finished = on_finished

@@ -66,10 +66,13 @@ class Reference:
     def __getattr__(self, name: str) -> NoReturn:
         raise AttributeError(f"a reference has no {name!r}: for a part of the value write reference[{name!r}]")
 
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _not_yet
-    __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = _not_yet
-    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __invert__ = __neg__ = __pos__ = __abs__ = _not_yet
-    __lt__ = __le__ = __gt__ = __ge__ = __bool__ = __int__ = __float__ = __len__ = __contains__ = __await__ = _not_yet
+
+# What a value can do and a reference to it cannot. Not declared in the class, so that type checkers refuse it too.
+for _operation in (
+    "add radd sub rsub mul rmul truediv rtruediv floordiv rfloordiv mod rmod pow rpow matmul rmatmul and rand or "
+    "ror xor rxor invert neg pos abs lt le gt ge bool int float len contains await"
+).split():
+    setattr(Reference, f"__{_operation}__", _not_yet)
 
 
 class StepHandle:

@@ -11,7 +11,7 @@ from typing import Final
 from ..privacy.logs import find_logger
 from .plan import WorkflowPlan
 
-logger = find_logger(__name__)
+logger: Final = find_logger(__name__)
 
 _SCRIPT: Final = "__main__."
 

@@ -19,7 +19,7 @@ from ..errors import PowertoolsClosedError
 from ..privacy.logs import find_logger
 from ..states import WorkflowId
 
-logger = find_logger(__name__)
+logger: Final = find_logger(__name__)
 
 type FindEnded = Callable[[Sequence[WorkflowId]], Awaitable[Sequence[WorkflowId]]]
 

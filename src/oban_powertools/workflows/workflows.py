@@ -54,7 +54,7 @@ class Workflows:
         self._payload_limit = services.settings.payload_limit
         self._display = services.display
         self._commander = Commander(services)
-        self.waiters = Waiters(self._find_ended)
+        self.waiters: Waiters = Waiters(self._find_ended)
         self.job_meta: Callable[[], Mapping[str, str]] = dict
         self.queues_here: Callable[[], Collection[str]] = tuple
 

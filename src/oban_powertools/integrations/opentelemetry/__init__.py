@@ -9,7 +9,7 @@ from ...errors import ExtraMissingError
 try:
     from .attributes import ATTRIBUTES
     from .tracing import Tracing
-except ModuleNotFoundError as error:
-    raise ExtraMissingError("opentelemetry", error.name or "") from error
+except ModuleNotFoundError as _error:
+    raise ExtraMissingError("opentelemetry", _error.name or "") from _error
 
 __all__ = ["ATTRIBUTES", "Tracing"]

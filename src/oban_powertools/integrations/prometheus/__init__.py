@@ -6,9 +6,9 @@ Needs the extra ``prometheus``. The rule that must never break: no label has a v
 from ...errors import ExtraMissingError
 
 try:
-    from .app import metrics_app
+    from .app import App, Message, metrics_app
     from .collector import PowertoolsCollector
-except ModuleNotFoundError as error:
-    raise ExtraMissingError("prometheus", error.name or "") from error
+except ModuleNotFoundError as _error:
+    raise ExtraMissingError("prometheus", _error.name or "") from _error
 
-__all__ = ["PowertoolsCollector", "metrics_app"]
+__all__ = ["App", "Message", "PowertoolsCollector", "metrics_app"]

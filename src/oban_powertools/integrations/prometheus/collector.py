@@ -15,7 +15,7 @@ from ...upkeep.metrics import SOURCES, Counts, Readings
 from .families import counters, gauges
 from .process import ProcessMetrics
 
-logger = find_logger(__name__)
+logger: Final = find_logger(__name__)
 
 _FRESH_FOR: Final = 1.0
 """Seconds for which what was read is not read again, however many ask."""

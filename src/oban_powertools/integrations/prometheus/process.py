@@ -18,7 +18,8 @@ class ProcessMetrics:
     """Listens from its making until ``close``."""
 
     def __init__(self) -> None:
-        registry = self.registry = CollectorRegistry()
+        self.registry: CollectorRegistry = CollectorRegistry()
+        registry = self.registry
         self._inserts = _histogram(registry, "insert_seconds", "Duration of inserts of workflows")
         self._inserted = _counter(registry, "workflows_inserted", "Workflows inserted")
         self._acks = _histogram(registry, "ack_seconds", "Duration of acknowledging a batch of jobs, settle included")

@@ -7,9 +7,9 @@ break: nobody gets an event that the host's ``authorize`` did not allow.
 from ...errors import ExtraMissingError
 
 try:
-    from .app import EventsApp, events_app
+    from .app import AuthorizeEvents, EventsApp, events_app
     from .limits import StreamLimits
-except ModuleNotFoundError as error:
-    raise ExtraMissingError("sse", error.name or "") from error
+except ModuleNotFoundError as _error:
+    raise ExtraMissingError("sse", _error.name or "") from _error
 
-__all__ = ["EventsApp", "StreamLimits", "events_app"]
+__all__ = ["AuthorizeEvents", "EventsApp", "StreamLimits", "events_app"]

@@ -27,7 +27,7 @@ from .asked import Asked, check_origin, read_request
 from .limits import OpenStreams, StreamLimits, Turns
 from .stream import Stream, reset_message
 
-type Authorize = Callable[[HTTPConnection, str], bool | Awaitable[bool]]
+type AuthorizeEvents = Callable[[HTTPConnection, str], bool | Awaitable[bool]]
 """Whether the client may see a topic, ``workflow:all`` or ``workflow:{id}``: anything but True refuses."""
 
 _GRACE: Final = 0.5
@@ -39,7 +39,7 @@ logger: Final = find_logger("oban_powertools.sse")
 def events_app(
     powertools: Powertools,
     *,
-    authorize: Authorize,
+    authorize: AuthorizeEvents,
     allowed_origins: Collection[str] = (),
     client: Callable[[HTTPConnection], Hashable] | None = None,
     limits: StreamLimits | None = None,
@@ -80,7 +80,7 @@ class EventsApp:
     def __init__(
         self,
         powertools: Powertools,
-        authorize: Authorize,
+        authorize: AuthorizeEvents,
         allowed_origins: frozenset[str],
         client: Callable[[HTTPConnection], Hashable],
         limits: StreamLimits,

@@ -3,13 +3,15 @@
 Not the rules, which are in SQL. The rule that must never break: a projection that fails keeps no sweep from going on.
 """
 
+from typing import Final
+
 import psycopg
 
 from ...config import Settings
 from ...database import Session
 from ...privacy.logs import find_logger
 
-logger = find_logger(__name__)
+logger: Final = find_logger(__name__)
 
 
 class Projector:

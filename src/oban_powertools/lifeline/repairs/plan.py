@@ -57,10 +57,10 @@ class Change:
     id: str
     """Its id; of a new row what it is for, such as ``new job of step 41/3``. A step's is ``workflow/position``."""
 
-    before: Row | None
+    before: Mapping[str, Any] | None
     """The row as it is; None for a new one. Payloads are hashes."""
 
-    after: Row
+    after: Mapping[str, Any]
     """The row as it will be."""
 
     @property

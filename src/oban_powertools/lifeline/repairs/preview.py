@@ -15,8 +15,9 @@ from ...acts import TargetType, repairs_of
 from ...arguments import as_text
 from ...database import Session, json_border
 from ...errors import PreviewNotFoundError
-from ...explain import Action as ExplainedAction
-from ...explain import find_step_actions, find_workflow_actions
+from ...explain import ExplainedAction
+from ...explain.step import find_step_actions
+from ...explain.workflow import find_workflow_actions
 from ...operators.authorization import Action, Severity, Target
 from ...privacy.display import DisplayPolicy, Kind
 from ...states import Effects

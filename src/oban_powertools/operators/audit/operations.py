@@ -15,12 +15,12 @@ import psycopg
 from ... import telemetry
 from ...acts import UNKNOWN
 from ...arguments import as_reason
-from ...database import Session
+from ...database import Connect, Session
 from ...database.json_border import storable_text
 from ...errors import CommandRefusedError, NotFoundError, ReasonRequiredError, UnattributedActorError
-from ...privacy.display import Kind
+from ...privacy.display import DisplayPolicy, Kind
 from ...telemetry import Name
-from ..authorization import Action, Actor, ActorLike, Target, as_surface, find_actor
+from ..authorization import Action, Actor, ActorLike, Guard, Target, as_surface, find_actor
 from ..services import Services
 from .records import Entry, Outcome
 from .writing import record
@@ -49,9 +49,9 @@ class Operations:
     """Carries out what operators ask for."""
 
     def __init__(self, services: Services) -> None:
-        self.connect = services.connect
-        self.guard = services.guard
-        self.display = services.display
+        self.connect: Connect = services.connect
+        self.guard: Guard = services.guard
+        self.display: DisplayPolicy = services.display
 
     @asynccontextmanager
     async def begin(
@@ -133,7 +133,7 @@ class Operation:
     def __init__(self, operations: Operations, entry: Entry) -> None:
         self._operations = operations
         self._recorded: int | None = None
-        self.entry = entry
+        self.entry: Entry = entry
 
     @property
     def actor(self) -> Actor:

@@ -10,7 +10,7 @@ import psycopg
 from ...database import Session
 from ...privacy.logs import Public, find_logger
 
-logger = find_logger(__name__)
+logger: Final = find_logger(__name__)
 
 _AT_ONCE: Final = 1000
 """Rows of one seal."""

@@ -5,6 +5,7 @@ The rule that must never break: only ``True`` allows. No policy, a policy that f
 
 import inspect
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from ...acts import Action
 from ...errors import NotAuthorizedError
@@ -12,7 +13,7 @@ from ...privacy.logs import find_logger
 from .actors import Actor
 from .targets import Target
 
-logger = find_logger(__name__)
+logger: Final = find_logger(__name__)
 
 type Authorize = Callable[[Actor, Action, Target], bool | Awaitable[bool]]
 """The host's decision, sync or async; a ``PermissionError`` refuses with its text as the reason."""

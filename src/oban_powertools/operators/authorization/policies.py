@@ -1,13 +1,14 @@
 """Ready-made policies for ``Powertools(oban, authorize=...)``."""
 
 from collections.abc import Callable
+from typing import Final
 
 from ...acts import Action
 from ...privacy.logs import find_logger
 from .actors import Actor
 from .targets import Target
 
-logger = find_logger(__name__)
+logger: Final = find_logger(__name__)
 
 
 def permissions_policy() -> Callable[[Actor, Action, Target], bool]:

@@ -17,7 +17,7 @@ from .invariants import check_all, check_sample
 from .oban_defects import check_oban
 from .session import check_session
 
-logger = find_logger(__name__)
+logger: Final = find_logger(__name__)
 
 type Check = Callable[[Session], Awaitable[list[Finding]]]
 

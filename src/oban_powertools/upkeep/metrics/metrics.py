@@ -13,7 +13,7 @@ from ...privacy.logs import find_logger
 from .gauges import Reading, read_events, read_executors, read_faults, read_incidents, read_steps, read_workflows
 from .tally import Counts, Tally
 
-logger = find_logger(__name__)
+logger: Final = find_logger(__name__)
 
 type Source = Callable[[Session], Awaitable[list[Reading]]]
 

@@ -14,7 +14,7 @@ from ..settings import read_spans
 from .batches import Progress, advance, prune_batch
 from .records import PruneRun, RecordClass, RetainedClass, RetentionStatus
 
-logger = find_logger(__name__)
+logger: Final = find_logger(__name__)
 
 _RECORDS: Final = Target(type=TargetType.RECORDS, id="*")
 _COUNTED: Final = 10_000

@@ -13,7 +13,7 @@ from ...database import Session
 from ...privacy.logs import find_logger, said
 from .batches import Progress, advance, prune_batch
 
-logger = find_logger(__name__)
+logger: Final = find_logger(__name__)
 
 _EVERY: Final = timedelta(minutes=10)
 """Between the end of a run and the start of the next on this node."""
@@ -33,7 +33,7 @@ class RetentionSweep:
         self._run: int | None = None
         self._due_at = time.monotonic() + first_after.total_seconds()
         self._passed_over = False
-        self.ended_well = False
+        self.ended_well: bool = False
         """Whether the last sweep ended a run in which nothing failed and nobody else was pruning."""
 
     async def sweep(self, session: Session) -> int:
