@@ -4,7 +4,7 @@ Runs in the caller's transaction, with the target locked. The rule that must nev
 is a preview.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -55,75 +55,71 @@ class Applier:
 
         Locks: the caller holds the target; then as settle.
         """
-        match found.target.type:
-            case TargetType.STEP | TargetType.WORKFLOW:
-                await self._in_workflow(session, repair, found)
-            case TargetType.EXECUTOR:
-                await self._rescue_all(session, found)
-            case TargetType.LATE_RESULT:
-                await self._decide(session, repair, found)
-            case _:
-                await self._job(session, repair, found)
+        if found.target.type in (TargetType.JOB, TargetType.CALLBACK):
+            refusal = refuse_job(repair.action, found.jobs[0], str(found.target))
+            if refusal is not None:
+                raise refusal
+        await _DOES[repair.action](self, session, repair, found)
 
-    async def _in_workflow(self, session: Session, repair: Repair, found: Found) -> None:
-        workflow_id, step = found.target.workflow_id, found.target.step
-        assert workflow_id is not None
-        if repair.action in _RECOVERIES:
-            how, payload = _RECOVERIES[repair.action], repair.arguments.get("payload")
-            await self._recover(session, workflow_id, step, how, payload)
-        elif repair.action in _HOLDS:
-            hold_for = timedelta(seconds=repair.arguments["hold_for"])
-            await recovery.hold(session, workflow_id, step, hold_for, repair.reason)
-        elif repair.action is Action.WORKFLOW_CANCEL:
-            await recovery.request_cancel(session, workflow_id)
-        elif not await recovery.release(session, workflow_id, step):
+    async def recover(self, session: Session, repair: Repair, found: Found) -> None:
+        """Do what ``workflows.recover`` does."""
+        how, payload = _RECOVERIES[repair.action], repair.arguments.get("payload")
+        await self._recover(session, found.target.workflow_id, found.target.step, how, payload)
+
+    async def hold(self, session: Session, repair: Repair, found: Found) -> None:
+        """Hold a step or a workflow."""
+        hold_for = timedelta(seconds=repair.arguments["hold_for"])
+        await recovery.hold(session, _workflow_of(found), found.target.step, hold_for, repair.reason)
+
+    async def release(self, session: Session, repair: Repair, found: Found) -> None:
+        """End the hold of a step or a workflow."""
+        if not await recovery.release(session, _workflow_of(found), found.target.step):
             raise IllegalRepairError(repair.action, str(found.target), "nothing of it is held")
 
-    async def _recover(
-        self, session: Session, workflow_id: WorkflowId, step: str | None, how: str, payload: Any = None
-    ) -> None:
-        await recovery.recover(
-            session, workflow_id, step, how, payload=payload, payload_limit=self._settings.payload_limit,
-        )  # fmt: skip
+    async def cancel_workflow(self, session: Session, _: Repair, found: Found) -> None:
+        """Stop a workflow."""
+        await recovery.request_cancel(session, _workflow_of(found))
 
-    async def _rescue_all(self, session: Session, found: Found) -> None:
+    async def rescue_all(self, session: Session, repair: Repair, found: Found) -> None:
+        """Take every job from a dead executor that may run again."""
         for job in found.jobs:
             if (refusal := refuse_alive(job)) is not None:
                 raise refusal
         ids = rescuable(found)
         if not ids:
-            raise IllegalRepairError(Action.EXECUTOR_RESCUE_ALL, str(found.target), "no job of it may run again")
+            raise IllegalRepairError(repair.action, str(found.target), "no job of it may run again")
         await session.run("rescue_jobs", {"ids": ids})
 
-    async def _job(self, session: Session, repair: Repair, found: Found) -> None:
-        job, action = found.jobs[0], repair.action
-        if (refusal := refuse_job(action, job, str(found.target))) is not None:
-            raise refusal
-        workflow_id, step = found.target.workflow_id, found.target.step
-        if action is Action.JOB_RESCUE:
-            await session.run("rescue_jobs", {"ids": [job["id"]]})
-        elif action is Action.JOB_DISCARD:
-            await session.run("discard_job", {"id": job["id"]})
-        elif action is Action.JOB_CANCEL and workflow_id is not None and step is not None:
-            await self._recover(session, workflow_id, step, "cancel")
-        elif action is Action.JOB_CANCEL:
-            await session.run("cancel_job", {"id": job["id"]})
-        elif workflow_id is not None and step is not None and job["step_state"] in FAILED:
-            await self._recover(session, workflow_id, step, "retry")
+    async def rescue_job(self, session: Session, _: Repair, found: Found) -> None:
+        """Take a job from its dead executor."""
+        await session.run("rescue_jobs", {"ids": [found.jobs[0]["id"]]})
+
+    async def discard_job(self, session: Session, _: Repair, found: Found) -> None:
+        """Give a job up."""
+        await session.run("discard_job", {"id": found.jobs[0]["id"]})
+
+    async def cancel_job(self, session: Session, _: Repair, found: Found) -> None:
+        """Cancel a job; that of a step through its step."""
+        if found.target.step is not None:
+            await self._recover(session, found.target.workflow_id, found.target.step, "cancel")
+        else:
+            await session.run("cancel_job", {"id": found.jobs[0]["id"]})
+
+    async def retry_job(self, session: Session, _: Repair, found: Found) -> None:
+        """Run a job again; the failed one of a step through its step."""
+        job = found.jobs[0]
+        if found.target.step is not None and job["step_state"] in FAILED:
+            await self._recover(session, found.target.workflow_id, found.target.step, "retry")
         else:
             await session.run("retry_job", {"id": job["id"]})
 
-    async def _decide(self, session: Session, repair: Repair, found: Found) -> None:
-        late = found.late
-        assert late is not None
-        adopted = repair.action is Action.LATE_RESULT_ADOPT
-        args = {"id": late["id"], "adopted": adopted, "actor": repair.actor_id}
-        if await session.one("decide_late_result", args) is None:
-            raise IllegalRepairError(repair.action, str(found.target), "it was adopted or dismissed before")
-        if adopted:
-            await self._adopt(session, repair, found, late)
+    async def dismiss(self, session: Session, repair: Repair, found: Found) -> None:
+        """Put a late result aside."""
+        await self._decide(session, repair, found, adopted=False)
 
-    async def _adopt(self, session: Session, repair: Repair, found: Found, late: Row) -> None:
+    async def adopt(self, session: Session, repair: Repair, found: Found) -> None:
+        """Make a late success the job's result."""
+        late = await self._decide(session, repair, found, adopted=True)
         job = found.jobs[0] if found.jobs else None
         if (why := _unadoptable(late, job)) is not None:
             raise IllegalRepairError(repair.action, str(found.target), why)
@@ -135,6 +131,45 @@ class Applier:
             return
         given = None if result is None else json_border.dumps(result)
         await session.run("adopt_result", {"id": job["id"], "result": given})
+
+    async def _decide(self, session: Session, repair: Repair, found: Found, *, adopted: bool) -> Row:
+        late = found.late
+        assert late is not None
+        args = {"id": late["id"], "adopted": adopted, "actor": repair.actor_id}
+        if await session.one("decide_late_result", args) is None:
+            raise IllegalRepairError(repair.action, str(found.target), "it was adopted or dismissed before")
+        return late
+
+    async def _recover(
+        self, session: Session, workflow_id: WorkflowId | None, step: str | None, how: str, payload: Any = None
+    ) -> None:
+        assert workflow_id is not None
+        await recovery.recover(
+            session, workflow_id, step, how, payload=payload, payload_limit=self._settings.payload_limit
+        )
+
+
+_DOES: Final[Mapping[Action, Callable[[Applier, Session, Repair, Found], Awaitable[None]]]] = {
+    Action.JOB_RESCUE: Applier.rescue_job,
+    Action.JOB_RETRY: Applier.retry_job,
+    Action.JOB_CANCEL: Applier.cancel_job,
+    Action.JOB_DISCARD: Applier.discard_job,
+    Action.STEP_RETRY: Applier.recover,
+    Action.STEP_CANCEL: Applier.recover,
+    Action.STEP_COMPLETE: Applier.recover,
+    Action.STEP_SKIP: Applier.recover,
+    Action.STEP_HOLD: Applier.hold,
+    Action.STEP_RELEASE: Applier.release,
+    Action.LATE_RESULT_ADOPT: Applier.adopt,
+    Action.LATE_RESULT_DISMISS: Applier.dismiss,
+    Action.WORKFLOW_CANCEL: Applier.cancel_workflow,
+    Action.WORKFLOW_RETRY: Applier.recover,
+    Action.WORKFLOW_HOLD: Applier.hold,
+    Action.WORKFLOW_RELEASE: Applier.release,
+    Action.EXECUTOR_RESCUE_ALL: Applier.rescue_all,
+    Action.CALLBACK_RETRY: Applier.retry_job,
+}
+"""Repair -> what does it."""
 
 
 def rescuable(found: Found) -> list[int]:
@@ -166,6 +201,11 @@ def legal_job_actions(found: Found) -> tuple[tuple[str, ...], Mapping[str, str]]
     refusals: dict[Action, CommandRefusedError | None] = {a: refuse_job(a, found.jobs[0]) for a in own}
     legal = tuple(str(action) for action, refusal in refusals.items() if refusal is None)
     return legal, {str(action): str(refusal) for action, refusal in refusals.items() if refusal is not None}
+
+
+def _workflow_of(found: Found) -> WorkflowId:
+    assert found.target.workflow_id is not None, "a step or a workflow is known by its workflow"
+    return found.target.workflow_id
 
 
 def _unadoptable(late: Row, job: Row | None) -> str | None:
