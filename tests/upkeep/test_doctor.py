@@ -76,7 +76,7 @@ SET_UP = {
         "relations", "constraint step_pending of table steps", "missing",
     ),
     "a table is dropped": (
-        "DROP TABLE powertools.rescues", "relations", "table rescues", "missing",
+        "DROP TABLE powertools.archive", "relations", "table archive", "missing",
     ),
     "a table is unlogged": (
         "ALTER TABLE powertools.steps SET UNLOGGED",

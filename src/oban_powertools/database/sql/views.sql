@@ -62,8 +62,14 @@ WHERE e.stopped_at IS NOT NULL OR e.died_at IS NOT NULL OR e.beat_at < clock_tim
 CREATE OR REPLACE VIEW powertools.commands AS
 SELECT a.id, a.workflow_id, a.step, a.action, a.actor_id AS actor, a.surface AS source, a.reason,
   CASE a.outcome WHEN 'executed' THEN 'accepted' ELSE 'rejected' END AS outcome, a.details ->> 'code' AS reason_code,
-  ARRAY(SELECT jsonb_array_elements_text(coalesce(a.details -> 'legal_next_steps', '[]'))) AS legal_next_steps,
-  jsonb_strip_nulls(jsonb_build_object('preview_id', a.preview_id)) || (a.details - '{code,legal_next_steps}'::text[]) AS details,
+  -- the host's display policy makes what it likes of details, also no object
+  ARRAY(SELECT jsonb_array_elements_text(
+    CASE jsonb_typeof(a.details -> 'legal_next_steps') WHEN 'array' THEN a.details -> 'legal_next_steps' ELSE '[]' END
+  )) AS legal_next_steps,
+  CASE jsonb_typeof(a.details) WHEN 'object'
+    THEN jsonb_strip_nulls(jsonb_build_object('preview_id', a.preview_id)) || (a.details - '{code,legal_next_steps}'::text[])
+    ELSE a.details
+  END AS details,
   a.at AS inserted_at
 FROM powertools.audit a
 WHERE a.workflow_id IS NOT NULL AND a.outcome <> 'failed' AND a.action <> 'preview_repair';
