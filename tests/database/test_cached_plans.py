@@ -7,7 +7,7 @@ from psycopg import AsyncConnection
 
 from oban_powertools import Settings, Workflow
 from oban_powertools.database import Session
-from oban_powertools.explain import _SNAPSHOT, explain_step, explain_workflow
+from oban_powertools.explain.explain import _SNAPSHOT, explain_step, explain_workflow
 from oban_powertools.runtime.sweep import Swept, sweep_once
 from oban_powertools.states import WorkflowId
 from tests.support.by_hand import Hand, chain, step

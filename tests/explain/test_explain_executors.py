@@ -4,7 +4,8 @@ from datetime import timedelta
 from typing import Any
 
 from oban_powertools import Workflow
-from oban_powertools.explain import ExplainedIncident, StepExplanation, explain_step
+from oban_powertools.explain import ExplainedIncident, StepExplanation
+from oban_powertools.explain.explain import explain_step
 from oban_powertools.states import OperatorStatus, WorkflowId
 from tests.support.by_hand import Hand, step
 from tests.support.executing import beat, die, heartbeat, rescue, silent, stop, take, watching

@@ -101,8 +101,8 @@ async def test_at_most_a_thousand_and_above_a_hundred_with_their_number(hand: Ha
 async def test_a_bulk_that_was_cut_off_goes_on_and_does_nothing_twice(hand: Hand) -> None:
     await failed(hand, 4)
     shown = await hand.powertools.lifeline.preview_bulk(OPERATOR, "workflow_retry", {"state": "failed"})
-    bulks: Any = hand.powertools.lifeline._bulks
-    repaired, left = bulks._repair, 2
+    bulks: Any = hand.powertools.lifeline
+    repaired, left = bulks._repair_item, 2
 
     async def cut_off(*args: Any) -> None:
         nonlocal left
@@ -111,10 +111,10 @@ async def test_a_bulk_that_was_cut_off_goes_on_and_does_nothing_twice(hand: Hand
         left -= 1
         await repaired(*args)
 
-    bulks._repair = cut_off
+    bulks._repair_item = cut_off
     with pytest.raises(KeyError):
         await execute(hand, shown.preview_token)
-    bulks._repair = repaired
+    bulks._repair_item = repaired
     before = await hand.powertools.lifeline.bulk_status(shown.id)
     done = await asyncio.gather(*(execute(hand, shown.preview_token) for _ in range(3)), return_exceptions=True)
 

@@ -17,6 +17,7 @@ from oban_powertools.errors import (
     PreviewNotFoundError,
     PreviewOfAnotherActorError,
     UnattributedActorError,
+    UnsupportedActionError,
 )
 from oban_powertools.operators.authorization import permissions_policy
 from oban_powertools.states import WorkflowId
@@ -199,6 +200,24 @@ async def test_a_token_counts_once(hand: Hand) -> None:
 
     assert await everything(hand) == after
     assert [outcome for _, outcome, _ in await outcomes(hand)] == ["executed", "refused"]
+
+
+async def test_what_another_release_previewed_is_refused_by_one_that_cannot_do_it(hand: Hand) -> None:
+    lifeline = hand.powertools.lifeline
+    shown = await preview(hand, "workflow_retry", await failed_chain(hand))
+    listed = await lifeline.preview_bulk(OPERATOR, "workflow_retry", {"state": "failed"})
+    await hand.rows("UPDATE powertools.previews SET action = 'workflow_split'")
+    await hand.rows("UPDATE powertools.bulks SET action = 'workflow_split'")
+    calls: list[Callable[[], Awaitable[object]]] = [
+        lambda: lifeline.get_preview(shown.id),
+        lambda: execute(hand, shown),
+        lambda: lifeline.bulk_status(listed.id),
+        lambda: lifeline.execute_bulk(OPERATOR, listed.preview_token, REASON),
+    ]
+
+    for call in calls:
+        with pytest.raises(UnsupportedActionError, match="workflow_split"):
+            await call()
 
 
 async def test_a_token_is_its_actors(hand: Hand) -> None:

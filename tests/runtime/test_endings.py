@@ -39,6 +39,11 @@ async def running(dsn: str, request: pytest.FixtureRequest) -> AsyncIterator[Pow
         yield found
 
 
+def goes_on() -> bool:
+    """A producer that is not being stopped."""
+    return False
+
+
 async def finish(powertools: Powertools, jobs: Sequence[Job], states: Sequence[str] = ENDED) -> list[Job]:
     """The jobs once each is in one of these states."""
 
@@ -147,7 +152,7 @@ async def test_what_a_worker_writes_over_its_job_changes_nobodys_outcome(running
 @pytest.mark.parametrize("worker", ["tests.support.by_hand.Scripted", "ending_that_is_not_there.Worker"])
 async def test_a_job_whose_row_holds_nonsense_has_an_outcome(worker: str) -> None:
     row: Any = {"meta": [1], "errors": None, "tags": None}
-    executor = GuardedExecutor(Job(worker, attempt=1, extra={"outcome": None}, **row))
+    executor = GuardedExecutor(Job(worker, attempt=1, extra={"outcome": None}, **row), goes_on)
 
     await executor.execute()
 
@@ -211,7 +216,7 @@ async def test_the_same_reason_is_written_down_once_however_often_it_keeps_code_
 
 async def test_what_could_not_run_is_tried_a_quarter_later_each_time_from_two_seconds_to_five_minutes() -> None:
     executors: list[Any] = [
-        GuardedExecutor(Job("ending_that_is_not_there.Worker", attempt=1, meta={"not_run": tries}))
+        GuardedExecutor(Job("ending_that_is_not_there.Worker", attempt=1, meta={"not_run": tries}), goes_on)
         for tries in (None, "text", 1, 5, 10, 20, 30, 10**9)
     ]
 
@@ -242,7 +247,7 @@ def leave(*_: Any) -> None:
 
 async def test_an_exit_that_a_signals_handler_raises_ends_the_process_and_not_the_attempt() -> None:
     before = signal.signal(signal.SIGTERM, leave)
-    executor = GuardedExecutor(waits(signal=signal.SIGTERM))
+    executor = GuardedExecutor(waits(signal=signal.SIGTERM), goes_on)
     try:
         with pytest.raises(SystemExit):
             await executor.execute()
@@ -255,7 +260,7 @@ async def test_an_exit_that_a_signals_handler_raises_ends_the_process_and_not_th
 async def test_ctrl_c_that_python_itself_raises_ends_the_process_and_not_the_attempt() -> None:
     assert threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    executor = GuardedExecutor(waits(signal=signal.SIGINT))
+    executor = GuardedExecutor(waits(signal=signal.SIGINT), goes_on)
     try:
         with pytest.raises(KeyboardInterrupt):
             await executor.execute()
@@ -279,7 +284,7 @@ async def test_a_cancelled_attempt_has_an_outcome_unless_its_producer_stops(stop
 
 
 async def test_an_attempt_whose_coroutine_is_closed_has_no_outcome() -> None:
-    executor = GuardedExecutor(waits())
+    executor = GuardedExecutor(waits(), goes_on)
     attempt = executor.execute()
     attempt.send(None)
 

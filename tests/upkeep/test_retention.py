@@ -55,7 +55,7 @@ async def retention(hand: Hand, authorize: Any = None, **kept: timedelta | None)
 
 async def prune(hand: Hand, *, dry_run: bool = False, **kept: timedelta | None) -> PruneRun:
     pruning = await retention(hand, **kept)
-    return await pruning.run("ops-1", reason="disk is filling up", dry_run=dry_run, source="api")
+    return await pruning.run_archive_prune("ops-1", reason="disk is filling up", dry_run=dry_run, source="api")
 
 
 async def count(hand: Hand, table: str) -> int:
@@ -340,7 +340,9 @@ async def test_whoever_may_not_prune_is_refused_and_that_is_audited(
     await hand.rows(OLD)
 
     with pytest.raises(error):
-        await (await retention(hand, permissions_policy())).run(actor, reason=reason, dry_run=False, source="api")
+        await (await retention(hand, permissions_policy())).run_archive_prune(
+            actor, reason=reason, dry_run=False, source="api"
+        )
 
     assert await count(hand, "steps") == 3
     assert await hand.one("SELECT outcome FROM powertools.audit") == "refused"
@@ -402,13 +404,13 @@ async def test_the_status_names_every_class_with_what_is_due(hand: Hand) -> None
     await ended(hand)
     await hand.rows(OLD)
 
-    status = await (await retention(hand, signals=None)).status()
+    status = await (await retention(hand, signals=None)).retention_status()
 
     assert {kept.name for kept in status.classes} == set(RecordClass)
     due = {kept.name: kept.due for kept in status.classes if kept.due}
     assert (due, status.last_run) == ({RecordClass.WORKFLOWS: 1}, None)
     run = await prune(hand)
-    last = (await (await retention(hand)).status()).last_run
+    last = (await (await retention(hand)).retention_status()).last_run
     assert last is not None and last.id == run.id
 
 

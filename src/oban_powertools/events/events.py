@@ -13,7 +13,7 @@ from ..errors import WorkflowNotFoundError
 from ..operators.authorization import ActorLike
 from ..operators.commanding import Commander
 from ..operators.evidence import HOST
-from ..operators.services import Services
+from ..operators.services import Facade, Services
 from ..states import WorkflowId
 from .feed import Feed
 from .listener import Listener
@@ -23,19 +23,16 @@ from .subscription import Subscription
 from .types import Cursor, Event, StepChange, StepUpdated
 
 
-class Events:
+class Events(Facade):
     """Read events, and follow them as they come."""
 
     def __init__(self, services: Services) -> None:
-        self._connect = services.connect
-        self._connect_listener = services.connect_listener
-        self._listen = services.queries["listen"]
+        super().__init__(services)
         self._commander = Commander(services)
         self._log = Log(services)
-        settings = services.settings
         self._feed = Feed(
-            self._log, self._make_listener if settings.listen else None,
-            poll_every=settings.events_poll_every, poll_alone_every=settings.events_poll_alone_every,
+            self._log, self._make_listener if self._settings.listen else None,
+            poll_every=self._settings.events_poll_every, poll_alone_every=self._settings.events_poll_alone_every,
         )  # fmt: skip
 
     def topic_all(self) -> str:
@@ -170,7 +167,8 @@ class Events:
         await self._feed.stop()
 
     def _make_listener(self, wake: Callable[[], None]) -> Listener:
-        return Listener(self._connect_listener, self._listen, self._notify, wake)
+        services = self._services
+        return Listener(services.connect_listener, services.queries["listen"], self._notify, wake)
 
     async def _notify(self) -> None:
         async with self._connect() as session:

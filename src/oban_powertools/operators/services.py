@@ -36,3 +36,16 @@ class Services:
     def session_on(self, conn: Connection) -> Session:
         """A session on a connection of the caller's."""
         return Session(conn, self.queries)
+
+
+class Facade:
+    """Some of the calls. One that is made of several parts hands the same services to each of them.
+
+    A part says ``super().__init__(services)`` first; no two parts of one facade give one name to two things.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._connect = services.connect
+        self._settings = services.settings
+        self._display = services.display

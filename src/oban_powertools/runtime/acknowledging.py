@@ -84,8 +84,8 @@ class Acknowledger:
         keep_late: Callable[[Sequence[Outcome]], Awaitable[int]],
         backoff: Backoff,
         *,
+        stops: Callable[[], bool],
         again_for: float = 10.0,
-        stops: Callable[[], bool] = lambda: False,
     ) -> None:
         self._store = store
         self._keep_late = keep_late

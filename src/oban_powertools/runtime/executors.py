@@ -3,14 +3,15 @@
 Not for beating by itself (``heartbeats``). The rule that must never break: only the database's clock counts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
-from ..arguments import LONGEST, as_span, is_storable, refuse
+from ..arguments import LONGEST, as_list, as_span, is_storable, refuse
 from ..config import Settings
 from ..database import Session
+from ..operators.services import Facade
 from ..states import ExecutorState
 from .processes import Process
 
@@ -54,6 +55,41 @@ class ExecutorHealth:
 
     stopped_at: datetime | None
     """When it ended in good order."""
+
+
+class Executors(Facade):
+    """Which executors live."""
+
+    async def refresh_heartbeats(self, heartbeats: Iterable[Mapping[str, Any]]) -> int:
+        """Keep executors of the host's own alive; those of Oban's producers beat by themselves.
+
+        Args:
+            heartbeats: Each ``{"executor_id": ..., "node": ..., "producer_scope": ...}``; perhaps ``"producer"``, what
+                its jobs carry in ``attempted_by`` behind the node (default: what follows the last colon of the id), and
+                ``"gone_after"``, a timedelta (default: ``executor_missing_after``) within which it beats at least
+                five times: when it does not, its jobs are rescued.
+
+        Returns:
+            How many; all of them are stored or none.
+
+        Raises:
+            InvalidArgumentError: One of them is no heartbeat, or an executor is there twice; none is stored.
+        """
+        beats = read_beats(as_list("heartbeats", heartbeats, "heartbeats"), self._settings)
+        if not beats:
+            return 0
+        async with self._connect() as session:
+            row = await session.one("beat", beat_args(beats, self._settings))
+        return row["beats"] if row else 0
+
+    async def list_executor_health(self) -> list[ExecutorHealth]:
+        """Every executor with its health, by the database's clock; changes nothing.
+
+        Returns:
+            Those that have not stopped first, then by scope, node and id.
+        """
+        async with self._connect() as session:
+            return await list_health(session)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,14 +173,8 @@ def beat_args(
     }
 
 
-async def refresh(session: Session, beats: Sequence[Beat], settings: Settings) -> int:
-    """Store these beats, all of them or none, in one statement; how many."""
-    row = await session.one("beat", beat_args(beats, settings)) if beats else None
-    return row["beats"] if row else 0
-
-
 async def list_health(session: Session, now: datetime | None = None) -> list[ExecutorHealth]:
-    """Every executor with its health, those that run first, then by scope, node and id; changes nothing.
+    """Every executor with its health, as it would be at an instant.
 
     Args:
         now: None for the database's clock.

@@ -121,7 +121,7 @@ class Heartbeats:
         pool: AsyncConnectionPool[Any],
         queries: Queries,
         settings: Settings,
-        on_death: Callable[[], None] = lambda: None,
+        on_death: Callable[[], None],
     ) -> None:
         self._producers = producers
         self._on_death = on_death

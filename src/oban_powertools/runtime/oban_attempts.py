@@ -95,7 +95,7 @@ class GuardedExecutor(Executor):
         stops: Whether the producer is being stopped: a cancelled attempt is then left to be rescued, as with Oban.
     """
 
-    def __init__(self, job: Job, stops: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, job: Job, stops: Callable[[], bool]) -> None:
         super().__init__(job, safe=True)
         self._stops = stops
         self._task: asyncio.Task[Any] | None = None

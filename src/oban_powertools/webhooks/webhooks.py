@@ -25,7 +25,7 @@ from ..events.reads import Log
 from ..events.types import Cursor
 from ..operators.audit import Operations
 from ..operators.authorization import ActorLike
-from ..operators.services import Services
+from ..operators.services import Facade, Services
 from ..privacy.display import Kind
 from ..privacy.logs import find_logger
 from . import addresses, dispatch, messages, signing
@@ -37,7 +37,7 @@ logger: Final = find_logger(__name__)
 OLD_SECRET_KEPT_FOR: Final = timedelta(hours=24)
 
 
-class Webhooks:
+class Webhooks(Facade):
     """Send events to other systems.
 
     Every change takes ``actor``, a name or a mapping with an ``id``; ``reason``, for whoever reads the audit; and
@@ -46,9 +46,7 @@ class Webhooks:
     """
 
     def __init__(self, services: Services) -> None:
-        self._connect = services.connect
-        self._settings = services.settings
-        self._display = services.display
+        super().__init__(services)
         self._log = Log(services)
         self._operations = Operations(services)
 

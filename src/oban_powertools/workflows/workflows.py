@@ -27,7 +27,7 @@ from ..errors import WaitTimeoutError
 from ..operators.authorization import ActorLike
 from ..operators.commanding import Commander
 from ..operators.evidence import HOST
-from ..operators.services import Services
+from ..operators.services import Facade, Services
 from ..states import StepState, WorkflowId, WorkflowState
 from ..telemetry import Name
 from . import commands, drawing, reads, recovery, signals, store
@@ -41,7 +41,7 @@ from .stamping import stamped
 from .waiting import Waiters, outlasting
 
 
-class Workflows:
+class Workflows(Facade):
     """Insert, wait for, read and command workflows.
 
     ``job_meta`` is a hook for instrumentation: called once an insert, within its telemetry span, and what it returns is
@@ -50,9 +50,7 @@ class Workflows:
     """
 
     def __init__(self, services: Services) -> None:
-        self._connect = services.connect
-        self._payload_limit = services.settings.payload_limit
-        self._display = services.display
+        super().__init__(services)
         self._commander = Commander(services)
         self.waiters: Waiters = Waiters(self._find_ended)
         self.job_meta: Callable[[], Mapping[str, str]] = dict
@@ -79,7 +77,7 @@ class Workflows:
         """
         several = as_list("workflows", workflows, "workflows")
         definitions = [as_definition(f"workflows[{place}]", found) for place, found in enumerate(several)]
-        plans = [compile_workflow(definition, self._payload_limit) for definition in definitions]
+        plans = [compile_workflow(definition, self._settings.payload_limit) for definition in definitions]
         warn_of_scripts(plans, self.queues_here)
         with telemetry.span(Name.INSERT, workflows=len(plans), steps=sum(len(plan.steps) for plan in plans)) as found:
             meta = self.job_meta()
@@ -229,7 +227,7 @@ class Workflows:
         async with self._commander.commanded(command, conn) as doing:
             await commands.complete_step(
                 doing.session, command.workflow_id, as_text("step", step),
-                status=status, payload=payload, payload_limit=self._payload_limit,
+                status=status, payload=payload, payload_limit=self._settings.payload_limit,
             )  # fmt: skip
 
     async def signal(
@@ -262,7 +260,7 @@ class Workflows:
         async with self._commander.transaction(conn) as inside:
             record = await signals.deliver(
                 inside, signal, correlation_key, payload, dedupe_key=dedupe_key, workflow_id=workflow_id,
-                expires_in=expires_in, only_begun=only_begun, payload_limit=self._payload_limit,
+                expires_in=expires_in, only_begun=only_begun, payload_limit=self._settings.payload_limit,
             )  # fmt: skip
         telemetry.execute(Name.SIGNAL, status=record.status.value)
         return record
@@ -314,7 +312,12 @@ class Workflows:
         command = self._commander.command(act, workflow_id, step, actor, reason, source, **asked)
         async with self._commander.commanded(command, conn) as doing:
             done = await recovery.recover(
-                doing.session, command.workflow_id, step, action, payload=payload, payload_limit=self._payload_limit
+                doing.session,
+                command.workflow_id,
+                step,
+                action,
+                payload=payload,
+                payload_limit=self._settings.payload_limit,
             )
             if step is None:
                 doing.before, doing.after = {"steps": done.before}, {"steps": done.after}

@@ -1,11 +1,11 @@
-"""The incident calls of ``powertools.lifeline``. Thin: the work is done by modules of its own."""
+"""The incident calls of ``powertools.lifeline``: look, list, acknowledge, assign, note, mute."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from ...arguments import LONGEST, as_count, as_id, as_instant, as_text, as_word, refuse, unless_none
 from ...operators.authorization import Action, ActorLike
-from ...operators.services import Services
+from ...operators.services import Facade, Services
 from ...states import IncidentClass, IncidentState
 from . import reading
 from .handling import Handled, Handler
@@ -17,12 +17,11 @@ _OPEN: Final = (IncidentState.ACTIVE, IncidentState.ACKNOWLEDGED)
 _FUTURE: Final = "an aware instant in the future, within 100 years"
 
 
-class Incidents:
+class Incidents(Facade):
     """What is broken, one incident a cause."""
 
     def __init__(self, services: Services) -> None:
-        self._connect = services.connect
-        self._display = services.display
+        super().__init__(services)
         self._projector = Projector(services.settings)
         self._handler = Handler(services)
 

@@ -1,10 +1,8 @@
 """Repairs: previewed by doing them and taking them back, executed as they were shown, or not at all."""
 
-from .bulk import Bulk, BulkItem, BulkPreview, Bulks
-from .context import Context, Incidents
-from .execute import RepairDone
+from .bulk import Bulks
 from .plan import Change, Effect
-from .preview import RepairPreview
+from .records import Bulk, BulkItem, BulkPreview, RepairDone, RepairPreview
 from .repairs import Repairs
 
 __all__ = [
@@ -13,9 +11,7 @@ __all__ = [
     "BulkPreview",
     "Bulks",
     "Change",
-    "Context",
     "Effect",
-    "Incidents",
     "RepairDone",
     "RepairPreview",
     "Repairs",

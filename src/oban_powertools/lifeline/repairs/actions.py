@@ -5,40 +5,20 @@ is a preview.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from ...arguments import LONGEST, as_span
 from ...config import Settings
 from ...database import Session, json_border
-from ...errors import CommandRefusedError, IllegalRepairError, UnsupportedTargetError
+from ...errors import CommandRefusedError, IllegalRepairError
 from ...operators.authorization import Action, TargetType
 from ...states import Effects, RecoveryAction, WorkflowId
 from ...workflows import recovery
 from ...workflows.job_rules import JOB_REPAIRS, refuse_alive, refuse_job
 from ...workflows.rules import FAILED, RECOVERIES
-from .targets import Found, Row
+from .targets import Found, Repair, Row
 
 _RECOVERIES: Final = {**RECOVERIES, Action.WORKFLOW_RETRY: RecoveryAction.RETRY}
-_HOLDS: Final = (Action.STEP_HOLD, Action.WORKFLOW_HOLD)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Repair:
-    """What is to be done, by whom and why."""
-
-    action: Action
-    """Which repair."""
-
-    arguments: Mapping[str, Any]
-    """``{"payload": ...}`` of a completion, ``{"hold_for": seconds}`` of a hold; else empty."""
-
-    actor_id: str
-    """Who does it."""
-
-    reason: str
-    """Why."""
 
 
 class Applier:
@@ -175,24 +155,6 @@ _DOES: Final[Mapping[Action, Callable[[Applier, Session, Repair, Found], Awaitab
 def rescuable(found: Found) -> list[int]:
     """The jobs of an executor that may run again."""
     return [job["id"] for job in found.jobs if job["effects"] != Effects.NEVER]
-
-
-def check_arguments(action: Action, payload: Any, hold_for: timedelta | None) -> dict[str, Any]:
-    """The arguments of a repair as a preview keeps them.
-
-    Raises:
-        UnsupportedTargetError: An argument is missing, or is not one of this action.
-    """
-    if (hold_for is not None) != (action in _HOLDS):
-        expected = "hold_for, a timedelta" if hold_for is None else "no hold_for"
-        raise UnsupportedTargetError(action, "anything with these arguments", expected)
-    if payload is not None and action is not Action.STEP_COMPLETE:
-        raise UnsupportedTargetError(action, "anything with these arguments", "no payload")
-    if hold_for is not None:
-        if as_span("hold_for", hold_for, most=LONGEST) < timedelta(seconds=1):
-            raise UnsupportedTargetError(action, f"anything for {hold_for}", "1 s at least")
-        return {"hold_for": int(hold_for.total_seconds())}
-    return {"payload": payload} if payload is not None else {}
 
 
 def legal_job_actions(found: Found) -> tuple[tuple[str, ...], Mapping[str, str]]:

@@ -5,17 +5,18 @@ rule that must never break: only what stands in the manifest is touched.
 """
 
 import hashlib
-import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any, Final
 
 import orjson
 
 from ...acts import IN_BULK
+from ...arguments import as_id
 from ...database import Session, json_border
+from ...database.contention import begin_again
 from ...errors import (
     BulkCountError,
     BulkFilterError,
@@ -29,15 +30,15 @@ from ...errors import (
     PreviewOfAnotherActorError,
     UnsupportedActionError,
 )
-from ...operators.audit import Entry, Operation
+from ...operators.audit import Entry, Operation, Operations, check_reason
 from ...operators.authorization import Action, Actor, ActorLike, Target, TargetType
+from ...operators.services import Facade, Services
 from ...privacy.display import Kind
-from .actions import Applier, Repair, check_arguments
-from .context import Context, whole
-from .execute import check_reason, find_locked
+from .actions import Applier
 from .filters import FILTERS, filter_args, read_filter
-from .preview import READY_FOR, token_hash
-from .targets import Row, as_repair, find
+from .previews import READY_FOR, make_token, token_hash
+from .records import Bulk, BulkItem, BulkPreview
+from .targets import Repair, Row, as_repair, check_arguments, find, find_locked
 
 MOST: Final = 1000
 """Targets of one bulk repair."""
@@ -48,133 +49,45 @@ CONFIRMED_ABOVE: Final = 100
 _AT_ONCE: Final = 100
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BulkPreview:
-    """What a bulk repair would be about."""
-
-    id: int
-    """Of the stored manifest; not its token."""
-
-    preview_token: str
-    """Executes it; shown this once."""
-
-    action: Action
-    """Which repair."""
-
-    total: int
-    """How many targets."""
-
-    target_ids: Sequence[str]
-    """All of them, in the order in which they will be repaired; those that do not exist too."""
-
-    manifest_hash: str
-    """SHA-256 of the manifest with the state of each target, in hex."""
-
-    expires_at: datetime
-    """Until when it may begin; database clock."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BulkItem:
-    """One target of a bulk repair."""
-
-    target_id: str
-    """Which one."""
-
-    outcome: str
-    """``pending``, ``done``, ``refused``, ``drifted`` or ``failed``."""
-
-    detail: str | None
-    """Why it was not done."""
-
-    ended_at: datetime | None
-    """When it got its outcome."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bulk:
-    """A bulk repair as it is."""
-
-    id: int
-    """Its id."""
-
-    status: str
-    """``ready``, ``running``, ``done`` or ``expired``."""
-
-    action: Action
-    """Which repair."""
-
-    actor_id: str
-    """Whose it is."""
-
-    reason: str | None
-    """Why; None before it began."""
-
-    total: int
-    """How many targets."""
-
-    outcomes: Mapping[str, int]
-    """Outcome -> how many targets."""
-
-    items: Sequence[BulkItem]
-    """In the order of the manifest."""
-
-    unlisted: int
-    """Targets that match the filter now and are not in the manifest: they are not touched. Counted up to 1,000."""
-
-
-class Bulks:
+class Bulks(Facade):
     """Preview and execute bulk repairs."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._applier = Applier(context.settings)
+    def __init__(self, services: Services) -> None:
+        super().__init__(services)
+        self._operations = Operations(services)
 
-    async def preview(
-        self, actor: ActorLike, action: str, filter: Mapping[str, Any], *, hold_for: timedelta | None = None,  # noqa: A002
+    async def preview_bulk(
+        self,
+        actor: ActorLike,
+        action: str,
+        filter: Mapping[str, Any],  # noqa: A002 - the word of the contract
+        *,
+        hold_for: timedelta | None = None,
         source: str = "api",
-    ) -> BulkPreview:  # fmt: skip
-        """As ``Lifeline.preview_bulk``."""
+    ) -> BulkPreview:
+        """List what a bulk repair would be about: a manifest of at most 1,000 targets, with a token.
+
+        Args:
+            filter: What to match, all of it: ``ids``, ``state``, ``queue``, ``worker`` and so on, by type of target.
+
+        Raises:
+            BulkFilterError, BulkTooLargeError: The filter is empty or unknown, or matches nothing or too much.
+            UnsupportedActionError, UnsupportedTargetError: There is no such repair, or an id is none.
+            NotAuthorizedError, UnattributedActorError: Nobody who may look.
+        """
         target = Target(type=TargetType.BULK, id=str(action)[:100].strip() or "no action")
-        async with self._context.operations.begin(actor, Action.PREVIEW_BULK, target, source=source) as operation:
+        async with self._operations.begin(actor, Action.PREVIEW_BULK, target, source=source) as operation:
             if action not in IN_BULK:
                 raise UnsupportedActionError(action, IN_BULK)
             repair, _ = Action(action), operation.actor
             operation.tell(target=replace(target, repair=repair))
             arguments = check_arguments(repair, None, hold_for)
             kept = read_filter(repair, filter)
-            return await self._preview(await operation.authorize(), repair, kept, arguments)
+            who = await operation.authorize()
+            async with self._connect() as session, session.transaction():
+                return await _keep_manifest(session, who, repair, kept, arguments)
 
-    async def _preview(
-        self, actor: Actor, action: Action, kept: Mapping[str, Any], arguments: dict[str, Any]
-    ) -> BulkPreview:
-        async with self._context.connect() as session, session.transaction():
-            rows = await self._matching(session, action, kept)
-            if len(rows) > MOST:
-                raise BulkTooLargeError(MOST)
-            if not rows:
-                raise BulkFilterError("matches nothing", "one target at least")
-            manifest = [[row["target_id"], row["state_hash"]] for row in rows]
-            token = secrets.token_hex(32)
-            stored: dict[str, Any] = {
-                "actor_id": actor.id, "action": action, "filter": json_border.dumps(kept),
-                "arguments": json_border.dumps(arguments), "token_hash": token_hash(token), "ready_for": READY_FOR,
-                "manifest_hash": hashlib.sha256(orjson.dumps([action, arguments, manifest])).hexdigest(),
-                "target_ids": [row["target_id"] for row in rows], "state_hashes": [row["state_hash"] for row in rows],
-            }  # fmt: skip
-            row = await session.one("store_bulk", stored)
-        assert row is not None
-        return BulkPreview(
-            id=row["id"], preview_token=token, action=action, total=len(rows), target_ids=stored["target_ids"],
-            manifest_hash=stored["manifest_hash"], expires_at=row["expires_at"],
-        )  # fmt: skip
-
-    async def _matching(self, session: Session, action: Action, kept: Mapping[str, Any]) -> Sequence[Row]:
-        query, _ = FILTERS[action.row.targets[0]]
-        args = {**filter_args(action, kept), "page": MOST + 1}
-        return await session.all(query, args)
-
-    async def execute(
+    async def execute_bulk(
         self,
         actor: ActorLike,
         preview_token: str,
@@ -183,30 +96,45 @@ class Bulks:
         confirm_total: int | None = None,
         source: str = "api",
     ) -> Bulk:
-        """As ``Lifeline.execute_bulk``."""
-        context, unknown = self._context, Target(type=TargetType.BULK, id="an unknown bulk")
-        async with context.operations.begin(
+        """Repair the targets of a manifest one by one; called again, it goes on where it stopped.
+
+        Args:
+            confirm_total: How many targets there are; needed above 100.
+
+        Raises:
+            BulkCountError, PreviewConsumedError, PreviewExpiredError, PreviewOfAnotherActorError: As named.
+            PreviewNotFoundError, NotAuthorizedError, UnattributedActorError: As named.
+            ReasonRequiredError, ReasonTooShortError: As named.
+        """
+        unknown = Target(type=TargetType.BULK, id="an unknown bulk")
+        async with self._operations.begin(
             actor, Action.EXECUTE_BULK, unknown, reason=reason, source=source
         ) as operation:
             who = operation.actor
-            async with context.connect() as session:
-                bulk = await self._find(session, token=preview_token)
+            async with self._connect() as session:
+                bulk = await _find_bulk(session, token=preview_token)
             operation.tell(target=replace(unknown, id=str(bulk["id"]), repair=Action(bulk["action"])))
-            said = str(context.display.render(Kind.REASON, check_reason(reason)))
+            why = str(self._display.render(Kind.REASON, check_reason(reason)))
             _refuse(bulk, who, confirm_total)
             await operation.authorize()
-            operation.tell(reason=said)
+            operation.tell(reason=why)
             about = operation.entry
-            await self._start(operation, bulk)
-        await self._run(bulk, about)
-        return await self.status(bulk["id"])
+            async with self._connect() as session, session.transaction():
+                await _start(session, operation, bulk)
+        await self._repair_items(bulk, about)
+        return await self.bulk_status(bulk["id"])
 
-    async def status(self, bulk_id: int) -> Bulk:
-        """As ``Lifeline.bulk_status``."""
-        async with self._context.connect() as session:
-            bulk = await self._find(session, bulk_id=bulk_id)
-            items = await session.all("bulk_items", {"id": bulk_id, "pending": False, "page": MOST})
-            matching = await self._matching(session, Action(bulk["action"]), bulk["filter"])
+    async def bulk_status(self, bulk_id: int | str) -> Bulk:
+        """A bulk repair with the outcome of each target.
+
+        Raises:
+            PreviewNotFoundError: There is none.
+        """
+        key = as_id("bulk_id", bulk_id)
+        async with self._connect() as session:
+            bulk = await _find_bulk(session, bulk_id=key)
+            items = await session.all("bulk_items", {"id": key, "pending": False, "page": MOST})
+            matching = await _find_matching(session, Action(bulk["action"]), bulk["filter"])
         listed = {item["target_id"] for item in items}
         return Bulk(
             id=bulk["id"], status=bulk["status"], action=Action(bulk["action"]), actor_id=bulk["actor_id"],
@@ -215,41 +143,22 @@ class Bulks:
             unlisted=sum(row["target_id"] not in listed for row in matching),
         )  # fmt: skip
 
-    async def _find(self, session: Session, *, token: str | None = None, bulk_id: int | None = None) -> Row:
-        args = {"token_hash": None if token is None else token_hash(token), "id": bulk_id}
-        row = await session.one("find_bulk", args)
-        if row is None:
-            raise PreviewNotFoundError
-        return row
-
-    async def _start(self, operation: Operation, bulk: Row) -> None:
-        actor = operation.actor
-        args = {"id": bulk["id"], "actor_id": actor.id, "reason": operation.entry.reason}
-        async with self._context.connect() as session, session.transaction():
-            if await session.one("start_bulk", args) is None:
-                # It goes on where it stopped, and was recorded when it began.
-                _refuse(await self._find(session, bulk_id=bulk["id"]), actor, bulk["total"])
-                return
-            told = {"repair": bulk["action"], "total": bulk["total"], "filter": bulk["filter"]}
-            operation.tell(plan_hash=bulk["manifest_hash"], details=told)
-            await operation.record(session)
-
-    async def _run(self, bulk: Row, about: Entry) -> None:
+    async def _repair_items(self, bulk: Row, about: Entry) -> None:
         while True:
             args = {"id": bulk["id"], "pending": True, "page": _AT_ONCE}
-            async with self._context.connect() as session:
+            async with self._connect() as session:
                 items = await session.all("bulk_items", args)
             if not items:
                 break
             for item in items:
-                await self._item(bulk, item, about)
-        async with self._context.connect() as session:
+                await self._begin_item(bulk, item, about)
+        async with self._connect() as session:
             await session.run("end_bulk", {"id": bulk["id"]})
 
-    async def _item(self, bulk: Row, item: Row, about: Entry) -> None:
-        context, action = self._context, Action(bulk["action"])
+    async def _begin_item(self, bulk: Row, item: Row, about: Entry) -> None:
+        action = Action(bulk["action"])
         target = Target(type=action.row.targets[0], id=item["target_id"])
-        operation = Operation(context.operations, replace(about, action=action, target=target))
+        operation = Operation(self._operations, replace(about, action=action, target=target))
 
         async def note(session: Session, error: Exception) -> None:
             outcome = "drifted" if isinstance(error, _ItemDriftedError) else "refused"
@@ -259,30 +168,85 @@ class Bulks:
                 await operation.note(session, error)
 
         with suppress(CommandRefusedError, NotFoundError):
-            async with context.operations.noting(note, lambda: action, failures=False):
+            async with self._operations.noting(note, lambda: action, failures=False):
                 _, target = as_repair(action, target.type, target.id)
                 operation.tell(target=target)
-                async with context.connect() as session:
+                async with self._connect() as session:
                     operation.tell(target=(await find(session, target)).target)
                 await operation.authorize(Action.EXECUTE_REPAIR)
-                await whole(lambda: self._repair(operation, bulk, item))
+                await self._repair_item(operation, bulk, item)
 
-    async def _repair(self, operation: Operation, bulk: Row, item: Row) -> None:
+    @begin_again
+    async def _repair_item(self, operation: Operation, bulk: Row, item: Row) -> None:
         about = operation.entry
+        repair = Repair(
+            target=about.target, arguments=bulk["arguments"], actor_id=operation.actor.id, reason=about.reason or ""
+        )
         args = {"id": bulk["id"], "place": item["place"], "outcome": "done", "detail": None}
-        async with self._context.connect() as session, session.transaction():
+        async with self._connect() as session, session.transaction():
             # First: whoever else is at the same item waits here, and finds it done.
             if await session.one("end_bulk_item", args) is None:
                 return
-            found = await find_locked(session, about.target)
-            rows = await self._matching(session, operation.action, {"ids": [item["target_id"]]})
+            found = await find_locked(session, repair)
+            rows = await _find_matching(session, repair.action, {"ids": [item["target_id"]]})
             if rows[0]["state_hash"] != item["state_hash"]:
                 raise _ItemDriftedError
-            actor_id, reason = operation.actor.id, about.reason or ""
-            repair = Repair(action=operation.action, arguments=bulk["arguments"], actor_id=actor_id, reason=reason)
-            await self._applier.apply(session, repair, found)
+            await Applier(self._settings).apply(session, repair, found)
             operation.tell(details={"bulk": bulk["id"]})
             await operation.record(session)
+
+
+async def _keep_manifest(
+    session: Session, actor: Actor, action: Action, kept: Mapping[str, Any], arguments: dict[str, Any]
+) -> BulkPreview:
+    rows = await _find_matching(session, action, kept)
+    if len(rows) > MOST:
+        raise BulkTooLargeError(MOST)
+    if not rows:
+        raise BulkFilterError("matches nothing", "one target at least")
+    manifest = [[row["target_id"], row["state_hash"]] for row in rows]
+    token = make_token()
+    stored: dict[str, Any] = {
+        "actor_id": actor.id, "action": action, "filter": json_border.dumps(kept),
+        "arguments": json_border.dumps(arguments), "token_hash": token_hash(token), "ready_for": READY_FOR,
+        "manifest_hash": hashlib.sha256(orjson.dumps([action, arguments, manifest])).hexdigest(),
+        "target_ids": [row["target_id"] for row in rows], "state_hashes": [row["state_hash"] for row in rows],
+    }  # fmt: skip
+    row = await session.one("store_bulk", stored)
+    assert row is not None
+    return BulkPreview(
+        id=row["id"], preview_token=token, action=action, total=len(rows), target_ids=stored["target_ids"],
+        manifest_hash=stored["manifest_hash"], expires_at=row["expires_at"],
+    )  # fmt: skip
+
+
+async def _start(session: Session, operation: Operation, bulk: Row) -> None:
+    actor = operation.actor
+    args = {"id": bulk["id"], "actor_id": actor.id, "reason": operation.entry.reason}
+    if await session.one("start_bulk", args) is None:
+        # It goes on where it stopped, and was recorded when it began.
+        _refuse(await _find_bulk(session, bulk_id=bulk["id"]), actor, bulk["total"])
+        return
+    details = {"repair": bulk["action"], "total": bulk["total"], "filter": bulk["filter"]}
+    operation.tell(plan_hash=bulk["manifest_hash"], details=details)
+    await operation.record(session)
+
+
+async def _find_bulk(session: Session, *, token: str | None = None, bulk_id: int | None = None) -> Row:
+    args = {"token_hash": None if token is None else token_hash(token), "id": bulk_id}
+    row = await session.one("find_bulk", args)
+    if row is None:
+        raise PreviewNotFoundError
+    if row["action"] not in IN_BULK:
+        # Another release made it, for what this one cannot do.
+        raise UnsupportedActionError(row["action"], IN_BULK)
+    return row
+
+
+async def _find_matching(session: Session, action: Action, kept: Mapping[str, Any]) -> Sequence[Row]:
+    query, _ = FILTERS[action.row.targets[0]]
+    args = {**filter_args(action, kept), "page": MOST + 1}
+    return await session.all(query, args)
 
 
 class _ItemDriftedError(CommandRefusedError):

@@ -1,160 +1,228 @@
-"""Preview and execute repairs: each call owns its transactions.
+"""Preview a repair, and execute what was shown: one beside the other.
 
-The rule that must never break: what is refused changes nothing, and is written to the audit all the same.
+Both read what is asked, ask the host, and do the repair in a transaction of their own. A preview rehearses it and keeps
+its plan; an execution performs it and records it. The rules that must never break: what is refused changes nothing and
+is written to the audit all the same; the token, the change and its audit record are one transaction
+(invariant/I3, I4).
 """
 
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
-from ...arguments import as_text
-from ...database import json_border
+from ...arguments import as_id, as_text
+from ...database import Session, json_border
+from ...database.contention import begin_again
 from ...errors import NotFoundError, PreviewDriftedError, PreviewExpiredError, PreviewNotFoundError
-from ...operators.audit import Operation
-from ...operators.authorization import Action, Actor, ActorLike, Target, TargetType
+from ...operators.audit import Operation, Operations, check_reason
+from ...operators.authorization import Action, ActorLike, Target, TargetType
+from ...operators.services import Facade, Services
 from ...privacy.display import Kind
-from .actions import Applier, Repair, check_arguments
-from .capture import rehearse
-from .context import Context, whole
-from .execute import RepairDone, carry_out, check_reason, find_locked, refuse_stored, subject_of, told
-from .preview import RepairPreview, find_legal, find_stored, find_warnings, shown, store
-from .targets import Row, as_repair, find, refuse_incident
+from ..incidents import Projector
+from . import previews
+from .plan import Change, Plan
+from .records import RepairDone, RepairPreview
+from .rehearsal import perform, rehearse
+from .targets import Repair, Row, as_repair, check_arguments, find
+
+_MOST_AUDITED: Final = 100
 
 
-class Repairs:
+class Repairs(Facade):
     """Preview and execute repairs."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._applier = Applier(context.settings)
+    def __init__(self, services: Services) -> None:
+        super().__init__(services)
+        self._operations = Operations(services)
+        self._projector = Projector(services.settings)
 
-    async def preview(
+    async def preview_repair(
         self,
         actor: ActorLike,
         *,
         action: str,
         target_type: str,
-        target_id: str,
-        incident_fingerprint: str | None,
-        payload: Any,
-        hold_for: timedelta | None,
-        source: str,
+        target_id: str | int,
+        incident_fingerprint: str | None = None,
+        payload: Any = None,
+        hold_for: timedelta | None = None,
+        source: str = "api",
     ) -> RepairPreview:
-        """As ``Lifeline.preview_repair``."""
+        """Show what a repair would do, by doing it and taking it back; gives a token that executes exactly that.
+
+        Args:
+            action: One of the repairs in docs/reference/repairs.md.
+            target_id: A number; ``41/bill`` for a step; an executor's id.
+            incident_fingerprint: The incident that it is for.
+            payload: The result, of ``step_complete``.
+            hold_for: How long, of ``step_hold`` and ``workflow_hold``; whole seconds.
+
+        Returns:
+            The ready preview of the same plan and actor again, while it is unused and not expired.
+
+        Raises:
+            UnsupportedActionError, UnsupportedTargetError, TargetNotFoundError: There is no such repair or target.
+            NotAuthorizedError, UnattributedActorError: Nobody who may look.
+            CommandRefusedError: It does not fit the target as it is: ``IllegalRepairError``, ``HeartbeatLateError``,
+                ``RepairRequiresMissingExecutorError``, ``IncidentMismatchError``, or what the command itself raises.
+            UnstorableValueError: The payload is not JSON-safe or above the limit.
+
+        Locks: the target's jobs, its family; for as long as the repair takes.
+        """
         unknown = Target(type=TargetType.RECORDS, id=f"{target_type} {target_id}")
-        async with self._context.operations.begin(
+        async with self._operations.begin(
             actor, Action.PREVIEW_REPAIR, unknown, source=source, details={"repair": str(action)[:100]}
         ) as operation:
             repair, target = as_repair(action, target_type, str(target_id))
-            operation.tell(target=target, incident_id=await self._incident_id(incident_fingerprint))
+            operation.tell(target=target, incident_id=await self._find_incident_id(incident_fingerprint))
             arguments = check_arguments(repair, payload, hold_for)
-            json_border.check_payload("the payload", payload, self._context.settings.payload_limit)
+            json_border.check_payload("the payload", payload, self._settings.payload_limit)
             who = operation.actor
-            known = await self._authorized(operation)
-            return await whole(lambda: self._preview(who, repair, known, arguments, incident_fingerprint))
+            known = await self._authorize_repair(operation, target)
+            return await self._preview(
+                Repair(
+                    target=known, arguments=arguments, actor_id=who.id, reason="a preview",
+                    incident_fingerprint=incident_fingerprint,
+                )
+            )  # fmt: skip
 
-    async def _authorized(self, operation: Operation, *also: Action) -> Target:
-        # The host decides on all that is known, and before somebody learns what exists.
-        missing: NotFoundError | None = None
-        async with self._context.connect() as session:
-            try:
-                found = await find(session, operation.entry.target)
-                operation.tell(target=found.target)
-            except NotFoundError as error:
-                missing = error
-        await operation.authorize(*also)
-        if missing is not None:
-            raise missing
-        return operation.entry.target
+    @begin_again
+    async def _preview(self, repair: Repair) -> RepairPreview:
+        async with self._connect() as session, session.transaction():
+            found, plan = await rehearse(session, self._settings, repair)
+            warnings = await self._warn_of_incident(session, repair.incident_fingerprint)
+            stored, token = await previews.keep(session, repair, found, plan, warnings)
+        return previews.show(self._display, stored, token)
 
-    async def _incident_id(self, fingerprint: str | None) -> int | None:
-        if fingerprint is None or self._context.incidents is None:
-            return None
-        as_text("incident_fingerprint", fingerprint)
-        async with self._context.connect() as session:
-            return await self._context.incidents.find_id(session, fingerprint)
+    async def execute_repair(
+        self, actor: ActorLike, preview_token: str, reason: str, *, source: str = "api"
+    ) -> RepairDone:
+        """Do what a preview showed, once, in one transaction with its audit record; or refuse.
 
-    async def _preview(
-        self, actor: Actor, action: Action, target: Target, arguments: dict[str, Any], incident: str | None
-    ) -> RepairPreview:
-        context = self._context
-        repair = Repair(action=action, arguments=arguments, actor_id=actor.id, reason="a preview")
-        async with context.connect() as session, session.transaction():
-            found = await find_locked(session, target)
-            if (refusal := refuse_incident(found, incident)) is not None:
-                raise refusal
-            subject = subject_of(target, arguments, incident)
-            done = await rehearse(session, found, subject, lambda: self._applier.apply(session, repair, found))
-            warnings = find_warnings(action, found, done)
-            if incident is not None and context.incidents is not None:
-                warning = await context.incidents.warn(session, incident)
-                warnings += [warning] if warning is not None else []
-            legal, illegal = await find_legal(session, found)
-            details = {"warnings": warnings, "legal": list(legal), "illegal": dict(illegal)}
-            preview_id, token = await store(session, actor_id=actor.id, plan=done, target=target, details=details)
-            stored = await find_stored(session, preview_id=preview_id)
-        # What is legal, and the warnings, are of now, also where the plan was there before.
-        return shown(context.display, {**stored, "plan": {**stored["plan"], **details}}, token)
+        Args:
+            reason: 8 characters at least, for whoever reads the audit.
 
-    async def get(self, preview_id: int) -> RepairPreview:
-        """As ``Lifeline.get_preview``."""
-        async with self._context.connect() as session:
-            return shown(self._context.display, await find_stored(session, preview_id=preview_id))
+        Raises:
+            PreviewDriftedError: It would do something else by now; says what has changed.
+            PreviewConsumedError, PreviewExpiredError, PreviewOfAnotherActorError, PreviewNotFoundError: As named.
+            NotAuthorizedError, UnattributedActorError, ReasonRequiredError, ReasonTooShortError: As named.
 
-    async def find(self, token: str) -> RepairPreview | None:
-        """As ``Lifeline.find_preview_of``."""
-        with suppress(PreviewNotFoundError):
-            async with self._context.connect() as session:
-                return shown(self._context.display, await find_stored(session, token=token))
-        return None
-
-    async def execute(self, actor: ActorLike, preview_token: str, reason: str, *, source: str) -> RepairDone:
-        """As ``Lifeline.execute_repair``."""
-        context = self._context
+        Locks: the preview, the target's jobs, its family.
+        """
         unknown = Target(type=TargetType.RECORDS, id="an unknown preview")
-        async with context.operations.begin(
+        async with self._operations.begin(
             actor, Action.EXECUTE_REPAIR, unknown, reason=reason, source=source
         ) as operation:
             who = operation.actor
-            async with context.connect() as session:
-                stored = await find_stored(session, token=preview_token)
+            async with self._connect() as session:
+                stored = await previews.find_stored(session, token=preview_token)
             try:
-                await self._check(operation, stored, who, reason)
-                return await whole(lambda: self._execute(operation, stored, who))
+                await self._check_stored(operation, stored, reason)
+                repair = Repair(
+                    target=operation.entry.target, arguments=stored["arguments"], actor_id=who.id,
+                    reason=operation.entry.reason or "", incident_fingerprint=stored["incident_fingerprint"],
+                )  # fmt: skip
+                return await self._execute(operation, repair, stored)
             except (PreviewDriftedError, PreviewExpiredError) as error:
                 status = "drifted" if isinstance(error, PreviewDriftedError) else "expired"
-                async with context.connect() as session:
+                async with self._connect() as session:
                     await session.run("end_preview", {"id": stored["id"], "status": status})
                 raise
 
-    async def _check(self, operation: Operation, stored: Row, actor: Actor, reason: str) -> None:
-        action, target = as_repair(stored["action"], stored["target_type"], stored["target_id"])
-        incident_id = await self._incident_id(stored["incident_fingerprint"])
-        operation.tell(
-            action=action,
-            target=target,
-            preview_id=stored["id"],
-            plan_hash=stored["plan_hash"],
-            incident_id=incident_id,
-        )
-        said = str(self._context.display.render(Kind.REASON, check_reason(reason)))
-        if (refusal := refuse_stored(stored, actor)) is not None:
-            raise refusal
-        try:
-            await self._authorized(operation, Action.EXECUTE_REPAIR)
-        except NotFoundError as error:
-            raise PreviewDriftedError(stored["id"], [str(error)]) from error
-        operation.tell(reason=said)
-
-    async def _execute(self, operation: Operation, stored: Row, actor: Actor) -> RepairDone:
-        context, incident, about = self._context, stored["incident_fingerprint"], operation.entry
+    @begin_again
+    async def _execute(self, operation: Operation, repair: Repair, stored: Row) -> RepairDone:
         async with operation.transaction() as session:
-            plan = await carry_out(session, context.settings, stored, about.target, actor, about.reason or "")
-            if incident is not None and context.incidents is not None:
-                await context.incidents.recompute(session, incident)
-            operation.tell(**told(plan, incident))
+            # The token first: whoever else executes it waits here, and finds it used.
+            if await session.one("consume_preview", {"id": stored["id"], "actor_id": repair.actor_id}) is None:
+                raise await previews.find_refusal(session, stored, operation.actor)
+            plan = await perform(session, self._settings, repair, stored)
+            if repair.incident_fingerprint is not None:
+                await self._projector.recompute(session, repair.incident_fingerprint)
+            operation.tell(**_audited(plan))
             audit_id = await operation.record(session)
         return RepairDone(
-            preview_id=stored["id"], audit_id=audit_id, target=str(about.target), total_changes=plan.total,
+            preview_id=stored["id"], audit_id=audit_id, target=str(repair.target), total_changes=plan.total,
             effect=plan.effect,
         )  # fmt: skip
+
+    async def get_preview(self, preview_id: int | str) -> RepairPreview:
+        """A preview as it was made, without its token.
+
+        Raises:
+            PreviewNotFoundError: There is none.
+        """
+        key = as_id("preview_id", preview_id)
+        async with self._connect() as session:
+            return previews.show(self._display, await previews.find_stored(session, preview_id=key))
+
+    async def find_preview_of(self, preview_token: str) -> RepairPreview | None:
+        """The preview of a token, without the token; None when there is none."""
+        token = as_text("preview_token", preview_token)
+        with suppress(PreviewNotFoundError):
+            async with self._connect() as session:
+                return previews.show(self._display, await previews.find_stored(session, token=token))
+        return None
+
+    async def _check_stored(self, operation: Operation, stored: Row, reason: str) -> None:
+        action, target_type, target_id = Action(stored["action"]), stored["target_type"], stored["target_id"]
+        operation.tell(
+            action=action,
+            target=Target(type=TargetType(target_type), id=target_id, repair=action),
+            preview_id=stored["id"],
+            plan_hash=stored["plan_hash"],
+            incident_id=await self._find_incident_id(stored["incident_fingerprint"]),
+        )
+        why = str(self._display.render(Kind.REASON, check_reason(reason)))
+        if (refusal := previews.refuse_stored(stored, operation.actor)) is not None:
+            raise refusal
+        _, target = as_repair(action, target_type, target_id)
+        try:
+            await self._authorize_repair(operation, target, Action.EXECUTE_REPAIR)
+        except NotFoundError as error:
+            raise PreviewDriftedError(stored["id"], [str(error)]) from error
+        operation.tell(reason=why)
+
+    async def _authorize_repair(self, operation: Operation, target: Target, *also: Action) -> Target:
+        # The host decides on all that is known, and before somebody learns what exists.
+        missing: NotFoundError | None = None
+        async with self._connect() as session:
+            try:
+                target = (await find(session, target)).target
+            except NotFoundError as error:
+                missing = error
+        operation.tell(target=target)
+        await operation.authorize(*also)
+        if missing is not None:
+            raise missing
+        return target
+
+    async def _find_incident_id(self, fingerprint: str | None) -> int | None:
+        if fingerprint is None:
+            return None
+        as_text("incident_fingerprint", fingerprint)
+        async with self._connect() as session:
+            return await self._projector.find_id(session, fingerprint)
+
+    async def _warn_of_incident(self, session: Session, fingerprint: str | None) -> list[str]:
+        warning = None if fingerprint is None else await self._projector.warn(session, fingerprint)
+        return [] if warning is None else [warning]
+
+
+def _audited(plan: Plan) -> dict[str, Any]:
+    """What the audit tells of an execution: states, plan and details."""
+    rows = plan.changes[:_MOST_AUDITED]
+    arguments = {name: value for name, value in plan.subject["arguments"].items() if name != "payload"}
+    details = {
+        "changes": plan.total, "steps_released": plan.effect.steps_released,
+        "jobs_created": plan.effect.jobs_created, "incident": plan.subject["incident"], "arguments": arguments,
+    }  # fmt: skip
+    return {
+        "before": {f"{c.source} {c.id}": _changed(c, 0) for c in rows if c.before is not None},
+        "after": {f"{c.source} {c.id}": _changed(c, 1) for c in rows},
+        "plan_hash": plan.hash,
+        "details": details,
+    }
+
+
+def _changed(change: Change, side: int) -> dict[str, Any]:
+    return {name: values[side] for name, values in change.fields.items()}

@@ -1,15 +1,17 @@
-"""What a repair is about: found with all that is known of it, locked in the engine's order, and judged.
+"""What a repair is asked to do, and what it is about: found with all that is known of it, and locked in one order.
 
 The rule that must never break: jobs are locked before workflows, both by id (repairs/P4).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, Final
 
 from ...acts import REPAIRS
-from ...arguments import is_storable
+from ...arguments import LONGEST, as_span, is_storable
 from ...database import Session
+from ...database.contention import BeginAgainError
 from ...errors import (
     CommandRefusedError,
     IncidentMismatchError,
@@ -22,7 +24,50 @@ from ...states import WorkflowId
 
 _OF_AN_EXECUTOR: Final = ("dead_executor", "executor_missing", "executor_late")
 
+HOLDS: Final = (Action.STEP_HOLD, Action.WORKFLOW_HOLD)
+"""Repairs that need to be told for how long."""
+
 type Row = Mapping[str, Any]
+
+
+class TargetMovedError(BeginAgainError):
+    """Between finding a target and locking it, something else came to belong to it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repair:
+    """What is to be done to what, by whom and why."""
+
+    target: Target
+    """What it is about, with ``repair``: what is to be done."""
+
+    arguments: Mapping[str, Any]
+    """``{"payload": ...}`` of a completion, ``{"hold_for": seconds}`` of a hold; else empty."""
+
+    actor_id: str
+    """Who does it."""
+
+    reason: str
+    """Why."""
+
+    incident_fingerprint: str | None = None
+    """The incident that it is for."""
+
+    @property
+    def action(self) -> Action:
+        """What is to be done."""
+        assert self.target.repair is not None
+        return self.target.repair
+
+    @property
+    def subject(self) -> dict[str, Any]:
+        """What its plan is about: nobody's name and reason, for the same plan is the same repair."""
+        return {
+            "action": str(self.action),
+            "target": [str(self.target.type), self.target.id],
+            "arguments": dict(self.arguments),
+            "incident": self.incident_fingerprint,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +128,24 @@ def _parsed(action: Action, target_type: TargetType, target_id: str) -> Target:
             raise UnsupportedTargetError(action, f"{target_type} {target_id!r}", form)
 
 
+def check_arguments(action: Action, payload: Any, hold_for: timedelta | None) -> dict[str, Any]:
+    """The arguments of a repair as a preview keeps them.
+
+    Raises:
+        UnsupportedTargetError: An argument is missing, or is not one of this action.
+    """
+    if (hold_for is not None) != (action in HOLDS):
+        expected = "hold_for, a timedelta" if hold_for is None else "no hold_for"
+        raise UnsupportedTargetError(action, "anything with these arguments", expected)
+    if payload is not None and action is not Action.STEP_COMPLETE:
+        raise UnsupportedTargetError(action, "anything with these arguments", "no payload")
+    if hold_for is not None:
+        if as_span("hold_for", hold_for, most=LONGEST) < timedelta(seconds=1):
+            raise UnsupportedTargetError(action, f"anything for {hold_for}", "1 s at least")
+        return {"hold_for": int(hold_for.total_seconds())}
+    return {"payload": payload} if payload is not None else {}
+
+
 async def find(session: Session, target: Target) -> Found:
     """What is known of a target now.
 
@@ -96,23 +159,22 @@ async def find(session: Session, target: Target) -> Found:
             row = await session.one("executor_job_ids", {"executor_id": target.id})
             if row is None:
                 raise TargetNotFoundError(target.type, target.id)
-            jobs = await find_jobs(session, row["ids"])
+            jobs = await _find_jobs(session, row["ids"])
             return _with_jobs(replace(target, queue=row["queue"]), jobs)
         case TargetType.LATE_RESULT:
             late = await session.one("repair_late_result", {"id": int(target.id)})
             if late is None:
                 raise TargetNotFoundError(target.type, target.id)
-            jobs = await find_jobs(session, [late["job_id"]])
+            jobs = await _find_jobs(session, [late["job_id"]])
             return replace(_with_jobs(_of_job(target, late, jobs[0] if jobs else {}), jobs), late=late)
         case _:
-            jobs = await find_jobs(session, [int(target.id)])
+            jobs = await _find_jobs(session, [int(target.id)])
             if not jobs or (target.type is TargetType.CALLBACK and not jobs[0]["is_callback"]):
                 raise TargetNotFoundError(target.type, target.id)
             return _with_jobs(_of_job(target, jobs[0], jobs[0]), jobs)
 
 
-async def find_jobs(session: Session, ids: Sequence[int]) -> Sequence[Row]:
-    """Jobs with their steps and executors, by id."""
+async def _find_jobs(session: Session, ids: Sequence[int]) -> Sequence[Row]:
     return await session.all("repair_jobs", {"ids": list(ids)})
 
 
@@ -126,7 +188,7 @@ async def _find_in_workflow(session: Session, target: Target) -> Found:
         worker=row["worker"],
     )  # fmt: skip
     live = [row["job_id"]] if row["job_state"] is not None else ()
-    jobs = await find_jobs(session, live)
+    jobs = await _find_jobs(session, live)
     return Found(target=known, jobs=tuple(jobs), root_ids=(row["root_id"],))
 
 
@@ -142,8 +204,26 @@ def _with_jobs(target: Target, jobs: Sequence[Row]) -> Found:
     return Found(target=target, jobs=tuple(jobs), root_ids=tuple(roots))
 
 
-async def lock(session: Session, found: Found) -> None:
-    """Lock what a repair changes: its jobs by id, its families by id, its late result."""
+async def find_locked(session: Session, repair: Repair) -> Found:
+    """The target of a repair, found and locked: its jobs by id, its families by id, its late result.
+
+    Raises:
+        TargetNotFoundError: It does not exist.
+        IncidentMismatchError: It does not belong to the incident.
+        TargetMovedError: Roll back and begin again.
+    """
+    first = await find(session, repair.target)
+    await _lock(session, first)
+    # What was found before the lock may have changed before it was there.
+    found = await find(session, repair.target)
+    if not found.is_as(first):
+        raise TargetMovedError
+    if (refusal := _refuse_incident(found, repair.incident_fingerprint)) is not None:
+        raise refusal
+    return found
+
+
+async def _lock(session: Session, found: Found) -> None:
     if found.jobs:
         await session.run("lock_repair_jobs", {"ids": found.job_ids})
     if found.root_ids:
@@ -152,7 +232,7 @@ async def lock(session: Session, found: Found) -> None:
         await session.run("lock_late_result", {"id": found.late["id"]})
 
 
-def refuse_incident(found: Found, incident_fingerprint: str | None) -> CommandRefusedError | None:
+def _refuse_incident(found: Found, incident_fingerprint: str | None) -> CommandRefusedError | None:
     """Why a target does not belong to the incident of an executor; other incidents are not told apart here."""
     kind, _, executor_id = (incident_fingerprint or "").partition(":")
     if kind not in _OF_AN_EXECUTOR or found.target.type not in (TargetType.JOB, TargetType.EXECUTOR):

@@ -4,7 +4,7 @@ The rule that must never break: a mutation by an operator and its record are one
 """
 
 from .audit import Audit
-from .operations import Operation, Operations, check_attributed
+from .operations import Operation, Operations, check_attributed, check_reason
 from .reading import AuditFilter
 from .records import AuditFinding, AuditRecord, Entry, FindingKind, Outcome, Verification
 from .sealing import seal
@@ -22,6 +22,7 @@ __all__ = [
     "Outcome",
     "Verification",
     "check_attributed",
+    "check_reason",
     "record",
     "seal",
 ]

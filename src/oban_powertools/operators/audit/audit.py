@@ -14,7 +14,7 @@ import orjson
 from ...arguments import as_count, as_id, as_key, refuse, unless_none
 from ...errors import AuditRecordNotFoundError
 from ..authorization import Action, ActorLike, Target, TargetType
-from ..services import Services
+from ..services import Facade
 from . import reading, verifying
 from .operations import Operations
 from .reading import AuditFilter
@@ -26,13 +26,8 @@ MOST: Final = 1000
 _EVERYTHING: Final = Target(type=TargetType.AUDIT, id="*")
 
 
-class Audit:
+class Audit(Facade):
     """Read and verify what was done, by whom and why."""
-
-    def __init__(self, services: Services) -> None:
-        self._services = services
-        self._connect = services.connect
-        self._display = services.display
 
     async def list(
         self,

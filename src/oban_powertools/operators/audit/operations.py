@@ -17,13 +17,22 @@ from ...acts import UNKNOWN
 from ...arguments import as_reason
 from ...database import Connect, Session
 from ...database.json_border import storable_text
-from ...errors import CommandRefusedError, NotFoundError, ReasonRequiredError, UnattributedActorError
+from ...errors import (
+    CommandRefusedError,
+    NotFoundError,
+    ReasonRequiredError,
+    ReasonTooShortError,
+    UnattributedActorError,
+)
 from ...privacy.display import DisplayPolicy, Kind
 from ...telemetry import Name
 from ..authorization import Action, Actor, ActorLike, Guard, Target, as_surface, find_actor
 from ..services import Services
 from .records import Entry, Outcome
 from .writing import record
+
+SHORTEST_REASON: Final = 8
+"""Characters of the reason of a repair, after trimming."""
 
 _OUTCOMES: Final = {"preview_drifted": Outcome.DRIFTED, "preview_expired": Outcome.EXPIRED}
 """Code of an error -> what came of it, where that is more than a refusal."""
@@ -43,6 +52,20 @@ def check_attributed(actor: Actor | None, reason: str | None, action: Action | N
     if not reason and (action is None or action.row.needs_reason):
         raise ReasonRequiredError
     return actor
+
+
+def check_reason(reason: str | None) -> str:
+    """The reason of what cannot be undone, without blanks around it: it has to say something.
+
+    Raises:
+        ReasonRequiredError, ReasonTooShortError: It says nothing, or too little.
+    """
+    why = storable_text((reason or "").strip())
+    if not why:
+        raise ReasonRequiredError
+    if len(why) < SHORTEST_REASON:
+        raise ReasonTooShortError(len(why), SHORTEST_REASON)
+    return why
 
 
 class Operations:

@@ -8,7 +8,7 @@ import psycopg
 from psycopg_pool import PoolTimeout
 
 from ...database import Session
-from ...operators.services import Services
+from ...operators.services import Facade, Services
 from ...privacy.logs import find_logger
 from .gauges import Reading, read_events, read_executors, read_faults, read_incidents, read_steps, read_workflows
 from .tally import Counts, Tally
@@ -39,11 +39,11 @@ class Readings:
     """Source -> whether it answered in time."""
 
 
-class Metrics:
+class Metrics(Facade):
     """Read numbers about the whole database; every process reads the same ones."""
 
     def __init__(self, services: Services) -> None:
-        self._connect = services.connect
+        super().__init__(services)
         self._tally = Tally(services.connect)
 
     async def read(self) -> Readings:

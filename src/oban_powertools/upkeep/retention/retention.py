@@ -5,10 +5,11 @@ from typing import Any, Final
 
 import psycopg
 
+from ...arguments import as_flag
 from ...database import Session
 from ...operators.audit import Operation, Operations, Outcome
 from ...operators.authorization import Action, ActorLike, Target, TargetType
-from ...operators.services import Services
+from ...operators.services import Facade, Services
 from ...privacy.logs import find_logger, said
 from ..settings import read_spans
 from .batches import Progress, advance, prune_batch
@@ -20,15 +21,15 @@ _RECORDS: Final = Target(type=TargetType.RECORDS, id="*")
 _COUNTED: Final = 10_000
 
 
-class Retention:
+class Retention(Facade):
     """What is kept for how long, and its removal."""
 
     def __init__(self, services: Services) -> None:
-        self._connect = services.connect
+        super().__init__(services)
         self._operations = Operations(services)
 
-    async def status(self) -> RetentionStatus:
-        """Every class with its policy, its size and what is due, and the last run; changes nothing."""
+    async def retention_status(self) -> RetentionStatus:
+        """How long each class of records is kept, how much is due, and the last run; changes nothing."""
         async with self._connect() as session:
             names = {"tables": [*RecordClass], "schema": session.queries.names.schema}
             kept = await read_spans(session)
@@ -40,7 +41,7 @@ class Retention:
                     is_archived=of_class.is_archived,
                     rows=sizes[of_class]["rows"] if of_class in sizes else 0,
                     bytes=sizes[of_class]["bytes"] if of_class in sizes else 0,
-                    due=await self._due(session, of_class, kept[f"retention.{of_class}"]),
+                    due=await self._count_due(session, of_class, kept[f"retention.{of_class}"]),
                 )
                 for of_class in RecordClass
             ]
@@ -49,32 +50,51 @@ class Retention:
         assert events_kept_for is not None
         return RetentionStatus(classes=tuple(classes), events_kept_for=events_kept_for, last_run=run)
 
-    async def _due(self, session: Session, of_class: RecordClass, kept_for: timedelta | None) -> int | None:
+    async def _count_due(self, session: Session, of_class: RecordClass, kept_for: timedelta | None) -> int | None:
         if kept_for is None:
             return 0
         args = {"of_class": of_class, "kept_for": kept_for, "most": _COUNTED}
         row = await session.one("retention_due", args)
         return row["due"] if row else None
 
-    async def run(self, actor: ActorLike, *, reason: str, dry_run: bool, source: str) -> PruneRun:
-        """Remove what is due, in batches of a transaction each; as ``Lifeline.run_archive_prune``."""
+    async def run_archive_prune(
+        self, actor: ActorLike, *, reason: str, dry_run: bool = False, source: str = "api"
+    ) -> PruneRun:
+        """Remove every record whose time is over, as the sweep does by itself, and archive what is to be kept of it.
+
+        In batches, a transaction each: what fails removes nothing, is told in the run, and other classes go on.
+
+        Args:
+            reason: Why; kept with the run and in the audit.
+            dry_run: Do the first batch of each class for real and roll it back.
+            source: The door: ``api``, ``cli`` or ``web``.
+
+        Returns:
+            The run; look at its ``outcome``.
+
+        Raises:
+            UnattributedActorError, ReasonRequiredError, NotAuthorizedError: It was refused, and that is recorded.
+
+        Locks: the row of this part of the sweep; the rows that are removed, passing over those that are locked.
+        """
+        rehearsed = as_flag("dry_run", dry_run)
         async with self._operations.begin(
             actor, Action.ARCHIVE_PRUNE, _RECORDS, reason=reason, source=source
         ) as operation:
             who = await operation.authorize()
-            if dry_run:
-                return await self._rehearse(who.id, operation.entry.reason or "")
+            if rehearsed:
+                return await self._rehearse_prune(who.id, operation.entry.reason or "")
             # What is removed is written down before: a batch without its record is impossible (invariant/I4).
             async with operation.transaction() as session:
-                run = await self._start(session, who.id, operation.entry.reason or "")
+                run = await self._start_prune(session, who.id, operation.entry.reason or "")
                 operation.tell(details={"run": run})
             async with self._connect() as session:
                 progress = Progress.start()
                 while progress.left:
-                    await self._next(session, progress, progress.left[0], run)
-            return await self._finish(operation, run, progress)
+                    await self._prune_next(session, progress, progress.left[0], run)
+            return await self._finish_prune(operation, run, progress)
 
-    async def _next(self, session: Session, progress: Progress, of_class: RecordClass, run: int) -> None:
+    async def _prune_next(self, session: Session, progress: Progress, of_class: RecordClass, run: int) -> None:
         try:
             async with session.transaction():
                 row = await prune_batch(session, of_class, run, progress.after)
@@ -91,7 +111,7 @@ class Retention:
             return
         advance(progress, of_class, row)
 
-    async def _finish(self, operation: Operation, run: int, progress: Progress) -> PruneRun:
+    async def _finish_prune(self, operation: Operation, run: int, progress: Progress) -> PruneRun:
         error = "; ".join(f"{of_class}: {why}" for of_class, why in progress.failures.items()) or None
         async with self._connect() as session, session.transaction():
             args = {"id": run, "outcome": "failed" if error else "done", "error": error}
@@ -102,7 +122,7 @@ class Retention:
         assert row is not None
         return PruneRun.of(row)
 
-    async def _rehearse(self, actor: str, reason: str) -> PruneRun:
+    async def _rehearse_prune(self, actor: str, reason: str) -> PruneRun:
         """The first batch of every class, for real, and rolled back; each in a transaction of its own."""
         archived: dict[str, int] = {}
         pruned: dict[str, int] = {}
@@ -111,7 +131,7 @@ class Retention:
         async with self._connect() as session:
             for of_class in Progress.start().left:
                 async with session.transaction(force_rollback=True):
-                    run = await self._start(session, actor, reason)
+                    run = await self._start_prune(session, actor, reason)
                     try:
                         found = await prune_batch(session, of_class, run, 0)
                     except psycopg.Error as error:
@@ -122,12 +142,12 @@ class Retention:
                         pruned[of_class.value] = int(found["pruned"])
             async with session.transaction(force_rollback=True):
                 error = "; ".join(f"{of_class}: {why}" for of_class, why in failures.items()) or None
-                args = {"id": await self._start(session, actor, reason), "outcome": "failed" if error else "done"}
+                args = {"id": await self._start_prune(session, actor, reason), "outcome": "failed" if error else "done"}
                 row = await session.one("finish_prune_run", {**args, "error": error})
         assert row is not None
         return PruneRun.of({**row, "archived": archived, "pruned": pruned}, dry_run=True)
 
-    async def _start(self, session: Session, actor: str, reason: str) -> int:
+    async def _start_prune(self, session: Session, actor: str, reason: str) -> int:
         row = await session.one("start_prune_run", {"actor": actor, "reason": reason})
         assert row is not None
         return row["id"]

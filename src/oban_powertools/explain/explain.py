@@ -1,0 +1,77 @@
+"""The explain calls of the facade: each reads one snapshot.
+
+The rule that must never break: what an explanation is computed from is one moment.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from ..arguments import as_job_id, as_key, as_workflow_id
+from ..database import Session
+from ..operators.services import Facade
+from ..privacy.shown import shown
+from ..states import JobId, WorkflowId
+from .explanations import JobExplanation, StepExplanation, WorkflowExplanation
+from .job import explain_job
+from .step import explain_step
+from .workflow import explain_workflow
+
+# One snapshot for all reads. The planner is kept to index look-ups, because a plan made while a table
+# was small would read the whole of it for every ancestor.
+_SNAPSHOT: Final = (
+    b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; "
+    b"SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; "
+    b"SET LOCAL jit = off"
+)
+
+
+class Explain(Facade):
+    """Explain steps, workflows and jobs as they are now."""
+
+    async def workflow_step(
+        self, workflow_id: WorkflowId | str, step: str, *, check_import: bool = False
+    ) -> StepExplanation:
+        """Why a step is as it is, with the root causes upstream.
+
+        Args:
+            check_import: Import its worker in this process, which runs the code its row names.
+
+        Raises:
+            WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
+        """
+        key, name = as_workflow_id(workflow_id), as_key("step", step)
+        async with self._snapshot() as session:
+            found = await explain_step(session, key, name, check_import=check_import)
+        return shown(self._display, found)
+
+    async def workflow(self, workflow_id: WorkflowId | str) -> WorkflowExplanation:
+        """Why a workflow is as it is: its steps by state, and the root causes in groups.
+
+        Raises:
+            WorkflowNotFoundError: It does not exist, or was pruned.
+        """
+        key = as_workflow_id(workflow_id)
+        async with self._snapshot() as session:
+            found = await explain_workflow(session, key)
+        return shown(self._display, found)
+
+    async def job(self, job_id: JobId | str, *, check_import: bool = False) -> JobExplanation:
+        """Why a job, of a step or plain, is as it is.
+
+        Args:
+            check_import: Import its worker in this process, which runs the code its row names.
+
+        Raises:
+            JobNotFoundError: It does not exist, or was pruned.
+        """
+        key = as_job_id(job_id)
+        async with self._snapshot() as session:
+            found = await explain_job(session, key, check_import=check_import)
+        return shown(self._display, found)
+
+    @asynccontextmanager
+    async def _snapshot(self) -> AsyncGenerator[Session]:
+        async with self._connect() as session, session.transaction():
+            await session.conn.execute(_SNAPSHOT)
+            yield session

@@ -1,0 +1,205 @@
+"""A preview: what was rehearsed, and what to think of before it is executed, kept for 15 minutes under a token.
+
+Runs in the caller's transaction. The rule that must never break: of a token only the hash is stored, and it counts only
+for the actor it was made for, once (security/S3).
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Final, cast
+
+from ...acts import REPAIRS, TargetType, repairs_of
+from ...arguments import as_text
+from ...database import Session, json_border
+from ...errors import (
+    CommandRefusedError,
+    PreviewConsumedError,
+    PreviewDriftedError,
+    PreviewExpiredError,
+    PreviewNotFoundError,
+    PreviewOfAnotherActorError,
+    UnsupportedActionError,
+)
+from ...explain import ExplainedAction
+from ...explain.step import find_step_actions
+from ...explain.workflow import find_workflow_actions
+from ...operators.authorization import Action, Actor
+from ...privacy.display import DisplayPolicy, Kind
+from ...states import Effects
+from .actions import legal_job_actions, rescuable
+from .plan import CLOCKS, Change, Plan, stored_changes, stored_effect
+from .records import RepairPreview
+from .targets import Found, Repair, Row
+
+READY_FOR: Final = timedelta(minutes=15)
+"""How long a token counts; database clock."""
+
+
+async def keep(session: Session, repair: Repair, found: Found, plan: Plan, warnings: Sequence[str]) -> tuple[Row, str]:
+    """Keep a plan; the stored preview and its token. The ready preview of the same plan and actor is given again.
+
+    Args:
+        warnings: Besides those that the target and the plan give.
+    """
+    legal, illegal = await _find_legal(session, found)
+    warned = [*_find_warnings(repair.action, found, plan), *warnings]
+    details = {"warnings": warned, "legal": list(legal), "illegal": dict(illegal)}
+    key = {"actor_id": repair.actor_id, "plan_hash": plan.hash}
+    await session.run("expire_previews", key)
+    args = {
+        **key,
+        "action": repair.action,
+        "target_type": repair.target.type,
+        "target_id": repair.target.id,
+        "incident_fingerprint": repair.incident_fingerprint,
+        "arguments": json_border.dumps(repair.arguments),
+        "plan": json_border.dumps({**plan.to_stored(), **details}),
+        "written": json_border.dumps(plan.written),
+        "ready_for": READY_FOR,
+    }
+    row = await session.one("store_preview", args)
+    assert row is not None
+    token = derive_token(row["secret"], row["nonce"])
+    await session.run("store_token", {"id": row["id"], "token_hash": token_hash(token)})
+    stored = await find_stored(session, preview_id=row["id"])
+    # What is legal, and the warnings, are of now, also where the plan was there before.
+    return {**stored, "plan": {**stored["plan"], **details}}, token
+
+
+async def find_stored(session: Session, *, token: str | None = None, preview_id: int | None = None) -> Row:
+    """A stored preview.
+
+    Raises:
+        PreviewNotFoundError: There is none.
+        UnsupportedActionError: Another release made it, for what this one cannot do.
+    """
+    args = {"token_hash": None if token is None else token_hash(token), "id": preview_id}
+    row = await session.one("find_preview", args)
+    if row is None:
+        raise PreviewNotFoundError
+    if row["action"] not in REPAIRS:
+        raise UnsupportedActionError(row["action"], REPAIRS)
+    return row
+
+
+def refuse_stored(row: Row, actor: Actor) -> CommandRefusedError | None:
+    """Why a stored preview may not be executed by this actor."""
+    if row["actor_id"] != actor.id:
+        return PreviewOfAnotherActorError(row["id"])
+    match row["status"]:
+        case "ready":
+            return None
+        case "consumed":
+            return PreviewConsumedError(row["id"])
+        case "expired":
+            return PreviewExpiredError(row["id"])
+        case _:
+            return PreviewDriftedError(row["id"], ["it was found to be no longer true before"])
+
+
+async def find_refusal(session: Session, stored: Row, actor: Actor) -> CommandRefusedError:
+    """Why a stored preview could not be consumed."""
+    now = await session.one("find_preview", {"id": stored["id"], "token_hash": None})
+    return refuse_stored(now or stored, actor) or PreviewConsumedError(stored["id"])
+
+
+def make_token() -> str:
+    """A token that nobody can guess."""
+    return secrets.token_hex(32)
+
+
+def derive_token(secret: bytes, nonce: bytes) -> str:
+    """The token of a stored preview, the same each time: without the database's secret nobody can guess it."""
+    return hmac.new(secret, nonce, "sha256").hexdigest()
+
+
+def token_hash(token: str) -> bytes:
+    """What is stored of a token."""
+    # A token that nobody gave out may hold anything.
+    return hashlib.sha256(as_text("preview_token", token).encode("utf-8", "surrogatepass")).digest()
+
+
+def show(display: DisplayPolicy, row: Row, token: str | None = None) -> RepairPreview:
+    """A stored preview as people see it."""
+    stored, action = row["plan"], Action(row["action"])
+    return RepairPreview(
+        id=row["id"], preview_token=token, status=row["status"], action=action, target_type=row["target_type"],
+        target_id=row["target_id"], actor_id=row["actor_id"], severity=action.row.severity,
+        incident_fingerprint=row["incident_fingerprint"],
+        changes=[_shown_change(display, change) for change in stored_changes(stored)], total_changes=stored["total"],
+        effect=stored_effect(stored), warnings=stored["warnings"], legal=stored["legal"], illegal=stored["illegal"],
+        plan_hash=row["plan_hash"], created_at=row["inserted_at"], expires_at=row["expires_at"],
+    )  # fmt: skip
+
+
+def _find_warnings(action: Action, found: Found, plan: Plan) -> list[str]:
+    """What to think of before this is executed; at most 10."""
+    executing = [job for job in found.jobs if job["state"] == "executing"]
+    told = [_unsure(job) for job in executing] if action.row.takes_away else []
+    if executing and action.row.tells:
+        told.append("the job is executing: it is told to stop, and may still complete")
+    asked = sum(job["effects"] == Effects.ASK for job in found.jobs)
+    asked += plan.repeated
+    if asked and action.row.runs_again:
+        told.append(f"{_count(asked, 'step')} may have had effects that happen again: ask whoever knows the worker")
+    left = len(found.jobs) - len(rescuable(found)) if action is Action.EXECUTOR_RESCUE_ALL else 0
+    if left:
+        told.append(f"{_count(left, 'job')} of the executor are left: their effects must never happen twice")
+    if "settle_fault" in plan.written:
+        told.append("the bookkeeping fails on the way: see the settle faults among the changes")
+    return list(dict.fromkeys(told))[:10]
+
+
+async def _find_legal(session: Session, found: Found) -> tuple[Sequence[str], Mapping[str, str]]:
+    """The repairs of the same target that are legal now; and those that are not, with the reason."""
+    target = found.target
+    if target.type in ("job", "callback"):
+        return legal_job_actions(found)
+    if target.workflow_id is None or target.type not in ("step", "workflow"):
+        return (), {}
+    if target.step is not None:
+        return _named(*await find_step_actions(session, target.workflow_id, target.step))
+    return _named(*await find_workflow_actions(session, target.workflow_id))
+
+
+def _shown_change(display: DisplayPolicy, change: Change) -> Change:
+    before = None if change.before is None else _shown_row(display, change.before)
+    # What stays as it is has been rendered once: of 1,000 rows that is half a second.
+    differs = {name: value for name, value in change.after.items() if (change.before or {}).get(name) != value}
+    same = {name: value for name, value in (before or {}).items() if name not in differs}
+    return Change(source=change.source, id=change.id, before=before, after={**same, **_shown_row(display, differs)})
+
+
+def _shown_row(display: DisplayPolicy, row: Row) -> Row:
+    # Hashes and instants are not for the policy, which would take them for secrets; numbers hold none.
+    plain = {name: value for name, value in row.items() if name in CLOCKS or not isinstance(value, str | list | dict)}
+    plain |= {name: value for name, value in row.items() if isinstance(value, str) and value.startswith("sha256:")}
+    rest = {name: value for name, value in row.items() if name not in plain}
+    rendered = display.render(Kind.STATE, rest)
+    return {**plain, **(cast("Row", rendered) if isinstance(rendered, dict) else dict.fromkeys(rest, rendered))}
+
+
+def _unsure(job: Row) -> str:
+    if job["executor_id"] is None:
+        return "nobody knows the executor: the job may still run"
+    if job["executor_state"] == "stopped":
+        return f"executor {job['executor_id']} stopped in good order"
+    return f"executor {job['executor_id']} beat {job['beat_seconds']} s ago: the job may still run"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"1 {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _named(
+    legal: Sequence[ExplainedAction], illegal: Sequence[ExplainedAction]
+) -> tuple[Sequence[str], Mapping[str, str]]:
+    # Repairs of the target itself: what is done to its job, or by the host's program, is asked for otherwise.
+    own = {*repairs_of(TargetType.STEP), *repairs_of(TargetType.WORKFLOW)}
+    return (
+        [action.name for action in legal if action.name in own],
+        {action.name: action.reason or "" for action in illegal if action.name in own},
+    )

@@ -1,0 +1,162 @@
+"""What the calls for repairs give back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from ...operators.authorization import Action, Severity
+from .plan import Change, Effect
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepairPreview:
+    """What a repair would do."""
+
+    id: int
+    """Of the stored preview; not its token."""
+
+    preview_token: str | None
+    """Executes it, once, for the same actor. None of a preview that is read again."""
+
+    status: str
+    """``ready``, ``consumed``, ``drifted`` or ``expired``."""
+
+    action: Action
+    """Which repair."""
+
+    target_type: str
+    """What it is about."""
+
+    target_id: str
+    """Which one."""
+
+    actor_id: str
+    """Whose preview it is."""
+
+    severity: Severity
+    """How much harm a mistake does."""
+
+    incident_fingerprint: str | None
+    """The incident that it is for."""
+
+    changes: Sequence[Change]
+    """Rows before and after, by kind and id: at most 1,000. Payloads are hashes; secrets are hidden."""
+
+    total_changes: int
+    """How many rows in all."""
+
+    effect: Effect
+    """What comes of it in the graph."""
+
+    warnings: Sequence[str]
+    """What to think of before it is executed."""
+
+    legal: Sequence[str]
+    """Repairs of the same target that are legal now."""
+
+    illegal: Mapping[str, str]
+    """Repairs of the same target that are not -> why."""
+
+    plan_hash: str
+    """SHA-256 of the whole plan, in hex."""
+
+    created_at: datetime
+    """When it was made first."""
+
+    expires_at: datetime
+    """Until when its token counts; database clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepairDone:
+    """What an execution did."""
+
+    preview_id: int
+    """The preview that was executed."""
+
+    audit_id: int
+    """Its record in the audit."""
+
+    target: str
+    """What was repaired."""
+
+    total_changes: int
+    """Rows that were changed or made."""
+
+    effect: Effect
+    """What came of it in the graph."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkPreview:
+    """What a bulk repair would be about."""
+
+    id: int
+    """Of the stored manifest; not its token."""
+
+    preview_token: str
+    """Executes it; shown this once."""
+
+    action: Action
+    """Which repair."""
+
+    total: int
+    """How many targets."""
+
+    target_ids: Sequence[str]
+    """All of them, in the order in which they will be repaired; those that do not exist too."""
+
+    manifest_hash: str
+    """SHA-256 of the manifest with the state of each target, in hex."""
+
+    expires_at: datetime
+    """Until when it may begin; database clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkItem:
+    """One target of a bulk repair."""
+
+    target_id: str
+    """Which one."""
+
+    outcome: str
+    """``pending``, ``done``, ``refused``, ``drifted`` or ``failed``."""
+
+    detail: str | None
+    """Why it was not done."""
+
+    ended_at: datetime | None
+    """When it got its outcome."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bulk:
+    """A bulk repair as it is."""
+
+    id: int
+    """Its id."""
+
+    status: str
+    """``ready``, ``running``, ``done`` or ``expired``."""
+
+    action: Action
+    """Which repair."""
+
+    actor_id: str
+    """Whose it is."""
+
+    reason: str | None
+    """Why; None before it began."""
+
+    total: int
+    """How many targets."""
+
+    outcomes: Mapping[str, int]
+    """Outcome -> how many targets."""
+
+    items: Sequence[BulkItem]
+    """In the order of the manifest."""
+
+    unlisted: int
+    """Targets that match the filter now and are not in the manifest: they are not touched. Counted up to 1,000."""

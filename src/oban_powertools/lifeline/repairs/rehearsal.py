@@ -1,0 +1,159 @@
+"""A repair is rehearsed and performed: both do the same, and only the end differs.
+
+``rehearse`` does it in a savepoint, reads what it wrote and takes it back; ``perform`` does it once more and keeps it,
+when it is what was promised. Runs in the caller's transaction. The rule that must never break: nothing of a rehearsal
+is left behind, and nothing is kept that was not promised.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import psycopg
+from psycopg.rows import tuple_row
+
+from ...config import Settings
+from ...database import Session, json_border
+from ...errors import CommandRefusedError, NotFoundError, PreviewDriftedError
+from .actions import Applier
+from .drift import find_drift, find_moved
+from .plan import VERSION, Key, Plan, Written, existing, make_plan, stored_changes
+from .targets import Found, Repair, Row, find_locked
+
+_MOST_TOLD: Final = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What a repair wrote."""
+
+    rows: Mapping[Key, str]
+    """The rows as it left them, as JSON."""
+
+    events: Mapping[str, int]
+    """Kind of event -> how many."""
+
+
+async def rehearse(session: Session, settings: Settings, repair: Repair) -> tuple[Found, Plan]:
+    """The target, locked, and the plan of a repair, by doing it and taking it back.
+
+    Raises:
+        TargetNotFoundError: It does not exist.
+        CommandRefusedError: It does not fit the target as it is; nothing is left behind.
+        TargetMovedError: Roll back and begin again.
+
+    Locks: the target's jobs by id, its families by id, then as settle.
+    """
+    found = await find_locked(session, repair)
+    return found, await _rehearse(session, settings, repair, found)
+
+
+async def perform(session: Session, settings: Settings, repair: Repair, stored: Row) -> Plan:
+    """Do for good what a preview promised, or nothing.
+
+    Args:
+        stored: The preview, which the caller has consumed.
+
+    Raises:
+        PreviewDriftedError: It would do something else now; says what.
+        TargetMovedError: Roll back and begin again.
+
+    Locks: as ``rehearse``.
+    """
+    written = await _read_promise(session, stored)
+    try:
+        found = await find_locked(session, repair)
+        plan = await _perform(session, settings, repair, found, stored, existing(written))
+        if plan is None:
+            now = await _rehearse(session, settings, repair, found)
+            _refuse_drift(stored, written, now)
+            # The same plan after all: it also writes rows, as they are, that it did not write then.
+            plan = await _perform(session, settings, repair, found, stored, existing(now.written))
+    except PreviewDriftedError:
+        raise
+    except (CommandRefusedError, NotFoundError) as refusal:
+        raise await _drift_of_refusal(session, stored, refusal) from refusal
+    if plan is None:
+        raise PreviewDriftedError(stored["id"], ["it does something else each time"])
+    return plan
+
+
+async def _rehearse(session: Session, settings: Settings, repair: Repair, found: Found) -> Plan:
+    async with session.transaction() as savepoint:
+        after = await _do(session, settings, repair, found)
+        raise psycopg.Rollback(savepoint)
+    before = await _read_rows(session, after.rows)
+    return await _make_plan(repair, before, after)
+
+
+async def _perform(
+    session: Session, settings: Settings, repair: Repair, found: Found, stored: Row, keys: Sequence[Key]
+) -> Plan | None:
+    """Its plan; None when that is not the promised one, and nothing is left behind."""
+    before = await _read_rows(session, keys)
+    async with session.transaction() as savepoint:
+        after = await _do(session, settings, repair, found)
+        # A row that is there and not expected passes for a new one here: that is another plan.
+        plan = await _make_plan(repair, before, after)
+        if plan.hash == stored["plan_hash"]:
+            return plan
+        raise psycopg.Rollback(savepoint)
+    return None
+
+
+async def _do(session: Session, settings: Settings, repair: Repair, found: Found) -> Observed:
+    mark = await session.one("repair_mark")
+    assert mark is not None
+    # A savepoint of its own: what it writes has a number that is given out after the mark.
+    async with session.transaction():
+        await Applier(settings).apply(session, repair, found)
+        late = [found.late["id"]] if found.late is not None else []
+        args = {**mark, "roots": list(found.root_ids), "job_ids": found.job_ids, "late_ids": late}
+        rows = await _read(session, "repair_after", args)
+        written = await session.all("repair_events", args)
+    # That a job started may be written down by whoever reads the log first, and is nothing that a repair does.
+    return Observed(rows=rows, events={row["change"]: row["events"] for row in written if row["change"] != "started"})
+
+
+async def _make_plan(repair: Repair, before: Mapping[Key, str], after: Observed) -> Plan:
+    # Of 100,000 rows it takes a second, in which other tasks go on.
+    return await asyncio.to_thread(make_plan, repair.subject, before, after.rows, after.events)
+
+
+async def _read_promise(session: Session, stored: Row) -> Written:
+    row = await session.one("preview_rows", {"id": stored["id"]})
+    assert row is not None
+    return row["written"]
+
+
+async def _read_rows(session: Session, keys: Iterable[Key]) -> Mapping[Key, str]:
+    """These rows as they are now, as JSON; without those that do not exist."""
+    wanted = list(keys)
+    args = {"sources": [source for source, _ in wanted], "ids": [row_id for _, row_id in wanted]}
+    return await _read(session, "repair_before", args) if wanted else {}
+
+
+async def _read(session: Session, query: str, args: Mapping[str, Any]) -> dict[Key, str]:
+    async with session.conn.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute(session.queries[query], args)
+        return {(source, row_id): content for source, row_id, content in await cursor.fetchall()}
+
+
+def _refuse_drift(stored: Row, written: Written, now: Plan) -> None:
+    if now.hash == stored["plan_hash"]:
+        return
+    if stored["plan"]["version"] != VERSION:
+        raise PreviewDriftedError(stored["id"], ["it was made by another release"])
+    differences = find_drift(stored_changes(stored["plan"]), written, now)
+    more = [f"and {len(differences) - _MOST_TOLD} differences more"] if len(differences) > _MOST_TOLD else []
+    raise PreviewDriftedError(stored["id"], [*differences[:_MOST_TOLD], *more])
+
+
+async def _drift_of_refusal(
+    session: Session, stored: Row, refusal: CommandRefusedError | NotFoundError
+) -> PreviewDriftedError:
+    changes = stored_changes(stored["plan"])
+    now = await _read_rows(session, [(c.source, c.id) for c in changes if c.before is not None])
+    rows = {key: json_border.loads(row) for key, row in now.items()}
+    return PreviewDriftedError(stored["id"], [str(refusal), *find_moved(changes, rows)[:_MOST_TOLD]])
