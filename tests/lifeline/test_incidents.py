@@ -299,12 +299,12 @@ async def test_the_sweep_of_a_running_process_projects(dsn: str) -> None:
 async def test_a_projection_that_fails_is_logged_and_the_sweep_goes_on(
     hand: Hand, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await hand.rows("ALTER FUNCTION powertools.detect_orphans() RENAME TO away")
+    await hand.rows("ALTER FUNCTION powertools.detect_orphans(bool) RENAME TO away")
     settings = Settings(incidents_every=timedelta(milliseconds=1))
     try:
         swept = await Projector(settings).sweep(hand.session)
     finally:
-        await hand.rows("ALTER FUNCTION powertools.away() RENAME TO detect_orphans")
+        await hand.rows("ALTER FUNCTION powertools.away(bool) RENAME TO detect_orphans")
 
     assert not swept
     assert "the projection of incidents failed" in caplog.text

@@ -158,7 +158,7 @@ BREAK = {
     "expire_waits": "sweep_part_v1(text, int)",
     "reconcile": "reconcile_v1(bigint, int, int)",
     "rescue": "rescue_v1(jsonb, int, interval)",
-    "project_incidents": "detect_orphans()",
+    "project_incidents": "detect_orphans(bool)",
     "keep_events": "place_events_v1(bool)",
     "seal_audit": "seal_audit_v1(int)",
     "dispatch_webhooks": "take_part_v1(text)",

@@ -5,13 +5,13 @@ preview would accept it on the same rows.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ..acts import Action as Repair
 from ..acts import TargetType
 from ..database import Session
-from ..states import Effects
+from ..states import Effects, IncidentClass
 from ..workflows.job_rules import refuse_job
 from ..workflows.rules import refuse_on_ended
 from .actions import step_actions
@@ -23,21 +23,54 @@ MAX_INCIDENTS: Final = 20
 
 _DECIDED_BY_HAND: Final = (Repair.STEP_COMPLETE, Repair.STEP_SKIP)
 
-REPAIRS: Final[Mapping[str, tuple[tuple[Repair, ...], ...]]] = {
-    "dead_executor": ((Repair.JOB_RESCUE, Repair.EXECUTOR_RESCUE_ALL), (*_DECIDED_BY_HAND, Repair.JOB_DISCARD)),
-    "orphaned_jobs": ((Repair.JOB_RESCUE, Repair.JOB_DISCARD), (*_DECIDED_BY_HAND, Repair.JOB_DISCARD)),
-    "poison_job": ((Repair.JOB_RETRY, Repair.JOB_DISCARD),),
-    "failing_jobs": ((Repair.STEP_RETRY, Repair.STEP_SKIP), (Repair.JOB_RETRY,), _DECIDED_BY_HAND),
-    "late_result": ((Repair.LATE_RESULT_ADOPT, Repair.LATE_RESULT_DISMISS), (Repair.LATE_RESULT_DISMISS,)),
-    "outside_edit:job_deleted": ((Repair.STEP_RETRY,), _DECIDED_BY_HAND),
-    "outside_edit:job_suspended": ((Repair.JOB_RETRY,),),
-    "wait_overdue": ((*_DECIDED_BY_HAND, Repair.STEP_CANCEL),),
-    "workflow_stuck": ((Repair.WORKFLOW_CANCEL,),),
-    "callback_failed": ((Repair.CALLBACK_RETRY,),),
-    "worker_not_importable": ((Repair.JOB_RETRY, Repair.JOB_DISCARD),),
+type Choices = tuple[tuple[Repair, ...], ...]
+"""What can end an incident: the first choices whose first one is legal, of several."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentRow:
+    """The row of a class of incidents, beside its row and query in the database."""
+
+    choices: Choices = ()
+    """What can end it; empty where it passes when its cause does."""
+
+    of_kind: Mapping[str, Choices] = field(default_factory=dict[str, Choices])
+    """The same, where its kinds differ: what follows the class in the fingerprint -> what can end it."""
+
+    may_recur: bool = False
+    """Whether a repair may fail again for the same reason, while it is open."""
+
+
+_BY_HAND_OR_DISCARDED: Final = (*_DECIDED_BY_HAND, Repair.JOB_DISCARD)
+
+CLASSES: Mapping[str, IncidentRow] = {
+    IncidentClass.EXECUTOR_LATE: IncidentRow(),
+    IncidentClass.EXECUTOR_MISSING: IncidentRow(),
+    IncidentClass.DEAD_EXECUTOR: IncidentRow(
+        choices=((Repair.JOB_RESCUE, Repair.EXECUTOR_RESCUE_ALL), _BY_HAND_OR_DISCARDED)
+    ),
+    IncidentClass.ORPHANED_JOBS: IncidentRow(choices=((Repair.JOB_RESCUE, Repair.JOB_DISCARD), _BY_HAND_OR_DISCARDED)),
+    IncidentClass.WORKFLOW_STUCK: IncidentRow(choices=((Repair.WORKFLOW_CANCEL,),)),
+    IncidentClass.WAIT_OVERDUE: IncidentRow(choices=((*_DECIDED_BY_HAND, Repair.STEP_CANCEL),)),
+    IncidentClass.POISON_JOB: IncidentRow(choices=((Repair.JOB_RETRY, Repair.JOB_DISCARD),), may_recur=True),
+    IncidentClass.FAILING_JOBS: IncidentRow(
+        choices=((Repair.STEP_RETRY, Repair.STEP_SKIP), (Repair.JOB_RETRY,), _DECIDED_BY_HAND), may_recur=True
+    ),
+    IncidentClass.LATE_RESULT: IncidentRow(
+        choices=((Repair.LATE_RESULT_ADOPT, Repair.LATE_RESULT_DISMISS), (Repair.LATE_RESULT_DISMISS,))
+    ),
+    IncidentClass.OUTSIDE_EDIT: IncidentRow(
+        of_kind={
+            "job_deleted": ((Repair.STEP_RETRY,), _DECIDED_BY_HAND),
+            "job_suspended": ((Repair.JOB_RETRY,),),
+        }
+    ),
+    IncidentClass.BOOKKEEPING_FAULT: IncidentRow(may_recur=True),
+    IncidentClass.CALLBACK_FAILED: IncidentRow(choices=((Repair.CALLBACK_RETRY,),), may_recur=True),
+    IncidentClass.WORKER_NOT_IMPORTABLE: IncidentRow(choices=((Repair.JOB_RETRY, Repair.JOB_DISCARD),)),
 }
-"""Class, or class and kind of edit -> what can end it: the first choices whose first one is legal, of several. Any
-other passes when its cause does."""
+"""Every class -> its row. A class that only the database knows, which a newer release brought, has none: it is shown,
+and nothing is suggested for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,8 +141,9 @@ def legal_repairs(row: Mapping[str, Any], subject: Subject) -> tuple[ExplainedRe
         row: class, fingerprint, subject_type and subject_id of the incident; late_result_id and adoptable of a late
             result.
     """
-    edit = ":".join(row["fingerprint"].split(":", 2)[:2])
-    for choices in REPAIRS.get(row["class"]) or REPAIRS.get(edit, ()):
+    known = CLASSES.get(row["class"], IncidentRow())
+    kind = row["fingerprint"].split(":", 2)[1]
+    for choices in known.of_kind.get(kind, known.choices):
         if found := tuple(_legal(choices, row, subject)):
             return found
     return ()

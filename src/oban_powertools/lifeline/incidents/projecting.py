@@ -9,6 +9,7 @@ import psycopg
 
 from ...config import Settings
 from ...database import Session
+from ...explain.incidents import CLASSES, IncidentRow
 from ...privacy.logs import find_logger
 
 logger: Final = find_logger(__name__)
@@ -64,6 +65,6 @@ class Projector:
         row = await session.one("get_incident", {"id": None, "fingerprint": fingerprint})
         if row is None or row["state"] == "resolved":
             return None
-        if row["class"] not in ("failing_jobs", "callback_failed", "poison_job", "bookkeeping_fault"):
+        if not CLASSES.get(row["class"], IncidentRow()).may_recur:
             return None
         return f"the cause is still active: {row['title']}; unless it was removed, the same may happen again"

@@ -67,7 +67,7 @@ def read(row: Mapping[str, Any], display: DisplayPolicy, timeline: tuple[Timelin
     """The incident of a row."""
     made: dict[str, Any] = {
         "id": IncidentId(row["id"]),
-        "incident_class": IncidentClass(row["class"]),
+        "incident_class": _class(row["class"]),
         "state": IncidentState(row["state"]),
         "substatus": IncidentSubstatus(row["substatus"]),
         "title": display.render(Kind.DETAILS, row["title"]),
@@ -75,3 +75,8 @@ def read(row: Mapping[str, Any], display: DisplayPolicy, timeline: tuple[Timelin
         "timeline": timeline,
     }
     return Incident(**{key: row[key] for key in row if key not in ("class", "holds_until")} | made)
+
+
+def _class(name: str) -> IncidentClass | str:
+    """A class by its name; one that a newer release brought stays text."""
+    return IncidentClass(name) if name in IncidentClass else name

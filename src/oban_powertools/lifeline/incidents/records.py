@@ -49,8 +49,8 @@ class Incident:
     fingerprint: str
     """Its class, then what tells it from others of the class; it never changes."""
 
-    incident_class: IncidentClass
-    """What kind of cause it has."""
+    incident_class: IncidentClass | str
+    """What kind of cause it has; text where only a newer release knows it."""
 
     state: IncidentState
     """Whether somebody has to look at it."""

@@ -97,5 +97,4 @@ async def read_executors(session: Session) -> list[Reading]:
 
 async def read_incidents(session: Session) -> list[Reading]:
     """``open_incidents``."""
-    found = {row["class"]: row["incidents"] for row in await session.all("count_incidents")}
-    return [Reading("open_incidents", found.get(name, 0), name) for name in _INCIDENT_CLASSES]
+    return [Reading("open_incidents", row["incidents"], row["class"]) for row in await session.all("count_incidents")]

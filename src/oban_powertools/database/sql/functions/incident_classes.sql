@@ -22,7 +22,7 @@ AS $$ SELECT regexp_replace(sentence, '\{([^|{}]*)\|([^|{}]*)\}', CASE number WH
 
 -- Executors that are late, missing, or gone with jobs in hand. Of those with nothing in hand, one is no incident any more
 -- that has been missing for a day, or in whose stead another was started for its queue since, on whatever node.
-CREATE OR REPLACE FUNCTION powertools.detect_executors() RETURNS SETOF powertools.detected
+CREATE OR REPLACE FUNCTION powertools.detect_executors(whole bool) RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
   WITH hands AS (
@@ -68,7 +68,7 @@ $$;
 
 -- Executing jobs whose executor nobody knows: no row of ours, no producer of Oban's that was refreshed in the last
 -- minute (or before a restart of the server that it has not yet had the time to survive).
-CREATE OR REPLACE FUNCTION powertools.detect_orphans() RETURNS SETOF powertools.detected
+CREATE OR REPLACE FUNCTION powertools.detect_orphans(whole bool) RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
   SELECT 'orphaned_jobs', format('orphaned_jobs:%s:%s', o.node, o.producer), 'node', o.node,
@@ -191,7 +191,7 @@ AS $$
 $$;
 
 -- Waits whose deadline has passed for half a minute, by signal: the sweep should have ended them.
-CREATE OR REPLACE FUNCTION powertools.detect_overdue_waits() RETURNS SETOF powertools.detected
+CREATE OR REPLACE FUNCTION powertools.detect_overdue_waits(whole bool) RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
   SELECT 'wait_overdue', 'wait_overdue:' || w.signal, 'signal', w.signal,
@@ -208,7 +208,7 @@ AS $$
 $$;
 
 -- Jobs in quarantine: their executors died under them.
-CREATE OR REPLACE FUNCTION powertools.detect_poison() RETURNS SETOF powertools.detected
+CREATE OR REPLACE FUNCTION powertools.detect_poison(whole bool) RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
   SELECT 'poison_job', 'poison_job:' || r.job_id, 'job', r.job_id::text,
@@ -235,7 +235,7 @@ $$;
 
 -- Workers that cannot be imported, among the first 5,000 jobs to be tried again: their attempts are not used up, so
 -- nothing else would ever tell.
-CREATE OR REPLACE FUNCTION powertools.detect_not_importable() RETURNS SETOF powertools.detected
+CREATE OR REPLACE FUNCTION powertools.detect_not_importable(whole bool) RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
   SELECT 'worker_not_importable', 'worker_not_importable:' || w.worker, 'worker', w.worker,
@@ -253,7 +253,7 @@ $$;
 
 -- Jobs that failed within the window, by worker and error class, of the newest 5,000 that are discarded and 5,000 that
 -- are to be tried again. Opens at incident_failing_count of them; one that is open goes on with a single one.
-CREATE OR REPLACE FUNCTION powertools.detect_failing_jobs() RETURNS SETOF powertools.detected
+CREATE OR REPLACE FUNCTION powertools.detect_failing_jobs(whole bool) RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
   WITH since AS (
@@ -294,7 +294,7 @@ $$;
 
 -- Successes that came after their attempt had been given up, or of which their step knew nothing, while the step, or a
 -- job that is no step's, has no result of its own: to be adopted or dismissed. By the executor that they came from.
-CREATE OR REPLACE FUNCTION powertools.detect_late_results() RETURNS SETOF powertools.detected
+CREATE OR REPLACE FUNCTION powertools.detect_late_results(whole bool) RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
   SELECT 'late_result', format('late_result:%s:%s', l.node, l.producer), 'node', l.node,
@@ -317,7 +317,7 @@ $$;
 -- What somebody did to the jobs of steps with another tool, by what it was and by worker. Within the last day: deleted,
 -- and not recovered since; ran again though the step had ended; changed what the job says that it runs for; started it
 -- again after its workflow was cancelled. And suspended without a hold.
-CREATE OR REPLACE FUNCTION powertools.detect_outside_edits() RETURNS SETOF powertools.detected
+CREATE OR REPLACE FUNCTION powertools.detect_outside_edits(whole bool) RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
   SELECT 'outside_edit', format('outside_edit:%s:%s', e.edit, e.worker), 'worker', e.worker,
@@ -372,7 +372,7 @@ AS $$
 $$;
 
 -- Jobs that could not be settled and wait for the sweep, by SQLSTATE.
-CREATE OR REPLACE FUNCTION powertools.detect_settle_faults() RETURNS SETOF powertools.detected
+CREATE OR REPLACE FUNCTION powertools.detect_settle_faults(whole bool) RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
   SELECT 'bookkeeping_fault', 'bookkeeping_fault:' || f.sqlstate, 'sqlstate', f.sqlstate,
@@ -387,7 +387,7 @@ AS $$
 $$;
 
 -- Discarded on_finished jobs, of the newest 5,000 discarded jobs, by worker.
-CREATE OR REPLACE FUNCTION powertools.detect_failed_callbacks() RETURNS SETOF powertools.detected
+CREATE OR REPLACE FUNCTION powertools.detect_failed_callbacks(whole bool) RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
   SELECT 'callback_failed', 'callback_failed:' || c.worker, 'worker', c.worker,

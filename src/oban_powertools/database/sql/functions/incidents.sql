@@ -10,70 +10,6 @@ AS $$
   SELECT CASE WHEN octet_length(whole) <= 2500 THEN whole ELSE left(whole, 600) || '~' || md5(whole) END
 $$;
 
--- Whether what an open incident names still holds, though it was not found: it may be hidden behind its bounds, or pruned.
-CREATE OR REPLACE FUNCTION powertools.still_holds(i powertools.incidents) RETURNS bool
-LANGUAGE plpgsql STABLE
--- PLANNED EACH TIME
-AS $$
-DECLARE
-  ids CONSTANT bigint[] := ARRAY(SELECT jsonb_array_elements_text(i.evidence -> 'ids')::bigint);
-BEGIN
-  IF i.holds_until > clock_timestamp() THEN
-    RETURN true;
-  END IF;
-  RETURN CASE i.class
-    -- ages count from the server's start, which is no sign of life; one that is missing is known by its own row
-    WHEN 'executor_late' THEN EXISTS (
-      SELECT FROM powertools.executors e
-      WHERE e.executor_id = i.subject_id AND num_nonnulls(e.stopped_at, e.died_at, e.missing_at, e.relieved_at) = 0
-        AND least(e.beat_at, e.loop_beat_at) < powertools.server_started_at()
-        AND NOT EXISTS (
-          SELECT FROM powertools.executors o
-          WHERE o.producer_scope = e.producer_scope AND o.stopped_at IS NULL AND o.started_at > e.beat_at
-        )
-    )
-    -- nor is it one of Oban's producers, which are believed for a minute after it
-    WHEN 'orphaned_jobs' THEN EXISTS (
-      SELECT FROM public.oban_jobs j
-      WHERE j.id = ANY (ids) AND j.state = 'executing'
-        AND NOT EXISTS (
-          SELECT FROM powertools.executors e WHERE e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
-        )
-        AND NOT EXISTS (
-          SELECT FROM public.oban_producers p
-          WHERE p.uuid::text = j.attempted_by[2] AND p.updated_at > timezone('UTC', i.last_detected_at)
-        )
-    )
-    WHEN 'wait_overdue' THEN EXISTS (
-      SELECT FROM powertools.waits w WHERE w.id = ANY (ids) AND w.state = 'waiting' AND w.deadline_at < clock_timestamp()
-    )
-    WHEN 'poison_job' THEN EXISTS (SELECT FROM public.oban_jobs j WHERE j.id = ANY (ids) AND j.state = 'suspended')
-      AND NOT EXISTS (SELECT FROM powertools.rescues r WHERE r.job_id = ANY (ids))
-    -- also while one of them is being tried, which takes a moment
-    WHEN 'worker_not_importable' THEN EXISTS (
-      SELECT FROM public.oban_jobs j WHERE j.id = ANY (ids) AND powertools.not_run(j.meta, j.errors) AND (
-        j.state IN ('retryable', 'available')
-        OR j.state = 'executing' AND j.attempted_at > timezone('UTC', clock_timestamp()) - interval '1 min'
-      )
-    )
-    WHEN 'late_result' THEN EXISTS (
-      SELECT FROM powertools.late_results l
-      JOIN public.oban_jobs j ON j.id = l.job_id
-      LEFT JOIN powertools.steps s ON s.workflow_id = l.workflow_id AND s.position = l.position
-      WHERE l.id = ANY (ids) AND l.adopted_at IS NULL AND l.dismissed_at IS NULL
-        AND coalesce(s.state, j.state::text) NOT IN ('completed', 'awaiting_signal')
-    )
-    WHEN 'bookkeeping_fault' THEN EXISTS (
-      SELECT FROM powertools.settle_faults f WHERE f.job_id = ANY (ids) AND f.repaired_at IS NULL
-    )
-    WHEN 'callback_failed' THEN EXISTS (
-      SELECT FROM unnest(ids) AS c (id) LEFT JOIN public.oban_jobs j ON j.id = c.id
-      WHERE j.id IS NULL OR j.state = 'discarded'
-    )
-    ELSE false
-  END;
-END $$;
-
 -- Executors that are missing by now are known to be, until they beat. Locks: these rows, passing over those that beat.
 CREATE OR REPLACE FUNCTION powertools.mark_missing() RETURNS void
 LANGUAGE sql
@@ -122,25 +58,11 @@ BEGIN
     RETURNING i.id, i.class, i.count, i.subject_id
   )
   INSERT INTO powertools.incident_entries (incident_id, kind, detail)
-  SELECT o.id, 'resolved', jsonb_build_object('count', o.count, 'because', CASE o.class
-      WHEN 'executor_late' THEN 'it beats in time, has stopped, was replaced or removed, or is missing by now'
-      WHEN 'executor_missing' THEN 'it beats again, has stopped, was replaced or removed, or has been missing for a day'
-      WHEN 'dead_executor' THEN CASE
-        WHEN EXISTS (SELECT FROM powertools.executors e WHERE e.executor_id = o.subject_id) THEN 'it has no job in hand any more'
-        ELSE 'its row was removed: what it had in hand is orphaned'
-      END
-      WHEN 'orphaned_jobs' THEN 'none of the jobs is executing any more, or their executor is known'
-      WHEN 'workflow_stuck' THEN 'it can move again'
-      WHEN 'wait_overdue' THEN 'the waits have ended'
-      WHEN 'poison_job' THEN 'the job is not quarantined any more'
-      WHEN 'failing_jobs' THEN 'no job has failed like this for the whole window'
-      WHEN 'late_result' THEN 'each was adopted or dismissed, or the job has a result of its own'
-      WHEN 'outside_edit' THEN 'it was undone, or happened a day ago'
-      WHEN 'bookkeeping_fault' THEN 'every job was settled'
-      WHEN 'worker_not_importable' THEN 'none of the jobs waits for it any more'
-      ELSE 'none of the callbacks is discarded any more'
-    END)
-  FROM over o;
+  SELECT o.id, 'resolved', jsonb_build_object('count', o.count, 'because', CASE
+    WHEN o.class = 'dead_executor' AND NOT EXISTS (SELECT FROM powertools.executors e WHERE e.executor_id = o.subject_id)
+    THEN 'its row was removed: what it had in hand is orphaned' ELSE c.over_because
+  END)
+  FROM over o JOIN powertools.incident_classes c ON c.name = o.class;
   -- What still holds for a time though nothing of it can be seen any more: nothing hangs on it now.
   UPDATE powertools.incidents i SET count = 0, waiting_workflows = 0, waiting_steps = 0
   WHERE i.state <> 'resolved' AND (only_fingerprint IS NULL OR i.fingerprint = only_fingerprint)
@@ -225,43 +147,24 @@ LANGUAGE plpgsql
 -- PLANNED EACH TIME
 AS $$
 DECLARE
-  candidates bigint[];
-  seen int := 0;
+  found_by text;
 BEGIN
-  IF only_class IS NULL OR only_class IN ('executor_late', 'executor_missing', 'dead_executor') THEN
-    RETURN QUERY SELECT * FROM powertools.detect_executors();
-  END IF;
-  IF only_class IS NULL OR only_class = 'orphaned_jobs' THEN
-    RETURN QUERY SELECT * FROM powertools.detect_orphans();
-  END IF;
-  IF only_class IS NULL OR only_class = 'workflow_stuck' THEN
-    RETURN QUERY SELECT * FROM powertools.detect_stuck_causes();
-    RETURN QUERY SELECT * FROM powertools.detect_stuck_workflows(powertools.stuck_candidates(only_class IS NULL));
-  END IF;
-  IF only_class IS NULL OR only_class = 'wait_overdue' THEN
-    RETURN QUERY SELECT * FROM powertools.detect_overdue_waits();
-  END IF;
-  IF only_class IS NULL OR only_class = 'poison_job' THEN
-    RETURN QUERY SELECT * FROM powertools.detect_poison();
-  END IF;
-  IF only_class IS NULL OR only_class = 'failing_jobs' THEN
-    RETURN QUERY SELECT * FROM powertools.detect_failing_jobs();
-  END IF;
-  IF only_class IS NULL OR only_class = 'worker_not_importable' THEN
-    RETURN QUERY SELECT * FROM powertools.detect_not_importable();
-  END IF;
-  IF only_class IS NULL OR only_class = 'late_result' THEN
-    RETURN QUERY SELECT * FROM powertools.detect_late_results();
-  END IF;
-  IF only_class IS NULL OR only_class = 'outside_edit' THEN
-    RETURN QUERY SELECT * FROM powertools.detect_outside_edits();
-  END IF;
-  IF only_class IS NULL OR only_class = 'bookkeeping_fault' THEN
-    RETURN QUERY SELECT * FROM powertools.detect_settle_faults();
-  END IF;
-  IF only_class IS NULL OR only_class = 'callback_failed' THEN
-    RETURN QUERY SELECT * FROM powertools.detect_failed_callbacks();
-  END IF;
+  FOR found_by IN
+    SELECT c.found_by FROM powertools.incident_classes c
+    WHERE only_class IS NULL OR c.name = only_class GROUP BY c.found_by ORDER BY min(c.place)
+  LOOP
+    RETURN QUERY EXECUTE format('SELECT * FROM powertools.%I($1)', found_by) USING only_class IS NULL;
+  END LOOP;
+END $$;
+
+-- Queues and releases that are missing, and workflows that cannot move. whole: not only what is open already.
+CREATE OR REPLACE FUNCTION powertools.detect_stuck(whole bool) RETURNS SETOF powertools.detected
+LANGUAGE plpgsql
+-- PLANNED EACH TIME
+AS $$
+BEGIN
+  RETURN QUERY SELECT * FROM powertools.detect_stuck_causes();
+  RETURN QUERY SELECT * FROM powertools.detect_stuck_workflows(powertools.stuck_candidates(whole));
 END $$;
 
 -- The workflows to look at now: open incidents, and the next ones after the cursor, which is moved.

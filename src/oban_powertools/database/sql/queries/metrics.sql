@@ -121,6 +121,9 @@ GROUP BY h.state;
 
 -- name: count_incidents
 -- Incidents that are not resolved.
--- Rows: class, incidents.
+-- Rows: class, incidents; every class.
 -- Index: incidents_open.
-SELECT i.class, count(*) AS incidents FROM powertools.incidents i WHERE i.state <> 'resolved' GROUP BY i.class;
+SELECT c.name AS class, (
+  SELECT count(*) FROM powertools.incidents i WHERE i.class = c.name AND i.state <> 'resolved'
+) AS incidents
+FROM powertools.incident_classes c ORDER BY c.place;
