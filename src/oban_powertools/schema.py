@@ -17,7 +17,7 @@ from oban.schema import install_sql as oban_install_sql
 from .config import Names
 from .database import Connection, Queries, fetch_all, fetch_one, render
 from .database.functions import functions_sql
-from .database.migrations import Migration, migrations
+from .database.migrations import Index, Migration, migrations
 from .errors import (
     DatabaseEncodingError,
     ReadOnlyDatabaseError,
@@ -32,6 +32,7 @@ MINIMUM_SERVER_VERSION: Final = 140000
 """PostgreSQL 14, as libpq counts versions."""
 
 _LOCK_TRIES: Final = 30
+_OUTSIDE: Final = "\n-- Run what follows outside a transaction, statement by statement.\n"
 _MADE_BY_OTHERS: Final = (
     psycopg.errors.DuplicateFunction,
     psycopg.errors.DuplicateObject,
@@ -62,13 +63,26 @@ class SchemaStatus:
     """Version this release works with."""
 
     pending: tuple[str, ...]
-    """Names of the migrations that ``upgrade`` would apply."""
+    """Names of the migrations that ``upgrade`` would apply; none on a schema that is newer than this release."""
+
+    compatible_from: int
+    """The oldest version whose releases work on what is installed; 0 when nothing is."""
 
     oban_installed: bool
     """Whether Oban's tables exist."""
 
     others: tuple[str, ...] = ()
     """Other schemas of Powertools on the same jobs, in order: there must be none."""
+
+    @property
+    def is_newer(self) -> bool:
+        """Whether a newer release has been here, as in the middle of a rolling deploy."""
+        return self.found > self.expected
+
+    @property
+    def is_too_new(self) -> bool:
+        """Whether this release must not work on it."""
+        return self.is_newer and self.compatible_from > self.expected
 
 
 def sql(names: Names = Names(), *, after: int = 0) -> str:
@@ -78,14 +92,20 @@ def sql(names: Names = Names(), *, after: int = 0) -> str:
         after: Leave out migrations up to this version.
 
     Returns:
-        Nothing when no migration is left.
+        Nothing when no migration is left. What has to run outside a transaction comes last, and says so.
     """
     pending = [migration for migration in migrations() if migration.version > after]
-    return _sql(pending, names).decode() if pending else ""
+    if not pending:
+        return ""
+    if after == 0:
+        return _sql(pending, names).decode()
+    outside = [f"{_OUTSIDE}{migration.text}{migration.record}" for migration in pending if migration.indexes]
+    text = _sql([migration for migration in pending if not migration.indexes], names)
+    return text.decode() + render("\n".join(outside), names).decode()
 
 
 def _sql(pending: Sequence[Migration], names: Names) -> bytes:
-    texts = [f"{migration.text}{migration.record}" for migration in pending]
+    texts = [f"{migration.in_a_transaction}{migration.record}" for migration in pending]
     return render("\n".join([*texts, functions_sql()]), names)
 
 
@@ -109,28 +129,23 @@ async def status(conn: Connection, names: Names = Names()) -> SchemaStatus:
     """Read what is installed; changes nothing."""
     row = await fetch_one(conn, Queries(names)["schema_facts"], {"schema": names.schema, "prefix": names.prefix})
     assert row is not None
-    applied = await _applied(conn, names) if row["installed"] else frozenset[int]()
-    pending = [migration for migration in migrations() if migration.version not in applied]
+    installed = await fetch_one(conn, Queries(names)["schema_versions"]) if row["installed"] else None
+    versions: list[int] = installed["versions"] if installed else []
+    # By their names: some numbers were given anew before the first release.
+    applied: list[str] = installed["names"] if installed else []
+    expected = migrations()[-1].version
+    newest = max(versions, default=0)
+    pending = [m for m in migrations() if m.name not in applied and newest <= expected]
+    first = pending[0].version if pending else newest + 1
     return SchemaStatus(
         schema=names.schema,
-        found=_version(applied, pending),
-        expected=migrations()[-1].version,
+        found=max((version for version in versions if version < first), default=0),
+        expected=expected,
+        compatible_from=installed["compatible_from"] if installed else 0,
         pending=tuple(migration.name for migration in pending),
         oban_installed=row["oban_columns"] is not None,
         others=tuple(row["others"]),
     )
-
-
-async def _applied(conn: Connection, names: Names) -> frozenset[int]:
-    row = await fetch_one(conn, Queries(names)["schema_versions"])
-    assert row is not None
-    return frozenset(row["versions"])
-
-
-def _version(applied: frozenset[int], pending: Sequence[Migration]) -> int:
-    """Up to which version nothing is missing."""
-    first = pending[0].version if pending else max(applied) + 1
-    return max((version for version in applied if version < first), default=0)
 
 
 async def verify(conn: Connection, names: Names = Names()) -> None:
@@ -139,7 +154,7 @@ async def verify(conn: Connection, names: Names = Names()) -> None:
     Raises:
         SchemaMissingError: Not installed; run ``powertools install``.
         SchemaBehindError: Older; run ``powertools upgrade``.
-        SchemaAheadError: Newer; install a newer release.
+        SchemaAheadError: Newer, and not compatible with this release; install a newer one.
         UnknownObanSchemaError: Oban's tables are missing, lack a column or have one of another type; or the server is
             older than 14.
         SharedJobsTableError: Another schema of Powertools is on the same jobs.
@@ -152,7 +167,7 @@ async def verify(conn: Connection, names: Names = Names()) -> None:
         raise SchemaMissingError(names.schema)
     if found.found < found.expected:
         raise SchemaBehindError(names.schema, found.found, found.expected)
-    if found.found > found.expected:
+    if found.is_too_new:
         raise SchemaAheadError(names.schema, found.found, found.expected)
     _refuse_others(found, names)
     if not found.oban_installed:
@@ -199,7 +214,7 @@ async def install(conn: Connection, names: Names = Names()) -> list[str]:
         The names of the migrations that were applied, oldest first; empty when up to date.
 
     Raises:
-        SchemaAheadError: A newer release has been here.
+        SchemaAheadError: A newer release has been here, and this one no longer works on what it left.
         UnknownObanSchemaError: Oban's tables are not those of a supported release.
         SharedJobsTableError: Another schema of Powertools is on the same jobs.
         DatabaseEncodingError: The database is not in UTF-8.
@@ -216,13 +231,19 @@ async def install(conn: Connection, names: Names = Names()) -> list[str]:
 async def upgrade(conn: Connection, names: Names = Names()) -> list[str]:
     """Apply the migrations that are missing, then all functions and views, in one transaction.
 
+    What a migration builds outside a transaction comes last, one after another: the schema is at this release when all
+    is there, and a repetition goes on where an earlier one stopped. Leaves a newer schema as it is.
+
     Returns, raises and locks as ``install``, which also brings Oban's tables.
     """
     found = await status(conn, names)
-    if found.found > found.expected:
+    if found.is_too_new:
         raise SchemaAheadError(names.schema, found.found, found.expected)
     _refuse_others(found, names)
     applied = await _apply(conn, names) if found.pending else []
+    for migration in migrations():
+        if migration.indexes and migration.name in found.pending:
+            applied += await _build(conn, migration, names)
     await conn.execute(b"RESET lock_timeout")
     return applied
 
@@ -249,10 +270,41 @@ async def _apply_once(conn: Connection, names: Names) -> list[str]:
         # is installed there is none: of two that make the same schema, the later one finds it made.
         if (await status(conn, names)).found:
             await conn.execute(f"LOCK TABLE {names.schema}.migrations IN SHARE UPDATE EXCLUSIVE MODE".encode())
-        pending = (await status(conn, names)).pending
+        missing = (await status(conn, names)).pending
+        pending = [migration for migration in migrations() if migration.name in missing]
         if pending:
-            await conn.execute(_sql([m for m in migrations() if m.name in pending], names))
-        return [*pending]
+            await conn.execute(_sql([migration for migration in pending if not migration.indexes], names))
+        return [migration.name for migration in pending if not migration.indexes]
+
+
+async def _build(conn: Connection, migration: Migration, names: Names) -> list[str]:
+    # A build that was cut off leaves an index that is not valid.
+    for index in migration.indexes:
+        await _drop_unfinished(conn, index, names)
+        await conn.execute(
+            b"SELECT set_config('lock_timeout', '0', false), set_config('statement_timeout', '0', false)"
+        )
+        try:
+            await conn.execute(render(index.text, names))
+        finally:
+            await conn.execute(b"RESET statement_timeout")
+    async with conn.transaction():
+        await conn.execute(f"LOCK TABLE {names.schema}.migrations IN SHARE UPDATE EXCLUSIVE MODE".encode())
+        if migration.name not in (await status(conn, names)).pending:
+            return []
+        await conn.execute(render(migration.record, names))
+    return [migration.name]
+
+
+async def _drop_unfinished(conn: Connection, index: Index, names: Names) -> None:
+    # Who builds it at this moment holds this lock until it is done.
+    async with conn.transaction():
+        await conn.execute(b"SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")
+        await conn.execute(render(f"LOCK TABLE {index.table} IN SHARE UPDATE EXCLUSIVE MODE", names))
+    name = render(f"{index.table.partition('.')[0]}.{index.name}", names).decode()
+    row = await fetch_one(conn, Queries(names)["schema_index"], {"name": name})
+    if row is not None and row["valid"] is False:
+        await conn.execute(f"DROP INDEX CONCURRENTLY {name}".encode())
 
 
 def oban_sql(prefix: str) -> str:

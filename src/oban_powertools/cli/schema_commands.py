@@ -94,6 +94,7 @@ async def status(target: Target, *, as_json: bool) -> int:
                 "schema": found.schema,
                 "installed": f"version {found.found}" if found.found else "no",
                 "this release": f"version {found.expected}",
+                "works from": f"version {found.compatible_from}" if found.is_newer else "",
                 "pending": ", ".join(found.pending),
                 "settings": f"processes were started with other ones: {', '.join(apart)}" if apart else "",
                 "Oban's tables": f"in schema {target.names.prefix}" if found.oban_installed else "missing",
@@ -106,8 +107,8 @@ async def status(target: Target, *, as_json: bool) -> int:
 def _next_command(found: SchemaStatus) -> str:
     if found.found == 0 or not found.oban_installed:
         return "powertools install"
-    if found.found > found.expected:
-        return "install a newer oban-powertools"
+    if found.is_too_new:
+        return f"install a newer oban-powertools, for version {found.compatible_from} at least"
     return "powertools upgrade" if found.pending else ""
 
 
@@ -116,6 +117,7 @@ def _status_json(found: SchemaStatus) -> dict[str, object]:
         "name": found.schema,
         "found": found.found,
         "expected": found.expected,
+        "compatible_from": found.compatible_from,
         "pending": found.pending,
         "oban_installed": found.oban_installed,
         "current": not _next_command(found),

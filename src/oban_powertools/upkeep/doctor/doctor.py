@@ -38,6 +38,9 @@ _PLAIN: Final[dict[str, Check]] = {
 }
 
 
+_OF_ONE_RELEASE: Final = ("functions", "relations", "triggers")
+"""Checks that compare a database with the text of this release."""
+
 CHECKS: Final = ("schema", *_PLAIN, "invariants")
 """All that are made, in this order."""
 
@@ -63,6 +66,9 @@ async def examine(session: Session, *, deep: bool = False) -> Report:
         found.append(mismatch)
     else:
         checks = {**_PLAIN, "invariants": check_all if deep else check_sample}
+    if status.is_newer and not status.is_too_new:
+        found.append(_newer(status))
+        checks = {name: check for name, check in checks.items() if name not in _OF_ONE_RELEASE}
     for name, check in checks.items():
         try:
             found += (await _make(session, check, "0" if deep else QUICK))[: None if name == "oban" else MOST]
@@ -100,12 +106,23 @@ def _mismatch(status: SchemaStatus, prefix: str) -> Finding | None:
             f"schema {', '.join(status.others)} moves the same jobs: each takes the other's results",
             "one schema of Powertools on a table of jobs", "powertools uninstall, for one of them",
         )  # fmt: skip
-    if status.found == status.expected:
+    if status.found == status.expected or (status.is_newer and not status.is_too_new):
         return None
     todo = "powertools install" if status.found == 0 else "powertools upgrade"
-    if status.found > status.expected:
-        todo = "install a newer oban-powertools"
+    if status.is_too_new:
+        todo = f"install a newer oban-powertools, for version {status.compatible_from} at least"
     return _schema_finding(f"version {status.found}", f"version {status.expected}", todo)
+
+
+def _newer(status: SchemaStatus) -> Finding:
+    return Finding(
+        check="schema",
+        level=Level.NOTE,
+        subject="the schema",
+        found=f"version {status.found}, of a newer release",
+        expected=f"version {status.expected}; this release works on it",
+        todo="the newer release's doctor compares tables, functions and triggers",
+    )
 
 
 def _schema_finding(found: str, expected: str, todo: str) -> Finding:

@@ -1,6 +1,7 @@
 -- The audit: who did what to what, why, and what came of it.
 --
--- Rules: audit/A1 to A3 and D1 to D3, on docs/design/rules.md.
+-- Rules: audit/A1 to A3, on docs/design/rules.md.
+-- Rules: audit/D1 to D3, on docs/design/rules.md.
 
 -- An instant as the bytes that are hashed: microseconds since 1970.
 CREATE OR REPLACE FUNCTION powertools.instant_bytes(at timestamptz) RETURNS bytea

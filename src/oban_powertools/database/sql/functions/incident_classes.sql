@@ -18,7 +18,7 @@ END $$;
 -- A sentence for one, or for another number: of each {one|more} the half that fits.
 CREATE OR REPLACE FUNCTION powertools.numbered(number bigint, sentence text) RETURNS text
 LANGUAGE sql IMMUTABLE
-AS $$ SELECT regexp_replace(sentence, '\{([^|{}]*)\|([^|{}]*)\}', CASE number WHEN 1 THEN '\1' ELSE '\2' END, 'g') $$;
+AS $$ SELECT regexp_replace(sentence, E'\\{([^|{}]*)\\|([^|{}]*)\\}', CASE number WHEN 1 THEN E'\\1' ELSE E'\\2' END, 'g') $$;
 
 -- Executors that are late, missing, or gone with jobs in hand. Of those with nothing in hand, one is no incident any more
 -- that has been missing for a day, or in whose stead another was started for its queue since, on whatever node.

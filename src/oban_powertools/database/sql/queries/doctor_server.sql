@@ -87,7 +87,7 @@ WITH held AS (
       l.locktype = 'advisory'
       OR l.mode <> 'AccessShareLock' AND c.relkind = 'r' AND (
         c.relnamespace = to_regnamespace(quote_ident(%(schema)s::text))
-        OR c.relname LIKE 'oban\_%%' AND c.relnamespace = to_regnamespace(quote_ident(%(prefix)s::text))
+        OR c.relname LIKE E'oban\\_%%' AND c.relnamespace = to_regnamespace(quote_ident(%(prefix)s::text))
       )
     )
   GROUP BY l.pid

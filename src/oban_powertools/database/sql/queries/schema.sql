@@ -22,8 +22,19 @@ SELECT
   ) AS others;
 
 -- name: schema_versions
--- Rows: one; versions are those of the migrations that were applied, ascending.
-SELECT ARRAY(SELECT m.version FROM powertools.migrations m ORDER BY m.version) AS versions;
+-- Rows: one; versions and names are those of the migrations that were applied, ascending; compatible_from is the oldest version whose
+--   releases work on them, 0 when there are none. The table has had its column compatible_from since version 24.
+SELECT
+  coalesce(array_agg(m.version ORDER BY m.version), '{}') AS versions,
+  coalesce(array_agg(m.name ORDER BY m.version), '{}') AS names,
+  coalesce(max(coalesce((to_jsonb(m) ->> 'compatible_from')::int, m.version)), 0) AS compatible_from
+FROM powertools.migrations m;
+
+-- name: schema_index
+-- An index that a migration builds outside a transaction.
+-- Args: name (text, with its schema).
+-- Rows: one; valid is NULL when there is none.
+SELECT (SELECT i.indisvalid FROM pg_index i WHERE i.indexrelid = to_regclass(%(name)s::text)) AS valid;
 
 -- name: check_invariants
 -- Rows: invariant, workflow_id, step_position (NULL for the workflow as a whole), detail; one a violation.
