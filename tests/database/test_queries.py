@@ -21,7 +21,7 @@ async def test_every_named_query_can_be_prepared(empty_dsn: str, names: Names) -
         await schema.install(conn, names)
         for name in queries:
             try:
-                await _prepare(conn, name, queries[name].decode())
+                await prepare(conn, name, queries[name].decode())
             except psycopg.Error as error:
                 faults[name] = str(error)
 
@@ -35,7 +35,8 @@ def test_every_named_query_says_what_it_takes_or_gives() -> None:
     assert set(silent) <= {"copy_steps"}
 
 
-async def _prepare(conn: psycopg.AsyncConnection, name: str, text: str) -> None:
+async def prepare(conn: psycopg.AsyncConnection, name: str, text: str) -> None:
+    """Have the server plan a query."""
     statement = re.sub(r"--.*", "", text).strip()
     if statement.startswith("COPY"):
         async with conn.cursor() as cursor, cursor.copy(statement.encode()):

@@ -28,6 +28,7 @@ END $$;
 -- held: what they run on exists in this same commit. Args: one entry an edge end, in any order;
 -- ended is what each takes off (1, or 0 to release roots); changes, what led to it, is written down first. Returns what had its outcome at once (an
 -- early signal, an empty map), to be settled by the caller, who holds the workflows.
+-- Long: each statement uses what the one before it returned; as functions of their own they would be planned and called once more a batch.
 CREATE OR REPLACE FUNCTION powertools.release_v1(
   workflow_ids bigint[], positions int[], ended int, changes powertools.change[] DEFAULT NULL
 ) RETURNS powertools.outcome[]

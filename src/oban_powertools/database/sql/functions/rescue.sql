@@ -9,6 +9,7 @@
 --   isolated     the same, but several jobs have seen as many die: one by one, so that the culprit dies alone
 --   retried      anything else
 -- A job that may run again has an attempt left for it (oban/O20). Returns how many jobs were not left as they are.
+-- Long: one statement decides, changes and records, so that no job is decided upon by what another statement has changed since.
 CREATE OR REPLACE FUNCTION powertools.rescue_these(orphans powertools.orphan[], modes jsonb) RETURNS int
 LANGUAGE plpgsql
 -- PLANNED EACH TIME

@@ -256,6 +256,7 @@ END $$;
 -- Moves the workflows on from steps that ended: the cascade, the releases, the ends of workflows, and
 -- again for what ended by that (a step that ran a nested workflow, an early signal), until nothing
 -- is left. What happened before, changes, is written down first. The caller holds the workflows.
+-- Long: each statement uses what the one before it returned; as functions of their own they would be planned and called once more a batch.
 CREATE OR REPLACE FUNCTION powertools.move_on_v1(
   ended powertools.ended[], stopping bigint[], changes powertools.change[] DEFAULT NULL
 ) RETURNS void

@@ -1,0 +1,199 @@
+"""A schema of an earlier state with workflows under way is upgraded and run to its end, by new workers and by old ones.
+
+``615a837`` is the state before functions had one current text; ``make_dump`` says how it came to be.
+"""
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import psycopg
+import pytest
+from oban import Job
+from psycopg import AsyncConnection
+
+from oban_powertools import Actor, AllowAll, Powertools, Workflow, schema
+from oban_powertools.database import connect
+from tests.database.test_queries import prepare
+from tests.released.work import MENDED
+from tests.support.catalog import catalog
+
+HERE = Path(__file__).parent / "615a837"
+OLD = HERE / "oban_powertools.zip"
+ANA = Actor(id="ana")
+PATIENCE = timedelta(seconds=60)
+
+
+@pytest.fixture(params=["empty_dsn", "pg15_dsn"])
+async def old_dsn(request: pytest.FixtureRequest) -> str:
+    """A database as the earlier state left it, on each server."""
+    dsn: str = request.getfixturevalue(request.param)
+    async with await connect(dsn) as conn:
+        await conn.execute((HERE / "dump.sql").read_text().encode())
+    return dsn
+
+
+@asynccontextmanager
+async def old_node(dsn: str) -> AsyncIterator[None]:
+    """A process of the earlier state, at work."""
+    path = os.pathsep.join((str(OLD), str(Path(__file__).parents[2])))
+    node = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.released.node",
+        dsn,
+        stdin=PIPE,
+        stdout=PIPE,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert node.stdin is not None
+    assert node.stdout is not None
+    try:
+        async with asyncio.timeout(PATIENCE.total_seconds()):
+            assert (await node.stdout.readline()).decode().startswith(str(OLD))
+        yield
+    finally:
+        node.stdin.close()
+        await asyncio.wait_for(node.wait(), 30)
+
+
+async def go_on(powertools: Powertools, conn: AsyncConnection[Any]) -> dict[str, int]:
+    """Bring what the others wait for; the ids of the workflows, by their names."""
+    rows = await (await conn.execute("SELECT name, id FROM powertools.workflows WHERE parent_id IS NULL")).fetchall()
+    ids = dict(rows)
+    await powertools.workflows.signal("go", "k", {"told": "go"})
+    await powertools.workflows.release(ids["held"], "c", actor=ANA, reason="the audit is done")
+    await powertools.workflows.request_cancel(ids["delayed"], actor=ANA, reason="nobody waits a year")
+    return ids
+
+
+async def results(powertools: Powertools, ids: dict[str, int]) -> dict[str, tuple[str, Any]]:
+    """Name of a workflow -> its state in the end, and the result of its last step."""
+    ended = {name: await powertools.workflows.wait(workflow_id, timeout=PATIENCE) for name, workflow_id in ids.items()}
+    return {name: (end.state, (await powertools.workflows.results(ids[name])).get("c")) for name, end in ended.items()}
+
+
+IN_THE_END = {
+    "finished": ("completed", [1, 2, 3]),
+    "chain": ("completed", [1, 2, 3]),
+    "waiting": ("completed", {"told": "go"}),
+    "early": ("completed", {"told": "early"}),
+    "held": ("completed", [1, 2, 3]),
+    "failed": ("failed", None),
+    "nested": ("completed", {"x": 7, "y": 7}),
+    "mapped": ("completed", [2, 4, 6]),
+    "delayed": ("cancelled", None),
+}
+
+
+# The schema
+
+
+async def test_an_earlier_schema_is_upgraded_to_a_fresh_one(old_dsn: str, request: pytest.FixtureRequest) -> None:
+    async with await connect(old_dsn) as conn:
+        await conn.execute("ALTER SCHEMA powertools RENAME TO earlier")
+        await conn.execute("ALTER SCHEMA public RENAME TO jobs_earlier")
+        await conn.execute("CREATE SCHEMA public")
+        await schema.install(conn)
+        fresh = await catalog(conn)
+        await conn.execute("DROP SCHEMA powertools, public CASCADE")
+        await conn.execute("ALTER SCHEMA earlier RENAME TO powertools")
+        await conn.execute("ALTER SCHEMA jobs_earlier RENAME TO public")
+
+        applied = await schema.upgrade(conn)
+
+        assert applied == ["compatible"]
+        assert await catalog(conn) == fresh
+
+
+async def test_every_query_of_an_earlier_release_can_be_prepared_on_the_schema_of_this_one(dsn: str) -> None:
+    faults: dict[str, str] = {}
+    blocks: dict[str, str] = {}
+    with ZipFile(OLD) as sources:
+        for file in sources.namelist():
+            if file.startswith("oban_powertools/sql/queries/"):
+                for block in sources.read(file).decode().split("-- name: ")[1:]:
+                    name, _, blocks[name.strip()] = block.partition("\n")
+
+    async with await connect(dsn) as conn:
+        for name, text in blocks.items():
+            try:
+                await prepare(conn, name, text)
+            except psycopg.Error as error:
+                faults[name] = str(error)
+
+    assert faults == {}
+    assert len(blocks) > 100
+
+
+# Its workflows
+
+
+async def test_workflows_under_way_are_run_to_their_end(old_dsn: str) -> None:
+    async with await connect(old_dsn) as conn:
+        await schema.upgrade(conn)
+        async with Powertools.open(
+            old_dsn, queues={"default": 5, "later": 5}, authorize=AllowAll(), leadership=False
+        ) as powertools:
+            ids = await go_on(powertools, conn)
+            assert await results(powertools, ids) == IN_THE_END
+            MENDED.add("mail")
+            await powertools.workflows.recover(ids["failed"], actor=ANA, reason="the mail server is back")
+            assert (await results(powertools, {"failed": ids["failed"]}))["failed"] == ("completed", "mended")
+
+        assert await schema.check_invariants(conn) == []
+        assert await (await conn.execute("SELECT * FROM powertools.settle_faults")).fetchall() == []
+
+
+# A rolling deploy
+
+
+async def test_workers_of_the_earlier_state_go_on_while_the_schema_is_upgraded_under_them(old_dsn: str) -> None:
+    async with await connect(old_dsn) as conn, old_node(old_dsn):
+        await schema.upgrade(conn)
+        async with Powertools.open(old_dsn, authorize=AllowAll(), leadership=False) as powertools:
+            assert await results(powertools, await go_on(powertools, conn)) == IN_THE_END
+
+        assert await schema.check_invariants(conn) == []
+        assert await (await conn.execute("SELECT * FROM powertools.settle_faults")).fetchall() == []
+
+
+async def test_a_worker_of_the_earlier_state_that_starts_anew_is_not_stranded(dsn: str) -> None:
+    workflow = Workflow("new")
+    workflow.add("b", echo(workflow.add("a", echo(1)).result))
+
+    async with Powertools.open(dsn, leadership=False) as powertools:
+        handle = await powertools.workflows.insert(workflow)
+        async with old_node(dsn):
+            ended = await handle.wait(PATIENCE)
+
+        assert (ended.state, await powertools.workflows.results(handle.id)) == ("completed", {"a": 1, "b": 1})
+
+
+async def test_workers_of_both_states_share_a_workflow(dsn: str) -> None:
+    workflows = [Workflow(f"shared {number}") for number in range(10)]
+    for workflow in workflows:
+        workflow.add("c", echo(workflow.add("b", echo(workflow.add("a", echo(1)).result, "later")).result))
+
+    async with (
+        old_node(dsn),
+        await connect(dsn) as conn,
+        Powertools.open(dsn, queues={"default": 2}, leadership=False) as powertools,
+    ):
+        handles = await powertools.workflows.insert_many(workflows)
+        ended = [(await handle.wait(PATIENCE)).state for handle in handles]
+
+        assert ended == ["completed"] * 10
+        assert await schema.check_invariants(conn) == []
+
+
+def echo(value: Any, queue: str = "default") -> Job:
+    """A job that returns a value."""
+    return Job("tests.released.work.Echo", args={"x": value}, queue=queue)
