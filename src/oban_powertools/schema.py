@@ -256,7 +256,7 @@ async def _apply(conn: Connection, names: Names) -> list[str]:
             if (await status(conn, names)).pending:
                 raise
             return []
-        except psycopg.errors.LockNotAvailable:
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
             if tries == _LOCK_TRIES - 1:
                 raise
             await asyncio.sleep(0.2)

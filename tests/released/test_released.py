@@ -19,7 +19,7 @@ import pytest
 from oban import Job
 from psycopg import AsyncConnection
 
-from oban_powertools import Actor, AllowAll, Powertools, Workflow, schema
+from oban_powertools import Actor, AllowAll, Powertools, Workflow, WorkflowId, schema
 from oban_powertools.database import connect
 from tests.database.test_queries import prepare
 from tests.released.work import MENDED
@@ -64,7 +64,7 @@ async def old_node(dsn: str) -> AsyncIterator[None]:
         await asyncio.wait_for(node.wait(), 30)
 
 
-async def go_on(powertools: Powertools, conn: AsyncConnection[Any]) -> dict[str, int]:
+async def go_on(powertools: Powertools, conn: AsyncConnection[Any]) -> dict[str, WorkflowId]:
     """Bring what the others wait for; the ids of the workflows, by their names."""
     rows = await (await conn.execute("SELECT name, id FROM powertools.workflows WHERE parent_id IS NULL")).fetchall()
     ids = dict(rows)
@@ -74,7 +74,7 @@ async def go_on(powertools: Powertools, conn: AsyncConnection[Any]) -> dict[str,
     return ids
 
 
-async def results(powertools: Powertools, ids: dict[str, int]) -> dict[str, tuple[str, Any]]:
+async def results(powertools: Powertools, ids: dict[str, WorkflowId]) -> dict[str, tuple[str, Any]]:
     """Name of a workflow -> its state in the end, and the result of its last step."""
     ended = {name: await powertools.workflows.wait(workflow_id, timeout=PATIENCE) for name, workflow_id in ids.items()}
     return {name: (end.state, (await powertools.workflows.results(ids[name])).get("c")) for name, end in ended.items()}
@@ -109,11 +109,12 @@ async def test_an_earlier_schema_is_upgraded_to_a_fresh_one(old_dsn: str, reques
 
         applied = await schema.upgrade(conn)
 
-        assert applied == ["compatible"]
+        assert applied == ["before_release", "settings", "compatible"]
         assert await catalog(conn) == fresh
 
 
-async def test_every_query_of_an_earlier_release_can_be_prepared_on_the_schema_of_this_one(dsn: str) -> None:
+async def test_every_query_of_an_earlier_worker_can_be_prepared_on_the_schema_of_this_one(dsn: str) -> None:
+    """All but what an operator's act in an earlier process would write: its ledgers are no more, so it is refused."""
     faults: dict[str, str] = {}
     blocks: dict[str, str] = {}
     with ZipFile(OLD) as sources:
@@ -129,7 +130,7 @@ async def test_every_query_of_an_earlier_release_can_be_prepared_on_the_schema_o
             except psycopg.Error as error:
                 faults[name] = str(error)
 
-    assert faults == {}
+    assert {*faults} == {"record_command", "record_recovery"}
     assert len(blocks) > 100
 
 

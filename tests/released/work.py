@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from oban import worker
+from oban.decorators import worker
 
 MENDED: set[str] = set()
 """What the world has mended, by the names that FailUntilMended asks for."""

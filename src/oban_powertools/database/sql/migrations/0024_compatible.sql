@@ -2,6 +2,3 @@
 
 -- The oldest version whose releases work on what a migration leaves; NULL: none that doesn't know it.
 ALTER TABLE powertools.migrations ADD COLUMN compatible_from int;
-
--- Before the first release this number was that of another one, which only made functions.
-DELETE FROM powertools.migrations WHERE version = 24;
