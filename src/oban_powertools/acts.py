@@ -165,6 +165,9 @@ class Action(StrEnum):
     SETTINGS_CHANGE = "settings_change", _act(TargetType.SETTING, permission="settings_change", severity=Severity.HIGH)
 
 
+SHORTEST_REASON: Final = 8
+"""Characters of a reason, after trimming, of every act that needs one."""
+
 UNKNOWN: Final = "unknown"
 """What is recorded and told of an act that does not exist."""
 

@@ -21,7 +21,7 @@ def site(tmp_path: Path) -> Path:
 
 
 def cancel(hand: Hand, workflow_id: int, actor: str, *more: str, cwd: Path, **env: str) -> Ended:
-    arguments = ("workflow", "cancel", str(workflow_id), "--reason", "closed", "--actor", actor, *more)
+    arguments = ("workflow", "cancel", str(workflow_id), "--yes", "--reason", "it is closed", "--actor", actor, *more)
     return powertools(*arguments, dsn=hand.dsn, cwd=cwd, **env)
 
 
@@ -39,7 +39,9 @@ async def test_previews_and_prunes_ask_it_too(hand: Hand, site: Path) -> None:
     await hand.insert(chain(1))
 
     preview = powertools("repair", "preview", "job_cancel", "1", "--actor", "kim", dsn=hand.dsn, cwd=site)
-    prune = powertools("retention", "prune", "--reason", "disk is full", "--actor", "kim", dsn=hand.dsn, cwd=site)
+    prune = powertools(
+        "retention", "prune", "--yes", "--reason", "it is full", "--actor", "kim", dsn=hand.dsn, cwd=site
+    )
 
     assert (preview.code, prune.code) == (4, 4)
 

@@ -80,8 +80,8 @@ async def test_cancel_ends_what_waits_and_says_what_still_runs(hand: Hand) -> No
     idle, busy = await hand.insert(chain(2)), await hand.insert(chain(2))
     await hand.start((await hand.job(busy, "s0")).id)
 
-    of_idle = powertools("workflow", "cancel", str(idle), *WHY, dsn=hand.dsn)
-    of_busy = powertools("workflow", "cancel", str(busy), *WHY, dsn=hand.dsn)
+    of_idle = powertools("workflow", "cancel", str(idle), "--yes", *WHY, dsn=hand.dsn)
+    of_busy = powertools("workflow", "cancel", str(busy), "--yes", *WHY, dsn=hand.dsn)
 
     assert of_idle.out == f"workflow {idle} is cancelled\n"
     assert of_busy.out == f"cancel of workflow {busy} requested; 1 step still executing, asked to stop\n"
@@ -103,10 +103,22 @@ async def test_cancel_asks_on_a_terminal(hand: Hand) -> None:
     assert (await hand.workflow(workflow_id)).state == "cancelled"
 
 
+async def test_a_script_has_to_confirm_what_does_severe_harm_by_mistake(hand: Hand) -> None:
+    workflow_id = await hand.insert(chain(2))
+
+    cancel = powertools("workflow", "cancel", str(workflow_id), *WHY, dsn=hand.dsn)
+    prune = powertools("retention", "prune", *WHY, dsn=hand.dsn)
+
+    assert (cancel.code, prune.code) == (2, 2)
+    assert cancel.error.startswith("workflow_cancel needs --yes")
+    assert prune.error.startswith("archive_prune needs --yes")
+    assert (await hand.workflow(workflow_id)).state == "running"
+
+
 async def test_cancel_of_an_ended_workflow_is_a_conflict(hand: Hand) -> None:
     workflow_id = await failed(hand)
 
-    ended = powertools("workflow", "cancel", workflow_id, *WHY, dsn=hand.dsn)
+    ended = powertools("workflow", "cancel", workflow_id, "--yes", *WHY, dsn=hand.dsn)
 
     assert ended.code == 5
     assert ended.error == f"workflow {workflow_id} is already failed: there is nothing left to cancel or hold"
@@ -172,7 +184,7 @@ def test_what_is_no_duration_is_a_usage_error(duration: str) -> None:
 
 async def test_every_command_is_listed_with_who_asked_and_what_came_of_it(hand: Hand) -> None:
     workflow_id = await failed(hand)
-    powertools("workflow", "cancel", workflow_id, *WHY, dsn=hand.dsn)
+    powertools("workflow", "cancel", workflow_id, "--yes", *WHY, dsn=hand.dsn)
     powertools("workflow", "recover", workflow_id, *WHY, dsn=hand.dsn, POWERTOOLS_ACTOR="ops-1")
 
     listed = powertools("workflow", "commands", workflow_id, dsn=hand.dsn)
@@ -196,7 +208,9 @@ def test_a_change_needs_a_reason(command: str) -> None:
 
 @pytest.mark.parametrize("command", ["cancel", "recover", "release", "commands"])
 def test_a_workflow_that_does_not_exist_is_not_found(command: str, dsn: str) -> None:
-    ended = powertools("workflow", command, "404", *(() if command == "commands" else WHY), dsn=dsn)
+    more = {"commands": (), "cancel": (*WHY, "--yes")}.get(command, WHY)
+
+    ended = powertools("workflow", command, "404", *more, dsn=dsn)
 
     assert (ended.code, ended.error.startswith("workflow 404 does not exist")) == (3, True)
 

@@ -168,9 +168,9 @@ async def test_an_operators_publication_is_authorized_and_audited(hand: Hand) ->
 @pytest.mark.parametrize(
     ("said", "refusal"),
     [
-        ({"actor": "ada", "reason": "why"}, NotAuthorizedError),
+        ({"actor": "ada", "reason": "because of a test"}, NotAuthorizedError),
         ({"actor": "ada"}, ReasonRequiredError),
-        ({"actor": " ", "reason": "why"}, UnattributedActorError),
+        ({"actor": " ", "reason": "because of a test"}, UnattributedActorError),
     ],
 )
 async def test_an_operators_publication_that_is_refused_is_no_event(

@@ -55,7 +55,7 @@ async def test_a_filter_finds_targets_and_later_matches_are_told_and_not_touched
 async def test_a_target_that_changed_has_drifted(hand: Hand) -> None:
     first, second = await failed(hand, 2)
     shown = await hand.powertools.lifeline.preview_bulk(OPERATOR, "workflow_retry", {"state": "failed"})
-    await hand.workflows.recover(WorkflowId(first), actor="ops-2", reason="sooner")
+    await hand.workflows.recover(WorkflowId(first), actor="ops-2", reason="sooner than that")
     await hand.run(WorkflowId(first), {"s0": ValueError("again")})
 
     done = await execute(hand, shown.preview_token)

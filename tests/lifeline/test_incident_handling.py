@@ -28,7 +28,9 @@ CALLS: dict[str, Callable[[Lifeline, Any, Any], Awaitable[Incident]]] = {
     "incident_acknowledge": lambda calls, which, actor: calls.acknowledge_incident(which, actor=actor),
     "incident_assign": lambda calls, which, actor: calls.assign_incident(which, "grace", actor=actor),
     "incident_note": lambda calls, which, actor: calls.note_incident(which, f"token={SECRET}", actor=actor),
-    "incident_mute": lambda calls, which, actor: calls.mute_incident(which, until=SOON, reason="wait", actor=actor),
+    "incident_mute": lambda calls, which, actor: calls.mute_incident(
+        which, until=SOON, reason="wait for it", actor=actor
+    ),
 }
 
 
@@ -133,7 +135,7 @@ async def test_a_mute_needs_an_end_and_a_reason(hand: Hand) -> None:
 
     for until in (datetime.now(UTC) - timedelta(seconds=1), datetime(2199, 1, 1)):  # noqa: DTZ001 - naive on purpose
         with pytest.raises(ValueError, match="aware instant in the future"):
-            await mute(incident.id, until=until, reason="wait", actor="ada")
+            await mute(incident.id, until=until, reason="wait for it", actor="ada")
     with pytest.raises(ReasonRequiredError):
         await mute(incident.id, until=SOON, reason=" ", actor="ada")
 
@@ -211,7 +213,7 @@ async def test_the_command_assigns_and_mutes(hand: Hand) -> None:
     given = str((await opened(hand)).id)
 
     assigned = run_command("incidents", "assign", given, "ada", "--json", dsn=hand.dsn)
-    muted = run_command("incidents", "mute", given, "--for", "1h", "--reason", "wait", "--json", dsn=hand.dsn)
+    muted = run_command("incidents", "mute", given, "--for", "1h", "--reason", "wait for it", "--json", dsn=hand.dsn)
     quiet = run_command("incidents", "list", "--fail-on", "open", dsn=hand.dsn)
     nobody = run_command("incidents", "assign", given, dsn=hand.dsn)
 

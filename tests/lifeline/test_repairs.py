@@ -251,7 +251,7 @@ async def test_an_expired_token_is_refused_and_the_next_preview_is_new(hand: Han
 
 
 async def _retried_elsewhere(hand: Hand, workflow_id: WorkflowId) -> None:
-    await hand.workflows.recover(workflow_id, "s0", actor="ops-2", reason="sooner")
+    await hand.workflows.recover(workflow_id, "s0", actor="ops-2", reason="sooner than that")
 
 
 async def _retried_and_failed_again(hand: Hand, workflow_id: WorkflowId) -> None:
@@ -260,7 +260,7 @@ async def _retried_and_failed_again(hand: Hand, workflow_id: WorkflowId) -> None
 
 
 async def _child_completed(hand: Hand, workflow_id: WorkflowId) -> None:
-    await hand.workflows.recover(workflow_id, "s2", "skip", actor="ops-2", reason="sooner")
+    await hand.workflows.recover(workflow_id, "s2", "skip", actor="ops-2", reason="sooner than that")
 
 
 async def _pruned(hand: Hand, workflow_id: WorkflowId) -> None:

@@ -234,9 +234,10 @@ async def test_an_export_that_is_not_allowed_gives_no_line_and_is_recorded(hand:
 async def test_the_command_line_is_recorded_with_its_user_and_its_door(hand: Hand) -> None:
     workflow_id = str(await hand.insert(chain(1)))
 
-    assert command("workflow", "release", workflow_id, "--reason", "why", dsn=hand.dsn).code == 0
+    assert command("workflow", "release", workflow_id, "--reason", "it is late", dsn=hand.dsn).code == 0
     assert (
-        command("workflow", "release", workflow_id, "--reason", "why", dsn=hand.dsn, POWERTOOLS_ACTOR="kim").code == 0
+        command("workflow", "release", workflow_id, "--reason", "it is late", dsn=hand.dsn, POWERTOOLS_ACTOR="kim").code
+        == 0
     )
 
     second, first = await hand.powertools.audit.list()
@@ -247,7 +248,16 @@ async def test_the_command_line_is_recorded_with_its_user_and_its_door(hand: Han
 async def test_the_command_line_asks_the_hosts_policy_that_it_is_told(hand: Hand, tmp_path: Any) -> None:
     (tmp_path / "rules.py").write_text("def authorize(actor, action, target):\n    return actor.id == 'ada'\n")
     workflow_id = str(await hand.insert(chain(1, on_finished=step())))
-    cancel = ("workflow", "cancel", workflow_id, "--reason", "why", "--authorize", "rules:authorize")
+    cancel = (
+        "workflow",
+        "cancel",
+        workflow_id,
+        "--yes",
+        "--reason",
+        "because of a test",
+        "--authorize",
+        "rules:authorize",
+    )
 
     refused = command(*cancel, "--actor", "kim", dsn=hand.dsn, cwd=tmp_path)
     allowed = command(*cancel, "--actor", "ada", dsn=hand.dsn, cwd=tmp_path)

@@ -172,7 +172,7 @@ async def test_an_actor_without_an_id_is_refused_before_anybody_is_asked(hand: H
 
     for call in CALLS.values():
         with pytest.raises(UnattributedActorError):
-            await call(hand.workflows, workflow_id, actor=actor, reason="because")
+            await call(hand.workflows, workflow_id, actor=actor, reason="because of a test")
 
     assert host.asked == []
     assert {(kept.actor_id, kept.outcome) for kept in await hand.powertools.audit.list()} == {("", "refused")}

@@ -47,10 +47,10 @@ async def test_an_accepted_command_says_who_why_and_through_which_door(hand: Han
     if action == "workflow_retry":
         await hand.run(workflow_id, {"s0": ValueError("x")})
 
-    await COMMANDS[action](hand.workflows, workflow_id, actor={"id": " ops-1 "}, reason=" because ", source="cli")
+    await COMMANDS[action](hand.workflows, workflow_id, actor={"id": " ops-1 "}, reason=" because of it ", source="cli")
 
     [kept] = await hand.workflows.commands(workflow_id)
-    assert (kept["action"], kept["actor"], kept["reason"], kept["source"]) == (action, "ops-1", "because", "cli")
+    assert (kept["action"], kept["actor"], kept["reason"], kept["source"]) == (action, "ops-1", "because of it", "cli")
     assert (kept["outcome"], kept["reason_code"], kept["legal_next_steps"]) == ("accepted", None, [])
     assert kept["step"] == (None if action in ("workflow_cancel", "workflow_retry") else "s0")
 
@@ -61,7 +61,7 @@ async def test_without_an_actor_or_a_reason_nothing_happens(hand: Hand, action: 
 
     for actor in ("", " ", {}, {"id": None}, {"id": ""}, {"name": "x"}, None):
         with pytest.raises(UnattributedActorError):
-            await COMMANDS[action](hand.workflows, workflow_id, actor=actor, reason="because")
+            await COMMANDS[action](hand.workflows, workflow_id, actor=actor, reason="because of a test")
     for reason in ("", " \n", None):
         with pytest.raises(ReasonRequiredError):
             await COMMANDS[action](hand.workflows, workflow_id, actor="ops-1", reason=reason)
@@ -75,7 +75,7 @@ async def test_a_command_without_a_reason_is_kept_as_refused(hand: Hand) -> None
     with pytest.raises(ReasonRequiredError):
         await hand.workflows.request_cancel(workflow_id, actor="ops-1", reason=" ")
     with pytest.raises(UnattributedActorError):
-        await hand.workflows.request_cancel(workflow_id, actor="", reason="because")
+        await hand.workflows.request_cancel(workflow_id, actor="", reason="because of a test")
 
     assert [(c["actor"], c["outcome"], c["reason_code"]) for c in await rows(hand)] == [
         ("ops-1", "rejected", "reason_required"), ("", "rejected", "unattributed_actor")

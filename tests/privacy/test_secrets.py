@@ -267,7 +267,7 @@ CASES: dict[str, Case] = {
     "doctor": of("--deep", "--notes"),
     "check": of("--queues", "default:5"),
     "retention status": of(),
-    "retention prune": of(*WHY),
+    "retention prune": of("--yes", *WHY),
     "workflow cancel": lambda w: [[str(w.leaky), "--yes", *WHY], [str(w.leaky), "--yes", *WHY]],
     "audit list": of(),
     "audit show": lambda w: [[str(number)] for number in ids(w, "audit")],

@@ -64,7 +64,7 @@ async def everything(powertools: Powertools) -> None:
     await cancelled.wait(WITHIN)
     for action in ("skip everything", "retry"):
         with pytest.raises(PowertoolsError):
-            await powertools.workflows.recover(failed.id, "no such step", action, actor="ann", reason="to see")
+            await powertools.workflows.recover(failed.id, "no such step", action, actor="ann", reason="to see it told")
     await counted(powertools, 4)
 
 

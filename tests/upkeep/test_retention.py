@@ -328,8 +328,8 @@ async def test_many_batches_are_done_one_by_one(hand: Hand, monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("actor", "reason", "error"),
     [
-        ({"id": "ops-2", "permissions": ["execute_repair"]}, "disk", NotAuthorizedError),
-        ({"id": "", "permissions": ["archive_prune"]}, "disk", UnattributedActorError),
+        ({"id": "ops-2", "permissions": ["execute_repair"]}, "disk is full", NotAuthorizedError),
+        ({"id": "", "permissions": ["archive_prune"]}, "disk is full", UnattributedActorError),
         ({"id": "ops-1", "permissions": ["archive_prune"]}, " ", ReasonRequiredError),
     ],
 )
@@ -352,7 +352,7 @@ async def test_without_authorize_nobody_may(hand: Hand) -> None:
     lifeline = Lifeline(hand.services(settings=Settings(), guard=Guard(None)))
 
     with pytest.raises(NotAuthorizedError, match="no authorize was given"):
-        await lifeline.run_archive_prune("ops-1", reason="disk")
+        await lifeline.run_archive_prune("ops-1", reason="disk is full")
 
 
 @pytest.mark.parametrize("kept", [{"workflow": timedelta(days=1)}, {"workflows": timedelta(seconds=1)}])
@@ -418,9 +418,9 @@ async def test_the_command_prunes_after_a_dry_run(hand: Hand) -> None:
     await ended(hand)
     await hand.rows(OLD)
 
-    dry = powertools("retention", "prune", "--dry-run", "--reason", "look", "--json", dsn=hand.dsn)
+    dry = powertools("retention", "prune", "--dry-run", "--reason", "look at it", "--json", dsn=hand.dsn)
     assert dry.err == ""
-    done = powertools("retention", "prune", "--reason", "disk", "--actor", "ops-1", dsn=hand.dsn)
+    done = powertools("retention", "prune", "--yes", "--reason", "disk is full", "--actor", "ops-1", dsn=hand.dsn)
     again = powertools("retention", "status", "--json", dsn=hand.dsn)
 
     assert (dry.code, dry.json["run"]["dry_run"], dry.json["run"]["archived"]) == (0, True, {"workflows": 2})

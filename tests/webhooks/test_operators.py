@@ -102,7 +102,7 @@ async def test_without_an_actor_or_a_reason_nothing_is_changed(post: Post, comma
     before = await rows(post.hand)
 
     with pytest.raises(UnattributedActorError):
-        await CHANGES[command](post.webhooks, key, actor=" ", reason="because")
+        await CHANGES[command](post.webhooks, key, actor=" ", reason="because of a test")
     with pytest.raises(ReasonRequiredError):
         await CHANGES[command](post.webhooks, key, actor="ada", reason=" ")
 

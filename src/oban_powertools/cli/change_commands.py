@@ -5,21 +5,22 @@ is said with what is legal instead.
 """
 
 import asyncio
-import sys
 from datetime import timedelta
 from typing import Any
 
 import click
 
+from ..acts import Action
 from ..operators.authorization import Authorize
 from ..privacy.shown import shown
 from ..states import RecoveryAction, WorkflowId
 from ..workflows.records import WorkflowRecord
-from .exits import Exit, StoppedError
+from .confirming import confirm
+from .exits import Exit
 from .groups import examples
 from .ids import parse_id
 from .output import as_json as record_json
-from .output import ask, note, print_json, print_table, say
+from .output import note, print_json, print_table, say
 from .target import Target, answering, json_option, on_database
 from .text import instant
 from .values import accounted, parse_duration, payload_option
@@ -40,12 +41,11 @@ def cancel(
     """Ask for a workflow's end.
 
     Steps that wait end at once, their jobs with them. Executing ones are told, and may still complete.
-    On a terminal it asks first.
+    On a terminal it asks first; without one it needs --yes.
     """
     key = WorkflowId(workflow_id)
     # Asked between two connections: none idles meanwhile, and no event loop swallows Ctrl+C.
-    if not yes and sys.stdin.isatty():
-        _ask(asyncio.run(_find(target, key)))
+    confirm(Action.WORKFLOW_CANCEL, yes, "--yes", lambda: _question(asyncio.run(_find(target, key))))
     found = asyncio.run(_cancel(target, key, actor, reason, authorize))
     if as_json:
         print_json({"workflow": record_json(shown(target.display, found))})
@@ -69,10 +69,8 @@ async def _cancel(
         return await calls.workflows.get(workflow_id)
 
 
-def _ask(found: WorkflowRecord) -> None:
-    question = f"Cancel workflow {found.id} {found.name} with {_steps(found.open)} left?"
-    if not ask(question):
-        raise StoppedError("not confirmed, nothing changed", Exit.CONFLICT)
+def _question(found: WorkflowRecord) -> str:
+    return f"Cancel workflow {found.id} {found.name} with {_steps(found.open)} left?"
 
 
 @click.command(

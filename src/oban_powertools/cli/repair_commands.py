@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from ..lifeline.repairs import Change, Effect, RepairPreview
-from ..operators.authorization import Action, Authorize, Severity
+from ..operators.authorization import Action, Authorize
+from .confirming import confirm as confirm_act
 from .exits import Exit
 from .groups import Group, examples
 from .ids import parse_id
@@ -75,8 +76,8 @@ async def execute(
     """
     async with target.calls(authorize) as calls:
         shown = await calls.lifeline.find_preview_of(token)
-        if shown is not None and shown.severity is Severity.SEVERE and confirm != shown.target_id:
-            raise click.UsageError(f"{shown.action} needs --confirm {shown.target_id}")
+        if shown is not None:
+            confirm_act(shown.action, confirm == shown.target_id, f"--confirm {shown.target_id}")
         done = await calls.lifeline.execute_repair(actor, token, reason, source="cli")
     if as_json:
         print_json({"repaired": record_json(done)})

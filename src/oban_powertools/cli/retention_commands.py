@@ -3,15 +3,19 @@
 The rule that must never break: nothing is removed without an actor and a reason.
 """
 
+import asyncio
+
 import click
 
+from ..acts import Action
 from ..operators.authorization import Authorize
 from ..upkeep.retention import PruneRun, RetainedClass
+from .confirming import confirm
 from .exits import Exit
 from .groups import Group, examples
 from .output import as_json as record_json
 from .output import note, print_facts, print_json, print_table
-from .target import Target, answering
+from .target import Target, answering, json_option, on_database
 from .text import duration, instant
 from .values import accounted
 
@@ -49,16 +53,19 @@ async def status(target: Target, *, as_json: bool) -> int:
     epilog=examples(
         'powertools retention prune --dry-run --reason "see what is due"',
         'powertools settings set retention.workflows 7d --reason "disk is filling up"',
-        'powertools retention prune --reason "disk is filling up"',
+        'powertools retention prune --yes --reason "disk is filling up"',
     )
 )
 @click.option("--dry-run", is_flag=True, help="Do the first batch of each class for real, and roll it back.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @accounted
-@answering
-async def prune(
+@on_database
+@json_option
+def prune(
     target: Target,
     *,
     dry_run: bool,
+    yes: bool,
     actor: str,
     authorize: Authorize,
     reason: str,
@@ -66,15 +73,21 @@ async def prune(
 ) -> int:
     """Remove every record whose time is over, and archive what is to be kept of it.
 
-    The sweep of every process does it too. Exit code 1 when a class could not be pruned.
+    The sweep of every process does it too. On a terminal it asks first; without one it needs --yes, but for a dry run.
+    Exit code 1 when a class could not be pruned.
     """
-    async with target.calls(authorize) as calls:
-        run = await calls.lifeline.run_archive_prune(actor, reason=reason, dry_run=dry_run, source="cli")
+    confirm(Action.ARCHIVE_PRUNE, yes or dry_run, "--yes", lambda: "Remove every record whose time is over?")
+    run = asyncio.run(_prune(target, authorize, actor, reason, dry_run=dry_run))
     if as_json:
         print_json({"run": _run_json(run)})
     else:
         _print_run(run)
     return Exit.FAILED if run.outcome == "failed" else Exit.DONE
+
+
+async def _prune(target: Target, authorize: Authorize, actor: str, reason: str, *, dry_run: bool) -> PruneRun:
+    async with target.calls(authorize) as calls:
+        return await calls.lifeline.run_archive_prune(actor, reason=reason, dry_run=dry_run, source="cli")
 
 
 def _print_run(run: PruneRun) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import psycopg
 
 from ... import telemetry
-from ...acts import UNKNOWN
+from ...acts import SHORTEST_REASON, UNKNOWN
 from ...arguments import as_reason
 from ...database import Connect, Session
 from ...database.json_border import storable_text
@@ -45,12 +45,15 @@ def check_attributed(actor: Actor | None, reason: str | None, action: Action | N
         action: None for one that does not exist, which needs a reason as most do.
 
     Raises:
-        UnattributedActorError, ReasonRequiredError: As named.
+        UnattributedActorError, ReasonRequiredError, ReasonTooShortError: As named.
     """
     if actor is None:
         raise UnattributedActorError
-    if not reason and (action is None or action.row.needs_reason):
-        raise ReasonRequiredError
+    if action is None or action.row.needs_reason:
+        if not reason:
+            raise ReasonRequiredError
+        if len(reason) < SHORTEST_REASON:
+            raise ReasonTooShortError(len(reason), SHORTEST_REASON)
     return actor
 
 

@@ -1,0 +1,34 @@
+"""Confirm what does severe harm by mistake: one rule for every command that does such an act.
+
+A person at the terminal is asked. A script has to say so: with ``--yes`` where its command names what it is about, with
+the target's name where it has only a token.
+"""
+
+import sys
+from collections.abc import Callable
+
+import click
+
+from ..acts import Action, Severity
+from .exits import Exit, StoppedError
+from .output import ask
+
+
+def confirm(act: Action, said: bool, option: str, question: Callable[[], str] | None = None) -> None:
+    """Go on only when nothing severe happens by mistake.
+
+    Args:
+        said: Whether the command line confirms it.
+        option: What a script has to add.
+        question: What a person is asked; None asks nobody.
+
+    Raises:
+        StoppedError: The person says no.
+        UsageError: Nobody confirms it.
+    """
+    if act.row.severity is not Severity.SEVERE or said:
+        return
+    if question is None or not sys.stdin.isatty():
+        raise click.UsageError(f"{act} needs {option}")
+    if not ask(question()):
+        raise StoppedError("not confirmed, nothing changed", Exit.CONFLICT)
