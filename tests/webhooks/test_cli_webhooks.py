@@ -154,7 +154,8 @@ async def test_every_answer_as_json_has_the_keys_of_the_reference(hand: Hand) ->
     post = Post(hand)
     calls = [
         ("add", "https://example.com/hook", "--allow-private"), ("list",), ("deliveries", "1"), ("replay", "1"),
-        ("test", "1"), ("rotate", "1"), ("disable", "1", "--reason", "they moved"), ("enable", "1"), ("remove", "1", "--yes"),
+        ("test", "1"), ("rotate", "1"), ("disable", "1", "--reason", "they moved"), ("enable", "1"),
+        ("remove", "1", "--yes"),
     ]  # fmt: skip
     answers: dict[tuple[str, ...], Ended] = {}
     async with receiving() as receiver:
