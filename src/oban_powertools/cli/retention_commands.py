@@ -52,7 +52,6 @@ async def status(target: Target, *, as_json: bool) -> int:
 @retention.command(
     epilog=examples(
         'powertools retention prune --dry-run --reason "see what is due"',
-        'powertools settings set retention.workflows 7d --reason "disk is filling up"',
         'powertools retention prune --yes --reason "disk is filling up"',
     )
 )
