@@ -182,7 +182,9 @@ def test_a_value_is_spelt_as_the_command_takes_it(value: Any, spelt: str) -> Non
     ],
 )  # fmt: skip
 async def test_the_command_sets_and_lists_it(hand: Hand, name: str, typed: str, value: Any) -> None:
-    ended = powertools("settings", "set", name, typed, "--actor", "ada", "--reason", "a test", "--json", dsn=hand.dsn)
+    ended = powertools(
+        "settings", "set", name, typed, "--actor", "ada", "--reason", "for tests", "--json", dsn=hand.dsn
+    )
 
     assert (ended.code, ended.json["setting"]["value"], ended.json["setting"]["changed_by"]) == (0, value, "ada")
     listed = powertools("settings", "list", "--json", dsn=hand.dsn).json["settings"]
@@ -195,7 +197,7 @@ async def test_the_command_sets_and_lists_it(hand: Hand, name: str, typed: str, 
     ("name", "typed"), [(NAME, "many"), ("incident_stuck_after", "forever"), ("retention.audit", "7"), ("x", "7")]
 )
 def test_the_command_refuses_what_is_no_such_value(name: str, typed: str) -> None:
-    ended = powertools("settings", "set", name, typed, "--reason", "a test", dsn="postgresql://nowhere/")
+    ended = powertools("settings", "set", name, typed, "--reason", "for a test", dsn="postgresql://nowhere/")
 
     assert ended.code == 2
     assert len(ended.error.splitlines()) == 1

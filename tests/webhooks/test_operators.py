@@ -139,7 +139,7 @@ async def test_a_replay_that_finds_nothing_is_recorded_and_changes_nothing(post:
 
 async def test_the_command_line_asks_the_policy_it_is_given(post: Post, tmp_path: Any) -> None:
     (tmp_path / "policies.py").write_text("def nobody(*_):\n    return False\n")
-    options = ("--reason", "why", "--authorize", "policies:nobody")
+    options = ("--reason", "because of a test", "--authorize", "policies:nobody")
 
     ended = powertools("webhooks", "add", "https://example.com/", *options, dsn=post.hand.dsn, cwd=tmp_path)
 

@@ -31,9 +31,6 @@ from ..services import Services
 from .records import Entry, Outcome
 from .writing import record
 
-SHORTEST_REASON: Final = 8
-"""Characters of the reason of a repair, after trimming."""
-
 _OUTCOMES: Final = {"preview_drifted": Outcome.DRIFTED, "preview_expired": Outcome.EXPIRED}
 """Code of an error -> what came of it, where that is more than a refusal."""
 
@@ -50,15 +47,12 @@ def check_attributed(actor: Actor | None, reason: str | None, action: Action | N
     if actor is None:
         raise UnattributedActorError
     if action is None or action.row.needs_reason:
-        if not reason:
-            raise ReasonRequiredError
-        if len(reason) < SHORTEST_REASON:
-            raise ReasonTooShortError(len(reason), SHORTEST_REASON)
+        check_reason(reason)
     return actor
 
 
 def check_reason(reason: str | None) -> str:
-    """The reason of what cannot be undone, without blanks around it: it has to say something.
+    """The reason of an act that needs one, without blanks around it: it has to say something.
 
     Raises:
         ReasonRequiredError, ReasonTooShortError: It says nothing, or too little.
