@@ -17,7 +17,9 @@ from ..cli.exits import Exit, StoppedError
 from . import census
 from .census import Count
 
-job, worker = cast("Any", decorators).job, cast("Any", decorators).worker  # Oban's own, which carry no types
+# Oban's own, which carry no types.
+job: Any = cast("Any", decorators).job
+worker: Any = cast("Any", decorators).worker
 NAME: Final = "census of the standard library"
 QUEUE: Final = "census"
 WITHOUT_SOURCE: Final = "sys"
