@@ -44,6 +44,10 @@ class Tail:
         self._process.send_signal(signal.SIGINT)
         return self.end()
 
+    def close(self) -> None:
+        self.out.close()
+        self.err.close()
+
     def end(self) -> Ended:
         out, err = self._process.communicate(timeout=WITHIN)
         return Ended(self._process.returncode, out, err)
@@ -56,14 +60,15 @@ def tail(*arguments: str, dsn: str) -> Iterator[Tail]:
         [POWERTOOLS, "events", "tail", *arguments], cwd="/", env=environment(dsn),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+    tail = Tail(process)
     try:
-        tail = Tail(process)
         first = tail.err.readline()
         assert first.startswith("following "), first + tail.err.read()
         yield tail
     finally:
         process.kill()
         process.wait()
+        tail.close()
 
 
 async def test_every_event_is_a_line_for_people(hand: Hand) -> None:

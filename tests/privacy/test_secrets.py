@@ -266,6 +266,8 @@ CASES: dict[str, Case] = {
     "webhooks remove": of("1", "--yes", *WHY),
     "doctor": of("--deep", "--notes"),
     "check": of("--queues", "default:5"),
+    "settings list": of(),
+    "settings set": of("incident_failing_count", "7", *WHY),
     "retention status": of(),
     "retention prune": of("--yes", *WHY),
     "workflow cancel": lambda w: [[str(w.leaky), "--yes", *WHY], [str(w.leaky), "--yes", *WHY]],
@@ -275,6 +277,7 @@ CASES: dict[str, Case] = {
     "audit export": of(),
     "start": lambda _: [],
     "uninstall": lambda _: [],
+    "demo": lambda _: [],
 }
 """Command -> how it is called; in this order, which uses things before it removes them. ``start`` made the world."""
 

@@ -7,6 +7,7 @@ import orjson
 from oban._executor import AckAction
 from oban._query import Query, _ack_jobs
 
+from oban_powertools.database import json_border
 from oban_powertools import Workflow
 from oban_powertools.errors import AlreadyTerminalError, StepNotReleasedError
 from oban_powertools.runtime.results import StepResult
@@ -348,4 +349,5 @@ def _recorded(job: Job, ending: Ending) -> dict[str, Any] | None:
     """The meta that Oban's executor acknowledges a recorded result with."""
     if ending.kind != "completed" or not job.result:
         return None
-    return {"recorded": True, "return": StepResult({"json": job.result[0]}, "").encoded}
+    encoded = {"json": job.result[0]}
+    return {"recorded": True, "return": StepResult(encoded, json_border.dumps(encoded)).encoded}

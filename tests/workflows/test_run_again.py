@@ -252,4 +252,4 @@ def test_wherever_a_step_and_its_job_meet_both_say_so() -> None:
                 alone.append(f"{path.name}: {found[0]}")
 
     # an invariant, which looks at the id alone
-    assert alone == ["0013_invariants.sql: j.id = s.job_id"]
+    assert alone == ["invariants.sql: j.id = s.job_id"]

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -36,7 +37,9 @@ def demo(ctx: click.Context, report: Path, data: Path | None, fresh: bool) -> No
     no other database. What it did not finish, its next run goes on with.
     """
     ctx.obj = data
-    logging.getLogger("oban_powertools").setLevel(logging.ERROR)  # of a rescue the screen tells
+    logger = logging.getLogger("oban_powertools")
+    ctx.call_on_close(partial(logger.setLevel, logger.level))
+    logger.setLevel(logging.ERROR)  # of a rescue the screen tells
     if ctx.invoked_subcommand is not None:
         return
     try:

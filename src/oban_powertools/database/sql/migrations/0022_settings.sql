@@ -23,7 +23,7 @@ INSERT INTO powertools.settings (name, value)
 SELECT s.name, s.value FROM jsonb_each('{
   "events_kept_for": 604800, "rescue": {}, "rescue_unknown_after": 300,
   "incident_failing_for": 600, "incident_failing_count": 5, "incident_stuck_after": 300,
-  "retention.workflows": 2592000, "retention.signals": 2592000, "retention.commands": 7776000,
+  "retention.workflows": 2592000, "retention.signals": 2592000,
   "retention.rescues": 2592000, "retention.late_results": 7776000, "retention.audit": 31536000,
   "retention.incidents": 7776000, "retention.previews": 604800, "retention.bulks": 604800,
   "retention.executors": 604800, "retention.settle_faults": 2592000, "retention.archive": null,

@@ -95,6 +95,9 @@ WITH traces AS (
   UNION ALL
   SELECT 'run of the retention', r.id, coalesce(r.actor, 'powertools'), r.started_at, NULL FROM powertools.prune_runs r
   UNION ALL
+  SELECT 'change of setting ' || s.name || ',', 1, s.changed_by, s.changed_at, NULL
+  FROM powertools.settings s WHERE s.changed_by IS NOT NULL
+  UNION ALL
   SELECT 'rescue', r.id, 'powertools', r.at, NULL FROM powertools.rescues r WHERE r.action <> 'left'
 )
 SELECT t.kind, t.id, coalesce(t.actor, 'an operator') AS actor, t.at
