@@ -18,7 +18,7 @@ async def test_of_50_executions_of_one_token_one_changes_something(hand: Hand) -
     assert len(refused) == 49
     assert (await hand.workflow(workflow_id)).generation == 2
     assert await hand.one("SELECT count(*) FROM oban_jobs") == 2
-    assert await hand.one("SELECT count(*) FROM powertools.commands") == 1
+    assert await hand.one("SELECT count(*) FROM powertools.commands WHERE outcome = 'accepted'") == 1
     recorded = await outcomes(hand)
     assert sorted({outcome for _, outcome, _ in recorded}) == ["executed", "refused"]
     assert [outcome for _, outcome, _ in recorded].count("executed") == 1

@@ -220,6 +220,20 @@ async def test_what_another_release_previewed_is_refused_by_one_that_cannot_do_i
             await call()
 
 
+async def test_an_execution_that_is_refused_is_listed_with_its_workflow(hand: Hand) -> None:
+    workflow_id = await failed_chain(hand)
+    shown = await preview(hand, "step_retry", f"{workflow_id}/s0")
+    await execute(hand, shown)
+
+    with pytest.raises(PreviewConsumedError):
+        await execute(hand, shown)
+
+    listed = await hand.workflows.commands(workflow_id)
+    assert [(row["step"], row["action"], row["outcome"]) for row in listed] == [
+        ("s0", "step_retry", "rejected"), ("s0", "step_retry", "accepted"),
+    ]  # fmt: skip
+
+
 async def test_a_token_is_its_actors(hand: Hand) -> None:
     shown = await preview(hand, "workflow_retry", await failed_chain(hand))
 

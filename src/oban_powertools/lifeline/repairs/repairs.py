@@ -164,18 +164,19 @@ class Repairs(Facade):
         return None
 
     async def _check_stored(self, operation: Operation, stored: Row, reason: str) -> None:
-        action, target_type, target_id = Action(stored["action"]), stored["target_type"], stored["target_id"]
+        refusal = previews.refuse_stored(stored, operation.actor)
+        # Before it is refused: the record of what is refused names the workflow too.
+        action, target = as_repair(stored["action"], stored["target_type"], stored["target_id"])
         operation.tell(
             action=action,
-            target=Target(type=TargetType(target_type), id=target_id, repair=action),
+            target=target,
             preview_id=stored["id"],
             plan_hash=stored["plan_hash"],
             incident_id=await self._find_incident_id(stored["incident_fingerprint"]),
         )
         why = str(self._display.render(Kind.REASON, check_reason(reason)))
-        if (refusal := previews.refuse_stored(stored, operation.actor)) is not None:
+        if refusal is not None:
             raise refusal
-        _, target = as_repair(action, target_type, target_id)
         try:
             await self._authorize_repair(operation, target, Action.EXECUTE_REPAIR)
         except NotFoundError as error:
