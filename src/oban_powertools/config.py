@@ -292,7 +292,11 @@ class Settings:
     def shared(self) -> dict[str, SharedValue]:
         """Name -> value of the shared settings that were given; those that were not are as the database says."""
         named = {name: getattr(self, name) for name in SHARED if "." not in name}
-        given: dict[str, SharedValue] = {name: value for name, value in named.items() if value not in (None, {})}
+        # An empty rescue is no opinion, as None is.
+        nothing: dict[str, object] = {"rescue": {}}
+        given: dict[str, SharedValue] = {
+            name: value for name, value in named.items() if value is not None and value != nothing.get(name)
+        }
         return given | {f"retention.{name}": kept_for for name, kept_for in self.retention.items()}
 
     def _require(self, setting: str, holds: bool, expected: str) -> None:

@@ -91,7 +91,7 @@ class Moves:
 
     def __init__(self, hand: Hand) -> None:
         self._hand = hand
-        self._commands = 0
+        self._commands: int | None = None
         self._broken: set[int] = set()
         self.plain_query = Query(hand.oban._query._pool)
         self.fetched: list[Job] = []
@@ -107,6 +107,9 @@ class Moves:
     async def insert(self, plans: Sequence[WorkflowPlan]) -> None:
         await self._hand.workflows.insert_many([define(plan) for plan in plans])
         await self._look()
+        if self._commands is None:
+            # The audit is not emptied between two courses: nobody may.
+            self._commands = self.seen.commands
 
     async def fetch(self, picks: Sequence[int]) -> None:
         startable = [job_id for job_id, job in self.seen.jobs.items() if job["state"] in STARTABLE]
@@ -299,6 +302,7 @@ class Moves:
         name = [self.seen.steps[place[0], place[1]]["name"]] if place[1] is not None else []
         recorded = await self._attempt(method(WorkflowId(place[0]), *name, *args, **options))
         await self._look(recovering=recovering)
+        assert self._commands is not None
         self._commands += recorded
         assert self.seen.commands == self._commands
 

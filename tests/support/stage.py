@@ -7,8 +7,8 @@ import orjson
 from oban._executor import AckAction
 from oban._query import Query, _ack_jobs
 
-from oban_powertools.database import json_border
 from oban_powertools import Workflow
+from oban_powertools.database import json_border
 from oban_powertools.errors import AlreadyTerminalError, StepNotReleasedError
 from oban_powertools.runtime.results import StepResult
 from oban_powertools.workflows.references import Reference

@@ -314,15 +314,13 @@ def test_every_setting_refuses_what_is_none(kind: Any) -> None:
     bad: dict[Any, tuple[Any, ...]] = {
         timedelta: (*NOT_SPANS, None, -timedelta(seconds=1), timedelta.max), int: (0, -1, True, "5", 1.5, None),
         bool: ("", "no", 0, 1, None), str: ("", 7, None, []), str | None: ("", 7, []),
+        timedelta | None: (*NOT_SPANS, -timedelta(seconds=1), timedelta.max),
+        int | None: (0, -1, True, "5", 1.5),
     }  # fmt: skip
     accepted: list[str] = []
 
     for setting in dataclasses.fields(kind):
-        # of a shared one None is no opinion
-        shared = {None} if kind is Settings and setting.name in SHARED else set[None]()
         for value in bad.get(setting.type, ("", 7, [], None, "abc")):
-            if value is None and shared:
-                continue
             try:
                 kind(**{setting.name: value})
                 accepted.append(f"{setting.name}={value!r}")

@@ -37,9 +37,7 @@ def demo(ctx: click.Context, report: Path, data: Path | None, fresh: bool) -> No
     no other database. What it did not finish, its next run goes on with.
     """
     ctx.obj = data
-    logger = logging.getLogger("oban_powertools")
-    ctx.call_on_close(partial(logger.setLevel, logger.level))
-    logger.setLevel(logging.ERROR)  # of a rescue the screen tells
+    _hush(logging.getLogger("oban_powertools"), ctx)
     if ctx.invoked_subcommand is not None:
         return
     try:
@@ -72,3 +70,9 @@ def powertools(data: Path | None, arguments: tuple[str, ...]) -> int:
             return await process.wait()
 
     return asyncio.run(call())
+
+
+def _hush(logger: logging.Logger, ctx: click.Context) -> None:
+    """Of a rescue the screen tells."""
+    ctx.call_on_close(partial(logger.setLevel, logger.level))
+    logger.setLevel(logging.ERROR)
