@@ -15,9 +15,11 @@ demo: $(READY) ## Run a real workflow with two worker processes, one of them kil
 	$(BIN)/powertools demo
 
 # Compiled first: the tests start our command several hundred times, and some environments keep it from caching itself.
+# Shuffled with one seed, so that a run can be had again; make test SEED=random shuffles anew, as make nightly does.
+SEED ?= 1696976179
 test: $(READY) ## Run the tests, one process a core (each starts its own PostgreSQL)
 	$(BIN)/python -m compileall -q src
-	$(BIN)/pytest -q -n logical --maxprocesses=8 --dist=worksteal
+	$(BIN)/pytest -q -n logical --maxprocesses=8 --dist=worksteal $(if $(filter random,$(SEED)),,--randomly-seed=$(SEED))
 
 check: $(READY) ## Check format, lint, import contract, types, and that what users may import has types throughout
 	$(BIN)/ruff format --check

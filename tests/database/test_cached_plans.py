@@ -126,7 +126,8 @@ async def test_explaining_a_failed_chain_reads_as_many_rows_of_each_step_however
         await finish(hand, workflow_id, "s0", failing=True)
         read[length] = await rows_explained(hand, workflow_id, f"s{length - 1}")
 
-    assert all(long <= 21 * short for short, long in zip(read[100], read[2000], strict=True)), read
+    # 20 times as many, and one more a step where statistics made an index scan of another; squares would be 400 times.
+    assert all(long <= 25 * short for short, long in zip(read[100], read[2000], strict=True)), read
 
 
 async def rows_explained(hand: Hand, workflow_id: WorkflowId, last: str) -> tuple[int, int]:
