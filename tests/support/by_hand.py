@@ -4,6 +4,7 @@ The moves are Oban's own (its executor, its acks through whatever holds the slot
 sees what it sees in production.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -248,4 +249,11 @@ async def by_hand(dsn: str, *, turbo: bool) -> AsyncIterator[Hand]:
             assert await hand.violations() == []
         finally:
             powertools.close()
+            await _asked_for_the_last_time()
             await hand.leave_empty()
+
+
+async def _asked_for_the_last_time() -> None:
+    """Wait until what was set aside is asked for no more: it takes the locks of ``leave_empty`` in another order."""
+    asking = [task for task in asyncio.all_tasks() if task.get_name() == "powertools-acks-aside"]
+    await asyncio.gather(*asking)
