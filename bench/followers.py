@@ -55,9 +55,14 @@ class Seen:
         lags = [(at - committed[c - since - 1]) * 1000 for c, at in zip(self.cursors, self.times, strict=True)]
         cuts = quantiles(lags, n=100)
         return {
-            "events": len(lags), "workflows": self.workflows, "head": self.head,
-            "p50": cuts[49], "p95": cuts[94], "p99": cuts[98], "most": max(lags),
-        }  # fmt: skip
+            "events": len(lags),
+            "workflows": self.workflows,
+            "head": self.head,
+            "p50": cuts[49],
+            "p95": cuts[94],
+            "p99": cuts[98],
+            "most": max(lags),
+        }
 
 
 class Followers:
@@ -126,9 +131,14 @@ class Followers:
 async def following(dsn: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """The process, which follows already; ``communicate`` ends its input and returns its report."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.followers", dsn, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        sys.executable,
+        "-m",
+        "bench.followers",
+        dsn,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         cwd=Path(__file__).parents[1],
-    )  # fmt: skip
+    )
     assert process.stdout is not None
     await process.stdout.readline()
     try:

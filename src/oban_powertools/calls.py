@@ -123,10 +123,14 @@ async def open_calls(
             await adopt(session, settings)
         calls = Calls(
             Services(
-                connect=connecting, connect_listener=listening, queries=queries, settings=settings, guard=guard,
+                connect=connecting,
+                connect_listener=listening,
+                queries=queries,
+                settings=settings,
+                guard=guard,
                 display=display,
             )
-        )  # fmt: skip
+        )
         try:
             yield calls
         finally:

@@ -87,10 +87,14 @@ class Powertools(Calls):
         self._heartbeats: Heartbeats | None = None
         super().__init__(
             Services(
-                connect=self._connect, connect_listener=self._connect_listener, queries=self._queries,
-                settings=self.settings, guard=Guard(authorize), display=display or DisplayPolicy(),
+                connect=self._connect,
+                connect_listener=self._connect_listener,
+                queries=self._queries,
+                settings=self.settings,
+                guard=Guard(authorize),
+                display=display or DisplayPolicy(),
             )
-        )  # fmt: skip
+        )
         self.workflows.queues_here = lambda: {executor.queue for executor in self._attachment.executors()}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._retention_sweep = RetentionSweep()
@@ -175,7 +179,7 @@ class Powertools(Calls):
         self._sweep_loop.start()
         self._heartbeats = Heartbeats(
             self._attachment, pool_of(self.oban), self._queries, self.settings, self._sweep_loop.hurry
-        )  # fmt: skip
+        )
         await self._heartbeats.start()
         return self
 
@@ -295,6 +299,7 @@ def _start_embedded(data_directory: Path | None) -> str:
         logger.warning(
             "no database is named, so a private PostgreSQL runs in %s: look at it with psql '%s'; to use a server of "
             "yours set OBAN_DSN or pass dsn=",
-            server.data_directory, server.dsn,
-        )  # fmt: skip
+            server.data_directory,
+            server.dsn,
+        )
     return server.dsn

@@ -157,8 +157,9 @@ def test_a_payload_is_only_for_a_step_that_is_completed() -> None:
     ended = powertools("workflow", "recover", "1", "s0", "--payload", "1", *WHY)
 
     assert (ended.code, ended.error) == (
-        2, "--payload goes with --action complete: it is the step's result (see powertools workflow recover -h)",
-    )  # fmt: skip
+        2,
+        "--payload goes with --action complete: it is the step's result (see powertools workflow recover -h)",
+    )
 
 
 async def test_hold_keeps_steps_from_starting_until_they_are_released(hand: Hand) -> None:

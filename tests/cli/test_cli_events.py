@@ -57,9 +57,13 @@ class Tail:
 def tail(*arguments: str, dsn: str) -> Iterator[Tail]:
     """It follows the events when the context is entered."""
     process = subprocess.Popen(
-        [POWERTOOLS, "events", "tail", *arguments], cwd="/", env=environment(dsn),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [POWERTOOLS, "events", "tail", *arguments],
+        cwd="/",
+        env=environment(dsn),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     tail = Tail(process)
     try:
         first = tail.err.readline()

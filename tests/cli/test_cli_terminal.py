@@ -63,9 +63,15 @@ def test_one_file_writes_to_the_terminal() -> None:
 
 
 WRITERS = {
-    "print", "click.echo", "click.secho", "click.confirm", "click.echo_via_pager", "click.prompt", "sys.stdout.write",
+    "print",
+    "click.echo",
+    "click.secho",
+    "click.confirm",
+    "click.echo_via_pager",
+    "click.prompt",
+    "sys.stdout.write",
     "sys.stderr.write",
-}  # fmt: skip
+}
 WITHOUT_DATA = {
     "click.echo(ctx.get_help(), err=True)",
     "click.prompt(\"Type the schema's name to go on\", default='', show_default=False, err=True)",

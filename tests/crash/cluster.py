@@ -102,9 +102,14 @@ class Cluster:
     ) -> Node:
         """Start a worker process and wait until it runs."""
         spec = {
-            "dsn": dsn or self.dsn, "turbo": turbo, "queues": queues or {"default": limit}, "sweep_every": sweep_every,
-            "oban": oban, "gone_after": gone_after, "clock_off_by": clock_off_by,
-        }  # fmt: skip
+            "dsn": dsn or self.dsn,
+            "turbo": turbo,
+            "queues": queues or {"default": limit},
+            "sweep_every": sweep_every,
+            "oban": oban,
+            "gone_after": gone_after,
+            "clock_off_by": clock_off_by,
+        }
         log = self._directory / f"node-{len(self.nodes) + 1}.log"
         process = await self._start("tests.crash.node", json.dumps(spec), log=log, crash_point=crash_point)
         node = Node(process, log)
@@ -140,9 +145,16 @@ class Cluster:
             environment["POWERTOOLS_CRASH_POINT"] = crash_point
         with log.open("ab") as errors:
             return await asyncio.create_subprocess_exec(
-                sys.executable, "-m", module, *arguments,
-                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=errors, cwd=ROOT, env=environment,
-            )  # fmt: skip
+                sys.executable,
+                "-m",
+                module,
+                *arguments,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=errors,
+                cwd=ROOT,
+                env=environment,
+            )
 
     def dsn_with(self, setting: str, value: int) -> str:
         """The database, for sessions with another setting, milliseconds."""

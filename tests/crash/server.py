@@ -51,7 +51,13 @@ class Server:
         as_owner = ["runuser", "-u", SYSTEM_USER, "--"] if os.geteuid() == 0 else []
         with (self._directory / "server.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
-                *as_owner, str(_find_programs() / program), f"--pgdata={self._cluster}", *arguments,
-                cwd="/", stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
-            )  # fmt: skip
+                *as_owner,
+                str(_find_programs() / program),
+                f"--pgdata={self._cluster}",
+                *arguments,
+                cwd="/",
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
             assert await asyncio.wait_for(process.wait(), 60) == 0, (self._directory / "server.log").read_text()

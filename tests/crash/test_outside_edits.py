@@ -17,13 +17,17 @@ EDITS: dict[str, tuple[LiteralString, list[str], dict[str, Any]]] = {
     "retried": ("UPDATE oban_jobs SET state = 'available' WHERE id = %s", COMPLETED, {"a": 1, "b": 2, "c": 2}),
     "completed": ("UPDATE oban_jobs SET state = 'completed' WHERE id = %s", COMPLETED, {"a": None, "b": 1, "c": 1}),
     "cancelled": (
-        "UPDATE oban_jobs SET state = 'cancelled' WHERE id = %s", ["cancelled", "cancelled", "completed"], {"c": 1},
+        "UPDATE oban_jobs SET state = 'cancelled' WHERE id = %s",
+        ["cancelled", "cancelled", "completed"],
+        {"c": 1},
     ),
     "discarded": (
-        "UPDATE oban_jobs SET state = 'discarded' WHERE id = %s", ["discarded", "cancelled", "completed"], {"c": 1},
+        "UPDATE oban_jobs SET state = 'discarded' WHERE id = %s",
+        ["discarded", "cancelled", "completed"],
+        {"c": 1},
     ),
     "deleted": ("DELETE FROM oban_jobs WHERE id = %s", ["cancelled", "cancelled", "completed"], {"c": 1}),
-}  # fmt: skip
+}
 """What is done to the running job of a; the states of a, b (which needs it) and c (which goes on without); results."""
 
 

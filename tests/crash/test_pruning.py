@@ -30,8 +30,11 @@ async def test_a_workflow_goes_on_without_the_pruned_jobs_of_its_ended_steps(clu
 
     assert await cluster.powertools.workflows.results(handle.id) == {"a": 1, "b": 1, "c": 3}
     assert [step.state for step in await cluster.powertools.workflows.steps(handle.id)] == [
-        "completed", "completed", "discarded", "completed",
-    ]  # fmt: skip
+        "completed",
+        "completed",
+        "discarded",
+        "completed",
+    ]
     assert await cluster.is_sound()
 
 

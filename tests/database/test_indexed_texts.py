@@ -92,8 +92,9 @@ async def test_an_incident_of_a_long_name_is_kept_and_found(hand: Hand, long: st
     await hand.rows(
         "UPDATE oban_jobs SET worker = %s, state = 'executing', attempt = 1, attempted_by = ARRAY[%s, 'x'], "
         "attempted_at = timezone('UTC', now()) - interval '1 day'",
-        long, long,
-    )  # fmt: skip
+        long,
+        long,
+    )
     await hand.powertools.lifeline.project_incidents()
     await hand.powertools.lifeline.project_incidents()
 

@@ -33,8 +33,10 @@ async def test_oban_cancels_a_step_that_waits_to_run(hand: Hand, oban: Oban, sta
 
     steps = await hand.steps(workflow_id)
     assert [(s.state, s.cause) for s in steps.values()] == [
-        ("cancelled", None), ("cancelled", "cancelled_by_dependency"), ("cancelled", "cancelled_by_dependency"),
-    ]  # fmt: skip
+        ("cancelled", None),
+        ("cancelled", "cancelled_by_dependency"),
+        ("cancelled", "cancelled_by_dependency"),
+    ]
     assert (await hand.workflow(workflow_id)).failed_steps == ("s0", "s1", "s2")
 
 
@@ -162,11 +164,17 @@ async def test_a_job_that_claims_to_be_another_step_is_not_believed(hand: Hand, 
 @pytest.mark.parametrize(
     "meta",
     [
-        '"position"', '["position"]', '{"position": null}', '{"position": "x", "workflow_id": "y"}',
-        '{"position": 99999999999, "workflow_id": 1}', '{"position": 0, "workflow_id": 99999999999999999999}',
-        '{"position": 0, "workflow_id": 123456789}', '{"position": -1, "workflow_id": 1}', '{"position": 1.5}',
+        '"position"',
+        '["position"]',
+        '{"position": null}',
+        '{"position": "x", "workflow_id": "y"}',
+        '{"position": 99999999999, "workflow_id": 1}',
+        '{"position": 0, "workflow_id": 99999999999999999999}',
+        '{"position": 0, "workflow_id": 123456789}',
+        '{"position": -1, "workflow_id": 1}',
+        '{"position": 1.5}',
     ],
-)  # fmt: skip
+)
 async def test_any_meta_of_a_job_that_is_no_step_is_passed_over(hand: Hand, meta: str) -> None:
     await hand.rows("INSERT INTO oban_jobs (worker, meta) VALUES ('w', %s::jsonb), ('w', %s::jsonb)", meta, meta)
 

@@ -163,8 +163,10 @@ def _copy_schema(source: str, target: str) -> None:
     dump = subprocess.run([programs / "pg_dump", "--schema-only", source], check=True, capture_output=True)
     subprocess.run(
         [programs / "psql", "--quiet", "--set", "ON_ERROR_STOP=1", target],
-        check=True, capture_output=True, input=dump.stdout,
-    )  # fmt: skip
+        check=True,
+        capture_output=True,
+        input=dump.stdout,
+    )
 
 
 def _restore(source: str, target: str, dump: Path) -> None:

@@ -43,11 +43,17 @@ def test_an_error_with_which_the_connection_has_ended_may_hide_that_it_was_done(
 @pytest.mark.parametrize(
     "error",
     [
-        psycopg.OperationalError(), psycopg.DataError(), psycopg.NotSupportedError(), psycopg.InterfaceError(),
-        UnicodeEncodeError("latin-1", "☃", 0, 1, ""), TypeError(), RecursionError(), MemoryError(),
+        psycopg.OperationalError(),
+        psycopg.DataError(),
+        psycopg.NotSupportedError(),
+        psycopg.InterfaceError(),
+        UnicodeEncodeError("latin-1", "☃", 0, 1, ""),
+        TypeError(),
+        RecursionError(),
+        MemoryError(),
     ],
     ids=lambda error: type(error).__name__,
-)  # fmt: skip
+)
 def test_an_error_of_the_client_is_refused_while_the_connection_lives_and_lost_without_it(error: Exception) -> None:
     assert find_trouble(error, lives=True) is Trouble.REFUSED
     assert find_trouble(error, lives=False) is Trouble.LOST

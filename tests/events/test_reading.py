@@ -13,9 +13,14 @@ async def test_the_log_tells_every_change_of_a_workflow_in_order(each_hand: Hand
     found = await events.read(since=since)
 
     assert [(e.step_name, e.change) if isinstance(e, StepUpdated) else e.outcome for e in found] == [
-        ("s0", "released"), ("s0", "started"), ("s0", "completed"),
-        ("s1", "released"), ("s1", "started"), ("s1", "completed"), "completed",
-    ]  # fmt: skip
+        ("s0", "released"),
+        ("s0", "started"),
+        ("s0", "completed"),
+        ("s1", "released"),
+        ("s1", "started"),
+        ("s1", "completed"),
+        "completed",
+    ]
     assert [e.number for e in found] == list(range(1, 8))
     assert [e.cursor for e in found] == list(range(since + 1, since + 8))
     assert found == await events.read(since=Cursor(0), workflow_id=workflow_id)

@@ -18,8 +18,10 @@ async def test_a_queue_without_an_executor_blocks_a_step_and_all_that_wait_for_i
 
     [blocker] = explained.blockers
     assert (blocker.code, blocker.scope, explained.status) == (
-        "queue_has_no_executor", Scope.QUEUE, OperatorStatus.BLOCKED,
-    )  # fmt: skip
+        "queue_has_no_executor",
+        Scope.QUEUE,
+        OperatorStatus.BLOCKED,
+    )
     assert (waiting.status, causes(waiting)) == (OperatorStatus.BLOCKED, {"fetch": "queue_has_no_executor"})
     assert waiting.summary == "notify waits for fetch, which cannot start: no executor works on queue default"
 
@@ -120,8 +122,9 @@ async def test_a_worker_that_an_executor_could_not_import_needs_a_review(hand: H
     explained = await hand.powertools.explain.workflow_step(workflow_id, "lost")
 
     assert (explained.status, codes(explained)) == (
-        OperatorStatus.NEEDS_REVIEW, ["worker_not_importable", "retry_backoff"],
-    )  # fmt: skip
+        OperatorStatus.NEEDS_REVIEW,
+        ["worker_not_importable", "retry_backoff"],
+    )
     assert "an executor could not import its worker no_such_module.Worker" in explained.summary
     assert explained.blockers[0].details["found_by"] == "executor"
 
@@ -217,8 +220,10 @@ async def test_an_unknown_job_state_is_shown_verbatim(damaged: Hand) -> None:
     whole = await damaged.powertools.explain.workflow(workflow_id)
 
     assert (explained.state, explained.status, codes(explained)) == (
-        "haunted", OperatorStatus.NEEDS_REVIEW, ["haunted"],
-    )  # fmt: skip
+        "haunted",
+        OperatorStatus.NEEDS_REVIEW,
+        ["haunted"],
+    )
     assert (job.state, codes(job)) == ("haunted", ["haunted"])
     assert whole.counts == {"haunted": 1, "pending": 2}
 

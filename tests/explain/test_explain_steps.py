@@ -113,8 +113,10 @@ async def test_a_snoozed_step_is_scheduled(hand: Hand) -> None:
     explained = await hand.powertools.explain.workflow_step(workflow_id, "fetch")
 
     assert (explained.state, explained.status, codes(explained)) == (
-        "scheduled", OperatorStatus.WAITING, ["scheduled"],
-    )  # fmt: skip
+        "scheduled",
+        OperatorStatus.WAITING,
+        ["scheduled"],
+    )
     assert explained.summary == "fetch is scheduled, due in 10 min"
 
 
@@ -165,8 +167,10 @@ async def test_a_step_whose_job_was_deleted_tells_the_cause(hand: Hand) -> None:
     explained = await hand.powertools.explain.workflow_step(workflow_id, "fetch")
 
     assert (explained.status, explained.cause, codes(explained)) == (
-        OperatorStatus.FINISHED, "job_deleted", ["job_deleted"],
-    )  # fmt: skip
+        OperatorStatus.FINISHED,
+        "job_deleted",
+        ["job_deleted"],
+    )
 
 
 async def test_a_cascade_is_traced_to_the_ancestor_that_failed(hand: Hand) -> None:
@@ -176,8 +180,10 @@ async def test_a_cascade_is_traced_to_the_ancestor_that_failed(hand: Hand) -> No
     explained = await hand.powertools.explain.workflow_step(workflow_id, "notify")
 
     assert (explained.state, explained.status, explained.cause) == (
-        "cancelled", OperatorStatus.FINISHED, "cancelled_by_dependency",
-    )  # fmt: skip
+        "cancelled",
+        OperatorStatus.FINISHED,
+        "cancelled_by_dependency",
+    )
     assert codes(explained) == ["cancelled_by_dependency"]
     assert causes(explained) == {"fetch": "attempts_exhausted"}
     assert explained.summary == (

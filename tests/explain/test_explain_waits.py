@@ -78,8 +78,9 @@ async def test_a_worker_that_returned_a_wait_is_explained_as_a_waiting_step(hand
     found = await explained(hand, workflow_id, "fetch")
 
     assert (found.state, found.summary) == (
-        "awaiting_signal", "fetch waits for signal ready with key 42, without a deadline",
-    )  # fmt: skip
+        "awaiting_signal",
+        "fetch waits for signal ready with key 42, without a deadline",
+    )
 
 
 async def test_a_signal_is_the_root_cause_of_what_waits_behind_it(hand: Hand) -> None:
@@ -200,8 +201,10 @@ async def test_a_workflow_that_is_being_stopped_says_so_in_its_running_steps_and
     assert (gone.status, gone.summary) == (OperatorStatus.FINISHED, "notify was cancelled with its workflow")
     whole = await hand.powertools.explain.workflow(workflow_id)
     assert (whole.status, codes(whole), whole.blockers[0].scope) == (
-        OperatorStatus.RUNNING, ["cancel_requested"], Scope.WORKFLOW,
-    )  # fmt: skip
+        OperatorStatus.RUNNING,
+        ["cancel_requested"],
+        Scope.WORKFLOW,
+    )
 
 
 async def test_an_expired_workflow_says_so_in_its_steps(hand: Hand) -> None:
@@ -270,8 +273,9 @@ async def test_a_nested_workflow_that_has_not_started_waits_for_what_its_step_wa
     assert root.blockers[0].summary == f"fetch waits for its workflow to be started by inner of workflow {workflow_id}"
     for found in (root, deeper):
         assert (found.status, [(c.workflow_id, c.step) for c in found.root_causes]) == (
-            OperatorStatus.WAITING, [(workflow_id, "before")],
-        )  # fmt: skip
+            OperatorStatus.WAITING,
+            [(workflow_id, "before")],
+        )
     assert (whole.status, codes(whole)) == (OperatorStatus.RUNNABLE, ["waiting_on_dependencies"])
 
 

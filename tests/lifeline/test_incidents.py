@@ -322,7 +322,7 @@ async def test_a_projection_that_fails_is_logged_and_the_sweep_goes_on(
         ("hunter2 is wrong", "unknown"),
         ("\n\n", "unknown"),
     ],
-)  # fmt: skip
+)
 async def test_of_an_error_only_its_class_is_kept(hand: Hand, error: str, named: str) -> None:
     assert await hand.one("SELECT powertools.error_class_v1(jsonb_build_object('error', %s::text))", error) == named
 

@@ -228,9 +228,12 @@ async def preview_all(hand: Hand, fingerprint: str) -> set[str]:
     lifeline = hand.powertools.lifeline
     for each in incident.repairs:
         previewed = await lifeline.preview_repair(
-            "ops-1", action=each.action, target_type=each.target_type, target_id=each.target_id,
+            "ops-1",
+            action=each.action,
+            target_type=each.target_type,
+            target_id=each.target_id,
             incident_fingerprint=fingerprint,
-        )  # fmt: skip
+        )
         assert previewed.status == "ready"
     for bulk in incident.bulk:
         listed = await lifeline.preview_bulk("ops-1", bulk.action, {"ids": list(bulk.ids)})

@@ -12,9 +12,18 @@ from oban_powertools.lifeline.repairs.plan import MOST_STORED, Key, Plan, existi
 
 SUBJECT = {"action": "workflow_hold", "target": ["workflow", "41"], "arguments": {}, "incident": None}
 ROW = {
-    "workflow_id": 41, "position": 0, "name": "s", "state": "pending", "pending": 1, "generation": 1, "job_id": None,
-    "attempt": 0, "cause": None, "held_until": None, "effects": "ask",
-}  # fmt: skip
+    "workflow_id": 41,
+    "position": 0,
+    "name": "s",
+    "state": "pending",
+    "pending": 1,
+    "generation": 1,
+    "job_id": None,
+    "attempt": 0,
+    "cause": None,
+    "held_until": None,
+    "effects": "ask",
+}
 MANY = MOST_STORED + 200
 
 

@@ -44,8 +44,10 @@ async def test_a_preview_shows_every_row_before_and_after(hand: Hand) -> None:
 
     steps = fields(shown.changes, "step")
     assert {step_id: row["state"] for step_id, row in steps.items()} == {
-        f"{workflow_id}/0": "available", f"{workflow_id}/1": "pending", f"{workflow_id}/2": "pending",
-    }  # fmt: skip
+        f"{workflow_id}/0": "available",
+        f"{workflow_id}/1": "pending",
+        f"{workflow_id}/2": "pending",
+    }
     assert steps[f"{workflow_id}/0"]["job_id"] == f"new job of step {workflow_id}/0"
     assert fields(shown.changes, "job").keys() == {f"new job of step {workflow_id}/0"}
     assert fields(shown.changes, "workflow")[str(workflow_id)]["state"] == "running"
@@ -230,8 +232,9 @@ async def test_an_execution_that_is_refused_is_listed_with_its_workflow(hand: Ha
 
     listed = await hand.workflows.commands(workflow_id)
     assert [(row["step"], row["action"], row["outcome"]) for row in listed] == [
-        ("s0", "step_retry", "rejected"), ("s0", "step_retry", "accepted"),
-    ]  # fmt: skip
+        ("s0", "step_retry", "rejected"),
+        ("s0", "step_retry", "accepted"),
+    ]
 
 
 async def test_a_token_is_its_actors(hand: Hand) -> None:

@@ -28,9 +28,19 @@ TABLES = {
     "wait": "powertools.waits",
 }
 REPAIRS = [
-    "step_retry", "step_cancel", "step_complete", "step_skip", "step_hold", "workflow_retry", "workflow_cancel",
-    "workflow_hold", "job_retry", "job_cancel", "job_discard", "callback_retry",
-]  # fmt: skip
+    "step_retry",
+    "step_cancel",
+    "step_complete",
+    "step_skip",
+    "step_hold",
+    "workflow_retry",
+    "workflow_cancel",
+    "workflow_hold",
+    "job_retry",
+    "job_cancel",
+    "job_discard",
+    "callback_retry",
+]
 ENDINGS = st.sampled_from(["completed", "completed", "discarded", "cancelled", "retryable"])
 CLEAR = """
 DELETE FROM oban_jobs; DELETE FROM powertools.workflows; DELETE FROM powertools.steps; DELETE FROM powertools.waits;
@@ -57,9 +67,11 @@ def stage(dsn: str) -> Iterator[tuple[asyncio.Runner, Hand]]:
     pick=st.integers(0, 99),
 )
 @settings(
-    max_examples=EXAMPLES, deadline=None, print_blob=True,
+    max_examples=EXAMPLES,
+    deadline=None,
+    print_blob=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
-)  # fmt: skip
+)
 def test_what_the_preview_showed_is_what_execute_did(
     stage: tuple[asyncio.Runner, Hand],
     plan: WorkflowPlan,

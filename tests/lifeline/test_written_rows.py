@@ -47,8 +47,10 @@ async def test_only_a_transaction_in_progress_is_ours(hand: Hand) -> None:
 
         assert inner != top
         assert [await hand.one(OURS, str(number % TURN), ended) for number in (ended, top, inner)] == [
-            False, True, True,
-        ]  # fmt: skip
+            False,
+            True,
+            True,
+        ]
 
 
 @pytest.mark.parametrize("ahead", [10**6, 2**31 - 1])

@@ -77,9 +77,12 @@ def insert(path: Path, text: str, behind: str) -> None:
 def run(sources: Path, *args: str) -> dict[str, Any]:
     """What the program says, run with these sources."""
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *args], capture_output=True, text=True, timeout=50,
+        [sys.executable, "-c", PROGRAM, *args],
+        capture_output=True,
+        text=True,
+        timeout=50,
         env={**os.environ, "PYTHONPATH": str(sources)},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -107,8 +110,9 @@ async def test_an_act_is_one_row_its_rule_and_its_function(hand: Hand, with_one_
     assert found["commands"] == ["step_touch"]
     assert found["records"] == ["step_touch"]
     assert found["told"] == [
-        {"action": "preview_repair", "outcome": "accepted"}, {"action": "step_touch", "outcome": "accepted"}
-    ]  # fmt: skip
+        {"action": "preview_repair", "outcome": "accepted"},
+        {"action": "step_touch", "outcome": "accepted"},
+    ]
     assert (await hand.steps(workflow_id))["s0"].held_until is not None
 
 

@@ -32,9 +32,13 @@ async def other(hand: Hand) -> AsyncIterator[Connection]:
 
 async def write(hand: Hand, count: int = 1, conn: Connection | None = None) -> list[int]:
     entry = Entry(
-        actor=Actor(id="ada"), action=Action.WORKFLOW_CANCEL, target=Target.of_workflow(WorkflowId(41)),
-        outcome=Outcome.EXECUTED, before={"state": "running", "open": 1.5}, details={"ü": "\u2028"},
-    )  # fmt: skip
+        actor=Actor(id="ada"),
+        action=Action.WORKFLOW_CANCEL,
+        target=Target.of_workflow(WorkflowId(41)),
+        outcome=Outcome.EXECUTED,
+        before={"state": "running", "open": 1.5},
+        details={"ü": "\u2028"},
+    )
     return await record(
         hand.session if conn is None else Session(conn, hand.powertools._services.queries),
         DisplayPolicy(),
@@ -217,10 +221,11 @@ async def insert_a_row_into_a_seal(hand: Hand) -> None:
 async def change_a_row_with_its_hash(hand: Hand) -> None:
     await change_a_row(hand)
     await tamper(
-        hand, "audit_links",
+        hand,
+        "audit_links",
         "UPDATE powertools.audit_links l SET row_hash = powertools.audit_hash_v1(a) FROM powertools.audit a "
         "WHERE a.id = l.audit_id AND a.id = 5",
-    )  # fmt: skip
+    )
 
 
 async def remove_a_seal(hand: Hand) -> None:
@@ -248,11 +253,17 @@ TAMPERING: dict[Tamper, tuple[FindingKind, int | None]] = {
 @pytest.mark.parametrize(
     "change",
     [
-        "first_id = first_id - 1", "last_id = last_id + 1", "count = count + 1", "ids = '{[1,99)}'",
-        "previous_hash = '\\x00'", "hash = '\\x00'", "sealed_at = sealed_at + interval '1 us'",
-        "kept_until = sealed_at", "id = -2",
+        "first_id = first_id - 1",
+        "last_id = last_id + 1",
+        "count = count + 1",
+        "ids = '{[1,99)}'",
+        "previous_hash = '\\x00'",
+        "hash = '\\x00'",
+        "sealed_at = sealed_at + interval '1 us'",
+        "kept_until = sealed_at",
+        "id = -2",
     ],
-)  # fmt: skip
+)
 async def test_a_change_of_anything_in_a_seal_is_found(hand: Hand, change: str) -> None:
     await three_seals(hand)
 
@@ -281,8 +292,10 @@ async def test_the_first_of_several_bad_rows_is_told_first(hand: Hand) -> None:
     await tamper(hand, "audit", "DELETE FROM powertools.audit WHERE id = 6")
 
     assert [(f.audit_id, f.kind) for f in (await verify(hand)).findings] == [
-        (3, "changed"), (6, "missing"), (8, "changed")
-    ]  # fmt: skip
+        (3, "changed"),
+        (6, "missing"),
+        (8, "changed"),
+    ]
 
 
 @pytest.mark.parametrize("page", [1, 2, 4])
@@ -300,8 +313,13 @@ async def test_a_verification_in_many_pages_finds_the_same(
 
     assert await verify(hand) == whole
     assert [(f.audit_id, f.kind) for f in whole.findings if f.kind != "chain_broken"] == [
-        (2, "missing"), (3, "missing"), (5, "missing"), (7, "inserted"), (8, "inserted"), (9, "missing")
-    ]  # fmt: skip
+        (2, "missing"),
+        (3, "missing"),
+        (5, "missing"),
+        (7, "inserted"),
+        (8, "inserted"),
+        (9, "missing"),
+    ]
     assert [(f.audit_id, f.seal_id) for f in whole.findings if f.kind == "chain_broken"] == [(4, 2), (7, 3)]
 
 

@@ -12,10 +12,21 @@ __all__ = ["scene"]
 EVERYTHING = "DELETE FROM powertools.audit; DELETE FROM powertools.audit_links; DELETE FROM powertools.audit_seals"
 RESET = "UPDATE powertools.audit_chain SET sealed_to = 0, pruned_to = 0, pruned_hash = ''"
 UNTRACED = {
-    "workflows.hold", "workflows.release", "workflows.complete_step", "events.publish", "audit.export",
-    "lifeline.preview_repair", "lifeline.preview_bulk", "webhooks.add", "webhooks.update", "webhooks.rotate_secret",
-    "webhooks.disable", "webhooks.enable", "webhooks.remove", "webhooks.replay",
-}  # fmt: skip
+    "workflows.hold",
+    "workflows.release",
+    "workflows.complete_step",
+    "events.publish",
+    "audit.export",
+    "lifeline.preview_repair",
+    "lifeline.preview_bulk",
+    "webhooks.add",
+    "webhooks.update",
+    "webhooks.rotate_secret",
+    "webhooks.disable",
+    "webhooks.enable",
+    "webhooks.remove",
+    "webhooks.replay",
+}
 """Calls that leave nothing but their record."""
 
 

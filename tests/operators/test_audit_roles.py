@@ -168,13 +168,30 @@ async def test_every_command_that_only_reads_works_for_both_roles(dsn: str, gran
     ended = {
         words: command(*words.split(), dsn=granted[role])
         for words in (
-            "status", "doctor", "doctor --deep", "check", "workflow list", "workflow show 1",
-            "workflow show 1 --step a", "workflow show 1 --results", "workflow explain 1", "workflow explain 1 a",
-            "workflow graph 1", "workflow commands 1", "job explain 1", "executors list", "incidents list",
-            "audit list", "audit show 1", "audit verify", "retention status", "repair show 1", "webhooks list",
+            "status",
+            "doctor",
+            "doctor --deep",
+            "check",
+            "workflow list",
+            "workflow show 1",
+            "workflow show 1 --step a",
+            "workflow show 1 --results",
+            "workflow explain 1",
+            "workflow explain 1 a",
+            "workflow graph 1",
+            "workflow commands 1",
+            "job explain 1",
+            "executors list",
+            "incidents list",
+            "audit list",
+            "audit show 1",
+            "audit verify",
+            "retention status",
+            "repair show 1",
+            "webhooks list",
             "webhooks deliveries 1",
         )
-    }  # fmt: skip
+    }
 
     assert {words: end.err for words, end in ended.items() if end.code not in (0, 6) or "denied" in end.out} == {}
 

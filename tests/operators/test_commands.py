@@ -189,9 +189,15 @@ async def test_of_two_completions_at_once_one_is_refused(hand: Hand) -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [WorkflowNotFoundError(1), StepNotFoundError(1, "a"), AlreadyTerminalError(1, "a", "completed"),
-     StepNotReleasedError(1, "b", ["a"]), UnknownStatusError("x", ["y"]), UnsupportedSemanticsError(1, 9)],
-)  # fmt: skip
+    [
+        WorkflowNotFoundError(1),
+        StepNotFoundError(1, "a"),
+        AlreadyTerminalError(1, "a", "completed"),
+        StepNotReleasedError(1, "b", ["a"]),
+        UnknownStatusError("x", ["y"]),
+        UnsupportedSemanticsError(1, 9),
+    ],
+)
 def test_a_refusal_has_a_stable_code_and_survives_pickling(error: PowertoolsError) -> None:
     again = pickle.loads(pickle.dumps(error))
 

@@ -78,8 +78,9 @@ async def test_a_command_without_a_reason_is_kept_as_refused(hand: Hand) -> None
         await hand.workflows.request_cancel(workflow_id, actor="", reason="because of a test")
 
     assert [(c["actor"], c["outcome"], c["reason_code"]) for c in await rows(hand)] == [
-        ("ops-1", "rejected", "reason_required"), ("", "rejected", "unattributed_actor")
-    ]  # fmt: skip
+        ("ops-1", "rejected", "reason_required"),
+        ("", "rejected", "unattributed_actor"),
+    ]
 
 
 @pytest.mark.parametrize("action", COMMANDS)

@@ -34,10 +34,16 @@ READ = {
     "webhooks": {"list", "get", "deliveries"},
     "audit": {"list", "get", "verify"},
     "lifeline": {
-        "list_executor_health", "retention_status", "list_incidents", "incidents_seen_ago", "get_incident",
-        "get_preview", "find_preview_of", "bulk_status",
+        "list_executor_health",
+        "retention_status",
+        "list_incidents",
+        "incidents_seen_ago",
+        "get_incident",
+        "get_preview",
+        "find_preview_of",
+        "bulk_status",
     },
-}  # fmt: skip
+}
 """What changes nothing."""
 
 OWN = {
@@ -126,20 +132,21 @@ ROWS: dict[str, Row] = {
     "workflows.complete_step": Row(
         (Action.STEP_COMPLETE,), lambda p, s: p.workflows.complete_step(s.workflow_id, "s0", **ADA)
     ),
-    "events.publish": Row(
-        (Action.STEP_PUBLISH,), lambda p, s: p.events.publish(s.workflow_id, "s0", "started", **ADA)
-    ),
+    "events.publish": Row((Action.STEP_PUBLISH,), lambda p, s: p.events.publish(s.workflow_id, "s0", "started", **ADA)),
     "lifeline.acknowledge_incident": Row(
         (Action.INCIDENT_ACKNOWLEDGE,),
-        lambda p, s: p.lifeline.acknowledge_incident(s.kept["incident"], actor="ada"), prepare=_an_incident,
+        lambda p, s: p.lifeline.acknowledge_incident(s.kept["incident"], actor="ada"),
+        prepare=_an_incident,
     ),
     "lifeline.assign_incident": Row(
         (Action.INCIDENT_ASSIGN,),
-        lambda p, s: p.lifeline.assign_incident(s.kept["incident"], "kim", actor="ada"), prepare=_an_incident,
+        lambda p, s: p.lifeline.assign_incident(s.kept["incident"], "kim", actor="ada"),
+        prepare=_an_incident,
     ),
     "lifeline.note_incident": Row(
         (Action.INCIDENT_NOTE,),
-        lambda p, s: p.lifeline.note_incident(s.kept["incident"], "seen", actor="ada"), prepare=_an_incident,
+        lambda p, s: p.lifeline.note_incident(s.kept["incident"], "seen", actor="ada"),
+        prepare=_an_incident,
     ),
     "lifeline.mute_incident": Row(
         (Action.INCIDENT_MUTE,),
@@ -149,12 +156,14 @@ ROWS: dict[str, Row] = {
     "lifeline.preview_repair": Row((Action.PREVIEW_REPAIR,), _a_preview, recorded=False),
     "lifeline.execute_repair": Row(
         (Action.EXECUTE_REPAIR, Action.WORKFLOW_CANCEL),
-        lambda p, s: p.lifeline.execute_repair("ada", s.kept["token"], ADA["reason"]), prepare=_a_preview,
+        lambda p, s: p.lifeline.execute_repair("ada", s.kept["token"], ADA["reason"]),
+        prepare=_a_preview,
     ),
     "lifeline.preview_bulk": Row((Action.PREVIEW_BULK,), _a_bulk, recorded=False),
     "lifeline.execute_bulk": Row(
         (Action.EXECUTE_BULK, Action.EXECUTE_REPAIR, Action.WORKFLOW_CANCEL),
-        lambda p, s: p.lifeline.execute_bulk("ada", s.kept["token"], ADA["reason"]), prepare=_a_bulk,
+        lambda p, s: p.lifeline.execute_bulk("ada", s.kept["token"], ADA["reason"]),
+        prepare=_a_bulk,
     ),
     "lifeline.run_archive_prune": Row(
         (Action.ARCHIVE_PRUNE,), lambda p, _: p.lifeline.run_archive_prune("ada", reason=ADA["reason"])
@@ -174,7 +183,7 @@ ROWS: dict[str, Row] = {
     "webhooks.remove": Row(WEBHOOK, lambda p, s: p.webhooks.remove(s.kept["webhook"], **ADA), prepare=_a_webhook),
     "webhooks.replay": Row(WEBHOOK, lambda p, s: p.webhooks.replay(s.kept["webhook"], **ADA), prepare=_a_webhook),
     "audit.export": Row((Action.AUDIT_EXPORT,), _export),
-}  # fmt: skip
+}
 """Facade and method -> what it asks for, and a call of it."""
 
 

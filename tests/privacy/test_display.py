@@ -177,9 +177,12 @@ def test_records_within_records_are_shown_through_the_policy() -> None:
     whole = Whole(7, "a name", (Part(secret), Part(None)), {"token": CANARY, "n": 1}, {"attempt": 1, "error": secret})
 
     assert shown(DisplayPolicy(), whole) == Whole(
-        7, "a name", (Part("password=[redacted]"), Part(None)), {"token": REDACTED, "n": 1},
+        7,
+        "a name",
+        (Part("password=[redacted]"), Part(None)),
+        {"token": REDACTED, "n": 1},
         {"attempt": 1, "error": "password=[redacted]"},
-    )  # fmt: skip
+    )
 
 
 class Broken(DisplayPolicy):

@@ -75,10 +75,34 @@ async def test_the_database_hides_what_python_hides(hand: Hand) -> None:
     assert {a: row["line"] for a, row in zip(lines, kept, strict=True) if row["line"] != redacted(a)} == {}
 
 
-FRAGMENTS = st.sampled_from([
-    "password", "Token", "api_key", "://", "bearer", CANARY, "eyJ", ".", "@", "'", '"', "\\", "=", ":", ">", "-", "_",
-    ",", "}", "\u00e9", "\u017f", "[redacted]", "-----BEGIN PRIVATE KEY-----", *SPACES,
-])  # fmt: skip
+FRAGMENTS = st.sampled_from(
+    [
+        "password",
+        "Token",
+        "api_key",
+        "://",
+        "bearer",
+        CANARY,
+        "eyJ",
+        ".",
+        "@",
+        "'",
+        '"',
+        "\\",
+        "=",
+        ":",
+        ">",
+        "-",
+        "_",
+        ",",
+        "}",
+        "\u00e9",
+        "\u017f",
+        "[redacted]",
+        "-----BEGIN PRIVATE KEY-----",
+        *SPACES,
+    ]
+)
 LINES = st.lists(FRAGMENTS, max_size=12).map("".join)
 
 

@@ -122,9 +122,16 @@ class _Reader:
 
     def _run(self, command: str) -> str:
         done = subprocess.run(
-            ["bash", "-c", command], cwd=self._directory, env=self._environment, check=False, timeout=WITHIN,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+            ["bash", "-c", command],
+            cwd=self._directory,
+            env=self._environment,
+            check=False,
+            timeout=WITHIN,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         assert done.returncode == 0, f"$ {command}\n{done.stdout}"
         return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
 

@@ -13,9 +13,15 @@ from oban_powertools import PowertoolsError, errors
 from oban_powertools.errors import Fault, InvalidArgumentError, WorkflowNotFoundError
 
 VALUES: Final[dict[Any, Any]] = {
-    int: 7, str: "a text", int | None: 7, str | None: "a text", timedelta: timedelta(seconds=7), Path: Path("a"),
-    Sequence[str]: ["one", "two"], Sequence[Fault]: [Fault(code="cycle_detected", message="a message")],
-}  # fmt: skip
+    int: 7,
+    str: "a text",
+    int | None: 7,
+    str | None: "a text",
+    timedelta: timedelta(seconds=7),
+    Path: Path("a"),
+    Sequence[str]: ["one", "two"],
+    Sequence[Fault]: [Fault(code="cycle_detected", message="a message")],
+}
 ERRORS: Final = [
     error
     for error in vars(errors).values()

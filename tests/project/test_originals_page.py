@@ -43,22 +43,44 @@ CALLS = {
 PROMISES = {
     "Heartbeats": ["app:oban:default:node-a:producer-1", "it beats by itself"],
     "Health and incidents": ["executor_late", "executor_missing", "dead_executor", "workflow_stuck"],
-    "Preview a repair": ["incident_fingerprint=", 'action="job_rescue"', "NotAuthorizedError", "UnsupportedTargetError",
-        "preview_rescue(powertools)).preview_token == preview.preview_token"],
-    "Execute a repair": ["ReasonTooShortError", "PreviewConsumedError", "PreviewDriftedError", "audit.get(",
-        '"resolved"'],
+    "Preview a repair": [
+        "incident_fingerprint=",
+        'action="job_rescue"',
+        "NotAuthorizedError",
+        "UnsupportedTargetError",
+        "preview_rescue(powertools)).preview_token == preview.preview_token",
+    ],
+    "Execute a repair": [
+        "ReasonTooShortError",
+        "PreviewConsumedError",
+        "PreviewDriftedError",
+        "audit.get(",
+        '"resolved"',
+    ],
     "Retention": ["reason=", "run.archived"],
     "Build and insert a workflow": ["context=", "customer.result", "deps=[", "InvalidWorkflowError"],
     "Complete a step": ['status="completed"', "payload=", "AlreadyTerminalError"],
     "Explain a step": [".status", ".state", ".blockers", ".dependencies"],
-    "Semantics version 2": ["semantics_version", '"stored"', '"duplicate"', '"ambiguous"', '"late"',
-        "workflows.recover(", "completed_after_cancel_request", "cancel_requested_at",
-        "powertools.waits"],
+    "Semantics version 2": [
+        "semantics_version",
+        '"stored"',
+        '"duplicate"',
+        '"ambiguous"',
+        '"late"',
+        "workflows.recover(",
+        "completed_after_cancel_request",
+        "cancel_requested_at",
+        "powertools.waits",
+    ],
     "Broadcast a step": ["events.publish", "workflows.complete_step"],
-    "Broadcast the end of a workflow": ["oban_powertools.workflow.finished", "failed_steps", "told[-1]",
-        "EVENTS[name]"],
+    "Broadcast the end of a workflow": [
+        "oban_powertools.workflow.finished",
+        "failed_steps",
+        "told[-1]",
+        "EVENTS[name]",
+    ],
     "The operator's surface": ["workflow explain", "repair preview", "repair execute", "audit list"],
-}  # fmt: skip
+}
 """A section -> what the contract promises of it beyond the calls, as its code shows it."""
 
 

@@ -55,6 +55,13 @@ def test_no_module_hides_an_import_or_a_type_error() -> None:
     assert [str(path) for path in MODULES if hidden.search(path.read_text())] == []
 
 
+def test_the_formatter_is_the_judge_of_every_line() -> None:
+    skipped = re.compile(r"fmt: (skip|off)")
+    files = [path for room in ("src", "tests", "bench", "tools") for path in (ROOT / room).rglob("*.py")]
+
+    assert [str(path) for path in files if path != Path(__file__) and skipped.search(path.read_text())] == []
+
+
 def test_every_public_name_exists_and_is_documented() -> None:
     public = {name: getattr(oban_powertools, name) for name in oban_powertools.__all__}
 

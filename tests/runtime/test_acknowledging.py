@@ -162,12 +162,17 @@ def circular() -> dict[str, Any]:
 @pytest.mark.parametrize(
     "outcome",
     [
-        Snooze(5, meta=circular()), Snooze(5, meta={"x": math.nan}), Snooze(5, meta={"\ud800": 1}),
-        Snooze(5, meta={"x": object()}), Snooze(5, meta={"x": 10**400}), Snooze(2**40),
-        Snooze(5, meta={"x": "\0"}), Record(1),
+        Snooze(5, meta=circular()),
+        Snooze(5, meta={"x": math.nan}),
+        Snooze(5, meta={"\ud800": 1}),
+        Snooze(5, meta={"x": object()}),
+        Snooze(5, meta={"x": 10**400}),
+        Snooze(2**40),
+        Snooze(5, meta={"x": "\0"}),
+        Record(1),
     ],
     ids=lambda outcome: repr(outcome)[:30],
-)  # fmt: skip
+)
 async def test_an_outcome_that_the_client_cannot_write_fails_alone(impatient: Hand, outcome: Any) -> None:
     workflow_id = await impatient.insert(three())
 
@@ -180,8 +185,14 @@ async def test_an_outcome_that_the_client_cannot_write_fails_alone(impatient: Ha
 
 
 SPOILS: dict[str, Any] = {
-    "queue": None, "attempt": "x", "max_attempts": None, "extra": None, "worker": 5, "args": object(), "tags": None,
-}  # fmt: skip
+    "queue": None,
+    "attempt": "x",
+    "max_attempts": None,
+    "extra": None,
+    "worker": 5,
+    "args": object(),
+    "tags": None,
+}
 
 
 @pytest.mark.parametrize("field", SPOILS)

@@ -23,8 +23,9 @@ async def test_an_executor_that_is_gone_is_missing_at_once_and_named_by_what_it_
 
     assert (one.state, one.process_alive, one.loop_responsive) == ("missing", False, False)
     assert (dead.incident_class, dead.title) == (
-        "dead_executor", "executor on node-a of default is gone with 1 job in hand",
-    )  # fmt: skip
+        "dead_executor",
+        "executor on node-a of default is gone with 1 job in hand",
+    )
     assert (dead.evidence["process_alive"], dead.evidence["loop_responsive"]) == (False, False)
     # with nothing in hand it is still missing
     assert [*rescued] == [f"executor_missing:{one.executor_id}"]
@@ -45,8 +46,11 @@ async def test_one_of_several_orphans_is_rescued_and_the_incident_stays_until_th
 
     assert suggested == [("executor_rescue_all", incident.subject_id), *[("job_rescue", str(job)) for job in jobs]]
     assert [[(each.id, each.count) for each in found.values()] for found in opened] == [
-        [(incident.id, 3)], [(incident.id, 2)], [(incident.id, 1)], [],
-    ]  # fmt: skip
+        [(incident.id, 3)],
+        [(incident.id, 2)],
+        [(incident.id, 1)],
+        [],
+    ]
     resolved = await hand.powertools.lifeline.get_incident(incident.id)
     assert (resolved.state, resolved.repairs) == ("resolved", ())
     operators = [(entry.kind, entry.actor) for entry in resolved.timeline if entry.actor]

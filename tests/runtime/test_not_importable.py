@@ -29,8 +29,11 @@ async def test_all_jobs_of_a_worker_are_one_incident_that_names_the_nodes_and_no
     [incident] = found.values()
     assert (incident.count, incident.subject_id) == (7, WORKER)
     assert {key: incident.evidence[key] for key in ("nodes", "worker", "queue", "code")} == {
-        "nodes": ["node"], "worker": WORKER, "queue": "default", "code": "worker_not_importable",
-    }  # fmt: skip
+        "nodes": ["node"],
+        "worker": WORKER,
+        "queue": "default",
+        "code": "worker_not_importable",
+    }
 
 
 async def test_it_stays_open_while_its_only_job_is_tried_again_and_is_over_when_that_runs(hand: Hand) -> None:

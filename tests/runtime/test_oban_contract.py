@@ -45,15 +45,34 @@ USED = {
     "oban._query._ack_jobs",
     "oban._query._insert_jobs",
     "oban._query.unwrap_connection",
-    "._query", "._prefix", "._producers", "._running_jobs", "._cancellation", "._pool", "._signal_token",
-    "._name", "._node", "._queue", "._uuid", "._loop_task", "._stopping", "._init_lock", "._pending_acks",
+    "._query",
+    "._prefix",
+    "._producers",
+    "._running_jobs",
+    "._cancellation",
+    "._pool",
+    "._signal_token",
+    "._name",
+    "._node",
+    "._queue",
+    "._uuid",
+    "._loop_task",
+    "._stopping",
+    "._init_lock",
+    "._pending_acks",
     "._dispatcher",
-}  # fmt: skip
+}
 """What these files import of Oban and which private attributes they read; each is looked at below."""
 
 OVERRIDDEN = {
-    "_report_started", "_process", "_timeout", "_record_stopped", "_report_stopped", "_retry_backoff", "_format_error",
-}  # fmt: skip
+    "_report_started",
+    "_process",
+    "_timeout",
+    "_record_stopped",
+    "_report_stopped",
+    "_retry_backoff",
+    "_format_error",
+}
 """The methods of Oban's executor that oban_attempts.py stands around."""
 
 TEXTS = {
@@ -85,10 +104,12 @@ def test_this_file_names_every_internal_that_the_hooks_use() -> None:
     private = {
         f".{node.attr}"
         for node in nodes
-        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__")
+        if isinstance(node, ast.Attribute)
+        and node.attr.startswith("_")
+        and not node.attr.startswith("__")
         and not (isinstance(node.value, ast.Name) and node.value.id == "self")
         and not (isinstance(node.value, ast.Call) and ast.unparse(node.value) == "super()")
-    }  # fmt: skip
+    }
 
     assert imported | private == USED, "we use other internals of Oban than this file pins"
 
@@ -321,13 +342,25 @@ async def test_the_jobs_table_has_the_columns_that_we_write(hand: Hand) -> None:
     )
 
     assert {column["name"]: column["type"] for column in columns} == {
-        "id": "bigint", "state": "oban_job_state", "queue": "text", "worker": "text", "attempt": "smallint",
-        "max_attempts": "smallint", "priority": "smallint", "args": "jsonb", "meta": "jsonb", "tags": "text[]",
-        "errors": "jsonb", "attempted_by": "text[]", "inserted_at": "timestamp without time zone",
-        "scheduled_at": "timestamp without time zone", "attempted_at": "timestamp without time zone",
-        "cancelled_at": "timestamp without time zone", "completed_at": "timestamp without time zone",
+        "id": "bigint",
+        "state": "oban_job_state",
+        "queue": "text",
+        "worker": "text",
+        "attempt": "smallint",
+        "max_attempts": "smallint",
+        "priority": "smallint",
+        "args": "jsonb",
+        "meta": "jsonb",
+        "tags": "text[]",
+        "errors": "jsonb",
+        "attempted_by": "text[]",
+        "inserted_at": "timestamp without time zone",
+        "scheduled_at": "timestamp without time zone",
+        "attempted_at": "timestamp without time zone",
+        "cancelled_at": "timestamp without time zone",
+        "completed_at": "timestamp without time zone",
         "discarded_at": "timestamp without time zone",
-    }  # fmt: skip
+    }
     assert await hand.one("SELECT pg_get_serial_sequence('oban_jobs', 'id')") == "public.oban_jobs_id_seq"
 
 

@@ -27,8 +27,11 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tell
 @pytest.fixture
 def child() -> Iterator[subprocess.Popen[bytes]]:
     """A process that waits until its input ends."""
-    process = subprocess.Popen([sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"],
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
     assert process.stdout is not None
     process.stdout.readline()
     try:
@@ -122,9 +125,10 @@ def test_another_boot_namespace_or_machine_is_another_host(
     before, again = processes._host(), processes._host()
     monkeypatch.setattr(processes, "_machine", lambda: "m2" if changed == "machine" else "m")
     monkeypatch.setattr(
-        processes, "_PROC",
+        processes,
+        "_PROC",
         lay_out("after", "b2" if changed == "boot" else "b1", "uts" if changed == "namespace" else "pid"),
-    )  # fmt: skip
+    )
 
     assert before == again is not None
     assert processes._host() != before

@@ -19,9 +19,15 @@ from tests.support.by_hand import Hand, step
 
 KEYS = sorted(RESERVED_META)
 FORGED: dict[str, Any] = {
-    **dict.fromkeys(KEYS, "forged"), "workflow_id": 4711, "position": 2, "generation": 9, "context": {"of": "another"},
-    "return": {"json": "forged"}, "failed_steps": ["forged"], "failures_handled": True,
-}  # fmt: skip
+    **dict.fromkeys(KEYS, "forged"),
+    "workflow_id": 4711,
+    "position": 2,
+    "generation": 9,
+    "context": {"of": "another"},
+    "return": {"json": "forged"},
+    "failed_steps": ["forged"],
+    "failures_handled": True,
+}
 
 
 class Calling:
@@ -305,8 +311,9 @@ async def test_an_edit_that_ends_the_step_at_once_is_settled_all_the_same(hand: 
 
     await hand.rows(
         "UPDATE oban_jobs SET state = 'completed', meta = %s WHERE id = %s",
-        Jsonb({"position": 2, "return": {"json": 7}}), job.id,
-    )  # fmt: skip
+        Jsonb({"position": 2, "return": {"json": 7}}),
+        job.id,
+    )
 
     assert (await hand.job(workflow_id, "count")).args == {"read": 7}
 
@@ -317,8 +324,9 @@ async def test_a_batch_in_which_one_job_was_edited_settles_every_one(each_hand: 
 
     await each_hand.rows(
         "UPDATE oban_jobs SET state = 'completed', meta = CASE id WHEN %s THEN '{}' ELSE meta END WHERE id = ANY (%s)",
-        jobs[7], jobs,
-    )  # fmt: skip
+        jobs[7],
+        jobs,
+    )
 
     assert {(await each_hand.states(workflow_id))["count"] for workflow_id in ids} == {"available"}
 

@@ -34,8 +34,11 @@ async def test_jobs_that_ended_while_the_trigger_was_disabled_are_settled_with_r
     steps = await each_hand.steps(workflow_id)
     assert (unmoved, swept) == ([{"state": "available"}], (0, 3))
     assert [(s.state, s.result) for s in steps.values()] == [
-        ("completed", {"kept": 1}), ("discarded", None), ("cancelled", None), ("available", None)
-    ]  # fmt: skip
+        ("completed", {"kept": 1}),
+        ("discarded", None),
+        ("cancelled", None),
+        ("available", None),
+    ]
     assert "ValueError: kept" in steps["b"].error["error"]
     assert steps["c"].error["error"] == "kept"
     assert steps["after a"].args == {"x": {"kept": 1}}
@@ -62,8 +65,9 @@ async def test_jobs_deleted_while_the_trigger_was_disabled_cancel_their_steps(ha
     steps = await hand.steps(workflow_id)
     assert missing == {"job_missing": True}
     assert [(s.state, s.cause) for s in steps.values()] == [
-        ("cancelled", "job_deleted"), ("cancelled", "cancelled_by_dependency")
-    ]  # fmt: skip
+        ("cancelled", "job_deleted"),
+        ("cancelled", "cancelled_by_dependency"),
+    ]
 
 
 async def test_a_truncated_jobs_table_ends_every_workflow_that_ran(hand: Hand) -> None:

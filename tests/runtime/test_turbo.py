@@ -33,9 +33,14 @@ async def test_the_ack_leaves_a_plain_job_as_obans_own_ack_does(hand: Hand) -> N
     from oban._query import _ack_jobs
 
     outcomes = [
-        None, "dropped", Record({"a": [1]}), Cancel("why"), Snooze(60), Snooze(1.5, meta={"x": {"y": 1}}),  # pyright: ignore[reportArgumentType]
+        None,
+        "dropped",
+        Record({"a": [1]}),
+        Cancel("why"),
+        Snooze(60),
+        Snooze(1.5, meta={"x": {"y": 1}}),  # pyright: ignore[reportArgumentType]
         ValueError("é"),
-    ]  # fmt: skip
+    ]
     jobs = [step(max_attempts=attempts, meta={"mine": 1, "x": 0}) for _ in outcomes for attempts in (1, 2)] * 1
     ours = await hand.oban.enqueue_many(*jobs)
     theirs = await hand.oban.enqueue_many(*[step(max_attempts=job.max_attempts, meta=job.meta) for job in jobs])
@@ -138,7 +143,7 @@ async def test_text_that_postgresql_cannot_store_is_escaped_visibly(hand: Hand, 
         (Snooze(1, meta={"x": "\0"}), "meta.x: the text holds a NUL character"),
         (Snooze(1, meta={1: "x"}), "key 1 is int; JSON keys are text"),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize(("attempts", "state"), [(1, "discarded"), (2, "retryable")])
 async def test_an_outcome_that_cannot_be_stored_fails_its_attempt_alone_and_says_why(
     hand: Hand, outcome: Any, said: str, attempts: int, state: str

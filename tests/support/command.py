@@ -49,9 +49,15 @@ def environment(dsn: str | None, **more: str) -> dict[str, str]:
 def powertools(*arguments: str, dsn: str | None = None, cwd: Path | None = None, **env: str) -> Ended:
     """Run to the end, with nobody to answer."""
     done = subprocess.run(
-        [POWERTOOLS, *arguments], cwd=cwd or "/", env=environment(dsn, **env), timeout=WITHIN,
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [POWERTOOLS, *arguments],
+        cwd=cwd or "/",
+        env=environment(dsn, **env),
+        timeout=WITHIN,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert "Traceback" not in done.stderr
     return Ended(done.returncode, done.stdout, done.stderr)
 
@@ -100,10 +106,15 @@ def on_a_terminal(*arguments: str, dsn: str, columns: int = 80, **env: str) -> I
     master, other = pty.openpty()
     fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     process = subprocess.Popen(
-        [POWERTOOLS, *arguments], cwd="/", env=environment(dsn, **env),
-        stdin=other, stdout=other, stderr=other, start_new_session=True,
+        [POWERTOOLS, *arguments],
+        cwd="/",
+        env=environment(dsn, **env),
+        stdin=other,
+        stdout=other,
+        stderr=other,
+        start_new_session=True,
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-    )  # fmt: skip
+    )
     os.close(other)
     try:
         yield Terminal(master, process)

@@ -120,9 +120,13 @@ def _step_plans(draw: st.DrawFn, number: int, most: int, levels: int) -> StepPla
     match kind:
         case "job":
             return StepPlan(
-                kind, parents, max_attempts=draw(st.integers(1, 2)), delayed=draw(st.booleans()), refers=refers,
+                kind,
+                parents,
+                max_attempts=draw(st.integers(1, 2)),
+                delayed=draw(st.booleans()),
+                refers=refers,
                 effects=draw(st.sampled_from(("ask", "ask", "repeatable", "never"))),
-            )  # fmt: skip
+            )
         case "signal":
             return StepPlan(kind, parents, key=draw(st.sampled_from(KEYS)), deadline=draw(st.booleans()), refers=refers)
         case "map":

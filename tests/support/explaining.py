@@ -16,8 +16,11 @@ async def register(hand: Hand, queue: str = "default", *, uuid: str = NODE, age:
     await hand.rows(
         "INSERT INTO oban_producers (uuid, node, queue, meta, updated_at) "
         "VALUES (%s, 'node', %s, %s, timezone('UTC', now()) - make_interval(secs => %s))",
-        uuid, queue, json.dumps({"local_limit": 10, "paused": False, **meta}), age,
-    )  # fmt: skip
+        uuid,
+        queue,
+        json.dumps({"local_limit": 10, "paused": False, **meta}),
+        age,
+    )
 
 
 def sync() -> Workflow:

@@ -11,12 +11,18 @@ OPERATOR = {"id": "ops-1"}
 REASON = "because the bank is back"
 
 KEYS = {
-    "powertools.workflows": "id", "powertools.steps": "workflow_id, position", "oban_jobs": "id",
-    "powertools.waits": "id", "powertools.signals": "id", "powertools.events": "workflow_id, number",
+    "powertools.workflows": "id",
+    "powertools.steps": "workflow_id, position",
+    "oban_jobs": "id",
+    "powertools.waits": "id",
+    "powertools.signals": "id",
+    "powertools.events": "workflow_id, number",
     "powertools.event_batches": "id",
-    "powertools.rescues": "id", "powertools.late_results": "id", "powertools.deferred_starts": "job_id",
+    "powertools.rescues": "id",
+    "powertools.late_results": "id",
+    "powertools.deferred_starts": "job_id",
     "powertools.settle_faults": "job_id",
-}  # fmt: skip
+}
 
 EVERYTHING = "SELECT jsonb_build_object({})".format(
     ", ".join(

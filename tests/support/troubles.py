@@ -178,17 +178,19 @@ _SCRIPTED = "tests.support.by_hand.Scripted"
 
 TROUBLES = {
     "executor_late": Trouble(
-        f"executor_late:{_EXECUTOR}", _late, _beats,
+        f"executor_late:{_EXECUTOR}",
+        _late,
+        _beats,
         {"executor_late_after": timedelta(seconds=2), "executor_missing_after": timedelta(hours=1)},
     ),
     "executor_missing": Trouble(
-        f"executor_missing:{_EXECUTOR}", _late, _beats,
+        f"executor_missing:{_EXECUTOR}",
+        _late,
+        _beats,
         {"executor_late_after": timedelta(seconds=1), "executor_missing_after": timedelta(seconds=2)},
     ),
     "dead_executor": Trouble(f"dead_executor:{_EXECUTOR}", _dies_with_two_jobs, _rescued),
-    "orphaned_jobs": Trouble(
-        "orphaned_jobs:node:00000000-0000-0000-0000-000000000000", _orphaned, _all_completed
-    ),
+    "orphaned_jobs": Trouble("orphaned_jobs:node:00000000-0000-0000-0000-000000000000", _orphaned, _all_completed),
     "workflow_stuck": Trouble("workflow_stuck:queue:default", _deserted, _beats),
     "wait_overdue": Trouble("wait_overdue:payment", _overdue, _swept),
     "poison_job": Trouble("poison_job:1", _quarantined, _let_out),
@@ -200,5 +202,5 @@ TROUBLES = {
     "worker_not_importable": Trouble(
         "worker_not_importable:tests.no_such_module.Worker", _cannot_be_imported, _snoozed
     ),
-}  # fmt: skip
+}
 """Class -> how it comes and goes."""

@@ -122,9 +122,10 @@ def test_no_source_emits_but_through_the_closed_list() -> None:
         (path.name, ast.unparse(call))
         for path in SOURCE.rglob("*.py")
         for call in ast.walk(ast.parse(path.read_text()))
-        if isinstance(call, ast.Call) and ast.unparse(call.func) in ("telemetry.span", "telemetry.execute")
+        if isinstance(call, ast.Call)
+        and ast.unparse(call.func) in ("telemetry.span", "telemetry.execute")
         and path.name != "emitting.py"
-    ]  # fmt: skip
+    ]
 
     assert len(emitting) >= len(Name)
     assert [found for found in emitting if "Name." not in found[1]] == []

@@ -29,41 +29,59 @@ class Report:
 DEPLOYS = {
     "a function that is gone": (
         SHIPPED.replace("def bill", "def invoice"),
-        "worker", "myapp.workers.bill", "cannot be imported: WorkerResolutionError",
+        "worker",
+        "myapp.workers.bill",
+        "cannot be imported: WorkerResolutionError",
     ),
     "a class that is gone": (
         SHIPPED.replace("class Report", "class Reports"),
-        "worker", "myapp.workers.Report", "cannot be imported: WorkerResolutionError",
+        "worker",
+        "myapp.workers.Report",
+        "cannot be imported: WorkerResolutionError",
     ),
     "a parameter that is new and required": (
         SHIPPED.replace("customer: dict,", "customer: dict, currency: str,"),
-        "arguments", "myapp.workers.bill", "missing a required argument: 'currency'; stored: (customer)",
+        "arguments",
+        "myapp.workers.bill",
+        "missing a required argument: 'currency'; stored: (customer)",
     ),
     "a parameter of another name": (
         SHIPPED.replace("customer: dict", "client: dict"),
-        "arguments", "myapp.workers.bill", "missing a required argument: 'client'; stored: (customer)",
+        "arguments",
+        "myapp.workers.bill",
+        "missing a required argument: 'client'; stored: (customer)",
     ),
     "a parameter that is gone": (
         SHIPPED.replace("account: int, *, ", "account: int, ").replace(", deep: bool = False", ""),
-        "arguments", "myapp.workers.fetch", "got an unexpected keyword argument 'deep'; stored: (account, deep)",
+        "arguments",
+        "myapp.workers.fetch",
+        "got an unexpected keyword argument 'deep'; stored: (account, deep)",
     ),
     "a class without process": (
         "from oban import job\n" + SHIPPED.replace("@worker()\n", "").replace("def process", "def run"),
-        "worker", "myapp.workers.Report", "is no worker: it has no process",
+        "worker",
+        "myapp.workers.Report",
+        "is no worker: it has no process",
     ),
     "a process that takes no job": (
         SHIPPED.replace("process(self, job)", "process(self)"),
-        "worker", "myapp.workers.Report", "cannot be called by Oban: too many positional arguments",
+        "worker",
+        "myapp.workers.Report",
+        "cannot be called by Oban: too many positional arguments",
     ),
     "a worker that needs arguments of its own": (
         SHIPPED.replace("async def process", "def __init__(self, dsn): ...\n    async def process"),
-        "worker", "myapp.workers.Report", "cannot be called by Oban: missing a required argument: 'dsn'",
+        "worker",
+        "myapp.workers.Report",
+        "cannot be called by Oban: missing a required argument: 'dsn'",
     ),
     "a name that is no worker any more": (
         SHIPPED.replace("class Report", "class Reports") + "\nReport = 7\n",
-        "worker", "myapp.workers.Report", "cannot be imported: WorkerResolutionError",
+        "worker",
+        "myapp.workers.Report",
+        "cannot be imported: WorkerResolutionError",
     ),
-}  # fmt: skip
+}
 """What was done to the code -> the code, the check that finds it, the worker and what is found."""
 
 
@@ -162,8 +180,9 @@ async def test_the_queues_of_the_configuration_count(release: Release) -> None:
     (release.directory / "oban.toml").write_text("[queues]\nmail = 5\n")
 
     assert {worker for worker, _ in findings(release.check(), "queue")} == {
-        "myapp.workers.bill", "myapp.workers.Report",
-    }  # fmt: skip
+        "myapp.workers.bill",
+        "myapp.workers.Report",
+    }
 
 
 async def test_args_that_the_new_limit_refuses_are_found(release: Release) -> None:
@@ -189,8 +208,9 @@ async def test_args_that_no_function_takes_are_found(release: Release) -> None:
     ended = release.check()
 
     assert (ended.code, findings(ended, "arguments")) == (
-        6, [("myapp.workers.fetch", "the args are no object; stored: ()")],
-    )  # fmt: skip
+        6,
+        [("myapp.workers.fetch", "the args are no object; stored: ()")],
+    )
 
 
 async def test_many_steps_alike_are_one_finding(release: Release) -> None:

@@ -33,14 +33,21 @@ EXECUTE FUNCTION powertools_b.jobs_updated_v1()
 SET_UP = {
     "a trigger is switched off": (
         "ALTER TABLE oban_jobs DISABLE TRIGGER powertools_jobs_updated",
-        "triggers", TRIGGER.format("updated"), "disabled",
+        "triggers",
+        TRIGGER.format("updated"),
+        "disabled",
     ),
     "a trigger fires for replicas only": (
         "ALTER TABLE oban_jobs ENABLE REPLICA TRIGGER powertools_jobs_deleted",
-        "triggers", TRIGGER.format("deleted"), "enabled for replicas only",
+        "triggers",
+        TRIGGER.format("deleted"),
+        "enabled for replicas only",
     ),
     "a trigger is dropped": (
-        "DROP TRIGGER powertools_jobs_deleted ON oban_jobs", "triggers", TRIGGER.format("deleted"), "missing",
+        "DROP TRIGGER powertools_jobs_deleted ON oban_jobs",
+        "triggers",
+        TRIGGER.format("deleted"),
+        "missing",
     ),
     "a trigger runs something else": (
         """
@@ -48,70 +55,108 @@ SET_UP = {
         CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
         CREATE TRIGGER powertools_jobs_deleted AFTER DELETE ON oban_jobs FOR EACH STATEMENT EXECUTE FUNCTION nothing()
         """,
-        "triggers", TRIGGER.format("deleted"), "runs public.nothing",
+        "triggers",
+        TRIGGER.format("deleted"),
+        "runs public.nothing",
     ),
     "a function is altered": (
         """
         CREATE OR REPLACE FUNCTION powertools.settle_guarded(outcomes powertools.outcome[]) RETURNS void
         LANGUAGE plpgsql AS 'BEGIN END'
         """,
-        "functions", "function settle_guarded", "another text",
+        "functions",
+        "function settle_guarded",
+        "another text",
     ),
     "a function is dropped": (
-        "DROP FUNCTION powertools.outgrown", "functions", "function outgrown", "missing",
+        "DROP FUNCTION powertools.outgrown",
+        "functions",
+        "function outgrown",
+        "missing",
     ),
     "a function lost its rights": (
         "ALTER FUNCTION powertools.jobs_updated_v1 SECURITY INVOKER",
-        "functions", "function jobs_updated_v1", "runs with the rights of its caller",
+        "functions",
+        "function jobs_updated_v1",
+        "runs with the rights of its caller",
     ),
     "an index is dropped": (
-        "DROP INDEX powertools.workflows_unfinished", "relations", "index workflows_unfinished", "missing",
+        "DROP INDEX powertools.workflows_unfinished",
+        "relations",
+        "index workflows_unfinished",
+        "missing",
     ),
     "an index is not valid": (
         "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'powertools.waits_key'::regclass",
-        "relations", "index waits_key", "not valid: a build did not end",
+        "relations",
+        "index waits_key",
+        "not valid: a build did not end",
     ),
     "a constraint is dropped": (
         "ALTER TABLE powertools.steps DROP CONSTRAINT step_pending",
-        "relations", "constraint step_pending of table steps", "missing",
+        "relations",
+        "constraint step_pending of table steps",
+        "missing",
     ),
     "a table is dropped": (
-        "DROP TABLE powertools.archive", "relations", "table archive", "missing",
+        "DROP TABLE powertools.archive",
+        "relations",
+        "table archive",
+        "missing",
     ),
     "a table is unlogged": (
         "ALTER TABLE powertools.steps SET UNLOGGED",
-        "relations", "table steps", "UNLOGGED: a crash of the server empties it",
+        "relations",
+        "table steps",
+        "UNLOGGED: a crash of the server empties it",
     ),
     "another schema is on the same jobs": (
-        ANOTHER_SCHEMA, "schema", "the schema",
+        ANOTHER_SCHEMA,
+        "schema",
+        "the schema",
         "schema powertools_b moves the same jobs: each takes the other's results",
     ),
     "the schema is behind": (
-        "DELETE FROM powertools.migrations WHERE version > 3", "schema", "the schema", "version 3",
+        "DELETE FROM powertools.migrations WHERE version > 3",
+        "schema",
+        "the schema",
+        "version 3",
     ),
     "the schema is ahead": (
         "INSERT INTO powertools.migrations (version, name) VALUES (999, 'newer')",
-        "schema", "the schema", "version 999",
+        "schema",
+        "the schema",
+        "version 999",
     ),
     "a table is not vacuumed": (
         "ALTER TABLE powertools.steps SET (autovacuum_enabled = false)",
-        "vacuum", "table powertools.steps", "autovacuum is switched off for it",
+        "vacuum",
+        "table powertools.steps",
+        "autovacuum is switched off for it",
     ),
     "a row that Oban rejects": (
         "INSERT INTO oban_jobs (worker, priority) VALUES (' ', 10)",
-        "rejected_jobs", "job 1 in queue 'default'", "priority 10, a blank worker",
+        "rejected_jobs",
+        "job 1 in queue 'default'",
+        "priority 10, a blank worker",
     ),
     "a job without an attempt left": (
         "INSERT INTO oban_jobs (worker, attempt, max_attempts) VALUES ('w', 1, 1)",
-        "exhausted_jobs", "queue default", "1 jobs are available without an attempt left, such as job 1",
+        "exhausted_jobs",
+        "queue default",
+        "1 jobs are available without an attempt left, such as job 1",
     ),
     "a queue without an executor": (
         "INSERT INTO oban_jobs (worker, queue, scheduled_at) VALUES ('w', 'mail', now() - interval '1 day')",
-        "queues", "queue mail", "1 jobs are available for over a minute and no executor works on it",
+        "queues",
+        "queue mail",
+        "1 jobs are available for over a minute and no executor works on it",
     ),
     "producers lost in a crash": (
         "INSERT INTO oban_jobs (worker, state, attempted_at) VALUES ('w', 'executing', timezone('UTC', now()))",
-        "unlogged", "table oban_producers", "empty, while 1 jobs began to execute in the last 5 minutes",
+        "unlogged",
+        "table oban_producers",
+        "empty, while 1 jobs began to execute in the last 5 minutes",
     ),
     "several leaders": (
         """
@@ -119,40 +164,54 @@ SET_UP = {
         INSERT INTO oban_producers (uuid, node, queue) VALUES (gen_random_uuid(), 'b', 'q');
         INSERT INTO oban_leaders (node, elected_at, expires_at) VALUES ('a', now(), now() + interval '3 s')
         """,
-        "leader", "Oban's leader lease", "3 s long, with 2 nodes: each of them leads most of the time",
+        "leader",
+        "Oban's leader lease",
+        "3 s long, with 2 nodes: each of them leads most of the time",
     ),
     "a sweep that is too old": (
         "UPDATE powertools.sweep_parts SET succeeded_at = '2026-01-02 03:04:05+00'",
-        "sweep", "the sweep", "it last succeeded at 2026-01-02 03:04:05 UTC",
+        "sweep",
+        "the sweep",
+        "it last succeeded at 2026-01-02 03:04:05 UTC",
     ),
     "a part of the sweep that gets nothing done": (
         """
         UPDATE powertools.sweep_parts SET succeeded_at = now();
         UPDATE powertools.sweep_parts SET succeeded_at = '2026-01-02 03:04:05+00' WHERE name = 'rescue'
         """,
-        "sweep", "the sweep's part rescue", "it last succeeded at 2026-01-02 03:04:05 UTC",
+        "sweep",
+        "the sweep's part rescue",
+        "it last succeeded at 2026-01-02 03:04:05 UTC",
     ),
     "a part of the sweep that never did anything": (
         "UPDATE powertools.sweep_parts SET succeeded_at = now() WHERE name <> 'seal_audit'",
-        "sweep", "the sweep's part seal_audit", "it never succeeded",
+        "sweep",
+        "the sweep's part seal_audit",
+        "it never succeeded",
     ),
     "a sweep that succeeded by a clock that was ahead": (
         "UPDATE powertools.sweep_parts SET succeeded_at = '2226-01-02 03:04:05+00'",
-        "sweep", "the sweep", "it last succeeded at 2226-01-02 03:04:05 UTC",
+        "sweep",
+        "the sweep",
+        "it last succeeded at 2226-01-02 03:04:05 UTC",
     ),
     "a sweep that never ran": (
         """
         INSERT INTO powertools.workflows (name, total, open, root_id, inserted_at)
         VALUES ('lonely', 1, 1, 1, now() - interval '1 hour')
         """,
-        "sweep", "the sweep", "it never succeeded, and there are unfinished workflows",
+        "sweep",
+        "the sweep",
+        "it never succeeded, and there are unfinished workflows",
     ),
     "a retention that failed": (
         """
         INSERT INTO powertools.prune_runs (reason, finished_at, outcome, error)
         VALUES ('r', now(), 'failed', 'audit: no')
         """,
-        "retention", "retention run 1", "failed: audit: no",
+        "retention",
+        "retention run 1",
+        "failed: audit: no",
     ),
     "a process that was started with another setting": (
         """
@@ -162,14 +221,18 @@ SET_UP = {
         )
         VALUES ('e', 'node-a', 'p', 'default', now(), now(), now(), now(), '1 h', '{"incident_failing_count": 7}')
         """,
-        "settings", "incident_failing_count", "5 in the database, 7 where node-a was started",
+        "settings",
+        "incident_failing_count",
+        "5 in the database, 7 where node-a was started",
     ),
     "an audit that is not sealed": (
         """
         INSERT INTO powertools.audit (at, actor_id, actor_type, action, target_type, target_id, outcome, surface)
         VALUES ('2026-01-02 03:04:05+00', 'a', 'user', 'job_retry', 'job', '1', 'executed', 'cli')
         """,
-        "audit", "the audit", "rows since 2026-01-02 03:04:05 UTC are not sealed",
+        "audit",
+        "the audit",
+        "rows since 2026-01-02 03:04:05 UTC are not sealed",
     ),
     "an outcome that is not settled": (
         """
@@ -178,9 +241,11 @@ SET_UP = {
         )
         VALUES (7, 1, 0, 'completed', 1, 'XX000', 'broken', '2026-01-02 03:04:05+00')
         """,
-        "settle_faults", "job 7 of workflow 1", "not settled since 2026-01-02 03:04:05 UTC, tried 1 times: broken",
+        "settle_faults",
+        "job 7 of workflow 1",
+        "not settled since 2026-01-02 03:04:05 UTC, tried 1 times: broken",
     ),
-}  # fmt: skip
+}
 """What is wrong -> how it was done, the check, the subject and what is found."""
 
 DATA = {

@@ -38,59 +38,81 @@ END $$
 WORSE = {
     "a function got the owner's rights": (
         "ALTER FUNCTION powertools.outgrown SECURITY DEFINER",
-        "functions", "function outgrown", "runs with the rights of its owner",
+        "functions",
+        "function outgrown",
+        "runs with the rights of its owner",
     ),
     "a constraint is not validated": (
         "UPDATE pg_constraint SET convalidated = false WHERE conname = 'step_pending'",
-        "relations", "constraint step_pending of table steps", "not validated",
+        "relations",
+        "constraint step_pending of table steps",
+        "not validated",
     ),
     "a workflow of another release": (
         """
         INSERT INTO powertools.workflows (name, total, open, root_id, semantics_version) VALUES ('w', 1, 1, 1, 7)
         """,
-        "semantics", "workflow 1", "semantics version 7",
+        "semantics",
+        "workflow 1",
+        "semantics version 7",
     ),
     "a retention whose process died": (
         "INSERT INTO powertools.prune_runs (reason, started_at) VALUES ('r', now() - interval '2 days')",
-        "retention", "retention run 1", "under way since over a day",
+        "retention",
+        "retention run 1",
+        "under way since over a day",
     ),
     "a row that Oban rejects for all it can": (
         """
         INSERT INTO oban_jobs (worker, queue, args, meta) VALUES ('w', ' ', '[]', '7')
         """,
-        "rejected_jobs", "job 1 in queue ' '", "a blank queue, args that are no object, meta that is no object",
+        "rejected_jobs",
+        "job 1 in queue ' '",
+        "a blank queue, args that are no object, meta that is no object",
     ),
     "a queue that is full and deserted": (
         """
         INSERT INTO oban_jobs (worker, queue, scheduled_at)
         SELECT 'w', 'mail', now() - interval '1 day' FROM generate_series(1, 1000)
         """,
-        "queues", "queue mail", "1000 or more jobs are available for over a minute and no executor works on it",
+        "queues",
+        "queue mail",
+        "1000 or more jobs are available for over a minute and no executor works on it",
     ),
     "an event without its place": (
         """
         INSERT INTO powertools.event_batches (inserted_at, events, workflow_ids, first_numbers, last_numbers)
         VALUES ('2026-01-02 03:04:05+00', 1, '{1}', '{1}', '{1}')
         """,
-        "event_log", "the event log", "1 batches of events without a place, the oldest since 2026-01-02 03:04:05 UTC",
+        "event_log",
+        "the event log",
+        "1 batches of events without a place, the oldest since 2026-01-02 03:04:05 UTC",
     ),
     "a database in another encoding": (
         "UPDATE pg_database SET encoding = pg_char_to_encoding('LATIN1') WHERE datname = current_database()",
-        "encoding", "the database", "encoded in LATIN1",
+        "encoding",
+        "the database",
+        "encoded in LATIN1",
     ),
     "sessions in another encoding": (
         """
         DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET client_encoding = LATIN1', current_database()); END $$
         """,
-        "encoding", "new sessions", "given client_encoding=latin1",
+        "encoding",
+        "new sessions",
+        "given client_encoding=latin1",
     ),
     "sessions in which no trigger fires": (
         UNFIRED,
-        "replication_role", "new sessions", "given session_replication_role=replica",
+        "replication_role",
+        "new sessions",
+        "given session_replication_role=replica",
     ),
     "the doctor's own session fires no trigger": (
         UNFIRED,
-        "replication_role", "this session, and others like it", "given session_replication_role=replica",
+        "replication_role",
+        "this session, and others like it",
+        "given session_replication_role=replica",
     ),
     "sessions of a role in which no trigger fires": (
         """
@@ -98,22 +120,35 @@ WORSE = {
         SELECT d.oid, 'pg_monitor'::regrole, '{session_replication_role=replica}'
         FROM pg_database d WHERE d.datname = current_database()
         """,
-        "replication_role", "new sessions of role pg_monitor", "given session_replication_role=replica",
+        "replication_role",
+        "new sessions of role pg_monitor",
+        "given session_replication_role=replica",
     ),
     "this machine's clock is behind": (
-        SKEWED.format("5 min"), "session", "this machine's clock", "300 s off",
+        SKEWED.format("5 min"),
+        "session",
+        "this machine's clock",
+        "300 s off",
     ),
     "this machine's clock is ahead": (
-        SKEWED.format("-5 min"), "session", "this machine's clock", "300 s off",
+        SKEWED.format("-5 min"),
+        "session",
+        "this machine's clock",
+        "300 s off",
     ),
     "there is no schema of ours": (
-        "DROP SCHEMA powertools CASCADE", "schema", "the schema", "version 0",
+        "DROP SCHEMA powertools CASCADE",
+        "schema",
+        "the schema",
+        "version 0",
     ),
     "there is no schema of Oban's": (
         "DROP TABLE oban_jobs, oban_leaders, oban_producers CASCADE",
-        "schema", "the schema", "no Oban tables in schema public",
+        "schema",
+        "the schema",
+        "no Oban tables in schema public",
     ),
-}  # fmt: skip
+}
 """As SET_UP of test_doctor: what is wrong -> how it was done, the check, the subject and what is found."""
 
 WAITING = {
@@ -324,10 +359,16 @@ async def waiting(dsn: str) -> AsyncIterator[psycopg.AsyncConnection]:
 async def bad_server(directory: Path) -> AsyncIterator[str]:
     """A server with few connections, most of them taken, with nothing durable and nothing cleaned up."""
     settings = {
-        "max_connections": "12", "superuser_reserved_connections": "3", "max_prepared_transactions": "2",
-        "fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "autovacuum": "off",
-        "track_counts": "off", "max_notify_queue_pages": "64",
-    }  # fmt: skip
+        "max_connections": "12",
+        "superuser_reserved_connections": "3",
+        "max_prepared_transactions": "2",
+        "fsync": "off",
+        "full_page_writes": "off",
+        "synchronous_commit": "off",
+        "autovacuum": "off",
+        "track_counts": "off",
+        "max_notify_queue_pages": "64",
+    }
     async with Server.running(directory) as server, AsyncExitStack() as sessions:
         async with await psycopg.AsyncConnection.connect(server.dsn, autocommit=True) as conn:
             for name, value in settings.items():

@@ -29,9 +29,14 @@ async def test_open_steps_are_counted_in_the_state_they_are_in(powertools: Power
     found = await _read(powertools)
 
     assert {state: found["open_steps", state] for state in _STATES} == {
-        "pending": 3, "available": 2, "scheduled": 1, "executing": 1, "retryable": 0, "suspended": 0,
+        "pending": 3,
+        "available": 2,
+        "scheduled": 1,
+        "executing": 1,
+        "retryable": 0,
+        "suspended": 0,
         "awaiting_signal": 1,
-    }  # fmt: skip
+    }
     assert found["open_workflows", "running"] == 3
     assert 0 < found["oldest_waiting_step_seconds", None] < 30
 

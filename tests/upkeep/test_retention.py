@@ -78,8 +78,9 @@ async def test_an_ended_workflow_is_archived_once_with_its_id_and_removed(hand: 
     assert [await count(hand, table) for table in ("workflows", "steps", "events")] == [0, 0, 0]
     archived = await hand.rows("SELECT original_id, part, run_id, record FROM powertools.archive ORDER BY part")
     assert [(row["original_id"], row["part"], row["run_id"]) for row in archived] == [
-        (workflow_id, 0, run.id), (workflow_id, 1, run.id),
-    ]  # fmt: skip
+        (workflow_id, 0, run.id),
+        (workflow_id, 1, run.id),
+    ]
     assert archived[0]["record"]["state"] == "completed"
     assert [step["name"] for step in archived[1]["record"]] == ["s0", "s1", "s2"]
     assert (run.archived["workflows"], (await prune(hand)).pruned) == (2, {})

@@ -166,10 +166,15 @@ async def test_a_setting_whose_row_is_gone_is_no_silent_default(hand: Hand) -> N
 @pytest.mark.parametrize(
     ("value", "spelt"),
     [
-        (None, "forever"), (timedelta(days=7), "7d"), (timedelta(minutes=90), "90m"), (timedelta(seconds=0.5), "0.5s"),
-        (timedelta(hours=36), "36h"), (5, "5"), ({"mail": "operator"}, '{"mail":"operator"}'),
+        (None, "forever"),
+        (timedelta(days=7), "7d"),
+        (timedelta(minutes=90), "90m"),
+        (timedelta(seconds=0.5), "0.5s"),
+        (timedelta(hours=36), "36h"),
+        (5, "5"),
+        ({"mail": "operator"}, '{"mail":"operator"}'),
     ],
-)  # fmt: skip
+)
 def test_a_value_is_spelt_as_the_command_takes_it(value: Any, spelt: str) -> None:
     assert spell(value) == spelt
 
@@ -177,10 +182,13 @@ def test_a_value_is_spelt_as_the_command_takes_it(value: Any, spelt: str) -> Non
 @pytest.mark.parametrize(
     ("name", "typed", "value"),
     [
-        (NAME, "3", 3), ("incident_stuck_after", "90s", 90.0), ("retention.archive", "1d", 86400.0),
-        ("retention.audit", "forever", None), ("rescue", '{"*": "operator"}', {"*": "operator"}),
+        (NAME, "3", 3),
+        ("incident_stuck_after", "90s", 90.0),
+        ("retention.archive", "1d", 86400.0),
+        ("retention.audit", "forever", None),
+        ("rescue", '{"*": "operator"}', {"*": "operator"}),
     ],
-)  # fmt: skip
+)
 async def test_the_command_sets_and_lists_it(hand: Hand, name: str, typed: str, value: Any) -> None:
     ended = powertools(
         "settings", "set", name, typed, "--actor", "ada", "--reason", "for tests", "--json", dsn=hand.dsn
@@ -189,8 +197,9 @@ async def test_the_command_sets_and_lists_it(hand: Hand, name: str, typed: str, 
     assert (ended.code, ended.json["setting"]["value"], ended.json["setting"]["changed_by"]) == (0, value, "ada")
     listed = powertools("settings", "list", "--json", dsn=hand.dsn).json["settings"]
     assert {each["name"]: each["value"] for each in listed} == {
-        **{name: setting.to_row(setting.default) for name, setting in SHARED.items()}, name: value
-    }  # fmt: skip
+        **{name: setting.to_row(setting.default) for name, setting in SHARED.items()},
+        name: value,
+    }
 
 
 @pytest.mark.parametrize(

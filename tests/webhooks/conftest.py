@@ -66,8 +66,10 @@ class Post:
         await self.hand.rows(
             "UPDATE powertools.webhook_deliveries SET due_at = due_at - %s, queued_at = queued_at - %s, "
             "finished_at = finished_at - %s",
-            span, span, span,
-        )  # fmt: skip
+            span,
+            span,
+            span,
+        )
         await self.hand.rows("UPDATE powertools.webhook_endpoints SET leased_until = leased_until - %s", span)
 
     async def end_job(self, issued: IssuedSecret, state: str = "completed") -> None:
@@ -76,16 +78,22 @@ class Post:
             "UPDATE oban_jobs SET state = %s::oban_job_state, attempted_at = timezone('UTC', now()), "
             "scheduled_at = scheduled_at + interval '1 hour' * (%s = 'scheduled')::int "
             "WHERE id = (SELECT job_id FROM powertools.webhook_endpoints WHERE id = %s)",
-            state, state, issued.endpoint.id,
-        )  # fmt: skip
+            state,
+            state,
+            issued.endpoint.id,
+        )
 
     async def write_delivery(self, issued: IssuedSecret, cursor: Cursor, **columns: Any) -> None:
         message = {"id": f"msg_{cursor}", "type": "oban_powertools.ping"}
         await self.hand.rows(
             "INSERT INTO powertools.webhook_deliveries (endpoint_id, cursor, message, state, finished_at) "
             "VALUES (%s, %s, %s, %s, %s)",
-            issued.endpoint.id, cursor, Jsonb(message), columns.get("state", "pending"), columns.get("finished_at"),
-        )  # fmt: skip
+            issued.endpoint.id,
+            cursor,
+            Jsonb(message),
+            columns.get("state", "pending"),
+            columns.get("finished_at"),
+        )
 
 
 @pytest.fixture

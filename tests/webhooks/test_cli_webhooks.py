@@ -128,8 +128,9 @@ async def test_deliveries_and_replay(post: Post) -> None:
     assert replayed.out == "1 delivery will be sent again\n"
     assert one.json["replayed"] == 1
     assert (unknown.code, unknown.error) == (
-        3, "webhook 1 has no delivery 4711 (or it was pruned): powertools webhooks deliveries 1 lists them",
-    )  # fmt: skip
+        3,
+        "webhook 1 has no delivery 4711 (or it was pruned): powertools webhooks deliveries 1 lists them",
+    )
 
 
 @pytest.mark.parametrize(
@@ -153,10 +154,16 @@ def test_what_cannot_be_used_is_a_usage_error(shared_dsn: str, arguments: tuple[
 async def test_every_answer_as_json_has_the_keys_of_the_reference(hand: Hand) -> None:
     post = Post(hand)
     calls = [
-        ("add", "https://example.com/hook", "--allow-private"), ("list",), ("deliveries", "1"), ("replay", "1"),
-        ("test", "1"), ("rotate", "1"), ("disable", "1", "--reason", "they moved"), ("enable", "1"),
+        ("add", "https://example.com/hook", "--allow-private"),
+        ("list",),
+        ("deliveries", "1"),
+        ("replay", "1"),
+        ("test", "1"),
+        ("rotate", "1"),
+        ("disable", "1", "--reason", "they moved"),
+        ("enable", "1"),
         ("remove", "1", "--yes"),
-    ]  # fmt: skip
+    ]
     answers: dict[tuple[str, ...], Ended] = {}
     async with receiving() as receiver:
         for name, *arguments in calls:

@@ -228,8 +228,11 @@ async def test_old_deliveries_are_removed_delivered_ones_first(post: Post) -> No
     await post.webhooks.sweep()
 
     assert [(d.state.value, d.cursor) for d in await post.deliveries(issued)] == [
-        ("delivered", 1), ("dead", 3), ("pending", 5), ("pending", 6),
-    ]  # fmt: skip
+        ("delivered", 1),
+        ("dead", 3),
+        ("pending", 5),
+        ("pending", 6),
+    ]
 
 
 async def test_an_endpoint_can_be_changed_and_removed(post: Post) -> None:
@@ -255,10 +258,16 @@ async def test_an_endpoint_can_be_changed_and_removed(post: Post) -> None:
 async def test_what_does_not_exist_says_so(post: Post) -> None:
     calls = post.webhooks
     for call in (
-        calls.get(UNKNOWN), calls.update(UNKNOWN, **ADA), calls.rotate_secret(UNKNOWN, **ADA), calls.test(UNKNOWN),
-        calls.enable(UNKNOWN, **ADA), calls.disable(UNKNOWN, **ADA), calls.remove(UNKNOWN, **ADA),
-        calls.deliveries(UNKNOWN), calls.replay(UNKNOWN, **ADA),
-    ):  # fmt: skip
+        calls.get(UNKNOWN),
+        calls.update(UNKNOWN, **ADA),
+        calls.rotate_secret(UNKNOWN, **ADA),
+        calls.test(UNKNOWN),
+        calls.enable(UNKNOWN, **ADA),
+        calls.disable(UNKNOWN, **ADA),
+        calls.remove(UNKNOWN, **ADA),
+        calls.deliveries(UNKNOWN),
+        calls.replay(UNKNOWN, **ADA),
+    ):
         with pytest.raises(WebhookNotFoundError, match="webhook 4711 does not exist"):
             await call
     issued = await post.add(URL)

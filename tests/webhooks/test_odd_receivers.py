@@ -25,8 +25,13 @@ ODD_DATES = (
 )
 DATES = st.builds(
     "Wed, {} Oct {} {}:{}:00 {}{}".format,
-    st.integers(), st.integers(0), st.integers(0), st.integers(0), st.sampled_from("+- "), st.integers(0),
-)  # fmt: skip
+    st.integers(),
+    st.integers(0),
+    st.integers(0),
+    st.integers(0),
+    st.sampled_from("+- "),
+    st.integers(0),
+)
 
 
 @given(st.text() | DATES | st.integers().map(str))

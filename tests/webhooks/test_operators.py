@@ -109,8 +109,9 @@ async def test_without_an_actor_or_a_reason_nothing_is_changed(post: Post, comma
     assert await rows(post.hand) == before
     kept = (await post.powertools.audit.list())[:2]
     assert [(record.outcome, record.details["code"]) for record in kept] == [
-        ("refused", "reason_required"), ("refused", "unattributed_actor"),
-    ]  # fmt: skip
+        ("refused", "reason_required"),
+        ("refused", "unattributed_actor"),
+    ]
 
 
 @pytest.mark.parametrize("command", [command for command in CHANGES if command != "add"])

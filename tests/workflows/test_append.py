@@ -54,8 +54,11 @@ async def test_appended_steps_come_with_the_completion_and_run_behind_it(each_ha
 
     first = await each_hand.job(workflow_id, "first")
     assert await each_hand.states(workflow_id) == {
-        "grow": "completed", "after": "available", "first": "available", "second": "pending"
-    }  # fmt: skip
+        "grow": "completed",
+        "after": "available",
+        "first": "available",
+        "second": "pending",
+    }
     assert (first.args, first.queue, first.priority) == ({"own": "grown"}, "slow", 2)
     workflow = await each_hand.workflow(workflow_id)
     assert (workflow.total, workflow.open) == (4, 3)
@@ -155,8 +158,12 @@ async def test_steps_that_were_appended_append_in_their_turn(hand: Hand) -> None
 
     steps = (await hand.steps(workflow_id)).values()
     assert [(s.name, s.depth) for s in steps] == [
-        ("grow", 0), ("after", 1), ("grow+", 1), ("grow++", 2), ("grow+++", 3)
-    ]  # fmt: skip
+        ("grow", 0),
+        ("after", 1),
+        ("grow+", 1),
+        ("grow++", 2),
+        ("grow+++", 3),
+    ]
 
 
 async def test_two_steps_that_append_in_one_batch_get_places_of_their_own(each_hand: Hand) -> None:
@@ -171,8 +178,11 @@ async def test_two_steps_that_append_in_one_batch_get_places_of_their_own(each_h
     await each_hand.run(workflow_id, {"a": one, "b": one})
 
     assert await each_hand.states(workflow_id) == {
-        "a": "completed", "b": "completed", "of a": "available", "of b": "available"
-    }  # fmt: skip
+        "a": "completed",
+        "b": "completed",
+        "of a": "available",
+        "of b": "available",
+    }
 
 
 async def test_nothing_is_added_to_a_workflow_that_is_being_cancelled(each_hand: Hand) -> None:

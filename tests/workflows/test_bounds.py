@@ -209,19 +209,23 @@ async def test_a_key_that_is_long_when_the_wait_begins_fails_the_step(each_hand:
 
     steps = await each_hand.steps(workflow_id)
     assert {s.name: s.state for s in steps.values()} == {
-        "make": "completed", "wait": "discarded", "after": "available",
-    }  # fmt: skip
+        "make": "completed",
+        "wait": "discarded",
+        "after": "available",
+    }
     assert "characters, at most 200 are allowed" in steps["wait"].error["error"]
 
 
 @pytest.mark.parametrize(
     "wanted",
     [
-        {"signal": "s", "correlation_key": "k" * 201}, {"signal": "", "correlation_key": "k"}, {"signal": "s"},
+        {"signal": "s", "correlation_key": "k" * 201},
+        {"signal": "", "correlation_key": "k"},
+        {"signal": "s"},
         {"signal": "s", "correlation_key": "k", "deadline": 1e12},
         {"signal": "s", "correlation_key": "k", "deadline": -1},
     ],
-)  # fmt: skip
+)
 async def test_a_wait_of_a_worker_in_another_language_is_bounded_too(hand: Hand, wanted: dict[str, Any]) -> None:
     workflow_id = await hand.insert(chain(1))
     [job] = await hand.start((await hand.job(workflow_id, "s0")).id)
@@ -229,8 +233,9 @@ async def test_a_wait_of_a_worker_in_another_language_is_bounded_too(hand: Hand,
     await hand.rows(
         "UPDATE oban_jobs SET state = 'completed', meta = meta || jsonb_build_object('return', %s::jsonb) "
         "WHERE id = %s",
-        json.dumps({"await": wanted}), job.id,
-    )  # fmt: skip
+        json.dumps({"await": wanted}),
+        job.id,
+    )
 
     s0 = (await hand.steps(workflow_id))["s0"]
     assert (s0.state, s0.error["error"].startswith("wait refused")) == ("discarded", True)

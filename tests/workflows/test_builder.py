@@ -21,8 +21,11 @@ def test_a_diamond_has_its_positions_in_the_order_of_adding_and_depths_along_its
     steps = plan(workflow)
 
     assert [(s.name, s.position, s.depth, s.pending) for s in steps.values()] == [
-        ("top", 0, 0, 0), ("left", 1, 1, 1), ("right", 2, 1, 1), ("bottom", 3, 2, 2),
-    ]  # fmt: skip
+        ("top", 0, 0, 0),
+        ("left", 1, 1, 1),
+        ("right", 2, 1, 1),
+        ("bottom", 3, 2, 2),
+    ]
     assert (steps["top"].children, steps["bottom"].parents) == ([1, 2], [1, 2])
 
 
@@ -102,8 +105,10 @@ def test_a_name_is_at_most_200_characters_that_can_be_stored() -> None:
     workflow.add("nul\0", step())
 
     assert codes(workflow) == [
-        ("name_too_long", None, "name"), ("name_too_long", "s" * 201, "name"), ("non_serializable", "nul\0", "name"),
-    ]  # fmt: skip
+        ("name_too_long", None, "name"),
+        ("name_too_long", "s" * 201, "name"),
+        ("non_serializable", "nul\0", "name"),
+    ]
 
 
 def test_an_idempotency_key_is_text_of_at_most_200_characters() -> None:
@@ -225,8 +230,12 @@ def test_all_faults_are_reported_at_once_each_with_its_place() -> None:
         plan(workflow)
 
     assert {fault.code for fault in caught.value.faults} == {
-        "workflow_name_required", "non_serializable", "self_loop", "missing_dependency", "duplicate_step_name",
-    }  # fmt: skip
+        "workflow_name_required",
+        "non_serializable",
+        "self_loop",
+        "missing_dependency",
+        "duplicate_step_name",
+    }
     assert "a.args.at[0]: nan is not a JSON number [non_serializable]" in str(caught.value)
     assert str(caught.value).startswith("workflow '' has 5 fault(s), nothing was written:")
 

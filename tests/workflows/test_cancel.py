@@ -129,8 +129,10 @@ async def test_an_ended_workflow_is_not_cancelled_and_the_refusal_is_kept(hand: 
     assert await hand.workflow(workflow_id) == before
     [kept] = await hand.workflows.commands(workflow_id)
     assert (kept["outcome"], kept["reason_code"], kept["legal_next_steps"]) == (
-        "rejected", "workflow_ended", ["recover"]
-    )  # fmt: skip
+        "rejected",
+        "workflow_ended",
+        ["recover"],
+    )
 
 
 async def test_a_repeated_request_keeps_the_time_of_the_first(hand: Hand) -> None:

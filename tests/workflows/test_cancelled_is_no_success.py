@@ -41,8 +41,13 @@ async def by_a_job_that_vanished_unseen(hand: Hand, workflow_id: WorkflowId) -> 
 
 
 WAYS: list[Way] = [
-    by_its_worker, by_oban, by_an_operator, from_outside, by_a_deleted_job, by_a_job_that_vanished_unseen,
-]  # fmt: skip
+    by_its_worker,
+    by_oban,
+    by_an_operator,
+    from_outside,
+    by_a_deleted_job,
+    by_a_job_that_vanished_unseen,
+]
 
 
 def ways(test: Any) -> Any:

@@ -28,9 +28,12 @@ SET: Any = Settings
 NOT_DICTS = ("", "abc", 7, [], [("a", 1)])
 NOT_DEPS = (7, 1.5, True, b"a", None)
 OF_A_STEP: Mapping[str, tuple[Any, ...]] = {
-    "name": ("", 7, None, []), "deps": NOT_DEPS, "on_failure": ("", "explode", 7, None, []),
-    "effects": ("", "sometimes", 7, None, []), "delay": (*NOT_SPANS, timedelta(seconds=-1), timedelta.max),
-}  # fmt: skip
+    "name": ("", 7, None, []),
+    "deps": NOT_DEPS,
+    "on_failure": ("", "explode", 7, None, []),
+    "effects": ("", "sometimes", 7, None, []),
+    "delay": (*NOT_SPANS, timedelta(seconds=-1), timedelta.max),
+}
 NOT_JOBS = (None, "", 7, Scripted, chain(1), {})
 
 
@@ -40,36 +43,59 @@ def own(*names: str, **more: tuple[Any, ...]) -> Mapping[str, tuple[Any, ...]]:
 
 BUILDING: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "__init__": {
-        "name": ("", "  ", None, 7, []), "context": (*NOT_DICTS, 0), "idempotency_key": ("", "  ", 0, 7, []),
-        "expires_in": (*NOT_SPANS, timedelta(0), -timedelta(days=1), timedelta.max), "tags": (*NOT_LISTS, [7], [None]),
-        "definition_version": (0, 7, []), "on_finished": ("", 0, 7, Scripted),
+        "name": ("", "  ", None, 7, []),
+        "context": (*NOT_DICTS, 0),
+        "idempotency_key": ("", "  ", 0, 7, []),
+        "expires_in": (*NOT_SPANS, timedelta(0), -timedelta(days=1), timedelta.max),
+        "tags": (*NOT_LISTS, [7], [None]),
+        "definition_version": (0, 7, []),
+        "on_finished": ("", 0, 7, Scripted),
     },
     "add": {**OF_A_STEP, "job": NOT_JOBS},
     "add_many": own(
-        "deps", "on_failure", "effects", "delay",
+        "deps",
+        "on_failure",
+        "effects",
+        "delay",
         jobs=(*NOT_DICTS[:3], None, {"": step()}, *({"a": bad} for bad in NOT_JOBS)),
     ),
     "await_signal": own(
-        "name", "deps", "on_failure", signal=("", "  ", None, 7), correlation_key=("", None, 7, []),
+        "name",
+        "deps",
+        "on_failure",
+        signal=("", "  ", None, 7),
+        correlation_key=("", None, 7, []),
         deadline=(*NOT_SPANS, timedelta.max),
     ),
     "add_workflow": own("name", "deps", "on_failure", workflow=(None, "", step(), {})),
     "map": own(
-        "name", "deps", "on_failure", "effects", worker=(None, "", 7, step(), Scripted()),
+        "name",
+        "deps",
+        "on_failure",
+        "effects",
+        worker=(None, "", 7, step(), Scripted()),
         over=("", "abc", 7, None, {}),
-        args=(*NOT_DICTS, 0), max_failures=(-1, "1", 1.5, True, None),
+        args=(*NOT_DICTS, 0),
+        max_failures=(-1, "1", 1.5, True, None),
     ),
     "connect": {"parent": ("", "nobody", 7, None), "child": ("", "nobody", None), "policy": ("", "explode", 7, [])},
     "result": {"step": ANYTHING},
     "to_mermaid": {},
     "to_dot": {},
-}  # fmt: skip
+}
 """Call -> argument -> values that are no such argument."""
 
 NEEDED: Mapping[str, Any] = {
-    "name": "it", "job": step(), "jobs": {"it": step()}, "signal": "s", "correlation_key": "k", "worker": Scripted,
-    "over": [1], "parent": "a", "child": "b",
-}  # fmt: skip
+    "name": "it",
+    "job": step(),
+    "jobs": {"it": step()},
+    "signal": "s",
+    "correlation_key": "k",
+    "worker": Scripted,
+    "over": [1],
+    "parent": "a",
+    "child": "b",
+}
 
 
 def build(call: str, argument: str, value: object) -> None:
@@ -183,7 +209,7 @@ def test_a_near_miss_of_a_steps_name_is_told() -> None:
         (Scripted, "expected an Oban job"),
         (worker()(type("W", (), {})), r"call .new(...) on the worker"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_job_comes_with_a_hint(found: Any, hint: str) -> None:
     workflow = Workflow("hints")
     workflow.add("a", found)
@@ -217,12 +243,26 @@ def test_a_model_in_args_says_how_to_dump_it() -> None:
 @pytest.mark.parametrize(
     "use",
     [
-        lambda r: r + 1, lambda r: 1 + r, lambda r: r * 2, lambda r: r - r, lambda r: r / 2, lambda r: r < 1,
-        lambda r: r >= r, lambda r: bool(r), lambda r: r or 1, lambda r: int(r), lambda r: float(r), lambda r: len(r),
-        lambda r: -r, lambda r: r["a"] | r, lambda r: 1 in r, lambda r: list(r), lambda r: f"{r}",
+        lambda r: r + 1,
+        lambda r: 1 + r,
+        lambda r: r * 2,
+        lambda r: r - r,
+        lambda r: r / 2,
+        lambda r: r < 1,
+        lambda r: r >= r,
+        lambda r: bool(r),
+        lambda r: r or 1,
+        lambda r: int(r),
+        lambda r: float(r),
+        lambda r: len(r),
+        lambda r: -r,
+        lambda r: r["a"] | r,
+        lambda r: 1 in r,
+        lambda r: list(r),
+        lambda r: f"{r}",
         lambda r: asyncio.run(_awaited(r)),
     ],
-)  # fmt: skip
+)
 def test_nothing_is_computed_with_a_reference(use: Any) -> None:
     with pytest.raises(TypeError, match="reference"):
         use(Workflow.result("a"))
@@ -312,11 +352,14 @@ async def test_a_workers_options_are_kept_in_a_map_as_in_a_step(hand: Hand, kind
 @pytest.mark.parametrize("kind", [Settings, StreamLimits])
 def test_every_setting_refuses_what_is_none(kind: Any) -> None:
     bad: dict[Any, tuple[Any, ...]] = {
-        timedelta: (*NOT_SPANS, None, -timedelta(seconds=1), timedelta.max), int: (0, -1, True, "5", 1.5, None),
-        bool: ("", "no", 0, 1, None), str: ("", 7, None, []), str | None: ("", 7, []),
+        timedelta: (*NOT_SPANS, None, -timedelta(seconds=1), timedelta.max),
+        int: (0, -1, True, "5", 1.5, None),
+        bool: ("", "no", 0, 1, None),
+        str: ("", 7, None, []),
+        str | None: ("", 7, []),
         timedelta | None: (*NOT_SPANS, -timedelta(seconds=1), timedelta.max),
         int | None: (0, -1, True, "5", 1.5),
-    }  # fmt: skip
+    }
     accepted: list[str] = []
 
     for setting in dataclasses.fields(kind):
@@ -339,10 +382,13 @@ def test_a_loop_that_would_never_pause_is_refused() -> None:
 @pytest.mark.parametrize(
     ("argument", "values"),
     [
-        ("authorize", (True, "everybody", 7)), ("display", ("", {}, 7)), ("settings", ({}, "", 7)),
-        ("schema", ("", 7, None, "Upper")), ("turbo", ("no", 0, None)),
+        ("authorize", (True, "everybody", 7)),
+        ("display", ("", {}, 7)),
+        ("settings", ({}, "", 7)),
+        ("schema", ("", 7, None, "Upper")),
+        ("turbo", ("no", 0, None)),
     ],
-)  # fmt: skip
+)
 async def test_powertools_refuses_what_is_no_argument_of_it(hand: Hand, argument: str, values: tuple[Any, ...]) -> None:
     for value in values:
         with pytest.raises(InvalidSettingError, match=argument):

@@ -151,6 +151,8 @@ def test_options_out_of_range_are_refused() -> None:
     workflow.add("b", step(), deps="a", **options)
 
     assert codes(workflow) == [
-        ("invalid_expiry", None, None), ("unknown_policy", "b", "deps"), ("unknown_effects", "b", None),
+        ("invalid_expiry", None, None),
+        ("unknown_policy", "b", "deps"),
+        ("unknown_effects", "b", None),
         ("invalid_delay", "b", None),
-    ]  # fmt: skip
+    ]

@@ -118,8 +118,10 @@ def test_what_a_step_runs_on_shows_in_the_shape_of_a_definition() -> None:
     drawn = kinds().to_mermaid()
 
     assert re.findall(r"  n\d(\W.*\W)$", drawn, re.MULTILINE)[:3] == [
-        '{{"wait<br/>signal"}}', '[["nested<br/>workflow"]]', '[/"each<br/>map"/]',
-    ]  # fmt: skip
+        '{{"wait<br/>signal"}}',
+        '[["nested<br/>workflow"]]',
+        '[/"each<br/>map"/]',
+    ]
     assert "shape=hexagon" in kinds().to_dot()
 
 

@@ -75,7 +75,8 @@ FORMS: dict[str, tuple[Callable[[], Exception], str, str]] = {
     "a note": (noted, "LookupError", "LookupError: no ribbon left"),
     "many lines": (
         lambda: LookupError("no ribbon left\nDetail: shelf 4 is empty\n\n"),
-        "LookupError", "LookupError: no ribbon left Detail: shelf 4 is empty",
+        "LookupError",
+        "LookupError: no ribbon left Detail: shelf 4 is empty",
     ),
     "no text": (LookupError, "LookupError", "LookupError"),
     "a cause": (caused, "LookupError", "LookupError: no ribbon left"),
@@ -83,22 +84,26 @@ FORMS: dict[str, tuple[Callable[[], Exception], str, str]] = {
     "of a module": (lambda: OddError("x: y"), f"{HERE}.OddError", f"{HERE}.OddError: x: y"),
     "of a function": (local, f"{HERE}.local.<locals>.LocalError", f"{HERE}.local.<locals>.LocalError: where?"),
     "psycopg": (
-        diagnosed, "psycopg.errors.UniqueViolation",
+        diagnosed,
+        "psycopg.errors.UniqueViolation",
         'psycopg.errors.UniqueViolation: duplicate key value violates "x" DETAIL: Key (id)=(1) already exists.',
     ),
     "pydantic": (
-        lambda: ValueError(VALIDATION), "ValueError",
+        lambda: ValueError(VALIDATION),
+        "ValueError",
         f"ValueError: {' '.join(VALIDATION.split())}",
     ),
     "a group": (
-        lambda: GROUP, "ExceptionGroup(LookupError)",
+        lambda: GROUP,
+        "ExceptionGroup(LookupError)",
         "ExceptionGroup(LookupError): unhandled errors in a TaskGroup (1 sub-exception): LookupError: no ribbon left",
     ),
     "groups in a group": (
-        lambda: NESTED, "ExceptionGroup(KeyError, ValueError)",
+        lambda: NESTED,
+        "ExceptionGroup(KeyError, ValueError)",
         "ExceptionGroup(KeyError, ValueError): two (2 sub-exceptions): ValueError: a; KeyError: 'b'; ValueError: c",
     ),
-}  # fmt: skip
+}
 """What is raised -> its class, and it in one line."""
 
 STOCK_DIFFERS = {
@@ -237,8 +242,9 @@ async def test_the_reason_of_a_cancel_is_its_text_however_it_looks(each_hand: Ha
 
 def test_an_exception_whose_text_cannot_be_had_is_told_of_all_the_same() -> None:
     assert describe(SilentError()) == {
-        "class": f"{HERE}.SilentError", "text": "(its text cannot be had: str() raises SystemExit)",
-    }  # fmt: skip
+        "class": f"{HERE}.SilentError",
+        "text": "(its text cannot be had: str() raises SystemExit)",
+    }
 
 
 @pytest.mark.parametrize("length", [0, 1, 9, 10, 11, 12, 1000])

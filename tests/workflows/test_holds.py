@@ -97,9 +97,7 @@ async def test_a_workflow_is_held_with_every_step_that_has_not_started(each_hand
     released = await each_hand.workflows.release(workflow_id, **ASKED)
 
     assert (held, released) == (2, 2)
-    assert states == {
-        "running": "completed", "idle": "suspended", "waiting": "awaiting_signal", "pending": "pending"
-    }  # fmt: skip
+    assert states == {"running": "completed", "idle": "suspended", "waiting": "awaiting_signal", "pending": "pending"}
     await each_hand.run_all(workflow_id)
     assert (await each_hand.workflow(workflow_id)).state == "completed"
 
@@ -122,8 +120,12 @@ async def test_it_ends_by_itself_and_what_is_ready_starts(each_hand: Hand) -> No
 
     assert set(held.values()) == {"completed", "pending"}
     assert await each_hand.states(workflow_id) == {
-        "a": "completed", "signal": "completed", "nested": "executing", "map": "completed", "far": "available"
-    }  # fmt: skip
+        "a": "completed",
+        "signal": "completed",
+        "nested": "executing",
+        "map": "completed",
+        "far": "available",
+    }
 
 
 async def test_a_hold_may_be_prolonged_and_given_another_reason(hand: Hand) -> None:

@@ -115,11 +115,18 @@ def at(position: int, depth: int, **edges: list[int]) -> dict[str, Any]:
         [at(10, 1, parents=[99])],
     ],
     ids=[
-        "a self-loop", "a cycle of two", "a cycle of three", "an edge only the child knows",
-        "an edge only the parent knows", "an edge of two policies", "an edge between equal depths", "an edge upwards",
-        "a child that is not there", "a parent that is not there",
+        "a self-loop",
+        "a cycle of two",
+        "a cycle of three",
+        "an edge only the child knows",
+        "an edge only the parent knows",
+        "an edge of two policies",
+        "an edge between equal depths",
+        "an edge upwards",
+        "a child that is not there",
+        "a parent that is not there",
     ],
-)  # fmt: skip
+)
 async def test_edges_cannot_be_inserted_that_make(diamond: Hand, steps: list[dict[str, Any]]) -> None:
     with pytest.raises(psycopg.errors.CheckViolation, match="does not lead forward inside the workflow"):
         await diamond.rows(INSERT_STEPS, Jsonb(steps))

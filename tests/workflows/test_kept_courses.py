@@ -104,8 +104,11 @@ async def test_what_the_sweep_cannot_do_for_one_workflow_it_does_for_the_others(
 
     assert (meanwhile["a"].state, meanwhile["z"].state, mended.state) == (moved, moved, moved)
     assert [s.held_until is not None for s in (*meanwhile.values(), mended)] == [
-        False, moved == "pending", False, False
-    ]  # fmt: skip
+        False,
+        moved == "pending",
+        False,
+        False,
+    ]
 
 
 async def test_a_nested_workflow_that_was_cancelled_early_ends_its_step_when_that_is_released(hand: Hand) -> None:

@@ -47,11 +47,12 @@ async def test_each_item_has_its_job_with_the_workers_options(each_hand: Hand) -
 
     assert await each_hand.rows(
         "SELECT args -> 'item' AS item, queue, priority, tags, max_attempts FROM oban_jobs "
-        "WHERE worker LIKE %s ORDER BY id", "%send",
+        "WHERE worker LIKE %s ORDER BY id",
+        "%send",
     ) == [
         {"item": item, "queue": "bulk", "priority": 4, "tags": ["each"], "max_attempts": 1}
         for item in ({"n": 1}, "two", None)
-    ]  # fmt: skip
+    ]
     assert await each_hand.states(workflow_id) == {"list": "completed", "each": "executing", "after": "pending"}
     assert list(await each_hand.states(child_id)) == ["each[0]", "each[1]", "each[2]"]
 
@@ -228,8 +229,9 @@ async def test_ten_thousand_items_take_as_many_statements_as_two(hand: Hand) -> 
         async with count_executed(hand.conn) as expanding:
             await hand.rows(
                 "SELECT set_config('powertools.results', jsonb_build_object(%s::text, %s::jsonb)::text, false)",
-                str(listing.id), str({"json": list(range(size))}).replace("'", '"'),
-            )  # fmt: skip
+                str(listing.id),
+                str({"json": list(range(size))}).replace("'", '"'),
+            )
             await hand.rows("UPDATE oban_jobs SET state = 'completed' WHERE id = %s", listing.id)
         del ended
         child_id = (await hand.steps(workflow_id))["each"].child_id
@@ -249,9 +251,13 @@ async def test_ten_thousand_items_take_as_many_statements_as_two(hand: Hand) -> 
 
 @pytest.mark.parametrize(
     ("options", "code"),
-    [({"over": "abc"}, "not_a_list"), ({"over": [1], "max_failures": -1}, "invalid_max_failures"),
-     ({"over": [1], "args": {"bad": {1}}}, "non_serializable"), ({"over": Workflow.item}, "unknown_reference")],
-)  # fmt: skip
+    [
+        ({"over": "abc"}, "not_a_list"),
+        ({"over": [1], "max_failures": -1}, "invalid_max_failures"),
+        ({"over": [1], "args": {"bad": {1}}}, "non_serializable"),
+        ({"over": Workflow.item}, "unknown_reference"),
+    ],
+)
 async def test_a_faulty_map_is_refused(hand: Hand, options: Any, code: str) -> None:
     workflow = Workflow("faulty")
     workflow.map("each", send, **options)

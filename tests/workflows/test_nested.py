@@ -48,8 +48,9 @@ async def test_it_starts_with_its_step_and_hands_over_its_results_as_a_map(each_
 
     assert idle == {"s0": "pending", "s1": "pending"}
     assert running == (
-        {"before": "completed", "child": "executing", "after": "pending"}, {"s0": "available", "s1": "pending"}
-    )  # fmt: skip
+        {"before": "completed", "child": "executing", "after": "pending"},
+        {"s0": "available", "s1": "pending"},
+    )
     assert (await each_hand.job(workflow_id, "after")).args == {"given": {"s0": {"n": 1}, "s1": None}}
     assert (await each_hand.workflow(child_id)).parent_id == workflow_id
 
@@ -119,10 +120,12 @@ async def test_a_cancel_reaches_down_to_the_innermost(each_hand: Hand) -> None:
     assert [(await each_hand.workflow(w)).state for w in (inner, middle, workflow_id)] == ["cancelled"] * 3
     steps = [*(await each_hand.steps(inner)).values(), *(await each_hand.steps(workflow_id)).values()]
     assert [(s.name, s.state, s.cause) for s in steps] == [
-        ("s0", "completed", "completed_after_cancel_request"), ("s1", "cancelled", "cancel_requested"),
-        ("before", "completed", None), ("child", "cancelled", "cancel_requested"),
+        ("s0", "completed", "completed_after_cancel_request"),
+        ("s1", "cancelled", "cancel_requested"),
+        ("before", "completed", None),
+        ("child", "cancelled", "cancel_requested"),
         ("after", "cancelled", "cancel_requested"),
-    ]  # fmt: skip
+    ]
 
 
 async def test_one_that_completes_after_the_request_says_so_on_every_level(hand: Hand) -> None:
@@ -153,8 +156,11 @@ async def test_cancelling_only_the_child_leaves_its_parent_running(hand: Hand) -
     await hand.workflows.request_cancel(await child_of(hand, workflow_id), **ASKED)
 
     assert await hand.states(workflow_id) == {
-        "before": "completed", "child": "cancelled", "after": "cancelled", "beside": "available"
-    }  # fmt: skip
+        "before": "completed",
+        "child": "cancelled",
+        "after": "cancelled",
+        "beside": "available",
+    }
 
 
 async def test_cancelling_the_step_cancels_its_workflow(hand: Hand) -> None:

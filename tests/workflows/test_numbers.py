@@ -19,11 +19,24 @@ from tests.support.by_hand import Hand, chain, step
 from tests.support.command import powertools
 
 NUMBERS: dict[str, Any] = {
-    "exact integer": 2**53 + 1, "largest": 2**63 - 1, "smallest": -(2**63) + 1, "ten to the 16th": 1e16,
-    "minus ten to the 16th": -1e16, "ten to the 22nd": 1e22, "huge": 1.5e300, "greatest": 1.7976931348623157e308,
-    "minus zero": -0.0, "zero": 0.0, "integer zero": 0, "tiny": 5e-324, "tenth": 0.1, "whole": 2.0, "one": 1,
-    "in a text": "1e+16 and -0.0", "in a list": [1e16, {"e+": -0.0, "-0.0": "e+"}],
-}  # fmt: skip
+    "exact integer": 2**53 + 1,
+    "largest": 2**63 - 1,
+    "smallest": -(2**63) + 1,
+    "ten to the 16th": 1e16,
+    "minus ten to the 16th": -1e16,
+    "ten to the 22nd": 1e22,
+    "huge": 1.5e300,
+    "greatest": 1.7976931348623157e308,
+    "minus zero": -0.0,
+    "zero": 0.0,
+    "integer zero": 0,
+    "tiny": 5e-324,
+    "tenth": 0.1,
+    "whole": 2.0,
+    "one": 1,
+    "in a text": "1e+16 and -0.0",
+    "in a list": [1e16, {"e+": -0.0, "-0.0": "e+"}],
+}
 
 
 def exactly(value: Any) -> Any:
@@ -83,10 +96,24 @@ async def test_numbers_come_to_the_worker_and_back_as_they_were(hand: Hand) -> N
 @pytest.mark.parametrize(
     "payload",
     [
-        "12345678901234567890123", "18446744073709551615", "-9223372036854775809", "1e400", "-1e400", "1e-400", "NaN",
-        "Infinity", "[1e999]", '{"a": 1, "a": 2}', "[" * 300 + "]" * 300, "[" * 100_000, '"\\ud800"', "0x10", "01", "",
+        "12345678901234567890123",
+        "18446744073709551615",
+        "-9223372036854775809",
+        "1e400",
+        "-1e400",
+        "1e-400",
+        "NaN",
+        "Infinity",
+        "[1e999]",
+        '{"a": 1, "a": 2}',
+        "[" * 300 + "]" * 300,
+        "[" * 100_000,
+        '"\\ud800"',
+        "0x10",
+        "01",
+        "",
     ],
-)  # fmt: skip
+)
 async def test_the_command_line_refuses_what_cannot_be_kept(hand: Hand, payload: str) -> None:
     workflow_id = await hand.insert(chain(1))
     call = ("workflow", "recover", str(workflow_id), "s0", "--action", "complete", "--reason", "done by hand")

@@ -42,9 +42,14 @@ async def test_it_comes_with_the_last_step_in_its_transaction_and_with_all_its_o
     assert (job["queue"], job["priority"], job["tags"], job["max_attempts"]) == ("after", 2, ["t"], 5)
     assert (job["args"], job["state"], job["scheduled_at"].replace(tzinfo=UTC)) == ({"n": 1}, "scheduled", due_at)
     assert job["meta"] == {
-        "mine": 1, "workflow_id": workflow_id, "workflow_name": "ends", "outcome": "completed", "generation": 1,
-        "failed_steps": [], "failures_handled": None,
-    }  # fmt: skip
+        "mine": 1,
+        "workflow_id": workflow_id,
+        "workflow_name": "ends",
+        "outcome": "completed",
+        "generation": 1,
+        "failed_steps": [],
+        "failures_handled": None,
+    }
     assert await each_hand.one(
         "SELECT j.xmin = w.xmin FROM oban_jobs j, powertools.workflows w WHERE j.meta ? 'outcome'"
     )

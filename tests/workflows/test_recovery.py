@@ -36,8 +36,10 @@ async def test_a_retried_step_gets_a_new_job_and_what_it_had_cancelled_waits_for
     steps = await each_hand.steps(workflow_id)
     assert (recovered.generation, recovered.steps, recovered.revived) == (2, ("s0",), 2)
     assert [(s.state, s.pending, s.cause, s.generation) for s in steps.values()] == [
-        ("available", 0, None, 2), ("pending", 1, None, 2), ("pending", 1, None, 2)
-    ]  # fmt: skip
+        ("available", 0, None, 2),
+        ("pending", 1, None, 2),
+        ("pending", 1, None, 2),
+    ]
     assert steps["s0"].job_id != first_job
     assert (steps["s0"].attempt, steps["s0"].error, steps["s0"].started_at) == (0, None, None)
     workflow = await each_hand.workflow(workflow_id)
@@ -81,8 +83,12 @@ async def test_without_a_step_every_failed_one_comes_back(each_hand: Hand) -> No
 
     assert (recovered.steps, recovered.revived) == (("a", "b", "c"), 1)
     assert await each_hand.states(workflow_id) == {
-        "ok": "completed", "a": "available", "b": "available", "c": "available", "after a and b": "pending"
-    }  # fmt: skip
+        "ok": "completed",
+        "a": "available",
+        "b": "available",
+        "c": "available",
+        "after a and b": "pending",
+    }
 
 
 async def test_another_failed_parent_keeps_a_descendant_cancelled(hand: Hand) -> None:
@@ -99,12 +105,19 @@ async def test_another_failed_parent_keeps_a_descendant_cancelled(hand: Hand) ->
     await hand.workflows.recover(workflow_id, "b", **ASKED)
 
     assert after_a == {
-        "a": "available", "b": "discarded", "of a": "pending", "of both": "cancelled", "below": "cancelled"
-    }  # fmt: skip
+        "a": "available",
+        "b": "discarded",
+        "of a": "pending",
+        "of both": "cancelled",
+        "below": "cancelled",
+    }
     assert {s.name: (s.state, s.pending) for s in (await hand.steps(workflow_id)).values()} == {
-        "a": ("available", 0), "b": ("available", 0), "of a": ("pending", 1), "of both": ("pending", 2),
+        "a": ("available", 0),
+        "b": ("available", 0),
+        "of a": ("pending", 1),
+        "of both": ("pending", 2),
         "below": ("pending", 2),
-    }  # fmt: skip
+    }
 
 
 async def test_a_continue_child_that_ran_stays_as_it_is_and_one_that_waits_waits_for_the_retry_too(hand: Hand) -> None:
@@ -136,9 +149,10 @@ async def test_a_workflow_that_fails_again_after_its_recovery_calls_back_again(e
     await each_hand.run_all(workflow_id)
 
     assert await each_hand.rows(CALLED_BACK) == [
-        {"outcome": "failed", "generation": 1}, {"outcome": "failed", "generation": 2},
+        {"outcome": "failed", "generation": 1},
+        {"outcome": "failed", "generation": 2},
         {"outcome": "completed", "generation": 3},
-    ]  # fmt: skip
+    ]
 
 
 async def test_a_step_is_retried_while_its_workflow_still_runs(each_hand: Hand) -> None:
@@ -212,8 +226,11 @@ async def test_what_hangs_on_a_step_that_may_not_run_again_stays_when_all_others
 
     assert recovered.steps == ("other",)
     assert await hand.states(workflow_id) == {
-        "pay": "cancelled", "after": "cancelled", "last": "cancelled", "other": "available"
-    }  # fmt: skip
+        "pay": "cancelled",
+        "after": "cancelled",
+        "last": "cancelled",
+        "other": "available",
+    }
 
 
 async def test_a_workflow_that_is_being_stopped_is_not_brought_back_before_it_has_ended(hand: Hand) -> None:

@@ -100,8 +100,10 @@ async def test_an_executing_step_is_told_and_its_own_end_is_recorded(hand: Hand)
     ended = (await hand.steps(workflow_id))["s0"]
     assert (told["s0"].state, told["s0"].cancel_requested_at is not None) == ("executing", True)
     assert (ended.state, ended.cause, ended.result) == (
-        "completed", "completed_after_cancel_request", "done all the same"
-    )  # fmt: skip
+        "completed",
+        "completed_after_cancel_request",
+        "done all the same",
+    )
 
 
 @pytest.mark.parametrize("action", ["retry", "complete", "skip", "cancel"])
@@ -113,8 +115,11 @@ async def test_a_completed_step_is_left_as_it_is_and_the_refusal_is_kept(hand: H
 
     [kept] = await hand.workflows.commands(workflow_id)
     assert (kept["action"], kept["outcome"], kept["reason_code"], kept["legal_next_steps"]) == (
-        f"step_{action}", "rejected", "illegal_transition", []
-    )  # fmt: skip
+        f"step_{action}",
+        "rejected",
+        "illegal_transition",
+        [],
+    )
     assert (await hand.workflows.results(workflow_id))["x"] == "own"
 
 
@@ -143,8 +148,9 @@ async def test_an_unknown_action_is_refused_with_the_known_ones(hand: Hand) -> N
         await hand.workflows.recover(workflow_id, "s9", **ASKED)
 
     assert [(c["reason_code"], c["step"]) for c in await hand.workflows.commands(workflow_id)] == [
-        ("step_not_found", "s9"), ("unsupported_recovery_action", "s0")
-    ]  # fmt: skip
+        ("step_not_found", "s9"),
+        ("unsupported_recovery_action", "s0"),
+    ]
 
 
 @pytest.mark.parametrize("action", ["cancel", "complete", "skip"])
@@ -198,8 +204,12 @@ async def test_the_record_of_a_recovery_tells_who_why_and_what_was_before_and_af
     assert "sha256" in str(kept.before["steps"]["a"].pop("error"))
     assert kept.before["steps"]["a"] == {"state": "discarded", "cause": None, "generation": 1, "attempt": 1}
     assert kept.after["steps"]["a"] == {
-        "state": "available", "cause": None, "generation": 2, "attempt": 0, "error": None
-    }  # fmt: skip
+        "state": "available",
+        "cause": None,
+        "generation": 2,
+        "attempt": 0,
+        "error": None,
+    }
     [command] = await hand.workflows.commands(workflow_id)
     assert (command["action"], command["actor"], command["outcome"]) == ("workflow_retry", "ops-1", "accepted")
 

@@ -100,7 +100,7 @@ def test_an_unreachable_database_is_a_clear_error(tmp_path: Path) -> None:
             "workflow.execution.tasks names 'x', which is no task",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_malformed_file_says_where_it_is_wrong(tmp_path: Path, edit: Edit, message: str) -> None:
     document = _document()
     edit(document)

@@ -20,8 +20,11 @@ async def test_a_root_has_its_job_in_the_commit_that_stores_the_workflow(each_ha
     workflow_id = await each_hand.insert(workflow)
 
     assert await each_hand.states(workflow_id) == {
-        "top": "available", "left": "pending", "right": "pending", "bottom": "pending"
-    }  # fmt: skip
+        "top": "available",
+        "left": "pending",
+        "right": "pending",
+        "bottom": "pending",
+    }
     assert await each_hand.rows(
         "SELECT s.name, j.xmin = s.xmin AS same_commit FROM powertools.steps s JOIN oban_jobs j ON j.id = s.job_id"
     ) == [{"name": "top", "same_commit": True}]
@@ -44,9 +47,14 @@ async def test_a_released_job_carries_everything_its_author_gave(each_hand: Hand
     assert (job.tags, job.max_attempts, job.attempt, job.state) == (["x", "y"], 7, 0, "scheduled")
     assert job.scheduled_at == due_at
     assert job.meta | {"uid": None} == {
-        "mine": [1], "workflow_id": workflow_id, "workflow_name": "options", "step": "second", "position": 1,
-        "uid": None, "context": {"account": 42},
-    }  # fmt: skip
+        "mine": [1],
+        "workflow_id": workflow_id,
+        "workflow_name": "options",
+        "step": "second",
+        "position": 1,
+        "uid": None,
+        "context": {"account": 42},
+    }
 
 
 async def test_a_delay_counts_from_the_release_and_a_later_schedule_wins(hand: Hand) -> None:
@@ -102,9 +110,14 @@ async def test_references_are_plain_args_when_the_child_is_released(each_hand: H
     a = workflow.add("a", step())
     b = workflow.add("b", step())
     referring = {
-        "all": a.result, "parts": [a.result["list"][1], {"deep": a.result["map"]["x"]}], "last": a.result["list"][-1],
-        "missing": a.result["no"]["where"], "beyond": a.result["list"][9], "scalar": b.result["x"], "b": b.result,
-    }  # fmt: skip
+        "all": a.result,
+        "parts": [a.result["list"][1], {"deep": a.result["map"]["x"]}],
+        "last": a.result["list"][-1],
+        "missing": a.result["no"]["where"],
+        "beyond": a.result["list"][9],
+        "scalar": b.result["x"],
+        "b": b.result,
+    }
     workflow.add("c", step(referring))
     workflow_id = await each_hand.insert(workflow)
     result = {"list": [1, "zwei", 3.5], "map": {"x": 'quote " and \\ backslash\n'}}
@@ -112,9 +125,14 @@ async def test_references_are_plain_args_when_the_child_is_released(each_hand: H
     await each_hand.run(workflow_id, {"a": result, "b": "text"})
 
     assert (await each_hand.job(workflow_id, "c")).args == {
-        "all": result, "parts": ["zwei", {"deep": 'quote " and \\ backslash\n'}], "last": 3.5,
-        "missing": None, "beyond": None, "scalar": None, "b": "text",
-    }  # fmt: skip
+        "all": result,
+        "parts": ["zwei", {"deep": 'quote " and \\ backslash\n'}],
+        "last": 3.5,
+        "missing": None,
+        "beyond": None,
+        "scalar": None,
+        "b": "text",
+    }
 
 
 async def test_a_failed_parent_on_a_continue_edge_resolves_to_null_and_shows_its_error(each_hand: Hand) -> None:
@@ -142,8 +160,10 @@ async def test_no_result_and_a_null_result_are_told_apart(each_hand: Hand) -> No
 
     steps = await each_hand.steps(workflow_id)
     assert {s.name: (s.has_result, s.result) for s in steps.values()} == {
-        "none": (False, None), "null": (True, None), "false": (True, False)
-    }  # fmt: skip
+        "none": (False, None),
+        "null": (True, None),
+        "false": (True, False),
+    }
     assert await each_hand.workflows.results(workflow_id) == {"none": None, "null": None, "false": False}
 
 
@@ -313,8 +333,10 @@ async def test_settle_runs_the_same_number_of_statements_for_any_fan_out_batch_a
                 await hand.rows(
                     "UPDATE oban_jobs SET state = %s::oban_job_state WHERE (meta ->> 'workflow_id')::bigint = %s "
                     "AND meta ->> 'step' LIKE %s",
-                    state, workflow_id, ended,
-                )  # fmt: skip
+                    state,
+                    workflow_id,
+                    ended,
+                )
             counts.append(len(plans))
         assert (await hand.workflow(workflow_id)).state == "failed"
         return tuple(counts)

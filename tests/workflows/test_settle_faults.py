@@ -27,9 +27,15 @@ async def test_a_fault_keeps_the_outcome_and_lets_the_jobs_own_state_commit(each
     job = await each_hand.job(workflow_id, "faulty")
     assert (acked, job.state, job.completed_at is not None) == ([job.id], "completed", True)
     assert await each_hand.rows(FAULTS) == [
-        {"job_id": job.id, "state": "completed", "result": {"kept": [1]}, "faults": 1, "message": "broken on purpose",
-         "repaired": False}
-    ]  # fmt: skip
+        {
+            "job_id": job.id,
+            "state": "completed",
+            "result": {"kept": [1]},
+            "faults": 1,
+            "message": "broken on purpose",
+            "repaired": False,
+        }
+    ]
     assert (await each_hand.states(workflow_id))["child"] == "pending"
 
 
@@ -128,8 +134,9 @@ async def test_a_child_that_cannot_be_released_leaves_its_parent_to_the_sweep(ea
     await each_hand.sweep()
 
     assert (job.state, before) == (
-        "completed", [{"name": "faulty", "state": "available"}, {"name": "child", "state": "pending"}]
-    )  # fmt: skip
+        "completed",
+        [{"name": "faulty", "state": "available"}, {"name": "child", "state": "pending"}],
+    )
     assert (await each_hand.job(workflow_id, "child")).args == {"x": 5}
 
 

@@ -230,8 +230,9 @@ async def test_a_step_that_was_retried_waits_again_and_may_be_woken(hand: Hand) 
 
     assert (paid.state, paid.error, woken.status) == ("awaiting_signal", None, "consumed")
     assert await hand.rows("SELECT state, generation FROM powertools.waits ORDER BY id") == [
-        {"state": "expired", "generation": 1}, {"state": "consumed", "generation": 2}
-    ]  # fmt: skip
+        {"state": "expired", "generation": 1},
+        {"state": "consumed", "generation": 2},
+    ]
 
 
 async def test_a_key_may_be_a_reference_that_is_resolved_when_the_wait_begins(hand: Hand) -> None:
@@ -341,8 +342,9 @@ async def test_a_worker_awaits_again_after_its_step_was_retried(hand: Hand) -> N
     await ask(hand, workflow_id)
 
     assert await hand.rows("SELECT state FROM powertools.waits ORDER BY id") == [
-        {"state": "expired"}, {"state": "waiting"}
-    ]  # fmt: skip
+        {"state": "expired"},
+        {"state": "waiting"},
+    ]
     await hand.workflows.signal("payment", "7", 2)
     assert await hand.workflows.results(workflow_id) == {"a": 2}
 

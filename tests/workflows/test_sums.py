@@ -20,8 +20,9 @@ async def end_of(hand: Hand, workflow_id: WorkflowId, name: str) -> tuple[str, s
     [row] = await hand.rows(
         "SELECT state, coalesce(error ->> 'error', '') AS error FROM powertools.steps "
         "WHERE workflow_id = %s AND name = %s",
-        workflow_id, name,
-    )  # fmt: skip
+        workflow_id,
+        name,
+    )
     return row["state"], row["error"]
 
 
@@ -93,8 +94,11 @@ async def test_args_that_are_too_large_with_what_they_refer_to_fail_the_step_and
     state, reason = await end_of(each_hand, workflow_id, "many")
     assert (state, f"more than {MOST} bytes" in reason) == ("discarded", True)
     assert await each_hand.states(workflow_id) == {
-        "big": "completed", "many": "discarded", "one": "available", "after": "cancelled",
-    }  # fmt: skip
+        "big": "completed",
+        "many": "discarded",
+        "one": "available",
+        "after": "cancelled",
+    }
     assert await each_hand.one("SELECT count(*) FROM powertools.settle_faults") == 0
 
 

@@ -90,9 +90,15 @@ async def list_records(target: Target, *, limit: int, before: int | None, as_jso
     chosen = _filter(**given)
     async with target.calls() as calls:
         found = await calls.audit.list(
-            actor=chosen.actor, action=chosen.action, target_type=chosen.target_type, target_id=chosen.target_id,
-            outcome=chosen.outcome, since=chosen.since, before=before, limit=limit,
-        )  # fmt: skip
+            actor=chosen.actor,
+            action=chosen.action,
+            target_type=chosen.target_type,
+            target_id=chosen.target_id,
+            outcome=chosen.outcome,
+            since=chosen.since,
+            before=before,
+            limit=limit,
+        )
     if as_json:
         following = str(found[-1].id) if len(found) == limit else None
         print_json({"records": [_json(record) for record in found], "next_before": following})

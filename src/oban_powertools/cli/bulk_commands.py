@@ -43,9 +43,16 @@ def bulk() -> None:
 @acting
 @answering
 async def preview(
-    target: Target, *, action: str, ids: tuple[str, ...], hold_for: timedelta | None, actor: str, authorize: Authorize,
-    as_json: bool, **given: Any,
-) -> int:  # fmt: skip
+    target: Target,
+    *,
+    action: str,
+    ids: tuple[str, ...],
+    hold_for: timedelta | None,
+    actor: str,
+    authorize: Authorize,
+    as_json: bool,
+    **given: Any,
+) -> int:
     """List what a bulk repair would be about, and the token that executes it.
 
     All that is given has to match.
@@ -56,10 +63,15 @@ async def preview(
     if as_json:
         print_json({"bulk": record_json(found)})
         return Exit.DONE
-    print_facts({
-        "bulk": str(found.id), "repair": found.action, "targets": str(found.total), "token": found.preview_token,
-        "expires": instant(found.expires_at),
-    })  # fmt: skip
+    print_facts(
+        {
+            "bulk": str(found.id),
+            "repair": found.action,
+            "targets": str(found.total),
+            "token": found.preview_token,
+            "expires": instant(found.expires_at),
+        }
+    )
     say()
     print_table(("TARGET",), [(target_id,) for target_id in found.target_ids])
     return Exit.DONE

@@ -128,9 +128,12 @@ async def show(target: Target, *, incident: str, as_json: bool) -> int:
 async def ack(target: Target, *, incident: str, actor: str, authorize: Authorize, as_json: bool) -> int:
     """Say that you have seen it."""
     return await _handle(
-        target, authorize, lambda calls: calls.acknowledge_incident(_which(incident), actor=actor, source="cli"),
-        "is acknowledged", as_json,
-    )  # fmt: skip
+        target,
+        authorize,
+        lambda calls: calls.acknowledge_incident(_which(incident), actor=actor, source="cli"),
+        "is acknowledged",
+        as_json,
+    )
 
 
 @incidents.command("note", epilog=examples('powertools incidents note 12 "restarted node-a"'))
@@ -143,9 +146,12 @@ async def note(target: Target, *, incident: str, text: str, actor: str, authoriz
     if not text.strip():
         raise click.UsageError("TEXT is empty")
     return await _handle(
-        target, authorize, lambda calls: calls.note_incident(_which(incident), text, actor=actor, source="cli"),
-        "has your note", as_json,
-    )  # fmt: skip
+        target,
+        authorize,
+        lambda calls: calls.note_incident(_which(incident), text, actor=actor, source="cli"),
+        "has your note",
+        as_json,
+    )
 
 
 @incidents.command(
@@ -170,9 +176,12 @@ async def assign(
     if nobody == bool(assignee and assignee.strip()):
         raise click.UsageError("name WHO takes care of it, or say --nobody")
     return await _handle(
-        target, authorize, lambda calls: calls.assign_incident(_which(incident), assignee, actor=actor, source="cli"),
-        f"is assigned to {assignee or 'nobody'}", as_json,
-    )  # fmt: skip
+        target,
+        authorize,
+        lambda calls: calls.assign_incident(_which(incident), assignee, actor=actor, source="cli"),
+        f"is assigned to {assignee or 'nobody'}",
+        as_json,
+    )
 
 
 @incidents.command("mute", epilog=examples('powertools incidents mute 12 --for 2h --reason "the fix is on its way"'))
@@ -184,14 +193,16 @@ async def assign(
 @answering
 async def mute(
     target: Target, *, incident: str, mute_for: timedelta, actor: str, reason: str, authorize: Authorize, as_json: bool
-) -> int:  # fmt: skip
+) -> int:
     """Have nobody told of it for a while."""
     until = datetime.now(UTC) + mute_for
     return await _handle(
-        target, authorize,
+        target,
+        authorize,
         lambda calls: calls.mute_incident(_which(incident), until=until, reason=reason, actor=actor, source="cli"),
-        f"is muted until {instant(until)}", as_json,
-    )  # fmt: skip
+        f"is muted until {instant(until)}",
+        as_json,
+    )
 
 
 async def _handle(
@@ -241,7 +252,12 @@ def _waiting(incident: Incident) -> str:
 
 def _row(incident: Incident) -> tuple[str, ...]:
     return (
-        str(incident.id), f"{incident.state} ({'muted' if incident.muted else incident.substatus})",
-        incident.incident_class, str(incident.count), instant(incident.opened_at), _waiting(incident),
-        incident.assignee or "", incident.title,
-    )  # fmt: skip
+        str(incident.id),
+        f"{incident.state} ({'muted' if incident.muted else incident.substatus})",
+        incident.incident_class,
+        str(incident.count),
+        instant(incident.opened_at),
+        _waiting(incident),
+        incident.assignee or "",
+        incident.title,
+    )

@@ -46,18 +46,32 @@ def _target_type(action: str) -> str:
 @acting
 @answering
 async def preview(
-    target: Target, *, action: str, target_id: str, incident: str | None, hold_for: timedelta | None, payload: Any,
-    actor: str, authorize: Authorize, as_json: bool,
-) -> int:  # fmt: skip
+    target: Target,
+    *,
+    action: str,
+    target_id: str,
+    incident: str | None,
+    hold_for: timedelta | None,
+    payload: Any,
+    actor: str,
+    authorize: Authorize,
+    as_json: bool,
+) -> int:
     """Show what a repair would do, and the token that executes it.
 
     TARGET is a job's or workflow's number, 41/bill for a step, or an executor's id.
     """
     async with target.calls(authorize) as calls:
         found = await calls.lifeline.preview_repair(
-            actor, action=action, target_type=_target_type(action), target_id=target_id, incident_fingerprint=incident,
-            payload=payload, hold_for=hold_for, source="cli",
-        )  # fmt: skip
+            actor,
+            action=action,
+            target_type=_target_type(action),
+            target_id=target_id,
+            incident_fingerprint=incident,
+            payload=payload,
+            hold_for=hold_for,
+            source="cli",
+        )
     _print(found, as_json=as_json)
     return Exit.DONE
 
@@ -103,13 +117,15 @@ def _print(found: RepairPreview, *, as_json: bool) -> None:
         changes = [{"source": c.source, "id": c.id, "before": c.before, "after": c.after} for c in found.changes]
         print_json({"preview": {**fields, "changes": changes}})
         return
-    print_facts({
-        "preview": f"{found.id} ({found.status})",
-        "repair": f"{found.action} {found.target_type} {found.target_id}",
-        "effect": _said(found.effect),
-        "token": found.preview_token or "",
-        "expires": instant(found.expires_at),
-    })  # fmt: skip
+    print_facts(
+        {
+            "preview": f"{found.id} ({found.status})",
+            "repair": f"{found.action} {found.target_type} {found.target_id}",
+            "effect": _said(found.effect),
+            "token": found.preview_token or "",
+            "expires": instant(found.expires_at),
+        }
+    )
     rows = [line for change in found.changes[:_SHOWN] for line in _rows(change)]
     if rows:
         say()

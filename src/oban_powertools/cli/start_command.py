@@ -153,10 +153,13 @@ async def _work(target: Target, settings: Settings, *, turbo: bool) -> None:
 def _pool_options(config: Config) -> dict[str, Any]:
     """The sizes and times of the pool that Oban's own command would make, as options of a pool."""
     wanted: dict[str, Any] = {
-        "min_size": config.pool_min_size, "max_size": config.pool_max_size, "timeout": config.pool_timeout,
-        "max_lifetime": config.pool_max_lifetime, "max_idle": config.pool_max_idle,
+        "min_size": config.pool_min_size,
+        "max_size": config.pool_max_size,
+        "timeout": config.pool_timeout,
+        "max_lifetime": config.pool_max_lifetime,
+        "max_idle": config.pool_max_idle,
         "check": AsyncConnectionPool.check_connection if config.pool_check else None,
-    }  # fmt: skip
+    }
     return {"min_size": 1, "max_size": 10} | {name: value for name, value in wanted.items() if value is not None}
 
 

@@ -98,9 +98,13 @@ async def test(target: Target, *, webhook_id: int, as_json: bool) -> int:
 @webhooks.command(epilog=examples("powertools webhooks rotate 1 --keep-old-for 7d --reason 'once a quarter'"))
 @_webhook_id
 @click.option(
-    "--keep-old-for", callback=parse_duration, default="1d", show_default=True, metavar="DURATION",
+    "--keep-old-for",
+    callback=parse_duration,
+    default="1d",
+    show_default=True,
+    metavar="DURATION",
     help="How long the old secret signs too: 90s, 30m, 2h, 1d.",
-)  # fmt: skip
+)
 @_secret_option
 @accounted
 @answering
@@ -179,9 +183,11 @@ async def deliveries(
     """List an endpoint's deliveries, of the newest event first."""
     async with target.calls() as calls:
         found = await calls.webhooks.deliveries(
-            EndpointId(webhook_id), limit=limit, state=DeliveryState(state) if state else None,
+            EndpointId(webhook_id),
+            limit=limit,
+            state=DeliveryState(state) if state else None,
             before=None if before is None else Cursor(before),
-        )  # fmt: skip
+        )
     found = [shown(target.display, delivery) for delivery in found]
     more = str(found[-1].cursor) if len(found) == limit else None
     if as_json:
@@ -264,9 +270,14 @@ def _count(counted: int) -> str:
 def _delivery_row(delivery: WebhookDelivery) -> Sequence[str]:
     message = delivery.message
     return [
-        str(delivery.cursor), delivery.state, message["type"].removeprefix("oban_powertools."), message["subject"],
-        str(delivery.attempts), instant(delivery.attempted_at), delivery.error or "",
-    ]  # fmt: skip
+        str(delivery.cursor),
+        delivery.state,
+        message["type"].removeprefix("oban_powertools."),
+        message["subject"],
+        str(delivery.attempts),
+        instant(delivery.attempted_at),
+        delivery.error or "",
+    ]
 
 
 def _said(answer: Answer) -> str:

@@ -31,9 +31,11 @@ class Events(Facade):
         self._commander = Commander(services)
         self._log = Log(services)
         self._feed = Feed(
-            self._log, self._make_listener if self._settings.listen else None,
-            poll_every=self._settings.events_poll_every, poll_alone_every=self._settings.events_poll_alone_every,
-        )  # fmt: skip
+            self._log,
+            self._make_listener if self._settings.listen else None,
+            poll_every=self._settings.events_poll_every,
+            poll_alone_every=self._settings.events_poll_alone_every,
+        )
 
     def topic_all(self) -> str:
         """The name of the topic with the events of every workflow: ``workflow:all``."""
@@ -102,16 +104,32 @@ class Events(Facade):
 
     @overload
     async def publish(
-        self, workflow_id: WorkflowId | str, step: str, change: StepChange | str, *, attempt: int | None = None,
-        error: str | None = None, actor: ActorLike | None = None, reason: str | None = None, source: str = "api",
+        self,
+        workflow_id: WorkflowId | str,
+        step: str,
+        change: StepChange | str,
+        *,
+        attempt: int | None = None,
+        error: str | None = None,
+        actor: ActorLike | None = None,
+        reason: str | None = None,
+        source: str = "api",
         conn: None = None,
-    ) -> StepUpdated: ...  # fmt: skip
+    ) -> StepUpdated: ...
     @overload
     async def publish(
-        self, workflow_id: WorkflowId | str, step: str, change: StepChange | str, *, attempt: int | None = None,
-        error: str | None = None, actor: ActorLike | None = None, reason: str | None = None, source: str = "api",
+        self,
+        workflow_id: WorkflowId | str,
+        step: str,
+        change: StepChange | str,
+        *,
+        attempt: int | None = None,
+        error: str | None = None,
+        actor: ActorLike | None = None,
+        reason: str | None = None,
+        source: str = "api",
         conn: object,
-    ) -> StepUpdated | None: ...  # fmt: skip
+    ) -> StepUpdated | None: ...
     async def publish(
         self,
         workflow_id: WorkflowId | str,

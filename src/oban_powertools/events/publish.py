@@ -76,10 +76,14 @@ async def publish_change(
     if row["state"] == StepState.PENDING:
         raise StepNotReleasedError(workflow_id, step, row["waiting_on"])
     args = {
-        "workflow_id": workflow_id, "position": row["position"], "job_id": row["job_id"],
-        "change": told.value, "state": PUBLISHABLE[told].value,
-        "attempt": row["attempt"] if attempt is None else attempt, "error": error and shortened(error),
-    }  # fmt: skip
+        "workflow_id": workflow_id,
+        "position": row["position"],
+        "job_id": row["job_id"],
+        "change": told.value,
+        "state": PUBLISHABLE[told].value,
+        "attempt": row["attempt"] if attempt is None else attempt,
+        "error": error and shortened(error),
+    }
     await session.run("publish_change", args)
     written = await session.one("mark_published", {"workflow_id": workflow_id})
     assert written is not None

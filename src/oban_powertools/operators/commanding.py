@@ -81,11 +81,15 @@ class Commander:
         known, refusal = _find(actor)
         name = unless_none(as_text, "step", step)
         return Command(
-            act=act, workflow_id=as_workflow_id(workflow_id),
-            step=None if name is None else storable_text(name), actor=known,
+            act=act,
+            workflow_id=as_workflow_id(workflow_id),
+            step=None if name is None else storable_text(name),
+            actor=known,
             reason=None if why is None else str(self._display.render(Kind.REASON, storable_text(why))),
-            source=as_surface(source), details=details, refusal=refusal,
-        )  # fmt: skip
+            source=as_surface(source),
+            details=details,
+            refusal=refusal,
+        )
 
     @asynccontextmanager
     async def commanded(self, command: Command, conn: Any) -> AsyncGenerator["Commanded"]:

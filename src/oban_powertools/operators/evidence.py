@@ -78,9 +78,12 @@ async def find_target(session: Session, command: Command) -> tuple[Target, Any]:
     if row is None:
         return target, None
     known = replace(
-        target, workflow_name=row["workflow_name"], workflow_tags=tuple(row["tags"]), queue=row["queue"],
+        target,
+        workflow_name=row["workflow_name"],
+        workflow_tags=tuple(row["tags"]),
+        queue=row["queue"],
         worker=row["worker"],
-    )  # fmt: skip
+    )
     return known, row["snapshot"]
 
 
@@ -143,8 +146,15 @@ async def _audit(
     **details: Any,
 ) -> int:
     entry = Entry(
-        actor=command.actor, action=command.act, target=target, outcome=outcome, reason=command.reason, before=before,
-        after=after, surface=command.source, details={**command.details, **details},
-    )  # fmt: skip
+        actor=command.actor,
+        action=command.act,
+        target=target,
+        outcome=outcome,
+        reason=command.reason,
+        before=before,
+        after=after,
+        surface=command.source,
+        details={**command.details, **details},
+    )
     [record_id] = await audit(session, display, [entry])
     return record_id

@@ -222,9 +222,10 @@ class Acknowledger:
         # An id that is here twice is two attempts, of which one may have been refused.
         taken, asked = Counter(acked), Counter(outcome.id for outcome in outcomes)
         late = [
-            outcome for outcome in outcomes
+            outcome
+            for outcome in outcomes
             if taken[outcome.id] < asked[outcome.id] and _key_of(outcome) not in self._aside
-        ]  # fmt: skip
+        ]
         try:
             kept = await self._keep_late(late) if late else 0
         except Exception:

@@ -144,14 +144,20 @@ def failed(ack: Ack, reason: str, backoff: Backoff, *, ascii_only: bool = False)
     if ascii_only:
         text = text.encode("ascii", "backslashreplace").decode()
     error = {
-        "attempt": attempt, "at": datetime.now(UTC).isoformat(), "error": text,
-        "class": name_of(UnstorableValueError), "text": text,
-    }  # fmt: skip
+        "attempt": attempt,
+        "at": datetime.now(UTC).isoformat(),
+        "error": text,
+        "class": name_of(UnstorableValueError),
+        "text": text,
+    }
     return Outcome(
-        job=ack.job, id=ack.id, attempted_at=ack.attempted_at, error=error,
+        job=ack.job,
+        id=ack.id,
+        attempted_at=ack.attempted_at,
+        error=error,
         state="discarded" if attempt >= most else "retryable",
         schedule_in=None if attempt >= most else backoff(attempt, most),
-    )  # fmt: skip
+    )
 
 
 def _outcome(ack: Ack) -> Outcome:
@@ -159,11 +165,16 @@ def _outcome(ack: Ack) -> Outcome:
     meta = ack.meta or None
     recorded = meta.get("return") if meta else None
     return Outcome(
-        job=ack.job, id=ack.id, attempted_at=ack.attempted_at.astimezone(UTC), state=ack.state,
-        attempt_change=ack.attempt_change, error=kept_error(ack.error, find_failure(ack.job)) if ack.error else None,
-        meta=meta, result=recorded.text if isinstance(recorded, Encoded) else None,
+        job=ack.job,
+        id=ack.id,
+        attempted_at=ack.attempted_at.astimezone(UTC),
+        state=ack.state,
+        attempt_change=ack.attempt_change,
+        error=kept_error(ack.error, find_failure(ack.job)) if ack.error else None,
+        meta=meta,
+        result=recorded.text if isinstance(recorded, Encoded) else None,
         schedule_in=None if ack.schedule_in is None else round(ack.schedule_in),
-    )  # fmt: skip
+    )
 
 
 def find_faults(ack: Ack) -> list[Fault]:

@@ -48,8 +48,12 @@ from .results import wrap_result
 logger: Final = find_logger(__name__)
 
 SLOTS: Final = (
-    "executor.wrap_result", "query.ack_jobs", "query.insert_jobs", "producer.get_jobs", "lifeline.rescue",
-)  # fmt: skip
+    "executor.wrap_result",
+    "query.ack_jobs",
+    "query.insert_jobs",
+    "producer.get_jobs",
+    "lifeline.rescue",
+)
 """The extension points used, by Oban's names."""
 
 _KNOWN_WITHIN: Final = 2.0

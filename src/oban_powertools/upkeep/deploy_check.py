@@ -48,11 +48,15 @@ async def check_deploy(session: Session, *, queues: Collection[str] | None, payl
         rows = await session.all("deploy_check_work")
     found = [
         Finding(
-            check="semantics", level=Level.ERROR, subject=row["subject"], found=row["found"],
-            expected="semantics version 2", todo="ship the release of oban-powertools that wrote it",
+            check="semantics",
+            level=Level.ERROR,
+            subject=row["subject"],
+            found=row["found"],
+            expected="semantics version 2",
+            todo="ship the release of oban-powertools that wrote it",
         )
         for row in semantics
-    ]  # fmt: skip
+    ]
     workers = {worker: _Worker(worker) for worker in {row["worker"] for row in rows}}
     for row in rows:
         found += workers[row["worker"]].faults(row)
@@ -82,15 +86,18 @@ class _Worker:
         find = partial(_finding, row)
         if self._fault is not None:
             yield find(
-                "worker", self._fault, "a worker with process(self, job)",
+                "worker",
+                self._fault,
+                "a worker with process(self, job)",
                 "keep it, or an alias under the old name, until nothing names it any more",
-            )  # fmt: skip
+            )
         elif self._function is not None and (fault := _binding_fault(self._function, row)):
             yield find(
-                "arguments", f"{fault}; stored: ({', '.join(row['arguments'])})",
+                "arguments",
+                f"{fault}; stored: ({', '.join(row['arguments'])})",
                 f"{self._path.rpartition('.')[2]}{self._function}",
                 "give new parameters a default, and keep those that are gone, until this work has run",
-            )  # fmt: skip
+            )
 
 
 def _signature(worker: Any) -> tuple[inspect.Signature | None, str | None]:
@@ -121,19 +128,29 @@ def _binding_fault(function: inspect.Signature, row: Mapping[str, Any]) -> str |
 def _faults_of_the_rest(row: Mapping[str, Any], queues: Collection[str] | None, limit: int) -> Iterator[Finding]:
     if queues is not None and row["queue"] not in queues:
         yield _finding(
-            row, "queue", f"queue {row['queue']}", f"one of {', '.join(sorted(queues)) or 'none'}",
+            row,
+            "queue",
+            f"queue {row['queue']}",
+            f"one of {', '.join(sorted(queues)) or 'none'}",
             "name it in --queues or oban.toml, on one node at least",
-        )  # fmt: skip
+        )
     if row["kind"] != "job" and (row["longest"] or 0) > limit:
         yield _finding(
-            row, "payload", f"{row['longest']} bytes of args", f"at most {limit}",
+            row,
+            "payload",
+            f"{row['longest']} bytes of args",
+            f"at most {limit}",
             "keep the larger payload_limit until this work has run",
-        )  # fmt: skip
+        )
 
 
 def _finding(row: Mapping[str, Any], check: str, found: str, expected: str, todo: str) -> Finding:
     many = "" if row["count"] == 1 else f" and {row['count'] - 1} more like it"
     return Finding(
-        check=check, level=Level.ERROR, subject=f"worker {row['worker']} ({row['example']}{many})", found=found,
-        expected=expected, todo=todo,
-    )  # fmt: skip
+        check=check,
+        level=Level.ERROR,
+        subject=f"worker {row['worker']} ({row['example']}{many})",
+        found=found,
+        expected=expected,
+        todo=todo,
+    )

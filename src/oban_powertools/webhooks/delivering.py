@@ -59,10 +59,15 @@ async def _finish(session: Session, endpoint_id: int, claim: dict[str, Any], ans
         retry_in = next_try(claim["attempts"], timedelta(seconds=claim["age"]), answer.retry_after)
         state = DeliveryState.DEAD if retry_in is None and not gone else DeliveryState.PENDING
     args = {
-        "endpoint_id": endpoint_id, "lease": claim["lease"], "delivery": claim["delivery"], "state": state.value,
-        "status": answer.status, "error": answer.error, "retry_in": None if gone else retry_in,
+        "endpoint_id": endpoint_id,
+        "lease": claim["lease"],
+        "delivery": claim["delivery"],
+        "state": state.value,
+        "status": answer.status,
+        "error": answer.error,
+        "retry_in": None if gone else retry_in,
         "disabled_for": "the receiver answered 410 Gone: it wants no more" if gone else None,
-    }  # fmt: skip
+    }
     row = await session.one("finish_webhook", args)
     assert row is not None
     _tell(endpoint_id, claim, answer, state, held=row["held"])
@@ -76,7 +81,10 @@ def _tell(endpoint_id: int, claim: dict[str, Any], answer: Answer, state: Delive
     elif state is DeliveryState.DEAD:
         logger.error(
             "webhook %s: delivery %s is given up after %s attempts: %s",
-            endpoint_id, claim["delivery"], claim["attempts"], answer.error,
-        )  # fmt: skip
+            endpoint_id,
+            claim["delivery"],
+            claim["attempts"],
+            answer.error,
+        )
     elif answer.error:
         logger.info("webhook %s: delivery %s failed: %s", endpoint_id, claim["delivery"], answer.error)

@@ -101,8 +101,9 @@ def _jump(batch: _Batch, endpoint_id: int, error: CursorExpiredError, source: st
     missed = error.oldest - error.since
     logger.error(
         "webhook %s missed up to %s events: they were removed from the log before they could be sent",
-        endpoint_id, missed,
-    )  # fmt: skip
+        endpoint_id,
+        missed,
+    )
     oldest = Cursor(error.oldest)
     batch.add(endpoint_id, oldest, missed_message(source, after=Cursor(error.since), up_to=oldest))
     return oldest, missed

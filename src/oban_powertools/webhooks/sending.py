@@ -98,9 +98,12 @@ class Sender:
         addresses = await resolve(host, port, allow_private=allow_private)
         for left, address in zip(range(len(addresses) - 1, -1, -1), addresses, strict=True):
             request = httpx.Request(
-                "POST", url.copy_with(host=address), content=body, headers={"host": url.netloc.decode(), **headers},
+                "POST",
+                url.copy_with(host=address),
+                content=body,
+                headers={"host": url.netloc.decode(), **headers},
                 extensions={"sni_hostname": host, "timeout": _TIMEOUT.as_dict()},
-            )  # fmt: skip
+            )
             try:
                 return await transport.handle_async_request(request)
             except (httpx.ConnectError, httpx.ConnectTimeout):

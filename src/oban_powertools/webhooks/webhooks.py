@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-from ..arguments import (  # fmt: skip
+from ..arguments import (
     LONGEST,
     as_count,
     as_cursor,

@@ -31,9 +31,18 @@ _POLICIES: Final = frozenset(str(policy) for policy in Policy)
 _EFFECTS: Final = frozenset(str(effects) for effects in Effects)
 _MAX_ATTEMPTS: Final = 2**15 - 1
 _OPTIONAL_COLUMNS: Final = (
-    "worker", "queue", "args", "template", "meta", "tags", "scheduled_at", "deadline", "item_template", "max_failures",
+    "worker",
+    "queue",
+    "args",
+    "template",
+    "meta",
+    "tags",
+    "scheduled_at",
+    "deadline",
+    "item_template",
+    "max_failures",
     "nested",
-)  # fmt: skip
+)
 
 
 def compile_workflow(workflow: Workflow, payload_limit: int, around: Sequence[Workflow] = ()) -> WorkflowPlan:

@@ -24,9 +24,26 @@ def _definition(plan: WorkflowPlan) -> list[Any]:
         orjson.loads(plan.context),
         plan.definition_version,
         [
-            [s.name, s.kind, s.worker, s.queue, s.priority, s.max_attempts, s.effects, orjson.loads(s.args or "0"),
-             s.template, orjson.loads(s.meta or "0"), s.tags, str(s.delay), str(s.deadline), s.item_template,
-             s.max_failures, s.nested and identity(s.nested), s.parents, s.continue_parents]
+            [
+                s.name,
+                s.kind,
+                s.worker,
+                s.queue,
+                s.priority,
+                s.max_attempts,
+                s.effects,
+                orjson.loads(s.args or "0"),
+                s.template,
+                orjson.loads(s.meta or "0"),
+                s.tags,
+                str(s.delay),
+                str(s.deadline),
+                s.item_template,
+                s.max_failures,
+                s.nested and identity(s.nested),
+                s.parents,
+                s.continue_parents,
+            ]
             for s in plan.steps
         ],
-    ]  # fmt: skip
+    ]

@@ -38,5 +38,6 @@ def warn_of_scripts(plans: Sequence[WorkflowPlan], queues_here: Callable[[], Col
             logger.warning(
                 "%s is stored under the name of the script that runs here, which no other process can import: "
                 "import it from %s instead of running that file",
-                worker, module,
-            )  # fmt: skip
+                worker,
+                module,
+            )

@@ -17,10 +17,29 @@ from ..states import WorkflowId
 from .plan import WorkflowPlan
 
 _STEP_VALUES: Final = attrgetter(
-    "position", "kind", "max_attempts", "priority", "depth", "name", "worker", "queue", "effects", "args", "template",
-    "parents", "children", "continue_parents", "continue_children", "tags", "meta", "scheduled_at", "delay", "deadline",
-    "item_template", "max_failures",
-)  # fmt: skip
+    "position",
+    "kind",
+    "max_attempts",
+    "priority",
+    "depth",
+    "name",
+    "worker",
+    "queue",
+    "effects",
+    "args",
+    "template",
+    "parents",
+    "children",
+    "continue_parents",
+    "continue_children",
+    "tags",
+    "meta",
+    "scheduled_at",
+    "delay",
+    "deadline",
+    "item_template",
+    "max_failures",
+)
 
 
 @dataclass(frozen=True, slots=True)

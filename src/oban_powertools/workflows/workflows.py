@@ -226,9 +226,13 @@ class Workflows(Facade):
         command = self._commander.command(act, workflow_id, step, who, reason, source, status=status)
         async with self._commander.commanded(command, conn) as doing:
             await commands.complete_step(
-                doing.session, command.workflow_id, as_text("step", step),
-                status=status, payload=payload, payload_limit=self._settings.payload_limit,
-            )  # fmt: skip
+                doing.session,
+                command.workflow_id,
+                as_text("step", step),
+                status=status,
+                payload=payload,
+                payload_limit=self._settings.payload_limit,
+            )
 
     async def signal(
         self,
@@ -259,9 +263,16 @@ class Workflows(Facade):
         """
         async with self._commander.transaction(conn) as inside:
             record = await signals.deliver(
-                inside, signal, correlation_key, payload, dedupe_key=dedupe_key, workflow_id=workflow_id,
-                expires_in=expires_in, only_begun=only_begun, payload_limit=self._settings.payload_limit,
-            )  # fmt: skip
+                inside,
+                signal,
+                correlation_key,
+                payload,
+                dedupe_key=dedupe_key,
+                workflow_id=workflow_id,
+                expires_in=expires_in,
+                only_begun=only_begun,
+                payload_limit=self._settings.payload_limit,
+            )
         telemetry.execute(Name.SIGNAL, status=record.status.value)
         return record
 

@@ -17,17 +17,33 @@ AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 def step_event(name: str, label: str, worker: str | None, error: str | None) -> Event:
     return StepUpdated(
-        workflow_id=WorkflowId(1), workflow_label=label, step_name=name, worker=worker, change=StepChange.RETRYING,
-        state=StepState.RETRYABLE, job_id=None, attempt=1, has_result=False, error=error, timestamp=AT, number=1,
+        workflow_id=WorkflowId(1),
+        workflow_label=label,
+        step_name=name,
+        worker=worker,
+        change=StepChange.RETRYING,
+        state=StepState.RETRYABLE,
+        job_id=None,
+        attempt=1,
+        has_result=False,
+        error=error,
+        timestamp=AT,
+        number=1,
         cursor=Cursor(7),
-    )  # fmt: skip
+    )
 
 
 def end_event(label: str, failed: list[str]) -> Event:
     return WorkflowFinished(
-        workflow_id=WorkflowId(1), workflow_label=label, outcome=State.FAILED, failed_steps=tuple(failed),
-        generation=1, timestamp=AT, number=2, cursor=Cursor(7),
-    )  # fmt: skip
+        workflow_id=WorkflowId(1),
+        workflow_label=label,
+        outcome=State.FAILED,
+        failed_steps=tuple(failed),
+        generation=1,
+        timestamp=AT,
+        number=2,
+        cursor=Cursor(7),
+    )
 
 
 events = st.builds(step_event, text, text, st.none() | text, st.none() | text) | st.builds(

@@ -31,9 +31,21 @@ async def ask(site: Site, params: dict[str, str] | None = None, method: str = "G
 
 
 @pytest.mark.parametrize(
-    "topic", ["", "workflow", "workflow:", "workflow:0", "workflow:-1", "workflow:1x", "workflow:\uff19",
-              "incident:all", "workflow:all\n", "WORKFLOW:ALL", "workflow:9223372036854775808"],
-)  # fmt: skip
+    "topic",
+    [
+        "",
+        "workflow",
+        "workflow:",
+        "workflow:0",
+        "workflow:-1",
+        "workflow:1x",
+        "workflow:\uff19",
+        "incident:all",
+        "workflow:all\n",
+        "WORKFLOW:ALL",
+        "workflow:9223372036854775808",
+    ],
+)
 async def test_a_topic_that_there_is_not_is_refused(powertools: Powertools, topic: str) -> None:
     async with Site(powertools).served() as site:
         answer = await ask(site, {"topic": topic})
@@ -133,8 +145,11 @@ async def test_the_pages_of_other_sites_are_refused(powertools: Powertools) -> N
         }
 
     assert {name for name, answer in found.items() if answer.status_code == 200} == {
-        "own", "own by the browser's word", "no browser", "allowed",
-    }  # fmt: skip
+        "own",
+        "own by the browser's word",
+        "no browser",
+        "allowed",
+    }
     assert {answer.status_code for answer in found.values()} == {200, 403}
     assert found["allowed"].headers["Access-Control-Allow-Origin"] == "https://app.example"
     assert found["allowed"].headers["Access-Control-Allow-Credentials"] == "true"

@@ -80,9 +80,7 @@ class Tracing:
         # Below the insert alone: whatever is current in the task that dispatches jobs has nothing to do with them.
         carried = {key: job.meta[key] for key in TRACE_META if isinstance(job.meta.get(key), str)}
         parent = self._propagator.extract(carried, Context())
-        span = self._tracer.start_span(
-            f"process {job.queue}", parent, kind=SpanKind.CONSUMER, attributes=of_job(job)
-        )  # fmt: skip
+        span = self._tracer.start_span(f"process {job.queue}", parent, kind=SpanKind.CONSUMER, attributes=of_job(job))
         job.extra[_EXTRA] = (span, otel.attach(set_span_in_context(span, parent)))
 
     def _end_job(self, _: str, fields: dict[str, Any]) -> None:

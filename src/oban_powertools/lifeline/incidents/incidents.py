@@ -114,10 +114,14 @@ class Incidents(Facade):
         unless_none(as_text, "assignee", assignee)
         return await self._handler.handle(
             Handled(
-                action=Action.INCIDENT_ASSIGN, which=incident, actor=actor, source=source, assignee=assignee,
+                action=Action.INCIDENT_ASSIGN,
+                which=incident,
+                actor=actor,
+                source=source,
+                assignee=assignee,
                 detail={"assignee": assignee},
             )
-        )  # fmt: skip
+        )
 
     async def note_incident(self, incident: int | str, note: str, *, actor: ActorLike, source: str = "api") -> Incident:
         """Write something down in its timeline, as the display policy shows it.
@@ -151,7 +155,12 @@ class Incidents(Facade):
             raise refuse("until", until, _FUTURE)
         return await self._handler.handle(
             Handled(
-                action=Action.INCIDENT_MUTE, which=incident, actor=actor, source=source, reason=reason,
-                muted_until=until, detail={"until": until.isoformat()},
+                action=Action.INCIDENT_MUTE,
+                which=incident,
+                actor=actor,
+                source=source,
+                reason=reason,
+                muted_until=until,
+                detail={"until": until.isoformat()},
             )
-        )  # fmt: skip
+        )

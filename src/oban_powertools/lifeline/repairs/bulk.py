@@ -137,11 +137,16 @@ class Bulks(Facade):
             matching = await _find_matching(session, Action(bulk["action"]), bulk["filter"])
         listed = {item["target_id"] for item in items}
         return Bulk(
-            id=bulk["id"], status=bulk["status"], action=Action(bulk["action"]), actor_id=bulk["actor_id"],
-            reason=bulk["reason"], total=bulk["total"], outcomes=bulk["outcomes"],
+            id=bulk["id"],
+            status=bulk["status"],
+            action=Action(bulk["action"]),
+            actor_id=bulk["actor_id"],
+            reason=bulk["reason"],
+            total=bulk["total"],
+            outcomes=bulk["outcomes"],
             items=[BulkItem(**{key: item[key] for key in BulkItem.__slots__}) for item in items],
             unlisted=sum(row["target_id"] not in listed for row in matching),
-        )  # fmt: skip
+        )
 
     async def _repair_items(self, bulk: Row, about: Entry) -> None:
         while True:
@@ -207,17 +212,27 @@ async def _keep_manifest(
     manifest = [[row["target_id"], row["state_hash"]] for row in rows]
     token = make_token()
     stored: dict[str, Any] = {
-        "actor_id": actor.id, "action": action, "filter": json_border.dumps(kept),
-        "arguments": json_border.dumps(arguments), "token_hash": token_hash(token), "ready_for": READY_FOR,
+        "actor_id": actor.id,
+        "action": action,
+        "filter": json_border.dumps(kept),
+        "arguments": json_border.dumps(arguments),
+        "token_hash": token_hash(token),
+        "ready_for": READY_FOR,
         "manifest_hash": hashlib.sha256(orjson.dumps([action, arguments, manifest])).hexdigest(),
-        "target_ids": [row["target_id"] for row in rows], "state_hashes": [row["state_hash"] for row in rows],
-    }  # fmt: skip
+        "target_ids": [row["target_id"] for row in rows],
+        "state_hashes": [row["state_hash"] for row in rows],
+    }
     row = await session.one("store_bulk", stored)
     assert row is not None
     return BulkPreview(
-        id=row["id"], preview_token=token, action=action, total=len(rows), target_ids=stored["target_ids"],
-        manifest_hash=stored["manifest_hash"], expires_at=row["expires_at"],
-    )  # fmt: skip
+        id=row["id"],
+        preview_token=token,
+        action=action,
+        total=len(rows),
+        target_ids=stored["target_ids"],
+        manifest_hash=stored["manifest_hash"],
+        expires_at=row["expires_at"],
+    )
 
 
 async def _start(session: Session, operation: Operation, bulk: Row) -> None:

@@ -19,10 +19,11 @@ FILTERS: Final[Mapping[TargetType, tuple[str, tuple[str, ...]]]] = {
     TargetType.JOB: ("bulk_jobs", ("ids", "state", "queue", "worker", "executor_id")),
     TargetType.CALLBACK: ("bulk_jobs", ("ids", "state", "queue", "worker")),
     TargetType.STEP: (
-        "bulk_steps", ("ids", "state", "cause", "step", "worker", "queue", "workflow_name", "workflow_id"),
+        "bulk_steps",
+        ("ids", "state", "cause", "step", "worker", "queue", "workflow_name", "workflow_id"),
     ),
     TargetType.WORKFLOW: ("bulk_workflows", ("ids", "state", "workflow_name", "tag")),
-}  # fmt: skip
+}
 """Type of target -> the query that finds them, and the keys its filter may have."""
 
 _WORDS: Final[Mapping[tuple[TargetType, str], tuple[str, ...]]] = {

@@ -26,16 +26,37 @@ GIVEN: Final = "as given"
 MOST_STORED: Final = 1000
 """Rows of a plan that a preview keeps and shows; the hash is of all."""
 
-CLOCKS: Final = frozenset({
-    "adopted_at", "attempted_at", "cancel_requested_at", "cancelled_at", "completed_at", "consumed_at", "deadline_at",
-    "discarded_at", "dismissed_at", "ended_at", "expired_at", "expires_at", "finished_at", "held_until", "released_at",
-    "repaired_at", "scheduled_at", "started_at",
-})  # fmt: skip
+CLOCKS: Final = frozenset(
+    {
+        "adopted_at",
+        "attempted_at",
+        "cancel_requested_at",
+        "cancelled_at",
+        "completed_at",
+        "consumed_at",
+        "deadline_at",
+        "discarded_at",
+        "dismissed_at",
+        "ended_at",
+        "expired_at",
+        "expires_at",
+        "finished_at",
+        "held_until",
+        "released_at",
+        "repaired_at",
+        "scheduled_at",
+        "started_at",
+    }
+)
 """Columns that hold an instant."""
 
 _REFERENCES: Final = {
-    "job_id": "job", "wait_id": "wait", "child_id": "workflow", "parent_id": "workflow", "workflow_id": "workflow",
-}  # fmt: skip
+    "job_id": "job",
+    "wait_id": "wait",
+    "child_id": "workflow",
+    "parent_id": "workflow",
+    "workflow_id": "workflow",
+}
 _RUNS_ON: Final = frozenset({"job_id", "wait_id", "child_id"})
 _BEGUN: Final = frozenset({"available", "executing", "awaiting_signal"})
 
@@ -145,10 +166,12 @@ def stored_effect(stored: Mapping[str, Any]) -> Effect:
     """The effect that a preview kept."""
     effect: Mapping[str, Any] = stored["effect"]
     return Effect(
-        steps_released=effect["steps_released"], jobs_created=effect["jobs_created"],
-        workflows_ended=tuple(effect["workflows_ended"]), workflows_reopened=tuple(effect["workflows_reopened"]),
+        steps_released=effect["steps_released"],
+        jobs_created=effect["jobs_created"],
+        workflows_ended=tuple(effect["workflows_ended"]),
+        workflows_reopened=tuple(effect["workflows_reopened"]),
         events=effect["events"],
-    )  # fmt: skip
+    )
 
 
 def make_plan(
@@ -180,9 +203,14 @@ def make_plan(
                 kept.append(Change(source=source, id=name, before=was, after=will))
         written.setdefault(source, {})[name] = checksum
     return Plan(
-        subject=subject, changes=kept, total=tally.total, hash=digest.hexdigest(), written=written,
-        effect=tally.effect(events), repeated=tally.repeated,
-    )  # fmt: skip
+        subject=subject,
+        changes=kept,
+        total=tally.total,
+        hash=digest.hexdigest(),
+        written=written,
+        effect=tally.effect(events),
+        repeated=tally.repeated,
+    )
 
 
 def existing(written: Written) -> list[Key]:
@@ -214,9 +242,12 @@ class _Tally:
 
     def effect(self, events: Mapping[str, int]) -> Effect:
         return Effect(
-            steps_released=self.released, jobs_created=self.created, workflows_ended=tuple(self.ended),
-            workflows_reopened=tuple(self.reopened), events=events,
-        )  # fmt: skip
+            steps_released=self.released,
+            jobs_created=self.created,
+            workflows_ended=tuple(self.ended),
+            workflows_reopened=tuple(self.reopened),
+            events=events,
+        )
 
 
 def _runs_again(before: Row, after: Row) -> bool:

@@ -126,13 +126,25 @@ def show(display: DisplayPolicy, row: Row, token: str | None = None) -> RepairPr
     """A stored preview as people see it."""
     stored, action = row["plan"], Action(row["action"])
     return RepairPreview(
-        id=row["id"], preview_token=token, status=row["status"], action=action, target_type=row["target_type"],
-        target_id=row["target_id"], actor_id=row["actor_id"], severity=action.row.severity,
+        id=row["id"],
+        preview_token=token,
+        status=row["status"],
+        action=action,
+        target_type=row["target_type"],
+        target_id=row["target_id"],
+        actor_id=row["actor_id"],
+        severity=action.row.severity,
         incident_fingerprint=row["incident_fingerprint"],
-        changes=[_shown_change(display, change) for change in stored_changes(stored)], total_changes=stored["total"],
-        effect=stored_effect(stored), warnings=stored["warnings"], legal=stored["legal"], illegal=stored["illegal"],
-        plan_hash=row["plan_hash"], created_at=row["inserted_at"], expires_at=row["expires_at"],
-    )  # fmt: skip
+        changes=[_shown_change(display, change) for change in stored_changes(stored)],
+        total_changes=stored["total"],
+        effect=stored_effect(stored),
+        warnings=stored["warnings"],
+        legal=stored["legal"],
+        illegal=stored["illegal"],
+        plan_hash=row["plan_hash"],
+        created_at=row["inserted_at"],
+        expires_at=row["expires_at"],
+    )
 
 
 def _find_warnings(action: Action, found: Found, plan: Plan) -> list[str]:

@@ -81,10 +81,13 @@ class Repairs(Facade):
             known = await self._authorize_repair(operation, target)
             return await self._preview(
                 Repair(
-                    target=known, arguments=arguments, actor_id=who.id, reason="a preview",
+                    target=known,
+                    arguments=arguments,
+                    actor_id=who.id,
+                    reason="a preview",
                     incident_fingerprint=incident_fingerprint,
                 )
-            )  # fmt: skip
+            )
 
     @begin_again
     async def _preview(self, repair: Repair) -> RepairPreview:
@@ -119,9 +122,12 @@ class Repairs(Facade):
             try:
                 await self._check_stored(operation, stored, reason)
                 repair = Repair(
-                    target=operation.entry.target, arguments=stored["arguments"], actor_id=who.id,
-                    reason=operation.entry.reason or "", incident_fingerprint=stored["incident_fingerprint"],
-                )  # fmt: skip
+                    target=operation.entry.target,
+                    arguments=stored["arguments"],
+                    actor_id=who.id,
+                    reason=operation.entry.reason or "",
+                    incident_fingerprint=stored["incident_fingerprint"],
+                )
                 return await self._execute(operation, repair, stored)
             except (PreviewDriftedError, PreviewExpiredError) as error:
                 status = "drifted" if isinstance(error, PreviewDriftedError) else "expired"
@@ -141,9 +147,12 @@ class Repairs(Facade):
             operation.tell(**_audited(plan))
             audit_id = await operation.record(session)
         return RepairDone(
-            preview_id=stored["id"], audit_id=audit_id, target=str(repair.target), total_changes=plan.total,
+            preview_id=stored["id"],
+            audit_id=audit_id,
+            target=str(repair.target),
+            total_changes=plan.total,
             effect=plan.effect,
-        )  # fmt: skip
+        )
 
     async def get_preview(self, preview_id: int | str) -> RepairPreview:
         """A preview as it was made, without its token.
@@ -214,9 +223,12 @@ def _audited(plan: Plan) -> dict[str, Any]:
     rows = plan.changes[:_MOST_AUDITED]
     arguments = {name: value for name, value in plan.subject["arguments"].items() if name != "payload"}
     details = {
-        "changes": plan.total, "steps_released": plan.effect.steps_released,
-        "jobs_created": plan.effect.jobs_created, "incident": plan.subject["incident"], "arguments": arguments,
-    }  # fmt: skip
+        "changes": plan.total,
+        "steps_released": plan.effect.steps_released,
+        "jobs_created": plan.effect.jobs_created,
+        "incident": plan.subject["incident"],
+        "arguments": arguments,
+    }
     return {
         "before": {f"{c.source} {c.id}": _changed(c, 0) for c in rows if c.before is not None},
         "after": {f"{c.source} {c.id}": _changed(c, 1) for c in rows},

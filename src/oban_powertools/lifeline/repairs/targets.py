@@ -184,9 +184,12 @@ async def _find_in_workflow(session: Session, target: Target) -> Found:
     if row is None or (target.step is not None and row["state"] is None):
         raise TargetNotFoundError(target.type, target.id)
     known = replace(
-        target, workflow_name=row["workflow_name"], workflow_tags=tuple(row["tags"]), queue=row["queue"],
+        target,
+        workflow_name=row["workflow_name"],
+        workflow_tags=tuple(row["tags"]),
+        queue=row["queue"],
         worker=row["worker"],
-    )  # fmt: skip
+    )
     live = [row["job_id"]] if row["job_state"] is not None else ()
     jobs = await _find_jobs(session, live)
     return Found(target=known, jobs=tuple(jobs), root_ids=(row["root_id"],))
@@ -194,9 +197,14 @@ async def _find_in_workflow(session: Session, target: Target) -> Found:
 
 def _of_job(target: Target, job: Row, step: Row) -> Target:
     return replace(
-        target, queue=job["queue"], worker=job["worker"], workflow_id=step.get("workflow_id"), step=step.get("step"),
-        workflow_name=step.get("workflow_name"), workflow_tags=tuple(step.get("tags") or ()),
-    )  # fmt: skip
+        target,
+        queue=job["queue"],
+        worker=job["worker"],
+        workflow_id=step.get("workflow_id"),
+        step=step.get("step"),
+        workflow_name=step.get("workflow_name"),
+        workflow_tags=tuple(step.get("tags") or ()),
+    )
 
 
 def _with_jobs(target: Target, jobs: Sequence[Row]) -> Found:

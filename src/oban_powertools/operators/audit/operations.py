@@ -103,9 +103,14 @@ class Operations:
         given = as_reason(reason)
         why = None if given is None else self.display.render_text(Kind.REASON, storable_text(given))
         entry = Entry(
-            actor=None, action=action, target=target, outcome=Outcome.EXECUTED, reason=why,
-            surface=as_surface(source), details=details or {},
-        )  # fmt: skip
+            actor=None,
+            action=action,
+            target=target,
+            outcome=Outcome.EXECUTED,
+            reason=why,
+            surface=as_surface(source),
+            details=details or {},
+        )
         operation = Operation(self, entry)
         async with self.noting(operation.note, lambda: operation.entry.action, failures=True):
             operation.tell(actor=find_actor(actor))

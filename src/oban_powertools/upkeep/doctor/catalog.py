@@ -61,14 +61,18 @@ def _relations(wanted: Expected, rows: list[Row]) -> Iterator[Finding]:
     for row in rows:
         if row["valid"] is False:
             yield find(
-                subject=f"index {row['name']}", found="not valid: a build did not end", expected="valid",
+                subject=f"index {row['name']}",
+                found="not valid: a build did not end",
+                expected="valid",
                 todo=f"REINDEX INDEX CONCURRENTLY {row['schema']}.{row['name']}",
-            )  # fmt: skip
+            )
         if row["unlogged"]:
             yield find(
-                subject=f"table {row['name']}", found="UNLOGGED: a crash of the server empties it", expected="logged",
+                subject=f"table {row['name']}",
+                found="UNLOGGED: a crash of the server empties it",
+                expected="logged",
                 todo=f"ALTER TABLE {row['schema']}.{row['name']} SET LOGGED",
-            )  # fmt: skip
+            )
 
 
 def _constraints(wanted: Expected, rows: list[Row]) -> Iterator[Finding]:
@@ -76,10 +80,13 @@ def _constraints(wanted: Expected, rows: list[Row]) -> Iterator[Finding]:
     for table, name in sorted(wanted.constraints):
         if not valid.get((table, name)):
             yield Finding(
-                check="relations", level=Level.ERROR, subject=f"constraint {name} of table {table}",
-                found="not validated" if (table, name) in valid else "missing", expected="as this release installs it",
+                check="relations",
+                level=Level.ERROR,
+                subject=f"constraint {name} of table {table}",
+                found="not validated" if (table, name) in valid else "missing",
+                expected="as this release installs it",
                 todo=_REINSTALL,
-            )  # fmt: skip
+            )
 
 
 async def check_triggers(session: Session) -> list[Finding]:
@@ -105,9 +112,10 @@ def _trigger(trigger: Trigger, names: Names, row: Row | None) -> Iterator[Findin
         yield find(found=f"runs {row['function']}", expected=f"runs {function}", todo=_REINSTALL)
     elif row["fires"] not in {wanted, "A"}:
         yield find(
-            found=_FIRES[row["fires"]], expected=_FIRES[wanted],
+            found=_FIRES[row["fires"]],
+            expected=_FIRES[wanted],
             todo=f"{enable}; the sweep then settles what was missed",
-        )  # fmt: skip
+        )
 
 
 def _schema(names: Names) -> dict[str, Any]:

@@ -28,11 +28,15 @@ class RowCheck:
         args = {"schema": session.queries.names.schema, "prefix": session.queries.names.prefix}
         return [
             Finding(
-                check=self.name, level=self.level, subject=row["subject"], found=row["found"], expected=self.expected,
+                check=self.name,
+                level=self.level,
+                subject=row["subject"],
+                found=row["found"],
+                expected=self.expected,
                 todo=self.todo,
             )
             for row in await session.all(f"doctor_check_{self.name}", args)
-        ]  # fmt: skip
+        ]
 
 
 ROW_CHECKS: Final = (

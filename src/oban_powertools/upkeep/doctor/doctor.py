@@ -104,8 +104,9 @@ def _mismatch(status: SchemaStatus, prefix: str) -> Finding | None:
     if status.others:
         return _schema_finding(
             f"schema {', '.join(status.others)} moves the same jobs: each takes the other's results",
-            "one schema of Powertools on a table of jobs", "powertools uninstall, for one of them",
-        )  # fmt: skip
+            "one schema of Powertools on a table of jobs",
+            "powertools uninstall, for one of them",
+        )
     if status.found == status.expected or (status.is_newer and not status.is_too_new):
         return None
     todo = "powertools install" if status.found == 0 else "powertools upgrade"

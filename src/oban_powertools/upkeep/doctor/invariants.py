@@ -64,6 +64,10 @@ def _on_the_copy(names: Names) -> bytes:
 def _violation(row: dict[str, Any]) -> Finding:
     step = "" if row["step_position"] is None else f", step at position {row['step_position']}"
     return Finding(
-        check="invariants", level=Level.ERROR, subject=f"workflow {row['workflow_id']}{step}", found=row["detail"],
-        expected=row["invariant"], todo=_TODO,
-    )  # fmt: skip
+        check="invariants",
+        level=Level.ERROR,
+        subject=f"workflow {row['workflow_id']}{step}",
+        found=row["detail"],
+        expected=row["invariant"],
+        todo=_TODO,
+    )

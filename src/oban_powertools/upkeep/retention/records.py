@@ -43,14 +43,22 @@ class RecordClass(StrEnum):
         """Whether something of a record is kept in the archive."""
         match self:
             case (
-                RecordClass.PREVIEWS | RecordClass.BULKS | RecordClass.EXECUTORS | RecordClass.SETTLE_FAULTS
-                | RecordClass.ARCHIVE | RecordClass.PRUNE_RUNS
-            ):  # fmt: skip
+                RecordClass.PREVIEWS
+                | RecordClass.BULKS
+                | RecordClass.EXECUTORS
+                | RecordClass.SETTLE_FAULTS
+                | RecordClass.ARCHIVE
+                | RecordClass.PRUNE_RUNS
+            ):
                 return False
             case (
-                RecordClass.WORKFLOWS | RecordClass.SIGNALS | RecordClass.RESCUES
-                | RecordClass.LATE_RESULTS | RecordClass.AUDIT | RecordClass.INCIDENTS
-            ):  # fmt: skip
+                RecordClass.WORKFLOWS
+                | RecordClass.SIGNALS
+                | RecordClass.RESCUES
+                | RecordClass.LATE_RESULTS
+                | RecordClass.AUDIT
+                | RecordClass.INCIDENTS
+            ):
                 return True
             case _:
                 assert_never(self)
