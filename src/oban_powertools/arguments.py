@@ -25,15 +25,15 @@ _SHOWN: Final = 80
 """Characters shown of what was found."""
 
 
-def refuse(argument: str, found: object, expected: str) -> InvalidArgumentError:
+def refuse(argument: str, value: object, expected: str) -> InvalidArgumentError:
     """The error that says what was found in an argument, and what was expected."""
-    shown = repr(found)
-    if len(shown) > _SHOWN:
-        shown = f"{shown[:_SHOWN]}... ({type(found).__qualname__})"
-    return InvalidArgumentError(argument, shown.encode("utf-8", "backslashreplace").decode(), expected)
+    text = repr(value)
+    if len(text) > _SHOWN:
+        text = f"{text[:_SHOWN]}... ({type(value).__qualname__})"
+    return InvalidArgumentError(argument, text.encode("utf-8", "backslashreplace").decode(), expected)
 
 
-def as_id(argument: str, found: object) -> int:
+def as_id(argument: str, value: object) -> int:
     """The id of something stored: an int, or its decimal text.
 
     >>> as_id("workflow_id", "7")
@@ -42,41 +42,41 @@ def as_id(argument: str, found: object) -> int:
     Raises:
         InvalidArgumentError: It is no whole number from 1 to 2**63 - 1.
     """
-    return _whole(argument, found, 1, LARGEST_ID, "an id, a whole number from 1 to 2**63 - 1 or its text")
+    return _whole(argument, value, 1, LARGEST_ID, "an id, a whole number from 1 to 2**63 - 1 or its text")
 
 
-def as_cursor(argument: str, found: object) -> int:
+def as_cursor(argument: str, value: object) -> int:
     """A place in the event log; 0 is before the first event.
 
     Raises:
         InvalidArgumentError: It is no whole number from 0 to 2**62.
     """
-    return _whole(argument, found, 0, LARGEST_CURSOR, "a cursor, a whole number from 0 to 2**62 or its text")
+    return _whole(argument, value, 0, LARGEST_CURSOR, "a cursor, a whole number from 0 to 2**62 or its text")
 
 
-def as_count(argument: str, found: object, *, least: int = 1, most: int = 2**31 - 1) -> int:
+def as_count(argument: str, value: object, *, least: int = 1, most: int = 2**31 - 1) -> int:
     """A number of things.
 
     Raises:
         InvalidArgumentError: It is no int from ``least`` to ``most``.
     """
-    if type(found) is not int or not least <= found <= most:
-        raise refuse(argument, found, f"a whole number from {least:,} to {most:,}")
-    return found
+    if type(value) is not int or not least <= value <= most:
+        raise refuse(argument, value, f"a whole number from {least:,} to {most:,}")
+    return value
 
 
-def as_workflow_id(found: object) -> WorkflowId:
+def as_workflow_id(value: object) -> WorkflowId:
     """The id of a workflow, as ``as_id``."""
-    return WorkflowId(as_id("workflow_id", found))
+    return WorkflowId(as_id("workflow_id", value))
 
 
-def as_job_id(found: object) -> JobId:
+def as_job_id(value: object) -> JobId:
     """The id of a job, as ``as_id``."""
-    return JobId(as_id("job_id", found))
+    return JobId(as_id("job_id", value))
 
 
 def as_span(
-    argument: str, found: object, *, least: timedelta = timedelta.min, most: timedelta = timedelta.max
+    argument: str, value: object, *, least: timedelta = timedelta.min, most: timedelta = timedelta.max
 ) -> timedelta:
     """A span of time.
 
@@ -84,30 +84,30 @@ def as_span(
         InvalidArgumentError: It is no ``timedelta``, also where seconds were meant; or below ``least``, or above
             ``most``.
     """
-    if not isinstance(found, timedelta):
-        number = f"{found!r}" if isinstance(found, int | float) and not isinstance(found, bool) else "30"
-        raise refuse(argument, found, f"a timedelta, such as timedelta(seconds={number})")
-    if found < least:
-        raise refuse(argument, found, f"a timedelta of {least} at least")
-    if found > most:
-        raise refuse(argument, found, f"a timedelta of {most} at most")
-    return found
+    if not isinstance(value, timedelta):
+        number = f"{value!r}" if isinstance(value, int | float) and not isinstance(value, bool) else "30"
+        raise refuse(argument, value, f"a timedelta, such as timedelta(seconds={number})")
+    if value < least:
+        raise refuse(argument, value, f"a timedelta of {least} at least")
+    if value > most:
+        raise refuse(argument, value, f"a timedelta of {most} at most")
+    return value
 
 
 def as_instant(
-    argument: str, found: object, expected: str = "an aware datetime, such as datetime.now(UTC)"
+    argument: str, value: object, expected: str = "an aware datetime, such as datetime.now(UTC)"
 ) -> datetime:
     """An instant.
 
     Raises:
         InvalidArgumentError: It is no ``datetime`` with a time zone.
     """
-    if not isinstance(found, datetime) or found.tzinfo is None:
-        raise refuse(argument, found, expected)
-    return found
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise refuse(argument, value, expected)
+    return value
 
 
-def as_list(argument: str, found: object, of: str) -> list[Any]:
+def as_list(argument: str, value: object, of: str) -> list[Any]:
     """The members of any iterable, which is read here once; empty for an empty one.
 
     Args:
@@ -116,91 +116,91 @@ def as_list(argument: str, found: object, of: str) -> list[Any]:
     Raises:
         InvalidArgumentError: It cannot be iterated; or it is a text or a mapping, whose parts are meant by nobody.
     """
-    if type(found) in (list, tuple):  # most are, and the checks below cost ten times as much
-        return [*cast("Iterable[Any]", found)]
-    if isinstance(found, str | bytes | bytearray | Mapping) or not isinstance(found, Iterable):
-        hint = f"; for one: [{found!r}]" if isinstance(found, str) and len(found) <= _SHOWN else ""
-        raise refuse(argument, cast("object", found), f"a list of {of}{hint}")
-    return list(cast("Iterable[Any]", found))
+    if type(value) in (list, tuple):  # most are, and the checks below cost ten times as much
+        return [*cast("Iterable[Any]", value)]
+    if isinstance(value, str | bytes | bytearray | Mapping) or not isinstance(value, Iterable):
+        hint = f"; for one: [{value!r}]" if isinstance(value, str) and len(value) <= _SHOWN else ""
+        raise refuse(argument, cast("object", value), f"a list of {of}{hint}")
+    return list(cast("Iterable[Any]", value))
 
 
-def as_text(argument: str, found: object) -> str:
+def as_text(argument: str, value: object) -> str:
     """A text that says something; whether it can be stored is for whoever records the attempt.
 
     Raises:
         InvalidArgumentError: It is no text, or empty.
     """
-    if check_text(argument, found) is None:
-        raise refuse(argument, found, "text")
-    if not str(found).strip():
+    if check_text(argument, value) is None:
+        raise refuse(argument, value, "text")
+    if not str(value).strip():
         raise InvalidArgumentError(argument, "empty", "text that says something")
-    return str(found)
+    return str(value)
 
 
-def as_key(argument: str, found: object) -> str:
+def as_key(argument: str, value: object) -> str:
     """A name or a key to look for.
 
     Raises:
         InvalidArgumentError: It is no text, is empty, or has characters that PostgreSQL cannot store.
     """
-    if not is_storable(key := as_text(argument, found)):
-        raise refuse(argument, found, "text without NUL characters and lone surrogates")
+    if not is_storable(key := as_text(argument, value)):
+        raise refuse(argument, value, "text without NUL characters and lone surrogates")
     return key
 
 
-def as_reason(found: object) -> str | None:
+def as_reason(value: object) -> str | None:
     """Why somebody does something; None when it says nothing, which whoever needs one refuses.
 
     Raises:
         InvalidArgumentError: It is neither text nor None.
     """
-    return (check_text("reason", found) or "").strip() or None
+    return (check_text("reason", value) or "").strip() or None
 
 
-def check_text(argument: str, found: object) -> str | None:
+def check_text(argument: str, value: object) -> str | None:
     """What people read: text, or None for nothing; it may be empty.
 
     Raises:
         InvalidArgumentError: It is something else.
     """
-    if found is not None and not isinstance(found, str):
-        raise refuse(argument, found, "text")
-    return found
+    if value is not None and not isinstance(value, str):
+        raise refuse(argument, value, "text")
+    return value
 
 
-def as_flag(argument: str, found: object) -> bool:
+def as_flag(argument: str, value: object) -> bool:
     """Yes or no.
 
     Raises:
         InvalidArgumentError: It is neither True nor False, such as the text "false".
     """
-    if not isinstance(found, bool):
-        raise refuse(argument, found, "True or False")
-    return found
+    if not isinstance(value, bool):
+        raise refuse(argument, value, "True or False")
+    return value
 
 
-def as_word[Word: StrEnum](argument: str, found: object, words: type[Word]) -> Word:
+def as_word[Word: StrEnum](argument: str, value: object, words: type[Word]) -> Word:
     """One of the words of an enum, or its text.
 
     Raises:
         InvalidArgumentError: It is none of them.
     """
-    if not isinstance(found, str) or found not in words:
-        raise refuse(argument, found, f"one of: {', '.join(words)}")
-    return words(found)
+    if not isinstance(value, str) or value not in words:
+        raise refuse(argument, value, f"one of: {', '.join(words)}")
+    return words(value)
 
 
-def unless_none[Read](read: Callable[[str, object], Read], argument: str, found: object) -> Read | None:
+def unless_none[Read](read: Callable[[str, object], Read], argument: str, value: object) -> Read | None:
     """What was given, as ``read`` reads it; None, for "not given", stays None."""
-    return None if found is None else read(argument, found)
+    return None if value is None else read(argument, value)
 
 
-def _whole(argument: str, found: object, least: int, most: int, expected: str) -> int:
-    if isinstance(found, str) and found.isascii() and found.isdigit() and len(found) < 20:
-        found = int(found)
-    if not isinstance(found, int) or isinstance(found, bool) or not least <= found <= most:
-        raise refuse(argument, found, expected)
-    return int(found)
+def _whole(argument: str, value: object, least: int, most: int, expected: str) -> int:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise refuse(argument, value, expected)
+    return int(value)
 
 
 def is_storable(text: str) -> bool:

@@ -75,21 +75,21 @@ class SharedSetting:
     least: timedelta = timedelta(microseconds=1)
     """Of a span."""
 
-    def check(self, name: str, found: object) -> SharedValue:
+    def check(self, name: str, value: object) -> SharedValue:
         """The value, when it can be one of this setting.
 
         Raises:
             InvalidArgumentError: It cannot.
         """
         match self.kind:
-            case SharedKind.SPAN_OR_FOREVER if found is None:
+            case SharedKind.SPAN_OR_FOREVER if value is None:
                 return None
             case SharedKind.SPAN | SharedKind.SPAN_OR_FOREVER:
-                return as_span(name, found, least=self.least, most=LONGEST)
+                return as_span(name, value, least=self.least, most=LONGEST)
             case SharedKind.COUNT:
-                return as_count(name, found)
+                return as_count(name, value)
             case SharedKind.RESCUE_MODES:
-                return _as_rescue_modes(name, found)
+                return _as_rescue_modes(name, value)
             case _:
                 assert_never(self.kind)
 
@@ -108,11 +108,11 @@ class SharedSetting:
                 assert_never(self.kind)
 
 
-def _as_rescue_modes(name: str, found: object) -> Mapping[str, RescueMode]:
+def _as_rescue_modes(name: str, value: object) -> Mapping[str, RescueMode]:
     expected = "queues -> automatic or operator"
-    if not isinstance(found, Mapping):
-        raise refuse(name, found, f"a dict, {expected}")
-    modes = cast("Mapping[Any, Any]", found)
+    if not isinstance(value, Mapping):
+        raise refuse(name, value, f"a dict, {expected}")
+    modes = cast("Mapping[Any, Any]", value)
     if not all(isinstance(queue, str) for queue in modes) or not {*modes.values()} <= {"automatic", "operator"}:
         raise refuse(name, dict(modes), expected)
     return dict(modes)
@@ -156,20 +156,20 @@ def check_fields(settings: Any) -> None:
             raise InvalidSettingError(error.argument, error.found, error.expected) from None
 
 
-def _check(name: str, kind: Any, found: object) -> None:
+def _check(name: str, kind: Any, value: object) -> None:
     if kind == timedelta | None or kind == int | None:
         return  # a shared setting, checked as what it is
     if kind is timedelta:
         # The smallest time there is to wait; an age may be 0.
-        as_span(name, found, least=timedelta(milliseconds=name.endswith("_every")), most=LONGEST)
+        as_span(name, value, least=timedelta(milliseconds=name.endswith("_every")), most=LONGEST)
     elif kind is int:
-        as_count(name, found)
+        as_count(name, value)
     elif kind is bool:
-        as_flag(name, found)
-    elif kind is str or (kind == str | None and found is not None):
-        as_text(name, found)
-    elif kind != str | None and not isinstance(found, Mapping):
-        raise refuse(name, found, "a dict")
+        as_flag(name, value)
+    elif kind is str or (kind == str | None and value is not None):
+        as_text(name, value)
+    elif kind != str | None and not isinstance(value, Mapping):
+        raise refuse(name, value, "a dict")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,13 +291,13 @@ class Settings:
 
     def shared(self) -> dict[str, SharedValue]:
         """Name -> value of the shared settings that were given; those that were not are as the database says."""
-        named = {name: getattr(self, name) for name in SHARED if "." not in name}
+        values = {name: getattr(self, name) for name in SHARED if "." not in name}
         # An empty rescue is no opinion, as None is.
         nothing: dict[str, object] = {"rescue": {}}
-        given: dict[str, SharedValue] = {
-            name: value for name, value in named.items() if value is not None and value != nothing.get(name)
+        chosen: dict[str, SharedValue] = {
+            name: value for name, value in values.items() if value is not None and value != nothing.get(name)
         }
-        return given | {f"retention.{name}": kept_for for name, kept_for in self.retention.items()}
+        return chosen | {f"retention.{name}": kept_for for name, kept_for in self.retention.items()}
 
     def _require(self, setting: str, holds: bool, expected: str) -> None:
         if not holds:

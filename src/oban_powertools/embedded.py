@@ -277,13 +277,13 @@ def _ensure_system_user() -> pwd.struct_passwd:
     command = ["/usr/sbin/useradd", "--system", "--no-create-home", SYSTEM_USER]
     deadline = time.monotonic() + 5
     while True:
-        made = subprocess.run(command, check=False, capture_output=True, text=True)
+        result = subprocess.run(command, check=False, capture_output=True, text=True)
         try:
             return pwd.getpwnam(SYSTEM_USER)  # also when another process was faster
         except KeyError:
             # Another process may be at it, with the list of users locked.
             if time.monotonic() > deadline:
-                raise OSError(f"cannot add the system user {SYSTEM_USER}: {made.stderr.strip()}") from None
+                raise OSError(f"cannot add the system user {SYSTEM_USER}: {result.stderr.strip()}") from None
         time.sleep(0.1)
 
 

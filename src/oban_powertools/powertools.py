@@ -141,9 +141,9 @@ class Powertools(Calls):
         if dsn is not None and data_directory is not None:
             raise InvalidSettingError("data_directory", str(data_directory), "a dsn or a data_directory, not both")
         config = oban_config(dsn)
-        named = config.dsn if data_directory is None else None
+        server_dsn = config.dsn if data_directory is None else None
         prefix = oban_options.setdefault("prefix", config.prefix or "public")
-        target = await _prepare(named, Names(schema=schema, prefix=prefix), data_directory)
+        target = await _prepare(server_dsn, Names(schema=schema, prefix=prefix), data_directory)
         async with obans_pool(target, min_size=config.pool_min_size or 1, max_size=config.pool_max_size or 10) as pool:
             oban = Oban(pool=pool, queues=dict(queues or {}), **oban_options)
             powertools = cls(oban, authorize=authorize, display=display, schema=schema, turbo=turbo, settings=settings)
@@ -173,7 +173,7 @@ class Powertools(Calls):
         self._attachment.own_pool = pool
         self._loop = asyncio.get_running_loop()
         self._attachment.guests = own_pool(
-            pool_of(self.oban), self.settings.pool_size, kept=0, name="powertools-guests"
+            pool_of(self.oban), self.settings.pool_size, min_size=0, name="powertools-guests"
         )
         await self._attachment.guests.open()
         self._sweep_loop.start()
@@ -280,16 +280,16 @@ def _check_options(authorize: object, display: object, turbo: object, settings: 
     _check("settings", settings, Settings | None, "a Settings")
 
 
-def _check(argument: str, found: object, kind: type | UnionType, expected: str) -> None:
-    if not isinstance(found, kind):
-        raise InvalidSettingError(argument, repr(found)[:80], expected)
+def _check(argument: str, value: object, kind: type | UnionType, expected: str) -> None:
+    if not isinstance(value, kind):
+        raise InvalidSettingError(argument, repr(value)[:80], expected)
 
 
-async def _prepare(named: str | None, names: Names, data_directory: Path | None) -> str:
-    target = check_dsn(named) if named else _start_embedded(data_directory)
+async def _prepare(server_dsn: str | None, names: Names, data_directory: Path | None) -> str:
+    target = check_dsn(server_dsn) if server_dsn else _start_embedded(data_directory)
     conn = await connect(target)
     async with conn:
-        await (schema_module.verify if named else schema_module.install)(conn, names)
+        await (schema_module.verify if server_dsn else schema_module.install)(conn, names)
     return target
 
 

@@ -122,7 +122,7 @@ def roles_sql(names: Names = Names(), *, run: str = "powertools_run", read: str 
     # Checked as the names of schemas are.
     Names(schema=run, prefix=read)
     text = render(files("oban_powertools.database.sql").joinpath("roles.sql").read_text("utf-8"), names).decode()
-    return re.sub(r"\bpowertools_(run|read)\b", lambda found: run if found[1] == "run" else read, text)
+    return re.sub(r"\bpowertools_(run|read)\b", lambda match: run if match[1] == "run" else read, text)
 
 
 async def status(conn: Connection, names: Names = Names()) -> SchemaStatus:
@@ -162,21 +162,21 @@ async def verify(conn: Connection, names: Names = Names()) -> None:
         ReadOnlyDatabaseError: The session cannot write.
     """
     await _verify_server(conn, names)
-    found = await status(conn, names)
-    if found.found == 0:
+    current = await status(conn, names)
+    if current.found == 0:
         raise SchemaMissingError(names.schema)
-    if found.found < found.expected:
-        raise SchemaBehindError(names.schema, found.found, found.expected)
-    if found.is_too_new:
-        raise SchemaAheadError(names.schema, found.found, found.expected)
-    _refuse_others(found, names)
-    if not found.oban_installed:
+    if current.found < current.expected:
+        raise SchemaBehindError(names.schema, current.found, current.expected)
+    if current.is_too_new:
+        raise SchemaAheadError(names.schema, current.found, current.expected)
+    _refuse_others(current, names)
+    if not current.oban_installed:
         raise UnknownObanSchemaError(names.prefix, "no table oban_jobs", "Oban's tables (check the prefix)")
 
 
-def _refuse_others(found: SchemaStatus, names: Names) -> None:
-    if found.others:
-        raise SharedJobsTableError(names.prefix, names.schema, found.others)
+def _refuse_others(current: SchemaStatus, names: Names) -> None:
+    if current.others:
+        raise SharedJobsTableError(names.prefix, names.schema, current.others)
 
 
 async def _verify_server(conn: Connection, names: Names) -> None:
@@ -236,13 +236,13 @@ async def upgrade(conn: Connection, names: Names = Names()) -> list[str]:
 
     Returns, raises and locks as ``install``, which also brings Oban's tables.
     """
-    found = await status(conn, names)
-    if found.is_too_new:
-        raise SchemaAheadError(names.schema, found.found, found.expected)
-    _refuse_others(found, names)
-    applied = await _apply(conn, names) if found.pending else []
+    current = await status(conn, names)
+    if current.is_too_new:
+        raise SchemaAheadError(names.schema, current.found, current.expected)
+    _refuse_others(current, names)
+    applied = await _apply(conn, names) if current.pending else []
     for migration in migrations():
-        if migration.indexes and migration.name in found.pending:
+        if migration.indexes and migration.name in current.pending:
             applied += await _build(conn, migration, names)
     await conn.execute(b"RESET lock_timeout")
     return applied

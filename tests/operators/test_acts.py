@@ -26,7 +26,7 @@ RULE = """    Action.STEP_TOUCH: lambda workflow, step, _: refuse_on_ended(workf
 """
 FUNCTION = """
 
-async def _touch(session: Session, repair: Repair, found: Found) -> None:
+async def _touch(session: Session, repair: Repair, found: Located) -> None:
     assert found.target.workflow_id is not None
     await recovery.hold(session, found.target.workflow_id, found.target.step, timedelta(hours=1), repair.reason)
 """

@@ -11,9 +11,9 @@ import pytest
 
 from oban_powertools import Cursor, DisplayPolicy, Powertools
 from oban_powertools.operators.audit.writing import kept_state
+from oban_powertools.privacy.apply_display import apply_display
 from oban_powertools.privacy.display import LONGEST_ERROR, LONGEST_TEXT, REDACTED, Kind, shown_text
 from oban_powertools.privacy.redaction import redacted
-from oban_powertools.privacy.shown import shown
 from tests.support.by_hand import Hand, chain
 from tests.support.command import powertools
 
@@ -176,7 +176,7 @@ def test_records_within_records_are_shown_through_the_policy() -> None:
     secret = f"password={CANARY}"
     whole = Whole(7, "a name", (Part(secret), Part(None)), {"token": CANARY, "n": 1}, {"attempt": 1, "error": secret})
 
-    assert shown(DisplayPolicy(), whole) == Whole(
+    assert apply_display(DisplayPolicy(), whole) == Whole(
         7,
         "a name",
         (Part("password=[redacted]"), Part(None)),

@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from oban_powertools.privacy.logs import Public, Redacting, find_logger, said, told
+from oban_powertools.privacy.logs import Public, Redacting, find_logger, format_error, format_traceback
 from tests.support.by_hand import Hand
 
 SOURCE = Path(__file__).parents[2] / "src" / "oban_powertools"
@@ -89,11 +89,11 @@ async def test_the_values_that_postgresql_quotes_are_left_out(hand: Hand, statem
         await hand.conn.execute(statement.encode())
 
     assert CANARY in str(raised.value)
-    assert CANARY not in said(raised.value)
-    told_of = told(raised.value)
-    assert CANARY not in told_of and said(raised.value) in told_of
+    assert CANARY not in format_error(raised.value)
+    told_of = format_traceback(raised.value)
+    assert CANARY not in told_of and format_error(raised.value) in told_of
     if not isinstance(raised.value, psycopg.DataError):
-        assert CANARY not in told(RuntimeError(f"it failed:\n{raised.value}"))
+        assert CANARY not in format_traceback(RuntimeError(f"it failed:\n{raised.value}"))
 
 
 def test_an_error_tells_its_cause_without_its_secrets() -> None:
@@ -103,7 +103,7 @@ def test_an_error_tells_its_cause_without_its_secrets() -> None:
         except ValueError as cause:
             raise RuntimeError("it failed") from cause
     except RuntimeError as error:
-        text = told(error)
+        text = format_traceback(error)
 
     assert "ValueError: secret=[redacted]" in text and text.endswith("RuntimeError: it failed")
 

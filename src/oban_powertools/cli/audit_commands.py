@@ -85,11 +85,11 @@ def _filter(
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many.")
 @click.option("--before", callback=parse_id, metavar="ID", help="Only older than this record: the next page.")
 @answering
-async def list_records(target: Target, *, limit: int, before: int | None, as_json: bool, **given: Any) -> int:
+async def list_records(target: Target, *, limit: int, before: int | None, as_json: bool, **filters: Any) -> int:
     """List what was done, refused attempts too; the newest first."""
-    chosen = _filter(**given)
+    chosen = _filter(**filters)
     async with target.calls() as calls:
-        found = await calls.audit.list(
+        records = await calls.audit.list(
             actor=chosen.actor,
             action=chosen.action,
             target_type=chosen.target_type,
@@ -100,12 +100,12 @@ async def list_records(target: Target, *, limit: int, before: int | None, as_jso
             limit=limit,
         )
     if as_json:
-        following = str(found[-1].id) if len(found) == limit else None
-        print_json({"records": [_json(record) for record in found], "next_before": following})
-    elif found:
-        print_table(_HEADERS, [_row(record) for record in found])
-        if len(found) == limit:
-            note(f"more: --before {found[-1].id}")
+        following = str(records[-1].id) if len(records) == limit else None
+        print_json({"records": [_json(record) for record in records], "next_before": following})
+    elif records:
+        print_table(_HEADERS, [_row(record) for record in records])
+        if len(records) == limit:
+            note(f"more: --before {records[-1].id}")
     else:
         note("no record")
     return Exit.DONE
@@ -117,11 +117,11 @@ async def list_records(target: Target, *, limit: int, before: int | None, as_jso
 async def show(target: Target, *, record_id: int, as_json: bool) -> int:
     """Show one record with everything that was kept: the state before and after, and its seal."""
     async with target.calls() as calls:
-        found = await calls.audit.get(record_id)
+        record = await calls.audit.get(record_id)
     if as_json:
-        print_json({"record": _json(found)})
+        print_json({"record": _json(record)})
         return Exit.DONE
-    print_facts({field.name.replace("_", " "): _fact(getattr(found, field.name)) for field in fields(found)})
+    print_facts({field.name.replace("_", " "): _fact(getattr(record, field.name)) for field in fields(record)})
     return Exit.DONE
 
 
@@ -137,26 +137,27 @@ async def verify(target: Target, *, head: str | None, as_json: bool) -> int:
     it to a later verification: that finds out whether the whole chain was rewritten.
     """
     async with target.calls() as calls:
-        found = await calls.audit.verify(head=head)
+        verification = await calls.audit.verify(head=head)
     if as_json:
-        findings = [record_json(finding) | {"audit_id": _id(finding.audit_id)} for finding in found.findings]
-        print_json({"verification": record_json(found) | {"sound": found.sound, "findings": findings}})
+        findings = [record_json(finding) | {"audit_id": _id(finding.audit_id)} for finding in verification.findings]
+        print_json({"verification": record_json(verification) | {"sound": verification.sound, "findings": findings}})
     else:
-        for finding in found.findings:
+        for finding in verification.findings:
             say(f"{finding.kind}: {finding.message}")
-        whole = "sound" if found.sound else "NOT sound"
-        say(f"{whole}: {found.rows} records, {found.seals} seals, {found.unsealed} not yet sealed")
-        say(f"head {found.head}")
-    return Exit.DONE if found.sound else Exit.FINDINGS
+        verdict = "sound" if verification.sound else "NOT sound"
+        counts = f"{verification.rows} records, {verification.seals} seals, {verification.unsealed} not yet sealed"
+        say(f"{verdict}: {counts}")
+        say(f"head {verification.head}")
+    return Exit.DONE if verification.sound else Exit.FINDINGS
 
 
 @audit.command(epilog=examples("powertools audit export --since 2026-11-01 > audit.jsonl"))
 @_filtered
 @acting
 @on_database
-def export(target: Target, *, actor: str, authorize: Authorize, **given: Any) -> int:
+def export(target: Target, *, actor: str, authorize: Authorize, **filters: Any) -> int:
     """Print every record as a line of JSON, oldest first; that it was exported is recorded too."""
-    asyncio.run(_export(target, actor, authorize, _filter(**given)))
+    asyncio.run(_export(target, actor, authorize, _filter(**filters)))
     return Exit.DONE
 
 

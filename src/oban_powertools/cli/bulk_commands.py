@@ -7,7 +7,7 @@ import click
 
 from ..lifeline.repairs import Bulk
 from ..operators.authorization import Authorize
-from ..privacy.shown import shown
+from ..privacy.apply_display import apply_display
 from .exits import Exit
 from .groups import Group, examples
 from .ids import parse_id
@@ -51,29 +51,29 @@ async def preview(
     actor: str,
     authorize: Authorize,
     as_json: bool,
-    **given: Any,
+    **filters: Any,
 ) -> int:
     """List what a bulk repair would be about, and the token that executes it.
 
     All that is given has to match.
     """
-    filter_ = {**given, "ids": list(ids) or None}
+    filter_ = {**filters, "ids": list(ids) or None}
     async with target.calls(authorize) as calls:
-        found = await calls.lifeline.preview_bulk(actor, action, filter_, hold_for=hold_for, source="cli")
+        record = await calls.lifeline.preview_bulk(actor, action, filter_, hold_for=hold_for, source="cli")
     if as_json:
-        print_json({"bulk": record_json(found)})
+        print_json({"bulk": record_json(record)})
         return Exit.DONE
     print_facts(
         {
-            "bulk": str(found.id),
-            "repair": found.action,
-            "targets": str(found.total),
-            "token": found.preview_token,
-            "expires": instant(found.expires_at),
+            "bulk": str(record.id),
+            "repair": record.action,
+            "targets": str(record.total),
+            "token": record.preview_token,
+            "expires": instant(record.expires_at),
         }
     )
     say()
-    print_table(("TARGET",), [(target_id,) for target_id in found.target_ids])
+    print_table(("TARGET",), [(target_id,) for target_id in record.target_ids])
     return Exit.DONE
 
 
@@ -97,9 +97,9 @@ async def execute(
     Exit code 1 when a target was not repaired.
     """
     async with target.calls(authorize) as calls:
-        done = await calls.lifeline.execute_bulk(actor, token, reason, confirm_total=confirm_total, source="cli")
-    _print(shown(target.display, done), as_json=as_json)
-    return Exit.DONE if done.outcomes.get("done") == done.total else Exit.FAILED
+        record = await calls.lifeline.execute_bulk(actor, token, reason, confirm_total=confirm_total, source="cli")
+    _print(apply_display(target.display, record), as_json=as_json)
+    return Exit.DONE if record.outcomes.get("done") == record.total else Exit.FAILED
 
 
 @bulk.command(epilog=examples("powertools bulk status 3"))
@@ -108,17 +108,17 @@ async def execute(
 async def status(target: Target, *, bulk_id: int, as_json: bool) -> int:
     """Show what became of each target."""
     async with target.calls() as calls:
-        _print(shown(target.display, await calls.lifeline.bulk_status(bulk_id)), as_json=as_json)
+        _print(apply_display(target.display, await calls.lifeline.bulk_status(bulk_id)), as_json=as_json)
     return Exit.DONE
 
 
-def _print(found: Bulk, *, as_json: bool) -> None:
+def _print(record: Bulk, *, as_json: bool) -> None:
     if as_json:
-        print_json({"bulk": record_json(found)})
+        print_json({"bulk": record_json(record)})
         return
-    outcomes = ", ".join(f"{number} {outcome}" for outcome, number in sorted(found.outcomes.items()))
-    print_facts({"bulk": f"{found.id} ({found.status})", "repair": found.action, "outcomes": outcomes})
+    outcomes = ", ".join(f"{number} {outcome}" for outcome, number in sorted(record.outcomes.items()))
+    print_facts({"bulk": f"{record.id} ({record.status})", "repair": record.action, "outcomes": outcomes})
     say()
-    print_table(("TARGET", "OUTCOME", "WHY"), [(i.target_id, i.outcome, i.detail or "") for i in found.items])
-    if found.unlisted:
-        note(f"{found.unlisted} more match by now; they are not in the manifest and were not touched")
+    print_table(("TARGET", "OUTCOME", "WHY"), [(i.target_id, i.outcome, i.detail or "") for i in record.items])
+    if record.unlisted:
+        note(f"{record.unlisted} more match by now; they are not in the manifest and were not touched")

@@ -12,7 +12,7 @@ import click
 
 from ..acts import Action
 from ..operators.authorization import Authorize
-from ..privacy.shown import shown
+from ..privacy.apply_display import apply_display
 from ..states import RecoveryAction, WorkflowId
 from ..workflows.records import WorkflowRecord
 from .confirming import confirm
@@ -46,13 +46,13 @@ def cancel(
     key = WorkflowId(workflow_id)
     # Asked between two connections: none idles meanwhile, and no event loop swallows Ctrl+C.
     confirm(Action.WORKFLOW_CANCEL, yes, "--yes", lambda: _question(asyncio.run(_find(target, key))))
-    found = asyncio.run(_cancel(target, key, actor, reason, authorize))
+    workflow = asyncio.run(_cancel(target, key, actor, reason, authorize))
     if as_json:
-        print_json({"workflow": record_json(shown(target.display, found))})
-    elif found.open:
-        say(f"cancel of workflow {found.id} requested; {_steps(found.open)} still executing, asked to stop")
+        print_json({"workflow": record_json(apply_display(target.display, workflow))})
+    elif workflow.open:
+        say(f"cancel of workflow {workflow.id} requested; {_steps(workflow.open)} still executing, asked to stop")
     else:
-        say(f"workflow {found.id} is {found.state}")
+        say(f"workflow {workflow.id} is {workflow.state}")
     return Exit.DONE
 
 
@@ -69,8 +69,8 @@ async def _cancel(
         return await calls.workflows.get(workflow_id)
 
 
-def _question(found: WorkflowRecord) -> str:
-    return f"Cancel workflow {found.id} {found.name} with {_steps(found.open)} left?"
+def _question(workflow: WorkflowRecord) -> str:
+    return f"Cancel workflow {workflow.id} {workflow.name} with {_steps(workflow.open)} left?"
 
 
 @click.command(
@@ -110,14 +110,14 @@ async def recover(
     if payload is not None and action != RecoveryAction.COMPLETE:
         raise click.UsageError("--payload goes with --action complete: it is the step's result")
     async with target.calls(authorize) as calls:
-        done = await calls.workflows.recover(
+        outcome = await calls.workflows.recover(
             WorkflowId(workflow_id), step, action, actor=actor, reason=reason, payload=payload, source="cli"
         )
     if as_json:
-        print_json({"recovered": record_json(done)})
+        print_json({"recovered": record_json(outcome)})
         return Exit.DONE
-    further = f", and {done.revived} more with it" if done.revived else ""
-    say(f"{action}: {names(done.steps)}{further}; generation {done.generation}")
+    further = f", and {outcome.revived} more with it" if outcome.revived else ""
+    say(f"{action}: {names(outcome.steps)}{further}; generation {outcome.generation}")
     return Exit.DONE
 
 
@@ -151,11 +151,11 @@ async def hold(
     """
     key = WorkflowId(workflow_id)
     async with target.calls(authorize) as calls:
-        held = await calls.workflows.hold(key, step, hold_for=hold_for, actor=actor, reason=reason, source="cli")
+        count = await calls.workflows.hold(key, step, hold_for=hold_for, actor=actor, reason=reason, source="cli")
     if as_json:
-        print_json({"workflow_id": str(key), "held": held})
+        print_json({"workflow_id": str(key), "held": count})
     else:
-        say(f"held {_steps(held)} of workflow {key}")
+        say(f"held {_steps(count)} of workflow {key}")
     return Exit.DONE
 
 
@@ -193,14 +193,14 @@ async def list_commands(target: Target, *, workflow_id: int, limit: int, as_json
     """List what was asked of a workflow, refused commands too; the newest first."""
     key = WorkflowId(workflow_id)
     async with target.snapshot() as calls:
-        found = await calls.workflows.commands(key, limit=limit)
-        if not found:
+        rows = await calls.workflows.commands(key, limit=limit)
+        if not rows:
             await calls.workflows.get(key)
     if as_json:
         ids = {"id", "workflow_id"}
-        print_json({"commands": [{k: str(v) if k in ids else v for k, v in row.items()} for row in found]})
-    elif found:
-        print_table(_HEADERS, [_row(row) for row in found])
+        print_json({"commands": [{k: str(v) if k in ids else v for k, v in row.items()} for row in rows]})
+    elif rows:
+        print_table(_HEADERS, [_row(row) for row in rows])
     else:
         note("no command yet")
     return Exit.DONE

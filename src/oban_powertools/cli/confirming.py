@@ -14,7 +14,7 @@ from .exits import Exit, StoppedError
 from .output import ask
 
 
-def confirm(act: Action, said: bool, option: str, question: Callable[[], str] | None = None) -> None:
+def confirm(act: Action, confirmed: bool, option: str, question: Callable[[], str] | None = None) -> None:
     """Go on only when nothing severe happens by mistake.
 
     Args:
@@ -26,7 +26,7 @@ def confirm(act: Action, said: bool, option: str, question: Callable[[], str] | 
         StoppedError: The person says no.
         UsageError: Nobody confirms it.
     """
-    if act.row.severity is not Severity.SEVERE or said:
+    if act.row.severity is not Severity.SEVERE or confirmed:
         return
     if question is None or not sys.stdin.isatty():
         raise click.UsageError(f"{act} needs {option}")

@@ -9,7 +9,7 @@ import click
 
 from ..config import PAYLOAD_LIMIT
 from ..database import Queries, Session
-from ..privacy.shown import shown
+from ..privacy.apply_display import apply_display
 from ..upkeep.deploy_check import check_deploy
 from ..upkeep.doctor import Finding, Level, Report, examine
 from .exits import Exit
@@ -33,7 +33,7 @@ async def doctor(target: Target, *, deep: bool, notes: bool, as_json: bool) -> i
     Exit code 0 when all is well, 6 when something was found, 2 when something could not be checked.
     """
     async with target.connection() as conn:
-        report = shown(target.display, await examine(Session(conn, Queries(target.names)), deep=deep))
+        report = apply_display(target.display, await examine(Session(conn, Queries(target.names)), deep=deep))
     if as_json:
         print_json(
             {
@@ -90,13 +90,13 @@ async def check(
     """
     import_from_here()
     import_modules(modules)
-    named = {*target.config.queues, *queues}
+    all_queues = {*target.config.queues, *queues}
     async with target.connection() as conn:
         await target.check(conn)
         checked = await check_deploy(
-            Session(conn, Queries(target.names)), queues=named or None, payload_limit=payload_limit
+            Session(conn, Queries(target.names)), queues=all_queues or None, payload_limit=payload_limit
         )
-    checked = shown(target.display, checked)
+    checked = apply_display(target.display, checked)
     if as_json:
         findings = [*map(record_json, checked.findings)]
         print_json({"workers": checked.workers, "steps": checked.steps, "findings": findings})

@@ -71,11 +71,11 @@ async def tail(
                 note("following all workflows; Ctrl+C ends")
                 return await _print(following, as_json=as_json, until_finished=False)
         async with calls.events.subscribe_workflow(key, since=since) as following:
-            found = await calls.workflows.get(key)
-            note(f"following workflow {key} {found.name}, which is {found.state}; Ctrl+C ends")
-            ended = until_finished and found.state.terminal
+            workflow = await calls.workflows.get(key)
+            note(f"following workflow {key} {workflow.name}, which is {workflow.state}; Ctrl+C ends")
+            ended = until_finished and workflow.state.terminal
             if ended and not await calls.events.read(since=following.cursor, workflow_id=key, limit=1):
-                return _exit(found.state)
+                return _exit(workflow.state)
             return await _print(following, as_json=as_json, until_finished=until_finished)
 
 
@@ -111,8 +111,8 @@ def _line(event: Event) -> tuple[str, ...]:
             failed = f": {names(event.failed_steps)}" if event.failed_steps else ""
             change, subject, more = "finished", "", f"{event.outcome}{failed}"
     word = colored(f"{change:<{_WIDEST_CHANGE}}")
-    told = f"  {event.workflow_id} {event.workflow_label}{subject}  {more}".rstrip()
-    return f"{_instant(event.timestamp)}  ", word, told
+    rest = f"  {event.workflow_id} {event.workflow_label}{subject}  {more}".rstrip()
+    return f"{_instant(event.timestamp)}  ", word, rest
 
 
 def _describe(event: StepUpdated) -> str:

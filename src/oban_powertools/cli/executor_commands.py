@@ -25,12 +25,12 @@ async def list_executors(target: Target, *, as_json: bool) -> int:
     Late is one whose last sign of life is 45 s old, missing one of 2 min.
     """
     async with target.calls() as calls:
-        found = await calls.lifeline.list_executor_health()
+        health = await calls.lifeline.list_executor_health()
     if as_json:
-        print_json({"executors": [record_json(executor) for executor in found]})
+        print_json({"executors": [record_json(executor) for executor in health]})
     else:
         headers = ("STATE", "QUEUE", "NODE", "EXECUTING", "LAST BEAT", "STARTED", "EXECUTOR")
-        print_table(headers, [_row(executor) for executor in found])
+        print_table(headers, [_row(executor) for executor in health])
     return Exit.DONE
 
 

@@ -21,65 +21,65 @@ from .output import print_facts, print_table, say
 from .text import instant
 
 
-def print_workflow(found: WorkflowExplanation) -> None:
+def print_workflow(explanation: WorkflowExplanation) -> None:
     """Why a workflow is as it is."""
     print_facts(
         {
-            "workflow": f"{found.workflow_id} {found.name}",
-            "status": f"{found.status} ({found.state})",
-            "why": found.summary,
-            "steps": ", ".join(f"{count} {state}" for state, count in found.counts.items()),
+            "workflow": f"{explanation.workflow_id} {explanation.name}",
+            "status": f"{explanation.status} ({explanation.state})",
+            "why": explanation.summary,
+            "steps": ", ".join(f"{count} {state}" for state, count in explanation.counts.items()),
         }
     )
-    _print_blockers(found.blockers)
-    causes = [(cause.code, cause.status, str(cause.count), cause.summary) for cause in found.root_causes]
-    _print_part(("ROOT CAUSE", "STATUS", "STEPS", "WHY"), causes, found.more_root_causes)
-    _print_incidents(found.incidents)
-    _print_actions(found.legal_actions, found.illegal_actions)
+    _print_blockers(explanation.blockers)
+    causes = [(cause.code, cause.status, str(cause.count), cause.summary) for cause in explanation.root_causes]
+    _print_part(("ROOT CAUSE", "STATUS", "STEPS", "WHY"), causes, explanation.more_root_causes)
+    _print_incidents(explanation.incidents)
+    _print_actions(explanation.legal_actions, explanation.illegal_actions)
 
 
-def print_step(found: StepExplanation) -> None:
+def print_step(explanation: StepExplanation) -> None:
     """Why a step is as it is."""
     print_facts(
         {
-            "step": f"{found.step} of workflow {found.workflow_id} {found.workflow_name}",
-            "status": f"{found.status} ({found.state})",
-            "why": found.summary,
-            "kind": "" if found.kind == StepKind.JOB else found.kind,
-            "worker": found.worker or "",
-            "queue": found.queue or "",
-            "job": str(found.job_id or ""),
-            "attempt": f"{found.attempt} of {found.max_attempts}" if found.job_id is not None else "",
-            "runs workflow": str(found.child_id or ""),
+            "step": f"{explanation.step} of workflow {explanation.workflow_id} {explanation.workflow_name}",
+            "status": f"{explanation.status} ({explanation.state})",
+            "why": explanation.summary,
+            "kind": "" if explanation.kind == StepKind.JOB else explanation.kind,
+            "worker": explanation.worker or "",
+            "queue": explanation.queue or "",
+            "job": str(explanation.job_id or ""),
+            "attempt": f"{explanation.attempt} of {explanation.max_attempts}" if explanation.job_id is not None else "",
+            "runs workflow": str(explanation.child_id or ""),
         }
     )
-    _print_blockers(found.blockers)
-    parents = [(dep.name, dep.state, dep.policy, "yes" if dep.has_result else "") for dep in found.dependencies]
-    _print_part(("DEPENDS ON", "STATE", "ON FAILURE", "RESULT"), parents, found.more_dependencies)
-    causes = [(cause.step, cause.status, cause.state, cause.code, cause.summary) for cause in found.root_causes]
-    _print_part(("ROOT CAUSE", "STATUS", "STATE", "CODE", "WHY"), causes, found.more_root_causes)
-    _print_incidents(found.incidents)
-    _print_actions(found.legal_actions, found.illegal_actions)
+    _print_blockers(explanation.blockers)
+    parents = [(dep.name, dep.state, dep.policy, "yes" if dep.has_result else "") for dep in explanation.dependencies]
+    _print_part(("DEPENDS ON", "STATE", "ON FAILURE", "RESULT"), parents, explanation.more_dependencies)
+    causes = [(cause.step, cause.status, cause.state, cause.code, cause.summary) for cause in explanation.root_causes]
+    _print_part(("ROOT CAUSE", "STATUS", "STATE", "CODE", "WHY"), causes, explanation.more_root_causes)
+    _print_incidents(explanation.incidents)
+    _print_actions(explanation.legal_actions, explanation.illegal_actions)
 
 
-def print_job(found: JobExplanation) -> None:
+def print_job(explanation: JobExplanation) -> None:
     """Why a job is as it is."""
     print_facts(
         {
-            "job": str(found.job_id),
-            "status": f"{found.status} ({found.state})",
-            "why": found.summary,
-            "worker": found.worker,
-            "queue": found.queue,
-            "attempt": f"{found.attempt} of {found.max_attempts}",
-            "last error": found.error or "",
-            "executor": found.executor or "",
-            "step": f"{found.step} of workflow {found.workflow_id}" if found.workflow_id else "",
+            "job": str(explanation.job_id),
+            "status": f"{explanation.status} ({explanation.state})",
+            "why": explanation.summary,
+            "worker": explanation.worker,
+            "queue": explanation.queue,
+            "attempt": f"{explanation.attempt} of {explanation.max_attempts}",
+            "last error": explanation.error or "",
+            "executor": explanation.executor or "",
+            "step": f"{explanation.step} of workflow {explanation.workflow_id}" if explanation.workflow_id else "",
         }
     )
-    _print_blockers(found.blockers)
-    _print_incidents(found.incidents)
-    _print_actions(found.legal_actions, found.illegal_actions)
+    _print_blockers(explanation.blockers)
+    _print_incidents(explanation.incidents)
+    _print_actions(explanation.legal_actions, explanation.illegal_actions)
 
 
 def _print_blockers(blockers: Sequence[Blocker]) -> None:

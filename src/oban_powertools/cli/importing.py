@@ -16,7 +16,7 @@ from ..config import Settings
 from ..errors import InvalidSettingError
 from ..operators.authorization import Authorize
 from ..privacy.display import DisplayPolicy
-from ..privacy.logs import said
+from ..privacy.logs import format_error
 from .exits import Exit, StoppedError
 
 
@@ -41,9 +41,9 @@ def import_modules(modules: Sequence[str]) -> None:
             importlib.import_module(module)
         except (Exception, SystemExit) as error:
             frame = traceback.extract_tb(error.__traceback__)[-1]
-            where = "" if "importlib" in frame.filename else f" ({frame.filename}:{frame.lineno})"
-            reason = f"{type(error).__name__}: {said(error)}"
-            raise StoppedError(f"cannot import {module!r}: {reason}{where}", Exit.USAGE) from error
+            place = "" if "importlib" in frame.filename else f" ({frame.filename}:{frame.lineno})"
+            reason = f"{type(error).__name__}: {format_error(error)}"
+            raise StoppedError(f"cannot import {module!r}: {reason}{place}", Exit.USAGE) from error
 
 
 def find_authorize(ctx: click.Context, param: click.Parameter, value: str | None) -> Authorize | None:
@@ -115,13 +115,13 @@ def check_table(table: Any, file: str) -> dict[str, Any]:
     Raises:
         InvalidSettingError: It is no table, or has a key that nobody reads.
     """
-    where = f"[powertools] in {file}"
+    place = f"[powertools] in {file}"
     if not isinstance(table, dict):
-        raise InvalidSettingError(where, repr(table), "a table")
-    found = cast("dict[str, Any]", table)
-    if unknown := found.keys() - {"authorize", "display"}:
-        raise InvalidSettingError(where, f"{min(unknown)} = ...", "only authorize and display")
-    return found
+        raise InvalidSettingError(place, repr(table), "a table")
+    entries = cast("dict[str, Any]", table)
+    if unknown := entries.keys() - {"authorize", "display"}:
+        raise InvalidSettingError(place, f"{min(unknown)} = ...", "only authorize and display")
+    return entries
 
 
 def find_settings(ctx: click.Context, param: click.Parameter, value: str | None) -> Settings:
@@ -134,32 +134,32 @@ def find_settings(ctx: click.Context, param: click.Parameter, value: str | None)
     if value is None:
         return Settings()
     try:
-        _, found = _import_named(value, "it", "myapp.workers:settings")
+        _, imported = _import_named(value, "it", "myapp.workers:settings")
     except InvalidSettingError as error:
         raise click.BadParameter(str(error), ctx, param) from None
-    if not isinstance(found, Settings):
+    if not isinstance(imported, Settings):
         raise click.BadParameter(f"{value!r} is no oban_powertools.Settings", ctx, param)
-    return found
+    return imported
 
 
 def _import_authorize(value: Any, setting: str) -> Authorize:
-    module, found = _import_named(value, setting, "myapp.operators:authorize")
-    if not callable(found):
+    module, imported = _import_named(value, setting, "myapp.operators:authorize")
+    if not callable(imported):
         raise InvalidSettingError(
             setting, repr(value), f"the name of a function of the module {module} after the colon"
         )
-    return cast("Authorize", found)
+    return cast("Authorize", imported)
 
 
 def _import_display(value: Any, setting: str) -> DisplayPolicy:
-    module, found = _import_named(value, setting, "myapp.operators:DISPLAY")
-    if isinstance(found, type) and issubclass(found, DisplayPolicy):
-        return found()
-    if not isinstance(found, DisplayPolicy):
+    module, imported = _import_named(value, setting, "myapp.operators:DISPLAY")
+    if isinstance(imported, type) and issubclass(imported, DisplayPolicy):
+        return imported()
+    if not isinstance(imported, DisplayPolicy):
         raise InvalidSettingError(
             setting, repr(value), f"the name of a DisplayPolicy of the module {module} after the colon"
         )
-    return found
+    return imported
 
 
 def _import_named(value: Any, setting: str, example: str) -> tuple[str, Any]:

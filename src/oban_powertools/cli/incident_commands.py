@@ -66,14 +66,14 @@ async def list_incidents(
     """List incidents as the sweep saw them last, the last opened first."""
     async with target.calls() as calls:
         seen_ago = await calls.lifeline.incidents_seen_ago()
-        found = await calls.lifeline.list_incidents(
+        rows = await calls.lifeline.list_incidents(
             state=only["state"], incident_class=only["kind"], before=before, limit=limit
         )
-    more = str(found[-1].id) if len(found) == limit else None
+    more = str(rows[-1].id) if len(rows) == limit else None
     if as_json:
-        print_json({"incidents": [_json(incident) for incident in found], "next_before": more})
-    elif found:
-        print_table(_HEADERS, [_row(incident) for incident in found])
+        print_json({"incidents": [_json(incident) for incident in rows], "next_before": more})
+    elif rows:
+        print_table(_HEADERS, [_row(incident) for incident in rows])
         if more:
             remark(f"more: --before {more}")
     else:
@@ -81,7 +81,7 @@ async def list_incidents(
     if seen_ago is None or seen_ago > _FRESH:
         when = "nobody has looked yet" if seen_ago is None else f"nobody has looked for {duration(seen_ago)}"
         remark(f"{when}: incidents are found by processes that sweep; powertools doctor says whether one does")
-    return Exit.FINDINGS if fail_on and any(_alarms(incident, fail_on) for incident in found) else Exit.DONE
+    return Exit.FINDINGS if fail_on and any(_alarms(incident, fail_on) for incident in rows) else Exit.DONE
 
 
 @incidents.command(
@@ -92,31 +92,31 @@ async def list_incidents(
 async def show(target: Target, *, incident: str, as_json: bool) -> int:
     """Show one incident, by id or fingerprint, with its evidence and everything that happened to it."""
     async with target.calls() as calls:
-        found = await calls.lifeline.get_incident(_which(incident))
+        record = await calls.lifeline.get_incident(_which(incident))
     if as_json:
-        print_json({"incident": _json(found)})
+        print_json({"incident": _json(record)})
         return Exit.DONE
     print_facts(
         {
-            "incident": f"{found.id} {found.fingerprint}",
-            "what": found.title,
-            "state": f"{found.state} ({found.substatus})",
-            "since": instant(found.opened_at),
-            "first detected": instant(found.first_detected_at) if found.reopened else "",
-            "last seen": instant(found.last_detected_at),
-            "resolved": instant(found.resolved_at),
-            "waiting": _waiting(found),
-            "acknowledged by": found.acknowledged_by or "",
-            "assignee": found.assignee or "",
-            "muted until": instant(found.muted_until),
-            "evidence": orjson.dumps(found.evidence).decode(),
+            "incident": f"{record.id} {record.fingerprint}",
+            "what": record.title,
+            "state": f"{record.state} ({record.substatus})",
+            "since": instant(record.opened_at),
+            "first detected": instant(record.first_detected_at) if record.reopened else "",
+            "last seen": instant(record.last_detected_at),
+            "resolved": instant(record.resolved_at),
+            "waiting": _waiting(record),
+            "acknowledged by": record.acknowledged_by or "",
+            "assignee": record.assignee or "",
+            "muted until": instant(record.muted_until),
+            "evidence": orjson.dumps(record.evidence).decode(),
         }
     )
-    _print_repairs(found)
+    _print_repairs(record)
     say()
     print_table(
         ("AT", "WHAT", "WHO", "DETAIL"),
-        [(instant(e.at), e.kind, e.actor or "powertools", orjson.dumps(e.detail).decode()) for e in found.timeline],
+        [(instant(e.at), e.kind, e.actor or "powertools", orjson.dumps(e.detail).decode()) for e in record.timeline],
     )
     return Exit.DONE
 
@@ -213,11 +213,11 @@ async def _handle(
     as_json: bool,
 ) -> int:
     async with target.calls(authorize) as calls:
-        found = await handle(calls.lifeline)
+        record = await handle(calls.lifeline)
     if as_json:
-        print_json({"incident": _json(found)})
+        print_json({"incident": _json(record)})
     else:
-        say(f"incident {found.id} {became}")
+        say(f"incident {record.id} {became}")
     return Exit.DONE
 
 
@@ -234,9 +234,9 @@ def _print_repairs(incident: Incident) -> None:
     if not incident.repairs:
         return
     say()
-    shown = incident.repairs[:_SHOWN_REPAIRS]
-    print_table(("WHAT MAY BE DONE ABOUT IT",), [(repair_command(each, incident.fingerprint),) for each in shown])
-    if (more := len(incident.repairs) - len(shown)) > 0:
+    listed = incident.repairs[:_SHOWN_REPAIRS]
+    print_table(("WHAT MAY BE DONE ABOUT IT",), [(repair_command(each, incident.fingerprint),) for each in listed])
+    if (more := len(incident.repairs) - len(listed)) > 0:
         say(f"and {more} more")
     if incident.bulk:
         say()

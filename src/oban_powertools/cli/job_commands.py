@@ -24,9 +24,9 @@ def job() -> None:
 async def explain(target: Target, *, job_id: int, check_import: bool, as_json: bool) -> int:
     """Say why a job is as it is: what it waits for, or how it ended."""
     async with target.calls() as calls:
-        found = await calls.explain.job(JobId(job_id), check_import=check_import)
+        explanation = await calls.explain.job(JobId(job_id), check_import=check_import)
     if as_json:
-        print_json({"explanation": explanation_json(found)})
+        print_json({"explanation": explanation_json(explanation)})
     else:
-        print_job(found)
+        print_job(explanation)
     return Exit.DONE

@@ -126,9 +126,9 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def print_facts(facts: Mapping[str, str]) -> None:
     """One fact a line, names aligned; facts without a value are left out."""
-    shown = {name: value for name, value in facts.items() if value}
-    column = max(map(len, shown), default=0)
-    for name, value in shown.items():
+    filled = {name: value for name, value in facts.items() if value}
+    column = max(map(len, filled), default=0)
+    for name, value in filled.items():
         say(f"{name:<{column}}  ", colored(value))
 
 

@@ -62,7 +62,7 @@ async def preview(
     TARGET is a job's or workflow's number, 41/bill for a step, or an executor's id.
     """
     async with target.calls(authorize) as calls:
-        found = await calls.lifeline.preview_repair(
+        record = await calls.lifeline.preview_repair(
             actor,
             action=action,
             target_type=_target_type(action),
@@ -72,7 +72,7 @@ async def preview(
             hold_for=hold_for,
             source="cli",
         )
-    _print(found, as_json=as_json)
+    _print(record, as_json=as_json)
     return Exit.DONE
 
 
@@ -89,15 +89,15 @@ async def execute(
     Refused when anything that matters has changed since: exit code 5, with what has changed.
     """
     async with target.calls(authorize) as calls:
-        shown = await calls.lifeline.find_preview_of(token)
-        if shown is not None:
-            confirm_act(shown.action, confirm == shown.target_id, f"--confirm {shown.target_id}")
-        done = await calls.lifeline.execute_repair(actor, token, reason, source="cli")
+        previewed = await calls.lifeline.find_preview_of(token)
+        if previewed is not None:
+            confirm_act(previewed.action, confirm == previewed.target_id, f"--confirm {previewed.target_id}")
+        repaired = await calls.lifeline.execute_repair(actor, token, reason, source="cli")
     if as_json:
-        print_json({"repaired": record_json(done)})
+        print_json({"repaired": record_json(repaired)})
     else:
-        changed = counted(done.total_changes, "row")
-        say(f"done: {done.target}, {changed} changed; audit record {done.audit_id}")
+        changed = counted(repaired.total_changes, "row")
+        say(f"done: {repaired.target}, {changed} changed; audit record {repaired.audit_id}")
     return Exit.DONE
 
 
@@ -111,28 +111,28 @@ async def show(target: Target, *, preview_id: int, as_json: bool) -> int:
     return Exit.DONE
 
 
-def _print(found: RepairPreview, *, as_json: bool) -> None:
+def _print(record: RepairPreview, *, as_json: bool) -> None:
     if as_json:
-        fields = record_json(found, without=("changes",))
-        changes = [{"source": c.source, "id": c.id, "before": c.before, "after": c.after} for c in found.changes]
+        fields = record_json(record, without=("changes",))
+        changes = [{"source": c.source, "id": c.id, "before": c.before, "after": c.after} for c in record.changes]
         print_json({"preview": {**fields, "changes": changes}})
         return
     print_facts(
         {
-            "preview": f"{found.id} ({found.status})",
-            "repair": f"{found.action} {found.target_type} {found.target_id}",
-            "effect": _said(found.effect),
-            "token": found.preview_token or "",
-            "expires": instant(found.expires_at),
+            "preview": f"{record.id} ({record.status})",
+            "repair": f"{record.action} {record.target_type} {record.target_id}",
+            "effect": _describe_effect(record.effect),
+            "token": record.preview_token or "",
+            "expires": instant(record.expires_at),
         }
     )
-    rows = [line for change in found.changes[:_SHOWN] for line in _rows(change)]
+    rows = [line for change in record.changes[:_SHOWN] for line in _rows(change)]
     if rows:
         say()
         print_table(("ROW", "COLUMN", "NOW", "THEN"), rows)
-    if found.total_changes > _SHOWN:
-        note(f"{found.total_changes - _SHOWN} more rows: --json shows up to 1000")
-    for warning in found.warnings:
+    if record.total_changes > _SHOWN:
+        note(f"{record.total_changes - _SHOWN} more rows: --json shows up to 1000")
+    for warning in record.warnings:
         note(f"warning: {warning}")
 
 
@@ -143,7 +143,7 @@ def _rows(change: Change) -> list[tuple[str, str, str, str]]:
     return [(name, field, str(before), str(after)) for field, (before, after) in change.fields.items()]
 
 
-def _said(effect: Effect) -> str:
+def _describe_effect(effect: Effect) -> str:
     parts = [counted(effect.steps_released, "step") + " released", counted(effect.jobs_created, "job") + " created"]
     if effect.workflows_ended:
         parts.append(counted(len(effect.workflows_ended), "workflow") + " ended")

@@ -24,7 +24,7 @@ from ..errors import (
     ReadOnlyDatabaseError,
     SchemaError,
 )
-from ..privacy.logs import said, told
+from ..privacy.logs import format_error, format_traceback
 from ..privacy.redaction import redacted
 from .exits import Exit, StoppedError
 from .output import say, say_lines
@@ -66,7 +66,7 @@ def report(error: BaseException, *, debug: bool) -> Exit:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return code
     if debug:
-        say_lines(told(error), err=True)
+        say_lines(format_traceback(error), err=True)
     if code is not Exit.INTERRUPTED:
         first, *more = redacted(_sentence(error)).split("\n")
         say(f"error: {first}", err=True)
@@ -94,4 +94,4 @@ def _sentence(error: BaseException) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    return next(iter(said(error).splitlines()), "no message")
+    return next(iter(format_error(error).splitlines()), "no message")

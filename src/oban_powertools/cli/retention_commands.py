@@ -33,19 +33,19 @@ async def status(target: Target, *, as_json: bool) -> int:
     The policies are settings of the database: powertools settings list.
     """
     async with target.calls() as calls:
-        found = await calls.lifeline.retention_status()
+        record = await calls.lifeline.retention_status()
     if as_json:
         print_json(
             {
-                "classes": [_class_json(kept) for kept in found.classes],
-                "events_kept_for_seconds": found.events_kept_for.total_seconds(),
-                "last_run": _run_json(found.last_run) if found.last_run else None,
+                "classes": [_class_json(retained) for retained in record.classes],
+                "events_kept_for_seconds": record.events_kept_for.total_seconds(),
+                "last_run": _run_json(record.last_run) if record.last_run else None,
             }
         )
         return Exit.DONE
-    print_table(["CLASS", "KEPT FOR", "ARCHIVED", "ROWS", "SIZE", "DUE"], [*map(_row, found.classes)])
-    if found.last_run:
-        note(f"last run: {_ended(found.last_run)}, {instant(found.last_run.started_at)}")
+    print_table(["CLASS", "KEPT FOR", "ARCHIVED", "ROWS", "SIZE", "DUE"], [*map(_row, record.classes)])
+    if record.last_run:
+        note(f"last run: {_ended(record.last_run)}, {instant(record.last_run.started_at)}")
     return Exit.DONE
 
 
@@ -97,24 +97,24 @@ def _print_run(run: PruneRun) -> None:
 
 
 def _ended(run: PruneRun) -> str:
-    what = "dry run, rolled back" if run.dry_run else f"{run.id} by {run.actor or 'the sweep'}"
-    return f"{what}: {run.outcome or 'under way'}, {sum(run.pruned.values())} rows removed"
+    subject = "dry run, rolled back" if run.dry_run else f"{run.id} by {run.actor or 'the sweep'}"
+    return f"{subject}: {run.outcome or 'under way'}, {sum(run.pruned.values())} rows removed"
 
 
-def _row(kept: RetainedClass) -> tuple[str, ...]:
+def _row(retained: RetainedClass) -> tuple[str, ...]:
     return (
-        kept.name,
-        duration(kept.kept_for) if kept.kept_for is not None else "for ever",
-        "yes" if kept.is_archived else "no",
-        str(kept.rows),
-        f"{kept.bytes / 2**20:.1f} MiB",
-        "?" if kept.due is None else str(kept.due),
+        retained.name,
+        duration(retained.kept_for) if retained.kept_for is not None else "for ever",
+        "yes" if retained.is_archived else "no",
+        str(retained.rows),
+        f"{retained.bytes / 2**20:.1f} MiB",
+        "?" if retained.due is None else str(retained.due),
     )
 
 
-def _class_json(kept: RetainedClass) -> dict[str, object]:
-    seconds = None if kept.kept_for is None else kept.kept_for.total_seconds()
-    return {**record_json(kept, without=["kept_for"]), "kept_for_seconds": seconds}
+def _class_json(retained: RetainedClass) -> dict[str, object]:
+    seconds = None if retained.kept_for is None else retained.kept_for.total_seconds()
+    return {**record_json(retained, without=["kept_for"]), "kept_for_seconds": seconds}
 
 
 def _run_json(run: PruneRun) -> dict[str, object]:

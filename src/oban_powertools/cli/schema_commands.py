@@ -82,45 +82,45 @@ async def status(target: Target, *, as_json: bool) -> int:
     Exit code 6 when something is to be done, 0 when all is well.
     """
     async with target.connection() as conn:
-        found, where = await schema.status(conn, target.names), describe(conn.info.dsn)
+        record, database = await schema.status(conn, target.names), describe(conn.info.dsn)
         session = Session(conn, Queries(target.names))
-        apart = await find_apart(session) if found.found == found.expected else []
+        apart = await find_apart(session) if record.found == record.expected else []
     if as_json:
-        print_json({"schema": _status_json(found), "settings_apart": apart})
+        print_json({"schema": _status_json(record), "settings_apart": apart})
     else:
         print_facts(
             {
-                "database": where,
-                "schema": found.schema,
-                "installed": f"version {found.found}" if found.found else "no",
-                "this release": f"version {found.expected}",
-                "works from": f"version {found.compatible_from}" if found.is_newer else "",
-                "pending": ", ".join(found.pending),
+                "database": database,
+                "schema": record.schema,
+                "installed": f"version {record.found}" if record.found else "no",
+                "this release": f"version {record.expected}",
+                "works from": f"version {record.compatible_from}" if record.is_newer else "",
+                "pending": ", ".join(record.pending),
                 "settings": f"processes were started with other ones: {', '.join(apart)}" if apart else "",
-                "Oban's tables": f"in schema {target.names.prefix}" if found.oban_installed else "missing",
-                "to do": _next_command(found),
+                "Oban's tables": f"in schema {target.names.prefix}" if record.oban_installed else "missing",
+                "to do": _next_command(record),
             }
         )
-    return Exit.FINDINGS if _next_command(found) else Exit.DONE
+    return Exit.FINDINGS if _next_command(record) else Exit.DONE
 
 
-def _next_command(found: SchemaStatus) -> str:
-    if found.found == 0 or not found.oban_installed:
+def _next_command(record: SchemaStatus) -> str:
+    if record.found == 0 or not record.oban_installed:
         return "powertools install"
-    if found.is_too_new:
-        return f"install a newer oban-powertools, for version {found.compatible_from} at least"
-    return "powertools upgrade" if found.pending else ""
+    if record.is_too_new:
+        return f"install a newer oban-powertools, for version {record.compatible_from} at least"
+    return "powertools upgrade" if record.pending else ""
 
 
-def _status_json(found: SchemaStatus) -> dict[str, object]:
+def _status_json(record: SchemaStatus) -> dict[str, object]:
     return {
-        "name": found.schema,
-        "found": found.found,
-        "expected": found.expected,
-        "compatible_from": found.compatible_from,
-        "pending": found.pending,
-        "oban_installed": found.oban_installed,
-        "current": not _next_command(found),
+        "name": record.schema,
+        "found": record.found,
+        "expected": record.expected,
+        "compatible_from": record.compatible_from,
+        "pending": record.pending,
+        "oban_installed": record.oban_installed,
+        "current": not _next_command(record),
     }
 
 

@@ -27,11 +27,11 @@ def settings() -> None:
 async def list_(target: Target, *, as_json: bool) -> int:
     """List the settings that are rows of the database: who set each, and when."""
     async with target.calls() as calls:
-        found = await calls.shared_settings.list_settings()
+        stored = await calls.shared_settings.list_settings()
     if as_json:
-        print_json({"settings": [_json(setting) for setting in found]})
+        print_json({"settings": [_json(setting) for setting in stored]})
     else:
-        print_table(["NAME", "VALUE", "DEFAULT", "SET AT", "SET BY"], [*map(_row, found)])
+        print_table(["NAME", "VALUE", "DEFAULT", "SET AT", "SET BY"], [*map(_row, stored)])
     return Exit.DONE
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from ..privacy.shown import shown
+from ..privacy.apply_display import apply_display
 from ..states import SignalStatus, WorkflowId
 from .exits import Exit
 from .groups import examples
@@ -73,7 +73,7 @@ async def signal(
             only_begun=only_begun,
         )
     if as_json:
-        print_json({"signal": record_json(shown(target.display, delivered))})
+        print_json({"signal": record_json(apply_display(target.display, delivered))})
     else:
         say(f"signal {delivered.id} is {delivered.status}")
         note(_SAID[delivered.status])

@@ -131,7 +131,7 @@ async def _work(target: Target, settings: Settings, *, turbo: bool) -> None:
         if target.data_directory:
             await schema.install(session, target.names)
         await target.check(session)
-        where = describe(session.info.dsn)
+        database = describe(session.info.dsn)
     _follow_oban(logging.getLogger().isEnabledFor(logging.DEBUG))
     set_json_dumps(orjson.dumps)  # as oban start
     set_json_loads(orjson.loads)
@@ -143,7 +143,7 @@ async def _work(target: Target, settings: Settings, *, turbo: bool) -> None:
         # Attached before Oban starts: a job that runs without the hooks loses its result.
         attached = Powertools(oban, display=target.display, schema=target.names.schema, turbo=turbo, settings=settings)
         async with oban, attached:
-            logger.info("working on %s as %s; database %s", _listed(config.queues), config.node, where)
+            logger.info("working on %s as %s; database %s", _listed(config.queues), config.node, database)
             await stopping.wait()
     finally:
         await pool.close()
@@ -152,7 +152,7 @@ async def _work(target: Target, settings: Settings, *, turbo: bool) -> None:
 
 def _pool_options(config: Config) -> dict[str, Any]:
     """The sizes and times of the pool that Oban's own command would make, as options of a pool."""
-    wanted: dict[str, Any] = {
+    options: dict[str, Any] = {
         "min_size": config.pool_min_size,
         "max_size": config.pool_max_size,
         "timeout": config.pool_timeout,
@@ -160,7 +160,7 @@ def _pool_options(config: Config) -> dict[str, Any]:
         "max_idle": config.pool_max_idle,
         "check": AsyncConnectionPool.check_connection if config.pool_check else None,
     }
-    return {"min_size": 1, "max_size": 10} | {name: value for name, value in wanted.items() if value is not None}
+    return {"min_size": 1, "max_size": 10} | {name: value for name, value in options.items() if value is not None}
 
 
 def _listed(queues: Mapping[str, Any]) -> str:
@@ -206,6 +206,6 @@ def _log_job(_: str, event: dict[str, Any]) -> None:
 
 
 def _attempt(job: Job) -> str:
-    said = identity_of(job)
-    step = f" (step {said['step']} of workflow {said['workflow_id']})" if is_step(job) else ""
+    identity = identity_of(job)
+    step = f" (step {identity['step']} of workflow {identity['workflow_id']})" if is_step(job) else ""
     return f"job {job.id} {job.worker}{step} attempt {job.attempt}/{job.max_attempts}"

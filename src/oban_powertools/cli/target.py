@@ -216,9 +216,9 @@ def _refuse_two_databases(data_directory: Path | None) -> None:
 def _refuse_empty_words(ctx: click.Context) -> None:
     """What a script's variable left empty is no filter and no name; who acts and why is refused on record."""
     for param in ctx.command.params:
-        given: Any = ctx.params.get(param.name or "")
+        value: Any = ctx.params.get(param.name or "")
         if (
-            (given == "" or (isinstance(given, tuple) and "" in given))
+            (value == "" or (isinstance(value, tuple) and "" in value))
             and param.name not in _ON_RECORD
             and _is_typed(ctx, param)
         ):

@@ -74,13 +74,13 @@ def shorten(text: str, columns: int) -> str:
     """
     if width(text) <= columns:
         return text
-    kept, used = "", 1
+    short, used = "", 1
     for character in text:
         used += _columns(character)
         if used > columns:
             break
-        kept += character
-    return f"{kept}…"
+        short += character
+    return f"{short}…"
 
 
 def instant(at: datetime | None) -> str:

@@ -56,13 +56,13 @@ def uninstall(target: Target, *, yes: bool, as_json: bool) -> int:
 
 async def _find_loss(target: Target) -> _Loss:
     async with target.connection() as conn:
-        found, where = await schema.status(conn, target.names), describe(conn.info.dsn)
-        if found.found == 0:
+        status, where = await schema.status(conn, target.names), describe(conn.info.dsn)
+        if status.found == 0:
             raise StoppedError(
-                f"nothing to uninstall: schema {found.schema!r} is not installed in {where}", Exit.NOT_FOUND
+                f"nothing to uninstall: schema {status.schema!r} is not installed in {where}", Exit.NOT_FOUND
             )
-        unfinished = await _count_unfinished(conn, target) if found.found == found.expected else None
-    return _Loss(schema=found.schema, where=where, unfinished=unfinished)
+        unfinished = await _count_unfinished(conn, target) if status.found == status.expected else None
+    return _Loss(schema=status.schema, where=where, unfinished=unfinished)
 
 
 async def _count_unfinished(conn: Connection, target: Target) -> int:

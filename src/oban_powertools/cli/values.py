@@ -25,10 +25,10 @@ def parse_duration(ctx: click.Context, param: click.Parameter, value: str) -> ti
         BadParameter: It is no such duration.
     """
     match = re.fullmatch(r"([0-9]{1,9})([smhd])", value)
-    found = timedelta(seconds=int(match[1]) * _UNITS[match[2]]) if match else timedelta(0)
-    if not timedelta(0) < found <= _LONGEST:
+    span = timedelta(seconds=int(match[1]) * _UNITS[match[2]]) if match else timedelta(0)
+    if not timedelta(0) < span <= _LONGEST:
         raise click.BadParameter(f"{value!r} is not a duration: 90s, 30m, 2h or 1d, at most 3650d", ctx, param)
-    return found
+    return span
 
 
 def parse_json(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
@@ -49,11 +49,11 @@ def parse_json(ctx: click.Context, param: click.Parameter, value: str | None) ->
 
 
 def _float(text: str) -> float:
-    found = float(text)
-    if math.isinf(found) or (found == 0 and re.match(r"[-0.]*[1-9]", text)):
+    number = float(text)
+    if math.isinf(number) or (number == 0 and re.match(r"[-0.]*[1-9]", text)):
         message = f"the number {text[:40]} is beyond what a float holds; pass it as text"
         raise ValueError(message)
-    return found
+    return number
 
 
 def _no_number(text: str) -> Any:
@@ -62,11 +62,11 @@ def _no_number(text: str) -> Any:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
         message = "a key stands twice in one object"
         raise ValueError(message)
-    return found
+    return mapping
 
 
 def this_user() -> str:

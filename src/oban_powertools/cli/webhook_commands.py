@@ -13,7 +13,7 @@ import click
 
 from ..events.types import Cursor
 from ..operators.authorization import Authorize
-from ..privacy.shown import shown
+from ..privacy.apply_display import apply_display
 from ..webhooks import Answer, DeliveryState, EndpointId, IssuedSecret, WebhookDelivery, WebhookEndpoint
 from ..webhooks.messages import EVENT_TYPES
 from .exits import Exit, StoppedError
@@ -42,11 +42,13 @@ def webhooks() -> None:
 async def list_(target: Target, *, as_json: bool) -> int:
     """List the endpoints with what waits and what was given up."""
     async with target.calls() as calls:
-        found = [shown(target.display, endpoint) for endpoint in await calls.webhooks.list()]
+        endpoints = [apply_display(target.display, endpoint) for endpoint in await calls.webhooks.list()]
     if as_json:
-        print_json({"webhooks": [_json(endpoint) for endpoint in found]})
-    elif found:
-        print_table(["ID", "STATE", "PENDING", "DEAD", "MISSED", "URL", "EVENTS", "DESCRIPTION"], [*map(_row, found)])
+        print_json({"webhooks": [_json(endpoint) for endpoint in endpoints]})
+    elif endpoints:
+        print_table(
+            ["ID", "STATE", "PENDING", "DEAD", "MISSED", "URL", "EVENTS", "DESCRIPTION"], [*map(_row, endpoints)]
+        )
     else:
         note("no webhooks: powertools webhooks add URL makes one")
     return Exit.DONE
@@ -78,7 +80,7 @@ async def add(target: Target, *, authorize: Authorize, as_json: bool, **options:
     options["types"] = options["types"] or None
     async with target.calls(authorize) as calls:
         issued = await calls.webhooks.add(options.pop("url"), source="cli", **options)
-    return _show_issued(shown(target.display, issued), "added", as_json=as_json)
+    return _show_issued(apply_display(target.display, issued), "added", as_json=as_json)
 
 
 @webhooks.command(epilog=examples("powertools webhooks test 1"))
@@ -87,11 +89,11 @@ async def add(target: Target, *, authorize: Authorize, as_json: bool, **options:
 async def test(target: Target, *, webhook_id: int, as_json: bool) -> int:
     """Send a ping from here, at once; exit code 1 when it was not taken."""
     async with target.calls() as calls:
-        answer = shown(target.display, await calls.webhooks.test(EndpointId(webhook_id)))
+        answer = apply_display(target.display, await calls.webhooks.test(EndpointId(webhook_id)))
     if as_json:
         print_json({"answer": {"status": answer.status, "error": answer.error}})
     else:
-        say(_said(answer))
+        say(_describe_answer(answer))
     return Exit.FAILED if answer.error else Exit.DONE
 
 
@@ -112,7 +114,7 @@ async def rotate(target: Target, *, webhook_id: int, authorize: Authorize, as_js
     """Sign with a new secret; shows it, this once."""
     async with target.calls(authorize) as calls:
         issued = await calls.webhooks.rotate_secret(EndpointId(webhook_id), source="cli", **options)
-    issued = shown(target.display, issued)
+    issued = apply_display(target.display, issued)
     return _show_issued(
         issued,
         f"has a new secret; the old one signs too until {instant(issued.endpoint.old_secret_until)}",
@@ -129,8 +131,8 @@ async def disable(
 ) -> int:
     """Send nothing until it is enabled again; events wait in the log."""
     async with target.calls(authorize) as calls:
-        found = await calls.webhooks.disable(EndpointId(webhook_id), actor=actor, reason=reason, source="cli")
-    return _show_changed(shown(target.display, found), "disabled", as_json=as_json)
+        endpoint = await calls.webhooks.disable(EndpointId(webhook_id), actor=actor, reason=reason, source="cli")
+    return _show_changed(apply_display(target.display, endpoint), "disabled", as_json=as_json)
 
 
 @webhooks.command(epilog=examples('powertools webhooks enable 1 --reason "they have moved"'))
@@ -142,8 +144,8 @@ async def enable(
 ) -> int:
     """Go on where it stopped."""
     async with target.calls(authorize) as calls:
-        found = await calls.webhooks.enable(EndpointId(webhook_id), actor=actor, reason=reason, source="cli")
-    return _show_changed(shown(target.display, found), "enabled", as_json=as_json)
+        endpoint = await calls.webhooks.enable(EndpointId(webhook_id), actor=actor, reason=reason, source="cli")
+    return _show_changed(apply_display(target.display, endpoint), "enabled", as_json=as_json)
 
 
 @webhooks.command(epilog=examples('powertools webhooks remove 1 --reason "the ledger is gone" --yes'))
@@ -182,19 +184,19 @@ async def deliveries(
 ) -> int:
     """List an endpoint's deliveries, of the newest event first."""
     async with target.calls() as calls:
-        found = await calls.webhooks.deliveries(
+        records = await calls.webhooks.deliveries(
             EndpointId(webhook_id),
             limit=limit,
             state=DeliveryState(state) if state else None,
             before=None if before is None else Cursor(before),
         )
-    found = [shown(target.display, delivery) for delivery in found]
-    more = str(found[-1].cursor) if len(found) == limit else None
+    records = [apply_display(target.display, delivery) for delivery in records]
+    more = str(records[-1].cursor) if len(records) == limit else None
     if as_json:
-        print_json({"deliveries": [_json(delivery) for delivery in found], "next_before": more})
+        print_json({"deliveries": [_json(delivery) for delivery in records], "next_before": more})
         return Exit.DONE
-    if found:
-        print_table(["CURSOR", "STATE", "TYPE", "SUBJECT", "ATTEMPTS", "LAST", "ERROR"], [*map(_delivery_row, found)])
+    if records:
+        print_table(["CURSOR", "STATE", "TYPE", "SUBJECT", "ATTEMPTS", "LAST", "ERROR"], [*map(_delivery_row, records)])
     if more:
         note(f"more: --before {more}")
     return Exit.DONE
@@ -221,9 +223,9 @@ async def replay(
     as_json: bool,
 ) -> int:
     """Deliver again, with the same webhook-id: one delivery, or all that were given up."""
-    wanted = None if cursor is None else Cursor(cursor)
+    chosen = None if cursor is None else Cursor(cursor)
     async with target.calls(authorize) as calls:
-        count = await calls.webhooks.replay(EndpointId(webhook_id), wanted, actor=actor, reason=reason, source="cli")
+        count = await calls.webhooks.replay(EndpointId(webhook_id), chosen, actor=actor, reason=reason, source="cli")
     if as_json:
         print_json({"webhook_id": str(webhook_id), "replayed": count})
     else:
@@ -239,11 +241,11 @@ def _show_changed(endpoint: WebhookEndpoint, word: str, *, as_json: bool) -> int
     return Exit.DONE
 
 
-def _show_issued(issued: IssuedSecret, what: str, *, as_json: bool) -> int:
+def _show_issued(issued: IssuedSecret, change: str, *, as_json: bool) -> int:
     if as_json:
         print_json({"webhook": _json(issued.endpoint), "secret": issued.secret})
         return Exit.DONE
-    note(f"webhook {issued.endpoint.id} {what}")
+    note(f"webhook {issued.endpoint.id} {change}")
     print_facts({"id": str(issued.endpoint.id), "secret": issued.secret or ""})
     if issued.secret:
         note("the secret is for the receiver; it is not shown again")
@@ -280,5 +282,5 @@ def _delivery_row(delivery: WebhookDelivery) -> Sequence[str]:
     ]
 
 
-def _said(answer: Answer) -> str:
+def _describe_answer(answer: Answer) -> str:
     return f"not taken: {answer.error}" if answer.error else f"taken: HTTP {answer.status}"

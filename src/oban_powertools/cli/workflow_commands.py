@@ -10,7 +10,7 @@ import orjson
 
 from ..errors import StepNotFoundError
 from ..explain import StepExplanation
-from ..privacy.shown import shown, shown_result
+from ..privacy.apply_display import apply_display, apply_display_to_result
 from ..states import StepState, WorkflowId, WorkflowState
 from ..workflows.records import StepRecord
 from .change_commands import cancel, hold, list_commands, recover, release
@@ -63,20 +63,20 @@ async def list_workflows(
 ) -> int:
     """List workflows, newest first."""
     async with target.snapshot() as calls:
-        found = await calls.workflows.list(
+        workflows = await calls.workflows.list(
             state=WorkflowState(state) if state else None,
             name=name,
             tag=tag,
             limit=limit,
             before=WorkflowId(before) if before else None,
         )
-    found = [shown(target.display, workflow) for workflow in found]
-    next_page = str(found[-1].id) if len(found) == limit else None
+    workflows = [apply_display(target.display, workflow) for workflow in workflows]
+    next_page = str(workflows[-1].id) if len(workflows) == limit else None
     if as_json:
-        print_json({"workflows": [record_json(workflow) for workflow in found], "next_before": next_page})
+        print_json({"workflows": [record_json(workflow) for workflow in workflows], "next_before": next_page})
         return Exit.DONE
-    if found:
-        print_table(LIST_HEADERS, [list_row(workflow) for workflow in found])
+    if workflows:
+        print_table(LIST_HEADERS, [list_row(workflow) for workflow in workflows])
     else:
         note("no workflow matches" if state or name or tag or before else "no workflow yet")
     if next_page:
@@ -101,21 +101,21 @@ async def show(target: Target, *, workflow_id: int, step_name: str | None, resul
     key = WorkflowId(workflow_id)
     async with target.snapshot() as calls:
         if results:
-            found = await calls.workflows.results(key)
-            shown_results = {name: shown_result(target.display, result) for name, result in found.items()}
-            return _print_results(key, shown_results, as_json)
-        found, steps = shown(target.display, await calls.workflows.get(key)), await calls.workflows.steps(key)
+            by_step = (await calls.workflows.results(key)).items()
+            visible = {name: apply_display_to_result(target.display, result) for name, result in by_step}
+            return _print_results(key, visible, as_json)
+        record, steps = apply_display(target.display, await calls.workflows.get(key)), await calls.workflows.steps(key)
     states = {step.name: step.state for step in steps}
     if step_name is not None:
         step = next((step for step in steps if step.name == step_name), None)
         if step is None:
             raise StepNotFoundError(key, step_name)
-        return _print_step(shown(target.display, step), states, as_json)
-    steps = [shown(target.display, without_payloads(step)) for step in steps]
+        return _print_step(apply_display(target.display, step), states, as_json)
+    steps = [apply_display(target.display, without_payloads(step)) for step in steps]
     if as_json:
-        print_json({"workflow": record_json(found), "steps": [step_json(step, detail=False) for step in steps]})
+        print_json({"workflow": record_json(record), "steps": [step_json(step, detail=False) for step in steps]})
     else:
-        print_facts(workflow_facts(found))
+        print_facts(workflow_facts(record))
         say()
         print_table(STEP_HEADERS, [step_row(step, states) for step in steps])
     return Exit.DONE
@@ -137,15 +137,15 @@ async def explain(target: Target, *, workflow_id: int, step: str | None, check_i
         raise click.UsageError("--check-import needs a STEP")
     async with target.calls() as calls:
         if step is None:
-            found = await calls.explain.workflow(WorkflowId(workflow_id))
+            explanation = await calls.explain.workflow(WorkflowId(workflow_id))
         else:
-            found = await calls.explain.workflow_step(WorkflowId(workflow_id), step, check_import=check_import)
+            explanation = await calls.explain.workflow_step(WorkflowId(workflow_id), step, check_import=check_import)
     if as_json:
-        print_json({"explanation": explanation_json(found)})
-    elif isinstance(found, StepExplanation):
-        print_step(found)
+        print_json({"explanation": explanation_json(explanation)})
+    elif isinstance(explanation, StepExplanation):
+        print_step(explanation)
     else:
-        print_workflow(found)
+        print_workflow(explanation)
     return Exit.DONE
 
 

@@ -71,7 +71,7 @@ def step_row(step: StepRecord, states: Mapping[str, StepState]) -> tuple[str, ..
         step.queue or "" if step.kind is StepKind.JOB else step.kind,
         str(step.job_id or ""),
         _time(step.started_at, step.finished_at) if step.finished_at else "",
-        _why(step, states),
+        _step_reasons(step, states),
     )
 
 
@@ -81,7 +81,7 @@ def step_facts(step: StepRecord, states: Mapping[str, StepState]) -> dict[str, s
     return {
         "step": step.name,
         "state": step.state,
-        "why": _why(step, states),
+        "why": _step_reasons(step, states),
         "kind": "" if step.kind is StepKind.JOB else step.kind,
         "worker": step.worker or "",
         "queue": step.queue or "",
@@ -143,13 +143,13 @@ def compact(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-def _why(step: StepRecord, states: Mapping[str, StepState]) -> str:
+def _step_reasons(step: StepRecord, states: Mapping[str, StepState]) -> str:
     if step.state.terminal:
         error = "" if step.state is StepState.COMPLETED else summary(step.error)
         return ": ".join(part for part in (step.cause, error) if part)
-    held = f"held until {instant(step.held_until)}: {step.hold_reason}" if step.held_until else ""
-    asked = "asked to stop" if step.cancel_requested_at else ""
-    return "; ".join(part for part in (held, asked, _waits(step, states)) if part)
+    hold = f"held until {instant(step.held_until)}: {step.hold_reason}" if step.held_until else ""
+    stop = "asked to stop" if step.cancel_requested_at else ""
+    return "; ".join(part for part in (hold, stop, _waits(step, states)) if part)
 
 
 def _waits(step: StepRecord, states: Mapping[str, StepState]) -> str:

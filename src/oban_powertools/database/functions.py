@@ -61,9 +61,9 @@ class Function:
 def functions() -> tuple[Function, ...]:
     """Every function, by file."""
     return tuple(
-        Function(name=found["name"], arguments=_types(found["head"]), head=found["head"], body=found["body"])
+        Function(name=match["name"], arguments=_types(match["head"]), head=match["head"], body=match["body"])
         for text in _files()
-        for found in _FUNCTION.finditer(text)
+        for match in _FUNCTION.finditer(text)
     )
 
 
@@ -106,7 +106,7 @@ def _read(name: str) -> str:
 
 
 def _planned(text: str) -> str:
-    return re.sub(rf"^({'|'.join(PLANNED)})$", lambda found: PLANNED[found[0]], text, flags=re.MULTILINE)
+    return re.sub(rf"^({'|'.join(PLANNED)})$", lambda match: PLANNED[match[0]], text, flags=re.MULTILINE)
 
 
 def _types(head: str) -> tuple[str, ...]:

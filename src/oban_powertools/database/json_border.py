@@ -59,10 +59,10 @@ def exact(text: str) -> str:
 
 
 def _exact_number(match: re.Match[str]) -> str:
-    found = match[0]
-    if found == "-0.0":
+    number = match[0]
+    if number == "-0.0":
         return "0.0"
-    return f"{Decimal(found):f}.0" if "e+" in found and found[0] != '"' else found
+    return f"{Decimal(number):f}.0" if "e+" in number and number[0] != '"' else number
 
 
 def loads(text: str | bytes) -> Any:
@@ -105,7 +105,7 @@ def too_large(path: str, size: int, limit: int) -> list[Fault]:
     return [Fault(code="payload_too_large", path=path, message=message)]
 
 
-def check_payload(what: str, value: Any, limit: int, *, path: str = "payload") -> str:
+def check_payload(subject: str, value: Any, limit: int, *, path: str = "payload") -> str:
     """Refuse what cannot be stored as it is.
 
     Args:
@@ -118,10 +118,10 @@ def check_payload(what: str, value: Any, limit: int, *, path: str = "payload") -
         UnstorableValueError: Names every fault with its path.
     """
     if faults := find_faults(value, path):
-        raise UnstorableValueError(what, faults)
+        raise UnstorableValueError(subject, faults)
     text = dumps(value)
     if (size := size_of(text)) > limit:
-        raise UnstorableValueError(what, too_large(path, size, limit))
+        raise UnstorableValueError(subject, too_large(path, size, limit))
     return text
 
 

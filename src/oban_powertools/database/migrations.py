@@ -87,7 +87,7 @@ def read_migration(file: str, text: str) -> Migration:
     header = text.partition("\n\n")[0]
     compatible = _COMPATIBLE.search(header)
     outside = _OUTSIDE.search(header) is not None
-    indexes = [Index(name=found["name"], table=found["table"], text=found[0]) for found in _INDEX.finditer(text)]
+    indexes = [Index(name=match["name"], table=match["table"], text=match[0]) for match in _INDEX.finditer(text)]
     others = re.sub(r"--.*|\s", "", _INDEX.sub("", text)) if outside else ""
     if (outside and (others or not indexes)) or (not outside and "CONCURRENTLY" in text):
         raise ValueError(f"{file}: outside a transaction are indexes, CONCURRENTLY IF NOT EXISTS, and nothing else")

@@ -27,13 +27,13 @@ async def caller_connection(conn: Any) -> Connection:
         TypeError: It is neither a psycopg connection or cursor nor a SQLAlchemy async session or
             connection on the psycopg driver.
     """
-    found: Any = conn
+    unwrapped: Any = conn
     # What cannot be unwrapped, such as a synchronous session, is no connection of ours to take.
     with suppress(TypeError):
-        found = await unwrap_connection(conn)
-    if callers := _psycopg_connection(found):
+        unwrapped = await unwrap_connection(conn)
+    if callers := _psycopg_connection(unwrapped):
         return callers
-    name = f"{type(found).__module__.partition('.')[0]}'s {type(found).__qualname__}"
+    name = f"{type(unwrapped).__module__.partition('.')[0]}'s {type(unwrapped).__qualname__}"
     message = (
         f"conn needs psycopg's asynchronous driver (postgresql+psycopg://), found {name}; no call is synchronous yet"
     )
@@ -49,10 +49,10 @@ async def find_connection(conn: Any) -> Connection | None:
     return _psycopg_connection(await unwrap_connection(conn))
 
 
-def _psycopg_connection(found: Any) -> Connection | None:
-    if isinstance(found, AsyncCursor):
-        return cast("AsyncCursor[Any]", found).connection
-    return cast("Connection", found) if isinstance(found, AsyncConnection) else None
+def _psycopg_connection(candidate: Any) -> Connection | None:
+    if isinstance(candidate, AsyncCursor):
+        return cast("AsyncCursor[Any]", candidate).connection
+    return cast("Connection", candidate) if isinstance(candidate, AsyncConnection) else None
 
 
 def prefix_of(oban: Oban) -> str:
@@ -67,8 +67,8 @@ def pool_of(oban: Oban) -> AsyncConnectionPool[Any]:
 
 def oban_config(dsn: str | None, path: str | None = None) -> Config:
     """Oban's own configuration: oban.toml without our table in it, then the environment, then the argument."""
-    given = {name: value for name, value in _settings_file(path).items() if name != "powertools"}
-    return Config(**given).merge(Config.from_env()).merge(Config(dsn=dsn))
+    in_file = {name: value for name, value in _settings_file(path).items() if name != "powertools"}
+    return Config(**in_file).merge(Config.from_env()).merge(Config(dsn=dsn))
 
 
 def our_table(path: str | None = None) -> Any:

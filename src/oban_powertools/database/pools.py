@@ -140,18 +140,18 @@ def may_change(source: Source) -> bool:
     return callable(source.conninfo) or callable(source.kwargs)
 
 
-def own_pool(source: Source, size: int, *, kept: int = 1, name: str = "powertools") -> Pool:
+def own_pool(source: Source, size: int, *, min_size: int = 1, name: str = "powertools") -> Pool:
     """A small autocommit pool of our own to the database another pool reaches; not yet open.
 
     Args:
-        kept: Connections that stay when nobody needs them.
+        min_size: Connections that stay open while nothing uses them.
         name: For the log.
     """
 
     async def options() -> dict[str, Any]:
         return {**await resolve(source), "autocommit": True}
 
-    return Pool(kwargs=options, min_size=kept, max_size=size, configure=configure, name=name, timeout=10)
+    return Pool(kwargs=options, min_size=min_size, max_size=size, configure=configure, name=name, timeout=10)
 
 
 def obans_pool(dsn: str, **options: Any) -> Pool:

@@ -68,12 +68,12 @@ class Queries:
 
 @cache
 def _read_queries() -> dict[str, str]:
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for file in sorted(files("oban_powertools.database.sql").joinpath("queries").iterdir(), key=lambda f: f.name):
         for block in file.read_text("utf-8").split("-- name: ")[1:]:
             name, _, text = block.partition("\n")
-            found[name.strip()] = text.strip()
-    return found
+            texts[name.strip()] = text.strip()
+    return texts
 
 
 class Cursor(AsyncCursor[DictRow]):

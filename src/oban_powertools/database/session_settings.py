@@ -79,14 +79,14 @@ WHERE s.key = ANY (%(followed)s::text[]) OR pg_backend_pid() = %(pid)s::int
 """A pooler answers the protocol's key request itself, with a number of its own: that is how one is told."""
 
 
-def parameters(dsn: str, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def parameters(dsn: str, host_options: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The libpq parameters of a connection of ours, from those of the host's.
 
     Args:
-        dsn: Of the host.
-        given: What else it gives its connections; goes before ours.
+        dsn: The host's.
+        host_options: Further parameters of the host's connections; they win over ours.
     """
-    hosts = {name: value for name, value in (given or {}).items() if name not in _OF_PSYCOPG}
+    hosts = {name: value for name, value in (host_options or {}).items() if name not in _OF_PSYCOPG}
     merged: dict[str, Any] = {**conninfo_to_dict(dsn), **CONNECTION_OPTIONS, **hosts}
     if name := merged.get("application_name") or os.environ.get("PGAPPNAME"):
         merged["application_name"] = _appended(name)
@@ -100,8 +100,8 @@ def _appended(name: str) -> str:
     suffix = f" {APPLICATION}"
     if name == APPLICATION or name.endswith(suffix):
         return name
-    kept = name.encode()[: _LONGEST_NAME - len(suffix)].decode(errors="ignore")
-    return kept + suffix
+    prefix = name.encode()[: _LONGEST_NAME - len(suffix)].decode(errors="ignore")
+    return prefix + suffix
 
 
 async def configure(conn: AsyncConnection[Any]) -> None:
@@ -125,11 +125,11 @@ def configure_blocking(conn: Connection[Any], *, statement_timeout: str) -> bool
     """
     settings = {**SESSION_SETTINGS, **OWN_BOUNDS, "statement_timeout": statement_timeout}
     try:
-        made = conn.execute(_SET, _set_args(conn, settings))
+        cursor = conn.execute(_SET, _set_args(conn, settings))
     except BaseException:
         conn.close()
         raise
-    return _is_direct(conn, made.rowcount, settings)
+    return _is_direct(conn, cursor.rowcount, settings)
 
 
 async def _set(conn: AsyncConnection[Any], settings: Mapping[str, str]) -> None:

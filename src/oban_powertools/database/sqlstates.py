@@ -51,8 +51,8 @@ def find_trouble(error: BaseException, *, lives: bool | None = None) -> Trouble:
     """
     code = (error.sqlstate if isinstance(error, psycopg.Error) else None) or ""
     if lives is None:
-        gone = not code and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | OSError)
-        lives = not gone and not code.startswith(_SERVER_GOES)
+        disconnected = not code and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | OSError)
+        lives = not disconnected and not code.startswith(_SERVER_GOES)
     if not lives:
         return Trouble.LOST
     if is_notify_queue_full(error):

@@ -38,11 +38,11 @@ class Count(TypedDict):
 
 def list_modules() -> list[str]:
     """Dotted names of every module of the standard library whose source is installed, sorted."""
-    found: list[str] = []
+    names: list[str] = []
     for name in sorted(sys.stdlib_module_names):
         paths = [*LIBRARY.glob(f"{name}.py"), *sorted((LIBRARY / name).rglob("*.py"))]
-        found += [".".join(path.relative_to(LIBRARY).with_suffix("").parts).removesuffix(".__init__") for path in paths]
-    return [name for name in found if not LEFT_OUT.intersection(name.split("."))]
+        names += [".".join(path.relative_to(LIBRARY).with_suffix("").parts).removesuffix(".__init__") for path in paths]
+    return [name for name in names if not LEFT_OUT.intersection(name.split("."))]
 
 
 def package_of(module: str) -> str:

@@ -47,8 +47,8 @@ async def run(folder: Path, data_directory: Path | None, *, fresh: bool) -> None
 
 async def _start_or_go_on(powertools: Powertools, folder: Path, screen: Screen) -> WorkflowId:
     for record in await powertools.workflows.list(state=WorkflowState.RUNNING, name=steps.NAME, limit=1):
-        done = f"{record.total - record.open} of {record.total} steps"
-        screen.event(f"workflow {record.id} of an earlier run is unfinished: going on after {done}")
+        progress = f"{record.total - record.open} of {record.total} steps"
+        screen.event(f"workflow {record.id} of an earlier run is unfinished: going on after {progress}")
         return record.id
     workflow = steps.build(folder)
     handle = await powertools.workflows.insert(workflow)
@@ -60,18 +60,18 @@ async def _sum_up(powertools: Powertools, story: Story, screen: Screen, workflow
     workflow, records = await powertools.workflows.get(workflow_id), await story.steps()
     states = Counter(step.state for step in records)
     if (workflow.failures_handled, workflow.failed_steps) != (True, (steps.WITHOUT_SOURCE,)):
-        found = f"{workflow.state}, failed steps: {', '.join(workflow.failed_steps) or 'none'}"
-        raise StoppedError(f"workflow {workflow_id} did not end as planned: {found}", Exit.FAILED)
+        ending = f"{workflow.state}, failed steps: {', '.join(workflow.failed_steps) or 'none'}"
+        raise StoppedError(f"workflow {workflow_id} did not end as planned: {ending}", Exit.FAILED)
     report = next(step.result for step in records if step.name == "report")
     again = [step for step in records if step.attempt > story.held.get(step.name, step.attempt)]
     nodes = Counter([str(await story.node_of(step)).replace("-", " ") for step in again])
-    where = ", ".join(f"{count} on {node}" for node, count in nodes.items()) or "none"
-    done, discarded = states[StepState.COMPLETED], states[StepState.DISCARDED]
-    screen.tell("steps   ", f"{len(records)}: {done} completed, {discarded} discarded")
+    places = ", ".join(f"{count} on {node}" for node, count in nodes.items()) or "none"
+    completed, discarded = states[StepState.COMPLETED], states[StepState.DISCARDED]
+    screen.tell("steps   ", f"{len(records)}: {completed} completed, {discarded} discarded")
     if story.killed is not None:
-        held = f"worker {story.killed} with {len(story.held)} steps in hand"
+        killed = f"worker {story.killed} with {len(story.held)} steps in hand"
         ended = f"; {count} had just ended" if (count := len(story.held) - len(again)) else ""
-        screen.tell("killed  ", f"{held}: {len(again)} ran again ({where}){ended}")
+        screen.tell("killed  ", f"{killed}: {len(again)} ran again ({places}){ended}")
     screen.tell("events  ", f"{story.counted}, none missing")
     handled = f"failures handled: {steps.HANDLER!r} dealt with {steps.WITHOUT_SOURCE!r}"
     screen.tell("state   ", f"{workflow.state}, {handled}")

@@ -89,8 +89,8 @@ def build(folder: Path) -> Workflow:
     hopeless = count_module.new(WITHOUT_SOURCE)
     hopeless.max_attempts = 1
     failing = add(WITHOUT_SOURCE, hopeless)
-    noted = leave_out.new(WITHOUT_SOURCE, error=failing.error)
-    left_out = add(HANDLER, noted, deps={WITHOUT_SOURCE: "continue"})
+    note = leave_out.new(WITHOUT_SOURCE, error=failing.error)
+    left_out = add(HANDLER, note, deps={WITHOUT_SOURCE: "continue"})
     by_package: dict[str, list[Any]] = {}
     for name in modules:
         step = add(name, count_module.new(name))

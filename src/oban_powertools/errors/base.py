@@ -23,9 +23,9 @@ class PowertoolsError(Exception):
         super().__init_subclass__()
         cls._fields += tuple(name for name, kind in cls.__annotations__.items() if get_origin(kind) is not ClassVar)
 
-    def __init__(self, *given: Any, **named: Any) -> None:
-        fields: dict[str, Any] = dict(zip(self._fields, given, strict=False)) | named
-        if len(given) + len(named) != len(fields) or fields.keys() != {*self._fields}:
+    def __init__(self, *values: Any, **named: Any) -> None:
+        fields: dict[str, Any] = dict(zip(self._fields, values, strict=False)) | named
+        if len(values) + len(named) != len(fields) or fields.keys() != {*self._fields}:
             raise TypeError(f"{type(self).__name__} takes {', '.join(self._fields) or 'nothing'}")
         for name in self._fields:
             setattr(self, name, tuple(fields[name]) if type(fields[name]) is list else fields[name])

@@ -132,9 +132,9 @@ class PreviewDriftedError(CommandRefusedError):
     changed: Sequence[str]
 
     def __str__(self) -> str:
-        shown = "; ".join(self.changed[:10])
+        listed = "; ".join(self.changed[:10])
         more = f"; and {len(self.changed) - 10} more" if len(self.changed) > 10 else ""
-        return f"preview {self.preview_id} is no longer true: {shown}{more}. Preview the repair again"
+        return f"preview {self.preview_id} is no longer true: {listed}{more}. Preview the repair again"
 
 
 class ReasonTooShortError(CommandRefusedError):
@@ -175,5 +175,5 @@ class BulkCountError(CommandRefusedError):
     expected: int
 
     def __str__(self) -> str:
-        given = "no number of targets was given" if self.found is None else f"{self.found} targets were given"
-        return f"{given}, and the bulk has {self.expected}: say how many it changes, to show that you know"
+        counted = "no number of targets was given" if self.found is None else f"{self.found} targets were given"
+        return f"{counted}, and the bulk has {self.expected}: say how many it changes, to show that you know"

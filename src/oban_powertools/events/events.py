@@ -170,9 +170,9 @@ class Events(Facade):
 
         Locks: the workflow's family, until the transaction ends.
         """
-        who = HOST if actor is None else actor
+        acting = HOST if actor is None else actor
         command = self._commander.command(
-            Action.STEP_PUBLISH, workflow_id, step, who, reason, source, change=str(change)
+            Action.STEP_PUBLISH, workflow_id, step, acting, reason, source, change=str(change)
         )
         async with self._commander.commanded(command, conn) as doing:
             number = await publish_change(

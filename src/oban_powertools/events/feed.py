@@ -244,10 +244,10 @@ class Feed:
             await asyncio.sleep(0)
 
     def _offer_by_workflow(self, chunk: Sequence[Event]) -> None:
-        wanted: dict[WorkflowId, list[Event]] = defaultdict(list)
+        by_workflow: dict[WorkflowId, list[Event]] = defaultdict(list)
         for event in chunk:
             if event.workflow_id in self._subscriptions:
-                wanted[event.workflow_id].append(event)
-        for workflow_id, events in wanted.items():
+                by_workflow[event.workflow_id].append(event)
+        for workflow_id, events in by_workflow.items():
             for subscription in self._subscriptions[workflow_id]:
                 subscription.offer(events)

@@ -73,8 +73,8 @@ class Listener:
                 if self.working or not warned:
                     logger.warning("not listening for events, polling meanwhile: %s", error)
                 warned = True
-                held = self.working and loop.time() - began_at > _HELD_FOR
-                pause = _FIRST_PAUSE if held else min(_LONGEST_PAUSE, pause * 2)
+                lasted = self.working and loop.time() - began_at > _HELD_FOR
+                pause = _FIRST_PAUSE if lasted else min(_LONGEST_PAUSE, pause * 2)
             finally:
                 self.working = False
                 self._wake()  # what came meanwhile is not told of

@@ -57,11 +57,11 @@ async def publish_change(
     Locks: the workflow's family, to the end of the caller's transaction.
     """
     if as_text("change", change) not in PUBLISHABLE:
-        raise UnpublishableChangeError(str(change), [told.value for told in PUBLISHABLE])
+        raise UnpublishableChangeError(str(change), [published.value for published in PUBLISHABLE])
     if attempt is not None:
         as_count("attempt", attempt, most=_MOST_ATTEMPTS)
     check_text("error", error)
-    told = StepChange(change)
+    published = StepChange(change)
     check_payload("the error", error, 1024 * 1024)
     await session.run("lock_workflow", {"workflow_id": workflow_id})
     row = await session.one("step_to_publish", {"workflow_id": workflow_id, "step": step})
@@ -79,8 +79,8 @@ async def publish_change(
         "workflow_id": workflow_id,
         "position": row["position"],
         "job_id": row["job_id"],
-        "change": told.value,
-        "state": PUBLISHABLE[told].value,
+        "change": published.value,
+        "state": PUBLISHABLE[published].value,
         "attempt": row["attempt"] if attempt is None else attempt,
         "error": error and shortened(error),
     }

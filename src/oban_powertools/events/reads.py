@@ -13,7 +13,7 @@ from typing import Any
 from ..database import Session
 from ..errors import CursorExpiredError
 from ..operators.services import Services
-from ..privacy.shown import shown
+from ..privacy.apply_display import apply_display
 from ..states import JobId, StepState, WorkflowId, WorkflowState
 from .types import Cursor, Event, StepChange, StepUpdated, WorkflowFinished
 
@@ -100,7 +100,7 @@ class Log:
             events = await read_workflow_log(session, workflow_id, since, limit)
             reached = bounds.head if len(events) < limit else since
         reached = Cursor(max(reached, events[-1].cursor if events else since))
-        return [self._shown(event) for event in events], reached
+        return [self._display_event(event) for event in events], reached
 
     async def read_on(
         self, workflow_id: WorkflowId | None, since: Cursor, limit: int
@@ -133,11 +133,13 @@ class Log:
                 if row is not None:
                     [event] = await read_log(session, Cursor(row["cursor"] - 1), 1)
                     assert isinstance(event, StepUpdated)
-                    return shown(self._display, event)
+                    return apply_display(self._display, event)
 
-    def _shown(self, event: Event) -> Event:
+    def _display_event(self, event: Event) -> Event:
         # Most events have nothing to hide, and there are thousands a second.
-        return shown(self._display, event) if isinstance(event, StepUpdated) and event.error is not None else event
+        return (
+            apply_display(self._display, event) if isinstance(event, StepUpdated) and event.error is not None else event
+        )
 
 
 def _bounds(row: dict[str, Any]) -> Bounds:

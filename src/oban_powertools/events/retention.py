@@ -32,8 +32,8 @@ async def keep_events(session: Session) -> bool:
     Locks: as place_events_v1 and prune_events_v1, each in a transaction of its own.
     """
     try:
-        with telemetry.span(telemetry.Name.KEEP_EVENTS) as found:
-            found["pruned"] = await _keep(session)
+        with telemetry.span(telemetry.Name.KEEP_EVENTS) as measured:
+            measured["pruned"] = await _keep(session)
     except psycopg.Error:
         logger.exception("keeping the event log failed; the next sweep tries again")
         return False

@@ -88,9 +88,9 @@ async def find_causes(
         return await _causes_outside(session, workflow)
     steps = await read_steps(session, list(rows))
     counts = {place: row["members"] if row["place"] == 1 else 0 for place, row in rows.items()}
-    found = await _diagnosed(session, steps, workflow.id, counts)
-    found.sort(key=lambda cause: URGENCY.index(cause.diagnosis.status))
-    return found, next(row["total"] for row in rows.values())
+    causes = await _diagnosed(session, steps, workflow.id, counts)
+    causes.sort(key=lambda cause: URGENCY.index(cause.diagnosis.status))
+    return causes, next(row["total"] for row in rows.values())
 
 
 async def _causes_outside(session: Session, workflow: WorkflowFacts) -> tuple[list[Cause], int]:
@@ -101,8 +101,8 @@ async def _causes_outside(session: Session, workflow: WorkflowFacts) -> tuple[li
     [step] = await read_steps(session, [(workflow.parent_id, workflow.parent_position)])
     if step.own_state == StepState.PENDING and not step.pending and step.held_until is not None:
         return await _diagnosed(session, [step], workflow.id, {(step.workflow.id, step.position): 1}), 1
-    found, total = await find_causes(session, step.workflow, upstream_of=step)
-    return [replace(cause, diagnosis=_subject(cause, workflow.id)) for cause in found], total
+    causes, total = await find_causes(session, step.workflow, upstream_of=step)
+    return [replace(cause, diagnosis=_subject(cause, workflow.id)) for cause in causes], total
 
 
 async def _diagnosed(
@@ -139,14 +139,14 @@ def group_causes(causes: Iterable[Cause]) -> list[RootCauseGroup]:
 
 
 def _group_of(cause: Cause) -> tuple[str | None, ...]:
-    found = cause.diagnosis
-    match found.findings[0].scope if found.findings else None:
+    diagnosed = cause.diagnosis
+    match diagnosed.findings[0].scope if diagnosed.findings else None:
         case Scope.QUEUE:
-            return (found.status, found.code, cause.step.job.queue if cause.step.job else cause.step.queue)
+            return (diagnosed.status, diagnosed.code, cause.step.job.queue if cause.step.job else cause.step.queue)
         case Scope.JOB:
-            return (found.status, found.code, cause.step.worker)
+            return (diagnosed.status, diagnosed.code, cause.step.worker)
         case _:
-            return (found.status, found.code)
+            return (diagnosed.status, diagnosed.code)
 
 
 def _group(members: list[Cause]) -> RootCauseGroup:

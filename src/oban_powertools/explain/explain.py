@@ -10,7 +10,7 @@ from typing import Final
 from ..arguments import as_job_id, as_key, as_workflow_id
 from ..database import Session
 from ..operators.services import Facade
-from ..privacy.shown import shown
+from ..privacy.apply_display import apply_display
 from ..states import JobId, WorkflowId
 from .explanations import JobExplanation, StepExplanation, WorkflowExplanation
 from .job import explain_job
@@ -42,8 +42,8 @@ class Explain(Facade):
         """
         key, name = as_workflow_id(workflow_id), as_key("step", step)
         async with self._snapshot() as session:
-            found = await explain_step(session, key, name, check_import=check_import)
-        return shown(self._display, found)
+            explanation = await explain_step(session, key, name, check_import=check_import)
+        return apply_display(self._display, explanation)
 
     async def workflow(self, workflow_id: WorkflowId | str) -> WorkflowExplanation:
         """Why a workflow is as it is: its steps by state, and the root causes in groups.
@@ -53,8 +53,8 @@ class Explain(Facade):
         """
         key = as_workflow_id(workflow_id)
         async with self._snapshot() as session:
-            found = await explain_workflow(session, key)
-        return shown(self._display, found)
+            explanation = await explain_workflow(session, key)
+        return apply_display(self._display, explanation)
 
     async def job(self, job_id: JobId | str, *, check_import: bool = False) -> JobExplanation:
         """Why a job, of a step or plain, is as it is.
@@ -67,8 +67,8 @@ class Explain(Facade):
         """
         key = as_job_id(job_id)
         async with self._snapshot() as session:
-            found = await explain_job(session, key, check_import=check_import)
-        return shown(self._display, found)
+            explanation = await explain_job(session, key, check_import=check_import)
+        return apply_display(self._display, explanation)
 
     @asynccontextmanager
     async def _snapshot(self) -> AsyncGenerator[Session]:

@@ -81,7 +81,7 @@ class Diagnosis:
 
 
 def diagnose_job(
-    job: JobFacts, queue: QueueFacts | None, found: Sequence[Finding] = (), *, step: StepFacts | None = None
+    job: JobFacts, queue: QueueFacts | None, earlier: Sequence[Finding] = (), *, step: StepFacts | None = None
 ) -> Diagnosis:
     """A job by itself, of a step or plain.
 
@@ -89,26 +89,26 @@ def diagnose_job(
         found: What was found before; it comes first.
         step: The step that believes in it.
     """
-    findings = [*found, *_fault_findings(job.fault)]
+    findings = [*earlier, *_fault_findings(job.fault)]
     if job.ended:
         findings += job_outcome(job.state, job.attempt, job.max_attempts, job.error)
     else:
-        held = list(held_findings(step)) if step is not None else []
-        findings += [*held, *_live_findings(job, queue, held=bool(held))]
+        holds = list(held_findings(step)) if step is not None else []
+        findings += [*holds, *_live_findings(job, queue, held=bool(holds))]
         says = findings[0].says if findings else _says(job)
         findings += stop_findings(step.workflow, says, step) if step is not None else []
         findings += lock_findings(job.lock, Scope.JOB, job.now)
     return diagnosis(f"job {job.id}", job.state, findings, _says(job), finished=job.ended and job.fault is None)
 
 
-def diagnose_step(step: StepFacts, queue: QueueFacts | None, found: Sequence[Finding] = ()) -> Diagnosis:
+def diagnose_step(step: StepFacts, queue: QueueFacts | None, earlier: Sequence[Finding] = ()) -> Diagnosis:
     """A step that waits on nothing upstream: released, held, or ended.
 
     Args:
         found: What was found before; it comes first.
     """
     says = _says(step.job) if step.job else ended_as(step)
-    findings = [*found, *_step_findings(step, queue)]
+    findings = [*earlier, *_step_findings(step, queue)]
     if not step.ended:
         findings += stop_findings(step.workflow, findings[0].says if findings else says, step)
         findings += lock_findings(step.workflow.lock, Scope.WORKFLOW, step.workflow.now)
@@ -128,23 +128,23 @@ def diagnosis(subject: str, state: str, findings: Sequence[Finding], says: str, 
 
 
 def _live_status(state: str, findings: Sequence[Finding]) -> OperatorStatus:
-    found = {STATUSES.get(finding.code, OperatorStatus.NEEDS_REVIEW) for finding in findings}
+    statuses = {STATUSES.get(finding.code, OperatorStatus.NEEDS_REVIEW) for finding in findings}
     for urgent in (OperatorStatus.NEEDS_REVIEW, OperatorStatus.BLOCKED):
-        if urgent in found:
+        if urgent in statuses:
             return urgent
     if state == StepState.EXECUTING:
         return OperatorStatus.RUNNING
-    return OperatorStatus.WAITING if found else OperatorStatus.RUNNABLE
+    return OperatorStatus.WAITING if statuses else OperatorStatus.RUNNABLE
 
 
 def _step_findings(step: StepFacts, queue: QueueFacts | None) -> Iterator[Finding]:
-    held = list(held_findings(step))
+    holds = list(held_findings(step))
     if step.ended:
         yield from step_outcome(step)
     elif step.fault is not None:
         yield from _fault_findings(step.fault)
     elif step.own_state == StepState.PENDING:
-        yield from held
+        yield from holds
     elif step.own_state == StepState.AWAITING_SIGNAL:
         yield awaited(step)
     elif step.own_state == StepState.EXECUTING and step.child is not None:
@@ -156,7 +156,7 @@ def _step_findings(step: StepFacts, queue: QueueFacts | None) -> Iterator[Findin
     elif step.job.ended:
         yield _unsettled(f"has a job that ended as {step.job.state}, which nobody settled yet: the sweep does")
     else:
-        yield from [*held, *_live_findings(step.job, queue, held=bool(held))]
+        yield from [*holds, *_live_findings(step.job, queue, held=bool(holds))]
 
 
 def _fault_findings(fault: FaultFacts | None) -> Iterator[Finding]:
@@ -192,17 +192,17 @@ def _live_findings(job: JobFacts, queue: QueueFacts | None, *, held: bool) -> li
 def _orphaned(job: JobFacts) -> Finding:
     ago = span(job.now - job.executor_seen_at) if job.executor_seen_at else ""
     if job.node is None:
-        seen = "no executor is recorded"
+        evidence = "no executor is recorded"
     elif job.executor_id is None:
-        seen = f"nobody knows its executor on {job.node}"
+        evidence = f"nobody knows its executor on {job.node}"
     elif job.executor_state == "stopped":
-        seen = f"its executor {job.executor_id} stopped {ago} ago"
+        evidence = f"its executor {job.executor_id} stopped {ago} ago"
     else:
-        seen = f"its executor {job.executor_id} is {job.executor_state}: last seen {ago} ago"
+        evidence = f"its executor {job.executor_id} is {job.executor_state}: last seen {ago} ago"
     return Finding(
         code=BlockerCode.ORPHANED_BY_MISSING_EXECUTOR,
         scope=Scope.JOB,
-        says=f"is marked executing, but {seen}{'; it is left to an operator' if job.left_to_operator else ''}",
+        says=f"is marked executing, but {evidence}{'; it is left to an operator' if job.left_to_operator else ''}",
         details={
             "executor_id": job.executor_id,
             "executor_state": job.executor_state,
@@ -250,11 +250,11 @@ def not_importable(worker: str, error: str, *, by_executor: bool) -> Finding:
     Args:
         by_executor: An executor failed at it; else this process did.
     """
-    who = "an executor" if by_executor else "this process"
+    process = "an executor" if by_executor else "this process"
     return Finding(
         code=BlockerCode.WORKER_NOT_IMPORTABLE,
         scope=Scope.JOB,
-        says=f"cannot run: {who} could not import its worker {worker}: {error}",
+        says=f"cannot run: {process} could not import its worker {worker}: {error}",
         details={"worker": worker, "error": error, "found_by": "executor" if by_executor else "this_process"},
     )
 
@@ -279,16 +279,16 @@ def _queue_findings(job: JobFacts, queue: QueueFacts) -> Iterator[Finding]:
         "running": queue.running,
     }
 
-    def found(code: BlockerCode, says: str) -> Finding:
+    def finding(code: BlockerCode, says: str) -> Finding:
         return Finding(code=code, scope=Scope.QUEUE, says=says, details=details)
 
     if queue.executors == 0:
-        yield found(BlockerCode.QUEUE_HAS_NO_EXECUTOR, f"cannot start: no executor works on queue {queue.queue}")
+        yield finding(BlockerCode.QUEUE_HAS_NO_EXECUTOR, f"cannot start: no executor works on queue {queue.queue}")
     elif queue.paused == queue.executors:
-        yield found(BlockerCode.QUEUE_PAUSED, f"cannot start: queue {queue.queue} is paused")
+        yield finding(BlockerCode.QUEUE_PAUSED, f"cannot start: queue {queue.queue} is paused")
     elif job.state == StepState.AVAILABLE and queue.places is not None and queue.running >= queue.places:
         says = f"waits for a place in queue {queue.queue} ({queue.running} of {queue.places} running)"
-        yield found(BlockerCode.QUEUE_SATURATED, says)
+        yield finding(BlockerCode.QUEUE_SATURATED, says)
 
 
 def _says(job: JobFacts) -> str:

@@ -5,7 +5,7 @@ The rule that must never break: nothing named by a row is imported unless the ca
 
 from oban.worker import resolve_worker
 
-from ..privacy.logs import said
+from ..privacy.logs import format_error
 from .finding import Finding
 from .findings import not_importable
 
@@ -15,5 +15,5 @@ def import_findings(worker: str) -> list[Finding]:
     try:
         resolve_worker(worker)
     except Exception as error:  # noqa: BLE001 (the imported module may raise anything)
-        return [not_importable(worker, f"{type(error).__name__}: {said(error)}", by_executor=False)]
+        return [not_importable(worker, f"{type(error).__name__}: {format_error(error)}", by_executor=False)]
     return []

@@ -141,11 +141,11 @@ def legal_repairs(row: Mapping[str, Any], subject: Subject) -> tuple[ExplainedRe
         row: class, fingerprint, subject_type and subject_id of the incident; late_result_id and adoptable of a late
             result.
     """
-    known = CLASSES.get(row["class"], IncidentRow())
+    endings = CLASSES.get(row["class"], IncidentRow())
     kind = row["fingerprint"].split(":", 2)[1]
-    for choices in known.of_kind.get(kind, known.choices):
-        if found := tuple(_legal(choices, row, subject)):
-            return found
+    for choices in endings.of_kind.get(kind, endings.choices):
+        if repairs := tuple(_legal(choices, row, subject)):
+            return repairs
     return ()
 
 
@@ -178,8 +178,8 @@ def _target(repair: Repair, row: Mapping[str, Any], subject: Subject) -> tuple[T
             return (TargetType.LATE_RESULT, str(row["late_result_id"])) if legal else None
         case Repair.WORKFLOW_CANCEL:
             workflow = step.workflow if step else subject.workflow
-            known = row["subject_type"] == "workflow" and workflow and not refuse_on_ended(workflow.row)
-            return (TargetType.WORKFLOW, row["subject_id"]) if known else None
+            is_open = row["subject_type"] == "workflow" and workflow and not refuse_on_ended(workflow.row)
+            return (TargetType.WORKFLOW, row["subject_id"]) if is_open else None
         case _:
             legal = step and repair in {action.name for action in subject.actions}
             return (TargetType.STEP, f"{step.workflow.id}/{step.name}") if step and legal else None

@@ -31,11 +31,11 @@ async def explain_job(session: Session, job_id: JobId, *, check_import: bool = F
         raise JobNotFoundError(job_id)
     job = jobs[0]
     queues = await read_queues(session, [job])
-    found = import_findings(job.worker) if check_import and not job.ended else []
+    imports = import_findings(job.worker) if check_import and not job.ended else []
     step: StepFacts | None = None
     if job.workflow_id is not None and job.step is not None:
         step = await read_step(session, job.workflow_id, job.step)
-    diagnosed = diagnose_job(job, queues.get(job.queue), found, step=step)
+    diagnosed = diagnose_job(job, queues.get(job.queue), imports, step=step)
     if step is None:
         legal, illegal = job_actions(job)
     else:

@@ -44,8 +44,8 @@ def step_outcome(step: StepFacts) -> list[Finding]:
     """Why a step ended without success; empty for a success."""
     if step.own_state == StepState.COMPLETED:
         return []
-    if (found := _by_cause(step)) is not None:
-        return [found]
+    if (finding := _by_cause(step)) is not None:
+        return [finding]
     if step.own_state == StepState.EXPIRED and step.child is None:
         return [_expired_wait(step)]
     if step.kind == StepKind.JOB:

@@ -33,10 +33,10 @@ async def read_workflow(session: Session, workflow_id: WorkflowId) -> WorkflowFa
     Raises:
         WorkflowNotFoundError: It does not exist, or was pruned.
     """
-    found = await _read_workflows(session, [workflow_id])
-    if not found:
+    workflows = await _read_workflows(session, [workflow_id])
+    if not workflows:
         raise WorkflowNotFoundError(workflow_id)
-    return found[workflow_id]
+    return workflows[workflow_id]
 
 
 async def read_step(session: Session, workflow_id: WorkflowId, name: str) -> StepFacts:
@@ -46,11 +46,11 @@ async def read_step(session: Session, workflow_id: WorkflowId, name: str) -> Ste
         WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
     """
     row = await session.one("explain_position", {"workflow_id": workflow_id, "step": name})
-    found = await read_steps(session, [(workflow_id, row["position"])]) if row else []
-    if not found:
+    steps = await read_steps(session, [(workflow_id, row["position"])]) if row else []
+    if not steps:
         await read_workflow(session, workflow_id)
         raise StepNotFoundError(workflow_id, name)
-    return found[0]
+    return steps[0]
 
 
 async def read_steps(session: Session, places: Sequence[tuple[int, int]]) -> list[StepFacts]:
@@ -65,8 +65,8 @@ async def read_steps(session: Session, places: Sequence[tuple[int, int]]) -> lis
 
 async def _read_workflows(session: Session, ids: Sequence[int]) -> dict[int, WorkflowFacts]:
     rows = await session.all("explain_workflows", {"ids": list(ids)}) if ids else []
-    found = [({name: value for name, value in row.items() if name not in _LOCK}, _lock(row)) for row in rows]
-    return {row["id"]: WorkflowFacts(**row, lock=lock) for row, lock in found}
+    pairs = [({name: value for name, value in row.items() if name not in _LOCK}, _lock(row)) for row in rows]
+    return {row["id"]: WorkflowFacts(**row, lock=lock) for row, lock in pairs}
 
 
 async def read_jobs(session: Session, ids: Sequence[int]) -> list[JobFacts]:

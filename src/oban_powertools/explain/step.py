@@ -49,17 +49,17 @@ async def explain_step(
     step = await read_step(session, workflow_id, name)
     workflow = step.workflow
     parents = await _read_parents(session, step)
-    found = import_findings(step.worker) if check_import and step.worker and not step.ended else []
+    imports = import_findings(step.worker) if check_import and step.worker and not step.ended else []
     waits = step.own_state == StepState.PENDING or step.cause == StepCause.CANCELLED_BY_DEPENDENCY
     causes: list[Cause] = []
     total = 0
     if waits or step.child is not None:
         causes, total = await find_causes(session, workflow, upstream_of=step)
     if waits and not _only_held(step):
-        diagnosed = _diagnose_waiting(step, parents, causes, total, found)
+        diagnosed = _diagnose_waiting(step, parents, causes, total, imports)
     else:
         queues = await read_queues(session, [step.job])
-        diagnosed = diagnose_step(step, queues.get(step.job.queue) if step.job else None, found)
+        diagnosed = diagnose_step(step, queues.get(step.job.queue) if step.job else None, imports)
         diagnosed = _with_nested(diagnosed, causes) if step.child is not None else diagnosed
     legal, illegal = await _find_actions(session, step, parents)
     subjects = [Subject(step=step, actions=legal), *(Subject.of_cause(cause.step) for cause in causes[:MAX_CAUSES])]
@@ -116,18 +116,18 @@ def _only_held(step: StepFacts) -> bool:
     return step.own_state == StepState.PENDING and not step.pending and step.held_until is not None
 
 
-def _with_nested(found: Diagnosis, causes: Sequence[Cause]) -> Diagnosis:
+def _with_nested(diagnosed: Diagnosis, causes: Sequence[Cause]) -> Diagnosis:
     """A step that runs, or ran, a workflow: its sentence goes on with what holds that up, or made it fail."""
     if not causes:
-        return found
+        return diagnosed
     first = causes[0].diagnosis
-    says = f"{found.says}: {first.subject} {first.says}"
-    if found.status is OperatorStatus.FINISHED:
-        return replace(found, says=says)
+    says = f"{diagnosed.says}: {first.subject} {first.says}"
+    if diagnosed.status is OperatorStatus.FINISHED:
+        return replace(diagnosed, says=says)
     statuses = {cause.diagnosis.status for cause in causes}
     status = next((word for word in _NESTED_URGENCY if word in statuses), OperatorStatus.WAITING)
     stuck = status in (OperatorStatus.NEEDS_REVIEW, OperatorStatus.BLOCKED)
-    return replace(found, says=says, status=OperatorStatus.BLOCKED if stuck else status)
+    return replace(diagnosed, says=says, status=OperatorStatus.BLOCKED if stuck else status)
 
 
 def _diagnose_waiting(
@@ -135,28 +135,28 @@ def _diagnose_waiting(
     parents: Sequence[Mapping[str, Any]],
     causes: Sequence[Cause],
     total: int,
-    found: Sequence[Finding],
+    imports: Sequence[Finding],
 ) -> Diagnosis:
     if step.ended:
         return diagnosis(step.name, step.state, [_cancelled_by(causes, total)], "", finished=True)
     if not causes:
         says = "is pending, but nothing is left that could release it"
         stuck = Finding(code=BlockerCode.BOOKKEEPING_FAULT, scope=Scope.STEP, says=says)
-        return diagnosis(step.name, step.state, [*found, stuck], says, finished=False)
+        return diagnosis(step.name, step.state, [*imports, stuck], says, finished=False)
     says = f"waits for {_held_up_by(causes, total)}"
-    held = held_findings(step)
-    findings = [*found, *_dependency_findings(step, parents), *held, *stop_findings(step.workflow, says, step)]
+    holds = held_findings(step)
+    findings = [*imports, *_dependency_findings(step, parents), *holds, *stop_findings(step.workflow, says, step)]
     diagnosed = diagnosis(step.name, step.state, findings, says, finished=False)
     stuck_upstream = causes[0].diagnosis.status in (OperatorStatus.NEEDS_REVIEW, OperatorStatus.BLOCKED)
-    status = OperatorStatus.BLOCKED if stuck_upstream and not found else diagnosed.status
-    return replace(diagnosed, status=status, says=found[0].says if found else says)
+    status = OperatorStatus.BLOCKED if stuck_upstream and not imports else diagnosed.status
+    return replace(diagnosed, status=status, says=imports[0].says if imports else says)
 
 
 def _held_up_by(causes: Sequence[Cause], total: int) -> str:
     """``sync_billing, which is retrying ...``, or ``3 steps, first of all sync_billing, which ...``."""
     first = causes[0].diagnosis
-    which = f"{first.subject}, which {first.says}"
-    return which if total == 1 else f"{total} steps, first of all {which}"
+    sentence = f"{first.subject}, which {first.says}"
+    return sentence if total == 1 else f"{total} steps, first of all {sentence}"
 
 
 def _cancelled_by(causes: Sequence[Cause], total: int) -> Finding:

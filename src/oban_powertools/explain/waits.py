@@ -41,23 +41,23 @@ def running_child(child: ChildFacts) -> Finding:
 
 def progress(child: ChildFacts) -> tuple[str, dict[str, Any]]:
     """How far a nested workflow or the items of a map are: a sentence without its subject, and the facts."""
-    done = child.total - child.open
-    details: dict[str, Any] = {"workflow_id": child.id, "total": child.total, "done": done, "failed": child.failed}
+    ended = child.total - child.open
+    details: dict[str, Any] = {"workflow_id": child.id, "total": child.total, "done": ended, "failed": child.failed}
     failed = f", {child.failed} failed" if child.failed else ""
     if child.max_failures is None:
-        return f"runs workflow {child.id}, {done} of {count(child.total, 'step')} ended{failed}", details
+        return f"runs workflow {child.id}, {ended} of {count(child.total, 'step')} ended{failed}", details
     details["max_failures"] = child.max_failures
-    return f"runs {count(child.total, 'item')} in workflow {child.id}, {done} ended{failed}", details
+    return f"runs {count(child.total, 'item')} in workflow {child.id}, {ended} ended{failed}", details
 
 
 def held_findings(step: StepFacts) -> Iterator[Finding]:
     """That a step is held; nothing when it is not."""
     if step.held_until is not None:
-        left = span(step.held_until - step.workflow.now)
+        remaining = span(step.held_until - step.workflow.now)
         yield Finding(
             code=BlockerCode.HELD,
             scope=Scope.STEP,
-            says=f"is held for {left} more: {step.hold_reason}",
+            says=f"is held for {remaining} more: {step.hold_reason}",
             retry_at=step.held_until,
             details={"held_until": step.held_until, "reason": step.hold_reason},
         )

@@ -79,8 +79,8 @@ async def _find_actions(session: Session, workflow: WorkflowFacts, states: Seque
 def _status(workflow: WorkflowFacts, groups: Sequence[RootCauseGroup]) -> OperatorStatus:
     if workflow.open == 0:
         return OperatorStatus.FINISHED
-    found = {group.status for group in groups}
-    return next((status for status in _URGENCY if status in found), OperatorStatus.NEEDS_REVIEW)
+    statuses = {group.status for group in groups}
+    return next((status for status in _URGENCY if status in statuses), OperatorStatus.NEEDS_REVIEW)
 
 
 def _summary(workflow: WorkflowFacts, groups: Sequence[RootCauseGroup]) -> str:

@@ -77,15 +77,15 @@ class Commander:
         Raises:
             InvalidArgumentError: An argument is not what it should be.
         """
-        why = as_reason(reason)
-        known, refusal = _find(actor)
+        text = as_reason(reason)
+        acting, refusal = _find(actor)
         name = unless_none(as_text, "step", step)
         return Command(
             act=act,
             workflow_id=as_workflow_id(workflow_id),
             step=None if name is None else storable_text(name),
-            actor=known,
-            reason=None if why is None else str(self._display.render(Kind.REASON, storable_text(why))),
+            actor=acting,
+            reason=None if text is None else str(self._display.render(Kind.REASON, storable_text(text))),
             source=as_surface(source),
             details=details,
             refusal=refusal,
@@ -102,7 +102,7 @@ class Commander:
             NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Refused before anything was done.
         """
         note = partial(evidence.note, self._display, command)
-        async with self._operations.noting(note, lambda: command.act, failures=not command.by_host):
+        async with self._operations.recording_refusals(note, lambda: command.act, failures=not command.by_host):
             if not command.by_host:
                 await self._ask(command, conn)
             async with self.transaction(conn) as inside:
@@ -145,7 +145,7 @@ class Commander:
             return await work(inside)
 
     async def _ask(self, command: Command, conn: Any) -> None:
-        actor, action = evidence.check_asked(command)
+        actor, action = evidence.check_command(command)
         async with self.transaction(conn) as inside:
             target, _ = await evidence.find_target(inside, command)
         # Outside of any transaction of ours: the host may take its time.
@@ -156,9 +156,9 @@ class Commander:
         return (await evidence.find_target(session, command))[1]
 
 
-def _find(given: ActorLike) -> tuple[Actor | None, ReservedActorError | None]:
+def _find(value: ActorLike) -> tuple[Actor | None, ReservedActorError | None]:
     """Who asks; or why it is nobody, which is refused and recorded once there is a transaction for it."""
     try:
-        return (HOST if given is HOST else find_actor(given)), None
+        return (HOST if value is HOST else find_actor(value)), None
     except ReservedActorError as refusal:
         return None, refusal

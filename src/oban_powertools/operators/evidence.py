@@ -56,7 +56,7 @@ class Command:
         return self.actor is HOST
 
 
-def check_asked(command: Command) -> tuple[Actor, Action]:
+def check_command(command: Command) -> tuple[Actor, Action]:
     """Refuse what nobody asked for, nobody gave a reason for, or nobody knows how to do.
 
     Raises:
@@ -77,14 +77,14 @@ async def find_target(session: Session, command: Command) -> tuple[Target, Any]:
     row = await session.one("command_target", args)
     if row is None:
         return target, None
-    known = replace(
+    full_target = replace(
         target,
         workflow_name=row["workflow_name"],
         workflow_tags=tuple(row["tags"]),
         queue=row["queue"],
         worker=row["worker"],
     )
-    return known, row["snapshot"]
+    return full_target, row["snapshot"]
 
 
 async def lock_target(session: Session, command: Command) -> None:
@@ -121,8 +121,8 @@ async def record(
     if refusal is None:
         now = state if after is None or state is None else {**state, **after}
         return await _audit(session, display, command, target, Outcome.EXECUTED, before=before, after=now)
-    told = {"code": refusal.code, "message": str(refusal), "legal_next_steps": list(refusal.legal_next_steps)}
-    return await _audit(session, display, command, target, Outcome.REFUSED, **told)
+    facts = {"code": refusal.code, "message": str(refusal), "legal_next_steps": list(refusal.legal_next_steps)}
+    return await _audit(session, display, command, target, Outcome.REFUSED, **facts)
 
 
 async def note(display: DisplayPolicy, command: Command, session: Session, error: Exception) -> None:

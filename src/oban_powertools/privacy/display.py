@@ -59,23 +59,25 @@ class DisplayPolicy:
             value: JSON-safe.
         """
         try:
-            shown = self.show(kind, value)
+            rendered = self.show(kind, value)
         except Exception as error:  # noqa: BLE001 - whatever a host's policy raises
             # Without its message and traceback: these could hold what must not be shown.
             return self._failed(kind, type(error).__name__)
-        return shown if _is_plain(shown, 0) else self._failed(kind, f"a {type(shown).__name__} that is no JSON")
+        return (
+            rendered if _is_plain(rendered, 0) else self._failed(kind, f"a {type(rendered).__name__} that is no JSON")
+        )
 
     def render_text(self, kind: Kind, text: str) -> str:
         """As ``render``, of a text, for where only a text has a place."""
-        shown = self.render(kind, text)
-        return shown if isinstance(shown, str) else REDACTED
+        rendered = self.render(kind, text)
+        return rendered if isinstance(rendered, str) else REDACTED
 
     def show(self, kind: Kind, value: Any) -> Any:
         """What this policy decides: values whose key looks secret and secrets in texts are hidden, long texts cut."""
-        return _shown(value, LONGEST_ERROR if kind is Kind.ERROR else LONGEST_TEXT, 0)
+        return _shorten(value, LONGEST_ERROR if kind is Kind.ERROR else LONGEST_TEXT, 0)
 
-    def _failed(self, kind: Kind, found: str) -> str:
-        logger.error("the display policy %s failed for a value of kind %s: %s", type(self).__name__, kind, found)
+    def _failed(self, kind: Kind, fault: str) -> str:
+        logger.error("the display policy %s failed for a value of kind %s: %s", type(self).__name__, kind, fault)
         return REDACTED
 
 
@@ -121,7 +123,7 @@ def _shape(value: Any) -> str:
             return "text"
 
 
-def _shown(value: Any, longest: int, depth: int) -> Any:
+def _shorten(value: Any, longest: int, depth: int) -> Any:
     if depth == _DEEPEST:
         return REDACTED
     match value:
@@ -132,11 +134,11 @@ def _shown(value: Any, longest: int, depth: int) -> Any:
             return {
                 shown_text(key): REDACTED
                 if item is not None and _SECRET_KEY.search(key)
-                else _shown(item, longest, depth + 1)
+                else _shorten(item, longest, depth + 1)
                 for key, item in items
             }
         case list():
-            return [_shown(item, longest, depth + 1) for item in cast("list[Any]", value)[:_MOST_ITEMS]]
+            return [_shorten(item, longest, depth + 1) for item in cast("list[Any]", value)[:_MOST_ITEMS]]
         case _:
             return value
 

@@ -44,7 +44,7 @@ class Redacting(logging.Filter):
             return True
         record.msg, record.args = _message(record), ()
         if record.exc_info and record.exc_info[1] is not None:
-            record.exc_text = told(record.exc_info[1])
+            record.exc_text = format_traceback(record.exc_info[1])
         elif record.exc_text:
             record.exc_text = _bounded(record.exc_text)
         record.exc_info = None
@@ -57,8 +57,8 @@ def _message(record: logging.LogRecord) -> str:
     public = {f"\0{number}\0": arg for number, arg in enumerate(args) if isinstance(arg, Public)}
     places = {id(arg): place for place, arg in public.items()}
     if args:
-        said_args = (said(arg) if isinstance(arg, BaseException) else arg for arg in args)
-        record.args = tuple(places.get(id(arg), arg) for arg in said_args)
+        safe_args = (format_error(arg) if isinstance(arg, BaseException) else arg for arg in args)
+        record.args = tuple(places.get(id(arg), arg) for arg in safe_args)
     try:
         text = _bounded(record.getMessage())
     except (TypeError, ValueError, KeyError):
@@ -76,12 +76,12 @@ def _bounded(text: str) -> str:
 def find_logger(name: str) -> logging.Logger:
     """The logger of this name, redacting."""
     logger = logging.getLogger(name)
-    if not any(isinstance(found, Redacting) for found in logger.filters):
+    if not any(isinstance(each, Redacting) for each in logger.filters):
         logger.addFilter(Redacting())
     return logger
 
 
-def said(error: BaseException) -> str:
+def format_error(error: BaseException) -> str:
     """What an exception says, in a text that may be logged and printed: of PostgreSQL only its own sentence."""
     text = str(error)
     if isinstance(error, psycopg.Error) and error.diag.message_primary:
@@ -92,12 +92,12 @@ def said(error: BaseException) -> str:
     return _bounded(_ROWS.sub("", text))
 
 
-def told(error: BaseException) -> str:
+def format_traceback(error: BaseException) -> str:
     """An exception with its traceback, in a text that may be logged and printed."""
     text = "".join(traceback.format_exception(error))
-    for found in _chain(error):
-        if isinstance(found, psycopg.Error):
-            text = text.replace(str(found), said(found))
+    for link in _chain(error):
+        if isinstance(link, psycopg.Error):
+            text = text.replace(str(link), format_error(link))
     return _bounded(_ROWS.sub("", text)).rstrip("\n")
 
 

@@ -19,7 +19,7 @@ from datetime import datetime
 from typing import Final
 
 from ..database.sqlstates import Trouble, find_trouble
-from ..privacy.logs import find_logger, said
+from ..privacy.logs import find_logger, format_error
 from .acks import Ack, Backoff, Outcome, failed, storable
 
 logger: Final = find_logger(__name__)
@@ -171,7 +171,7 @@ class Acknowledger:
             return await self._fail(outcome, fault)
 
     async def _fail(self, outcome: Outcome, fault: NotStoredError) -> list[int] | None:
-        reason = said(fault.error) or type(fault.error).__name__
+        reason = format_error(fault.error) or type(fault.error).__name__
         for ascii_only in (False, True):
             if fault.trouble is Trouble.LOST:
                 raise fault
@@ -220,20 +220,20 @@ class Acknowledger:
     async def _keep_refused(self, outcomes: Sequence[Outcome], acked: Iterable[int]) -> None:
         """Keep what the fence refused as late results."""
         # An id that is here twice is two attempts, of which one may have been refused.
-        taken, asked = Counter(acked), Counter(outcome.id for outcome in outcomes)
+        acknowledged, submitted = Counter(acked), Counter(outcome.id for outcome in outcomes)
         late = [
             outcome
             for outcome in outcomes
-            if taken[outcome.id] < asked[outcome.id] and _key_of(outcome) not in self._aside
+            if acknowledged[outcome.id] < submitted[outcome.id] and _key_of(outcome) not in self._aside
         ]
         try:
-            kept = await self._keep_late(late) if late else 0
+            count = await self._keep_late(late) if late else 0
         except Exception:
             # The acks themselves are stored; their producer must not ask again (invariant/I6).
             logger.exception("the late results of %d jobs could not be kept", len(late))
             return
-        if kept:
-            logger.warning("%d late results are kept: their attempts had been rescued meanwhile", kept)
+        if count:
+            logger.warning("%d late results are kept: their attempts had been rescued meanwhile", count)
 
 
 def _key_of(outcome: Outcome) -> Key:

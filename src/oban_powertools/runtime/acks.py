@@ -17,7 +17,7 @@ from oban import Job
 from ..database import Session, json_border
 from ..database.values import naive
 from ..errors import Fault, UnstorableValueError
-from ..privacy.logs import said
+from ..privacy.logs import format_error
 from ..privacy.shortening import shortened
 from ..workflows.failures import find_failure, kept_error, name_of
 from .results import Encoded, unchecked_meta
@@ -125,7 +125,7 @@ def storable(ack: Ack, backoff: Backoff) -> Outcome:
             return _outcome(ack)
         reason = "; ".join(map(str, faults))
     except Exception as error:  # noqa: BLE001 - whatever a worker has left behind in its job
-        reason = f"{type(error).__name__}: {said(error)}"
+        reason = f"{type(error).__name__}: {format_error(error)}"
     return failed(ack, reason, backoff)
 
 
@@ -256,5 +256,5 @@ def _json(value: Any, ascii_only: bool) -> str | None:
 def _sayable(text: str | None, ascii_only: bool) -> str | None:
     if ascii_only and text is not None and not text.isascii():
         # A session that speaks another encoding: JSON can say everything in ASCII.
-        return _NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text)
+        return _NOT_ASCII.sub(lambda match: json.dumps(match[0])[1:-1], text)
     return text

@@ -39,5 +39,5 @@ def _columns(jobs: Sequence[Job]) -> dict[str, Any]:
     }
 
 
-def _instant(found: datetime | None) -> datetime | None:
-    return None if found is None else naive(found)
+def _instant(at: datetime | None) -> datetime | None:
+    return None if at is None else naive(at)

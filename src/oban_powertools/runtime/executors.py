@@ -127,11 +127,11 @@ def read_beats(heartbeats: Sequence[Mapping[str, Any]], settings: Settings) -> l
     return beats
 
 
-def _read_beat(found: object, settings: Settings) -> Beat:
+def _read_beat(value: object, settings: Settings) -> Beat:
     needed = {"executor_id", "node", "producer_scope"}
-    heartbeat: Mapping[str, Any] = dict(cast("Mapping[str, Any]", found)) if isinstance(found, Mapping) else {}
+    heartbeat: Mapping[str, Any] = dict(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else {}
     if not needed <= heartbeat.keys() <= needed | {"producer", "gone_after"}:
-        raise refuse("a heartbeat", cast("object", found), f"the keys of a heartbeat: {', '.join(sorted(needed))}")
+        raise refuse("a heartbeat", cast("object", value), f"the keys of a heartbeat: {', '.join(sorted(needed))}")
     gone_after = heartbeat.get("gone_after", settings.executor_missing_after)
     producer = heartbeat.get("producer", str(heartbeat["executor_id"]).rpartition(":")[2])
     return Beat(
@@ -143,10 +143,10 @@ def _read_beat(found: object, settings: Settings) -> Beat:
     )
 
 
-def _name(argument: str, found: object) -> str:
-    if type(found) is not str or not 0 < len(found) <= LONGEST_NAME or not is_storable(found):
-        raise refuse(argument, found, f"text of 1 to {LONGEST_NAME} characters, without NUL")
-    return found
+def _name(argument: str, value: object) -> str:
+    if type(value) is not str or not 0 < len(value) <= LONGEST_NAME or not is_storable(value):
+        raise refuse(argument, value, f"text of 1 to {LONGEST_NAME} characters, without NUL")
+    return value
 
 
 def beat_args(

@@ -184,8 +184,8 @@ class Heartbeats:
 
     def _is_over(self) -> bool:
         # Nothing can run any more where the event loop or the program itself has ended.
-        gone = self._loop.is_closed() or not threading.main_thread().is_alive()
-        return gone or (self._closing.is_set() and not self._producers.executors())
+        process_ends = self._loop.is_closed() or not threading.main_thread().is_alive()
+        return process_ends or (self._closing.is_set() and not self._producers.executors())
 
     def _has_new(self) -> bool:
         # While the database is away they are as late as all others.
@@ -200,9 +200,9 @@ class Heartbeats:
         return lost
 
     def _end(self) -> None:
-        left = self._producers.executors()
+        remaining = self._producers.executors()
         give_up_at = time.monotonic() + _FAREWELL.total_seconds()
-        while left and not self._try(self._say_stopped, left) and time.monotonic() < give_up_at:
+        while remaining and not self._try(self._say_stopped, remaining) and time.monotonic() < give_up_at:
             time.sleep(0.1)
         self._disconnect()
 
@@ -285,11 +285,11 @@ class Heartbeats:
     def _ask_parameters(self) -> dict[str, Any]:
         """The host's functions run in its event loop; while that is blocked, what they last said has to do."""
         if may_change(self._pool) and not self._loop.is_closed():
-            asked = asyncio.run_coroutine_threadsafe(resolve(self._pool), self._loop)
+            future = asyncio.run_coroutine_threadsafe(resolve(self._pool), self._loop)
             try:
-                self._parameters = asked.result(_ANSWER_WITHIN)
+                self._parameters = future.result(_ANSWER_WITHIN)
             except TimeoutError:
-                asked.cancel()
+                future.cancel()
         return self._parameters
 
     def _disconnect(self) -> None:

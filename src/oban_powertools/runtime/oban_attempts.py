@@ -125,8 +125,10 @@ class GuardedExecutor(Executor):
             self._ran = False
             if isinstance(error, WorkerResolutionError):
                 raise
-            found = _last_line(error)
-            raise WorkerResolutionError(f"Importing the module of worker '{self.job.worker}' raised {found}") from error
+            reason = _last_line(error)
+            raise WorkerResolutionError(
+                f"Importing the module of worker '{self.job.worker}' raised {reason}"
+            ) from error
 
     def _timeout(self) -> float | None:
         seconds: Any = super()._timeout()
@@ -187,13 +189,13 @@ class GuardedExecutor(Executor):
         before: Any = meta.get(NOT_RUN_META)
         tries = min(before, 1000) + 1 if type(before) is int and before > 0 else 1
         error = self._format_error(cast("Exception", self.result))
-        kept: list[Any] = self.job.errors[-_KEPT_REASONS:]
-        known = error["error"] in [_text_of(entry) for entry in kept]
+        reasons: list[Any] = self.job.errors[-_KEPT_REASONS:]
+        is_known = error["error"] in [_text_of(entry) for entry in reasons]
         return AckAction(
             job=self.job,
             state="retryable",
             attempt_change=-1,
-            error=None if known else error,
+            error=None if is_known else error,
             meta={NOT_RUN_META: tries},
             schedule_in=round(min(_FIRST_WAIT * 1.25 ** min(tries - 1, 50), _LONGEST_WAIT)),
         )
@@ -206,19 +208,19 @@ class GuardedExecutor(Executor):
             seconds: Any = super()._retry_backoff()
             if is_span(seconds):
                 return round(seconds)
-            found = f"returned {seconds!r}, expected a number of seconds up to {MAX_SECONDS}"
+            fault = f"returned {seconds!r}, expected a number of seconds up to {MAX_SECONDS}"
         except BaseException as error:  # noqa: BLE001 - attempts/B1
             self._raise_if_stopped(error)
-            found = f"raised {_last_line(error)}"
-        self._remark = f"The worker's backoff() {found}; Oban's own holds."
+            fault = f"raised {_last_line(error)}"
+        self._remark = f"The worker's backoff() {fault}; Oban's own holds."
         return jittery_clamped(self.job.attempt, self.job.max_attempts)
 
     def _format_error(self, error: Exception | str) -> dict[str, Any]:
         if isinstance(error, Exception) and not issubclass(type(self.result), Exception):
             # Telemetry would tell what was returned, and not why it cannot be kept.
             self.result: Any = error
-        found: dict[str, Any] = super()._format_error(error)
-        return kept_error(found, describe(error))
+        formatted: dict[str, Any] = super()._format_error(error)
+        return kept_error(formatted, describe(error))
 
     def _unharmed(self, report: Callable[[], None]) -> None:
         """Telemetry hurts no attempt; Oban lets what is no Exception pass, and what an exception's own text raises."""
@@ -254,15 +256,15 @@ def _text_of(error: Any) -> object:
     return cast("dict[str, object]", error).get("error") if isinstance(error, dict) else None
 
 
-def _is_number(found: Any) -> bool:
-    return type(found) in (int, float)
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float)
 
 
 def _as_exception(error: BaseException) -> Exception:
     """The exception itself; of what is no Exception, or has no text or name, another that is and has."""
     kind = type(error)
     try:
-        name, named = kind.__name__, {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
+        name, attributes = kind.__name__, {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
     except BaseException as broken:  # noqa: BLE001 - whatever its author wrote
         return RuntimeError(f"the exception's name cannot be read, because that raises {type(broken).__qualname__}")
     try:
@@ -272,7 +274,7 @@ def _as_exception(error: BaseException) -> Exception:
     else:
         if isinstance(error, Exception):
             return error
-    return type(name, (Exception,), dict[str, object](named))(text)
+    return type(name, (Exception,), dict[str, object](attributes))(text)
 
 
 def _traceback_of(error: BaseException) -> str:
@@ -285,8 +287,8 @@ def _traceback_of(error: BaseException) -> str:
 
 def _last_line(error: BaseException) -> str:
     """Class and text."""
-    found = _as_exception(error)
-    return f"{type(found).__qualname__}: {found}".rstrip(": ")
+    exception = _as_exception(error)
+    return f"{type(exception).__qualname__}: {exception}".rstrip(": ")
 
 
 def _raised_by_a_signal(error: BaseException) -> bool:

@@ -105,11 +105,11 @@ class Attachment:
 
     def running_step_jobs(self) -> dict[int, Job]:
         """The steps' jobs that execute in this process: id -> job."""
-        found: dict[int, Job] = {}
+        jobs: dict[int, Job] = {}
         for producer in self.oban._producers.values():
             running = cast("dict[int, tuple[Job, object]]", producer._running_jobs)
-            found |= {job_id: job for job_id, (job, _) in running.items() if is_step(job)}
-        return found
+            jobs |= {job_id: job for job_id, (job, _) in running.items() if is_step(job)}
+        return jobs
 
     def runs(self, job: Job) -> bool:
         """Whether this instance executes this very job now."""
@@ -237,9 +237,9 @@ class Hooks:
             return await _ack_jobs(query, acks)
         crash_points.reached("before_ack")
         try:
-            with telemetry.span(telemetry.Name.ACK, jobs=len(acks)) as found:
+            with telemetry.span(telemetry.Name.ACK, jobs=len(acks)) as measured:
                 acked = await attachment.acknowledge(acks)
-                found["acknowledged"] = len(acked)
+                measured["acknowledged"] = len(acked)
         except Exception:
             # Oban asks again only when something wakes the queue (oban/O13).
             attachment.wake_producers_later()
@@ -337,10 +337,10 @@ def find_attachment(job: Job) -> Attachment:
     Raises:
         LookupError: No Powertools of this process does.
     """
-    found = next((attachment for hooks in _installed() if (attachment := hooks.find(job))), None)
-    if found is None:
+    owner = next((attachment for hooks in _installed() if (attachment := hooks.find(job))), None)
+    if owner is None:
         raise LookupError(f"{job.worker} needs a process with Powertools attached to its Oban, as powertools start is")
-    return found
+    return owner
 
 
 def _installed() -> set[Hooks]:

@@ -92,10 +92,10 @@ class Rescuer:
         rescued = 0
         while True:
             row = await session.one("rescue", args)
-            if row is None or (found := row["rescued"]) is None:
+            if row is None or (count := row["rescued"]) is None:
                 return rescued or None
-            rescued += found
-            if found < _AT_ONCE:
+            rescued += count
+            if count < _AT_ONCE:
                 break
         if rescued:
             logger.warning("rescued %d jobs whose executor is gone", rescued)
@@ -111,11 +111,11 @@ class Rescuer:
         lost = self._find_lost(rows)
         if not lost:
             return 0
-        given = {
+        parameters = {
             "job_ids": [job_id for job_id, _ in lost],
             "attempted_ats": [naive(at) for _, at in lost],
         }
-        row = await session.one("rescue_lost", given)
+        row = await session.one("rescue_lost", parameters)
         rescued = row["rescued"] if row else 0
         logger.warning("rescued %d jobs that their producer here does not know (a lost fetch or ack)", rescued)
         return rescued

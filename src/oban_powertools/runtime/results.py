@@ -95,10 +95,10 @@ def _completed(job: Job, result: Any, limit: int) -> StepResult | None:
 
 
 def _wait(wait: AwaitSignal) -> dict[str, Any]:
-    named: dict[str, Any] = {"signal": wait.signal, "correlation_key": wait.correlation_key}
-    faults = [fault for name, text in named.items() for fault in text_faults(text, f"wait.{name}")]
-    if not all(isinstance(text, str) and text.strip() for text in named.values()):
+    texts: dict[str, Any] = {"signal": wait.signal, "correlation_key": wait.correlation_key}
+    faults = [fault for name, text in texts.items() for fault in text_faults(text, f"wait.{name}")]
+    if not all(isinstance(text, str) and text.strip() for text in texts.values()):
         faults = [Fault(code="signal_required", message="a wait needs a signal and a correlation key, both text")]
     if faults := faults + span_faults(wait.deadline, "deadline", code="invalid_deadline"):
         raise UnstorableValueError("the wait", faults)
-    return {**named, "deadline": wait.deadline.total_seconds() if wait.deadline is not None else None}
+    return {**texts, "deadline": wait.deadline.total_seconds() if wait.deadline is not None else None}

@@ -88,11 +88,11 @@ async def sweep_once(session: Session, since: Swept, settings: Settings) -> Swep
 
     Locks: the row of each part, then as settle.
     """
-    with telemetry.span(telemetry.Name.SWEEP) as found:
+    with telemetry.span(telemetry.Name.SWEEP) as measured:
         due = await _find_due(session, settings)
         until = time.monotonic() + _FULL_BATCHES_FOR.total_seconds()
         tried = {part: await _sweep_part(session, part, until) for part in PARTS if part in due}
-        found["parts"] = len(tried)
+        measured["parts"] = len(tried)
         counts = {part: tally.done for part, tally in tried.items() if tally.done is not None}
         done = frozenset(counts)
         repaired = counts.pop("repair_settle_faults", 0)
@@ -103,7 +103,7 @@ async def sweep_once(session: Session, since: Swept, settings: Settings) -> Swep
             done |= {"reconcile"} if swept.swept else set[str]()
         more = any(tally.more for tally in tried.values())
         swept = replace(swept, due=due, done=done, repaired=repaired, expired=sum(counts.values()), more=more)
-        found |= {"repaired": swept.repaired, "expired": swept.expired, "reconciled": swept.reconciled}
+        measured |= {"repaired": swept.repaired, "expired": swept.expired, "reconciled": swept.reconciled}
         return swept
 
 

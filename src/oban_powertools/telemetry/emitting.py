@@ -29,14 +29,14 @@ def span(name: Name, **fields: Value) -> Generator[dict[str, Value]]:
     """
     started_at = time.monotonic_ns()
     telemetry.execute(f"{name}.start", {"system_time": started_at, **fields})
-    found: dict[str, Value] = {}
+    measured: dict[str, Value] = {}
     try:
-        yield found
+        yield measured
     except BaseException as error:
         failed: dict[str, Value] = {"error_type": type(error).__name__}
-        telemetry.execute(f"{name}.exception", {**_times(started_at), **fields, **found, **failed})
+        telemetry.execute(f"{name}.exception", {**_times(started_at), **fields, **measured, **failed})
         raise
-    telemetry.execute(f"{name}.stop", {**_times(started_at), **fields, **found})
+    telemetry.execute(f"{name}.stop", {**_times(started_at), **fields, **measured})
 
 
 def _times(started_at: int) -> dict[str, Value]:

@@ -39,11 +39,11 @@ _COUNTS: Final[Mapping[Name, str]] = {
 
 def _events() -> Mapping[str, frozenset[str]]:
     events = {str(name): frozenset(fields.split()) for name, fields in _COUNTS.items()}
-    for name, (given, found) in _SPANS.items():
-        start = frozenset({"system_time", *given.split()})
+    for name, (begun, measured) in _SPANS.items():
+        start = frozenset({"system_time", *begun.split()})
         events[f"{name}.start"] = start
-        events[f"{name}.stop"] = start | {"duration", *found.split()}
-        events[f"{name}.exception"] = start | {"duration", "error_type", *found.split()}
+        events[f"{name}.stop"] = start | {"duration", *measured.split()}
+        events[f"{name}.exception"] = start | {"duration", "error_type", *measured.split()}
     return events
 
 

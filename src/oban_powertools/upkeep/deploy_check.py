@@ -14,7 +14,7 @@ from typing import Any, Final
 from oban.worker import resolve_worker
 
 from ..database import Session
-from ..privacy.logs import said
+from ..privacy.logs import format_error
 from .doctor import Finding, Level
 
 _UNBOUNDED: Final = "0"
@@ -46,7 +46,7 @@ async def check_deploy(session: Session, *, queues: Collection[str] | None, payl
         await session.one("doctor_limit", {"limit": _UNBOUNDED})
         semantics = await session.all("doctor_check_semantics")
         rows = await session.all("deploy_check_work")
-    found = [
+    findings = [
         Finding(
             check="semantics",
             level=Level.ERROR,
@@ -59,9 +59,9 @@ async def check_deploy(session: Session, *, queues: Collection[str] | None, payl
     ]
     workers = {worker: _Worker(worker) for worker in {row["worker"] for row in rows}}
     for row in rows:
-        found += workers[row["worker"]].faults(row)
-        found += _faults_of_the_rest(row, queues, payload_limit)
-    return Checked(workers=len(workers), steps=sum(row["count"] for row in rows), findings=tuple(found))
+        findings += workers[row["worker"]].faults(row)
+        findings += _faults_of_the_rest(row, queues, payload_limit)
+    return Checked(workers=len(workers), steps=sum(row["count"] for row in rows), findings=tuple(findings))
 
 
 class _Worker:
@@ -76,10 +76,10 @@ class _Worker:
         self._fault: str | None = None
         self._function: inspect.Signature | None = None
         try:
-            found: Any = resolve_worker(path)
-            self._function, self._fault = _signature(found)
+            worker: Any = resolve_worker(path)
+            self._function, self._fault = _signature(worker)
         except (Exception, SystemExit) as error:  # noqa: BLE001 (the imported module may raise anything)
-            self._fault = f"cannot be imported: {type(error).__name__}: {said(error)}"
+            self._fault = f"cannot be imported: {type(error).__name__}: {format_error(error)}"
 
     def faults(self, row: Mapping[str, Any]) -> Iterator[Finding]:
         """What keeps this work from running."""

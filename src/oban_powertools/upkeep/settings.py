@@ -50,8 +50,8 @@ class StoredSetting:
     def of(cls, row: dict[str, Any]) -> Self:
         """A row of ``powertools.settings``."""
         setting = SHARED[row["name"]]
-        known = {name: row[name] for name in ("name", "changed_at", "changed_by")}
-        return cls(value=setting.from_row(row["value"]), default=setting.default, **known)
+        fields = {name: row[name] for name in ("name", "changed_at", "changed_by")}
+        return cls(value=setting.from_row(row["value"]), default=setting.default, **fields)
 
 
 def spell(value: SharedValue) -> str:
@@ -95,22 +95,22 @@ async def adopt(session: Session, settings: Settings) -> None:
 
     Locks: the rows that nobody has set, by name.
     """
-    given = settings.shared()
-    if not given:
+    chosen = settings.shared()
+    if not chosen:
         return
     adopted = await session.one(
         "adopt_settings", {"given": shared_json(settings), "reason": "a process was the first to be started with it"}
     )
     if adopted is not None:
         logger.info("set in the database, because nobody had: %s", ", ".join(adopted["adopted"]))
-    apart = [each for each in await read_settings(session) if given.get(each.name, each.value) != each.value]
+    apart = [each for each in await read_settings(session) if chosen.get(each.name, each.value) != each.value]
     if apart:
-        logger.warning("%s", _tell_apart(apart, given))
+        logger.warning("%s", _tell_apart(apart, chosen))
 
 
-def _tell_apart(apart: Iterable[StoredSetting], given: dict[str, SharedValue]) -> str:
+def _tell_apart(apart: Iterable[StoredSetting], chosen: dict[str, SharedValue]) -> str:
     differences = "; ".join(
-        f"{each.name} is {spell(each.value)} in the database, {spell(given[each.name])} here" for each in apart
+        f"{each.name} is {spell(each.value)} in the database, {spell(chosen[each.name])} here" for each in apart
     )
     return (
         f"this process was started with other settings than the database has, which count: {differences}. "
@@ -154,11 +154,11 @@ class SharedSettings:
         async with self._operations.begin(
             actor, Action.SETTINGS_CHANGE, target, reason=reason, source=source
         ) as operation:
-            who = await operation.authorize()
+            acting = await operation.authorize()
             async with operation.transaction() as session:
                 before = await session.one("lock_setting", {"name": name})
-                args = {"name": name, "value": orjson.dumps(stored).decode(), "actor": who.id}
+                args = {"name": name, "value": orjson.dumps(stored).decode(), "actor": acting.id}
                 after = await session.one("change_setting", args)
                 assert after is not None
-                operation.tell(before={"value": before and before["value"]}, after={"value": stored})
+                operation.update(before={"value": before and before["value"]}, after={"value": stored})
         return StoredSetting.of(after)

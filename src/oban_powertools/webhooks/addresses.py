@@ -41,11 +41,11 @@ def check_url(url: str, *, allow_private: bool) -> str:
         host, port = parts.hostname, parts.port
     except ValueError:
         raise InvalidSettingError("the webhook's URL", "unreadable", expected) from None
-    shown = f"{parts.scheme}://{host or ''}"
+    safe_url = f"{parts.scheme}://{host or ''}"
     if not host or port == 0 or parts.scheme not in ("http", "https") or _is_odd(url, parts):
-        raise InvalidSettingError("the webhook's URL", shown, expected)
+        raise InvalidSettingError("the webhook's URL", safe_url, expected)
     if not allow_private and parts.scheme != "https":
-        raise InvalidSettingError("the webhook's URL", shown, "https; allow_private permits http")
+        raise InvalidSettingError("the webhook's URL", safe_url, "https; allow_private permits http")
     if (literal := _literal(host)) and not allow_private:
         try:
             check_address(literal)
@@ -72,9 +72,9 @@ def check_address(address: Address) -> None:
     Raises:
         RefusedAddressError: As named.
     """
-    meant = _meant(address)
-    unicast = meant in _UNICAST if isinstance(meant, IPv6Address) else not meant.is_multicast
-    if not unicast or not meant.is_global or meant == _METADATA:
+    target = _target_of(address)
+    unicast = target in _UNICAST if isinstance(target, IPv6Address) else not target.is_multicast
+    if not unicast or not target.is_global or target == _METADATA:
         raise RefusedAddressError(f"{address}, which is not a public address")
 
 
@@ -86,15 +86,15 @@ async def resolve(host: str, port: int, *, allow_private: bool) -> Sequence[str]
         OSError: The name has no address.
     """
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    addresses = list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+    infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in infos))
     if not allow_private:
         for address in addresses:
             check_address(ip_address(address))
     return addresses
 
 
-def _meant(address: Address) -> Address:
+def _target_of(address: Address) -> Address:
     """The IPv4 address that an IPv6 address leads to, if it does."""
     if not isinstance(address, IPv6Address):
         return address

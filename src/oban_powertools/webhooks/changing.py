@@ -29,10 +29,10 @@ async def get_endpoint(session: Session, endpoint_id: EndpointId) -> WebhookEndp
     Raises:
         WebhookNotFoundError: It does not exist.
     """
-    found = await find_endpoint(session, endpoint_id)
-    if found is None:
+    endpoint = await find_endpoint(session, endpoint_id)
+    if endpoint is None:
         raise WebhookNotFoundError(endpoint_id)
-    return found
+    return endpoint
 
 
 @asynccontextmanager
@@ -48,10 +48,10 @@ async def adding(
         yield operation
 
 
-def tell_added(operation: Operation, endpoint: WebhookEndpoint) -> None:
+def describe_added(operation: Operation, endpoint: WebhookEndpoint) -> None:
     """Have its record name the endpoint that was added."""
     target = replace(operation.entry.target, id=str(endpoint.id))
-    operation.tell(target=target, after=_state(endpoint))
+    operation.update(target=target, after=_state(endpoint))
 
 
 @asynccontextmanager
@@ -75,16 +75,16 @@ async def changing(
         actor, Action.MANAGE_WEBHOOKS, target, reason=reason, source=source, details={"command": command}
     ) as operation:
         async with operations.connect() as session:
-            found = await find_endpoint(session, endpoint_id)
-        if found is not None:
-            operation.tell(target=replace(target, workflow_name=found.workflow_name))
+            endpoint = await find_endpoint(session, endpoint_id)
+        if endpoint is not None:
+            operation.update(target=replace(target, workflow_name=endpoint.workflow_name))
         await operation.authorize()
         async with operation.transaction() as session:
             await session.run("lock_webhook", args)
             before = await get_endpoint(session, endpoint_id)
             yield session, operation
             after = await find_endpoint(session, endpoint_id)
-            operation.tell(before=_state(before), after=None if after is None else _state(after))
+            operation.update(before=_state(before), after=None if after is None else _state(after))
 
 
 def _state(endpoint: WebhookEndpoint) -> dict[str, Any]:

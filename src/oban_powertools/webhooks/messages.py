@@ -26,15 +26,15 @@ def check_types(types: object) -> list[str]:
         InvalidSettingError: One is not known, there is none, or they are not a list.
     """
     try:
-        given = as_list("types", types, "event types")
+        names = as_list("types", types, "event types")
     except InvalidArgumentError as error:
         raise InvalidSettingError(error.argument, error.found, f"a list of: {', '.join(EVENT_TYPES)}") from None
-    if not given:
+    if not names:
         raise InvalidSettingError("types", "an empty list", f"None for all, or some of: {', '.join(EVENT_TYPES)}")
-    if not all(name in EVENT_TYPES for name in given):
-        raise InvalidSettingError("types", repr(given), f"a list of: {', '.join(EVENT_TYPES)}")
-    kept = [name for name in EVENT_TYPES if name in given]
-    return [] if len(kept) == len(EVENT_TYPES) else kept
+    if not all(name in EVENT_TYPES for name in names):
+        raise InvalidSettingError("types", repr(names), f"a list of: {', '.join(EVENT_TYPES)}")
+    chosen = [name for name in EVENT_TYPES if name in names]
+    return [] if len(chosen) == len(EVENT_TYPES) else chosen
 
 
 def type_of(event: Event) -> str:

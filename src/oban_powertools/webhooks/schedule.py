@@ -64,11 +64,11 @@ def parse_retry_after(value: str | None, now: datetime) -> timedelta | None:
     if value is None:
         return None
     if value.isascii() and value.isdigit():
-        asked = int(value[:9])
+        seconds = int(value[:9])
     else:
         try:
             at = parsedate_to_datetime(value)
-            asked = (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds()
+            seconds = (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds()
         except Exception:  # noqa: BLE001 - the parser stumbles over odd dates in ways of its own
             return None
-    return timedelta(seconds=min(max(asked, 0), GIVE_UP_AFTER.total_seconds()))
+    return timedelta(seconds=min(max(seconds, 0), GIVE_UP_AFTER.total_seconds()))

@@ -96,7 +96,7 @@ class Sender:
         port = url.port or {"http": 80, "https": 443}[url.scheme]
         transport = await self._transport_for(url)
         addresses = await resolve(host, port, allow_private=allow_private)
-        for left, address in zip(range(len(addresses) - 1, -1, -1), addresses, strict=True):
+        for remaining, address in zip(range(len(addresses) - 1, -1, -1), addresses, strict=True):
             request = httpx.Request(
                 "POST",
                 url.copy_with(host=address),
@@ -107,7 +107,7 @@ class Sender:
             try:
                 return await transport.handle_async_request(request)
             except (httpx.ConnectError, httpx.ConnectTimeout):
-                if not left:
+                if not remaining:
                     raise
         raise socket.gaierror
 
@@ -136,8 +136,8 @@ async def _read(response: httpx.Response) -> Answer:
     if response.is_redirect:
         return Answer(status=status, error=f"HTTP {status}: redirects are not followed, update the URL")
     busy = status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
-    asked = parse_retry_after(response.headers.get("retry-after"), datetime.now(UTC)) if busy else None
-    return Answer(status=status, error=f"HTTP {status}", retry_after=asked)
+    retry_after = parse_retry_after(response.headers.get("retry-after"), datetime.now(UTC)) if busy else None
+    return Answer(status=status, error=f"HTTP {status}", retry_after=retry_after)
 
 
 async def _drain(response: httpx.Response) -> None:
@@ -152,5 +152,5 @@ async def _drain(response: httpx.Response) -> None:
 def _describe(error: Exception) -> str:
     """Its kind, and what the network or TLS said; a text that may quote the receiver or the URL is left out."""
     is_quote = isinstance(error, httpx.ProtocolError) or not isinstance(error, httpx.TransportError | OSError)
-    told = [] if is_quote else str(error).splitlines()
-    return ": ".join([type(error).__name__, *told[:1]])[:300]
+    lines = [] if is_quote else str(error).splitlines()
+    return ": ".join([type(error).__name__, *lines[:1]])[:300]

@@ -72,9 +72,9 @@ def _resolve(entry: str) -> list[str]:
     if not entry.startswith(_ENV):
         return [entry]
     variable = entry.removeprefix(_ENV)
-    if not (found := os.environ.get(variable, "").split()):
+    if not (secrets := os.environ.get(variable, "").split()):
         raise WebhookSecretMissingError(variable)
-    return found
+    return secrets
 
 
 def _key(secret: str) -> bytes:

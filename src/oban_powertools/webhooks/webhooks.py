@@ -29,7 +29,7 @@ from ..operators.services import Facade, Services
 from ..privacy.display import Kind
 from ..privacy.logs import find_logger
 from . import addresses, dispatch, messages, signing
-from .changing import adding, changing, get_endpoint, tell_added
+from .changing import adding, changing, describe_added, get_endpoint
 from .records import Answer, DeliveryState, EndpointId, IssuedSecret, WebhookDelivery, WebhookEndpoint
 
 logger: Final = find_logger(__name__)
@@ -80,7 +80,7 @@ class Webhooks(Facade):
             InvalidArgumentError: Another argument is not what it should be.
             CursorExpiredError: The log does not hold the events after ``since``.
         """
-        stored, shown = _choose_secret(secret, secret_from_env)
+        stored, plain = _choose_secret(secret, secret_from_env)
         private, after = as_flag("allow_private", allow_private), unless_none(as_cursor, "since", since)
         args = {
             "url": addresses.check_url(as_text("url", url), allow_private=private),
@@ -98,8 +98,8 @@ class Webhooks(Facade):
                 row = await session.one("insert_webhook_endpoint", {**args, "cursor": begin})
                 assert row is not None
                 endpoint = await get_endpoint(session, row["id"])
-                tell_added(operation, endpoint)
-            return IssuedSecret(endpoint=endpoint, secret=shown)
+                describe_added(operation, endpoint)
+            return IssuedSecret(endpoint=endpoint, secret=plain)
 
     async def list(self) -> list[WebhookEndpoint]:
         """Every endpoint, the oldest first."""
@@ -152,9 +152,9 @@ class Webhooks(Facade):
             "allow_private": unless_none(as_flag, "allow_private", allow_private),
         }
         async with changing(self._operations, "update", key, actor, reason, source) as (session, _):
-            found = await get_endpoint(session, key)
-            private = found.allow_private if allow_private is None else allow_private
-            addresses.check_url(found.url if url is None else url, allow_private=private)
+            endpoint = await get_endpoint(session, key)
+            private = endpoint.allow_private if allow_private is None else allow_private
+            addresses.check_url(endpoint.url if url is None else url, allow_private=private)
             await session.run("update_webhook_endpoint", args)
             await session.run("hurry_webhook", {"id": key})
             return await get_endpoint(session, key)
@@ -176,12 +176,12 @@ class Webhooks(Facade):
             WebhookNotFoundError: It does not exist.
             InvalidSettingError: The secret cannot be used.
         """
-        stored, shown = _choose_secret(secret, secret_from_env)
+        stored, plain = _choose_secret(secret, secret_from_env)
         time, key = as_span("keep_old_for", keep_old_for, least=timedelta(0), most=LONGEST), _key(endpoint_id)
         args = {"id": key, "secret": stored, "keep_old_for": time}
         async with changing(self._operations, "rotate_secret", key, actor, reason, source) as (session, _):
             await session.run("rotate_webhook_secret", args)
-            return IssuedSecret(endpoint=await get_endpoint(session, key), secret=shown)
+            return IssuedSecret(endpoint=await get_endpoint(session, key), secret=plain)
 
     async def disable(
         self, endpoint_id: EndpointId | str, *, actor: ActorLike, reason: str, source: str = "api"
@@ -299,7 +299,7 @@ class Webhooks(Facade):
             if place is not None and not rows:
                 raise WebhookDeliveryNotFoundError(key, place)
             await session.run("hurry_webhook", {"id": key})
-            operation.tell(details={**operation.entry.details, "cursor": place, "replayed": len(rows)})
+            operation.update(details={**operation.entry.details, "cursor": place, "replayed": len(rows)})
         return len(rows)
 
     async def dispatch(self) -> int:
@@ -322,11 +322,11 @@ class Webhooks(Facade):
         """
         try:
             async with self._connect() as session:
-                found = await session.one("count_webhooks")
-                if found is None or not found["endpoints"]:
+                counts = await session.one("count_webhooks")
+                if counts is None or not counts["endpoints"]:
                     return True
                 await session.run("prune_webhooks")
-            return not found["enabled"] or await self._dispatch() is not None
+            return not counts["enabled"] or await self._dispatch() is not None
         except Exception:
             logger.exception("webhooks could not be dispatched; trying again with the next sweep")
             return False

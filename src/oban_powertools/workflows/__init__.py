@@ -1,8 +1,8 @@
 """Workflows: defined in Python, stored as rows, moved by the database."""
 
 from .builder import Workflow
-from .given import Deps, EffectsName, PolicyName, StepName
 from .handle import Waits, WorkflowHandle
+from .inputs import Deps, EffectsName, PolicyName, StepName
 from .records import Recovered, SignalRecord, StepRecord, WorkflowRecord
 from .references import Part, Reference, StepHandle
 from .workflows import Workflows

@@ -18,18 +18,18 @@ MOST_LEVELS: Final = 100
 """Workflows in each other with the outermost: each takes its share of the server's stack when all start at once."""
 
 
-def text_faults(found: Any, path: str) -> list[Fault]:
+def text_faults(value: Any, path: str) -> list[Fault]:
     """What keeps a value from being a name or a key; it may be empty."""
-    if not isinstance(found, str):
-        return [Fault(code="not_text", path=path, message=f"expected text, found {type(found).__qualname__}")]
-    faults = json_border.find_faults(found, path)
-    if len(found) > LONGEST_KEY:
-        message = f"the text has {len(found)} characters, at most {LONGEST_KEY} are allowed"
+    if not isinstance(value, str):
+        return [Fault(code="not_text", path=path, message=f"expected text, found {type(value).__qualname__}")]
+    faults = json_border.find_faults(value, path)
+    if len(value) > LONGEST_KEY:
+        message = f"the text has {len(value)} characters, at most {LONGEST_KEY} are allowed"
         faults.insert(0, Fault(code="name_too_long", path=path, message=message))
     return faults
 
 
-def span_faults(found: Any, name: str, *, code: str, at_once: bool = True) -> list[Fault]:
+def span_faults(value: Any, name: str, *, code: str, at_once: bool = True) -> list[Fault]:
     """What keeps a value from being a span of time until something happens; None is none.
 
     Args:
@@ -37,26 +37,26 @@ def span_faults(found: Any, name: str, *, code: str, at_once: bool = True) -> li
         code: Of its fault.
         at_once: Whether it may be 0.
     """
-    if found is None:
+    if value is None:
         return []
-    if not isinstance(found, timedelta):
-        message = f"its {name} is {found!r}; expected a timedelta, such as timedelta(seconds=60)"
+    if not isinstance(value, timedelta):
+        message = f"its {name} is {value!r}; expected a timedelta, such as timedelta(seconds=60)"
         return [Fault(code=code, message=message)]
-    if timedelta(0) < found <= LONGEST or (at_once and not found):
+    if timedelta(0) < value <= LONGEST or (at_once and not value):
         return []
     allowed = "0 to 100 years" if at_once else "positive, at most 100 years"
-    return [Fault(code=code, message=f"{name} is {found}; it must be {allowed}")]
+    return [Fault(code=code, message=f"{name} is {value}; it must be {allowed}")]
 
 
-def schedule_faults(found: Any, path: str) -> list[Fault]:
+def schedule_faults(value: Any, path: str) -> list[Fault]:
     """What keeps a value from being the instant from which a job may run; None is none."""
-    if found is None:
+    if value is None:
         return []
-    if not isinstance(found, datetime):
-        message = f"scheduled_at is {found!r}; expected a datetime"
+    if not isinstance(value, datetime):
+        message = f"scheduled_at is {value!r}; expected a datetime"
         return [Fault(code="invalid_schedule", path=path, message=message)]
     # Its own zone is left out: at either end of the calendar it cannot be converted.
-    if found.replace(tzinfo=UTC) > datetime.now(UTC) + LONGEST:
-        message = f"scheduled_at is {found}; it must be within 100 years from now"
+    if value.replace(tzinfo=UTC) > datetime.now(UTC) + LONGEST:
+        message = f"scheduled_at is {value}; it must be within 100 years from now"
         return [Fault(code="invalid_schedule", path=path, message=message)]
     return []

@@ -15,7 +15,7 @@ from ..arguments import as_list, as_span, refuse, unless_none
 from ..database import json_border
 from ..states import StepKind
 from . import drawing
-from .given import (
+from .inputs import (
     Deps,
     EffectsName,
     PolicyName,
@@ -258,9 +258,9 @@ class Workflow:
         delay: timedelta | None = None,
     ) -> list[StepHandle]:
         """Add several steps with the same options; handles in the mapping's order."""
-        given = read_deps(deps)
+        parents = read_deps(deps)
         return [
-            self.add(name, job, deps=given, on_failure=on_failure, effects=effects, delay=delay)
+            self.add(name, job, deps=parents, on_failure=on_failure, effects=effects, delay=delay)
             for name, job in as_mapping("jobs", jobs).items()
         ]
 
@@ -309,22 +309,22 @@ class Workflow:
         ]
 
 
-def as_definition(argument: str, found: object) -> Workflow:
+def as_definition(argument: str, value: object) -> Workflow:
     """A definition to insert.
 
     Raises:
         InvalidArgumentError: It is something else.
     """
-    if isinstance(found, Workflow):
-        return found
-    match found:
+    if isinstance(value, Workflow):
+        return value
+    match value:
         case Job():
             expected = "a Workflow: workflow.add(name, job) makes the job a step of one"
         case list() | tuple():
             expected = "one Workflow; insert_many takes several"
         case _:
             expected = "a Workflow"
-    raise refuse(argument, cast("object", found), expected)
+    raise refuse(argument, cast("object", value), expected)
 
 
 def _kind(runs: Any) -> StepKind:

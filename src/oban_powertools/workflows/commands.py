@@ -47,15 +47,15 @@ async def complete_step(
         raise UnknownStatusError(status, COMPLETION_STATUSES)
     check_payload("the payload", payload, payload_limit)
     job_id = await _completable_job(session, workflow_id, step, ended=False)
-    given = json_border.dumps(payload) if payload is not None else None
+    stored = json_border.dumps(payload) if payload is not None else None
     completed = status == StepState.COMPLETED
     args = {
         "workflow_id": workflow_id,
         "step": step,
         "job_id": job_id,
         "state": status,
-        "result": given if completed else None,
-        "error": json_border.dumps([{"error": payload}]) if given and not completed else None,
+        "result": stored if completed else None,
+        "error": json_border.dumps([{"error": payload}]) if stored and not completed else None,
     }
     if await session.one("complete_job", args) is None:
         await _completable_job(session, workflow_id, step, ended=True)

@@ -221,27 +221,27 @@ class _Compiler:
 
     def _check_meta(self, meta: Mapping[str, Any], step: str | None) -> None:
         self._check_json(meta, "meta", step, self._payload_limit)
-        if taken := RESERVED_META & set(meta):
-            self._fault("reserved_meta", f"these keys are Powertools' own: {', '.join(sorted(taken))}", step, "meta")
+        if reserved := RESERVED_META & set(meta):
+            self._fault("reserved_meta", f"these keys are Powertools' own: {', '.join(sorted(reserved))}", step, "meta")
 
     def _check_json(
         self, value: Any, path: str, step: str | None, limit: int, position: int | None = None, *, items: bool = False
     ) -> None:
-        def leaf(found: Any, place: str) -> bool:
-            if isinstance(found, StepHandle):
-                message = f"a step is no value; pass its result: {found.name}.result"
+        def leaf(part: Any, place: str) -> bool:
+            if isinstance(part, StepHandle):
+                message = f"a step is no value; pass its result: {part.name}.result"
                 self._fault("non_serializable", message, step, place)
                 return True
-            if not isinstance(found, Reference) or position is None:
+            if not isinstance(part, Reference) or position is None:
                 return False
-            if not (items and found.part == "item"):
-                self._references[position].append(found)
+            if not (items and part.part == "item"):
+                self._references[position].append(part)
             return True
 
-        found = json_border.find_faults(value, path, leaf)
-        if not found and value and (size := len(orjson.dumps(value, default=ascii))) > limit:
-            found = json_border.too_large(path, size, limit)
-        self._adopt(found, step)
+        faults = json_border.find_faults(value, path, leaf)
+        if not faults and value and (size := len(orjson.dumps(value, default=ascii))) > limit:
+            faults = json_border.too_large(path, size, limit)
+        self._adopt(faults, step)
 
     # Edges
 
@@ -257,7 +257,7 @@ class _Compiler:
                 "unknown_policy", f"policy {policy!r} for {name!r}; expected cancel or continue", step.name, "deps"
             )
         if name not in self._positions:
-            message = f"from {name!r} to {step.name!r} ({policy}): no step has that name{self._meant(name)}"
+            message = f"from {name!r} to {step.name!r} ({policy}): no step has that name{self._name_of(name)}"
             return self._fault("missing_dependency", message, step.name, "deps")
         source = self._positions[name]
         if source == position:
@@ -275,7 +275,7 @@ class _Compiler:
         self._adopt(json_border.find_faults([key for key in reference.path if isinstance(key, str)], "args"), step.name)
         source = self._positions.get(reference.step)
         if source is None:
-            message = f"{reference!r} refers to a step that does not exist{self._meant(reference.step)}"
+            message = f"{reference!r} refers to a step that does not exist{self._name_of(reference.step)}"
             return self._fault("unknown_reference", message, step.name, "args")
         if source == position:
             message = f"{reference!r} refers to the step itself, not to an ancestor"
@@ -286,7 +286,7 @@ class _Compiler:
                 Policy(step.on_failure) if _is_word(step.on_failure, _POLICIES) else Policy.CANCEL
             )
 
-    def _meant(self, name: object) -> str:
+    def _name_of(self, name: object) -> str:
         # Comparing is slow: only where somebody reads it, and among few names.
         if not isinstance(name, str) or len(self._faults) > 20 or len(self._positions) > 1000:
             return ""
@@ -381,10 +381,10 @@ def _is_word(value: object, words: frozenset[str]) -> bool:
     return isinstance(value, str) and value in words
 
 
-def _job_hint(found: object) -> str:
-    if inspect.iscoroutine(found):
+def _job_hint(value: object) -> str:
+    if inspect.iscoroutine(value):
         return "; pass what new(...) gives, not enqueue(...)"
-    return "; call .new(...) on the worker" if hasattr(found, "new") else ""
+    return "; call .new(...) on the worker" if hasattr(value, "new") else ""
 
 
 def _is_list(value: object) -> bool:

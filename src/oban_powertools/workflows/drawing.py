@@ -83,10 +83,10 @@ def mermaid(nodes: Sequence[Node]) -> str:
     lines = ["flowchart LR"]
     for index, node in enumerate(nodes):
         label = "<br/>".join(_mermaid_text(line) if line else "" for line in _words(node))
-        shown = f"{_look(node).glyph} {label}" if node.state is not None else label
+        text = f"{_look(node).glyph} {label}" if node.state is not None else label
         opened, closed = _SHAPES.get(node.kind, _BOX).mermaid
         state = f":::{_class(node.state)}" if node.state is not None else ""
-        lines.append(f'  n{index}{opened}"{shown}"{closed}{state}')
+        lines.append(f'  n{index}{opened}"{text}"{closed}{state}')
     for parent, child, policy in _edges(nodes):
         lines.append(f"  n{parent} {'-.->' if policy == Policy.CONTINUE else '-->'} n{child}")
     for state in _states(nodes):

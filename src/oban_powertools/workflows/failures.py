@@ -62,8 +62,8 @@ def describe(error: object) -> dict[str, str]:
         names = sorted({name_of(type(leaf)) for leaf in leaves})
         more = ["..."] if len(names) > _NAMED else []
         name = f"{name}({', '.join(names[:_NAMED] + more)})"
-        told = (f"{name_of(type(leaf))}: {shortened(_text(leaf), 500)}" for leaf in leaves[:_NAMED])
-        text = f"{text}: {'; '.join(told)}"
+        causes = (f"{name_of(type(leaf))}: {shortened(_text(leaf), 500)}" for leaf in leaves[:_NAMED])
+        text = f"{text}: {'; '.join(causes)}"
     return {"class": _storable(name, 200), "text": _storable(text, LONGEST_TEXT)}
 
 
@@ -91,11 +91,11 @@ def summary(error: Any) -> str:
     if not isinstance(error, Mapping):
         return one_line(error if isinstance(error, str) else json_border.dumps(error))
     fields = cast("Mapping[str, Any]", error)
-    said: Any = fields.get("error")
+    message: Any = fields.get("error")
     # Somebody's own error may be more than a text.
-    text = fields.get("text", said) if isinstance(said, str | None) else said
-    told = one_line(text if isinstance(text, str) else json_border.dumps(text))
-    return ": ".join(part for part in (fields.get("class"), told) if part)
+    text = fields.get("text", message) if isinstance(message, str | None) else message
+    line = one_line(text if isinstance(text, str) else json_border.dumps(text))
+    return ": ".join(part for part in (fields.get("class"), line) if part)
 
 
 def one_line(text: str) -> str:

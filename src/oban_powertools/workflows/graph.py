@@ -22,23 +22,23 @@ def depths(parents: Sequence[Sequence[int]]) -> list[int] | None:
     Source: A. B. Kahn, Topological sorting of large networks, CACM 1962.
     """
     waiting = [len(of_child) for of_child in parents]
-    found = [0] * len(parents)
+    depth_of = [0] * len(parents)
     children = children_of(parents)
     ready = [position for position, open_parents in enumerate(waiting) if not open_parents]
     for position in ready:
         for child in children[position]:
-            found[child] = max(found[child], found[position] + 1)
+            depth_of[child] = max(depth_of[child], depth_of[position] + 1)
             waiting[child] -= 1
             if not waiting[child]:
                 ready.append(child)
-    return found if len(ready) == len(parents) else None
+    return depth_of if len(ready) == len(parents) else None
 
 
 def find_cycle(parents: Sequence[Sequence[int]]) -> list[int]:
     """One cycle as positions along its edges, the first repeated at the end; empty without one."""
-    done = [False] * len(parents)
+    visited = [False] * len(parents)
     for start in range(len(parents)):
-        if done[start]:
+        if visited[start]:
             continue
         path = [start]
         place = {start: 0}
@@ -46,12 +46,12 @@ def find_cycle(parents: Sequence[Sequence[int]]) -> list[int]:
         while path:
             parent = next(remaining[-1], None)
             if parent is None:
-                done[path[-1]] = True
+                visited[path[-1]] = True
                 del place[path.pop()]
                 remaining.pop()
             elif parent in place:
                 return [parent, *reversed(path[place[parent] :])]
-            elif not done[parent]:
+            elif not visited[parent]:
                 place[parent] = len(path)
                 path.append(parent)
                 remaining.append(iter(parents[parent]))

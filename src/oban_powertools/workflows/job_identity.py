@@ -57,9 +57,9 @@ def check_meta(job: Job, meta: Mapping[str, Any] | None) -> None:
     Raises:
         ReservedMetaError: It has keys that are ours.
     """
-    taken = RESERVED_META & meta.keys() if isinstance(meta, Mapping) else ()
-    if meta and taken and (is_step(job) or is_callback(job) or _says_any({**_meta_of(job), **meta})):
-        raise ReservedMetaError(job.worker, sorted(taken))
+    reserved = RESERVED_META & meta.keys() if isinstance(meta, Mapping) else ()
+    if meta and reserved and (is_step(job) or is_callback(job) or _says_any({**_meta_of(job), **meta})):
+        raise ReservedMetaError(job.worker, sorted(reserved))
 
 
 def check_plain_jobs(jobs: Iterable[Job]) -> None:

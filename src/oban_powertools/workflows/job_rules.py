@@ -26,9 +26,9 @@ type Row = Mapping[str, Any]
 def refuse_job(action: Action, job: Row, subject: str = "") -> CommandRefusedError | None:
     """Why a repair may not be done to a job, or to the job of a callback, as it is."""
     subject = subject or f"job {job['id']}"
-    found = _unfit(action, job)
-    if found is not None:
-        return IllegalRepairError(action, subject, found)
+    reason = _unfit(action, job)
+    if reason is not None:
+        return IllegalRepairError(action, subject, reason)
     if job["state"] == StepState.EXECUTING and action.row.takes_away:
         return refuse_alive(job)
     return None

@@ -29,10 +29,10 @@ async def get_workflow(session: Session, workflow_id: WorkflowId) -> WorkflowRec
     Raises:
         WorkflowNotFoundError: It does not exist, or was pruned.
     """
-    found = await find_workflows(session, [workflow_id])
-    if not found:
+    workflows = await find_workflows(session, [workflow_id])
+    if not workflows:
         raise WorkflowNotFoundError(workflow_id)
-    return found[0]
+    return workflows[0]
 
 
 async def list_workflows(
@@ -52,8 +52,8 @@ async def list_workflows(
     """
     args = {"state": state, "name": name, "tag": tag, "before": before, "page": min(limit, MAX_PAGE)}
     rows = await session.all("list_workflow_ids", args)
-    found = await find_workflows(session, [row["id"] for row in rows])
-    return found[::-1]
+    workflows = await find_workflows(session, [row["id"] for row in rows])
+    return workflows[::-1]
 
 
 async def list_steps(session: Session, workflow_id: WorkflowId) -> list[StepRecord]:
@@ -90,8 +90,8 @@ async def list_nodes(session: Session, workflow_id: WorkflowId) -> list[Node]:
     rows = await session.all("draw_steps", {"workflow_id": workflow_id})
     if not rows:
         raise WorkflowNotFoundError(workflow_id)
-    shown = ("name", "state", "attempt", "kind", "child_id")
-    return [Node(parents=_edges(row), **{column: row[column] for column in shown}) for row in rows]
+    columns = ("name", "state", "attempt", "kind", "child_id")
+    return [Node(parents=_edges(row), **{column: row[column] for column in columns}) for row in rows]
 
 
 def _workflow(row: Mapping[str, Any]) -> WorkflowRecord:

@@ -198,7 +198,7 @@ async def _revive(
         "workflow_id": workflow_id,
         "positions": [row["position"] for row in targets],
         "completed": completed,
-        "payload": _given(action, payload),
+        "payload": _payload_text(action, payload),
         "cause": _cause(action) if completed else None,
     }
     row = await session.one("revive_steps", args)
@@ -215,7 +215,7 @@ async def _complete(
 ) -> None:
     args = {"workflow_id": workflow_id, "position": target["position"], "cause": _cause(action)}
     if target["job_id"] is None or target["state"] == StepState.AWAITING_SIGNAL:
-        await session.run("complete_waiting_step", {**args, "payload": _given(action, payload)})
+        await session.run("complete_waiting_step", {**args, "payload": _payload_text(action, payload)})
         return
     result = payload if action == RecoveryAction.COMPLETE else None
     await complete_step(
@@ -224,7 +224,7 @@ async def _complete(
     await session.run("note_cause", args)
 
 
-def _given(action: RecoveryAction, payload: Any) -> str | None:
+def _payload_text(action: RecoveryAction, payload: Any) -> str | None:
     return json_border.dumps(payload) if action == RecoveryAction.COMPLETE and payload is not None else None
 
 

@@ -82,7 +82,7 @@ def refuse_recovery(workflow_id: WorkflowId, step: Row, action: str) -> CommandR
     legal = legal_recoveries(step)
     if action in legal:
         return None
-    return IllegalTransitionError(workflow_id, step["name"], action, _found(step), legal)
+    return IllegalTransitionError(workflow_id, step["name"], action, _describe_state(step), legal)
 
 
 def refuse_retry_of_all(workflow_id: WorkflowId, retryable_steps: int) -> CommandRefusedError | None:
@@ -123,7 +123,7 @@ def refuse_completion(workflow_id: WorkflowId, step: Row) -> CommandRefusedError
     if state in TERMINAL_STEP_STATES:
         return AlreadyTerminalError(workflow_id, name, state)
     if state not in _RUNS_A_JOB or step["kind"] in _NESTED:
-        return IllegalTransitionError(workflow_id, name, "complete_step", _found(step), legal_recoveries(step))
+        return IllegalTransitionError(workflow_id, name, "complete_step", _describe_state(step), legal_recoveries(step))
     return AlreadyTerminalError(workflow_id, name, state) if step["job_ended"] else None
 
 
@@ -135,7 +135,7 @@ def find_recovery(action: str, step: str | None) -> Action | None:
     """
     if step is None and action == RecoveryAction.RETRY:
         return Action.WORKFLOW_RETRY
-    return next((act for act, how in RECOVERIES.items() if how == action), None)
+    return next((act for act, recovery in RECOVERIES.items() if recovery == action), None)
 
 
 def _refuse_step_recovery(
@@ -187,7 +187,7 @@ WORKFLOW_RULES: Final[Mapping[Action, Callable[[Row, int, str | None], CommandRe
 """Repair of a workflow -> why it may not be done: workflow, steps that may run again, and as above."""
 
 
-def _found(step: Row) -> str:
+def _describe_state(step: Row) -> str:
     if step["cause"] == Cause.CANCELLED_BY_DEPENDENCY:
         return "it was cancelled because a step before it failed; retry that one, and this comes back with it"
     if step["effects"] == Effects.NEVER and step["state"] in FAILED:

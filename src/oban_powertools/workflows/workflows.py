@@ -1,7 +1,6 @@
-"""The workflow calls of the facade: each opens its transaction and hands over to a feature function.
+"""Insert, read, wait for and command workflows: each call opens its transaction and runs one feature function in it.
 
-The rule that must never break: with ``conn=`` everything happens in the caller's transaction and
-nothing is committed here.
+The rule that must never break: with ``conn=`` a call works in the caller's transaction and commits nothing.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -76,10 +75,11 @@ class Workflows(Facade):
         checked before anything is written; the first faulty one is reported.
         """
         several = as_list("workflows", workflows, "workflows")
-        definitions = [as_definition(f"workflows[{place}]", found) for place, found in enumerate(several)]
+        definitions = [as_definition(f"workflows[{place}]", each) for place, each in enumerate(several)]
         plans = [compile_workflow(definition, self._settings.payload_limit) for definition in definitions]
         warn_of_scripts(plans, self.queues_here)
-        with telemetry.span(Name.INSERT, workflows=len(plans), steps=sum(len(plan.steps) for plan in plans)) as found:
+        steps = sum(len(plan.steps) for plan in plans)
+        with telemetry.span(Name.INSERT, workflows=len(plans), steps=steps) as span:
             meta = self.job_meta()
             stamps = [stamped(plan, meta) for plan in plans]
 
@@ -89,7 +89,7 @@ class Workflows(Facade):
                 return stored
 
             stored = await self._commander.carry_out(conn, insert)
-            found["inserted"] = sum(s.inserted for s in stored)
+            span["inserted"] = sum(s.inserted for s in stored)
         crash_points.reached("after_insert_commit")
         return [
             WorkflowHandle(id=s.id, name=definition.name, inserted=s.inserted, workflows=self)
@@ -129,8 +129,8 @@ class Workflows(Facade):
     async def find(self, workflow_id: WorkflowId | str) -> WorkflowRecord | None:
         """One workflow; None when it does not exist."""
         async with self._connect() as session:
-            found = await reads.find_workflows(session, [as_workflow_id(workflow_id)])
-        return found[0] if found else None
+            workflows = await reads.find_workflows(session, [as_workflow_id(workflow_id)])
+        return workflows[0] if workflows else None
 
     async def list(
         self,
@@ -221,9 +221,9 @@ class Workflows(Facade):
             UnsupportedSemanticsError: The workflow follows the rules of another release.
             NotAuthorizedError, UnattributedActorError, ReasonRequiredError: An operator's decision is refused.
         """
-        who = HOST if actor is None else actor
+        acting = HOST if actor is None else actor
         act = Action.STEP_COMPLETE if status == StepState.COMPLETED else Action.STEP_CANCEL
-        command = self._commander.command(act, workflow_id, step, who, reason, source, status=status)
+        command = self._commander.command(act, workflow_id, step, acting, reason, source, status=status)
         async with self._commander.commanded(command, conn) as doing:
             await commands.complete_step(
                 doing.session,
@@ -319,10 +319,10 @@ class Workflows(Facade):
             NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Nobody who may, or nobody says why.
         """
         act = find_recovery(action, step)
-        asked = {} if act is not None else {"asked": str(action)[:100]}
-        command = self._commander.command(act, workflow_id, step, actor, reason, source, **asked)
+        details = {} if act is not None else {"asked": str(action)[:100]}
+        command = self._commander.command(act, workflow_id, step, actor, reason, source, **details)
         async with self._commander.commanded(command, conn) as doing:
-            done = await recovery.recover(
+            recovered = await recovery.recover(
                 doing.session,
                 command.workflow_id,
                 step,
@@ -331,9 +331,10 @@ class Workflows(Facade):
                 payload_limit=self._settings.payload_limit,
             )
             if step is None:
-                doing.before, doing.after = {"steps": done.before}, {"steps": done.after}
+                doing.before, doing.after = {"steps": recovered.before}, {"steps": recovered.after}
+        steps = tuple(recovered.before)
         return Recovered(
-            audit_id=doing.record_id, generation=done.generation, steps=tuple(done.before), revived=done.revived
+            audit_id=doing.record_id, generation=recovered.generation, steps=steps, revived=recovered.revived
         )
 
     async def hold(

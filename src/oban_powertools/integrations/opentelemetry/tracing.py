@@ -67,11 +67,11 @@ class Tracing:
         self._inserting.set((span, otel.attach(set_span_in_context(span))))
 
     def _end_insert(self, _: str, fields: dict[str, Any]) -> None:
-        found = self._inserting.get()
-        if found is not None:
+        opened = self._inserting.get()
+        if opened is not None:
             self._inserting.set(None)
-            found[0].set_attributes(of_insert(fields))
-            _end(found, fields)
+            opened[0].set_attributes(of_insert(fields))
+            _end(opened, fields)
 
     def _start_job(self, _: str, fields: dict[str, Any]) -> None:
         job: Job = fields["job"]
@@ -84,13 +84,13 @@ class Tracing:
         job.extra[_EXTRA] = (span, otel.attach(set_span_in_context(span, parent)))
 
     def _end_job(self, _: str, fields: dict[str, Any]) -> None:
-        found: Open | None = fields["job"].extra.pop(_EXTRA, None)
-        if found is not None:
-            _end(found, fields)
+        opened: Open | None = fields["job"].extra.pop(_EXTRA, None)
+        if opened is not None:
+            _end(opened, fields)
 
 
-def _end(found: Open, fields: Mapping[str, Any]) -> None:
-    span, token = found
+def _end(opened: Open, fields: Mapping[str, Any]) -> None:
+    span, token = opened
     span.set_attributes(of_end(fields))
     if "error_type" in fields:
         span.set_status(StatusCode.ERROR)

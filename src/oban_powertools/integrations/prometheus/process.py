@@ -37,11 +37,11 @@ class ProcessMetrics:
             Name.COMMAND: self._on_command,
             Name.SIGNAL: self._on_signal,
         }
-        for what, name in _FAILING.items():
+        for part, name in _FAILING.items():
             handlers[f"{name}.exception"] = self._on_error
-            self._errors.labels(what)
-        for what in ("repaired", "expired", "reconciled"):
-            self._swept.labels(what)
+            self._errors.labels(part)
+        for part in ("repaired", "expired", "reconciled"):
+            self._swept.labels(part)
         self._id = f"powertools-prometheus-{id(self)}"
         for event, handler in handlers.items():
             telemetry.attach(self._id, [event], handler)
@@ -66,8 +66,8 @@ class ProcessMetrics:
     def _on_sweep(self, _: str, fields: dict[str, Any]) -> None:
         self._swept_at = time.monotonic()
         self._sweeps.observe(fields["duration"] * _NANOSECONDS)
-        for what in ("repaired", "expired", "reconciled"):
-            self._swept.labels(what).inc(fields[what])
+        for part in ("repaired", "expired", "reconciled"):
+            self._swept.labels(part).inc(fields[part])
 
     def _on_command(self, _: str, fields: dict[str, Any]) -> None:
         self._commands.labels(fields["action"], fields["outcome"]).inc()
@@ -76,9 +76,9 @@ class ProcessMetrics:
         self._signals.labels(fields["status"]).inc()
 
     def _on_error(self, event: str, _: dict[str, Any]) -> None:
-        for what, name in _FAILING.items():
+        for part, name in _FAILING.items():
             if event == f"{name}.exception":
-                self._errors.labels(what).inc()
+                self._errors.labels(part).inc()
 
 
 _FAILING: Final = {"insert": Name.INSERT, "ack": Name.ACK, "sweep": Name.SWEEP, "keep_events": Name.KEEP_EVENTS}

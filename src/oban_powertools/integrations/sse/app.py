@@ -23,8 +23,8 @@ from ...errors import CursorExpiredError, InvalidSettingError, WorkflowNotFoundE
 from ...events.types import Cursor
 from ...powertools import Powertools
 from ...privacy.logs import find_logger
-from .asked import Asked, check_origin, read_request
 from .limits import OpenStreams, StreamLimits, Turns
+from .request import StreamRequest, check_origin, read_request
 from .stream import Stream, reset_message
 
 type AuthorizeEvents = Callable[[HTTPConnection, str], bool | Awaitable[bool]]
@@ -108,14 +108,14 @@ class EventsApp:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         connection = HTTPConnection(scope)
-        asked = read_request(connection)
+        request = read_request(connection)
         headers = check_origin(connection, self._allowed_origins)
-        if not await self._is_allowed(connection, asked.topic):
+        if not await self._is_allowed(connection, request.topic):
             raise HTTPException(403, "not authorized for this topic")
         with self._open.one_more(self._client(connection)):
             async with AsyncExitStack() as stack:
                 stopping = anyio.Event()
-                messages = await self._subscribe(asked, connection, stopping, stack)
+                messages = await self._subscribe(request, connection, stopping, stack)
                 response = EventSourceResponse(
                     messages,
                     headers=headers,
@@ -129,16 +129,16 @@ class EventsApp:
                 try:
                     await response(scope, receive, send)
                 except SendTimeoutError:
-                    logger.info("a client of %s takes nothing any more: its stream is closed", asked.topic)
+                    logger.info("a client of %s takes nothing any more: its stream is closed", request.topic)
 
     async def _subscribe(
-        self, asked: Asked, connection: HTTPConnection, stopping: anyio.Event, stack: AsyncExitStack
+        self, request: StreamRequest, connection: HTTPConnection, stopping: anyio.Event, stack: AsyncExitStack
     ) -> AsyncGenerator[ServerSentEvent]:
         """What to send; the stack lets go of the subscription."""
         subscribe = (
-            self._events.subscribe_all(since=asked.since)
-            if asked.workflow_id is None
-            else self._events.subscribe_workflow(asked.workflow_id, since=asked.since)
+            self._events.subscribe_all(since=request.since)
+            if request.workflow_id is None
+            else self._events.subscribe_workflow(request.workflow_id, since=request.since)
         )
         try:
             events = await stack.enter_async_context(subscribe)
@@ -153,7 +153,7 @@ class EventsApp:
         client = self._client(connection)
         one = object() if client is None else client
         events.pace(lambda: self._turns.take(one))
-        stream = Stream(events, self._limits, lambda: self._is_still_allowed(connection, asked.topic), stopping)
+        stream = Stream(events, self._limits, lambda: self._is_still_allowed(connection, request.topic), stopping)
         stack.push_async_callback(stream.close)
         return stream.messages()
 

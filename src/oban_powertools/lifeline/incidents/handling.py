@@ -65,7 +65,7 @@ class Handler:
         self._display = services.display
         self._operations = Operations(services)
 
-    async def handle(self, asked: Handled) -> Incident:
+    async def handle(self, request: Handled) -> Incident:
         """Do it.
 
         Raises:
@@ -76,39 +76,39 @@ class Handler:
         Locks: the incident.
         """
         async with self._connect() as session:
-            row = await get_row(session, asked.which)
+            row = await get_row(session, request.which)
         async with self._operations.begin(
-            asked.actor, asked.action, _target(row), reason=asked.reason, source=asked.source
+            request.actor, request.action, _target(row), reason=request.reason, source=request.source
         ) as operation:
-            operation.tell(incident_id=row["id"])
+            operation.update(incident_id=row["id"])
             await operation.authorize()
             async with operation.transaction() as session:
-                return await self._carry_out(session, operation, asked)
+                return await self._carry_out(session, operation, request)
 
-    async def _carry_out(self, session: Session, operation: Operation, asked: Handled) -> Incident:
+    async def _carry_out(self, session: Session, operation: Operation, request: Handled) -> Incident:
         incident_id = operation.entry.incident_id
         before = await session.one("lock_incident", {"id": incident_id})
         assert before is not None
-        if before["state"] == IncidentState.RESOLVED and asked.action in (
+        if before["state"] == IncidentState.RESOLVED and request.action in (
             Action.INCIDENT_ACKNOWLEDGE,
             Action.INCIDENT_MUTE,
         ):
             raise IncidentResolvedError(before["fingerprint"])
-        told = json_border.storable({**asked.detail, "reason": asked.reason})
-        detail = self._display.render(Kind.REASON, told)
+        fields = json_border.storable({**request.detail, "reason": request.reason})
+        detail = self._display.render(Kind.REASON, fields)
         args = {
             "id": incident_id,
-            "kind": _KINDS[asked.action],
+            "kind": _KINDS[request.action],
             "actor": operation.actor.id,
             "detail": json_border.dumps({key: value for key, value in detail.items() if value is not None}),
-            "acknowledge": asked.action is Action.INCIDENT_ACKNOWLEDGE,
-            "assign": asked.action is Action.INCIDENT_ASSIGN,
-            "assignee": None if asked.assignee is None else json_border.storable_text(asked.assignee),
-            "muted_until": asked.muted_until,
+            "acknowledge": request.action is Action.INCIDENT_ACKNOWLEDGE,
+            "assign": request.action is Action.INCIDENT_ASSIGN,
+            "assignee": None if request.assignee is None else json_border.storable_text(request.assignee),
+            "muted_until": request.muted_until,
         }
         after = await session.one("handle_incident", args)
         assert after is not None
-        operation.tell(before=_state(before), after=_state(after), details=dict(asked.detail))
+        operation.update(before=_state(before), after=_state(after), details=dict(request.detail))
         return read(after, self._display)
 
 

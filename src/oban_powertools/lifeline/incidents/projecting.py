@@ -55,10 +55,10 @@ class Projector:
         Returns:
             Its id; None when there is no such incident.
         """
-        found = await self.find_id(session, fingerprint)
-        if found is not None:
+        incident_id = await self.find_id(session, fingerprint)
+        if incident_id is not None:
             await self.project(session, fingerprint)
-        return found
+        return incident_id
 
     async def warn(self, session: Session, fingerprint: str) -> str | None:
         """What to think of before a repair: that the fault which caused it may still be there; None for nothing."""

@@ -26,8 +26,8 @@ async def list_incidents(
 ) -> list[Incident]:
     """One page, the last opened first, each with what may be done about it now."""
     args = {"states": list(states), "class": incident_class, "before": before, "page": min(limit, MOST)}
-    found = [read(row, display) for row in await session.all("list_incidents", args)]
-    return await suggest(session, found, OF_A_LIST)
+    incidents = [read(row, display) for row in await session.all("list_incidents", args)]
+    return await suggest(session, incidents, OF_A_LIST)
 
 
 async def get_row(session: Session, which: int | str) -> dict[str, Any]:
@@ -65,7 +65,7 @@ async def get_incident(session: Session, display: DisplayPolicy, which: int | st
 
 def read(row: Mapping[str, Any], display: DisplayPolicy, timeline: tuple[TimelineEntry, ...] = ()) -> Incident:
     """The incident of a row."""
-    made: dict[str, Any] = {
+    derived: dict[str, Any] = {
         "id": IncidentId(row["id"]),
         "incident_class": _class(row["class"]),
         "state": IncidentState(row["state"]),
@@ -74,7 +74,7 @@ def read(row: Mapping[str, Any], display: DisplayPolicy, timeline: tuple[Timelin
         "evidence": display.render(Kind.DETAILS, row["evidence"]),
         "timeline": timeline,
     }
-    return Incident(**{key: row[key] for key in row if key not in ("class", "holds_until")} | made)
+    return Incident(**{key: row[key] for key in row if key not in ("class", "holds_until")} | derived)
 
 
 def _class(name: str) -> IncidentClass | str:

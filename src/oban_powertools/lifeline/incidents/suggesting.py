@@ -62,12 +62,12 @@ async def suggest(session: Session, incidents: Sequence[Incident], most: int) ->
     async with session.bounded():
         rows = await session.all("incident_subjects", {"ids": ids, "most": most})
         facts = await _read(session, rows)
-    found: defaultdict[int, list[ExplainedRepair]] = defaultdict(list)
+    repairs: defaultdict[int, list[ExplainedRepair]] = defaultdict(list)
     for row in rows:
         if (subject := facts.subject(row)) is not None:
-            found[row["id"]] += legal_repairs(row, subject)
+            repairs[row["id"]] += legal_repairs(row, subject)
     return [
-        replace(incident, repairs=_in_order(found[incident.id]), bulk=_bulk(found[incident.id]))
+        replace(incident, repairs=_in_order(repairs[incident.id]), bulk=_bulk(repairs[incident.id]))
         for incident in incidents
     ]
 
@@ -95,8 +95,8 @@ async def _read(session: Session, rows: Sequence[Row]) -> _Facts:
         steps[step.workflow.id, step.position] = step
     alone = sorted({row["job_id"] for row in rows if row["position"] is None and row["job_id"] is not None})
     jobs = {int(job.id): Subject(job=job) for job in await read_jobs(session, alone)}
-    whole = sorted({row["workflow_id"] for row in rows if row["subject_type"] == "workflow"})
-    workflows = {one: Subject.of_workflow(await read_workflow(session, one)) for one in whole}
+    workflow_ids = sorted({row["workflow_id"] for row in rows if row["subject_type"] == "workflow"})
+    workflows = {one: Subject.of_workflow(await read_workflow(session, one)) for one in workflow_ids}
     return _Facts(steps=steps, recoveries=await _read_recoveries(session, steps), subjects=jobs, workflows=workflows)
 
 

@@ -16,7 +16,7 @@ from ...states import Effects, RecoveryAction, WorkflowId
 from ...workflows import recovery
 from ...workflows.job_rules import JOB_REPAIRS, refuse_alive, refuse_job
 from ...workflows.rules import FAILED, RECOVERIES
-from .targets import Found, Repair, Row
+from .targets import Located, Repair, Row
 
 _RECOVERIES: Final = {**RECOVERIES, Action.WORKFLOW_RETRY: RecoveryAction.RETRY}
 
@@ -27,7 +27,7 @@ class Applier:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    async def apply(self, session: Session, repair: Repair, found: Found) -> None:
+    async def apply(self, session: Session, repair: Repair, located: Located) -> None:
         """Do the repair.
 
         Raises:
@@ -35,101 +35,106 @@ class Applier:
 
         Locks: the caller holds the target; then as settle.
         """
-        if found.target.type in (TargetType.JOB, TargetType.CALLBACK):
-            refusal = refuse_job(repair.action, found.jobs[0], str(found.target))
+        if located.target.type in (TargetType.JOB, TargetType.CALLBACK):
+            refusal = refuse_job(repair.action, located.jobs[0], str(located.target))
             if refusal is not None:
                 raise refusal
-        await _DOES[repair.action](self, session, repair, found)
+        await _DOES[repair.action](self, session, repair, located)
 
-    async def recover(self, session: Session, repair: Repair, found: Found) -> None:
+    async def recover(self, session: Session, repair: Repair, located: Located) -> None:
         """Do what ``workflows.recover`` does."""
-        how, payload = _RECOVERIES[repair.action], repair.arguments.get("payload")
-        await self._recover(session, found.target.workflow_id, found.target.step, how, payload)
+        recovery_action, payload = _RECOVERIES[repair.action], repair.arguments.get("payload")
+        await self._recover(session, located.target.workflow_id, located.target.step, recovery_action, payload)
 
-    async def hold(self, session: Session, repair: Repair, found: Found) -> None:
+    async def hold(self, session: Session, repair: Repair, located: Located) -> None:
         """Hold a step or a workflow."""
         hold_for = timedelta(seconds=repair.arguments["hold_for"])
-        await recovery.hold(session, _workflow_of(found), found.target.step, hold_for, repair.reason)
+        await recovery.hold(session, _workflow_of(located), located.target.step, hold_for, repair.reason)
 
-    async def release(self, session: Session, repair: Repair, found: Found) -> None:
+    async def release(self, session: Session, repair: Repair, located: Located) -> None:
         """End the hold of a step or a workflow."""
-        if not await recovery.release(session, _workflow_of(found), found.target.step):
-            raise IllegalRepairError(repair.action, str(found.target), "nothing of it is held")
+        if not await recovery.release(session, _workflow_of(located), located.target.step):
+            raise IllegalRepairError(repair.action, str(located.target), "nothing of it is held")
 
-    async def cancel_workflow(self, session: Session, _: Repair, found: Found) -> None:
+    async def cancel_workflow(self, session: Session, _: Repair, located: Located) -> None:
         """Stop a workflow."""
-        await recovery.request_cancel(session, _workflow_of(found))
+        await recovery.request_cancel(session, _workflow_of(located))
 
-    async def rescue_all(self, session: Session, repair: Repair, found: Found) -> None:
+    async def rescue_all(self, session: Session, repair: Repair, located: Located) -> None:
         """Take every job from a dead executor that may run again."""
-        for job in found.jobs:
+        for job in located.jobs:
             if (refusal := refuse_alive(job)) is not None:
                 raise refusal
-        ids = rescuable(found)
+        ids = rescuable(located)
         if not ids:
-            raise IllegalRepairError(repair.action, str(found.target), "no job of it may run again")
+            raise IllegalRepairError(repair.action, str(located.target), "no job of it may run again")
         await session.run("rescue_jobs", {"ids": ids})
 
-    async def rescue_job(self, session: Session, _: Repair, found: Found) -> None:
+    async def rescue_job(self, session: Session, _: Repair, located: Located) -> None:
         """Take a job from its dead executor."""
-        await session.run("rescue_jobs", {"ids": [found.jobs[0]["id"]]})
+        await session.run("rescue_jobs", {"ids": [located.jobs[0]["id"]]})
 
-    async def discard_job(self, session: Session, _: Repair, found: Found) -> None:
+    async def discard_job(self, session: Session, _: Repair, located: Located) -> None:
         """Give a job up."""
-        await session.run("discard_job", {"id": found.jobs[0]["id"]})
+        await session.run("discard_job", {"id": located.jobs[0]["id"]})
 
-    async def cancel_job(self, session: Session, _: Repair, found: Found) -> None:
+    async def cancel_job(self, session: Session, _: Repair, located: Located) -> None:
         """Cancel a job; that of a step through its step."""
-        if found.target.step is not None:
-            await self._recover(session, found.target.workflow_id, found.target.step, "cancel")
+        if located.target.step is not None:
+            await self._recover(session, located.target.workflow_id, located.target.step, "cancel")
         else:
-            await session.run("cancel_job", {"id": found.jobs[0]["id"]})
+            await session.run("cancel_job", {"id": located.jobs[0]["id"]})
 
-    async def retry_job(self, session: Session, _: Repair, found: Found) -> None:
+    async def retry_job(self, session: Session, _: Repair, located: Located) -> None:
         """Run a job again; the failed one of a step through its step."""
-        job = found.jobs[0]
-        if found.target.step is not None and job["step_state"] in FAILED:
-            await self._recover(session, found.target.workflow_id, found.target.step, "retry")
+        job = located.jobs[0]
+        if located.target.step is not None and job["step_state"] in FAILED:
+            await self._recover(session, located.target.workflow_id, located.target.step, "retry")
         else:
             await session.run("retry_job", {"id": job["id"]})
 
-    async def dismiss(self, session: Session, repair: Repair, found: Found) -> None:
+    async def dismiss(self, session: Session, repair: Repair, located: Located) -> None:
         """Put a late result aside."""
-        await self._decide(session, repair, found, adopted=False)
+        await self._decide(session, repair, located, adopted=False)
 
-    async def adopt(self, session: Session, repair: Repair, found: Found) -> None:
+    async def adopt(self, session: Session, repair: Repair, located: Located) -> None:
         """Make a late success the job's result."""
-        late = await self._decide(session, repair, found, adopted=True)
-        job = found.jobs[0] if found.jobs else None
-        if (why := _unadoptable(late, job)) is not None:
-            raise IllegalRepairError(repair.action, str(found.target), why)
+        late = await self._decide(session, repair, located, adopted=True)
+        job = located.jobs[0] if located.jobs else None
+        if (refusal := _unadoptable(late, job)) is not None:
+            raise IllegalRepairError(repair.action, str(located.target), refusal)
         assert job is not None
         result: dict[str, Any] | None = late["result"]
         if job["step_state"] in FAILED:
             payload = result.get("json") if result else None
             await self._recover(session, job["workflow_id"], job["step"], "complete", payload)
             return
-        given = None if result is None else json_border.dumps(result)
-        await session.run("adopt_result", {"id": job["id"], "result": given})
+        stored = None if result is None else json_border.dumps(result)
+        await session.run("adopt_result", {"id": job["id"], "result": stored})
 
-    async def _decide(self, session: Session, repair: Repair, found: Found, *, adopted: bool) -> Row:
-        late = found.late
+    async def _decide(self, session: Session, repair: Repair, located: Located, *, adopted: bool) -> Row:
+        late = located.late
         assert late is not None
         args = {"id": late["id"], "adopted": adopted, "actor": repair.actor_id}
         if await session.one("decide_late_result", args) is None:
-            raise IllegalRepairError(repair.action, str(found.target), "it was adopted or dismissed before")
+            raise IllegalRepairError(repair.action, str(located.target), "it was adopted or dismissed before")
         return late
 
     async def _recover(
-        self, session: Session, workflow_id: WorkflowId | None, step: str | None, how: str, payload: Any = None
+        self,
+        session: Session,
+        workflow_id: WorkflowId | None,
+        step: str | None,
+        recovery_action: str,
+        payload: Any = None,
     ) -> None:
         assert workflow_id is not None
         await recovery.recover(
-            session, workflow_id, step, how, payload=payload, payload_limit=self._settings.payload_limit
+            session, workflow_id, step, recovery_action, payload=payload, payload_limit=self._settings.payload_limit
         )
 
 
-_DOES: Final[Mapping[Action, Callable[[Applier, Session, Repair, Found], Awaitable[None]]]] = {
+_DOES: Final[Mapping[Action, Callable[[Applier, Session, Repair, Located], Awaitable[None]]]] = {
     Action.JOB_RESCUE: Applier.rescue_job,
     Action.JOB_RETRY: Applier.retry_job,
     Action.JOB_CANCEL: Applier.cancel_job,
@@ -152,22 +157,22 @@ _DOES: Final[Mapping[Action, Callable[[Applier, Session, Repair, Found], Awaitab
 """Repair -> what does it."""
 
 
-def rescuable(found: Found) -> list[int]:
+def rescuable(located: Located) -> list[int]:
     """The jobs of an executor that may run again."""
-    return [job["id"] for job in found.jobs if job["effects"] != Effects.NEVER]
+    return [job["id"] for job in located.jobs if job["effects"] != Effects.NEVER]
 
 
-def legal_job_actions(found: Found) -> tuple[tuple[str, ...], Mapping[str, str]]:
+def legal_job_actions(located: Located) -> tuple[tuple[str, ...], Mapping[str, str]]:
     """The repairs of a job or callback that are legal now, and why the others are not."""
-    own = (Action.CALLBACK_RETRY,) if found.target.type is TargetType.CALLBACK else JOB_REPAIRS
-    refusals: dict[Action, CommandRefusedError | None] = {a: refuse_job(a, found.jobs[0]) for a in own}
+    own = (Action.CALLBACK_RETRY,) if located.target.type is TargetType.CALLBACK else JOB_REPAIRS
+    refusals: dict[Action, CommandRefusedError | None] = {a: refuse_job(a, located.jobs[0]) for a in own}
     legal = tuple(str(action) for action, refusal in refusals.items() if refusal is None)
     return legal, {str(action): str(refusal) for action, refusal in refusals.items() if refusal is not None}
 
 
-def _workflow_of(found: Found) -> WorkflowId:
-    assert found.target.workflow_id is not None, "a step or a workflow is known by its workflow"
-    return found.target.workflow_id
+def _workflow_of(located: Located) -> WorkflowId:
+    assert located.target.workflow_id is not None, "a step or a workflow is known by its workflow"
+    return located.target.workflow_id
 
 
 def _unadoptable(late: Row, job: Row | None) -> str | None:

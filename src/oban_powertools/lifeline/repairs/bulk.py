@@ -80,12 +80,12 @@ class Bulks(Facade):
             if action not in IN_BULK:
                 raise UnsupportedActionError(action, IN_BULK)
             repair, _ = Action(action), operation.actor
-            operation.tell(target=replace(target, repair=repair))
+            operation.update(target=replace(target, repair=repair))
             arguments = check_arguments(repair, None, hold_for)
-            kept = read_filter(repair, filter)
-            who = await operation.authorize()
+            conditions = read_filter(repair, filter)
+            acting = await operation.authorize()
             async with self._connect() as session, session.transaction():
-                return await _keep_manifest(session, who, repair, kept, arguments)
+                return await _insert_manifest(session, acting, repair, conditions, arguments)
 
     async def execute_bulk(
         self,
@@ -110,14 +110,14 @@ class Bulks(Facade):
         async with self._operations.begin(
             actor, Action.EXECUTE_BULK, unknown, reason=reason, source=source
         ) as operation:
-            who = operation.actor
+            acting = operation.actor
             async with self._connect() as session:
                 bulk = await _find_bulk(session, token=preview_token)
-            operation.tell(target=replace(unknown, id=str(bulk["id"]), repair=Action(bulk["action"])))
-            why = str(self._display.render(Kind.REASON, check_reason(reason)))
-            _refuse(bulk, who, confirm_total)
+            operation.update(target=replace(unknown, id=str(bulk["id"]), repair=Action(bulk["action"])))
+            reason_text = str(self._display.render(Kind.REASON, check_reason(reason)))
+            _refuse(bulk, acting, confirm_total)
             await operation.authorize()
-            operation.tell(reason=why)
+            operation.update(reason=reason_text)
             about = operation.entry
             async with self._connect() as session, session.transaction():
                 await _start(session, operation, bulk)
@@ -173,11 +173,11 @@ class Bulks(Facade):
                 await operation.note(session, error)
 
         with suppress(CommandRefusedError, NotFoundError):
-            async with self._operations.noting(note, lambda: action, failures=False):
+            async with self._operations.recording_refusals(note, lambda: action, failures=False):
                 _, target = as_repair(action, target.type, target.id)
-                operation.tell(target=target)
+                operation.update(target=target)
                 async with self._connect() as session:
-                    operation.tell(target=(await find(session, target)).target)
+                    operation.update(target=(await find(session, target)).target)
                 await operation.authorize(Action.EXECUTE_REPAIR)
                 await self._repair_item(operation, bulk, item)
 
@@ -192,19 +192,19 @@ class Bulks(Facade):
             # First: whoever else is at the same item waits here, and finds it done.
             if await session.one("end_bulk_item", args) is None:
                 return
-            found = await find_locked(session, repair)
+            located = await find_locked(session, repair)
             rows = await _find_matching(session, repair.action, {"ids": [item["target_id"]]})
             if rows[0]["state_hash"] != item["state_hash"]:
                 raise _ItemDriftedError
-            await Applier(self._settings).apply(session, repair, found)
-            operation.tell(details={"bulk": bulk["id"]})
+            await Applier(self._settings).apply(session, repair, located)
+            operation.update(details={"bulk": bulk["id"]})
             await operation.record(session)
 
 
-async def _keep_manifest(
-    session: Session, actor: Actor, action: Action, kept: Mapping[str, Any], arguments: dict[str, Any]
+async def _insert_manifest(
+    session: Session, actor: Actor, action: Action, conditions: Mapping[str, Any], arguments: dict[str, Any]
 ) -> BulkPreview:
-    rows = await _find_matching(session, action, kept)
+    rows = await _find_matching(session, action, conditions)
     if len(rows) > MOST:
         raise BulkTooLargeError(MOST)
     if not rows:
@@ -214,7 +214,7 @@ async def _keep_manifest(
     stored: dict[str, Any] = {
         "actor_id": actor.id,
         "action": action,
-        "filter": json_border.dumps(kept),
+        "filter": json_border.dumps(conditions),
         "arguments": json_border.dumps(arguments),
         "token_hash": token_hash(token),
         "ready_for": READY_FOR,
@@ -243,7 +243,7 @@ async def _start(session: Session, operation: Operation, bulk: Row) -> None:
         _refuse(await _find_bulk(session, bulk_id=bulk["id"]), actor, bulk["total"])
         return
     details = {"repair": bulk["action"], "total": bulk["total"], "filter": bulk["filter"]}
-    operation.tell(plan_hash=bulk["manifest_hash"], details=details)
+    operation.update(plan_hash=bulk["manifest_hash"], details=details)
     await operation.record(session)
 
 
@@ -258,9 +258,9 @@ async def _find_bulk(session: Session, *, token: str | None = None, bulk_id: int
     return row
 
 
-async def _find_matching(session: Session, action: Action, kept: Mapping[str, Any]) -> Sequence[Row]:
+async def _find_matching(session: Session, action: Action, conditions: Mapping[str, Any]) -> Sequence[Row]:
     query, _ = FILTERS[action.row.targets[0]]
-    args = {**filter_args(action, kept), "page": MOST + 1}
+    args = {**filter_args(action, conditions), "page": MOST + 1}
     return await session.all(query, args)
 
 

@@ -21,17 +21,17 @@ def find_drift(previewed: Sequence[Change], then: Written, now: Plan) -> list[st
     Returns:
         One sentence a field; of rows beyond the first 1,000 one sentence a row.
     """
-    told: list[str] = []
-    kept = {(c.source, c.id): c for c in previewed}
-    found = {(c.source, c.id): c for c in now.changes}
+    drift: list[str] = []
+    promised = {(c.source, c.id): c for c in previewed}
+    planned = {(c.source, c.id): c for c in now.changes}
     for source, name, was in _checksums(then):
         checksum = now.written.get(source, {}).get(name)
         if checksum is None:
-            told.append(f"{source} {name} would not change any more")
+            drift.append(f"{source} {name} would not change any more")
         elif checksum != was:
-            told += _told(source, name, kept.get((source, name)), found.get((source, name)))
+            drift += _describe_drift(source, name, promised.get((source, name)), planned.get((source, name)))
     added = ((source, name) for source, name, _ in _checksums(now.written) if then.get(source, {}).get(name) is None)
-    return told + [f"{source} {name} would change too" for source, name in added]
+    return drift + [f"{source} {name} would change too" for source, name in added]
 
 
 def _checksums(written: Written) -> Iterator[tuple[str, str, int]]:
@@ -39,7 +39,7 @@ def _checksums(written: Written) -> Iterator[tuple[str, str, int]]:
         yield from ((source, name, checksum) for name, checksum in rows.items() if checksum is not None)
 
 
-def _told(source: str, name: str, then: Change | None, now: Change | None) -> list[str]:
+def _describe_drift(source: str, name: str, then: Change | None, now: Change | None) -> list[str]:
     if then is None or now is None:
         return [f"{source} {name} was, or would become, something else"]
     was = _differences(source, name, then.before, now.before, "was")
@@ -48,23 +48,24 @@ def _told(source: str, name: str, then: Change | None, now: Change | None) -> li
 
 def find_moved(previewed: Sequence[Change], now: Mapping[Key, Row]) -> list[str]:
     """What has become of the rows that a preview was about, one sentence a field."""
-    told: list[str] = []
+    drift: list[str] = []
     for change in previewed:
         row = now.get((change.source, change.id))
         if change.before is not None and row is None:
-            told.append(f"{change.source} {change.id} is gone")
+            drift.append(f"{change.source} {change.id} is gone")
         elif row is not None:
-            told += _differences(change.source, change.id, change.before, row, "was")
-    return told
+            drift += _differences(change.source, change.id, change.before, row, "was")
+    return drift
 
 
 def _differences(source: str, name: str, then: Row | None, now: Row | None, verb: str) -> list[str]:
     then, now = then or {}, now or {}
     fields = sorted(field for field in {*then, *now} if then.get(field) != now.get(field))
     return [
-        f"{source} {name}: {field} {verb} {_said(then.get(field))}, now {_said(now.get(field))}" for field in fields
+        f"{source} {name}: {field} {verb} {_shorten(then.get(field))}, now {_shorten(now.get(field))}"
+        for field in fields
     ]
 
 
-def _said(value: Any) -> str:
+def _shorten(value: Any) -> str:
     return orjson.dumps(value).decode()

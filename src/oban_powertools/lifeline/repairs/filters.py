@@ -35,7 +35,7 @@ _WORDS: Final[Mapping[tuple[TargetType, str], tuple[str, ...]]] = {
 }
 
 
-def read_filter(action: Action, given: object) -> dict[str, Any]:
+def read_filter(action: Action, filter_: object) -> dict[str, Any]:
     """A filter as it is stored: what restricts, each iterable read once.
 
     Raises:
@@ -45,25 +45,25 @@ def read_filter(action: Action, given: object) -> dict[str, Any]:
     target_type = action.row.targets[0]
     _, names = FILTERS[target_type]
     expected = f"one at least of: {', '.join(names)}"
-    if not isinstance(given, Mapping):
-        raise BulkFilterError(f"is {type(given).__qualname__}", f"a dict with {expected}")
-    kept = {name: value for name, value in cast("Mapping[object, object]", given).items() if value is not None}
-    if not kept:
+    if not isinstance(filter_, Mapping):
+        raise BulkFilterError(f"is {type(filter_).__qualname__}", f"a dict with {expected}")
+    conditions = {name: value for name, value in cast("Mapping[object, object]", filter_).items() if value is not None}
+    if not conditions:
         raise BulkFilterError("is empty", expected)
-    if unknown := kept.keys() - set(names):
+    if unknown := conditions.keys() - set(names):
         raise BulkFilterError(f"names {', '.join(sorted(map(str, unknown)))}", expected)
     try:
-        return {name: _read(action, target_type, name, kept[name]) for name in names if name in kept}
+        return {name: _read(action, target_type, name, conditions[name]) for name in names if name in conditions}
     except InvalidArgumentError as error:
         raise BulkFilterError(f"says that {error.argument} is {error.found}", error.expected) from None
 
 
-def filter_args(action: Action, kept: Mapping[str, Any]) -> dict[str, Any]:
+def filter_args(action: Action, conditions: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of the query that finds what ``read_filter`` kept."""
     target_type = action.row.targets[0]
     _, names = FILTERS[target_type]
     own = {"executor_id": None, "callbacks": target_type is TargetType.CALLBACK}
-    return {**dict.fromkeys(names), **own, **kept}
+    return {**dict.fromkeys(names), **own, **conditions}
 
 
 def _read(action: Action, target_type: TargetType, name: str, value: object) -> Any:

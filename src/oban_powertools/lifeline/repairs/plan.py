@@ -188,7 +188,7 @@ def make_plan(
     """
     about = orjson.dumps({"version": VERSION, **subject}, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
     digest = hashlib.sha256(about)
-    kept: list[Change] = []
+    stored: list[Change] = []
     written: dict[str, dict[str, int | None]] = {}
     tally = _Tally()
     for source, name, was, will in _find_changes(before, after):
@@ -199,12 +199,12 @@ def make_plan(
             digest.update(line)
             checksum = zlib.crc32(line)
             tally.add(source, name, was, will)
-            if len(kept) < MOST_STORED:
-                kept.append(Change(source=source, id=name, before=was, after=will))
+            if len(stored) < MOST_STORED:
+                stored.append(Change(source=source, id=name, before=was, after=will))
         written.setdefault(source, {})[name] = checksum
     return Plan(
         subject=subject,
-        changes=kept,
+        changes=stored,
         total=tally.total,
         hash=digest.hexdigest(),
         written=written,
@@ -291,11 +291,11 @@ def _name_new(before: Mapping[Key, str], after: Mapping[Key, str]) -> Mapping[Ke
     # Workflows first, and the outer ones first: ids rise with depth, and the others are named after them.
     new = sorted((key for key in after if key not in before), key=_by_depth)
     names: dict[Key, str] = {}
-    taken: dict[str, int] = {}
+    uses: dict[str, int] = {}
     for key in new:
         name = _name(key, orjson.loads(after[key]), names)
-        taken[name] = taken.get(name, 0) + 1
-        names[key] = name if taken[name] == 1 else f"{name} ({taken[name]})"
+        uses[name] = uses.get(name, 0) + 1
+        names[key] = name if uses[name] == 1 else f"{name} ({uses[name]})"
     return names
 
 

@@ -32,20 +32,22 @@ from ...states import Effects
 from .actions import legal_job_actions, rescuable
 from .plan import CLOCKS, Change, Plan, stored_changes, stored_effect
 from .records import RepairPreview
-from .targets import Found, Repair, Row
+from .targets import Located, Repair, Row
 
 READY_FOR: Final = timedelta(minutes=15)
 """How long a token counts; database clock."""
 
 
-async def keep(session: Session, repair: Repair, found: Found, plan: Plan, warnings: Sequence[str]) -> tuple[Row, str]:
+async def insert_preview(
+    session: Session, repair: Repair, located: Located, plan: Plan, warnings: Sequence[str]
+) -> tuple[Row, str]:
     """Keep a plan; the stored preview and its token. The ready preview of the same plan and actor is given again.
 
     Args:
         warnings: Besides those that the target and the plan give.
     """
-    legal, illegal = await _find_legal(session, found)
-    warned = [*_find_warnings(repair.action, found, plan), *warnings]
+    legal, illegal = await _find_legal(session, located)
+    warned = [*_find_warnings(repair.action, located, plan), *warnings]
     details = {"warnings": warned, "legal": list(legal), "illegal": dict(illegal)}
     key = {"actor_id": repair.actor_id, "plan_hash": plan.hash}
     await session.run("expire_previews", key)
@@ -122,7 +124,7 @@ def token_hash(token: str) -> bytes:
     return hashlib.sha256(as_text("preview_token", token).encode("utf-8", "surrogatepass")).digest()
 
 
-def show(display: DisplayPolicy, row: Row, token: str | None = None) -> RepairPreview:
+def build_preview(display: DisplayPolicy, row: Row, token: str | None = None) -> RepairPreview:
     """A stored preview as people see it."""
     stored, action = row["plan"], Action(row["action"])
     return RepairPreview(
@@ -147,29 +149,31 @@ def show(display: DisplayPolicy, row: Row, token: str | None = None) -> RepairPr
     )
 
 
-def _find_warnings(action: Action, found: Found, plan: Plan) -> list[str]:
+def _find_warnings(action: Action, located: Located, plan: Plan) -> list[str]:
     """What to think of before this is executed; at most 10."""
-    executing = [job for job in found.jobs if job["state"] == "executing"]
-    told = [_unsure(job) for job in executing] if action.row.takes_away else []
+    executing = [job for job in located.jobs if job["state"] == "executing"]
+    warnings = [_unsure(job) for job in executing] if action.row.takes_away else []
     if executing and action.row.tells:
-        told.append("the job is executing: it is told to stop, and may still complete")
-    asked = sum(job["effects"] == Effects.ASK for job in found.jobs)
-    asked += plan.repeated
-    if asked and action.row.runs_again:
-        told.append(f"{_count(asked, 'step')} may have had effects that happen again: ask whoever knows the worker")
-    left = len(found.jobs) - len(rescuable(found)) if action is Action.EXECUTOR_RESCUE_ALL else 0
-    if left:
-        told.append(f"{_count(left, 'job')} of the executor are left: their effects must never happen twice")
+        warnings.append("the job is executing: it is told to stop, and may still complete")
+    unsure = sum(job["effects"] == Effects.ASK for job in located.jobs)
+    unsure += plan.repeated
+    if unsure and action.row.runs_again:
+        warnings.append(
+            f"{_count(unsure, 'step')} may have had effects that happen again: ask whoever knows the worker"
+        )
+    left_alone = len(located.jobs) - len(rescuable(located)) if action is Action.EXECUTOR_RESCUE_ALL else 0
+    if left_alone:
+        warnings.append(f"{_count(left_alone, 'job')} of the executor are left: their effects must never happen twice")
     if "settle_fault" in plan.written:
-        told.append("the bookkeeping fails on the way: see the settle faults among the changes")
-    return list(dict.fromkeys(told))[:10]
+        warnings.append("the bookkeeping fails on the way: see the settle faults among the changes")
+    return list(dict.fromkeys(warnings))[:10]
 
 
-async def _find_legal(session: Session, found: Found) -> tuple[Sequence[str], Mapping[str, str]]:
+async def _find_legal(session: Session, located: Located) -> tuple[Sequence[str], Mapping[str, str]]:
     """The repairs of the same target that are legal now; and those that are not, with the reason."""
-    target = found.target
+    target = located.target
     if target.type in ("job", "callback"):
-        return legal_job_actions(found)
+        return legal_job_actions(located)
     if target.workflow_id is None or target.type not in ("step", "workflow"):
         return (), {}
     if target.step is not None:

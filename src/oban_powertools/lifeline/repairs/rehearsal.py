@@ -19,7 +19,7 @@ from ...errors import CommandRefusedError, NotFoundError, PreviewDriftedError
 from .actions import Applier
 from .drift import find_drift, find_moved
 from .plan import VERSION, Key, Plan, Written, existing, make_plan, stored_changes
-from .targets import Found, Repair, Row, find_locked
+from .targets import Located, Repair, Row, find_locked
 
 _MOST_TOLD: Final = 100
 
@@ -35,7 +35,7 @@ class Observed:
     """Kind of event -> how many."""
 
 
-async def rehearse(session: Session, settings: Settings, repair: Repair) -> tuple[Found, Plan]:
+async def rehearse(session: Session, settings: Settings, repair: Repair) -> tuple[Located, Plan]:
     """The target, locked, and the plan of a repair, by doing it and taking it back.
 
     Raises:
@@ -45,8 +45,8 @@ async def rehearse(session: Session, settings: Settings, repair: Repair) -> tupl
 
     Locks: the target's jobs by id, its families by id, then as settle.
     """
-    found = await find_locked(session, repair)
-    return found, await _rehearse(session, settings, repair, found)
+    located = await find_locked(session, repair)
+    return located, await _rehearse(session, settings, repair, located)
 
 
 async def perform(session: Session, settings: Settings, repair: Repair, stored: Row) -> Plan:
@@ -63,13 +63,13 @@ async def perform(session: Session, settings: Settings, repair: Repair, stored: 
     """
     written = await _read_promise(session, stored)
     try:
-        found = await find_locked(session, repair)
-        plan = await _perform(session, settings, repair, found, stored, existing(written))
+        located = await find_locked(session, repair)
+        plan = await _perform(session, settings, repair, located, stored, existing(written))
         if plan is None:
-            now = await _rehearse(session, settings, repair, found)
+            now = await _rehearse(session, settings, repair, located)
             _refuse_drift(stored, written, now)
             # The same plan after all: it also writes rows, as they are, that it did not write then.
-            plan = await _perform(session, settings, repair, found, stored, existing(now.written))
+            plan = await _perform(session, settings, repair, located, stored, existing(now.written))
     except PreviewDriftedError:
         raise
     except (CommandRefusedError, NotFoundError) as refusal:
@@ -79,21 +79,21 @@ async def perform(session: Session, settings: Settings, repair: Repair, stored: 
     return plan
 
 
-async def _rehearse(session: Session, settings: Settings, repair: Repair, found: Found) -> Plan:
+async def _rehearse(session: Session, settings: Settings, repair: Repair, located: Located) -> Plan:
     async with session.transaction() as savepoint:
-        after = await _do(session, settings, repair, found)
+        after = await _do(session, settings, repair, located)
         raise psycopg.Rollback(savepoint)
     before = await _read_rows(session, after.rows)
     return await _make_plan(repair, before, after)
 
 
 async def _perform(
-    session: Session, settings: Settings, repair: Repair, found: Found, stored: Row, keys: Sequence[Key]
+    session: Session, settings: Settings, repair: Repair, located: Located, stored: Row, keys: Sequence[Key]
 ) -> Plan | None:
     """Its plan; None when that is not the promised one, and nothing is left behind."""
     before = await _read_rows(session, keys)
     async with session.transaction() as savepoint:
-        after = await _do(session, settings, repair, found)
+        after = await _do(session, settings, repair, located)
         # A row that is there and not expected passes for a new one here: that is another plan.
         plan = await _make_plan(repair, before, after)
         if plan.hash == stored["plan_hash"]:
@@ -102,14 +102,14 @@ async def _perform(
     return None
 
 
-async def _do(session: Session, settings: Settings, repair: Repair, found: Found) -> Observed:
+async def _do(session: Session, settings: Settings, repair: Repair, located: Located) -> Observed:
     mark = await session.one("repair_mark")
     assert mark is not None
     # A savepoint of its own: what it writes has a number that is given out after the mark.
     async with session.transaction():
-        await Applier(settings).apply(session, repair, found)
-        late = [found.late["id"]] if found.late is not None else []
-        args = {**mark, "roots": list(found.root_ids), "job_ids": found.job_ids, "late_ids": late}
+        await Applier(settings).apply(session, repair, located)
+        late = [located.late["id"]] if located.late is not None else []
+        args = {**mark, "roots": list(located.root_ids), "job_ids": located.job_ids, "late_ids": late}
         rows = await _read(session, "repair_after", args)
         written = await session.all("repair_events", args)
     # That a job started may be written down by whoever reads the log first, and is nothing that a repair does.
@@ -129,9 +129,9 @@ async def _read_promise(session: Session, stored: Row) -> Written:
 
 async def _read_rows(session: Session, keys: Iterable[Key]) -> Mapping[Key, str]:
     """These rows as they are now, as JSON; without those that do not exist."""
-    wanted = list(keys)
-    args = {"sources": [source for source, _ in wanted], "ids": [row_id for _, row_id in wanted]}
-    return await _read(session, "repair_before", args) if wanted else {}
+    pairs = list(keys)
+    args = {"sources": [source for source, _ in pairs], "ids": [row_id for _, row_id in pairs]}
+    return await _read(session, "repair_before", args) if pairs else {}
 
 
 async def _read(session: Session, query: str, args: Mapping[str, Any]) -> dict[Key, str]:

@@ -74,16 +74,16 @@ class Repairs(Facade):
             actor, Action.PREVIEW_REPAIR, unknown, source=source, details={"repair": str(action)[:100]}
         ) as operation:
             repair, target = as_repair(action, target_type, str(target_id))
-            operation.tell(target=target, incident_id=await self._find_incident_id(incident_fingerprint))
+            operation.update(target=target, incident_id=await self._find_incident_id(incident_fingerprint))
             arguments = check_arguments(repair, payload, hold_for)
             json_border.check_payload("the payload", payload, self._settings.payload_limit)
-            who = operation.actor
-            known = await self._authorize_repair(operation, target)
+            acting = operation.actor
+            full_target = await self._authorize_repair(operation, target)
             return await self._preview(
                 Repair(
-                    target=known,
+                    target=full_target,
                     arguments=arguments,
-                    actor_id=who.id,
+                    actor_id=acting.id,
                     reason="a preview",
                     incident_fingerprint=incident_fingerprint,
                 )
@@ -92,10 +92,10 @@ class Repairs(Facade):
     @begin_again
     async def _preview(self, repair: Repair) -> RepairPreview:
         async with self._connect() as session, session.transaction():
-            found, plan = await rehearse(session, self._settings, repair)
+            located, plan = await rehearse(session, self._settings, repair)
             warnings = await self._warn_of_incident(session, repair.incident_fingerprint)
-            stored, token = await previews.keep(session, repair, found, plan, warnings)
-        return previews.show(self._display, stored, token)
+            stored, token = await previews.insert_preview(session, repair, located, plan, warnings)
+        return previews.build_preview(self._display, stored, token)
 
     async def execute_repair(
         self, actor: ActorLike, preview_token: str, reason: str, *, source: str = "api"
@@ -116,7 +116,7 @@ class Repairs(Facade):
         async with self._operations.begin(
             actor, Action.EXECUTE_REPAIR, unknown, reason=reason, source=source
         ) as operation:
-            who = operation.actor
+            acting = operation.actor
             async with self._connect() as session:
                 stored = await previews.find_stored(session, token=preview_token)
             try:
@@ -124,7 +124,7 @@ class Repairs(Facade):
                 repair = Repair(
                     target=operation.entry.target,
                     arguments=stored["arguments"],
-                    actor_id=who.id,
+                    actor_id=acting.id,
                     reason=operation.entry.reason or "",
                     incident_fingerprint=stored["incident_fingerprint"],
                 )
@@ -144,7 +144,7 @@ class Repairs(Facade):
             plan = await perform(session, self._settings, repair, stored)
             if repair.incident_fingerprint is not None:
                 await self._projector.recompute(session, repair.incident_fingerprint)
-            operation.tell(**_audited(plan))
+            operation.update(**_audited(plan))
             audit_id = await operation.record(session)
         return RepairDone(
             preview_id=stored["id"],
@@ -162,35 +162,35 @@ class Repairs(Facade):
         """
         key = as_id("preview_id", preview_id)
         async with self._connect() as session:
-            return previews.show(self._display, await previews.find_stored(session, preview_id=key))
+            return previews.build_preview(self._display, await previews.find_stored(session, preview_id=key))
 
     async def find_preview_of(self, preview_token: str) -> RepairPreview | None:
         """The preview of a token, without the token; None when there is none."""
         token = as_text("preview_token", preview_token)
         with suppress(PreviewNotFoundError):
             async with self._connect() as session:
-                return previews.show(self._display, await previews.find_stored(session, token=token))
+                return previews.build_preview(self._display, await previews.find_stored(session, token=token))
         return None
 
     async def _check_stored(self, operation: Operation, stored: Row, reason: str) -> None:
         refusal = previews.refuse_stored(stored, operation.actor)
         # Before it is refused: the record of what is refused names the workflow too.
         action, target = as_repair(stored["action"], stored["target_type"], stored["target_id"])
-        operation.tell(
+        operation.update(
             action=action,
             target=target,
             preview_id=stored["id"],
             plan_hash=stored["plan_hash"],
             incident_id=await self._find_incident_id(stored["incident_fingerprint"]),
         )
-        why = str(self._display.render(Kind.REASON, check_reason(reason)))
+        reason_text = str(self._display.render(Kind.REASON, check_reason(reason)))
         if refusal is not None:
             raise refusal
         try:
             await self._authorize_repair(operation, target, Action.EXECUTE_REPAIR)
         except NotFoundError as error:
             raise PreviewDriftedError(stored["id"], [str(error)]) from error
-        operation.tell(reason=why)
+        operation.update(reason=reason_text)
 
     async def _authorize_repair(self, operation: Operation, target: Target, *also: Action) -> Target:
         # The host decides on all that is known, and before somebody learns what exists.
@@ -200,7 +200,7 @@ class Repairs(Facade):
                 target = (await find(session, target)).target
             except NotFoundError as error:
                 missing = error
-        operation.tell(target=target)
+        operation.update(target=target)
         await operation.authorize(*also)
         if missing is not None:
             raise missing

@@ -71,7 +71,7 @@ class Repair:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Located:
     """A target with what is known of it now."""
 
     target: Target
@@ -91,7 +91,7 @@ class Found:
         """The ids of its jobs."""
         return [job["id"] for job in self.jobs]
 
-    def is_as(self, other: "Found") -> bool:
+    def locks_the_same(self, other: "Located") -> bool:
         """Whether the same rows are to be locked."""
         return (self.job_ids, self.root_ids) == (other.job_ids, other.root_ids)
 
@@ -146,7 +146,7 @@ def check_arguments(action: Action, payload: Any, hold_for: timedelta | None) ->
     return {"payload": payload} if payload is not None else {}
 
 
-async def find(session: Session, target: Target) -> Found:
+async def find(session: Session, target: Target) -> Located:
     """What is known of a target now.
 
     Raises:
@@ -178,12 +178,12 @@ async def _find_jobs(session: Session, ids: Sequence[int]) -> Sequence[Row]:
     return await session.all("repair_jobs", {"ids": list(ids)})
 
 
-async def _find_in_workflow(session: Session, target: Target) -> Found:
+async def _find_in_workflow(session: Session, target: Target) -> Located:
     args = {"workflow_id": target.workflow_id, "step": target.step}
     row = await session.one("repair_step", args)
     if row is None or (target.step is not None and row["state"] is None):
         raise TargetNotFoundError(target.type, target.id)
-    known = replace(
+    full_target = replace(
         target,
         workflow_name=row["workflow_name"],
         workflow_tags=tuple(row["tags"]),
@@ -192,7 +192,7 @@ async def _find_in_workflow(session: Session, target: Target) -> Found:
     )
     live = [row["job_id"]] if row["job_state"] is not None else ()
     jobs = await _find_jobs(session, live)
-    return Found(target=known, jobs=tuple(jobs), root_ids=(row["root_id"],))
+    return Located(target=full_target, jobs=tuple(jobs), root_ids=(row["root_id"],))
 
 
 def _of_job(target: Target, job: Row, step: Row) -> Target:
@@ -207,12 +207,12 @@ def _of_job(target: Target, job: Row, step: Row) -> Target:
     )
 
 
-def _with_jobs(target: Target, jobs: Sequence[Row]) -> Found:
+def _with_jobs(target: Target, jobs: Sequence[Row]) -> Located:
     roots = sorted({job["root_id"] for job in jobs if job["root_id"] is not None})
-    return Found(target=target, jobs=tuple(jobs), root_ids=tuple(roots))
+    return Located(target=target, jobs=tuple(jobs), root_ids=tuple(roots))
 
 
-async def find_locked(session: Session, repair: Repair) -> Found:
+async def find_locked(session: Session, repair: Repair) -> Located:
     """The target of a repair, found and locked: its jobs by id, its families by id, its late result.
 
     Raises:
@@ -223,29 +223,31 @@ async def find_locked(session: Session, repair: Repair) -> Found:
     first = await find(session, repair.target)
     await _lock(session, first)
     # What was found before the lock may have changed before it was there.
-    found = await find(session, repair.target)
-    if not found.is_as(first):
+    located = await find(session, repair.target)
+    if not located.locks_the_same(first):
         raise TargetMovedError
-    if (refusal := _refuse_incident(found, repair.incident_fingerprint)) is not None:
+    if (refusal := _refuse_incident(located, repair.incident_fingerprint)) is not None:
         raise refusal
-    return found
+    return located
 
 
-async def _lock(session: Session, found: Found) -> None:
-    if found.jobs:
-        await session.run("lock_repair_jobs", {"ids": found.job_ids})
-    if found.root_ids:
-        await session.run("lock_repair_families", {"workflow_ids": list(found.root_ids)})
-    if found.late is not None:
-        await session.run("lock_late_result", {"id": found.late["id"]})
+async def _lock(session: Session, located: Located) -> None:
+    if located.jobs:
+        await session.run("lock_repair_jobs", {"ids": located.job_ids})
+    if located.root_ids:
+        await session.run("lock_repair_families", {"workflow_ids": list(located.root_ids)})
+    if located.late is not None:
+        await session.run("lock_late_result", {"id": located.late["id"]})
 
 
-def _refuse_incident(found: Found, incident_fingerprint: str | None) -> CommandRefusedError | None:
+def _refuse_incident(located: Located, incident_fingerprint: str | None) -> CommandRefusedError | None:
     """Why a target does not belong to the incident of an executor; other incidents are not told apart here."""
     kind, _, executor_id = (incident_fingerprint or "").partition(":")
-    if kind not in _OF_AN_EXECUTOR or found.target.type not in (TargetType.JOB, TargetType.EXECUTOR):
+    if kind not in _OF_AN_EXECUTOR or located.target.type not in (TargetType.JOB, TargetType.EXECUTOR):
         return None
-    owners = [found.target.id] if found.target.type is TargetType.EXECUTOR else [j["executor_id"] for j in found.jobs]
+    owners = (
+        [located.target.id] if located.target.type is TargetType.EXECUTOR else [j["executor_id"] for j in located.jobs]
+    )
     if all(owner == executor_id for owner in owners):
         return None
-    return IncidentMismatchError(str(found.target), incident_fingerprint or "", f"its executor is {owners[0]}")
+    return IncidentMismatchError(str(located.target), incident_fingerprint or "", f"its executor is {owners[0]}")

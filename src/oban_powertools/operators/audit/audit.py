@@ -65,10 +65,10 @@ class Audit(Facade):
         """
         key = as_id("record_id", record_id)
         async with self._connect() as session:
-            found = await reading.find_record(session, key)
-        if found is None:
+            record = await reading.find_record(session, key)
+        if record is None:
             raise AuditRecordNotFoundError(key)
-        return found
+        return record
 
     async def verify(self, *, head: str | None = None) -> Verification:
         """Compare every record with its hash, and every seal with its records and the seal before.
@@ -93,10 +93,10 @@ class Audit(Facade):
             UnattributedActorError, NotAuthorizedError: It was refused, and that is recorded.
         """
         chosen = AuditFilter() if chosen is None else _as_filter(chosen)
-        wanted = {key: str(value) for key, value in asdict(chosen).items() if value is not None}
+        conditions = {key: str(value) for key, value in asdict(chosen).items() if value is not None}
         operations = Operations(self._services)
         async with operations.begin(
-            actor, Action.AUDIT_EXPORT, _EVERYTHING, source=source, details=wanted
+            actor, Action.AUDIT_EXPORT, _EVERYTHING, source=source, details=conditions
         ) as operation:
             await operation.authorize()
             async with operation.transaction():
@@ -110,12 +110,12 @@ class Audit(Facade):
                 page = await reading.next_records(session, chosen, after=after, upto=upto)
             if not page:
                 return
-            for found in page:
-                yield orjson.dumps(found, option=orjson.OPT_UTC_Z).decode()
+            for row in page:
+                yield orjson.dumps(row, option=orjson.OPT_UTC_Z).decode()
             after = page[-1].id
 
 
-def _as_filter(found: object) -> AuditFilter:
-    if not isinstance(found, AuditFilter):
-        raise refuse("chosen", found, "an AuditFilter")
-    return found
+def _as_filter(value: object) -> AuditFilter:
+    if not isinstance(value, AuditFilter):
+        raise refuse("chosen", value, "an AuditFilter")
+    return value

@@ -57,12 +57,12 @@ def check_reason(reason: str | None) -> str:
     Raises:
         ReasonRequiredError, ReasonTooShortError: It says nothing, or too little.
     """
-    why = storable_text((reason or "").strip())
-    if not why:
+    text = storable_text((reason or "").strip())
+    if not text:
         raise ReasonRequiredError
-    if len(why) < SHORTEST_REASON:
-        raise ReasonTooShortError(len(why), SHORTEST_REASON)
-    return why
+    if len(text) < SHORTEST_REASON:
+        raise ReasonTooShortError(len(text), SHORTEST_REASON)
+    return text
 
 
 class Operations:
@@ -92,7 +92,7 @@ class Operations:
                     ...
 
         Args:
-            target: With all that is known of it by now; ``tell`` adds what is found out.
+            target: With all that is known of it by now; ``update`` adds what is read later.
             details: What the record tells of it, whatever comes of it.
 
         Raises:
@@ -100,24 +100,24 @@ class Operations:
             InvalidArgumentError: The reason is no text, or there is no such source.
         """
         # Shown by the policy before anybody can keep it somewhere.
-        given = as_reason(reason)
-        why = None if given is None else self.display.render_text(Kind.REASON, storable_text(given))
+        stripped = as_reason(reason)
+        rendered = None if stripped is None else self.display.render_text(Kind.REASON, storable_text(stripped))
         entry = Entry(
             actor=None,
             action=action,
             target=target,
             outcome=Outcome.EXECUTED,
-            reason=why,
+            reason=rendered,
             surface=as_surface(source),
             details=details or {},
         )
         operation = Operation(self, entry)
-        async with self.noting(operation.note, lambda: operation.entry.action, failures=True):
-            operation.tell(actor=find_actor(actor))
+        async with self.recording_refusals(operation.note, lambda: operation.entry.action, failures=True):
+            operation.update(actor=find_actor(actor))
             yield operation
 
     @asynccontextmanager
-    async def noting(
+    async def recording_refusals(
         self,
         note: Callable[[Session, Exception], Awaitable[None]],
         find_act: Callable[[], Action | None],
@@ -177,9 +177,9 @@ class Operation:
         assert self.entry.action is not None, "an operation is begun for an act"
         return self.entry.action
 
-    def tell(self, **known: Any) -> None:
+    def update(self, **facts: Any) -> None:
         """Add what is known by now: fields of its ``Entry``."""
-        self.entry = replace(self.entry, **known)
+        self.entry = replace(self.entry, **facts)
 
     async def authorize(self, *also: Action) -> Actor:
         """Ask the host, with all that is known of the target. Needs no transaction: the host may take its time.
@@ -216,10 +216,10 @@ class Operation:
         """Record that it was refused, or failed."""
         if isinstance(error, CommandRefusedError | NotFoundError):
             outcome = _OUTCOMES.get(error.code, Outcome.REFUSED)
-            told = {"code": error.code, "message": str(error)}
+            facts = {"code": error.code, "message": str(error)}
         else:
-            outcome, told = Outcome.FAILED, {"error_type": type(error).__name__}
-        details = {**self.entry.details, **told}
+            outcome, facts = Outcome.FAILED, {"error_type": type(error).__name__}
+        details = {**self.entry.details, **facts}
         await self._write(session, replace(self.entry, outcome=outcome, before=None, after=None, details=details))
 
     async def _write(self, session: Session, entry: Entry) -> int:

@@ -54,9 +54,9 @@ async def verify(session: Session, head: str | None = None) -> Verification:
             for row in await session.all("audit_unguarded")
         ]
         rows = 0
-        async for count, found in _rows(session):
+        async for count, breaks in _rows(session):
             rows += count
-            findings += found[: _MOST - len(findings)]
+            findings += breaks[: _MOST - len(findings)]
         findings += (await _unrecorded(session))[: _MOST - len(findings)]
         chain = _Chain(head)
         await chain.follow(session)
@@ -100,11 +100,11 @@ class _Chain:
     """Follows the seals one after the other.
 
     Args:
-        noted: A head that must be among them.
+        expected_head: A head that must be among them; None expects none.
     """
 
-    def __init__(self, noted: str | None) -> None:
-        self._noted = noted
+    def __init__(self, expected_head: str | None) -> None:
+        self._expected_head = expected_head
         self._last = 0
         self._hash = ""
         self.seals = 0
@@ -119,19 +119,20 @@ class _Chain:
         assert start is not None
         self._last, self._hash = start["pruned_to"], start["pruned_hash"]
         self._check_start(start)
-        seen = self._noted is None or self._is_before(self._last) or self.head == self._noted
+        met = self._expected_head is None or self._is_before(self._last) or self.head == self._expected_head
         while page := await session.all("verify_audit_seals", {"after": self._last, "page": _SEALS}):
             for seal in page:
                 self._check(seal)
                 self._last, self._hash = seal["id"], seal["hash"]
                 self.seals += 1
-                seen = seen or self.head == self._noted
+                met = met or self.head == self._expected_head
         if self._last < start["sealed_to"]:
             sealed_to = start["sealed_to"]
             message = f"seals {self._last + 1} to {sealed_to} were made and are gone: the end of the chain was cut off"
             self._break(sealed_to, None, message)
-        if not seen:
-            message = f"the chain does not hold the head {self._noted}: it was rewritten or cut off since it was noted"
+        if not met:
+            head = self._expected_head
+            message = f"the chain does not hold the head {head}: it was rewritten or cut off since it was noted"
             self.findings.append(AuditFinding(kind=FindingKind.HEAD_UNKNOWN, message=message))
 
     def _check_start(self, start: DictRow) -> None:
@@ -145,7 +146,7 @@ class _Chain:
 
     def _is_before(self, pruned_to: int) -> bool:
         with suppress(ValueError):
-            return int((self._noted or "").partition(":")[0]) < pruned_to
+            return int((self._expected_head or "").partition(":")[0]) < pruned_to
         return False
 
     def _check(self, seal: dict[str, int | str | bool | None]) -> None:

@@ -46,7 +46,7 @@ def _row(entry: Entry, display: DisplayPolicy) -> dict[str, Any]:
         "target_id": distinct(target.id, _LONGEST_TARGET),
         "workflow_id": target.workflow_id,
         "step": target.step,
-        "reason": _shown(display, Kind.REASON, entry.reason),
+        "reason": _render(display, Kind.REASON, entry.reason),
         "outcome": entry.outcome,
         "before": kept_state(display, entry.before),
         "after": kept_state(display, entry.after),
@@ -55,13 +55,13 @@ def _row(entry: Entry, display: DisplayPolicy) -> dict[str, Any]:
         "incident_id": entry.incident_id,
         "surface": entry.surface,
         "request_id": actor.request_id if actor else None,
-        "details": _shown(display, Kind.DETAILS, dict(entry.details)),
+        "details": _render(display, Kind.DETAILS, dict(entry.details)),
     }
 
 
 def kept_state(display: DisplayPolicy, state: Any) -> Any:
     """A state as it is kept: payloads at any depth as hash and shape, the rest as the display policy shows it."""
-    return _with_fingerprints(_shown(display, Kind.STATE, _without_payloads(state)), state)
+    return _with_fingerprints(_render(display, Kind.STATE, _without_payloads(state)), state)
 
 
 def _without_payloads(state: Any) -> Any:
@@ -75,24 +75,24 @@ def _without_payloads(state: Any) -> Any:
             return state
 
 
-def _with_fingerprints(shown: Any, state: Any) -> Any:
-    match shown, state:
+def _with_fingerprints(rendered: Any, state: Any) -> Any:
+    match rendered, state:
         case dict(), dict():
-            given = cast("dict[str, Any]", state)
-            items = cast("dict[str, Any]", shown).items()
-            return {key: _kept(key, value, given.get(key)) for key, value in items}
+            original = cast("dict[str, Any]", state)
+            items = cast("dict[str, Any]", rendered).items()
+            return {key: _keep_field(key, value, original.get(key)) for key, value in items}
         case list(), list():
-            pairs = zip(cast("list[Any]", shown), cast("list[Any]", state), strict=False)
-            return [_with_fingerprints(value, given) for value, given in pairs]
+            pairs = zip(cast("list[Any]", rendered), cast("list[Any]", state), strict=False)
+            return [_with_fingerprints(value, original) for value, original in pairs]
         case _:
-            return shown
+            return rendered
 
 
-def _kept(key: str, shown: Any, given: Any) -> Any:
+def _keep_field(key: str, rendered: Any, original: Any) -> Any:
     if key in _PAYLOADS:
-        return None if given is None else fingerprint(given)
-    return _with_fingerprints(shown, given)
+        return None if original is None else fingerprint(original)
+    return _with_fingerprints(rendered, original)
 
 
-def _shown(display: DisplayPolicy, kind: Kind, value: Any) -> Any:
+def _render(display: DisplayPolicy, kind: Kind, value: Any) -> Any:
     return None if value is None else display.render(kind, value)

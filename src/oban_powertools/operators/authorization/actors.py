@@ -56,27 +56,30 @@ type ActorLike = str | Mapping[str, Any] | Actor
 """How callers name an actor: ``"ops-1"``, or ``{"id": "ops-1", "label": ..., "type": ..., "permissions": [...]}``."""
 
 
-def find_actor(given: ActorLike | None) -> Actor | None:
+def find_actor(value: ActorLike | None) -> Actor | None:
     """The actor; None when nobody is named.
 
     Raises:
         InvalidArgumentError: The type is none of ``ActorType``.
         ReservedActorError: They name themselves as Powertools or the host's own program, which no caller may.
     """
-    match given:
+    match value:
         case Actor():
             actor = replace(
-                given, id=_kept(given.id) or "", label=_kept(given.label), request_id=_kept(given.request_id)
+                value,
+                id=_clean_text(value.id) or "",
+                label=_clean_text(value.label),
+                request_id=_clean_text(value.request_id),
             )
         case str():
-            actor = Actor(id=_kept(given) or "")
+            actor = Actor(id=_clean_text(value) or "")
         case Mapping():
             actor = Actor(
-                id=_kept(given.get("id")) or "",
-                type=as_word("the actor's type", given.get("type", ActorType.USER), ActorType),
-                label=_kept(given.get("label")),
-                request_id=_kept(given.get("request_id")),
-                claims=given,
+                id=_clean_text(value.get("id")) or "",
+                type=as_word("the actor's type", value.get("type", ActorType.USER), ActorType),
+                label=_clean_text(value.get("label")),
+                request_id=_clean_text(value.get("request_id")),
+                claims=value,
             )
         case _:
             return None
@@ -85,14 +88,14 @@ def find_actor(given: ActorLike | None) -> Actor | None:
     return actor if actor.id else None
 
 
-def as_actor(given: ActorLike | None) -> Actor:
+def as_actor(value: ActorLike | None) -> Actor:
     """The actor.
 
     Raises:
         UnattributedActorError: Nobody is named.
         InvalidArgumentError, ReservedActorError: As ``find_actor``.
     """
-    actor = find_actor(given)
+    actor = find_actor(value)
     if actor is None:
         raise UnattributedActorError
     return actor
@@ -111,8 +114,8 @@ def distinct(text: str, longest: int) -> str:
     return f"{text[: longest - _DIGEST - 1]}~{digest}"
 
 
-def _kept(given: object) -> str | None:
-    text = given.strip() if isinstance(given, str) else ""
+def _clean_text(value: object) -> str | None:
+    text = value.strip() if isinstance(value, str) else ""
     return distinct(text, LONGEST) or None
 
 

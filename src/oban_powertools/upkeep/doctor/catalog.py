@@ -21,42 +21,42 @@ _FIRES: Final = {"O": "enabled", "D": "disabled", "R": "enabled for replicas onl
 async def check_functions(session: Session) -> list[Finding]:
     """Functions that are missing, or are no longer those of this release."""
     rows = {row["name"]: row for row in await session.all("doctor_functions", _schema(session.queries.names))}
-    wanted = expected(session.queries.names)
-    return [*_functions(wanted, rows)]
+    schema = expected(session.queries.names)
+    return [*_functions(schema, rows)]
 
 
-def _functions(wanted: Expected, rows: dict[str, Row]) -> Iterator[Finding]:
+def _functions(schema: Expected, rows: dict[str, Row]) -> Iterator[Finding]:
     find = partial(Finding, check="functions", level=Level.ERROR, todo=_REINSTALL)
-    for name, bodies in sorted(wanted.functions.items()):
+    for name, bodies in sorted(schema.functions.items()):
         row = rows.get(name)
         if row is None:
             yield find(subject=f"function {name}", found="missing", expected="as this release installs it")
         elif frozenset(row["bodies"]) != bodies:
             yield find(subject=f"function {name}", found="another text", expected="the text of this release")
-        elif row["definer"] != (name in wanted.definers):
+        elif row["definer"] != (name in schema.definers):
             rights = ("its caller", "its owner")
             yield find(
                 subject=f"function {name}",
                 found=f"runs with the rights of {rights[row['definer']]}",
-                expected=f"runs with the rights of {rights[name in wanted.definers]}",
+                expected=f"runs with the rights of {rights[name in schema.definers]}",
             )
 
 
 async def check_relations(session: Session) -> list[Finding]:
     """Tables, views, indexes and constraints that are missing, not durable, or not valid."""
     names = {**_schema(session.queries.names), "prefix": session.queries.names.prefix}
-    wanted = expected(session.queries.names)
+    schema = expected(session.queries.names)
     relations = await session.all("doctor_relations", names)
     constraints = await session.all("doctor_constraints", names)
-    return [*_relations(wanted, relations), *_constraints(wanted, constraints)]
+    return [*_relations(schema, relations), *_constraints(schema, constraints)]
 
 
-def _relations(wanted: Expected, rows: list[Row]) -> Iterator[Finding]:
+def _relations(schema: Expected, rows: list[Row]) -> Iterator[Finding]:
     find: Callable[..., Finding] = partial(Finding, check="relations", level=Level.ERROR)
     ours = {row["name"] for row in rows if row["ours"]}
-    for name in sorted(wanted.relations - ours):
+    for name in sorted(schema.relations - ours):
         yield find(subject=f"table {name}", found="missing", expected="as this release installs it", todo=_REINSTALL)
-    for name in sorted(wanted.indexes - ours):
+    for name in sorted(schema.indexes - ours):
         yield find(subject=f"index {name}", found="missing", expected="as this release installs it", todo=_REINSTALL)
     for row in rows:
         if row["valid"] is False:
@@ -75,9 +75,9 @@ def _relations(wanted: Expected, rows: list[Row]) -> Iterator[Finding]:
             )
 
 
-def _constraints(wanted: Expected, rows: list[Row]) -> Iterator[Finding]:
+def _constraints(schema: Expected, rows: list[Row]) -> Iterator[Finding]:
     valid = {(row["relation"], row["name"]): row["valid"] for row in rows}
-    for table, name in sorted(wanted.constraints):
+    for table, name in sorted(schema.constraints):
         if not valid.get((table, name)):
             yield Finding(
                 check="relations",
@@ -93,27 +93,27 @@ async def check_triggers(session: Session) -> list[Finding]:
     """Triggers that are missing, switched off, or run something else (invariant/I1: they move the workflows)."""
     names = {**_schema(session.queries.names), "prefix": session.queries.names.prefix}
     rows = await session.all("doctor_triggers", names)
-    found = {(row["relation"], row["name"]): row for row in rows}
+    by_name = {(row["relation"], row["name"]): row for row in rows}
     return [
         finding
         for trigger in expected(session.queries.names).triggers
-        for finding in _trigger(trigger, session.queries.names, found.get((trigger.table, trigger.name)))
+        for finding in _trigger(trigger, session.queries.names, by_name.get((trigger.table, trigger.name)))
     ]
 
 
 def _trigger(trigger: Trigger, names: Names, row: Row | None) -> Iterator[Finding]:
     find = partial(Finding, check="triggers", level=Level.ERROR, subject=f"trigger {trigger.name} on {trigger.table}")
-    wanted = "A" if trigger.always else "O"
+    mode = "A" if trigger.always else "O"
     enable = f"ALTER TABLE {trigger.table} ENABLE {'ALWAYS ' if trigger.always else ''}TRIGGER {trigger.name}"
     function = f"{names.schema}.{trigger.function}"
     if row is None:
         yield find(found="missing", expected=f"runs {function}", todo=_REINSTALL)
     elif row["function"] != function:
         yield find(found=f"runs {row['function']}", expected=f"runs {function}", todo=_REINSTALL)
-    elif row["fires"] not in {wanted, "A"}:
+    elif row["fires"] not in {mode, "A"}:
         yield find(
             found=_FIRES[row["fires"]],
-            expected=_FIRES[wanted],
+            expected=_FIRES[mode],
             todo=f"{enable}; the sweep then settles what was missed",
         )
 

@@ -8,7 +8,7 @@ import psycopg
 from ... import schema
 from ...database import Session
 from ...database.session_settings import is_pooled
-from ...privacy.logs import find_logger, said
+from ...privacy.logs import find_logger, format_error
 from ...schema import SchemaStatus
 from .catalog import check_functions, check_relations, check_triggers
 from .checks import ROW_CHECKS
@@ -58,28 +58,28 @@ async def examine(session: Session, *, deep: bool = False) -> Report:
     Raises:
         psycopg.OperationalError: The connection was lost.
     """
-    found: list[Finding] = []
+    findings: list[Finding] = []
     broken: list[Broken] = []
     status = await schema.status(session.conn, session.queries.names)
     checks: dict[str, Check] = {}
     if mismatch := _mismatch(status, session.queries.names.prefix):
-        found.append(mismatch)
+        findings.append(mismatch)
     else:
         checks = {**_PLAIN, "invariants": check_all if deep else check_sample}
     if status.is_newer and not status.is_too_new:
-        found.append(_newer(status))
+        findings.append(_newer(status))
         checks = {name: check for name, check in checks.items() if name not in _OF_ONE_RELEASE}
     for name, check in checks.items():
         try:
-            found += (await _make(session, check, "0" if deep else QUICK))[: None if name == "oban" else MOST]
+            findings += (await _make(session, check, "0" if deep else QUICK))[: None if name == "oban" else MOST]
         except psycopg.Error as error:
             if session.conn.broken or session.conn.closed:
                 raise
             broken.append(Broken(check=name, error=_reason(error)))
         except Exception as error:
             logger.exception("the check %s failed", name)
-            broken.append(Broken(check=name, error=f"{type(error).__name__}: {said(error)}"))
-    return _report(("schema", *checks), found, broken)
+            broken.append(Broken(check=name, error=f"{type(error).__name__}: {format_error(error)}"))
+    return _report(("schema", *checks), findings, broken)
 
 
 async def _make(session: Session, check: Check, limit: str) -> list[Finding]:
@@ -130,8 +130,8 @@ def _schema_finding(found: str, expected: str, todo: str) -> Finding:
     return Finding(check="schema", level=Level.ERROR, subject="the schema", found=found, expected=expected, todo=todo)
 
 
-def _report(checks: tuple[str, ...], found: list[Finding], broken: list[Broken]) -> Report:
-    ordered = sorted(found, key=lambda finding: _ORDER.index(finding.level))
+def _report(checks: tuple[str, ...], findings: list[Finding], broken: list[Broken]) -> Report:
+    ordered = sorted(findings, key=lambda finding: _ORDER.index(finding.level))
     return Report(
         checks=checks,
         findings=tuple(f for f in ordered if f.level is not Level.NOTE),
@@ -141,4 +141,4 @@ def _report(checks: tuple[str, ...], found: list[Finding], broken: list[Broken])
 
 
 def _reason(error: psycopg.Error) -> str:
-    return next(iter(said(error).splitlines()), type(error).__name__)
+    return next(iter(format_error(error).splitlines()), type(error).__name__)

@@ -32,15 +32,15 @@ async def check_sample(session: Session) -> list[Finding]:
 
 async def check_all(session: Session) -> list[Finding]:
     """Every workflow, family after family, jobs that claim to be a step's and are not, and callbacks made twice."""
-    found: list[Finding] = []
+    findings: list[Finding] = []
     after: int | None = 0
     while after is not None:
         chunk = await session.one("doctor_chunk", {"after": after, "steps": _AT_ONCE})
         assert chunk is not None
-        found += await _check(session, chunk["ids"])
+        findings += await _check(session, chunk["ids"])
         after = chunk["last"]
     rows = await session.all("doctor_strays")
-    return found + [_violation(row) for row in rows]
+    return findings + [_violation(row) for row in rows]
 
 
 async def _check(session: Session, roots: list[int]) -> list[Finding]:

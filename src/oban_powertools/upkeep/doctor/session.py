@@ -15,7 +15,7 @@ async def check_session(session: Session) -> list[Finding]:
     row = await session.one("doctor_session")
     assert row is not None
     after = datetime.now(UTC)
-    found = [
+    findings = [
         Finding(
             check="session",
             level=Level.NOTE,
@@ -27,7 +27,7 @@ async def check_session(session: Session) -> list[Finding]:
     ]
     skew = max(before - row["clock"], row["clock"] - after)
     if skew > _MOST_SKEW:
-        found.append(
+        findings.append(
             Finding(
                 check="session",
                 level=Level.WARNING,
@@ -39,7 +39,7 @@ async def check_session(session: Session) -> list[Finding]:
         )
     # A pooler answers the protocol's key request itself, with a number of its own.
     if session.conn.info.backend_pid != row["pid"]:
-        found.append(
+        findings.append(
             Finding(
                 check="session",
                 level=Level.WARNING,
@@ -49,4 +49,4 @@ async def check_session(session: Session) -> list[Finding]:
                 todo="in transaction mode set listen_dsn to a direct DSN, and run install and upgrade on a direct one",
             )
         )
-    return found
+    return findings

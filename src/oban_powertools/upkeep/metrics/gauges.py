@@ -70,8 +70,8 @@ async def read_steps(session: Session) -> list[Reading]:
 async def read_workflows(session: Session) -> list[Reading]:
     """``open_workflows``."""
     rows = await session.all("open_workflows", {"most": _MOST})
-    found = {row["state"]: row["workflows"] for row in rows}
-    return [Reading("open_workflows", found.get(state, 0), state) for state in _WORKFLOW_STATES]
+    counts = {row["state"]: row["workflows"] for row in rows}
+    return [Reading("open_workflows", counts.get(state, 0), state) for state in _WORKFLOW_STATES]
 
 
 async def read_events(session: Session) -> list[Reading]:
@@ -91,8 +91,8 @@ async def read_faults(session: Session) -> list[Reading]:
 async def read_executors(session: Session) -> list[Reading]:
     """``executors``."""
     rows = await session.all("count_executors")
-    found = {row["state"]: row["executors"] for row in rows}
-    return [Reading("executors", found.get(state, 0), state) for state in _EXECUTOR_STATES]
+    counts = {row["state"]: row["executors"] for row in rows}
+    return [Reading("executors", counts.get(state, 0), state) for state in _EXECUTOR_STATES]
 
 
 async def read_incidents(session: Session) -> list[Reading]:

@@ -10,7 +10,7 @@ from ...database import Session
 from ...operators.audit import Operation, Operations, Outcome
 from ...operators.authorization import Action, ActorLike, Target, TargetType
 from ...operators.services import Facade, Services
-from ...privacy.logs import find_logger, said
+from ...privacy.logs import find_logger, format_error
 from ..settings import read_spans
 from .batches import Progress, advance, prune_batch
 from .records import PruneRun, RecordClass, RetainedClass, RetentionStatus
@@ -32,21 +32,21 @@ class Retention(Facade):
         """How long each class of records is kept, how much is due, and the last run; changes nothing."""
         async with self._connect() as session:
             names = {"tables": [*RecordClass], "schema": session.queries.names.schema}
-            kept = await read_spans(session)
+            spans = await read_spans(session)
             sizes = {row["name"]: row for row in await session.all("retention_sizes", names)}
             classes = [
                 RetainedClass(
                     name=of_class,
-                    kept_for=kept[f"retention.{of_class}"],
+                    kept_for=spans[f"retention.{of_class}"],
                     is_archived=of_class.is_archived,
                     rows=sizes[of_class]["rows"] if of_class in sizes else 0,
                     bytes=sizes[of_class]["bytes"] if of_class in sizes else 0,
-                    due=await self._count_due(session, of_class, kept[f"retention.{of_class}"]),
+                    due=await self._count_due(session, of_class, spans[f"retention.{of_class}"]),
                 )
                 for of_class in RecordClass
             ]
             last = await session.one("last_prune_run")
-        run, events_kept_for = PruneRun.of(last) if last else None, kept["events_kept_for"]
+        run, events_kept_for = PruneRun.of(last) if last else None, spans["events_kept_for"]
         assert events_kept_for is not None
         return RetentionStatus(classes=tuple(classes), events_kept_for=events_kept_for, last_run=run)
 
@@ -81,13 +81,13 @@ class Retention(Facade):
         async with self._operations.begin(
             actor, Action.ARCHIVE_PRUNE, _RECORDS, reason=reason, source=source
         ) as operation:
-            who = await operation.authorize()
+            acting = await operation.authorize()
             if rehearsed:
-                return await self._rehearse_prune(who.id, operation.entry.reason or "")
+                return await self._rehearse_prune(acting.id, operation.entry.reason or "")
             # What is removed is written down before: a batch without its record is impossible (invariant/I4).
             async with operation.transaction() as session:
-                run = await self._start_prune(session, who.id, operation.entry.reason or "")
-                operation.tell(details={"run": run})
+                run = await self._start_prune(session, acting.id, operation.entry.reason or "")
+                operation.update(details={"run": run})
             async with self._connect() as session:
                 progress = Progress.start()
                 while progress.left:
@@ -112,12 +112,12 @@ class Retention(Facade):
         advance(progress, of_class, row)
 
     async def _finish_prune(self, operation: Operation, run: int, progress: Progress) -> PruneRun:
-        error = "; ".join(f"{of_class}: {why}" for of_class, why in progress.failures.items()) or None
+        error = "; ".join(f"{of_class}: {message}" for of_class, message in progress.failures.items()) or None
         async with self._connect() as session, session.transaction():
             args = {"id": run, "outcome": "failed" if error else "done", "error": error}
             row = await session.one("finish_prune_run", args)
             if error:
-                operation.tell(outcome=Outcome.FAILED, details={"run": run, "message": error})
+                operation.update(outcome=Outcome.FAILED, details={"run": run, "message": error})
                 await operation.record(session)
         assert row is not None
         return PruneRun.of(row)
@@ -133,15 +133,15 @@ class Retention(Facade):
                 async with session.transaction(force_rollback=True):
                     run = await self._start_prune(session, actor, reason)
                     try:
-                        found = await prune_batch(session, of_class, run, 0)
+                        batch = await prune_batch(session, of_class, run, 0)
                     except psycopg.Error as error:
                         failures[of_class] = _first_line(error)
                         continue
-                    if found["pruned"]:
-                        archived[of_class.value] = int(found["archived"] or 0)
-                        pruned[of_class.value] = int(found["pruned"])
+                    if batch["pruned"]:
+                        archived[of_class.value] = int(batch["archived"] or 0)
+                        pruned[of_class.value] = int(batch["pruned"])
             async with session.transaction(force_rollback=True):
-                error = "; ".join(f"{of_class}: {why}" for of_class, why in failures.items()) or None
+                error = "; ".join(f"{of_class}: {message}" for of_class, message in failures.items()) or None
                 args = {"id": await self._start_prune(session, actor, reason), "outcome": "failed" if error else "done"}
                 row = await session.one("finish_prune_run", {**args, "error": error})
         assert row is not None
@@ -154,4 +154,4 @@ class Retention(Facade):
 
 
 def _first_line(error: psycopg.Error) -> str:
-    return next(iter(said(error).splitlines()), type(error).__name__)
+    return next(iter(format_error(error).splitlines()), type(error).__name__)

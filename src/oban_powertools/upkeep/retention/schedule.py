@@ -10,7 +10,7 @@ from typing import Final
 import psycopg
 
 from ...database import Session
-from ...privacy.logs import find_logger, said
+from ...privacy.logs import find_logger, format_error
 from .batches import Progress, advance, prune_batch
 
 logger: Final = find_logger(__name__)
@@ -55,7 +55,7 @@ class RetentionSweep:
         except psycopg.Error as error:
             logger.exception("retention failed; it tries again in %s", _EVERY)
             if not session.conn.broken:
-                await self._end(session, said(error).partition("\n")[0])
+                await self._end(session, format_error(error).partition("\n")[0])
             return 0
         return removed
 

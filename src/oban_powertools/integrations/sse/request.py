@@ -18,7 +18,7 @@ _BIGINT: Final = 2**63
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class StreamRequest:
     """A readable request."""
 
     topic: str
@@ -31,7 +31,7 @@ class Asked:
     """The last event the client has; None for one that begins now."""
 
 
-def read_request(connection: HTTPConnection) -> Asked:
+def read_request(connection: HTTPConnection) -> StreamRequest:
     """Read topic and cursor; what the browser remembers counts before what the page asked for once.
 
     Raises:
@@ -47,7 +47,7 @@ def read_request(connection: HTTPConnection) -> Asked:
     cursor = connection.headers.get("last-event-id") or connection.query_params.get("after") or None
     if cursor is not None and not (_CURSOR.fullmatch(cursor) and int(cursor) < _BIGINT):
         raise HTTPException(400, "expected a cursor, a whole number, in Last-Event-ID or ?after=")
-    return Asked(topic=topic, workflow_id=workflow_id, since=None if cursor is None else Cursor(int(cursor)))
+    return StreamRequest(topic=topic, workflow_id=workflow_id, since=None if cursor is None else Cursor(int(cursor)))
 
 
 def check_origin(connection: HTTPConnection, allowed: Set[str]) -> dict[str, str]:

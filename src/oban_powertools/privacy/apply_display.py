@@ -37,19 +37,19 @@ _SAID: Final = ("error", "class", "text")
 _JSON: Final = frozenset({Kind.ARGS, Kind.RESULT, Kind.PAYLOAD, Kind.CONTEXT})
 
 
-def shown[T](display: DisplayPolicy, record: T) -> T:
+def apply_display[T](display: DisplayPolicy, record: T) -> T:
     """A record as people may see it, with the records in it; what is no record stays as it is."""
     if isinstance(record, tuple):
         parts = cast("tuple[Any, ...]", record)
-        return cast("T", tuple(shown(display, part) for part in parts))
+        return cast("T", tuple(apply_display(display, part) for part in parts))
     if not is_dataclass(record) or isinstance(record, type):
         return record
-    given = {field.name: getattr(record, field.name) for field in fields(record)}
-    changed = {name: _field(display, name, value) for name, value in given.items() if value is not None}
+    values = {field.name: getattr(record, field.name) for field in fields(record)}
+    changed = {name: _field(display, name, value) for name, value in values.items() if value is not None}
     return cast("T", replace(cast("Any", record), **changed))
 
 
-def shown_result(display: DisplayPolicy, result: Any) -> Any:
+def apply_display_to_result(display: DisplayPolicy, result: Any) -> Any:
     """A result as people may see it; None stays None."""
     return None if result is None else display.render(Kind.RESULT, result)
 
@@ -57,15 +57,15 @@ def shown_result(display: DisplayPolicy, result: Any) -> Any:
 def _field(display: DisplayPolicy, name: str, value: Any) -> Any:
     kind = FIELDS.get(name)
     if kind is None:
-        return shown(display, value)
+        return apply_display(display, value)
     if kind in _JSON:
         return display.render(kind, value)
     if isinstance(value, str):
         return display.render_text(kind, value)
     if not isinstance(value, Mapping):
         return REDACTED
-    given = cast("Mapping[str, Any]", value)
+    values = cast("Mapping[str, Any]", value)
     if kind is Kind.ERROR:
-        return {**given, **{part: display.render(kind, given.get(part)) for part in _SAID if part in given}}
-    rendered = display.render(kind, dict(given))
-    return cast("Mapping[str, Any]", rendered) if isinstance(rendered, dict) else dict.fromkeys(given, REDACTED)
+        return {**values, **{part: display.render(kind, values.get(part)) for part in _SAID if part in values}}
+    rendered = display.render(kind, dict(values))
+    return cast("Mapping[str, Any]", rendered) if isinstance(rendered, dict) else dict.fromkeys(values, REDACTED)

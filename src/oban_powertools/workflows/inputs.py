@@ -20,7 +20,7 @@ type EffectsName = Literal["repeatable", "ask", "never"]
 type StepName = str | StepHandle
 type Deps = StepName | Iterable[StepName] | Mapping[StepName, PolicyName] | Mapping[str, PolicyName]
 
-_PACKAGE: Final = __file__.removesuffix("workflows/given.py")
+_PACKAGE: Final = __file__.removesuffix("workflows/inputs.py")
 """Where the files of this package are."""
 
 _JOB_OPTIONS: Final = frozenset(inspect.signature(Job).parameters)
@@ -44,12 +44,12 @@ def read_edges(deps: Deps, policy: PolicyName) -> list[tuple[StepName, PolicyNam
     """Dependencies as edges: parent, policy."""
     if type(deps) in (list, tuple):  # as most are
         return [(dep, policy) for dep in cast("Iterable[StepName]", deps)]
-    given = read_deps(deps)
-    if isinstance(given, str | StepHandle):
-        return [(given, policy)]
-    if isinstance(given, Mapping):
-        return list(cast("Mapping[StepName, PolicyName]", given).items())
-    return [(dep, policy) for dep in given]
+    parents = read_deps(deps)
+    if isinstance(parents, str | StepHandle):
+        return [(parents, policy)]
+    if isinstance(parents, Mapping):
+        return list(cast("Mapping[StepName, PolicyName]", parents).items())
+    return [(dep, policy) for dep in parents]
 
 
 def item_job(worker: Any, args: dict[str, Any]) -> Job:
@@ -59,21 +59,21 @@ def item_job(worker: Any, args: dict[str, Any]) -> Job:
     if not isinstance(worker, type):
         raise refuse("worker", worker, "a class with @worker, or a function with @job")
     options: dict[str, Any] = getattr(worker, "_opts", {})
-    known: dict[str, Any] = {name: value for name, value in options.items() if name in _JOB_OPTIONS}
-    if len(known) < len(options):
-        known["extra"] = {name: value for name, value in options.items() if name not in _JOB_OPTIONS}
-    return Job(worker_name(worker), args=args, **known)
+    job_options: dict[str, Any] = {name: value for name, value in options.items() if name in _JOB_OPTIONS}
+    if len(job_options) < len(options):
+        job_options["extra"] = {name: value for name, value in options.items() if name not in _JOB_OPTIONS}
+    return Job(worker_name(worker), args=args, **job_options)
 
 
-def as_mapping(argument: str, found: object) -> Mapping[str, Any]:
+def as_mapping(argument: str, value: object) -> Mapping[str, Any]:
     """A dict.
 
     Raises:
         InvalidArgumentError: It is something else.
     """
-    if not isinstance(found, Mapping):
-        raise refuse(argument, found, "a dict")
-    return cast("Mapping[str, Any]", found)
+    if not isinstance(value, Mapping):
+        raise refuse(argument, value, "a dict")
+    return cast("Mapping[str, Any]", value)
 
 
 def refuse_enqueued(argument: str, job: object) -> None:
@@ -83,8 +83,8 @@ def refuse_enqueued(argument: str, job: object) -> None:
         InvalidArgumentError: As named.
     """
     if isinstance(job, Job) and job.id is not None:
-        found = f"job {job.id}, which is enqueued already and would run twice"
-        raise InvalidArgumentError(argument, found, "a job that is not enqueued, as new(...) gives it")
+        subject = f"job {job.id}, which is enqueued already and would run twice"
+        raise InvalidArgumentError(argument, subject, "a job that is not enqueued, as new(...) gives it")
 
 
 def line_of_the_caller() -> str:
