@@ -1,8 +1,7 @@
 """Durable workflows, live step events and an operator control plane for applications on Oban.
 
-Start with ``Powertools`` and ``Workflow``; every public name is listed in ``__all__``. A name's module is imported
-when the name is first asked for, so that a command that only shows its help loads no driver; ``__init__.pyi`` says the
-same for type checkers.
+Start with ``Powertools`` and ``Workflow``; ``__all__`` lists every public name. A name's module is imported on first
+use, so a command that only shows its help loads no driver; ``__init__.pyi`` declares the same names for type checkers.
 """
 # pyright: reportUnsupportedDunderAll=false
 

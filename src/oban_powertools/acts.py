@@ -1,11 +1,11 @@
-"""The one registry of acts: what an operator can do, each one row.
+"""The one registry of acts: each row is one thing an operator can do.
 
-From a row come the host's policy, the reason that is asked for, the confirmation in a script, what a preview and a bulk
-repair take, its warnings, its name in the record, in explanations, in telemetry and on the pages of reference. What is
-legal on rows as they are is decided by ``workflows.rules`` and ``workflows.job_rules``; what it does stands in the room
-that owns it. No I/O.
+Derived from a row: the permission that the host's policy checks, whether a reason is required, the confirmation in a
+script, what previews and bulk repairs accept, the warnings, and the name in records, explanations, telemetry and the
+reference pages. ``workflows.rules`` and ``workflows.job_rules`` decide whether an act is legal on the current rows;
+the room that owns the rows carries it out. No I/O.
 
-The rule that must never break: an act has one name, however it is asked for and wherever it is told.
+The rule that must never break: an act has one name, through whichever door it comes and wherever it is recorded.
 """
 
 from dataclasses import dataclass

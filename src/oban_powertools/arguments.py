@@ -1,7 +1,7 @@
-"""What callers give, read in one place: ids, cursors, spans of time, lists, names, words and limits.
+"""Check the arguments of public calls: ids, cursors, durations, lists, names, enum words and limits.
 
-No I/O. The rule that must never break: what is not what a call asks for is refused before anything is done, and nothing
-(``""``, ``[]``, ``0``) is taken neither for everything nor for ever.
+No I/O. A wrong argument is refused before anything is done. The rule that must never break: an empty value (``""``,
+``[]``, ``0``) means neither "everything" nor "for ever".
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -1,4 +1,4 @@
-"""Every call on one database, made in one place: what the command line, the doors and ``Powertools`` open.
+"""Build every call on one database: the command line, the other doors and ``Powertools`` all open ``Calls``.
 
 Not for running jobs or loops (``powertools``).
 """

@@ -1,6 +1,6 @@
-"""Settings with their defaults and units, and the names of the two schemas.
+"""The settings with their defaults and units, and the names of the two schemas.
 
-The rule that must never break: a schema name is pasted into SQL, so it is checked here first.
+The rule that must never break: a schema name is checked here before it is put into SQL text.
 """
 
 import re

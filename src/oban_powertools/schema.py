@@ -1,7 +1,7 @@
-"""The schema: installed, upgraded forward only, refused when it is not the one this release knows.
+"""Install, upgrade and verify the schema; refuse one that does not fit this release.
 
-Not for what the tables mean (``sql/migrations``) nor what the functions do (``sql/functions``). The rule that must
-never break: migrations and functions change in one transaction, so that no function meets a table of another release.
+The tables are in ``sql/migrations``, the functions in ``sql/functions``. The rule that must never break: migrations
+and functions change in one transaction, so that no function meets a table of another release.
 """
 
 import asyncio

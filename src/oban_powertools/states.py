@@ -1,7 +1,7 @@
 """The states, policies and statuses of workflows and steps, as the database spells them.
 
-For naming only: no I/O and no rules beyond which states are terminal. The rule that must never
-break: a value here is the database's text, so renaming one needs a migration.
+Names only: no I/O, and no rules beyond which states are terminal. A value here is the database's text, so renaming one
+needs a migration.
 """
 
 from enum import StrEnum

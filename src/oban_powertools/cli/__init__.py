@@ -1,6 +1,6 @@
-"""The command ``powertools``: a door, so it reads, asks and prints, and decides nothing.
+"""The command ``powertools``. It reads arguments, asks for confirmation and prints; the rooms below decide.
 
-Each command's work is done by the modules below; ``docs/reference/cli.md`` is its reference.
+Reference: ``docs/reference/cli.md``.
 """
 
 from .main import main

@@ -1,6 +1,6 @@
-"""``audit list``, ``show``, ``verify`` and ``export``: who did what, and whether the record of it is whole.
+"""``audit list``, ``show``, ``verify`` and ``export``: who did what, and whether the audit is complete.
 
-The rule that must never break: a finding of ``verify`` is never an exit code 0.
+The rule that must never break: ``verify`` exits with 0 only when it has found nothing.
 """
 
 import asyncio

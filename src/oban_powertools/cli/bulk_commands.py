@@ -1,4 +1,4 @@
-"""``bulk preview | execute | status``: the same repair for many targets, each with its outcome."""
+"""``bulk preview | execute | status``: one repair for many targets, with an outcome for each."""
 
 from datetime import timedelta
 from typing import Any

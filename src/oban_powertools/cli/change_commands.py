@@ -1,7 +1,7 @@
-"""``workflow cancel``, ``recover``, ``hold``, ``release`` and ``commands``: changing a workflow, and who did.
+"""``workflow cancel``, ``recover``, ``hold``, ``release`` and ``commands``: change a workflow, and list its changes.
 
-The rule that must never break: nothing is changed without an actor and a reason, and what is refused
-is said with what is legal instead.
+The rule that must never break: nothing is changed without an actor and a reason. A refusal names what is legal
+instead.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""Confirm what does severe harm by mistake: one rule for every command that does such an act.
+"""Ask for confirmation of severe acts: one rule for every command.
 
-A person at the terminal is asked. A script has to say so: with ``--yes`` where its command names what it is about, with
-the target's name where it has only a token.
+A person at the terminal is asked. A script passes ``--yes`` where the command names its target, and the target's name
+where the command has only a token.
 """
 
 import sys

@@ -1,6 +1,6 @@
-"""``doctor`` and ``check``: is the database sound, and will the code that is about to ship get on with it?
+"""``doctor`` and ``check``: is the database sound, and does the code about to be deployed fit the work under way?
 
-The rule that must never break: what could not be checked never ends as if it were well.
+The rule that must never break: a check that could not run never ends as a success.
 """
 
 from collections.abc import Sequence

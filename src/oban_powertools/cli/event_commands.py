@@ -1,7 +1,6 @@
-"""``events tail``: what happens to steps and workflows, as it happens.
+"""``events tail``: print what happens to steps and workflows, as it happens.
 
-The rule that must never break: a line is printed once for each event and in their order, whatever happens to the
-connection meanwhile.
+Each event is printed once and in order, even when the connection is lost and found again.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""``executors list``: who works, and how it is."""
+"""``executors list``: the executors and their health."""
 
 import click
 

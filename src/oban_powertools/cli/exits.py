@@ -1,6 +1,6 @@
-"""Exit codes. Which error ends a command with which, ``reporting`` says.
+"""Exit codes of the command. ``reporting`` maps each error to one.
 
-The rule that must never break: a code keeps its meaning, scripts depend on it.
+Scripts depend on them: a code never changes its meaning.
 """
 
 from enum import IntEnum

@@ -1,6 +1,6 @@
-"""Explanations for people: the operator's word and the sentence first, the facts behind them below.
+"""Print explanations: first the operator's word and the sentence, below them the facts.
 
-Not for computing any of it: ``oban_powertools.explain`` does.
+``oban_powertools.explain`` computes them.
 """
 
 import shlex

@@ -1,4 +1,4 @@
-"""Ids as they are typed on the command line."""
+"""Parse ids typed on the command line."""
 
 import click
 

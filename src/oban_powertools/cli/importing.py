@@ -1,6 +1,6 @@
-"""Import the user's modules, as ``python -m`` would: the current directory comes first.
+"""Import the user's modules as ``python -m`` would: the current directory comes first.
 
-The rule that must never break: nothing is imported that the person at the command line did not ask for.
+The rule that must never break: nothing is imported that the person at the command line did not name.
 """
 
 import importlib

@@ -1,6 +1,6 @@
 """``incidents list``, ``show``, ``ack``, ``note``, ``assign`` and ``mute``: what is broken, and who takes care of it.
 
-The rule that must never break: nothing here resolves an incident, only its evidence does.
+No command resolves an incident; only its evidence does (incidents/N2).
 """
 
 from collections.abc import Callable, Coroutine

@@ -1,4 +1,4 @@
-"""``job explain``: any job of Oban, of a step or plain."""
+"""``job explain``: explain any Oban job, a step's or a plain one."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""The root of the command: a group's module is imported when one of its commands is called for."""
+"""The root command. It imports a group's module when one of the group's commands is called."""
 
 import os
 import sys

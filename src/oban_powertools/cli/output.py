@@ -1,6 +1,6 @@
-"""How an answer is printed: JSON for programs, aligned tables for people. Data goes to stdout.
+"""Print answers: JSON for programs, aligned tables for people. Data goes to stdout, everything else to stderr.
 
-The rule that must never break: JSON carries ``schema_version``, ids as text and instants in UTC.
+JSON carries ``schema_version``, ids as text and instants in UTC.
 """
 
 import dataclasses

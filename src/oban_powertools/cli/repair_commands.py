@@ -1,6 +1,6 @@
-"""``repair preview | execute | show``: two commands, so that nobody executes what nobody has looked at.
+"""``repair preview | execute | show``: two commands, so that a plan is read before it is executed.
 
-The rule that must never break: a repair that does severe harm by mistake asks for its target's name once more.
+A severe repair asks for its target's name again.
 """
 
 from datetime import timedelta

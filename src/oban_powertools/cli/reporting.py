@@ -1,6 +1,6 @@
-"""How a command that failed ends: one line of error, never a stray traceback, and the exit code of the error.
+"""End a failed command: print one line, never a stray traceback, and choose the exit code.
 
-The only place that maps errors to codes. Loaded only when something failed, because it knows every error there is.
+The only place that maps errors to codes. It is loaded only after a failure, because it imports every error.
 """
 
 import os

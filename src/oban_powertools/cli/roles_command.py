@@ -1,6 +1,6 @@
-"""``roles``: the SQL of the database roles that running programs should have.
+"""``roles``: print the SQL of the database roles for running programs.
 
-The rule that must never break: it only prints; who grants rights is the owner of the database.
+It only prints: the owner of the database grants the rights.
 """
 
 import click

@@ -1,7 +1,7 @@
-"""The event loop of a worker process, which no worker ends.
+"""Run a worker process's event loop, and keep it running whatever a worker does to it.
 
-What a worker itself raises is its attempt's outcome (``oban_attempts``). What it leaves behind in the event loop, tasks
-and callbacks of its own, may still raise ``SystemExit`` there, or stop the loop: then the loop goes on.
+What a worker raises is its attempt's outcome (``oban_attempts``). Tasks and callbacks that it leaves behind may still
+raise ``SystemExit`` or stop the loop: then the loop is started again.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
-"""``install``, ``upgrade`` and ``status``: the schema, from the command line.
+"""``install``, ``upgrade`` and ``status``: manage the schema from the command line.
 
-The rule that must never break: ``--sql`` prints exactly what the command itself would run.
+``--sql`` prints exactly what the command itself would run.
 """
 
 import click

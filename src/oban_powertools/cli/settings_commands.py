@@ -1,4 +1,4 @@
-"""``settings list`` and ``set``: what is equal on all nodes, because it is a row of the database.
+"""``settings list`` and ``set``: the shared settings, rows of the database that every node reads.
 
 The rule that must never break: nothing is changed without an actor and a reason.
 """

@@ -1,6 +1,6 @@
-"""``signal``: a payload for whoever waits for its name and key.
+"""``signal``: send a payload to the step that waits for its name and key.
 
-The rule that must never break: a signal that woke nobody and never will is not told as a success.
+A signal that woke no step and never will does not end as a success.
 """
 
 from collections.abc import Mapping

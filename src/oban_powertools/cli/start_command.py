@@ -1,6 +1,6 @@
-"""``start``: a worker process, as ``oban start`` runs one, with Powertools attached.
+"""``start``: run a worker process as ``oban start`` does, with Powertools attached.
 
-The rule that must never break: SIGTERM lets running jobs finish before the process ends.
+The rule that must never break: after SIGTERM, running jobs finish before the process ends.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
-"""Which database a command works on: Oban's own settings and the options every command shares.
+"""Choose the database of a command, from Oban's own settings and the options that all commands share.
 
-The rule that must never break: a password is never printed, not even when the DSN is unreadable.
+The rule that must never break: a password is never printed, not even when the DSN cannot be parsed.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""Text for a terminal: how wide it is, what must not reach it, times in an engineer's words.
+"""Format text for a terminal: its width, its control characters, times and durations.
 
-Nothing here knows a workflow. The rule that must never break: text from the database cannot send
-control sequences to the reader's terminal, turn its direction, or look like another text.
+It knows nothing of workflows. The rule that must never break: text from the database cannot send control sequences to
+the reader's terminal, reverse its direction, or pass for another text.
 """
 
 import json

@@ -1,6 +1,6 @@
-"""``uninstall``: drops our schema, and asks before.
+"""``uninstall``: drop our schema, after a confirmation.
 
-The rule that must never break: nothing is dropped without a person's word or ``--yes``.
+The rule that must never break: nothing is dropped without a person's answer or ``--yes``.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Values as they are typed on the command line: durations, JSON, who acts and why."""
+"""Parse values typed on the command line: durations, JSON, actor and reason."""
 
 import getpass
 import json

@@ -1,7 +1,7 @@
-"""``webhooks``: where events are sent, what became of them, and secrets, which are shown once.
+"""``webhooks``: manage endpoints, read their deliveries, and print a new secret once.
 
-The rules that must never break: a secret is printed by the command that made it and by no other, and never taken from
-an argument, which other users of the machine can read; nothing is changed without an actor and a reason.
+The rules that must never break: only the command that made a secret prints it; a secret is never taken from an
+argument, which other users of the machine can read; nothing is changed without an actor and a reason.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
-"""``workflow list``, ``show``, ``explain`` and ``graph``: reading workflows from the command line.
+"""``workflow list``, ``show``, ``explain`` and ``graph``: read workflows from the command line.
 
-The rule that must never break: the commands of this file run in a read-only transaction.
+The commands of this file run in a read-only transaction.
 """
 
 from typing import Any

@@ -1,6 +1,6 @@
-"""A workflow and its steps as rows and facts for people, and as JSON for programs.
+"""A workflow and its steps as table rows and facts for people, and as JSON for programs.
 
-The rule that must never break: args and results of a step appear only where one step was asked for.
+The rule that must never break: args and results appear only where the user asked for one step.
 """
 
 from collections.abc import Mapping, Sequence

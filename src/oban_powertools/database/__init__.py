@@ -1,4 +1,4 @@
-"""The ground: connections and queries, what a session is given, the border between Python's values and PostgreSQL's."""
+"""Connections, queries, session settings, and the conversion of values between Python and PostgreSQL."""
 
 from .queries import (
     Connection,

@@ -1,6 +1,6 @@
-"""Begin a transaction again when another session was in its way.
+"""Retry a transaction that failed because of another session.
 
-Not for connections that are lost (``sqlstates`` tells them apart).
+Not for lost connections (``sqlstates`` tells the two apart).
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""Named points where a test ends this process as ``kill -9`` would; in production reaching one does nothing.
+"""Named points at which a test kills this process as ``kill -9`` would; in production they do nothing.
 
-Not for faults inside a transaction: those are caused in the database. The rule that must never
-break: without ``POWERTOOLS_CRASH_POINT`` in the environment at import, nothing here has an effect.
+Not for faults inside a transaction: tests cause those in the database. The rule that must never break: without
+``POWERTOOLS_CRASH_POINT`` in the environment at import, nothing here has an effect.
 """
 
 import os

@@ -1,7 +1,6 @@
 """The functions and views of the schema: one current text each, applied as a whole at the end of an upgrade.
 
-Not for tables (``migrations``). The rule that must never break: after an upgrade the database has these functions, with
-these texts, and no others.
+Not for tables (``migrations``). After an upgrade the database has these functions with these texts, and no others.
 """
 
 import re

@@ -1,8 +1,8 @@
-"""The JSON border: what may be stored, said with paths, and how it is written and read.
+"""Convert Python values to JSON and back, and refuse what cannot be stored, with the path of each fault.
 
-Used wherever a Python value becomes jsonb. It never converts: what PostgreSQL or another
-language would read back differently is refused with a hint. The rule that must never break:
-what was stored is what is read back, or it was refused (property/P15).
+Used wherever a Python value becomes jsonb. It never changes a value: one that PostgreSQL or another language would
+read back differently is refused, with a hint. The rule that must never break: a value is read back as it was stored,
+or it was refused (property/P15).
 """
 
 import dataclasses

@@ -1,9 +1,9 @@
-"""The migrations: tables, types, indexes, triggers, data and grants, forward only.
+"""Read the migrations: tables, types, indexes, triggers, data and grants, forward only.
 
-Not for functions and views, which have one current text (``functions``). The first comment of a migration may say two
-things on lines of their own: ``Compatible from: 24`` when releases that know only version 24 go on working after it,
-and ``Outside a transaction`` when it builds indexes concurrently, on tables that are in use. The rule that must never
-break: a released migration is never edited, so a migrated schema equals a fresh one.
+Not for functions and views, which have one current text (``functions``). Two lines in the first comment of a migration
+are read: ``Compatible from: 24`` when releases that know only version 24 keep working after it, and ``Outside a
+transaction`` when it builds indexes concurrently on tables in use. The rule that must never break: a released
+migration is never edited, so an upgraded schema equals a fresh one.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""What is read of Oban's private parts: the connection a caller passed, an instance's schema, pool and configuration.
+"""Read Oban's private attributes: the caller's connection, and an instance's schema, pool and configuration.
 
 Not for taking Oban's slots (``runtime.oban_hooks``). tests/runtime/test_oban_contract.py names everything used here.
 """

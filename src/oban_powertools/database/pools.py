@@ -1,7 +1,8 @@
-"""Pools and connections beside the host's pool, to the database that it reaches.
+"""Open pools and connections of our own to the database of the host's pool.
 
-What a host's pool gives as functions is asked at each new connection: passwords and tokens change. The rule that must
-never break: engine progress needs no connection of the host's pool (property/P14, fault/F14).
+A host's pool may give its parameters as functions; each new connection calls them, because passwords and tokens
+change. The rule that must never break: workflows move on without a connection of the host's pool (property/P14,
+fault/F14).
 """
 
 import asyncio

@@ -1,8 +1,7 @@
-"""Named queries and how they are run: how every module reaches PostgreSQL.
+"""Load the named queries and run them: every module reaches PostgreSQL through here.
 
-Not for SQL itself, which lives in ``sql/*.sql``, nor for what a session is given
-(``session_settings``). The rule that must never break: a statement of ours reads and writes values in one way, whatever
-the host did to the connection.
+The SQL is in ``sql/*.sql``, the settings of a session in ``session_settings``. The rule that must never break: our
+statements read and write values in one way, whatever the host configured on its connection.
 """
 
 import re

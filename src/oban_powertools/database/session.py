@@ -1,6 +1,6 @@
-"""A connection and the queries of its schema, as one: how a statement of ours is run.
+"""A connection with the queries of its schema: ``Session`` runs our statements.
 
-Not for what PostgreSQL's session is given (``session_settings``).
+Not for the settings of a PostgreSQL session (``session_settings``).
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable

@@ -1,8 +1,8 @@
-"""Our sessions are ours: what every session that we open is given, and what is kept of the host's own parameters.
+"""The settings and timeouts of every session that we open, and which of the host's parameters it keeps.
 
-Not for the caller's sessions: in those our SQL has to be right whatever they are set to. The rule that must never
-break: a session of ours has bounds, so that no loop of ours waits for a kernel's TCP limit (oban/O8, fault/F15), and
-one whose machine is cut off lets go of its locks.
+Not for the caller's sessions: there our SQL works with whatever settings it finds. The rule that must never break: our
+sessions have timeouts, so that no loop waits for the kernel's TCP limit (oban/O8, fault/F15), and the locks of a
+machine that was cut off are released.
 """
 
 import os

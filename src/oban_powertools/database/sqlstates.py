@@ -1,8 +1,8 @@
-"""What a failed statement means: told by its SQLSTATE and by whether the connection still lives.
+"""Classify a failed statement by its SQLSTATE and by whether the connection still lives.
 
-Not by psycopg's classes, in which a server that is going away and a value that is too large are both an
-OperationalError. The rule that must never break: what is known to be neither the server's doing nor another session's
-is the doing of what was sent, so that nobody sends it for ever.
+psycopg's classes are too coarse: a server that shuts down and a value that is too large are both an OperationalError.
+The rule that must never break: a failure that is neither the server's nor another session's is blamed on the
+statement, so that nobody repeats it for ever.
 """
 
 from enum import StrEnum

@@ -1,7 +1,7 @@
-"""How our values travel to PostgreSQL and back: psycopg's defaults, exact JSON, and spans of time that are seconds.
+"""How values travel to PostgreSQL and back: psycopg's defaults, exact JSON, and durations in seconds.
 
-The rule that must never break: a span is as long as it says. PostgreSQL counts the days of an interval in the
-session's time zone, so that 24 h would be 23 h or 25 h where summer time begins or ends; ours have no days.
+The rule that must never break: a duration keeps its length. PostgreSQL counts the days of an interval in the session's
+time zone, so 24 h become 23 h or 25 h where summer time begins or ends; our intervals have no days.
 """
 
 import struct

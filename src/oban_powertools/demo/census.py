@@ -1,6 +1,6 @@
 """Count what is in the standard library's Python source, and report it. No jobs, no database.
 
-Source is parsed, never imported, so that no module runs because it was counted. The report is complete or not there,
+Source is parsed, never imported, so counting a module does not run it. The report is written whole or not at all,
 because its step may be killed and run again.
 """
 

@@ -1,4 +1,4 @@
-"""``demo``: the demo on the command line, and its worker processes, which are commands of it too."""
+"""``demo``: the command, and the hidden commands that its worker processes run."""
 
 import asyncio
 import logging

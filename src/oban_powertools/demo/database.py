@@ -1,4 +1,4 @@
-"""The demo's database: one of its own on the embedded PostgreSQL, whatever ``OBAN_DSN`` says."""
+"""The demo's database, on the embedded PostgreSQL; it ignores ``OBAN_DSN``."""
 
 import hashlib
 import signal

@@ -1,4 +1,4 @@
-"""One run of the demo, from the database to the last word."""
+"""One run of the demo, from opening the database to the summary."""
 
 import os
 import shlex

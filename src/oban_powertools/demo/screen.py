@@ -1,4 +1,4 @@
-"""What the terminal shows: lines that stay, and below them how far it is; elsewhere plain lines."""
+"""Print to the terminal: lines that stay, with a progress line below them. Without a terminal, plain lines."""
 
 import os
 import shutil

@@ -1,6 +1,6 @@
-"""The steps of the census: Oban workers, and the workflow that ties them together. Start reading here.
+"""The steps of the census: Oban workers, and the workflow that connects them. Start reading here.
 
-The rule that must never break: every step may run twice, because a killed worker's steps do.
+Every step may run twice, because the steps of a killed worker do.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
-"""One run of the census, told from its live events.
+"""Narrate one run of the census from its live events.
 
-The rule that must never break: an event that does not arrive ends the demo with an error.
+An event that does not arrive ends the demo with an error.
 """
 
 import asyncio

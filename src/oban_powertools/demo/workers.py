@@ -1,7 +1,7 @@
-"""The demo's worker processes, seen from both sides.
+"""The demo's worker processes: how the demo starts them, and what they run.
 
-The rule that must never break: a worker ends when the demo is gone, however it went. Its standard input is a pipe from
-the demo, and the end of that pipe is its sign to leave.
+A worker ends when the demo has ended, even by ``kill -9``: its standard input is a pipe from the demo, and the end of
+that pipe tells it to leave.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What a call was given that is not what it asks for; nothing was done."""
+"""A call was given a wrong argument; nothing was done."""
 
 from .base import PowertoolsError
 

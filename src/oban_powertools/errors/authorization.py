@@ -1,4 +1,4 @@
-"""What an operator met who may not do what was asked."""
+"""Refusals of an operator who may not do what they asked for."""
 
 from .commands import CommandRefusedError, NotFoundError
 

@@ -1,7 +1,8 @@
-"""The base of every error, with its stable code. Nothing here knows what went wrong.
+"""The base of every error, with its stable code. It knows no particular error.
 
-An error is declared, not written: its fields are annotations, given in their order or by name, and its sentence names
-them in braces. Both are inherited. Several texts may be given as a list, are kept as a tuple, and are read with commas.
+An error is declared, not written: its fields are annotations, passed in their order or by name, and its sentence names
+them in braces. Both are inherited. Several texts may be passed as a list; they are stored as a tuple and printed with
+commas.
 """
 
 from typing import Any, ClassVar, cast, dataclass_transform, get_origin

@@ -1,4 +1,4 @@
-"""What a command met: something that does not exist, or a refusal that says what is legal instead."""
+"""Errors of commands: the target does not exist, or a refusal that names what is legal instead."""
 
 from collections.abc import Sequence
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""What is wrong with a definition or a value; nothing was written."""
+"""Errors of a workflow's definition or of a value; nothing was written."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What whoever reads or publishes events may meet."""
+"""Errors of reading and publishing events."""
 
 from collections.abc import Sequence
 

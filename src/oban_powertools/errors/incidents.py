@@ -1,4 +1,4 @@
-"""What an operator met who handles incidents."""
+"""Errors of acknowledging, assigning, noting and muting incidents."""
 
 from .commands import CommandRefusedError, NotFoundError
 

@@ -1,4 +1,4 @@
-"""What an operator may meet who previews and executes a repair."""
+"""Errors of previewing and executing repairs."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What code that waits, or that runs in a worker, may meet."""
+"""Errors of code that waits, or that runs in a worker."""
 
 from collections.abc import Sequence
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What is missing or wrong around us: settings, the server, the schema."""
+"""Errors of the environment: settings, the server, the schema."""
 
 from collections.abc import Sequence
 from pathlib import Path

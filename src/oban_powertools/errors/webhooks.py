@@ -1,4 +1,4 @@
-"""What somebody who works with webhooks may meet."""
+"""Errors of managing webhooks."""
 
 from .commands import NotFoundError
 from .setup import ConfigurationError

@@ -1,6 +1,6 @@
-"""Events: everything that happens to workflows, read from the log or as it comes.
+"""Events: everything that happens to workflows, read from the log or live.
 
-The database is the log; a notification only says that there is something to read (invariant/I5).
+The log is in the database; a notification only says that there is something to read (invariant/I5).
 """
 
 from .events import Events

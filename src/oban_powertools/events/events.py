@@ -1,6 +1,6 @@
-"""The event calls of the facade.
+"""The calls of ``powertools.events``: subscribe, read, publish.
 
-The rule that must never break: placing has a transaction of its own, never the caller's.
+Numbering events (placing) runs in a transaction of its own, never in the caller's.
 """
 
 from collections.abc import AsyncGenerator, Callable

@@ -1,7 +1,7 @@
-"""The feed: reads the log once for everybody in this process, and hands out what it finds.
+"""The feed: reads the log once per process and offers each event to every subscription.
 
-It runs while somebody is subscribed. The rules that must never break: it offers every event after its
-cursor in order, and it waits for no subscriber.
+It runs while there is a subscription. The rules that must never break: it offers every event after its cursor, in
+order; and no subscriber can hold it up.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""One connection that listens for notifications, beside the pools.
+"""Listen for notifications on one connection, beside the pools.
 
-A notification says "look now" and nothing else: what it carries is never read, so a forged one costs
-a look at the log. The rule that must never break: nobody needs this connection; it only saves waiting.
+A notification only means "look now": its payload is never read, so a forged one costs one look at the log. The
+listener only saves waiting: everything works without it.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
-"""Events that a host tells of a step that runs elsewhere.
+"""Publish events that the host reports of a step running elsewhere.
 
-The rule that must never break: what is told moves no step; only ``workflows.complete_step`` ends one.
+The rule that must never break: a published event moves no step; only ``workflows.complete_step`` ends one.
 """
 
 from typing import Final

@@ -1,7 +1,7 @@
-"""Read the log: pages of events in the order of their cursors.
+"""Read the log: pages of events, in the order of their cursors.
 
-Not for waiting, which is the feed's. The rule that must never break: a page has no gap; when what
-was asked for is gone, it says so instead.
+Not for waiting (``feed``). The rule that must never break: a page has no gap. When events after the requested cursor
+were removed, the page says so.
 """
 
 from collections.abc import AsyncGenerator, Sequence

@@ -1,6 +1,6 @@
-"""Keep the log in order without readers: its part of the sweep.
+"""Number the waiting events and remove old ones while nobody reads the log: a part of the sweep.
 
-The rule that must never break: a fault here holds up nothing else that the sweep does.
+A fault here stops no other part of the sweep.
 """
 
 from typing import Final

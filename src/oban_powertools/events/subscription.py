@@ -1,6 +1,6 @@
-"""One subscriber: its place in the log, and a bounded buffer of what comes live.
+"""One subscription: its place in the log, and a bounded buffer of live events.
 
-The rules that its three numbers obey are subscription/S1 to S3, on docs/design/rules.md.
+Its three numbers obey subscription/S1 to S3 (docs/design/rules.md).
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""What an event is: the change of a step, or the end of a workflow.
+"""The types of events: a step has changed, a workflow has ended.
 
-For naming only, no I/O. The rule that must never break: every field of an event is here, in the
-names of docs/reference/events.md, and ``to_dict`` leaves none out.
+Names only, no I/O. Every field of an event is here, named as in docs/reference/events.md, and ``to_dict`` contains
+each.
 """
 
 from dataclasses import dataclass, fields

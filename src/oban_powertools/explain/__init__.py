@@ -1,7 +1,7 @@
-"""Explain a step, a workflow or a job: why is it as it is, and what may be done?
+"""Explain a step, a workflow or a job: why it is in its state, and what may be done about it.
 
-Not for changing anything. The rule that must never break: an explanation is computed from the rows
-of one snapshot when it is asked for, and never stored.
+Changes nothing. The rule that must never break: an explanation is computed from one snapshot of the rows when it is
+asked for, and never stored.
 """
 
 from .explain import Explain

@@ -1,7 +1,7 @@
-"""What the package would do with a step or a workflow now, and what it would refuse and why.
+"""Which acts are legal on a step or a workflow now, and why the others are refused.
 
-Pure. The rule that must never break: an action is called legal only if the command would accept it
-on the same rows, and a refusal is told in the words of the error the command raises.
+Pure. The rule that must never break: an act is listed as legal only if the command would accept it on the same rows. A
+refusal has the words of the error that the command raises.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
-"""Root causes: the steps that wait on nothing upstream and hold up the rest.
+"""Find root causes: the steps that wait on nothing upstream and hold up the rest.
 
-Runs in the caller's transaction and locks nothing. The rule that must never break: whatever holds
-up a step is among the kinds that are found, however many steps are of one kind.
+Runs in the caller's transaction and locks nothing. Every kind of cause is found, however many steps share another
+kind.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

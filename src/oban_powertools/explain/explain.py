@@ -1,7 +1,4 @@
-"""The explain calls of the facade: each reads one snapshot.
-
-The rule that must never break: what an explanation is computed from is one moment.
-"""
+"""The calls of ``powertools.explain``: each reads one snapshot, so an explanation describes one moment."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager

@@ -1,7 +1,6 @@
-"""What an explanation is made of: immutable records with operator words first, raw facts beside them.
+"""The records that make up an explanation: first the operator's words, beside them the raw facts.
 
-No I/O. The rule that must never break: states and codes are kept as text, so that one this release
-does not know is shown verbatim.
+No I/O. States and codes stay text, so that one which this release does not know is printed as it is.
 """
 
 from collections.abc import Mapping

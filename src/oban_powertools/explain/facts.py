@@ -1,6 +1,6 @@
-"""What explanations are made from: a few rows of workflows, steps, jobs and queues.
+"""The facts that explanations are computed from: a few rows of workflows, steps, jobs and queues.
 
-No I/O. The rule that must never break: a state is kept as the text that was read.
+No I/O. A state stays the text that was read.
 """
 
 from collections.abc import Mapping

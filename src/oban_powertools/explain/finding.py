@@ -1,4 +1,4 @@
-"""One thing that was found about a step, a job or a workflow, before it is known whose. No I/O."""
+"""A finding about a step, a job or a workflow, before it belongs to an explanation. No I/O."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

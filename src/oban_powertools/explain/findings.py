@@ -1,7 +1,7 @@
-"""What the facts of one step or job mean: codes, sentences, and the operator's word.
+"""Diagnose one step or job from its facts: codes, sentences, and the operator's word.
 
-Pure: no I/O, no clock of its own. The rule that must never break: a finished thing is never called
-Runnable, and what the facts do not show is not claimed.
+Pure: no I/O, no clock of its own. The rule that must never break: an ended step is never called Runnable, and nothing
+is claimed that the facts do not show.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

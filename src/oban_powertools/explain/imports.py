@@ -1,6 +1,7 @@
-"""Whether this process can import a worker: asked for only, because an import runs code.
+"""Check whether this process can import a worker.
 
-The rule that must never break: nothing named by a row is imported unless the caller said so.
+The rule that must never break: an import runs code, so a worker that a row names is imported only when the caller asks
+for it.
 """
 
 from oban.worker import resolve_worker

@@ -1,6 +1,6 @@
-"""The open incidents that concern what is explained, and what may be done about them.
+"""Find the open incidents that concern a step, job or workflow, and the repairs that are legal for them.
 
-Runs in the caller's transaction and locks nothing. The rule that must never break: a repair is named only when its
+Runs in the caller's transaction and locks nothing. The rule that must never break: a repair is suggested only when its
 preview would accept it on the same rows.
 """
 

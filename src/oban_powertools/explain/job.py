@@ -1,7 +1,7 @@
-"""Explain one job, of a step or plain.
+"""Explain one job, a step's or a plain one.
 
-Runs in the caller's transaction and locks nothing. The rule that must never break: a job is called
-a step's only if the step believes in it; its meta can be edited by anybody.
+Runs in the caller's transaction and locks nothing. A job counts as a step's only when the step's row names it, because
+anybody can edit a job's meta.
 """
 
 from ..database import Session

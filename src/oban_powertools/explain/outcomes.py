@@ -1,6 +1,6 @@
 """Why a step or a job ended as it did.
 
-Pure. The rule that must never break: a success has no blocker, and every other end has one.
+Pure. A success has no blocker, and every other end has one.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,6 @@
-"""Read the facts that explanations are made from.
+"""Read the facts that explanations are computed from.
 
-Runs in the caller's transaction and locks nothing. The rule that must never break: the number of
-queries does not depend on the number of steps.
+Runs in the caller's transaction and locks nothing. The number of queries does not depend on the number of steps.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

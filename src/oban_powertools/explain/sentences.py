@@ -1,4 +1,4 @@
-"""The words that several explanations share: durations, errors, lists."""
+"""Phrases that several explanations share: durations, errors, lists."""
 
 from collections.abc import Sequence
 from datetime import timedelta

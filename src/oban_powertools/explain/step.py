@@ -1,7 +1,6 @@
-"""Explain one step: its state, what is in its way, and the root causes upstream.
+"""Explain one step: its state, what blocks it, and the root causes upstream.
 
-Runs in the caller's transaction and locks nothing. The rule that must never break: it is computed
-from the rows as they are, and costs no more than the ancestors that matter.
+Runs in the caller's transaction and locks nothing. It reads only the ancestors that matter.
 """
 
 from collections.abc import Mapping, Sequence

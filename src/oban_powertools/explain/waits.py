@@ -1,6 +1,6 @@
-"""What a step waits for beside parents and its job: a signal, a workflow, the end of a hold, its cancel.
+"""What a step waits for beside its parents and its job: a signal, a nested workflow, the end of a hold, its cancel.
 
-Pure. The rule that must never break: each is told with what would end it.
+Pure. Each finding names what would end the wait.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,6 @@
 """Explain a workflow: its steps by state, and what holds it up or made it fail.
 
-Runs in the caller's transaction and locks nothing. The rule that must never break: every released
-step without an outcome is accounted for, listed or counted.
+Runs in the caller's transaction and locks nothing. Every released step without an outcome is listed or counted.
 """
 
 from collections.abc import Mapping, Sequence

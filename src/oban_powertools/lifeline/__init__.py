@@ -1,4 +1,4 @@
-"""The lifeline: which executors live, and what becomes of the jobs of those that do not."""
+"""The lifeline: the health of executors, incidents, and repairs."""
 
 from ..runtime.executors import ExecutorHealth
 from ..states import ExecutorState, IncidentClass, IncidentState, IncidentSubstatus

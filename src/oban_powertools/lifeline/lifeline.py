@@ -1,4 +1,4 @@
-"""The calls of ``powertools.lifeline``: those of its parts, each of which is written down with what it does."""
+"""The class behind ``powertools.lifeline``; each part defines its own calls, with their docstrings."""
 
 from ..runtime.executors import Executors
 from ..upkeep.retention import Retention

@@ -1,6 +1,6 @@
-"""How a command on a workflow runs: asked of the host's policy, in one transaction with its evidence.
+"""Run a command on a workflow: ask the host's policy, then change and record in one transaction.
 
-The rule that must never break: an accepted command and its evidence are one transaction, also when it is the caller's.
+The rule that must never break: a command and its audit record are one transaction, also in the caller's own.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Commands as evidence: who asked for what of a workflow, and what came of it, as a record of the audit.
+"""Record commands in the audit: who asked for what on which workflow, and the outcome.
 
 The rule that must never break: no operator's change without an actor and a reason.
 """

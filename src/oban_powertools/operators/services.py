@@ -1,6 +1,6 @@
-"""What every call needs, made once by the composition root and handed down whole.
+"""The services that every call needs, built once by the composition root and passed down as one object.
 
-The rule that must never break: nothing below the root has a default of its own that hides a missing one.
+Nothing below the root has a default of its own: a missing service fails at the root.
 """
 
 from dataclasses import dataclass

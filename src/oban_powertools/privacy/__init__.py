@@ -1,1 +1,1 @@
-"""What may be seen of what the host runs: patterns of secrets, the display policy, records for people, logs."""
+"""What people may see of the host's data: patterns of secrets, the display policy, displayed records, logs."""

@@ -1,7 +1,7 @@
-"""What of a record leaves through a door for people: explanations, events, the command line, the console.
+"""Apply the display policy to records that people read: explanations, events, the command line, the console.
 
-Not for what the application asks for itself: ``workflows.results`` and its like are its own data, as they are. The rule
-that must never break: which field of which record holds what users wrote is said here and nowhere else.
+Not for data that the application reads for itself, such as ``workflows.results``. The rule that must never break: only
+``FIELDS`` says which fields of records hold what users wrote.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What may be shown and kept of values that come from the users' own code: one policy, asked at every door.
+"""The display policy: what may be shown and stored of values from the users' own code. Every door asks it.
 
 The rule that must never break: a policy that fails shows nothing (security/S8).
 """

@@ -1,7 +1,7 @@
-"""Loggers whose records hold no secret, whatever an exception's text says.
+"""Loggers whose records contain no secret, whatever an exception's text says.
 
-A record that leaves is its finished text: what handlers would look into, arguments and the exception itself, is gone.
-The rule that must never break: no logger of this package is made anywhere else.
+A record that leaves is finished text: its arguments and its exception, which handlers would read, are removed. The
+rule that must never break: every logger of this package is made here.
 """
 
 import logging

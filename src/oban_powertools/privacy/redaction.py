@@ -1,13 +1,13 @@
-"""What looks like a secret in a text, and putting ``[redacted]`` in its place: the one list of patterns.
+"""Find what looks like a secret in a text and replace it by ``[redacted]``: the one list of patterns.
 
-The database hides it in what it keeps by the same list, in ``redacted``: a test compares them pattern by pattern.
-So patterns are written in what Python and PostgreSQL both understand, and mean ASCII by every class: what a locale
-takes for a letter or a blank differs from one server to the next. Groups in front of a word are plain ones, since
-SQLAlchemy takes a colon and a word for a parameter. Alternatives are tried by their order here and by their length
-there: what may follow one is part of it.
+The database redacts what it stores by the same list (its function ``redacted``); a test compares the two pattern by
+pattern. So patterns use only what Python and PostgreSQL both understand, and ASCII classes: which characters a locale
+calls a letter or a blank differs between servers. Groups before a word are capturing ones, because SQLAlchemy takes a
+colon and a word for a parameter. Python tries alternatives in their order, PostgreSQL prefers the longest: what may
+follow an alternative is part of it.
 
-Not for values with keys, which ``display`` judges. The rule that must never break: the time a text takes grows no
-faster than its length, since texts come from outside.
+Not for values with keys (``display``). The rule that must never break: the time for a text grows no faster than its
+length, because texts come from outside.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Texts of any size in bounds: what comes from a worker is kept, told and logged, and holds nothing up."""
+"""Shorten texts of any size, so that what a worker raises can be stored and logged without holding anything up."""
 
 from typing import Final
 

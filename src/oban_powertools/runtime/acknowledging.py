@@ -1,11 +1,11 @@
-"""Acknowledge a batch of executed jobs, so that no outcome stops a queue, whatever it is and whatever refuses it.
+"""Acknowledge a batch of executed jobs so that no outcome, and no refusal of one, stops a queue.
 
-- A reply that is lost is asked for again: the ack is fenced, so twice is once.
+- When a reply is lost the ack is sent again: it is fenced, so twice counts once.
 - An outcome that cannot be stored fails alone, with the reason as its attempt's error.
-- What cannot be stored in any form, or whose job another session keeps locked, is set aside and asked again beside the
-  queue, for as long as the process lives: it stays in hand, so nobody rescues it.
+- What cannot be stored in any form, or belongs to a job that another session keeps locked, is set aside and tried
+  again beside the queue while the process lives: the job stays in hand, so nobody rescues it.
 
-The rule that must never break: only a database that cannot be reached keeps the queue waiting (invariant/I6).
+The rule that must never break: only a database that cannot be reached makes the queue wait (invariant/I6).
 """
 
 import asyncio

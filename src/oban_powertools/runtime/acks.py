@@ -1,7 +1,7 @@
-"""What Oban says about a job that ran, made storable; and acknowledging a batch in one fenced statement.
+"""Make Oban's acks storable, and acknowledge a batch in one fenced statement.
 
-The rule that must never break: an ack is fenced by (id, state, attempted_at), so repeating one whose
-reply was lost is harmless (fault/F7).
+The rule that must never break: an ack is fenced by (id, state, attempted_at), so repeating one after a lost reply is
+harmless (fault/F7).
 """
 
 import json

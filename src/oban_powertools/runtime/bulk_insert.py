@@ -1,6 +1,6 @@
-"""Insert plain jobs in bulk: one statement for any number. Not for steps, whose jobs the database inserts.
+"""Insert any number of plain jobs in one statement. Not for steps: the database inserts their jobs.
 
-The rule that must never break: a job is stored as Oban's own insert would store it.
+A job is stored as Oban's own insert would store it.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,7 @@
-"""Executors as rows: kept alive by their beats, and read with their health.
+"""Executors as rows: refreshed by heartbeats, and read with their health.
 
-Not for beating by itself (``heartbeats``). The rule that must never break: only the database's clock counts.
+Not for sending heartbeats by itself (``heartbeats``). The rule that must never break: only the database's clock
+counts.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

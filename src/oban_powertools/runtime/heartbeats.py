@@ -1,9 +1,8 @@
-"""Heartbeats of this process's executors, from a thread with a connection of its own.
+"""Send the heartbeats of this process's executors, from a thread with a connection of its own.
 
-So neither a blocked event loop nor a pool without a free connection looks like a dead process. The thread also sees
-when a process of the same host has ended, so that whoever is started in its stead need not wait. The rules that must
-never break: an executor is said to have stopped only when nothing of it can run any more; and the thread never
-keeps a process from ending.
+So neither a blocked event loop nor a busy pool looks like a dead process. The thread also notices when a process of
+the same host has ended, so that its successor need not wait. The rules that must never break: an executor is reported
+as stopped only when nothing of it can run any more; and the thread never keeps a process from ending.
 """
 
 import asyncio

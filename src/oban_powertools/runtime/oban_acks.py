@@ -1,6 +1,6 @@
-"""Where a batch of acks goes: our one statement, or Oban's own ack in the lock order of settle.
+"""Store a batch of acks: by our one statement, or by Oban's own ack in the lock order of settle.
 
-Not for what is done when it cannot be stored (``acknowledging``). The rule that must never break: whoever calls learns
+``acknowledging`` decides what happens when it cannot be stored. The rule that must never break: the caller learns
 whether the connection still lived, because that decides what an error means.
 
 tests/runtime/test_oban_contract.py names everything used here.

@@ -1,8 +1,8 @@
-"""One attempt of a job at the border between Oban and a worker: however the worker ends, the attempt has an outcome.
+"""Run one attempt of a job between Oban and a worker: however the worker ends, the attempt has an outcome.
 
-Not for what becomes of the outcome in the database (``acks``). The rules that must never break: an attempt that began
-comes to an ack, unless the process itself is being stopped (attempts/B1); what one worker does ends no other job and no
-process (attempts/B2); an attempt in which no code of the worker's ran counts for nothing (attempts/B3).
+``acks`` stores the outcome. The rules that must never break: an attempt that began comes to an ack, unless the process
+itself is being stopped (attempts/B1); no worker ends another job or a process (attempts/B2); an attempt that ran no
+code of the worker does not count (attempts/B3).
 
 With ``oban_hooks``, ``oban_acks`` and ``database.oban`` the only file that imports Oban's internals, which
 tests/runtime/test_oban_contract.py names.

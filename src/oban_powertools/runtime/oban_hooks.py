@@ -1,9 +1,9 @@
-"""Turbo: Oban's own extension points, taken where they are free.
+"""Turbo: fill Oban's own extension points where they are free.
 
 With ``oban_acks``, ``oban_attempts`` and ``database.oban`` the only file that imports Oban's internals. Correctness
-never depends on a slot, but for results: stock Oban drops a worker's plain return value, so
-``executor.wrap_result`` carries it. The rules that must never break: a slot that somebody else holds is
-left alone, and an Oban instance without Powertools behaves as if we were not here.
+needs no slot, except for results: stock Oban drops a worker's plain return value, so ``executor.wrap_result`` carries
+it. The rules that must never break: a slot that somebody else has filled is left alone, and an Oban instance without
+Powertools behaves as if this package were absent.
 
 tests/runtime/test_oban_contract.py names everything used here and fails when any of it changes.
 """

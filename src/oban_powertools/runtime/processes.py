@@ -1,7 +1,8 @@
-"""Processes of this machine: which one this is, and whether another one has ended. Linux only; elsewhere nobody knows.
+"""Identify this process, and find out whether another one of this machine has ended.
 
-A process is known by its boot, its pid namespace, its pid and when it started: never by a host's name, which
-containers and restored machines share. The rule that must never break: what cannot be read proves nothing.
+Linux only; elsewhere the answer is unknown. A process is identified by its boot, its pid namespace, its pid and its
+start: never by a host name, which containers and restored machines share. The rule that must never break: what cannot
+be read proves nothing.
 """
 
 import hashlib

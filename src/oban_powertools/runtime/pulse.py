@@ -1,6 +1,6 @@
-"""When each part of the sweep last succeeded, for whoever wonders whether it still does (the doctor).
+"""Store when each part of the sweep last succeeded, for the doctor.
 
-The rule that must never break: a fault here stops no loop.
+A fault here stops no loop.
 """
 
 import time

@@ -1,7 +1,7 @@
-"""Rescue: jobs run again because nobody works on them, never because they are old.
+"""Rescue jobs: run them again because nobody works on them, never because they are old.
 
-Not the rules (``sql/functions/executors.sql``). The rule that must never break: a job that its producer has in
-hand, is fetching or has yet to acknowledge is not given back from here.
+The rules are in ``sql/functions/executors.sql``. The rule that must never break: a job that its producer runs, fetches
+or has yet to acknowledge is never given back from here.
 """
 
 import time

@@ -1,7 +1,7 @@
-"""A step's return value on its way to the database: checked, encoded once, never pickled.
+"""Check a step's return value and encode it once, as JSON, never pickled.
 
-The rule that must never break: what cannot be stored fails the attempt with a message that says
-why; it never stops a queue (oban/O2, fault/F17).
+The rule that must never break: a value that cannot be stored fails the attempt with a message that says why; it never
+stops a queue (oban/O2, fault/F17).
 """
 
 from typing import Any, cast

@@ -1,7 +1,7 @@
-"""Where am I? What a worker may ask about the step, or the ended workflow, it runs for.
+"""What a worker can read about the step, or the ended workflow, that its job runs for.
 
-Reads the current Oban job; no I/O. The rule that must never break: the idempotency key of a step
-is equal over all its attempts and differs between steps (property/P5).
+Reads the current Oban job; no I/O. The rule that must never break: the idempotency key of a step is equal over all its
+attempts and differs between steps (property/P5).
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """The sweep: a loop on every node that settles what no trigger could see.
 
-Idempotent, and each part is taken by one node at a time in the database, so any number of nodes may run it
-(property/P13). The rule that must never break: it depends on no leader and on nothing it repairs.
+Idempotent, and one node at a time takes each part, by a lock in the database, so any number of nodes may run it
+(property/P13). The rule that must never break: it needs no leader, and nothing that it repairs.
 """
 
 import asyncio

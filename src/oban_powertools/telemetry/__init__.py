@@ -1,7 +1,7 @@
-"""What Powertools tells of itself while it works, through ``oban.telemetry``: names, fields, and how they are emitted.
+"""The telemetry that Powertools emits through ``oban.telemetry``: names, fields, and how they are emitted.
 
-For naming and emitting only, no I/O; exporters are ``prometheus`` and ``opentelemetry``. The rule that must never
-break: an event has the fields listed for it and no others, so no id, argument, worker's name or free text gets out.
+No I/O; exporters are ``prometheus`` and ``opentelemetry``. The rule that must never break: an event has the fields
+listed for it and no others, so no id, argument, worker's name or free text leaves the process.
 """
 
 from .emitting import Value, anybody_listens, execute, span

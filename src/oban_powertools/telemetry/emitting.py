@@ -1,6 +1,6 @@
-"""Emit through ``oban.telemetry``, with its conventions but for one: a failed span does not tell the error's text.
+"""Emit through ``oban.telemetry``, by its conventions, except that a failed span does not contain the error's text.
 
-Handlers run in the caller's task, at once; a handler that fails is logged by Oban and changes nothing.
+Handlers run at once, in the caller's task; Oban logs a handler that fails and goes on.
 """
 
 import time

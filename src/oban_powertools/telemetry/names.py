@@ -1,4 +1,4 @@
-"""The closed lists, as docs/reference/telemetry.md has them: every event, field, and word that a field may hold."""
+"""The closed lists, as in docs/reference/telemetry.md: every event and field, and every word that a field may hold."""
 
 from collections.abc import Mapping
 from enum import StrEnum

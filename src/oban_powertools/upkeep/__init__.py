@@ -1,1 +1,1 @@
-"""Keeping house: retention, the doctor, the check before a deploy, metrics."""
+"""Maintenance: retention, the doctor, the check before a deploy, metrics."""

@@ -1,8 +1,8 @@
-"""Will the code that is about to ship get on with the work that is under way?
+"""Check whether the code about to be deployed can run the work that is under way.
 
-Compares what is still to run (steps that have no job yet, and unfinished jobs) with the workers as they are in this
-process. The rule that must never break: this imports the workers that rows name, as an executor would, so it is asked
-for by a person and never run by a loop.
+Compares what is still to run (steps without a job, and unfinished jobs) with the workers in this process. The rule
+that must never break: this imports the workers that rows name, as an executor would, so only a person's request runs
+it, never a loop.
 """
 
 import inspect

@@ -1,7 +1,7 @@
-"""Shared settings: what must be equal on all nodes is a row of the database, which every process and command reads.
+"""Shared settings: rows of the database that every process and command reads, because they must be equal on all nodes.
 
-The rules that must never break: the row counts, whatever a process was started with; and a row that an operator or a
-process has set is changed by operators only.
+The rules that must never break: the row counts, whatever a process was started with; and once an operator or a process
+has set a row, only operators change it.
 """
 
 from collections.abc import Iterable

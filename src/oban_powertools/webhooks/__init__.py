@@ -1,4 +1,4 @@
-"""Webhooks: events sent to other systems over HTTP, signed, in order, until they were taken.
+"""Webhooks: send events to other systems over HTTP, signed and in order, until the receiver accepts them.
 
 Sending needs the extra ``webhooks``. Messages are CloudEvents 1.0, signed as Standard Webhooks. The rules that must
 never break: no event is left out, and a secret is shown once, when it is made.

@@ -1,7 +1,7 @@
-"""Where a message may go: URLs that are well formed, and addresses that are public.
+"""Check where a message may go: well-formed URLs, and public addresses.
 
-The rule that must never break: what was checked is what is connected to, so no name can lead inside
-by pointing elsewhere a moment later.
+The rule that must never break: the address that was checked is the one that is connected to, so a name cannot lead
+inside by pointing elsewhere a moment later.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
-"""Changes of endpoints by operators: asked of the host's policy, one transaction with its record.
+"""Change endpoints as an operator: ask the host's policy, then change and record in one transaction.
 
-The rule that must never break: the audit holds no secret, and of a URL no path, which may be one.
+The rule that must never break: the audit contains no secret, and no path of a URL, which may be one.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
-"""Deliver what is due to one endpoint, one after the other, until nothing is.
+"""Send the due deliveries of one endpoint, one after another.
 
-The rules that must never break: nothing is sent without the lease (W2), and what an attempt met is written
-down before the next one begins.
+The rules that must never break: nothing is sent without the lease (W2), and the outcome of an attempt is stored before
+the next one begins.
 """
 
 import time

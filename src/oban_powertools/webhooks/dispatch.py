@@ -1,4 +1,4 @@
-"""Write deliveries for the events that endpoints have not seen, and see to it that a job delivers them.
+"""Write deliveries for new events of each endpoint, and make sure that a job sends them.
 
 Part of the sweep of every node. The rule that must never break: a cursor moves in the transaction that writes the
 deliveries of the events before it (W1).

@@ -1,4 +1,4 @@
-"""Events as CloudEvents 1.0: the body of every message, in structured JSON.
+"""Build the body of every message: an event as CloudEvents 1.0, in structured JSON.
 
 The rule that must never break: args and results stay in the database.
 """

@@ -1,4 +1,4 @@
-"""Endpoints and deliveries as they are read. The rule that must never break: a secret is in no repr."""
+"""The records of endpoints and deliveries. The rule that must never break: no repr contains a secret."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

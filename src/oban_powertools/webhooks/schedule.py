@@ -1,6 +1,6 @@
-"""How long things take: attempts, pauses between them, until a delivery is given up.
+"""The timing of deliveries: attempts, the pauses between them, and when to give up.
 
-Pure; clocks are the caller's.
+Pure; the caller passes the clock.
 """
 
 import random

@@ -1,7 +1,7 @@
-"""One HTTP request: signed, to a checked address, once, within its time.
+"""Send one signed HTTP request to a checked address, once, within its time limit.
 
 The only file that needs the extra ``webhooks``. The rules that must never break: redirects are not followed, and
-nothing that the receiver writes is kept.
+nothing that the receiver writes is stored.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
-"""Secrets and signatures as Standard Webhooks has them.
+"""Secrets and signatures as specified by Standard Webhooks.
 
-The rule that must never break: no error and no log line repeats a secret.
+The rule that must never break: no error and no log line contains a secret.
 Source: the Standard Webhooks specification, version 1.0.
 """
 

@@ -1,6 +1,6 @@
-"""The webhook calls of the facade: each opens its connection and hands over.
+"""The calls of ``powertools.webhooks``: each opens its connection and runs a feature function.
 
-The rules that must never break: a secret leaves only through ``IssuedSecret``; an operator's change is authorized and
+The rules that must never break: a secret leaves only in an ``IssuedSecret``; an operator's change is authorized and
 recorded (invariant/I4).
 """
 

@@ -1,6 +1,6 @@
-"""The Oban worker that delivers. Oban imports it by its path when the first job comes.
+"""The Oban worker that sends deliveries. Oban imports it by its path when the first job comes.
 
-The rule that must never break: the path is in the jobs of running systems, so it stays.
+The rule that must never break: jobs of running systems contain this path, so it never changes.
 """
 
 import math

@@ -1,7 +1,6 @@
-"""Steps that a running step adds to its own workflow: checked here, stored with its completion.
+"""Check the steps that a running step adds to its own workflow; they are stored with its completion.
 
-The rule that must never break: they are stored in the transaction that completes the step, or not
-at all.
+The rule that must never break: they are stored in the transaction that completes the step, or not at all.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
-"""How long names, keys and spans of time may be.
+"""The limits of names, keys and durations.
 
-Pure. The rule that must never break: what no index can hold and no instant can count is refused where it is given, for
-a workflow that has started cannot be told.
+Pure. A value that no index can hold or no timestamp can represent is refused here, because a workflow that has started
+has nobody left to report it to.
 """
 
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,7 @@
 """Define a workflow in Python; nothing is written here.
 
-What is no argument of a call, such as text for a list or seconds for a timedelta, is refused in that line. The rule
-that must never break: a faulty definition is not, so that ``insert`` can report all its faults at once.
+A wrong argument, such as text for a list or seconds for a timedelta, is refused in that line. A faulty definition is
+not: ``insert`` reports all its faults at once.
 """
 
 from collections.abc import Iterable, Mapping

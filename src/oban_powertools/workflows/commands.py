@@ -1,7 +1,7 @@
-"""Commands on stored workflows: what a host tells the engine.
+"""Complete or cancel a step from outside, as the host reports it.
 
-Runs in the caller's transaction. The rule that must never break: a terminal step keeps its
-outcome; a later one is refused.
+Runs in the caller's transaction. The rule that must never break: a terminal step keeps its outcome; a later one is
+refused.
 """
 
 from typing import Any, Final

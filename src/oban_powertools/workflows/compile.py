@@ -1,7 +1,6 @@
-"""Check a definition and make its plan: all faults at once, or rows ready to be stored.
+"""Check a definition and make its plan: report all faults at once, or return rows ready to be stored.
 
-Linear in steps and edges. The rule that must never break: nothing reaches the database unless
-every fault was looked for and none was found.
+Linear in steps and edges. The rule that must never break: nothing reaches the database unless every check has passed.
 """
 
 import dataclasses

@@ -1,7 +1,6 @@
-"""Draw a workflow's graph as text: Mermaid and Graphviz DOT, of definitions and of stored workflows.
+"""Draw the graph of a definition or of a stored workflow as text: Mermaid and Graphviz DOT.
 
-Pure: no I/O. The rule that must never break: whatever the names hold, the output parses; a name is
-shown, never obeyed.
+Pure: no I/O. Whatever the names contain, the output parses: a name is always text, never syntax.
 """
 
 import re

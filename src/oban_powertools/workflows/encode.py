@@ -1,4 +1,4 @@
-"""Args as JSON text, and args with references as templates the database resolves.
+"""Encode args as JSON text, and args with references as templates that the database fills in.
 
 The rule that must never break: a template joined with its values is the JSON text of the args.
 """

@@ -1,9 +1,9 @@
-"""What an error is: its class and its text, taken from the exception when it is raised.
+"""Describe an error by its class and its text, taken from the exception when it is raised.
 
-An error as it is kept is ``{"attempt", "at", "error", "class", "text"}``: ``error`` is what Oban writes, a traceback as
-a rule; ``class`` and ``text`` are the exception's own. Processes without Powertools, in Python or Elixir, write no more
-than ``error``; from that the database reads the other two as well as it can (``told_error_v1``). The rule that must
-never break: whatever an exception does when it is asked, it is told of, in bounds.
+A stored error is ``{"attempt", "at", "error", "class", "text"}``: ``error`` is what Oban writes, usually a traceback;
+``class`` and ``text`` are the exception's own. Processes without Powertools, in Python or Elixir, write only
+``error``; the database derives the other two from it as well as it can (``told_error_v1``). The rule that must never
+break: whatever an exception raises while it is described, the description exists and is bounded.
 """
 
 import re

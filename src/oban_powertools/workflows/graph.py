@@ -1,7 +1,6 @@
-"""Graphs as lists of parents: depths, and a cycle where there is one. Pure and linear.
+"""Graphs as lists of parents: compute depths, and find a cycle. Pure and linear.
 
-The rule that must never break: every edge leads from a smaller depth to a greater one; the
-database refuses rows for which that does not hold.
+Every edge leads from a smaller depth to a greater one; the database refuses rows for which that does not hold.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """When two definitions are the same: what an idempotency key compares.
 
-The rule that must never break: it is what docs/how-to/run-things-once.md says, whatever order args were given in.
+It does what docs/how-to/run-things-once.md says, in whatever order args were written.
 """
 
 import hashlib

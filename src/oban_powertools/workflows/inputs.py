@@ -1,7 +1,6 @@
-"""What the calls that build a definition are given: dependencies, workers, jobs, mappings.
+"""Read the arguments of the calls that build a definition: dependencies, workers, jobs, mappings.
 
-No I/O. The rule that must never break: an iterable is read once, and what is no argument of the call is refused in the
-line that gives it.
+No I/O. An iterable is read once, and a wrong argument is refused in the line that passes it.
 """
 
 import inspect

@@ -1,8 +1,8 @@
-"""What a job runs for, a step or the end of a workflow, as its meta says; and who may not say so.
+"""What a job runs for (a step or the end of a workflow), as its meta says; and who may not write that meta.
 
-Reads and checks jobs in memory; no I/O. What the database does about a job's meta is in
-``sql/functions/job_triggers.sql``. The rule that must never break: nothing that a worker does to
-``job.meta`` while it runs changes what its job runs for.
+Reads and checks jobs in memory; no I/O. How the database treats a job's meta is in ``sql/functions/job_triggers.sql``.
+The rule that must never break: no change that a worker makes to ``job.meta`` while it runs changes what its job runs
+for.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,7 @@
-"""What a job as it is allows: asked by the repairs that would change it and by the explanations that tell.
+"""Which acts are legal on a job in its current state: used by the repairs and by the explanations.
 
 Pure: rows as dicts in, a refusal or None out. The rule that must never break: a job is taken from its executor only on
-evidence that this is gone.
+evidence that the executor is gone.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,6 +1,6 @@
-"""What a checked definition becomes: rows ready to be stored, and nothing left to decide.
+"""The plan of a checked definition: rows ready to be stored, nothing left to decide.
 
-The rule that must never break: a plan is only made from a definition without faults.
+A plan is made only from a definition without faults.
 """
 
 from collections.abc import Sequence

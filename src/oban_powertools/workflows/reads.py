@@ -1,7 +1,6 @@
 """Read stored workflows and steps as records.
 
-Runs in the caller's transaction and locks nothing. The rule that must never break: a step with a
-live job shows the job's own state, never a copy of it.
+Runs in the caller's transaction and locks nothing. A step with a live job has the job's own state, never a copy of it.
 """
 
 from collections.abc import Mapping, Sequence

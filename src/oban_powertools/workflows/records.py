@@ -1,7 +1,4 @@
-"""What is read back: workflows and steps as immutable records.
-
-Filled by the read queries only; no I/O here.
-"""
+"""The records of workflows and steps, filled by the read queries only. No I/O."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

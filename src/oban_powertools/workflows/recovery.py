@@ -1,7 +1,7 @@
-"""Recovery: an operator brings failed steps back, or decides what a step ends as.
+"""Recovery: an operator retries failed steps, or decides the outcome of a step.
 
-Runs in the caller's transaction. The rule that must never break: parents, counters and workflow
-state are right again in the transaction that changed a step.
+Runs in the caller's transaction. The rule that must never break: parents, counters and the workflow's state are right
+again in the transaction that changed a step.
 """
 
 from collections.abc import Mapping, Sequence

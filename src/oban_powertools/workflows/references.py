@@ -1,8 +1,7 @@
-"""Result references: where a later step's args will take what an earlier step returned.
+"""Result references: where a later step's args will take the result of an earlier step.
 
-A reference is resolved in the database when the step is released, so the job's row holds plain
-args that any worker in any language can run. The rule that must never break: a reference is a
-value of its own and never part of a text.
+The database resolves a reference when it releases the step, so the job's row holds plain args that any worker in any
+language can run. A reference is a value of its own, never part of a text.
 """
 
 from typing import Any, Final, Literal, Never, NoReturn

@@ -1,7 +1,7 @@
-"""What may be done with a step or a workflow as it is: decided here for commands and explanations alike.
+"""Which acts are legal on a step or a workflow in its current state, for commands and explanations alike.
 
-Pure: rows in, the refusal out. The rule that must never break: a command and an explanation that
-read the same rows decide the same, in the same words.
+Pure: rows in, the refusal out. The rule that must never break: a command and an explanation that read the same rows
+decide the same, in the same words.
 """
 
 from collections.abc import Callable, Mapping

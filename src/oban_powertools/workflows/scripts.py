@@ -1,6 +1,6 @@
-"""Tell of workers that other processes cannot import, because they are named after the script that runs here.
+"""Warn of workers that other processes cannot import, because they are named after the script that runs here.
 
-The rule that must never break: a script that works on its own queues is left in peace, and so is one that is run twice.
+A script that works on its own queues gets no warning, and neither does one that is run twice.
 """
 
 import sys

@@ -1,7 +1,7 @@
-"""Signals: a payload for whoever waits for its name and correlation key.
+"""Signals: deliver a payload to the step that waits for its name and correlation key.
 
-Runs in the caller's transaction. The rule that must never break: every delivery is a durable row,
-and wakes at most one wait.
+Runs in the caller's transaction. The rule that must never break: every delivery is a durable row, and wakes at most
+one wait.
 """
 
 from datetime import timedelta

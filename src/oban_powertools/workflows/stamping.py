@@ -1,6 +1,6 @@
-"""Give every job of a plan the same further meta, such as the trace it belongs to.
+"""Add the same further meta to every job of a plan, such as the trace it belongs to.
 
-The rule that must never break: a definition's hash does not depend on it, and the author's own meta wins.
+It does not change a definition's hash, and a key that the author set wins.
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """Store checked plans: a constant number of statements for any number of workflows and steps.
 
-Runs in the caller's transaction. The rule that must never break: a workflow is stored whole, with
-the jobs of its roots, or not at all.
+Runs in the caller's transaction. The rule that must never break: a workflow is stored whole, with the jobs of its
+roots, or not at all.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
-"""Wait for workflows to end: one query a tick for everybody who waits in this process.
+"""Wait for workflows to end: one query a tick for all callers that wait in this process.
 
-The rules that must never break: the database is asked, never a notification alone (invariant/I5); and who waits goes on
-waiting while it is away.
+The rules that must never break: the database is asked, never a notification alone (invariant/I5); and waiting goes on
+while the database is away.
 """
 
 import asyncio

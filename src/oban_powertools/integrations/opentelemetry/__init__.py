@@ -1,7 +1,7 @@
-"""Traces for OpenTelemetry: one trace for a workflow, from its insert to the last attempt of its last step.
+"""Traces for OpenTelemetry: one trace per workflow, from its insert to the last attempt of its last step.
 
 Needs the extra ``opentelemetry``. The rule that must never break: a span has the attributes of ``ATTRIBUTES`` and no
-others, so no id, argument, worker's name or error's text gets out.
+others, so no id, argument, worker's name or error text leaves the process.
 """
 
 from ...errors import ExtraMissingError

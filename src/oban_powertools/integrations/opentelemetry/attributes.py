@@ -1,4 +1,4 @@
-"""The closed list of attributes, and how telemetry's fields become them."""
+"""The closed list of span attributes, and how they are made from telemetry's fields."""
 
 from collections.abc import Mapping
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""Turn telemetry into spans, and carry the trace from the insert to the jobs, in their meta."""
+"""Turn telemetry into spans, and carry the trace from the insert to the jobs in their meta."""
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token

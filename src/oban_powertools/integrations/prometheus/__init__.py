@@ -1,4 +1,4 @@
-"""Metrics for Prometheus: a collector for a host's own registry, and an ASGI app that answers scrapes.
+"""Metrics for Prometheus: a collector for the host's own registry, and an ASGI app that answers scrapes.
 
 Needs the extra ``prometheus``. The rule that must never break: no label has a value that a user chose.
 """

@@ -1,4 +1,4 @@
-"""The collector: what this process has counted, and what was last read from the database."""
+"""The collector: this process's counters, and the last reading of the database."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Readings and counts of the database as Prometheus has them."""
+"""Convert readings and counts of the database to Prometheus' metric families."""
 
 from collections.abc import Iterator
 from itertools import accumulate

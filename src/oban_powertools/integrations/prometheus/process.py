@@ -1,4 +1,4 @@
-"""What this process does, counted from its telemetry."""
+"""Count what this process does, from its telemetry."""
 
 import time
 from collections.abc import Callable

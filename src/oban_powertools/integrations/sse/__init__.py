@@ -1,7 +1,7 @@
 """Server-sent events: the live stream of events for browsers, as an ASGI app that a web application mounts.
 
-Needs the extra ``sse``. Not for the events themselves, which ``powertools.events`` reads. The rule that must never
-break: nobody gets an event that the host's ``authorize`` did not allow.
+Needs the extra ``sse``. ``powertools.events`` reads the events. The rule that must never break: a client gets only
+events that the host's ``authorize`` has allowed.
 """
 
 from ...errors import ExtraMissingError

@@ -1,4 +1,4 @@
-"""The ASGI app: who may have which stream, and the answer when it is refused."""
+"""The ASGI app: who may open which stream, and the answer to a refused request."""
 
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Hashable

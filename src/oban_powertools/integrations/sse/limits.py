@@ -1,4 +1,4 @@
-"""How many streams there may be, how long one lasts, and how fast one catches up."""
+"""Limits: how many streams are open, how long one lasts, and how fast one catches up."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What a client asks for: which topic, from which cursor on, and from which web page."""
+"""Parse a request: its topic, the cursor to start from, and the web page that sent it."""
 
 import re
 from collections.abc import Set

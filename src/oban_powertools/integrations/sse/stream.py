@@ -1,7 +1,7 @@
-"""What goes over one open stream: events, and when it ends.
+"""Write one open stream: its events, and its end.
 
-The rule that must never break: a message's id is the cursor of the last event it covers, so that a client which comes
-back with it misses nothing.
+The rule that must never break: a message's id is the cursor of the last event that it covers, so a client that
+reconnects with it misses nothing.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
-"""Incidents: what is broken, one a cause, until the evidence says that it is over.
+"""Incidents: what is broken, one incident per cause, until the evidence shows that it is over.
 
-Not for finding them (``sql/functions/incidents.sql``, ``incident_classes.sql``).
+SQL detects them (``sql/functions/incidents.sql``, ``incident_classes.sql``).
 """
 
 from ...states import IncidentClass, IncidentId, IncidentState, IncidentSubstatus

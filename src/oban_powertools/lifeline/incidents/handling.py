@@ -1,8 +1,7 @@
-"""What operators do to incidents: acknowledge, assign, note, mute. Never resolve: only evidence does that.
+"""Handle incidents as an operator: acknowledge, assign, note, mute. Never resolve: only evidence does (incidents/N2).
 
-Rules: incidents/N2.
-
-The rule that must never break: allowed by the host first, and one transaction with its entry and its record.
+The rule that must never break: the host allows it first, and the change, its timeline entry and its audit record are
+one transaction.
 """
 
 from collections.abc import Mapping

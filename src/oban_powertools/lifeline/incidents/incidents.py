@@ -1,4 +1,4 @@
-"""The incident calls of ``powertools.lifeline``: look, list, acknowledge, assign, note, mute."""
+"""The incident calls of ``powertools.lifeline``: project, list, get, acknowledge, assign, note, mute."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final

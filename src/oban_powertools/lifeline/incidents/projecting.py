@@ -1,6 +1,6 @@
-"""Project incidents: by the sweep of any node, on demand, and one alone after a repair.
+"""Project incidents: in the sweep of any node, on demand, and one of them after a repair.
 
-Not the rules, which are in SQL. The rule that must never break: a projection that fails keeps no sweep from going on.
+The rules are in SQL. A projection that fails does not stop the sweep.
 """
 
 from typing import Final

@@ -1,4 +1,4 @@
-"""Read incidents. The rule that must never break: reading changes nothing."""
+"""Read incidents. Reading changes nothing."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final

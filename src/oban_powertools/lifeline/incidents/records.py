@@ -1,4 +1,4 @@
-"""What an incident is, as it is read. No I/O."""
+"""The records of incidents. No I/O."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields

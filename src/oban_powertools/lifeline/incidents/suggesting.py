@@ -1,7 +1,7 @@
-"""What may be done about incidents, judged by the rows of now: nothing is named that a preview would refuse.
+"""Suggest repairs for incidents, as legal on the current rows.
 
-Runs in the caller's session and locks nothing. The rule that must never break: what is legal is decided by the rules
-that the repairs obey (``workflows.rules``, ``workflows.job_rules``), never by an incident's class alone.
+Runs in the caller's session and locks nothing. The rule that must never break: the rules that repairs obey
+(``workflows.rules``, ``workflows.job_rules``) decide what is suggested, never an incident's class alone.
 """
 
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""Repairs: previewed by doing them and taking them back, executed as they were shown, or not at all."""
+"""Repairs: a preview carries one out and rolls it back; an execution does exactly what was previewed, or nothing."""
 
 from .bulk import Bulks
 from .plan import Change, Effect

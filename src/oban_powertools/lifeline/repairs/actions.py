@@ -1,7 +1,7 @@
-"""Every repair as one function: what a preview takes back and an execution keeps.
+"""Every repair as one function, called by preview and execution alike.
 
 Runs in the caller's transaction, with the target locked. The rule that must never break: nothing here knows whether it
-is a preview.
+runs for a preview.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

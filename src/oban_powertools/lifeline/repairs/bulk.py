@@ -1,7 +1,7 @@
-"""Bulk repairs: a manifest of targets that was previewed, repaired one by one.
+"""Bulk repairs: preview a manifest of targets, then repair them one by one.
 
-Each item is a transaction of its own, with its outcome in it: so a crash loses nothing, and nothing is done twice. The
-rule that must never break: only what stands in the manifest is touched.
+Each item is a transaction that contains its outcome, so a crash loses nothing and repeats nothing. The rule that must
+never break: only targets in the manifest are touched.
 """
 
 import hashlib

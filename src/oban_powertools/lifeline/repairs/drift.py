@@ -1,6 +1,6 @@
-"""What differs between what a preview showed and what there is now, in words.
+"""Describe the differences between a preview and the current rows.
 
-Pure. The rule that must never break: every row that differs is told, those too that were never shown.
+Pure. The rule that must never break: every row that differs is reported, also one that the preview did not contain.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

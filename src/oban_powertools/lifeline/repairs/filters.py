@@ -1,7 +1,7 @@
-"""What a bulk repair matches: which keys a filter may have, and what they may hold.
+"""The filters of bulk repairs: their keys, and the values that each accepts.
 
-The rule that must never break: what is given restricts; an empty list matches nothing, an empty text is refused, and
-neither is taken for "not given".
+The rule that must never break: a filter only narrows. An empty list matches nothing, an empty text is refused, and
+neither counts as "not set".
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
-"""A plan: which rows a repair changes, before and after, in a form that is the same for the same repair.
+"""A plan: the rows that a repair changes, before and after, in a form that is equal for equal repairs.
 
-Pure. The rule that must never break: two runs of one repair on one state give the same hash, and whatever else differs
-gives another one (security/S4). Instants that a repair writes are "now", generated ids are named by what they are for.
+Pure. The rule that must never break: two runs of one repair on one state have the same hash, and any other difference
+changes it (security/S4). Instants written by a repair become "now"; generated ids are named after their purpose.
 """
 
 import hashlib

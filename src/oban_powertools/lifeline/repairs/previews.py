@@ -1,7 +1,7 @@
-"""A preview: what was rehearsed, and what to think of before it is executed, kept for 15 minutes under a token.
+"""Store and read previews: what was rehearsed and its warnings, kept for 15 minutes under a token.
 
-Runs in the caller's transaction. The rule that must never break: of a token only the hash is stored, and it counts only
-for the actor it was made for, once (security/S3).
+Runs in the caller's transaction. The rule that must never break: only the hash of a token is stored, and a token is
+valid once, for the actor who got it (security/S3).
 """
 
 import hashlib

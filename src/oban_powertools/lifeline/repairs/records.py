@@ -1,4 +1,4 @@
-"""What the calls for repairs give back."""
+"""The records that the calls for repairs return."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

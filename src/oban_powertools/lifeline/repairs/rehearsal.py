@@ -1,8 +1,8 @@
-"""A repair is rehearsed and performed: both do the same, and only the end differs.
+"""Rehearse a repair, or perform it: both run the same function, only the end differs.
 
-``rehearse`` does it in a savepoint, reads what it wrote and takes it back; ``perform`` does it once more and keeps it,
-when it is what was promised. Runs in the caller's transaction. The rule that must never break: nothing of a rehearsal
-is left behind, and nothing is kept that was not promised.
+``rehearse`` runs it in a savepoint, reads the written rows and rolls back; ``perform`` runs it again and keeps it when
+it wrote what was previewed. Runs in the caller's transaction. The rule that must never break: a rehearsal leaves
+nothing behind, and nothing is kept that was not previewed.
 """
 
 import asyncio

@@ -1,9 +1,8 @@
-"""Preview a repair, and execute what was shown: one beside the other.
+"""Preview a repair and execute what was previewed, side by side.
 
-Both read what is asked, ask the host, and do the repair in a transaction of their own. A preview rehearses it and keeps
-its plan; an execution performs it and records it. The rules that must never break: what is refused changes nothing and
-is written to the audit all the same; the token, the change and its audit record are one transaction
-(invariant/I3, I4).
+Both read the target, ask the host's policy, and run the repair in a transaction of their own. A preview rehearses it
+and stores its plan; an execution performs and records it. The rules that must never break: a refusal changes nothing
+and is recorded in the audit; token, change and audit record are one transaction (invariant/I3, I4).
 """
 
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""What a repair is asked to do, and what it is about: found with all that is known of it, and locked in one order.
+"""The repair that is requested and its target: parse it, read its rows, and lock them in one order.
 
 The rule that must never break: jobs are locked before workflows, both by id (repairs/P4).
 """

@@ -1,6 +1,6 @@
-"""The audit: who did what to what, why, and what came of it; kept for ever but for retention.
+"""The audit: who did what to which target, why, and with which outcome; kept until retention removes it.
 
-The rule that must never break: a mutation by an operator and its record are one transaction (invariant/I4).
+The rule that must never break: an operator's change and its record are one transaction (invariant/I4).
 """
 
 from .audit import Audit

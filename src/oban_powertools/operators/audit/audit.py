@@ -1,7 +1,6 @@
-"""The audit calls of the facade: list, get, verify and export.
+"""The calls of ``powertools.audit``: list, get, verify and export.
 
-The rule that must never break: reading changes nothing; an export, which takes everything with it, is allowed by the
-host and recorded.
+Reading changes nothing. An export takes all records out, so the host must allow it and it is recorded itself.
 """
 
 from collections.abc import AsyncGenerator

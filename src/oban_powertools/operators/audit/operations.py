@@ -1,8 +1,8 @@
-"""What operators ask for: allowed by the host's policy first, and one transaction with its record.
+"""Carry out one operation of an operator: ask the host's policy, then change and record in one transaction.
 
-The one way in for every feature. The rules that must never break: a change and its record are one transaction
-(invariant/I4); what is refused changes nothing and is recorded all the same, on a connection of its own, though all
-else rolls back.
+Every feature goes through here. The rules that must never break: a change and its record are one transaction
+(invariant/I4); a refusal changes nothing and is recorded on a connection of its own, so the record stays when
+everything else rolls back.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping

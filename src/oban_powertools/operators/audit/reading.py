@@ -1,4 +1,4 @@
-"""Read the audit: pages, newest first, and everything, oldest first."""
+"""Read the audit: in pages, newest first; or all of it, oldest first."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

@@ -1,4 +1,4 @@
-"""What is written to the audit, what is read from it, and what a verification finds. No I/O."""
+"""The records of the audit: what is written, what is read, and what a verification finds. No I/O."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

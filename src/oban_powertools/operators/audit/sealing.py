@@ -1,6 +1,6 @@
-"""Seal the audit in the background: a part of the sweep, on whichever node gets the try-lock.
+"""Seal the audit in the background: a part of the sweep, on the node that gets the try-lock.
 
-The rule that must never break: nobody who repairs something waits for a seal.
+No operator's change waits for a seal.
 """
 
 from typing import Final

@@ -1,7 +1,7 @@
 """Verify the audit: every row against its hash, every seal against its rows and the seal before.
 
-In bounded memory, a page at a time, all pages of one snapshot. The rule that must never break: what cannot be
-compared is a finding, never "sound".
+It reads one snapshot, a page at a time, in bounded memory. The rule that must never break: what cannot be compared is
+a finding, never "sound".
 """
 
 from collections.abc import AsyncIterator, Sequence

@@ -1,6 +1,6 @@
-"""Write to the audit, in the caller's transaction: the one function that every feature calls.
+"""Write audit records in the caller's transaction: every feature calls this one function.
 
-The rule that must never break: no payload and nothing that looks like a secret is written.
+The rule that must never break: no payload is written, and nothing that looks like a secret.
 """
 
 from collections.abc import Sequence

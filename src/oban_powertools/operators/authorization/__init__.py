@@ -1,6 +1,6 @@
-"""Who may do what: actors, actions, targets and the host's policy, asked in one place for every door.
+"""Who may do what: actors, actions, targets, and the host's policy, which every door asks in one place.
 
-The rule that must never break: what nobody allowed is refused (security/S1).
+The rule that must never break: what no policy allowed is refused (security/S1).
 """
 
 from ...acts import Act, Action, Severity, TargetType

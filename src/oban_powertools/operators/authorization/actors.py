@@ -1,6 +1,6 @@
-"""Who acts: an id with a type and a label, as the audit keeps it.
+"""The actor: an id with a type and a label, as the audit stores it.
 
-The rules that must never break: an actor without an id changes nothing; nobody is taken for somebody else.
+The rules that must never break: an actor without an id changes nothing; no actor passes for another.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""The one place where the host is asked whether somebody may do something.
+"""Ask the host's policy whether an actor may do something; the only place that does.
 
 The rule that must never break: only ``True`` allows. No policy, a policy that fails, and any other answer refuse.
 """

@@ -1,4 +1,4 @@
-"""The doors through which somebody acts."""
+"""The surfaces: the doors through which an actor comes."""
 
 from enum import StrEnum
 

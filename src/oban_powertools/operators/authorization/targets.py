@@ -1,4 +1,4 @@
-"""What an action is about, with what is known of it: enough for a policy that decides row by row."""
+"""The target of an action, with enough facts for a policy that decides row by row."""
 
 from dataclasses import dataclass
 from typing import Self

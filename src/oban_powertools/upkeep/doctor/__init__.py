@@ -1,7 +1,7 @@
-"""The doctor: is this database sound, and is it set up as it should be?
+"""The doctor: is this database sound, and is it configured as it should be?
 
 Not for the code that is about to run on it (``deploy_check``). The rule that must never break: a check that could not
-be made is never taken for one that found nothing.
+run never passes for one that found nothing.
 """
 
 from .doctor import examine

@@ -1,4 +1,4 @@
-"""Whether our schema is what the migrations made: tables, indexes, constraints, functions, triggers."""
+"""Check that the schema is what the migrations made: tables, indexes, constraints, functions, triggers."""
 
 from collections.abc import Callable, Iterator
 from functools import partial

@@ -1,4 +1,4 @@
-"""Makes the checks one after another, each in a transaction of its own, and reports."""
+"""Run the checks one after another, each in a transaction of its own, and report."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final

@@ -1,6 +1,6 @@
 """What an upgrade to this release leaves in a database, read from the text of its migrations, functions and views.
 
-The rule that must never break: nothing is written down twice, so nothing here can be out of date.
+Nothing is written down twice, so nothing here can be out of date.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""What the doctor says. No I/O."""
+"""The records of the doctor's report. No I/O."""
 
 from dataclasses import dataclass
 from enum import StrEnum

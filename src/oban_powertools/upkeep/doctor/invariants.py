@@ -1,8 +1,8 @@
-"""The invariants of the data: the same queries that are the oracle of this project's own tests.
+"""Check the invariants of the data, with the queries that this project's own tests use.
 
-They read every row, which on a large database takes as long as it takes and keeps vacuum from cleaning up meanwhile.
-So whole families of workflows are copied to temporary tables, some thousand steps at a time, each time in one
-snapshot, and the queries are run on the copy: a bounded choice of families, or all of them one after another.
+They read every row, which takes long on a large database and keeps vacuum from cleaning up meanwhile. So whole
+families of workflows are copied to temporary tables, some thousand steps at a time, each time in one snapshot, and the
+queries run on the copy: for a sample of families, or for all of them one after another.
 """
 
 import re

@@ -1,6 +1,6 @@
-"""Known defects of the Oban that is installed, and which of them Powertools mends.
+"""Known defects of the installed Oban, and which of them Powertools mends.
 
-Source: read and reproduced on oban 0.7.0. A defect that this database already suffers from has a check of its own.
+Source: read and reproduced on oban 0.7.0. A defect that already shows in this database has a check of its own.
 """
 
 from dataclasses import dataclass

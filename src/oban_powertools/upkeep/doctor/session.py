@@ -1,4 +1,4 @@
-"""What can be told from the doctor's own connection: the clock, and what stands between it and the server."""
+"""Check the doctor's own connection: the clock, and what stands between it and the server."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final

@@ -1,7 +1,7 @@
-"""Numbers about the whole database, for whoever exports them: what is open now, and what has happened since.
+"""Numbers about the whole database, for exporters: what is open now, and what has happened since.
 
-Not for what this process does itself, which ``telemetry`` tells. The rule that must never break: reading is bounded in
-rows and time, goes by indexes, and writes nothing.
+Not for what this process does itself (``telemetry``). A reading is bounded in rows and time, uses indexes, and writes
+nothing.
 """
 
 from .gauges import GAUGES, Gauge, Reading

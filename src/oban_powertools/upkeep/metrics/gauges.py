@@ -1,4 +1,4 @@
-"""What can be read from the database now, and the queries that read it."""
+"""The gauges that can be read from the database now, and the queries that read them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

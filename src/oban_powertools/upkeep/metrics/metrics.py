@@ -1,4 +1,4 @@
-"""The metric calls of the facade."""
+"""The calls of ``powertools.metrics``."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Count what happened, from the event log: changes of steps, ends of workflows, and how long a hop took.
 
-The database writes these, whoever changed the job, so no process sees them all happen. The rule that must never
-break: every event after the first count is counted once by each process that counts.
+The database writes these, whoever changed the job, so no process sees them all happen. The rule that must never break:
+every event after the first count is counted once by each process that counts.
 """
 
 import asyncio

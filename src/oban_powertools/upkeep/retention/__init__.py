@@ -1,7 +1,7 @@
-"""Retention: records that are removed when their time is over, and what is kept of them.
+"""Retention: remove records when their time is over, and archive some of them.
 
-The rule that must never break: nothing is removed that something still needs, and nothing that is to be archived is
-removed without being archived in the same transaction (retention/P1 and P2).
+The rule that must never break: nothing is removed that something still needs, and what is to be archived is removed
+only in the transaction that archives it (retention/P1 and P2).
 """
 
 from .records import PruneRun, RecordClass, RetainedClass, RetentionStatus

@@ -1,4 +1,4 @@
-"""One batch after another: what a run by an operator and the sweep share."""
+"""Remove records in batches: used by an operator's run and by the sweep."""
 
 from dataclasses import dataclass, field
 from typing import Final

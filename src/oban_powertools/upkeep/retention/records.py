@@ -1,4 +1,4 @@
-"""Classes of records, how long each is kept, and what is told of it. No I/O."""
+"""The classes of records, how long each is kept, and the reports about it. No I/O."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

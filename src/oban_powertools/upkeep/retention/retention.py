@@ -1,4 +1,4 @@
-"""Retention as operators ask for it: its status, a run, a dry run."""
+"""Retention on request: its status, a run, a dry run."""
 
 from datetime import timedelta
 from typing import Any, Final

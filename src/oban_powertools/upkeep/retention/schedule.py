@@ -1,6 +1,6 @@
-"""Retention by itself: a part of the sweep, one batch of each class at a time.
+"""Automatic retention: a part of the sweep, one batch of each class at a time.
 
-The rule that must never break: a fault here holds up nothing else that the sweep does.
+A fault here stops no other part of the sweep.
 """
 
 import time

@@ -1,6 +1,6 @@
-"""Every table of our schema: the class by whose policy its rows go, or why they stay. No I/O.
+"""Every table of our schema: the class whose policy removes its rows, or why they stay. No I/O.
 
-The rule that must never break: a table that is neither here does not pass the tests.
+A test fails for a table that is missing here.
 """
 
 from collections.abc import Mapping
