@@ -10,6 +10,12 @@ from tests.crash.barriers import Gate
 from tests.crash.cluster import Cluster
 from tests.crash.steps import finished, step
 
+COMPLETE_BY_HAND = """
+UPDATE oban_jobs
+SET state = 'completed', attempt = 1, completed_at = timezone('UTC', clock_timestamp()), meta = meta || '{"return": {"json": 1}}'
+WHERE queue = %s
+"""
+
 
 async def test_two_parents_that_finish_together_in_two_processes_release_their_child_once(
     cluster: Cluster, gate: Gate, turbo: bool
@@ -35,7 +41,7 @@ async def test_two_parents_that_finish_together_in_two_processes_release_their_c
 
 
 @pytest.mark.crash
-async def test_of_two_parents_one_that_fails_to_serialize_is_settled_by_the_sweep(
+async def test_two_parents_are_settled_where_they_end_also_where_repeatable_read_is_the_default(
     cluster: Cluster, gate: Gate, turbo: bool
 ) -> None:
     serializing = f"{cluster.dsn}&options=-cdefault_transaction_isolation%3Drepeatable%5C%20read"
@@ -52,6 +58,29 @@ async def test_of_two_parents_one_that_fails_to_serialize_is_settled_by_the_swee
         await person.execute("SELECT FROM powertools.workflows FOR UPDATE")
         await gate.open()
         await cluster.blocked(2)
+    await cluster.end([handle])
+
+    assert await cluster.powertools.workflows.results(handle.id) == {"one": 1, "two": 1, "child": 3}
+    assert await cluster.is_sound(faults=0)
+
+
+@pytest.mark.crash
+async def test_of_two_parents_one_that_fails_to_serialize_is_settled_by_the_sweep(
+    cluster: Cluster, gate: Gate, turbo: bool
+) -> None:
+    await cluster.node(turbo=turbo, queues={"one": 1}, sweep_every=0.05)
+    workflow = Workflow("fan-in")
+    parents = [workflow.add(name, step(queue=name, gate=gate.number)) for name in ("one", "two")]
+    workflow.add("child", step(inputs=[parent.result for parent in parents], queue="one"))
+    [handle] = await cluster.insert(workflow)
+    await cluster.ledger.until("one")
+
+    async with cluster.session(autocommit=False) as other_tool:
+        await other_tool.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        await other_tool.execute("SELECT FROM oban_jobs")
+        await gate.open()
+        await cluster.until_states(one="completed")
+        await other_tool.execute(COMPLETE_BY_HAND, ("two",))
     await cluster.end([handle])
 
     assert await cluster.powertools.workflows.results(handle.id) == {"one": 1, "two": 1, "child": 3}
