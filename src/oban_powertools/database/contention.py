@@ -17,11 +17,11 @@ _TRIES: Final = 5
 
 
 class BeginAgainError(Exception):
-    """What a transaction was about has changed before it was locked: it has to begin again."""
+    """The rows that a transaction reads changed before it locked them: it has to begin again."""
 
 
 def begin_again[**P, T](work: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
-    """Have a whole transaction done again when another session was in its way: five times at most.
+    """Run a whole transaction, and run it again when another session was in its way: five times at most.
 
     Args:
         work: Opens the transaction, and does the same each time.

@@ -18,11 +18,12 @@ PLANNED: Final = {
     "-- PLANNED EACH TIME ROW BY ROW": f"{_ROW_BY_ROW} SET plan_cache_mode = force_custom_plan",
     "-- PLANNED EACH TIME": f"{_BY_INDEX} SET plan_cache_mode = force_custom_plan",
 }
-"""The comment that a function has between its language and its body -> the planner's settings that it stands for.
+"""The comment between a function's language and its body -> the planner settings that replace it.
 
-None trusts statistics, which a table that was just empty lacks. *Once*: planning is most of a small batch, so what
-every batch runs is planned once a session, and a row costs so much that no plan which reads more of them looks cheap.
-*Row by row*: joins look up each row by its key; without it, where large sets meet, they may also be hashed or merged.
+No setting trusts statistics, which a table that was just empty lacks. *Once*: planning is most of a small batch, so
+what every batch runs is planned once a session, and a row costs so much that no plan which reads more of them looks
+cheap. *Row by row*: joins look up each row by its key; without it, where large sets meet, they may also be hashed or
+merged.
 """
 
 _FUNCTION: Final = re.compile(
@@ -42,17 +43,17 @@ class Function:
     """Without the schema."""
 
     arguments: tuple[str, ...]
-    """The types of what it is called with, as PostgreSQL reads them."""
+    """The types of its arguments, as PostgreSQL reads them."""
 
     head: str
-    """What stands between its name and its body."""
+    """The text between its name and its body."""
 
     body: str
     """Its source, as the catalog has it."""
 
     @property
     def signature(self) -> str:
-        """What tells it from every other function: ``powertools.settle(powertools.outcome[])``."""
+        """Its identity: ``powertools.settle(powertools.outcome[])``."""
         return f"powertools.{self.name}({', '.join(self.arguments)})"
 
 
@@ -83,10 +84,10 @@ def views() -> tuple[str, ...]:
 
 @cache
 def functions_sql() -> str:
-    """What an upgrade ends with, in its transaction, for the default schema names.
+    """The SQL that ends an upgrade, in its transaction, for the default schema names.
 
-    A function of the SQL language is checked against what it calls when it is made; as they call one another, no order
-    would do, so nothing is checked here, and a test applies them all again with the check.
+    PostgreSQL checks a SQL function against the functions that it calls when it is created. They call one another, so
+    no order would pass: the check is off here, and a test applies them all again with it.
     """
     signatures = ", ".join(f"'{function.signature}'" for function in functions())
     leftovers = _read("drop_leftovers.sql").replace("/* signatures */", signatures)

@@ -38,7 +38,7 @@ _HINTS: Final[tuple[tuple[type, str], ...]] = (
 
 
 _NUMBER: Final = re.compile(r'"(?:[^"\\]|\\.)*"|-?[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?')
-"""A text, to be passed over, or a number."""
+"""A string, which is passed over, or a number."""
 
 
 def dumps(value: Any) -> str:
@@ -47,12 +47,12 @@ def dumps(value: Any) -> str:
 
 
 def exact(text: str) -> str:
-    """JSON text of which PostgreSQL keeps every number's value and kind.
+    """JSON text in a form whose numbers PostgreSQL stores with their value and kind.
 
     1e+16 would be read back as an integer. -0.0 is written as the 0.0 that PostgreSQL makes of it: two definitions that
     are stored alike are one.
     """
-    # Few texts have either; in a page of plain JSON both are looked for in a microsecond.
+    # Few texts contain either; searching a page of plain JSON for both takes a microsecond.
     if "e+" not in text and "-0.0" not in text:
         return text
     return _NUMBER.sub(_exact_number, text)
@@ -71,17 +71,17 @@ def loads(text: str | bytes) -> Any:
 
 
 def find_faults(value: Any, path: str, leaf: Callable[[Any, str], bool] | None = None) -> list[Fault]:
-    """Everything in ``value`` that is not JSON-safe, each with its path; empty when all is well.
+    """Find everything in ``value`` that is not JSON-safe, each with its path; empty when all is well.
 
     Args:
-        path: What the value is called: ``args`` gives ``args.items[3].at``.
-        leaf: Asked first at each value; True means "accepted as it is" (a result reference).
+        path: The value's name: ``args`` leads to ``args.items[3].at``.
+        leaf: Called first at each value; True accepts the value as it is (a result reference).
     """
     return [] if _plainly_safe(value, 0) else list(_walk(value, path, leaf, 0))
 
 
 def _plainly_safe(value: Any, depth: int) -> bool:
-    # Most values are; saying so costs a tenth of saying where one is not.
+    # Most values are safe; checking that costs a tenth of finding where one is not.
     kind = cast("object", type(value))
     if kind is str:
         return value.isascii() and "\0" not in value

@@ -39,19 +39,19 @@ class Migration:
     """One forward step of the schema."""
 
     version: int
-    """It grows from one to the next."""
+    """Its number; each migration has the next one."""
 
     name: str
-    """What it brings, and what it is known by: no two have the same."""
+    """What it brings; unique."""
 
     text: str
     """Its SQL, for the default schema names."""
 
     compatible_from: int | None
-    """The oldest version whose releases work on what it leaves; None when only those do that know it."""
+    """The oldest version whose releases work on the schema it leaves; None when only releases that know it do."""
 
     indexes: tuple[Index, ...] = ()
-    """What it builds outside a transaction, and then it does nothing else."""
+    """The indexes that it builds outside a transaction; then it does nothing else."""
 
     @property
     def record(self) -> str:

@@ -28,7 +28,7 @@ async def caller_connection(conn: Any) -> Connection:
             connection on the psycopg driver.
     """
     unwrapped: Any = conn
-    # What cannot be unwrapped, such as a synchronous session, is no connection of ours to take.
+    # What cannot be unwrapped, such as a synchronous session, is not a connection that we can use.
     with suppress(TypeError):
         unwrapped = await unwrap_connection(conn)
     if callers := _psycopg_connection(unwrapped):
@@ -41,7 +41,7 @@ async def caller_connection(conn: Any) -> Connection:
 
 
 async def find_connection(conn: Any) -> Connection | None:
-    """As ``caller_connection``; None where psycopg has no part in it.
+    """As ``caller_connection``; None where it is not psycopg's.
 
     Raises:
         TypeError: Oban does not know it either.
@@ -66,13 +66,13 @@ def pool_of(oban: Oban) -> AsyncConnectionPool[Any]:
 
 
 def oban_config(dsn: str | None, path: str | None = None) -> Config:
-    """Oban's own configuration: oban.toml without our table in it, then the environment, then the argument."""
+    """Oban's own configuration: from oban.toml without our table, then the environment, then the argument."""
     in_file = {name: value for name, value in _settings_file(path).items() if name != "powertools"}
     return Config(**in_file).merge(Config.from_env()).merge(Config(dsn=dsn))
 
 
 def our_table(path: str | None = None) -> Any:
-    """What oban.toml has under ``powertools``, which Oban's own command does not know; an empty table without it."""
+    """The table ``powertools`` of oban.toml, which Oban's own command ignores; empty when there is none."""
     return _settings_file(path).get("powertools", {})
 
 

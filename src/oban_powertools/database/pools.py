@@ -27,7 +27,8 @@ type Source = AsyncConnectionPool[Any]
 
 _FIRST_PAUSE: Final = 0.02
 _PAUSE: Final = 0.25
-"""Seconds between two tries to connect of one pool, at most; jittered, so that processes do not come all at once."""
+"""The longest pause between two tries of a pool to connect, in seconds; jittered, so that processes do not all come at
+once."""
 
 _AGAIN_AFTER: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.4, 0.4)
 """Seconds, at most, until what lost its connection, or met another's change, is tried again; jittered. The first ones
@@ -37,7 +38,7 @@ _RANDOM: Final = random.SystemRandom()
 
 
 class Pool(AsyncConnectionPool[AsyncConnection[Any]]):
-    """A pool that is back as soon as its server is, and says once that it is lost and once that it is back.
+    """A pool that reconnects as soon as its server is back, and logs the loss and the return once each.
 
     It connects again after short pauses, for as long as the server is away, and gives out no connection that the
     server has closed, which costs no round trip. Two of psycopg's own steps are taken over for that, because there
@@ -59,7 +60,7 @@ class Pool(AsyncConnectionPool[AsyncConnection[Any]]):
             await self.putconn(conn)
 
     async def _putconn(self, conn: AsyncConnection[Any], from_getconn: bool) -> None:
-        # One that was found broken before it was used is replaced without a warning.
+        # A connection that was broken before its use is replaced without a warning.
         await super()._putconn(conn, from_getconn=from_getconn or conn.closed)
 
     async def _connect(self, timeout: float | None = None) -> AsyncConnection[Any]:
@@ -69,7 +70,7 @@ class Pool(AsyncConnectionPool[AsyncConnection[Any]]):
             if self.closed:
                 raise
             self._lose(error)
-        # One at a time asks whether the server is there again.
+        # Only one task at a time tries whether the server is back.
         async with self._asking:
             return await self._connect_again(timeout)
 
@@ -100,11 +101,11 @@ class Pool(AsyncConnectionPool[AsyncConnection[Any]]):
 
 
 def lives(conn: AsyncConnection[Any] | psycopg.Connection[Any]) -> bool:
-    """Whether nothing has come that says the connection ended: a server that ends one says so before it is asked."""
+    """Whether the connection still lives, as far as this machine has heard: a server that ends one says so unasked."""
     try:
         poll = select.poll()
         poll.register(conn.fileno(), select.POLLIN)
-        # Its last words first, then its end.
+        # The server's last message comes first, then the end of the stream.
         while poll.poll(0):
             conn.pgconn.consume_input()
     except psycopg.OperationalError:
@@ -132,7 +133,7 @@ async def soon_again[T](ask: Callable[[], Awaitable[T]], stopping: asyncio.Event
 
 
 async def resolve(source: Source) -> dict[str, Any]:
-    """The parameters of a new connection of ours to the database a pool reaches, as its functions say now."""
+    """The parameters of a new connection to the pool's database, as the pool's functions return them now."""
     return parameters(await _conninfo(source), await _kwargs(source))
 
 

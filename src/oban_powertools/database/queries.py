@@ -34,7 +34,7 @@ _A_DSN: Final = (
 def render(text: str, names: Names) -> bytes:
     """SQL text with the default schema names replaced by the configured ones.
 
-    Files are written for ``powertools`` and ``public.oban_*``; both names were checked by Names.
+    The files use ``powertools`` and ``public.oban_*``; ``Names`` has checked the configured ones.
     """
     if names.schema != "powertools":
         text = re.sub(r"\bpowertools\.", f"{names.schema}.", text)
@@ -76,10 +76,10 @@ def _read_queries() -> dict[str, str]:
 
 
 class Cursor(AsyncCursor[DictRow]):
-    """A cursor for our statements on anybody's connection.
+    """A cursor for our statements, on any connection.
 
-    Parameters are bound by the server, values travel in binary where they come back, and both are adapted as ours
-    are: nothing of it depends on the connection's cursors, rows, adapters and JSON, or on its session's styles.
+    The server binds parameters, results come back in binary, and both use our adapters: nothing depends on the
+    connection's cursors, rows, adapters and JSON, or on its session's styles.
 
     Args:
         adapters: Other than ours.
@@ -91,7 +91,7 @@ class Cursor(AsyncCursor[DictRow]):
 
     @property
     def adapters(self) -> AdaptersMap:
-        """What values are adapted by."""
+        """The adapters of its values."""
         return self._of
 
 

@@ -25,7 +25,7 @@ class Session:
     """A connection and the queries of its schema.
 
     Args:
-        conn: Anybody's: nothing of it depends on its cursors, rows and adapters.
+        conn: Any connection: its own cursors, rows and adapters have no effect.
         queries: By name.
     """
 
@@ -63,7 +63,7 @@ class Session:
 
     @asynccontextmanager
     async def bounded(self, limit: str = "5s") -> AsyncGenerator[None]:
-        """A transaction for reading what may be a lot: by index, and given up in time.
+        """A transaction for large reads: by index only, and cancelled after ``limit``.
 
         Args:
             limit: PostgreSQL's statement_timeout.

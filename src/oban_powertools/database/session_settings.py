@@ -18,7 +18,7 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 from . import json_border
 
 SESSION_SETTINGS: Final[Mapping[str, str]] = {
-    # psycopg and our SQL read and write by these.
+    # psycopg and our SQL rely on these formats.
     "TimeZone": "UTC",
     "DateStyle": "ISO, YMD",
     "IntervalStyle": "postgres",
@@ -30,13 +30,14 @@ SESSION_SETTINGS: Final[Mapping[str, str]] = {
     # A statement that follows a lock sees what was committed before it.
     "default_transaction_isolation": "read committed",
     "default_transaction_deferrable": "off",
-    # A session that vanishes lets go: by the server's own probes, and by time where something still answers them.
+    # A session that vanishes releases its locks: through the server's probes, and through timeouts where something
+    # still answers those.
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "10s",
     "idle_in_transaction_session_timeout": "30s",
-    # One that only listens, or waits in a pool, stays.
+    # A session that only listens, or waits in a pool, stays.
     "idle_session_timeout": "0",
 }
 """Setting -> its value in every session that we open, in those of the pools that we make for Oban too.
@@ -45,11 +46,11 @@ SESSION_SETTINGS: Final[Mapping[str, str]] = {
 """
 
 OWN_BOUNDS: Final[Mapping[str, str]] = {"statement_timeout": "60s", "lock_timeout": "5s"}
-"""Setting -> its value in the sessions that only we use: a statement of the host's may take its time."""
+"""Setting -> its value in the sessions that only we use; the host's statements have no such limit."""
 
 FOLLOWED_BY_POOLERS: Final = ("TimeZone", "DateStyle", "standard_conforming_strings")
-"""Settings that pgbouncer keeps for each of its clients. Any other would be left in a session that the next client of
-the pooler gets."""
+"""Settings that pgbouncer restores for each of its clients. Any other would stay in the session and reach the pooler's
+next client."""
 
 CONNECTION_OPTIONS: Final[Mapping[str, Any]] = {
     "connect_timeout": 5,
@@ -63,20 +64,20 @@ CONNECTION_OPTIONS: Final[Mapping[str, Any]] = {
 """libpq parameters of our connections: seconds, but tcp_user_timeout in milliseconds."""
 
 APPLICATION: Final = "powertools"
-"""What is appended to the host's ``application_name``, and stands alone where it has none."""
+"""Appended to the host's ``application_name``, or the whole name where it has none."""
 
 _LONGEST_NAME: Final = 63
 """Bytes of an ``application_name`` that PostgreSQL keeps."""
 
 _OF_PSYCOPG: Final = frozenset({"autocommit", "context", "cursor_factory", "prepare_threshold", "row_factory"})
-"""What a host may give its connections that is no parameter of libpq: habits of its own, which ours do not share."""
+"""Options of psycopg that a host may set on its connections and that are not libpq's; ours do not take them over."""
 
 _SET: Final = """
 SELECT set_config(s.key, s.value, false)
 FROM jsonb_each_text(%(settings)s::jsonb) AS s (key, value)
 WHERE s.key = ANY (%(followed)s::text[]) OR pg_backend_pid() = %(pid)s::int
 """
-"""A pooler answers the protocol's key request itself, with a number of its own: that is how one is told."""
+"""A pooler answers the protocol's key request itself, with a number of its own: that tells it from a server."""
 
 
 def parameters(dsn: str, host_options: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -91,7 +92,7 @@ def parameters(dsn: str, host_options: Mapping[str, Any] | None = None) -> dict[
     if name := merged.get("application_name") or os.environ.get("PGAPPNAME"):
         merged["application_name"] = _appended(name)
     else:
-        # A service file may name it yet.
+        # A service file may still set the name.
         merged["fallback_application_name"] = APPLICATION
     return merged
 
@@ -105,14 +106,14 @@ def _appended(name: str) -> str:
 
 
 async def configure(conn: AsyncConnection[Any]) -> None:
-    """Give a connection of ours its settings, its bounds and exact JSON; it stays as it is about autocommit."""
+    """Set the settings, timeouts and exact JSON of a connection of ours; autocommit stays as it is."""
     set_json_dumps(json_border.dumps, conn)
     set_json_loads(json_border.loads, conn)
     await _set(conn, {**SESSION_SETTINGS, **OWN_BOUNDS})
 
 
 async def configure_obans(conn: AsyncConnection[Any]) -> None:
-    """Give a connection of a pool that we make for Oban its settings; args and meta are read as by Oban's command."""
+    """Set the settings of a connection of a pool that we make for Oban; args and meta are read as by Oban's command."""
     set_json_loads(json_border.loads, conn)
     await _set(conn, SESSION_SETTINGS)
 
@@ -135,7 +136,7 @@ def configure_blocking(conn: Connection[Any], *, statement_timeout: str) -> bool
 async def _set(conn: AsyncConnection[Any], settings: Mapping[str, str]) -> None:
     try:
         await _set_all(conn, settings)
-    except BaseException:  # cancelled, too: who asked for the connection has no hold on it yet
+    except BaseException:  # when cancelled, too: the caller does not have the connection yet and could not close it
         await conn.close()
         raise
 
@@ -147,7 +148,7 @@ async def _set_all(conn: AsyncConnection[Any], settings: Mapping[str, str]) -> N
         await cursor.execute(_SET, _set_args(conn, settings))
         direct = _is_direct(conn, cursor.rowcount, settings)
     if not direct:
-        # It goes with each BEGIN, and stays with nobody.
+        # It is sent with each BEGIN, so it does not stay in the session.
         await conn.set_isolation_level(IsolationLevel.READ_COMMITTED)
     await conn.set_autocommit(autocommit)
 
@@ -168,6 +169,6 @@ def _set_args(conn: AsyncConnection[Any] | Connection[Any], settings: Mapping[st
 def _is_direct(conn: AsyncConnection[Any] | Connection[Any], rows: int, settings: Mapping[str, str]) -> bool:
     direct = rows == len(settings)
     if not direct:
-        # A statement that was prepared in one session is not there in the next one that a pooler gives.
+        # A statement prepared in one session is missing in the next one that a pooler hands out.
         conn.prepare_threshold = None
     return direct

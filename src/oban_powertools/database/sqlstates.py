@@ -12,23 +12,24 @@ import psycopg
 
 
 class Trouble(StrEnum):
-    """Why a statement failed, by what helps."""
+    """Why a statement failed, and what helps."""
 
     LOST = "lost"
-    """The connection or the server is gone, and with it perhaps only the reply: later, or elsewhere."""
+    """The connection or the server is gone, perhaps after the commit: try again later, or elsewhere."""
 
     CONTENDED = "contended"
-    """Another session was in the way: again."""
+    """Another session was in the way: try again."""
 
     EXHAUSTED = "exhausted"
-    """The server is short of something, or was told to stop: perhaps again, perhaps it is too much for ever."""
+    """The server lacks a resource, or cancelled the statement: trying again may help, or it may always be too much."""
 
     REFUSED = "refused"
-    """The database or the driver does not take what was sent: never."""
+    """The database or the driver refuses what was sent: trying again never helps."""
 
 
 _SERVER_GOES: Final = ("08", "57P", "25P03", "25P04")
-"""How the SQLSTATEs begin that come with the end of the connection. While it lives, somebody's code raised them."""
+"""How the SQLSTATEs begin that a server sends before it closes the connection. On one that lives, some code raised
+them."""
 
 _BY_SQLSTATE: Final = (
     (_SERVER_GOES, Trouble.EXHAUSTED),
@@ -38,7 +39,7 @@ _BY_SQLSTATE: Final = (
     (("40", "55006", "55P03", "25006", "26000", "42P05"), Trouble.CONTENDED),
     (("53", "57"), Trouble.EXHAUSTED),
 )
-"""How SQLSTATEs begin -> what they mean while the connection lives; the first that fits counts, all others: refused."""
+"""How SQLSTATEs begin -> what they mean while the connection lives; the first match counts. All others mean REFUSED."""
 
 
 def find_trouble(error: BaseException, *, lives: bool | None = None) -> Trouble:
@@ -46,8 +47,8 @@ def find_trouble(error: BaseException, *, lives: bool | None = None) -> Trouble:
 
     Args:
         error: From the driver, the database, or whatever made the statement.
-        lives: Whether its connection still does; False where there was none. None when nobody knows: then the error
-            itself has to tell.
+        lives: Whether its connection still lives; False where there was none. None when unknown: then the error
+        decides.
     """
     code = (error.sqlstate if isinstance(error, psycopg.Error) else None) or ""
     if lives is None:
@@ -56,11 +57,11 @@ def find_trouble(error: BaseException, *, lives: bool | None = None) -> Trouble:
     if not lives:
         return Trouble.LOST
     if is_notify_queue_full(error):
-        # The queue filled up in between; the next time nobody is notified (sql: notify_v1).
+        # The notification queue filled up in between; a retry sends no notification then (sql: notify_v1).
         return Trouble.CONTENDED
     return next((trouble for starts, trouble in _BY_SQLSTATE if code.startswith(starts)), Trouble.REFUSED)
 
 
 def is_notify_queue_full(error: BaseException) -> bool:
-    """Whether a transaction failed because its notifications had no place: the message may be in any language."""
+    """Whether a transaction failed because the notification queue is full; works with messages in any language."""
     return isinstance(error, psycopg.Error) and error.diag.source_function == "PreCommit_Notify"

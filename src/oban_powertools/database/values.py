@@ -24,7 +24,7 @@ _MOST_MICROSECONDS: Final = 2**63 - 1
 
 
 def naive(instant: datetime) -> datetime:
-    """An instant as Oban's columns have it: without a time zone, in UTC."""
+    """An instant in the form of Oban's columns: without a time zone, in UTC."""
     return (instant if instant.tzinfo is UTC else instant.astimezone(UTC)).replace(tzinfo=None)
 
 
@@ -76,7 +76,7 @@ def _adapters() -> AdaptersMap:
     register_all_arrays(adapters)
     set_json_dumps(json_border.dumps, adapters)
     set_json_loads(json_border.loads, adapters)
-    # With their type, so that arrays of them are binary: as text, an array's NULL hangs on the session's array_nulls.
+    # With their type, so that arrays of them are binary: in text form a NULL depends on the session's array_nulls.
     adapters.register_dumper(str, StrBinaryDumper)
     adapters.register_dumper(list, _NullsBinary)
     adapters.register_dumper(timedelta, _SpanText)
@@ -85,4 +85,4 @@ def _adapters() -> AdaptersMap:
 
 
 ADAPTERS: Final = _adapters()
-"""What the values of our statements are adapted by, on anybody's connection."""
+"""The adapters of our statements' values, on any connection."""

@@ -24,7 +24,7 @@ from .types import Cursor, Event, StepChange, StepUpdated
 
 
 class Events(Facade):
-    """Read events, and follow them as they come."""
+    """Read events, and follow them live."""
 
     def __init__(self, services: Services) -> None:
         super().__init__(services)
@@ -54,7 +54,7 @@ class Events(Facade):
                     ...
 
         Args:
-            since: Go on after this cursor; None begins now, ``Cursor(0)`` at the start of the log.
+            since: Start after this cursor; None starts now, ``Cursor(0)`` at the start of the log.
 
         Raises:
             CursorExpiredError: The cursor is not in the log; also while iterating, when retention overtakes it.
@@ -87,7 +87,7 @@ class Events(Facade):
     async def read(
         self, *, since: Cursor | str, workflow_id: WorkflowId | str | None = None, limit: int = 1000
     ) -> list[Event]:
-        """One page of events, oldest first; an empty one when nothing came after the cursor.
+        """One page of events, oldest first; empty when there is none after the cursor.
 
         Args:
             since: The cursor of the last event seen; ``Cursor(0)`` for the start of the log.
@@ -143,16 +143,16 @@ class Events(Facade):
         source: str = "api",
         conn: Any = None,
     ) -> StepUpdated | None:
-        """Tell what happened to a step that runs elsewhere: it started, will be retried, or snoozes.
+        """Publish what happened to a step that runs elsewhere: it started, will be retried, or snoozes.
 
-        It moves no step; ``workflows.complete_step`` ends one and writes that event by itself. It leaves a command's
-        row, ``step_publish``, in the same transaction; a refused one too, which survives the caller's rollback.
+        It moves no step; ``workflows.complete_step`` ends one and writes that event itself. It writes an audit record,
+        ``step_publish``, in the same transaction; the record of a refusal survives the caller's rollback.
 
         Args:
             attempt: None for the attempt its job is at.
             error: Its class and its text are kept in one line, at most 500 characters.
-            actor: None for the host's own program, which tells what happened. With an actor it is an operator's
-                word: it needs a reason, it is authorized and audited.
+            actor: None for the host's own program. With an actor it is an operator's report: it needs a reason and is
+            authorized.
             conn: Joins the caller's transaction, as in ``workflows.insert``.
 
         Returns:

@@ -26,27 +26,27 @@ _PAGE: Final = 2000
 """Events read at a time."""
 
 _CHUNK: Final = 250
-"""Events handed out before the subscribers get their turn."""
+"""Events offered before the subscribers' tasks get their turn."""
 
 _RECENT: Final = 5000
-"""Events kept for who subscribes with a cursor of a moment ago, as all do after their connection was lost."""
+"""Recent events kept in memory for subscriptions that start a moment back, as all do after a lost connection."""
 
 _READERS: Final = 2
-"""Subscribers that read the log by themselves at the same time."""
+"""Subscriptions that may read the log themselves at the same time."""
 
 _STARTS_EVERY: Final = 0.05
-"""Seconds between two looks that number the starts of jobs. Most jobs end sooner, and their end numbers the start."""
+"""Seconds between two rounds that number the starts of jobs. Most jobs end sooner, and their end numbers the start."""
 
 _PLACED_AT_ONCE: Final = 10_000
 """place_events_v1 places this many batches, of one event or more; there may be more to place."""
 
 
 class Feed:
-    """What everybody who is subscribed in this process is fed from.
+    """Reads the log once per process and offers each event to every subscription.
 
     Args:
-        make_listener: Given what to call when there is something to look at; None where nobody listens.
-        poll_every: How often to look without being woken.
+        make_listener: Makes a listener that calls its argument when there may be new events; None to only poll.
+        poll_every: How often to look without a notification.
         poll_alone_every: The same, while notifications do not arrive.
     """
 
@@ -123,7 +123,7 @@ class Feed:
                 self._subscriptions.pop(workflow_id, None)
 
     def _recent_since(self, workflow_id: WorkflowId | None, since: Cursor) -> list[Event] | None:
-        """Everything of the topic between this cursor and the feed's; None when that is not in memory."""
+        """The topic's events between this cursor and the feed's; None when they are not in memory."""
         first = self._recent[0].cursor - 1 if len(self._recent) == _RECENT else self._recent_from
         if first is None or since < first:
             return None
@@ -165,7 +165,7 @@ class Feed:
         try:
             await self._loop()
         finally:
-            # Before anything is awaited: whoever comes now starts the next run.
+            # Before the first await: a subscription that comes from now on starts the next run.
             self._running = False
             if listening is not None:
                 listening.cancel()

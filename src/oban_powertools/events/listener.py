@@ -24,7 +24,7 @@ _FIRST_PAUSE: Final = 0.02
 """Seconds until a lost connection is made again; each failure in a row doubles it."""
 
 _HELD_FOR: Final = 1.0
-"""Seconds after which the loss of a connection is not one more failure in a row."""
+"""A connection that lived for so many seconds ends the row of failures."""
 
 _PROOF_WITHIN: Final = 5.0
 """Seconds until a notification of our own must have arrived."""
@@ -33,7 +33,7 @@ _LONGEST_PAUSE: Final = 5.0
 """Seconds between two tries to connect, at most."""
 
 _UNPROVEN_PAUSE: Final = 60.0
-"""Seconds until it is tried again where notifications do not arrive."""
+"""Seconds until the next try where notifications do not arrive."""
 
 _RANDOM: Final = random.SystemRandom()
 
@@ -77,7 +77,7 @@ class Listener:
                 pause = _FIRST_PAUSE if lasted else min(_LONGEST_PAUSE, pause * 2)
             finally:
                 self.working = False
-                self._wake()  # what came meanwhile is not told of
+                self._wake()  # no notification tells of what came meanwhile
             await asyncio.sleep(pause * _RANDOM.uniform(0.5, 1))
 
     async def _listen_once(self) -> float:
@@ -106,7 +106,7 @@ class Listener:
 async def _notified(conn: Connection) -> bool:
     """Wait until the server has sent something; whether a notification was among it.
 
-    Not psycopg's own ``notifies()``: that decodes what a notification carries, and anybody can send anything.
+    Not psycopg's own ``notifies()``: it decodes the payload, and anybody can send any payload.
     """
     loop, ready = asyncio.get_running_loop(), asyncio.Event()
     socket = conn.fileno()

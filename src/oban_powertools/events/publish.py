@@ -25,7 +25,7 @@ PUBLISHABLE: Final = {
     StepChange.RETRYING: StepState.RETRYABLE,
     StepChange.SNOOZED: StepState.SCHEDULED,
 }
-"""What a host may tell -> the state that the event shows."""
+"""What a host may publish -> the state in the event."""
 
 _MOST_ATTEMPTS: Final = 2**31 - 1
 
@@ -39,7 +39,7 @@ async def publish_change(
     attempt: int | None,
     error: str | None,
 ) -> int:
-    """Write down what happened to a step that runs elsewhere; returns the event's number.
+    """Write the event of a step that runs elsewhere; returns the event's number.
 
     Args:
         attempt: None for the attempt its job is at.

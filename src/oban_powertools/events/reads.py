@@ -20,10 +20,10 @@ from .types import Cursor, Event, StepChange, StepUpdated, WorkflowFinished
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How far the log reaches."""
+    """Where the log begins and ends."""
 
     pruned_to: Cursor
-    """The oldest cursor that can be read from: retention has removed what is up to it."""
+    """The oldest cursor to read after: retention has removed the events up to it."""
 
     head: Cursor
     """The cursor of the newest event."""
@@ -39,11 +39,11 @@ class Bounds:
 
 
 async def place_events(session: Session, *, with_starts: bool = True) -> Bounds:
-    """Give what has committed its place in the log.
+    """Give committed events their place in the log.
 
     Args:
-        session: In autocommit; in a longer transaction it would keep everybody else from placing.
-        with_starts: Also the starts of jobs, which a fetch leaves to be numbered.
+        session: In autocommit; a longer transaction would keep all others from placing.
+        with_starts: Also number the starts of jobs, which a fetch leaves unnumbered.
 
     Locks: as place_events_v1.
     """
@@ -53,7 +53,7 @@ async def place_events(session: Session, *, with_starts: bool = True) -> Bounds:
 
 
 async def read_log(session: Session, since: Cursor, limit: int) -> list[Event]:
-    """The events after a cursor, oldest first, of those that have their place.
+    """The placed events after a cursor, oldest first.
 
     Raises:
         CursorExpiredError: The cursor is not in the log.
@@ -76,17 +76,17 @@ class Log:
 
     @asynccontextmanager
     async def placed(self, *, with_starts: bool = True) -> AsyncGenerator[tuple[Session, Bounds]]:
-        """A connection to read with, after what had committed has got its place; ``with_starts``: see place_events."""
+        """A session to read with, after committed events were placed; ``with_starts`` as in ``place_events``."""
         async with self._connect() as session:
             yield session, await place_events(session, with_starts=with_starts)
 
     async def page(
         self, session: Session, bounds: Bounds, workflow_id: WorkflowId | None, since: Cursor, limit: int
     ) -> tuple[Sequence[Event], Cursor]:
-        """The events after a cursor, at most so many, and the cursor up to which they are all there are.
+        """At most ``limit`` events after a cursor, and the cursor up to which they are complete.
 
         Args:
-            bounds: Of before.
+            bounds: As read before.
             workflow_id: Only of this workflow; None for all.
 
         Raises:
@@ -105,14 +105,14 @@ class Log:
     async def read_on(
         self, workflow_id: WorkflowId | None, since: Cursor, limit: int
     ) -> tuple[Sequence[Event], Cursor]:
-        """As ``page``, of what has its place already; without events only at the head of the log."""
+        """As ``page``, of placed events; empty only at the head of the log."""
         async with self._connect() as session:
             row = await session.one("log_bounds")
             assert row is not None
             return await self._read_on(session, _bounds(row), workflow_id, since, limit)
 
     async def read_committed(self, workflow_id: WorkflowId | None, since: Cursor, limit: int) -> Sequence[Event]:
-        """As ``read_on``, after what had committed has got its place."""
+        """As ``read_on``, after committed events were placed."""
         async with self.placed() as (session, bounds):
             events, _ = await self._read_on(session, bounds, workflow_id, since, limit)
             return events
@@ -126,7 +126,7 @@ class Log:
                 return events, since
 
     async def find(self, workflow_id: WorkflowId, number: int) -> StepUpdated:
-        """The change of a step with this number, which has committed; waits until it has its place."""
+        """The committed change of a step with this number; waits until it is placed."""
         while True:
             async with self.placed() as (session, _):
                 row = await session.one("cursor_of", {"workflow_id": workflow_id, "number": number})

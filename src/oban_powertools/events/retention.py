@@ -21,7 +21,7 @@ _AT_MOST: Final = 10_000
 
 
 async def keep_events(session: Session) -> bool:
-    """Give new events their place, also where nobody reads them, and remove old ones in bounded batches.
+    """Place new events, also where nobody reads the log, and remove old ones in bounded batches.
 
     Args:
         session: In autocommit.

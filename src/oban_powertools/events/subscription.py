@@ -20,7 +20,7 @@ from .types import Cursor, Event
 logger: Final = find_logger(__name__)
 
 BUFFER: Final = 1000
-"""Events that wait for one subscriber; what does not fit is read again from the log."""
+"""Events that wait for one subscriber; further ones are read from the log later."""
 
 PAGE: Final = 500
 """Events a subscriber reads at a time when it reads the log by itself."""
@@ -36,14 +36,14 @@ class Subscription:
 
     Made by ``Events.subscribe_all`` and ``Events.subscribe_workflow``. One task at a time may iterate.
 
-    Whoever is slower than the events gets each of them all the same: they are read again from the log.
+    A subscriber that is slower than the events still gets each of them: they are read from the log.
 
     Args:
-        read_on: A page of the log, and the cursor up to which it is complete.
-        feed_cursor: Up to where the feed has offered events.
+        read_on: Reads a page of the log, and the cursor up to which it is complete.
+        feed_cursor: The cursor up to which the feed has offered events.
         workflow_id: Only of this workflow; None for all.
-        since: Where to begin.
-        missed: Everything of the topic from there to the feed's cursor; None where the log has to be read for it.
+        since: The cursor to start after.
+        missed: The topic's events from there to the feed's cursor; None where they have to be read from the log.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Subscription:
 
     @property
     def cursor(self) -> Cursor:
-        """Everything of the topic up to here was given: pass it as ``since`` to go on after it."""
+        """Every event of the topic up to this cursor was delivered: pass it as ``since`` to go on after it."""
         return self._cursor
 
     def __aiter__(self) -> Self:
@@ -98,7 +98,7 @@ class Subscription:
         raise StopAsyncIteration
 
     def offer(self, events: Sequence[Event]) -> None:
-        """Take what comes live, in order; what does not fit is read again later."""
+        """Take live events, in order; those that do not fit are read from the log later."""
         if not self._accepting:
             return
         room = BUFFER - len(self._buffer)
@@ -112,11 +112,11 @@ class Subscription:
         self._offered.set()
 
     def pace(self, turn: Callable[[], Awaitable[None]]) -> None:
-        """Wait for a turn before each page that is read from the log; what comes live has none."""
+        """Wait for a turn before each page that is read from the log; live events need none."""
         self._turn = turn
 
     def unsubscribe(self) -> None:
-        """End the iteration, wherever it waits; as leaving the context does. Repeating it changes nothing."""
+        """End the iteration, wherever it waits, as leaving the context does. Repeating it changes nothing."""
         self.close()
 
     def close(self) -> None:

@@ -7,4 +7,4 @@ from .repairs import Bulks, Repairs
 
 
 class Lifeline(Executors, Incidents, Repairs, Bulks, Retention):
-    """Which executors live, what became of those that do not, and the repair of what is broken."""
+    """The health of executors, incidents, and repairs."""

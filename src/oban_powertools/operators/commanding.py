@@ -40,10 +40,10 @@ class Commanded:
     """In its transaction."""
 
     before: dict[str, Any] = field(default_factory=dict[str, Any])
-    """What its record tells of the state before, besides that of its target."""
+    """Further facts of the state before, for its record."""
 
     after: dict[str, Any] = field(default_factory=dict[str, Any])
-    """Likewise of the state after."""
+    """Further facts of the state after."""
 
     record_id: int = 0
     """Its record in the audit; 0 until it is carried out."""
@@ -67,12 +67,12 @@ class Commander:
         source: str,
         **details: Any,
     ) -> Command:
-        """What is asked, with its reason as it may be kept.
+        """Build a command, with its reason as the display policy shows it.
 
         Args:
             act: None when there is no such act; it is refused.
-            actor: ``HOST`` for the host's own program, which tells what happened.
-            details: What else was asked.
+            actor: ``HOST`` for the host's own program, which reports what happened.
+            details: Further arguments, for the record.
 
         Raises:
             InvalidArgumentError: An argument is not what it should be.
@@ -93,7 +93,7 @@ class Commander:
 
     @asynccontextmanager
     async def commanded(self, command: Command, conn: Any) -> AsyncGenerator["Commanded"]:
-        """The transaction in which the caller carries a command out; it is recorded in the end.
+        """Authorize a command and open the transaction in which the caller carries it out; it is recorded at the end.
 
         Args:
             conn: The caller's connection to join, in any form that ``insert`` takes; None for one of our own.
@@ -127,17 +127,17 @@ class Commander:
             yield own
 
     async def carry_out[T](self, conn: Any, work: Callable[[Session], Awaitable[T]]) -> T:
-        """What ``work`` does in one transaction; where that is our own, it begins again when another got in its way.
+        """Run ``work`` in one transaction; one of our own begins again when another session got in its way.
 
         Args:
-            work: Told the connection; does the same when it begins again.
+            work: Called with the session; a repetition must do the same.
         """
         for tries in range(0 if conn is not None else _MOST_TRIES):
             try:
                 async with self.transaction(None) as inside:
                     return await work(inside)
             except psycopg.Error as error:
-                # Who waited for a lock in vain has waited long enough.
+                # A lock timeout is not retried: the caller has waited long enough.
                 if find_trouble(error) is not Trouble.CONTENDED or isinstance(error, psycopg.errors.LockNotAvailable):
                     raise
                 await asyncio.sleep(_RANDOM.uniform(0.01, 0.05) * tries)
@@ -157,7 +157,7 @@ class Commander:
 
 
 def _find(value: ActorLike) -> tuple[Actor | None, ReservedActorError | None]:
-    """Who asks; or why it is nobody, which is refused and recorded once there is a transaction for it."""
+    """The actor, or the refusal of a reserved one, which is recorded as soon as there is a transaction."""
     try:
         return (HOST if value is HOST else find_actor(value)), None
     except ReservedActorError as refusal:

@@ -16,48 +16,48 @@ from .audit import record as audit
 from .authorization import Action, Actor, ActorType, Surface, Target
 
 HOST: Final = Actor(id="host", type=ActorType.SERVICE)
-"""The host's own program, which tells what happened rather than asks for a repair."""
+"""The host's own program, which reports what happened instead of asking for a change."""
 
 _PASS_OVER_JOBS: Final = (Action.STEP_HOLD, Action.STEP_RELEASE, Action.STEP_PUBLISH)
-"""Acts on a step that pass over a job which somebody else is changing."""
+"""Acts on a step that skip a job which another session is changing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """Something that was asked of a workflow."""
+    """A command on a workflow."""
 
     act: Action | None
-    """What; None when there is no such act."""
+    """The act; None when there is no such act."""
 
     workflow_id: WorkflowId
-    """Which workflow."""
+    """Its workflow."""
 
     actor: Actor | None
-    """Who asked; None when nobody is named, which is refused."""
+    """The actor; None when nobody is named, which is refused."""
 
     source: Surface = Surface.API
-    """Through which door."""
+    """The door that it came through."""
 
     step: str | None = None
-    """Which step; None for the workflow."""
+    """Its step; None for the whole workflow."""
 
     reason: str | None = None
-    """Why; None where no reason is asked for."""
+    """The reason; None where none is required."""
 
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """What else was asked."""
+    """Further arguments."""
 
     refusal: CommandRefusedError | None = None
-    """Why who asked is not taken for who they say they are."""
+    """Set when the actor claims a reserved identity; the command is refused with it."""
 
     @property
     def by_host(self) -> bool:
-        """Whether the host's own program tells what happened: nobody is asked."""
+        """Whether the host's own program reports it: no policy is asked."""
         return self.actor is HOST
 
 
 def check_command(command: Command) -> tuple[Actor, Action]:
-    """Refuse what nobody asked for, nobody gave a reason for, or nobody knows how to do.
+    """Refuse a command without an actor, without a required reason, or without a known act.
 
     Raises:
         UnattributedActorError, ReservedActorError, ReasonRequiredError, UnsupportedRecoveryActionError: As named.
@@ -71,7 +71,7 @@ def check_command(command: Command) -> tuple[Actor, Action]:
 
 
 async def find_target(session: Session, command: Command) -> tuple[Target, Any]:
-    """What a command is about, with what is known of it; and its state as it is now, None when it does not exist."""
+    """The command's target with its facts, and its current state; None when it does not exist."""
     target = Target.of_workflow(command.workflow_id, command.step)
     args = {"workflow_id": command.workflow_id, "step": command.step}
     row = await session.one("command_target", args)
@@ -88,7 +88,7 @@ async def find_target(session: Session, command: Command) -> tuple[Target, Any]:
 
 
 async def lock_target(session: Session, command: Command) -> None:
-    """Lock what the command itself locks first, so that its state before is read under the lock.
+    """Lock the rows that the command will lock, so that its state before is read under the lock.
 
     Locks: the step's job, unless the command passes over jobs that others change; then the family as settle.
     """
@@ -106,15 +106,15 @@ async def record(
     after: Mapping[str, Any] | None = None,
     refusal: CommandRefusedError | NotFoundError | None = None,
 ) -> int:
-    """Write a command down, in the caller's transaction; returns the id of its record.
+    """Record a command in the caller's transaction; returns the record's id.
 
     Args:
-        before: Its target's state before it was carried out; None where the host's program tells what happened.
-        after: What else there is to say of the state after.
+        before: Its target's state before it was carried out; None for a report of the host's program.
+        after: Further facts of the state after.
         refusal: Why it was refused; None when it was carried out.
     """
     if command.by_host:
-        # What it tells is often much: nothing is read for it, its target is known by name alone.
+        # Hosts report often: nothing is read, the target is recorded by name alone.
         target, state = Target.of_workflow(command.workflow_id, command.step), None
     else:
         target, state = await find_target(session, command)
@@ -126,7 +126,7 @@ async def record(
 
 
 async def note(display: DisplayPolicy, command: Command, session: Session, error: Exception) -> None:
-    """Write down that a command was refused, or that it was allowed and failed."""
+    """Record that a command was refused, or that it was allowed and failed."""
     if isinstance(error, CommandRefusedError | NotFoundError):
         await record(session, display, command, refusal=error)
         return

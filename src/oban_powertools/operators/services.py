@@ -13,7 +13,7 @@ from .authorization import Guard
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """A way to connect, and what decides."""
+    """How to connect, and the policies that decide."""
 
     connect: Connect
     """A session on an autocommit connection, on which one statement is one transaction."""
@@ -34,14 +34,14 @@ class Services:
     """Decides what is shown and kept of values that may hold secrets."""
 
     def session_on(self, conn: Connection) -> Session:
-        """A session on a connection of the caller's."""
+        """A session on the caller's connection."""
         return Session(conn, self.queries)
 
 
 class Facade:
-    """Some of the calls. One that is made of several parts hands the same services to each of them.
+    """The base of a group of calls. A group of several parts passes the same services to each of them.
 
-    A part says ``super().__init__(services)`` first; no two parts of one facade give one name to two things.
+    A part says ``super().__init__(services)`` first; no two parts of one facade use one attribute for two things.
     """
 
     def __init__(self, services: Services) -> None:

@@ -25,15 +25,15 @@ from .acks import Ack, Backoff, Outcome, failed, storable
 logger: Final = find_logger(__name__)
 
 _HOLDS_UP: Final = 0.5
-"""Seconds for which a batch that meets other sessions, or a shortage, may hold up its queue."""
+"""Seconds for which other sessions, or a shortage, may let a batch hold up its queue."""
 _FIRST_PAUSE: Final = 0.02
 _LONGEST_PAUSE: Final = 2.0
 _FIRST_ASIDE: Final = 1.0
-"""Seconds until what was set aside is asked again; each time they double."""
+"""Seconds until an outcome that was set aside is tried again; they double each time."""
 _LONGEST_ASIDE: Final = 60.0
 
 MOST_BYTES: Final = 2**26
-"""Of results that go in one statement."""
+"""Bytes of results in one statement."""
 
 type Key = tuple[int, datetime]
 
@@ -42,7 +42,7 @@ class NotStoredError(Exception):
     """A batch that could not be stored.
 
     Args:
-        error: What the database or the driver said.
+        error: The database's or the driver's.
         lives: As ``find_trouble`` takes it.
     """
 
@@ -54,7 +54,7 @@ class NotStoredError(Exception):
 
 @dataclass(slots=True)
 class _Aside:
-    """What was set aside, and when it is asked for again."""
+    """Outcomes that were set aside, and when to try them again."""
 
     outcome: Outcome
     pause: float
@@ -69,13 +69,13 @@ class Acknowledger:
     """Acknowledges for one Oban instance.
 
     Args:
-        store: Stores a batch, one attempt a job, in one transaction: the ids that were still this attempt's to
-            acknowledge; raises NotStoredError.
+        store: Stores a batch, one attempt a job, in one transaction; returns the ids that this attempt could still
+        acknowledge; raises NotStoredError.
         keep_late: Keeps outcomes that came too late.
         backoff: For attempts that fail here.
-        again_for: Seconds for which a batch is sent again while the database cannot be reached, and after which an
-            outcome that a shortage keeps out fails.
-        stops: Whether the process is being stopped: then nothing is left for later that may soon be stored.
+        again_for: Seconds for which a batch is sent again while the database cannot be reached. After them an outcome
+        that meets a shortage fails.
+        stops: Whether the process is being stopped: then an outcome that may soon be stored is not put off.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Acknowledger:
         self._stopping = asyncio.Event()
 
     async def __call__(self, acks: Sequence[Ack]) -> list[int]:
-        """Acknowledge a batch; the ids that were still this attempt's to acknowledge.
+        """Acknowledge a batch; returns the ids that this attempt could still acknowledge.
 
         Raises:
             psycopg.Error, OSError: The database could not be reached for about 10 s; nothing is lost, the caller keeps
@@ -117,11 +117,11 @@ class Acknowledger:
         return acked
 
     def attempts_aside(self) -> frozenset[Key]:
-        """What was set aside and is still in hand: job id, and when the attempt began."""
+        """The attempts that were set aside and are still in hand: job id, and when the attempt began."""
         return frozenset(self._aside)
 
     def stop(self) -> None:
-        """Ask no more for what was set aside; once this process has ended it is rescued."""
+        """Try no more what was set aside; it is rescued once this process has ended."""
         self._stopping.set()
 
     async def _acknowledge(self, outcomes: Sequence[Outcome]) -> list[int]:
@@ -157,14 +157,14 @@ class Acknowledger:
         return self.again_for if waits else min(self.again_for, _HOLDS_UP)
 
     def _may_pass(self, outcome: Outcome, fault: NotStoredError) -> bool:
-        """Whether what keeps an outcome out now may soon be over: another session; a shortage, for a while."""
+        """Whether the obstacle may soon be over: another session always, a shortage for a while."""
         if fault.trouble is not Trouble.EXHAUSTED or self._stops():
             return fault.trouble is Trouble.CONTENDED
         fails_at = time.monotonic() + max(0, self.again_for - _HOLDS_UP)
         return time.monotonic() < self._fails_at.setdefault(_key_of(outcome), fails_at)
 
     async def _store_alone(self, outcome: Outcome) -> list[int] | None:
-        """As it is, or as a failure; None when neither can be stored now."""
+        """Store one outcome as it is, or as a failure; None when neither can be stored now."""
         try:
             return await self._store([outcome])
         except NotStoredError as fault:
@@ -218,8 +218,8 @@ class Acknowledger:
         await self._keep_refused([outcome], acked)
 
     async def _keep_refused(self, outcomes: Sequence[Outcome], acked: Iterable[int]) -> None:
-        """Keep what the fence refused as late results."""
-        # An id that is here twice is two attempts, of which one may have been refused.
+        """Keep outcomes that the fence refused, as late results."""
+        # An id that occurs twice is two attempts, one of which may have been refused.
         acknowledged, submitted = Counter(acked), Counter(outcome.id for outcome in outcomes)
         late = [
             outcome

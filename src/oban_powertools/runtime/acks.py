@@ -33,7 +33,7 @@ _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
 
 
 class Ack(Protocol):
-    """What Oban's executor says about a job it ran."""
+    """What Oban's executor reports about a job that it ran."""
 
     @property
     def job(self) -> Job:
@@ -78,9 +78,10 @@ class Ack(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """An ack of ours: as far as can be told here, it can be stored.
+    """An ack of ours that, as far as can be checked here, can be stored.
 
-    Nobody changes one. It is not frozen, which would double what making it costs, and there is one for each attempt.
+    Treat it as immutable. It is not frozen, because that doubles the cost of making one, and there is one for each
+    attempt.
     """
 
     job: Job
@@ -112,13 +113,13 @@ class Outcome:
 
     @property
     def size(self) -> int:
-        """Bytes of what the worker returned; of a plain job's recording the characters."""
+        """Bytes of the worker's result; for a plain job the characters of its recording."""
         recorded = self.meta.get("return") if self.meta else None
         return len(recorded) if isinstance(recorded, str) else json_border.size_of(self.result or "")
 
 
 def storable(ack: Ack, backoff: Backoff) -> Outcome:
-    """An ack as it can be stored: its error shortened and escaped; failed, where nothing else can be done with it."""
+    """The storable form of an ack: its error shortened and escaped; a failure, where nothing else can be stored."""
     try:
         faults = find_faults(ack)
         if not faults:
@@ -133,7 +134,7 @@ def failed(ack: Ack, reason: str, backoff: Backoff, *, ascii_only: bool = False)
     """The failure of an attempt whose outcome cannot be stored.
 
     Args:
-        ascii_only: Everything else as visible escapes, for where even the reason could not be stored.
+        ascii_only: Write all other characters as visible escapes, for where even the reason could not be stored.
     """
     assert ack.id is not None and ack.attempted_at is not None
     attempt, most = _count(ack.job.attempt), _count(ack.job.max_attempts)
@@ -178,7 +179,7 @@ def _outcome(ack: Ack) -> Outcome:
 
 
 def find_faults(ack: Ack) -> list[Fault]:
-    """Why no ack could store this outcome; empty when one can, as far as can be told here."""
+    """Why this outcome cannot be stored; empty when it can, as far as can be checked here."""
     seconds: Any = ack.schedule_in
     if seconds is not None and not is_span(seconds):
         message = f"it is to run again in {seconds!r}, expected a number of seconds up to {MAX_SECONDS}"
@@ -188,7 +189,7 @@ def find_faults(ack: Ack) -> list[Fault]:
 
 
 def is_span(seconds: Any) -> bool:
-    """Whether a job can be put off by so much."""
+    """Whether a job can be put off for so long."""
     return type(seconds) in (int, float) and abs(seconds) <= MAX_SECONDS  # false for a NaN
 
 
@@ -200,7 +201,7 @@ class BulkAck:
     """Acknowledges in one statement, and keeps what came too late in another."""
 
     async def store(self, session: Session, outcomes: Sequence[Outcome]) -> list[int]:
-        """Acknowledge these; the ids that were still this attempt's to acknowledge.
+        """Acknowledge these; returns the ids that this attempt could still acknowledge.
 
         Args:
             outcomes: Of one attempt a job.
@@ -212,7 +213,7 @@ class BulkAck:
         return [row["id"] for row in await session.all("ack_jobs", args)]
 
     async def keep_late(self, session: Session, outcomes: Sequence[Outcome]) -> int:
-        """Keep these as late results, unless the job carries this very outcome already; how many were kept."""
+        """Keep these as late results, unless the job has this very outcome already; returns how many were kept."""
         ascii_only = session.conn.info.encoding != "utf-8"
         args = {
             "ids": [outcome.id for outcome in outcomes],
@@ -243,7 +244,7 @@ def _arrays(rows: Sequence[Outcome], *, ascii_only: bool) -> dict[str, Any]:
 
 
 def _meta(row: Outcome) -> dict[str, Any] | None:
-    """What goes to the job: a step's result goes to the step."""
+    """The meta for the job; a step's result goes to the step."""
     if row.meta is None or row.result is None:
         return row.meta
     return {key: value for key, value in row.meta.items() if key not in _OF_A_RESULT} or None
@@ -255,6 +256,6 @@ def _json(value: Any, ascii_only: bool) -> str | None:
 
 def _sayable(text: str | None, ascii_only: bool) -> str | None:
     if ascii_only and text is not None and not text.isascii():
-        # A session that speaks another encoding: JSON can say everything in ASCII.
+        # The session has another encoding: JSON can write everything in ASCII.
         return _NOT_ASCII.sub(lambda match: json.dumps(match[0])[1:-1], text)
     return text

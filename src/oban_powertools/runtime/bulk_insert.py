@@ -15,7 +15,7 @@ from ..database.values import naive
 
 
 async def insert_in_bulk(session: Session, jobs: Sequence[Job]) -> list[Job]:
-    """Insert these, and give each what the database made of it: its id, instants and state."""
+    """Insert these, and set on each what the database generated: its id, instants and state."""
     rows = await session.all("insert_jobs", _columns(jobs), adapters=session.conn)
     for job, row in zip(jobs, rows, strict=True):
         for field, value in row.items():

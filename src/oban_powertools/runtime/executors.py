@@ -17,7 +17,7 @@ from ..states import ExecutorState
 from .processes import Process
 
 LONGEST_NAME: Final = 500
-"""Characters of what names an executor: an entry of an index holds 2,704 bytes."""
+"""Characters of an executor's names: an index entry holds 2,704 bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,16 +28,16 @@ class ExecutorHealth:
     """Such as ``app:oban:default:node-a:`` and its producer."""
 
     node: str
-    """Where it runs, as jobs carry it in ``attempted_by``."""
+    """Its node, as in ``attempted_by`` of jobs."""
 
     producer_scope: str
     """Its queue, for a producer of Oban's."""
 
     state: ExecutorState
-    """How it is, by the database's clock."""
+    """Its health, by the database's clock."""
 
     process_alive: bool
-    """Whether its process beats."""
+    """Whether its process sends heartbeats."""
 
     loop_responsive: bool
     """Whether its event loop answers."""
@@ -52,17 +52,17 @@ class ExecutorHealth:
     """Its last beat."""
 
     loop_beat_at: datetime
-    """The last answer of its event loop that a beat told of."""
+    """The last answer of its event loop, as a heartbeat reported it."""
 
     stopped_at: datetime | None
-    """When it ended in good order."""
+    """When it was stopped in good order."""
 
 
 class Executors(Facade):
-    """Which executors live."""
+    """Read the health of executors, and refresh the host's own."""
 
     async def refresh_heartbeats(self, heartbeats: Iterable[Mapping[str, Any]]) -> int:
-        """Keep executors of the host's own alive; those of Oban's producers beat by themselves.
+        """Send heartbeats of the host's own executors; Oban's producers send theirs by themselves.
 
         Args:
             heartbeats: Each ``{"executor_id": ..., "node": ..., "producer_scope": ...}``; perhaps ``"producer"``, what
@@ -71,7 +71,7 @@ class Executors(Facade):
                 five times: when it does not, its jobs are rescued.
 
         Returns:
-            How many; all of them are stored or none.
+            Their number; either all of them are stored or none.
 
         Raises:
             InvalidArgumentError: One of them is no heartbeat, or an executor is there twice; none is stored.
@@ -95,7 +95,7 @@ class Executors(Facade):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beat:
-    """One sign of life."""
+    """One heartbeat."""
 
     executor_id: str
     """Its id."""
@@ -110,14 +110,14 @@ class Beat:
     """Its queue."""
 
     gone_after: timedelta
-    """It beats well within this time, or it is gone."""
+    """An executor without a heartbeat for so long is gone."""
 
     loop_age: float = 0.0
     """Seconds since its event loop answered."""
 
 
 def read_beats(heartbeats: Sequence[Mapping[str, Any]], settings: Settings) -> list[Beat]:
-    """A host's own heartbeats, checked.
+    """Check the host's own heartbeats.
 
     Raises:
         InvalidArgumentError: A key is missing, unknown or no text, or an executor is there twice; no heartbeat is kept.
@@ -153,10 +153,10 @@ def _name(argument: str, value: object) -> str:
 def beat_args(
     beats: Sequence[Beat], settings: Settings, process: Process | None = None, started_with: str = "{}"
 ) -> dict[str, Any]:
-    """The arguments of the query ``beat``; without a process nobody can see it end.
+    """The arguments of the query ``beat``; without a process, no other one can notice its end.
 
     Args:
-        started_with: JSON: the shared settings that the process was given.
+        started_with: JSON of the shared settings that the process was started with.
     """
     return {
         "late_after": settings.executor_late_after,
@@ -175,7 +175,7 @@ def beat_args(
 
 
 async def list_health(session: Session, now: datetime | None = None) -> list[ExecutorHealth]:
-    """Every executor with its health, as it would be at an instant.
+    """Every executor with its health at an instant.
 
     Args:
         now: None for the database's clock.

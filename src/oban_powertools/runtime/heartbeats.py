@@ -29,13 +29,13 @@ from .processes import has_ended, this_process
 logger: Final = find_logger(__name__)
 
 BEATS: Final = 5
-"""Beats within the time after which an executor is gone; half of that time may pass without one (executors/R2)."""
+"""Heartbeats within the time after which an executor is gone; half of that time may pass without one (executors/R2)."""
 
 _LOOK_EVERY: Final = 0.25
-"""Seconds between two looks for executors that are new or have stopped, and for the end of the process."""
+"""Seconds between two checks for executors that started or stopped, and for the end of the process."""
 
 _LOOK_AROUND_EVERY: Final = 1.0
-"""Seconds between two looks whether other processes of this host have ended: a few system calls for each of them."""
+"""Seconds between two checks whether other processes of this host have ended: a few system calls for each."""
 
 _LOOK_EVERY_AT_END: Final = 0.02
 """The same, while the process waits for the last of them."""
@@ -44,12 +44,12 @@ _CONNECT_EVERY: Final = 0.2
 """Seconds between two tries to connect while the database is away, at most; jittered."""
 
 _ANSWER_WITHIN: Final = 1.0
-"""Seconds for the host to say how to connect."""
+"""Seconds within which the host's functions must return how to connect."""
 
 _RANDOM: Final = random.SystemRandom()
 
 _FAREWELL: Final = timedelta(seconds=2)
-"""How long the end of a process may wait for its last words to reach the database."""
+"""How long the end of a process may wait for its last message to reach the database."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,14 +72,14 @@ class LocalExecutor:
     """Whether the database knows it."""
 
     asked_to_stop: bool
-    """Whether it stops, or has stopped, because somebody said so."""
+    """Whether it stops, or has stopped, on request."""
 
     stopped: bool
     """Whether nothing of it can run any more."""
 
 
 class Producers(Protocol):
-    """What knows the executors of this process."""
+    """Knows the executors of this process."""
 
     def executors(self) -> Sequence[LocalExecutor]:
         """Those that have been started here and are not forgotten, stopped or not."""
@@ -94,7 +94,7 @@ class Producers(Protocol):
         ...
 
     def look_again(self) -> None:
-        """The database is back: what was not told of meanwhile is there now. Called in the event loop."""
+        """Called in the event loop when the database is back: notifications were lost meanwhile."""
         ...
 
 
@@ -106,7 +106,7 @@ class _Neighbour:
 
 
 class Heartbeats:
-    """Beats for every executor of this process until all of them have stopped.
+    """Sends heartbeats for every executor of this process until all of them have stopped.
 
     Args:
         producers: Knows the executors; asked from the thread.
@@ -140,7 +140,7 @@ class Heartbeats:
         self._failures = 0
 
     async def start(self) -> None:
-        """Begin to beat; returns after the first beat, or when it takes longer than a few seconds."""
+        """Start; returns after the first heartbeat, or after a few seconds."""
         self._loop = asyncio.get_running_loop()
         self._parameters = await resolve(self._pool)
         self._answered_at = time.monotonic()
@@ -152,11 +152,11 @@ class Heartbeats:
             logger.warning("no heartbeat has reached the database yet; it goes on being tried")
 
     def close(self) -> None:
-        """Let it end as soon as the last executor has stopped, which may be later."""
+        """End as soon as the last executor has stopped, which may be later."""
         self._closing.set()
 
     async def ended(self) -> None:
-        """Wait until the database knows that every executor has stopped, if it can be told."""
+        """Wait until the database knows that every executor has stopped, if it can be reached."""
         if self._thread.is_alive():
             await asyncio.to_thread(self._thread.join, 2 * _FAREWELL.total_seconds())
 
@@ -174,7 +174,7 @@ class Heartbeats:
                 beaten = self._try(self._beat)
                 due_at = time.monotonic() + (self._every if beaten else _CONNECT_EVERY * _RANDOM.uniform(0.5, 1))
             if not self._failures and (dead := self._find_dead()):
-                # What is not believed yet, because its session has not ended, is told again with the next look.
+                # The database does not believe it while the session lives: it is reported again at the next check.
                 self._try(self._say_dead, dead)
             if self._closing.is_set():
                 time.sleep(_LOOK_EVERY_AT_END)
@@ -187,7 +187,7 @@ class Heartbeats:
         return process_ends or (self._closing.is_set() and not self._producers.executors())
 
     def _has_new(self) -> bool:
-        # While the database is away they are as late as all others.
+        # While the database is away, all other executors are late as well.
         return not self._failures and any(not executor.known for executor in self._producers.executors())
 
     def _has_lost(self) -> bool:
@@ -282,7 +282,7 @@ class Heartbeats:
         return blocking_connection(self._ask_parameters(), hangs_for=seconds)
 
     def _ask_parameters(self) -> dict[str, Any]:
-        """The host's functions run in its event loop; while that is blocked, what they last said has to do."""
+        """Call the host's functions in its event loop; while that is blocked, their last answer has to do."""
         if may_change(self._pool) and not self._loop.is_closed():
             future = asyncio.run_coroutine_threadsafe(resolve(self._pool), self._loop)
             try:

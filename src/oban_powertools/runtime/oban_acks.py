@@ -48,7 +48,7 @@ class AckStore:
         self._bulk = BulkAck()
 
     async def store(self, outcomes: Sequence[Outcome]) -> list[int]:
-        """The ids that were still this attempt's to acknowledge.
+        """Store a batch; returns the ids that this attempt could still acknowledge.
 
         Raises:
             NotStoredError: Nothing was stored, or the reply is lost.
@@ -76,7 +76,7 @@ class AckStore:
 
 
 class _QueryOn:
-    """What Oban's ack asks of its query, on a connection that is known."""
+    """The part of Oban's query object that its ack uses, on a known connection."""
 
     def __init__(self, conn: Connection, prefix: str) -> None:
         self._conn = conn

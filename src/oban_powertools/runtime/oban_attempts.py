@@ -42,30 +42,31 @@ NOT_RUN_META: Final = "not_run"
 _FIRST_WAIT: Final = 2.0
 _LONGEST_WAIT: Final = 300.0
 _KEPT_REASONS: Final = 3
-"""Among so many of the last errors a reason why no code ran is looked for, so as not to be written again and again."""
+"""So many of the last errors are searched for the same reason why no code ran, so that it is not written again and
+again."""
 
 _IDENTITY_OF: Final = attrgetter(
     "id", "attempted_at", "scheduled_at", "attempt", "max_attempts", "queue", "worker", "errors"
 )
-"""What of a job its worker may scribble over without changing whose outcome this is."""
+"""The fields of a job that are saved from changes by its worker: they decide whose outcome this is."""
 
 
 def guard(*producers: Producer) -> None:
-    """Have their attempts guarded, unless somebody else's dispatcher runs them."""
+    """Guard the attempts of these producers, unless somebody else's dispatcher runs them."""
     for producer in producers:
         if type(producer._dispatcher) is LocalDispatcher:
             producer._dispatcher = GuardedDispatcher()
 
 
 def unguard(*producers: Producer) -> None:
-    """Leave the attempts that begin from now on to Oban."""
+    """Leave attempts that begin from now on to Oban."""
     for producer in producers:
         if type(producer._dispatcher) is GuardedDispatcher:
             producer._dispatcher = LocalDispatcher()
 
 
 class GuardedDispatcher(LocalDispatcher):
-    """Runs the jobs of a producer as Oban does, with an executor that nothing escapes from."""
+    """Runs the jobs of a producer as Oban does, with an executor that lets no exception escape."""
 
     def dispatch(self, producer: Producer, job: Job) -> asyncio.Task[None]:
         """Start an attempt."""
@@ -80,7 +81,7 @@ async def _attempt(producer: Producer, job: Job) -> None:
 
 
 def is_torn_down(producer: Producer) -> bool:
-    """Whether its event loop ends under it: then all tasks are cancelled, also its own, which a stop never does."""
+    """Whether its event loop is ending: then all tasks are cancelled, also its own, which a stop never does."""
     return producer._loop_task is not None and producer._loop_task.cancelling() > 0
 
 
@@ -89,7 +90,7 @@ def _stops(producer: Producer) -> bool:
 
 
 class GuardedExecutor(Executor):
-    """An attempt whose every end is an outcome.
+    """An attempt that has an outcome however it ends.
 
     Args:
         stops: Whether the producer is being stopped: a cancelled attempt is then left to be rescued, as with Oban.
@@ -150,7 +151,7 @@ class GuardedExecutor(Executor):
             self._fail(error)
             self.action = self._failed()
         if self._remark is not None and self.action.error is not None:
-            # In front: the last lines of an error say what it is.
+            # In front, because the last lines of an error say what it is.
             error = {**self.action.error, "error": f"{self._remark}\n{self.action.error['error']}"}
             self.action: AckAction = replace(self.action, error=error)
 
@@ -184,7 +185,7 @@ class GuardedExecutor(Executor):
         return AckAction(job=job, state="retryable", error=error, schedule_in=self._retry_backoff())
 
     def _postponed(self) -> AckAction:
-        """The attempt is taken back, as a snooze's is, and tried again a quarter later each time, from 2 s to 5 min."""
+        """Take the attempt back, as a snooze does; the next pause is a quarter longer, from 2 s to 5 min."""
         meta: Any = self._meta if isinstance(self._meta, dict) else {}
         before: Any = meta.get(NOT_RUN_META)
         tries = min(before, 1000) + 1 if type(before) is int and before > 0 else 1
@@ -217,13 +218,13 @@ class GuardedExecutor(Executor):
 
     def _format_error(self, error: Exception | str) -> dict[str, Any]:
         if isinstance(error, Exception) and not issubclass(type(self.result), Exception):
-            # Telemetry would tell what was returned, and not why it cannot be kept.
+            # Telemetry would report what was returned, not why it cannot be stored.
             self.result: Any = error
         formatted: dict[str, Any] = super()._format_error(error)
         return kept_error(formatted, describe(error))
 
     def _unharmed(self, report: Callable[[], None]) -> None:
-        """Telemetry hurts no attempt; Oban lets what is no Exception pass, and what an exception's own text raises."""
+        """No telemetry handler ends an attempt; Oban stops only its Exceptions."""
         try:
             report()
         except BaseException as error:
@@ -231,7 +232,7 @@ class GuardedExecutor(Executor):
             logger.exception("telemetry of job %s failed", self.job.id)
 
     def _raise_if_stopped(self, error: BaseException) -> None:
-        """Let pass what comes from the end of the process, not from the worker."""
+        """Re-raise an exception that comes from the end of the process, not from the worker."""
         match error:
             case asyncio.CancelledError():
                 stopped = self._stops() and self._task is not None and self._task.cancelling() > 0
@@ -261,7 +262,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _as_exception(error: BaseException) -> Exception:
-    """The exception itself; of what is no Exception, or has no text or name, another that is and has."""
+    """The exception itself, or a replacement where it is no Exception or its name or text cannot be read."""
     kind = type(error)
     try:
         name, attributes = kind.__name__, {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
@@ -286,13 +287,13 @@ def _traceback_of(error: BaseException) -> str:
 
 
 def _last_line(error: BaseException) -> str:
-    """Class and text."""
+    """The class and the text."""
     exception = _as_exception(error)
     return f"{type(exception).__qualname__}: {exception}".rstrip(": ")
 
 
 def _raised_by_a_signal(error: BaseException) -> bool:
-    """Whether a signal's handler raised it: SystemExit, or KeyboardInterrupt, of a process that is told to end."""
+    """Whether a signal handler raised it: SystemExit or KeyboardInterrupt in a process that has to end."""
     if threading.current_thread() is not threading.main_thread():
         return False
     # Python's own handler is not written in Python, so its exception cannot be told from a worker's.
@@ -309,7 +310,7 @@ def _code_of(handler: Any) -> CodeType | None:
 
 
 def attempts_of(producer: Producer) -> Iterator[Attempt]:
-    """What a producer runs, or has run and not acknowledged yet."""
+    """The attempts that a producer runs, or has run and not acknowledged yet."""
     running = [job for job, _ in producer._running_jobs.values()]
     for job in [*running, *(ack.job for ack in producer._pending_acks)]:
         if job.id is not None and job.attempted_at is not None:

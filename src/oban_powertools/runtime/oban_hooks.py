@@ -57,19 +57,19 @@ SLOTS: Final = (
 """The extension points used, by Oban's names."""
 
 _KNOWN_WITHIN: Final = 2.0
-"""Seconds that a producer's first fetch waits for its first heartbeat."""
+"""Seconds for which a producer's first fetch waits for its first heartbeat."""
 
 _DEAF_FOR: Final = 3.0
-"""Seconds after a lost connection in which Oban's notifier may not listen again yet."""
+"""Seconds after a lost connection during which Oban's notifier may not be listening yet."""
 
 _DEAF_LOOKS: Final = 15
-"""Looks of every queue within that time."""
+"""Fetches of every queue within that time."""
 
 _REGISTRY: Final = cast("dict[str, Callable[..., Any]]", _extensions)
 
 
 class Attachment:
-    """What the hooks know of one Oban instance."""
+    """One Oban instance that the hooks serve."""
 
     def __init__(self, oban: Oban, queries: Queries, *, turbo: bool, payload_limit: int) -> None:
         self.oban = oban
@@ -90,13 +90,13 @@ class Attachment:
 
     @asynccontextmanager
     async def connect(self) -> AsyncGenerator[Session]:
-        """On our own pool's connection while it is open, else on one of Oban's, which commits at exit."""
+        """A session on our own pool while it is open, else on a connection of Oban's, which commits at exit."""
         async with self._open(self.own_pool).connection() as conn:
             yield Session(conn, self.queries)
 
     @asynccontextmanager
     async def connect_guest(self) -> AsyncGenerator[Connection]:
-        """As ``connect``, for who keeps it while we need one: a pool must not wait for itself."""
+        """As ``connect``, for callers that hold it while we need another: a pool must not wait for itself."""
         async with self._open(self.guests).connection() as conn:
             yield conn
 
@@ -134,18 +134,18 @@ class Attachment:
             queue=producer._queue,
             known=producer._uuid in self._known,
             asked_to_stop=producer._stopping.is_set() and not is_torn_down(producer),
-            # stop() holds the lock to its end; a job that would not be cancelled runs on.
+            # stop() holds the lock until it ends; a job that ignored its cancel runs on.
             stopped=producer._stopping.is_set() and not producer._init_lock.locked() and not producer._running_jobs,
         )
 
     def know(self, executors: Sequence[LocalExecutor]) -> None:
-        """The database knows these: from now on a death of theirs is noticed."""
+        """The database knows these: from now on their end is noticed."""
         self._known |= {executor.producer for executor in executors}
 
     async def until_known(self, producer: Producer) -> None:
         """Wait, 2 s at most, until the database knows a producer that wants to fetch.
 
-        A job that ends its process at once would otherwise be nobody's: rescued late, and its crash not counted.
+        Otherwise a job that ends its process at once would have no known executor: rescued late, its crash not counted.
         """
         give_up_at = time.monotonic() + _KNOWN_WITHIN
         while producer._uuid not in self._known:
@@ -173,7 +173,7 @@ class Attachment:
 
     @contextmanager
     def fetching(self, producer: Producer) -> Generator[None]:
-        """Know that jobs may be on their way to this producer."""
+        """Mark that jobs may be on their way to this producer."""
         self._fetching.add(producer._uuid)
         try:
             yield
@@ -181,12 +181,12 @@ class Attachment:
             self._fetching.discard(producer._uuid)
 
     def ask_to_stop(self, job: Job) -> None:
-        """Have ``job.cancelled()`` say so from now on."""
+        """Make ``job.cancelled()`` return True from now on."""
         if job._cancellation is not None:
             job._cancellation.set()
 
     def look_again(self) -> None:
-        """Have every queue of the instance acknowledge and fetch now, and for as long as Oban's notifier is deaf."""
+        """Make every queue of the instance acknowledge and fetch now, and again while Oban's notifier may be deaf."""
         loop = asyncio.get_running_loop()
         for turn in range(_DEAF_LOOKS):
             loop.call_later(turn * _DEAF_FOR / _DEAF_LOOKS, self._wake_producers)
@@ -196,7 +196,7 @@ class Attachment:
             producer.notify()
 
     def wake_producers_later(self) -> None:
-        """Have every queue of the instance acknowledge and fetch again in a second."""
+        """Make every queue of the instance acknowledge and fetch again in a second."""
         asyncio.get_running_loop().call_later(1.0, self._wake_producers)
 
 
@@ -248,7 +248,7 @@ class Hooks:
         return acked
 
     async def get_jobs(self, producer: Producer) -> list[Job]:
-        """Slot ``producer.get_jobs``: Oban's own; known to be under way."""
+        """Slot ``producer.get_jobs``: Oban's own fetch, marked as under way."""
         attachment = self._attachments.get(id(producer._query))
         if attachment is None:
             return await _get_jobs(producer)
@@ -276,7 +276,7 @@ class Hooks:
             await _rescue(query, rescue_after)
 
     async def insert_jobs(self, query: Query, jobs: list[Job], conn: Any = None) -> list[Job]:
-        """Slot ``query.insert_jobs``: one statement for any number of jobs, none of which may pass for a step's."""
+        """Slot ``query.insert_jobs``: one statement for any number of jobs; none may pass for a step's job."""
         attachment = self._attachments.get(id(query))
         if attachment is not None:
             check_plain_jobs(jobs)
@@ -306,7 +306,7 @@ class Hooks:
 def attach(oban: Oban, queries: Queries, *, turbo: bool, payload_limit: int) -> Attachment:
     """Take the slots that are free and serve this Oban instance from them.
 
-    A slot somebody else holds is logged and left; the trigger keeps everything right without it.
+    A slot that somebody else has filled is logged and left; the trigger keeps everything right without it.
     """
     hooks = next(iter(_installed()), None) or Hooks()
     functions = (hooks.wrap_result, hooks.ack_jobs, hooks.insert_jobs, hooks.get_jobs, hooks.rescue)

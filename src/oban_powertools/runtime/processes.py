@@ -14,10 +14,10 @@ from typing import Final
 _PROC: Final = Path("/proc")
 
 _NAMESPACES: Final = ("pid", "time")
-"""What a pid, and a start counted in ticks since the boot, are relative to."""
+"""The namespaces that a pid, and a start in ticks since the boot, are relative to."""
 
 _DEAD: Final = frozenset("ZXx")
-"""States of a process that has ended and whose parent has not asked for its exit code yet."""
+"""States of a process that has ended and whose parent has not collected its exit code yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +35,14 @@ class Process:
 
 
 def this_process() -> Process | None:
-    """The process that asks; None where the system does not tell enough."""
+    """This process; None where the system reveals too little."""
     host, pid = _host(), os.getpid()
     ticks = _ticks(pid)
     return Process(host=host, pid=pid, ticks=ticks) if host is not None and ticks is not None else None
 
 
 def has_ended(pid: int, ticks: int) -> bool:
-    """Whether this process of this host has ended for certain; False when that cannot be said."""
+    """Whether this process of this host has certainly ended; False when that is unknown."""
     try:
         # Asks the kernel: /proc may hide the processes of other users.
         os.kill(pid, 0)
@@ -84,7 +84,7 @@ def _ticks(pid: int) -> int | None:
 
 
 def _fields(pid: int) -> list[str] | None:
-    """What /proc says of a process, from its state on: proc(5), field 3 is the first here."""
+    """The fields of a process in /proc from its state on: proc(5), field 3 is the first here."""
     try:
         # The name, in parentheses, may hold blanks and parentheses itself.
         return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()

@@ -19,18 +19,18 @@ _EVERY: Final = 5.0
 
 
 class Pulse:
-    """Writes down which parts did all that was due."""
+    """Stores which parts of the sweep have done all that was due."""
 
     def __init__(self) -> None:
         self._succeeded: set[str] = set()
         self._due_at = 0.0
 
     def succeeded(self, parts: Iterable[str]) -> None:
-        """Remember that these did all that was due: the next beat writes it down."""
+        """Remember that these parts have done all that was due; the next beat stores it."""
         self._succeeded |= set(parts)
 
     async def beat(self, session: Session) -> None:
-        """Write it down, at most once in 5 s."""
+        """Store it, at most once in 5 s."""
         if time.monotonic() < self._due_at or not self._succeeded:
             return
         try:

@@ -31,7 +31,7 @@ _LOOK_THROUGH_EVERY: Final = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hand:
-    """What one producer of this process has in hand."""
+    """The jobs that one producer of this process has in hand."""
 
     queue: str
     """Its queue."""
@@ -40,14 +40,14 @@ class Hand:
     """Whether a fetch is under way, whose jobs are not known yet."""
 
     attempts: frozenset[Attempt]
-    """What it runs, or has yet to acknowledge."""
+    """The attempts that it runs, or has yet to acknowledge."""
 
 
 class Rescuer:
     """Rescues for one node.
 
     Args:
-        hands: What the producers of this process have in hand, by producer as jobs carry it.
+        hands: Producer, as in ``attempted_by`` of jobs -> what it has in hand.
     """
 
     def __init__(self, settings: Settings, hands: Callable[[], Mapping[str, Hand]]) -> None:
@@ -57,11 +57,11 @@ class Rescuer:
         self._suspects: set[Attempt] = set()
 
     async def sweep(self, session: Session, *, gone: bool) -> int | None:
-        """What is due now: jobs of executors that are gone; now and then all executing jobs, and this process's own.
+        """Rescue what is due now: jobs of gone executors; now and then all executing jobs, and this process's own.
 
         Args:
             session: In autocommit.
-            gone: Whether an executor is gone whose jobs have not been looked for.
+            gone: Whether an executor is gone whose jobs have not been searched yet.
 
         Returns:
             How many jobs were rescued; None when another node is at it, or it failed. A fault is logged: the other
@@ -77,11 +77,11 @@ class Rescuer:
             return None
 
     async def rescue(self, session: Session, *, thorough: bool) -> int:
-        """Rescue what executors that are gone have left, batch by batch; how many jobs.
+        """Rescue the jobs of gone executors, batch by batch; returns how many.
 
         Args:
             session: In autocommit.
-            thorough: Look through all executing jobs, also for executors that nobody knows.
+            thorough: Search all executing jobs, also for unknown executors.
 
         Locks: the part's row; the jobs by id, skipping those that are locked, then as settle.
         """
@@ -102,7 +102,7 @@ class Rescuer:
         return rescued
 
     async def rescue_lost(self, session: Session) -> int:
-        """Rescue what the database says this process runs, and it does not: twice in a row, to be sure."""
+        """Rescue jobs that only the database believes to run in this process: seen twice in a row, to be sure."""
         hands = self._hands()
         if not hands:
             return 0
@@ -121,8 +121,7 @@ class Rescuer:
         return rescued
 
     def _find_lost(self, rows: Sequence[Mapping[str, Any]]) -> set[Attempt]:
-        # What the producers have in hand is read after the rows: what they fetched before is in it by now, unless the
-        # fetch is still under way.
+        # The jobs in hand are read after the rows: an earlier fetch is in them by now, unless it is still under way.
         hands = self._hands()
         lost: set[Attempt] = set()
         suspects: set[Attempt] = set()

@@ -18,7 +18,7 @@ from .step import AwaitSignal, appended_of
 
 
 class StepResult(Record):
-    """What a step's worker returned, checked, as an Oban recording, so that it travels with the ack.
+    """A step's checked result as an Oban recording, so that it travels with the ack.
 
     ``encoded`` is what stock Oban writes to ``meta.return`` and settle reads: ``{"json": value}``, with
     ``"append": steps`` when the step added some; or ``{"await": wait}``.
@@ -35,12 +35,12 @@ class StepResult(Record):
 
 
 class Encoded(dict[str, Any]):
-    """The marker by which a bulk ack knows a step's result among other recordings."""
+    """Marks a step's result among other recordings, for the bulk ack."""
 
     __slots__ = ("text",)
 
     text: str
-    """The same as JSON, written when it was checked, and never again."""
+    """The same as JSON, written once, when it was checked."""
 
     def __init__(self, encoded: dict[str, Any], text: str) -> None:
         super().__init__(encoded)
@@ -48,7 +48,7 @@ class Encoded(dict[str, Any]):
 
 
 def unchecked_meta(meta: dict[str, Any] | None) -> dict[str, Any]:
-    """What of an ack's meta was not checked yet: a step's result was, when its worker returned it."""
+    """The part of an ack's meta that was not checked yet; a step's result was, when its worker returned it."""
     # Most acks have nothing else.
     if not meta or (len(meta) == 2 and meta.get("recorded") is True and isinstance(meta.get("return"), Encoded)):
         return {}
@@ -56,15 +56,15 @@ def unchecked_meta(meta: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def wrap_result(job: Job, result: Any, limit: int) -> Any:
-    """What Oban is to record for what a worker returned.
+    """The recording that Oban shall store for a worker's return value.
 
     Args:
         result: A worker's return value, or the exception it raised.
         limit: Bytes of JSON a result may have.
 
     Returns:
-        The result itself where it is none of ours; else a StepResult, or an UnstorableValueError or
-        ReservedMetaError (as a value: Oban then fails the attempt with it).
+        The result itself for a plain job; else a StepResult, or an UnstorableValueError or ReservedMetaError (as a
+        value: Oban then fails the attempt with it).
     """
     try:
         if isinstance(result, Snooze):

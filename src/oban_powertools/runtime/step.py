@@ -26,21 +26,21 @@ _APPENDED: Final = "powertools_appended"
 class AwaitSignal:
     """Returned by a worker: the step waits for a signal, whose payload becomes its result.
 
-    The job itself is done; nothing of the worker is kept. The step waits as an ``await_signal`` step
-    does, and a signal that came first is consumed at once.
+    The job itself is done; nothing of the worker stays in memory. The step waits as an ``await_signal`` step
+    does, and a signal that came earlier is consumed at once.
     """
 
     signal: str
     """The signal's name."""
 
     correlation_key: str
-    """Which of the signals of that name."""
+    """Which signal of that name."""
 
     deadline: timedelta | None = None
     """Time until the step expires; None waits for ever."""
 
     def __post_init__(self) -> None:
-        # In the worker's own line, so that its attempt fails with this reason.
+        # Checked in the worker's own line, so that its attempt fails with this reason.
         unless_none(as_span, "deadline", self.deadline)
 
 
@@ -55,7 +55,7 @@ class StepContext:
     """Its label."""
 
     context: dict[str, Any]
-    """What the workflow's author attached; empty when nothing."""
+    """The context that the workflow's author attached; empty without one."""
 
     step: str
     """The step's name."""
@@ -85,8 +85,8 @@ class StepContext:
         """Add a step to this workflow, to be stored with this step's completion or not at all.
 
         Args:
-            deps: This step, or steps it appended before; without any the new step hangs on this one. All
-                else as ``Workflow.add``; a name that the workflow has already fails this step.
+            deps: This step, or steps that it appended before; without any, the new step depends on this one. All else
+            as in ``Workflow.add``; a name that the workflow already has fails this step.
 
         Returns:
             A handle for deps and references of further appended steps.
@@ -150,7 +150,7 @@ def appended_of(job: Job) -> Workflow | None:
 
 
 def _idempotency_key(meta: Mapping[str, Any]) -> str:
-    # The uid tells apart the workflows of two databases that have the same id.
+    # The uid distinguishes workflows with the same id in two databases.
     identity = f"{meta['uid']}/{meta['workflow_id']}/{meta['step']}"
     return hashlib.sha256(identity.encode()).hexdigest()[:32]
 

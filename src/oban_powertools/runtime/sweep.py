@@ -30,24 +30,24 @@ PARTS: Final = {
     "expire_holds": 1000,
     "analyze_outgrown": 1,
 }
-"""What a sweep does before the comparison, in order -> rows at a time: what one transaction locks."""
+"""The parts of a sweep before the comparison, in order -> rows that one transaction locks."""
 
 _FULL_BATCHES_FOR: Final = timedelta(seconds=1)
-"""For how long one sweep repeats parts that have more to do, before the others' turn."""
+"""For how long one sweep repeats a part that has more to do, before the other parts get their turn."""
 
 ALL_PARTS: Final = frozenset(
     (*PARTS, "reconcile", "rescue", "project_incidents", "keep_events", "seal_audit", "dispatch_webhooks")
 )
-"""What may be due: the parts of ``sweep_once``, and those that other modules carry out after it. Retention, the last
-part, knows by itself when it is due."""
+"""All parts: those of ``sweep_once``, and those that other modules carry out after it. Retention, the last part,
+decides itself when it is due."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swept:
-    """What one sweep did, and where the next one goes on."""
+    """What one sweep did, and where the next one continues."""
 
     swept: bool = False
-    """False when another node was at it."""
+    """False when another node was doing it."""
 
     repaired: int = 0
     """Settle faults that could be settled now."""
@@ -56,7 +56,7 @@ class Swept:
     """Waits, workflows, holds and signals whose time ran out, jobs to stop, and signals that had missed their wait."""
 
     reconciled: int = 0
-    """Steps whose job was gone or had ended unseen."""
+    """Steps whose job was missing, or had ended unnoticed."""
 
     more: bool = False
     """Whether a part has more to do, for which there was no time: the next sweep begins at once."""
@@ -65,7 +65,7 @@ class Swept:
     """Which of ``ALL_PARTS`` had something to do."""
 
     done: frozenset[str] = frozenset()
-    """Which of the parts of ``sweep_once`` did it, here."""
+    """Which parts of ``sweep_once`` this node has done."""
 
     after_workflow_id: int = 0
     """Cursor of the comparison of steps with their jobs."""
@@ -141,14 +141,14 @@ async def _compare(session: Session, since: Swept, batch: int) -> Swept:
 @dataclass(frozen=True, slots=True)
 class _Tally:
     done: int | None
-    """For how many a part was done; None when for nobody: another node is at it, or it failed."""
+    """How many rows a part has handled; None when another node does it, or it failed."""
 
     more: bool = False
     """Whether there may be more to do at once."""
 
 
 async def _sweep_part(session: Session, part: str, until: float) -> _Tally:
-    """Batch after batch, as long as there is more to do and time."""
+    """Sweep batch after batch, while there is more to do and time left."""
     tally = await _sweep_batch(session, part)
     while tally.more and time.monotonic() < until:
         following = await _sweep_batch(session, part)
@@ -174,7 +174,7 @@ class SweepLoop:
     """Runs the sweep every so often until stopped.
 
     Args:
-        sweep: One sweep, given the previous one.
+        sweep: Does one sweep; its argument is the result of the previous one.
         every: Time between two sweeps of this node.
     """
 

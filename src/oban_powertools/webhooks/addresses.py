@@ -17,20 +17,20 @@ type Address = IPv4Address | IPv6Address
 
 _LONGEST_URL: Final = 2000
 _UNICAST: Final = IPv6Network("2000::/3")
-"""All that is public in IPv6."""
+"""The public unicast addresses of IPv6."""
 
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 _COMPATIBLE: Final = IPv6Network("::/96")
 _METADATA: Final = IPv4Address("168.63.129.16")
-"""Azure's, which is no private address; all others are link-local, unique local or shared."""
+"""Azure's metadata address, which is not private; all others are link-local, unique local or shared."""
 
 
 class RefusedAddressError(Exception):
-    """An address that nothing is sent to; the message says what kind it is."""
+    """The address is refused; the message says what kind it is."""
 
 
 def check_url(url: str, *, allow_private: bool) -> str:
-    """The URL as given. Names are not resolved here.
+    """Check a URL and return it. Names are not resolved here.
 
     Raises:
         InvalidSettingError: It is no URL that may be sent to; the message shows only its scheme and host.
@@ -57,7 +57,7 @@ def check_url(url: str, *, allow_private: bool) -> str:
 
 
 def origin(url: str) -> str:
-    """What of a URL may be shown to anybody: its path may hold what only the receiver should know.
+    """The part of a URL that may be shown: its path may contain a secret.
 
     >>> origin("https://Example.com:8443/hook/s3cret?key=1")
     'https://example.com:8443'
@@ -67,7 +67,7 @@ def origin(url: str) -> str:
 
 
 def check_address(address: Address) -> None:
-    """Refuse an address that is not public, in whatever form it is written.
+    """Refuse an address that is not public, in any notation.
 
     Raises:
         RefusedAddressError: As named.

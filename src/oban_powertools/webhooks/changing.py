@@ -39,7 +39,7 @@ async def get_endpoint(session: Session, endpoint_id: EndpointId) -> WebhookEndp
 async def adding(
     operations: Operations, url: str, workflow_name: str | None, actor: ActorLike, reason: str, source: str
 ) -> AsyncGenerator[Operation]:
-    """What adds an endpoint; the target is named by where it would be, until it has an id."""
+    """The operation that adds an endpoint; its target is the URL's origin, until the endpoint has an id."""
     target = Target(type=TargetType.WEBHOOK, id=origin(url), workflow_name=workflow_name)
     async with operations.begin(
         actor, Action.MANAGE_WEBHOOKS, target, reason=reason, source=source, details={"command": "add"}
@@ -49,7 +49,7 @@ async def adding(
 
 
 def describe_added(operation: Operation, endpoint: WebhookEndpoint) -> None:
-    """Have its record name the endpoint that was added."""
+    """Name the new endpoint in the operation's record."""
     target = replace(operation.entry.target, id=str(endpoint.id))
     operation.update(target=target, after=_state(endpoint))
 
@@ -58,7 +58,7 @@ def describe_added(operation: Operation, endpoint: WebhookEndpoint) -> None:
 async def changing(
     operations: Operations, command: str, endpoint_id: EndpointId, actor: ActorLike, reason: str, source: str
 ) -> AsyncGenerator[tuple[Session, Operation]]:
-    """The transaction in which the caller changes an endpoint, with its state before and after on record.
+    """Open the transaction in which the caller changes an endpoint; its state before and after is recorded.
 
     Args:
         command: The name of the call.
@@ -91,7 +91,7 @@ def _state(endpoint: WebhookEndpoint) -> dict[str, Any]:
     until = endpoint.old_secret_until
     return {
         "url": origin(endpoint.url),
-        # Tells whether the rest of the URL is another one.
+        # Shows whether the rest of the URL has changed.
         "url_digest": hashlib.sha256(endpoint.url.encode()).hexdigest()[:12],
         "description": endpoint.description,
         "types": list(endpoint.types),

@@ -25,7 +25,7 @@ async def deliver_due(
     job_id: int,
     stopping: Callable[[], bool],
 ) -> timedelta | None:
-    """Deliver what is due.
+    """Send the due deliveries of an endpoint.
 
     Args:
         connect: An autocommit connection of our own pool; none is held while a receiver answers.

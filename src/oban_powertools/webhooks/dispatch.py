@@ -25,7 +25,7 @@ PAGE: Final = 1000
 """Events read at a time."""
 
 PAGES: Final = 10
-"""Read in one sweep at most, so that the sweep's other parts get their turn."""
+"""Pages of one sweep at most, so that the sweep's other parts get their turn."""
 
 ROOM: Final = 10_000
 """Pending deliveries of one endpoint. Beyond it events wait in the log, until retention removes them."""
@@ -35,7 +35,7 @@ WORKER: Final = "oban_powertools.webhooks.worker.DeliverWebhooks"
 
 @dataclass(slots=True)
 class _Batch:
-    """What one transaction writes."""
+    """The rows that one transaction writes."""
 
     endpoint_ids: list[int] = field(default_factory=list[int])
     cursors: list[int] = field(default_factory=list[int])
@@ -48,14 +48,14 @@ class _Batch:
 
 
 async def dispatch(log: Log, *, queue: str, source: str) -> int | None:
-    """Bring every enabled endpoint up to the newest event, as far as one sweep goes.
+    """Write deliveries up to the newest event for every enabled endpoint, as far as one sweep goes.
 
     Args:
         queue: Where the jobs go.
         source: The CloudEvents attribute.
 
     Returns:
-        How many deliveries were written; None when another node is at it.
+        How many deliveries were written; None when another node does it.
 
     Locks: the part's row, the endpoints by id; each page is a transaction.
     """
@@ -97,7 +97,7 @@ async def _collect(
 
 
 def _jump(batch: _Batch, endpoint_id: int, error: CursorExpiredError, source: str) -> tuple[Cursor, int]:
-    """Go on at the oldest event there is, and tell the receiver what it will not get."""
+    """Continue at the oldest existing event, and write a message about the events that the receiver misses."""
     missed = error.oldest - error.since
     logger.error(
         "webhook %s missed up to %s events: they were removed from the log before they could be sent",

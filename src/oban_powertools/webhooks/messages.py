@@ -16,11 +16,11 @@ MISSED: Final = "events.missed"
 PING: Final = "ping"
 
 EVENT_TYPES: Final = (FINISHED, *(f"workflow.step.{change}" for change in StepChange))
-"""What an endpoint can ask for; in a message they begin with ``oban_powertools.``."""
+"""The event types of an endpoint; in a message they begin with ``oban_powertools.``."""
 
 
 def check_types(types: object) -> list[str]:
-    """The types in their own order, each once; none when all of them are there.
+    """Check types; returns each once, in their own order, or an empty list when all are named.
 
     Raises:
         InvalidSettingError: One is not known, there is none, or they are not a list.
@@ -38,7 +38,7 @@ def check_types(types: object) -> list[str]:
 
 
 def type_of(event: Event) -> str:
-    """Which of ``EVENT_TYPES`` an event is."""
+    """The type of an event, one of ``EVENT_TYPES``."""
     match event:
         case StepUpdated():
             return f"workflow.step.{event.change}"
@@ -61,7 +61,7 @@ def missed_message(source: str, *, after: Cursor, up_to: Cursor) -> dict[str, An
 
 
 def ping_message(source: str) -> dict[str, Any]:
-    """A message that says nothing."""
+    """The message of a ping."""
     return _message(PING, source, "ping", datetime.now(UTC), {"type": "ping"})
 
 

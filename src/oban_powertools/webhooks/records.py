@@ -12,7 +12,7 @@ EndpointId = NewType("EndpointId", int)
 
 
 class DeliveryState(StrEnum):
-    """What has become of a delivery."""
+    """The state of a delivery."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -21,16 +21,16 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookEndpoint:
-    """Where events are sent, and which."""
+    """An endpoint: a URL, and the events that it gets."""
 
     id: EndpointId
     """Its id."""
 
     url: str = field(repr=False)
-    """Where; its path may hold what only the receiver should know."""
+    """Its URL; the path may contain a secret of the receiver."""
 
     description: str
-    """Yours."""
+    """Your own description."""
 
     types: tuple[str, ...]
     """The event types it gets; empty for all."""
@@ -45,7 +45,7 @@ class WebhookEndpoint:
     """Whether anything is sent."""
 
     disabled_reason: str | None
-    """Why not; None while it is enabled."""
+    """Why nothing is sent; None while it is enabled."""
 
     cursor: Cursor
     """The newest event that was looked at."""
@@ -60,7 +60,7 @@ class WebhookEndpoint:
     """Deliveries that were given up, counted up to 10,001."""
 
     old_secret_until: datetime | None
-    """Until when the secret before the last rotation signs too; None when only one does."""
+    """Until when the secret before the last rotation signs, too; None with one secret."""
 
     inserted_at: datetime
     """When it was added."""
@@ -80,10 +80,10 @@ class WebhookDelivery:
     """One event on its way to one endpoint."""
 
     endpoint_id: EndpointId
-    """Where to."""
+    """Its endpoint."""
 
     cursor: Cursor
-    """Of the event; with the endpoint, what names the delivery."""
+    """The event's cursor; with the endpoint it identifies the delivery."""
 
     message: dict[str, Any]
     """The body that is sent, a CloudEvent; its ``id`` is the header ``webhook-id``."""
@@ -95,7 +95,7 @@ class WebhookDelivery:
     """How often it was tried, one under way included; from 0 again when it is replayed."""
 
     due_at: datetime
-    """Of a pending one: not tried before."""
+    """A pending delivery is not tried before this time."""
 
     queued_at: datetime
     """When it was written, or replayed: the 24 hours count from here."""
@@ -126,13 +126,13 @@ class IssuedSecret:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What one attempt met."""
+    """The result of one attempt."""
 
     status: int | None = None
     """The HTTP status; None when there was no answer."""
 
     error: str | None = None
-    """Why it failed, without anything that the receiver wrote; None when it was taken."""
+    """Why it failed, without anything that the receiver wrote; None when it was accepted."""
 
     retry_after: timedelta | None = None
     """How long the receiver asked to be left alone."""

@@ -9,19 +9,20 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 GIVE_UP_AFTER: Final = timedelta(hours=24)
-"""Of trying, from when the delivery was written."""
+"""Deliveries are tried for so long after they were written."""
 
 FEWEST_ATTEMPTS: Final = 5
-"""However old: what waited long behind another delivery is not given up for one bad moment."""
+"""Attempts at least, however old it is: a delivery that waited long behind another is not given up for one bad
+moment."""
 
 DELIVER_FOR: Final = timedelta(seconds=30)
-"""How long one job goes on before others on its queue get their turn."""
+"""How long one job continues before others on its queue get their turn."""
 
 LEASED_FOR: Final = timedelta(seconds=30)
-"""Three times what an attempt may take: so long a killed process's delivery waits at least."""
+"""Three times the longest attempt; a killed process's delivery waits at least so long."""
 
 LOST_AFTER: Final = timedelta(seconds=60)
-"""A job that executes for longer than this runs no more; it is stopped a little before."""
+"""A job that executes for longer than this has lost its process; a live one is stopped a little before."""
 
 _FIRST: Final = timedelta(seconds=5)
 _LONGEST: Final = timedelta(hours=2)
@@ -38,12 +39,12 @@ def backoff(attempts: int) -> timedelta:
 
 
 def next_try(attempts: int, age: timedelta, retry_after: timedelta | None) -> timedelta | None:
-    """How long to wait for the next attempt; None to give up.
+    """The pause before the next attempt; None to give up.
 
     Args:
         attempts: Made so far.
         age: Since the delivery was written or replayed.
-        retry_after: What the receiver asked for; it is never disturbed earlier.
+        retry_after: The pause that the receiver asked for; it gets nothing earlier.
     """
     if attempts >= FEWEST_ATTEMPTS and age >= GIVE_UP_AFTER:
         return None
@@ -51,9 +52,9 @@ def next_try(attempts: int, age: timedelta, retry_after: timedelta | None) -> ti
 
 
 def parse_retry_after(value: str | None, now: datetime) -> timedelta | None:
-    """The header ``Retry-After``, in seconds or as a date; None when it says nothing that can be read.
+    """Parse the header ``Retry-After``, in seconds or as a date; None when it cannot be parsed.
 
-    Anybody may write it, so nothing in it is an error. No longer than deliveries are tried for.
+    Any receiver may write anything there, so nothing is an error. The result is at most ``GIVE_UP_AFTER``.
 
     >>> parse_retry_after("120", datetime(2026, 1, 2, tzinfo=UTC))
     datetime.timedelta(seconds=120)

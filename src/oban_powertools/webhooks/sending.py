@@ -31,7 +31,7 @@ CONNECT_WITHIN: Final = 5.0
 """Seconds, for one address."""
 
 ANSWER_WITHIN: Final = 10.0
-"""Seconds, for all of it."""
+"""Seconds, for the whole request."""
 
 _MOST_READ: Final = 64 * 1024
 """Bytes of an answer that are read."""
@@ -64,7 +64,7 @@ class Sender:
     async def send(
         self, url: str, message: Mapping[str, Any], secrets: Sequence[str], *, allow_private: bool
     ) -> Answer:
-        """Post a message; whatever goes wrong is in the answer."""
+        """Post a message; the answer tells whatever went wrong."""
         body = orjson.dumps(message)
         at = int(time.time())
         try:
@@ -123,7 +123,7 @@ class Sender:
 
 
 async def _read(response: httpx.Response) -> Answer:
-    """What its status says, whatever happens to the rest of it."""
+    """Judge a response by its status, whatever happens to its body."""
     with suppress(Exception):
         try:
             async with asyncio.timeout(_READ_WITHIN):
@@ -141,7 +141,7 @@ async def _read(response: httpx.Response) -> Answer:
 
 
 async def _drain(response: httpx.Response) -> None:
-    """Read it to its end, so that the connection can serve again; one that has no end is closed."""
+    """Read the body to its end, so that the connection can be used again; an endless one is closed."""
     read = 0
     async for part in response.aiter_raw():
         read += len(part)
@@ -150,7 +150,7 @@ async def _drain(response: httpx.Response) -> None:
 
 
 def _describe(error: Exception) -> str:
-    """Its kind, and what the network or TLS said; a text that may quote the receiver or the URL is left out."""
+    """The error's class, and its text if the network or TLS wrote it; others may quote the receiver or the URL."""
     is_quote = isinstance(error, httpx.ProtocolError) or not isinstance(error, httpx.TransportError | OSError)
     lines = [] if is_quote else str(error).splitlines()
     return ": ".join([type(error).__name__, *lines[:1]])[:300]

@@ -28,7 +28,7 @@ def new_secret() -> str:
 
 
 def check_secret(secret: object) -> str:
-    """The secret as given.
+    """Check a secret and return it.
 
     Raises:
         InvalidSettingError: It is no secret of this form; the message does not repeat it.
@@ -40,13 +40,13 @@ def check_secret(secret: object) -> str:
 
 
 def env_secret(variable: str) -> str:
-    """What is stored instead of a secret that the deliverer's environment holds.
+    """What is stored for a secret in the environment of the delivering process.
 
     Raises:
         InvalidSettingError: It cannot be the name of a variable.
     """
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):
-        # Perhaps the secret itself, so it is not shown.
+        # It may be the secret itself, so it is not shown.
         raise InvalidSettingError("secret_from_env", "no variable's name", "letters, digits and _")
     return _ENV + variable
 

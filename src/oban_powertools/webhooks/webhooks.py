@@ -65,15 +65,16 @@ class Webhooks(Facade):
         since: Cursor | str | None = None,
         source: str = "api",
     ) -> IssuedSecret:
-        """Begin to send events to a URL.
+        """Add an endpoint: send events to a URL from now on.
 
         Args:
             types: Only these, such as ``workflow.finished``; None for all, an empty list is refused.
             workflow_name: Only of workflows of this name; None for any.
             allow_private: Permit plain HTTP, and addresses that are not public.
-            secret: ``whsec_...`` that the receiver has already; a new one is made otherwise.
-            secret_from_env: The variable that holds it wherever deliveries run, so that the database does not.
-            since: Begin after this event; None: with the next one.
+            secret: ``whsec_...`` that the receiver already has; None makes a new one.
+            secret_from_env: The environment variable with the secret wherever deliveries run; then the database does
+            not store it.
+            since: Begin after this event; None begins with the next one.
 
         Raises:
             InvalidSettingError: The URL, a type or the secret cannot be used.
@@ -130,11 +131,11 @@ class Webhooks(Facade):
         allow_private: bool | None = None,
         source: str = "api",
     ) -> WebhookEndpoint:
-        """Change what is given; what waits for its next attempt is tried at once.
+        """Change the given fields; deliveries that wait for their next attempt are tried at once.
 
         Args:
-            types: Every type there is, for all; an empty list is refused.
-            any_workflow: Of workflows of any name from now on.
+            types: To get all events, name every type; an empty list is refused.
+            any_workflow: Get events of workflows of any name from now on.
 
         Raises:
             WebhookNotFoundError: It does not exist.
@@ -170,7 +171,7 @@ class Webhooks(Facade):
         secret_from_env: str | None = None,
         source: str = "api",
     ) -> IssuedSecret:
-        """Sign with a new secret, and for a while with the old one too.
+        """Sign with a new secret, and for a while also with the old one.
 
         Raises:
             WebhookNotFoundError: It does not exist.
@@ -189,7 +190,7 @@ class Webhooks(Facade):
         """Send nothing until it is enabled again; events wait in the log.
 
         Args:
-            reason: Shown with the endpoint too.
+            reason: Also shown with the endpoint.
 
         Raises:
             WebhookNotFoundError: It does not exist.
@@ -203,7 +204,7 @@ class Webhooks(Facade):
     async def enable(
         self, endpoint_id: EndpointId | str, *, actor: ActorLike, reason: str, source: str = "api"
     ) -> WebhookEndpoint:
-        """Go on where it stopped.
+        """Enable it: deliveries continue where they stopped.
 
         Raises:
             WebhookNotFoundError: It does not exist.
@@ -217,7 +218,7 @@ class Webhooks(Facade):
     async def remove(
         self, endpoint_id: EndpointId | str, *, actor: ActorLike, reason: str, source: str = "api"
     ) -> None:
-        """Forget it, with its secrets and deliveries.
+        """Remove it, with its secrets and deliveries.
 
         Raises:
             WebhookNotFoundError: It does not exist.
@@ -227,7 +228,7 @@ class Webhooks(Facade):
             await session.run("delete_webhook_endpoint", {"id": key})
 
     async def test(self, endpoint_id: EndpointId | str) -> Answer:
-        """Send a ping from this process, at once and past everything that waits.
+        """Send a ping from this process at once, ahead of all waiting deliveries.
 
         Raises:
             WebhookNotFoundError: It does not exist.
@@ -283,7 +284,7 @@ class Webhooks(Facade):
         reason: str,
         source: str = "api",
     ) -> int:
-        """Deliver again, with the same ``webhook-id``: one delivery, or all that are dead.
+        """Deliver again with the same ``webhook-id``: one delivery, or all dead ones.
 
         Returns:
             How many.
@@ -303,10 +304,10 @@ class Webhooks(Facade):
         return len(rows)
 
     async def dispatch(self) -> int:
-        """Write deliveries for new events and see to their jobs.
+        """Write deliveries for new events and insert the jobs that send them.
 
         Returns:
-            How many deliveries were written; 0 while another node is at it.
+            How many deliveries were written; 0 while another node does it.
         """
         return await self._dispatch() or 0
 
@@ -316,7 +317,7 @@ class Webhooks(Facade):
         )
 
     async def sweep(self) -> bool:
-        """Dispatch, and remove old deliveries; whether all of it was done here.
+        """Dispatch, and remove old deliveries; returns whether this node did all of it.
 
         A fault is logged, and the sweep's other parts go on.
         """
@@ -337,7 +338,7 @@ def _key(endpoint_id: object) -> EndpointId:
 
 
 def _choose_secret(secret: str | None, variable: str | None) -> tuple[str, str | None]:
-    """What is stored, and what is shown."""
+    """The secret to store, and the one to show."""
     if secret is not None and variable is not None:
         raise ValueError("pass secret or secret_from_env, not both")
     if variable is not None:

@@ -13,7 +13,7 @@ from .schedule import LOST_AFTER
 
 
 class DeliverWebhooks:
-    """Delivers to the endpoint in its args what is due, and snoozes until more is."""
+    """Sends the due deliveries of the endpoint in its args, and snoozes until more are due."""
 
     async def process(self, job: Job) -> Snooze | None:
         """As Oban's workers."""

@@ -29,7 +29,7 @@ _KINDS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handled:
-    """What somebody wants to do to an incident."""
+    """A request to handle an incident."""
 
     action: Action
     """One of ``_KINDS``."""
@@ -47,17 +47,17 @@ class Handled:
     """Why."""
 
     detail: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """What the timeline tells of it, JSON-safe."""
+    """The details for the timeline, JSON-safe."""
 
     assignee: str | None = None
-    """Who takes care of it from now on; None takes it from them."""
+    """The new assignee; None for nobody."""
 
     muted_until: datetime | None = None
-    """Until when it is muted; None leaves it."""
+    """The end of its muting; None changes nothing."""
 
 
 class Handler:
-    """Carries out what operators ask for."""
+    """Handles incidents for operators."""
 
     def __init__(self, services: Services) -> None:
         self._connect = services.connect
@@ -65,7 +65,7 @@ class Handler:
         self._operations = Operations(services)
 
     async def handle(self, request: Handled) -> Incident:
-        """Do it.
+        """Handle an incident.
 
         Raises:
             IncidentNotFoundError: There is none.

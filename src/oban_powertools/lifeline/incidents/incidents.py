@@ -18,7 +18,7 @@ _FUTURE: Final = "an aware instant in the future, within 100 years"
 
 
 class Incidents(Facade):
-    """What is broken, one incident a cause."""
+    """What is broken: one incident per cause."""
 
     def __init__(self, services: Services) -> None:
         super().__init__(services)
@@ -26,7 +26,7 @@ class Incidents(Facade):
         self._handler = Handler(services)
 
     async def project_incidents(self) -> list[Incident]:
-        """Look now; the sweep does so every ``incidents_every``.
+        """Project all incidents now; the sweep does so every ``incidents_every``.
 
         Returns:
             Those that are open, acknowledged or not, the last opened first; at most 1,000.
@@ -73,7 +73,7 @@ class Incidents(Facade):
             )
 
     async def incidents_seen_ago(self) -> timedelta | None:
-        """How long ago some process last looked for incidents, by the database's clock; None when none ever did."""
+        """How long ago some process last projected incidents, by the database's clock; None when none ever did."""
         async with self._connect() as session:
             row = await session.one("incidents_seen")
         return timedelta(seconds=row["seconds"]) if row and row["seconds"] is not None else None
@@ -91,7 +91,7 @@ class Incidents(Facade):
             return await reading.get_incident(session, self._display, incident)
 
     async def acknowledge_incident(self, incident: int | str, *, actor: ActorLike, source: str = "api") -> Incident:
-        """Say that somebody has seen it.
+        """Acknowledge an incident: somebody has seen it.
 
         Raises:
             IncidentNotFoundError: There is none.
@@ -105,7 +105,7 @@ class Incidents(Facade):
     async def assign_incident(
         self, incident: int | str, assignee: str | None, *, actor: ActorLike, source: str = "api"
     ) -> Incident:
-        """Say who takes care of it; None for nobody.
+        """Assign an incident to somebody; None for nobody.
 
         Raises:
             InvalidArgumentError: The assignee is empty.
@@ -124,7 +124,7 @@ class Incidents(Facade):
         )
 
     async def note_incident(self, incident: int | str, note: str, *, actor: ActorLike, source: str = "api") -> Incident:
-        """Write something down in its timeline, as the display policy shows it.
+        """Add a note to its timeline, as the display policy shows it.
 
         Raises:
             InvalidArgumentError: The note is empty.
@@ -138,7 +138,7 @@ class Incidents(Facade):
     async def mute_incident(
         self, incident: int | str, *, until: datetime, reason: str, actor: ActorLike, source: str = "api"
     ) -> Incident:
-        """Tell nobody of it for a while; it ends by itself, also when the incident is over.
+        """Mute an incident for a while; muting ends at that time, or when the incident is over.
 
         Args:
             until: Aware, and in the future of this process's clock.

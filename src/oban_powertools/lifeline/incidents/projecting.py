@@ -16,13 +16,13 @@ logger: Final = find_logger(__name__)
 
 
 class Projector:
-    """Looks for incidents."""
+    """Projects incidents from the rows."""
 
     def __init__(self, settings: Settings) -> None:
         self._every = settings.incidents_every
 
     async def project(self, session: Session, fingerprint: str | None = None) -> None:
-        """Bring every incident, or this one, in line with what can be seen now.
+        """Bring every incident, or this one, in line with the current rows.
 
         Locks: the part's row until the transaction ends; the incidents that change.
         """
@@ -50,7 +50,7 @@ class Projector:
         return row["id"] if row else None
 
     async def recompute(self, session: Session, fingerprint: str) -> int | None:
-        """Look at one incident again, in the repair's own transaction.
+        """Project one incident again, in the repair's own transaction.
 
         Returns:
             Its id; None when there is no such incident.
@@ -61,7 +61,7 @@ class Projector:
         return incident_id
 
     async def warn(self, session: Session, fingerprint: str) -> str | None:
-        """What to think of before a repair: that the fault which caused it may still be there; None for nothing."""
+        """A warning before a repair, when the fault that caused the incident may still be there; else None."""
         row = await session.one("get_incident", {"id": None, "fingerprint": fingerprint})
         if row is None or row["state"] == "resolved":
             return None

@@ -24,7 +24,7 @@ async def list_incidents(
     before: int | None = None,
     limit: int = MOST,
 ) -> list[Incident]:
-    """One page, the last opened first, each with what may be done about it now."""
+    """One page, the last opened first, each with the repairs that are legal now."""
     args = {"states": list(states), "class": incident_class, "before": before, "page": min(limit, MOST)}
     incidents = [read(row, display) for row in await session.all("list_incidents", args)]
     return await suggest(session, incidents, OF_A_LIST)
@@ -49,7 +49,7 @@ async def get_row(session: Session, which: int | str) -> dict[str, Any]:
 
 
 async def get_incident(session: Session, display: DisplayPolicy, which: int | str) -> Incident:
-    """An incident with its timeline, and with what may be done about it now.
+    """An incident with its timeline, and with the repairs that are legal now.
 
     Raises:
         IncidentNotFoundError: There is none.

@@ -25,12 +25,12 @@ class TimelineEntry:
     """Who did it; None for Powertools itself."""
 
     detail: Mapping[str, Any]
-    """What there is to know about it."""
+    """Further facts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuggestedBulk:
-    """A bulk repair of what an incident names."""
+    """A bulk repair of the targets that an incident names."""
 
     action: str
     """The repair."""
@@ -47,7 +47,7 @@ class Incident:
     """Its id; it never changes."""
 
     fingerprint: str
-    """Its class, then what tells it from others of the class; it never changes."""
+    """Its class, then what distinguishes it from others of the class; it never changes."""
 
     incident_class: IncidentClass | str
     """What kind of cause it has; text where only a newer release knows it."""
@@ -105,10 +105,11 @@ class Incident:
     """Who takes care of it."""
 
     muted_until: datetime | None
-    """Nobody needs to be told of it before."""
+    """Nobody needs an alert about it before then."""
 
     repairs: tuple[ExplainedRepair, ...] = ()
-    """What an operator can preview for it now, what repairs all of it first; empty when it is over or has no repair. A
+    """Repairs that an operator can preview for it now, those that repair all of it first; empty when it is over or has
+    no repair. A
     list looks at the first 5 ids of each incident only, ``get_incident`` at all 50."""
 
     bulk: tuple[SuggestedBulk, ...] = ()
@@ -119,7 +120,7 @@ class Incident:
 
     @property
     def muted(self) -> bool:
-        """Whether nobody needs to be told of it now, by this process's clock."""
+        """Whether it is muted now, by this process's clock."""
         return self.muted_until is not None and self.muted_until > datetime.now(UTC)
 
     def to_dict(self) -> dict[str, Any]:

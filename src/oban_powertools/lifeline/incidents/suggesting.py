@@ -32,7 +32,7 @@ type Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Facts:
-    """What is known of everything that some incidents name."""
+    """The facts of all rows that some incidents name."""
 
     steps: Mapping[tuple[int, int], StepFacts]
     recoveries: Mapping[tuple[int, int], RecoveryFacts]
@@ -40,7 +40,7 @@ class _Facts:
     workflows: Mapping[int, Subject]
 
     def subject(self, row: Row) -> Subject | None:
-        """What a row is about; None when it is gone."""
+        """The subject of a row; None when it is gone."""
         if row["position"] is None:
             return self.workflows.get(row["workflow_id"]) or self.subjects.get(row["job_id"])
         place = (row["workflow_id"], row["position"])
@@ -51,7 +51,7 @@ class _Facts:
 
 
 async def suggest(session: Session, incidents: Sequence[Incident], most: int) -> list[Incident]:
-    """The same incidents with what may be done about them.
+    """The same incidents with their legal repairs.
 
     Args:
         most: Targets to judge of each.
@@ -73,7 +73,7 @@ async def suggest(session: Session, incidents: Sequence[Incident], most: int) ->
 
 
 def _in_order(repairs: Iterable[ExplainedRepair]) -> tuple[ExplainedRepair, ...]:
-    """Each once; an action with few targets, which repairs more at once, first."""
+    """Each repair once; actions with few targets come first, because they repair more at once."""
     by_action: defaultdict[Action | str, dict[str, ExplainedRepair]] = defaultdict(dict)
     for repair in repairs:
         by_action[repair.action].setdefault(repair.target_id, repair)

@@ -22,13 +22,13 @@ _RECOVERIES: Final = {**RECOVERIES, Action.WORKFLOW_RETRY: RecoveryAction.RETRY}
 
 
 class Applier:
-    """Does repairs on one kind of database."""
+    """Carries out repairs."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     async def apply(self, session: Session, repair: Repair, located: Located) -> None:
-        """Do the repair.
+        """Carry out the repair.
 
         Raises:
             CommandRefusedError, NotFoundError: It does not fit the target as it is; nothing is to be kept.
@@ -42,7 +42,7 @@ class Applier:
         await _DOES[repair.action](self, session, repair, located)
 
     async def recover(self, session: Session, repair: Repair, located: Located) -> None:
-        """Do what ``workflows.recover`` does."""
+        """Recover a step or a workflow, as ``workflows.recover`` does."""
         recovery_action, payload = _RECOVERIES[repair.action], repair.arguments.get("payload")
         await self._recover(session, located.target.workflow_id, located.target.step, recovery_action, payload)
 
@@ -154,7 +154,7 @@ _DOES: Final[Mapping[Action, Callable[[Applier, Session, Repair, Located], Await
     Action.EXECUTOR_RESCUE_ALL: Applier.rescue_all,
     Action.CALLBACK_RETRY: Applier.retry_job,
 }
-"""Repair -> what does it."""
+"""Repair -> the method that carries it out."""
 
 
 def rescuable(located: Located) -> list[int]:

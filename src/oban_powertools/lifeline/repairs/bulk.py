@@ -44,7 +44,7 @@ MOST: Final = 1000
 """Targets of one bulk repair."""
 
 CONFIRMED_ABOVE: Final = 100
-"""Targets from which their number has to be said again."""
+"""A bulk with more targets needs their number as a confirmation."""
 
 _AT_ONCE: Final = 100
 
@@ -65,7 +65,7 @@ class Bulks(Facade):
         hold_for: timedelta | None = None,
         source: str = "api",
     ) -> BulkPreview:
-        """List what a bulk repair would be about: a manifest of at most 1,000 targets, with a token.
+        """List the targets of a bulk repair: a manifest of at most 1,000, with a token.
 
         Args:
             filter: What to match, all of it: ``ids``, ``state``, ``queue``, ``worker`` and so on, by type of target.
@@ -96,7 +96,7 @@ class Bulks(Facade):
         confirm_total: int | None = None,
         source: str = "api",
     ) -> Bulk:
-        """Repair the targets of a manifest one by one; called again, it goes on where it stopped.
+        """Repair the targets of a manifest one by one; called again, it continues where it stopped.
 
         Args:
             confirm_total: How many targets there are; needed above 100.
@@ -189,7 +189,7 @@ class Bulks(Facade):
         )
         args = {"id": bulk["id"], "place": item["place"], "outcome": "done", "detail": None}
         async with self._connect() as session, session.transaction():
-            # First: whoever else is at the same item waits here, and finds it done.
+            # First, so that another execution of the same item waits here and finds it done.
             if await session.one("end_bulk_item", args) is None:
                 return
             located = await find_locked(session, repair)
@@ -239,7 +239,7 @@ async def _start(session: Session, operation: Operation, bulk: Row) -> None:
     actor = operation.actor
     args = {"id": bulk["id"], "actor_id": actor.id, "reason": operation.entry.reason}
     if await session.one("start_bulk", args) is None:
-        # It goes on where it stopped, and was recorded when it began.
+        # It continues where it stopped, and was recorded when it began.
         _refuse(await _find_bulk(session, bulk_id=bulk["id"]), actor, bulk["total"])
         return
     details = {"repair": bulk["action"], "total": bulk["total"], "filter": bulk["filter"]}
@@ -253,7 +253,7 @@ async def _find_bulk(session: Session, *, token: str | None = None, bulk_id: int
     if row is None:
         raise PreviewNotFoundError
     if row["action"] not in IN_BULK:
-        # Another release made it, for what this one cannot do.
+        # Another release made it, for an action that this one does not have.
         raise UnsupportedActionError(row["action"], IN_BULK)
     return row
 

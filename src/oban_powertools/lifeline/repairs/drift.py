@@ -12,14 +12,14 @@ from .plan import Change, Key, Plan, Row, Written
 
 
 def find_drift(previewed: Sequence[Change], then: Written, now: Plan) -> list[str]:
-    """What differs between the plan that was shown and that of now.
+    """Find what differs between the previewed plan and the current one.
 
     Args:
-        previewed: The changes that the preview kept.
-        then: All that it would have written.
+        previewed: The changes stored with the preview.
+        then: All rows that it would have written.
 
     Returns:
-        One sentence a field; of rows beyond the first 1,000 one sentence a row.
+        One sentence per field; for rows beyond the first 1,000 one sentence per row.
     """
     drift: list[str] = []
     promised = {(c.source, c.id): c for c in previewed}
@@ -47,7 +47,7 @@ def _describe_drift(source: str, name: str, then: Change | None, now: Change | N
 
 
 def find_moved(previewed: Sequence[Change], now: Mapping[Key, Row]) -> list[str]:
-    """What has become of the rows that a preview was about, one sentence a field."""
+    """Find how the rows of a preview have changed since, one sentence per field."""
     drift: list[str] = []
     for change in previewed:
         row = now.get((change.source, change.id))

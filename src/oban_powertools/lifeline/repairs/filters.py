@@ -24,7 +24,7 @@ FILTERS: Final[Mapping[TargetType, tuple[str, tuple[str, ...]]]] = {
     ),
     TargetType.WORKFLOW: ("bulk_workflows", ("ids", "state", "workflow_name", "tag")),
 }
-"""Type of target -> the query that finds them, and the keys its filter may have."""
+"""Type of target -> the query that finds such targets, and the keys its filter may have."""
 
 _WORDS: Final[Mapping[tuple[TargetType, str], tuple[str, ...]]] = {
     (TargetType.JOB, "state"): tuple(JobState),
@@ -36,7 +36,7 @@ _WORDS: Final[Mapping[tuple[TargetType, str], tuple[str, ...]]] = {
 
 
 def read_filter(action: Action, filter_: object) -> dict[str, Any]:
-    """A filter as it is stored: what restricts, each iterable read once.
+    """Check a filter and return its conditions; each iterable is read once.
 
     Raises:
         BulkFilterError: It restricts nothing, has a key that is none of this action's, or a value that is none.
@@ -59,7 +59,7 @@ def read_filter(action: Action, filter_: object) -> dict[str, Any]:
 
 
 def filter_args(action: Action, conditions: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of the query that finds what ``read_filter`` kept."""
+    """The query arguments for the conditions of ``read_filter``."""
     target_type = action.row.targets[0]
     _, names = FILTERS[target_type]
     own = {"executor_id": None, "callbacks": target_type is TargetType.CALLBACK}
@@ -68,7 +68,7 @@ def filter_args(action: Action, conditions: Mapping[str, Any]) -> dict[str, Any]
 
 def _read(action: Action, target_type: TargetType, name: str, value: object) -> Any:
     if name == "ids":
-        # An id that is none of this type is refused before it reaches the database.
+        # An id that does not fit this type is refused before it reaches the database.
         ids = (as_repair(action, target_type, str(one))[1].id for one in as_list("ids", value, "ids"))
         return list(dict.fromkeys(ids))
     if name == "workflow_id":

@@ -15,13 +15,13 @@ import orjson
 from ...states import Effects
 
 VERSION: Final = 2
-"""Of the plan's form; a preview of another form has drifted."""
+"""The version of the plan's form; a preview of another form has drifted."""
 
 NOW: Final = "now"
-"""An instant that the repair writes."""
+"""Stands for an instant that the repair writes."""
 
 GIVEN: Final = "as given"
-"""A text that comes with the execution."""
+"""Stands for a text that comes with the execution."""
 
 MOST_STORED: Final = 1000
 """Rows of a plan that a preview keeps and shows; the hash is of all."""
@@ -76,7 +76,7 @@ class Change:
     """workflow, step, job, wait, signal, late_result or settle_fault."""
 
     id: str
-    """Its id; of a new row what it is for, such as ``new job of step 41/3``. A step's is ``workflow/position``."""
+    """Its id; for a new row its purpose, such as ``new job of step 41/3``. A step's is ``workflow/position``."""
 
     before: Mapping[str, Any] | None
     """The row as it is; None for a new one. Payloads are hashes."""
@@ -86,19 +86,19 @@ class Change:
 
     @property
     def is_new(self) -> bool:
-        """Whether the repair makes it."""
+        """Whether the repair inserts it."""
         return self.before is None
 
     @property
     def fields(self) -> Mapping[str, tuple[Any, Any]]:
-        """Column -> before and after, of those that change."""
+        """Changed column -> its values before and after."""
         before = self.before or {}
         return {name: (before.get(name), value) for name, value in self.after.items() if before.get(name) != value}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """What comes of a repair in the graph."""
+    """The effect of a repair on the graph."""
 
     steps_released: int
     """Steps whose job, wait or workflow begins."""
@@ -110,7 +110,7 @@ class Effect:
     """Ids of workflows that end."""
 
     workflows_reopened: tuple[int, ...]
-    """Ids of ended workflows that go on."""
+    """Ids of ended workflows that continue."""
 
     events: Mapping[str, int]
     """Kind of event -> how many will be written."""
@@ -127,22 +127,22 @@ class Plan:
     """By source and id: the first 1,000."""
 
     total: int
-    """How many rows it changes or makes."""
+    """How many rows it changes or inserts."""
 
     hash: str
-    """SHA-256 in hex, of lines of JSON: the subject, then each change with its columns in the database's order."""
+    """SHA-256 in hex over lines of JSON: the subject, then each change with its columns in the database's order."""
 
     written: Written
     """All rows that it writes."""
 
     effect: Effect
-    """What comes of it."""
+    """Its effect on the graph."""
 
     repeated: int
-    """Steps that begin again, began before, and may have had effects."""
+    """Steps that run again although an earlier run may have had effects."""
 
     def to_stored(self) -> dict[str, Any]:
-        """As a preview keeps it: JSON-safe."""
+        """The plan in its stored form, JSON-safe."""
         return {
             "version": VERSION,
             "total": self.total,
@@ -158,12 +158,12 @@ class Plan:
 
 
 def stored_changes(stored: Mapping[str, Any]) -> tuple[Change, ...]:
-    """The changes that a preview kept."""
+    """Read the changes stored with a preview."""
     return tuple(Change(**change) for change in stored["changes"])
 
 
 def stored_effect(stored: Mapping[str, Any]) -> Effect:
-    """The effect that a preview kept."""
+    """Read the effect stored with a preview."""
     effect: Mapping[str, Any] = stored["effect"]
     return Effect(
         steps_released=effect["steps_released"],
@@ -177,14 +177,14 @@ def stored_effect(stored: Mapping[str, Any]) -> Effect:
 def make_plan(
     subject: Mapping[str, Any], before: Mapping[Key, str], after: Mapping[Key, str], events: Mapping[str, int]
 ) -> Plan:
-    """The plan of a repair, from two looks at the rows that it writes.
+    """Make the plan of a repair from the rows that it writes, as they were and as they became.
 
-    Of 100,000 rows it holds the texts, and one row in its parts at a time.
+    For 100,000 rows it keeps only their texts in memory, and parses one row at a time.
 
     Args:
-        before: JSON of the rows as they were; without those that are new.
-        after: JSON of the same rows, and of the new ones, as they are then.
-        events: Kind -> how many it wrote.
+        before: JSON of the rows before the repair, without new ones.
+        after: JSON of the same rows and of the new ones, after it.
+        events: Kind of event -> how many it wrote.
     """
     about = orjson.dumps({"version": VERSION, **subject}, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
     digest = hashlib.sha256(about)
@@ -214,13 +214,13 @@ def make_plan(
 
 
 def existing(written: Written) -> list[Key]:
-    """The rows among these that are there before the repair: what it makes is named by words."""
+    """The rows among these that exist before the repair; new rows are named by words, not ids."""
     return [(source, name) for source, rows in written.items() for name in rows if name[0].isdigit()]
 
 
 @dataclass(slots=True, kw_only=True)
 class _Tally:
-    """What changes come to, one after the other."""
+    """Adds up the effect of changes, one after the other."""
 
     total: int = 0
     released: int = 0
@@ -255,7 +255,7 @@ def _runs_again(before: Row, after: Row) -> bool:
 
 
 def _find_changes(before: Mapping[Key, str], after: Mapping[Key, str]) -> Iterator[tuple[str, str, Row | None, Row]]:
-    # Kind, name, and the row before and after, by kind and name; one that stays as it is is empty both times.
+    # Kind, name, and the row before and after, by kind and name; an unchanged row is empty both times.
     names = _name_new(before, after)
     for source, name, key in sorted((key[0], names.get(key, key[1]), key) for key in after):
         was, will = before.get(key), after[key]
@@ -282,13 +282,14 @@ def _normal_value(name: str, value: Any, row: Row, names: Mapping[Key, str]) -> 
     source = _REFERENCES.get(name)
     if source is None:
         return value
-    # A step that ended as it was released keeps the number of what was never made: an empty map, a wait without a key.
+    # A step that ended as it was released keeps the number of a row that was never inserted: an empty map, a wait
+    # without a key.
     unmade = f"new {source}, never made" if "pending" in row and name in _RUNS_ON else value
     return names.get((source, str(value)), unmade)
 
 
 def _name_new(before: Mapping[Key, str], after: Mapping[Key, str]) -> Mapping[Key, str]:
-    # Workflows first, and the outer ones first: ids rise with depth, and the others are named after them.
+    # Workflows first, outer ones before inner ones: ids rise with depth, and other rows are named after their workflow.
     new = sorted((key for key in after if key not in before), key=_by_depth)
     names: dict[Key, str] = {}
     uses: dict[str, int] = {}

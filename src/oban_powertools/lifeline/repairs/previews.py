@@ -35,16 +35,16 @@ from .records import RepairPreview
 from .targets import Located, Repair, Row
 
 READY_FOR: Final = timedelta(minutes=15)
-"""How long a token counts; database clock."""
+"""How long a token is valid; database clock."""
 
 
 async def insert_preview(
     session: Session, repair: Repair, located: Located, plan: Plan, warnings: Sequence[str]
 ) -> tuple[Row, str]:
-    """Keep a plan; the stored preview and its token. The ready preview of the same plan and actor is given again.
+    """Store a preview; returns its row and token. A ready preview of the same plan and actor is returned again.
 
     Args:
-        warnings: Besides those that the target and the plan give.
+        warnings: In addition to those of the target and the plan.
     """
     legal, illegal = await _find_legal(session, located)
     warned = [*_find_warnings(repair.action, located, plan), *warnings]
@@ -67,7 +67,7 @@ async def insert_preview(
     token = derive_token(row["secret"], row["nonce"])
     await session.run("store_token", {"id": row["id"], "token_hash": token_hash(token)})
     stored = await find_stored(session, preview_id=row["id"])
-    # What is legal, and the warnings, are of now, also where the plan was there before.
+    # Legal repairs and warnings are current, also where the plan was stored before.
     return {**stored, "plan": {**stored["plan"], **details}}, token
 
 
@@ -114,18 +114,18 @@ def make_token() -> str:
 
 
 def derive_token(secret: bytes, nonce: bytes) -> str:
-    """The token of a stored preview, the same each time: without the database's secret nobody can guess it."""
+    """The token of a stored preview, always the same: it cannot be guessed without the database's secret."""
     return hmac.new(secret, nonce, "sha256").hexdigest()
 
 
 def token_hash(token: str) -> bytes:
-    """What is stored of a token."""
-    # A token that nobody gave out may hold anything.
+    """The hash of a token, which is all that is stored."""
+    # A forged token may contain anything.
     return hashlib.sha256(as_text("preview_token", token).encode("utf-8", "surrogatepass")).digest()
 
 
 def build_preview(display: DisplayPolicy, row: Row, token: str | None = None) -> RepairPreview:
-    """A stored preview as people see it."""
+    """Build the public record of a stored preview."""
     stored, action = row["plan"], Action(row["action"])
     return RepairPreview(
         id=row["id"],
@@ -150,7 +150,7 @@ def build_preview(display: DisplayPolicy, row: Row, token: str | None = None) ->
 
 
 def _find_warnings(action: Action, located: Located, plan: Plan) -> list[str]:
-    """What to think of before this is executed; at most 10."""
+    """Warnings before this is executed; at most 10."""
     executing = [job for job in located.jobs if job["state"] == "executing"]
     warnings = [_unsure(job) for job in executing] if action.row.takes_away else []
     if executing and action.row.tells:
@@ -170,7 +170,7 @@ def _find_warnings(action: Action, located: Located, plan: Plan) -> list[str]:
 
 
 async def _find_legal(session: Session, located: Located) -> tuple[Sequence[str], Mapping[str, str]]:
-    """The repairs of the same target that are legal now; and those that are not, with the reason."""
+    """The repairs of the same target that are legal now, and those that are not, each with its reason."""
     target = located.target
     if target.type in ("job", "callback"):
         return legal_job_actions(located)
@@ -183,14 +183,14 @@ async def _find_legal(session: Session, located: Located) -> tuple[Sequence[str]
 
 def _shown_change(display: DisplayPolicy, change: Change) -> Change:
     before = None if change.before is None else _shown_row(display, change.before)
-    # What stays as it is has been rendered once: of 1,000 rows that is half a second.
+    # An unchanged value is rendered once: for 1,000 rows that saves half a second.
     differs = {name: value for name, value in change.after.items() if (change.before or {}).get(name) != value}
     same = {name: value for name, value in (before or {}).items() if name not in differs}
     return Change(source=change.source, id=change.id, before=before, after={**same, **_shown_row(display, differs)})
 
 
 def _shown_row(display: DisplayPolicy, row: Row) -> Row:
-    # Hashes and instants are not for the policy, which would take them for secrets; numbers hold none.
+    # The policy does not see hashes and instants, which look like secrets, nor numbers, which hold none.
     plain = {name: value for name, value in row.items() if name in CLOCKS or not isinstance(value, str | list | dict)}
     plain |= {name: value for name, value in row.items() if isinstance(value, str) and value.startswith("sha256:")}
     rest = {name: value for name, value in row.items() if name not in plain}
@@ -213,7 +213,8 @@ def _count(number: int, noun: str) -> str:
 def _named(
     legal: Sequence[ExplainedAction], illegal: Sequence[ExplainedAction]
 ) -> tuple[Sequence[str], Mapping[str, str]]:
-    # Repairs of the target itself: what is done to its job, or by the host's program, is asked for otherwise.
+    # Only repairs of the target itself: those of its job, and reports of the host's program, have other targets and
+    # calls.
     own = {*repairs_of(TargetType.STEP), *repairs_of(TargetType.WORKFLOW)}
     return (
         [action.name for action in legal if action.name in own],

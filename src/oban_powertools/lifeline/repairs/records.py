@@ -10,13 +10,13 @@ from .plan import Change, Effect
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepairPreview:
-    """What a repair would do."""
+    """A preview: what a repair would do."""
 
     id: int
     """Of the stored preview; not its token."""
 
     preview_token: str | None
-    """Executes it, once, for the same actor. None of a preview that is read again."""
+    """Executes it, once, for the same actor. None when the preview is read again."""
 
     status: str
     """``ready``, ``consumed``, ``drifted`` or ``expired``."""
@@ -31,7 +31,7 @@ class RepairPreview:
     """Which one."""
 
     actor_id: str
-    """Whose preview it is."""
+    """The actor who previewed it."""
 
     severity: Severity
     """How much harm a mistake does."""
@@ -46,10 +46,10 @@ class RepairPreview:
     """How many rows in all."""
 
     effect: Effect
-    """What comes of it in the graph."""
+    """Its effect on the graph."""
 
     warnings: Sequence[str]
-    """What to think of before it is executed."""
+    """Warnings before it is executed."""
 
     legal: Sequence[str]
     """Repairs of the same target that are legal now."""
@@ -61,15 +61,15 @@ class RepairPreview:
     """SHA-256 of the whole plan, in hex."""
 
     created_at: datetime
-    """When it was made first."""
+    """When it was previewed first."""
 
     expires_at: datetime
-    """Until when its token counts; database clock."""
+    """Until when its token is valid; database clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepairDone:
-    """What an execution did."""
+    """What an execution has done."""
 
     preview_id: int
     """The preview that was executed."""
@@ -84,12 +84,12 @@ class RepairDone:
     """Rows that were changed or made."""
 
     effect: Effect
-    """What came of it in the graph."""
+    """Its effect on the graph."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BulkPreview:
-    """What a bulk repair would be about."""
+    """A manifest: the targets of a bulk repair."""
 
     id: int
     """Of the stored manifest; not its token."""
@@ -104,7 +104,7 @@ class BulkPreview:
     """How many targets."""
 
     target_ids: Sequence[str]
-    """All of them, in the order in which they will be repaired; those that do not exist too."""
+    """All of them, in the order in which they will be repaired, including those that do not exist."""
 
     manifest_hash: str
     """SHA-256 of the manifest with the state of each target, in hex."""
@@ -132,7 +132,7 @@ class BulkItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bulk:
-    """A bulk repair as it is."""
+    """The progress of a bulk repair."""
 
     id: int
     """Its id."""
@@ -144,7 +144,7 @@ class Bulk:
     """Which repair."""
 
     actor_id: str
-    """Whose it is."""
+    """The actor who previewed it."""
 
     reason: str | None
     """Why; None before it began."""

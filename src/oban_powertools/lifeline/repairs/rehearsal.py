@@ -29,14 +29,14 @@ class Observed:
     """What a repair wrote."""
 
     rows: Mapping[Key, str]
-    """The rows as it left them, as JSON."""
+    """The rows after the repair, as JSON."""
 
     events: Mapping[str, int]
     """Kind of event -> how many."""
 
 
 async def rehearse(session: Session, settings: Settings, repair: Repair) -> tuple[Located, Plan]:
-    """The target, locked, and the plan of a repair, by doing it and taking it back.
+    """Lock the target and make the plan of a repair, by carrying it out and rolling it back.
 
     Raises:
         TargetNotFoundError: It does not exist.
@@ -50,7 +50,7 @@ async def rehearse(session: Session, settings: Settings, repair: Repair) -> tupl
 
 
 async def perform(session: Session, settings: Settings, repair: Repair, stored: Row) -> Plan:
-    """Do for good what a preview promised, or nothing.
+    """Carry out exactly what was previewed and keep it, or change nothing.
 
     Args:
         stored: The preview, which the caller has consumed.
@@ -68,7 +68,7 @@ async def perform(session: Session, settings: Settings, repair: Repair, stored: 
         if plan is None:
             now = await _rehearse(session, settings, repair, located)
             _refuse_drift(stored, written, now)
-            # The same plan after all: it also writes rows, as they are, that it did not write then.
+            # The same plan after all: it also writes rows, unchanged, that it did not write then.
             plan = await _perform(session, settings, repair, located, stored, existing(now.written))
     except PreviewDriftedError:
         raise
@@ -90,11 +90,11 @@ async def _rehearse(session: Session, settings: Settings, repair: Repair, locate
 async def _perform(
     session: Session, settings: Settings, repair: Repair, located: Located, stored: Row, keys: Sequence[Key]
 ) -> Plan | None:
-    """Its plan; None when that is not the promised one, and nothing is left behind."""
+    """Carry it out; None when the plan is not the promised one, and then everything is rolled back."""
     before = await _read_rows(session, keys)
     async with session.transaction() as savepoint:
         after = await _do(session, settings, repair, located)
-        # A row that is there and not expected passes for a new one here: that is another plan.
+        # An existing row that was not expected looks new here: that makes another plan.
         plan = await _make_plan(repair, before, after)
         if plan.hash == stored["plan_hash"]:
             return plan
@@ -105,19 +105,19 @@ async def _perform(
 async def _do(session: Session, settings: Settings, repair: Repair, located: Located) -> Observed:
     mark = await session.one("repair_mark")
     assert mark is not None
-    # A savepoint of its own: what it writes has a number that is given out after the mark.
+    # A savepoint of its own: the rows it writes have transaction numbers after the mark.
     async with session.transaction():
         await Applier(settings).apply(session, repair, located)
         late = [located.late["id"]] if located.late is not None else []
         args = {**mark, "roots": list(located.root_ids), "job_ids": located.job_ids, "late_ids": late}
         rows = await _read(session, "repair_after", args)
         written = await session.all("repair_events", args)
-    # That a job started may be written down by whoever reads the log first, and is nothing that a repair does.
+    # A reader of the log may write the start of a job; that is not an effect of the repair.
     return Observed(rows=rows, events={row["change"]: row["events"] for row in written if row["change"] != "started"})
 
 
 async def _make_plan(repair: Repair, before: Mapping[Key, str], after: Observed) -> Plan:
-    # Of 100,000 rows it takes a second, in which other tasks go on.
+    # 100,000 rows take a second; in a thread, so that other tasks go on.
     return await asyncio.to_thread(make_plan, repair.subject, before, after.rows, after.events)
 
 
@@ -128,7 +128,7 @@ async def _read_promise(session: Session, stored: Row) -> Written:
 
 
 async def _read_rows(session: Session, keys: Iterable[Key]) -> Mapping[Key, str]:
-    """These rows as they are now, as JSON; without those that do not exist."""
+    """Read these rows as JSON, without those that do not exist."""
     pairs = list(keys)
     args = {"sources": [source for source, _ in pairs], "ids": [row_id for _, row_id in pairs]}
     return await _read(session, "repair_before", args) if pairs else {}

@@ -47,7 +47,7 @@ class Repairs(Facade):
         hold_for: timedelta | None = None,
         source: str = "api",
     ) -> RepairPreview:
-        """Show what a repair would do, by doing it and taking it back; gives a token that executes exactly that.
+        """Preview a repair, by carrying it out and rolling it back; the token executes exactly that.
 
         Args:
             action: One of the repairs in docs/reference/repairs.md.
@@ -57,7 +57,7 @@ class Repairs(Facade):
             hold_for: How long, of ``step_hold`` and ``workflow_hold``; whole seconds.
 
         Returns:
-            The ready preview of the same plan and actor again, while it is unused and not expired.
+            The preview; while one of the same plan and actor is unused and not expired, that one again.
 
         Raises:
             UnsupportedActionError, UnsupportedTargetError, TargetNotFoundError: There is no such repair or target.
@@ -99,7 +99,7 @@ class Repairs(Facade):
     async def execute_repair(
         self, actor: ActorLike, preview_token: str, reason: str, *, source: str = "api"
     ) -> RepairDone:
-        """Do what a preview showed, once, in one transaction with its audit record; or refuse.
+        """Execute a preview once, in one transaction with its audit record; or refuse.
 
         Args:
             reason: 8 characters at least, for whoever reads the audit.
@@ -137,7 +137,7 @@ class Repairs(Facade):
     @begin_again
     async def _execute(self, operation: Operation, repair: Repair, stored: Row) -> RepairDone:
         async with operation.transaction() as session:
-            # The token first: whoever else executes it waits here, and finds it used.
+            # The token first, so that another execution of it waits here and finds it used.
             if await session.one("consume_preview", {"id": stored["id"], "actor_id": repair.actor_id}) is None:
                 raise await previews.find_refusal(session, stored, operation.actor)
             plan = await perform(session, self._settings, repair, stored)
@@ -154,7 +154,7 @@ class Repairs(Facade):
         )
 
     async def get_preview(self, preview_id: int | str) -> RepairPreview:
-        """A preview as it was made, without its token.
+        """A stored preview, without its token.
 
         Raises:
             PreviewNotFoundError: There is none.
@@ -173,7 +173,7 @@ class Repairs(Facade):
 
     async def _check_stored(self, operation: Operation, stored: Row, reason: str) -> None:
         refusal = previews.refuse_stored(stored, operation.actor)
-        # Before it is refused: the record of what is refused names the workflow too.
+        # Before it can be refused: the record of a refusal names the workflow, too.
         action, target = as_repair(stored["action"], stored["target_type"], stored["target_id"])
         operation.update(
             action=action,
@@ -192,7 +192,7 @@ class Repairs(Facade):
         operation.update(reason=reason_text)
 
     async def _authorize_repair(self, operation: Operation, target: Target, *also: Action) -> Target:
-        # The host decides on all that is known, and before somebody learns what exists.
+        # The host decides with all facts, and before the caller learns what exists.
         missing: NotFoundError | None = None
         async with self._connect() as session:
             try:
@@ -218,7 +218,7 @@ class Repairs(Facade):
 
 
 def _audited(plan: Plan) -> dict[str, Any]:
-    """What the audit tells of an execution: states, plan and details."""
+    """What the audit records of an execution: states, plan and details."""
     rows = plan.changes[:_MOST_AUDITED]
     arguments = {name: value for name, value in plan.subject["arguments"].items() if name != "payload"}
     details = {

@@ -25,27 +25,27 @@ from ...states import WorkflowId
 _OF_AN_EXECUTOR: Final = ("dead_executor", "executor_missing", "executor_late")
 
 HOLDS: Final = (Action.STEP_HOLD, Action.WORKFLOW_HOLD)
-"""Repairs that need to be told for how long."""
+"""Repairs that need ``hold_for``."""
 
 type Row = Mapping[str, Any]
 
 
 class TargetMovedError(BeginAgainError):
-    """Between finding a target and locking it, something else came to belong to it."""
+    """Between reading and locking a target, other rows came to belong to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repair:
-    """What is to be done to what, by whom and why."""
+    """A requested repair: action, target, actor and reason."""
 
     target: Target
-    """What it is about, with ``repair``: what is to be done."""
+    """Its target, whose ``repair`` is the action."""
 
     arguments: Mapping[str, Any]
     """``{"payload": ...}`` of a completion, ``{"hold_for": seconds}`` of a hold; else empty."""
 
     actor_id: str
-    """Who does it."""
+    """The actor's id."""
 
     reason: str
     """Why."""
@@ -55,13 +55,13 @@ class Repair:
 
     @property
     def action(self) -> Action:
-        """What is to be done."""
+        """The repair's action."""
         assert self.target.repair is not None
         return self.target.repair
 
     @property
     def subject(self) -> dict[str, Any]:
-        """What its plan is about: nobody's name and reason, for the same plan is the same repair."""
+        """The subject of its plan: without actor and reason, because equal plans are the same repair."""
         return {
             "action": str(self.action),
             "target": [str(self.target.type), self.target.id],
@@ -72,7 +72,7 @@ class Repair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Located:
-    """A target with what is known of it now."""
+    """A target with the rows that belong to it now."""
 
     target: Target
     """For the host's policy and the audit."""
@@ -129,7 +129,7 @@ def _parsed(action: Action, target_type: TargetType, target_id: str) -> Target:
 
 
 def check_arguments(action: Action, payload: Any, hold_for: timedelta | None) -> dict[str, Any]:
-    """The arguments of a repair as a preview keeps them.
+    """Check the arguments of a repair; returns them as a preview stores them.
 
     Raises:
         UnsupportedTargetError: An argument is missing, or is not one of this action.
@@ -147,7 +147,7 @@ def check_arguments(action: Action, payload: Any, hold_for: timedelta | None) ->
 
 
 async def find(session: Session, target: Target) -> Located:
-    """What is known of a target now.
+    """Read a target with the rows that belong to it.
 
     Raises:
         TargetNotFoundError: It does not exist.
@@ -213,7 +213,7 @@ def _with_jobs(target: Target, jobs: Sequence[Row]) -> Located:
 
 
 async def find_locked(session: Session, repair: Repair) -> Located:
-    """The target of a repair, found and locked: its jobs by id, its families by id, its late result.
+    """Read and lock the target of a repair: its jobs by id, its families by id, its late result.
 
     Raises:
         TargetNotFoundError: It does not exist.
@@ -222,7 +222,7 @@ async def find_locked(session: Session, repair: Repair) -> Located:
     """
     first = await find(session, repair.target)
     await _lock(session, first)
-    # What was found before the lock may have changed before it was there.
+    # The rows may have changed between the first read and the lock.
     located = await find(session, repair.target)
     if not located.locks_the_same(first):
         raise TargetMovedError
@@ -241,7 +241,7 @@ async def _lock(session: Session, located: Located) -> None:
 
 
 def _refuse_incident(located: Located, incident_fingerprint: str | None) -> CommandRefusedError | None:
-    """Why a target does not belong to the incident of an executor; other incidents are not told apart here."""
+    """Refuse a target that does not belong to the executor of the incident; incidents of other classes pass."""
     kind, _, executor_id = (incident_fingerprint or "").partition(":")
     if kind not in _OF_AN_EXECUTOR or located.target.type not in (TargetType.JOB, TargetType.EXECUTOR):
         return None

@@ -75,7 +75,7 @@ class Audit(Facade):
         In bounded memory; records that are written meanwhile do not disturb it.
 
         Args:
-            head: As an earlier verification, or the log, told it: finds out whether the chain was rewritten since.
+            head: The head from an earlier verification or from the log: shows whether the chain was rewritten since.
         """
         async with self._connect() as session:
             return await verifying.verify(session, unless_none(as_key, "head", head))
@@ -104,7 +104,7 @@ class Audit(Facade):
             upto = await reading.newest_id(session)
         after = 0
         while True:
-            # No connection is kept while the caller does something with a page.
+            # No connection is held while the caller works on a page.
             async with self._connect() as session:
                 page = await reading.next_records(session, chosen, after=after, upto=upto)
             if not page:

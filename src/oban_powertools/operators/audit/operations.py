@@ -32,14 +32,14 @@ from .records import Entry, Outcome
 from .writing import record
 
 _OUTCOMES: Final = {"preview_drifted": Outcome.DRIFTED, "preview_expired": Outcome.EXPIRED}
-"""Code of an error -> what came of it, where that is more than a refusal."""
+"""Code of an error -> the outcome to record, where it is not simply a refusal."""
 
 
 def check_attributed(actor: Actor | None, reason: str | None, action: Action | None) -> Actor:
-    """Refuse what nobody asks for, and what needs a reason and has none.
+    """Refuse an operation without an actor, or without the reason that its action needs.
 
     Args:
-        action: None for one that does not exist, which needs a reason as most do.
+        action: None for an action that does not exist; it needs a reason, as most do.
 
     Raises:
         UnattributedActorError, ReasonRequiredError, ReasonTooShortError: As named.
@@ -52,7 +52,7 @@ def check_attributed(actor: Actor | None, reason: str | None, action: Action | N
 
 
 def check_reason(reason: str | None) -> str:
-    """The reason of an act that needs one, without blanks around it: it has to say something.
+    """The reason, without blanks around it; refused when it is empty or too short.
 
     Raises:
         ReasonRequiredError, ReasonTooShortError: It says nothing, or too little.
@@ -66,7 +66,7 @@ def check_reason(reason: str | None) -> str:
 
 
 class Operations:
-    """Carries out what operators ask for."""
+    """Opens operations: one for each thing that an operator asks for."""
 
     def __init__(self, services: Services) -> None:
         self.connect: Connect = services.connect
@@ -84,7 +84,7 @@ class Operations:
         source: str = "api",
         details: Mapping[str, Any] | None = None,
     ) -> "AsyncGenerator[Operation]":
-        """One thing that an operator asks for. What refuses or fails it in the block is recorded, and raised again.
+        """Open one operation. An error that refuses or fails it in the block is recorded and raised again.
 
             async with operations.begin(actor, action, target, reason=reason) as operation:
                 await operation.authorize()
@@ -92,14 +92,14 @@ class Operations:
                     ...
 
         Args:
-            target: With all that is known of it by now; ``update`` adds what is read later.
-            details: What the record tells of it, whatever comes of it.
+            target: With the facts that are known so far; ``update`` adds what is read later.
+            details: Further facts for the record, whatever the outcome.
 
         Raises:
             ReservedActorError: The actor claims to be Powertools itself; it is recorded as nobody's attempt.
             InvalidArgumentError: The reason is no text, or there is no such source.
         """
-        # Shown by the policy before anybody can keep it somewhere.
+        # The display policy comes first, so that the raw reason is stored nowhere.
         stripped = as_reason(reason)
         rendered = None if stripped is None else self.display.render_text(Kind.REASON, storable_text(stripped))
         entry = Entry(
@@ -124,13 +124,13 @@ class Operations:
         *,
         failures: bool,
     ) -> AsyncGenerator[None]:
-        """Have ``note`` write down what refuses the block, in a transaction of its own; it is raised again.
+        """Call ``note`` with an error that refuses the block, in a transaction of its own, and raise the error again.
 
-        Telemetry tells what came of it.
+        Emits the outcome as telemetry.
 
         Args:
-            find_act: The act as it is known in the end; None when there is no such act.
-            failures: Note other errors too.
+            find_act: Returns the act when the block has ended; None when there is no such act.
+            failures: Call ``note`` for all other errors, too.
         """
         outcome = "failed"
         try:
@@ -143,7 +143,7 @@ class Operations:
             raise
         except Exception as error:
             if failures:
-                # The caller gets the error itself; a database that is away takes no record of it either.
+                # The caller gets the original error; while the database is away the failure cannot be recorded.
                 with suppress(psycopg.Error):
                     async with self.connect() as own, own.transaction():
                         await note(own, error)
@@ -153,7 +153,7 @@ class Operations:
 
 
 class Operation:
-    """One thing that an operator asks for, from the question whether they may to its record."""
+    """One operation of an operator, from its authorization to its record."""
 
     def __init__(self, operations: Operations, entry: Entry) -> None:
         self._operations = operations
@@ -162,7 +162,7 @@ class Operation:
 
     @property
     def actor(self) -> Actor:
-        """Who asks.
+        """The actor who asks for it.
 
         Raises:
             UnattributedActorError: Nobody is named.
@@ -173,22 +173,21 @@ class Operation:
 
     @property
     def action(self) -> Action:
-        """What they ask for."""
+        """The action that they ask for."""
         assert self.entry.action is not None, "an operation is begun for an act"
         return self.entry.action
 
     def update(self, **facts: Any) -> None:
-        """Add what is known by now: fields of its ``Entry``."""
+        """Replace fields of its ``Entry``, with facts that are known by now."""
         self.entry = replace(self.entry, **facts)
 
     async def authorize(self, *also: Action) -> Actor:
-        """Ask the host, with all that is known of the target. Needs no transaction: the host may take its time.
+        """Ask the host's policy, with all known facts of the target. Needs no transaction: the host may take its time.
 
         Args:
-            also: Actions that have to be allowed besides its own, and are asked for first.
+            also: Further actions that must be allowed; they are checked first.
 
-        Returns:
-            Who asks.
+        Returns: The actor.
 
         Raises:
             UnattributedActorError, ReasonRequiredError, NotAuthorizedError: As named.
@@ -200,15 +199,15 @@ class Operation:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Session]:
-        """The transaction in which the caller carries it out; it is recorded in the end, unless that was done."""
-        self._recorded = None  # what was recorded in a transaction that is tried again was rolled back
+        """Open the transaction in which the caller carries it out; at the end it is recorded, unless it already was."""
+        self._recorded = None  # a retried transaction has rolled its record back
         async with self._operations.connect() as session, session.transaction():
             yield session
             if self._recorded is None:
                 await self.record(session)
 
     async def record(self, session: Session) -> int:
-        """Record it within its transaction, where something else needs the record's id."""
+        """Record it within its transaction; returns the record's id, for callers that need it before the end."""
         self._recorded = await self._write(session, self.entry)
         return self._recorded
 

@@ -16,7 +16,7 @@ _PAGE: Final = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditFilter:
-    """Which records; what is None does not matter.
+    """Which records to read; None does not restrict.
 
     Raises:
         InvalidArgumentError: What is given says nothing, or is no such thing.

@@ -11,7 +11,7 @@ from ..authorization import Action, Actor, ActorType, Surface, Target
 
 
 class Outcome(StrEnum):
-    """What came of an attempt."""
+    """The outcome of an attempt."""
 
     EXECUTED = "executed"
     REFUSED = "refused"
@@ -22,7 +22,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One record to write. Payloads are given as they are: only their hash and shape are kept."""
+    """One record to write. Payloads may be passed as they are: only their hash and shape are stored."""
 
     actor: Actor | None
     """Who acted; None when nobody was named, which is refused."""
@@ -31,10 +31,10 @@ class Entry:
     """What was asked for; None when there is no such act."""
 
     target: Target
-    """What it was about."""
+    """Its target."""
 
     outcome: Outcome
-    """What came of it."""
+    """Its outcome."""
 
     reason: str | None = None
     """Why they did it."""
@@ -58,7 +58,7 @@ class Entry:
     """The incident it was done for."""
 
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """What else there is to know: a refusal's code and sentence, counts."""
+    """Further facts: a refusal's code and sentence, counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,13 +84,13 @@ class AuditRecord:
     """What was asked for: an ``Action``, or what Powertools did by itself."""
 
     target_type: str
-    """What it was about."""
+    """Its target."""
 
     target_id: str
     """Which one: as ``Target.id``."""
 
     workflow_id: WorkflowId | None
-    """The workflow of what it was about, as far as it was known; None of what Powertools did by itself."""
+    """The workflow of its target, if known; None for an automatic act of Powertools."""
 
     step: str | None
     """The step of that workflow."""
@@ -99,7 +99,7 @@ class AuditRecord:
     """Why they did it."""
 
     outcome: Outcome
-    """What came of it."""
+    """Its outcome."""
 
     before: Any
     """The state before; payloads only as hash and shape. None where nothing changed."""
@@ -123,13 +123,13 @@ class AuditRecord:
     """The host's own name of the request."""
 
     details: dict[str, Any]
-    """What else there is to know, such as ``code`` and ``message`` of a refusal."""
+    """Further facts, such as ``code`` and ``message`` of a refusal."""
 
     seal_id: int | None
-    """The seal that holds it; None for about a second after it was written."""
+    """The seal that contains it; None for about a second after it was written."""
 
     row_hash: str | None
-    """SHA-256 of the row in hex; None of a row that somebody smuggled in."""
+    """SHA-256 of the row in hex; None for a row that was smuggled in."""
 
 
 class FindingKind(StrEnum):
@@ -155,7 +155,7 @@ class AuditFinding:
     """One sentence."""
 
     audit_id: int | None = None
-    """The row; None where it cannot be told which."""
+    """The record; None where it is unknown which."""
 
     seal_id: int | None = None
     """The seal; None for a row alone."""

@@ -20,9 +20,9 @@ _AT_MOST: Final = 20
 
 
 async def seal(session: Session) -> int | None:
-    """Seal what has committed; returns how many rows, None when it failed or another node is at it.
+    """Seal the committed rows; returns their number, None when sealing failed or another node does it.
 
-    The head of the chain goes to the log at INFO: a log that is kept elsewhere tells whether the chain was rewritten.
+    The head of the chain goes to the log at INFO: with a log stored elsewhere, a rewritten chain can be detected.
 
     Args:
         session: In autocommit: each seal is a transaction of its own.

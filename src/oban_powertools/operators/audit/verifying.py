@@ -14,7 +14,7 @@ from ...database import Session
 from .records import AuditFinding, FindingKind, Verification
 
 SNAPSHOT: Final = b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
-"""First in the transaction: retention takes nothing away meanwhile."""
+"""The first statement of the transaction: retention removes nothing from this snapshot."""
 
 _ROWS: Final = 5000
 """Rows of one page."""
@@ -23,10 +23,10 @@ _SEALS: Final = 20
 """Seals of one page; each has at most 1,000 rows."""
 
 _BEFORE_ALL: Final = -(2**63)
-"""Below every id, also of one that somebody smuggled in."""
+"""Below every id, also that of a row that was smuggled in."""
 
 _MOST: Final = 100
-"""Findings that are told."""
+"""Most findings that are reported."""
 
 _SAID: Final = {
     FindingKind.CHANGED: "record {} was changed after it was written",
@@ -36,11 +36,11 @@ _SAID: Final = {
 
 
 async def verify(session: Session, head: str | None = None) -> Verification:
-    """Compare all there is.
+    """Compare all records and seals.
 
     Args:
         session: In autocommit.
-        head: ``seal:hash`` as an earlier verification or the log told it; the chain must hold it.
+        head: ``seal:hash`` from an earlier verification or from the log; the chain must contain it.
 
     Locks: none; one transaction reads the audit as it is at its start, whatever retention removes meanwhile.
     """
@@ -86,7 +86,7 @@ async def _rows(session: Session) -> AsyncIterator[tuple[int, Sequence[AuditFind
 
 
 async def _unrecorded(session: Session) -> list[AuditFinding]:
-    """What left a trace elsewhere and has no record: whoever empties the audit would have to know of all of them."""
+    """Find changes with a trace elsewhere but no record: whoever empties the audit would have to remove every trace."""
     return [
         AuditFinding(
             kind=FindingKind.UNRECORDED,

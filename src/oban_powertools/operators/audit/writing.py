@@ -16,7 +16,7 @@ _LONGEST_TARGET: Final = 500
 """Characters of a target's id that are kept."""
 
 _PAYLOADS: Final = frozenset({"args", "result", "error", "errors", "payload", "meta", "context", "return"})
-"""Keys, at any depth of a state, whose value is the user's own."""
+"""Keys, at any depth of a state, whose values are payloads of users."""
 
 
 async def record(session: Session, display: DisplayPolicy, entries: Sequence[Entry]) -> list[int]:
@@ -30,7 +30,7 @@ async def record(session: Session, display: DisplayPolicy, entries: Sequence[Ent
 
     Locks: none that another session waits for.
     """
-    # An attempt is recorded whatever text it carries.
+    # An attempt is recorded whatever characters its texts contain.
     rows = [json_border.storable(_row(entry, display)) for entry in entries]
     return [row["id"] for row in await session.all("record_audit", {"entries": json_border.dumps(rows)})]
 
@@ -60,7 +60,7 @@ def _row(entry: Entry, display: DisplayPolicy) -> dict[str, Any]:
 
 
 def kept_state(display: DisplayPolicy, state: Any) -> Any:
-    """A state as it is kept: payloads at any depth as hash and shape, the rest as the display policy shows it."""
+    """The state as stored: payloads at any depth as hash and shape, the rest as the display policy shows it."""
     return _with_fingerprints(_render(display, Kind.STATE, _without_payloads(state)), state)
 
 

@@ -15,7 +15,7 @@ from ...database.json_border import storable_text
 from ...errors import ReservedActorError, UnattributedActorError
 
 LONGEST: Final = 200
-"""Characters of an id, label or request id that are kept; of a longer one the end is a hash of the whole."""
+"""Stored characters of an id, label or request id; a longer one ends in a hash of the whole."""
 
 RESERVED: Final = frozenset({"powertools", "system", "host"})
 """Ids under which Powertools and the host's own program are recorded."""
@@ -34,7 +34,7 @@ class ActorType(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """Who acts. Made from what the caller gave: a name, a mapping with an ``id``, or an ``Actor``."""
+    """The actor: made from a name, a mapping with an ``id``, or an ``Actor``."""
 
     id: str
     """Tells this actor from all others; never empty."""
@@ -46,10 +46,11 @@ class Actor:
     """What people read: a name."""
 
     request_id: str | None = None
-    """The request through which they act, for finding it in the host's own logs."""
+    """The id of the request, for finding it in the host's own logs."""
 
     claims: Mapping[str, Any] = field(default_factory=dict[str, Any], compare=False, repr=False)
-    """The mapping as it was given, with ``permissions`` or whatever else the host's policy reads; never stored."""
+    """The mapping that the caller passed, with ``permissions`` or whatever else the host's policy reads; never
+    stored."""
 
 
 type ActorLike = str | Mapping[str, Any] | Actor
@@ -102,7 +103,7 @@ def as_actor(value: ActorLike | None) -> Actor:
 
 
 def distinct(text: str, longest: int) -> str:
-    """A text as it is kept: storable, and no longer than this; two that differ, also in what is cut, stay two.
+    """The text in its stored form, at most this long; two texts that differ stay different, also when both are cut.
 
     >>> distinct("ada", 20), distinct("a" * 30, 20) == distinct("a" * 31, 20), len(distinct("a" * 30, 20))
     ('ada', False, 20)
@@ -120,5 +121,5 @@ def _clean_text(value: object) -> str | None:
 
 
 def _is_reserved(actor_id: str) -> bool:
-    # However it is spelled: people read the audit, and full-width letters look the same.
+    # In any spelling: people read the audit, and full-width letters look the same.
     return unicodedata.normalize("NFKC", actor_id).strip().casefold() in RESERVED

@@ -25,7 +25,7 @@ _MISSING = (
 
 
 class Guard:
-    """Asks the host.
+    """Asks the host's policy.
 
     Args:
         authorize: None refuses everything.
@@ -37,8 +37,8 @@ class Guard:
     async def check(self, actor: Actor, target: Target, *actions: Action) -> None:
         """Refuse unless each of these actions is allowed.
 
-        Holds no lock and needs no transaction: the host may take its time. An execution asks for
-        ``EXECUTE_REPAIR`` and for the repair itself; a preview, which changes nothing, for ``PREVIEW_REPAIR`` only.
+        Needs no lock and no transaction: the host may take its time. Executing a repair checks ``EXECUTE_REPAIR`` and
+        the repair's own action; a preview, which changes nothing, only ``PREVIEW_REPAIR``.
 
         Raises:
             NotAuthorizedError: The host says no, or there is nobody to ask.

@@ -12,11 +12,11 @@ logger: Final = find_logger(__name__)
 
 
 def permissions_policy() -> Callable[[Actor, Action, Target], bool]:
-    """Allow what the actor's own ``permissions`` name.
+    """Allow the actions that the actor's own ``permissions`` name.
 
-    The actor is given as a mapping: ``{"id": "ops-1", "permissions": ["preview_repair", "execute_repair"]}``. Make it
-    from your session on the server; whoever can write it can allow themselves anything. The permission of each
-    action is in docs/reference/authorization.md.
+    Pass the actor as a mapping: ``{"id": "ops-1", "permissions": ["preview_repair", "execute_repair"]}``. Build it from
+    your session on the server: whoever can write it can grant themselves anything. The permission of each action is in
+    docs/reference/authorization.md.
     """
     return _permitted
 
@@ -27,7 +27,7 @@ def _permitted(actor: Actor, action: Action, _: Target) -> bool:
 
 
 class AllowAll:
-    """Allow everybody everything; says so in the log. For trying things out, never for production."""
+    """Allow everybody everything, and log a warning. For trying things out, never for production."""
 
     def __init__(self) -> None:
         logger.warning("AllowAll: every actor may change everything; pass an authorize of your own in production")

@@ -15,7 +15,7 @@ class Surface(StrEnum):
 
 
 def as_surface(source: str) -> Surface:
-    """The door that a caller names.
+    """The surface of this name.
 
     Raises:
         InvalidArgumentError: There is no such door, or it is that of Powertools itself.

@@ -36,11 +36,11 @@ class Target:
     """The worker of its job."""
 
     repair: Action | None = None
-    """What a preview or an execution is to do; None for an action that is asked for directly."""
+    """The repair to preview or execute; None for a direct action."""
 
     @classmethod
     def of_workflow(cls, workflow_id: WorkflowId, step: str | None = None) -> Self:
-        """A workflow, or one step of it, of which nothing else is known yet."""
+        """A workflow, or one of its steps, without further facts."""
         if step is None:
             return cls(type=TargetType.WORKFLOW, id=str(workflow_id), workflow_id=workflow_id)
         return cls(type=TargetType.STEP, id=f"{workflow_id}/{step}", workflow_id=workflow_id, step=step)
