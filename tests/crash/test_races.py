@@ -12,7 +12,8 @@ from tests.crash.steps import finished, step
 
 COMPLETE_BY_HAND = """
 UPDATE oban_jobs
-SET state = 'completed', attempt = 1, completed_at = timezone('UTC', clock_timestamp()), meta = meta || '{"return": {"json": 1}}'
+SET state = 'completed', attempt = 1, completed_at = timezone('UTC', clock_timestamp()),
+    meta = meta || '{"return": {"json": 1}}'
 WHERE queue = %s
 """
 
