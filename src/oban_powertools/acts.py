@@ -72,6 +72,9 @@ class Act:
     runs_again: bool = False
     """Whether work that ran before runs again."""
 
+    timeline: str | None = None
+    """What the timeline of an incident calls it; of an act on incidents only."""
+
 
 _REPAIRABLE: Final = (
     TargetType.JOB,
@@ -114,6 +117,16 @@ def _harmless(*targets: TargetType, permission: str) -> Act:
     return _act(*targets, permission=permission, severity=Severity.LOW, needs_reason=False)
 
 
+def _of_incidents(timeline: str, severity: Severity = Severity.LOW, *, needs_reason: bool = False) -> Act:
+    return Act(
+        targets=(TargetType.INCIDENT,),
+        permission="manage_incidents",
+        severity=severity,
+        needs_reason=needs_reason,
+        timeline=timeline,
+    )
+
+
 class Action(StrEnum):
     """What is asked for: the name of an act, with its ``row``."""
 
@@ -152,10 +165,10 @@ class Action(StrEnum):
     EXECUTE_REPAIR = "execute_repair", _act(*_REPAIRABLE, permission=_EXECUTE)
     PREVIEW_BULK = "preview_bulk", _harmless(TargetType.BULK, permission="preview_bulk")
     EXECUTE_BULK = "execute_bulk", _act(TargetType.BULK, permission="execute_bulk", severity=Severity.SEVERE)
-    INCIDENT_ACKNOWLEDGE = "incident_acknowledge", _harmless(TargetType.INCIDENT, permission="manage_incidents")
-    INCIDENT_ASSIGN = "incident_assign", _harmless(TargetType.INCIDENT, permission="manage_incidents")
-    INCIDENT_NOTE = "incident_note", _harmless(TargetType.INCIDENT, permission="manage_incidents")
-    INCIDENT_MUTE = "incident_mute", _act(TargetType.INCIDENT, permission="manage_incidents")
+    INCIDENT_ACKNOWLEDGE = "incident_acknowledge", _of_incidents("acknowledged")
+    INCIDENT_ASSIGN = "incident_assign", _of_incidents("assigned")
+    INCIDENT_NOTE = "incident_note", _of_incidents("noted")
+    INCIDENT_MUTE = "incident_mute", _of_incidents("muted", Severity.MEDIUM, needs_reason=True)
     ARCHIVE_PRUNE = (
         "archive_prune",
         _act(TargetType.RECORDS, permission="archive_prune", severity=Severity.SEVERE),

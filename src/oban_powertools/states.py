@@ -11,7 +11,6 @@ __all__ = [
     "Cause",
     "Effects",
     "ExecutorState",
-    "IncidentClass",
     "IncidentId",
     "IncidentState",
     "IncidentSubstatus",
@@ -162,24 +161,6 @@ class ExecutorState(StrEnum):
 
     STOPPED = "stopped"
     """It ended in good order."""
-
-
-class IncidentClass(StrEnum):
-    """What kind of cause it has."""
-
-    EXECUTOR_LATE = "executor_late"
-    EXECUTOR_MISSING = "executor_missing"
-    DEAD_EXECUTOR = "dead_executor"
-    ORPHANED_JOBS = "orphaned_jobs"
-    WORKFLOW_STUCK = "workflow_stuck"
-    WAIT_OVERDUE = "wait_overdue"
-    POISON_JOB = "poison_job"
-    FAILING_JOBS = "failing_jobs"
-    LATE_RESULT = "late_result"
-    OUTSIDE_EDIT = "outside_edit"
-    BOOKKEEPING_FAULT = "bookkeeping_fault"
-    CALLBACK_FAILED = "callback_failed"
-    WORKER_NOT_IMPORTABLE = "worker_not_importable"
 
 
 class IncidentState(StrEnum):

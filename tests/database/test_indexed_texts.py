@@ -19,7 +19,7 @@ LONG: Final = {
 
 INDEXED: Final = {
     "settings.name": "a row is written by migrations, none is added by a call",
-    "incident_classes.name": "a row is written by migrations",
+    "incident_classes.name": "a row is written by an upgrade",
     "archive.class": "a word of ours",
     "audit.action": "a word of ours",
     "audit.actor_id": "kept distinct, 200 characters: test_a_long_actor_and_target_are_recorded",

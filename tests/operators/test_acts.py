@@ -1,12 +1,6 @@
 """An act is one row: policy, rules, warnings, telemetry and explanations go by it, and none has a silent default."""
 
-import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,9 +10,7 @@ from oban_powertools.telemetry import WORDS
 from oban_powertools.workflows.job_rules import JOB_RULES
 from oban_powertools.workflows.rules import STEP_RULES, WORKFLOW_RULES
 from tests.support.by_hand import Hand, chain
-
-ROOT = Path(__file__).parents[2]
-SOURCE = ROOT / "src" / "oban_powertools"
+from tests.support.one_more import copy_sources, insert, run
 
 ROW = """    STEP_TOUCH = "step_touch", _repair(TargetType.STEP, Severity.HIGH)
 """
@@ -68,30 +60,10 @@ asyncio.run(main(sys.argv[1], int(sys.argv[2])))
 """
 
 
-def insert(path: Path, text: str, behind: str) -> None:
-    """Insert a text behind the one line that begins so."""
-    [line] = [line for line in path.read_text().splitlines(keepends=True) if line.startswith(behind)]
-    path.write_text(path.read_text().replace(line, line + text))
-
-
-def run(sources: Path, *args: str) -> dict[str, Any]:
-    """What the program says, run with these sources."""
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *args],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        env={**os.environ, "PYTHONPATH": str(sources)},
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
 @pytest.fixture
 def with_one_act_more(tmp_path: Path) -> Path:
     """The sources with a row, a rule and a function more."""
-    copy = tmp_path / "oban_powertools"
-    shutil.copytree(SOURCE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    copy = copy_sources(tmp_path)
     insert(copy / "acts.py", ROW, "    STEP_RELEASE = ")
     insert(copy / "workflows/rules.py", RULE, "    Action.STEP_RELEASE: ")
     actions = copy / "lifeline/repairs/actions.py"
@@ -103,7 +75,7 @@ def with_one_act_more(tmp_path: Path) -> Path:
 async def test_an_act_is_one_row_its_rule_and_its_function(hand: Hand, with_one_act_more: Path) -> None:
     workflow_id = await hand.insert(chain(1))
 
-    found = run(with_one_act_more, hand.dsn, str(workflow_id))
+    found = run(PROGRAM, with_one_act_more, hand.dsn, str(workflow_id))
 
     assert (found["explained"], found["legal"], found["severity"]) == (True, True, "high")
     assert (found["words"], found["bulk"]) == (True, True)

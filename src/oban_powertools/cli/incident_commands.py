@@ -10,9 +10,10 @@ from typing import Any, Final
 import click
 import orjson
 
+from ..incident_classes import IncidentClass
 from ..lifeline import Incident, Lifeline
 from ..operators.authorization import Authorize
-from ..states import IncidentClass, IncidentState
+from ..states import IncidentState
 from .exits import Exit
 from .explain_text import bulk_command, repair_command
 from .groups import Group, examples

@@ -1,5 +1,7 @@
 """The functions and views of the schema: one current text each, applied as a whole at the end of an upgrade.
 
+With them come the rows that name functions: those of the classes of incidents.
+
 Not for tables (``migrations``). After an upgrade the database has these functions with these texts, and no others.
 """
 
@@ -9,6 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Final
+
+from ..incident_classes import IncidentClass
 
 _BY_INDEX: Final = "SET enable_seqscan = off SET enable_material = off SET random_page_cost = 0.01 SET jit = off"
 _ROW_BY_ROW: Final = f"{_BY_INDEX} SET enable_hashjoin = off SET enable_mergejoin = off"
@@ -92,7 +96,22 @@ def functions_sql() -> str:
     signatures = ", ".join(f"'{function.signature}'" for function in functions())
     leftovers = _read("drop_leftovers.sql").replace("/* signatures */", signatures)
     unchecked = ("SET check_function_bodies = off;\n", *_files(), "RESET check_function_bodies;\n")
-    return "\n".join((*unchecked, _read("views.sql"), leftovers))
+    return "\n".join((*unchecked, _read("views.sql"), leftovers, _classes()))
+
+
+def _classes() -> str:
+    rows = ",\n  ".join(f"({', '.join(_row(name))})" for name in IncidentClass)
+    names = ", ".join(map(_literal, IncidentClass))
+    return _read("incident_classes.sql").replace("/* rows */", rows).replace("/* names */", names)
+
+
+def _row(name: IncidentClass) -> Iterator[str]:
+    row = name.row
+    return map(_literal, (name, row.found_by, row.holds_by, row.concerns_by, row.over_because))
+
+
+def _literal(value: str | None) -> str:
+    return "NULL" if value is None else "'" + value.replace("'", "''") + "'"
 
 
 @cache

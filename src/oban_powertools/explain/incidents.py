@@ -5,72 +5,22 @@ preview would accept it on the same rows.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, assert_never
 
 from ..acts import Action as Repair
 from ..acts import TargetType
 from ..database import Session
-from ..states import Effects, IncidentClass
+from ..incident_classes import find_row
+from ..states import Effects
 from ..workflows.job_rules import refuse_job
-from ..workflows.rules import refuse_on_ended
+from ..workflows.rules import WORKFLOW_RULES
 from .actions import step_actions
 from .explanations import ExplainedAction, ExplainedIncident, ExplainedRepair
 from .facts import JobFacts, RecoveryFacts, StepFacts, WorkflowFacts
 
 MAX_INCIDENTS: Final = 20
 """Most incidents that are listed."""
-
-_DECIDED_BY_HAND: Final = (Repair.STEP_COMPLETE, Repair.STEP_SKIP)
-
-type Choices = tuple[tuple[Repair, ...], ...]
-"""What can end an incident: the first choices whose first one is legal, of several."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IncidentRow:
-    """The row of a class of incidents, beside its row and query in the database."""
-
-    choices: Choices = ()
-    """What can end it; empty where it passes when its cause does."""
-
-    of_kind: Mapping[str, Choices] = field(default_factory=dict[str, Choices])
-    """The same, where its kinds differ: what follows the class in the fingerprint -> what can end it."""
-
-    may_recur: bool = False
-    """Whether a repair may fail again for the same reason, while it is open."""
-
-
-_BY_HAND_OR_DISCARDED: Final = (*_DECIDED_BY_HAND, Repair.JOB_DISCARD)
-
-CLASSES: Mapping[str, IncidentRow] = {
-    IncidentClass.EXECUTOR_LATE: IncidentRow(),
-    IncidentClass.EXECUTOR_MISSING: IncidentRow(),
-    IncidentClass.DEAD_EXECUTOR: IncidentRow(
-        choices=((Repair.JOB_RESCUE, Repair.EXECUTOR_RESCUE_ALL), _BY_HAND_OR_DISCARDED)
-    ),
-    IncidentClass.ORPHANED_JOBS: IncidentRow(choices=((Repair.JOB_RESCUE, Repair.JOB_DISCARD), _BY_HAND_OR_DISCARDED)),
-    IncidentClass.WORKFLOW_STUCK: IncidentRow(choices=((Repair.WORKFLOW_CANCEL,),)),
-    IncidentClass.WAIT_OVERDUE: IncidentRow(choices=((*_DECIDED_BY_HAND, Repair.STEP_CANCEL),)),
-    IncidentClass.POISON_JOB: IncidentRow(choices=((Repair.JOB_RETRY, Repair.JOB_DISCARD),), may_recur=True),
-    IncidentClass.FAILING_JOBS: IncidentRow(
-        choices=((Repair.STEP_RETRY, Repair.STEP_SKIP), (Repair.JOB_RETRY,), _DECIDED_BY_HAND), may_recur=True
-    ),
-    IncidentClass.LATE_RESULT: IncidentRow(
-        choices=((Repair.LATE_RESULT_ADOPT, Repair.LATE_RESULT_DISMISS), (Repair.LATE_RESULT_DISMISS,))
-    ),
-    IncidentClass.OUTSIDE_EDIT: IncidentRow(
-        of_kind={
-            "job_deleted": ((Repair.STEP_RETRY,), _DECIDED_BY_HAND),
-            "job_suspended": ((Repair.JOB_RETRY,),),
-        }
-    ),
-    IncidentClass.BOOKKEEPING_FAULT: IncidentRow(may_recur=True),
-    IncidentClass.CALLBACK_FAILED: IncidentRow(choices=((Repair.CALLBACK_RETRY,),), may_recur=True),
-    IncidentClass.WORKER_NOT_IMPORTABLE: IncidentRow(choices=((Repair.JOB_RETRY, Repair.JOB_DISCARD),)),
-}
-"""Every class -> its row. A class that only the database knows, which a newer release brought, has none: it is shown,
-and nothing is suggested for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,9 +91,11 @@ def legal_repairs(row: Mapping[str, Any], subject: Subject) -> tuple[ExplainedRe
         row: class, fingerprint, subject_type and subject_id of the incident; late_result_id and adoptable of a late
             result.
     """
-    endings = CLASSES.get(row["class"], IncidentRow())
+    known = find_row(row["class"])
+    if known is None:
+        return ()
     kind = row["fingerprint"].split(":", 2)[1]
-    for choices in endings.of_kind.get(kind, endings.choices):
+    for choices in known.kinds_ended_by.get(kind, known.ended_by):
         if repairs := tuple(_legal(choices, row, subject)):
             return repairs
     return ()
@@ -164,25 +116,35 @@ def _target(repair: Repair, row: Mapping[str, Any], subject: Subject) -> tuple[T
     job = subject.job or (step.job if step else None)
     if step and step.ended:
         job = None  # what becomes of it is a matter of the step
-    match repair:
-        case Repair.JOB_RESCUE | Repair.JOB_RETRY | Repair.JOB_DISCARD:
-            return (TargetType.JOB, str(job.id)) if job and not refuse_job(repair, job.row) else None
-        case Repair.CALLBACK_RETRY:
-            return (TargetType.CALLBACK, str(job.id)) if job and not refuse_job(repair, job.row) else None
-        case Repair.EXECUTOR_RESCUE_ALL:
+    target = repair.row.targets[0]
+    match target:
+        case TargetType.JOB | TargetType.CALLBACK:
+            return (target, str(job.id)) if job and not refuse_job(repair, job.row) else None
+        case TargetType.EXECUTOR:
             rescuable = job is not None and job.orphaned and job.effects != Effects.NEVER
-            return (TargetType.EXECUTOR, row["subject_id"]) if rescuable else None
-        case Repair.LATE_RESULT_ADOPT | Repair.LATE_RESULT_DISMISS:
+            return (target, row["subject_id"]) if rescuable else None
+        case TargetType.LATE_RESULT:
             adoptable = row["adoptable"] and _takes_a_result(subject)
-            legal = row["late_result_id"] and (adoptable or repair is Repair.LATE_RESULT_DISMISS)
-            return (TargetType.LATE_RESULT, str(row["late_result_id"])) if legal else None
-        case Repair.WORKFLOW_CANCEL:
+            legal = row["late_result_id"] and (adoptable or repair is not Repair.LATE_RESULT_ADOPT)
+            return (target, str(row["late_result_id"])) if legal else None
+        case TargetType.WORKFLOW:
             workflow = step.workflow if step else subject.workflow
-            is_open = row["subject_type"] == "workflow" and workflow and not refuse_on_ended(workflow.row)
-            return (TargetType.WORKFLOW, row["subject_id"]) if is_open else None
-        case _:
+            is_open = row["subject_type"] == "workflow" and workflow and not WORKFLOW_RULES[repair](workflow.row, 0, None)
+            return (target, row["subject_id"]) if is_open else None
+        case TargetType.STEP:
             legal = step and repair in {action.name for action in subject.actions}
-            return (TargetType.STEP, f"{step.workflow.id}/{step.name}") if step and legal else None
+            return (target, f"{step.workflow.id}/{step.name}") if step and legal else None
+        case (
+            TargetType.INCIDENT
+            | TargetType.BULK
+            | TargetType.RECORDS
+            | TargetType.AUDIT
+            | TargetType.WEBHOOK
+            | TargetType.SETTING
+        ):
+            return None  # no repair is about one
+        case _:
+            assert_never(target)
 
 
 def _takes_a_result(subject: Subject) -> bool:

@@ -1,7 +1,8 @@
 """The lifeline: the health of executors, incidents, and repairs."""
 
+from ..incident_classes import IncidentClass
 from ..runtime.executors import ExecutorHealth
-from ..states import ExecutorState, IncidentClass, IncidentState, IncidentSubstatus
+from ..states import ExecutorState, IncidentState, IncidentSubstatus
 from ..upkeep.retention import PruneRun, RecordClass, RetainedClass, RetentionStatus
 from .incidents import Incident, SuggestedBulk, TimelineEntry
 from .lifeline import Lifeline

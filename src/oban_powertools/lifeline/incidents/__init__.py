@@ -3,7 +3,8 @@
 SQL detects them (``sql/functions/incidents.sql``, ``incident_classes.sql``).
 """
 
-from ...states import IncidentClass, IncidentId, IncidentState, IncidentSubstatus
+from ...incident_classes import IncidentClass
+from ...states import IncidentId, IncidentState, IncidentSubstatus
 from .incidents import Incidents
 from .projecting import Projector
 from .records import Incident, SuggestedBulk, TimelineEntry

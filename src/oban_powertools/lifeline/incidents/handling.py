@@ -7,7 +7,7 @@ one transaction.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from ...database import Session, json_border
 from ...errors import IncidentResolvedError
@@ -19,20 +19,13 @@ from ...states import IncidentState
 from .reading import get_row, read
 from .records import Incident
 
-_KINDS: Final = {
-    Action.INCIDENT_ACKNOWLEDGE: "acknowledged",
-    Action.INCIDENT_ASSIGN: "assigned",
-    Action.INCIDENT_NOTE: "noted",
-    Action.INCIDENT_MUTE: "muted",
-}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handled:
     """A request to handle an incident."""
 
     action: Action
-    """One of ``_KINDS``."""
+    """An act whose target is an incident."""
 
     which: int | str
     """Id or fingerprint."""
@@ -48,6 +41,15 @@ class Handled:
 
     detail: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """The details for the timeline, JSON-safe."""
+
+    of_an_open_one: bool = False
+    """Whether a resolved incident refuses it."""
+
+    acknowledge: bool = False
+    """Whether it acknowledges the incident."""
+
+    assign: bool = False
+    """Whether it changes the assignee."""
 
     assignee: str | None = None
     """The new assignee; None for nobody."""
@@ -69,7 +71,7 @@ class Handler:
 
         Raises:
             IncidentNotFoundError: There is none.
-            IncidentResolvedError: It is over: there is nothing to acknowledge or mute.
+            IncidentResolvedError: It is over: there is nothing to do about it.
             UnattributedActorError, NotAuthorizedError, ReasonRequiredError: It was refused, and that is recorded.
 
         Locks: the incident.
@@ -88,20 +90,17 @@ class Handler:
         incident_id = operation.entry.incident_id
         before = await session.one("lock_incident", {"id": incident_id})
         assert before is not None
-        if before["state"] == IncidentState.RESOLVED and request.action in (
-            Action.INCIDENT_ACKNOWLEDGE,
-            Action.INCIDENT_MUTE,
-        ):
+        if before["state"] == IncidentState.RESOLVED and request.of_an_open_one:
             raise IncidentResolvedError(before["fingerprint"])
         fields = json_border.storable({**request.detail, "reason": request.reason})
         detail = self._display.render(Kind.REASON, fields)
         args = {
             "id": incident_id,
-            "kind": _KINDS[request.action],
+            "kind": request.action.row.timeline,
             "actor": operation.actor.id,
             "detail": json_border.dumps({key: value for key, value in detail.items() if value is not None}),
-            "acknowledge": request.action is Action.INCIDENT_ACKNOWLEDGE,
-            "assign": request.action is Action.INCIDENT_ASSIGN,
+            "acknowledge": request.acknowledge,
+            "assign": request.assign,
             "assignee": None if request.assignee is None else json_border.storable_text(request.assignee),
             "muted_until": request.muted_until,
         }

@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from ...arguments import LONGEST, as_count, as_id, as_instant, as_text, as_word, refuse, unless_none
+from ...incident_classes import IncidentClass
 from ...operators.authorization import Action, ActorLike
 from ...operators.services import Facade, Services
-from ...states import IncidentClass, IncidentState
+from ...states import IncidentState
 from . import reading
 from .handling import Handled, Handler
 from .projecting import Projector
@@ -99,7 +100,14 @@ class Incidents(Facade):
             UnattributedActorError, NotAuthorizedError: It was refused, and that is recorded.
         """
         return await self._handler.handle(
-            Handled(action=Action.INCIDENT_ACKNOWLEDGE, which=incident, actor=actor, source=source)
+            Handled(
+                action=Action.INCIDENT_ACKNOWLEDGE,
+                which=incident,
+                actor=actor,
+                source=source,
+                of_an_open_one=True,
+                acknowledge=True,
+            )
         )
 
     async def assign_incident(
@@ -118,6 +126,7 @@ class Incidents(Facade):
                 which=incident,
                 actor=actor,
                 source=source,
+                assign=True,
                 assignee=assignee,
                 detail={"assignee": assignee},
             )
@@ -160,6 +169,7 @@ class Incidents(Facade):
                 actor=actor,
                 source=source,
                 reason=reason,
+                of_an_open_one=True,
                 muted_until=until,
                 detail={"until": until.isoformat()},
             )

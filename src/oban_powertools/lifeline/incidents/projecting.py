@@ -9,7 +9,7 @@ import psycopg
 
 from ...config import Settings
 from ...database import Session
-from ...explain.incidents import CLASSES, IncidentRow
+from ...incident_classes import find_row
 from ...privacy.logs import find_logger
 
 logger: Final = find_logger(__name__)
@@ -65,6 +65,7 @@ class Projector:
         row = await session.one("get_incident", {"id": None, "fingerprint": fingerprint})
         if row is None or row["state"] == "resolved":
             return None
-        if not CLASSES.get(row["class"], IncidentRow()).may_recur:
+        known = find_row(row["class"])
+        if known is None or not known.may_recur:
             return None
         return f"the cause is still active: {row['title']}; unless it was removed, the same may happen again"

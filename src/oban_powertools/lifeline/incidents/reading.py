@@ -6,8 +6,9 @@ from typing import Any, Final
 from ...arguments import as_id, as_key
 from ...database import Session
 from ...errors import IncidentNotFoundError
+from ...incident_classes import IncidentClass
 from ...privacy.display import DisplayPolicy, Kind
-from ...states import IncidentClass, IncidentId, IncidentState, IncidentSubstatus
+from ...states import IncidentId, IncidentState, IncidentSubstatus
 from .records import Incident, TimelineEntry
 from .suggesting import OF_A_LIST, OF_ONE, suggest
 

@@ -7,7 +7,8 @@ from enum import StrEnum
 from typing import Any
 
 from ...explain import ExplainedRepair
-from ...states import IncidentClass, IncidentId, IncidentState, IncidentSubstatus
+from ...incident_classes import IncidentClass
+from ...states import IncidentId, IncidentState, IncidentSubstatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from ...explain.actions import step_actions
 from ...explain.facts import RecoveryFacts, StepFacts
 from ...explain.incidents import Subject, legal_repairs
 from ...explain.reading import read_jobs, read_steps, read_workflow
-from ...operators.authorization import Action, TargetType
+from ...operators.authorization import Action
 from ...states import IncidentState
 from .records import Incident, SuggestedBulk
 
@@ -24,8 +24,6 @@ OF_ONE: Final = 50
 
 OF_A_LIST: Final = 5
 """The same, of each incident in a list."""
-
-_IN_BULK: Final = frozenset({TargetType.JOB, TargetType.CALLBACK, TargetType.STEP})
 
 type Row = Mapping[str, Any]
 
@@ -83,7 +81,7 @@ def _in_order(repairs: Iterable[ExplainedRepair]) -> tuple[ExplainedRepair, ...]
 def _bulk(repairs: Iterable[ExplainedRepair]) -> tuple[SuggestedBulk, ...]:
     targets: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for repair in repairs:
-        if repair.target_type in _IN_BULK:
+        if Action(repair.action).row.in_bulk:
             targets[repair.action][repair.target_id] = None
     return tuple(SuggestedBulk(action=action, ids=tuple(ids)) for action, ids in targets.items() if len(ids) > 1)
 

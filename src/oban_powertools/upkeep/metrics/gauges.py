@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from ...database import Session
-from ...states import ExecutorState, IncidentClass
+from ...incident_classes import IncidentClass
+from ...states import ExecutorState
 
 _MOST: Final = 50_000
 """Rows that one count looks at; above it the number stays there."""

@@ -23,7 +23,7 @@ TABLES: Final[Mapping[str, RecordClass | str]] = {
     "audit_chain": _ONE_ROW,
     "incidents": RecordClass.INCIDENTS,
     "incident_entries": RecordClass.INCIDENTS,
-    "incident_classes": "One row a class, which migrations write.",
+    "incident_classes": "One row a class, which an upgrade writes.",
     "incident_projection": _ONE_ROW,
     "previews": RecordClass.PREVIEWS,
     "bulks": RecordClass.BULKS,

@@ -52,7 +52,7 @@ AS $$
     CASE j.class
       WHEN 'dead_executor' THEN format(powertools.numbered(j.jobs, 'executor on %s of %s is gone with %s {job|jobs} in hand'), j.node, j.producer_scope, j.jobs)
       WHEN 'executor_missing' THEN format('executor on %s of %s is missing, with nothing in hand', j.node, j.producer_scope)
-      ELSE format(CASE WHEN j.process_alive THEN 'executor on %s of %s is late: its event loop is blocked'
+      WHEN 'executor_late' THEN format(CASE WHEN j.process_alive THEN 'executor on %s of %s is late: its event loop is blocked'
         ELSE 'executor on %s of %s is late' END, j.node, j.producer_scope)
     END,
     coalesce(j.jobs, 0),
@@ -326,7 +326,7 @@ AS $$
       WHEN 'job_suspended' THEN '%s {job of %s was|jobs of %s were} suspended outside of Powertools: {its step is|their steps are} not held'
       WHEN 'meta_changed' THEN '%s {job of %s had other meta written over what it runs|jobs of %s had other meta written over what they run} for, which was restored'
       WHEN 'job_restarted' THEN '%s {job of %s was started again though its workflow was cancelled, and was|jobs of %s were started again though their workflows were cancelled, and were} cancelled again'
-      ELSE '%s {job of %s ran again though its step had ended: what it comes to is kept as a late result|jobs of %s ran again though their steps had ended: what they come to is kept as late results}'
+      WHEN 'job_retried' THEN '%s {job of %s ran again though its step had ended: what it comes to is kept as a late result|jobs of %s ran again though their steps had ended: what they come to is kept as late results}'
     END), count(DISTINCT e.id), e.worker),
     count(DISTINCT e.id), jsonb_build_object('edit', e.edit, 'worker', e.worker, 'ids', to_jsonb((array_agg(e.id ORDER BY e.id))[: 50]), 'id_type', 'job'),
     (array_agg(DISTINCT e.workflow_id))[: 1000], NULL::timestamptz

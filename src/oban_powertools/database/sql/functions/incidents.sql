@@ -151,7 +151,7 @@ DECLARE
 BEGIN
   FOR found_by IN
     SELECT c.found_by FROM powertools.incident_classes c
-    WHERE only_class IS NULL OR c.name = only_class GROUP BY c.found_by ORDER BY min(c.place)
+    WHERE only_class IS NULL OR c.name = only_class GROUP BY c.found_by ORDER BY c.found_by
   LOOP
     RETURN QUERY EXECUTE format('SELECT * FROM powertools.%I($1)', found_by) USING only_class IS NULL;
   END LOOP;

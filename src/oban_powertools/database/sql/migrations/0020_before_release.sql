@@ -24,26 +24,14 @@ ALTER TABLE powertools.executors
 
 CREATE TABLE IF NOT EXISTS powertools.incident_classes (
   name text PRIMARY KEY,
-  place int NOT NULL UNIQUE,
   found_by text NOT NULL,
   holds_by text,
   over_because text NOT NULL
 );
 
-INSERT INTO powertools.incident_classes (place, name, found_by, holds_by, over_because) VALUES
-  (1, 'executor_late', 'detect_executors', 'executor_late_holds', 'it beats in time, has stopped, was replaced or removed, or is missing by now'),
-  (2, 'executor_missing', 'detect_executors', NULL, 'it beats again, has stopped, was replaced or removed, or has been missing for a day'),
-  (3, 'dead_executor', 'detect_executors', NULL, 'it has no job in hand any more'),
-  (4, 'orphaned_jobs', 'detect_orphans', 'orphaned_jobs_holds', 'none of the jobs is executing any more, or their executor is known'),
-  (5, 'workflow_stuck', 'detect_stuck', NULL, 'it can move again'),
-  (6, 'wait_overdue', 'detect_overdue_waits', 'wait_overdue_holds', 'the waits have ended'),
-  (7, 'poison_job', 'detect_poison', 'poison_job_holds', 'the job is not quarantined any more'),
-  (8, 'failing_jobs', 'detect_failing_jobs', NULL, 'no job has failed like this for the whole window'),
-  (9, 'worker_not_importable', 'detect_not_importable', 'worker_not_importable_holds', 'none of the jobs waits for it any more'),
-  (10, 'late_result', 'detect_late_results', 'late_result_holds', 'each was adopted or dismissed, or the job has a result of its own'),
-  (11, 'outside_edit', 'detect_outside_edits', NULL, 'it was undone, or happened a day ago'),
-  (12, 'bookkeeping_fault', 'detect_settle_faults', 'bookkeeping_fault_holds', 'every job was settled'),
-  (13, 'callback_failed', 'detect_failed_callbacks', 'callback_failed_holds', 'none of the callbacks is discarded any more')
+-- For the foreign key; the release brings what they say.
+INSERT INTO powertools.incident_classes (name, found_by, over_because)
+SELECT DISTINCT i.class, '', '' FROM powertools.incidents i
 ON CONFLICT DO NOTHING;
 
 ALTER TABLE powertools.incidents

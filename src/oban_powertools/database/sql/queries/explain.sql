@@ -280,69 +280,24 @@ ORDER BY q.queue;
 -- Args: workflow_ids, job_ids (bigint[]), positions (int[]): one entry a subject; page (int, rows).
 -- Rows: id, fingerprint, class, state, title, subject_type, subject_id, opened_at; subject (the first that it concerns,
 --   counted from 1); late_result_id and adoptable of a late result. By subject, then the last opened first.
--- Index: incident_fingerprint; the primary keys.
+-- Index: incidents_open, incident_fingerprint; the primary keys.
 SELECT f.*
 FROM (
   SELECT DISTINCT ON (i.id) i.id, i.fingerprint, i.class, i.state, i.title, i.subject_type, i.subject_id, i.opened_at,
-    t.subject, c.late_result_id, c.adoptable
-  FROM unnest(%(workflow_ids)s::bigint[], %(positions)s::int[], %(job_ids)s::bigint[]) WITH ORDINALITY
-    AS t (workflow_id, position, job_id, subject)
+    c.subject, l.id AS late_result_id, l.adoptable
+  FROM powertools.incidents_concerning_v1(%(workflow_ids)s::bigint[], %(positions)s::int[], %(job_ids)s::bigint[]) AS c
+  JOIN powertools.incidents i ON i.id = c.incident_id
   LEFT JOIN LATERAL (
-    SELECT * FROM powertools.steps WHERE workflow_id = t.workflow_id AND position = t.position LIMIT 1
-  ) AS s ON true
-  LEFT JOIN powertools.workflows w ON w.id = t.workflow_id
-  LEFT JOIN public.oban_jobs j
-    ON j.id = coalesce(t.job_id, s.job_id)
-    AND (t.job_id IS NOT NULL OR powertools.is_job_of_v1(j.meta, s.workflow_id, s.position))
-  CROSS JOIN LATERAL (
-    SELECT k.class || ':' || e.executor_id AS fingerprint, NULL::bigint AS late_result_id, NULL::bool AS adoptable
-    FROM powertools.executors e CROSS JOIN unnest(ARRAY['executor_late', 'executor_missing', 'dead_executor']) AS k (class)
-    WHERE j.state = 'executing' AND e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
-    UNION ALL
-    SELECT g.fingerprint, NULL, NULL
-    FROM (VALUES
-      (j.state = 'executing', format('orphaned_jobs:%%s:%%s', coalesce(j.attempted_by[1], '?'), coalesce(j.attempted_by[2], '?'))),
-      (s.finished_at < j.attempted_at AT TIME ZONE 'UTC', 'outside_edit:job_retried:' || j.worker),
-      (j.meta ? 'displaced', 'outside_edit:meta_changed:' || j.worker),
-      (
-        j.state = 'cancelled' AND EXISTS (
-          SELECT FROM powertools.audit a
-          WHERE a.target_type = 'job' AND a.target_id = j.id::text AND a.action = 'job_cancel' AND a.actor_type = 'system'
-        ), 'outside_edit:job_restarted:' || j.worker
-      ),
-      (j.state = 'available', 'workflow_stuck:queue:' || j.queue),
-      (j.state = 'suspended', 'poison_job:' || j.id),
-      (j.state = 'suspended' AND s.held_until IS NULL, 'outside_edit:job_suspended:' || j.worker),
-      (s.cause = 'job_deleted', 'outside_edit:job_deleted:' || s.worker),
-      (j.meta ? 'not_run' AND j.state IN ('retryable', 'available', 'executing'), 'worker_not_importable:' || j.worker),
-      (w.open > 0, 'workflow_stuck:workflow:' || w.id),
-      (w.open > 0, 'workflow_stuck:semantics:' || w.semantics_version),
-      (
-        coalesce(j.state::text, s.state) IN ('retryable', 'discarded'),
-        format('failing_jobs:%%s:%%s', coalesce(j.worker, s.worker), powertools.error_class_v1(coalesce(j.errors -> -1, s.error)))
-      ),
-      (
-        j.state = 'discarded' AND NOT j.meta ? 'position' AND j.meta ?& ARRAY['workflow_id', 'outcome', 'failed_steps'],
-        'callback_failed:' || j.worker
-      )
-    ) AS g (holds, fingerprint)
-    WHERE g.holds
-    UNION ALL
-    SELECT 'wait_overdue:' || v.signal, NULL, NULL
-    FROM powertools.waits v WHERE v.id = s.wait_id AND v.state = 'waiting' AND v.deadline_at < clock_timestamp()
-    UNION ALL
-    SELECT 'bookkeeping_fault:' || n.sqlstate, NULL, NULL
-    FROM powertools.settle_faults n WHERE n.job_id = coalesce(t.job_id, s.job_id) AND n.repaired_at IS NULL
-    UNION ALL
-    SELECT format('late_result:%%s:%%s', coalesce(l.attempted_by[1], '?'), coalesce(l.attempted_by[2], '?')), l.id,
-      l.state = 'completed' AND NOT coalesce(l.result ? 'await', false) AND j.state <> 'executing' AND CASE
-        WHEN s.state IN ('discarded', 'cancelled', 'expired') THEN NOT coalesce(l.result ? 'append', false)
-        ELSE j.state NOT IN ('completed', 'cancelled', 'discarded')
-      END
-    FROM powertools.late_results l WHERE l.job_id = j.id AND l.adopted_at IS NULL AND l.dismissed_at IS NULL
-  ) AS c
-  JOIN powertools.incidents i ON i.fingerprint = powertools.fingerprint_v1(c.fingerprint) AND i.state <> 'resolved'
-  ORDER BY i.id, t.subject
+    SELECT r.id, powertools.is_adoptable_v1(r, j.state::text, s.state) AS adoptable
+    FROM powertools.late_results r
+    JOIN public.oban_jobs j ON j.id = r.job_id
+    LEFT JOIN powertools.steps s ON s.workflow_id = r.workflow_id AND s.position = r.position AND s.job_id = j.id
+      AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)
+    WHERE r.job_id = c.job_id AND r.adopted_at IS NULL AND r.dismissed_at IS NULL
+      AND coalesce(r.attempted_by[1], '?') = i.evidence ->> 'node' AND coalesce(r.attempted_by[2], '?') = i.evidence ->> 'producer'
+    ORDER BY r.id LIMIT 1
+  ) AS l ON true
+  ORDER BY i.id, c.subject
 ) AS f
 ORDER BY f.subject, f.opened_at DESC, f.id
 LIMIT %(page)s;

@@ -82,10 +82,7 @@ ORDER BY t.at, t.id;
 -- Index: the primary keys, steps_job_deleted.
 SELECT i.id, i.class, i.fingerprint, i.subject_type, i.subject_id, coalesce(s.workflow_id, d.workflow_id) AS workflow_id,
   coalesce(s.position, d.position) AS position, j.id AS job_id, l.id AS late_result_id,
-  l.id IS NOT NULL AND l.state = 'completed' AND NOT coalesce(l.result ? 'await', false) AND j.state <> 'executing' AND CASE
-    WHEN s.state IN ('discarded', 'cancelled', 'expired') THEN NOT coalesce(l.result ? 'append', false)
-    ELSE j.state NOT IN ('completed', 'cancelled', 'discarded')
-  END AS adoptable, e.place
+  l.id IS NOT NULL AND powertools.is_adoptable_v1(l, j.state::text, s.state) AS adoptable, e.place
 FROM powertools.incidents i
 CROSS JOIN LATERAL (
   SELECT e.id::bigint AS id, i.evidence ->> 'id_type' AS of, e.place

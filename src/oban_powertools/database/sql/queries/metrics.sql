@@ -126,4 +126,4 @@ GROUP BY h.state;
 SELECT c.name AS class, (
   SELECT count(*) FROM powertools.incidents i WHERE i.class = c.name AND i.state <> 'resolved'
 ) AS incidents
-FROM powertools.incident_classes c ORDER BY c.place;
+FROM powertools.incident_classes c ORDER BY c.name;

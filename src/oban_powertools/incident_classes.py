@@ -1,0 +1,201 @@
+"""The one registry of classes of incidents: what can be broken, each one row.
+
+A row names the functions of ``sql/functions`` that look for it; an upgrade brings the rows into the database. From a
+row come what is projected, what explanations show of it and what they suggest, metrics, the command line's choices and
+the pages of reference. No I/O.
+
+The rule that must never break: a class has one row, and nothing else in the package tells one class from another.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, Self
+
+from .acts import Action
+
+__all__ = ["Choices", "IncidentClass", "IncidentRow"]
+
+type Choices = tuple[tuple[Action, ...], ...]
+"""What can end an incident: the first choices whose first one is legal, of several."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentRow:
+    """The row of a class."""
+
+    found_by: str
+    """Finds what is wrong now: ``(whole bool) -> SETOF powertools.detected``; several classes may share one."""
+
+    over_because: str
+    """What its timeline says when it is over."""
+
+    holds_by: str | None = None
+    """Whether an open one still holds that was not found: ``(powertools.incidents) -> bool``. None: it is over then."""
+
+    concerns_by: str = "evidence_concerns"
+    """The fingerprints that concern a step, its workflow and its job: ``(steps, workflows, oban_jobs) -> SETOF text``.
+    Without one of its own, those whose evidence names them, which is 50 ids at most."""
+
+    ended_by: Choices = ()
+    """What can end it; empty where it passes when its cause does."""
+
+    kinds_ended_by: Mapping[str, Choices] = field(default_factory=dict[str, Choices])
+    """The same, where its kinds differ: what follows the class in the fingerprint, every one -> what can end it."""
+
+    may_recur: bool = False
+    """Whether a repair may fail again for the same reason, while it is open."""
+
+
+_BY_HAND: Final = (Action.STEP_COMPLETE, Action.STEP_SKIP)
+_BY_HAND_OR_DISCARDED: Final = (*_BY_HAND, Action.JOB_DISCARD)
+
+
+class IncidentClass(StrEnum):
+    """What kind of cause it has, with its ``row``."""
+
+    row: IncidentRow
+
+    def __new__(cls, name: str, row: IncidentRow) -> Self:
+        """One entry is the name and the row."""
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.row = row
+        return member
+
+    EXECUTOR_LATE = (
+        "executor_late",
+        IncidentRow(
+            found_by="detect_executors",
+            holds_by="executor_late_holds",
+            concerns_by="executor_concerns",
+            over_because="it beats in time, has stopped, was replaced or removed, or is missing by now",
+        ),
+    )
+    EXECUTOR_MISSING = (
+        "executor_missing",
+        IncidentRow(
+            found_by="detect_executors",
+            concerns_by="executor_concerns",
+            over_because="it beats again, has stopped, was replaced or removed, or has been missing for a day",
+        ),
+    )
+    DEAD_EXECUTOR = (
+        "dead_executor",
+        IncidentRow(
+            found_by="detect_executors",
+            concerns_by="executor_concerns",
+            over_because="it has no job in hand any more",
+            ended_by=((Action.JOB_RESCUE, Action.EXECUTOR_RESCUE_ALL), _BY_HAND_OR_DISCARDED),
+        ),
+    )
+    ORPHANED_JOBS = (
+        "orphaned_jobs",
+        IncidentRow(
+            found_by="detect_orphans",
+            holds_by="orphaned_jobs_holds",
+            concerns_by="orphaned_jobs_concerns",
+            over_because="none of the jobs is executing any more, or their executor is known",
+            ended_by=((Action.JOB_RESCUE, Action.JOB_DISCARD), _BY_HAND_OR_DISCARDED),
+        ),
+    )
+    WORKFLOW_STUCK = (
+        "workflow_stuck",
+        IncidentRow(
+            found_by="detect_stuck",
+            concerns_by="workflow_stuck_concerns",
+            over_because="it can move again",
+            ended_by=((Action.WORKFLOW_CANCEL,),),
+        ),
+    )
+    WAIT_OVERDUE = (
+        "wait_overdue",
+        IncidentRow(
+            found_by="detect_overdue_waits",
+            holds_by="wait_overdue_holds",
+            concerns_by="wait_overdue_concerns",
+            over_because="the waits have ended",
+            ended_by=((*_BY_HAND, Action.STEP_CANCEL),),
+        ),
+    )
+    POISON_JOB = (
+        "poison_job",
+        IncidentRow(
+            found_by="detect_poison",
+            holds_by="poison_job_holds",
+            over_because="the job is not quarantined any more",
+            ended_by=((Action.JOB_RETRY, Action.JOB_DISCARD),),
+            may_recur=True,
+        ),
+    )
+    FAILING_JOBS = (
+        "failing_jobs",
+        IncidentRow(
+            found_by="detect_failing_jobs",
+            concerns_by="failing_jobs_concerns",
+            over_because="no job has failed like this for the whole window",
+            ended_by=((Action.STEP_RETRY, Action.STEP_SKIP), (Action.JOB_RETRY,), _BY_HAND),
+            may_recur=True,
+        ),
+    )
+    WORKER_NOT_IMPORTABLE = (
+        "worker_not_importable",
+        IncidentRow(
+            found_by="detect_not_importable",
+            holds_by="worker_not_importable_holds",
+            concerns_by="worker_not_importable_concerns",
+            over_because="none of the jobs waits for it any more",
+            ended_by=((Action.JOB_RETRY, Action.JOB_DISCARD),),
+        ),
+    )
+    LATE_RESULT = (
+        "late_result",
+        IncidentRow(
+            found_by="detect_late_results",
+            holds_by="late_result_holds",
+            concerns_by="late_result_concerns",
+            over_because="each was adopted or dismissed, or the job has a result of its own",
+            ended_by=((Action.LATE_RESULT_ADOPT, Action.LATE_RESULT_DISMISS), (Action.LATE_RESULT_DISMISS,)),
+        ),
+    )
+    OUTSIDE_EDIT = (
+        "outside_edit",
+        IncidentRow(
+            found_by="detect_outside_edits",
+            concerns_by="outside_edit_concerns",
+            over_because="it was undone, or happened a day ago",
+            kinds_ended_by={
+                "job_deleted": ((Action.STEP_RETRY,), _BY_HAND),
+                "job_suspended": ((Action.JOB_RETRY,),),
+                "job_retried": (),
+                "job_restarted": (),
+                "meta_changed": (),
+            },
+        ),
+    )
+    BOOKKEEPING_FAULT = (
+        "bookkeeping_fault",
+        IncidentRow(
+            found_by="detect_settle_faults",
+            holds_by="bookkeeping_fault_holds",
+            concerns_by="bookkeeping_fault_concerns",
+            over_because="every job was settled",
+            may_recur=True,
+        ),
+    )
+    CALLBACK_FAILED = (
+        "callback_failed",
+        IncidentRow(
+            found_by="detect_failed_callbacks",
+            holds_by="callback_failed_holds",
+            concerns_by="callback_failed_concerns",
+            over_because="none of the callbacks is discarded any more",
+            ended_by=((Action.CALLBACK_RETRY,),),
+            may_recur=True,
+        ),
+    )
+
+
+def find_row(name: str) -> IncidentRow | None:
+    """The row of a class by its name; None of one that a newer release brought, of which only the name is known."""
+    return IncidentClass(name).row if name in IncidentClass else None
