@@ -1,5 +1,6 @@
 -- The rows of the classes of incidents come from the registry of a release, with the functions. Locks: ACCESS EXCLUSIVE on
 -- the classes, the incidents and their entries while these two are read.
+-- Its number was free: workers of before the first release know those up to 24, and refuse a greater one.
 
 ALTER TABLE powertools.incident_classes
   DROP COLUMN IF EXISTS place,
