@@ -129,8 +129,9 @@ def _target(repair: Repair, row: Mapping[str, Any], subject: Subject) -> tuple[T
             return (target, str(row["late_result_id"])) if legal else None
         case TargetType.WORKFLOW:
             workflow = step.workflow if step else subject.workflow
-            is_open = row["subject_type"] == "workflow" and workflow and not WORKFLOW_RULES[repair](workflow.row, 0, None)
-            return (target, row["subject_id"]) if is_open else None
+            if workflow is None or row["subject_type"] != "workflow" or WORKFLOW_RULES[repair](workflow.row, 0, None):
+                return None
+            return (target, row["subject_id"])
         case TargetType.STEP:
             legal = step and repair in {action.name for action in subject.actions}
             return (target, f"{step.workflow.id}/{step.name}") if step and legal else None
