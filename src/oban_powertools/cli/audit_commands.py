@@ -115,7 +115,7 @@ async def list_records(target: Target, *, limit: int, before: int | None, as_jso
 @click.argument("record_id", callback=parse_id, metavar="ID")
 @answering
 async def show(target: Target, *, record_id: int, as_json: bool) -> int:
-    """Show one record with everything that was kept: the state before and after, and its seal."""
+    """Show one record with everything it contains: the state before and after, and its seal."""
     async with target.calls() as calls:
         record = await calls.audit.get(record_id)
     if as_json:
@@ -133,8 +133,8 @@ async def show(target: Target, *, record_id: int, as_json: bool) -> int:
 async def verify(target: Target, *, head: str | None, as_json: bool) -> int:
     """Compare every record with its hash, and every seal with its records and the seal before.
 
-    Exit code 6 when something is wrong; the first bad record is named. Note the head it prints somewhere else, and give
-    it to a later verification: that finds out whether the whole chain was rewritten.
+    Exit code 6 when something is wrong; the first bad record is named. Store the head that it prints somewhere else,
+    and pass it to a later verification, which then detects whether the whole chain was rewritten.
     """
     async with target.calls() as calls:
         verification = await calls.audit.verify(head=head)
@@ -156,7 +156,7 @@ async def verify(target: Target, *, head: str | None, as_json: bool) -> int:
 @acting
 @on_database
 def export(target: Target, *, actor: str, authorize: Authorize, **filters: Any) -> int:
-    """Print every record as a line of JSON, oldest first; that it was exported is recorded too."""
+    """Print every record as a line of JSON, oldest first; the export itself is recorded, too."""
     asyncio.run(_export(target, actor, authorize, _filter(**filters)))
     return Exit.DONE
 

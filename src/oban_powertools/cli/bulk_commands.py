@@ -53,9 +53,9 @@ async def preview(
     as_json: bool,
     **filters: Any,
 ) -> int:
-    """List what a bulk repair would be about, and the token that executes it.
+    """List the targets of a bulk repair, and the token that executes it.
 
-    All that is given has to match.
+    A target has to match every filter.
     """
     filter_ = {**filters, "ids": list(ids) or None}
     async with target.calls(authorize) as calls:
@@ -92,7 +92,7 @@ async def execute(
     authorize: Authorize,
     as_json: bool,
 ) -> int:
-    """Repair the targets one by one; run again, it goes on where it stopped.
+    """Repair the targets one by one; run again, it continues where it stopped.
 
     Exit code 1 when a target was not repaired.
     """
@@ -106,7 +106,7 @@ async def execute(
 @click.argument("bulk_id", metavar="ID", callback=parse_id)
 @answering
 async def status(target: Target, *, bulk_id: int, as_json: bool) -> int:
-    """Show what became of each target."""
+    """Show the outcome of each target."""
     async with target.calls() as calls:
         _print(apply_display(target.display, await calls.lifeline.bulk_status(bulk_id)), as_json=as_json)
     return Exit.DONE

@@ -38,10 +38,10 @@ _HEADERS = ("AT", "ACTION", "STEP", "OUTCOME", "ACTOR", "VIA", "REASON")
 def cancel(
     target: Target, *, workflow_id: int, actor: str, reason: str, authorize: Authorize, yes: bool, as_json: bool
 ) -> int:
-    """Ask for a workflow's end.
+    """Request a workflow's cancel.
 
-    Steps that wait end at once, their jobs with them. Executing ones are told, and may still complete.
-    On a terminal it asks first; without one it needs --yes.
+    Waiting steps end at once, with their jobs. Executing jobs are asked to stop, and may still complete. On a terminal
+    it asks first; without one it needs --yes.
     """
     key = WorkflowId(workflow_id)
     # Asked between two connections: none idles meanwhile, and no event loop swallows Ctrl+C.
@@ -103,9 +103,9 @@ async def recover(
     authorize: Authorize,
     as_json: bool,
 ) -> int:
-    """Bring failed steps back, or decide what one step ends as.
+    """Retry failed steps, or decide the outcome of one step.
 
-    Without a STEP every failed step is retried, with what was cancelled because of it.
+    Without a STEP every failed step is retried, with the steps cancelled because of it.
     """
     if payload is not None and action != RecoveryAction.COMPLETE:
         raise click.UsageError("--payload goes with --action complete: it is the step's result")
@@ -147,7 +147,7 @@ async def hold(
 ) -> int:
     """Keep a step, or every step, from starting; the hold ends by itself.
 
-    Executing steps go on.
+    Executing steps continue.
     """
     key = WorkflowId(workflow_id)
     async with target.calls(authorize) as calls:
@@ -174,7 +174,7 @@ async def release(
     authorize: Authorize,
     as_json: bool,
 ) -> int:
-    """End the hold of a step, or of every step; what is ready starts."""
+    """End the hold of a step, or of every step; steps that are ready start."""
     key = WorkflowId(workflow_id)
     async with target.calls(authorize) as calls:
         released = await calls.workflows.release(key, step, actor=actor, reason=reason, source="cli")
@@ -190,7 +190,7 @@ async def release(
 @click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many.")
 @answering
 async def list_commands(target: Target, *, workflow_id: int, limit: int, as_json: bool) -> int:
-    """List what was asked of a workflow, refused commands too; the newest first."""
+    """List the commands on a workflow, refused ones too, newest first."""
     key = WorkflowId(workflow_id)
     async with target.snapshot() as calls:
         rows = await calls.workflows.commands(key, limit=limit)

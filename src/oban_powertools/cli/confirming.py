@@ -15,12 +15,12 @@ from .output import ask
 
 
 def confirm(act: Action, confirmed: bool, option: str, question: Callable[[], str] | None = None) -> None:
-    """Go on only when nothing severe happens by mistake.
+    """Ask for confirmation of a severe act, or refuse it without one.
 
     Args:
-        said: Whether the command line confirms it.
-        option: What a script has to add.
-        question: What a person is asked; None asks nobody.
+        confirmed: Whether the command line confirms it.
+        option: The option that a script has to add.
+        question: The question for a person; None asks nobody.
 
     Raises:
         StoppedError: The person says no.

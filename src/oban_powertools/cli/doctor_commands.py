@@ -28,9 +28,9 @@ _COLORS = {Level.ERROR: "red", Level.WARNING: "yellow", Level.NOTE: None}
 @click.option("--notes", is_flag=True, help="Show what is only good to know too.")
 @answering
 async def doctor(target: Target, *, deep: bool, notes: bool, as_json: bool) -> int:
-    """Examine the database and its set-up; changes nothing.
+    """Examine the database and its configuration; changes nothing.
 
-    Exit code 0 when all is well, 6 when something was found, 2 when something could not be checked.
+    Exit code 0 when all is well, 6 with findings, 2 when something could not be checked.
     """
     async with target.connection() as conn:
         report = apply_display(target.display, await examine(Session(conn, Queries(target.names)), deep=deep))
@@ -83,7 +83,7 @@ def _print(report: Report, notes: bool) -> None:
 async def check(
     target: Target, *, modules: Sequence[str], queues: dict[str, int], payload_limit: int, as_json: bool
 ) -> int:
-    """Compare the work under way with the code that is about to ship; changes nothing.
+    """Compare the work under way with the code about to be deployed; changes nothing.
 
     Run it with the new code on the path, against the live database. It imports the workers that rows name, as an
     executor would. Queues are compared when --queues or oban.toml name any. Exit code 6 when something does not fit.
@@ -107,7 +107,7 @@ async def check(
 
 
 def print_findings(findings: Sequence[Finding]) -> None:
-    """Each with what is expected and what to do, on lines of its own."""
+    """Print each finding with what is expected and what to do, on lines of its own."""
     for finding in findings:
         level = Styled(click.style(finding.level, fg=_COLORS[finding.level]))
         say(level, f" [{finding.check}] {finding.subject}: {finding.found}")

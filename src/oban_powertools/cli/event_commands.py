@@ -57,7 +57,7 @@ async def tail(
 ) -> int:
     """Print every event as it happens, until Ctrl+C.
 
-    It goes on by itself, without a gap, when the database was away. With --json every line is a JSON
+    It continues by itself, without a gap, after the database was away. With --json every line is a JSON
     document; its cursor is what --since takes. With --until-finished the exit code is 6 unless it completed.
     """
     if until_finished and workflow_id is None:
@@ -94,7 +94,7 @@ def _exit(outcome: WorkflowState) -> Exit:
 
 
 def _warn_in_one_line() -> None:
-    """Say in a line of ours when the database is away, and let the pool be silent about it."""
+    """Print one line when the database is away, instead of the pool's own warnings."""
     handler = logging.StreamHandler(sys.stderr)
     handler.format = lambda record: f"warning: {one_line(record.getMessage())}"
     logging.getLogger("oban_powertools").addHandler(handler)

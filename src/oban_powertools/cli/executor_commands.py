@@ -22,7 +22,7 @@ def executors() -> None:
 async def list_executors(target: Target, *, as_json: bool) -> int:
     """List executors with their health, those that have not stopped first.
 
-    Late is one whose last sign of life is 45 s old, missing one of 2 min.
+    An executor is late when its last heartbeat is 45 s old, missing after 2 min.
     """
     async with target.calls() as calls:
         health = await calls.lifeline.list_executor_health()

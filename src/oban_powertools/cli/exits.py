@@ -7,7 +7,7 @@ from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """What the command's end means to a script."""
+    """The exit codes, for scripts."""
 
     DONE = 0
     FAILED = 1
@@ -18,13 +18,13 @@ class Exit(IntEnum):
     FINDINGS = 6
     UNAVAILABLE = 7
     INTERRUPTED = 130
-    """128 + SIGINT, as the shell has it."""
+    """128 + SIGINT, as in a shell."""
     BROKEN_PIPE = 141
-    """128 + SIGPIPE, as the shell has it."""
+    """128 + SIGPIPE, as in a shell."""
 
 
 class StoppedError(Exception):
-    """A command ends early, for a reason that is no error of the layers below."""
+    """A command ends early, for a reason of its own and not for an error of the rooms below."""
 
     def __init__(self, message: str, exit_code: Exit) -> None:
         super().__init__(message, exit_code)

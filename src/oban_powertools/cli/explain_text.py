@@ -22,7 +22,7 @@ from .text import instant
 
 
 def print_workflow(explanation: WorkflowExplanation) -> None:
-    """Why a workflow is as it is."""
+    """Print why a workflow is in its state."""
     print_facts(
         {
             "workflow": f"{explanation.workflow_id} {explanation.name}",
@@ -39,7 +39,7 @@ def print_workflow(explanation: WorkflowExplanation) -> None:
 
 
 def print_step(explanation: StepExplanation) -> None:
-    """Why a step is as it is."""
+    """Print why a step is in its state."""
     print_facts(
         {
             "step": f"{explanation.step} of workflow {explanation.workflow_id} {explanation.workflow_name}",
@@ -63,7 +63,7 @@ def print_step(explanation: StepExplanation) -> None:
 
 
 def print_job(explanation: JobExplanation) -> None:
-    """Why a job is as it is."""
+    """Print why a job is in its state."""
     print_facts(
         {
             "job": str(explanation.job_id),

@@ -13,14 +13,14 @@ class Group(click.Group):
     """A group that shows its help on stderr and fails when no command is named."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """As click, whose own behaviour here differs from version to version."""
+        """As click, whose behaviour here differs between versions."""
         if not args and not ctx.resilient_parsing:
             click.echo(ctx.get_help(), err=True)
             ctx.exit(Exit.USAGE)
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """As click, which would make a 1 of a reader that left."""
+        """As click, which would exit with 1 when the reader of a pipe has left."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:
@@ -31,8 +31,8 @@ class LazyGroup(Group):
     """A group whose commands are imported when they are called for.
 
     Args:
-        lazy: Command -> the module that has it under its name, and its line in the help. The module is beside this
-            one, or with dots before it where an import would find it: ``..demo.command``.
+        lazy: Command -> the module that defines it under its name, and its line in the help. A module is beside this
+        one, or relative with dots: ``..demo.command``.
     """
 
     def __init__(self, *args: Any, lazy: Mapping[str, tuple[str, str]], **options: Any) -> None:
@@ -52,7 +52,7 @@ class LazyGroup(Group):
         return super().get_command(ctx, cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - likewise
-        """As click, from the lines that are known here."""
+        """As click, from the lines of this group."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in sorted(self._lazy.items())])
 

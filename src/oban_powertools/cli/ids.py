@@ -4,7 +4,7 @@ import click
 
 
 def parse_id(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    """The id of a stored thing: a whole number that a bigint can hold; None when it was not given.
+    """Parse an id: a whole number that fits a bigint; None when the option is absent.
 
     Raises:
         BadParameter: It is no such number.

@@ -62,10 +62,10 @@ def find_authorize(ctx: click.Context, param: click.Parameter, value: str | None
 
 
 def configured_authorize(table: Mapping[str, Any], file: str) -> Authorize:
-    """The host's policy of the settings file; without one, a policy of the command line's own that allows everything.
+    """The host's policy from the settings file; without one, a policy that allows everything.
 
-    Whoever has the DSN can write to the database anyway, so this grants nothing; every act is audited with its actor
-    and ``cli`` as its surface.
+    Anybody with the DSN can write to the database anyway, so this grants nothing new; every act is audited with its
+    actor and ``cli`` as its surface.
 
     Args:
         table: As ``check_table`` let it through.
@@ -95,7 +95,7 @@ def find_display(ctx: click.Context, param: click.Parameter, value: str | None) 
 
 
 def configured_display(table: Mapping[str, Any], file: str) -> DisplayPolicy:
-    """The host's display policy of the settings file; without one, the default.
+    """The host's display policy from the settings file; without one, the default.
 
     Args:
         table: As ``check_table`` let it through.
@@ -110,7 +110,7 @@ def configured_display(table: Mapping[str, Any], file: str) -> DisplayPolicy:
 
 
 def check_table(table: Any, file: str) -> dict[str, Any]:
-    """Our table of the settings file.
+    """Check our table of the settings file.
 
     Raises:
         InvalidSettingError: It is no table, or has a key that nobody reads.
@@ -187,4 +187,4 @@ check_import_option: Final = click.option(
     callback=_prepare,
     help="Import its worker in this process too, which runs the code that the job's row names.",
 )
-"""For explanations that may try the import an executor would have to do."""
+"""For explanations that may try the import that an executor would do."""

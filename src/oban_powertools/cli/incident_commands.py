@@ -31,7 +31,7 @@ _FRESH: Final = timedelta(minutes=1)
 
 @click.group(cls=Group)
 def incidents() -> None:
-    """Look at what is broken, one incident a cause, and say who takes care of it."""
+    """See what is broken, one incident per cause, and record who takes care of it."""
 
 
 def _which(text: str) -> int | str:
@@ -64,7 +64,7 @@ _incident: Final = click.argument("incident", metavar="INCIDENT")
 async def list_incidents(
     target: Target, *, limit: int, before: int | None, fail_on: str | None, as_json: bool, **only: str | None
 ) -> int:
-    """List incidents as the sweep saw them last, the last opened first."""
+    """List incidents as the sweep last projected them, the last opened first."""
     async with target.calls() as calls:
         seen_ago = await calls.lifeline.incidents_seen_ago()
         rows = await calls.lifeline.list_incidents(
@@ -127,7 +127,7 @@ async def show(target: Target, *, incident: str, as_json: bool) -> int:
 @acting
 @answering
 async def ack(target: Target, *, incident: str, actor: str, authorize: Authorize, as_json: bool) -> int:
-    """Say that you have seen it."""
+    """Acknowledge an incident: you have seen it."""
     return await _handle(
         target,
         authorize,
@@ -143,7 +143,7 @@ async def ack(target: Target, *, incident: str, actor: str, authorize: Authorize
 @acting
 @answering
 async def note(target: Target, *, incident: str, text: str, actor: str, authorize: Authorize, as_json: bool) -> int:
-    """Write something down in its timeline."""
+    """Add a note to its timeline."""
     if not text.strip():
         raise click.UsageError("TEXT is empty")
     return await _handle(
@@ -173,7 +173,7 @@ async def assign(
     authorize: Authorize,
     as_json: bool,
 ) -> int:
-    """Say who takes care of it."""
+    """Assign it to somebody."""
     if nobody == bool(assignee and assignee.strip()):
         raise click.UsageError("name WHO takes care of it, or say --nobody")
     return await _handle(
@@ -195,7 +195,7 @@ async def assign(
 async def mute(
     target: Target, *, incident: str, mute_for: timedelta, actor: str, reason: str, authorize: Authorize, as_json: bool
 ) -> int:
-    """Have nobody told of it for a while."""
+    """Mute it for a while."""
     until = datetime.now(UTC) + mute_for
     return await _handle(
         target,

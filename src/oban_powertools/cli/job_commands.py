@@ -14,7 +14,7 @@ from .target import Target, answering
 
 @click.group(cls=Group)
 def job() -> None:
-    """Look at jobs, of a step or plain; changes nothing."""
+    """See jobs, of steps or plain; changes nothing."""
 
 
 @job.command("explain", epilog=examples("powertools job explain 8123"))
@@ -22,7 +22,7 @@ def job() -> None:
 @check_import_option
 @answering
 async def explain(target: Target, *, job_id: int, check_import: bool, as_json: bool) -> int:
-    """Say why a job is as it is: what it waits for, or how it ended."""
+    """Explain a job's state: what it waits for, or how it ended."""
     async with target.calls() as calls:
         explanation = await calls.explain.job(JobId(job_id), check_import=check_import)
     if as_json:

@@ -17,24 +17,24 @@ COMMANDS: Final = {
     "uninstall": ("uninstall_command", "Drop the schema and all workflows; Oban's jobs stay."),
     "status": ("schema_commands", "Show what is installed beside what this release needs."),
     "start": ("start_command", "Run workers until a signal says stop."),
-    "workflow": ("workflow_commands", "Look at workflows, and change them."),
-    "job": ("job_commands", "Look at jobs, of a step or plain; changes nothing."),
+    "workflow": ("workflow_commands", "See workflows, and change them."),
+    "job": ("job_commands", "See jobs, of steps or plain; changes nothing."),
     "signal": ("signal_command", "Deliver a signal to the step that waits for it; the payload is the step's result."),
     "events": ("event_commands", "Follow what happens, live."),
     "executors": ("executor_commands", "Look at executors: one for each queue of each process; changes nothing."),
-    "incidents": ("incident_commands", "Look at what is broken, one incident a cause, and say who takes care of it."),
+    "incidents": ("incident_commands", "See what is broken, one incident per cause, and record who takes care of it."),
     "audit": ("audit_commands", "Look at what was done, by whom and why."),
     "roles": ("roles_command", "Print the SQL that creates and grants the roles for running and for reading."),
     "webhooks": ("webhook_commands", "Send events to other systems."),
-    "doctor": ("doctor_commands", "Examine the database and its set-up; changes nothing."),
-    "check": ("doctor_commands", "Compare the work under way with the code that is about to ship; changes nothing."),
+    "doctor": ("doctor_commands", "Examine the database and its configuration; changes nothing."),
+    "check": ("doctor_commands", "Compare the work under way with the code about to be deployed; changes nothing."),
     "retention": ("retention_commands", "See how long records are kept, and remove what is older."),
     "settings": ("settings_commands", "See and change the settings that are equal on all nodes."),
-    "repair": ("repair_commands", "Repair what is broken: preview it, then execute what was shown."),
+    "repair": ("repair_commands", "Repair what is broken: preview a repair, then execute exactly that."),
     "bulk": ("bulk_commands", "Repair up to 1,000 targets: list them, then repair them one by one."),
     "demo": ("..demo.command", "Watch a real workflow on two workers, one of them killed on the way."),
 }
-"""Command -> the module that has it (beside this one, or where its dots say), and its line in the help."""
+"""Command -> the module that defines it (beside this one, or relative with dots), and its line in the help."""
 
 
 @click.group(
@@ -73,7 +73,7 @@ def run(arguments: Sequence[str]) -> int:
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            # A name in a script that the terminal cannot show is no reason to fail.
+            # A character that the terminal cannot show is no reason to fail.
             stream.reconfigure(errors="backslashreplace")
     try:
         code = powertools.main(list(arguments), prog_name="powertools", standalone_mode=False)

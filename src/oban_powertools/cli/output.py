@@ -16,7 +16,7 @@ import orjson
 from . import text
 
 SCHEMA_VERSION: Final = 1
-"""Of the JSON; it rises when a key is removed or changes its meaning, not when one is added."""
+"""The version of the JSON; it rises when a key is removed or changes its meaning, not when one is added."""
 
 _IDS: Final = frozenset({"id", "workflow_id", "job_id", "child_id", "parent_id", "wait_id", "audit_id"})
 _MIN_COLUMN: Final = 8
@@ -36,18 +36,18 @@ _COLORS: Final = {
 
 
 class Styled(str):
-    """A text of ours with the terminal's codes in it; what came from elsewhere in it was made visible before."""
+    """A text of ours that contains terminal codes; parts from elsewhere were made visible before."""
 
     __slots__ = ()
 
 
 def say(*parts: str, err: bool = False) -> None:
-    """Write one line; all that is not ``Styled`` in it is made visible."""
+    """Write one line; control characters are made visible unless the text is ``Styled``."""
     click.echo("".join(part if isinstance(part, Styled) else text.one_line(part) for part in parts), err=err)
 
 
 def say_lines(block: str, *, err: bool = False) -> None:
-    """Write a text of ours that has several lines, each made visible."""
+    """Write a text of several lines, control characters made visible."""
     for line in block.split("\n"):
         say(line, err=err)
 
@@ -76,12 +76,12 @@ def print_json(answer: Mapping[str, Any]) -> None:
 
 
 def print_json_line(answer: Mapping[str, Any]) -> None:
-    """One JSON document on one line with ``schema_version`` first, for answers that go on and on."""
+    """One JSON document on one line with ``schema_version`` first, for answers without an end."""
     say_json(orjson.dumps({"schema_version": SCHEMA_VERSION, **answer}, option=orjson.OPT_UTC_Z).decode())
 
 
 def say_json(document: str) -> None:
-    """Write a JSON document: what is read from it is exact, and a terminal that shows it is not steered by it."""
+    """Write a JSON document: exact for its reader, and without control characters for a terminal."""
     click.echo(text.visible_json(document))
 
 
@@ -96,7 +96,7 @@ def as_json(record: Any, *, without: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def explanation_json(explanation: Any) -> dict[str, Any]:
-    """An explanation for JSON, ids as text at any depth; it holds no payload whose keys could be meant."""
+    """An explanation for JSON, ids as text at any depth; it contains no payload whose keys could look like ids."""
     return _ids_as_text(orjson.loads(orjson.dumps(explanation, option=orjson.OPT_UTC_Z)))
 
 

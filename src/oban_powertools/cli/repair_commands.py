@@ -25,7 +25,7 @@ _SHOWN = 50
 
 @click.group(cls=Group)
 def repair() -> None:
-    """Repair what is broken: preview it, then execute what was shown."""
+    """Repair what is broken: preview a repair, then execute exactly that."""
 
 
 def _target_type(action: str) -> str:
@@ -57,7 +57,7 @@ async def preview(
     authorize: Authorize,
     as_json: bool,
 ) -> int:
-    """Show what a repair would do, and the token that executes it.
+    """Preview a repair: show what it would do, and the token that executes it.
 
     TARGET is a job's or workflow's number, 41/bill for a step, or an executor's id.
     """
@@ -84,9 +84,9 @@ async def preview(
 async def execute(
     target: Target, *, token: str, confirm: str | None, actor: str, reason: str, authorize: Authorize, as_json: bool
 ) -> int:
-    """Do exactly what a preview showed, or nothing.
+    """Execute exactly what was previewed, or nothing.
 
-    Refused when anything that matters has changed since: exit code 5, with what has changed.
+    Refused when a row of the plan has changed since: exit code 5, with the differences.
     """
     async with target.calls(authorize) as calls:
         previewed = await calls.lifeline.find_preview_of(token)
@@ -105,7 +105,7 @@ async def execute(
 @click.argument("preview_id", metavar="ID", callback=parse_id)
 @answering
 async def show(target: Target, *, preview_id: int, as_json: bool) -> int:
-    """Show a preview again, without its token, and what became of it."""
+    """Show a preview again, without its token, with its status."""
     async with target.calls() as calls:
         _print(await calls.lifeline.get_preview(preview_id), as_json=as_json)
     return Exit.DONE

@@ -46,11 +46,11 @@ EXIT_CODES: Final[tuple[tuple[type[BaseException], Exit], ...]] = (
     (KeyboardInterrupt, Exit.INTERRUPTED),
     (BrokenPipeError, Exit.BROKEN_PIPE),
 )
-"""The first entry that fits counts; an error that is not here is unexpected and ends with FAILED."""
+"""Error -> exit code; the first match counts. An error that is missing here is unexpected and ends with FAILED."""
 
 
 def find_exit_code(error: BaseException) -> Exit | None:
-    """The code of an expected error; None for one that nobody foresaw."""
+    """The exit code of an expected error; None for an unexpected one."""
     if isinstance(error, StoppedError | click.ClickException):
         return Exit(error.exit_code)
     if isinstance(error, psycopg.Error) and find_trouble(error) is not Trouble.REFUSED:
@@ -59,10 +59,10 @@ def find_exit_code(error: BaseException) -> Exit | None:
 
 
 def report(error: BaseException, *, debug: bool) -> Exit:
-    """Say on stderr what went wrong; the code to exit with."""
+    """Print on stderr what went wrong; returns the exit code."""
     code = find_exit_code(error)
     if code is Exit.BROKEN_PIPE:
-        # Who read us has left; the interpreter must not complain when it flushes at exit.
+        # The reader of the pipe has left; the interpreter must not complain when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return code
     if debug:
@@ -71,7 +71,7 @@ def report(error: BaseException, *, debug: bool) -> Exit:
         first, *more = redacted(_sentence(error)).split("\n")
         say(f"error: {first}", err=True)
         for line in more:
-            # Indented where a text from the database made the line, it cannot pass for one of ours.
+            # Lines from a text of the database are indented, so that they cannot pass for ours.
             say(f"  {line.removeprefix('  ')}", err=True)
     return Exit.FAILED if code is None else code
 

@@ -70,9 +70,9 @@ def prune(
     reason: str,
     as_json: bool,
 ) -> int:
-    """Remove every record whose time is over, and archive what is to be kept of it.
+    """Remove every record whose time is over; some classes are archived.
 
-    The sweep of every process does it too. On a terminal it asks first; without one it needs --yes, but for a dry run.
+    The sweep does the same by itself. On a terminal it asks first; without one it needs --yes, except for a dry run.
     Exit code 1 when a class could not be pruned.
     """
     confirm(Action.ARCHIVE_PRUNE, yes or dry_run, "--yes", lambda: "Remove every record whose time is over?")

@@ -15,7 +15,7 @@ logger: Final = find_logger("oban_powertools.cli")
 
 
 def run_to_its_end(work: Coroutine[Any, Any, None]) -> None:
-    """Run this in an event loop of its own until it has ended itself, or Ctrl-C was pressed before it listens to it."""
+    """Run a coroutine in an event loop of its own until it ends, or until Ctrl-C before it handles that itself."""
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -57,7 +57,7 @@ async def install(target: Target, *, as_sql: bool, with_oban: bool, as_json: boo
 async def upgrade(target: Target, *, as_sql: bool, after: int | None, as_json: bool) -> int:
     """Bring an installed schema up to this release.
 
-    Safe while workers run: locks are short, and are waited for in slices.
+    Safe while workers run: locks are held briefly, and waited for in short slices.
     """
     if after is not None and not as_sql:
         raise click.UsageError("--from belongs to --sql")
@@ -78,8 +78,8 @@ async def upgrade(target: Target, *, as_sql: bool, after: int | None, as_json: b
 async def status(target: Target, *, as_json: bool) -> int:
     """Show what is installed beside what this release needs.
 
-    Names the settings that processes were started with and the database has otherwise; powertools doctor says more.
-    Exit code 6 when something is to be done, 0 when all is well.
+    Names settings that differ between a process's start and the database; powertools doctor says more. Exit code 6 when
+    there is something to do, 0 when all is well.
     """
     async with target.connection() as conn:
         record, database = await schema.status(conn, target.names), describe(conn.info.dsn)

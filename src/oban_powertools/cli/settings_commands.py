@@ -60,7 +60,7 @@ def _parse(ctx: click.Context, param: click.Parameter, value: str) -> SharedValu
 async def set_(
     target: Target, *, name: str, value: SharedValue, actor: str, reason: str, authorize: Authorize, as_json: bool
 ) -> int:
-    """Set one, for every process: 90s, 30m, 2h or 1d, forever where records are kept; a number; or JSON."""
+    """Set one for every process: 90s, 30m, 2h or 1d, forever for a class of records; a number; or JSON."""
     async with target.calls(authorize) as calls:
         setting = await calls.shared_settings.change(name, value, actor=actor, reason=reason, source="cli")
     if as_json:

@@ -61,7 +61,7 @@ queues_option: Final = click.option(
     metavar="NAME:LIMIT,...",
     help="Queues to work on, with the number of jobs that may run at once.",
 )
-"""Shared with what compares the queues that are worked on."""
+"""Shared with ``check``, which compares the queues."""
 
 
 @click.command(epilog=examples("powertools start --queues default:20,mail:5 --import myapp.workers"))
@@ -151,7 +151,7 @@ async def _work(target: Target, settings: Settings, *, turbo: bool) -> None:
 
 
 def _pool_options(config: Config) -> dict[str, Any]:
-    """The sizes and times of the pool that Oban's own command would make, as options of a pool."""
+    """Pool options with the sizes and times that Oban's own command uses."""
     options: dict[str, Any] = {
         "min_size": config.pool_min_size,
         "max_size": config.pool_max_size,
@@ -187,7 +187,7 @@ def _stop_on_signals() -> asyncio.Event:
 
 
 def _follow_oban(every_job: bool) -> None:
-    """Log what Oban reports: failed jobs in a line of ours, every job only for debugging; never args and meta."""
+    """Log what Oban reports: a failed job as one line, every job only at DEBUG; never args and meta."""
     loops = [name for name in telemetry_logger.EVENTS if not name.startswith("oban.job.")]
     telemetry_logger.attach(level=logging.DEBUG, events=loops)
     telemetry.attach("powertools", ["oban.job.exception"], _log_failure)

@@ -41,16 +41,16 @@ class Target:
     """Oban's settings, as oban's own command would read them."""
 
     names: Names
-    """Where the tables are."""
+    """The schemas of the tables."""
 
     data_directory: Path | None
-    """Of the embedded PostgreSQL that is used instead of a DSN."""
+    """The data directory of the embedded PostgreSQL, which replaces a DSN."""
 
     display: DisplayPolicy
     """Decides what is shown and kept of values that may hold secrets."""
 
     def find_dsn(self) -> str:
-        """Where to connect; starts the embedded server when a data directory was given.
+        """The DSN to connect to; starts the embedded server for a data directory.
 
         Raises:
             DsnMissingError: No database is named anywhere.
@@ -63,7 +63,7 @@ class Target:
 
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator[Connection]:
-        """One connection, autocommit, with timeouts; nothing is known yet of the schema.
+        """One autocommit connection with timeouts; the schema is not checked yet.
 
         Raises:
             DatabaseUnavailableError: The server did not answer or refused.
@@ -84,7 +84,7 @@ class Target:
     async def calls(self, authorize: Authorize | None = None) -> AsyncGenerator[Calls]:
         """Every call, on one connection; each is a transaction of its own.
 
-        What it judges by is in the database, as for every process (``SHARED`` and the rows of executors).
+        Its settings are in the database, as for every process (``SHARED`` and the rows of executors).
 
         Args:
             authorize: Decides what operators may do; None refuses all of it.
@@ -103,7 +103,7 @@ class Target:
 
     @asynccontextmanager
     async def following(self) -> AsyncGenerator[Calls]:
-        """Every call, on connections that come back when the database was away."""
+        """Every call, on connections that are renewed after the database was away."""
         async with self._open(AsyncConnectionPool(self.find_dsn(), open=False)) as calls:
             yield calls
 
@@ -164,13 +164,13 @@ _OPTIONS: Final = (
 
 
 _ON_RECORD: Final = ("actor", "reason")
-"""Options of which an empty one is refused by the call itself, and recorded."""
+"""Options whose empty value is refused, and recorded, by the call itself."""
 
 json_option: Final = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 
 
 def on_database(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options that name a database; it gets them as its first argument, a Target."""
+    """Add the options that name a database; the command gets them as its first argument, a Target."""
 
     @functools.wraps(command)
     def run(
@@ -214,7 +214,8 @@ def _refuse_two_databases(data_directory: Path | None) -> None:
 
 
 def _refuse_empty_words(ctx: click.Context) -> None:
-    """What a script's variable left empty is no filter and no name; who acts and why is refused on record."""
+    """Refuse empty options: a script's unset variable is no filter and no name. Empty actors and reasons are
+    recorded."""
     for param in ctx.command.params:
         value: Any = ctx.params.get(param.name or "")
         if (

@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-"""Categories of Unicode that steer whoever shows the text and cannot be seen themselves."""
+"""Unicode categories of invisible characters that control how a text is displayed."""
 
 _JOINERS: Final = frozenset("\u200c\u200d")
-"""Hidden too, but scripts and emoji are spelled with them."""
+"""Invisible too, but needed to spell some scripts and emoji."""
 
 
 def one_line(text: str) -> str:
@@ -26,7 +26,7 @@ def one_line(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    r"""The text with characters that cannot be seen, line ends too, as Python writes them.
+    r"""The text with invisible characters, and line ends, as Python's escapes.
 
     >>> visible("a\u202eb")
     'a\\u202eb'

@@ -32,7 +32,7 @@ def parse_duration(ctx: click.Context, param: click.Parameter, value: str) -> ti
 
 
 def parse_json(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
-    """A JSON document; None when it was not given.
+    """Parse a JSON document; None when the option is absent.
 
     Raises:
         BadParameter: It is not JSON, or holds what cannot be kept as it is.
@@ -70,7 +70,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def this_user() -> str:
-    """Who sits at the command line: ``user@host``, as the operating system has it."""
+    """The user at the command line, ``user@host``, from the operating system."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
@@ -82,7 +82,7 @@ payload_option: Final = click.option("--payload", callback=parse_json, metavar="
 
 
 def find_duration(ctx: click.Context, param: click.Parameter, value: str | None) -> timedelta | None:
-    """As ``parse_duration``; None when it was not given."""
+    """As ``parse_duration``; None when the option is absent."""
     return None if value is None else parse_duration(ctx, param, value)
 
 
@@ -107,10 +107,10 @@ _AUTHORIZE: Final = click.option(
 
 
 def acting(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options that say who acts and who decides about it: ``--actor`` and ``--authorize``."""
+    """Add the options ``--actor`` and ``--authorize``: who acts, and which policy decides."""
     return _ACTOR(_AUTHORIZE(command))
 
 
 def accounted(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options that every change by an operator needs: as ``acting``, and ``--reason``."""
+    """Add the options that every change by an operator needs: those of ``acting``, and ``--reason``."""
     return _REASON(acting(command))

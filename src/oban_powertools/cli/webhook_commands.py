@@ -40,7 +40,7 @@ def webhooks() -> None:
 @webhooks.command("list", epilog=examples("powertools webhooks list"))
 @answering
 async def list_(target: Target, *, as_json: bool) -> int:
-    """List the endpoints with what waits and what was given up."""
+    """List the endpoints, with the numbers of waiting and dead deliveries."""
     async with target.calls() as calls:
         endpoints = [apply_display(target.display, endpoint) for endpoint in await calls.webhooks.list()]
     if as_json:
@@ -76,7 +76,7 @@ async def list_(target: Target, *, as_json: bool) -> int:
 @accounted
 @answering
 async def add(target: Target, *, authorize: Authorize, as_json: bool, **options: Any) -> int:
-    """Send events to a URL from now on; shows the secret, this once."""
+    """Send events to a URL from now on; shows the secret only this once."""
     options["types"] = options["types"] or None
     async with target.calls(authorize) as calls:
         issued = await calls.webhooks.add(options.pop("url"), source="cli", **options)
@@ -87,7 +87,7 @@ async def add(target: Target, *, authorize: Authorize, as_json: bool, **options:
 @_webhook_id
 @answering
 async def test(target: Target, *, webhook_id: int, as_json: bool) -> int:
-    """Send a ping from here, at once; exit code 1 when it was not taken."""
+    """Send a ping from here, at once; exit code 1 when it was not accepted."""
     async with target.calls() as calls:
         answer = apply_display(target.display, await calls.webhooks.test(EndpointId(webhook_id)))
     if as_json:
@@ -111,7 +111,7 @@ async def test(target: Target, *, webhook_id: int, as_json: bool) -> int:
 @accounted
 @answering
 async def rotate(target: Target, *, webhook_id: int, authorize: Authorize, as_json: bool, **options: Any) -> int:
-    """Sign with a new secret; shows it, this once."""
+    """Sign with a new secret; shows it only this once."""
     async with target.calls(authorize) as calls:
         issued = await calls.webhooks.rotate_secret(EndpointId(webhook_id), source="cli", **options)
     issued = apply_display(target.display, issued)
@@ -142,7 +142,7 @@ async def disable(
 async def enable(
     target: Target, *, webhook_id: int, actor: str, reason: str, authorize: Authorize, as_json: bool
 ) -> int:
-    """Go on where it stopped."""
+    """Enable an endpoint again; deliveries continue where they stopped."""
     async with target.calls(authorize) as calls:
         endpoint = await calls.webhooks.enable(EndpointId(webhook_id), actor=actor, reason=reason, source="cli")
     return _show_changed(apply_display(target.display, endpoint), "enabled", as_json=as_json)
@@ -157,7 +157,7 @@ async def enable(
 def remove(
     target: Target, *, webhook_id: int, actor: str, reason: str, authorize: Authorize, yes: bool, as_json: bool
 ) -> int:
-    """Forget an endpoint, with its secrets and deliveries."""
+    """Remove an endpoint, with its secrets and deliveries."""
     if not yes and sys.stdin.isatty() and not ask(f"remove webhook {webhook_id} with its deliveries?"):
         raise StoppedError("not confirmed, nothing changed", Exit.CONFLICT)
     asyncio.run(_remove(target, webhook_id, actor, reason, authorize))
@@ -222,7 +222,7 @@ async def replay(
     authorize: Authorize,
     as_json: bool,
 ) -> int:
-    """Deliver again, with the same webhook-id: one delivery, or all that were given up."""
+    """Deliver again with the same webhook-id: one delivery, or all dead ones."""
     chosen = None if cursor is None else Cursor(cursor)
     async with target.calls(authorize) as calls:
         count = await calls.webhooks.replay(EndpointId(webhook_id), chosen, actor=actor, reason=reason, source="cli")

@@ -37,7 +37,7 @@ from .workflow_text import (
 
 @click.group(cls=Group)
 def workflow() -> None:
-    """Look at workflows, and change them."""
+    """See workflows, and change them."""
 
 
 for _command in (cancel, recover, hold, release, list_commands):
@@ -129,7 +129,7 @@ async def show(target: Target, *, workflow_id: int, step_name: str | None, resul
 @check_import_option
 @answering
 async def explain(target: Target, *, workflow_id: int, step: str | None, check_import: bool, as_json: bool) -> int:
-    """Say why a workflow, or one of its steps, is as it is.
+    """Explain the state of a workflow or of one of its steps.
 
     Computed live: what it waits for, the root causes, what may be done.
     """

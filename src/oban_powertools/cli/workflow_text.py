@@ -114,7 +114,7 @@ def step_json(step: StepRecord, *, detail: bool) -> dict[str, Any]:
     """A step for JSON.
 
     Args:
-        detail: With its args, its result and its error in full; else only the line that says what happened.
+        detail: With its args, its result and its error in full; else only a one-line summary of the error.
     """
     if detail:
         return as_json(step)
@@ -166,5 +166,5 @@ def _waits(step: StepRecord, states: Mapping[str, StepState]) -> str:
 
 
 def _time(since: datetime | None, until: datetime | None) -> str:
-    """Until now on the process clock when it has not ended; a clock that lags is not shown as negative."""
+    """The duration, until now by the process clock when it has not ended; never negative, even if that clock lags."""
     return duration(max((until or datetime.now(UTC)) - since, timedelta(0))) if since else ""

@@ -12,14 +12,14 @@ from ..database import json_border
 from ..errors import Fault
 
 LONGEST_KEY: Final = 200
-"""Characters of a name or a key. An entry of an index holds 2,704 bytes, and three of them are in one."""
+"""Characters of a name or a key. An index entry holds 2,704 bytes, and one index contains three of them."""
 
 MOST_LEVELS: Final = 100
-"""Workflows in each other with the outermost: each takes its share of the server's stack when all start at once."""
+"""Levels of nested workflows, with the outermost: each takes stack in the server when all start at once."""
 
 
 def text_faults(value: Any, path: str) -> list[Fault]:
-    """What keeps a value from being a name or a key; it may be empty."""
+    """Why a value cannot be a name or a key; empty when it can. An empty text is allowed."""
     if not isinstance(value, str):
         return [Fault(code="not_text", path=path, message=f"expected text, found {type(value).__qualname__}")]
     faults = json_border.find_faults(value, path)
@@ -30,11 +30,11 @@ def text_faults(value: Any, path: str) -> list[Fault]:
 
 
 def span_faults(value: Any, name: str, *, code: str, at_once: bool = True) -> list[Fault]:
-    """What keeps a value from being a span of time until something happens; None is none.
+    """Why a value cannot be a duration until something happens; empty when it can. None is allowed.
 
     Args:
         name: ``delay``, ``deadline`` or ``expires_in``.
-        code: Of its fault.
+        code: The code of the fault.
         at_once: Whether it may be 0.
     """
     if value is None:
@@ -49,7 +49,7 @@ def span_faults(value: Any, name: str, *, code: str, at_once: bool = True) -> li
 
 
 def schedule_faults(value: Any, path: str) -> list[Fault]:
-    """What keeps a value from being the instant from which a job may run; None is none."""
+    """Why a value cannot be the instant from which a job may run; empty when it can. None is allowed."""
     if value is None:
         return []
     if not isinstance(value, datetime):

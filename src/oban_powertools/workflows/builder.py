@@ -38,7 +38,7 @@ class SignalWait:
     """The signal's name."""
 
     correlation_key: str | Reference
-    """Which of the signals of that name; a reference is resolved when the wait begins."""
+    """Which signal of that name; a reference is resolved when the wait begins."""
 
     deadline: timedelta | None
     """Time from the beginning of the wait until it expires."""
@@ -52,7 +52,7 @@ class MapOver:
     """The list, usually a result known only at run time."""
 
     job: Job
-    """The job of one item; its args hold ``Workflow.item`` where the item goes."""
+    """The job of one item; ``Workflow.item`` in its args stands for the item."""
 
     max_failures: int
     """How many items may fail before the map does."""
@@ -60,7 +60,7 @@ class MapOver:
 
 @dataclass(slots=True, kw_only=True)
 class StepDefinition:
-    """One added step, as the author gave it."""
+    """One added step, as the author defined it."""
 
     name: str
     """Unique in the workflow."""
@@ -69,7 +69,7 @@ class StepDefinition:
     """What it runs on: a job with all its options, a wait, a map, or a nested workflow."""
 
     on_failure: PolicyName
-    """Policy of the edges whose policy was not given."""
+    """The policy of edges without one of their own."""
 
     effects: EffectsName
     """May it run twice?"""
@@ -81,7 +81,7 @@ class StepDefinition:
     """The line of code that added it, ``file:line``."""
 
     deps: list[tuple[StepName, PolicyName]] = field(default_factory=list[tuple[StepName, PolicyName]])
-    """Explicit edges in the order given: parent, policy."""
+    """Explicit edges in their order: parent, policy."""
 
 
 class Workflow:
@@ -101,11 +101,10 @@ class Workflow:
         context: JSON that every step sees as ``current_step().context``; at most 8 KiB.
         idempotency_key: The same key returns the workflow that exists already.
         expires_in: Time from insert (from its start, when nested) until an unfinished workflow expires;
-            each recovery begins it anew.
+            each recovery restarts it.
         tags: For filtering.
         definition_version: Your name for this version of the definition.
-        on_finished: A job inserted in the transaction that ends the workflow; ``current_workflow()``
-            tells it the outcome.
+        on_finished: A job inserted in the transaction that ends the workflow; ``current_workflow()`` has the outcome.
 
     Raises:
         InvalidArgumentError: An argument of a call is not what the call asks for.
@@ -150,8 +149,8 @@ class Workflow:
 
         Args:
             name: Unique in the workflow.
-            job: Any Oban job (``worker.new(...)``); queue, priority, tags, max_attempts, meta and
-                scheduled_at are kept. Results of other steps may stand anywhere in its args.
+            job: Any Oban job (``worker.new(...)``); its queue, priority, tags, max_attempts, meta and scheduled_at
+            apply. Results of other steps may stand anywhere in its args.
             deps: Steps that must end first: names or handles (of steps added before or after), or a
                 mapping to the edge's policy.
             on_failure: What a failed parent does to this step where the edge does not say:
@@ -181,7 +180,7 @@ class Workflow:
 
         Args:
             signal: The signal's name, as ``workflows.signal`` sends it.
-            correlation_key: Which of the signals of that name: text, or a result reference.
+            correlation_key: Which signal of that name: text, or a result reference.
             deadline: Time from the beginning of the wait until the step expires; None waits for ever.
         """
         span = unless_none(as_span, "deadline", deadline)
@@ -310,7 +309,7 @@ class Workflow:
 
 
 def as_definition(argument: str, value: object) -> Workflow:
-    """A definition to insert.
+    """Check that an argument is a definition.
 
     Raises:
         InvalidArgumentError: It is something else.
@@ -354,7 +353,7 @@ def _drawn_parents(step: StepDefinition, positions: Mapping[str, int]) -> dict[i
 
 
 def _referring(runs: Any) -> list[Any]:
-    """The values of a step in which references to other steps may stand."""
+    """The values of a step that may contain references to other steps."""
     match runs:
         case SignalWait():
             return [runs.correlation_key]

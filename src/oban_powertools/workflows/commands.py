@@ -14,7 +14,7 @@ from .reads import get_workflow
 from .rules import refuse_change, refuse_completion
 
 COMPLETION_STATUSES: Final = ("completed", "discarded", "cancelled")
-"""What a step that runs elsewhere may end as."""
+"""The outcomes of a step that runs elsewhere."""
 
 
 async def complete_step(

@@ -286,7 +286,7 @@ class _Compiler:
             )
 
     def _name_of(self, name: object) -> str:
-        # Comparing is slow: only where somebody reads it, and among few names.
+        # Comparing names is slow: only for a message, and among few names.
         if not isinstance(name, str) or len(self._faults) > 20 or len(self._positions) > 1000:
             return ""
         close = difflib.get_close_matches(name, self._positions, 1)

@@ -22,13 +22,13 @@ class Node:
     """Index of the parent in the sequence of nodes -> policy of the edge; ``continue`` is drawn dashed."""
 
     state: str | None = None
-    """As read from the database, also one this release does not know; None draws a definition."""
+    """The state in the database, also one that this release does not know; None draws a definition."""
 
     attempt: int = 0
     """Attempts made so far; shown from the second on."""
 
     kind: str = StepKind.JOB
-    """What it runs on; told by its shape and, but for a job, by its word."""
+    """What it runs on; shown by its shape and, except for a job, by a word."""
 
     child_id: int | None = None
     """The workflow it runs."""
@@ -41,7 +41,7 @@ class _Look:
     line: str
 
 
-# A state is told by its glyph and its word; the colours only help (dark text on each: contrast above 7).
+# A glyph and a word show the state; colours only help (dark text on each: contrast above 7).
 _LOOKS: Final[Mapping[str, _Look]] = {
     StepState.PENDING: _Look(glyph="○", fill="#f6f8fa", line="#6e7781"),
     StepState.AVAILABLE: _Look(glyph="●", fill="#ddf4ff", line="#0969da"),
@@ -151,7 +151,7 @@ def _class(state: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    """White space folded, and a sign in the place of each character that no display can show."""
+    """The name with white space folded, and a replacement for each character that cannot be displayed."""
     return "".join(char if char.isprintable() else "\ufffd" for char in " ".join(text.split()))
 
 

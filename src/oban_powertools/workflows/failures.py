@@ -26,7 +26,7 @@ _SPACE: Final = re.compile(r"\s+")
 
 
 def remember_failure(job: Job, outcome: Any) -> None:
-    """Keep with a job what it failed with, until its ack is written: for attempts that Oban's own executor runs."""
+    """Remember a job's exception until its ack is written: for attempts that Oban's own executor runs."""
     if isinstance(cast("object", job.extra), dict):
         if isinstance(outcome, (BaseException, Cancel)):
             job.extra[_FAILURE] = describe(outcome.reason if isinstance(outcome, Cancel) else outcome)
@@ -35,19 +35,19 @@ def remember_failure(job: Job, outcome: Any) -> None:
 
 
 def find_failure(job: Job) -> dict[str, str]:
-    """What ``remember_failure`` kept; empty when nothing."""
+    """The description from ``remember_failure``; empty without one."""
     # A worker may have left anything here.
     extra: dict[str, Any] | None = job.extra if isinstance(cast("object", job.extra), dict) else None
     return (extra or {}).get(_FAILURE) or {}
 
 
 def kept_error(error: Mapping[str, Any], failure: Mapping[str, str]) -> dict[str, Any]:
-    """An error of Oban's as it is kept: in bounds, with its class and its text unless it has them already."""
+    """Oban's error in its stored form: bounded, with its class and its text unless it already has them."""
     return {**failure, **error, "error": _storable(str(error.get("error")), LONGEST_ERROR)}
 
 
 def describe(error: object) -> dict[str, str]:
-    """The class and the text of an exception; of a reason, which has no class, the text alone.
+    """The class and the text of an exception; for a reason, which has no class, only the text.
 
     >>> describe(LookupError("no ribbon left"))
     {'class': 'LookupError', 'text': 'no ribbon left'}

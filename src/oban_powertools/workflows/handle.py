@@ -9,7 +9,7 @@ from .records import WorkflowRecord
 
 
 class Waits(Protocol):
-    """Where a workflow was inserted, as far as its handle knows."""
+    """What a handle needs to wait for its workflow."""
 
     async def wait(self, workflow_id: WorkflowId, *, timeout: timedelta | None = None) -> WorkflowRecord:
         """As ``Workflows.wait``."""
@@ -30,7 +30,7 @@ class WorkflowHandle:
     """False when its idempotency key named a workflow that existed already."""
 
     workflows: Waits = field(repr=False)
-    """Where it was inserted."""
+    """Waits for it."""
 
     async def wait(self, timeout: timedelta | None = None) -> WorkflowRecord:
         """As ``Workflows.wait``."""

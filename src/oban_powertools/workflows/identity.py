@@ -12,13 +12,13 @@ from .plan import WorkflowPlan
 
 
 def identity(plan: WorkflowPlan) -> str:
-    """The SHA-256 of what a workflow does, in hex."""
+    """The SHA-256 of a definition, in hex."""
     return hashlib.sha256(orjson.dumps(_definition(plan), option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def _definition(plan: WorkflowPlan) -> list[Any]:
-    # Without tags, expires_in and on_finished, which say nothing of what is done; and without scheduled_at, because
-    # scheduled_in gives another instant on every build of one definition.
+    # Without tags, expires_in and on_finished, which do not change what is done; and without scheduled_at, because
+    # scheduled_in makes another instant each time a definition is built.
     return [
         plan.name,
         orjson.loads(plan.context),

@@ -20,14 +20,14 @@ type StepName = str | StepHandle
 type Deps = StepName | Iterable[StepName] | Mapping[StepName, PolicyName] | Mapping[str, PolicyName]
 
 _PACKAGE: Final = __file__.removesuffix("workflows/inputs.py")
-"""Where the files of this package are."""
+"""The folder of this package."""
 
 _JOB_OPTIONS: Final = frozenset(inspect.signature(Job).parameters)
-"""What Oban takes for a job; what else a worker is declared with goes to its ``extra``."""
+"""The options of an Oban job; a worker's other options go to ``extra``."""
 
 
 def read_deps(deps: Deps) -> Deps:
-    """Dependencies that can be read again: of any iterable, its members.
+    """Dependencies that can be iterated again: an iterable becomes a list.
 
     Raises:
         InvalidArgumentError: They are neither a name or handle, nor several, nor a mapping.

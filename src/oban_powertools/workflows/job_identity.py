@@ -24,7 +24,7 @@ _OF_A_CALLBACK: Final = frozenset({"workflow_id", "outcome", "failed_steps"})
 
 
 def remember_identities(jobs: Iterable[Job]) -> None:
-    """Keep what these jobs run for as it is now, before their workers have them."""
+    """Remember what these jobs run for, before their workers can change it."""
     for job in jobs:
         meta = _meta_of(job)
         if "workflow_id" in meta:
@@ -32,7 +32,7 @@ def remember_identities(jobs: Iterable[Job]) -> None:
 
 
 def identity_of(job: Job) -> Mapping[str, Any]:
-    """What a job says it runs for: as remembered when it was fetched, else as its meta says now."""
+    """What a job runs for: as remembered when it was fetched, else as its meta says now."""
     # A worker may have left anything there.
     extra: dict[str, Any] = job.extra if isinstance(cast("object", job.extra), dict) else {}
     return extra.get(_REMEMBERED) or _meta_of(job)
@@ -49,10 +49,10 @@ def is_callback(job: Job) -> bool:
 
 
 def check_meta(job: Job, meta: Mapping[str, Any] | None) -> None:
-    """Refuse meta that would change what a job runs for, or make a plain job one of a workflow's.
+    """Refuse meta that would change what a job runs for, or make a plain job a step's job.
 
     Args:
-        meta: What is to be merged into the job's own.
+        meta: To be merged into the job's own.
 
     Raises:
         ReservedMetaError: It has keys that are ours.
@@ -63,7 +63,7 @@ def check_meta(job: Job, meta: Mapping[str, Any] | None) -> None:
 
 
 def check_plain_jobs(jobs: Iterable[Job]) -> None:
-    """Refuse jobs that say they run for a workflow, though it is not the workflow that inserts them.
+    """Refuse jobs whose meta names a workflow: only the database inserts such jobs.
 
     Raises:
         ReservedMetaError: A job's meta was copied from a step's, or from an ``on_finished`` job's.
@@ -85,7 +85,7 @@ def _says_any(meta: Mapping[str, Any]) -> bool:
 
 
 def _says_step(meta: Mapping[str, Any]) -> bool:
-    # Asked several times about each attempt, so without a generator.
+    # Called several times for each attempt, so without a generator.
     return meta.keys() >= _OF_A_STEP and _is_number(meta["workflow_id"], 10**18) and _is_number(meta["position"], 10**9)
 
 

@@ -24,7 +24,7 @@ type Row = Mapping[str, Any]
 
 
 def refuse_job(action: Action, job: Row, subject: str = "") -> CommandRefusedError | None:
-    """Why a repair may not be done to a job, or to the job of a callback, as it is."""
+    """Why a repair is illegal on a job, or on the job of a callback; None when it is legal."""
     subject = subject or f"job {job['id']}"
     reason = _unfit(action, job)
     if reason is not None:
@@ -35,7 +35,7 @@ def refuse_job(action: Action, job: Row, subject: str = "") -> CommandRefusedErr
 
 
 def refuse_alive(job: Row) -> CommandRefusedError | None:
-    """Why a job may not be taken from its executor; None when that is gone, missing, stopped or unknown."""
+    """Why a job may not be taken from its executor; None when the executor is gone, missing, stopped or unknown."""
     if job["executor_state"] in LOST:
         return None
     if job["executor_state"] == "late":

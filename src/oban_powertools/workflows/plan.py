@@ -58,13 +58,13 @@ class StepPlan:
     """Time between release and start."""
 
     deadline: timedelta | None
-    """Of a wait, from its beginning."""
+    """The deadline of a wait, from its beginning."""
 
     item_template: str | None
-    """Of a map: args of one item's job, JSON text as ``template``."""
+    """The args of one item's job of a map; JSON text as ``template``."""
 
     max_failures: int | None
-    """Of a map: how many items may fail."""
+    """How many items of a map may fail."""
 
     nested: "WorkflowPlan | None"
     """The workflow this step runs, stored with it."""
@@ -104,7 +104,7 @@ class WorkflowPlan:
     """The author's name for the version."""
 
     idempotency_key: str | None
-    """Unique among workflows when given."""
+    """Unique among workflows; None without one."""
 
     definition_hash: str | None
     """SHA-256 of the definition; only with an idempotency key."""

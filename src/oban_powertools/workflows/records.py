@@ -22,7 +22,7 @@ class WorkflowRecord:
     """As of the transaction that read it."""
 
     context: dict[str, Any]
-    """What the author attached; every step sees it."""
+    """The context that the author attached; every step sees it."""
 
     tags: tuple[str, ...]
     """For filtering."""
@@ -102,7 +102,7 @@ class StepRecord:
     """See docs/reference/vocabulary.md."""
 
     cause: str | None
-    """Why it ended other than by its job's own outcome."""
+    """Why it ended, where its job's own outcome is not the reason."""
 
     effects: Effects
     """May it run twice?"""
@@ -188,16 +188,16 @@ class SignalRecord:
     """Which of the signals of that name."""
 
     workflow_id: WorkflowId | None
-    """The workflow the sender meant; None for whichever waits."""
+    """The workflow that the sender named; None for whichever waits."""
 
     dedupe_key: str | None
-    """The sender's key for repeats."""
+    """The sender's key to recognize repeats."""
 
     payload: Any
-    """What it carries; the result of the step that consumes it."""
+    """Its payload; becomes the result of the step that consumes it."""
 
     status: SignalStatus
-    """What became of it."""
+    """Its status."""
 
     wait_id: int | None
     """The wait that consumed it."""
@@ -209,10 +209,10 @@ class SignalRecord:
     """When it was consumed."""
 
     expires_at: datetime | None = None
-    """Until when it is kept for a wait to come; None for as long as it takes."""
+    """Until when it is kept for a future wait; None without a limit."""
 
     only_begun: bool = False
-    """Whether only a workflow that had begun before it may take it."""
+    """Whether only a workflow that began before it may consume it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,7 +46,7 @@ class Recovery:
 
 
 async def request_cancel(session: Session, workflow_id: WorkflowId) -> None:
-    """Stop a workflow and everything nested in it: idle steps end now, executing jobs are told.
+    """Cancel a workflow and everything nested in it: idle steps end now, executing jobs are asked to stop.
 
     Repeating it asks the executing jobs again.
 
@@ -80,7 +80,7 @@ async def lock_workflow(session: Session, workflow_id: WorkflowId) -> Row:
 
 
 async def read_steps(session: Session, workflow_id: WorkflowId, step: str | None) -> Sequence[Row]:
-    """One step as it is, or every failed step that may run again.
+    """Read one step, or every failed step that may run again.
 
     Raises:
         StepNotFoundError: There is no such step.

@@ -66,7 +66,8 @@ class Reference:
         raise AttributeError(f"a reference has no {name!r}: for a part of the value write reference[{name!r}]")
 
 
-# What a value can do and a reference to it cannot. Not declared in the class, so that type checkers refuse it too.
+# Operations of a value that a reference does not have. Not declared in the class, so that type checkers refuse them,
+# too.
 for _operation in (
     "add radd sub rsub mul rmul truediv rtruediv floordiv rfloordiv mod rmod pow rpow matmul rmatmul and rand or "
     "ror xor rxor invert neg pos abs lt le gt ge bool int float len contains await"
@@ -85,7 +86,7 @@ class StepHandle:
 
     @property
     def result(self) -> Reference:
-        """What the step's worker will have returned; placing it in args implies the dependency."""
+        """The result of the step's worker; placing it in args implies the dependency."""
         return Reference(self.name, "result", (), self._owner)
 
     @property

@@ -30,7 +30,7 @@ from ..states import (
 )
 
 FAILED: Final = TERMINAL_STEP_STATES - {StepState.COMPLETED}
-"""How a step ends that may be recovered."""
+"""The states of ended steps that may be recovered."""
 
 _RUNS_A_JOB: Final = frozenset(
     {StepState.AVAILABLE, StepState.SCHEDULED, StepState.EXECUTING, StepState.RETRYABLE, StepState.SUSPENDED}
@@ -44,7 +44,7 @@ type Row = Mapping[str, Any]
 
 
 def refuse_change(workflow: Row) -> CommandRefusedError | None:
-    """Why nothing of a workflow may be changed."""
+    """Why a workflow may not be changed at all."""
     if workflow["semantics_version"] != SEMANTICS_VERSION:
         return UnsupportedSemanticsError(workflow["id"], workflow["semantics_version"])
     return None
@@ -59,7 +59,7 @@ def refuse_on_ended(workflow: Row) -> CommandRefusedError | None:
 
 
 def legal_recoveries(step: Row) -> list[str]:
-    """The recovery actions that fit a step as it is."""
+    """The recovery actions that are legal on a step in its state."""
     state = step["state"]
     completing: list[str] = [RecoveryAction.COMPLETE, RecoveryAction.SKIP]
     if state == StepState.COMPLETED or state not in StepState:
@@ -86,7 +86,7 @@ def refuse_recovery(workflow_id: WorkflowId, step: Row, action: str) -> CommandR
 
 
 def refuse_retry_of_all(workflow_id: WorkflowId, retryable_steps: int) -> CommandRefusedError | None:
-    """Why the failed steps of a workflow may not run again all at once."""
+    """Why the failed steps of a workflow may not all run again."""
     if retryable_steps:
         return None
     return IllegalTransitionError(workflow_id, None, RecoveryAction.RETRY, "no step failed that may run again", [])
@@ -98,7 +98,7 @@ def refuse_revival(
     """Why no failed step of a workflow may come back.
 
     Args:
-        refusal: As ``revival_refusal_v1`` says it.
+        refusal: The answer of ``revival_refusal_v1``.
     """
     return IllegalTransitionError(workflow_id, step, action, refusal, []) if refusal is not None else None
 
@@ -169,14 +169,14 @@ RECOVERIES: Final[Mapping[Action, RecoveryAction]] = {
     Action.STEP_COMPLETE: RecoveryAction.COMPLETE,
     Action.STEP_SKIP: RecoveryAction.SKIP,
 }
-"""Act on a step -> the word of it in ``recover``."""
+"""Act on a step -> its word in ``recover``."""
 
 STEP_RULES: Final[Mapping[Action, Callable[[Row, Row, str | None], CommandRefusedError | None]]] = {
     **{act: partial(_refuse_step_recovery, how) for act, how in RECOVERIES.items()},
     Action.STEP_HOLD: _refuse_step_hold,
     Action.STEP_RELEASE: _refuse_step_release,
 }
-"""Repair of a step -> why it may not be done: workflow, step, and what ``revival_refusal_v1`` says."""
+"""Repair of a step -> why it may not be done: workflow, step, and the answer of ``revival_refusal_v1``."""
 
 WORKFLOW_RULES: Final[Mapping[Action, Callable[[Row, int, str | None], CommandRefusedError | None]]] = {
     Action.WORKFLOW_CANCEL: lambda workflow, _, __: refuse_on_ended(workflow),

@@ -17,10 +17,10 @@ _SCRIPT: Final = "__main__."
 
 
 def warn_of_scripts(plans: Sequence[WorkflowPlan], queues_here: Callable[[], Collection[str]]) -> None:
-    """Log each worker of the script itself whose queue nobody works on here.
+    """Log each worker defined in the script whose queue this process does not work on.
 
     Args:
-        queues_here: The queues that this process works on; only asked where there is such a worker.
+        queues_here: The queues that this process works on; only called where there is such a worker.
     """
     queues = {
         step.worker: step.queue

@@ -27,7 +27,7 @@ async def deliver(
     only_begun: bool,
     payload_limit: int,
 ) -> SignalRecord:
-    """Deliver one signal; the record says what became of it.
+    """Deliver one signal; the record has its status.
 
     Raises:
         UnstorableValueError: The payload is not JSON-safe or above the limit, or a name is empty.

@@ -11,7 +11,7 @@ from .plan import StepPlan, WorkflowPlan
 
 
 def stamped(plan: WorkflowPlan, meta: Mapping[str, str]) -> WorkflowPlan:
-    """The plan with this meta in all its jobs: those of maps' items, nested workflows and ``on_finished`` too.
+    """The plan with this meta in all its jobs, including those of maps' items, nested workflows and ``on_finished``.
 
     Args:
         meta: None of Powertools' own keys.

@@ -44,7 +44,7 @@ _STEP_VALUES: Final = attrgetter(
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Where a plan ended up."""
+    """The workflow that a plan became."""
 
     id: WorkflowId
     """The workflow's id."""
@@ -55,7 +55,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Placed:
-    """A plan among all that are stored at once; nested ones follow their parent."""
+    """A plan in the list of all that are stored at once; nested ones follow their parent."""
 
     plan: WorkflowPlan
     root: int
@@ -64,7 +64,7 @@ class _Placed:
 
 
 async def insert_plans(session: Session, plans: Sequence[WorkflowPlan]) -> list[Stored]:
-    """Insert workflows with all their steps, all that is nested in them, and the jobs of their roots.
+    """Insert workflows with all their steps, their nested workflows, and the jobs of their roots.
 
     Three statements (four with idempotency keys that exist already), whatever the number of plans and
     steps. The queues are notified when the caller commits.

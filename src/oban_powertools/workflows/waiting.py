@@ -29,10 +29,10 @@ _RANDOM: Final = random.SystemRandom()
 
 
 async def outlasting[T](ask: Callable[[], Awaitable[T]], within: timedelta | None = None) -> T:
-    """What the database answers, however long it is away.
+    """Repeat a query until the database answers, however long it is away.
 
     Args:
-        within: Time after which what it failed with is raised; None for never.
+        within: Time after which its error is raised; None for never.
 
     Raises:
         PowertoolsClosedError: Powertools was left, or never entered and its Oban stopped.
@@ -44,7 +44,8 @@ async def outlasting[T](ask: Callable[[], Awaitable[T]], within: timedelta | Non
         except PoolClosed as error:
             raise PowertoolsClosedError from error
         except (psycopg.Error, OSError) as error:
-            # A connection that was lost, a server that is away, or a moment's trouble in it: anything else stays so.
+            # A lost connection, a server that is away or short of something for a moment: any other error would come
+            # again.
             if find_trouble(error) is Trouble.REFUSED:
                 raise
             if pause == _FIRST_TICK:
@@ -56,9 +57,9 @@ async def outlasting[T](ask: Callable[[], Awaitable[T]], within: timedelta | Non
 
 
 class Waiters:
-    """Everybody in this process who waits for a workflow's end.
+    """All callers of this process that wait for a workflow's end.
 
-    Ticks start at 5 ms after somebody new arrives and double up to 250 ms.
+    Ticks start at 5 ms when a new caller arrives and double up to 250 ms.
 
     Args:
         find_ended: Which of these workflows have ended (or do not exist)?
@@ -123,7 +124,7 @@ class Waiters:
             self._tick = min(_LONGEST_TICK, self._tick * 2)
 
     async def _find_awaited(self) -> Sequence[WorkflowId]:
-        # Nobody may be left when the database is back.
+        # All callers may have left when the database is back.
         return await self._find_ended(list(self._waiting)) if self._waiting else []
 
     def _fail(self, error: Exception) -> None:

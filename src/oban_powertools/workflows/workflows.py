@@ -204,7 +204,7 @@ class Workflows(Facade):
     ) -> None:
         """End a released step that runs outside Oban; its job ends with it.
 
-        A step without a job is not ended so: a wait by its signal, or by ``recover``.
+        Not for a step without a job: a wait ends by its signal, or by ``recover``.
 
         Args:
             status: ``completed`` (payload is the result), ``discarded`` or ``cancelled`` (payload is the error).
@@ -246,17 +246,17 @@ class Workflows(Facade):
         only_begun: bool = False,
         conn: Any = None,
     ) -> SignalRecord:
-        """Deliver a signal to whoever waits for it; it becomes the result of the step that waited.
+        """Deliver a signal; its payload becomes the result of the step that waits for it.
 
         Args:
             dedupe_key: A repeat of the same signal, key and dedupe key changes nothing.
             workflow_id: Which workflow is meant, where several wait.
-            expires_in: How long it is kept for a wait to come; None for as long as it takes.
-            only_begun: It is for workflows that have begun, and never for one that is inserted later.
+            expires_in: How long it is kept for a future wait; None without a limit.
+            only_begun: Only for workflows that have begun, never for one that is inserted later.
             conn: Joins the caller's transaction, as in ``insert``.
 
         Returns:
-            The durable record; its status says what became of it: see ``SignalStatus``.
+            The durable record with its status, a ``SignalStatus``.
 
         Raises:
             UnstorableValueError: The payload is not JSON-safe or above the limit, or a name is empty.
@@ -279,7 +279,7 @@ class Workflows(Facade):
     async def request_cancel(
         self, workflow_id: WorkflowId | str, *, actor: ActorLike, reason: str, source: str = "api", conn: Any = None
     ) -> None:
-        """Ask for a workflow's end: idle steps and their jobs are cancelled, executing jobs are told.
+        """Request a workflow's cancel: idle steps and their jobs are cancelled, executing jobs are asked to stop.
 
         Args:
             actor: A name, or a mapping with an ``id``.
@@ -304,7 +304,7 @@ class Workflows(Facade):
         source: str = "api",
         conn: Any = None,
     ) -> Recovered:
-        """Bring failed steps back, with what was cancelled because of them; or decide what a step ends as.
+        """Retry failed steps, with the steps cancelled because of them; or decide the outcome of a step.
 
         The workflow starts its next generation, with clocks and attempts reset.
 
@@ -348,9 +348,9 @@ class Workflows(Facade):
         source: str = "api",
         conn: Any = None,
     ) -> int:
-        """Keep a step, or every step of a workflow, from starting; it ends by itself.
+        """Keep a step, or every step of a workflow, from starting; the hold ends by itself.
 
-        Pending steps are not released, jobs that have not started are suspended; executing ones go on.
+        Pending steps are not released, jobs that have not started are suspended; executing ones continue.
 
         Args:
             hold_for: Time until the hold ends by itself; database clock.
@@ -379,7 +379,7 @@ class Workflows(Facade):
         source: str = "api",
         conn: Any = None,
     ) -> int:
-        """End the hold of a step, or of every step of a workflow; what is ready starts.
+        """End the hold of a step, or of every step of a workflow; steps that are ready start.
 
         Returns:
             How many steps were held.
@@ -394,7 +394,7 @@ class Workflows(Facade):
             return await recovery.release(doing.session, command.workflow_id, step)
 
     async def commands(self, workflow_id: WorkflowId | str, *, limit: int = 100) -> Sequence[dict[str, Any]]:
-        """What was asked of a workflow, refused commands too, newest first: one dict a row of the view ``commands``."""
+        """The commands on a workflow, refused ones too, newest first: one dict per row of the view ``commands``."""
         async with self._connect() as session:
             args = {"workflow_id": as_workflow_id(workflow_id), "page": as_count("limit", limit)}
             return await session.all("list_commands", args)
