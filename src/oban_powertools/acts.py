@@ -46,19 +46,19 @@ class Act:
     """The row of an act."""
 
     targets: tuple[TargetType, ...]
-    """What it can be about."""
+    """The types of target that it accepts."""
 
     permission: str
-    """What ``permissions_policy`` looks for in an actor's permissions."""
+    """The permission that ``permissions_policy`` requires."""
 
     severity: Severity
     """How much harm a mistake does."""
 
     needs_reason: bool
-    """Whether somebody has to say why."""
+    """Whether it requires a reason."""
 
     previewed: bool = False
-    """Whether it is a repair: previewed, and executed as it was shown."""
+    """Whether it is a repair: previewed, then executed exactly so."""
 
     in_bulk: bool = False
     """Whether a bulk repair may do it."""
@@ -67,13 +67,13 @@ class Act:
     """Whether it takes an executing job from its executor."""
 
     tells: bool = False
-    """Whether it tells an executing job to stop, which may still complete."""
+    """Whether it asks an executing job to stop, which may still complete."""
 
     runs_again: bool = False
     """Whether work that ran before runs again."""
 
     timeline: str | None = None
-    """What the timeline of an incident calls it; of an act on incidents only."""
+    """Its name in an incident's timeline; only for acts on incidents."""
 
 
 _REPAIRABLE: Final = (
@@ -128,7 +128,7 @@ def _of_incidents(timeline: str, severity: Severity = Severity.LOW, *, needs_rea
 
 
 class Action(StrEnum):
-    """What is asked for: the name of an act, with its ``row``."""
+    """The name of an act, with its ``row``."""
 
     row: Act
 
@@ -182,7 +182,7 @@ SHORTEST_REASON: Final = 8
 """Characters of a reason, after trimming, of every act that needs one."""
 
 UNKNOWN: Final = "unknown"
-"""What is recorded and told of an act that does not exist."""
+"""The name recorded for an act that does not exist."""
 
 REPAIRS: Final = tuple(act for act in Action if act.row.previewed)
 """What can be previewed and executed."""

@@ -13,20 +13,20 @@ from .errors import InvalidArgumentError
 from .states import JobId, WorkflowId
 
 LARGEST_ID: Final = 2**63 - 1
-"""What a bigint holds."""
+"""The largest bigint."""
 
 LONGEST: Final = timedelta(days=36_525)
-"""100 years: the longest span of time, so that an instant behind it can be stored and read."""
+"""100 years: the longest duration, so that an instant after it can be stored and read."""
 
 LARGEST_CURSOR: Final = 2**62
-"""So that a page behind it can be counted too."""
+"""Small enough to add a page to it without overflow."""
 
 _SHOWN: Final = 80
-"""Characters shown of what was found."""
+"""Characters of a wrong value that the error shows."""
 
 
 def refuse(argument: str, value: object, expected: str) -> InvalidArgumentError:
-    """The error that says what was found in an argument, and what was expected."""
+    """The error of a wrong argument: the value, and what was expected."""
     text = repr(value)
     if len(text) > _SHOWN:
         text = f"{text[:_SHOWN]}... ({type(value).__qualname__})"
@@ -55,7 +55,7 @@ def as_cursor(argument: str, value: object) -> int:
 
 
 def as_count(argument: str, value: object, *, least: int = 1, most: int = 2**31 - 1) -> int:
-    """A number of things.
+    """A count within bounds.
 
     Raises:
         InvalidArgumentError: It is no int from ``least`` to ``most``.
@@ -111,7 +111,7 @@ def as_list(argument: str, value: object, of: str) -> list[Any]:
     """The members of any iterable, which is read here once; empty for an empty one.
 
     Args:
-        of: What its members are, in the plural.
+        of: The name of its members, in the plural.
 
     Raises:
         InvalidArgumentError: It cannot be iterated; or it is a text or a mapping, whose parts are meant by nobody.
@@ -125,7 +125,7 @@ def as_list(argument: str, value: object, of: str) -> list[Any]:
 
 
 def as_text(argument: str, value: object) -> str:
-    """A text that says something; whether it can be stored is for whoever records the attempt.
+    """A text that is not blank; whether it can be stored is checked where the attempt is recorded.
 
     Raises:
         InvalidArgumentError: It is no text, or empty.
@@ -138,7 +138,7 @@ def as_text(argument: str, value: object) -> str:
 
 
 def as_key(argument: str, value: object) -> str:
-    """A name or a key to look for.
+    """A name or a key to search for.
 
     Raises:
         InvalidArgumentError: It is no text, is empty, or has characters that PostgreSQL cannot store.
@@ -149,7 +149,7 @@ def as_key(argument: str, value: object) -> str:
 
 
 def as_reason(value: object) -> str | None:
-    """Why somebody does something; None when it says nothing, which whoever needs one refuses.
+    """A reason without blanks around it; None when it is empty, which acts that need one refuse.
 
     Raises:
         InvalidArgumentError: It is neither text nor None.
@@ -158,7 +158,7 @@ def as_reason(value: object) -> str | None:
 
 
 def check_text(argument: str, value: object) -> str | None:
-    """What people read: text, or None for nothing; it may be empty.
+    """A text for people, possibly empty; None stays None.
 
     Raises:
         InvalidArgumentError: It is something else.
@@ -169,7 +169,7 @@ def check_text(argument: str, value: object) -> str | None:
 
 
 def as_flag(argument: str, value: object) -> bool:
-    """Yes or no.
+    """A bool.
 
     Raises:
         InvalidArgumentError: It is neither True nor False, such as the text "false".
@@ -191,7 +191,7 @@ def as_word[Word: StrEnum](argument: str, value: object, words: type[Word]) -> W
 
 
 def unless_none[Read](read: Callable[[str, object], Read], argument: str, value: object) -> Read | None:
-    """What was given, as ``read`` reads it; None, for "not given", stays None."""
+    """The argument as ``read`` returns it; None, for "not passed", stays None."""
     return None if value is None else read(argument, value)
 
 

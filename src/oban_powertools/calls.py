@@ -40,38 +40,38 @@ __all__ = [
 
 
 class Calls:
-    """Every call, for a program that runs no jobs: one that inserts, looks or repairs.
+    """Every call, for a program that runs no jobs: it inserts, reads or repairs.
 
         async with open_calls(pool, authorize=authorize) as calls:
             await calls.workflows.insert(workflow)
 
     Args:
-        services: What every call needs.
+        services: Shared by all calls.
     """
 
     workflows: Workflows
     """Inserts, waits, reads and commands."""
 
     audit: Audit
-    """Who did what."""
+    """Lists and verifies who did what."""
 
     explain: Explain
-    """Why things are as they are."""
+    """Explains workflows, steps and jobs."""
 
     events: Events
-    """What happened, and what happens."""
+    """Reads, follows and publishes events."""
 
     metrics: Metrics
     """Numbers about the whole database."""
 
     webhooks: Webhooks
-    """Who is sent what happens."""
+    """Sends events to other systems."""
 
     lifeline: Lifeline
     """Executors, incidents, repairs and retention."""
 
     shared_settings: SharedSettings
-    """What is equal on all nodes."""
+    """Settings that are equal on all nodes."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -98,10 +98,10 @@ async def open_calls(
     """The calls on a database whose schema is installed.
 
     Args:
-        source: A pool, beside which a small one of our own is opened; or an autocommit connection that nobody
-            else uses meanwhile, on which one call follows the other.
+        source: A pool, beside which a small one of our own is opened; or an autocommit connection for our use alone, on
+        which calls run one after another.
         authorize: Decides what operators may do; None refuses every change by an operator.
-        display: Decides what is shown and kept of values that may hold secrets.
+        display: Decides what is shown and stored of values that may hold secrets.
         schema: Where our tables are.
         prefix: Where Oban's tables are.
         settings: None for the defaults.

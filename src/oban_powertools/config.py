@@ -47,16 +47,16 @@ type SharedValue = timedelta | int | Mapping[str, RescueMode] | None
 
 
 class SharedKind(StrEnum):
-    """What a shared setting says."""
+    """The type of a shared setting."""
 
     SPAN = "span"
-    """How long."""
+    """A duration."""
 
     SPAN_OR_FOREVER = "span_or_forever"
-    """How long; None for ever."""
+    """A duration; None for ever."""
 
     COUNT = "count"
-    """How many."""
+    """A number."""
 
     RESCUE_MODES = "rescue_modes"
     """Queue or ``*`` -> how its jobs are rescued."""
@@ -67,16 +67,16 @@ class SharedSetting:
     """A setting that is one row of the database, because it must be equal on all nodes."""
 
     kind: SharedKind
-    """What it says."""
+    """The type of its value."""
 
     default: SharedValue
     """Its value until somebody sets it; the migration inserts the same."""
 
     least: timedelta = timedelta(microseconds=1)
-    """Of a span."""
+    """The shortest duration it accepts."""
 
     def check(self, name: str, value: object) -> SharedValue:
-        """The value, when it can be one of this setting.
+        """Check a value and return it.
 
         Raises:
             InvalidArgumentError: It cannot.
@@ -94,11 +94,11 @@ class SharedSetting:
                 assert_never(self.kind)
 
     def to_row(self, value: SharedValue) -> float | Mapping[str, str] | None:
-        """The value as the row has it, JSON-safe: a span in seconds."""
+        """The value as the row stores it, JSON-safe: a duration in seconds."""
         return value.total_seconds() if isinstance(value, timedelta) else value
 
     def from_row(self, value: Any) -> SharedValue:
-        """The value that a row has."""
+        """The value of a row."""
         match self.kind:
             case SharedKind.SPAN | SharedKind.SPAN_OR_FOREVER:
                 return None if value is None else timedelta(seconds=value)
@@ -134,14 +134,14 @@ SHARED: Final[Mapping[str, SharedSetting]] = {
         for name, kept_for in RETENTION.items()
     },
 }
-"""Every shared setting. What is not here counts for the process alone that was started with it. Each row has its
+"""Every shared setting. Any other setting applies only to the process that was started with it. Each row has its
 default in ``powertools.settings`` from the installation on; ``upkeep.settings`` says who may set it."""
 
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,30}")
 
 
 def check_fields(settings: Any) -> None:
-    """Refuse what is not of a setting's type, or could only stop a loop or keep it from ever pausing.
+    """Refuse a value of a wrong type, and one that would stop a loop or keep it from ever pausing.
 
     Args:
         settings: A dataclass of plain fields.
@@ -158,9 +158,9 @@ def check_fields(settings: Any) -> None:
 
 def _check(name: str, kind: Any, value: object) -> None:
     if kind == timedelta | None or kind == int | None:
-        return  # a shared setting, checked as what it is
+        return  # a shared setting, checked by its own type
     if kind is timedelta:
-        # The smallest time there is to wait; an age may be 0.
+        # An interval must be positive; an age may be 0.
         as_span(name, value, least=timedelta(milliseconds=name.endswith("_every")), most=LONGEST)
     elif kind is int:
         as_count(name, value)
@@ -196,10 +196,10 @@ class Names:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How one Powertools instance behaves; the defaults suit production.
+    """The settings of one Powertools instance; the defaults suit production.
 
-    Some must be equal on all nodes, and are rows of the database: those of ``SHARED``. A value that is given here sets
-    such a row while nobody has; afterwards the row counts, and a process that was given another value is told so.
+    Those in ``SHARED`` must be equal on all nodes, so they are rows of the database. A value passed here sets such a
+    row unless it is already set; afterwards the row counts, and a process with another value logs a warning.
 
     Raises:
         InvalidSettingError: Settings of the lifeline that cannot work, or not together.
@@ -209,22 +209,22 @@ class Settings:
     """Bytes of JSON in one step's args or result; above it the insert or the attempt is refused."""
 
     sweep_every: timedelta = timedelta(seconds=1)
-    """How often this node looks for what no trigger could see."""
+    """How often this node sweeps: looks for changes that no trigger could see."""
 
     sweep_batch: int = 5000
     """Steps one sweep compares with their jobs."""
 
     pool_size: int = 4
-    """Most connections of the pool of our own."""
+    """Most connections of our own pool."""
 
     listen: bool = True
-    """Whether a process with subscribers listens for notifications; without, they are only polled for."""
+    """Whether a process with subscribers listens for notifications; if not, it only polls."""
 
     listen_dsn: str | None = None
-    """Where to listen, when the pool's way to the database is a pooler in transaction mode; None for the pool's."""
+    """DSN to listen on, where the pool connects through a pooler in transaction mode; None uses the pool's."""
 
     events_poll_every: timedelta = timedelta(seconds=1)
-    """How often a process with subscribers looks for events that no notification told of."""
+    """How often a process with subscribers polls for events while notifications arrive."""
 
     events_poll_alone_every: timedelta = timedelta(milliseconds=100)
     """The same, while notifications do not arrive."""
@@ -236,39 +236,39 @@ class Settings:
     """The queue of the jobs that deliver webhooks; some node has to work on it."""
 
     webhook_source: str = "/oban-powertools"
-    """The CloudEvents ``source`` of what webhooks send: a URI that tells this installation from others."""
+    """The CloudEvents ``source`` of webhook messages: a URI that identifies this installation."""
 
     executor_gone_after: timedelta = timedelta(seconds=15)
-    """An executor of this process that has not beaten for so long is gone, and its jobs are rescued; it beats five
-    times as often."""
+    """An executor of this process without a heartbeat for so long is gone, and its jobs are rescued; it sends five in
+    that time."""
 
     executor_late_after: timedelta = timedelta(seconds=45)
-    """Age of its last beat, or of its event loop's last answer, from which an executor is shown as late."""
+    """Age of its last heartbeat, or of its event loop's last answer, from which an executor counts as late."""
 
     executor_missing_after: timedelta = timedelta(seconds=120)
-    """Age of its last beat from which an executor is shown as missing."""
+    """Age of its last heartbeat from which an executor counts as missing."""
 
     rescue: Mapping[str, RescueMode] = field(default_factory=dict[str, RescueMode])
     """Queue, or ``*`` for all others -> whether its jobs are rescued by themselves (``automatic``, which is also the
     default) or left to an operator (``operator``). Shared."""
 
     rescue_unknown_after: timedelta | None = None
-    """Age from which an attempt is rescued whose executor nobody knows, such as that of an Oban without Powertools.
+    """Age from which an attempt of an unknown executor, such as an Oban without Powertools, is rescued.
     Shared, at first 5 minutes."""
 
     incidents_every: timedelta = timedelta(seconds=5)
-    """How often some node looks for incidents."""
+    """How often some node projects incidents."""
 
     incident_failing_for: timedelta | None = None
     """The window in which failing jobs are counted; without a failure for so long, ``failing_jobs`` is resolved.
     Shared, at first 10 minutes."""
 
     incident_failing_count: int | None = None
-    """Jobs of one worker that failed with one error class within the window, from which they are an incident. Shared,
+    """So many jobs of one worker that fail with one error class within the window are an incident. Shared,
     at first 5."""
 
     incident_stuck_after: timedelta | None = None
-    """How long a step may be ready in a queue on which nobody works before that is an incident. Shared, at first 5
+    """How long a step may be ready in a queue without an executor before that is an incident. Shared, at first 5
     minutes."""
 
     retention: Mapping[str, timedelta | None] = field(default_factory=dict[str, timedelta | None])
@@ -290,9 +290,9 @@ class Settings:
                 raise InvalidSettingError(error.argument, error.found, error.expected) from None
 
     def shared(self) -> dict[str, SharedValue]:
-        """Name -> value of the shared settings that were given; those that were not are as the database says."""
+        """Name -> value of the shared settings that were passed; the database decides the others."""
         values = {name: getattr(self, name) for name in SHARED if "." not in name}
-        # An empty rescue is no opinion, as None is.
+        # An empty rescue leaves the row as it is, as None does.
         nothing: dict[str, object] = {"rescue": {}}
         chosen: dict[str, SharedValue] = {
             name: value for name, value in values.items() if value is not None and value != nothing.get(name)
@@ -305,5 +305,5 @@ class Settings:
 
 
 def shared_json(settings: Settings) -> str:
-    """The shared settings that were given, as JSON: name -> value as its row has it."""
+    """The shared settings that were passed, as JSON: name -> value as its row stores it."""
     return orjson.dumps({name: SHARED[name].to_row(value) for name, value in settings.shared().items()}).decode()

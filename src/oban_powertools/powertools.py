@@ -54,7 +54,7 @@ class Powertools(Calls):
         oban: The instance whose jobs run the steps; its pool's database holds everything.
         authorize: Decides what operators may do, ``(actor, action, target) -> bool``, sync or async. None refuses
             every change by an operator.
-        display: Decides what is shown and kept of values that may hold secrets.
+        display: Decides what is shown and stored of values that may hold secrets.
         schema: Where our tables are.
         turbo: Acknowledge and insert jobs in bulk through Oban's extension points.
         settings: Limits and intervals.
@@ -203,22 +203,22 @@ class Powertools(Calls):
     async def ended(self) -> None:
         """Wait, a few seconds at most, until the database knows that the executors of this process have stopped.
 
-        Only for hosts that want to be sure: it comes about by itself as soon as Oban has stopped.
+        Only for hosts that want to be sure: it happens by itself as soon as Oban has stopped.
         """
         if self._heartbeats is not None:
             await self._heartbeats.ended()
 
     @asynccontextmanager
     async def connect(self) -> AsyncGenerator[Connection]:
-        """A connection as ours are: autocommit, in UTC, with timeouts, ended when its transaction idles for 30 s.
+        """A connection with our settings: autocommit, UTC, timeouts; ended when its transaction idles for 30 s.
 
-        Of a pool apart, ``pool_size`` at most: whoever keeps one may call everything else meanwhile.
+        From a separate pool of at most ``pool_size``: a caller that holds one can make all other calls meanwhile.
         """
         async with self._attachment.connect_guest() as conn:
             yield conn
 
     def _connect(self) -> AbstractAsyncContextManager[Session]:
-        # A pool's locks are of one loop: in another they work by luck.
+        # A pool's locks belong to one event loop: in another they work only by luck.
         if self._loop is not None and asyncio.get_running_loop() is not self._loop:
             raise AnotherLoopError
         return self._attachment.connect()
@@ -240,7 +240,7 @@ class Powertools(Calls):
         return swept
 
     async def _carry_out(self, session: Session, due: Collection[str]) -> AsyncIterator[str]:
-        """What other modules do of the sweep; the parts that succeeded."""
+        """Carry out the parts of the sweep that other modules do; yields those that succeeded."""
         if await self._rescuer.sweep(session, gone="rescue" in due) is not None:
             yield "rescue"
         if "project_incidents" in due and await self._projector.sweep(session):
@@ -264,8 +264,8 @@ class Powertools(Calls):
             return await self._rescuer.rescue(session, thorough=True) + await self._rescuer.discard_exhausted(session)
 
     async def _tell_cancelled_jobs(self, session: Session) -> None:
-        # Oban's signal tells them too, but it can be lost (invariant/I5), and queues that were started later never hear
-        # it (oban/O11).
+        # Oban's signal tells them, too, but it can be lost (invariant/I5), and queues that start later never get it
+        # (oban/O11).
         running = self._attachment.running_step_jobs()
         if not running:
             return

@@ -86,13 +86,13 @@ class SchemaStatus:
 
 
 def sql(names: Names = Names(), *, after: int = 0) -> str:
-    """What brings a schema up to this release, as SQL for Alembic or Django migrations: migrations, then all functions.
+    """The SQL of an upgrade to this release, for Alembic or Django migrations: migrations, then all functions.
 
     Args:
         after: Leave out migrations up to this version.
 
     Returns:
-        Nothing when no migration is left. What has to run outside a transaction comes last, and says so.
+        An empty text when no migration is left. Statements to run outside a transaction come last, under a comment.
     """
     pending = [migration for migration in migrations() if migration.version > after]
     if not pending:
@@ -114,7 +114,7 @@ def roles_sql(names: Names = Names(), *, run: str = "powertools_run", read: str 
 
     Args:
         run: The role of workers and of the application: it can add to the audit, and not change it.
-        read: The role of who only looks.
+        read: The role that only reads.
 
     Raises:
         InvalidSettingError: A name is not a plain lower-case identifier.
@@ -131,7 +131,7 @@ async def status(conn: Connection, names: Names = Names()) -> SchemaStatus:
     assert row is not None
     installed = await fetch_one(conn, Queries(names)["schema_versions"]) if row["installed"] else None
     versions: list[int] = installed["versions"] if installed else []
-    # By their names: some numbers were given anew before the first release.
+    # Compared by name: some numbers were reused before the first release.
     applied: list[str] = installed["names"] if installed else []
     expected = migrations()[-1].version
     newest = max(versions, default=0)
@@ -149,7 +149,7 @@ async def status(conn: Connection, names: Names = Names()) -> SchemaStatus:
 
 
 async def verify(conn: Connection, names: Names = Names()) -> None:
-    """Refuse to work on a schema this release does not know.
+    """Refuse a schema that does not fit this release.
 
     Raises:
         SchemaMissingError: Not installed; run ``powertools install``.
@@ -231,8 +231,8 @@ async def install(conn: Connection, names: Names = Names()) -> list[str]:
 async def upgrade(conn: Connection, names: Names = Names()) -> list[str]:
     """Apply the migrations that are missing, then all functions and views, in one transaction.
 
-    What a migration builds outside a transaction comes last, one after another: the schema is at this release when all
-    is there, and a repetition goes on where an earlier one stopped. Leaves a newer schema as it is.
+    Indexes built outside a transaction come last, one after another: the schema is at this release when all exist, and
+    a repetition continues where an earlier one stopped. Leaves a newer schema unchanged.
 
     Returns, raises and locks as ``install``, which also brings Oban's tables.
     """
@@ -266,8 +266,8 @@ async def _apply(conn: Connection, names: Names) -> list[str]:
 async def _apply_once(conn: Connection, names: Names) -> list[str]:
     async with conn.transaction():
         await conn.execute(b"SET LOCAL lock_timeout = '2s'")
-        # Only the owner can take this lock; an advisory one could be held by any role that may connect. Where nothing
-        # is installed there is none: of two that make the same schema, the later one finds it made.
+        # Only the owner can take this lock; an advisory one could be held by any role that may connect. On a fresh
+        # database there is no such lock: of two concurrent installs, the later one finds the schema created.
         if (await status(conn, names)).found:
             await conn.execute(f"LOCK TABLE {names.schema}.migrations IN SHARE UPDATE EXCLUSIVE MODE".encode())
         missing = (await status(conn, names)).pending
@@ -278,7 +278,7 @@ async def _apply_once(conn: Connection, names: Names) -> list[str]:
 
 
 async def _build(conn: Connection, migration: Migration, names: Names) -> list[str]:
-    # A build that was cut off leaves an index that is not valid.
+    # An interrupted build leaves an invalid index.
     for index in migration.indexes:
         await _drop_unfinished(conn, index, names)
         await conn.execute(
@@ -297,7 +297,7 @@ async def _build(conn: Connection, migration: Migration, names: Names) -> list[s
 
 
 async def _drop_unfinished(conn: Connection, index: Index, names: Names) -> None:
-    # Who builds it at this moment holds this lock until it is done.
+    # A session that is building it holds this lock until it is done.
     async with conn.transaction():
         await conn.execute(b"SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")
         await conn.execute(render(f"LOCK TABLE {index.table} IN SHARE UPDATE EXCLUSIVE MODE", names))
@@ -310,8 +310,8 @@ async def _drop_unfinished(conn: Connection, index: Index, names: Names) -> None
 def oban_sql(prefix: str) -> str:
     """The SQL of Oban's own tables, which may run in one transaction with ours.
 
-    Oban makes its enum and then adds ``suspended`` to it. Older servers don't let a value that was added be used before
-    the commit ("unsafe use of new value"), as our functions and indexes do: so the enum is made with it.
+    Oban makes its enum and then adds ``suspended`` to it. Older servers refuse to use an added value before the commit
+    ("unsafe use of new value"), as our functions and indexes do, so the enum is created with it.
     """
     return re.sub(r"('scheduled',)(\s+)('executing')", r"\1\2'suspended',\2\3", oban_install_sql(prefix), count=1)
 

@@ -214,8 +214,7 @@ def _refuse_two_databases(data_directory: Path | None) -> None:
 
 
 def _refuse_empty_words(ctx: click.Context) -> None:
-    """Refuse empty options: a script's unset variable is no filter and no name. Empty actors and reasons are
-    recorded."""
+    """Refuse empty options, as from a script's unset variable; the call itself refuses an empty actor or reason."""
     for param in ctx.command.params:
         value: Any = ctx.params.get(param.name or "")
         if (

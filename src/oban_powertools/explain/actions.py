@@ -20,7 +20,7 @@ type Actions = tuple[tuple[ExplainedAction, ...], tuple[ExplainedAction, ...]]
 
 
 def step_actions(step: StepFacts, waiting_on: Sequence[str], recovery: RecoveryFacts) -> Actions:
-    """What may be done with a step.
+    """Which acts are legal on a step.
 
     Args:
         waiting_on: Names of the parents without an outcome.
@@ -47,12 +47,12 @@ def step_actions(step: StepFacts, waiting_on: Sequence[str], recovery: RecoveryF
 
 
 def job_actions(job: JobFacts) -> Actions:
-    """Which repairs of a job may be previewed."""
+    """Which repairs are legal on a job."""
     return _sorted({action: refuse_job(action, job.row) for action in JOB_REPAIRS})
 
 
 def workflow_actions(workflow: WorkflowFacts, held: int, recovery: RecoveryFacts) -> Actions:
-    """What may be done with a workflow as a whole.
+    """Which acts are legal on a workflow as a whole.
 
     Args:
         held: Its steps that are held.

@@ -30,25 +30,25 @@ URGENCY: Final = (
     OperatorStatus.RUNNING,
     OperatorStatus.RUNNABLE,
 )
-"""Whose root causes are named first. Finished ones are failures here."""
+"""The order of root causes by status, most urgent first. Finished ones are failures here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """One root cause with what was found about it."""
+    """One root cause with its diagnosis."""
 
     step: StepFacts
     """The step."""
 
     diagnosis: Diagnosis
-    """What was found."""
+    """Its diagnosis."""
 
     first_of: int
-    """Steps of its kind when it is the first of them, else 0."""
+    """The number of steps of its kind when it is their first, else 0."""
 
     @property
     def record(self) -> RootCause:
-        """As it is handed out."""
+        """Its public record."""
         return RootCause(
             workflow_id=self.step.workflow.id,
             step=self.step.name,
@@ -70,8 +70,8 @@ async def find_causes(
 ) -> tuple[list[Cause], int]:
     """Root causes, the most urgent first, then by place; and how many there are in all.
 
-    A step that runs a workflow stands for the steps in that. A nested workflow that has not started waits
-    for what the step that runs it waits for.
+    A step that runs a workflow is replaced by the steps in it. A nested workflow that has not started waits for the
+    same as the step that runs it.
 
     Args:
         upstream_of: Only what this step waits for, or was cancelled because of. None: of the whole
@@ -94,7 +94,7 @@ async def find_causes(
 
 
 async def _causes_outside(session: Session, workflow: WorkflowFacts) -> tuple[list[Cause], int]:
-    """Of a nested workflow that never started: those of the step that runs it."""
+    """The root causes of a nested workflow that never started: those of the step that runs it."""
     doomed = workflow.parent_cause == StepCause.CANCELLED_BY_DEPENDENCY
     if workflow.parent_id is None or workflow.parent_position is None or not (workflow.not_started or doomed):
         return [], 0
@@ -124,14 +124,14 @@ async def _diagnosed(
 
 
 def _subject(cause: Cause, seen_from: WorkflowId) -> Diagnosis:
-    """A step of another workflow than the explained one is called so."""
+    """The subject of a sentence; names the workflow, too, when it is not the explained one."""
     step = cause.step
     elsewhere = f"{step.name} of workflow {step.workflow.id}"
     return replace(cause.diagnosis, subject=step.name if step.workflow.id == seen_from else elsewhere)
 
 
 def group_causes(causes: Iterable[Cause]) -> list[RootCauseGroup]:
-    """Causes with the same code, and the same queue or worker where that matters, in the order given."""
+    """Causes with the same code, and the same queue or worker where that matters, in their order."""
     groups: dict[tuple[str | None, ...], list[Cause]] = {}
     for cause in causes:
         groups.setdefault(_group_of(cause), []).append(cause)

@@ -24,12 +24,12 @@ _SNAPSHOT: Final = (
 
 
 class Explain(Facade):
-    """Explain steps, workflows and jobs as they are now."""
+    """Explain the current state of steps, workflows and jobs."""
 
     async def workflow_step(
         self, workflow_id: WorkflowId | str, step: str, *, check_import: bool = False
     ) -> StepExplanation:
-        """Why a step is as it is, with the root causes upstream.
+        """Explain a step, with its root causes upstream.
 
         Args:
             check_import: Import its worker in this process, which runs the code its row names.
@@ -43,7 +43,7 @@ class Explain(Facade):
         return apply_display(self._display, explanation)
 
     async def workflow(self, workflow_id: WorkflowId | str) -> WorkflowExplanation:
-        """Why a workflow is as it is: its steps by state, and the root causes in groups.
+        """Explain a workflow: its steps by state, and the root causes in groups.
 
         Raises:
             WorkflowNotFoundError: It does not exist, or was pruned.
@@ -54,7 +54,7 @@ class Explain(Facade):
         return apply_display(self._display, explanation)
 
     async def job(self, job_id: JobId | str, *, check_import: bool = False) -> JobExplanation:
-        """Why a job, of a step or plain, is as it is.
+        """Explain a job, a step's or a plain one.
 
         Args:
             check_import: Import its worker in this process, which runs the code its row names.

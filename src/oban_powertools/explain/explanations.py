@@ -48,7 +48,7 @@ class BlockerCode(StrEnum):
 
 
 class Scope(StrEnum):
-    """What a blocker is a fact about."""
+    """What kind of thing a blocker belongs to."""
 
     WORKFLOW = "workflow"
     STEP = "step"
@@ -70,7 +70,7 @@ class Blocker(AsDict):
     """One sentence for the operator."""
 
     retry_at: datetime | None = None
-    """When it passes by itself; None when nobody can tell."""
+    """When it passes by itself; None when unknown."""
 
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """The facts behind the sentence; keys per code in docs/reference/explain.md."""
@@ -147,7 +147,7 @@ class RootCauseGroup(AsDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExplainedAction(AsDict):
-    """Something that may be done with a step, a workflow or a job."""
+    """An act that is legal or refused on a step, a workflow or a job."""
 
     name: str
     """The act, as ``lifeline.preview_repair`` takes it: step_retry, workflow_cancel, job_rescue; or the call of the
@@ -176,7 +176,7 @@ class ExplainedRepair(AsDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExplainedIncident(AsDict):
-    """An open incident that concerns what is explained, or what it waits for."""
+    """An open incident that concerns the explained step, workflow or job, or what it waits for."""
 
     id: int
     """Its id."""
@@ -203,8 +203,8 @@ class ExplainedIncident(AsDict):
     """The step that it concerns: the explained one, or a root cause; None for a plain job or a whole workflow."""
 
     repairs: tuple[ExplainedRepair, ...]
-    """What may be done about it now, as far as it concerns that step; empty also for a failed root cause: explain that
-    step."""
+    """Repairs that are legal for it now, as far as it concerns that step; empty for a failed root cause: explain that
+    step instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,10 +275,10 @@ class StepExplanation(AsDict):
     """Root causes beyond those listed."""
 
     legal_actions: tuple[ExplainedAction, ...]
-    """What the package would do now."""
+    """Acts that are legal now."""
 
     illegal_actions: tuple[ExplainedAction, ...]
-    """What it would refuse now, and why."""
+    """Acts that would be refused now, and why."""
 
     incidents: tuple[ExplainedIncident, ...]
     """Open incidents, as they were last projected: its own first, then those of its root causes; at most 20."""
@@ -325,10 +325,10 @@ class WorkflowExplanation(AsDict):
     """Steps in groups beyond those listed."""
 
     legal_actions: tuple[ExplainedAction, ...]
-    """What the package would do now with the whole workflow."""
+    """Acts that are legal now on the whole workflow."""
 
     illegal_actions: tuple[ExplainedAction, ...]
-    """What it would refuse now, and why."""
+    """Acts that would be refused now, and why."""
 
     incidents: tuple[ExplainedIncident, ...]
     """Open incidents, as they were last projected: its own first, then those of its root causes; at most 20."""
@@ -381,10 +381,10 @@ class JobExplanation(AsDict):
     """What it waits for now comes first; empty when nothing is in its way."""
 
     legal_actions: tuple[ExplainedAction, ...]
-    """What the package would do now with its step; empty for a plain job."""
+    """Acts that are legal now on its step; empty for a plain job."""
 
     illegal_actions: tuple[ExplainedAction, ...]
-    """What it would refuse now, and why; empty for a plain job."""
+    """Acts that would be refused now, and why; empty for a plain job."""
 
     incidents: tuple[ExplainedIncident, ...]
     """Open incidents, as they were last projected: its own first, then those of its root causes; at most 20."""

@@ -27,7 +27,7 @@ class LockFacts:
 
     @property
     def details(self) -> dict[str, Any]:
-        """As the details of a blocker."""
+        """The details of a blocker."""
         return {"pid": self.pid, "session": self.session, "since": self.since}
 
 
@@ -78,11 +78,11 @@ class WorkflowFacts:
     """Database clock."""
 
     lock: LockFacts | None = None
-    """Who keeps it, or its outermost workflow, from moving."""
+    """The session that keeps it, or its outermost workflow, from moving."""
 
     @property
     def row(self) -> dict[str, Any]:
-        """What the rules of commands ask for."""
+        """The row that the rules of commands take."""
         return {"id": self.id, "state": self.state, "semantics_version": self.semantics_version}
 
     @property
@@ -109,7 +109,7 @@ class WaitFacts:
 
     @property
     def details(self) -> dict[str, Any]:
-        """As the details of a blocker."""
+        """The details of a blocker."""
         return {
             "signal": self.signal,
             "correlation_key": self.correlation_key,
@@ -138,11 +138,11 @@ class ChildFacts:
     """Those that failed."""
 
     max_failures: int | None
-    """Of a map: how many items may fail."""
+    """How many items of a map may fail."""
 
     @property
     def came_through(self) -> bool:
-        """Whether the workflow ended as its step wants it to."""
+        """Whether the workflow ended well enough for its step to complete."""
         enough = self.max_failures is not None and self.failed <= self.max_failures
         return self.state == WorkflowState.COMPLETED or (self.state == WorkflowState.FAILED and enough)
 
@@ -152,7 +152,7 @@ class FaultFacts:
     """A settle fault that is not repaired yet."""
 
     state: str
-    """What the job ended as."""
+    """The state in which the job ended."""
 
     message: str
     """PostgreSQL's own."""
@@ -183,7 +183,7 @@ class JobFacts:
     """Its id."""
 
     state: str
-    """Oban's word."""
+    """Oban's state."""
 
     queue: str
     """Where it runs."""
@@ -216,34 +216,34 @@ class JobFacts:
     """While it executes: as ``list_executor_health`` has it, or ``gone`` or ``unknown``."""
 
     executor_seen_at: datetime | None
-    """When that executor beat last, or was stopped; None when nobody knows it."""
+    """When that executor sent its last heartbeat, or was stopped; None when it is unknown."""
 
     beat_seconds: int | None
-    """The age of its last beat."""
+    """The age of its last heartbeat, in seconds."""
 
     left_to_operator: bool
     """Whether the rescue has left this attempt to an operator."""
 
     quarantine: QuarantineFacts | None
-    """Why nobody runs it."""
+    """Why it is kept from running."""
 
     of_a_step: bool
-    """Whether it was made for a step."""
+    """Whether its meta says that it is a step's."""
 
     workflow_id: WorkflowId | None
-    """The workflow whose step believes in this job; None for a plain job."""
+    """The workflow whose step names this job; None for a plain job."""
 
     step: str | None
     """That step."""
 
     effects: str | None
-    """Of that step: may it run twice?"""
+    """May that step run twice?"""
 
     held_until: datetime | None
     """That step does not start before."""
 
     lock: LockFacts | None
-    """Who keeps it from being taken and acknowledged."""
+    """The session that keeps it from being fetched and acknowledged."""
 
     fault: FaultFacts | None
     """What keeps its outcome from being settled."""
@@ -258,7 +258,7 @@ class JobFacts:
 
     @property
     def row(self) -> dict[str, Any]:
-        """What the rules of a job's repairs ask for."""
+        """The row that the rules of a job's repairs take."""
         names = "id state of_a_step step effects held_until executor_state executor_id beat_seconds".split()
         return {name: getattr(self, name) for name in names}
 
@@ -294,7 +294,7 @@ class StepFacts:
     """May it run twice?"""
 
     own_state: str
-    """The step row's state: ``available`` as long as the job is the truth."""
+    """The step row's state: ``available`` while the job's own state counts."""
 
     cause: str | None
     """Why it ended other than by its own job's outcome."""
@@ -355,7 +355,7 @@ class StepFacts:
 
     @property
     def row(self) -> dict[str, Any]:
-        """What the rules of commands ask for."""
+        """The row that the rules of commands take."""
         return {
             "name": self.name,
             "kind": self.kind,
@@ -368,7 +368,7 @@ class StepFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoveryFacts:
-    """What stands in the way of a recovery."""
+    """The obstacles to a recovery."""
 
     retry_refused: str | None = None
     """Why the step may not be retried alone."""
@@ -377,24 +377,24 @@ class RecoveryFacts:
     """Why no failed step of its workflow may come back."""
 
     retryable: int | None = None
-    """How many steps of the workflow may be retried all together; None when one was asked for."""
+    """How many steps of the workflow may be retried together; None for a single step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueFacts:
-    """What Oban's producers say of one queue."""
+    """What Oban's producers report of one queue."""
 
     queue: str
     """Its name."""
 
     executors: int
-    """Those that beat, or were refreshed by Oban within 60 s."""
+    """Executors that send heartbeats, or that Oban refreshed within 60 s."""
 
     paused: int
-    """Those of them that take no jobs."""
+    """Executors of these that are paused."""
 
     places: int | None
-    """Jobs the others may run at once; None when one of them does not say."""
+    """Jobs that the others may run at once; None when one of them does not report its limit."""
 
     running: int
-    """Jobs in these executors' hands."""
+    """Jobs that these executors run."""

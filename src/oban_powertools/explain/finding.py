@@ -10,13 +10,13 @@ from .explanations import Blocker, Scope
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One blocker, before it is known whose."""
+    """One blocker, before it has a subject."""
 
     code: str
     """A ``BlockerCode``, or a state verbatim."""
 
     scope: Scope
-    """What it is a fact about."""
+    """What kind of thing it belongs to."""
 
     says: str
     """The sentence without its subject."""

@@ -37,15 +37,15 @@ STATUSES: Final[Mapping[str, OperatorStatus]] = {
     # Another session has to end.
     BlockerCode.LOCKED: OperatorStatus.BLOCKED,
 }
-"""Code of a live thing's blocker -> what the operator reads; any other code needs a review."""
+"""Code of a blocker -> the operator's word for a live step or job; any other code needs a review."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """What is found about one step or job."""
+    """The findings about one step or job."""
 
     subject: str
-    """How a sentence calls it."""
+    """The subject of its sentences."""
 
     state: str
     """The raw state."""
@@ -86,8 +86,8 @@ def diagnose_job(
     """A job by itself, of a step or plain.
 
     Args:
-        found: What was found before; it comes first.
-        step: The step that believes in it.
+        earlier: Findings made before; they come first.
+        step: The step that names it.
     """
     findings = [*earlier, *_fault_findings(job.fault)]
     if job.ended:
@@ -105,7 +105,7 @@ def diagnose_step(step: StepFacts, queue: QueueFacts | None, earlier: Sequence[F
     """A step that waits on nothing upstream: released, held, or ended.
 
     Args:
-        found: What was found before; it comes first.
+        earlier: Findings made before; they come first.
     """
     says = _says(step.job) if step.job else ended_as(step)
     findings = [*earlier, *_step_findings(step, queue)]
@@ -117,7 +117,7 @@ def diagnose_step(step: StepFacts, queue: QueueFacts | None, earlier: Sequence[F
 
 
 def diagnosis(subject: str, state: str, findings: Sequence[Finding], says: str, *, finished: bool) -> Diagnosis:
-    """What these findings come to; ``says`` is the sentence when there are none."""
+    """Summarize findings; ``says`` is the sentence when there are none."""
     return Diagnosis(
         subject=subject,
         state=state,
@@ -174,7 +174,7 @@ def _unknown(state: str) -> Finding:
 
 
 def _live_findings(job: JobFacts, queue: QueueFacts | None, *, held: bool) -> list[Finding]:
-    """Of a job that has not ended; what it waits for now comes first."""
+    """The findings of a job that has not ended; what it waits for now comes first."""
     if job.state == StepState.EXECUTING:
         return [_orphaned(job)] if job.orphaned else []
     if job.quarantine is not None:
@@ -248,7 +248,7 @@ def not_importable(worker: str, error: str, *, by_executor: bool) -> Finding:
     """The worker cannot be imported.
 
     Args:
-        by_executor: An executor failed at it; else this process did.
+        by_executor: Whether an executor failed to import it; else this process did.
     """
     process = "an executor" if by_executor else "this process"
     return Finding(
@@ -292,7 +292,7 @@ def _queue_findings(job: JobFacts, queue: QueueFacts) -> Iterator[Finding]:
 
 
 def _says(job: JobFacts) -> str:
-    """The sentence of a job that nothing is found about."""
+    """The sentence of a job without findings."""
     if job.state == StepState.EXECUTING:
         since = f", for {span(job.now - job.attempted_at)}" if job.attempted_at else ""
         late = f"; its executor {job.executor_id} is late" if job.executor_state == "late" else ""

@@ -31,13 +31,13 @@ class Subject:
     """A step."""
 
     job: JobFacts | None = None
-    """A job; of a step its own is known."""
+    """A job; a step has its own."""
 
     workflow: WorkflowFacts | None = None
     """A workflow as a whole."""
 
     actions: Sequence[ExplainedAction] = ()
-    """What is legal now on the step."""
+    """The acts that are legal now on the step."""
 
     @classmethod
     def of_workflow(cls, workflow: WorkflowFacts) -> "Subject":
@@ -46,12 +46,12 @@ class Subject:
 
     @classmethod
     def of_cause(cls, step: StepFacts) -> "Subject":
-        """A step that waits on nothing upstream; what is legal on a failed one is not looked up."""
+        """A step that waits on nothing upstream; legal acts of a failed one are not computed."""
         return cls(step=step, actions=() if step.ended else step_actions(step, (), RecoveryFacts())[0])
 
     @property
     def place(self) -> dict[str, int | None]:
-        """What the rows know it by."""
+        """Its key in the rows."""
         if self.step is not None:
             return {"workflow_ids": self.step.workflow.id, "positions": self.step.position, "job_ids": None}
         workflow_id, job_id = self.workflow and self.workflow.id, self.job and self.job.id
@@ -59,7 +59,7 @@ class Subject:
 
 
 async def find_incidents(session: Session, subjects: Sequence[Subject]) -> tuple[ExplainedIncident, ...]:
-    """The open incidents of these, each with the first of them that it concerns; those of the first subject first."""
+    """The open incidents of these subjects, each with the first subject that it concerns, in the order of subjects."""
     places = [subject.place for subject in subjects]
     args = {column: [place[column] for place in places] for column in places[0]}
     rows = await session.all("explain_incidents", {**args, "page": MAX_INCIDENTS})
@@ -85,7 +85,7 @@ def _incident(row: Mapping[str, Any], subjects: Sequence[Subject]) -> ExplainedI
 
 
 def legal_repairs(row: Mapping[str, Any], subject: Subject) -> tuple[ExplainedRepair, ...]:
-    """What may be done about an incident, to one of those that it concerns: nothing that a preview would refuse.
+    """The repairs of an incident that are legal on a subject: none that a preview would refuse.
 
     Args:
         row: class, fingerprint, subject_type and subject_id of the incident; late_result_id and adoptable of a late
@@ -111,11 +111,11 @@ def _legal(choices: Sequence[Repair], row: Mapping[str, Any], subject: Subject) 
 
 
 def _target(repair: Repair, row: Mapping[str, Any], subject: Subject) -> tuple[TargetType, str] | None:
-    """What to do the repair to; None when that is not legal now."""
+    """The target of a repair; None when it is not legal now."""
     step = subject.step
     job = subject.job or (step.job if step else None)
     if step and step.ended:
-        job = None  # what becomes of it is a matter of the step
+        job = None  # the step decides about it
     target = repair.row.targets[0]
     match target:
         case TargetType.JOB | TargetType.CALLBACK:

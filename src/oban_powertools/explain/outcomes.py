@@ -21,7 +21,7 @@ _COMPLETED_AS: Final[Mapping[str, str]] = {
 
 
 def ended_as(step: StepFacts) -> str:
-    """The sentence of a step that nothing is found about."""
+    """The sentence of an ended step without findings."""
     return _COMPLETED_AS.get(step.cause or "", f"is {step.state}")
 
 
@@ -87,7 +87,7 @@ def _nested_failed(step: StepFacts) -> Finding:
     assert step.child is not None
     says, details = progress(step.child)
     ended = f"ended as {step.child.state}: it {says}" if step.child.max_failures is None else says
-    if step.child.came_through:  # then what failed is the step that gathers its results
+    if step.child.came_through:  # then the step that gathers its results failed
         ended, details = with_error(ended, step.error), {**details, "error": error_line(step.error)}
     return Finding(code=BlockerCode.NESTED_WORKFLOW_FAILED, scope=Scope.STEP, says=ended, details=details)
 

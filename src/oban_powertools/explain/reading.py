@@ -82,7 +82,7 @@ async def read_queues(session: Session, jobs: Iterable[JobFacts | None]) -> dict
 
 
 async def read_recovery(session: Session, workflow_id: WorkflowId, step: StepFacts | None = None) -> RecoveryFacts:
-    """What stands in the way of recovering a step, or all failed steps; nothing does while a step lives."""
+    """The obstacles to recovering a step, or all failed steps; none while a step lives."""
     if step is not None and not step.ended:
         return RecoveryFacts()
     args = {"workflow_id": workflow_id, "position": step.position if step else None}

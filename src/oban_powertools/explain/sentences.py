@@ -12,7 +12,7 @@ MAX_ERROR: Final = 200
 
 
 def span(duration: timedelta) -> str:
-    """A duration as a person says it; below zero it is none.
+    """A duration in words; a negative one counts as 0.
 
     >>> span(timedelta(seconds=40)), span(timedelta(minutes=3)), span(timedelta(hours=50))
     ('40 s', '3 min', '2 d')
@@ -30,7 +30,7 @@ def error_line(error: Any) -> str | None:
     >>> error_line({"error": "Traceback ...", "class": "ValueError", "text": "no such account\n"})
     'ValueError: no such account'
     """
-    # Before it is cut: half a secret is one that nobody recognizes.
+    # Redacted before it is cut, because half a secret is not recognized.
     line = redacted(summary(error))
     return (line if len(line) <= MAX_ERROR else f"{line[:MAX_ERROR]}...") or None
 

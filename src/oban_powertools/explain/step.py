@@ -37,7 +37,7 @@ async def explain_step(
     *,
     check_import: bool = False,
 ) -> StepExplanation:
-    """Why a step is as it is.
+    """Explain a step.
 
     Args:
         check_import: Import its worker in this process, which runs the code its row names.
@@ -92,7 +92,7 @@ async def explain_step(
 
 
 async def find_step_actions(session: Session, workflow_id: WorkflowId, name: str) -> Actions:
-    """What may be done with a step now: as its explanation says, without what that takes to find causes.
+    """The acts that are legal on a step now, as in its explanation, without the cost of finding causes.
 
     Raises:
         WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
@@ -116,7 +116,7 @@ def _only_held(step: StepFacts) -> bool:
 
 
 def _with_nested(diagnosed: Diagnosis, causes: Sequence[Cause]) -> Diagnosis:
-    """A step that runs, or ran, a workflow: its sentence goes on with what holds that up, or made it fail."""
+    """Extend the sentence of a step that runs a workflow by what holds the workflow up, or made it fail."""
     if not causes:
         return diagnosed
     first = causes[0].diagnosis

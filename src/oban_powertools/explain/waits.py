@@ -40,7 +40,7 @@ def running_child(child: ChildFacts) -> Finding:
 
 
 def progress(child: ChildFacts) -> tuple[str, dict[str, Any]]:
-    """How far a nested workflow or the items of a map are: a sentence without its subject, and the facts."""
+    """The progress of a nested workflow or of a map's items: a sentence without its subject, and the facts."""
     ended = child.total - child.open
     details: dict[str, Any] = {"workflow_id": child.id, "total": child.total, "done": ended, "failed": child.failed}
     failed = f", {child.failed} failed" if child.failed else ""

@@ -60,7 +60,7 @@ async def explain_workflow(session: Session, workflow_id: WorkflowId) -> Workflo
 
 
 async def find_workflow_actions(session: Session, workflow_id: WorkflowId) -> Actions:
-    """What may be done with a workflow now: as its explanation says, without what that takes to find causes.
+    """The acts that are legal on a workflow now, as in its explanation, without the cost of finding causes.
 
     Raises:
         WorkflowNotFoundError: It does not exist, or was pruned.

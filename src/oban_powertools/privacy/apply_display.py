@@ -29,16 +29,16 @@ FIELDS: Final[Mapping[str, Kind]] = {
     "message": Kind.DETAILS,
     "url": Kind.DETAILS,
 }
-"""Field of a record -> what it holds. Names, tags, keys and ids are shown as they are: people search by them."""
+"""Field of a record -> the kind of its value. Names, tags, keys and ids are shown unchanged: people search by them."""
 
 _SAID: Final = ("error", "class", "text")
-"""What an error says, beside its attempt and its instant."""
+"""The texts of an error, beside its attempt and its instant."""
 
 _JSON: Final = frozenset({Kind.ARGS, Kind.RESULT, Kind.PAYLOAD, Kind.CONTEXT})
 
 
 def apply_display[T](display: DisplayPolicy, record: T) -> T:
-    """A record as people may see it, with the records in it; what is no record stays as it is."""
+    """Return a record, and the records in it, as the policy shows them; other values stay unchanged."""
     if isinstance(record, tuple):
         parts = cast("tuple[Any, ...]", record)
         return cast("T", tuple(apply_display(display, part) for part in parts))
@@ -50,7 +50,7 @@ def apply_display[T](display: DisplayPolicy, record: T) -> T:
 
 
 def apply_display_to_result(display: DisplayPolicy, result: Any) -> Any:
-    """A result as people may see it; None stays None."""
+    """Return a result as the policy shows it; None stays None."""
     return None if result is None else display.render(Kind.RESULT, result)
 
 

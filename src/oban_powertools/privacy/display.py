@@ -34,7 +34,7 @@ _SECRET_KEY: Final = re.compile(
 
 
 class Kind(StrEnum):
-    """Where a value comes from."""
+    """The origin of a value."""
 
     ARGS = "args"
     RESULT = "result"
@@ -49,11 +49,11 @@ class Kind(StrEnum):
 class DisplayPolicy:
     """Decides what is shown of a value; ``Powertools(oban, display=...)`` takes one of your own.
 
-    A subclass overrides ``show``. ``render`` and ``render_text`` are what the doors call.
+    A subclass overrides ``show``; the doors call ``render`` and ``render_text``.
     """
 
     def render(self, kind: Kind, value: Any) -> Any:
-        """The value as it may be shown and kept; ``"[redacted]"`` when the policy fails, or returns what is no JSON.
+        """The value as it may be shown and stored; ``"[redacted]"`` when the policy fails, or returns no JSON.
 
         Args:
             value: JSON-safe.
@@ -61,19 +61,19 @@ class DisplayPolicy:
         try:
             rendered = self.show(kind, value)
         except Exception as error:  # noqa: BLE001 - whatever a host's policy raises
-            # Without its message and traceback: these could hold what must not be shown.
+            # Without its message and traceback, which could contain the secret.
             return self._failed(kind, type(error).__name__)
         return (
             rendered if _is_plain(rendered, 0) else self._failed(kind, f"a {type(rendered).__name__} that is no JSON")
         )
 
     def render_text(self, kind: Kind, text: str) -> str:
-        """As ``render``, of a text, for where only a text has a place."""
+        """As ``render``, for places that take only text."""
         rendered = self.render(kind, text)
         return rendered if isinstance(rendered, str) else REDACTED
 
     def show(self, kind: Kind, value: Any) -> Any:
-        """What this policy decides: values whose key looks secret and secrets in texts are hidden, long texts cut."""
+        """Hide values whose key looks secret and secrets in texts, and cut long texts."""
         return _shorten(value, LONGEST_ERROR if kind is Kind.ERROR else LONGEST_TEXT, 0)
 
     def _failed(self, kind: Kind, fault: str) -> str:
@@ -84,7 +84,7 @@ class DisplayPolicy:
 def shown_text(text: str, longest: int = LONGEST_TEXT) -> str:
     """A text without what looks like a secret, cut to so many characters.
 
-    What is left of an error is its beginning and three times as much of its end, where the exception is named.
+    An error keeps its beginning and three times as much of its end, where the exception is named.
 
     >>> shown_text("password=hunter2"), shown_text("one two three", 6)
     ('password=[redacted]', 'one t…')
@@ -98,7 +98,7 @@ def shown_text(text: str, longest: int = LONGEST_TEXT) -> str:
 
 
 def fingerprint(value: Any) -> dict[str, Any]:
-    """What is kept of a payload where the payload itself must not be: its hash and its shape.
+    """The hash and the shape of a payload, for places where the payload itself must not be stored.
 
     >>> sorted(fingerprint({"total": 30}).items())[0]
     ('bytes', 12)

@@ -16,7 +16,7 @@ from .redaction import REDACTED, redacted
 from .shortening import shortened
 
 _LOOKED_THROUGH: Final = 100_000
-"""Characters of a text that are looked through for secrets: a worker may raise an error of any size."""
+"""Characters of a text that are searched for secrets: a worker may raise an error of any size."""
 
 _DONE: Final = "_redacted"
 """Attribute of a record that has passed, for the filters of handlers."""
@@ -26,17 +26,17 @@ _ROWS: Final = re.compile(
     r"^(?:DETAIL|CONTEXT|QUERY|LINE \d+):.*?(?=^(?:HINT|DETAIL|CONTEXT|QUERY):|^\s*$|^Traceback |\Z)",
     re.DOTALL | re.MULTILINE,
 )
-"""What PostgreSQL quotes of rows and statements: values, which have no key to be judged by."""
+"""The lines in which PostgreSQL quotes rows and statements: their values have no key to be judged by."""
 
 
 class Public(str):
-    """A text of our own that looks like a secret and is none, such as the hash of a row."""
+    """A text of our own that only looks like a secret, such as the hash of a row."""
 
     __slots__ = ()
 
 
 class Redacting(logging.Filter):
-    """Takes what looks like a secret out of a record's message and traceback."""
+    """Removes what looks like a secret from a record's message and traceback."""
 
     def filter(self, record: logging.LogRecord) -> Literal[True]:
         """Every record passes, redacted."""
@@ -69,12 +69,12 @@ def _message(record: logging.LogRecord) -> str:
 
 
 def _bounded(text: str) -> str:
-    """Redacted, and no longer than what is kept of an error: looking through it must not hold up a queue."""
+    """Redact and shorten a text; its size is limited first, because the search must not hold up a queue."""
     return shortened(redacted(shortened(text, _LOOKED_THROUGH)))
 
 
 def find_logger(name: str) -> logging.Logger:
-    """The logger of this name, redacting."""
+    """The logger of this name, with redaction."""
     logger = logging.getLogger(name)
     if not any(isinstance(each, Redacting) for each in logger.filters):
         logger.addFilter(Redacting())
@@ -82,18 +82,18 @@ def find_logger(name: str) -> logging.Logger:
 
 
 def format_error(error: BaseException) -> str:
-    """What an exception says, in a text that may be logged and printed: of PostgreSQL only its own sentence."""
+    """The text of an exception, safe to log and print; of a PostgreSQL error only the primary message."""
     text = str(error)
     if isinstance(error, psycopg.Error) and error.diag.message_primary:
         text = error.diag.message_primary
     if isinstance(error, psycopg.DataError):
-        # The one class of errors whose sentence quotes values.
+        # The one class of errors whose message quotes values.
         text = _QUOTED.sub(REDACTED, text)
     return _bounded(_ROWS.sub("", text))
 
 
 def format_traceback(error: BaseException) -> str:
-    """An exception with its traceback, in a text that may be logged and printed."""
+    """An exception with its traceback, safe to log and print."""
     text = "".join(traceback.format_exception(error))
     for link in _chain(error):
         if isinstance(link, psycopg.Error):

@@ -18,35 +18,35 @@ from typing import Final
 REDACTED: Final = "[redacted]"
 
 _SPACES: Final = r"\s\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-"""Inside brackets: what Unicode takes for white space."""
+"""Unicode's white space, for use inside brackets."""
 
 _GAP: Final = rf"[{_SPACES}\u200b-\u200d\u2060\ufeff]{{0,8}}"
-"""Around what parts a key from its value: white space, also such as has no width."""
+"""White space around the separator of key and value, also of zero width."""
 
 _REST: Final = rf"[^{_SPACES},;&)}}\]]"
-"""What goes on until a word ends."""
+"""The rest of a word."""
 
 _VALUE: Final = (
     rf"""(\[redacted\]{_REST}*|"([^"\\]|\\.)*"{_REST}*|'([^'\\]|\\.)*'{_REST}*|\\"[^"\\]*\\"{_REST}*|{_REST}+)"""
 )
-"""What follows a key: hidden before, quoted, quoted within quotes, or up to what ends a word."""
+"""The value after a key: already redacted, quoted, quoted within quotes, or up to the end of a word."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One form that secrets have."""
+    """One form of secrets."""
 
     text: str
     """The regular expression."""
 
     put: str = REDACTED
-    """What takes its place."""
+    """The replacement."""
 
     hints: Sequence[str] = ()
-    """What has to be in a text, in lower case, for the pattern to be worth its time; nothing: always."""
+    """Lower-case texts, one of which must occur for the pattern to be tried; empty tries it always."""
 
     any_case: bool = False
-    """Whether capitals do not matter."""
+    """Whether it ignores case."""
 
 
 PATTERNS: Final = (
@@ -68,7 +68,7 @@ PATTERNS: Final = (
         hints=("pass", "pwd", "secret", "token", "key", "credential", "authorization", "cookie"),
         any_case=True,
     ),
-    # What is made by machines to be unguessable: JWTs, keys with a prefix, long runs of letters and digits.
+    # Generated secrets: JWTs, keys with a prefix, long runs of letters and digits.
     Pattern(
         r"\beyJ[\w-]+\.[\w-]+\.[\w-]*|\b(sk|pk|rk|ghp|gho|github_pat|glpat|npm|xox[a-z])[_-][\w-]{10,}"
         r"|\bwhsec_[\w+/=-]{10,}|\bAKIA[A-Z0-9]{12,}|\bAIza[\w-]{30,}"
@@ -76,7 +76,7 @@ PATTERNS: Final = (
     Pattern(r"\b(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{24,}\b"),
     Pattern(r"(?<![\w-])(?=[\w-]*[a-z])(?=[\w-]*[A-Z])(?=[\w-]*[0-9])[\w-]{32,}(?![\w-])"),
 )
-"""In the order in which they are looked for."""
+"""In the order in which they are applied."""
 
 _COMPILED: Final = tuple(
     (re.compile(pattern.text, re.ASCII | (re.IGNORECASE if pattern.any_case else 0)), pattern) for pattern in PATTERNS
@@ -84,7 +84,7 @@ _COMPILED: Final = tuple(
 
 
 def redacted(text: str) -> str:
-    """The text without what looks like a secret.
+    """Replace what looks like a secret in a text.
 
     >>> redacted("cannot reach postgresql://app:hunter2@db/app, api_key=42")
     'cannot reach postgresql://[redacted]@db/app, api_key=[redacted]'

@@ -3,11 +3,11 @@
 from typing import Final
 
 LONGEST_ERROR: Final = 20_000
-"""Characters kept of an error, a traceback as a rule."""
+"""Characters of a stored error, usually a traceback."""
 
 
 def shortened(text: str, most: int = LONGEST_ERROR) -> str:
-    """A text that is too long as its beginning, its end, and how much is left out between them.
+    """Shorten a text that is too long to its beginning, its end, and a note of how much is left out between them.
 
     >>> shortened("a" * 50 + "b" * 50, 10)
     'aaaaa ... 90 characters are left out ... bbbbb'

@@ -38,6 +38,6 @@ def of_job(job: Job) -> dict[str, Any]:
 
 
 def of_end(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes of how something ended: a job's state, an error's class."""
+    """Attributes of an end: a job's state, an error's class."""
     values = {_OURS + "state": fields.get("state"), "error.type": fields.get("error_type")}
     return {name: value for name, value in values.items() if value is not None}

@@ -53,7 +53,7 @@ class Tracing:
             telemetry.attach(self._id, [event], handler)
 
     def close(self) -> None:
-        """Trace no longer; spans that are open now are dropped."""
+        """Stop tracing; open spans are dropped."""
         telemetry.detach(self._id)
         self._workflows.job_meta = dict
 

@@ -18,10 +18,10 @@ from .process import ProcessMetrics
 logger: Final = find_logger(__name__)
 
 _FRESH_FOR: Final = 1.0
-"""Seconds for which what was read is not read again, however many ask."""
+"""Seconds for which a reading is reused, however many scrapes come."""
 
 _WAIT: Final = 5.0
-"""Seconds that one refresh waits for the database: Prometheus gives up a scrape after 10, with all that is in it."""
+"""Seconds that one refresh waits for the database: Prometheus drops a whole scrape after 10."""
 
 _UNREAD: Final = Readings(values=(), answered=dict.fromkeys((*SOURCES, "tally"), False))
 
@@ -33,10 +33,10 @@ class PowertoolsCollector(Collector):
         REGISTRY.register(collector)
 
     ``collect`` cannot wait for the database: call ``await collector.refresh()`` before each scrape is answered, as
-    ``metrics_app`` does. One collector a process: telemetry does not tell instances of Powertools apart.
+    ``metrics_app`` does. One collector per process: telemetry does not distinguish instances of Powertools.
 
     Args:
-        powertools: It has to be running while it is refreshed.
+        powertools: Must be running during a refresh.
     """
 
     def __init__(self, powertools: Powertools) -> None:
@@ -57,8 +57,8 @@ class PowertoolsCollector(Collector):
     async def refresh(self) -> None:
         """Read the database, for at most 5 s, unless that was done within the last second.
 
-        A database that does not answer in time shows in ``powertools_source_up``, never as an error. Reading then goes
-        on, and the next refresh waits for it; it is never cut in half, which would strand a connection.
+        A database that does not answer in time shows in ``powertools_source_up``, never as an error. Reading then
+        continues, and the next refresh waits for it; it is never cancelled, which would strand a connection.
         """
         if time.monotonic() - self._read_at < _FRESH_FOR:
             return
@@ -83,5 +83,5 @@ class PowertoolsCollector(Collector):
         self._read_at = time.monotonic()
 
     def close(self) -> None:
-        """Stop counting what this process does."""
+        """Stop counting."""
         self._process.close()

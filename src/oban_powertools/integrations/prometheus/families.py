@@ -10,7 +10,7 @@ from ...upkeep.metrics import GAUGES, Counts, Readings
 
 
 def gauges(readings: Readings) -> Iterator[Metric]:
-    """One family a gauge; without a value where its source did not answer."""
+    """One family per gauge; without a value where its source did not answer."""
     for name, gauge in GAUGES.items():
         family = GaugeMetricFamily(f"powertools_{name}", gauge.meaning, labels=[gauge.label] if gauge.label else [])
         for reading in readings.values:
@@ -24,7 +24,7 @@ def gauges(readings: Readings) -> Iterator[Metric]:
 
 
 def counters(counts: Counts) -> Iterator[Metric]:
-    """What was counted from the event log."""
+    """The counters from the event log."""
     changes = CounterMetricFamily("powertools_step_changes", "Changes of steps", labels=["change"])
     for change in sorted(WORDS["change"]):
         changes.add_metric([change], counts.changes[change])

@@ -58,7 +58,7 @@ def events_app(
             the topic before a stream begins, and again while it lasts. Sync or async; a sync one must not block. It may
             raise Starlette's ``HTTPException``, for a 401; anything else that it raises is a 500.
         allowed_origins: Other origins whose pages may read the stream, as in ``https://app.example``.
-        client: Whom the limit of streams counts as one client; None is not limited. Default: the address.
+        client: Returns the key by which the limits count a client; None is not limited. Default: the address.
         limits: How many streams, and how long.
 
     Raises:
@@ -134,7 +134,7 @@ class EventsApp:
     async def _subscribe(
         self, request: StreamRequest, connection: HTTPConnection, stopping: anyio.Event, stack: AsyncExitStack
     ) -> AsyncGenerator[ServerSentEvent]:
-        """What to send; the stack lets go of the subscription."""
+        """The messages to send; the stack ends the subscription."""
         subscribe = (
             self._events.subscribe_all(since=request.since)
             if request.workflow_id is None
@@ -159,7 +159,7 @@ class EventsApp:
 
     async def _is_allowed(self, connection: HTTPConnection, topic: str) -> bool:
         answer = self._authorize(connection, topic)
-        # Not merely truthy: a forgotten await, or a user object, is no consent.
+        # Only True allows: a forgotten await, or a user object, is truthy, too.
         return (await answer if inspect.isawaitable(answer) else answer) is True
 
     async def _is_still_allowed(self, connection: HTTPConnection, topic: str) -> bool:

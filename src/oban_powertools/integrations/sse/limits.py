@@ -15,7 +15,7 @@ from ...config import check_fields
 from ...events.subscription import PAGE
 
 _AT_ONCE: Final = 4
-"""Pages of the past that a client gets without waiting, when it has not asked for a while."""
+"""Pages of past events that a client gets without waiting after a pause."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +39,13 @@ class StreamLimits:
     """How often an open stream is authorized again."""
 
     heartbeat_every: timedelta = timedelta(seconds=15)
-    """How often a comment goes out, so that nobody on the way takes a quiet stream for a dead one."""
+    """How often a comment is sent, so that no proxy takes a quiet stream for a dead one."""
 
     send_within: timedelta = timedelta(seconds=30)
-    """How long a client may refuse to take what is sent before its stream is closed."""
+    """How long a client may leave data unread before its stream is closed."""
 
     past_per_second: int = 5000
-    """Events of the past that one client gets in a second, over all its streams; what happens now is not limited."""
+    """Past events per second for one client, over all its streams; live events are not limited."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -90,7 +90,7 @@ class OpenStreams:
 
 
 class Turns:
-    """When a client may have the next page of the past: however often it begins anew, its turns come evenly."""
+    """Paces a client's pages of past events: its turns come evenly, however often it reconnects."""
 
     def __init__(self, limits: StreamLimits) -> None:
         self._apart = PAGE / limits.past_per_second
@@ -99,14 +99,14 @@ class Turns:
     async def take(self, client: Hashable) -> None:
         """Wait for the client's turn."""
         now = asyncio.get_running_loop().time()
-        # Who has not asked for long has saved up a few turns, not all of them.
+        # A client that paused for long has saved up a few turns, not an unlimited number.
         due = max(self._due.pop(client, 0.0), now - (_AT_ONCE - 1) * self._apart)
         self._forget(now)
         self._due[client] = due + self._apart
         await asyncio.sleep(max(0.0, due - now))
 
     def _forget(self, now: float) -> None:
-        """Drop whose turns are saved up in full; the longest known come first."""
+        """Drop clients whose turns are all saved up; the longest known come first."""
         for client in list(islice(self._due, 2)):
             if self._due[client] <= now - (_AT_ONCE - 1) * self._apart:
                 del self._due[client]

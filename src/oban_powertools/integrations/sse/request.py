@@ -32,7 +32,7 @@ class StreamRequest:
 
 
 def read_request(connection: HTTPConnection) -> StreamRequest:
-    """Read topic and cursor; what the browser remembers counts before what the page asked for once.
+    """Read topic and cursor; the browser's ``Last-Event-ID`` wins over the page's ``after``.
 
     Raises:
         HTTPException: 405 or 400, with what was expected.
@@ -51,7 +51,7 @@ def read_request(connection: HTTPConnection) -> StreamRequest:
 
 
 def check_origin(connection: HTTPConnection, allowed: Set[str]) -> dict[str, str]:
-    """Refuse the pages of other sites: a browser sends our user's cookies along with their requests too.
+    """Refuse pages of other sites, because a browser sends our user's cookies with their requests, too.
 
     Args:
         allowed: Origins besides our own, as in ``https://app.example``.

@@ -21,14 +21,14 @@ from .limits import StreamLimits
 _RETRY: Final = 1000
 """Milliseconds that a browser waits before it comes back."""
 _EARLIER: Final = 0.2
-"""Share of a stream's time by which chance may shorten it, so that not all come back at once."""
+"""Share of a stream's time by which it is shortened at random, so that not all clients come back at once."""
 
 
 class Stream:
     """The messages for one client.
 
     Args:
-        events: The client's subscription, of which nothing was read yet.
+        events: The client's subscription, still unread.
         allowed: Asks whether the client may still see them.
         stopping: Set when the server stops.
     """
@@ -48,7 +48,7 @@ class Stream:
 
     async def messages(self) -> AsyncGenerator[ServerSentEvent]:
         """All messages, until the stream has lasted long enough, is no longer allowed, or the server stops."""
-        # Without data: a client that is cut off before the first event knows from where to go on.
+        # A message without data: a client that is cut off before the first event knows the cursor to continue from.
         yield ServerSentEvent(id=str(self._events.cursor), retry=_RETRY)
         try:
             async for event in self._until_the_end():
@@ -75,7 +75,7 @@ class Stream:
                 yield event
 
     async def close(self) -> None:
-        """Let go of the subscription; it can be left then."""
+        """Stop waiting for events; then the subscription can be closed."""
         waits = {self._stopping} if self._next is None else {self._stopping, self._next}
         for wait in waits:
             wait.cancel()
@@ -97,6 +97,6 @@ def event_message(event: Event) -> ServerSentEvent:
 
 
 def reset_message(head: Cursor) -> ServerSentEvent:
-    """Its cursor is not in the log: the client has to load anew, and goes on from here."""
+    """The client's cursor is not in the log: it has to reload its page, and continues from here."""
     data = orjson.dumps({"type": "reset", "cursor": head}).decode()
     return ServerSentEvent(id=str(head), event="reset", data=data, retry=_RETRY)
