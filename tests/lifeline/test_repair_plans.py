@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oban_powertools.lifeline.repairs.drift import find_drift
-from oban_powertools.lifeline.repairs.plan import MOST_STORED, Key, Plan, existing, make_plan
+from oban_powertools.lifeline.repairs.plan import MOST_STORED, Key, Plan, make_plan
+from oban_powertools.lifeline.repairs.rehearsal import find_existing
 
 SUBJECT = {"action": "workflow_hold", "target": ["workflow", "41"], "arguments": {}, "incident": None}
 ROW = {
@@ -72,7 +73,7 @@ def test_a_row_that_is_written_as_it_is_is_no_change_and_is_known() -> None:
     assert [change.id for change in found.changes] == ["41/0000"]
     assert found.total == 1
     assert found.written["step"]["41/0001"] is None
-    assert existing(found.written) == [("step", "41/0000"), ("step", "41/0001")]
+    assert find_existing(found.written) == [("step", "41/0000"), ("step", "41/0001")]
 
 
 def test_a_plan_keeps_the_first_thousand_rows_and_a_checksum_of_each() -> None:

@@ -141,38 +141,6 @@ class Plan:
     repeated: int
     """Steps that run again although an earlier run may have had effects."""
 
-    def to_stored(self) -> dict[str, Any]:
-        """The plan in its stored form, JSON-safe."""
-        return {
-            "version": VERSION,
-            "total": self.total,
-            "changes": [{"source": c.source, "id": c.id, "before": c.before, "after": c.after} for c in self.changes],
-            "effect": {
-                "steps_released": self.effect.steps_released,
-                "jobs_created": self.effect.jobs_created,
-                "workflows_ended": list(self.effect.workflows_ended),
-                "workflows_reopened": list(self.effect.workflows_reopened),
-                "events": dict(self.effect.events),
-            },
-        }
-
-
-def stored_changes(stored: Mapping[str, Any]) -> tuple[Change, ...]:
-    """Read the changes stored with a preview."""
-    return tuple(Change(**change) for change in stored["changes"])
-
-
-def stored_effect(stored: Mapping[str, Any]) -> Effect:
-    """Read the effect stored with a preview."""
-    effect: Mapping[str, Any] = stored["effect"]
-    return Effect(
-        steps_released=effect["steps_released"],
-        jobs_created=effect["jobs_created"],
-        workflows_ended=tuple(effect["workflows_ended"]),
-        workflows_reopened=tuple(effect["workflows_reopened"]),
-        events=effect["events"],
-    )
-
 
 def make_plan(
     subject: Mapping[str, Any], before: Mapping[Key, str], after: Mapping[Key, str], events: Mapping[str, int]
@@ -211,11 +179,6 @@ def make_plan(
         effect=tally.effect(events),
         repeated=tally.repeated,
     )
-
-
-def existing(written: Written) -> list[Key]:
-    """The rows among these that exist before the repair; new rows are named by words, not ids."""
-    return [(source, name) for source, rows in written.items() for name in rows if name[0].isdigit()]
 
 
 @dataclass(slots=True, kw_only=True)

@@ -9,7 +9,7 @@ import hmac
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from ...acts import REPAIRS, TargetType, repairs_of
 from ...arguments import as_text
@@ -30,7 +30,7 @@ from ...operators.authorization import Action, Actor
 from ...privacy.display import DisplayPolicy, Kind
 from ...states import Effects
 from .actions import legal_job_actions, rescuable
-from .plan import CLOCKS, Change, Plan, stored_changes, stored_effect
+from .plan import CLOCKS, VERSION, Change, Effect, Plan
 from .records import RepairPreview
 from .targets import Located, Repair, Row
 
@@ -58,7 +58,7 @@ async def insert_preview(
         "target_id": repair.target.id,
         "incident_fingerprint": repair.incident_fingerprint,
         "arguments": json_border.dumps(repair.arguments),
-        "plan": json_border.dumps({**plan.to_stored(), **details}),
+        "plan": json_border.dumps({**_store_plan(plan), **details}),
         "written": json_border.dumps(plan.written),
         "ready_for": READY_FOR,
     }
@@ -139,7 +139,7 @@ def build_preview(display: DisplayPolicy, row: Row, token: str | None = None) ->
         incident_fingerprint=row["incident_fingerprint"],
         changes=[_shown_change(display, change) for change in stored_changes(stored)],
         total_changes=stored["total"],
-        effect=stored_effect(stored),
+        effect=_stored_effect(stored),
         warnings=stored["warnings"],
         legal=stored["legal"],
         illegal=stored["illegal"],
@@ -147,6 +147,37 @@ def build_preview(display: DisplayPolicy, row: Row, token: str | None = None) ->
         created_at=row["inserted_at"],
         expires_at=row["expires_at"],
     )
+
+
+def stored_changes(stored: Mapping[str, Any]) -> tuple[Change, ...]:
+    """The changes that a preview kept."""
+    return tuple(Change(**change) for change in stored["changes"])
+
+
+def _stored_effect(stored: Mapping[str, Any]) -> Effect:
+    effect: Mapping[str, Any] = stored["effect"]
+    return Effect(
+        steps_released=effect["steps_released"],
+        jobs_created=effect["jobs_created"],
+        workflows_ended=tuple(effect["workflows_ended"]),
+        workflows_reopened=tuple(effect["workflows_reopened"]),
+        events=effect["events"],
+    )
+
+
+def _store_plan(plan: Plan) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "total": plan.total,
+        "changes": [{"source": c.source, "id": c.id, "before": c.before, "after": c.after} for c in plan.changes],
+        "effect": {
+            "steps_released": plan.effect.steps_released,
+            "jobs_created": plan.effect.jobs_created,
+            "workflows_ended": list(plan.effect.workflows_ended),
+            "workflows_reopened": list(plan.effect.workflows_reopened),
+            "events": dict(plan.effect.events),
+        },
+    }
 
 
 def _find_warnings(action: Action, located: Located, plan: Plan) -> list[str]:

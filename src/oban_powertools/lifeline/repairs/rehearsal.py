@@ -18,7 +18,8 @@ from ...database import Session, json_border
 from ...errors import CommandRefusedError, NotFoundError, PreviewDriftedError
 from .actions import Applier
 from .drift import find_drift, find_moved
-from .plan import VERSION, Key, Plan, Written, existing, make_plan, stored_changes
+from .plan import VERSION, Key, Plan, Written, make_plan
+from .previews import stored_changes
 from .targets import Located, Repair, Row, find_locked
 
 _MOST_TOLD: Final = 100
@@ -35,18 +36,19 @@ class Observed:
     """Kind of event -> how many."""
 
 
-async def rehearse(session: Session, settings: Settings, repair: Repair) -> tuple[Located, Plan]:
-    """Lock the target and make the plan of a repair, by carrying it out and rolling it back.
+async def rehearse(session: Session, settings: Settings, repair: Repair, located: Located) -> Plan:
+    """Make the plan of a repair, by carrying it out and rolling it back.
 
     Raises:
-        TargetNotFoundError: It does not exist.
         CommandRefusedError: It does not fit the target as it is; nothing is left behind.
-        TargetMovedError: Roll back and begin again.
 
-    Locks: the target's jobs by id, its families by id, then as settle.
+    Locks: the caller holds the target; then as settle.
     """
-    located = await find_locked(session, repair)
-    return located, await _rehearse(session, settings, repair, located)
+    async with session.transaction() as savepoint:
+        after = await _do(session, settings, repair, located)
+        raise psycopg.Rollback(savepoint)
+    before = await _read_rows(session, after.rows)
+    return await _make_plan(repair, before, after)
 
 
 async def perform(session: Session, settings: Settings, repair: Repair, stored: Row) -> Plan:
@@ -59,17 +61,17 @@ async def perform(session: Session, settings: Settings, repair: Repair, stored: 
         PreviewDriftedError: It would do something else now; says what.
         TargetMovedError: Roll back and begin again.
 
-    Locks: as ``rehearse``.
+    Locks: the target's jobs by id, its families by id, then as settle.
     """
     written = await _read_promise(session, stored)
     try:
         located = await find_locked(session, repair)
-        plan = await _perform(session, settings, repair, located, stored, existing(written))
+        plan = await _perform(session, settings, repair, located, stored, find_existing(written))
         if plan is None:
-            now = await _rehearse(session, settings, repair, located)
+            now = await rehearse(session, settings, repair, located)
             _refuse_drift(stored, written, now)
             # The same plan after all: it also writes rows, unchanged, that it did not write then.
-            plan = await _perform(session, settings, repair, located, stored, existing(now.written))
+            plan = await _perform(session, settings, repair, located, stored, find_existing(now.written))
     except PreviewDriftedError:
         raise
     except (CommandRefusedError, NotFoundError) as refusal:
@@ -77,14 +79,6 @@ async def perform(session: Session, settings: Settings, repair: Repair, stored: 
     if plan is None:
         raise PreviewDriftedError(stored["id"], ["it does something else each time"])
     return plan
-
-
-async def _rehearse(session: Session, settings: Settings, repair: Repair, located: Located) -> Plan:
-    async with session.transaction() as savepoint:
-        after = await _do(session, settings, repair, located)
-        raise psycopg.Rollback(savepoint)
-    before = await _read_rows(session, after.rows)
-    return await _make_plan(repair, before, after)
 
 
 async def _perform(
@@ -119,6 +113,11 @@ async def _do(session: Session, settings: Settings, repair: Repair, located: Loc
 async def _make_plan(repair: Repair, before: Mapping[Key, str], after: Observed) -> Plan:
     # 100,000 rows take a second; in a thread, so that other tasks go on.
     return await asyncio.to_thread(make_plan, repair.subject, before, after.rows, after.events)
+
+
+def find_existing(written: Written) -> list[Key]:
+    """The rows among these that exist before the repair; new rows are named by words, not ids."""
+    return [(source, name) for source, rows in written.items() for name in rows if name[0].isdigit()]
 
 
 async def _read_promise(session: Session, stored: Row) -> Written:

@@ -13,16 +13,15 @@ from ...arguments import as_id, as_text
 from ...database import Session, json_border
 from ...database.contention import begin_again
 from ...errors import NotFoundError, PreviewDriftedError, PreviewExpiredError, PreviewNotFoundError
-from ...operators.audit import Operation, Operations, check_reason
+from ...operators.audit import Operation, Operations
 from ...operators.authorization import Action, ActorLike, Target, TargetType
 from ...operators.services import Facade, Services
-from ...privacy.display import Kind
 from ..incidents import Projector
 from . import previews
 from .plan import Change, Plan
 from .records import RepairDone, RepairPreview
 from .rehearsal import perform, rehearse
-from .targets import Repair, Row, as_repair, check_arguments, find
+from .targets import Repair, Row, as_repair, check_arguments, find, find_locked
 
 _MOST_AUDITED: Final = 100
 
@@ -69,11 +68,12 @@ class Repairs(Facade):
         Locks: the target's jobs, its family; for as long as the repair takes.
         """
         unknown = Target(type=TargetType.RECORDS, id=f"{target_type} {target_id}")
+        incident_id = await self._find_incident_id(incident_fingerprint)
         async with self._operations.begin(
             actor, Action.PREVIEW_REPAIR, unknown, source=source, details={"repair": str(action)[:100]}
         ) as operation:
             repair, target = as_repair(action, target_type, str(target_id))
-            operation.update(target=target, incident_id=await self._find_incident_id(incident_fingerprint))
+            operation.update(target=target, incident_id=incident_id)
             arguments = check_arguments(repair, payload, hold_for)
             json_border.check_payload("the payload", payload, self._settings.payload_limit)
             acting = operation.actor
@@ -91,8 +91,9 @@ class Repairs(Facade):
     @begin_again
     async def _preview(self, repair: Repair) -> RepairPreview:
         async with self._connect() as session, session.transaction():
-            located, plan = await rehearse(session, self._settings, repair)
             warnings = await self._warn_of_incident(session, repair.incident_fingerprint)
+            located = await find_locked(session, repair)
+            plan = await rehearse(session, self._settings, repair, located)
             stored, token = await previews.insert_preview(session, repair, located, plan, warnings)
         return previews.build_preview(self._display, stored, token)
 
@@ -119,7 +120,7 @@ class Repairs(Facade):
             async with self._connect() as session:
                 stored = await previews.find_stored(session, token=preview_token)
             try:
-                await self._check_stored(operation, stored, reason)
+                await self._check_stored(operation, stored)
                 repair = Repair(
                     target=operation.entry.target,
                     arguments=stored["arguments"],
@@ -171,7 +172,7 @@ class Repairs(Facade):
                 return previews.build_preview(self._display, await previews.find_stored(session, token=token))
         return None
 
-    async def _check_stored(self, operation: Operation, stored: Row, reason: str) -> None:
+    async def _check_stored(self, operation: Operation, stored: Row) -> None:
         refusal = previews.refuse_stored(stored, operation.actor)
         # Before it can be refused: the record of a refusal names the workflow, too.
         action, target = as_repair(stored["action"], stored["target_type"], stored["target_id"])
@@ -182,14 +183,12 @@ class Repairs(Facade):
             plan_hash=stored["plan_hash"],
             incident_id=await self._find_incident_id(stored["incident_fingerprint"]),
         )
-        reason_text = str(self._display.render(Kind.REASON, check_reason(reason)))
         if refusal is not None:
             raise refusal
         try:
             await self._authorize_repair(operation, target, Action.EXECUTE_REPAIR)
         except NotFoundError as error:
             raise PreviewDriftedError(stored["id"], [str(error)]) from error
-        operation.update(reason=reason_text)
 
     async def _authorize_repair(self, operation: Operation, target: Target, *also: Action) -> Target:
         # The host decides with all facts, and before the caller learns what exists.
