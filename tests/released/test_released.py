@@ -19,7 +19,7 @@ import pytest
 from oban import Job
 from psycopg import AsyncConnection
 
-from oban_powertools import Actor, AllowAll, Powertools, Workflow, WorkflowId, schema
+from oban_powertools import Actor, AllowAll, Powertools, Workflow, WorkflowId, open_calls, schema
 from oban_powertools.database import connect
 from tests.database.test_queries import prepare
 from tests.released.work import MENDED
@@ -132,6 +132,56 @@ async def test_every_query_of_an_earlier_worker_can_be_prepared_on_the_schema_of
 
     assert {*faults} == {"record_command", "record_recovery"}
     assert len(blocks) > 100
+
+
+# Its audit
+
+SAID = """
+INSERT INTO powertools.audit (actor_id, actor_type, action, target_type, target_id, reason, outcome, surface)
+VALUES ('ana', 'user', 'step_release', 'step', '5/c', 'not sealed yet', 'executed', 'api')
+"""
+UNGUARDED = "ALTER TABLE powertools.{0} DISABLE TRIGGER USER; {1}; ALTER TABLE powertools.{0} ENABLE TRIGGER USER"
+
+
+async def tampered(conn: AsyncConnection[Any], statement: str) -> list[tuple[str, int | None]]:
+    """What is found after an upgrade, when the owner has changed the audit behind the triggers' back."""
+    await conn.execute(UNGUARDED.format("audit", statement).encode())
+    await conn.execute("ALTER TABLE powertools.audit ENABLE ALWAYS TRIGGER audit_guard")
+    await conn.execute("ALTER TABLE powertools.audit ENABLE ALWAYS TRIGGER audit_guard_all")
+    async with open_calls(conn, authorize=AllowAll()) as calls:
+        return [(found.kind.value, found.audit_id) for found in (await calls.audit.verify()).findings]
+
+
+async def test_the_records_of_an_earlier_state_hold_after_an_upgrade_sealed_or_not(old_dsn: str) -> None:
+    async with await connect(old_dsn) as conn:
+        await conn.execute(SAID)
+        await schema.upgrade(conn)
+        async with open_calls(conn, authorize=AllowAll()) as calls:
+            await calls.workflows.release(WorkflowId(5), "c", actor=ANA, reason="the audit is done")
+            found = await calls.audit.verify()
+
+    assert (found.findings, found.rows, found.seals, found.unsealed) == ((), 3, 1, 2)
+
+
+@pytest.mark.parametrize("column", ["workflow_id = 6", "step = 'b'", "reason = 'another'", "actor_id = 'eve'"])
+async def test_a_record_of_an_earlier_state_that_was_changed_is_found(old_dsn: str, column: str) -> None:
+    async with await connect(old_dsn) as conn:
+        await schema.upgrade(conn)
+
+        found = await tampered(conn, f"UPDATE powertools.audit SET {column} WHERE id = 1")
+
+    assert found == [("changed", 1)]
+
+
+async def test_a_later_record_is_not_taken_for_one_of_an_earlier_state(old_dsn: str) -> None:
+    async with await connect(old_dsn) as conn:
+        await schema.upgrade(conn)
+        async with open_calls(conn, authorize=AllowAll()) as calls:
+            await calls.workflows.release(WorkflowId(5), "c", actor=ANA, reason="the audit is done")
+
+        found = await tampered(conn, "UPDATE powertools.audit SET workflow_id = NULL, step = NULL WHERE id > 1")
+
+    assert found == [("changed", 2)]
 
 
 # Its workflows

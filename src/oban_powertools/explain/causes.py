@@ -145,7 +145,7 @@ def _group_of(cause: Cause) -> tuple[str | None, ...]:
             return (diagnosed.status, diagnosed.code, cause.step.job.queue if cause.step.job else cause.step.queue)
         case Scope.JOB:
             return (diagnosed.status, diagnosed.code, cause.step.worker)
-        case _:
+        case Scope.STEP | Scope.WORKFLOW | None:
             return (diagnosed.status, diagnosed.code)
 
 

@@ -54,7 +54,7 @@ def step_outcome(step: StepFacts) -> list[Finding]:
 
 
 def _by_cause(step: StepFacts) -> Finding | None:
-    match step.cause:
+    match Cause(step.cause) if step.cause in Cause else None:
         case Cause.JOB_DELETED:
             says = "was cancelled because its job was deleted"
             return Finding(code=BlockerCode.JOB_DELETED, scope=Scope.STEP, says=says)
@@ -72,7 +72,9 @@ def _by_cause(step: StepFacts) -> Finding | None:
             return Finding(code=BlockerCode.WORKFLOW_EXPIRED, scope=Scope.WORKFLOW, says=says, details=details)
         case Cause.WAIT_EXPIRED:
             return _expired_wait(step)
-        case _:
+        case Cause.CANCELLED_BY_DEPENDENCY | Cause.COMPLETED_AFTER_CANCEL_REQUEST:
+            return None
+        case Cause.COMPLETED_BY_OPERATOR | Cause.SKIPPED | None:
             return None
 
 

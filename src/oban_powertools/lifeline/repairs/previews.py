@@ -98,8 +98,10 @@ def refuse_stored(row: Row, actor: Actor) -> CommandRefusedError | None:
             return PreviewConsumedError(row["id"])
         case "expired":
             return PreviewExpiredError(row["id"])
-        case _:
+        case "drifted":
             return PreviewDriftedError(row["id"], ["it was found to be no longer true before"])
+        case status:
+            raise AssertionError(f"a preview is never {status}")
 
 
 async def find_refusal(session: Session, stored: Row, actor: Actor) -> CommandRefusedError:

@@ -167,11 +167,13 @@ async def find(session: Session, target: Target) -> Located:
                 raise TargetNotFoundError(target.type, target.id)
             jobs = await _find_jobs(session, [late["job_id"]])
             return replace(_with_jobs(_of_job(target, late, jobs[0] if jobs else {}), jobs), late=late)
-        case _:
+        case TargetType.JOB | TargetType.CALLBACK:
             jobs = await _find_jobs(session, [int(target.id)])
             if not jobs or (target.type is TargetType.CALLBACK and not jobs[0]["is_callback"]):
                 raise TargetNotFoundError(target.type, target.id)
             return _with_jobs(_of_job(target, jobs[0], jobs[0]), jobs)
+        case _:
+            raise AssertionError(f"no repair is about {target}")
 
 
 async def _find_jobs(session: Session, ids: Sequence[int]) -> Sequence[Row]:

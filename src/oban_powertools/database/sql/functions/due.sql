@@ -7,15 +7,15 @@ LANGUAGE plpgsql
 -- PLANNED EACH TIME ROW BY ROW
 AS $$
 BEGIN
-  RETURN CASE part
-    WHEN 'match_signals' THEN ARRAY(
+  CASE part
+    WHEN 'match_signals' THEN RETURN ARRAY(
       SELECT d.id
       FROM (
         SELECT m.wait_id AS id, m.workflow_id FROM powertools.missed(batch) AS m LIMIT batch
       ) AS d JOIN powertools.workflows w ON w.id = d.workflow_id
       ORDER BY w.root_id
-    )
-    WHEN 'expire_waits' THEN ARRAY(
+    );
+    WHEN 'expire_waits' THEN RETURN ARRAY(
       SELECT d.id
       FROM (
         SELECT w.id, w.workflow_id FROM powertools.waits w
@@ -23,8 +23,8 @@ BEGIN
         ORDER BY w.deadline_at LIMIT batch
       ) AS d JOIN powertools.workflows w ON w.id = d.workflow_id
       ORDER BY w.root_id
-    )
-    WHEN 'expire_workflows' THEN ARRAY(
+    );
+    WHEN 'expire_workflows' THEN RETURN ARRAY(
       SELECT d.id
       FROM (
         SELECT w.id, w.root_id FROM powertools.workflows w
@@ -32,16 +32,16 @@ BEGIN
         ORDER BY w.expires_at LIMIT batch
       ) AS d
       ORDER BY d.root_id
-    )
-    WHEN 'expire_holds' THEN ARRAY(
+    );
+    WHEN 'expire_holds' THEN RETURN ARRAY(
       SELECT DISTINCT ON (w.root_id, w.id) w.id
       FROM (
         SELECT s.workflow_id FROM powertools.steps s
         WHERE s.held_until <= clock_timestamp() ORDER BY s.held_until LIMIT batch
       ) AS d JOIN powertools.workflows w ON w.id = d.workflow_id
       ORDER BY w.root_id
-    )
-  END;
+    );
+  END CASE;
 END $$;
 
 -- Our tables that have grown many times over since they were last analyzed: what was planned for nearly

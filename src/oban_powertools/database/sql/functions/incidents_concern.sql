@@ -42,9 +42,14 @@ AS $$
   SELECT i.fingerprint
   FROM powertools.incident_classes c
   JOIN powertools.incidents i ON i.class = c.name AND i.state <> 'resolved'
-  WHERE c.concerns_by = 'evidence_concerns' AND i.evidence -> 'ids' @> to_jsonb(
-    CASE i.evidence ->> 'id_type' WHEN 'job' THEN coalesce(j.id, s.job_id) WHEN 'workflow' THEN w.id WHEN 'wait' THEN s.wait_id END
-  )
+  WHERE c.concerns_by = 'evidence_concerns' AND CASE i.evidence ->> 'id_type'
+    WHEN 'job' THEN i.evidence -> 'ids' @> to_jsonb(coalesce(j.id, s.job_id))
+    WHEN 'workflow' THEN i.evidence -> 'ids' @> to_jsonb(w.id)
+    WHEN 'wait' THEN i.evidence -> 'ids' @> to_jsonb(s.wait_id)
+    WHEN 'late_result' THEN EXISTS (
+      SELECT FROM powertools.late_results l WHERE l.job_id = j.id AND i.evidence -> 'ids' @> to_jsonb(l.id)
+    )
+  END
 $$;
 
 -- Of every class that is about an executor.

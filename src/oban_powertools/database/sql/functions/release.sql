@@ -95,7 +95,7 @@ BEGIN
     (SELECT array_agg(m::powertools.steps) FROM moved m WHERE m.state IN ('awaiting_signal', 'executing')),
     (SELECT array_agg(ROW (
       m.workflow_id, m.position,
-      CASE m.state WHEN 'available' THEN 'released' WHEN 'awaiting_signal' THEN 'awaiting' ELSE 'started' END,
+      CASE m.state WHEN 'available' THEN 'released' WHEN 'awaiting_signal' THEN 'awaiting' WHEN 'executing' THEN 'started' END,
       NULL, NULL, NULL, NULL, NULL
     )::powertools.change ORDER BY m.workflow_id, m.position) FROM moved m WHERE m.state <> 'pending')
   INTO woken, jobless, others, released;

@@ -61,7 +61,8 @@ BEGIN
   ), moved AS (
     UPDATE public.oban_jobs j
     SET state = (CASE d.action
-          WHEN 'discarded' THEN 'discarded' WHEN 'isolated' THEN 'retryable' ELSE 'available'
+          WHEN 'discarded' THEN 'discarded' WHEN 'isolated' THEN 'retryable'
+          WHEN 'retried' THEN 'available' WHEN 'quarantined' THEN 'available'
         END)::public.oban_job_state,
         discarded_at = CASE d.action WHEN 'discarded' THEN timezone('UTC', clock_timestamp()) ELSE j.discarded_at END,
         max_attempts = CASE d.action WHEN 'discarded' THEN j.max_attempts ELSE greatest(j.max_attempts, j.attempt + 1) END,
@@ -86,7 +87,7 @@ BEGIN
               WHEN 'isolated' THEN 'it runs again apart from others that were running whenever an executor died'
               WHEN 'quarantined' THEN format('it is quarantined, because %s executors %s while they ran it', d.crashes,
                 CASE d.why WHEN 'stopped' THEN 'stopped within an hour' ELSE 'died' END)
-              ELSE CASE d.policy WHEN 'fail' THEN 'its worker asks to fail then' ELSE 'it has no attempt left' END
+              WHEN 'discarded' THEN CASE d.policy WHEN 'fail' THEN 'its worker asks to fail then' ELSE 'it has no attempt left' END
             END
           )
         ),
@@ -130,7 +131,10 @@ BEGIN
     JOIN public.oban_jobs j ON j.id = r.job_id
     LEFT JOIN powertools.executors e ON e.executor_id = r.executor_id
     CROSS JOIN LATERAL (
-      SELECT CASE r.action WHEN 'discarded' THEN 'job_discard' WHEN 'quarantined' THEN 'job_quarantine' ELSE 'job_rescue' END
+      SELECT CASE r.action
+        WHEN 'discarded' THEN 'job_discard' WHEN 'quarantined' THEN 'job_quarantine'
+        WHEN 'retried' THEN 'job_rescue' WHEN 'isolated' THEN 'job_rescue'
+      END
     ) AS a (action)
     WHERE r.id = ANY (moved)
     GROUP BY a.action, r.why

@@ -358,7 +358,7 @@ BEGIN
     changes := changes || powertools.own_changes(ARRAY(
       SELECT ROW (
         o.workflow_id, o.position,
-        CASE o.state WHEN 'executing' THEN 'started' WHEN 'scheduled' THEN 'snoozed' ELSE 'retrying' END,
+        CASE o.state WHEN 'executing' THEN 'started' WHEN 'scheduled' THEN 'snoozed' WHEN 'retryable' THEN 'retrying' WHEN 'available' THEN 'retrying' END,
         o.state, o.job_id, o.attempt, powertools.error_summary_v1(o.error), NULL
       )::powertools.change
       FROM unnest(outcomes) AS o WHERE o.state IN ('executing', 'retryable', 'scheduled', 'available')

@@ -152,7 +152,7 @@ ORDER BY s.id;
 -- Args: after (bigint, id), page (int, rows). Rows: one; upto (bigint; NULL at the end), rows, ids and kinds (of the first
 --   100 that are missing, inserted or changed, by id).
 WITH records AS MATERIALIZED (
-  SELECT a.id, powertools.audit_hash_v1(a) AS hash
+  SELECT a.id, a AS record
   FROM powertools.audit a WHERE a.id > %(after)s::bigint ORDER BY a.id LIMIT %(page)s::int
 ), links AS MATERIALIZED (
   SELECT l.audit_id, l.row_hash
@@ -167,7 +167,7 @@ WITH records AS MATERIALIZED (
   SELECT coalesce(r.id, l.audit_id) AS id, CASE
       WHEN r.id IS NULL THEN 'missing'
       WHEN l.audit_id IS NULL THEN 'inserted'
-      WHEN r.hash <> l.row_hash THEN 'changed'
+      WHEN NOT powertools.is_as_written_v1(r.record, l.row_hash) THEN 'changed'
     END AS kind
   FROM records r FULL JOIN links l ON l.audit_id = r.id
 )
