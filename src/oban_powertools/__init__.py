@@ -12,7 +12,10 @@ _HOMES: Final = {
     "calls": "Calls open_calls",
     "config": "Settings",
     "errors": "PowertoolsError",
-    "events": "Cursor Event Events StepChange StepUpdated WorkflowFinished",
+    "events": (
+        "AnyEvent Cursor Event Events ExecutorChange ExecutorUpdated IncidentChange IncidentUpdated Notice RepairEnded "
+        "RetentionRan StepChange StepUpdated WorkflowFinished"
+    ),
     "explain": "Explain JobExplanation StepExplanation WorkflowExplanation",
     "lifeline": (
         "ExecutorHealth ExecutorState Incident IncidentClass IncidentState IncidentSubstatus Lifeline TimelineEntry"

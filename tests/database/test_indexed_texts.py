@@ -29,6 +29,8 @@ INDEXED: Final = {
     "executors.executor_id": "test_a_heartbeat_with_a_long_name_is_refused, test_executors_of_oban_have_short_ids",
     "incidents.class": "a word of ours",
     "incidents.fingerprint": "test_an_incident_of_a_long_name_is_kept_and_found",
+    "notices.subject_id": "an id: of an executor as executors.executor_id, else a number",
+    "notices.topic": "a word of ours",
     "previews.actor_id": "kept distinct, as audit.actor_id",
     "previews.plan_hash": "a hash",
     "previews.token_hash": "a hash",

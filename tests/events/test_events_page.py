@@ -3,12 +3,15 @@
 import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from oban_powertools import Events, Settings, StepChange, StepUpdated, WorkflowFinished
+from oban_powertools.events.notices import KINDS, NOTICES
 from oban_powertools.events.publish import PUBLISHABLE
 from oban_powertools.events.subscription import BUFFER, PAGE
+from oban_powertools.events.topics import TopicKind
 
 ROOT = Path(__file__).parents[2]
 PAGE_OF_EVENTS = ROOT / "docs" / "reference" / "events.md"
@@ -21,13 +24,20 @@ def _rows(heading: str) -> list[str]:
     return re.findall(r"^\| `(\w+)", own, re.MULTILINE)
 
 
-@pytest.mark.parametrize("event", [StepUpdated, WorkflowFinished])
-def test_every_field_of_an_event_is_on_the_page(event: type[StepUpdated] | type[WorkflowFinished]) -> None:
+@pytest.mark.parametrize("event", [StepUpdated, WorkflowFinished, *NOTICES])
+def test_every_field_of_an_event_is_on_the_page(event: Any) -> None:
     assert _rows(event.__name__) == [field.name for field in dataclasses.fields(event)]
 
 
 def test_every_change_is_on_the_page() -> None:
     assert sorted(_rows("StepChange")) == sorted(change.value for change in StepChange)
+
+
+def test_every_kind_of_notice_and_of_topic_is_on_the_page() -> None:
+    page = PAGE_OF_EVENTS.read_text()
+
+    assert [kind for kind in KINDS if f"`{kind}`" not in page] == []
+    assert [kind for kind in TopicKind if f"`{kind}:all`" not in page] == []
 
 
 def test_every_call_is_on_the_page() -> None:

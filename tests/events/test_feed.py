@@ -5,10 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from oban_powertools import Cursor, Event
+from oban_powertools import AnyEvent, Cursor
 from oban_powertools.events.feed import Feed
 from oban_powertools.events.reads import Log
-from oban_powertools.states import WorkflowId
+from oban_powertools.events.topics import WORKFLOWS, Topic, of_workflow
 from tests.support.by_hand import Hand, chain
 from tests.support.following import cursors, numbers, take, take_until_finished, wide
 
@@ -18,11 +18,9 @@ class CountingLog(Log):
 
     reads = 0
 
-    async def read_on(
-        self, workflow_id: WorkflowId | None, since: Cursor, limit: int
-    ) -> tuple[Sequence[Event], Cursor]:
+    async def read_on(self, topic: Topic, since: Cursor, limit: int) -> tuple[Sequence[AnyEvent], Cursor]:
         self.reads += 1
-        return await super().read_on(workflow_id, since, limit)
+        return await super().read_on(topic, since, limit)
 
 
 @pytest.fixture
@@ -42,14 +40,17 @@ async def feed(log: CountingLog) -> AsyncIterator[Feed]:
 async def test_who_comes_back_with_a_cursor_of_a_moment_ago_is_served_from_memory(
     writer: Hand, feed: Feed, log: CountingLog
 ) -> None:
-    async with feed.subscribed(None, None) as everything:
+    async with feed.subscribed(WORKFLOWS, None) as everything:
         workflow_id, other = await writer.insert(chain(3)), await writer.insert(chain(1))
         await writer.run_all(other)
         await writer.run_all(workflow_id)
         seen = await take_until_finished(everything, workflows=2)
         cut = seen[4].cursor
 
-        async with feed.subscribed(None, cut) as back, feed.subscribed(workflow_id, cut) as back_on_one:
+        async with (
+            feed.subscribed(WORKFLOWS, cut) as back,
+            feed.subscribed(of_workflow(workflow_id), cut) as back_on_one,
+        ):
             assert await take(back, len(seen) - 5) == seen[5:]
             mine = [event for event in seen[5:] if event.workflow_id == workflow_id]
             assert await take(back_on_one, len(mine)) == mine
@@ -64,11 +65,14 @@ async def test_who_comes_back_after_more_than_memory_holds_reads_the_log(
     writer: Hand, feed: Feed, log: CountingLog
 ) -> None:
     before = await writer.insert(wide(10))
-    async with feed.subscribed(None, None) as everything:
+    async with feed.subscribed(WORKFLOWS, None) as everything:
         await writer.insert(wide(6_000))
         seen = await take(everything, 6_000)
 
-        async with feed.subscribed(None, Cursor(0)) as back, feed.subscribed(before, Cursor(0)) as back_on_one:
+        async with (
+            feed.subscribed(WORKFLOWS, Cursor(0)) as back,
+            feed.subscribed(of_workflow(before), Cursor(0)) as back_on_one,
+        ):
             assert cursors(await take(back, 6_010)) == list(range(1, seen[-1].cursor + 1))
             assert numbers(await take(back_on_one, 10)) == list(range(1, 11))
 
@@ -78,13 +82,13 @@ async def test_who_comes_back_after_more_than_memory_holds_reads_the_log(
 async def test_a_feed_that_begins_again_does_not_offer_what_it_kept_before(
     writer: Hand, feed: Feed, log: CountingLog
 ) -> None:
-    async with feed.subscribed(None, None) as everything:
+    async with feed.subscribed(WORKFLOWS, None) as everything:
         await writer.insert(wide(3))
         first = await take(everything, 3)
     await feed.stop()
     await writer.insert(wide(4))
 
-    async with feed.subscribed(None, first[0].cursor) as back:
+    async with feed.subscribed(WORKFLOWS, first[0].cursor) as back:
         assert cursors(await take(back, 6)) == [first[0].cursor + n for n in range(1, 7)]
 
     assert log.reads > 0
@@ -92,7 +96,7 @@ async def test_a_feed_that_begins_again_does_not_offer_what_it_kept_before(
 
 async def test_the_start_of_a_job_that_runs_on_is_told_while_it_runs(writer: Hand, feed: Feed) -> None:
     workflow_id = await writer.insert(chain(1))
-    async with feed.subscribed(workflow_id, None) as events:
+    async with feed.subscribed(of_workflow(workflow_id), None) as events:
         await writer.start((await writer.job(workflow_id, "s0")).id)
 
         [started] = await take(events, 1)

@@ -27,9 +27,14 @@ INSERT INTO powertools.event_batches (id, last_cursor, events, workflow_ids, fir
 OVERRIDING SYSTEM VALUE
 SELECT e.batch_id, e.batch_id * 10, 10, array_agg(e.workflow_id), array_agg(e.number), array_agg(e.number)
 FROM powertools.events e GROUP BY e.batch_id;
-UPDATE powertools.event_log SET head = 200000;
+INSERT INTO powertools.notices (batch_id, place, cursor, topic, subject_id, kind, data)
+SELECT 100000 + n, 1, 200000 + n, 'incident', n % 100, 'incident.opened', '{}' FROM generate_series(1, 20000) AS n;
+INSERT INTO powertools.event_batches (id, last_cursor, events, workflow_ids, first_numbers, last_numbers)
+OVERRIDING SYSTEM VALUE
+SELECT n.batch_id, n.cursor, 1, '{}', '{}', '{}' FROM powertools.notices n;
+UPDATE powertools.event_log SET head = 220000;
 """
-"""200,000 events of 2,000 workflows, in batches of one event of each of ten workflows."""
+"""200,000 events of 2,000 workflows, in batches of one event of each of ten workflows; then 20,000 notices."""
 
 
 @pytest.fixture(params=["never analyzed", "analyzed"])
@@ -48,11 +53,14 @@ def test_a_page_is_read_through_indexes(large: tuple[asyncio.Runner, Connection]
     runner, conn = large
     runner.run(conn.execute(f"SET plan_cache_mode = {mode}".encode()))
 
-    for since in (0, 100_000, 199_500, 200_000):
+    for since in (0, 100_000, 199_500, 200_000, 219_000):
         page = runner.run(_explain(conn, "read_log", since=since, page=500))
         of_one = runner.run(_explain(conn, "read_workflow_log", workflow_id=1234, since=since, page=500))
+        topic = {"topic": "incident", "since": since, "page": 500}
+        notices = runner.run(_explain(conn, "read_notices", **topic, subject_id=None))
+        of_incident = runner.run(_explain(conn, "read_notices", **topic, subject_id="7"))
 
-        for plan, most in ((page, 10_000), (of_one, 2000)):
+        for plan, most in ((page, 10_000), (of_one, 2000), (notices, 2000), (of_incident, 2000)):
             assert [node for node in _nodes(plan) if _scans_a_growing_table(node)] == [], json.dumps(plan, indent=1)
             assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < most, f"{since}: {json.dumps(plan)}"
 

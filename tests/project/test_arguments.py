@@ -46,6 +46,7 @@ NOT_CURSORS = tuple(found for found in NOT_IDS if found != 0)
 NOT_SPANS = (0, 30, 0.5, "30s", "", True, [], {})
 NOT_LISTS = ("", "abc", b"abc", 7, 1.5, True, {"a": 1})
 NOT_NAMES = ("", "  ", 7, 0, True, [], {}, b"a")
+NOT_TOPICS = (*NOT_NAMES, "job:all", "workflow", "workflow:01", "incident:abc", "audit:1")
 NOT_KEYS = (*NOT_NAMES, "a\0b", "\ud800")
 NOT_COUNTS = (0, -1, True, "5", 1.5, 2**40, [])
 NOT_FLAGS = ("", "false", 0, 1, [])
@@ -123,6 +124,15 @@ KINDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "events.topic_workflow": {"workflow_id": NOT_IDS},
     "events.subscribe_all": {"since": NOT_CURSORS},
     "events.subscribe_workflow": {"workflow_id": NOT_IDS, "since": NOT_CURSORS},
+    "events.subscribe_incidents": {"incident_id": NOT_IDS, "since": NOT_CURSORS},
+    "events.subscribe_executors": {"executor_id": NOT_NAMES, "since": NOT_CURSORS},
+    "events.subscribe_audit": {"since": NOT_CURSORS},
+    "events.subscribe": {"topic": NOT_TOPICS, "since": NOT_CURSORS},
+    "events.read_topic": {
+        "topic": NOT_TOPICS,
+        "since": (*NOT_CURSORS, None),
+        "limit": (*NOT_COUNTS, 10_001),
+    },
     "events.head": {},
     "events.read": {
         "since": (*NOT_CURSORS, None),
@@ -263,6 +273,7 @@ GIVEN: Mapping[str, Any] = {
     "endpoint_id": 1,
     "change": "started",
     "heartbeats": [],
+    "topic": "audit:all",
     "workflow": None,
     "workflows": [],
 }

@@ -60,7 +60,7 @@ FROM jsonb_each(%s::jsonb) AS d (name, value) WHERE d.name = s.name AND s.change
 """
 
 GUARD = """
-ALTER TABLE powertools.audit ENABLE TRIGGER audit_link, ENABLE TRIGGER audit_of_a_preview;
+ALTER TABLE powertools.audit ENABLE TRIGGER audit_link, ENABLE TRIGGER audit_of_a_preview, ENABLE TRIGGER told;
 ALTER TABLE powertools.audit ENABLE ALWAYS TRIGGER audit_guard, ENABLE ALWAYS TRIGGER audit_guard_all;
 ALTER TABLE powertools.audit_links ENABLE ALWAYS TRIGGER audit_guard, ENABLE ALWAYS TRIGGER audit_guard_all;
 ALTER TABLE powertools.audit_seals ENABLE ALWAYS TRIGGER audit_guard, ENABLE ALWAYS TRIGGER audit_guard_all;

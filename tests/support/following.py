@@ -7,20 +7,20 @@ from typing import Any
 
 import psycopg
 
-from oban_powertools import Event, Powertools, Settings, Workflow
+from oban_powertools import AnyEvent, Event, Powertools, Settings, Workflow
 from oban_powertools.events import Subscription
 from tests.support.by_hand import everybody_may, step
 
 WITHIN = 20  # seconds
 
 
-async def take(subscription: Subscription, count: int) -> list[Event]:
+async def take[E: AnyEvent](subscription: Subscription[E], count: int) -> list[E]:
     """The next so many events."""
     async with asyncio.timeout(WITHIN):
         return [await anext(subscription) for _ in range(count)]
 
 
-async def take_until_finished(subscription: Subscription, workflows: int = 1) -> list[Event]:
+async def take_until_finished(subscription: Subscription[Event], workflows: int = 1) -> list[Event]:
     """Everything up to the end of the last of so many workflows."""
     found: list[Event] = []
     async with asyncio.timeout(WITHIN):
@@ -43,7 +43,7 @@ def numbers(events: Sequence[Event]) -> list[int]:
     return [event.number for event in events]
 
 
-def cursors(events: Sequence[Event]) -> list[int]:
+def cursors(events: Sequence[AnyEvent]) -> list[int]:
     return [event.cursor for event in events]
 
 

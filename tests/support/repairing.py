@@ -26,8 +26,9 @@ KEYS = {
 
 EVERYTHING = "SELECT jsonb_build_object({})".format(
     ", ".join(
-        f"'{table}', (SELECT coalesce(jsonb_agg(to_jsonb(t) ORDER BY {key}), '[]') FROM {table} t)"
+        f"'{table}', (SELECT coalesce(jsonb_agg(to_jsonb(t) ORDER BY {key}), '[]') FROM {table} t WHERE {of_them})"
         for table, key in KEYS.items()
+        for of_them in ("workflow_ids <> '{}'" if table == "powertools.event_batches" else "true",)
     )
 )
 
@@ -64,7 +65,7 @@ async def outcomes(hand: Hand) -> list[tuple[str, str, str]]:
 
 
 async def everything(hand: Hand) -> dict[str, Any]:
-    """Table -> its rows, of all that a repair may change; without previews, audit and commands."""
+    """Table -> its rows, of all that a repair may change; without previews, audit, commands and what tells of them."""
     return await hand.one(EVERYTHING) or {}
 
 

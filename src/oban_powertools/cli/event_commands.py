@@ -1,4 +1,4 @@
-"""``events tail``: print what happens to steps and workflows, as it happens.
+"""``events tail``: print what happens to workflows, or to incidents, executors and records of operators, as it happens.
 
 Each event is printed once and in order, even when the connection is lost and found again.
 """
@@ -11,7 +11,10 @@ from typing import Final
 
 import click
 
-from ..events.types import Cursor, Event, StepUpdated, WorkflowFinished
+from ..errors import InvalidArgumentError
+from ..events.notices import describe, kind_of
+from ..events.topics import WORKFLOWS, AnyEvent, Topic, TopicKind
+from ..events.types import Cursor, StepUpdated, WorkflowFinished
 from ..states import WorkflowId, WorkflowState
 from .exits import Exit
 from .groups import Group, examples
@@ -38,36 +41,60 @@ def _parse_cursor(ctx: click.Context, param: click.Parameter, value: str | None)
     return Cursor(int(value))
 
 
+def _parse_topic(ctx: click.Context, param: click.Parameter, value: str | None) -> Topic | None:
+    try:
+        return None if value is None else Topic.parse(value)
+    except InvalidArgumentError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+
+
 @events.command(
     "tail",
     epilog=examples(
         "powertools events tail",
+        "powertools events tail --topic incident:all",
         "powertools events tail --workflow 41 --until-finished",
         "powertools events tail --json --since 8123 > events.jsonl",
     ),
 )
 @click.option("--workflow", "workflow_id", callback=parse_id, metavar="ID", help="Only of this workflow.")
 @click.option(
+    "--topic",
+    callback=_parse_topic,
+    metavar="TOPIC",
+    help="Of this: workflow:all, incident:all, incident:ID, executor:all, executor:ID, audit:all.",
+)
+@click.option(
     "--since", callback=_parse_cursor, metavar="CURSOR", help="Begin behind this event, instead of with the next one."
 )
 @click.option("--until-finished", is_flag=True, help="With --workflow: end when it has finished.")
 @answering
 async def tail(
-    target: Target, *, workflow_id: int | None, since: Cursor | None, until_finished: bool, as_json: bool
+    target: Target,
+    *,
+    workflow_id: int | None,
+    topic: Topic | None,
+    since: Cursor | None,
+    until_finished: bool,
+    as_json: bool,
 ) -> int:
     """Print every event as it happens, until Ctrl+C.
 
     It continues by itself, without a gap, after the database was away. With --json every line is a JSON
     document; its cursor is what --since takes. With --until-finished the exit code is 6 unless it completed.
     """
+    if workflow_id is not None and topic is not None:
+        raise click.UsageError("--workflow and --topic say the same: pass one of them")
+    if topic is not None and topic.kind is TopicKind.WORKFLOW and topic.subject is not None:
+        workflow_id, topic = int(topic.subject), None
     if until_finished and workflow_id is None:
         raise click.UsageError("--until-finished needs --workflow: all of them together never finish")
     key = None if workflow_id is None else WorkflowId(workflow_id)
     _warn_in_one_line()
     async with target.following() as calls:
         if key is None:
-            async with calls.events.subscribe_all(since=since) as following:
-                note("following all workflows; Ctrl+C ends")
+            async with calls.events.subscribe(topic or WORKFLOWS, since=since) as following:
+                note(f"following {'all workflows' if topic in (None, WORKFLOWS) else topic}; Ctrl+C ends")
                 return await _print(following, as_json=as_json, until_finished=False)
         async with calls.events.subscribe_workflow(key, since=since) as following:
             workflow = await calls.workflows.get(key)
@@ -78,7 +105,7 @@ async def tail(
             return await _print(following, as_json=as_json, until_finished=until_finished)
 
 
-async def _print(following: AsyncIterator[Event], *, as_json: bool, until_finished: bool) -> int:
+async def _print(following: AsyncIterator[AnyEvent], *, as_json: bool, until_finished: bool) -> int:
     async for event in following:
         if as_json:
             print_json_line({"type": event.to_dict()["type"], **record_json(event)})
@@ -102,16 +129,18 @@ def _warn_in_one_line() -> None:
     logging.getLogger("psycopg.pool").propagate = False
 
 
-def _line(event: Event) -> tuple[str, ...]:
+def _line(event: AnyEvent) -> tuple[str, ...]:
     match event:
         case StepUpdated():
-            change, subject, more = event.change, f" / {event.step_name}", _describe(event)
+            change, of = event.change, f"{event.workflow_id} {event.workflow_label} / {event.step_name}"
+            more = _describe(event)
         case WorkflowFinished():
             failed = f": {names(event.failed_steps)}" if event.failed_steps else ""
-            change, subject, more = "finished", "", f"{event.outcome}{failed}"
+            change, of, more = "finished", f"{event.workflow_id} {event.workflow_label}", f"{event.outcome}{failed}"
+        case _:
+            change, of, more = kind_of(event), *describe(event)
     word = colored(f"{change:<{_WIDEST_CHANGE}}")
-    rest = f"  {event.workflow_id} {event.workflow_label}{subject}  {more}".rstrip()
-    return f"{_instant(event.timestamp)}  ", word, rest
+    return f"{_instant(event.timestamp)}  ", word, f"  {of}  {more}".rstrip()
 
 
 def _describe(event: StepUpdated) -> str:

@@ -4,7 +4,36 @@ The log is in the database; a notification only says that there is something to 
 """
 
 from .events import Events
+from .notices import (
+    ExecutorChange,
+    ExecutorUpdated,
+    IncidentChange,
+    IncidentUpdated,
+    Notice,
+    RepairEnded,
+    RetentionRan,
+)
 from .subscription import ReadOn, Subscription
+from .topics import AnyEvent, Topic, TopicKind
 from .types import Cursor, Event, StepChange, StepUpdated, WorkflowFinished
 
-__all__ = ["Cursor", "Event", "Events", "ReadOn", "StepChange", "StepUpdated", "Subscription", "WorkflowFinished"]
+__all__ = [
+    "AnyEvent",
+    "Cursor",
+    "Event",
+    "Events",
+    "ExecutorChange",
+    "ExecutorUpdated",
+    "IncidentChange",
+    "IncidentUpdated",
+    "Notice",
+    "ReadOn",
+    "RepairEnded",
+    "RetentionRan",
+    "StepChange",
+    "StepUpdated",
+    "Subscription",
+    "Topic",
+    "TopicKind",
+    "WorkflowFinished",
+]

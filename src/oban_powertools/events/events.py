@@ -5,21 +5,23 @@ Numbering events (placing) runs in a transaction of its own, never in the caller
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, overload
+from typing import Any, cast, overload
 
 from ..acts import Action
-from ..arguments import as_count, as_cursor, as_text, as_workflow_id
+from ..arguments import as_count, as_cursor, as_id, as_text, as_workflow_id, unless_none
 from ..errors import WorkflowNotFoundError
 from ..operators.authorization import ActorLike
 from ..operators.commanding import Commander
 from ..operators.evidence import HOST
 from ..operators.services import Facade, Services
-from ..states import WorkflowId
+from ..states import IncidentId, WorkflowId
 from .feed import Feed
 from .listener import Listener
+from .notices import ExecutorUpdated, IncidentUpdated, RepairEnded, RetentionRan
 from .publish import publish_change
 from .reads import Log
 from .subscription import Subscription
+from .topics import WORKFLOWS, AnyEvent, Topic, TopicKind, of_workflow
 from .types import Cursor, Event, StepChange, StepUpdated
 
 
@@ -46,7 +48,7 @@ class Events(Facade):
         return f"workflow:{as_workflow_id(workflow_id)}"
 
     @asynccontextmanager
-    async def subscribe_all(self, *, since: Cursor | str | None = None) -> AsyncGenerator[Subscription]:
+    async def subscribe_all(self, *, since: Cursor | str | None = None) -> AsyncGenerator[Subscription[Event]]:
         """Follow the events of every workflow; leaving the context unsubscribes.
 
             async with powertools.events.subscribe_all() as events:
@@ -59,13 +61,13 @@ class Events(Facade):
         Raises:
             CursorExpiredError: The cursor is not in the log; also while iterating, when retention overtakes it.
         """
-        async with self._feed.subscribed(None, _after(since)) as subscription:
+        async with self._feed.subscribed(WORKFLOWS, _after(since)) as subscription:
             yield subscription
 
     @asynccontextmanager
     async def subscribe_workflow(
         self, workflow_id: WorkflowId | str, *, since: Cursor | str | None = None
-    ) -> AsyncGenerator[Subscription]:
+    ) -> AsyncGenerator[Subscription[Event]]:
         """Follow the events of one workflow; as ``subscribe_all``.
 
         Raises:
@@ -76,7 +78,66 @@ class Events(Facade):
         async with self._connect() as session:
             if await session.one("command_workflow", {"workflow_id": key}) is None:
                 raise WorkflowNotFoundError(key)
-        async with self._feed.subscribed(key, after) as subscription:
+        async with self._feed.subscribed(of_workflow(key), after) as subscription:
+            yield subscription
+
+    @asynccontextmanager
+    async def subscribe_incidents(
+        self, incident_id: IncidentId | str | None = None, *, since: Cursor | str | None = None
+    ) -> AsyncGenerator[Subscription[IncidentUpdated]]:
+        """Follow what happens to incidents, or to one; as ``subscribe_all``.
+
+        Raises:
+            InvalidArgumentError: That is no id.
+            CursorExpiredError: As ``subscribe_all``.
+        """
+        key = None if incident_id is None else str(as_id("incident_id", incident_id))
+        async with self._feed.subscribed(Topic(kind=TopicKind.INCIDENT, subject=key), _after(since)) as subscription:
+            yield subscription
+
+    @asynccontextmanager
+    async def subscribe_executors(
+        self, executor_id: str | None = None, *, since: Cursor | str | None = None
+    ) -> AsyncGenerator[Subscription[ExecutorUpdated]]:
+        """Follow which executors are late or missing and which have recovered, or one; as ``subscribe_all``.
+
+        Raises:
+            InvalidArgumentError: That is no id.
+            CursorExpiredError: As ``subscribe_all``.
+        """
+        key = unless_none(as_text, "executor_id", executor_id)
+        async with self._feed.subscribed(Topic(kind=TopicKind.EXECUTOR, subject=key), _after(since)) as subscription:
+            yield subscription
+
+    @asynccontextmanager
+    async def subscribe_audit(
+        self, *, since: Cursor | str | None = None
+    ) -> AsyncGenerator[Subscription[RepairEnded | RetentionRan]]:
+        """Follow what operators repair or are refused, and the runs of the retention; as ``subscribe_all``.
+
+        Raises:
+            CursorExpiredError: As ``subscribe_all``.
+        """
+        async with self._feed.subscribed(Topic(kind=TopicKind.AUDIT), _after(since)) as subscription:
+            yield subscription
+
+    @asynccontextmanager
+    async def subscribe(
+        self, topic: Topic | str, *, since: Cursor | str | None = None
+    ) -> AsyncGenerator[Subscription[AnyEvent]]:
+        """Follow a topic by its name, such as ``incident:all``; as ``subscribe_all``.
+
+        Raises:
+            InvalidArgumentError: There is no such topic.
+            WorkflowNotFoundError: As ``subscribe_workflow``.
+            CursorExpiredError: As ``subscribe_all``.
+        """
+        one = topic if isinstance(topic, Topic) else Topic.parse(topic)
+        if one.kind is TopicKind.WORKFLOW and one.subject is not None:
+            async with self.subscribe_workflow(one.subject, since=since) as subscription:
+                yield cast("Subscription[AnyEvent]", subscription)
+            return
+        async with self._feed.subscribed(one, _after(since)) as subscription:
             yield subscription
 
     async def head(self) -> Cursor:
@@ -98,9 +159,20 @@ class Events(Facade):
             CursorExpiredError: The cursor is not in the log: retention has removed events after it.
             InvalidArgumentError: The limit is out of range.
         """
-        key = None if workflow_id is None else as_workflow_id(workflow_id)
+        topic = WORKFLOWS if workflow_id is None else of_workflow(workflow_id)
         after, page = Cursor(as_cursor("since", since)), as_count("limit", limit, most=10_000)
-        return list(await self._log.read_committed(key, after, page))
+        return cast("list[Event]", list(await self._log.read_committed(topic, after, page)))
+
+    async def read_topic(self, topic: Topic | str, *, since: Cursor | str, limit: int = 1000) -> list[AnyEvent]:
+        """One page of a topic, such as ``incident:all``; as ``read``.
+
+        Raises:
+            CursorExpiredError: As ``read``.
+            InvalidArgumentError: There is no such topic, or the limit is out of range.
+        """
+        one = topic if isinstance(topic, Topic) else Topic.parse(topic)
+        after, page = Cursor(as_cursor("since", since)), as_count("limit", limit, most=10_000)
+        return list(await self._log.read_committed(one, after, page))
 
     @overload
     async def publish(

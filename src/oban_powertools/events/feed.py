@@ -6,19 +6,19 @@ order; and no subscriber can hold it up.
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from itertools import takewhile
-from typing import Final
+from typing import Any, Final
 
 from ..errors import CursorExpiredError
 from ..privacy.logs import find_logger
-from ..states import WorkflowId
 from .listener import SPACING, Listener
 from .reads import Bounds, Log
 from .subscription import Subscription
-from .types import Cursor, Event
+from .topics import WORKFLOWS, AnyEvent, Topic, topic_of
+from .types import Cursor
 
 logger: Final = find_logger(__name__)
 
@@ -63,20 +63,20 @@ class Feed:
         self._poll_every = poll_every.total_seconds()
         self._poll_alone_every = poll_alone_every.total_seconds()
         self._members: set[object] = set()
-        self._subscriptions: dict[WorkflowId | None, set[Subscription]] = {}
+        self._subscriptions: dict[Topic, set[Subscription[Any]]] = {}
         self._lookers: list[asyncio.Future[Bounds]] = []
         self._wake = asyncio.Event()
         self._reading = asyncio.Semaphore(_READERS)
         self._running = False
         self._runs: set[asyncio.Task[None]] = set()
         self._cursor: Cursor | None = None
-        self._recent: deque[Event] = deque(maxlen=_RECENT)
+        self._recent: deque[AnyEvent] = deque(maxlen=_RECENT)
         self._recent_from: Cursor | None = None
         self._starts_due_at = 0.0
         self._failing = False
 
     @asynccontextmanager
-    async def subscribed(self, workflow_id: WorkflowId | None, since: Cursor | None) -> AsyncGenerator[Subscription]:
+    async def subscribed(self, topic: Topic, since: Cursor | None) -> AsyncGenerator[Subscription[Any]]:
         """A subscription from a cursor on, or from now on.
 
         Raises:
@@ -88,7 +88,7 @@ class Feed:
             bounds = await self._look_now()
             if since is not None:
                 bounds.check(since)
-            with self._subscription(workflow_id, since) as subscription:
+            with self._subscription(topic, since) as subscription:
                 yield subscription
         finally:
             self._members.discard(member)
@@ -107,41 +107,39 @@ class Feed:
             await asyncio.wait(self._runs)
 
     @contextmanager
-    def _subscription(self, workflow_id: WorkflowId | None, since: Cursor | None) -> Generator[Subscription]:
+    def _subscription(self, topic: Topic, since: Cursor | None) -> Generator[Subscription[Any]]:
         begin = self._offered_to() if since is None else since
-        subscription = Subscription(
-            self._read_on, self._offered_to, workflow_id, begin, self._recent_since(workflow_id, begin)
+        subscription: Subscription[Any] = Subscription(
+            self._read_on, self._offered_to, topic, begin, self._recent_since(topic, begin)
         )
-        topic = self._subscriptions.setdefault(workflow_id, set())
-        topic.add(subscription)
+        alike = self._subscriptions.setdefault(topic, set())
+        alike.add(subscription)
         try:
             yield subscription
         finally:
             subscription.close()
-            topic.discard(subscription)
-            if not topic:
-                self._subscriptions.pop(workflow_id, None)
+            alike.discard(subscription)
+            if not alike:
+                self._subscriptions.pop(topic, None)
 
-    def _recent_since(self, workflow_id: WorkflowId | None, since: Cursor) -> list[Event] | None:
+    def _recent_since(self, topic: Topic, since: Cursor) -> list[AnyEvent] | None:
         """The topic's events between this cursor and the feed's; None when they are not in memory."""
         first = self._recent[0].cursor - 1 if len(self._recent) == _RECENT else self._recent_from
         if first is None or since < first:
             return None
         later = takewhile(lambda event: event.cursor > since, reversed(self._recent))
-        return [event for event in later if workflow_id in (None, event.workflow_id)][::-1]
+        return [event for event in later if event in topic][::-1]
 
-    def _everybody(self) -> list[Subscription]:
-        return [subscription for topic in self._subscriptions.values() for subscription in topic]
+    def _everybody(self) -> list[Subscription[Any]]:
+        return [subscription for alike in self._subscriptions.values() for subscription in alike]
 
     def _offered_to(self) -> Cursor:
         assert self._cursor is not None
         return self._cursor
 
-    async def _read_on(
-        self, workflow_id: WorkflowId | None, since: Cursor, limit: int
-    ) -> tuple[Sequence[Event], Cursor]:
+    async def _read_on(self, topic: Topic, since: Cursor, limit: int) -> tuple[Sequence[AnyEvent], Cursor]:
         async with self._reading:
-            return await self._log.read_on(workflow_id, since, limit)
+            return await self._log.read_on(topic, since, limit)
 
     def _look(self) -> None:
         self._wake.set()
@@ -232,22 +230,28 @@ class Feed:
         self._recent.clear()
         self._recent_from = up_to
 
-    async def _hand_out(self, page: Sequence[Event]) -> None:
+    async def _hand_out(self, page: Sequence[AnyEvent]) -> None:
         for start in range(0, len(page), _CHUNK):
             chunk = page[start : start + _CHUNK]
             self._recent.extend(chunk)
-            for subscription in self._subscriptions.get(None, ()):
-                subscription.offer(chunk)
-            if len(self._subscriptions) > (None in self._subscriptions):
-                self._offer_by_workflow(chunk)
+            if len(self._subscriptions) > (WORKFLOWS in self._subscriptions):
+                self._offer_by_topic(chunk)
+            elif alike := self._subscriptions.get(WORKFLOWS):
+                _offer([event for event in chunk if event in WORKFLOWS], alike)
             self._cursor = chunk[-1].cursor
             await asyncio.sleep(0)
 
-    def _offer_by_workflow(self, chunk: Sequence[Event]) -> None:
-        by_workflow: dict[WorkflowId, list[Event]] = defaultdict(list)
+    def _offer_by_topic(self, chunk: Sequence[AnyEvent]) -> None:
+        wanted: dict[Topic, list[AnyEvent]] = defaultdict(list)
         for event in chunk:
-            if event.workflow_id in self._subscriptions:
-                by_workflow[event.workflow_id].append(event)
-        for workflow_id, events in by_workflow.items():
-            for subscription in self._subscriptions[workflow_id]:
-                subscription.offer(events)
+            narrow = topic_of(event)
+            for topic in {narrow, Topic(kind=narrow.kind)}:
+                if topic in self._subscriptions:
+                    wanted[topic].append(event)
+        for topic, events in wanted.items():
+            _offer(events, self._subscriptions[topic])
+
+
+def _offer(events: Sequence[AnyEvent], alike: Iterable[Subscription[Any]]) -> None:
+    for subscription in alike:
+        subscription.offer(events)

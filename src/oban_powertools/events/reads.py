@@ -6,7 +6,7 @@ were removed, the page says so.
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
 from typing import Any
 
@@ -14,8 +14,11 @@ from ..database import Session
 from ..errors import CursorExpiredError
 from ..operators.services import Services
 from ..privacy.apply_display import apply_display
+from ..privacy.display import DisplayPolicy, Kind
 from ..states import JobId, StepState, WorkflowId, WorkflowState
-from .types import Cursor, Event, StepChange, StepUpdated, WorkflowFinished
+from .notices import IncidentUpdated, notice_of
+from .topics import WORKFLOWS, AnyEvent, Topic, TopicKind
+from .types import Cursor, StepChange, StepUpdated, WorkflowFinished
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ async def place_events(session: Session, *, with_starts: bool = True) -> Bounds:
     return _bounds(row)
 
 
-async def read_log(session: Session, since: Cursor, limit: int) -> list[Event]:
+async def read_log(session: Session, since: Cursor, limit: int) -> list[AnyEvent]:
     """The placed events after a cursor, oldest first.
 
     Raises:
@@ -61,10 +64,14 @@ async def read_log(session: Session, since: Cursor, limit: int) -> list[Event]:
     return _page(await session.all("read_log", {"since": since, "page": limit}), since)
 
 
-async def read_workflow_log(session: Session, workflow_id: WorkflowId, since: Cursor, limit: int) -> list[Event]:
-    """As ``read_log``, of one workflow."""
-    args = {"workflow_id": workflow_id, "since": since, "page": limit}
-    return _page(await session.all("read_workflow_log", args), since)
+async def read_topic_log(session: Session, topic: Topic, since: Cursor, limit: int) -> list[AnyEvent]:
+    """As ``read_log``, of one workflow, or of a topic of notices."""
+    args: dict[str, Any] = {"since": since, "page": limit}
+    if topic.kind is TopicKind.WORKFLOW:
+        args["workflow_id"] = int(topic.subject or 0)
+        return _page(await session.all("read_workflow_log", args), since)
+    args |= {"topic": topic.kind, "subject_id": topic.subject}
+    return _page(await session.all("read_notices", args), since)
 
 
 class Log:
@@ -72,7 +79,7 @@ class Log:
 
     def __init__(self, services: Services) -> None:
         self._connect = services.connect
-        self._display = services.display
+        self._display: DisplayPolicy = services.display
 
     @asynccontextmanager
     async def placed(self, *, with_starts: bool = True) -> AsyncGenerator[tuple[Session, Bounds]]:
@@ -81,47 +88,47 @@ class Log:
             yield session, await place_events(session, with_starts=with_starts)
 
     async def page(
-        self, session: Session, bounds: Bounds, workflow_id: WorkflowId | None, since: Cursor, limit: int
-    ) -> tuple[Sequence[Event], Cursor]:
+        self, session: Session, bounds: Bounds, topic: Topic | None, since: Cursor, limit: int
+    ) -> tuple[Sequence[AnyEvent], Cursor]:
         """At most ``limit`` events after a cursor, and the cursor up to which they are complete.
 
         Args:
             bounds: As read before.
-            workflow_id: Only of this workflow; None for all.
+            topic: Only of this topic; None for the whole log.
 
         Raises:
             CursorExpiredError: The cursor is not in the log.
         """
-        if workflow_id is None:
+        if topic is None or topic == WORKFLOWS:
             # A range of cursors, also where events of it are gone.
             events = await read_log(session, since, limit)
-            reached = min(since + limit, bounds.head)
+            reached = max(min(since + limit, bounds.head), events[-1].cursor if events else since)
+            if topic is not None:
+                events = [event for event in events if event in topic]
         else:
-            events = await read_workflow_log(session, workflow_id, since, limit)
+            events = await read_topic_log(session, topic, since, limit)
             reached = bounds.head if len(events) < limit else since
         reached = Cursor(max(reached, events[-1].cursor if events else since))
         return [self._display_event(event) for event in events], reached
 
-    async def read_on(
-        self, workflow_id: WorkflowId | None, since: Cursor, limit: int
-    ) -> tuple[Sequence[Event], Cursor]:
+    async def read_on(self, topic: Topic, since: Cursor, limit: int) -> tuple[Sequence[AnyEvent], Cursor]:
         """As ``page``, of placed events; empty only at the head of the log."""
         async with self._connect() as session:
             row = await session.one("log_bounds")
             assert row is not None
-            return await self._read_on(session, _bounds(row), workflow_id, since, limit)
+            return await self._read_on(session, _bounds(row), topic, since, limit)
 
-    async def read_committed(self, workflow_id: WorkflowId | None, since: Cursor, limit: int) -> Sequence[Event]:
+    async def read_committed(self, topic: Topic, since: Cursor, limit: int) -> Sequence[AnyEvent]:
         """As ``read_on``, after committed events were placed."""
         async with self.placed() as (session, bounds):
-            events, _ = await self._read_on(session, bounds, workflow_id, since, limit)
+            events, _ = await self._read_on(session, bounds, topic, since, limit)
             return events
 
     async def _read_on(
-        self, session: Session, bounds: Bounds, workflow_id: WorkflowId | None, since: Cursor, limit: int
-    ) -> tuple[Sequence[Event], Cursor]:
+        self, session: Session, bounds: Bounds, topic: Topic, since: Cursor, limit: int
+    ) -> tuple[Sequence[AnyEvent], Cursor]:
         while True:
-            events, since = await self.page(session, bounds, workflow_id, since, limit)
+            events, since = await self.page(session, bounds, topic, since, limit)
             if events or since >= bounds.head:
                 return events, since
 
@@ -135,23 +142,31 @@ class Log:
                     assert isinstance(event, StepUpdated)
                     return apply_display(self._display, event)
 
-    def _display_event(self, event: Event) -> Event:
+    def _display_event(self, event: AnyEvent) -> AnyEvent:
         # Most events have nothing to hide, and there are thousands a second.
-        return (
-            apply_display(self._display, event) if isinstance(event, StepUpdated) and event.error is not None else event
-        )
+        match event:
+            case WorkflowFinished():
+                return event
+            case StepUpdated():
+                return event if event.error is None else apply_display(self._display, event)
+            case IncidentUpdated():
+                return replace(event, title=self._display.render_text(Kind.DETAILS, event.title))
+            case _:
+                return apply_display(self._display, event)
 
 
 def _bounds(row: dict[str, Any]) -> Bounds:
     return Bounds(Cursor(row["pruned_to"]), Cursor(row["head"]))
 
 
-def _page(rows: Sequence[dict[str, Any]], since: Cursor) -> list[Event]:
+def _page(rows: Sequence[dict[str, Any]], since: Cursor) -> list[AnyEvent]:
     _bounds(rows[0]).check(since)
     return [_event(row) for row in rows if row["cursor"] is not None]
 
 
-def _event(row: dict[str, Any]) -> Event:
+def _event(row: dict[str, Any]) -> AnyEvent:
+    if row.get("kind") is not None:
+        return notice_of(row)
     if row["position"] is None:
         return WorkflowFinished(
             workflow_id=WorkflowId(row["workflow_id"]),

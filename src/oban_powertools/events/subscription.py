@@ -8,14 +8,14 @@ import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Final, Self
+from typing import Final, Self, cast
 
 import psycopg
 
 from ..database.sqlstates import Trouble, find_trouble
 from ..privacy.logs import find_logger
-from ..states import WorkflowId
-from .types import Cursor, Event
+from .topics import AnyEvent, Topic
+from .types import Cursor
 
 logger: Final = find_logger(__name__)
 
@@ -28,20 +28,20 @@ PAGE: Final = 500
 _RETRY_AFTER: Final = 1.0
 """Seconds between two tries to read while the database is away."""
 
-type ReadOn = Callable[[WorkflowId | None, Cursor, int], Awaitable[tuple[Sequence[Event], Cursor]]]
+type ReadOn = Callable[[Topic, Cursor, int], Awaitable[tuple[Sequence[AnyEvent], Cursor]]]
 
 
-class Subscription:
+class Subscription[E: AnyEvent]:
     """The events of one topic, oldest first, without an end: ``async for event in subscription``.
 
-    Made by ``Events.subscribe_all`` and ``Events.subscribe_workflow``. One task at a time may iterate.
+    Made by ``Events.subscribe`` and its like. One task at a time may iterate.
 
     A subscriber that is slower than the events still gets each of them: they are read from the log.
 
     Args:
         read_on: Reads a page of the log, and the cursor up to which it is complete.
         feed_cursor: The cursor up to which the feed has offered events.
-        workflow_id: Only of this workflow; None for all.
+        topic: Which events.
         since: The cursor to start after.
         missed: The topic's events from there to the feed's cursor; None where they have to be read from the log.
     """
@@ -50,17 +50,17 @@ class Subscription:
         self,
         read_on: ReadOn,
         feed_cursor: Callable[[], Cursor],
-        workflow_id: WorkflowId | None,
+        topic: Topic,
         since: Cursor,
-        missed: Sequence[Event] | None,
+        missed: Sequence[AnyEvent] | None,
     ) -> None:
-        self.workflow_id = workflow_id
+        self.topic: Topic = topic
         self._read_on = read_on
         self._feed_cursor = feed_cursor
         self._cursor = since
-        self._page: deque[Event] = deque()
+        self._page: deque[E] = deque()
         self._page_to = since
-        self._buffer: deque[Event] = deque()
+        self._buffer: deque[E] = deque()
         self._live_from: float = feed_cursor() if missed is None else since
         self._accepting = True
         self._offered = asyncio.Event()
@@ -77,7 +77,7 @@ class Subscription:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Event:
+    async def __anext__(self) -> E:
         """The next event; waits for it, however long the database is away.
 
         Raises:
@@ -97,13 +97,13 @@ class Subscription:
                 await self._offered.wait()
         raise StopAsyncIteration
 
-    def offer(self, events: Sequence[Event]) -> None:
+    def offer(self, events: Sequence[AnyEvent]) -> None:
         """Take live events, in order; those that do not fit are read from the log later."""
         if not self._accepting:
             return
         room = BUFFER - len(self._buffer)
         self._accepting = len(events) <= room
-        self._buffer.extend(events if self._accepting else events[:room])
+        self._buffer.extend(cast("Sequence[E]", events if self._accepting else events[:room]))
         self._offered.set()
 
     def lose(self) -> None:
@@ -124,7 +124,7 @@ class Subscription:
         self._closed.set()
         self._offered.set()
 
-    def _find_next(self) -> Event | None:
+    def _find_next(self) -> E | None:
         if self._page:
             return self._page.popleft()
         self._cursor = max(self._cursor, self._page_to)
@@ -140,7 +140,7 @@ class Subscription:
         if self._turn is not None:
             await self._turn()
         try:
-            events, self._page_to = await self._read_on(self.workflow_id, self._cursor, PAGE)
+            events, self._page_to = await self._read_on(self.topic, self._cursor, PAGE)
         except (psycopg.Error, OSError) as error:
             if find_trouble(error) is Trouble.REFUSED:
                 raise
@@ -148,7 +148,7 @@ class Subscription:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._closed.wait(), _RETRY_AFTER)
             return
-        self._page.extend(events)
+        self._page.extend(cast("Sequence[E]", events))
         if self._live_from == math.inf and self._page_to > self._feed_cursor() - PAGE:
             self._buffer.clear()
             self._live_from = self._feed_cursor()

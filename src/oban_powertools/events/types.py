@@ -7,7 +7,7 @@ each.
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, NewType
+from typing import Any, NewType, cast
 
 from ..states import JobId, StepState, WorkflowId, WorkflowState
 
@@ -75,7 +75,7 @@ class StepUpdated:
 
     def to_dict(self) -> dict[str, Any]:
         """Field name -> JSON-safe value, and ``"type": "step_updated"``; the timestamp in ISO 8601."""
-        return _plain("step_updated", self)
+        return plain("step_updated", self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,15 +108,24 @@ class WorkflowFinished:
 
     def to_dict(self) -> dict[str, Any]:
         """Field name -> JSON-safe value, and ``"type": "workflow_finished"``; the timestamp in ISO 8601."""
-        return _plain("workflow_finished", self)
+        return plain("workflow_finished", self)
 
 
 type Event = StepUpdated | WorkflowFinished
 
 
-def _plain(kind: str, event: Event) -> dict[str, Any]:
-    plain: dict[str, Any] = {"type": kind, **{f.name: getattr(event, f.name) for f in fields(event)}}
-    plain["timestamp"] = event.timestamp.isoformat()
-    if isinstance(event, StepUpdated):
-        return {**plain, "change": event.change.value, "state": event.state.value}
-    return {**plain, "outcome": event.outcome.value, "failed_steps": list(event.failed_steps)}
+def plain(kind: str, event: Any) -> dict[str, Any]:
+    """Field of an event or a notice -> its JSON-safe value, after its type."""
+    return {"type": kind, **{field.name: _plain(getattr(event, field.name)) for field in fields(event)}}
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case datetime():
+            return value.isoformat()
+        case StrEnum():
+            return value.value
+        case tuple():
+            return [*cast("tuple[Any, ...]", value)]
+        case _:
+            return value

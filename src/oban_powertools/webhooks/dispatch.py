@@ -5,7 +5,7 @@ deliveries of the events before it (W1).
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,9 +14,10 @@ from psycopg.types.json import Jsonb
 from ..database import Session
 from ..errors import CursorExpiredError
 from ..events.reads import Bounds, Log
-from ..events.types import Cursor, Event
+from ..events.topics import AnyEvent
+from ..events.types import Cursor, StepUpdated, WorkflowFinished
 from ..privacy.logs import find_logger
-from .messages import event_message, missed_message, type_of
+from .messages import WORKFLOW_TYPES, event_message, missed_message, type_of
 from .schedule import LOST_AFTER
 
 logger: Final = find_logger(__name__)
@@ -112,19 +113,24 @@ def _jump(batch: _Batch, endpoint_id: int, error: CursorExpiredError, source: st
 async def _match(
     session: Session,
     batch: _Batch,
-    events: Sequence[Event],
+    events: Sequence[AnyEvent],
     endpoints: Sequence[dict[str, Any]],
     source: str,
 ) -> None:
     names: dict[int, str] = {}
     if any(endpoint["workflow_name"] is not None for endpoint in endpoints):
-        ids = list({event.workflow_id for event in events})
+        ids = list({event.workflow_id for event in events if isinstance(event, StepUpdated | WorkflowFinished)})
         names = {row["id"]: row["name"] for row in await session.all("name_workflows", {"ids": ids})}
     for endpoint in endpoints:
-        types, name = frozenset(endpoint["types"]), endpoint["workflow_name"]
+        types, name = frozenset(endpoint["types"] or WORKFLOW_TYPES), endpoint["workflow_name"]
         for event in events:
-            if (not types or type_of(event) in types) and (name is None or names.get(event.workflow_id) == name):
+            if type_of(event) in types and (name is None or _name_of(event, names) == name):
                 batch.add(endpoint["id"], event.cursor, event_message(event, source))
+
+
+def _name_of(event: AnyEvent, names: Mapping[int, str]) -> str | None:
+    """The name of an event's workflow; None of what is no workflow's."""
+    return names.get(event.workflow_id) if isinstance(event, StepUpdated | WorkflowFinished) else None
 
 
 async def _store(session: Session, batch: _Batch, moved: dict[int, tuple[Cursor, int]]) -> None:

@@ -9,18 +9,23 @@ from uuid import uuid4
 
 from ..arguments import as_list
 from ..errors import InvalidArgumentError, InvalidSettingError
-from ..events.types import Cursor, Event, StepChange, StepUpdated, WorkflowFinished
+from ..events.notices import KINDS, ExecutorUpdated, IncidentUpdated, RepairEnded, RetentionRan, kind_of
+from ..events.topics import AnyEvent
+from ..events.types import Cursor, StepChange, StepUpdated, WorkflowFinished
 
 FINISHED: Final = "workflow.finished"
 MISSED: Final = "events.missed"
 PING: Final = "ping"
 
-EVENT_TYPES: Final = (FINISHED, *(f"workflow.step.{change}" for change in StepChange))
+WORKFLOW_TYPES: Final = (FINISHED, *(f"workflow.step.{change}" for change in StepChange))
+"""The event types of an endpoint that names none."""
+
+EVENT_TYPES: Final = (*WORKFLOW_TYPES, *KINDS)
 """The event types of an endpoint; in a message they begin with ``oban_powertools.``."""
 
 
 def check_types(types: object) -> list[str]:
-    """Check types; returns each once, in their own order, or an empty list when all are named.
+    """Check types; returns each once, in their own order, or an empty list when they are those of workflows.
 
     Raises:
         InvalidSettingError: One is not known, there is none, or they are not a list.
@@ -30,28 +35,46 @@ def check_types(types: object) -> list[str]:
     except InvalidArgumentError as error:
         raise InvalidSettingError(error.argument, error.found, f"a list of: {', '.join(EVENT_TYPES)}") from None
     if not names:
-        raise InvalidSettingError("types", "an empty list", f"None for all, or some of: {', '.join(EVENT_TYPES)}")
+        raise InvalidSettingError(
+            "types", "an empty list", f"None for those of workflows, or some of: {', '.join(EVENT_TYPES)}"
+        )
     if not all(name in EVENT_TYPES for name in names):
         raise InvalidSettingError("types", repr(names), f"a list of: {', '.join(EVENT_TYPES)}")
     chosen = [name for name in EVENT_TYPES if name in names]
-    return [] if len(chosen) == len(EVENT_TYPES) else chosen
+    return [] if chosen == [*WORKFLOW_TYPES] else chosen
 
 
-def type_of(event: Event) -> str:
+def type_of(event: AnyEvent) -> str:
     """The type of an event, one of ``EVENT_TYPES``."""
     match event:
         case StepUpdated():
             return f"workflow.step.{event.change}"
         case WorkflowFinished():
             return FINISHED
+        case _:
+            return kind_of(event)
 
 
-def event_message(event: Event, source: str) -> dict[str, Any]:
+def subject_of(event: AnyEvent) -> str:
+    """What an event is about, as a CloudEvent names it."""
+    match event:
+        case StepUpdated():
+            return f"workflow/{event.workflow_id}/step/{event.step_name}"
+        case WorkflowFinished():
+            return f"workflow/{event.workflow_id}"
+        case IncidentUpdated():
+            return f"incident/{event.incident_id}"
+        case ExecutorUpdated():
+            return f"executor/{event.executor_id}"
+        case RepairEnded():
+            return f"{event.target_type}/{event.target_id}"
+        case RetentionRan():
+            return f"retention/{event.run_id}"
+
+
+def event_message(event: AnyEvent, source: str) -> dict[str, Any]:
     """The message that tells of an event."""
-    subject = f"workflow/{event.workflow_id}"
-    if isinstance(event, StepUpdated):
-        subject += f"/step/{event.step_name}"
-    return _message(type_of(event), source, subject, event.timestamp, event.to_dict())
+    return _message(type_of(event), source, subject_of(event), event.timestamp, event.to_dict())
 
 
 def missed_message(source: str, *, after: Cursor, up_to: Cursor) -> dict[str, Any]:

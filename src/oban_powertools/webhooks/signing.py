@@ -63,12 +63,17 @@ def sign(message_id: str, timestamp: int, body: bytes, stored: Sequence[str]) ->
         InvalidSettingError: A variable does not hold a secret.
     """
     signed = f"{message_id}.{timestamp}.".encode() + body
-    keys = [_key(secret) for entry in stored for secret in _resolve(entry)]
+    keys = [_key(secret) for entry in stored for secret in resolve_secret(entry)]
     digests = (hmac.new(key, signed, sha256).digest() for key in keys)
     return " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests)
 
 
-def _resolve(entry: str) -> list[str]:
+def resolve_secret(entry: str) -> list[str]:
+    """The secrets of an entry of the database: itself, or what the variable holds that it names.
+
+    Raises:
+        WebhookSecretMissingError: The variable is not set in this process.
+    """
     if not entry.startswith(_ENV):
         return [entry]
     variable = entry.removeprefix(_ENV)

@@ -20,6 +20,7 @@ from starlette.websockets import WebSocketClose
 from ...arguments import as_list
 from ...database.sqlstates import Trouble, find_trouble
 from ...errors import CursorExpiredError, InvalidSettingError, WorkflowNotFoundError
+from ...events.topics import TopicKind
 from ...events.types import Cursor
 from ...powertools import Powertools
 from ...privacy.logs import find_logger
@@ -28,7 +29,9 @@ from .request import StreamRequest, check_origin, read_request
 from .stream import Stream, reset_message
 
 type AuthorizeEvents = Callable[[HTTPConnection, str], bool | Awaitable[bool]]
-"""Whether the client may see a topic, ``workflow:all`` or ``workflow:{id}``: anything but True refuses."""
+"""Whether the client may see a topic, such as ``workflow:all`` or ``workflow:{id}``: anything but True refuses."""
+
+_WORKFLOWS_ONLY: Final = (TopicKind.WORKFLOW,)
 
 _GRACE: Final = 0.5
 """Seconds that a stream has for its proper end when the server stops."""
@@ -40,6 +43,7 @@ def events_app(
     powertools: Powertools,
     *,
     authorize: AuthorizeEvents,
+    topics: Collection[TopicKind | str] = _WORKFLOWS_ONLY,
     allowed_origins: Collection[str] = (),
     client: Callable[[HTTPConnection], Hashable] | None = None,
     limits: StreamLimits | None = None,
@@ -49,20 +53,23 @@ def events_app(
         app = FastAPI(lifespan=...)
         app.mount("/events", events_app(powertools, authorize=may_see))
 
-    ``GET /events/?topic=workflow:all`` or ``?topic=workflow:41``; ``Last-Event-ID``, else ``?after=``, is the cursor
-    of the last event that the client has, and without one the stream begins now.
+    ``GET /events/?topic=workflow:all`` or ``?topic=workflow:41``, and of the other kinds that ``topics`` names
+    ``incident:all``, ``incident:12``, ``executor:all``, ``executor:ID``, ``audit:all``; ``Last-Event-ID``, else
+    ``?after=``, is the cursor of the last event that the client has, and without one the stream begins now.
 
     Args:
         powertools: It has to be running while the app answers.
         authorize: Called with the connection (headers, cookies, session, user as the host's middleware left them) and
             the topic before a stream begins, and again while it lasts. Sync or async; a sync one must not block. It may
             raise Starlette's ``HTTPException``, for a 401; anything else that it raises is a 500.
+        topics: The kinds of topics that are served at all: ``workflow``, ``incident``, ``executor``, ``audit``. Name
+            those for operators when ``authorize`` knows them.
         allowed_origins: Other origins whose pages may read the stream, as in ``https://app.example``.
         client: Returns the key by which the limits count a client; None is not limited. Default: the address.
         limits: How many streams, and how long.
 
     Raises:
-        InvalidSettingError: ``authorize`` cannot be called, or an origin is not one.
+        InvalidSettingError: ``authorize`` cannot be called, or an origin or a kind of topic is not one.
     """
     if not callable(authorize):
         raise InvalidSettingError("authorize", repr(authorize), "a function that says who may see what")
@@ -71,7 +78,11 @@ def events_app(
         parts = urlsplit(origin if isinstance(origin, str) else "")
         if not parts.netloc or origin != f"{parts.scheme}://{parts.netloc}".lower():
             raise InvalidSettingError("allowed_origins", repr(origin), "scheme and host, as in https://app.example")
-    return EventsApp(powertools, authorize, frozenset(origins), client or _address, limits or StreamLimits())
+    kinds = as_list("topics", topics, "kinds of topics")
+    if not kinds or not all(kind in TopicKind for kind in kinds):
+        raise InvalidSettingError("topics", repr(kinds), f"some of: {', '.join(TopicKind)}")
+    served = frozenset(TopicKind(kind) for kind in kinds)
+    return EventsApp(powertools, authorize, served, frozenset(origins), client or _address, limits or StreamLimits())
 
 
 class EventsApp:
@@ -81,12 +92,14 @@ class EventsApp:
         self,
         powertools: Powertools,
         authorize: AuthorizeEvents,
+        topics: frozenset[TopicKind],
         allowed_origins: frozenset[str],
         client: Callable[[HTTPConnection], Hashable],
         limits: StreamLimits,
     ) -> None:
         self._events = powertools.events
         self._authorize = authorize
+        self._topics = topics
         self._allowed_origins = allowed_origins
         self._client = client
         self._limits = limits
@@ -108,9 +121,9 @@ class EventsApp:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         connection = HTTPConnection(scope)
-        request = read_request(connection)
+        request = read_request(connection, self._topics)
         headers = check_origin(connection, self._allowed_origins)
-        if not await self._is_allowed(connection, request.topic):
+        if not await self._is_allowed(connection, str(request.topic)):
             raise HTTPException(403, "not authorized for this topic")
         with self._open.one_more(self._client(connection)):
             async with AsyncExitStack() as stack:
@@ -135,13 +148,8 @@ class EventsApp:
         self, request: StreamRequest, connection: HTTPConnection, stopping: anyio.Event, stack: AsyncExitStack
     ) -> AsyncGenerator[ServerSentEvent]:
         """The messages to send; the stack ends the subscription."""
-        subscribe = (
-            self._events.subscribe_all(since=request.since)
-            if request.workflow_id is None
-            else self._events.subscribe_workflow(request.workflow_id, since=request.since)
-        )
         try:
-            events = await stack.enter_async_context(subscribe)
+            events = await stack.enter_async_context(self._events.subscribe(request.topic, since=request.since))
         except CursorExpiredError as error:
             return _only(reset_message(Cursor(error.head)))
         except WorkflowNotFoundError as error:
@@ -153,7 +161,7 @@ class EventsApp:
         client = self._client(connection)
         one = object() if client is None else client
         events.pace(lambda: self._turns.take(one))
-        stream = Stream(events, self._limits, lambda: self._is_still_allowed(connection, request.topic), stopping)
+        stream = Stream(events, self._limits, lambda: self._is_still_allowed(connection, str(request.topic)), stopping)
         stack.push_async_callback(stream.close)
         return stream.messages()
 

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
+from ...errors import InvalidArgumentError
+from ...events.topics import Topic, TopicKind
 from ...events.types import Cursor
-from ...states import WorkflowId
 
-_TOPIC: Final = re.compile(r"workflow:(all|[1-9][0-9]{0,18})")
 _CURSOR: Final = re.compile(r"[0-9]{1,19}")
 _BIGINT: Final = 2**63
 
@@ -21,33 +21,35 @@ _BIGINT: Final = 2**63
 class StreamRequest:
     """A readable request."""
 
-    topic: str
-    """``workflow:all`` or ``workflow:{id}``."""
-
-    workflow_id: WorkflowId | None
-    """The only workflow it is about; None for all."""
+    topic: Topic
+    """What they want to follow."""
 
     since: Cursor | None
     """The last event the client has; None for one that begins now."""
 
 
-def read_request(connection: HTTPConnection) -> StreamRequest:
+def read_request(connection: HTTPConnection, kinds: Set[TopicKind]) -> StreamRequest:
     """Read topic and cursor; the browser's ``Last-Event-ID`` wins over the page's ``after``.
+
+    Args:
+        kinds: Those that are served.
 
     Raises:
         HTTPException: 405 or 400, with what was expected.
     """
     if connection.scope["method"] != "GET":
         raise HTTPException(405, "only GET", {"Allow": "GET"})
-    topic = connection.query_params.get("topic", "")
-    match = _TOPIC.fullmatch(topic)
-    workflow_id = None if match is None or match[1] == "all" else WorkflowId(int(match[1]))
-    if match is None or (workflow_id or 0) >= _BIGINT:
-        raise HTTPException(400, "expected ?topic=workflow:all or ?topic=workflow:ID")
+    try:
+        topic = Topic.parse(connection.query_params.get("topic", ""))
+    except InvalidArgumentError:
+        topic = None
+    if topic is None or topic.kind not in kinds:
+        served = (f"?topic={kind}:all" + ("" if kind is TopicKind.AUDIT else f" or ?topic={kind}:ID") for kind in kinds)
+        raise HTTPException(400, f"expected {', '.join(sorted(served, reverse=True))}")
     cursor = connection.headers.get("last-event-id") or connection.query_params.get("after") or None
     if cursor is not None and not (_CURSOR.fullmatch(cursor) and int(cursor) < _BIGINT):
         raise HTTPException(400, "expected a cursor, a whole number, in Last-Event-ID or ?after=")
-    return StreamRequest(topic=topic, workflow_id=workflow_id, since=None if cursor is None else Cursor(int(cursor)))
+    return StreamRequest(topic=topic, since=None if cursor is None else Cursor(int(cursor)))
 
 
 def check_origin(connection: HTTPConnection, allowed: Set[str]) -> dict[str, str]:

@@ -15,7 +15,8 @@ from sse_starlette import ServerSentEvent
 
 from ...errors import CursorExpiredError
 from ...events.subscription import Subscription
-from ...events.types import Cursor, Event
+from ...events.topics import AnyEvent
+from ...events.types import Cursor
 from .limits import StreamLimits
 
 _RETRY: Final = 1000
@@ -35,7 +36,7 @@ class Stream:
 
     def __init__(
         self,
-        events: Subscription,
+        events: Subscription[AnyEvent],
         limits: StreamLimits,
         allowed: Callable[[], Awaitable[bool]],
         stopping: anyio.Event,
@@ -44,7 +45,7 @@ class Stream:
         self._limits = limits
         self._allowed = allowed
         self._stopping = asyncio.create_task(stopping.wait())
-        self._next: asyncio.Future[Event | None] | None = None
+        self._next: asyncio.Future[AnyEvent | None] | None = None
 
     async def messages(self) -> AsyncGenerator[ServerSentEvent]:
         """All messages, until the stream has lasted long enough, is no longer allowed, or the server stops."""
@@ -56,7 +57,7 @@ class Stream:
         except CursorExpiredError as error:  # the client is so slow that retention has overtaken it
             yield reset_message(Cursor(error.head))
 
-    async def _until_the_end(self) -> AsyncGenerator[Event]:
+    async def _until_the_end(self) -> AsyncGenerator[AnyEvent]:
         clock = asyncio.get_running_loop().time
         earlier = 1 - _EARLIER * random.random()  # noqa: S311 - no secret
         ends_at = clock() + self._limits.lasts_for.total_seconds() * earlier
@@ -81,7 +82,7 @@ class Stream:
             wait.cancel()
         await asyncio.wait(waits)
 
-    async def _wait_for_event(self, seconds: float) -> asyncio.Future[Event | None] | None:
+    async def _wait_for_event(self, seconds: float) -> asyncio.Future[AnyEvent | None] | None:
         """The next event, done, or None when it takes longer; it is then waited for again, never cancelled."""
         if self._next is None:
             self._next = asyncio.ensure_future(anext(self._events, None))
@@ -90,7 +91,7 @@ class Stream:
         return self._next if self._next.done() else None
 
 
-def event_message(event: Event) -> ServerSentEvent:
+def event_message(event: AnyEvent) -> ServerSentEvent:
     """One event; JSON has no line break, so nothing in it can begin another message."""
     fields = event.to_dict()
     return ServerSentEvent(id=str(event.cursor), event=fields["type"], data=orjson.dumps(fields).decode())

@@ -36,6 +36,7 @@ TABLES: Final[Mapping[str, RecordClass | str]] = {
     "sweep_parts": "One row a part of the sweep, which is only updated.",
     "events": "Removed by the sweep after `Settings.events_kept_for`; the last one of a workflow goes with it.",
     "event_batches": "Removed by the sweep after `Settings.events_kept_for`.",
+    "notices": "Removed by the sweep after `Settings.events_kept_for`.",
     "event_log": _ONE_ROW,
     "deferred_starts": "Taken within a second or so, when events get their place.",
     "webhook_endpoints": "Set up and removed by operators.",

@@ -55,7 +55,8 @@ BEGIN
   RETURN ARRAY(
     SELECT t.name
     FROM unnest(ARRAY[
-      'powertools.workflows', 'powertools.steps', 'powertools.events', 'powertools.event_batches', 'powertools.waits'
+      'powertools.workflows', 'powertools.steps', 'powertools.events', 'powertools.event_batches', 'powertools.waits',
+      'powertools.notices'
     ]::regclass[]) AS t (name)
     JOIN pg_class c ON c.oid = t.name
     WHERE pg_stat_get_live_tuples(t.name) > 4 * greatest(c.reltuples, 250)

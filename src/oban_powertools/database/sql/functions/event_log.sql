@@ -61,7 +61,11 @@ BEGIN
         ) AS n
       ) AS u
       WHERE b.id = u.id
-      RETURNING b.last_cursor
+      RETURNING b.id, b.events, b.last_cursor, b.workflow_ids = '{}' AS has_notices
+    ), noticed AS (
+      UPDATE powertools.notices n SET cursor = p.last_cursor - p.events + n.place
+      FROM placed p
+      WHERE p.has_notices AND n.batch_id = p.id
     )
     SELECT max(p.last_cursor) INTO placed FROM placed p;
     UPDATE powertools.event_log l SET head = placed WHERE placed IS NOT NULL;
@@ -69,8 +73,8 @@ BEGIN
   SELECT l.head, l.pruned_to INTO head, pruned_to FROM powertools.event_log l;
 END $$;
 
--- Removes the oldest events, at most so many batches. The newest event of a workflow stays: the next number
--- follows from it. Returns how many events went. Locks: the log's row, then the removed rows.
+-- Removes the oldest events and notices, at most so many batches. The newest event of a workflow stays: the next number
+-- follows from it. Returns how many events of workflows went. Locks: the log's row, then the removed rows.
 CREATE OR REPLACE FUNCTION powertools.prune_events_v1(kept_for interval, batch int) RETURNS int
 LANGUAGE plpgsql
 -- PLANNED ONCE
@@ -106,6 +110,7 @@ BEGIN
   WHERE e.workflow_id = o.workflow_id AND e.number <= o.last
     AND EXISTS (SELECT FROM powertools.events n WHERE n.workflow_id = e.workflow_id AND n.number > e.number);
   GET DIAGNOSTICS pruned = ROW_COUNT;
+  DELETE FROM powertools.notices n WHERE n.batch_id = ANY (removed);
   UPDATE powertools.event_log l SET pruned_to = upto;
   RETURN pruned;
 END $$;

@@ -10,19 +10,6 @@ AS $$
   SELECT CASE WHEN octet_length(whole) <= 2500 THEN whole ELSE left(whole, 600) || '~' || md5(whole) END
 $$;
 
--- Executors that are missing by now are known to be, until they beat. Locks: these rows, passing over those that beat.
-CREATE OR REPLACE FUNCTION powertools.mark_missing() RETURNS void
-LANGUAGE sql
-AS $$
-  UPDATE powertools.executors e SET missing_at = clock_timestamp()
-  WHERE e.executor_id = ANY (ARRAY(
-    SELECT d.executor_id FROM powertools.executors d
-    JOIN powertools.executor_health_v1() AS h ON h.executor_id = d.executor_id AND h.state = 'missing'
-    WHERE d.missing_at IS NULL AND d.beat_at = h.beat_at
-    ORDER BY d.executor_id FOR UPDATE OF d SKIP LOCKED
-  ))
-$$;
-
 -- Brings all incidents, or one, in line with what can be seen now. Locks: the part's row, waiting for it; the incidents
 -- that change.
 CREATE OR REPLACE FUNCTION powertools.project_incidents_v1(only_fingerprint text DEFAULT NULL) RETURNS void
@@ -36,7 +23,7 @@ BEGIN
   IF NOT powertools.take_part_v1('project_incidents') THEN
     PERFORM FROM powertools.sweep_parts p WHERE p.name = 'project_incidents' FOR NO KEY UPDATE;
   END IF;
-  PERFORM powertools.mark_missing();
+  PERFORM powertools.judge_executors();
   found := ARRAY(
     SELECT DISTINCT ON (d.fingerprint) ROW (d.*)::powertools.detected
     FROM (
@@ -52,16 +39,17 @@ BEGIN
   WITH over AS (
     UPDATE powertools.incidents i
     SET state = 'resolved', resolved_at = clock_timestamp(), muted_until = NULL, waiting_workflows = 0, waiting_steps = 0
-    WHERE i.state <> 'resolved' AND (only_fingerprint IS NULL OR i.fingerprint = only_fingerprint)
+    FROM powertools.incidents b
+    WHERE b.id = i.id AND i.state <> 'resolved' AND (only_fingerprint IS NULL OR i.fingerprint = only_fingerprint)
       AND i.class <> ALL (crowded) AND NOT EXISTS (SELECT FROM unnest(found) AS f WHERE f.fingerprint = i.fingerprint)
       AND NOT powertools.still_holds(i)
-    RETURNING i.id, i.class, i.count, i.subject_id
+    RETURNING i.id, i.class, i.count, i.subject_id, b.muted_until > clock_timestamp() AS muted
   )
   INSERT INTO powertools.incident_entries (incident_id, kind, detail)
   SELECT o.id, 'resolved', jsonb_build_object('count', o.count, 'because', CASE
     WHEN o.class = 'dead_executor' AND NOT EXISTS (SELECT FROM powertools.executors e WHERE e.executor_id = o.subject_id)
     THEN 'its row was removed: what it had in hand is orphaned' ELSE c.over_because
-  END)
+  END) || CASE WHEN o.muted THEN '{"muted": true}' ELSE '{}' END::jsonb
   FROM over o JOIN powertools.incident_classes c ON c.name = o.class;
   -- What still holds for a time though nothing of it can be seen any more: nothing hangs on it now.
   UPDATE powertools.incidents i SET count = 0, waiting_workflows = 0, waiting_steps = 0

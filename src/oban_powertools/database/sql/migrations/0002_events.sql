@@ -44,6 +44,38 @@ CREATE TABLE powertools.event_batches (
 
 CREATE INDEX event_batches_unplaced ON powertools.event_batches (id) WHERE last_cursor IS NULL;
 
+-- What happens to incidents and executors, what operators repair, and what retention removed: events of no workflow.
+CREATE TABLE powertools.notices (
+  batch_id bigint NOT NULL,
+  -- 1..n in its batch, which has nothing else
+  place int NOT NULL,
+  -- NULL until it has its place in the log
+  cursor bigint UNIQUE,
+  at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  topic text NOT NULL,
+  -- whose: the id of the incident, of the executor, of the record in the audit, of the run
+  subject_id text NOT NULL,
+  kind text NOT NULL,
+  -- the fields of the event
+  data jsonb NOT NULL,
+  PRIMARY KEY (batch_id, place),
+  CONSTRAINT notice_kind CHECK (
+    CASE topic
+      WHEN 'incident' THEN kind IN (
+        'incident.opened', 'incident.changed', 'incident.acknowledged', 'incident.resolved', 'incident.reopened'
+      )
+      WHEN 'executor' THEN kind IN ('executor.late', 'executor.missing', 'executor.recovered')
+      WHEN 'audit' THEN kind IN (
+        'repair.executed', 'repair.refused', 'repair.drifted', 'repair.expired', 'repair.failed', 'retention.ran'
+      )
+    END IS TRUE
+  )
+);
+
+CREATE INDEX notices_topic ON powertools.notices (topic, cursor);
+
+CREATE INDEX notices_subject ON powertools.notices (topic, subject_id, cursor);
+
 -- One row. Its lock is the right to give batches their places.
 CREATE TABLE powertools.event_log (
   only_one bool PRIMARY KEY DEFAULT true CHECK (only_one),

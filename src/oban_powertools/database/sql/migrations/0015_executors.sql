@@ -35,6 +35,8 @@ CREATE TABLE powertools.executors (
   died_seen_by text,
   -- since when it is known to be missing, so that a restart of the server makes it no healthier
   missing_at timestamptz,
+  -- its state in executor_health_v1 as it was last told
+  told_as text NOT NULL DEFAULT 'healthy',
   -- since it is gone, no executing job was found any more that it had in hand
   relieved_at timestamptz,
   CONSTRAINT executor_process CHECK (num_nonnulls(host, pid, ticks) IN (0, 3)),

@@ -97,6 +97,12 @@ CREATE FUNCTION powertools.link_audit_v1() RETURNS trigger LANGUAGE plpgsql AS $
 CREATE TRIGGER audit_link AFTER INSERT ON powertools.audit
 REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION powertools.link_audit_v1();
 
+-- A trigger needs a function: it does nothing until the text of functions/notices.sql is applied, in the same transaction.
+CREATE FUNCTION powertools.tell_of_repairs_v1() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+
+CREATE TRIGGER told AFTER INSERT ON powertools.audit
+REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION powertools.tell_of_repairs_v1();
+
 -- A trigger needs a function: it does nothing until the text of functions/audit.sql is applied, in the same transaction.
 CREATE FUNCTION powertools.guard_audit_v1() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
 

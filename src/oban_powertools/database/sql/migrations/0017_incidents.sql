@@ -68,6 +68,12 @@ CREATE TABLE powertools.incident_entries (
 
 CREATE INDEX incident_entries_incident ON powertools.incident_entries (incident_id, id);
 
+-- A trigger needs a function: it does nothing until the text of functions/notices.sql is applied, in the same transaction.
+CREATE FUNCTION powertools.tell_of_incidents_v1() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+
+CREATE TRIGGER told AFTER INSERT ON powertools.incident_entries
+REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION powertools.tell_of_incidents_v1();
+
 -- One row at most: when everything was last looked at, and how far the search for stuck workflows has come.
 CREATE TABLE powertools.incident_projection (
   only_one bool PRIMARY KEY DEFAULT true CHECK (only_one),

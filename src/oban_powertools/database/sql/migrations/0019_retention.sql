@@ -19,6 +19,13 @@ CREATE TABLE powertools.prune_runs (
   )
 ) WITH (fillfactor = 50);
 
+-- A trigger needs a function: it does nothing until the text of functions/notices.sql is applied, in the same transaction.
+CREATE FUNCTION powertools.tell_of_retention_v1() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+
+CREATE TRIGGER told AFTER UPDATE ON powertools.prune_runs
+FOR EACH ROW WHEN (OLD.finished_at IS NULL AND NEW.finished_at IS NOT NULL)
+EXECUTE FUNCTION powertools.tell_of_retention_v1();
+
 CREATE TABLE powertools.archive (
   class text NOT NULL,
   original_id bigint NOT NULL,

@@ -39,3 +39,57 @@ ALTER TABLE powertools.incidents
   ADD CONSTRAINT incident_class CHECK (split_part(fingerprint, ':', 1) = class),
   DROP CONSTRAINT IF EXISTS incidents_class_fkey,
   ADD CONSTRAINT incidents_class_fkey FOREIGN KEY (class) REFERENCES powertools.incident_classes (name);
+
+-- Notices.
+CREATE TABLE IF NOT EXISTS powertools.notices (
+  batch_id bigint NOT NULL,
+  -- 1..n in its batch, which has nothing else
+  place int NOT NULL,
+  -- NULL until it has its place in the log
+  cursor bigint UNIQUE,
+  at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  topic text NOT NULL,
+  -- whose: the id of the incident, of the executor, of the record in the audit, of the run
+  subject_id text NOT NULL,
+  kind text NOT NULL,
+  -- the fields of the event
+  data jsonb NOT NULL,
+  PRIMARY KEY (batch_id, place),
+  CONSTRAINT notice_kind CHECK (
+    CASE topic
+      WHEN 'incident' THEN kind IN (
+        'incident.opened', 'incident.changed', 'incident.acknowledged', 'incident.resolved', 'incident.reopened'
+      )
+      WHEN 'executor' THEN kind IN ('executor.late', 'executor.missing', 'executor.recovered')
+      WHEN 'audit' THEN kind IN (
+        'repair.executed', 'repair.refused', 'repair.drifted', 'repair.expired', 'repair.failed', 'retention.ran'
+      )
+    END IS TRUE
+  )
+);
+
+CREATE INDEX IF NOT EXISTS notices_topic ON powertools.notices (topic, cursor);
+
+CREATE INDEX IF NOT EXISTS notices_subject ON powertools.notices (topic, subject_id, cursor);
+
+ALTER TABLE powertools.executors ADD COLUMN IF NOT EXISTS told_as text NOT NULL DEFAULT 'healthy';
+
+-- Those that are missing by now are no news.
+UPDATE powertools.executors SET told_as = CASE WHEN stopped_at IS NULL THEN 'missing' ELSE 'stopped' END
+WHERE num_nonnulls(stopped_at, missing_at, died_at, relieved_at) > 0;
+
+CREATE OR REPLACE FUNCTION powertools.tell_of_incidents_v1() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+
+CREATE OR REPLACE FUNCTION powertools.tell_of_repairs_v1() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+
+CREATE OR REPLACE FUNCTION powertools.tell_of_retention_v1() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+
+CREATE OR REPLACE TRIGGER told AFTER INSERT ON powertools.incident_entries
+REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION powertools.tell_of_incidents_v1();
+
+CREATE OR REPLACE TRIGGER told AFTER INSERT ON powertools.audit
+REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION powertools.tell_of_repairs_v1();
+
+CREATE OR REPLACE TRIGGER told AFTER UPDATE ON powertools.prune_runs
+FOR EACH ROW WHEN (OLD.finished_at IS NULL AND NEW.finished_at IS NOT NULL)
+EXECUTE FUNCTION powertools.tell_of_retention_v1();

@@ -21,14 +21,15 @@ SELECT powertools.notify_v1('powertools.events', '');
 -- A page of the log, in the order of the cursors, which have no gaps. LATERAL with OFFSET 0 has every table looked up
 -- row by row, whatever the statistics say.
 -- Args: since (bigint, exclusive); page (int).
--- Rows: pruned_to and head, and an event's columns; at least one row, whose cursor is NULL when there is no event.
--- Index: event_batches by last_cursor, then primary keys.
+-- Rows: pruned_to and head, and an event's columns, or a notice's: kind, subject_id, data; at least one row, whose cursor
+--   is NULL when there is no event.
+-- Index: event_batches by last_cursor, then primary keys; notices by cursor.
 SELECT l.pruned_to, l.head, p.*
 FROM powertools.event_log l
 LEFT JOIN LATERAL (
   SELECT e.workflow_id, e.number, b.last_cursor - b.events + e.place AS cursor, e.at, e.position, s.name AS step_name,
     s.worker, coalesce(w.context ->> 'label', w.name) AS workflow_label, e.change, e.state, e.job_id, e.attempt,
-    e.has_result, e.error, e.generation, e.failed_steps
+    e.has_result, e.error, e.generation, e.failed_steps, NULL AS kind, NULL AS subject_id, NULL::jsonb AS data
   FROM powertools.event_batches b
   CROSS JOIN LATERAL (
     SELECT greatest(1, %(since)s::bigint + 1 - (b.last_cursor - b.events)) AS first,
@@ -55,6 +56,11 @@ LEFT JOIN LATERAL (
       SELECT u.last_cursor FROM powertools.event_batches u
       WHERE u.last_cursor >= %(since)s::bigint + %(page)s::int ORDER BY u.last_cursor LIMIT 1
     ), %(since)s::bigint + %(page)s::int)
+  UNION ALL
+  SELECT NULL, NULL, n.cursor, n.at, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, n.kind,
+    n.subject_id, n.data
+  FROM powertools.notices n
+  WHERE n.cursor > %(since)s::bigint AND n.cursor <= %(since)s::bigint + %(page)s::int
 ) AS p ON true
 ORDER BY p.cursor;
 
@@ -106,6 +112,22 @@ LEFT JOIN LATERAL (
     SELECT s.name, s.worker FROM powertools.steps s
     WHERE s.workflow_id = e.workflow_id AND s.position = e.position OFFSET 0
   ) AS s ON true
+) AS p ON true
+ORDER BY p.cursor;
+
+-- name: read_notices
+-- A page of the notices of one topic.
+-- Args: topic; subject_id (NULL: all); since (bigint, exclusive); page (int).
+-- Rows: as read_log, of notices.
+-- Index: notices_topic, or notices_subject.
+SELECT l.pruned_to, l.head, p.*
+FROM powertools.event_log l
+LEFT JOIN LATERAL (
+  SELECT n.cursor, n.at, n.kind, n.subject_id, n.data
+  FROM powertools.notices n
+  WHERE n.topic = %(topic)s::text AND n.cursor > %(since)s::bigint
+    AND (%(subject_id)s::text IS NULL OR n.subject_id = %(subject_id)s::text)
+  ORDER BY n.cursor LIMIT %(page)s::int
 ) AS p ON true
 ORDER BY p.cursor;
 

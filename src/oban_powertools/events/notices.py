@@ -1,0 +1,302 @@
+"""What people on call are told of: incidents, executors, repairs, and runs of the retention.
+
+For naming only, no I/O. The rule that must never break: every field of a notice is here, in the names of
+docs/reference/events.md, and ``to_dict`` leaves none out.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from ..operators.audit import Outcome
+from ..states import IncidentId, IncidentState, WorkflowId
+from .types import Cursor, plain
+
+
+class IncidentChange(StrEnum):
+    """What happened to an incident."""
+
+    OPENED = "opened"
+    CHANGED = "changed"
+    """It grew to twice the size, or shrank."""
+
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+    REOPENED = "reopened"
+
+
+class ExecutorChange(StrEnum):
+    """What was found of an executor."""
+
+    LATE = "late"
+    MISSING = "missing"
+    RECOVERED = "recovered"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentUpdated:
+    """An incident changed."""
+
+    incident_id: IncidentId
+    """Its id; it never changes."""
+
+    fingerprint: str
+    """Its class, then what tells it from others of the class; it never changes."""
+
+    incident_class: str
+    """What kind of cause it has."""
+
+    change: IncidentChange
+    """What happened."""
+
+    state: IncidentState
+    """Its state after it."""
+
+    subject_type: str
+    """What it is about."""
+
+    subject_id: str
+    """Which one."""
+
+    title: str
+    """One sentence, through the display policy."""
+
+    count: int
+    """How many jobs, steps, waits or workflows it has hit."""
+
+    waiting_workflows: int
+    """Workflows that are concerned, at most 1,000."""
+
+    waiting_steps: int
+    """Steps of these workflows without an outcome."""
+
+    opened_at: datetime
+    """When it was detected, or came back."""
+
+    muted: bool
+    """Whether it was muted: nobody needs to be told."""
+
+    actor: str | None
+    """Who acknowledged it; None for Powertools itself."""
+
+    because: str | None
+    """Of a resolved one: why it is over."""
+
+    timestamp: datetime
+    """When it happened; aware UTC, database clock."""
+
+    cursor: Cursor
+    """Its place in the log: pass it as ``since`` to go on after it."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Field name -> JSON-safe value, and ``"type": "incident_updated"``; instants in ISO 8601."""
+        return plain("incident_updated", self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutorUpdated:
+    """An executor is late or missing, or has recovered."""
+
+    executor_id: str
+    """Which one."""
+
+    node: str
+    """Where it runs."""
+
+    queue: str
+    """What it works on."""
+
+    change: ExecutorChange
+    """What was found."""
+
+    process_alive: bool
+    """Whether its process was beating."""
+
+    loop_responsive: bool
+    """Whether its event loop was answering."""
+
+    executing: int
+    """How many jobs it had in hand."""
+
+    beat_at: datetime
+    """Its last beat."""
+
+    timestamp: datetime
+    """When it was found; aware UTC, database clock."""
+
+    cursor: Cursor
+    """Its place in the log: pass it as ``since`` to go on after it."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Field name -> JSON-safe value, and ``"type": "executor_updated"``; instants in ISO 8601."""
+        return plain("executor_updated", self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepairEnded:
+    """An operator's act on a job, step, late result, callback, workflow or executor was carried out or refused."""
+
+    audit_id: int
+    """Its record in the audit."""
+
+    action: str
+    """Which act."""
+
+    outcome: Outcome
+    """What came of it."""
+
+    target_type: str
+    """What it is about."""
+
+    target_id: str
+    """Which one."""
+
+    workflow_id: WorkflowId | None
+    """The workflow of the target."""
+
+    step: str | None
+    """The step of the target."""
+
+    actor: str | None
+    """Who asked for it; None when nobody was named, which is refused."""
+
+    actor_type: str
+    """``user``, ``service`` or ``agent``."""
+
+    reason: str | None
+    """Why, through the display policy."""
+
+    surface: str
+    """The door: ``api``, ``cli`` or ``web``."""
+
+    incident_id: IncidentId | None
+    """The incident that it was for."""
+
+    code: str | None
+    """Of one that was not executed: the code of the error."""
+
+    timestamp: datetime
+    """When it was recorded; aware UTC, database clock."""
+
+    cursor: Cursor
+    """Its place in the log: pass it as ``since`` to go on after it."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Field name -> JSON-safe value, and ``"type": "repair_ended"``; instants in ISO 8601."""
+        return plain("repair_ended", self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionRan:
+    """A run of the retention has ended."""
+
+    run_id: int
+    """Its number."""
+
+    outcome: str
+    """``done`` or ``failed``."""
+
+    actor: str | None
+    """Who asked for it; None: the sweep."""
+
+    reason: str
+    """Why, through the display policy."""
+
+    error: str | None
+    """Of a failed run: what the database said, through the display policy."""
+
+    archived: Mapping[str, int]
+    """Class -> rows written to the archive."""
+
+    pruned: Mapping[str, int]
+    """Class -> rows removed, in all its tables."""
+
+    started_at: datetime
+    """When it began."""
+
+    timestamp: datetime
+    """When it ended; aware UTC, database clock."""
+
+    cursor: Cursor
+    """Its place in the log: pass it as ``since`` to go on after it."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Field name -> JSON-safe value, and ``"type": "retention_ran"``; instants in ISO 8601."""
+        return plain("retention_ran", self)
+
+
+type Notice = IncidentUpdated | ExecutorUpdated | RepairEnded | RetentionRan
+
+NOTICES: Final = (IncidentUpdated, ExecutorUpdated, RepairEnded, RetentionRan)
+"""What a ``Notice`` can be."""
+
+KINDS: Final = (
+    *(f"incident.{change}" for change in IncidentChange),
+    *(f"executor.{change}" for change in ExecutorChange),
+    *(f"repair.{outcome}" for outcome in Outcome),
+    "retention.ran",
+)
+"""What a notice is called: its topic's thing, and what happened to it."""
+
+
+def kind_of(notice: Notice) -> str:
+    """Which of ``KINDS`` a notice is."""
+    match notice:
+        case IncidentUpdated():
+            return f"incident.{notice.change}"
+        case ExecutorUpdated():
+            return f"executor.{notice.change}"
+        case RepairEnded():
+            return f"repair.{notice.outcome}"
+        case RetentionRan():
+            return "retention.ran"
+
+
+def describe(notice: Notice) -> tuple[str, str]:
+    """What a notice is about, and what there is to say of it."""
+    match notice:
+        case IncidentUpdated():
+            by = f" by {notice.actor}" if notice.actor else ""
+            return f"incident {notice.incident_id}{by}", f"{notice.title}{' (muted)' if notice.muted else ''}"
+        case ExecutorUpdated():
+            return f"{notice.queue} on {notice.node}", f"{notice.executor_id}, {notice.executing} in hand"
+        case RepairEnded():
+            code = f" ({notice.code})" if notice.code else ""
+            reason = f": {notice.reason}" if notice.reason else ""
+            return (
+                f"{notice.action} {notice.target_type} {notice.target_id}",
+                f"{notice.actor or 'nobody'}{reason}{code}",
+            )
+        case RetentionRan():
+            rows = sum(notice.pruned.values())
+            return f"run {notice.run_id}", f"{notice.outcome}, {rows} rows removed{_after(notice.error)}"
+
+
+def _after(error: str | None) -> str:
+    return f": {error}" if error else ""
+
+
+def notice_of(row: Mapping[str, Any]) -> Notice:
+    """The notice of a row of ``read_notices`` or ``read_log``."""
+    thing, _, change = row["kind"].partition(".")
+    known: dict[str, Any] = {**row["data"], "timestamp": row["at"].astimezone(UTC), "cursor": Cursor(row["cursor"])}
+    match thing:
+        case "incident":
+            known |= {
+                "incident_id": IncidentId(int(row["subject_id"])),
+                "change": IncidentChange(change),
+                "state": IncidentState(known["state"]),
+                "opened_at": datetime.fromisoformat(known["opened_at"]).astimezone(UTC),
+            }
+            return IncidentUpdated(**known)
+        case "executor":
+            beat_at = datetime.fromisoformat(known.pop("beat_at")).astimezone(UTC)
+            change = ExecutorChange(change)
+            return ExecutorUpdated(executor_id=row["subject_id"], change=change, beat_at=beat_at, **known)
+        case "repair":
+            return RepairEnded(audit_id=int(row["subject_id"]), outcome=Outcome(change), **known)
+        case _:
+            started_at = datetime.fromisoformat(known.pop("started_at")).astimezone(UTC)
+            return RetentionRan(run_id=int(row["subject_id"]), started_at=started_at, **known)
