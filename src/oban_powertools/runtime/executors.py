@@ -13,7 +13,7 @@ from ..arguments import LONGEST, as_list, as_span, is_storable, refuse
 from ..config import Settings
 from ..database import Session
 from ..operators.services import Facade
-from ..states import ExecutorState
+from ..states import ExecutorState, OperatorStatus
 from .processes import Process
 
 LONGEST_NAME: Final = 500
@@ -32,6 +32,10 @@ class ExecutorHealth:
 
     producer_scope: str
     """Its queue, for a producer of Oban's."""
+
+    status: OperatorStatus
+    """The operator's word: Running with jobs in hand, Runnable without, Blocked while late, Needs Review when missing,
+    Finished when stopped."""
 
     state: ExecutorState
     """Its health, by the database's clock."""
@@ -184,5 +188,5 @@ async def list_health(session: Session, now: datetime | None = None) -> list[Exe
     return [_health(**row) for row in rows]
 
 
-def _health(*, state: str, **row: Any) -> ExecutorHealth:
-    return ExecutorHealth(state=ExecutorState(state), **row)
+def _health(*, status: str, state: str, **row: Any) -> ExecutorHealth:
+    return ExecutorHealth(status=OperatorStatus(status), state=ExecutorState(state), **row)

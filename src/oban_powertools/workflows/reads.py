@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ..database import Session, json_border
 from ..errors import WorkflowNotFoundError
-from ..states import Effects, JobId, Policy, Position, StepKind, StepState, WorkflowId, WorkflowState
+from ..states import Effects, JobId, OperatorStatus, Policy, Position, StepKind, StepState, WorkflowId, WorkflowState
 from .drawing import Node
 from .records import StepRecord, WorkflowRecord
 
@@ -96,6 +96,7 @@ async def list_nodes(session: Session, workflow_id: WorkflowId) -> list[Node]:
 def _workflow(row: Mapping[str, Any]) -> WorkflowRecord:
     fields: dict[str, Any] = {
         **row,
+        "status": OperatorStatus(row["status"]),
         "state": WorkflowState(row["state"]),
         "tags": tuple(row["tags"]),
         "failed_steps": tuple(row["failed_steps"]),
@@ -112,7 +113,9 @@ def _step(row: Mapping[str, Any], names: Mapping[int, str]) -> StepRecord:
         kind=StepKind(row["kind"]),
         worker=row["worker"],
         queue=row["queue"],
+        status=OperatorStatus(row["status"]),
         state=StepState(row["state"]),
+        blocker=row["blocker"],
         cause=row["cause"],
         effects=Effects(row["effects"]),
         generation=row["generation"],

@@ -5,7 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ..states import Effects, JobId, Policy, Position, SignalStatus, StepKind, StepState, WorkflowId, WorkflowState
+from ..states import (
+    Effects,
+    JobId,
+    OperatorStatus,
+    Policy,
+    Position,
+    SignalStatus,
+    StepKind,
+    StepState,
+    WorkflowId,
+    WorkflowState,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,8 +29,17 @@ class WorkflowRecord:
     name: str
     """A label; several workflows may share it."""
 
+    status: OperatorStatus
+    """The operator's word, as its explanation says: the most urgent of its steps' while it runs."""
+
     state: WorkflowState
-    """As of the transaction that read it."""
+    """The raw state, as of the transaction that read it."""
+
+    blocker: str | None
+    """The code of what is in its way, as in explanations; None when nothing is, or it has ended."""
+
+    held_up_by: str | None
+    """The step that gives it its status, or that failed first; ``NAME of workflow ID`` for one of another workflow."""
 
     context: dict[str, Any]
     """The context that the author attached; every step sees it."""
@@ -98,8 +118,14 @@ class StepRecord:
     queue: str | None
     """The queue its job runs in; None where no job runs."""
 
+    status: OperatorStatus
+    """The operator's word, as its explanation says."""
+
     state: StepState
-    """See docs/reference/vocabulary.md."""
+    """The raw state; see docs/reference/vocabulary.md."""
+
+    blocker: str | None
+    """The code of what is in its way, as in explanations; None when nothing is, or it has ended."""
 
     cause: str | None
     """Why it ended, where its job's own outcome is not the reason."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...explain import ExplainedRepair
 from ...incident_classes import IncidentClass
-from ...states import IncidentId, IncidentState, IncidentSubstatus
+from ...states import IncidentId, IncidentState, IncidentSubstatus, OperatorStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,9 @@ class Incident:
 
     incident_class: IncidentClass | str
     """What kind of cause it has; text where only a newer release knows it."""
+
+    status: OperatorStatus
+    """The operator's word: it needs a review, is Waiting while somebody has taken it, or is Finished."""
 
     state: IncidentState
     """Whether somebody has to look at it."""

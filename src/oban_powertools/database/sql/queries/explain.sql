@@ -250,29 +250,9 @@ ORDER BY j.id;
 
 -- name: explain_queues
 -- Args: queues (text[]).
--- Rows: queue, executors (alive: beating, or refreshed by Oban and not known to be gone), paused (of them), places (sum
---   of the limits of those not paused; NULL when one says none), running (jobs in those executors' hands); by queue.
--- Index: oban_jobs by state and queue; the producers are few.
-SELECT
-  q.queue,
-  greatest(count(o.uuid), (
-    SELECT count(*) FROM powertools.executors e
-    WHERE e.producer_scope = q.queue AND e.stopped_at IS NULL AND e.beat_at > clock_timestamp() - e.gone_after
-  )) AS executors,
-  count(o.uuid) FILTER (WHERE o.meta -> 'paused' = 'true') AS paused,
-  CASE WHEN bool_and(jsonb_typeof(o.meta -> 'local_limit') = 'number')
-    THEN least(sum(CASE WHEN o.meta -> 'paused' = 'true' THEN 0 ELSE (o.meta ->> 'local_limit')::numeric END), 1e9)::int
-  END AS places,
-  (
-    SELECT count(*)
-    FROM public.oban_jobs j
-    WHERE j.state = 'executing' AND j.queue = q.queue AND j.attempted_by[2] = ANY (array_agg(o.uuid::text))
-  ) AS running
-FROM unnest(%(queues)s::text[]) AS q (queue)
-LEFT JOIN public.oban_producers o
-  ON o.queue = q.queue AND o.updated_at > timezone('UTC', now()) - interval '60 seconds'
-  AND NOT EXISTS (SELECT FROM powertools.gone_executors g WHERE g.node = o.node AND g.producer = o.uuid::text)
-GROUP BY q.queue
+-- Rows: queue, executors, paused, places, running, as powertools.queue_facts_v1 says; by queue.
+SELECT q.queue, q.executors, q.paused, q.places, q.running
+FROM powertools.queue_facts_v1(%(queues)s::text[]) AS q
 ORDER BY q.queue;
 
 -- name: explain_incidents

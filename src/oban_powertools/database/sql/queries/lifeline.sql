@@ -36,7 +36,8 @@ RETURNING e.executor_id;
 -- name: list_executor_health
 -- Args: now (NULL: the clock).
 -- Rows: one an executor, those that run first, then by scope, node and id.
-SELECT * FROM powertools.executor_health_v1(coalesce(%(now)s::timestamptz, statement_timestamp()));
+SELECT powertools.executor_word_v1(h.state, h.executing) AS status, h.*
+FROM powertools.executor_health_v1(coalesce(%(now)s::timestamptz, statement_timestamp())) AS h;
 
 -- name: rescue
 -- Args: batch, thorough (bool; false: only what executors that are gone have left).

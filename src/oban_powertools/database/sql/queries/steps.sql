@@ -2,16 +2,16 @@
 -- Args: workflow_id (bigint); positions (int[] or NULL for all).
 -- Rows: all columns of the record, by position. Index: the primary key.
 SELECT
-  s.workflow_id, s.position, s.name, s.kind, s.worker, s.queue, s.state, s.cause, s.effects, s.generation, s.pending,
+  s.workflow_id, s.position, s.name, s.kind, s.worker, s.queue, k.word AS status, s.state, k.code AS blocker, s.cause, s.effects, s.generation, s.pending,
   s.depth, s.child_id, s.cancel_requested_at, s.held_until, s.hold_reason, wait.signal, wait.correlation_key,
   wait.deadline_at, s.job_id, s.attempt, s.max_attempts, s.args, s.template, s.result, s.result IS NOT NULL AS has_result,
   powertools.told_error_v1(s.error) AS error,
   s.parents, s.continue_parents, s.children, s.continue_children,
   s.released_at, s.scheduled_at, s.started_at, s.finished_at
-FROM powertools.step_states s
+FROM powertools.step_words_v1(%(workflow_id)s::bigint) AS k
+JOIN powertools.step_states s ON s.workflow_id = %(workflow_id)s::bigint AND s.position = k.position
 LEFT JOIN powertools.waits wait ON wait.id = s.wait_id
-WHERE s.workflow_id = %(workflow_id)s::bigint
-  AND (%(positions)s::int[] IS NULL OR s.position = ANY (%(positions)s::int[]))
+WHERE %(positions)s::int[] IS NULL OR k.position = ANY (%(positions)s::int[])
 ORDER BY s.position;
 
 -- name: get_results

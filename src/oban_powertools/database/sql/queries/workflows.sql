@@ -71,15 +71,16 @@ SELECT powertools.move_on_v1(powertools.apply_outcomes_v1(
 
 -- name: get_workflows
 -- Args: ids (bigint[]).
--- Rows: all columns of the record; by id. Index: the primary key.
+-- Rows: all columns of the record; by id. Index: the primary keys, as powertools.workflow_words_v1.
 SELECT
-  w.id, w.name, w.state, w.context, w.tags, w.generation, w.semantics_version, w.definition_version,
+  w.id, w.name, k.word AS status, w.state, k.code AS blocker,
+  CASE WHEN k.leaf_workflow_id = w.id THEN k.leaf_name ELSE k.leaf_name || ' of workflow ' || k.leaf_workflow_id END AS held_up_by, w.context, w.tags, w.generation, w.semantics_version, w.definition_version,
   w.idempotency_key, w.total, w.open, w.failed, w.failures_handled, w.expires_at, w.cancel_requested_at,
   w.expired_at, w.parent_id, w.parent_position,
   w.inserted_at, w.finished_at,
   CASE WHEN w.failed = 0 THEN '{}' ELSE powertools.failed_steps_v1(w.id) END AS failed_steps
-FROM powertools.workflows w
-WHERE w.id = ANY (%(ids)s::bigint[])
+FROM powertools.workflow_words_v1(%(ids)s::bigint[]) AS k
+JOIN powertools.workflows w ON w.id = k.id
 ORDER BY w.id;
 
 -- name: list_workflow_ids
