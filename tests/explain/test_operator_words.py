@@ -1,6 +1,7 @@
 """The database's word of a workflow or a step is that of its explanation, whatever the graph and the states are."""
 
 import random
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -58,7 +59,7 @@ async def test_every_word_is_that_of_the_explanation(damaged: Hand, seed: int) -
 WORKFLOWS = "SELECT w.* FROM powertools.workflows AS x, powertools.workflow_words_v1(ARRAY[x.id]) AS w ORDER BY w.id"
 
 
-async def _differences(hand: Hand, row: dict[str, Any]) -> Any:
+async def _differences(hand: Hand, row: dict[str, Any]) -> AsyncIterator[Any]:
     """Each word and first code that is another one than the explanation's."""
     workflow_id = WorkflowId(row["id"])
     whole = await hand.powertools.explain.workflow(workflow_id)
