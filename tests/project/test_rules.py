@@ -17,7 +17,7 @@ TEXTS = {path: path.read_text() for path in PLACES if path.suffix in WRITTEN and
 
 ROW = re.compile(r"^\| `([a-z]+/[A-Z]\d+)` \|(.*)", re.MULTILINE)
 NAMED = re.compile(r"\b([a-z]+)/([A-Z]\d+)((?:(?:, | and | to )[A-Z]\d+\b)*)")
-BARE = re.compile(r"(?<![\w/.%&#\"-])[ABDEFINOPRS]\d{1,2}\b(?!\.\d|\")")
+BARE = re.compile(r"(?<![\w/.%&#\"-])[ABDEFINOPRSW]\d{1,2}\b(?!\.\d|\")")
 
 
 def test_each_rule_is_defined_once() -> None:

@@ -171,4 +171,4 @@ class ReasonRequiredError(CommandRefusedError):
     """The command came without a reason."""
 
     code = "reason_required"
-    sentence = "an operator's command needs a reason: say why, for whoever reads the record later"
+    sentence = "an operator's command needs a reason: say why, for the readers of the audit"

@@ -59,8 +59,8 @@ class HeartbeatLateError(CommandRefusedError):
 
     code = "heartbeat_late"
     sentence = (
-        "job {job_id} may still run: its executor {executor_id} is late, it beat {seconds} s ago; wait until it is "
-        "missing or beats again"
+        "job {job_id} may still run: its executor {executor_id} is late, its last heartbeat came {seconds} s ago; wait "
+        "until it is missing or sends heartbeats again"
     )
 
     job_id: int
@@ -109,7 +109,7 @@ class PreviewConsumedError(CommandRefusedError):
     """The token was used before."""
 
     code = "preview_consumed"
-    sentence = "preview {preview_id} was executed before: a token counts once"
+    sentence = "preview {preview_id} was executed before: a token is valid once"
 
     preview_id: int
 
@@ -141,7 +141,7 @@ class ReasonTooShortError(CommandRefusedError):
     """The reason says too little."""
 
     code = "reason_too_short"
-    sentence = "the reason has {found} characters, expected {expected} at least: say why, for whoever reads it"
+    sentence = "the reason has {found} characters, expected {expected} at least: say why, for the readers of the audit"
 
     found: int
     expected: int

@@ -22,15 +22,15 @@ class PowertoolsClosedError(PowertoolsError):
     """Powertools was left while somebody waited for a workflow; the workflow itself goes on."""
 
     code = "powertools_closed"
-    sentence = "Powertools was left, so nobody here waits any longer: wait within `async with powertools`"
+    sentence = "this Powertools was closed, which ends all waiting here: wait within `async with powertools`"
 
 
 class ReservedMetaError(PowertoolsError):
-    """A job's meta was to hold keys by which Powertools knows what the job runs for."""
+    """A job's meta contains keys by which Powertools knows what the job runs for."""
 
     code = "reserved_meta"
     sentence = (
-        "the meta of a job of {worker} was to hold {keys}, by which Powertools knows what a job runs for: use other "
+        "the meta of a job of {worker} contains {keys}, by which Powertools knows what a job runs for: use other "
         "keys, and leave these out where a step's meta is copied to another job"
     )
 

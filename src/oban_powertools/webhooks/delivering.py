@@ -1,7 +1,7 @@
 """Send the due deliveries of one endpoint, one after another.
 
-The rules that must never break: nothing is sent without the lease (W2), and the outcome of an attempt is stored before
-the next one begins.
+The rules that must never break: nothing is sent without the lease (webhooks/W2), and the outcome of an attempt is
+stored before the next one begins.
 """
 
 import time

@@ -1,7 +1,7 @@
 """Write deliveries for new events of each endpoint, and make sure that a job sends them.
 
 Part of the sweep of every node. The rule that must never break: a cursor moves in the transaction that writes the
-deliveries of the events before it (W1).
+deliveries of the events before it (webhooks/W1).
 """
 
 from collections import defaultdict

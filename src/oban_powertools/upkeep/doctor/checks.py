@@ -49,7 +49,7 @@ ROW_CHECKS: Final = (
     RowCheck(
         name="sweep",
         level=Level.ERROR,
-        expected="every part succeeds within a minute, retention within an hour: deadlines and rescue hang on it",
+        expected="every part succeeds within a minute, retention within an hour: deadlines and rescue depend on it",
         todo="start a process with Powertools; when one runs, read its log and look for an old transaction",
     ),
     RowCheck(
@@ -67,7 +67,7 @@ ROW_CHECKS: Final = (
     RowCheck(
         name="settings",
         level=Level.WARNING,
-        expected="every process started with what the database has (spans in seconds), or without: the database counts",
+        expected="every process started with the database's values (spans in seconds) or none: the database decides",
         todo="start the process with the same, or: powertools settings set NAME VALUE --reason WHY",
     ),
     RowCheck(
@@ -79,13 +79,13 @@ ROW_CHECKS: Final = (
     RowCheck(
         name="rejected_jobs",
         level=Level.ERROR,
-        expected="a job that Oban can read: one it cannot keeps all jobs of the queue from being fetched (oban/O3)",
+        expected="jobs that Oban can read: a single other one keeps all jobs of its queue from being fetched (oban/O3)",
         todo="correct the row: UPDATE oban_jobs SET priority = 9, ...; or set its state to 'cancelled'",
     ),
     RowCheck(
         name="exhausted_jobs",
         level=Level.WARNING,
-        expected="an attempt left for whatever may run: such jobs fill the fetches of the queue (oban/O20)",
+        expected="an attempt left for every available job: others fill the fetches of the queue (oban/O20)",
         todo="raise their max_attempts above attempt, or discard them",
     ),
     RowCheck(
@@ -104,7 +104,7 @@ ROW_CHECKS: Final = (
         name="unlogged",
         level=Level.WARNING,
         expected="one row for every queue that a process works on",
-        todo="the server crashed or was restored: restart the processes, so that Oban writes its producers down again",
+        todo="the server crashed or was restored: restart the processes, so that Oban registers its producers again",
     ),
     RowCheck(
         name="leader",
@@ -121,7 +121,7 @@ ROW_CHECKS: Final = (
     RowCheck(
         name="connections",
         level=Level.WARNING,
-        expected="a fifth to spare",
+        expected="a fifth of the connections free",
         todo="use smaller pools, a pooler, or raise max_connections",
     ),
     RowCheck(
@@ -151,7 +151,7 @@ ROW_CHECKS: Final = (
     RowCheck(
         name="notifications",
         level=Level.WARNING,
-        expected="nearly none: once it is full, whoever notifies fails at the commit; ours go without from 90 percent",
+        expected="nearly none: once it is full, a commit that notifies fails; Powertools stops notifying at 90 percent",
         todo="pg_terminate_backend for the session that listens with a transaction open; the server's log names it",
     ),
     RowCheck(

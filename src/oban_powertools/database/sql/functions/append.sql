@@ -1,7 +1,7 @@
 -- Steps that a running step adds.
 
--- Adds the steps a running step brought, behind it and each other. Their deps are places: 0 is the step
--- itself, 1 the first added one. A name that is taken fails the step; nothing is added then.
+-- Adds the steps that a running step appended. Their deps are places: 0 is the step itself, 1 the first appended one. A
+-- name that is already used fails the step; then nothing is added.
 CREATE OR REPLACE FUNCTION powertools.append_steps(s powertools.steps, o powertools.outcome) RETURNS powertools.outcome
 LANGUAGE plpgsql
 -- PLANNED EACH TIME

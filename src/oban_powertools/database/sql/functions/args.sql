@@ -1,12 +1,12 @@
--- What a step's job is given: its arguments, with the results they refer to.
+-- The arguments of a step's job, with the results that they refer to.
 
--- What many payloads may come to together, in bytes: a step's resolved args, the results of a map or of a nested
--- workflow. jsonb holds four times as much, and settle has it in memory several times over.
+-- The largest sum of payloads, in bytes: a step's resolved args, the results of a map or of a nested workflow. jsonb
+-- holds four times as much, and settle has several copies of it in memory.
 CREATE OR REPLACE FUNCTION powertools.gathered_limit() RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN 67108864; END $$;
 
 -- Args with each reference replaced by the parent's result or error (or, inside a map, by the item),
--- null where there is none. Linear in the size of the outcome, whatever the number of references. NULL when they
--- come to more than is allowed.
+-- null where there is none. Linear in the size of the outcome, whatever the number of references. NULL when they exceed
+-- the limit.
 CREATE OR REPLACE FUNCTION powertools.resolve_args(of_workflow_id bigint, template jsonb, item jsonb) RETURNS jsonb
 LANGUAGE plpgsql STABLE
 AS $$
@@ -41,7 +41,7 @@ AS $$
   )::powertools.outcome
 $$;
 
--- The outcomes of those of these steps that were released and have no job, because their args came to more than is allowed.
+-- The outcomes of these steps that were released but have no job, because their args exceed the limit.
 CREATE OR REPLACE FUNCTION powertools.unresolved(workflow_ids bigint[], positions int[]) RETURNS powertools.outcome[]
 LANGUAGE plpgsql STABLE
 -- PLANNED EACH TIME ROW BY ROW

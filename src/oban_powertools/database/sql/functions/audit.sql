@@ -1,4 +1,4 @@
--- The audit: who did what to what, why, and what came of it.
+-- The audit: who did what to which target, why, and with which outcome.
 --
 -- Rules: audit/A1 to A3, on docs/design/rules.md.
 -- Rules: audit/D1 to D3, on docs/design/rules.md.
@@ -54,7 +54,7 @@ AS $$
   )
 $$;
 
--- What is said of a seal's rows in its hash.
+-- The digest of a seal's rows, part of its hash.
 CREATE OR REPLACE FUNCTION powertools.seal_digest(seal bigint) RETURNS bytea
 LANGUAGE sql STABLE
 AS $$
@@ -71,7 +71,7 @@ BEGIN
   RETURN NULL;
 END $$;
 
--- Lets through what sealing and retention do, as the rows themselves tell it, and nothing else.
+-- Allows only the changes of sealing and retention, recognized by the rows themselves; refuses any other.
 CREATE OR REPLACE FUNCTION powertools.guard_audit_v1() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -147,7 +147,7 @@ BEGIN
     SELECT c.pruned_to, c.pruned_hash FROM powertools.audit_chain c
   ) AS l
   ORDER BY l.id DESC LIMIT 1;
-  -- Where seals were taken off the end, their numbers are not given again: the gap stays.
+  -- When seals were removed from the end, their numbers are not used again: the gap stays visible.
   UPDATE powertools.audit_chain c SET sealed_to = greatest(c.sealed_to, last.id) + 1
   RETURNING c.sealed_to, c.kept_for_at_least INTO chain;
   seal.id := chain.sealed_to;
@@ -165,7 +165,7 @@ BEGIN
   head := seal.id || ':' || encode(seal.hash, 'hex');
 END $$;
 
--- The last seal of those, at most so many and the oldest first, that are older than this and need not be kept; or NULL.
+-- The last of the oldest seals, at most so many, that are older than this and need not be kept; or NULL.
 CREATE OR REPLACE FUNCTION powertools.prunable_seal(kept_for interval, seals int) RETURNS bigint
 LANGUAGE sql STABLE
 AS $$
@@ -214,8 +214,8 @@ BEGIN
   RETURN removed;
 END $$;
 
--- Writes down what Powertools did by itself, one row a target, in the transaction that did it. befores, afters and
--- details are NULL or have one entry a target; they hold states and counts, never payloads. Returns how many rows.
+-- Records automatic acts of Powertools, one row per target, in the transaction that does them. befores, afters and
+-- details are NULL or have one entry per target; they contain states and counts, never payloads. Returns how many rows.
 CREATE OR REPLACE FUNCTION powertools.record_system_v1(
   action text, target_type text, target_ids text[], reason text, befores jsonb[] DEFAULT NULL, afters jsonb[] DEFAULT NULL,
   details jsonb[] DEFAULT NULL, incident_id bigint DEFAULT NULL
@@ -237,7 +237,7 @@ BEGIN
 END $$;
 REVOKE EXECUTE ON FUNCTION powertools.seal_audit_v1(int), powertools.prune_audit_v1(interval, int) FROM PUBLIC;
 
--- Whether this transaction has written an executed record by this actor: of this preview or incident, if one is given.
+-- Whether this transaction has written an executed record by this actor; of this preview or incident, unless NULL.
 CREATE OR REPLACE FUNCTION powertools.is_audited(who text, of_preview bigint, of_incident bigint) RETURNS bool
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -246,7 +246,7 @@ DECLARE
 BEGIN
   RETURN EXISTS (
     SELECT FROM powertools.audit a
-    -- a clock that was set back meanwhile takes nobody's record away
+    -- so that a clock that was set back meanwhile hides no record
     WHERE a.at >= transaction_timestamp() - interval '1 min' AND a.actor_id = who AND a.outcome = 'executed'
       AND (of_preview IS NULL OR a.preview_id = of_preview) AND (of_incident IS NULL OR a.incident_id = of_incident)
       AND powertools.is_since(a.xmin, mark) AND powertools.is_ours(a.xmin, mark)

@@ -1,6 +1,6 @@
--- What is due: one question for all parts of the sweep, and the rows behind each.
+-- What is due: one query for all parts of the sweep, and the rows of each.
 
--- What a part of the sweep has to do: ids of waits, or of workflows. At most one batch, the longest overdue,
+-- The work of a part of the sweep: ids of waits, or of workflows. At most one batch, the longest overdue,
 -- family after family by its outermost workflow (settle/S4).
 CREATE OR REPLACE FUNCTION powertools.due(part text, batch int) RETURNS bigint[]
 LANGUAGE plpgsql
@@ -44,10 +44,9 @@ BEGIN
   END CASE;
 END $$;
 
--- Our tables that have grown many times over since they were last analyzed: what was planned for nearly
--- empty tables is planned again after an ANALYZE. By the rows that were committed: an ANALYZE while a large insert
--- is not would find a large table without rows, for which any index looks right. By the size alone only where the
--- server has lost its count, as after a crash.
+-- Our tables that have grown many times over since their last ANALYZE: plans made for nearly empty tables are made
+-- again after one. Counted by committed rows: an ANALYZE during a large insert would see a large table without rows,
+-- for which any index looks right. By size only where the server has lost its count, as after a crash.
 CREATE OR REPLACE FUNCTION powertools.outgrown() RETURNS regclass[]
 LANGUAGE plpgsql STABLE
 AS $$
@@ -81,10 +80,11 @@ BEGIN
 END $$;
 REVOKE EXECUTE ON FUNCTION powertools.analyze_outgrown_v1() FROM PUBLIC;
 
--- Which parts have something to do, so that an idle process asks once a sweep. Each is looked up by an index of what is
--- open: by statistics from busier times a scan of a whole log would seem to find something at once.
--- Index: settle_faults_open, signals_new, waits_new, signals_expiring, signals_for_begun, waits_deadline,
---   workflows_expiring, workflows_stopping, steps_stopping, steps_held, workflows_unfinished, event_batches_unplaced, event_batches by last_cursor, audit_links_unsealed.
+-- Which parts have something to do, so that an idle process needs one query a sweep. Each uses an index of open rows:
+-- with statistics from busier times the planner would expect a scan of a whole log to find a row at once. Index:
+-- settle_faults_open, signals_new, waits_new, signals_expiring, signals_for_begun, waits_deadline,  
+-- workflows_expiring, workflows_stopping, steps_stopping, steps_held, workflows_unfinished, event_batches_unplaced,
+-- event_batches by last_cursor, audit_links_unsealed.
 CREATE OR REPLACE FUNCTION powertools.due_parts_v1(incidents_every interval, events_kept_for interval) RETURNS text[]
 LANGUAGE plpgsql
 -- PLANNED ONCE

@@ -1,4 +1,5 @@
--- What only the workers of earlier releases still call. Each goes as soon as no migration is compatible with its release.
+-- Functions that only workers of earlier releases call. Each is removed when no migration is compatible with its
+-- release.
 
 -- 24: ages were settings of a process; now they stand on the executor's row.
 CREATE OR REPLACE FUNCTION powertools.beat_v1(

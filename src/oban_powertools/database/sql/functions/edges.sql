@@ -24,7 +24,7 @@ BEGIN
     FROM new_steps s CROSS JOIN LATERAL unnest(s.continue_children) AS c (child)
   ) AS outgoing USING (workflow_id, parent, child, policy)
   WHERE (depth IS NULL OR parent_depth IS NULL OR parent_depth >= depth)
-    -- a step that was appended hangs on a step that was stored earlier
+    -- an appended step depends on a step that was stored earlier
     AND NOT EXISTS (
       SELECT FROM powertools.steps s
       WHERE s.workflow_id = incoming.workflow_id AND s.position = parent AND s.depth < incoming.depth

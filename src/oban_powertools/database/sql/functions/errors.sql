@@ -1,10 +1,10 @@
 -- What an error is: its class, its text, and both in one line; the only place that reads a traceback.
 --
--- Processes with Powertools write the class and the text of the exception itself. For others, Oban's and Elixir's, they
--- are read from what these write: a traceback, a repr, or what Elixir prints. All of it in bounds, since one exception
--- may carry a page of 30 MB.
+-- Processes with Powertools write the exception's own class and text. For others, Oban's and Elixir's, both are parsed
+-- from their error: a traceback, a repr, or Elixir's format. Always within bounds, because one exception may carry a
+-- page of 30 MB.
 
--- A text that is too long as its beginning, its end, and how much is left out between them.
+-- Shortens a text to its beginning, its end, and a note of how much is left out between them.
 CREATE OR REPLACE FUNCTION powertools.shortened(said text, most int) RETURNS text
 LANGUAGE sql IMMUTABLE
 AS $$
@@ -13,8 +13,8 @@ AS $$
   END
 $$;
 
--- The class and the text of the exception that this names; class is NULL where it names none. Of a group also those
--- of the exceptions in it.
+-- The class and the text of the exception in this error; class is NULL where there is none. For a group, also those of
+-- the exceptions in it.
 CREATE OR REPLACE FUNCTION powertools.read_error(said text, OUT class text, OUT told text)
 LANGUAGE plpgsql IMMUTABLE
 AS $$
@@ -55,8 +55,8 @@ BEGIN
   END IF;
 END $$;
 
--- An error as it is kept and shown: in bounds, with its class and its text; NULL for none. Whatever stands in the place
--- of an error becomes one.
+-- An error as it is stored and shown: bounded, with its class and its text; NULL for none. Any other value in its place
+-- becomes an error.
 CREATE OR REPLACE FUNCTION powertools.told_error_v1(error jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE STRICT
 AS $$
@@ -74,12 +74,12 @@ BEGIN
   said := powertools.shortened(coalesce(said, ''), 20000);
   SELECT * INTO found FROM powertools.read_error(said);
   error := CASE jsonb_typeof(error) WHEN 'object' THEN error ELSE '{}' END
-    -- an error that is but a line says it once
+    -- an error of one line is not repeated
     || CASE WHEN error ? 'text' OR found.class IS NOT NULL OR found.told <> said OR jsonb_typeof(error -> 'error') IS DISTINCT FROM 'string'
       THEN jsonb_build_object('text', powertools.shortened(coalesce(error ->> 'text', found.told), 2000)) ELSE '{}' END
     || CASE WHEN coalesce(error ->> 'class', found.class) IS NULL THEN '{}'
       ELSE jsonb_build_object('class', left(coalesce(error ->> 'class', found.class), 200)) END;
-  -- Somebody's own error may be more than a text.
+  -- An error written by somebody else may be more than a text.
   IF jsonb_typeof(error -> 'error') IS NOT DISTINCT FROM 'string' OR length(error ->> 'error') > 20000 OR NOT error ? 'error' THEN
     error := error || jsonb_build_object('error', said);
   END IF;

@@ -1,8 +1,8 @@
 -- The places of events in the log: numbered after their commit, read in order, pruned from the start.
 
--- Numbers deferred starts whose workflow nobody holds, at most 10,000. Its walk along the index passes what was
--- taken before quickly (PostgreSQL marks it in the index), so it asks for all it needs in one go.
--- Locks: the workflows of these starts that are free.
+-- Numbers deferred starts whose workflow is not locked, at most 10,000. Its index scan skips removed entries quickly
+-- (PostgreSQL marks them in the index), so it reads all it needs in one go. Locks: the workflows of these starts that
+-- are free.
 CREATE OR REPLACE FUNCTION powertools.number_starts() RETURNS void
 LANGUAGE plpgsql
 -- PLANNED ONCE
@@ -37,7 +37,7 @@ BEGIN
   )));
 END $$;
 
--- Gives committed batches their places in the log, in the order of their ids. Returns the cursor of the newest event.
+-- Places committed batches in the log, in the order of their ids. Returns the cursor of the newest event.
 -- Args: with_starts (also those deferred starts that can be numbered).
 -- Locks: as number_starts; the log's row, when there is something to place.
 CREATE OR REPLACE FUNCTION powertools.place_events_v1(with_starts bool, OUT head bigint, OUT pruned_to bigint)
@@ -74,7 +74,7 @@ BEGIN
 END $$;
 
 -- Removes the oldest events and notices, at most so many batches. The newest event of a workflow stays: the next number
--- follows from it. Returns how many events of workflows went. Locks: the log's row, then the removed rows.
+-- follows from it. Returns how many events of workflows it removed. Locks: the log's row, then the removed rows.
 CREATE OR REPLACE FUNCTION powertools.prune_events_v1(kept_for interval, batch int) RETURNS int
 LANGUAGE plpgsql
 -- PLANNED ONCE
@@ -85,7 +85,7 @@ DECLARE
   pruned int;
 BEGIN
   PERFORM l.head FROM powertools.event_log l FOR UPDATE;
-  -- up to the first batch that is too young: one that committed late is as old as what came with it
+  -- up to the first batch that is too young: a batch that committed late counts as old as those placed with it
   SELECT array_agg(o.id), max(o.last_cursor) INTO removed, upto
   FROM (
     SELECT b.id, b.last_cursor,

@@ -13,8 +13,8 @@ BEGIN
   END IF;
 END $$;
 
--- Writes changes down in their order. The caller holds the workflows (events/E1). Its statements are planned once
--- a session: they only look up by primary keys, which is right for any size of the tables.
+-- Writes the events of changes, in their order. The caller holds the workflows (events/E1). Its statements are planned
+-- once a session: they only look up by primary key, which is right for any size of the tables.
 CREATE OR REPLACE FUNCTION powertools.write_events_v1(changes powertools.change[]) RETURNS void
 LANGUAGE plpgsql
 -- PLANNED ONCE
@@ -32,7 +32,7 @@ BEGIN
         workflow_id, number, position, batch_id, place, at, job_id, attempt, has_result, change, state, error
       )
       SELECT c.workflow_id,
-        -- asked once a workflow, before its first new row: among rows of this statement the last one is slow to find
+        -- read once per workflow, before its first new row: finding the last among rows of this statement is slow
         c.nth + max(CASE WHEN c.nth = 1 THEN coalesce((
           SELECT e.number FROM powertools.events e WHERE e.workflow_id = c.workflow_id ORDER BY e.number DESC LIMIT 1
         ), 0) END) OVER (PARTITION BY c.workflow_id),
@@ -82,7 +82,7 @@ BEGIN
   );
 END $$;
 
--- Writes down that these workflows ended: the last event of their generation.
+-- Writes the events of these workflows' ends: the last events of their generation.
 CREATE OR REPLACE FUNCTION powertools.write_ends(workflow_ids bigint[]) RETURNS void
 LANGUAGE plpgsql
 -- PLANNED ONCE
@@ -110,7 +110,7 @@ BEGIN
   PERFORM powertools.notify_v1('powertools.events', '');
 END $$;
 
--- Those of these changes of jobs whose step runs on that very job.
+-- The changes among these whose step runs on that very job.
 CREATE OR REPLACE FUNCTION powertools.own_changes(changes powertools.change[]) RETURNS powertools.change[]
 LANGUAGE plpgsql STABLE
 -- PLANNED ONCE
@@ -128,7 +128,7 @@ BEGIN
   );
 END $$;
 
--- Writes down that jobs started, in the transaction that fetched them (events/E3).
+-- Writes deferred starts of jobs, in the transaction that fetched them (events/E3).
 CREATE OR REPLACE FUNCTION powertools.defer_starts(starts powertools.change[]) RETURNS void
 LANGUAGE plpgsql
 AS $$
@@ -139,7 +139,7 @@ BEGIN
   PERFORM powertools.notify_v1('powertools.events', '');
 END $$;
 
--- Takes the deferred starts of these jobs, to be written down. The caller holds the workflows.
+-- Removes the deferred starts of these jobs and returns them, to be numbered. The caller holds the workflows.
 CREATE OR REPLACE FUNCTION powertools.take_starts_v1(job_ids bigint[]) RETURNS powertools.change[]
 LANGUAGE plpgsql
 -- PLANNED ONCE

@@ -2,15 +2,15 @@
 --
 -- Rules: executors/R1 to R6, on docs/design/rules.md.
 
--- When the server started; a start in the future was told by a clock that was ahead, and says nothing.
+-- When the server started; a start in the future comes from a clock that was ahead, and is ignored.
 CREATE OR REPLACE FUNCTION powertools.server_started_at() RETURNS timestamptz
 LANGUAGE sql STABLE
 AS $$
   SELECT CASE WHEN pg_postmaster_start_time() <= statement_timestamp() THEN pg_postmaster_start_time() ELSE '-infinity' END
 $$;
 
--- Keeps executors alive: all of them or none. loop_ages: seconds since the event loop answered. process: as this_process in
--- runtime/processes.py, or NULL. Returns how many.
+-- Stores heartbeats of executors: all of them or none. loop_ages: seconds since the event loop answered. process: as
+-- this_process in runtime/processes.py, or NULL. Returns how many.
 CREATE OR REPLACE FUNCTION powertools.beat_v1(
   executor_ids text[], nodes text[], producers text[], scopes text[], loop_ages float8[], gone_afters interval[],
   late_after interval, missing_after interval, started_with jsonb,
@@ -46,10 +46,10 @@ AS $$
   SELECT count(*)::int FROM beats;
 $$;
 
--- Processes of this host that beat, and have ended as one of them saw: their executors are gone (executors/R2). The sight is
--- enough where the session that beat has ended too, as it does at once with its process, or where it has missed half of
--- what it promised: of a machine that was copied while it ran, a living process may look ended from its copy.
--- Returns how many. Locks: the executors' rows, by id, passing over those that beat.
+-- Processes of this host that beat, and have ended as one of them saw: their executors are gone (executors/R2). The
+-- report is believed when the session of the heartbeats has ended, too, as it does at once with its process, or when
+-- half of gone_after has passed without one: on a copy of a running machine a living process may look ended. Returns
+-- how many. Locks: the executors' rows, by id, skipping locked ones.
 CREATE OR REPLACE FUNCTION powertools.executors_died_v1(ids text[], of_host text, seen_by text) RETURNS int
 LANGUAGE sql
 AS $$
@@ -68,8 +68,8 @@ AS $$
   SELECT count(*)::int FROM died
 $$;
 
--- What is dated in the future counts as of now (executors/R6): who lives beats again within seconds, and who does not is gone
--- after its gone_after. Locks: these rows, passing over those that beat.
+-- Instants in the future count as now (executors/R6): a living executor sends its next heartbeat within seconds,
+-- another is gone after its gone_after. Locks: these rows, skipping locked ones.
 CREATE OR REPLACE FUNCTION powertools.undate_executors() RETURNS void
 LANGUAGE sql
 AS $$
@@ -127,7 +127,7 @@ AS $$
   ORDER BY a.stopped_at IS NOT NULL, a.producer_scope, a.node, a.executor_id;
 $$;
 
--- A count that stands in the meta of a job; 0 for whatever else is there.
+-- A count in the meta of a job; 0 for any other value.
 CREATE OR REPLACE FUNCTION powertools.count_of(value jsonb) RETURNS int
 LANGUAGE sql IMMUTABLE
 AS $$

@@ -29,8 +29,8 @@ BEGIN
   RETURN held;
 END $$;
 
--- Ends the holds of these steps: what is ready is released, suspended jobs go on. A job that somebody else
--- is changing right now is left to the sweep (settle/S4). The caller holds the workflows.
+-- Ends the holds of these steps: ready steps are released, suspended jobs become available. A job locked by another
+-- session is left to the sweep (settle/S4). The caller holds the workflows.
 CREATE OR REPLACE FUNCTION powertools.end_holds(workflow_ids bigint[], positions int[]) RETURNS void
 LANGUAGE plpgsql
 -- PLANNED EACH TIME
@@ -96,7 +96,7 @@ BEGIN
   RETURN cardinality(positions);
 END $$;
 
--- Ends the holds in these workflows that are over, and says so in the audit.
+-- Ends the holds in these workflows whose time is over, and records it in the audit.
 CREATE OR REPLACE FUNCTION powertools.expire_holds(of_workflow_ids bigint[]) RETURNS void
 LANGUAGE plpgsql
 -- PLANNED EACH TIME
@@ -118,7 +118,7 @@ BEGIN
       array_agg('{"held_until": null}'::jsonb) AS afters
     FROM unnest(workflow_ids, positions, untils) AS h (workflow_id, position, held_until)
     JOIN powertools.steps s ON s.workflow_id = h.workflow_id AND s.position = h.position
-    -- what was left to the next sweep is told then
+    -- what is left to the next sweep is recorded then
     WHERE s.held_until IS NULL
   ) AS e
   WHERE e.steps IS NOT NULL;

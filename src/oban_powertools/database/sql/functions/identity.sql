@@ -1,6 +1,6 @@
--- Which step a job is for, and that it stays so whatever a worker does to its meta.
+-- Which step a job runs for; a worker that changes its meta cannot change that.
 
--- Which step a job says it runs for; NULL when it says none, as with a host's own meta under our keys.
+-- The step that a job's meta names; NULL when it names none, as with a host's own meta under our keys.
 CREATE OR REPLACE FUNCTION powertools.workflow_of_v1(meta jsonb) RETURNS bigint
 LANGUAGE sql IMMUTABLE
 AS $$
@@ -13,18 +13,18 @@ AS $$
   SELECT CASE WHEN meta ->> 'position' ~ '^[0-9]{1,9}$' THEN (meta ->> 'position')::int END
 $$;
 
--- A job is a step's by both their words: the step names the job's id, and the job says that it runs for this step.
--- An id alone proves nothing: they begin anew after TRUNCATE ... RESTART IDENTITY, and then it is a stranger's.
--- Wherever a step and its job meet, the condition is: j.id = s.job_id AND this.
+-- A job belongs to a step when each names the other: the step the job's id, and the job's meta the step. An id alone
+-- proves nothing: after TRUNCATE ... RESTART IDENTITY ids begin anew, and another job has it. Every join of a step with
+-- its job has the condition: j.id = s.job_id AND this.
 CREATE OR REPLACE FUNCTION powertools.is_job_of_v1(meta jsonb, of_workflow_id bigint, of_position int) RETURNS bool
 LANGUAGE sql IMMUTABLE
 AS $$
   SELECT powertools.workflow_of_v1(meta) = of_workflow_id AND powertools.position_of_v1(meta) = of_position
 $$;
 
--- What a job runs for is ours to say: puts back what an UPDATE changed of it, and takes off a result that came before
--- the job completed. What was there instead is kept apart, under displaced. Args: jobs, with the meta that each had
--- before. Returns job id -> what it says, of those that were changed.
+-- Only Powertools decides what a job runs for: restores what an UPDATE changed of it, and removes a result that came
+-- before the job completed. The replaced values are kept under displaced. Args: jobs, with the meta that each had
+-- before. Returns job id -> its identity, for those that were changed.
 CREATE OR REPLACE FUNCTION powertools.keep_identities(ids bigint[], metas jsonb[]) RETURNS jsonb
 LANGUAGE plpgsql
 -- PLANNED EACH TIME ROW BY ROW
@@ -38,7 +38,7 @@ DECLARE
   edited text[];
   details jsonb[];
 BEGIN
-  -- The trigger is not to take this for another edit.
+  -- So that the trigger does not take this for another edit.
   PERFORM set_config('powertools.keeping', 'on', true);
   WITH edits AS (
     SELECT j.id, b.own, s.said, o.after - ours - CASE WHEN r.early IS NULL THEN '{}' ELSE '{return}' END::text[] AS others,

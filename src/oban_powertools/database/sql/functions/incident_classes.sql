@@ -3,8 +3,8 @@
 -- Each reads by index and stops at 5,000 rows of what it groups, and at 1,000 incidents (incidents/N2, N3). Words are those of
 -- explanations where these have some.
 
--- The class of an error, by which incidents group; 'unknown' without one. Nothing else of the error, which may
--- hold what nobody should see.
+-- The class of an error, by which incidents group; 'unknown' without one. Nothing else of the error, which may contain
+-- payloads.
 CREATE OR REPLACE FUNCTION powertools.error_class_v1(error jsonb) RETURNS text
 LANGUAGE plpgsql IMMUTABLE  -- not SQL, which starts the executor for each call: a tenth of a millisecond
 AS $$
@@ -15,7 +15,7 @@ BEGIN
   RETURN CASE WHEN class ~ E'[^\\w.<>(), ]' OR length(class) > 400 THEN 'unknown' ELSE coalesce(nullif(class, ''), 'unknown') END;
 END $$;
 
--- A sentence for one, or for another number: of each {one|more} the half that fits.
+-- A sentence in singular or plural: each {one|more} is replaced by the half that fits.
 CREATE OR REPLACE FUNCTION powertools.numbered(number bigint, sentence text) RETURNS text
 LANGUAGE sql IMMUTABLE
 AS $$ SELECT regexp_replace(sentence, E'\\{([^|{}]*)\\|([^|{}]*)\\}', CASE number WHEN 1 THEN E'\\1' ELSE E'\\2' END, 'g') $$;
@@ -66,8 +66,8 @@ AS $$
   ORDER BY j.beat_at DESC LIMIT 1000
 $$;
 
--- Executing jobs whose executor nobody knows: no row of ours, no producer of Oban's that was refreshed in the last
--- minute (or before a restart of the server that it has not yet had the time to survive).
+-- Executing jobs of unknown executors: no row of ours, no producer of Oban's that was refreshed in the last minute (or
+-- before a restart of the server so recent that no producer could refresh since).
 CREATE OR REPLACE FUNCTION powertools.detect_orphans(whole bool) RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
@@ -93,8 +93,8 @@ AS $$
   ) AS o
 $$;
 
--- Steps that have been ready for incident_stuck_after in a queue on which nobody works; workflows under rules that this release
--- does not know.
+-- Steps that have been ready for incident_stuck_after in a queue without an executor; workflows under rules that this
+-- release does not know.
 CREATE OR REPLACE FUNCTION powertools.detect_stuck_causes() RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
@@ -173,7 +173,7 @@ AS $$
     SELECT p.state FROM powertools.steps p WHERE p.workflow_id = w.parent_id AND p.position = w.parent_position LIMIT 1
   ) AS p ON true
   CROSS JOIN LATERAL (
-    -- those nearest to the start; open_parents is what pending should be
+    -- the steps nearest to the start; open_parents is the right value of pending
     SELECT coalesce(jsonb_agg(jsonb_build_object('name', s.name, 'state', s.state, 'pending', s.pending, 'open_parents', s.open_parents)), '[]') AS steps
     FROM (
       SELECT s.name, s.state, s.pending, (
@@ -234,7 +234,7 @@ AS $$
 $$;
 
 -- Workers that cannot be imported, among the first 5,000 jobs to be tried again: their attempts are not used up, so
--- nothing else would ever tell.
+-- nothing else would show it.
 CREATE OR REPLACE FUNCTION powertools.detect_not_importable(whole bool) RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
@@ -252,7 +252,7 @@ AS $$
 $$;
 
 -- Jobs that failed within the window, by worker and error class, of the newest 5,000 that are discarded and 5,000 that
--- are to be tried again. Opens at incident_failing_count of them; one that is open goes on with a single one.
+-- are to be tried again. Opens at incident_failing_count of them; an open incident stays open with a single one.
 CREATE OR REPLACE FUNCTION powertools.detect_failing_jobs(whole bool) RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$

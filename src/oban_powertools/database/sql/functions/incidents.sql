@@ -1,16 +1,16 @@
--- Incidents: what is broken, one row a cause.
+-- Incidents: what is broken, one row per cause.
 --
 -- Rules: incidents/N1 to N4, on docs/design/rules.md.
 
--- A fingerprint as it is kept: Oban sets no bound to the names of queues, nodes and workers, and an entry of an index holds
--- 2,704 bytes. Two that differ, also in what is cut, stay two.
+-- A fingerprint as stored: Oban does not limit the names of queues, nodes and workers, and an index entry holds 2,704
+-- bytes. Two fingerprints that differ stay different, also when both are cut.
 CREATE OR REPLACE FUNCTION powertools.fingerprint_v1(whole text) RETURNS text
 LANGUAGE sql IMMUTABLE
 AS $$
   SELECT CASE WHEN octet_length(whole) <= 2500 THEN whole ELSE left(whole, 600) || '~' || md5(whole) END
 $$;
 
--- Brings all incidents, or one, in line with what can be seen now. Locks: the part's row, waiting for it; the incidents
+-- Brings all incidents, or one, in line with the current rows. Locks: the part's row, waiting for it; the incidents
 -- that change.
 CREATE OR REPLACE FUNCTION powertools.project_incidents_v1(only_fingerprint text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql
@@ -51,15 +51,15 @@ BEGIN
     THEN 'its row was removed: what it had in hand is orphaned' ELSE c.over_because
   END) || CASE WHEN o.muted THEN '{"muted": true}' ELSE '{}' END::jsonb
   FROM over o JOIN powertools.incident_classes c ON c.name = o.class;
-  -- What still holds for a time though nothing of it can be seen any more: nothing hangs on it now.
+  -- An incident whose cause holds for a while although nothing shows it any more: no workflow waits for it now.
   UPDATE powertools.incidents i SET count = 0, waiting_workflows = 0, waiting_steps = 0
   WHERE i.state <> 'resolved' AND (only_fingerprint IS NULL OR i.fingerprint = only_fingerprint)
     AND i.holds_until > clock_timestamp() AND (i.count, i.waiting_workflows, i.waiting_steps) <> (0, 0, 0)
     AND i.class <> ALL (crowded) AND NOT EXISTS (SELECT FROM unnest(found) AS f WHERE f.fingerprint = i.fingerprint);
 END $$;
 
--- Stores what was found: new ones, those that come back, and those that have changed. The caller holds the part's row, so
--- nobody else adds one meanwhile: an id is taken for a new one only.
+-- Stores detected incidents: new ones, those that come back, and those that have changed. The caller holds the part's
+-- row, so nobody else inserts one meanwhile, and only a new incident uses up an id.
 CREATE OR REPLACE FUNCTION powertools.keep_incidents(found powertools.detected[]) RETURNS void
 LANGUAGE sql
 -- PLANNED EACH TIME
@@ -104,7 +104,7 @@ AS $$
         holds_until = s.holds_until, last_detected_at = s.last_detected_at
     FROM seen s
     WHERE i.fingerprint = s.fingerprint AND (
-      -- a row that says nothing new is written once a minute only; a clock that was set back counts as a minute
+      -- an unchanged row is written at most once a minute; a clock that was set back counts as a minute
       i.state = 'resolved'
       OR (i.last_detected_at BETWEEN s.last_detected_at - interval '1 minute' AND s.last_detected_at) IS NOT TRUE
       OR (i.title, i.count, i.evidence, i.waiting_workflows, i.waiting_steps, i.holds_until)
@@ -122,14 +122,14 @@ AS $$
     jsonb_build_object('title', k.title, 'count', k.count, 'evidence', k.evidence)
   FROM kept k
   LEFT JOIN before b ON b.fingerprint = k.fingerprint
-  -- a number that runs up is told at each doubling; one that stays is no news
+  -- a growing number is reported at each doubling; an equal one is no news
   WHERE b.id IS NULL OR b.state = 'resolved' OR k.count > b.count AND k.count >= 2 * b.count
     OR k.count < b.count AND k.holds_until IS NULL
   ORDER BY k.fingerprint;
 $$;
 
--- Everything that is wrong, or what is of one class. Looks at about 200,000 steps of unfinished workflows for stuck ones and
--- goes on there the next time; those that are open incidents are looked at every time.
+-- Detects every class, or one. Checks about 200,000 steps of unfinished workflows for stuck ones and continues there
+-- the next time; open incidents are checked every time.
 CREATE OR REPLACE FUNCTION powertools.detect_incidents(only_class text) RETURNS SETOF powertools.detected
 LANGUAGE plpgsql
 -- PLANNED EACH TIME
@@ -145,7 +145,8 @@ BEGIN
   END LOOP;
 END $$;
 
--- Queues and releases that are missing, and workflows that cannot move. whole: not only what is open already.
+-- Missing queues and releases, and workflows that cannot move. whole: also detect new ones, not only check open
+-- incidents.
 CREATE OR REPLACE FUNCTION powertools.detect_stuck(whole bool) RETURNS SETOF powertools.detected
 LANGUAGE plpgsql
 -- PLANNED EACH TIME
@@ -155,7 +156,7 @@ BEGIN
   RETURN QUERY SELECT * FROM powertools.detect_stuck_workflows(powertools.stuck_candidates(whole));
 END $$;
 
--- The workflows to look at now: open incidents, and the next ones after the cursor, which is moved.
+-- The workflows to check now: those of open incidents, and the next ones after the cursor, which advances.
 CREATE OR REPLACE FUNCTION powertools.stuck_candidates(move_on bool) RETURNS bigint[]
 LANGUAGE plpgsql
 -- PLANNED EACH TIME
@@ -187,7 +188,7 @@ BEGIN
   RETURN ARRAY(SELECT unnest(open) UNION SELECT unnest(next_ids));
 END $$;
 
--- The sweep's part: projects when nobody has for this long. Returns whether it did. Locks: the part's row.
+-- The sweep's part: projects when no node has for this long. Returns whether it did. Locks: the part's row.
 CREATE OR REPLACE FUNCTION powertools.sweep_incidents_v1(every interval) RETURNS bool
 LANGUAGE plpgsql
 AS $$

@@ -1,5 +1,6 @@
--- Whether what an open incident names still holds, though it was not found: it may be hidden behind its bounds, or pruned.
--- One function for each class of which that can be; powertools.incident_classes names it.
+-- Whether the evidence of an open incident still holds although detection did not find it: it may be beyond the
+-- detection's limits, or pruned. One function for each class where that can happen; powertools.incident_classes names
+-- it.
 --
 -- Rules: incidents/N2, on docs/design/rules.md.
 
@@ -8,7 +9,7 @@ CREATE OR REPLACE FUNCTION powertools.ids_of(i powertools.incidents) RETURNS big
 LANGUAGE sql STABLE
 AS $$ SELECT ARRAY(SELECT jsonb_array_elements_text(i.evidence -> 'ids')::bigint) $$;
 
--- Whether this one holds, by the function of its class.
+-- Whether this incident holds, by the function of its class.
 CREATE OR REPLACE FUNCTION powertools.still_holds(i powertools.incidents) RETURNS bool
 LANGUAGE plpgsql STABLE
 -- PLANNED EACH TIME

@@ -1,8 +1,7 @@
--- The invariants of a sound database, as queries: the oracle of the tests, later of the doctor.
+-- The invariants of a sound database, as queries for the tests and the doctor.
 
--- Rows: one a violation; empty when all hold. Reads everything: for tests and for the doctor, not
--- for loops.
--- Long: one query an invariant, each to be read alone; the doctor runs the whole body on copies of the rows.
+-- Rows: one per violation; empty when all hold. Reads everything: for tests and for the doctor, not for loops.
+-- Long: one query per invariant, each to be read alone; the doctor runs the whole body on copies of the rows.
 CREATE OR REPLACE FUNCTION powertools.check_invariants_v1()
 RETURNS TABLE (invariant text, workflow_id bigint, step_position int, detail text)
 LANGUAGE sql STABLE

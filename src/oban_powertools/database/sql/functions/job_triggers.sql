@@ -1,9 +1,9 @@
--- The triggers on Oban's jobs: whoever changes a job moves the workflow (invariant/I1), and a fault of ours
--- never keeps a job from changing (invariant/I6): nothing in here may raise outside a handler.
+-- The triggers on Oban's jobs: any change of a job moves its workflow (invariant/I1), and a fault of ours never keeps a
+-- job from changing (invariant/I6): nothing in here may raise outside a handler.
 
 -- invariant/I6: settles, and on a fault settles one by one, so that a faulty job stays alone; what still
--- fails is kept for the sweep. Lock faults are not tried again here: the sweep comes in a second. It has a bound of its
--- own in anybody's session: a transaction that somebody left open slows a queue by it, and does not stop it.
+-- fails is kept for the sweep. Lock faults are not retried here: the sweep comes in a second. It sets its own lock
+-- timeout in any session: a transaction that was left open slows a queue, and does not stop it.
 CREATE OR REPLACE FUNCTION powertools.settle_guarded(outcomes powertools.outcome[]) RETURNS void
 LANGUAGE plpgsql SET lock_timeout = '5s'
 AS $$
@@ -41,11 +41,11 @@ BEGIN
       faults = f.faults + 1, last_fault_at = clock_timestamp(), repaired_at = NULL;
 EXCEPTION WHEN OTHERS THEN
   RAISE WARNING 'powertools could not record the settle fault of job %: % (it was: %)', o.job_id, SQLERRM, detail;
-  -- A bulk ack that finds its setting again keeps its results in the jobs, for the sweep.
+  -- A bulk ack that sees its setting unused stores its results in the jobs, for the sweep.
   PERFORM set_config('powertools.results', '{}', true);
 END $$;
 
--- invariant/I6: a fault while writing down that jobs started is kept for the sweep, as any other.
+-- invariant/I6: a fault while writing the starts of jobs is kept for the sweep, as any other.
 CREATE OR REPLACE FUNCTION powertools.defer_starts_guarded(starts powertools.change[]) RETURNS void
 LANGUAGE plpgsql
 AS $$
@@ -64,8 +64,9 @@ EXCEPTION WHEN OTHERS THEN
   END LOOP;
 END $$;
 
--- What attempts came to that no step takes: another tool ran a step's job again after its outcome, the step goes on
--- without this job, or the job only says that it runs for the step. Called by settle with all that it was to settle.
+-- Stores results of attempts that no step accepts: another tool ran a step's job again after its outcome, the step has
+-- moved on without this job, or only the job's meta names the step. Settle calls it with all outcomes that it had to
+-- settle.
 CREATE OR REPLACE FUNCTION powertools.keep_untaken(outcomes powertools.outcome[]) RETURNS void
 LANGUAGE plpgsql
 -- PLANNED EACH TIME ROW BY ROW
@@ -82,15 +83,15 @@ BEGIN
   LEFT JOIN powertools.steps s ON s.workflow_id = o.workflow_id AND s.position = o.position
   WHERE o.state IN ('completed', 'discarded', 'cancelled', 'awaiting_signal') AND o.cause IS NULL AND o.started_at IS NOT NULL
     AND CASE WHEN s.job_id = o.job_id
-      -- not the attempt that gave the step its outcome, whose job somebody touched since
+      -- not the attempt that gave the step its outcome, whose job was changed since
       THEN s.started_at IS DISTINCT FROM o.started_at AND s.wait_id IS NULL OR o.started_at > s.finished_at
       ELSE o.state IN ('completed', 'awaiting_signal')
     END
   ON CONFLICT ON CONSTRAINT late_result_once DO NOTHING;
 END $$;
 
--- Nothing of a workflow starts after it was cancelled or its time ran out: cancels those of these jobs that could. A
--- job that somebody ran again with another tool is among them, also when its step has its outcome; that is audited.
+-- No job of a workflow starts after it was cancelled or expired: cancels these jobs where they could. That includes a
+-- job that another tool ran again, even when its step has its outcome; that is audited.
 CREATE OR REPLACE FUNCTION powertools.keep_stopped(ids bigint[], ended bigint[]) RETURNS void
 LANGUAGE plpgsql
 -- PLANNED EACH TIME ROW BY ROW
@@ -121,8 +122,8 @@ EXCEPTION WHEN OTHERS THEN
 END $$;
 
 -- After an UPDATE of jobs. A job runs for what it ran for before, whatever its meta says now. What the workers returned comes with a bulk ack in the setting
--- powertools.results (job id -> result) and is taken from there; else it is in the job's meta. Old rows are asked for by
--- IN, which hashes them: a join of two transition tables can be quadratic.
+-- powertools.results (job id -> result) and is taken from there; else it is in the job's meta. Old rows are looked up
+-- with IN, which hashes them: a join of two transition tables can be quadratic.
 CREATE OR REPLACE FUNCTION powertools.jobs_updated_v1() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -138,7 +139,7 @@ BEGIN
     RETURN NULL;
   END IF;
   IF current_setting('powertools.results', true) <> '' THEN
-    -- Anybody may set it in a session of theirs, and their update must go on (invariant/I6).
+    -- Any session may set it to anything, and its update must go on (invariant/I6).
     BEGIN
       results := current_setting('powertools.results', true)::jsonb;
     EXCEPTION WHEN data_exception THEN
@@ -146,7 +147,7 @@ BEGIN
     END;
     PERFORM set_config('powertools.results', '', true);
   END IF;
-  -- One checksum over all meta: a batch that changes none of it, as most do, looks no further.
+  -- One checksum over all meta: for a batch that changes none, as most do, nothing else is compared.
   SELECT bit_xor(jsonb_hash_extended(n.meta, n.id)),
     array_agg(n.id) FILTER (WHERE n.state IN ('available', 'scheduled', 'retryable', 'suspended'))
   INTO said, idle

@@ -1,8 +1,8 @@
 -- Steps that run a workflow: nested ones, stored with their parent, and maps, whose items are steps of
 -- a workflow made when the list is known. And steps that a running step adds.
 
--- Starts the stored workflows of released nested steps among these: the step was what their roots
--- still waited for. Returns what had its outcome at once, as has a workflow that somebody cancelled early.
+-- Starts the stored workflows of released nested steps among these: their roots only waited for the step. Returns
+-- outcomes that exist at once, as for a workflow that was cancelled before.
 CREATE OR REPLACE FUNCTION powertools.start_nested(steps powertools.steps[]) RETURNS powertools.outcome[]
 LANGUAGE plpgsql
 AS $$
@@ -26,7 +26,7 @@ BEGIN
     || CASE WHEN ended IS NOT NULL THEN powertools.nested_outcomes(ended) END;
 END $$;
 
--- Why a map cannot take this value as its list; NULL when it can. What the items refer to is counted once for each of them.
+-- Why a map cannot take this value as its list; NULL when it can. What items refer to counts once for each item.
 CREATE OR REPLACE FUNCTION powertools.map_refusal(s powertools.steps, list jsonb) RETURNS text
 LANGUAGE plpgsql STABLE
 AS $$
@@ -58,8 +58,8 @@ BEGIN
   RETURN NULL;
 END $$;
 
--- Makes the workflows of released maps among these: one step an item, in one statement for all. A list
--- without items has its outcome at once, and so has a map that cannot take its list.
+-- Inserts the workflows of released maps among these: one step per item, in one statement for all. An empty list has
+-- its outcome at once, and so has a map that cannot take its list.
 CREATE OR REPLACE FUNCTION powertools.expand_maps(steps powertools.steps[]) RETURNS powertools.outcome[]
 LANGUAGE plpgsql
 -- PLANNED EACH TIME ROW BY ROW
@@ -118,9 +118,9 @@ BEGIN
   RETURN outcomes || powertools.release_v1(workflow_ids, items, 0);
 END $$;
 
--- What a completed job asks for beyond its outcome: to wait for a signal, or to add steps to its
--- workflow. Returns the outcomes that are left to apply. Neither happens in a workflow that is being
--- stopped, no wait begins for a step that was asked to stop, nor either for a step that no longer runs on the job. The caller holds the workflows.
+-- Carries out what a completed job requests besides its outcome: to wait for a signal, or to append steps. Returns the
+-- outcomes that remain to be applied. Neither happens in a workflow that is being stopped or for a step that no longer
+-- runs on the job, and no wait begins for a step that was asked to stop. The caller holds the workflows.
 CREATE OR REPLACE FUNCTION powertools.extend(outcomes powertools.outcome[], stopping bigint[]) RETURNS powertools.outcome[]
 LANGUAGE plpgsql
 -- PLANNED EACH TIME

@@ -1,8 +1,8 @@
 -- Recovery: failed steps run again, with what was cancelled because of them.
 
--- Which steps come back with these: the steps that were cancelled because of them, at any depth, unless
--- another failed parent still keeps them cancelled. Ascending, the targets among them. A target that was
--- itself cancelled by a dependency is alone, and an operator decided what it ends as.
+-- The steps that come back with these: those cancelled because of them, at any depth, unless another failed parent
+-- keeps them cancelled. Ascending, including the targets. A target that was itself cancelled by a dependency comes back
+-- alone: an operator decides its outcome.
 CREATE OR REPLACE FUNCTION powertools.revived_with(of_workflow_id bigint, targets int[]) RETURNS int[]
 LANGUAGE plpgsql STABLE
 -- PLANNED EACH TIME ROW BY ROW
@@ -77,8 +77,8 @@ BEGIN
   );
 END $$;
 
--- Which steps that failed by themselves may run again all together, ascending. Not those whose effects must
--- never happen twice, nested workflows in which no step may, and what hangs on such steps.
+-- The steps that failed by themselves and may run again together, ascending. Without steps whose effects must never
+-- happen twice, nested workflows in which no step may run again, and steps that depend on either.
 CREATE OR REPLACE FUNCTION powertools.retryable_v1(of_workflow_id bigint) RETURNS int[]
 LANGUAGE plpgsql STABLE
 -- PLANNED EACH TIME ROW BY ROW
@@ -170,7 +170,7 @@ BEGIN
   );
 END $$;
 
--- Recomputes what the counters of a workflow say, and opens it again when it has open steps.
+-- Recomputes the counters of a workflow, and reopens it when it has open steps.
 CREATE OR REPLACE FUNCTION powertools.reopen(of_workflow_id bigint) RETURNS void
 LANGUAGE plpgsql
 AS $$
@@ -188,7 +188,7 @@ BEGIN
   WHERE w.id = of_workflow_id AND n.open > 0;
 END $$;
 
--- Recounts what pending steps wait for: these, and the pending children of these.
+-- Recounts the open parents of pending steps: of these, and of their pending children.
 CREATE OR REPLACE FUNCTION powertools.recount_pending(of_workflow_id bigint, positions int[]) RETURNS void
 LANGUAGE plpgsql
 -- PLANNED EACH TIME ROW BY ROW
@@ -224,7 +224,7 @@ BEGIN
   WHERE s.workflow_id = c.workflow_id AND s.position = c.position;
 END $$;
 
--- Writes down that these steps came back.
+-- Writes the events of these steps' recovery.
 CREATE OR REPLACE FUNCTION powertools.write_recovered(of_workflow_id bigint, positions int[]) RETURNS void
 LANGUAGE plpgsql
 AS $$
@@ -235,7 +235,7 @@ BEGIN
   ));
 END $$;
 
--- Nested workflows that never started, made as new with everything nested in them.
+-- Resets nested workflows that never started, with everything nested in them.
 CREATE OR REPLACE FUNCTION powertools.renew_nested(workflow_ids bigint[]) RETURNS void
 LANGUAGE plpgsql
 -- PLANNED EACH TIME
@@ -259,12 +259,11 @@ BEGIN
   UPDATE powertools.workflows w SET expires_at = NULL WHERE w.id = ANY (family);
 END $$;
 
--- Brings failed steps back, and with them what was cancelled because of them; the workflow starts its
--- next generation, with clocks and attempts reset. Args: targets, failed steps; completed, whether
--- they count as completed with this result (of_cause says why) instead of running again. A nested
--- workflow or map that failed goes on with its own failed steps. A workflow that was itself a failed
--- step goes on in its parent. Returns all steps that came back, the targets among them.
--- Locks: the caller holds the family.
+-- Brings failed steps back, with the steps cancelled because of them; the workflow starts its next generation, with
+-- clocks and attempts reset. Args: targets, failed steps; completed, whether they count as completed with this result
+-- (of_cause says why) instead of running again. A failed nested workflow or map continues with its own failed steps. A
+-- workflow that was itself a failed step continues in its parent. Returns all steps that came back, including the
+-- targets. Locks: the caller holds the family.
 CREATE OR REPLACE FUNCTION powertools.revive_v1(
   of_workflow_id bigint, targets int[], completed bool, payload jsonb, of_cause text
 ) RETURNS int[]
@@ -347,8 +346,8 @@ BEGIN
   RETURN revived;
 END $$;
 
--- The step that ran a workflow which goes on: it runs again, and what was cancelled because of it comes
--- back to wait for it.
+-- Brings back the step that ran a workflow which continues: it runs again, and the steps cancelled because of it wait
+-- for it again.
 CREATE OR REPLACE FUNCTION powertools.resume_parent(of_workflow_id bigint, of_position int) RETURNS void
 LANGUAGE plpgsql
 -- PLANNED EACH TIME ROW BY ROW

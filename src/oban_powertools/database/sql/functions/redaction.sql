@@ -1,4 +1,4 @@
--- What is hidden of a text that the database keeps.
+-- Redacts texts that the database stores.
 
 -- The patterns of redaction.py, in their order; a test compares them.
 CREATE OR REPLACE FUNCTION powertools.secret_patterns(OUT pattern text, OUT put text, OUT flags text) RETURNS SETOF record
@@ -25,8 +25,8 @@ AS $$
   ORDER BY p.place
 $$;
 
--- A line of text without what looks like a secret. A longer line loses its end, so that no half of a secret is left that
--- nobody would recognize. COLLATE "C": classes mean ASCII, as in redaction.py, whatever the database takes for a letter.
+-- A line of text without what looks like a secret. A longer line loses its end, so that no unrecognized half of a
+-- secret is left. COLLATE "C": classes mean ASCII, as in redaction.py, whatever the database takes for a letter.
 CREATE OR REPLACE FUNCTION powertools.redacted(line text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE
 AS $$
@@ -34,7 +34,7 @@ DECLARE
   said text COLLATE "C" := CASE WHEN length(line) > 1000 THEN regexp_replace(left(line, 1000), E'\\S*$', '…') ELSE line END;
   secret record;
 BEGIN
-  -- Most errors hold nothing of the kind, which a single look tells.
+  -- Most errors contain no secret, which one match shows.
   IF said !~* 'pass|pwd|secret|token|key|credential|authorization|cookie|://|bearer|basic|eyj|whsec_|[a-z0-9_-]{13}' THEN
     RETURN said;
   END IF;

@@ -1,18 +1,16 @@
 -- Releasing steps: references resolved, jobs inserted, queues woken, waits and nested workflows
 -- started.
 --
--- The functions look rows up by index; the comment PLANNED ... stands for the planner's settings,
--- which functions.py has and puts in its place.
--- Planning is most of the time of a small batch, so the functions that every batch runs plan once a session, and the
--- plan must be right when a table that was nearly empty has grown: what
--- rows are looked up by comes from a subquery with a LIMIT that limits nothing, which the planner takes for one
--- row, so that no scan of a whole table, however small, looks cheaper than the lookup; OFFSET 0 keeps a
--- lookup a lookup; and the sweep has a table that grew many times over analyzed, which ends every cached plan.
--- The others plan at each call. A state is asked by CASE where rows are looked up one by one: without statistics the
--- planner takes state = 'pending' for so rare that it would read all such rows first.
+-- The functions look rows up by index; functions.py replaces the comment PLANNED ... by planner settings.
+-- Planning takes most of the time of a small batch, so the functions that every batch runs plan once a session, and the
+-- plan must stay right when a nearly empty table grows. So the lookup keys come from a subquery with a LIMIT that
+-- limits nothing, which the planner estimates as one row: then no scan of a table, however small, looks cheaper than
+-- the lookup. OFFSET 0 keeps a lookup a lookup. The sweep analyzes a table that grew many times over, which ends every
+-- cached plan. The other functions plan at each call. A state is compared in CASE where rows are looked up one by one:
+-- without statistics the planner expects state = 'pending' to be so rare that it would read all such rows first.
 
--- Wakes the producers of these queues (one entry a job) on every node. A producer that has just
--- acknowledged jobs fetches next by itself: its queue is left out while it freed as many places.
+-- Wakes the producers of these queues (one entry per job) on every node. A producer that has just acknowledged jobs
+-- fetches next anyway: its queue is left out as far as it has freed places.
 CREATE OR REPLACE FUNCTION powertools.notify_queues(queues text[]) RETURNS void
 LANGUAGE plpgsql
 AS $$
@@ -24,11 +22,11 @@ BEGIN
   WHERE q.jobs > coalesce((fetching ->> q.queue)::int, 0);
 END $$;
 
--- Takes the ended parents off each pending child's count and releases those that reach 0 and are not
--- held: what they run on exists in this same commit. Args: one entry an edge end, in any order;
--- ended is what each takes off (1, or 0 to release roots); changes, what led to it, is written down first. Returns what had its outcome at once (an
--- early signal, an empty map), to be settled by the caller, who holds the workflows.
--- Long: each statement uses what the one before it returned; as functions of their own they would be planned and called once more a batch.
+-- Subtracts the ended parents from each pending child's count and releases those that reach 0 and are not held: their
+-- job, wait or workflow is inserted in this same commit. Args: one entry per edge, in any order; ended is subtracted
+-- (1, or 0 to release roots); changes are the earlier changes, whose events are written first. Returns outcomes that
+-- exist at once (an early signal, an empty map), to be settled by the caller, who holds the workflows.
+-- Long: each statement uses the rows of the one before; separate functions would cost one more plan and call per batch.
 CREATE OR REPLACE FUNCTION powertools.release_v1(
   workflow_ids bigint[], positions int[], ended int, changes powertools.change[] DEFAULT NULL
 ) RETURNS powertools.outcome[]

@@ -1,6 +1,7 @@
--- What an operator's repair does to jobs.
+-- The repairs of jobs by operators.
 
--- The repairs of jobs. The caller holds the jobs and has looked at what is legal. First: a word in a job's errors.
+-- The repairs of jobs. The caller holds the jobs and has checked that the repair is legal. First: an entry in a job's
+-- errors.
 CREATE OR REPLACE FUNCTION powertools.operator_error(attempt int, message text) RETURNS jsonb
 LANGUAGE sql STABLE
 AS $$
@@ -9,7 +10,7 @@ AS $$
   )
 $$;
 
--- Executing jobs that nobody works on run again, by an operator's word.
+-- Rescues executing jobs that nobody works on, by an operator's decision.
 CREATE OR REPLACE FUNCTION powertools.rescue_jobs_v1(job_ids bigint[]) RETURNS int
 LANGUAGE plpgsql
 -- PLANNED EACH TIME
@@ -45,7 +46,7 @@ BEGIN
   RETURN cardinality(woken);
 END $$;
 
--- A job that does not run is available now, with an attempt left for it.
+-- Makes a job that does not run available now, with an attempt left for it.
 CREATE OR REPLACE FUNCTION powertools.retry_job_v1(of_job_id bigint) RETURNS void
 LANGUAGE plpgsql
 AS $$
@@ -60,7 +61,7 @@ BEGIN
   PERFORM powertools.notify_queues(ARRAY[woken]);
 END $$;
 
--- A job that does not run is cancelled; one that runs is told.
+-- Cancels a job that does not run; asks an executing one to stop.
 CREATE OR REPLACE FUNCTION powertools.cancel_job_v1(of_job_id bigint) RETURNS void
 LANGUAGE plpgsql
 AS $$
@@ -82,7 +83,7 @@ BEGIN
   WHERE j.id = of_job_id AND j.state NOT IN ('completed', 'cancelled', 'discarded');
 END $$;
 
--- A live job takes what an attempt of it came to that had been taken away from its executor.
+-- Gives a live job the late result of an attempt that had been taken from its executor.
 CREATE OR REPLACE FUNCTION powertools.adopt_result_v1(of_job_id bigint, result jsonb) RETURNS void
 LANGUAGE plpgsql
 AS $$

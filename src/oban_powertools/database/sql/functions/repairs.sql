@@ -2,7 +2,7 @@
 --
 -- Rules: repairs/P1 to P4, on docs/design/rules.md.
 
--- The secret, made when it is first asked for.
+-- The secret, generated on first use.
 CREATE OR REPLACE FUNCTION powertools.repair_secret_v1() RETURNS bytea
 LANGUAGE sql VOLATILE
 AS $$
@@ -12,14 +12,14 @@ AS $$
   RETURNING secret
 $$;
 
--- A payload as a plan keeps it. STABLE, as convert_to is: so it is inlined, which 100,000 rows notice.
+-- A payload as a plan stores it. STABLE, as convert_to is, so that it is inlined: 100,000 rows would be slow otherwise.
 CREATE OR REPLACE FUNCTION powertools.payload_hash_v1(payload jsonb) RETURNS text
 LANGUAGE sql STABLE
 AS $$
   SELECT 'sha256:' || left(encode(sha256(convert_to(payload::text, 'UTF8')), 'hex'), 32)
 $$;
 
--- An array of errors without the instants at which they were written, which no two runs share.
+-- An array of errors without their instants, which differ between two runs.
 CREATE OR REPLACE FUNCTION powertools.errors_hash(errors jsonb) RETURNS text
 LANGUAGE sql STABLE
 AS $$
@@ -96,8 +96,8 @@ AS $$
   )
 $$;
 
--- Where a repair begins: no transaction that starts later has a number below marker, no job or batch of events
--- that is inserted later has an id up to these.
+-- The point where a repair begins: a transaction that starts later has a number of at least marker, a job or batch of
+-- events that is inserted later has an id above these.
 CREATE OR REPLACE FUNCTION powertools.repair_mark_v1(OUT marker bigint, OUT last_job_id bigint, OUT last_batch_id bigint)
 LANGUAGE sql VOLATILE
 AS $$
@@ -113,7 +113,7 @@ AS $$
   SELECT row_xmin::text::bigint > 2 AND ((row_xmin::text::bigint - marker) & 4294967295) < 2147483648
 $$;
 
--- repairs/P2, for an xmin at or after the marker. A number that is not given out yet is one of long ago, of a frozen row.
+-- repairs/P2, for an xmin at or after the marker. A number that is not in use yet is an old one, of a frozen row.
 CREATE OR REPLACE FUNCTION powertools.is_ours(row_xmin xid, marker bigint) RETURNS bool
 LANGUAGE plpgsql STABLE
 AS $$
@@ -195,7 +195,7 @@ BEGIN
   GROUP BY e.change ORDER BY e.change;
 END $$;
 
--- These rows as they are now. Args: one entry a row. Rows: those that exist.
+-- Reads these rows. Args: one entry per row. Rows: those that exist.
 CREATE OR REPLACE FUNCTION powertools.repair_before_v1(sources text[], ids text[])
 RETURNS TABLE (source text, id text, content json)
 LANGUAGE plpgsql

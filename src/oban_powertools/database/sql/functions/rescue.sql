@@ -1,15 +1,15 @@
--- What rescue takes: the jobs of executors that are gone, that nobody knows, or that do not know them. The rules are those
+-- Rescue: jobs of executors that are gone, that are unknown, or that do not know the job. The rules are those
 -- of executors.sql.
 
 -- Rescues jobs. modes: queue or '*' -> 'automatic' or 'operator'. What happens to each, the first that applies:
 --   left         its queue is the operators', its meta says "rescue": "ask", or it is a step that must never run twice
 --   discarded    its meta says "rescue": "fail", or it has no attempt left and its executor did not say that it ends
---   quarantined  its executor died under it for the third time, or stopped for the tenth within an hour, and no other job
---                there has seen as many
---   isolated     the same, but several jobs have seen as many die: one by one, so that the culprit dies alone
---   retried      anything else
--- A job that may run again has an attempt left for it (oban/O20). Returns how many jobs were not left as they are.
--- Long: one statement decides, changes and records, so that no job is decided upon by what another statement has changed since.
+--   quarantined  its executors died while running it for the third time, or stopped for the tenth within an hour, and
+-- no other job of the executor has as many   isolated     the same, but several jobs have as many: they run one by one,
+-- so that only the culprit kills its executor   retried      anything else A job that may run again has an attempt left
+-- for it (oban/O20). Returns how many jobs it changed.
+-- Long: one statement decides, changes and records, so that no
+-- decision rests on rows that have changed since.
 CREATE OR REPLACE FUNCTION powertools.rescue_these(orphans powertools.orphan[], modes jsonb) RETURNS int
 LANGUAGE plpgsql
 -- PLANNED EACH TIME
@@ -29,7 +29,8 @@ BEGIN
         ELSE 'retry'
       END AS policy,
       CASE WHEN o.why IN ('gone', 'ended') OR o.why = 'stopped' AND n.ends >= 10 THEN n.ends ELSE 0 END AS crashes,
-      -- a stop is nothing odd, but so many are: something in this job stops them, or kills in another way
+      -- one stop is normal, but so many are not: something in this job stops its executors, or kills them in another
+      -- way
       CASE o.why WHEN 'stopped' THEN 10 ELSE 3 END AS patience
     FROM unnest(orphans) AS o
     JOIN public.oban_jobs j ON j.id = o.job_id
@@ -91,7 +92,7 @@ BEGIN
             END
           )
         ),
-        -- as Oban's own rescue: what it discards it does not count
+        -- as Oban's own rescue, which does not count what it discards
         meta = j.meta || CASE WHEN d.action = 'discarded' THEN '{}'
           ELSE jsonb_build_object('rescued', powertools.count_of(j.meta -> 'rescued') + 1)
         END || CASE d.action WHEN 'quarantined' THEN jsonb_build_object('quarantined', j.attempt) ELSE '{}' END
@@ -112,7 +113,7 @@ BEGIN
   INTO woken, quarantined, moved
   FROM written w;
   IF quarantined IS NOT NULL THEN
-    -- By way of available, in one transaction: so the event log tells that the attempt is over.
+    -- Through available, in one transaction, so that the event log has the end of the attempt.
     UPDATE public.oban_jobs j SET state = 'suspended' WHERE j.id = ANY (quarantined);
   END IF;
   IF woken IS NOT NULL THEN
@@ -144,8 +145,8 @@ END $$;
 
 -- Rescues the jobs of executors that are gone; with unknown_after also looks through all executing jobs, for those
 -- of executors that nobody knows (no row of ours, no producer of Oban's that was refreshed in the last minute) whose
--- attempt is older than that, and for what a gone executor's last statements still fetched. At most one batch of
--- each kind; a job that is being changed is left to the next look. NULL: another node is at it.
+-- attempt is older than that, and for jobs that a gone executor's last statements still fetched. At most one batch of
+-- each kind; a locked job is left to the next round. NULL: another node does it.
 CREATE OR REPLACE FUNCTION powertools.rescue_v1(modes jsonb, batch int, unknown_after interval) RETURNS int
 LANGUAGE plpgsql
 -- PLANNED EACH TIME
@@ -154,7 +155,8 @@ DECLARE
   gone text[];
   orphans powertools.orphan[];
   unknown powertools.orphan[];
-  -- whether one of ours has been beating for so long that whatever is still dated in the future has ended (executors/R6)
+  -- whether an executor of ours has sent heartbeats for so long that a row still dated in the future has ended
+  -- (executors/R6)
   watched bool;
 BEGIN
   PERFORM powertools.undate_executors();
@@ -219,7 +221,7 @@ BEGIN
   RETURN powertools.rescue_these(orphans || unknown, modes);
 END $$;
 
--- Rescues these attempts, which their own producer says it does not know.
+-- Rescues these attempts, which their own producer does not know.
 CREATE OR REPLACE FUNCTION powertools.rescue_lost_v1(job_ids bigint[], attempted_ats timestamp[], modes jsonb) RETURNS int
 LANGUAGE plpgsql
 -- PLANNED EACH TIME

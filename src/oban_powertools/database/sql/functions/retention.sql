@@ -1,8 +1,8 @@
--- Retention: what is removed when its time is over, and what is kept of it.
+-- Retention: removes rows whose time is over, and archives some of them.
 --
 -- Rules: retention/P1 to P4, on docs/design/rules.md.
 
--- retention/P2: the outermost workflows that something open still points at.
+-- retention/P2: the outermost workflows that an open row still references.
 CREATE OR REPLACE FUNCTION powertools.needed_workflows() RETURNS bigint[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -28,9 +28,9 @@ BEGIN
   );
 END $$;
 
--- Families whose outermost workflow has ended before ended_before and of whose events the log has none any more (retention/P2).
--- Looks at the next 2,000 workflows after the cursor; last is the next cursor, NULL at the end: where workflows begin
--- that are too young. Families are chosen until they have about so many steps; those that are locked are passed over.
+-- Families whose outermost workflow ended before ended_before and whose events have left the log (retention/P2).
+-- Checks the next 2,000 workflows after the cursor; last is the next cursor, NULL at the end, where younger workflows
+-- begin. Families are chosen until they have about so many steps; locked ones are skipped.
 CREATE OR REPLACE FUNCTION powertools.due_families(
   ended_before timestamptz, after bigint, steps int, OUT family bigint[], OUT last bigint
 )
@@ -70,7 +70,7 @@ BEGIN
   ));
 END $$;
 
--- Archives and removes workflows with their steps, waits, consumed signals and last events; with them, what the audit tells.
+-- Archives and removes workflows with their steps, waits, consumed signals and last events.
 -- Returns how many rows of the archive it wrote and how many rows it removed. The caller holds the families (retention/P3).
 CREATE OR REPLACE FUNCTION powertools.prune_workflows(family bigint[], run bigint, OUT archived int, OUT pruned int)
 LANGUAGE plpgsql
@@ -144,7 +144,7 @@ BEGIN
   RETURN removed;
 END $$;
 
--- Archives and removes one batch of a class that is rows of one table.
+-- Archives and removes one batch of a class whose rows are in one table.
 CREATE OR REPLACE FUNCTION powertools.prune_rows(
   of_class text, older_than timestamptz, run bigint, batch int, OUT archived int, OUT pruned int
 )
@@ -209,7 +209,7 @@ BEGIN
   pruned := archived;
 END $$;
 
--- Removes one batch of a class of which nothing is kept.
+-- Removes one batch of a class that is not archived.
 CREATE OR REPLACE FUNCTION powertools.drop_rows(of_class text, older_than timestamptz, audit_older_than timestamptz, batch int)
 RETURNS int
 LANGUAGE plpgsql
@@ -232,7 +232,7 @@ BEGIN
         SELECT x.job_id FROM powertools.settle_faults x WHERE x.repaired_at < older_than LIMIT batch FOR UPDATE SKIP LOCKED
       ));
     WHEN 'previews' THEN
-      -- what was tried to be executed is in the audit, and stays as long (retention/P2)
+      -- a preview that somebody tried to execute is in the audit, and stays as long (retention/P2)
       DELETE FROM powertools.previews p WHERE p.id = ANY (ARRAY(
         SELECT x.id FROM powertools.previews x
         WHERE coalesce(x.ended_at, x.expires_at)
@@ -269,7 +269,7 @@ END $$;
 
 -- One batch of a class, in the caller's transaction (retention/P1). kept_for, audit_kept_for: NULL for ever. after, last: as
 -- due_families. Returns how many rows it archived and removed and whether there is more; archived is NULL when
--- another session is pruning. Locks: the part's row; the rows it removes, passing over those that are locked.
+-- another session is pruning. Locks: the part's row; the rows it removes, skipping locked ones.
 CREATE OR REPLACE FUNCTION powertools.prune_batch_v1(
   of_class text, kept_for interval, audit_kept_for interval, run bigint, batch int, after bigint,
   OUT archived int, OUT pruned int, OUT last bigint, OUT more bool

@@ -1,6 +1,6 @@
--- What must be equal on all nodes, as its rows have it.
+-- Shared settings: values that must be equal on all nodes, as rows.
 
--- A setting's value. Raises where its row was removed: nothing is judged by a value that nobody has chosen.
+-- A setting's value. Raises when its row was removed: no decision may rest on a value that nobody has chosen.
 CREATE OR REPLACE FUNCTION powertools.setting_v1(of_name text) RETURNS jsonb
 LANGUAGE plpgsql STABLE
 AS $$
@@ -15,7 +15,7 @@ BEGIN
   RETURN value;
 END $$;
 
--- The same, of a span of time; NULL for ever.
+-- The same, as an interval; NULL for ever.
 CREATE OR REPLACE FUNCTION powertools.span_setting_v1(of_name text) RETURNS interval
 LANGUAGE plpgsql STABLE
 AS $$

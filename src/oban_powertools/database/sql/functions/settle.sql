@@ -2,8 +2,8 @@
 --
 -- Rules: settle/S1 to S5, on docs/design/rules.md.
 
--- What fails a workflow: a step that did not complete, by whatever but the request to cancel it all. In one expression, so
--- that the planner puts it where it is called.
+-- Whether a step fails its workflow: it did not complete, for any reason except the cancel of the whole workflow. In
+-- one expression, so that the planner puts it where it is called.
 CREATE OR REPLACE FUNCTION powertools.is_failure(state text, cause text) RETURNS bool
 LANGUAGE sql IMMUTABLE
 AS $$
@@ -36,8 +36,8 @@ BEGIN
   RETURN stopping;
 END $$;
 
--- Whether continue edges dealt with every failure of these ended workflows: a failure is handled when
--- the cascade it set off reaches a continue edge whose step completed.
+-- Whether continue edges handled every failure of these ended workflows: a failure is handled when its cascade reaches
+-- a continue edge whose step completed.
 CREATE OR REPLACE FUNCTION powertools.judge_failures(workflow_ids bigint[]) RETURNS void
 LANGUAGE plpgsql
 -- PLANNED EACH TIME
@@ -104,8 +104,8 @@ BEGIN
   END IF;
 END $$;
 
--- What the steps that ran these ended workflows got from them: the results as a map, or as a list in
--- order for a map; else its failure, which is also that they come to more than one step may hold.
+-- The outcomes of the steps that ran these ended workflows: the results as an object, or as an ordered list for a map;
+-- else a failure, also when the results exceed the limit of one step.
 CREATE OR REPLACE FUNCTION powertools.nested_outcomes(workflow_ids bigint[]) RETURNS powertools.outcome[]
 LANGUAGE plpgsql STABLE
 -- PLANNED EACH TIME
@@ -130,7 +130,7 @@ BEGIN
     CASE WHEN n.completed THEN jsonb_build_object('json', (
       SELECT CASE
         WHEN w.max_failures IS NULL THEN coalesce(jsonb_object_agg(s.name, s.result) FILTER (WHERE s.state = 'completed'), '{}')
-        -- what an item appended is no item
+        -- a step that an item appended is not an item
         ELSE jsonb_agg(s.result ORDER BY s.position) FILTER (WHERE s.depth = 0)
       END
       FROM powertools.steps s WHERE s.workflow_id = w.id
@@ -148,7 +148,7 @@ BEGIN
   FROM powertools.workflows w
   JOIN powertools.workflows p ON p.id = w.parent_id
   CROSS JOIN LATERAL (
-    -- what is not compressed says its size without being read
+    -- the size of an uncompressed value is known without reading it
     SELECT sum(CASE WHEN pg_column_compression(s.result) IS NULL THEN pg_column_size(s.result) ELSE pg_column_size(s.result || '{}') END) AS size
     FROM powertools.steps s
     WHERE s.workflow_id = w.id AND (w.state = 'completed' OR w.failed <= w.max_failures AND w.stopped = 0)
@@ -161,9 +161,9 @@ BEGIN
   RETURN outcomes;
 END $$;
 
--- Gives steps their outcomes. Only a step that still runs on what the outcome names takes it; anything
--- else changes nothing (fenced completion). In a workflow that is being stopped a cancelled job is
--- the request's doing. Returns the steps that ended; the caller holds the workflows.
+-- Gives steps their outcomes. Only a step that still runs on the job, wait or workflow of the outcome takes it; any
+-- other is unchanged (fenced completion). In a workflow that is being stopped, a cancelled job counts as cancelled by
+-- the request. Returns the steps that ended; the caller holds the workflows.
 CREATE OR REPLACE FUNCTION powertools.apply_outcomes_v1(outcomes powertools.outcome[], stopping bigint[])
 RETURNS powertools.ended[]
 LANGUAGE plpgsql
@@ -213,8 +213,8 @@ BEGIN
   RETURN ended;
 END $$;
 
--- The steps that hang on failed ones by cancel edges, at any depth, are cancelled with them; a nested
--- workflow among them never starts. Returns the steps that ended.
+-- Cancels the steps that depend on failed ones by cancel edges, at any depth; a nested workflow among them never
+-- starts. Returns the steps that ended.
 CREATE OR REPLACE FUNCTION powertools.cascade(ended powertools.ended[]) RETURNS powertools.ended[]
 LANGUAGE plpgsql
 -- PLANNED EACH TIME ROW BY ROW
@@ -253,10 +253,11 @@ BEGIN
   RETURN cancelled_too;
 END $$;
 
--- Moves the workflows on from steps that ended: the cascade, the releases, the ends of workflows, and
--- again for what ended by that (a step that ran a nested workflow, an early signal), until nothing
--- is left. What happened before, changes, is written down first. The caller holds the workflows.
--- Long: each statement uses what the one before it returned; as functions of their own they would be planned and called once more a batch.
+-- Moves workflows on from ended steps: the cascade, the releases, the ends of workflows, and again for the steps that
+-- end thereby (a step that ran a nested workflow, an early signal), until none is left. changes are earlier changes,
+-- whose events are written first. The caller holds the workflows.
+-- Long: each statement uses the rows of the one before;
+-- separate functions would cost one more plan and call per batch.
 CREATE OR REPLACE FUNCTION powertools.move_on_v1(
   ended powertools.ended[], stopping bigint[], changes powertools.change[] DEFAULT NULL
 ) RETURNS void
@@ -341,8 +342,8 @@ BEGIN
   PERFORM powertools.write_events_v1(changes);
 END $$;
 
--- Moves the workflows on from the outcomes of what their steps ran on. An outcome may also be no end: a job
--- that started, failed with attempts left, snoozed or was rescued; then it is only written down.
+-- Moves workflows on from the outcomes of their steps' jobs, waits and nested workflows. An outcome need not be an end:
+-- a job started, failed with attempts left, snoozed or was rescued; then only its event is written.
 CREATE OR REPLACE FUNCTION powertools.settle(outcomes powertools.outcome[]) RETURNS void
 LANGUAGE plpgsql
 AS $$

@@ -1,9 +1,9 @@
 -- Signals and waits.
 --
--- A signal and a wait find each other in three ways: the signal finds the wait, the wait finds a
+-- A signal and a wait are matched in three ways: the signal finds the wait, the wait finds a
 -- stored signal when it registers, and the sweep joins two that missed each other because both
--- transactions were open. Only waits in state waiting have any hold on a correlation key. Two that missed each other
--- are found when the sweep first looks at the later one: swept says that it has, so each is looked at once, by its key.
+-- transactions were open. Only waits in state waiting occupy a correlation key. Two that missed each other are matched
+-- when the sweep first checks the later one; swept marks checked ones, so each is checked once, by its key.
 
 -- The outermost workflow of one.
 CREATE OR REPLACE FUNCTION powertools.root_of(of_workflow_id bigint) RETURNS bigint
@@ -117,7 +117,7 @@ BEGIN
   RETURN keyless || powertools.consume_signals(registered);
 END $$;
 
--- The smallest id of a workflow that has not ended, which is an outermost one's; above all ids when there is none.
+-- The smallest id of an unfinished workflow, always an outermost one; above all ids when there is none.
 CREATE OR REPLACE FUNCTION powertools.oldest_unfinished() RETURNS bigint
 LANGUAGE plpgsql STABLE
 -- PLANNED ONCE
@@ -130,7 +130,7 @@ BEGIN
 END $$;
 
 -- Delivers one signal. Rows: the signal as recorded; for a repeat of a dedupe key the first one, with
--- status duplicate. Locks: the dedupe key, then as settle; of a workflow that is named, always.
+-- status duplicate. Locks: the dedupe key, then as settle; a workflow that is named is always locked.
 CREATE OR REPLACE FUNCTION powertools.deliver_signal_v1(
   of_signal text, of_key text, of_payload jsonb, of_dedupe_key text, of_workflow_id bigint, expires_in interval, only_begun bool
 ) RETURNS powertools.signals
@@ -161,7 +161,7 @@ BEGIN
   END IF;
 
   IF of_workflow_id IS NOT NULL THEN
-    -- so that whoever ends it sees this signal, or has ended it before we look
+    -- so that the transaction that ends it sees this signal, or has ended it before we look
     PERFORM powertools.lock_families_v1(ARRAY[of_workflow_id]);
   END IF;
   SELECT count(DISTINCT w.workflow_id) INTO waiting
@@ -175,7 +175,7 @@ BEGIN
     SELECT w.* INTO wait FROM powertools.waits w
     WHERE w.signal = of_signal AND w.correlation_key = of_key AND (of_workflow_id IS NULL OR w.workflow_id = of_workflow_id)
     ORDER BY w.id DESC LIMIT 1;
-    -- a workflow that has ended, or is not there, waits no more: its signal would be kept for nothing
+    -- a workflow that has ended, or does not exist, waits no more: its signal would be stored in vain
     IF wait.state = 'expired'
       OR of_workflow_id IS NOT NULL
         AND NOT EXISTS (SELECT FROM powertools.workflows w WHERE w.id = of_workflow_id AND w.finished_at IS NULL)
@@ -200,7 +200,7 @@ BEGIN
   RETURN delivered;
 END $$;
 
--- What was stored for these workflows, which have ended, is late. The caller holds them.
+-- Marks signals stored for these ended workflows as late. The caller holds them.
 CREATE OR REPLACE FUNCTION powertools.close_signals_of(workflow_ids bigint[]) RETURNS void
 LANGUAGE plpgsql
 -- PLANNED ONCE
@@ -216,8 +216,8 @@ BEGIN
   END IF;
 END $$;
 
--- Ends a batch of stored signals that nobody takes any more: their time is over, or every workflow that had begun before
--- them has ended. Returns how many. Locks: the signals that nobody else is changing.
+-- Ends a batch of stored signals that no wait can consume any more: their time is over, or every workflow that began
+-- before them has ended. Returns how many. Locks: the signals, skipping locked ones.
 CREATE OR REPLACE FUNCTION powertools.close_signals(batch int) RETURNS int
 LANGUAGE plpgsql
 -- PLANNED EACH TIME ROW BY ROW
@@ -242,7 +242,7 @@ BEGIN
   RETURN late;
 END $$;
 
--- Which waits missed a signal, or its signal missed them, because both transactions were open: by what is new of either.
+-- The waits and signals that missed each other because both transactions were open, starting from new ones of either.
 CREATE OR REPLACE FUNCTION powertools.missed(batch int) RETURNS TABLE (wait_id bigint, workflow_id bigint)
 LANGUAGE plpgsql
 -- PLANNED EACH TIME ROW BY ROW
@@ -265,8 +265,8 @@ BEGIN
   );
 END $$;
 
--- Takes what has met nobody off what is new: whoever comes later is new, and finds it. Returns how many. Locks: the rows
--- that nobody else is changing, until the transaction ends.
+-- Marks unmatched waits and signals as swept: a later one is new, and finds them. Returns how many. Locks: these rows,
+-- skipping locked ones, until the transaction ends.
 CREATE OR REPLACE FUNCTION powertools.put_by(batch int) RETURNS int
 LANGUAGE plpgsql
 -- PLANNED EACH TIME ROW BY ROW
@@ -298,7 +298,7 @@ BEGIN
   RETURN greatest(signals, waits);
 END $$;
 
--- Expires waits, and says so in the audit. Locks: as settle.
+-- Expires waits, and records it in the audit. Locks: as settle.
 CREATE OR REPLACE FUNCTION powertools.expire_waits(wait_ids bigint[]) RETURNS void
 LANGUAGE plpgsql
 -- PLANNED EACH TIME
@@ -312,7 +312,7 @@ BEGIN
     )::powertools.outcome
     FROM powertools.waits w WHERE w.id = ANY (wait_ids)
   ));
-  -- A signal, or the end of the workflow, may have been first.
+  -- A signal, or the end of the workflow, may have come first.
   PERFORM powertools.record_system_v1(
     'wait_expire', 'step', e.steps, 'no signal came before its deadline', array_fill('{"state": "awaiting_signal"}'::jsonb, e.size),
     array_fill('{"state": "expired"}'::jsonb, e.size), e.details
@@ -327,14 +327,14 @@ BEGIN
   WHERE e.steps IS NOT NULL;
 END $$;
 
--- The job's step waits from now on. Returns its outcome when the signal came first.
+-- Makes the job's step wait from now on. Returns its outcome when the signal came first.
 CREATE OR REPLACE FUNCTION powertools.await_signal(s powertools.steps, o powertools.outcome) RETURNS powertools.outcome[]
 LANGUAGE plpgsql
 AS $$
 DECLARE
   wanted jsonb := o.result -> 'await';
 BEGIN
-  -- A worker in another language may return what ours refuses.
+  -- A worker in another language may return a value that ours refuses.
   IF (
     length(wanted ->> 'signal') BETWEEN 1 AND 200 AND length(wanted ->> 'correlation_key') BETWEEN 1 AND 200
     AND coalesce((wanted ->> 'deadline')::float, 0) BETWEEN 0 AND 36525 * 86400.0

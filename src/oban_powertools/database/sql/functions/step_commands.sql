@@ -1,7 +1,7 @@
--- What an operator does to one step.
+-- Commands of operators on one step.
 
--- Ends one unfinished step by an operator's word. Pending and waiting steps end here; a live job is
--- cancelled when idle, else told. Rows: whether the step had its outcome at once.
+-- Cancels one unfinished step by an operator's decision. Pending and waiting steps end here; an idle job is cancelled,
+-- an executing one asked to stop. Rows: whether the step had its outcome at once.
 CREATE OR REPLACE FUNCTION powertools.cancel_step_v1(of_workflow_id bigint, of_position int) RETURNS bool
 LANGUAGE plpgsql
 -- PLANNED EACH TIME
@@ -42,7 +42,7 @@ BEGIN
   RETURN (SELECT k.finished_at IS NOT NULL FROM powertools.steps k WHERE k.workflow_id = of_workflow_id AND k.position = of_position);
 END $$;
 
--- Completes one unfinished step that has no live job, by an operator's word.
+-- Completes one unfinished step that has no live job, by an operator's decision.
 CREATE OR REPLACE FUNCTION powertools.complete_step_v1(of_workflow_id bigint, of_position int, payload jsonb, of_cause text) RETURNS void
 LANGUAGE plpgsql
 -- PLANNED EACH TIME

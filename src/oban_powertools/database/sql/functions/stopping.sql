@@ -1,4 +1,4 @@
--- What operators and hosts ask of a workflow, and the evidence of it.
+-- Stopping workflows: cancel and expiry.
 
 -- A workflow and everything nested in it.
 CREATE OR REPLACE FUNCTION powertools.family_of_v1(workflow_ids bigint[]) RETURNS bigint[]
@@ -16,7 +16,8 @@ BEGIN
   );
 END $$;
 
--- The jobs of these workflows' steps that could start; also those of ended steps, which another tool may run again.
+-- The jobs of these workflows' steps that could still start; also those of ended steps, which another tool may run
+-- again.
 CREATE OR REPLACE FUNCTION powertools.idle_jobs(workflow_ids bigint[]) RETURNS bigint[]
 LANGUAGE plpgsql
 -- PLANNED EACH TIME ROW BY ROW
@@ -31,7 +32,7 @@ BEGIN
   );
 END $$;
 
--- Cancels the idle jobs among these that nobody else is changing; the trigger settles them.
+-- Cancels the idle jobs among these, skipping locked ones; the trigger settles them.
 CREATE OR REPLACE FUNCTION powertools.cancel_free_jobs(ids bigint[]) RETURNS void
 LANGUAGE sql
 -- PLANNED EACH TIME ROW BY ROW
@@ -45,8 +46,8 @@ AS $$
   UPDATE public.oban_jobs j SET state = 'cancelled', cancelled_at = timezone('UTC', now()) FROM free f WHERE j.id = f.id;
 $$;
 
--- The same for those that somebody else is changing, as Oban does when it stages or fetches them: they would be able to
--- start after the commit. Waits for them, though not for long: the caller holds workflows (settle/S4). The sweep comes again.
+-- The same for locked jobs, as when Oban stages or fetches them: they could start after the commit. Waits for the locks
+-- only briefly, because the caller holds workflows (settle/S4); the sweep tries again.
 CREATE OR REPLACE FUNCTION powertools.cancel_busy_jobs(ids bigint[]) RETURNS void
 LANGUAGE plpgsql
 -- PLANNED EACH TIME ROW BY ROW
@@ -92,8 +93,8 @@ BEGIN
   RETURN told;
 END $$;
 
--- Stops workflows with everything nested in them: idle steps end now, their jobs with them; executing
--- jobs are told. Args: as_expired says whether their time ran out or somebody asked.
+-- Stops workflows with everything nested in them: idle steps end now, with their jobs; executing jobs are asked to
+-- stop. Args: as_expired, whether their time ran out; else it was requested.
 CREATE OR REPLACE FUNCTION powertools.stop_workflows_v1(workflow_ids bigint[], as_expired bool) RETURNS void
 LANGUAGE plpgsql
 -- PLANNED EACH TIME
@@ -123,11 +124,11 @@ BEGIN
   INTO ended FROM stopped s;
   PERFORM powertools.move_on_v1(ended, family);
   PERFORM powertools.cancel_idle_jobs(family);
-  -- Afterwards: a job that was waited for may have started.
+  -- Afterwards, because a job that was waited for may have started.
   PERFORM powertools.tell_executing_jobs(family, NULL);
 END $$;
 
--- Ends the workflows among these whose time is over, and says so in the audit. Locks: as stop_workflows_v1.
+-- Expires the workflows among these whose time is over, and records it in the audit. Locks: as stop_workflows_v1.
 CREATE OR REPLACE FUNCTION powertools.expire_workflows(workflow_ids bigint[]) RETURNS void
 LANGUAGE plpgsql
 -- PLANNED EACH TIME
@@ -136,7 +137,7 @@ DECLARE
   due bigint[];
 BEGIN
   PERFORM powertools.lock_families_v1(workflow_ids);
-  -- One may have ended, been cancelled or been given new time since it was found.
+  -- One may have ended, been cancelled or been given more time since it was selected.
   due := ARRAY(
     SELECT w.id FROM powertools.workflows w
     WHERE w.id = ANY (workflow_ids) AND w.state = 'running' AND w.expires_at <= clock_timestamp() ORDER BY w.id
@@ -153,8 +154,8 @@ BEGIN
   FROM powertools.workflows w WHERE w.id = ANY (due);
 END $$;
 
--- Takes out the idle jobs of workflows and steps that were asked to stop: a job that failed since then must
--- not run again. One batch; returns how many. Locks: the jobs that nobody else is changing, then as settle.
+-- Cancels the idle jobs of workflows and steps that were asked to stop: a job that failed since then must not run
+-- again. One batch; returns how many. Locks: the jobs, skipping locked ones, then as settle.
 CREATE OR REPLACE FUNCTION powertools.cancel_stopping_jobs(batch int) RETURNS int
 LANGUAGE plpgsql
 -- PLANNED EACH TIME ROW BY ROW

@@ -1,6 +1,6 @@
--- The sweep: what no trigger can see, found and settled.
+-- The sweep: finds and settles what no trigger can see.
 
--- Takes a part until the transaction ends; false when another session is at it.
+-- Takes a part until the transaction ends; false when another session has it.
 CREATE OR REPLACE FUNCTION powertools.take_part_v1(part text) RETURNS bool
 LANGUAGE plpgsql
 AS $$
@@ -14,8 +14,8 @@ BEGIN
   RETURN FOUND;
 END $$;
 
--- These parts have done all that was due. Written once in 5 s, whatever the number of nodes; a row that is taken tells
--- it the next time.
+-- Stores that these parts have done all that was due. Written once in 5 s, whatever the number of nodes; a locked row
+-- is written the next time.
 CREATE OR REPLACE FUNCTION powertools.parts_succeeded_v1(parts text[]) RETURNS void
 LANGUAGE sql
 AS $$
@@ -26,14 +26,14 @@ AS $$
   UPDATE powertools.sweep_parts p SET succeeded_at = clock_timestamp()
   WHERE p.name = ANY (ARRAY(
     SELECT d.name FROM powertools.sweep_parts d
-    -- what is dated in the future was written before the clock was set back
+    -- an instant in the future was written before the clock was set back
     WHERE d.name = ANY (parts) AND (d.succeeded_at BETWEEN clock_timestamp() - interval '5 s' AND clock_timestamp()) IS NOT TRUE
     ORDER BY d.name FOR NO KEY UPDATE SKIP LOCKED
   ));
 $$;
 
--- Ends the step of a settle fault that no repetition can heal, with that reason; what its worker returned stays in the fault.
--- Returns whether that could be settled.
+-- Fails the step of a settle fault that no repetition can heal, with that reason; its worker's result stays in the
+-- fault. Returns whether that could be settled.
 CREATE OR REPLACE FUNCTION powertools.settle_as_failed(f powertools.settle_faults, reason text) RETURNS bool
 LANGUAGE plpgsql
 AS $$
@@ -49,10 +49,10 @@ EXCEPTION WHEN OTHERS THEN
   RETURN false;
 END $$;
 
--- Settles again what once faulted, each alone; tries are 1, 2, 4 ... 60 s apart. Returns how many
--- were repaired. A fault of the data or of a limit of PostgreSQL's (classes 22 and 54) is the same each time: it fails
--- the step. Locks: family after family by its outermost workflow, without which nobody locks the
--- rest of it, and before its fault rows: whoever faults again while settling holds the family already.
+-- Settles again the jobs of settle faults, each alone; tries are 1, 2, 4 ... 60 s apart. Returns how many
+-- were repaired. A fault of the data or of a limit of PostgreSQL's (classes 22 and 54) comes again each time: it fails
+-- the step. Locks: family after family by its outermost workflow, which is the lock of the whole family, and before its
+-- fault rows: a session that faults again while settling already holds the family.
 CREATE OR REPLACE FUNCTION powertools.repair_settle_faults(batch int) RETURNS int
 LANGUAGE plpgsql
 AS $$
@@ -97,10 +97,10 @@ BEGIN
   RETURN repaired;
 END $$;
 
--- Settles live steps whose job is gone or ended while no trigger saw it (TRUNCATE, a disabled
--- trigger, a restore). Looks at one batch of the unfinished workflows' steps after the cursor and
--- returns the next cursor; it starts over (0, -1) when the end is reached. reconciled is NULL when
--- another node is at it. Locks: the part's row, once there is something to settle; then as settle.
+-- Settles live steps whose job was removed or ended without a trigger (TRUNCATE, a disabled trigger, a restore). Checks
+-- one batch of the unfinished workflows' steps after the cursor and returns the next cursor; it starts over (0, -1)
+-- when the end is reached. reconciled is NULL when another node does it. Locks: the part's row, once there is
+-- something to settle; then as settle.
 CREATE OR REPLACE FUNCTION powertools.reconcile_v1(
   INOUT after_workflow_id bigint, INOUT after_position int, batch int, OUT reconciled int
 )
@@ -147,7 +147,7 @@ BEGIN
     after_position := -1;
   END IF;
   reconciled := coalesce(cardinality(outcomes), 0);
-  -- Only now: a lock is written to the row, and a look that finds nothing writes nothing.
+  -- Only now, because a row lock is a write, and a check that finds nothing writes nothing.
   IF outcomes IS NOT NULL THEN
     IF NOT powertools.take_part_v1('reconcile') THEN
       after_workflow_id := since_workflow_id;
@@ -159,7 +159,7 @@ BEGIN
   END IF;
 END $$;
 
--- Joins these waits with signals that they missed because both transactions were open.
+-- Matches these waits with signals that they missed because both transactions were open.
 CREATE OR REPLACE FUNCTION powertools.match_signals(wait_ids bigint[]) RETURNS void
 LANGUAGE plpgsql
 -- PLANNED EACH TIME ROW BY ROW
@@ -174,8 +174,8 @@ BEGIN
   END IF;
 END $$;
 
--- Does a part of the sweep for these, all at once; on a fault half by half, so that what cannot be done
--- stays alone and stops nothing else (property/P16). Returns for how many it was done.
+-- Does a part of the sweep for these ids, all at once; on a fault half by half, so that a faulty one fails alone and
+-- stops no other (property/P16). Returns for how many it was done.
 CREATE OR REPLACE FUNCTION powertools.sweep_these(part text, ids bigint[]) RETURNS int
 LANGUAGE plpgsql
 AS $$
@@ -198,7 +198,8 @@ EXCEPTION WHEN OTHERS THEN
 END $$;
 
 -- One batch of a part of the sweep, on whichever node takes it; failed is how many could not be done now, more whether
--- there may be more to do at once. Each batch is a transaction of its own, so that it holds no workflow of another's (settle/S4).
+-- there may be more to do at once. Each batch is a transaction of its own, so that it holds no workflow of another
+-- batch (settle/S4).
 CREATE OR REPLACE FUNCTION powertools.sweep_part_v1(part text, batch int, OUT swept bool, OUT done int, OUT failed int, OUT more bool)
 LANGUAGE plpgsql
 AS $$
@@ -223,6 +224,6 @@ BEGIN
         put_by := powertools.put_by(batch);
       END IF;
   END CASE;
-  -- what fails is tried again with every batch; an ANALYZE is done once
+  -- other parts try failed ids again with every batch; an ANALYZE is done once
   more := (done > coalesce(failed, 0) OR put_by = batch) AND part <> 'analyze_outgrown';
 END $$;

@@ -1,7 +1,7 @@
 -- Turbo: acknowledging and inserting jobs in bulk.
 
 -- Acknowledges a batch of executed jobs as Oban's own ack does, fenced by (id, state, attempted_at).
--- Args: one entry a job, in ascending id; metas and errors NULL where there is none; results: job id
+-- Args: one entry per job, in ascending id; metas and errors NULL where there is none; results: job id
 -- -> JSON of the workflow steps among them, or NULL. Rows: the ids that were acknowledged.
 -- Locks: the jobs by id, then as settle.
 -- The fence on the state is written so that no index serves it: by Oban's index on the state a batch
@@ -37,7 +37,7 @@ BEGIN
     RETURNING j.id
   )
   SELECT array_agg(id) INTO acked FROM updated;
-  -- Settle takes the results; while its trigger is missing they are kept in the jobs, for the sweep.
+  -- Settle takes the results; while its trigger is missing they are stored in the jobs, for the sweep.
   IF acked IS NOT NULL AND current_setting('powertools.results') <> '' THEN
     UPDATE public.oban_jobs j
     SET meta = j.meta || jsonb_build_object('return', results -> j.id::text)

@@ -1,13 +1,10 @@
--- Webhooks: who is told of which events, and what became of it.
+-- Webhooks: which events each endpoint gets, and the state of their deliveries.
 --
--- W1  An endpoint's cursor moves in the transaction that writes the deliveries of the events up to it:
---     nothing is left out, nothing is written twice.
--- W2  Of an endpoint one delivery is under way at a time: by the job that the endpoint names, under a lease.
--- W3  What is due first is what has the lowest cursor, so a delivery that fails holds back those behind it.
+-- Rules: webhooks/W1 to W3, on docs/design/rules.md.
 
--- Leases the next delivery of an endpoint to the job that it names (W2, W3). outcome says what the job is to do:
--- claimed, deliver; wait, come back after wait_for; empty or refused, end. Locks: the endpoint. Its statements follow
--- the indexes: by the statistics of a table that was just empty all pending deliveries would be sorted for each.
+-- Leases the next delivery of an endpoint to the job that it names (webhooks/W2, W3). outcome tells the job what to do:
+-- claimed, deliver; wait, come back after wait_for; empty or refused, end. Locks: the endpoint. Its statements use the
+-- indexes: with the statistics of a table that was just empty, all pending deliveries would be sorted for each.
 CREATE OR REPLACE FUNCTION powertools.claim_webhook_v1(
   endpoint bigint, deliverer bigint, leased_for interval, OUT outcome text, OUT wait_for interval, OUT lease uuid,
   OUT url text, OUT allow_private bool, OUT secrets text[], OUT delivery bigint, OUT message jsonb, OUT attempts int,
@@ -56,9 +53,9 @@ BEGIN
   );
 END $$;
 
--- Writes down what an attempt met and ends its lease. Returns false, and changes nothing, when the lease has gone to
--- somebody else. new_state: delivered, dead, or pending to try again after retry_in; disabled_for: the reason to
--- disable the endpoint, recorded as our own act, or NULL. Locks: the endpoint, then the delivery.
+-- Stores the result of an attempt and ends its lease. Returns false, and changes nothing, when another job has the
+-- lease. new_state: delivered, dead, or pending to try again after retry_in; disabled_for: the reason to disable the
+-- endpoint, recorded as our own act, or NULL. Locks: the endpoint, then the delivery.
 CREATE OR REPLACE FUNCTION powertools.finish_webhook_v1(
   endpoint bigint, held_lease uuid, delivery bigint, new_state text, new_status int, new_error text, retry_in interval,
   disabled_for text

@@ -58,7 +58,7 @@ WHERE a.id = %(id)s::bigint;
 SELECT coalesce(max(id), 0) AS id FROM powertools.audit;
 
 -- name: seal_audit
--- Args: batch (int, rows). Rows: one; sealed (rows; NULL: another node is at it), head (text, or NULL when nothing was sealed).
+-- Args: batch (int, rows). Rows: one; sealed (rows; NULL: another node does it), head (text, or NULL when nothing was sealed).
 -- Locks: as seal_audit_v1. Index: audit_links_unsealed.
 SELECT sealed, head FROM powertools.seal_audit_v1(%(batch)s::int);
 
@@ -74,7 +74,7 @@ SELECT c.pruned_to, encode(c.pruned_hash, 'hex') AS pruned_hash,
 FROM powertools.audit_chain c;
 
 -- name: audit_unrecorded
--- Acts of which there is a trace and no record, the first 100; of those that were pruned nothing is asked.
+-- Acts with a trace but no record, the first 100; not those whose record was pruned.
 -- Rows: kind, id (bigint), actor, at; by kind and id. Index: audit_at for each trace, audit_target for rescues.
 WITH traces AS (
   SELECT 'cancel of workflow' AS kind, w.id, NULL AS actor, w.cancel_requested_at AS at, w.root_id
@@ -116,7 +116,7 @@ ORDER BY t.kind, t.id
 LIMIT 100;
 
 -- name: audit_unguarded
--- Triggers of the audit that do not fire when they have to: what links rows wherever they are written, guards always.
+-- Triggers of the audit that do not fire when they must: linking rows in any session that writes, guards always.
 -- Rows: relation, trigger; none when all is well.
 SELECT e.relation::regclass::text AS relation, e.trigger
 FROM (
@@ -178,7 +178,7 @@ FROM found f, bound b
 WHERE b.upto IS NULL OR f.id <= b.upto;
 
 -- name: command_target
--- What a command is about, for the audit and for who decides whether it is allowed.
+-- The target of a command, for the audit and for the host's policy.
 -- Args: workflow_id (bigint), step (text or NULL). Rows: none, or one.
 SELECT w.name AS workflow_name, w.tags, s.queue, s.worker, jsonb_strip_nulls(jsonb_build_object(
     'workflow', jsonb_build_object(

@@ -34,7 +34,7 @@ SELECT w.id, w.state, w.generation, w.open, w.failed, w.semantics_version
 FROM powertools.workflows w WHERE w.id = %(workflow_id)s::bigint;
 
 -- name: command_steps
--- The steps a command is about, as they are.
+-- The steps of a command.
 -- Args: workflow_id (bigint), step (text; NULL for every failed step that may run again).
 -- Rows: by position.
 SELECT s.position, s.name, s.kind, s.state, s.cause, s.effects, s.generation, s.attempt,
@@ -53,7 +53,7 @@ ORDER BY s.position;
 SELECT powertools.revival_refusal_v1(%(workflow_id)s::bigint) AS refusal;
 
 -- name: stop_workflow
--- Args: workflow_id (bigint). Locks: as settle; then idle jobs that nobody else is changing.
+-- Args: workflow_id (bigint). Locks: as settle; then idle jobs, skipping locked ones.
 SELECT powertools.stop_workflows_v1(ARRAY[%(workflow_id)s::bigint], false);
 
 -- name: revive_steps
@@ -72,7 +72,7 @@ SELECT powertools.cancel_step_v1(%(workflow_id)s::bigint, %(position)s::int) AS 
 SELECT powertools.complete_step_v1(%(workflow_id)s::bigint, %(position)s::int, %(payload)s::jsonb, %(cause)s::text);
 
 -- name: note_cause
--- Why a step is completed whose job was ended by an operator.
+-- Stores why a step was completed whose job an operator ended.
 -- Args: workflow_id (bigint), position (int), cause (text).
 UPDATE powertools.steps s SET cause = %(cause)s::text
 WHERE s.workflow_id = %(workflow_id)s::bigint AND s.position = %(position)s::int AND s.state = 'completed';

@@ -1,5 +1,5 @@
 -- What the doctor reads. A query named doctor_check_... has one row a finding: subject and found, at most 20; no row
--- means that all is well. What is expected and what to do is in doctor/checks.py.
+-- means that all is well. doctor/checks.py has what is expected and what to do.
 
 -- name: doctor_limit
 -- For the transaction.
@@ -89,8 +89,8 @@ SELECT coalesce(array_agg(s.id) FILTER (WHERE s.parent_id IS NULL), '{}') AS ids
 FROM seen s WHERE s.before < %(steps)s::bigint;
 
 -- name: doctor_strays
--- What no index leads to from a workflow: unfinished jobs that say they are a step's while the step runs on another one,
--- and callbacks that were made twice. Reads all jobs.
+-- What no index finds from a workflow: unfinished jobs whose meta names a step that runs on another job, and callbacks
+-- that were inserted twice. Reads all jobs.
 -- Rows: invariant, workflow_id, step_position, detail; at most 20 of each.
 (
   SELECT 'one_live_job_a_step' AS invariant, s.workflow_id, s.position AS step_position,
@@ -131,8 +131,8 @@ FROM (
 HAVING min(b.inserted_at) < clock_timestamp() - interval '1 minute';
 
 -- name: doctor_check_sweep
--- Every part by itself: one that gets nothing done is not made up for by the others. All of them are one finding where
--- no process sweeps. Retention rests for 10 minutes between its runs.
+-- Each part by itself, so that one that fails is not hidden by the others. All of them are one finding where no process
+-- sweeps. Retention rests for 10 minutes between its runs.
 -- Rows: subject, found.
 -- Index: workflows_unfinished.
 WITH parts AS (
@@ -240,7 +240,7 @@ WHERE w.number > 0 AND NOT EXISTS (
 LIMIT 20;
 
 -- name: doctor_check_unlogged
--- A crash of the server empties Oban's own UNLOGGED tables (oban/O16): jobs execute and nobody is written down as working.
+-- A crash of the server empties Oban's own UNLOGGED tables (oban/O16): jobs execute and no producer is recorded.
 -- Rows: subject, found.
 -- Index: oban_jobs by state.
 SELECT 'table oban_producers' AS subject,
@@ -296,7 +296,7 @@ WITH unfinished AS (
     CASE jsonb_typeof(a.args) WHEN 'object' THEN ARRAY(SELECT k FROM jsonb_object_keys(a.args) AS k ORDER BY k) ELSE '{}' END AS arguments
   FROM work w
   CROSS JOIN LATERAL (
-    -- a template is text with references in between, each of which stands where a value does
+    -- a template is text with references in between, each in the place of a value
     SELECT coalesce(w.args, (
       SELECT string_agg(CASE jsonb_typeof(t.part) WHEN 'string' THEN t.part #>> '{}' ELSE 'null' END, '' ORDER BY t.place)::jsonb
       FROM jsonb_array_elements(w.template) WITH ORDINALITY AS t (part, place)

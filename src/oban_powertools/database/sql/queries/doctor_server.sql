@@ -1,4 +1,4 @@
--- What the doctor looks for in the server, the database and the sessions: how they are set up, and what they keep.
+-- The doctor's checks of the server, the database and the sessions: their settings, and the locks that they hold.
 -- As doctor.sql: each doctor_check_<name> has one row a finding.
 
 -- name: doctor_check_roles
@@ -32,7 +32,8 @@ WHERE c.setting ILIKE 'client_encoding=%%' AND c.setting !~* '=(utf-?8|unicode)$
   AND s.setrole IN (0, (SELECT r.oid FROM pg_roles r WHERE r.rolname = current_user));
 
 -- name: doctor_check_replication_role
--- In a session with this setting no trigger fires, ours and foreign keys among them. Of other sessions it cannot be seen.
+-- In a session with this setting no trigger fires, ours and foreign keys among them. Other sessions' value cannot be
+-- read.
 -- Rows: subject, found.
 SELECT concat_ws(' ', 'new sessions', 'of role ' || nullif(s.setrole, 0)::regrole) AS subject,
   format('given %%s', c.setting) AS found
@@ -74,8 +75,8 @@ FROM (
 LIMIT 20;
 
 -- name: doctor_check_locks
--- Sessions that keep others out: of what is ours and Oban's, and by advisory locks, where a stranger holds them or
--- somebody waits; a host may well have some of its own.
+-- Sessions that block others: by locks on our and Oban's tables, and by advisory locks that a stranger holds or that
+-- somebody waits for; a host may have some of its own.
 -- Rows: subject, found.
 WITH held AS (
   SELECT l.pid, count(*) FILTER (WHERE l.locktype = 'advisory') AS advisory, string_agg(DISTINCT c.relname, ', ') AS tables

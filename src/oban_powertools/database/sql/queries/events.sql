@@ -1,5 +1,5 @@
 -- name: place_events
--- Gives what has committed its place in the log. In a transaction of its own: nobody places anything until it ends.
+-- Places committed events in the log. In a transaction of its own, because nobody else can place events until it ends.
 -- Args: with_starts (bool), also the starts of jobs that can be numbered.
 -- Rows: one; head and pruned_to, the cursors of the newest event and of the newest that retention removed.
 -- Locks: as place_events_v1.
@@ -18,8 +18,8 @@ LISTEN "powertools.events";
 SELECT powertools.notify_v1('powertools.events', '');
 
 -- name: read_log
--- A page of the log, in the order of the cursors, which have no gaps. LATERAL with OFFSET 0 has every table looked up
--- row by row, whatever the statistics say.
+-- A page of the log, in the order of the cursors, which have no gaps. LATERAL with OFFSET 0 makes every table be looked
+-- up row by row, whatever the statistics say.
 -- Args: since (bigint, exclusive); page (int).
 -- Rows: pruned_to and head, and an event's columns, or a notice's: kind, subject_id, data; at least one row, whose cursor
 --   is NULL when there is no event.
@@ -37,7 +37,7 @@ LEFT JOIN LATERAL (
   ) AS place
   CROSS JOIN LATERAL unnest(b.workflow_ids, b.first_numbers, b.last_numbers) AS n (workflow_id, first, last)
   CROSS JOIN LATERAL (
-    -- A workflow's numbers rise with the places, so the places wanted bound the numbers.
+    -- A workflow's numbers rise with the places, so the range of places bounds the numbers.
     SELECT * FROM powertools.events e
     WHERE e.workflow_id = n.workflow_id
       AND e.number BETWEEN greatest(n.first, n.last - (b.events - place.first)) AND least(n.last, n.first + place.last - 1)
@@ -144,8 +144,10 @@ LEFT JOIN powertools.step_states s ON s.workflow_id = w.id AND s.name = %(step)s
 WHERE w.id = %(workflow_id)s::bigint;
 
 -- name: publish_change
--- Writes a change down that a host tells, after a start of the step's job that waits to be written. The caller holds the family.
--- Args: workflow_id (bigint), position (int), change, state (text), job_id (bigint or NULL), attempt (int), error (text or NULL).
+-- Writes the event of a change that a host publishes, after a deferred start of the step's job. The caller holds the
+-- family.
+-- Args: workflow_id (bigint), position (int), change, state (text), job_id (bigint or NULL), attempt (int),
+-- error (text or NULL).
 SELECT powertools.write_events_v1(powertools.take_starts_v1(ARRAY[%(job_id)s::bigint]) || ROW (
   %(workflow_id)s::bigint, %(position)s::int, %(change)s::text, %(state)s::text, %(job_id)s::bigint, %(attempt)s::int,
   nullif(powertools.error_summary_v1(jsonb_build_object('error', %(error)s::text)), ''), NULL
@@ -153,7 +155,7 @@ SELECT powertools.write_events_v1(powertools.take_starts_v1(ARRAY[%(job_id)s::bi
 
 -- name: mark_published
 -- Args: workflow_id (bigint). The caller holds the family and has just published.
--- Rows: number, of the newest event, which is now known as told by a host.
+-- Rows: number, of the newest event, which is now marked as published by a host.
 UPDATE powertools.events e SET published = true
 WHERE e.workflow_id = %(workflow_id)s::bigint AND e.number = (
   SELECT n.number FROM powertools.events n
@@ -168,7 +170,7 @@ SELECT p.cursor FROM powertools.placed_events p
 WHERE p.workflow_id = %(workflow_id)s::bigint AND p.number = %(number)s::int;
 
 -- name: keep_events
--- Gives what has committed its place, with or without readers.
+-- Places committed events, with or without readers.
 -- Rows: one; overdue says whether there are older events to remove. Index: event_batches by last_cursor.
 SELECT head, (
   SELECT b.inserted_at < clock_timestamp() - powertools.span_setting_v1('events_kept_for') FROM powertools.event_batches b

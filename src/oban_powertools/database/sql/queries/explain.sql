@@ -39,7 +39,7 @@ GROUP BY s.state
 ORDER BY s.state;
 
 -- name: explain_recovery
--- What the recovery of a failed step, or of all of them, would be told.
+-- Why the recovery of a failed step, or of all of them, would be refused.
 -- Args: workflow_id (bigint), position (int or NULL for all).
 -- Rows: one; retry_refused, revival_refused (text or NULL), retryable (steps; NULL when one was asked for).
 SELECT

@@ -1,4 +1,4 @@
--- Incidents: looked for, read, and handled by operators.
+-- Incidents: projected, read, and handled by operators.
 
 -- name: project_incidents
 -- Args: fingerprint (text; NULL: all).
@@ -36,8 +36,8 @@ SELECT powertools.incident_word_v1(i.state) AS status, i.* FROM powertools.incid
 WHERE i.id = %(id)s::bigint OR i.fingerprint = %(fingerprint)s::text;
 
 -- name: incident_timeline
--- Its entries; the rescues, since it was opened for the first time, of the jobs that it names or has named; what
--- operators did for it, and what they were refused.
+-- Its entries; the rescues, since it was first opened, of the jobs that it names or has named; acts of operators for
+-- it, also refused ones.
 -- Args: id (bigint), page (int): the newest so many.
 -- Rows: at, kind, actor (NULL: Powertools), detail; oldest first. Index: incident_entries_incident, rescues_job, audit_incident.
 SELECT t.at, t.kind, t.actor, t.detail
@@ -106,7 +106,7 @@ WHERE i.id = ANY (%(ids)s::bigint[])
 ORDER BY id, place;
 
 -- name: recoveries_of
--- What the recovery of each of these failed steps would be told.
+-- Why the recovery of each of these failed steps would be refused.
 -- Args: workflow_ids (bigint[]), positions (int[]): one entry a step.
 -- Rows: workflow_id, position, retry_refused, revival_refused (text or NULL).
 SELECT p.workflow_id, p.position, powertools.retry_refusal_v1(p.workflow_id, p.position) AS retry_refused,
@@ -120,7 +120,7 @@ SELECT powertools.incident_word_v1(i.state) AS status, i.*
 FROM powertools.incidents i WHERE i.id = %(id)s::bigint FOR UPDATE;
 
 -- name: handle_incident
--- What an operator did, and its entry in the timeline. The caller holds the incident.
+-- Stores an operator's act on an incident, and its entry in the timeline. The caller holds the incident.
 -- Args: id (bigint); kind (of the entry); actor (text); detail (JSON text); acknowledge (bool: as acknowledged by the
 --   actor); assign (bool: to assignee, text or NULL); muted_until (timestamptz; NULL leaves it).
 -- Rows: one, as get_incident.

@@ -1,4 +1,4 @@
--- Executors and the rescue of what they leave behind.
+-- Executors, and the rescue of the jobs that they leave behind.
 
 -- name: beat
 -- Args: one entry an executor, each id once: executor_ids, nodes, producers, scopes, loop_ages (seconds since its event
@@ -19,10 +19,10 @@ FROM (
 ) AS n;
 
 -- name: executors_died
--- Processes of this host have ended, as this one saw.
+-- Reports processes of this host that have ended.
 -- Args: ids (of their executors), host, seen_by (an executor of the process that saw it).
 -- Rows: one, died: how many are gone by that.
--- Locks: the executors' rows, by id, passing over those that beat.
+-- Locks: the executors' rows, by id, skipping locked ones.
 SELECT powertools.executors_died_v1(%(ids)s::text[], %(host)s::text, %(seen_by)s::text) AS died;
 
 -- name: stop_executors
@@ -41,7 +41,7 @@ FROM powertools.executor_health_v1(coalesce(%(now)s::timestamptz, statement_time
 
 -- name: rescue
 -- Args: batch, thorough (bool; false: only what executors that are gone have left).
--- Rows: one, rescued (NULL: another node is at it).
+-- Rows: one, rescued (NULL: another node does it).
 -- Locks: the part's row; the jobs by id, skipping those that are locked, then as settle.
 -- Index: oban_jobs by state; executors are few.
 SELECT powertools.rescue_v1(
@@ -50,7 +50,7 @@ SELECT powertools.rescue_v1(
 ) AS rescued;
 
 -- name: list_executing
--- What these producers have in hand as the database knows it.
+-- The jobs that these producers have in hand according to the database.
 -- Args: queues, producers.
 -- Rows: id, attempted_at (UTC), producer.
 -- Index: oban_jobs by state and queue.
@@ -81,10 +81,11 @@ WHERE j.id = ANY (ARRAY(
 RETURNING j.id;
 
 -- name: keep_late_results
--- Keeps what was refused by the fence of an ack, unless the job carries this very outcome already (the reply to its ack
--- was lost, and it was asked again). An attempt that goes on is kept only when it was rescued.
--- Args: one entry an ack: ids, attempted_ats (UTC), attempts, states, errors, results.
--- Rows: the ids of those kept.
+-- Stores outcomes that the fence of an ack refused as late results, unless the job already has this very outcome (the
+-- reply to its ack was lost, and the ack was sent again). An outcome that is no end is stored only when the attempt was
+-- rescued.
+-- Args: one entry an ack: ids, attempted_ats (UTC), attempts, states, errors, results. Rows: the ids of those
+-- kept.
 INSERT INTO powertools.late_results (
   job_id, attempt, attempted_at, attempted_by, state, result, error, queue, worker, workflow_id, position
 )

@@ -5,10 +5,10 @@ SELECT set_config('statement_timeout', %(limit)s::text, true), set_config('enabl
   set_config('jit', 'off', true);
 
 -- name: tally
--- Counts a page of the log, whole batches. A hop is told by a step that completed at its first attempt and had neither
--- a delay nor an instant to wait for: from the release of its job to its start.
--- Args: since (bigint, exclusive, the end of a batch; NULL begins at the end of the log); page (int, events);
---   bounds (float[], seconds, ascending).
+-- Counts a page of the log, whole batches. A hop is measured on steps that completed at their first attempt and waited
+-- for no delay or instant: from the release of the job to its start.
+-- Args: since (bigint, exclusive, the end of a
+-- batch; NULL begins at the end of the log); page (int, events);   bounds (float[], seconds, ascending).
 -- Rows: at least one; upto (cursor up to which it is counted), head, change (NULL when there is nothing), outcome (of
 --   finished), bucket (0 .. number of bounds, NULL where no hop is told), events, seconds (sum of the hops).
 -- Index: event_batches by last_cursor, then primary keys.

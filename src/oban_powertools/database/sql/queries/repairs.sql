@@ -44,7 +44,7 @@ WHERE j.id = ANY (%(ids)s::bigint[])
 ORDER BY j.id;
 
 -- name: executor_job_ids
--- What an executor has in hand, if it exists.
+-- The jobs that an executor has in hand, if it exists.
 -- Args: executor_id (text).
 -- Rows: none, or one: queue, ids (bigint[], ascending). Index: oban_jobs by state; executors by id.
 SELECT e.producer_scope AS queue, ARRAY(
@@ -122,7 +122,7 @@ WHERE l.id = %(id)s::bigint AND l.adopted_at IS NULL AND l.dismissed_at IS NULL
 RETURNING l.id;
 
 -- name: expire_previews
--- What has ended keeps no payload, here and below.
+-- A preview that has ended keeps no payload, here and below.
 -- Args: actor_id, plan_hash (text). Rows: id.
 UPDATE powertools.previews p SET status = 'expired', ended_at = clock_timestamp(), arguments = (p.arguments::jsonb - 'payload')::json
 WHERE p.actor_id = %(actor_id)s::text AND p.plan_hash = %(plan_hash)s::text AND p.status = 'ready'
@@ -177,7 +177,7 @@ WHERE p.id = %(id)s::bigint AND p.status = 'ready'
 RETURNING p.id;
 
 -- name: bulk_jobs
--- Jobs that a bulk repair is about.
+-- The jobs that match the filter of a bulk repair.
 -- Args: ids (text[] or NULL), state, queue, worker, executor_id (text or NULL), callbacks (bool: of workflows' ends only), page (int).
 -- Rows: target_id, state_hash (NULL: there is none), by id. Index: the primary key, else oban_jobs by state and queue.
 WITH given AS (
@@ -201,7 +201,7 @@ FROM jobs j FULL JOIN given g ON g.id::bigint = j.id
 ORDER BY coalesce(j.id, g.id::bigint) LIMIT %(page)s::int;
 
 -- name: bulk_steps
--- Steps that a bulk repair is about.
+-- The steps that match the filter of a bulk repair.
 -- Args: ids (text[] of workflow/step, or NULL), state, cause, step, worker, queue, workflow_name (text or NULL), workflow_id (bigint or
 --   NULL), page (int).
 -- Rows: target_id, state_hash (NULL: there is none), by workflow and position. Index: the keys of steps; workflows_name.

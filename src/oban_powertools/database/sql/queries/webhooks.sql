@@ -132,7 +132,7 @@ SELECT count(*) AS endpoints, count(*) FILTER (WHERE enabled) AS enabled FROM po
 
 -- name: lock_webhooks
 -- The right to dispatch, until the transaction ends.
--- Rows: one; mine is false when another node is at it.
+-- Rows: one; mine is false when another node does it.
 SELECT powertools.take_part_v1('dispatch_webhooks') AS mine;
 
 -- name: behind_webhooks
