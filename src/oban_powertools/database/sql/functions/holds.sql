@@ -14,7 +14,7 @@ BEGIN
   WITH idle AS (
     SELECT j.id
     FROM powertools.steps s
-    JOIN public.oban_jobs j ON j.id = s.job_id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)
+    JOIN public.oban_jobs j ON powertools.is_its_job_v1(s, j.id, j.meta)
     WHERE s.workflow_id = of_workflow_id AND (of_position IS NULL OR s.position = of_position)
       AND s.state = 'available' AND j.state IN ('available', 'scheduled', 'retryable')
     ORDER BY j.id FOR UPDATE OF j SKIP LOCKED
@@ -45,7 +45,7 @@ BEGIN
     SELECT j.id
     FROM unnest(workflow_ids, positions) AS h (workflow_id, position)
     JOIN powertools.steps s ON s.workflow_id = h.workflow_id AND s.position = h.position
-    JOIN public.oban_jobs j ON j.id = s.job_id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)
+    JOIN public.oban_jobs j ON powertools.is_its_job_v1(s, j.id, j.meta)
     WHERE s.state = 'available' AND s.held_until IS NOT NULL
     ORDER BY j.id FOR UPDATE OF j SKIP LOCKED
   );

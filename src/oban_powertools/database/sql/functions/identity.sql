@@ -15,11 +15,26 @@ $$;
 
 -- A job belongs to a step when each names the other: the step the job's id, and the job's meta the step. An id alone
 -- proves nothing: after TRUNCATE ... RESTART IDENTITY ids begin anew, and another job has it. Every join of a step with
--- its job has the condition: j.id = s.job_id AND this.
+-- its job has the condition: j.id = s.job_id AND this, or is_its_job_v1 where s is a row of the table.
 CREATE OR REPLACE FUNCTION powertools.is_job_of_v1(meta jsonb, of_workflow_id bigint, of_position int) RETURNS bool
 LANGUAGE sql IMMUTABLE
 AS $$
   SELECT powertools.workflow_of_v1(meta) = of_workflow_id AND powertools.position_of_v1(meta) = of_position
+$$;
+
+-- Whether a job is the one that a step believes in. Inlined, so that either finds the other by index. invariants.sql, which
+-- the doctor runs on copies, and joins without a whole row of a step repeat the condition.
+CREATE OR REPLACE FUNCTION powertools.is_its_job_v1(s powertools.steps, id bigint, meta jsonb) RETURNS bool
+LANGUAGE sql IMMUTABLE
+AS $$
+  SELECT id = s.job_id AND powertools.workflow_of_v1(meta) = s.workflow_id AND powertools.position_of_v1(meta) = s.position
+$$;
+
+-- The step at a place. Inlined; its LIMIT keeps a planner without statistics from reading more than one row by its key.
+CREATE OR REPLACE FUNCTION powertools.step_at_v1(of_workflow_id bigint, of_position int) RETURNS SETOF powertools.steps
+LANGUAGE sql STABLE ROWS 1
+AS $$
+  SELECT * FROM powertools.steps WHERE workflow_id = of_workflow_id AND position = of_position LIMIT 1
 $$;
 
 -- Only Powertools decides what a job runs for: restores what an UPDATE changed of it, and removes a result that came

@@ -360,7 +360,7 @@ AS $$
     ) AS j
     CROSS JOIN LATERAL (
       SELECT s.* FROM powertools.steps s
-      WHERE j.id = s.job_id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position) LIMIT 1
+      WHERE powertools.is_its_job_v1(s, j.id, j.meta) LIMIT 1
     ) AS s
     WHERE CASE j.state
       WHEN 'executing' THEN s.finished_at < j.attempted_at AT TIME ZONE 'UTC'

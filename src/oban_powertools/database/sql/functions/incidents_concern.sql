@@ -21,7 +21,7 @@ BEGIN
         SELECT i.id, t.subject, j.id
         FROM unnest($1, $2, $3) WITH ORDINALITY AS t (workflow_id, position, job_id, subject)
         LEFT JOIN LATERAL (
-          SELECT * FROM powertools.steps WHERE workflow_id = t.workflow_id AND position = t.position LIMIT 1
+          SELECT * FROM powertools.step_at_v1(t.workflow_id, t.position)
         ) AS s ON true
         LEFT JOIN powertools.workflows w ON w.id = t.workflow_id
         LEFT JOIN public.oban_jobs j

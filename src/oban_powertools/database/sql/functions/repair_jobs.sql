@@ -24,7 +24,7 @@ BEGIN
       CASE WHEN e.executor_id IS NULL THEN 'unknown' WHEN e.stopped_at IS NULL THEN 'gone' WHEN e.abrupt THEN 'ended' ELSE 'stopped' END AS why
     FROM public.oban_jobs j
     LEFT JOIN powertools.executors e ON e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
-    LEFT JOIN powertools.steps s ON s.job_id = j.id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)
+    LEFT JOIN powertools.steps s ON powertools.is_its_job_v1(s, j.id, j.meta)
     WHERE j.id = ANY (job_ids) AND j.state = 'executing'
   ), moved AS (
     UPDATE public.oban_jobs j

@@ -34,7 +34,7 @@ BEGIN
       CASE o.why WHEN 'stopped' THEN 10 ELSE 3 END AS patience
     FROM unnest(orphans) AS o
     JOIN public.oban_jobs j ON j.id = o.job_id
-    LEFT JOIN powertools.steps s ON s.job_id = j.id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)
+    LEFT JOIN powertools.steps s ON powertools.is_its_job_v1(s, j.id, j.meta)
     CROSS JOIN LATERAL (
       SELECT count(DISTINCT r.executor_id) + 1 AS ends
       FROM powertools.rescues r

@@ -26,7 +26,7 @@ BEGIN
   RETURN ARRAY(
     SELECT j.id
     FROM powertools.steps s
-    JOIN public.oban_jobs j ON j.id = s.job_id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)
+    JOIN public.oban_jobs j ON powertools.is_its_job_v1(s, j.id, j.meta)
     WHERE s.workflow_id = ANY (workflow_ids) AND j.state IN ('available', 'scheduled', 'retryable', 'suspended')
     ORDER BY j.id
   );
@@ -87,7 +87,7 @@ DECLARE
 BEGIN
   SELECT count(powertools.notify_v1('public.oban_signal', json_build_object('action', 'pkill', 'job_id', j.id)::text) IS NULL) INTO told
   FROM powertools.steps s
-  JOIN public.oban_jobs j ON j.id = s.job_id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)
+  JOIN public.oban_jobs j ON powertools.is_its_job_v1(s, j.id, j.meta)
   WHERE s.workflow_id = ANY (workflow_ids) AND s.state = 'available' AND j.state = 'executing'
     AND (of_position IS NULL OR s.position = of_position);
   RETURN told;

@@ -16,7 +16,7 @@ FROM powertools.deliver_signal_v1(
 -- Rows: one without columns, or none.
 SELECT
 FROM powertools.steps s
-JOIN public.oban_jobs j ON j.id = s.job_id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)
+JOIN public.oban_jobs j ON powertools.is_its_job_v1(s, j.id, j.meta)
 WHERE s.workflow_id = %(workflow_id)s::bigint AND s.name = %(step)s::text AND s.state = 'available'
 FOR UPDATE OF j;
 
@@ -105,7 +105,7 @@ ORDER BY s.position;
 -- Args: ids (bigint[]). Rows: id.
 SELECT j.id
 FROM public.oban_jobs j
-JOIN powertools.steps s ON s.job_id = j.id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)
+JOIN powertools.steps s ON powertools.is_its_job_v1(s, j.id, j.meta)
 JOIN powertools.workflows w ON w.id = s.workflow_id
 WHERE j.id = ANY (%(ids)s::bigint[])
   AND (s.cancel_requested_at IS NOT NULL OR w.cancel_requested_at IS NOT NULL OR w.expired_at IS NOT NULL);

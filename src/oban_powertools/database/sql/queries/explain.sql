@@ -69,8 +69,7 @@ SELECT
   f.state AS fault_state, f.sqlstate, f.message AS fault_message, f.faults, f.first_fault_at, f.last_fault_at
 FROM unnest(%(workflow_ids)s::bigint[], %(positions)s::int[]) AS wanted (workflow_id, position)
 CROSS JOIN LATERAL (
-  SELECT * FROM powertools.steps
-  WHERE workflow_id = wanted.workflow_id AND position = wanted.position LIMIT 1
+  SELECT * FROM powertools.step_at_v1(wanted.workflow_id, wanted.position)
 ) AS s
 LEFT JOIN powertools.waits v ON v.id = s.wait_id
 LEFT JOIN powertools.workflows c ON c.id = s.child_id
@@ -92,7 +91,7 @@ CROSS JOIN LATERAL (
   SELECT unnest(s.continue_parents), 'continue'
 ) AS e
 CROSS JOIN LATERAL (
-  SELECT * FROM powertools.steps WHERE workflow_id = s.workflow_id AND position = e.parent LIMIT 1
+  SELECT * FROM powertools.step_at_v1(s.workflow_id, e.parent)
 ) AS p
 LEFT JOIN public.oban_jobs j
   ON p.state = 'available' AND j.id = p.job_id AND powertools.is_job_of_v1(j.meta, p.workflow_id, p.position)
@@ -138,7 +137,7 @@ WITH RECURSIVE reached (position) AS (
       AND (s.state <> 'pending' OR s.held_until IS NOT NULL)
   ) AS own
   CROSS JOIN LATERAL (
-    SELECT * FROM powertools.steps WHERE workflow_id = %(workflow_id)s::bigint AND position = own.position LIMIT 1
+    SELECT * FROM powertools.step_at_v1(%(workflow_id)s::bigint, own.position)
   ) AS s
   UNION ALL
   SELECT k.workflow_id, k.position, k.finished_at IS NULL,
@@ -175,11 +174,11 @@ WITH RECURSIVE reached (position) AS (
     END AS lost
   FROM candidates c
   CROSS JOIN LATERAL (
-    SELECT * FROM powertools.steps WHERE workflow_id = c.workflow_id AND position = c.position LIMIT 1
+    SELECT * FROM powertools.step_at_v1(c.workflow_id, c.position)
   ) AS s
   LEFT JOIN powertools.workflows n ON n.id = c.child_id
   LEFT JOIN public.oban_jobs j
-    ON s.state = 'available' AND j.id = s.job_id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)
+    ON s.state = 'available' AND powertools.is_its_job_v1(s, j.id, j.meta)
   WHERE s.state <> 'completed' AND (s.state <> 'pending' OR s.pending = 0 AND s.held_until IS NOT NULL)
     AND s.cause IS DISTINCT FROM 'cancelled_by_dependency'
     AND (c.live AND n.open > 0 OR NOT c.live AND n.failed > 0 AND n.stopped = 0) IS NOT TRUE
@@ -243,7 +242,7 @@ LEFT JOIN LATERAL (
   SELECT r.at, r.crashes, r.executor_id FROM powertools.rescues r
   WHERE j.state = 'suspended' AND r.job_id = j.id AND r.action = 'quarantined' ORDER BY r.id DESC LIMIT 1
 ) AS q ON true
-LEFT JOIN powertools.steps s ON s.job_id = j.id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)
+LEFT JOIN powertools.steps s ON powertools.is_its_job_v1(s, j.id, j.meta)
 LEFT JOIN powertools.settle_faults f ON f.job_id = j.id AND f.repaired_at IS NULL
 WHERE j.id = ANY (%(ids)s::bigint[])
 ORDER BY j.id;
@@ -271,8 +270,7 @@ FROM (
     SELECT r.id, powertools.is_adoptable_v1(r, j.state::text, s.state) AS adoptable
     FROM powertools.late_results r
     JOIN public.oban_jobs j ON j.id = r.job_id
-    LEFT JOIN powertools.steps s ON s.workflow_id = r.workflow_id AND s.position = r.position AND s.job_id = j.id
-      AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)
+    LEFT JOIN powertools.steps s ON s.workflow_id = r.workflow_id AND s.position = r.position AND powertools.is_its_job_v1(s, j.id, j.meta)
     WHERE r.job_id = c.job_id AND r.adopted_at IS NULL AND r.dismissed_at IS NULL
       AND coalesce(r.attempted_by[1], '?') = i.evidence ->> 'node' AND coalesce(r.attempted_by[2], '?') = i.evidence ->> 'producer'
     ORDER BY r.id LIMIT 1

@@ -95,7 +95,7 @@ LEFT JOIN powertools.waits v ON e.of = 'wait' AND v.id = e.id AND v.state = 'wai
 LEFT JOIN powertools.steps s
   ON s.workflow_id = coalesce(v.workflow_id, powertools.workflow_of_v1(j.meta))
   AND s.position = coalesce(v.position, powertools.position_of_v1(j.meta))
-  AND CASE e.of WHEN 'wait' THEN s.wait_id = v.id ELSE s.job_id = j.id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position) END
+  AND CASE e.of WHEN 'wait' THEN s.wait_id = v.id ELSE powertools.is_its_job_v1(s, j.id, j.meta) END
 LEFT JOIN powertools.steps d ON e.of = 'job' AND j.id IS NULL AND d.cause = 'job_deleted' AND d.job_id = e.id
 WHERE i.id = ANY (%(ids)s::bigint[]) AND e.of <> 'workflow'
 UNION ALL

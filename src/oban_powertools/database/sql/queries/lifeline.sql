@@ -101,7 +101,7 @@ LEFT JOIN LATERAL (
   SELECT r.attempted_by FROM powertools.rescues r
   WHERE r.job_id = a.id AND r.attempted_at = a.attempted_at AT TIME ZONE 'UTC' AND r.action <> 'left' LIMIT 1
 ) AS r ON true
-LEFT JOIN powertools.steps s ON s.job_id = j.id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)
+LEFT JOIN powertools.steps s ON powertools.is_its_job_v1(s, j.id, j.meta)
 WHERE r.attempted_by IS NOT NULL
   OR a.state IN ('completed', 'discarded', 'cancelled')
     AND (j.attempted_at, j.state::text) IS DISTINCT FROM (a.attempted_at, a.state)

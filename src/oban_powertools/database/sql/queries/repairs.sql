@@ -9,7 +9,7 @@ SELECT w.name AS workflow_name, w.tags, w.root_id, w.semantics_version, w.state 
 FROM powertools.workflows w
 LEFT JOIN powertools.steps s ON s.workflow_id = w.id AND s.name = %(step)s::text
 LEFT JOIN public.oban_jobs j
-  ON s.state = 'available' AND j.id = s.job_id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)
+  ON s.state = 'available' AND powertools.is_its_job_v1(s, j.id, j.meta)
 WHERE w.id = %(workflow_id)s::bigint;
 
 -- name: repair_jobs
@@ -37,7 +37,7 @@ SELECT j.id, j.state::text AS state, j.queue, j.worker, j.attempt,
     ELSE e.state
   END AS executor_state
 FROM public.oban_jobs j
-LEFT JOIN powertools.steps s ON s.job_id = j.id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)
+LEFT JOIN powertools.steps s ON powertools.is_its_job_v1(s, j.id, j.meta)
 LEFT JOIN powertools.workflows w ON w.id = s.workflow_id
 LEFT JOIN health e ON j.state = 'executing' AND e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
 WHERE j.id = ANY (%(ids)s::bigint[])
