@@ -27,6 +27,8 @@ CAUGHT = {
     "incidents.sql": "CHECK incident_names: what waits and workflows are is looked up beside it",
     "apply_outcomes_v1": "in these states alone a step is open for an outcome; what is not taken is kept as late",
     "settle": "a change is NOT NULL",
+    "incident_word_v1": "CHECK incident_state has the same words",
+    "executor_word_v1": "the reader raises at a status that is none",
     "release_v1": "a change is NOT NULL",
     "rescue_these": "a state and an action are NOT NULL; nobody knows the executor where none of the whys is said",
     "retention.sql": "a class that is not counted has no number, which is shown",

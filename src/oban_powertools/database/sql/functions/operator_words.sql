@@ -326,7 +326,7 @@ END $$;
 CREATE OR REPLACE FUNCTION powertools.incident_word_v1(state text) RETURNS text
 LANGUAGE sql IMMUTABLE
 AS $$
-  SELECT CASE state WHEN 'resolved' THEN 'Finished' WHEN 'acknowledged' THEN 'Waiting' ELSE 'Needs Review' END
+  SELECT CASE state WHEN 'resolved' THEN 'Finished' WHEN 'acknowledged' THEN 'Waiting' WHEN 'active' THEN 'Needs Review' END
 $$;
 
 CREATE OR REPLACE FUNCTION powertools.executor_word_v1(state text, executing bigint) RETURNS text
@@ -336,6 +336,6 @@ AS $$
     WHEN 'stopped' THEN 'Finished'
     WHEN 'missing' THEN 'Needs Review'
     WHEN 'late' THEN 'Blocked'
-    ELSE CASE WHEN executing > 0 THEN 'Running' ELSE 'Runnable' END
+    WHEN 'healthy' THEN CASE WHEN executing > 0 THEN 'Running' ELSE 'Runnable' END
   END
 $$;
