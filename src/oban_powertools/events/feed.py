@@ -242,13 +242,13 @@ class Feed:
             await asyncio.sleep(0)
 
     def _offer_by_topic(self, chunk: Sequence[AnyEvent]) -> None:
-        wanted: dict[Topic, list[AnyEvent]] = defaultdict(list)
+        by_topic: dict[Topic, list[AnyEvent]] = defaultdict(list)
         for event in chunk:
             narrow = topic_of(event)
             for topic in {narrow, Topic(kind=narrow.kind)}:
                 if topic in self._subscriptions:
-                    wanted[topic].append(event)
-        for topic, events in wanted.items():
+                    by_topic[topic].append(event)
+        for topic, events in by_topic.items():
             _offer(events, self._subscriptions[topic])
 
 

@@ -280,23 +280,23 @@ def _after(error: str | None) -> str:
 
 def notice_of(row: Mapping[str, Any]) -> Notice:
     """The notice of a row of ``read_notices`` or ``read_log``."""
-    thing, _, change = row["kind"].partition(".")
-    known: dict[str, Any] = {**row["data"], "timestamp": row["at"].astimezone(UTC), "cursor": Cursor(row["cursor"])}
-    match thing:
+    subject_type, _, change = row["kind"].partition(".")
+    values: dict[str, Any] = {**row["data"], "timestamp": row["at"].astimezone(UTC), "cursor": Cursor(row["cursor"])}
+    match subject_type:
         case "incident":
-            known |= {
+            values |= {
                 "incident_id": IncidentId(int(row["subject_id"])),
                 "change": IncidentChange(change),
-                "state": IncidentState(known["state"]),
-                "opened_at": datetime.fromisoformat(known["opened_at"]).astimezone(UTC),
+                "state": IncidentState(values["state"]),
+                "opened_at": datetime.fromisoformat(values["opened_at"]).astimezone(UTC),
             }
-            return IncidentUpdated(**known)
+            return IncidentUpdated(**values)
         case "executor":
-            beat_at = datetime.fromisoformat(known.pop("beat_at")).astimezone(UTC)
+            beat_at = datetime.fromisoformat(values.pop("beat_at")).astimezone(UTC)
             change = ExecutorChange(change)
-            return ExecutorUpdated(executor_id=row["subject_id"], change=change, beat_at=beat_at, **known)
+            return ExecutorUpdated(executor_id=row["subject_id"], change=change, beat_at=beat_at, **values)
         case "repair":
-            return RepairEnded(audit_id=int(row["subject_id"]), outcome=Outcome(change), **known)
+            return RepairEnded(audit_id=int(row["subject_id"]), outcome=Outcome(change), **values)
         case _:
-            started_at = datetime.fromisoformat(known.pop("started_at")).astimezone(UTC)
-            return RetentionRan(run_id=int(row["subject_id"]), started_at=started_at, **known)
+            started_at = datetime.fromisoformat(values.pop("started_at")).astimezone(UTC)
+            return RetentionRan(run_id=int(row["subject_id"]), started_at=started_at, **values)

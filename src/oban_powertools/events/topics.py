@@ -50,15 +50,15 @@ class Topic:
         Raises:
             InvalidArgumentError: There is no such topic.
         """
-        given = as_text("topic", name)
-        kind, colon, subject = given.partition(":")
+        text = as_text("topic", name)
+        kind, colon, subject = text.partition(":")
         if not colon or kind not in TopicKind or not subject or len(subject) > _LONGEST:
-            raise refuse("topic", given, _EXPECTED)
+            raise refuse("topic", text, _EXPECTED)
         if subject == "all":
             return cls(kind=TopicKind(kind))
         numbered = subject.isascii() and subject.isdigit() and subject[0] != "0" and int(subject) < 2**63
         if kind == TopicKind.AUDIT or (kind != TopicKind.EXECUTOR and not numbered):
-            raise refuse("topic", given, _EXPECTED)
+            raise refuse("topic", text, _EXPECTED)
         return cls(kind=TopicKind(kind), subject=subject)
 
     def __contains__(self, event: AnyEvent) -> bool:

@@ -91,11 +91,11 @@ def legal_repairs(row: Mapping[str, Any], subject: Subject) -> tuple[ExplainedRe
         row: class, fingerprint, subject_type and subject_id of the incident; late_result_id and adoptable of a late
             result.
     """
-    known = find_row(row["class"])
-    if known is None:
+    incident_class = find_row(row["class"])
+    if incident_class is None:
         return ()
     kind = row["fingerprint"].split(":", 2)[1]
-    for choices in known.kinds_ended_by.get(kind, known.ended_by):
+    for choices in incident_class.kinds_ended_by.get(kind, incident_class.ended_by):
         if repairs := tuple(_legal(choices, row, subject)):
             return repairs
     return ()
