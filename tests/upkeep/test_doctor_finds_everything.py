@@ -79,6 +79,18 @@ WORSE = {
         "queue mail",
         "1000 or more jobs are available for over a minute and no executor works on it",
     ),
+    "outcomes that an executor cannot store": (
+        """
+        INSERT INTO powertools.executors (
+          executor_id, node, producer, producer_scope, started_at, beat_at, loop_beat_at, beating_since, gone_after,
+          aside, aside_since
+        )
+        SELECT 'e', 'n', 'p', 'q', n, n, n, n, '15 s', 2, n - interval '90 s' FROM clock_timestamp() AS n
+        """,
+        "outcomes_aside",
+        "executor e",
+        "holds 2 that could not be stored, the oldest for 90 s, as its last beat told",
+    ),
     "an event without its place": (
         """
         INSERT INTO powertools.event_batches (inserted_at, events, workflow_ids, first_numbers, last_numbers)

@@ -29,7 +29,7 @@ async def list_executors(target: Target, *, as_json: bool) -> int:
     if as_json:
         print_json({"executors": [record_json(executor) for executor in health]})
     else:
-        headers = ("STATE", "QUEUE", "NODE", "EXECUTING", "LAST BEAT", "STARTED", "EXECUTOR")
+        headers = ("STATE", "QUEUE", "NODE", "EXECUTING", "ASIDE", "LAST BEAT", "STARTED", "EXECUTOR")
         print_table(headers, [_row(executor) for executor in health])
     return Exit.DONE
 
@@ -41,6 +41,7 @@ def _row(executor: ExecutorHealth) -> tuple[str, ...]:
         executor.producer_scope,
         executor.node,
         str(executor.executing),
+        f"{executor.aside} since {instant(executor.aside_since)}" if executor.aside else "0",
         instant(executor.beat_at),
         instant(executor.started_at),
         executor.executor_id,

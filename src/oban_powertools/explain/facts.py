@@ -221,6 +221,12 @@ class JobFacts:
     beat_seconds: int | None
     """The age of its last heartbeat, in seconds."""
 
+    aside: int
+    """While it executes: outcomes that its executor holds because the database does not take them, perhaps its own."""
+
+    aside_since: datetime | None
+    """Since when it holds the oldest of them."""
+
     left_to_operator: bool
     """Whether the rescue has left this attempt to an operator."""
 

@@ -291,12 +291,20 @@ def _queue_findings(job: JobFacts, queue: QueueFacts) -> Iterator[Finding]:
         yield finding(BlockerCode.QUEUE_SATURATED, says)
 
 
+def _describe_aside(job: JobFacts) -> str:
+    if not job.aside or job.aside_since is None:
+        return ""
+    outcomes = "1 outcome" if job.aside == 1 else f"{job.aside} outcomes"
+    ago = span(job.now - job.aside_since)
+    return f"; its executor {job.executor_id} holds {outcomes}, perhaps its own, that could not be stored for {ago}"
+
+
 def _says(job: JobFacts) -> str:
     """The sentence of a job without findings."""
     if job.state == StepState.EXECUTING:
         since = f", for {span(job.now - job.attempted_at)}" if job.attempted_at else ""
         late = f"; its executor {job.executor_id} is late" if job.executor_state == "late" else ""
-        return f"is running (attempt {job.attempt} of {job.max_attempts}{since}){late}"
+        return f"is running (attempt {job.attempt} of {job.max_attempts}{since}){late}{_describe_aside(job)}"
     if job.state == StepState.AVAILABLE:
         return f"is ready to run in queue {job.queue}"
     return f"is {job.state}"

@@ -157,6 +157,8 @@ def _job(row: Mapping[str, Any]) -> JobFacts:
         executor_state=row["executor_state"],
         executor_seen_at=row["executor_seen_at"],
         beat_seconds=row["beat_seconds"],
+        aside=row["aside"] or 0,
+        aside_since=row["aside_since"],
         left_to_operator=row["left_to_operator"],
         quarantine=_quarantine(row),
         of_a_step=row["of_a_step"],

@@ -57,8 +57,17 @@ class _Aside:
     """Outcomes that were set aside, and when to try them again."""
 
     outcome: Outcome
+    since: float
     pause: float
     due_at: float
+
+    @property
+    def producer(self) -> str | None:
+        """Whose job it was; None where the worker has changed that."""
+        try:
+            return self.outcome.job.attempted_by[1]
+        except (TypeError, LookupError):
+            return None
 
     def put_off(self) -> None:
         self.due_at = time.monotonic() + self.pause
@@ -119,6 +128,11 @@ class Acknowledger:
     def attempts_aside(self) -> frozenset[Key]:
         """The attempts that were set aside and are still in hand: job id, and when the attempt began."""
         return frozenset(self._aside)
+
+    def count_aside(self, producer: str) -> tuple[int, float | None]:
+        """Outcomes of a producer that are set aside, and seconds since the oldest was; from any thread."""
+        since = [aside.since for aside in list(self._aside.values()) if aside.producer == producer]
+        return len(since), time.monotonic() - min(since) if since else None
 
     def stop(self) -> None:
         """Try no more what was set aside; it is rescued once this process has ended."""
@@ -188,7 +202,7 @@ class Acknowledger:
         if acked is not None:
             self._fails_at.pop(_key_of(outcome), None)
             return acked
-        self._aside[_key_of(outcome)] = aside = _Aside(outcome, _FIRST_ASIDE, 0)
+        self._aside[_key_of(outcome)] = aside = _Aside(outcome, time.monotonic(), _FIRST_ASIDE, 0)
         aside.put_off()
         if self._asking is None:
             self._asking = asyncio.create_task(self._ask_again(), name="powertools-acks-aside")

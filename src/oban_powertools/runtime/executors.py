@@ -58,6 +58,12 @@ class ExecutorHealth:
     loop_beat_at: datetime
     """The last answer of its event loop, as a heartbeat reported it."""
 
+    aside: int
+    """Outcomes that it holds because the database does not take them now, as its last beat told."""
+
+    aside_since: datetime | None
+    """Since when it holds the oldest of them."""
+
     stopped_at: datetime | None
     """When it was stopped in good order."""
 
@@ -119,6 +125,12 @@ class Beat:
     loop_age: float = 0.0
     """Seconds since its event loop answered."""
 
+    aside: int = 0
+    """Outcomes that it has set aside."""
+
+    aside_age: float | None = None
+    """Seconds since the oldest of them was set aside."""
+
 
 def read_beats(heartbeats: Sequence[Mapping[str, Any]], settings: Settings) -> list[Beat]:
     """Check the host's own heartbeats.
@@ -172,6 +184,8 @@ def beat_args(
         "scopes": [beat.producer_scope for beat in beats],
         "loop_ages": [beat.loop_age for beat in beats],
         "gone_afters": [beat.gone_after for beat in beats],
+        "asides": [beat.aside for beat in beats],
+        "aside_ages": [beat.aside_age for beat in beats],
         "host": process and process.host,
         "pid": process and process.pid,
         "ticks": process and process.ticks,

@@ -68,6 +68,12 @@ class LocalExecutor:
     queue: str
     """Its queue."""
 
+    aside: int
+    """Outcomes that it has set aside."""
+
+    aside_age: float | None
+    """Seconds since the oldest of them was set aside."""
+
     known: bool
     """Whether the database knows it."""
 
@@ -232,6 +238,8 @@ class Heartbeats:
                     producer_scope=executor.queue,
                     gone_after=self._gone_after,
                     loop_age=loop_age,
+                    aside=executor.aside,
+                    aside_age=executor.aside_age,
                 )
                 for executor in running
             ]

@@ -127,11 +127,14 @@ class Attachment:
 
     def _executor(self, producer: Producer) -> LocalExecutor:
         name = "app" if self.oban._name == "Oban" else self.oban._name
+        aside, aside_age = self.acknowledge.count_aside(producer._uuid)
         return LocalExecutor(
             executor_id=distinct(f"{name}:oban:{producer._queue}:{producer._node}:{producer._uuid}", LONGEST_NAME),
             node=producer._node,
             producer=producer._uuid,
             queue=producer._queue,
+            aside=aside,
+            aside_age=aside_age,
             known=producer._uuid in self._known,
             asked_to_stop=producer._stopping.is_set() and not is_torn_down(producer),
             # stop() holds the lock until it ends; a job that ignored its cancel runs on.

@@ -101,6 +101,12 @@ ROW_CHECKS: Final = (
         todo="start one: powertools start --queues NAME:LIMIT",
     ),
     RowCheck(
+        name="outcomes_aside",
+        level=Level.WARNING,
+        expected="outcomes stored within a minute: until then their jobs stay executing, and workflows wait",
+        todo="read the executor's log, which says what refuses them, and remove that: a lock, a trigger, a full disk",
+    ),
+    RowCheck(
         name="unlogged",
         level=Level.WARNING,
         expected="one row for every queue that a process works on",

@@ -53,6 +53,8 @@ GAUGES: Final[Mapping[str, Gauge]] = {
     "event_lag_seconds": Gauge("Age in seconds of the oldest events that have no place in the log yet"),
     "open_settle_faults": Gauge("Jobs that could not be settled and wait for the sweep, at most 50,000"),
     "executors": Gauge("Executors", "health", _EXECUTOR_STATES),
+    "outcomes_aside": Gauge("Outcomes that the database does not take now and executors hold"),
+    "oldest_outcome_aside_seconds": Gauge("Seconds since the oldest of them was set aside"),
     "open_incidents": Gauge("Incidents that are not resolved", "class", _INCIDENT_CLASSES),
 }
 """Name -> what it is."""
@@ -90,10 +92,16 @@ async def read_faults(session: Session) -> list[Reading]:
 
 
 async def read_executors(session: Session) -> list[Reading]:
-    """``executors``."""
+    """``executors``, ``outcomes_aside`` and ``oldest_outcome_aside_seconds``."""
     rows = await session.all("count_executors")
     counts = {row["state"]: row["executors"] for row in rows}
-    return [Reading("executors", counts.get(state, 0), state) for state in _EXECUTOR_STATES]
+    aside = await session.one("count_outcomes_aside")
+    assert aside is not None
+    return [
+        *(Reading("executors", counts.get(state, 0), state) for state in _EXECUTOR_STATES),
+        Reading("outcomes_aside", aside["aside"]),
+        Reading("oldest_outcome_aside_seconds", max(0.0, aside["oldest_seconds"])),
+    ]
 
 
 async def read_incidents(session: Session) -> list[Reading]:

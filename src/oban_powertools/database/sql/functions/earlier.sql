@@ -9,7 +9,7 @@ CREATE OR REPLACE FUNCTION powertools.beat_v1(
 LANGUAGE sql
 AS $$
   SELECT powertools.beat_v1(
-    executor_ids, nodes, producers, scopes, loop_ages, gone_afters, '45 s', '2 min', '{}', of_host, of_pid, of_ticks
+    executor_ids, nodes, producers, scopes, loop_ages, gone_afters, '{}', '{}', '45 s', '2 min', '{}', of_host, of_pid, of_ticks
   )
 $$;
 

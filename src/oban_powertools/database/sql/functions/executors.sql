@@ -9,11 +9,12 @@ AS $$
   SELECT CASE WHEN pg_postmaster_start_time() <= statement_timestamp() THEN pg_postmaster_start_time() ELSE '-infinity' END
 $$;
 
--- Stores heartbeats of executors: all of them or none. loop_ages: seconds since the event loop answered. process: as
--- this_process in runtime/processes.py, or NULL. Returns how many.
+-- Stores heartbeats of executors: all of them or none. loop_ages: seconds since the event loop answered. asides: outcomes that
+-- the database does not take now, with the age of the oldest in seconds; missing: none. process: as this_process in
+-- runtime/processes.py, or NULL. Returns how many.
 CREATE OR REPLACE FUNCTION powertools.beat_v1(
   executor_ids text[], nodes text[], producers text[], scopes text[], loop_ages float8[], gone_afters interval[],
-  late_after interval, missing_after interval, started_with jsonb,
+  asides int[], aside_ages float8[], late_after interval, missing_after interval, started_with jsonb,
   of_host text DEFAULT NULL, of_pid int DEFAULT NULL, of_ticks bigint DEFAULT NULL
 ) RETURNS int
 LANGUAGE sql
@@ -21,18 +22,20 @@ AS $$
   WITH beats AS (
     INSERT INTO powertools.executors AS e (
       executor_id, node, producer, producer_scope, started_at, beat_at, loop_beat_at, beating_since, gone_after,
-      late_after, missing_after, started_with, host, pid, ticks, session_pid
+      late_after, missing_after, started_with, aside, aside_since, host, pid, ticks, session_pid
     )
     SELECT b.executor_id, b.node, b.producer, b.scope, t.now, t.now, t.now - make_interval(secs => b.loop_age), t.now, b.gone_after,
-      beat_v1.late_after, beat_v1.missing_after, beat_v1.started_with, of_host, of_pid, of_ticks, pg_backend_pid()
-    FROM unnest(executor_ids, nodes, producers, scopes, loop_ages, gone_afters)
-      AS b (executor_id, node, producer, scope, loop_age, gone_after)
+      beat_v1.late_after, beat_v1.missing_after, beat_v1.started_with,
+      coalesce(b.aside, 0), CASE WHEN b.aside > 0 THEN t.now - make_interval(secs => b.aside_age) END, of_host, of_pid, of_ticks, pg_backend_pid()
+    FROM unnest(executor_ids, nodes, producers, scopes, loop_ages, gone_afters, asides, aside_ages)
+      AS b (executor_id, node, producer, scope, loop_age, gone_after, aside, aside_age)
     CROSS JOIN (SELECT clock_timestamp() AS now OFFSET 0) AS t
     ORDER BY b.executor_id
     ON CONFLICT (executor_id) DO UPDATE
     SET node = excluded.node, producer = excluded.producer, producer_scope = excluded.producer_scope,
         beat_at = excluded.beat_at, loop_beat_at = excluded.loop_beat_at, gone_after = excluded.gone_after,
         late_after = excluded.late_after, missing_after = excluded.missing_after,
+        aside = excluded.aside, aside_since = excluded.aside_since,
         beating_since = CASE
           WHEN e.stopped_at IS NULL AND e.beat_at > greatest(
             excluded.beat_at - least(e.gone_after, excluded.gone_after) / 2, powertools.server_started_at()

@@ -21,6 +21,9 @@ CREATE TABLE powertools.executors (
   missing_after interval NOT NULL DEFAULT '2 min',
   -- the shared settings that its process was started with: name -> value, as in powertools.settings
   started_with jsonb NOT NULL DEFAULT '{}',
+  -- how many outcomes it holds because the database does not take them now, and since when the oldest; 0 and NULL: none
+  aside int NOT NULL DEFAULT 0,
+  aside_since timestamptz,
   stopped_at timestamptz,
   -- it stopped because its process ended, though nobody had asked it to
   abrupt bool NOT NULL DEFAULT false,
@@ -43,7 +46,8 @@ CREATE TABLE powertools.executors (
   CONSTRAINT executor_died CHECK ((died_at IS NULL) = (died_seen_by IS NULL)),
   CONSTRAINT executor_named CHECK (executor_id <> '' AND producer <> ''),
   CONSTRAINT executor_gone_after CHECK (gone_after > interval '0'),
-  CONSTRAINT executor_late_after CHECK (interval '0' < late_after AND late_after <= missing_after)
+  CONSTRAINT executor_late_after CHECK (interval '0' < late_after AND late_after <= missing_after),
+  CONSTRAINT executor_aside CHECK (aside >= 0 AND (aside = 0) = (aside_since IS NULL))
 ) WITH (fillfactor = 50);  -- no index on what a beat changes: beats stay heap-only
 
 CREATE TABLE powertools.rescues (

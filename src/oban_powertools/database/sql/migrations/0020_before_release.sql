@@ -19,6 +19,10 @@ ALTER TABLE powertools.executors
   ADD COLUMN IF NOT EXISTS late_after interval NOT NULL DEFAULT '45 s',
   ADD COLUMN IF NOT EXISTS missing_after interval NOT NULL DEFAULT '2 min',
   ADD COLUMN IF NOT EXISTS started_with jsonb NOT NULL DEFAULT '{}',
+  ADD COLUMN IF NOT EXISTS aside int NOT NULL DEFAULT 0,
+  ADD COLUMN IF NOT EXISTS aside_since timestamptz,
+  DROP CONSTRAINT IF EXISTS executor_aside,
+  ADD CONSTRAINT executor_aside CHECK (aside >= 0 AND (aside = 0) = (aside_since IS NULL)),
   DROP CONSTRAINT IF EXISTS executor_late_after,
   ADD CONSTRAINT executor_late_after CHECK (interval '0' < late_after AND late_after <= missing_after);
 

@@ -239,6 +239,19 @@ WHERE w.number > 0 AND NOT EXISTS (
 )
 LIMIT 20;
 
+-- name: doctor_check_outcomes_aside
+-- Outcomes that executors hold because the database does not take them, for over a minute.
+-- Rows: subject, found.
+SELECT 'executor ' || e.executor_id AS subject,
+  format(
+    'holds %%s that could not be stored, the oldest for %%s s, as its last beat told', e.aside,
+    round(extract(epoch FROM clock_timestamp() - e.aside_since))
+  ) AS found
+FROM powertools.executors e
+WHERE e.aside > 0 AND e.stopped_at IS NULL AND e.aside_since < clock_timestamp() - interval '1 minute'
+ORDER BY e.aside_since
+LIMIT 20;
+
 -- name: doctor_check_unlogged
 -- A crash of the server empties Oban's own UNLOGGED tables (oban/O16): jobs execute and no producer is recorded.
 -- Rows: subject, found.

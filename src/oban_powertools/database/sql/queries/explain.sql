@@ -215,14 +215,14 @@ WITH holding AS MATERIALIZED (
     extract(epoch FROM clock_timestamp() - e.beat_at)::int AS seconds,
     CASE WHEN e.stopped_at IS NULL AND EXISTS (
       SELECT FROM powertools.gone_executors g WHERE g.executor_id = e.executor_id
-    ) THEN 'gone' ELSE h.state END AS state
+    ) THEN 'gone' ELSE h.state END AS state, e.aside, e.aside_since
   FROM powertools.executors e
   JOIN powertools.executor_health_v1() h ON h.executor_id = e.executor_id
 )
 SELECT
   j.id, j.state::text, j.queue, j.worker, j.attempt, j.max_attempts, powertools.told_error_v1(j.errors -> -1) AS error,
   j.scheduled_at AT TIME ZONE 'UTC' AS scheduled_at, j.attempted_at AT TIME ZONE 'UTC' AS attempted_at,
-  j.attempted_by[1] AS node, e.executor_id, e.seconds AS beat_seconds,
+  j.attempted_by[1] AS node, e.executor_id, e.seconds AS beat_seconds, e.aside, e.aside_since,
   coalesce(e.seen_at, o.updated_at AT TIME ZONE 'UTC') AS executor_seen_at,
   CASE WHEN j.state = 'executing' THEN coalesce(
     e.state, CASE WHEN o.updated_at > timezone('UTC', now()) - interval '60 seconds' THEN 'healthy' ELSE 'unknown' END

@@ -2,13 +2,15 @@
 
 -- name: beat
 -- Args: one entry an executor, each id once: executor_ids, nodes, producers, scopes, loop_ages (seconds since its event
---   loop answered), gone_afters (what it promises to beat within). The process: late_after, missing_after (intervals), started_with (JSON: its opinions), host, pid, ticks
+--   loop answered), gone_afters (what it promises to beat within), asides (outcomes set
+--   aside), aside_ages (seconds since the oldest of them was; NULL: none). The process: late_after, missing_after (intervals), started_with (JSON: its opinions), host, pid, ticks
 --   (or NULL).
 -- Rows: one, beats; and of the executors that other processes of this host beat for: ids, pids, starts (ticks).
 -- Locks: the executors' rows, by id.
 SELECT powertools.beat_v1(
   %(executor_ids)s::text[], %(nodes)s::text[], %(producers)s::text[], %(scopes)s::text[], %(loop_ages)s::float8[],
-  %(gone_afters)s::interval[], %(late_after)s::interval, %(missing_after)s::interval, %(started_with)s::jsonb, %(host)s::text, %(pid)s::int, %(ticks)s::bigint
+  %(gone_afters)s::interval[], %(asides)s::int[], %(aside_ages)s::float8[],
+  %(late_after)s::interval, %(missing_after)s::interval, %(started_with)s::jsonb, %(host)s::text, %(pid)s::int, %(ticks)s::bigint
 ) AS beats, n.ids, n.pids, n.starts
 FROM (
   SELECT coalesce(array_agg(e.executor_id), '{}') AS ids, coalesce(array_agg(e.pid), '{}') AS pids,
@@ -29,15 +31,18 @@ SELECT powertools.executors_died_v1(%(ids)s::text[], %(host)s::text, %(seen_by)s
 -- Args: executor_ids; abrupt_ids (those among them that nobody had asked to stop).
 -- Rows: the ids of those that had not stopped yet.
 UPDATE powertools.executors e
-SET stopped_at = clock_timestamp(), abrupt = e.executor_id = ANY (%(abrupt_ids)s::text[]), relieved_at = NULL
+SET stopped_at = clock_timestamp(), abrupt = e.executor_id = ANY (%(abrupt_ids)s::text[]), relieved_at = NULL,
+  aside = 0, aside_since = NULL
 WHERE e.executor_id = ANY (%(executor_ids)s::text[]) AND e.stopped_at IS NULL
 RETURNING e.executor_id;
 
 -- name: list_executor_health
 -- Args: now (NULL: the clock).
 -- Rows: one an executor, those that run first, then by scope, node and id.
-SELECT powertools.executor_word_v1(h.state, h.executing) AS status, h.*
-FROM powertools.executor_health_v1(coalesce(%(now)s::timestamptz, statement_timestamp())) AS h;
+SELECT powertools.executor_word_v1(h.state, h.executing) AS status, h.*, e.aside, e.aside_since
+FROM powertools.executor_health_v1(coalesce(%(now)s::timestamptz, statement_timestamp())) AS h
+JOIN powertools.executors e ON e.executor_id = h.executor_id
+ORDER BY h.stopped_at IS NOT NULL, h.producer_scope, h.node, h.executor_id;
 
 -- name: rescue
 -- Args: batch, thorough (bool; false: only what executors that are gone have left).

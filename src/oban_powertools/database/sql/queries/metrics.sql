@@ -119,6 +119,14 @@ SELECT h.state, count(*) AS executors
 FROM powertools.executor_health_v1() AS h
 GROUP BY h.state;
 
+-- name: count_outcomes_aside
+-- Outcomes that executors have set aside, of those that have not stopped.
+-- Rows: one; aside, oldest_seconds (0 when there are none).
+SELECT coalesce(sum(e.aside), 0)::bigint AS aside,
+  coalesce(extract(epoch FROM clock_timestamp() - min(e.aside_since)), 0)::float AS oldest_seconds
+FROM powertools.executors e
+WHERE e.aside > 0 AND e.stopped_at IS NULL;
+
 -- name: count_incidents
 -- Incidents that are not resolved.
 -- Rows: class, incidents; every class.
