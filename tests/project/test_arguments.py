@@ -350,3 +350,42 @@ def test_an_audit_filter_says_something_or_nothing() -> None:
         for value in kinds if name not in ("before", "limit") else ():
             with pytest.raises(InvalidArgumentError, match=name):
                 AuditFilter(**{name: value})
+
+
+TAKES_AN_ID = [
+    (name, argument)
+    for name, kinds in KINDS.items()
+    for argument, refused in kinds.items()
+    if refused in (NOT_IDS, NOT_CURSORS, OF_INCIDENTS["incident"])
+]
+
+
+async def outcome(method: Callable[..., Any], **arguments: Any) -> tuple[str, str | None]:
+    try:
+        await call(method, **arguments)
+    except PowertoolsError as error:
+        return f"{type(error)} {error}", getattr(error, "argument", None)
+    return "done", None
+
+
+def test_what_takes_an_id_says_so_by_its_name() -> None:
+    names = ("_id", "incident", "since", "before", "cursor")
+    by_name = {(call, argument) for call, kinds in KINDS.items() for argument in kinds if argument.endswith(names)}
+
+    ids = by_name - {("audit.list", "target_id"), ("audit.list", "since"), ("lifeline.preview_repair", "target_id")}
+    assert {(call, argument) for call, argument in ids if KINDS[call][argument] != NOT_INSTANTS} == {
+        *TAKES_AN_ID,
+        ("events.read", "since"),
+    }
+
+
+@pytest.mark.parametrize(("name", "argument"), [*TAKES_AN_ID, ("events.read", "since")])
+async def test_every_call_that_takes_an_id_takes_its_number_and_its_text(hand: Hand, name: str, argument: str) -> None:
+    method = dict(calls(hand.powertools))[name]
+    others = arguments_of(name, method, argument)
+
+    number = await outcome(method, **{**others, argument: 4100})
+    text = await outcome(method, **{**others, argument: "4100"})
+
+    assert number == text
+    assert number[1] != argument

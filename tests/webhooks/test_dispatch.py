@@ -18,6 +18,7 @@ from oban_powertools.errors import (
 from oban_powertools.events.types import Cursor
 from oban_powertools.webhooks import EndpointId, Webhooks, dispatch
 from oban_powertools.webhooks.delivering import deliver_due
+from oban_powertools.webhooks.messages import missed_message
 from tests.support.by_hand import step
 from tests.support.receiver import receiving
 from tests.webhooks.conftest import ADA, Post
@@ -125,7 +126,7 @@ async def test_an_endpoint_that_retention_has_overtaken_is_told_and_goes_on_at_t
     endpoint = await post.endpoint(issued)
     missed.verify(issued.secret or "")
     assert (missed.kind, finished.kind) == ("events.missed", "workflow.finished")
-    assert missed.event.data == {"type": "events_missed", "after_cursor": 0, "up_to_cursor": gone}
+    assert missed.event.data == {"type": "events_missed", "after_cursor": "0", "up_to_cursor": str(gone)}
     assert (endpoint.missed, endpoint.cursor > gone) == (gone, True)
     assert f"missed up to {gone} events" in caplog.text
     await post.hand.leave_empty()  # an invariant wants the last event of every step
@@ -326,3 +327,9 @@ async def test_a_role_with_the_documented_rights_dispatches_delivers_and_prunes(
 
     assert again is None
     assert await post.states(issued) == ["delivered"]
+
+
+def test_a_message_of_missed_events_has_its_cursors_as_text() -> None:
+    message = missed_message("/here", after=Cursor(1), up_to=Cursor(9))
+
+    assert message["data"] == {"type": "events_missed", "after_cursor": "1", "up_to_cursor": "9"}

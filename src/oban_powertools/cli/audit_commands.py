@@ -15,10 +15,10 @@ import orjson
 
 from ..operators.audit import AuditFilter, AuditRecord, Outcome
 from ..operators.authorization import Authorize
+from ..wire import to_json
 from .exits import Exit
 from .groups import Group, examples
 from .ids import parse_id
-from .output import as_json as record_json
 from .output import note, print_facts, print_json, print_table, say, say_json
 from .target import Target, answering, on_database
 from .text import instant
@@ -100,8 +100,8 @@ async def list_records(target: Target, *, limit: int, before: int | None, as_jso
             limit=limit,
         )
     if as_json:
-        following = str(records[-1].id) if len(records) == limit else None
-        print_json({"records": [_json(record) for record in records], "next_before": following})
+        following = records[-1].id if len(records) == limit else None
+        print_json({"records": records, "next_before": following})
     elif records:
         print_table(_HEADERS, [_row(record) for record in records])
         if len(records) == limit:
@@ -119,7 +119,7 @@ async def show(target: Target, *, record_id: int, as_json: bool) -> int:
     async with target.calls() as calls:
         record = await calls.audit.get(record_id)
     if as_json:
-        print_json({"record": _json(record)})
+        print_json({"record": record})
         return Exit.DONE
     print_facts({field.name.replace("_", " "): _fact(getattr(record, field.name)) for field in fields(record)})
     return Exit.DONE
@@ -139,8 +139,7 @@ async def verify(target: Target, *, head: str | None, as_json: bool) -> int:
     async with target.calls() as calls:
         verification = await calls.audit.verify(head=head)
     if as_json:
-        findings = [record_json(finding) | {"audit_id": _id(finding.audit_id)} for finding in verification.findings]
-        print_json({"verification": record_json(verification) | {"sound": verification.sound, "findings": findings}})
+        print_json({"verification": to_json(verification) | {"sound": verification.sound}})
     else:
         for finding in verification.findings:
             say(f"{finding.kind}: {finding.message}")
@@ -179,15 +178,6 @@ def _row(record: AuditRecord) -> tuple[str, ...]:
         record.surface,
         record.reason or "",
     )
-
-
-def _json(record: AuditRecord) -> dict[str, Any]:
-    written = record_json(record)
-    return written | {key: _id(written[key]) for key in ("preview_id", "incident_id", "seal_id")}
-
-
-def _id(value: int | None) -> str | None:
-    return None if value is None else str(value)
 
 
 def _fact(value: Any) -> str:

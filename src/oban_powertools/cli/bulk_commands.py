@@ -11,7 +11,6 @@ from ..privacy.apply_display import apply_display
 from .exits import Exit
 from .groups import Group, examples
 from .ids import parse_id
-from .output import as_json as record_json
 from .output import note, print_facts, print_json, print_table, say
 from .target import Target, answering
 from .text import instant
@@ -61,7 +60,7 @@ async def preview(
     async with target.calls(authorize) as calls:
         record = await calls.lifeline.preview_bulk(actor, action, filter_, hold_for=hold_for, source="cli")
     if as_json:
-        print_json({"bulk": record_json(record)})
+        print_json({"bulk": record})
         return Exit.DONE
     print_facts(
         {
@@ -114,7 +113,7 @@ async def status(target: Target, *, bulk_id: int, as_json: bool) -> int:
 
 def _print(record: Bulk, *, as_json: bool) -> None:
     if as_json:
-        print_json({"bulk": record_json(record)})
+        print_json({"bulk": record})
         return
     outcomes = ", ".join(f"{number} {outcome}" for outcome, number in sorted(record.outcomes.items()))
     print_facts({"bulk": f"{record.id} ({record.status})", "repair": record.action, "outcomes": outcomes})

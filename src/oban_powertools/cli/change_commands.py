@@ -19,7 +19,6 @@ from .confirming import confirm
 from .exits import Exit
 from .groups import examples
 from .ids import parse_id
-from .output import as_json as record_json
 from .output import note, print_json, print_table, say
 from .target import Target, answering, json_option, on_database
 from .text import instant
@@ -48,7 +47,7 @@ def cancel(
     confirm(Action.WORKFLOW_CANCEL, yes, "--yes", lambda: _question(asyncio.run(_find(target, key))))
     workflow = asyncio.run(_cancel(target, key, actor, reason, authorize))
     if as_json:
-        print_json({"workflow": record_json(apply_display(target.display, workflow))})
+        print_json({"workflow": apply_display(target.display, workflow)})
     elif workflow.open:
         say(f"cancel of workflow {workflow.id} requested; {_steps(workflow.open)} still executing, asked to stop")
     else:
@@ -114,7 +113,7 @@ async def recover(
             WorkflowId(workflow_id), step, action, actor=actor, reason=reason, payload=payload, source="cli"
         )
     if as_json:
-        print_json({"recovered": record_json(outcome)})
+        print_json({"recovered": outcome})
         return Exit.DONE
     further = f", and {outcome.revived} more with it" if outcome.revived else ""
     say(f"{action}: {names(outcome.steps)}{further}; generation {outcome.generation}")
@@ -153,7 +152,7 @@ async def hold(
     async with target.calls(authorize) as calls:
         count = await calls.workflows.hold(key, step, hold_for=hold_for, actor=actor, reason=reason, source="cli")
     if as_json:
-        print_json({"workflow_id": str(key), "held": count})
+        print_json({"workflow_id": key, "held": count})
     else:
         say(f"held {_steps(count)} of workflow {key}")
     return Exit.DONE
@@ -179,7 +178,7 @@ async def release(
     async with target.calls(authorize) as calls:
         released = await calls.workflows.release(key, step, actor=actor, reason=reason, source="cli")
     if as_json:
-        print_json({"workflow_id": str(key), "released": released})
+        print_json({"workflow_id": key, "released": released})
     else:
         say(f"released {_steps(released)} of workflow {key}")
     return Exit.DONE
@@ -197,8 +196,7 @@ async def list_commands(target: Target, *, workflow_id: int, limit: int, as_json
         if not rows:
             await calls.workflows.get(key)
     if as_json:
-        ids = {"id", "workflow_id"}
-        print_json({"commands": [{k: str(v) if k in ids else v for k, v in row.items()} for row in rows]})
+        print_json({"commands": rows})
     elif rows:
         print_table(_HEADERS, [_row(row) for row in rows])
     else:

@@ -16,7 +16,6 @@ from .exits import Exit
 from .groups import examples
 from .importing import import_from_here, import_modules
 from .output import Styled, note, print_json, say
-from .output import as_json as record_json
 from .start_command import queues_option
 from .target import Target, answering
 
@@ -39,9 +38,9 @@ async def doctor(target: Target, *, deep: bool, notes: bool, as_json: bool) -> i
             {
                 "sound": report.sound,
                 "checks": report.checks,
-                "findings": [*map(record_json, report.findings)],
-                "notes": [*map(record_json, report.notes)],
-                "broken": [*map(record_json, report.broken)],
+                "findings": report.findings,
+                "notes": report.notes,
+                "broken": report.broken,
             }
         )
     else:
@@ -98,8 +97,7 @@ async def check(
         )
     checked = apply_display(target.display, checked)
     if as_json:
-        findings = [*map(record_json, checked.findings)]
-        print_json({"workers": checked.workers, "steps": checked.steps, "findings": findings})
+        print_json({"workers": checked.workers, "steps": checked.steps, "findings": checked.findings})
     else:
         print_findings(checked.findings)
         say(f"{checked.steps} steps and jobs of {checked.workers} workers compared; {len(checked.findings)} findings")

@@ -16,10 +16,10 @@ from ..events.notices import describe, kind_of
 from ..events.topics import WORKFLOWS, AnyEvent, Topic, TopicKind
 from ..events.types import Cursor, StepUpdated, WorkflowFinished
 from ..states import WorkflowId, WorkflowState
+from ..wire import to_json
 from .exits import Exit
 from .groups import Group, examples
 from .ids import parse_id
-from .output import as_json as record_json
 from .output import colored, note, print_json_line, say
 from .target import Target, answering
 from .text import one_line
@@ -108,7 +108,7 @@ async def tail(
 async def _print(following: AsyncIterator[AnyEvent], *, as_json: bool, until_finished: bool) -> int:
     async for event in following:
         if as_json:
-            print_json_line({"type": event.to_dict()["type"], **record_json(event)})
+            print_json_line({"type": event.to_dict()["type"], **to_json(event)})
         else:
             say(*_line(event))
         if until_finished and isinstance(event, WorkflowFinished):

@@ -6,7 +6,6 @@ from ..lifeline import ExecutorHealth
 from ..states import ExecutorState
 from .exits import Exit
 from .groups import Group, examples
-from .output import as_json as record_json
 from .output import print_json, print_table
 from .target import Target, answering
 from .text import instant
@@ -27,7 +26,7 @@ async def list_executors(target: Target, *, as_json: bool) -> int:
     async with target.calls() as calls:
         health = await calls.lifeline.list_executor_health()
     if as_json:
-        print_json({"executors": [record_json(executor) for executor in health]})
+        print_json({"executors": health})
     else:
         headers = ("STATE", "QUEUE", "NODE", "EXECUTING", "ASIDE", "LAST BEAT", "STARTED", "EXECUTOR")
         print_table(headers, [_row(executor) for executor in health])

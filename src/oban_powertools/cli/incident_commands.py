@@ -70,9 +70,9 @@ async def list_incidents(
         rows = await calls.lifeline.list_incidents(
             state=only["state"], incident_class=only["kind"], before=before, limit=limit
         )
-    more = str(rows[-1].id) if len(rows) == limit else None
+    more = rows[-1].id if len(rows) == limit else None
     if as_json:
-        print_json({"incidents": [_json(incident) for incident in rows], "next_before": more})
+        print_json({"incidents": rows, "next_before": more})
     elif rows:
         print_table(_HEADERS, [_row(incident) for incident in rows])
         if more:
@@ -95,7 +95,7 @@ async def show(target: Target, *, incident: str, as_json: bool) -> int:
     async with target.calls() as calls:
         record = await calls.lifeline.get_incident(_which(incident))
     if as_json:
-        print_json({"incident": _json(record)})
+        print_json({"incident": record})
         return Exit.DONE
     print_facts(
         {
@@ -216,7 +216,7 @@ async def _handle(
     async with target.calls(authorize) as calls:
         record = await handle(calls.lifeline)
     if as_json:
-        print_json({"incident": _json(record)})
+        print_json({"incident": record})
     else:
         say(f"incident {record.id} {became}")
     return Exit.DONE
@@ -225,10 +225,6 @@ async def _handle(
 def _alarms(incident: Incident, fail_on: str) -> bool:
     states = (IncidentState.ACTIVE,) if fail_on == "active" else (IncidentState.ACTIVE, IncidentState.ACKNOWLEDGED)
     return incident.state in states and not incident.muted
-
-
-def _json(incident: Incident) -> dict[str, Any]:
-    return incident.to_dict() | {"id": str(incident.id)}
 
 
 def _print_repairs(incident: Incident) -> None:

@@ -8,7 +8,7 @@ from .explain_text import print_job
 from .groups import Group, examples
 from .ids import parse_id
 from .importing import check_import_option
-from .output import explanation_json, print_json
+from .output import print_json
 from .target import Target, answering
 
 
@@ -26,7 +26,7 @@ async def explain(target: Target, *, job_id: int, check_import: bool, as_json: b
     async with target.calls() as calls:
         explanation = await calls.explain.job(JobId(job_id), check_import=check_import)
     if as_json:
-        print_json({"explanation": explanation_json(explanation)})
+        print_json({"explanation": explanation})
     else:
         print_job(explanation)
     return Exit.DONE

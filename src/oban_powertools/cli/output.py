@@ -3,22 +3,21 @@
 JSON carries ``schema_version``, ids as text and instants in UTC.
 """
 
-import dataclasses
 import logging
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import click
 import orjson
 
+from .. import wire
 from . import text
 
 SCHEMA_VERSION: Final = 1
 """The version of the JSON; it rises when a key is removed or changes its meaning, not when one is added."""
 
-_IDS: Final = frozenset({"id", "workflow_id", "job_id", "child_id", "parent_id", "wait_id", "audit_id"})
 _MIN_COLUMN: Final = 8
 _COLORS: Final = {
     "completed": "green",
@@ -70,45 +69,19 @@ class OneLineFormatter(logging.Formatter):
 
 
 def print_json(answer: Mapping[str, Any]) -> None:
-    """One JSON document with ``schema_version`` first."""
-    document = {"schema_version": SCHEMA_VERSION, **answer}
+    """One JSON document with ``schema_version`` first; records, ids and enums in it are written as ``wire`` does."""
+    document = {"schema_version": SCHEMA_VERSION, **wire.to_json(answer)}
     say_json(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode())
 
 
 def print_json_line(answer: Mapping[str, Any]) -> None:
     """One JSON document on one line with ``schema_version`` first, for answers without an end."""
-    say_json(orjson.dumps({"schema_version": SCHEMA_VERSION, **answer}, option=orjson.OPT_UTC_Z).decode())
+    say_json(orjson.dumps({"schema_version": SCHEMA_VERSION, **wire.to_json(answer)}, option=orjson.OPT_UTC_Z).decode())
 
 
 def say_json(document: str) -> None:
     """Write a JSON document: exact for its reader, and without control characters for a terminal."""
     click.echo(text.visible_json(document))
-
-
-def as_json(record: Any, *, without: Sequence[str] = ()) -> dict[str, Any]:
-    """A record's fields for JSON: ids as text, the rest as it is."""
-    fields = ((field.name, getattr(record, field.name)) for field in dataclasses.fields(record))
-    return {
-        name: str(value) if name in _IDS and value is not None else value
-        for name, value in fields
-        if name not in without
-    }
-
-
-def explanation_json(explanation: Any) -> dict[str, Any]:
-    """An explanation for JSON, ids as text at any depth; it contains no payload whose keys could look like ids."""
-    return _ids_as_text(orjson.loads(orjson.dumps(explanation, option=orjson.OPT_UTC_Z)))
-
-
-def _ids_as_text(value: Any) -> Any:
-    match value:
-        case dict():
-            items = cast("dict[str, Any]", value).items()
-            return {k: str(v) if k in _IDS and v is not None else _ids_as_text(v) for k, v in items}
-        case list():
-            return [_ids_as_text(item) for item in cast("list[Any]", value)]
-        case _:
-            return value
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -14,7 +14,6 @@ from .confirming import confirm as confirm_act
 from .exits import Exit
 from .groups import Group, examples
 from .ids import parse_id
-from .output import as_json as record_json
 from .output import note, print_facts, print_json, print_table, say
 from .target import Target, answering
 from .text import counted, instant
@@ -94,7 +93,7 @@ async def execute(
             confirm_act(previewed.action, confirm == previewed.target_id, f"--confirm {previewed.target_id}")
         repaired = await calls.lifeline.execute_repair(actor, token, reason, source="cli")
     if as_json:
-        print_json({"repaired": record_json(repaired)})
+        print_json({"repaired": repaired})
     else:
         changed = counted(repaired.total_changes, "row")
         say(f"done: {repaired.target}, {changed} changed; audit record {repaired.audit_id}")
@@ -113,9 +112,7 @@ async def show(target: Target, *, preview_id: int, as_json: bool) -> int:
 
 def _print(record: RepairPreview, *, as_json: bool) -> None:
     if as_json:
-        fields = record_json(record, without=("changes",))
-        changes = [{"source": c.source, "id": c.id, "before": c.before, "after": c.after} for c in record.changes]
-        print_json({"preview": {**fields, "changes": changes}})
+        print_json({"preview": record})
         return
     print_facts(
         {

@@ -10,10 +10,10 @@ import click
 from ..acts import Action
 from ..operators.authorization import Authorize
 from ..upkeep.retention import PruneRun, RetainedClass
+from ..wire import to_json
 from .confirming import confirm
 from .exits import Exit
 from .groups import Group, examples
-from .output import as_json as record_json
 from .output import note, print_facts, print_json, print_table
 from .target import Target, answering, json_option, on_database
 from .text import duration, instant
@@ -39,7 +39,7 @@ async def status(target: Target, *, as_json: bool) -> int:
             {
                 "classes": [_class_json(retained) for retained in record.classes],
                 "events_kept_for_seconds": record.events_kept_for.total_seconds(),
-                "last_run": _run_json(record.last_run) if record.last_run else None,
+                "last_run": record.last_run,
             }
         )
         return Exit.DONE
@@ -78,7 +78,7 @@ def prune(
     confirm(Action.ARCHIVE_PRUNE, yes or dry_run, "--yes", lambda: "Remove every record whose time is over?")
     run = asyncio.run(_prune(target, authorize, actor, reason, dry_run=dry_run))
     if as_json:
-        print_json({"run": _run_json(run)})
+        print_json({"run": run})
     else:
         _print_run(run)
     return Exit.FAILED if run.outcome == "failed" else Exit.DONE
@@ -114,8 +114,5 @@ def _row(retained: RetainedClass) -> tuple[str, ...]:
 
 def _class_json(retained: RetainedClass) -> dict[str, object]:
     seconds = None if retained.kept_for is None else retained.kept_for.total_seconds()
-    return {**record_json(retained, without=["kept_for"]), "kept_for_seconds": seconds}
-
-
-def _run_json(run: PruneRun) -> dict[str, object]:
-    return record_json(run)
+    fields = {name: value for name, value in to_json(retained).items() if name != "kept_for"}
+    return {**fields, "kept_for_seconds": seconds}

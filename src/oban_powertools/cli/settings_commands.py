@@ -8,9 +8,9 @@ import click
 from ..config import SHARED, SharedKind, SharedValue
 from ..operators.authorization import Authorize
 from ..upkeep.settings import StoredSetting, spell
+from ..wire import to_json
 from .exits import Exit
 from .groups import Group, examples
-from .output import as_json as record_json
 from .output import print_json, print_table, say
 from .target import Target, answering
 from .text import instant
@@ -77,4 +77,4 @@ def _row(setting: StoredSetting) -> tuple[str, ...]:
 
 def _json(setting: StoredSetting) -> dict[str, object]:
     plain = SHARED[setting.name].to_row
-    return {**record_json(setting), "value": plain(setting.value), "default": plain(setting.default)}
+    return {**to_json(setting), "value": plain(setting.value), "default": plain(setting.default)}

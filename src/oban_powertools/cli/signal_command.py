@@ -14,7 +14,6 @@ from ..states import SignalStatus, WorkflowId
 from .exits import Exit
 from .groups import examples
 from .ids import parse_id
-from .output import as_json as record_json
 from .output import note, print_json, say
 from .target import Target, answering
 from .values import find_duration, payload_option
@@ -73,7 +72,7 @@ async def signal(
             only_begun=only_begun,
         )
     if as_json:
-        print_json({"signal": record_json(apply_display(target.display, delivered))})
+        print_json({"signal": apply_display(target.display, delivered)})
     else:
         say(f"signal {delivered.id} is {delivered.status}")
         note(_SAID[delivered.status])

@@ -19,7 +19,6 @@ from ..webhooks.messages import EVENT_TYPES
 from .exits import Exit, StoppedError
 from .groups import Group, examples
 from .ids import parse_id
-from .output import as_json as record_json
 from .output import ask, note, print_facts, print_json, print_table, say
 from .target import Target, answering, json_option, on_database
 from .text import instant
@@ -44,7 +43,7 @@ async def list_(target: Target, *, as_json: bool) -> int:
     async with target.calls() as calls:
         endpoints = [apply_display(target.display, endpoint) for endpoint in await calls.webhooks.list()]
     if as_json:
-        print_json({"webhooks": [_json(endpoint) for endpoint in endpoints]})
+        print_json({"webhooks": endpoints})
     elif endpoints:
         print_table(
             ["ID", "STATE", "PENDING", "DEAD", "MISSED", "URL", "EVENTS", "DESCRIPTION"], [*map(_row, endpoints)]
@@ -162,7 +161,7 @@ def remove(
         raise StoppedError("not confirmed, nothing changed", Exit.CONFLICT)
     asyncio.run(_remove(target, webhook_id, actor, reason, authorize))
     if as_json:
-        print_json({"webhook_id": str(webhook_id), "removed": True})
+        print_json({"webhook_id": webhook_id, "removed": True})
     else:
         say(f"webhook {webhook_id} is removed")
     return Exit.DONE
@@ -191,9 +190,9 @@ async def deliveries(
             before=None if before is None else Cursor(before),
         )
     records = [apply_display(target.display, delivery) for delivery in records]
-    more = str(records[-1].cursor) if len(records) == limit else None
+    more = records[-1].cursor if len(records) == limit else None
     if as_json:
-        print_json({"deliveries": [_json(delivery) for delivery in records], "next_before": more})
+        print_json({"deliveries": records, "next_before": more})
         return Exit.DONE
     if records:
         print_table(["CURSOR", "STATE", "TYPE", "SUBJECT", "ATTEMPTS", "LAST", "ERROR"], [*map(_delivery_row, records)])
@@ -227,7 +226,7 @@ async def replay(
     async with target.calls(authorize) as calls:
         count = await calls.webhooks.replay(EndpointId(webhook_id), chosen, actor=actor, reason=reason, source="cli")
     if as_json:
-        print_json({"webhook_id": str(webhook_id), "replayed": count})
+        print_json({"webhook_id": webhook_id, "replayed": count})
     else:
         say(f"{count} {'delivery' if count == 1 else 'deliveries'} will be sent again")
     return Exit.DONE
@@ -235,7 +234,7 @@ async def replay(
 
 def _show_changed(endpoint: WebhookEndpoint, word: str, *, as_json: bool) -> int:
     if as_json:
-        print_json({"webhook": _json(endpoint)})
+        print_json({"webhook": endpoint})
     else:
         say(f"webhook {endpoint.id} is {word}")
     return Exit.DONE
@@ -243,18 +242,13 @@ def _show_changed(endpoint: WebhookEndpoint, word: str, *, as_json: bool) -> int
 
 def _show_issued(issued: IssuedSecret, change: str, *, as_json: bool) -> int:
     if as_json:
-        print_json({"webhook": _json(issued.endpoint), "secret": issued.secret})
+        print_json({"webhook": issued.endpoint, "secret": issued.secret})
         return Exit.DONE
     note(f"webhook {issued.endpoint.id} {change}")
     print_facts({"id": str(issued.endpoint.id), "secret": issued.secret or ""})
     if issued.secret:
         note("the secret is for the receiver; it is not shown again")
     return Exit.DONE
-
-
-def _json(record: WebhookEndpoint | WebhookDelivery) -> dict[str, Any]:
-    fields = record_json(record)
-    return {name: str(value) if name == "endpoint_id" else value for name, value in fields.items()}
 
 
 def _row(endpoint: WebhookEndpoint) -> Sequence[str]:

@@ -19,8 +19,7 @@ from .explain_text import print_step, print_workflow
 from .groups import Group, examples
 from .ids import parse_id
 from .importing import check_import_option
-from .output import as_json as record_json
-from .output import explanation_json, note, print_block, print_facts, print_json, print_table, say, say_lines
+from .output import note, print_block, print_facts, print_json, print_table, say, say_lines
 from .target import Target, answering
 from .workflow_text import (
     LIST_HEADERS,
@@ -71,9 +70,9 @@ async def list_workflows(
             before=WorkflowId(before) if before else None,
         )
     workflows = [apply_display(target.display, workflow) for workflow in workflows]
-    next_page = str(workflows[-1].id) if len(workflows) == limit else None
+    next_page = workflows[-1].id if len(workflows) == limit else None
     if as_json:
-        print_json({"workflows": [record_json(workflow) for workflow in workflows], "next_before": next_page})
+        print_json({"workflows": workflows, "next_before": next_page})
         return Exit.DONE
     if workflows:
         print_table(LIST_HEADERS, [list_row(workflow) for workflow in workflows])
@@ -113,7 +112,7 @@ async def show(target: Target, *, workflow_id: int, step_name: str | None, resul
         return _print_step(apply_display(target.display, step), states, as_json)
     steps = [apply_display(target.display, without_payloads(step)) for step in steps]
     if as_json:
-        print_json({"workflow": record_json(record), "steps": [step_json(step, detail=False) for step in steps]})
+        print_json({"workflow": record, "steps": [step_json(step, detail=False) for step in steps]})
     else:
         print_facts(workflow_facts(record))
         say()
@@ -141,7 +140,7 @@ async def explain(target: Target, *, workflow_id: int, step: str | None, check_i
         else:
             explanation = await calls.explain.workflow_step(WorkflowId(workflow_id), step, check_import=check_import)
     if as_json:
-        print_json({"explanation": explanation_json(explanation)})
+        print_json({"explanation": explanation})
     elif isinstance(explanation, StepExplanation):
         print_step(explanation)
     else:
@@ -166,7 +165,7 @@ async def graph(target: Target, *, workflow_id: int, language: str, as_json: boo
         draw = calls.workflows.to_dot if language == "dot" else calls.workflows.to_mermaid
         drawing = await draw(WorkflowId(workflow_id))
     if as_json:
-        print_json({"workflow_id": str(workflow_id), "format": language, "graph": drawing})
+        print_json({"workflow_id": workflow_id, "format": language, "graph": drawing})
     else:
         say_lines(drawing.rstrip("\n"))
     return Exit.DONE
@@ -186,7 +185,7 @@ def _print_step(step: StepRecord, states: dict[str, StepState], as_json: bool) -
 
 def _print_results(workflow_id: WorkflowId, results: dict[str, Any], as_json: bool) -> int:
     if as_json:
-        print_json({"workflow_id": str(workflow_id), "results": results})
+        print_json({"workflow_id": workflow_id, "results": results})
         return Exit.DONE
     for name, result in results.items():
         print_block(name, _indented(result))

@@ -11,9 +11,9 @@ from typing import Any, Final
 import orjson
 
 from ..states import StepKind, StepState
+from ..wire import to_json
 from ..workflows.failures import summary
 from ..workflows.records import StepRecord, WorkflowRecord
-from .output import as_json
 from .text import duration, instant
 
 LIST_HEADERS: Final = ("ID", "NAME", "STATE", "STEPS", "FAILED", "INSERTED", "TIME")
@@ -116,9 +116,11 @@ def step_json(step: StepRecord, *, detail: bool) -> dict[str, Any]:
     Args:
         detail: With its args, its result and its error in full; else only a one-line summary of the error.
     """
+    written: dict[str, Any] = to_json(step)
     if detail:
-        return as_json(step)
-    return {**as_json(step, without=("args", "result")), "error": summary(step.error) or None}
+        return written
+    public = {name: value for name, value in written.items() if name not in ("args", "result")}
+    return public | {"error": summary(step.error) or None}
 
 
 def error_text(step: StepRecord) -> str:

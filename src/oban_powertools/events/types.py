@@ -4,12 +4,13 @@ Names only, no I/O. Every field of an event is here, named as in docs/reference/
 each.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, NewType, cast
+from typing import Any, NewType
 
 from ..states import JobId, StepState, WorkflowId, WorkflowState
+from ..wire import json_safe
 
 Cursor = NewType("Cursor", int)
 """A place in the log: 1, 2, 3 ... in the order of the commits; 0 is before the first event."""
@@ -116,16 +117,4 @@ type Event = StepUpdated | WorkflowFinished
 
 def plain(kind: str, event: Any) -> dict[str, Any]:
     """Field of an event or a notice -> its JSON-safe value, after its type."""
-    return {"type": kind, **{field.name: _plain(getattr(event, field.name)) for field in fields(event)}}
-
-
-def _plain(value: Any) -> Any:
-    match value:
-        case datetime():
-            return value.isoformat()
-        case StrEnum():
-            return value.value
-        case tuple():
-            return [*cast("tuple[Any, ...]", value)]
-        case _:
-            return value
+    return {"type": kind, **json_safe(event)}

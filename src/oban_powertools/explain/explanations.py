@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from ..states import JobId, OperatorStatus, Position, WorkflowId
-from .as_dict import AsDict
+from ..wire import AsDict
 
 
 class BlockerCode(StrEnum):

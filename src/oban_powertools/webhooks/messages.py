@@ -79,7 +79,7 @@ def event_message(event: AnyEvent, source: str) -> dict[str, Any]:
 
 def missed_message(source: str, *, after: Cursor, up_to: Cursor) -> dict[str, Any]:
     """The message that events after a cursor were removed before they could be sent."""
-    data = {"type": "events_missed", "after_cursor": after, "up_to_cursor": up_to}
+    data = {"type": "events_missed", "after_cursor": str(after), "up_to_cursor": str(up_to)}
     return _message(MISSED, source, "events", datetime.now(UTC), data)
 
 

@@ -69,4 +69,4 @@ def test_any_text_in_an_event_arrives_as_it_is_and_as_one_message(event: Event, 
 def test_a_reset_says_where_to_go_on() -> None:
     [message] = Parser().feed(reset_message(Cursor(41)).encode().decode())
 
-    assert message == Message(id="41", event="reset", data='{"type":"reset","cursor":41}')
+    assert message == Message(id="41", event="reset", data='{"type":"reset","cursor":"41"}')

@@ -238,8 +238,8 @@ async def test_a_cursor_older_than_retention_gets_a_reset_and_goes_on_from_now(
             workflow_id = await insert(powertools)
             [message] = await following
 
-    assert (reset.event, reset.json) == ("reset", {"type": "reset", "cursor": head})
-    assert (message.json["workflow_id"], message.json["number"]) == (workflow_id, 1)
+    assert (reset.event, reset.json) == ("reset", {"type": "reset", "cursor": str(head)})
+    assert (message.json["workflow_id"], message.json["number"]) == (str(workflow_id), 1)
 
 
 async def test_a_cursor_of_another_database_gets_a_reset(powertools: Powertools) -> None:

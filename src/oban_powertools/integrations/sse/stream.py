@@ -99,5 +99,5 @@ def event_message(event: AnyEvent) -> ServerSentEvent:
 
 def reset_message(head: Cursor) -> ServerSentEvent:
     """The client's cursor is not in the log: it has to reload its page, and continues from here."""
-    data = orjson.dumps({"type": "reset", "cursor": head}).decode()
+    data = orjson.dumps({"type": "reset", "cursor": str(head)}).decode()
     return ServerSentEvent(id=str(head), event="reset", data=data, retry=_RETRY)

@@ -1,14 +1,14 @@
 """The records of incidents. No I/O."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 
 from ...explain import ExplainedRepair
 from ...incident_classes import IncidentClass
 from ...states import IncidentId, IncidentState, IncidentSubstatus, OperatorStatus
+from ...wire import AsDict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class SuggestedBulk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Incident:
+class Incident(AsDict):
     """One cause of trouble."""
 
     id: IncidentId
@@ -126,24 +126,3 @@ class Incident:
     def muted(self) -> bool:
         """Whether it is muted now, by this process's clock."""
         return self.muted_until is not None and self.muted_until > datetime.now(UTC)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Its fields as JSON-safe values: instants in ISO 8601, the timeline and the repairs as lists."""
-        timeline = [
-            {"at": _plain(entry.at), "kind": entry.kind, "actor": entry.actor, "detail": dict(entry.detail)}
-            for entry in self.timeline
-        ]
-        repairs = [{field.name: getattr(repair, field.name) for field in fields(repair)} for repair in self.repairs]
-        bulk = [{"action": each.action, "ids": list(each.ids)} for each in self.bulk]
-        plain = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
-        return plain | {"timeline": timeline, "repairs": repairs, "bulk": bulk}
-
-
-def _plain(value: Any) -> Any:
-    match value:
-        case datetime():
-            return value.astimezone(UTC).isoformat()
-        case StrEnum():
-            return value.value
-        case _:
-            return value
