@@ -71,6 +71,7 @@ OF_WEBHOOKS = {
     "types": (*NOT_LISTS, [], (), ["nothing"], [7]),
     "workflow_name": NOT_NAMES,
     "allow_private": NOT_FLAGS,
+    "console_url": (*NOT_NAMES, "console", "ftp://a/"),
 }
 SECRETS = {"secret": ("", 7, []), "secret_from_env": NOT_NAMES}
 
@@ -223,7 +224,7 @@ KINDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "lifeline.mute_incident": {**OF_INCIDENTS, "until": (*NOT_INSTANTS, None), "reason": NOT_REASONS},
     "shared_settings.list_settings": {},
     "shared_settings.change": {**OF_AN_OPERATOR, "name": NOT_WORDS, "value": (*NOT_SPANS, timedelta.max, None)},
-    "webhooks.add": {**OF_AN_OPERATOR, **OF_WEBHOOKS, **SECRETS, "since": NOT_CURSORS},
+    "webhooks.add": {**OF_AN_OPERATOR, **OF_WEBHOOKS, **SECRETS, "format": NOT_WORDS, "since": NOT_CURSORS},
     "webhooks.list": {},
     "webhooks.get": {"endpoint_id": NOT_IDS},
     "webhooks.update": {**OF_AN_ENDPOINT, **OF_WEBHOOKS, "any_workflow": NOT_FLAGS},

@@ -54,7 +54,7 @@ async def test_every_part_has_its_row_from_the_start(dsn: str) -> None:
 async def test_a_part_is_taken_by_one_session_and_passed_over_by_others(
     hand: Hand, holder: psycopg.AsyncConnection, part: str
 ) -> None:
-    take_part = "SELECT powertools.take_part_v1(%s)"
+    take_part = "SELECT powertools.take_part_v2(%s)"
 
     first = await (await holder.execute(take_part, (part,))).fetchone()
     second = await hand.one(take_part, part)
@@ -68,7 +68,7 @@ async def test_a_role_that_may_only_connect_takes_no_part(hand: Hand) -> None:
     await hand.rows("CREATE ROLE powertools_nobody; GRANT USAGE ON SCHEMA powertools TO powertools_nobody")
     try:
         await hand.rows("SET ROLE powertools_nobody")
-        for query in ("SELECT powertools.take_part_v1('rescue')", "SELECT FROM powertools.sweep_parts FOR UPDATE"):
+        for query in ("SELECT powertools.take_part_v2('rescue')", "SELECT FROM powertools.sweep_parts FOR UPDATE"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 await hand.rows(query)
     finally:
@@ -81,7 +81,7 @@ async def test_a_role_that_reads_takes_no_part(hand: Hand) -> None:
     try:
         await hand.rows("SET ROLE powertools_looks")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            await hand.rows("SELECT powertools.take_part_v1('rescue')")
+            await hand.rows("SELECT powertools.take_part_v2('rescue')")
     finally:
         await hand.rows("RESET ROLE; DROP OWNED BY powertools_looks; DROP ROLE powertools_looks")
 
@@ -135,8 +135,8 @@ async def test_a_part_that_another_session_holds_has_not_succeeded_and_all_other
     hand: Hand, holder: psycopg.AsyncConnection, part: str
 ) -> None:
     async with everything_due(hand):
-        await hand.rows("SELECT powertools.take_part_v1(%s)", part)
-        await holder.execute("SELECT powertools.take_part_v1(%s)", (part,))
+        await hand.rows("SELECT powertools.take_part_v2(%s)", part)
+        await holder.execute("SELECT powertools.take_part_v2(%s)", (part,))
         held = await sweep_afresh_beside(hand, holder)
     await settle_the_rest(hand, holder)
 
@@ -161,7 +161,7 @@ BREAK = {
     "project_incidents": "detect_orphans(bool)",
     "keep_events": "place_events_v1(bool)",
     "seal_audit": "seal_audit_v1(int)",
-    "dispatch_webhooks": "take_part_v1(text)",
+    "dispatch_webhooks": "take_part_v2(text)",
 }
 """Part -> the function that it cannot do without."""
 
@@ -185,8 +185,8 @@ async def test_retention_has_succeeded_when_a_run_has_ended_that_nobody_kept_fro
 ) -> None:
     sweep = RetentionSweep(first_after=timedelta(0))
     again = RetentionSweep(first_after=timedelta(0))
-    await hand.rows("SELECT powertools.take_part_v1('retention')")
-    await holder.execute("SELECT powertools.take_part_v1('retention')")
+    await hand.rows("SELECT powertools.take_part_v2('retention')")
+    await holder.execute("SELECT powertools.take_part_v2('retention')")
 
     await sweep.sweep(hand.session)
     held = sweep.ended_well
@@ -221,7 +221,7 @@ async def test_a_success_that_a_clock_ahead_wrote_is_written_again(hand: Hand) -
 
 async def test_the_doctor_names_a_part_that_a_session_holds(hand: Hand, holder: psycopg.AsyncConnection) -> None:
     await hand.rows("UPDATE powertools.sweep_parts SET succeeded_at = now() - interval '2 min'")
-    await holder.execute("SELECT powertools.take_part_v1('rescue')")
+    await holder.execute("SELECT powertools.take_part_v2('rescue')")
     await hand.rows("SELECT powertools.parts_succeeded_v1(%s)", [*ALL_PARTS])
 
     async with await connect(hand.dsn) as conn:

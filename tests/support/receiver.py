@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import uvicorn
@@ -20,10 +21,15 @@ class Received:
     headers: dict[str, str]
     body: bytes
     client: tuple[str, int]
-    event: Any = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.event = from_http(self.headers, self.body)
+    @cached_property
+    def event(self) -> Any:
+        """The CloudEvent that it is."""
+        return from_http(self.headers, self.body)
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
 
     @property
     def id(self) -> str:

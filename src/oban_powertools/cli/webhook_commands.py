@@ -7,6 +7,7 @@ argument, which other users of the machine can read; nothing is changed without 
 import asyncio
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import click
@@ -14,7 +15,8 @@ import click
 from ..events.types import Cursor
 from ..operators.authorization import Authorize
 from ..privacy.apply_display import apply_display
-from ..webhooks import Answer, DeliveryState, EndpointId, IssuedSecret, WebhookDelivery, WebhookEndpoint
+from ..webhooks import Answer, DeliveryState, EndpointId, Format, IssuedSecret, WebhookDelivery, WebhookEndpoint
+from ..webhooks.addresses import origin
 from ..webhooks.messages import EVENT_TYPES
 from .exits import Exit, StoppedError
 from .groups import Group, examples
@@ -43,7 +45,7 @@ async def list_(target: Target, *, as_json: bool) -> int:
     async with target.calls() as calls:
         endpoints = [apply_display(target.display, endpoint) for endpoint in await calls.webhooks.list()]
     if as_json:
-        print_json({"webhooks": endpoints})
+        print_json({"webhooks": [_masked(endpoint) for endpoint in endpoints]})
     elif endpoints:
         print_table(
             ["ID", "STATE", "PENDING", "DEAD", "MISSED", "URL", "EVENTS", "DESCRIPTION"], [*map(_row, endpoints)]
@@ -57,6 +59,7 @@ async def list_(target: Target, *, as_json: bool) -> int:
     epilog=examples(
         'powertools webhooks add https://example.com/hook --reason "the ledger wants to know"',
         'powertools webhooks add https://example.com/hook --type workflow.finished --reason "for the ledger"',
+        'powertools webhooks add https://hooks.slack.com/services/... --format chat --reason "for those on call"',
     )
 )
 @click.argument("url", metavar="URL")
@@ -68,6 +71,14 @@ async def list_(target: Target, *, as_json: bool) -> int:
     metavar="TYPE",
     help="Only these events. May be repeated.",
 )
+@click.option(
+    "--format",
+    type=click.Choice([form.value for form in Format]),
+    default=Format.CLOUDEVENTS.value,
+    show_default=True,
+    help="What is sent: each event as it is, a text for a chat, or alerts.",
+)
+@click.option("--console-url", metavar="URL", help="Where an operator finds what is told of: messages link to it.")
 @click.option("--workflow-name", metavar="NAME", help="Only of workflows of this name.")
 @click.option("--description", default="", metavar="TEXT", help="Yours.")
 @click.option("--allow-private", is_flag=True, help="Permit plain HTTP, and addresses that are not public.")
@@ -234,7 +245,7 @@ async def replay(
 
 def _show_changed(endpoint: WebhookEndpoint, word: str, *, as_json: bool) -> int:
     if as_json:
-        print_json({"webhook": endpoint})
+        print_json({"webhook": _masked(endpoint)})
     else:
         say(f"webhook {endpoint.id} is {word}")
     return Exit.DONE
@@ -242,7 +253,7 @@ def _show_changed(endpoint: WebhookEndpoint, word: str, *, as_json: bool) -> int
 
 def _show_issued(issued: IssuedSecret, change: str, *, as_json: bool) -> int:
     if as_json:
-        print_json({"webhook": issued.endpoint, "secret": issued.secret})
+        print_json({"webhook": _masked(issued.endpoint), "secret": issued.secret})
         return Exit.DONE
     note(f"webhook {issued.endpoint.id} {change}")
     print_facts({"id": str(issued.endpoint.id), "secret": issued.secret or ""})
@@ -252,11 +263,18 @@ def _show_issued(issued: IssuedSecret, change: str, *, as_json: bool) -> int:
 
 
 def _row(endpoint: WebhookEndpoint) -> Sequence[str]:
-    events = ", ".join(endpoint.types) or "all"
+    events = ", ".join(endpoint.types) or "all of workflows"
+    if endpoint.format is not Format.CLOUDEVENTS:
+        events = f"{endpoint.format}: {events}"
     of = f" of {endpoint.workflow_name}" if endpoint.workflow_name else ""
     state = "enabled" if endpoint.enabled else f"disabled: {endpoint.disabled_reason}"
     counts = [_count(endpoint.pending), _count(endpoint.dead), str(endpoint.missed)]
-    return [str(endpoint.id), state, *counts, endpoint.url, events + of, endpoint.description]
+    return [str(endpoint.id), state, *counts, _masked(endpoint).url, events + of, endpoint.description]
+
+
+def _masked(endpoint: WebhookEndpoint) -> WebhookEndpoint:
+    """Of a chat only where it is: whoever knows the rest can write there."""
+    return replace(endpoint, url=f"{origin(endpoint.url)}/…") if endpoint.format is Format.CHAT else endpoint
 
 
 def _count(counted: int) -> str:

@@ -97,6 +97,8 @@ def _state(endpoint: WebhookEndpoint) -> dict[str, Any]:
         "types": list(endpoint.types),
         "workflow_name": endpoint.workflow_name,
         "allow_private": endpoint.allow_private,
+        "format": endpoint.format,
+        "console_url": endpoint.console_url,
         "enabled": endpoint.enabled,
         "disabled_reason": endpoint.disabled_reason,
         "old_signs_until": until.isoformat() if until else None,

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from ..database import Connect, Session
 from ..privacy.logs import find_logger
+from .formats import Format
 from .records import Answer, DeliveryState
 from .schedule import DELIVER_FOR, LEASED_FOR, next_try
 from .sending import Sender
@@ -45,7 +46,11 @@ async def deliver_due(
             if claim["outcome"] != "claimed":
                 return None
             answer = await sender.send(
-                claim["url"], claim["message"], claim["secrets"], allow_private=claim["allow_private"]
+                claim["url"],
+                claim["message"],
+                claim["secrets"],
+                allow_private=claim["allow_private"],
+                form=Format(claim["format"]),
             )
             async with connect() as session:
                 await _finish(session, endpoint_id, claim, answer)

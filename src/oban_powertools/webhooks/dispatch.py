@@ -13,11 +13,16 @@ from psycopg.types.json import Jsonb
 
 from ..database import Session
 from ..errors import CursorExpiredError
+from ..events.notices import IncidentUpdated
 from ..events.reads import Bounds, Log
 from ..events.topics import AnyEvent
 from ..events.types import Cursor, StepUpdated, WorkflowFinished
 from ..privacy.logs import find_logger
+from . import rendering
+from .alerts import Storm, alerts_of
+from .formats import FORMATS, Format
 from .messages import WORKFLOW_TYPES, event_message, missed_message, type_of
+from .rendering import AlertSource, alert_message
 from .schedule import LOST_AFTER
 
 logger: Final = find_logger(__name__)
@@ -46,6 +51,20 @@ class _Batch:
         self.endpoint_ids.append(endpoint_id)
         self.cursors.append(cursor)
         self.messages.append(Jsonb(message))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Moved:
+    """How far an endpoint has come."""
+
+    cursor: Cursor
+    """The newest event that was looked at."""
+
+    missed: int = 0
+    """How many events were gone."""
+
+    storms: Mapping[str, Storm] | None = None
+    """Its storms from now on; None leaves them."""
 
 
 async def dispatch(log: Log, *, queue: str, source: str) -> int | None:
@@ -78,54 +97,82 @@ async def dispatch(log: Log, *, queue: str, source: str) -> int | None:
 
 async def _collect(
     session: Session, log: Log, bounds: Bounds, behind: Sequence[dict[str, Any]], source: str
-) -> tuple[_Batch, dict[int, tuple[Cursor, int]]]:
-    """The deliveries to write, and endpoint -> its new cursor and how many events it missed."""
+) -> tuple[_Batch, dict[int, _Moved]]:
+    """The deliveries to write, and endpoint -> how far it has come."""
     batch = _Batch()
-    moved: dict[int, tuple[Cursor, int]] = {}
-    by_cursor: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    moved: dict[int, _Moved] = {}
+    alike: dict[tuple[int, bool], list[dict[str, Any]]] = defaultdict(list)
     for endpoint in behind:
-        by_cursor[endpoint["cursor"]].append(endpoint)
-    for since, endpoints in by_cursor.items():
+        alike[endpoint["cursor"], endpoint["format"] == Format.CLOUDEVENTS].append(endpoint)
+    for (since, plain), endpoints in alike.items():
         try:
-            events, reached = await log.page(session, bounds, None, Cursor(since), PAGE)
+            page = PAGE if plain else await _whole_batches(session, bounds, since)
+            events, reached = await log.page(session, bounds, None, Cursor(since), page)
         except CursorExpiredError as error:
             for endpoint in endpoints:
-                moved[endpoint["id"]] = _jump(batch, endpoint["id"], error, source)
+                moved[endpoint["id"]] = _jump(batch, endpoint, error, source)
             continue
-        await _match(session, batch, events, endpoints, source)
-        moved |= {endpoint["id"]: (reached, 0) for endpoint in endpoints}
+        names = await _name_workflows(session, events, endpoints)
+        for endpoint in endpoints:
+            mine = [event for event in events if endpoint["workflow_name"] in (None, _name_of(event, names))]
+            moved[endpoint["id"]] = _tell(batch, endpoint, mine, reached, source)
     return batch, moved
 
 
-def _jump(batch: _Batch, endpoint_id: int, error: CursorExpiredError, source: str) -> tuple[Cursor, int]:
+async def _whole_batches(session: Session, bounds: Bounds, since: int) -> int:
+    """How many events a page has that ends with a batch: what one look finds is told of at once."""
+    row = await session.one("end_of_batch", {"at": min(since + PAGE, bounds.head)})
+    assert row is not None
+    return max(1, row["cursor"] - since)
+
+
+def _jump(batch: _Batch, endpoint: dict[str, Any], error: CursorExpiredError, source: str) -> _Moved:
     """Continue at the oldest existing event, and write a message about the events that the receiver misses."""
     missed = error.oldest - error.since
     logger.error(
         "webhook %s missed up to %s events: they were removed from the log before they could be sent",
-        endpoint_id,
+        endpoint["id"],
         missed,
     )
-    oldest = Cursor(error.oldest)
-    batch.add(endpoint_id, oldest, missed_message(source, after=Cursor(error.since), up_to=oldest))
-    return oldest, missed
+    oldest, form = Cursor(error.oldest), Format(endpoint["format"])
+    if form is Format.CLOUDEVENTS:
+        message = missed_message(source, after=Cursor(error.since), up_to=oldest)
+    else:
+        message = rendering.missed_message(form, missed=missed)
+    if message is not None:
+        batch.add(endpoint["id"], oldest, message)
+    return _Moved(cursor=oldest, missed=missed)
 
 
-async def _match(
-    session: Session,
-    batch: _Batch,
-    events: Sequence[AnyEvent],
-    endpoints: Sequence[dict[str, Any]],
-    source: str,
-) -> None:
-    names: dict[int, str] = {}
-    if any(endpoint["workflow_name"] is not None for endpoint in endpoints):
-        ids = list({event.workflow_id for event in events if isinstance(event, StepUpdated | WorkflowFinished)})
-        names = {row["id"]: row["name"] for row in await session.all("name_workflows", {"ids": ids})}
-    for endpoint in endpoints:
-        types, name = frozenset(endpoint["types"] or WORKFLOW_TYPES), endpoint["workflow_name"]
+def _tell(batch: _Batch, endpoint: dict[str, Any], events: Sequence[AnyEvent], reached: Cursor, source: str) -> _Moved:
+    """Write the deliveries of one endpoint for a page of the log."""
+    form = Format(endpoint["format"])
+    types = frozenset(endpoint["types"] or WORKFLOW_TYPES)
+    if form is Format.CLOUDEVENTS:
         for event in events:
-            if type_of(event) in types and (name is None or _name_of(event, names) == name):
+            if type_of(event) in types:
                 batch.add(endpoint["id"], event.cursor, event_message(event, source))
+        return _Moved(cursor=reached)
+    storms = {name: Storm.of(row) for name, row in endpoint["storms"].items()}
+    # Incidents of any change: a storm counts those that are open, also where their end is not asked for.
+    wanted = [event for event in events if isinstance(event, IncidentUpdated) or type_of(event) in types]
+    alerts, after = alerts_of(wanted, storms, bundled=not FORMATS[form].is_alert)
+    sender = AlertSource(name=source, console_url=endpoint["console_url"])
+    for alert in alerts:
+        message = alert_message(form, alert, sender) if alert.type in types else None
+        if message is not None:
+            batch.add(endpoint["id"], alert.cursor, message)
+    return _Moved(cursor=reached, storms=after)
+
+
+async def _name_workflows(
+    session: Session, events: Sequence[AnyEvent], endpoints: Sequence[dict[str, Any]]
+) -> dict[int, str]:
+    """Workflow -> its name, where an endpoint asks for names."""
+    if all(endpoint["workflow_name"] is None for endpoint in endpoints):
+        return {}
+    ids = list({event.workflow_id for event in events if isinstance(event, StepUpdated | WorkflowFinished)})
+    return {row["id"]: row["name"] for row in await session.all("name_workflows", {"ids": ids})}
 
 
 def _name_of(event: AnyEvent, names: Mapping[int, str]) -> str | None:
@@ -133,14 +180,22 @@ def _name_of(event: AnyEvent, names: Mapping[int, str]) -> str | None:
     return names.get(event.workflow_id) if isinstance(event, StepUpdated | WorkflowFinished) else None
 
 
-async def _store(session: Session, batch: _Batch, moved: dict[int, tuple[Cursor, int]]) -> None:
+async def _store(session: Session, batch: _Batch, moved: Mapping[int, _Moved]) -> None:
     if batch.cursors:
         args = {"endpoint_ids": batch.endpoint_ids, "cursors": batch.cursors, "messages": batch.messages}
         await session.run("insert_webhook_deliveries", args)
     if moved:
-        cursors, missed = zip(*moved.values(), strict=True)
-        args = {"ids": list(moved), "cursors": list(cursors), "missed": list(missed)}
+        args = {
+            "ids": list(moved),
+            "cursors": [one.cursor for one in moved.values()],
+            "missed": [one.missed for one in moved.values()],
+            "storms": [_storms_json(one.storms) for one in moved.values()],
+        }
         await session.run("move_webhooks", args)
+
+
+def _storms_json(storms: Mapping[str, Storm] | None) -> Jsonb | None:
+    return None if storms is None else Jsonb({name: storm.to_row() for name, storm in storms.items()})
 
 
 async def _insert_jobs(session: Session, queue: str) -> None:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, NewType
 
 from ..events.types import Cursor
+from .formats import Format
 
 EndpointId = NewType("EndpointId", int)
 
@@ -62,6 +63,12 @@ class WebhookEndpoint:
     old_secret_until: datetime | None
     """Until when the secret before the last rotation signs, too; None with one secret."""
 
+    format: Format
+    """What is sent."""
+
+    console_url: str | None
+    """Where an operator finds what is told of; None for nowhere."""
+
     inserted_at: datetime
     """When it was added."""
 
@@ -71,7 +78,7 @@ class WebhookEndpoint:
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "WebhookEndpoint":
         """A row of ``read_webhook_endpoints``."""
-        fields: dict[str, Any] = {**row, "types": tuple(row["types"])}
+        fields: dict[str, Any] = {**row, "types": tuple(row["types"]), "format": Format(row["format"])}
         return cls(**fields)
 
 
@@ -86,7 +93,7 @@ class WebhookDelivery:
     """The event's cursor; with the endpoint it identifies the delivery."""
 
     message: dict[str, Any]
-    """The body that is sent, a CloudEvent; its ``id`` is the header ``webhook-id``."""
+    """What is sent: a CloudEvent; its ``id`` is the header ``webhook-id``. In another format ``body`` is sent."""
 
     state: DeliveryState
     """pending, delivered or dead."""

@@ -14,13 +14,11 @@ from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, Final, Self
 
-import orjson
-
 from ..errors import ConfigurationError, WebhooksNotInstalledError
 from .addresses import RefusedAddressError, resolve
+from .formats import Format, encode
 from .records import Answer
 from .schedule import parse_retry_after
-from .signing import sign
 
 try:
     import httpx
@@ -62,19 +60,18 @@ class Sender:
             await self._transport.aclose()
 
     async def send(
-        self, url: str, message: Mapping[str, Any], secrets: Sequence[str], *, allow_private: bool
+        self,
+        url: str,
+        message: Mapping[str, Any],
+        secrets: Sequence[str],
+        *,
+        allow_private: bool,
+        form: Format = Format.CLOUDEVENTS,
     ) -> Answer:
         """Post a message; the answer tells whatever went wrong."""
-        body = orjson.dumps(message)
-        at = int(time.time())
         try:
-            headers = {
-                "content-type": "application/cloudevents+json; charset=utf-8",
-                "user-agent": _AGENT,
-                "webhook-id": message["id"],
-                "webhook-timestamp": str(at),
-                "webhook-signature": sign(message["id"], at, body, secrets),
-            }
+            body, headers = encode(form, message, secrets, int(time.time()))
+            headers["user-agent"] = _AGENT
             async with asyncio.timeout(ANSWER_WITHIN):
                 response = await self._post(httpx.URL(url), body, headers, allow_private)
             return await _read(response)

@@ -20,7 +20,7 @@ from ..arguments import (
     check_text,
     unless_none,
 )
-from ..errors import WebhookDeliveryNotFoundError
+from ..errors import InvalidSettingError, WebhookDeliveryNotFoundError
 from ..events.reads import Log
 from ..events.types import Cursor
 from ..operators.audit import Operations
@@ -28,9 +28,11 @@ from ..operators.authorization import ActorLike
 from ..operators.services import Facade, Services
 from ..privacy.display import Kind
 from ..privacy.logs import find_logger
-from . import addresses, dispatch, messages, signing
-from .changing import adding, changing, describe_added, get_endpoint
+from . import addresses, dispatch, messages
+from .changing import adding, changing, describe_added, find_endpoint, get_endpoint
+from .formats import Format, as_console_url, check_types_of, choose_secret
 from .records import Answer, DeliveryState, EndpointId, IssuedSecret, WebhookDelivery, WebhookEndpoint
+from .rendering import AlertSource, ping_message
 
 logger: Final = find_logger(__name__)
 
@@ -62,13 +64,16 @@ class Webhooks(Facade):
         allow_private: bool = False,
         secret: str | None = None,
         secret_from_env: str | None = None,
+        format: Format | str = Format.CLOUDEVENTS,  # noqa: A002 - its name on every door
+        console_url: str | None = None,
         since: Cursor | str | None = None,
         source: str = "api",
     ) -> IssuedSecret:
         """Add an endpoint: send events to a URL from now on.
 
         Args:
-            types: Only these, such as ``workflow.finished``; None for all, an empty list is refused.
+            types: Only these, such as ``workflow.finished``; None for the default of the format, of CloudEvents
+                the events of workflows; an empty list is refused.
             workflow_name: Only of workflows of this name; None for any.
             allow_private: Permit plain HTTP, and addresses that are not public.
             secret: ``whsec_...`` that the receiver already has; None makes a new one.
@@ -81,15 +86,18 @@ class Webhooks(Facade):
             InvalidArgumentError: Another argument is not what it should be.
             CursorExpiredError: The log does not hold the events after ``since``.
         """
-        stored, plain = _choose_secret(secret, secret_from_env)
+        form = as_word("format", format, Format)
+        stored, plain = choose_secret(form, secret, secret_from_env)
         private, after = as_flag("allow_private", allow_private), unless_none(as_cursor, "since", since)
         args = {
             "url": addresses.check_url(as_text("url", url), allow_private=private),
             "description": self._display.render_text(Kind.DETAILS, check_text("description", description) or ""),
-            "types": [] if types is None else messages.check_types(types),
+            "types": check_types_of(form, types),
             "workflow_name": unless_none(as_text, "workflow_name", workflow_name),
             "allow_private": private,
             "secret": stored,
+            "format": form.value,
+            "console_url": unless_none(as_console_url, "console_url", console_url),
         }
         async with adding(self._operations, url, workflow_name, actor, reason, source) as operation:
             async with self._log.placed() as (_, bounds):
@@ -129,6 +137,7 @@ class Webhooks(Facade):
         workflow_name: str | None = None,
         any_workflow: bool = False,
         allow_private: bool | None = None,
+        console_url: str | None = None,
         source: str = "api",
     ) -> WebhookEndpoint:
         """Change the given fields; deliveries that wait for their next attempt are tried at once.
@@ -148,7 +157,8 @@ class Webhooks(Facade):
             "id": key,
             "url": unless_none(as_text, "url", url),
             "description": description and self._display.render_text(Kind.DETAILS, description),
-            "types": None if types is None else messages.check_types(types),
+            "types": None if types is None else check_types_of(await self._format_of(key), types),
+            "console_url": unless_none(as_console_url, "console_url", console_url),
             "workflow_name": "" if as_flag("any_workflow", any_workflow) else name,
             "allow_private": unless_none(as_flag, "allow_private", allow_private),
         }
@@ -177,8 +187,10 @@ class Webhooks(Facade):
             WebhookNotFoundError: It does not exist.
             InvalidSettingError: The secret cannot be used.
         """
-        stored, plain = _choose_secret(secret, secret_from_env)
         time, key = as_span("keep_old_for", keep_old_for, least=timedelta(0), most=LONGEST), _key(endpoint_id)
+        stored, plain = choose_secret(await self._format_of(key), secret, secret_from_env)
+        if stored is None:
+            raise InvalidSettingError("the format of the webhook", "without a secret", "one that takes a secret")
         args = {"id": key, "secret": stored, "keep_old_for": time}
         async with changing(self._operations, "rotate_secret", key, actor, reason, source) as (session, _):
             await session.run("rotate_webhook_secret", args)
@@ -240,10 +252,18 @@ class Webhooks(Facade):
         async with self._connect() as session:
             endpoint = await get_endpoint(session, key)
             rows = await session.all("read_webhook_secrets", {"id": key})
-        ping = messages.ping_message(self._settings.webhook_source)
+        ping = self._ping(endpoint)
         secrets = [row["secret"] for row in rows]
         async with Sender() as sender:
-            return await sender.send(endpoint.url, ping, secrets, allow_private=endpoint.allow_private)
+            return await sender.send(
+                endpoint.url, ping, secrets, allow_private=endpoint.allow_private, form=endpoint.format
+            )
+
+    def _ping(self, endpoint: WebhookEndpoint) -> dict[str, Any]:
+        name = self._settings.webhook_source
+        if endpoint.format is Format.CLOUDEVENTS:
+            return messages.ping_message(name)
+        return ping_message(endpoint.format, AlertSource(name=name, console_url=endpoint.console_url))
 
     async def deliveries(
         self,
@@ -303,6 +323,11 @@ class Webhooks(Facade):
             operation.update(details={**operation.entry.details, "cursor": place, "replayed": len(rows)})
         return len(rows)
 
+    async def _format_of(self, endpoint_id: EndpointId) -> Format:
+        async with self._connect() as session:
+            endpoint = await find_endpoint(session, endpoint_id)
+        return Format.CLOUDEVENTS if endpoint is None else endpoint.format
+
     async def dispatch(self) -> int:
         """Write deliveries for new events and insert the jobs that send them.
 
@@ -335,16 +360,6 @@ class Webhooks(Facade):
 
 def _key(endpoint_id: object) -> EndpointId:
     return EndpointId(as_id("endpoint_id", endpoint_id))
-
-
-def _choose_secret(secret: str | None, variable: str | None) -> tuple[str, str | None]:
-    """The secret to store, and the one to show."""
-    if secret is not None and variable is not None:
-        raise ValueError("pass secret or secret_from_env, not both")
-    if variable is not None:
-        return signing.env_secret(as_text("secret_from_env", variable)), None
-    chosen = signing.new_secret() if secret is None else signing.check_secret(secret)
-    return chosen, chosen
 
 
 def _delivery(row: dict[str, Any]) -> WebhookDelivery:

@@ -128,7 +128,7 @@ BEGIN
   IF NOT EXISTS (SELECT FROM powertools.audit_links l WHERE l.seal_id IS NULL) THEN
     RETURN;
   END IF;
-  IF NOT powertools.take_part_v1('seal_audit') THEN
+  IF NOT powertools.take_part_v2('seal_audit') THEN
     sealed := NULL;
     RETURN;
   END IF;

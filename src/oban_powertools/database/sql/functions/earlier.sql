@@ -37,3 +37,33 @@ LANGUAGE sql
 AS $$
   SELECT powertools.sweep_incidents_v1(every)
 $$;
+
+-- 24: webhooks told of workflows alone, as CloudEvents. A process that knows no more neither passes over what other endpoints
+-- want, nor delivers to them: one that does comes by.
+CREATE OR REPLACE FUNCTION powertools.take_part_v1(part text) RETURNS bool
+LANGUAGE plpgsql
+AS $$
+BEGIN
+  RETURN NOT (part = 'dispatch_webhooks' AND EXISTS (
+    SELECT FROM powertools.webhook_endpoints e
+    WHERE e.format <> 'cloudevents' OR EXISTS (SELECT FROM unnest(e.types) AS t (name) WHERE t.name NOT LIKE 'workflow.%')
+  )) AND powertools.take_part_v2(part);
+END $$;
+
+CREATE OR REPLACE FUNCTION powertools.claim_webhook_v1(
+  endpoint bigint, deliverer bigint, leased_for interval, OUT outcome text, OUT wait_for interval, OUT lease uuid,
+  OUT url text, OUT allow_private bool, OUT secrets text[], OUT delivery bigint, OUT message jsonb, OUT attempts int,
+  OUT age interval
+)
+LANGUAGE plpgsql
+AS $$
+BEGIN
+  IF EXISTS (SELECT FROM powertools.webhook_endpoints e WHERE e.id = endpoint AND e.format <> 'cloudevents') THEN
+    outcome := 'wait';
+    wait_for := '5 s';
+    RETURN;
+  END IF;
+  SELECT c.outcome, c.wait_for, c.lease, c.url, c.allow_private, c.secrets, c.delivery, c.message, c.attempts, c.age
+  INTO outcome, wait_for, lease, url, allow_private, secrets, delivery, message, attempts, age
+  FROM powertools.claim_webhook_v2(endpoint, deliverer, leased_for) AS c;
+END $$;

@@ -20,7 +20,7 @@ DECLARE
   found powertools.detected[];
   crowded text[];
 BEGIN
-  IF NOT powertools.take_part_v1('project_incidents') THEN
+  IF NOT powertools.take_part_v2('project_incidents') THEN
     PERFORM FROM powertools.sweep_parts p WHERE p.name = 'project_incidents' FOR NO KEY UPDATE;
   END IF;
   PERFORM powertools.judge_executors();
@@ -196,7 +196,7 @@ BEGIN
   IF EXISTS (
       SELECT FROM powertools.incident_projection p WHERE p.projected_at BETWEEN clock_timestamp() - every AND clock_timestamp()
     )
-    OR NOT powertools.take_part_v1('project_incidents') THEN
+    OR NOT powertools.take_part_v2('project_incidents') THEN
     RETURN false;
   END IF;
   PERFORM powertools.project_incidents_v1();

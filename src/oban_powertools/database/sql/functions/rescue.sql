@@ -166,7 +166,7 @@ BEGIN
   IF gone = '{}' AND unknown_after IS NULL THEN
     RETURN 0;
   END IF;
-  IF NOT powertools.take_part_v1('rescue') THEN
+  IF NOT powertools.take_part_v2('rescue') THEN
     RETURN NULL;
   END IF;
   orphans := ARRAY(

@@ -280,7 +280,7 @@ DECLARE
   older_than CONSTANT timestamptz := clock_timestamp() - kept_for;
   family bigint[];
 BEGIN
-  IF NOT powertools.take_part_v1('retention') THEN
+  IF NOT powertools.take_part_v2('retention') THEN
     RETURN;
   END IF;
   archived := 0;

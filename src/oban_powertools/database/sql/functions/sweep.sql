@@ -1,7 +1,7 @@
 -- The sweep: finds and settles what no trigger can see.
 
 -- Takes a part until the transaction ends; false when another session has it.
-CREATE OR REPLACE FUNCTION powertools.take_part_v1(part text) RETURNS bool
+CREATE OR REPLACE FUNCTION powertools.take_part_v2(part text) RETURNS bool
 LANGUAGE plpgsql
 AS $$
 BEGIN
@@ -149,7 +149,7 @@ BEGIN
   reconciled := coalesce(cardinality(outcomes), 0);
   -- Only now, because a row lock is a write, and a check that finds nothing writes nothing.
   IF outcomes IS NOT NULL THEN
-    IF NOT powertools.take_part_v1('reconcile') THEN
+    IF NOT powertools.take_part_v2('reconcile') THEN
       after_workflow_id := since_workflow_id;
       after_position := since_position;
       reconciled := NULL;
@@ -207,7 +207,7 @@ DECLARE
   due bigint[];
   put_by int := 0;
 BEGIN
-  swept := powertools.take_part_v1(part);
+  swept := powertools.take_part_v2(part);
   IF NOT swept THEN
     RETURN;
   END IF;

@@ -5,9 +5,9 @@
 -- Leases the next delivery of an endpoint to the job that it names (webhooks/W2, W3). outcome tells the job what to do:
 -- claimed, deliver; wait, come back after wait_for; empty or refused, end. Locks: the endpoint. Its statements use the
 -- indexes: with the statistics of a table that was just empty, all pending deliveries would be sorted for each.
-CREATE OR REPLACE FUNCTION powertools.claim_webhook_v1(
+CREATE OR REPLACE FUNCTION powertools.claim_webhook_v2(
   endpoint bigint, deliverer bigint, leased_for interval, OUT outcome text, OUT wait_for interval, OUT lease uuid,
-  OUT url text, OUT allow_private bool, OUT secrets text[], OUT delivery bigint, OUT message jsonb, OUT attempts int,
+  OUT format text, OUT url text, OUT allow_private bool, OUT secrets text[], OUT delivery bigint, OUT message jsonb, OUT attempts int,
   OUT age interval
 )
 LANGUAGE plpgsql
@@ -36,11 +36,12 @@ BEGIN
     RETURN;
   END IF;
   lease := gen_random_uuid();
-  UPDATE powertools.webhook_endpoints w SET lease = claim_webhook_v1.lease, leased_until = clock_timestamp() + leased_for
+  UPDATE powertools.webhook_endpoints w SET lease = claim_webhook_v2.lease, leased_until = clock_timestamp() + leased_for
   WHERE w.id = endpoint;
   UPDATE powertools.webhook_deliveries w SET attempts = w.attempts + 1, attempted_at = clock_timestamp()
   WHERE w.endpoint_id = endpoint AND w.cursor = d.cursor;
   outcome := 'claimed';
+  format := e.format;
   url := e.url;
   allow_private := e.allow_private;
   delivery := d.cursor;

@@ -21,9 +21,16 @@ CREATE TABLE powertools.webhook_endpoints (
   -- of the delivery under way
   lease uuid,
   leased_until timestamptz,
+  -- what is sent: the event itself, a text for people, or an alert
+  format text NOT NULL DEFAULT 'cloudevents',
+  -- where an operator finds what is told of; NULL: nowhere
+  console_url text,
+  -- classes of incidents that are told in one message: class -> since when, and how many of these are open
+  storms jsonb NOT NULL DEFAULT '{}',
   inserted_at timestamptz NOT NULL DEFAULT now(),
   updated_at timestamptz NOT NULL DEFAULT now(),
   CONSTRAINT webhook_endpoint_disabled CHECK (enabled = (disabled_reason IS NULL)),
+  CONSTRAINT webhook_endpoint_format CHECK (format IN ('cloudevents', 'chat', 'pagerduty', 'alertmanager')),
   CONSTRAINT webhook_endpoint_lease CHECK ((lease IS NULL) = (leased_until IS NULL))
 );
 

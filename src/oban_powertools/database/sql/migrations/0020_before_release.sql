@@ -1,5 +1,5 @@
 -- What a database of before the first release lacks; nothing for any other. Locks: ACCESS EXCLUSIVE on the executors, the
--- incidents and the audit, for an instant; SHARE on the audit while its index is built.
+-- incidents, the endpoints of webhooks and the audit, for an instant; SHARE on the audit while its index is built.
 
 -- Migrations that only made functions are no more, and their numbers free.
 DELETE FROM powertools.migrations WHERE name IN (
@@ -97,3 +97,11 @@ REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION powertools.te
 CREATE OR REPLACE TRIGGER told AFTER UPDATE ON powertools.prune_runs
 FOR EACH ROW WHEN (OLD.finished_at IS NULL AND NEW.finished_at IS NOT NULL)
 EXECUTE FUNCTION powertools.tell_of_retention_v1();
+
+-- Formats of webhooks.
+ALTER TABLE powertools.webhook_endpoints
+  ADD COLUMN IF NOT EXISTS format text NOT NULL DEFAULT 'cloudevents',
+  ADD COLUMN IF NOT EXISTS console_url text,
+  ADD COLUMN IF NOT EXISTS storms jsonb NOT NULL DEFAULT '{}',
+  DROP CONSTRAINT IF EXISTS webhook_endpoint_format,
+  ADD CONSTRAINT webhook_endpoint_format CHECK (format IN ('cloudevents', 'chat', 'pagerduty', 'alertmanager'));

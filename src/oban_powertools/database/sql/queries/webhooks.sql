@@ -1,13 +1,18 @@
 -- name: insert_webhook_endpoint
--- Args: url, description, types (text[], empty: all), workflow_name (NULL: any), allow_private, secret;
---   cursor (bigint).
+-- Args: url, description, types (text[], empty: those of workflows), workflow_name (NULL: any), allow_private, secret (NULL:
+--   none), format, console_url (NULL: none); cursor (bigint).
 -- Rows: id; one.
 WITH endpoint AS (
-  INSERT INTO powertools.webhook_endpoints (url, description, types, workflow_name, allow_private, cursor)
-  VALUES (%(url)s, %(description)s, %(types)s::text[], %(workflow_name)s::text, %(allow_private)s, %(cursor)s::bigint)
+  INSERT INTO powertools.webhook_endpoints (
+    url, description, types, workflow_name, allow_private, cursor, format, console_url
+  )
+  VALUES (
+    %(url)s, %(description)s, %(types)s::text[], %(workflow_name)s::text, %(allow_private)s, %(cursor)s::bigint, %(format)s::text,
+    %(console_url)s::text
+  )
   RETURNING id
 ), secret AS (
-  INSERT INTO powertools.webhook_secrets (endpoint_id, place, secret) SELECT e.id, 1, %(secret)s FROM endpoint e
+  INSERT INTO powertools.webhook_secrets (endpoint_id, place, secret) SELECT e.id, 1, %(secret)s::text FROM endpoint e WHERE %(secret)s::text IS NOT NULL
 )
 SELECT id FROM endpoint;
 
@@ -16,7 +21,7 @@ SELECT id FROM endpoint;
 -- Rows: an endpoint's columns, and pending and dead (how many deliveries, at most 10,001); by id.
 -- Index: of the counts, webhook_deliveries_pending and webhook_deliveries_dead.
 SELECT e.id, e.url, e.description, e.types, e.workflow_name, e.allow_private, e.enabled, e.disabled_reason, e.cursor,
-  e.missed, p.pending, d.dead, s.old_secret_until, e.inserted_at, e.updated_at
+  e.missed, p.pending, d.dead, s.old_secret_until, e.inserted_at, e.updated_at, e.format, e.console_url
 FROM powertools.webhook_endpoints e
 CROSS JOIN LATERAL (
   SELECT count(*) AS pending FROM (
@@ -42,7 +47,7 @@ SELECT FROM powertools.webhook_endpoints WHERE id = %(id)s FOR NO KEY UPDATE;
 
 -- name: update_webhook_endpoint
 -- Changes what is not NULL; an empty workflow_name means any workflow.
--- Args: id; url, description, types, workflow_name, allow_private (NULL: as it is).
+-- Args: id; url, description, types, workflow_name, allow_private, console_url (NULL: as it is).
 -- Rows: id; none when there is no such endpoint.
 UPDATE powertools.webhook_endpoints
 SET url = coalesce(%(url)s, url),
@@ -50,6 +55,7 @@ SET url = coalesce(%(url)s, url),
     types = coalesce(%(types)s::text[], types),
     workflow_name = nullif(coalesce(%(workflow_name)s, workflow_name), ''),
     allow_private = coalesce(%(allow_private)s, allow_private),
+    console_url = coalesce(%(console_url)s::text, console_url),
     updated_at = now()
 WHERE id = %(id)s
 RETURNING id;
@@ -133,14 +139,14 @@ SELECT count(*) AS endpoints, count(*) FILTER (WHERE enabled) AS enabled FROM po
 -- name: lock_webhooks
 -- The right to dispatch, until the transaction ends.
 -- Rows: one; mine is false when another node does it.
-SELECT powertools.take_part_v1('dispatch_webhooks') AS mine;
+SELECT powertools.take_part_v2('dispatch_webhooks') AS mine;
 
 -- name: behind_webhooks
 -- The endpoints that have not seen the newest events and have room for more deliveries.
 -- Args: head (bigint); room (int).
--- Rows: id, types, workflow_name, cursor; by id.
+-- Rows: id, types, workflow_name, cursor, format, console_url, storms; by id.
 -- Locks: these rows.
-SELECT e.id, e.types, e.workflow_name, e.cursor
+SELECT e.id, e.types, e.workflow_name, e.cursor, e.format, e.console_url, e.storms
 FROM powertools.webhook_endpoints e
 WHERE e.enabled AND e.cursor < %(head)s::bigint
   AND NOT EXISTS (
@@ -149,6 +155,13 @@ WHERE e.enabled AND e.cursor < %(head)s::bigint
   )
 ORDER BY e.id
 FOR NO KEY UPDATE OF e;
+
+-- name: end_of_batch
+-- Args: at (bigint, a cursor). Rows: one; cursor, where the batch ends that this event is of; itself at the head.
+-- Index: event_batches by last_cursor.
+SELECT coalesce((
+  SELECT b.last_cursor FROM powertools.event_batches b WHERE b.last_cursor >= %(at)s::bigint ORDER BY b.last_cursor LIMIT 1
+), %(at)s::bigint) AS cursor;
 
 -- name: name_workflows
 -- Args: ids (bigint[]).
@@ -161,10 +174,11 @@ INSERT INTO powertools.webhook_deliveries (endpoint_id, cursor, message)
 SELECT * FROM unnest(%(endpoint_ids)s::bigint[], %(cursors)s::bigint[], %(messages)s::jsonb[]);
 
 -- name: move_webhooks
--- Args: ids, cursors, missed (bigint[]; how many more events each has missed).
+-- Args: ids, cursors, missed (bigint[]; how many more events each has missed), storms (jsonb[]; NULL: as they are).
 UPDATE powertools.webhook_endpoints e
-SET cursor = m.cursor, missed = e.missed + m.missed
-FROM unnest(%(ids)s::bigint[], %(cursors)s::bigint[], %(missed)s::bigint[]) AS m (id, cursor, missed)
+SET cursor = m.cursor, missed = e.missed + m.missed, storms = coalesce(m.storms, e.storms)
+FROM unnest(%(ids)s::bigint[], %(cursors)s::bigint[], %(missed)s::bigint[], %(storms)s::jsonb[])
+  AS m (id, cursor, missed, storms)
 WHERE e.id = m.id;
 
 -- name: idle_webhooks
@@ -205,10 +219,10 @@ RETURNING e.job_id;
 SELECT powertools.prune_webhooks_v1() AS pruned;
 
 -- name: claim_webhook
--- Args and rows: powertools.claim_webhook_v1.
-SELECT outcome, extract(epoch FROM wait_for)::float8 AS wait_for, lease, url, allow_private, secrets, delivery, message,
+-- Args and rows: powertools.claim_webhook_v2.
+SELECT outcome, extract(epoch FROM wait_for)::float8 AS wait_for, lease, format, url, allow_private, secrets, delivery, message,
   attempts, extract(epoch FROM age)::float8 AS age
-FROM powertools.claim_webhook_v1(%(endpoint_id)s::bigint, %(job_id)s::bigint, %(leased_for)s::interval);
+FROM powertools.claim_webhook_v2(%(endpoint_id)s::bigint, %(job_id)s::bigint, %(leased_for)s::interval);
 
 -- name: finish_webhook
 -- Args and rows: powertools.finish_webhook_v1.
