@@ -47,10 +47,20 @@ from .operators.authorization import (
 from .powertools import Powertools
 from .privacy.display import DisplayPolicy
 from .runtime.step import AwaitSignal, FinishedWorkflow, StepContext, current_step, current_workflow
-from .states import Effects, JobId, OperatorStatus, Policy, SignalStatus, StepState, WorkflowId, WorkflowState
+from .states import (
+    CallbackState,
+    Effects,
+    JobId,
+    OperatorStatus,
+    Policy,
+    SignalStatus,
+    StepState,
+    WorkflowId,
+    WorkflowState,
+)
 from .workflows import WorkflowHandle, Workflows
 from .workflows.builder import Workflow
-from .workflows.records import Recovered, SignalRecord, StepRecord, WorkflowRecord
+from .workflows.records import CallbackRecord, Recovered, SignalRecord, StepRecord, WorkflowRecord
 from .workflows.references import Reference, StepHandle
 
 __all__ = [
@@ -66,6 +76,8 @@ __all__ = [
     "AuditRecord",
     "Authorize",
     "AwaitSignal",
+    "CallbackRecord",
+    "CallbackState",
     "Calls",
     "Cursor",
     "DisplayPolicy",

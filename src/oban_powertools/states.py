@@ -127,6 +127,20 @@ class SignalStatus(StrEnum):
     DUPLICATE = "duplicate"
 
 
+class CallbackState(StrEnum):
+    """What became of the ``on_finished`` job of an ended workflow: the state of the job, or that it was deleted."""
+
+    AVAILABLE = "available"
+    SCHEDULED = "scheduled"
+    EXECUTING = "executing"
+    RETRYABLE = "retryable"
+    SUSPENDED = "suspended"
+    COMPLETED = "completed"
+    DISCARDED = "discarded"
+    CANCELLED = "cancelled"
+    JOB_DELETED = "job_deleted"
+
+
 class RecoveryAction(StrEnum):
     """What an operator may do to a step that stands in the way."""
 

@@ -3,11 +3,12 @@
 from .builder import Workflow
 from .handle import Waits, WorkflowHandle
 from .inputs import Deps, EffectsName, PolicyName, StepName
-from .records import Recovered, SignalRecord, StepRecord, WorkflowRecord
+from .records import CallbackRecord, Recovered, SignalRecord, StepRecord, WorkflowRecord
 from .references import Part, Reference, StepHandle
 from .workflows import Workflows
 
 __all__ = [
+    "CallbackRecord",
     "Deps",
     "EffectsName",
     "Part",

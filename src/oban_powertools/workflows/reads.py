@@ -8,9 +8,13 @@ from typing import Any, Final
 
 from ..database import Session, json_border
 from ..errors import WorkflowNotFoundError
+<<<<<<< HEAD
 from ..states import Effects, JobId, OperatorStatus, Policy, Position, StepKind, StepState, WorkflowId, WorkflowState
+=======
+from ..states import CallbackState, Effects, JobId, Policy, Position, StepKind, StepState, WorkflowId, WorkflowState
+>>>>>>> f103c2d (Keep what became of an on_finished job, when its job is gone too)
 from .drawing import Node
-from .records import StepRecord, WorkflowRecord
+from .records import CallbackRecord, StepRecord, WorkflowRecord
 
 MAX_PAGE: Final = 1000
 """Most workflows one call lists."""
@@ -80,6 +84,18 @@ async def list_results(session: Session, workflow_id: WorkflowId) -> dict[str, A
     return {row["name"]: row["result"] for row in rows}
 
 
+async def list_callbacks(session: Session, workflow_id: WorkflowId) -> list[CallbackRecord]:
+    """What became of the ``on_finished`` jobs of a workflow, oldest first.
+
+    Raises:
+        WorkflowNotFoundError: It does not exist, or was pruned.
+    """
+    rows = await session.all("list_callbacks", {"workflow_id": workflow_id})
+    if not rows:
+        await get_workflow(session, workflow_id)
+    return [_callback(row, workflow_id) for row in rows]
+
+
 async def list_nodes(session: Session, workflow_id: WorkflowId) -> list[Node]:
     """All steps of a workflow with their states, ready to be drawn; in position order.
 
@@ -102,6 +118,11 @@ def _workflow(row: Mapping[str, Any]) -> WorkflowRecord:
         "failed_steps": tuple(row["failed_steps"]),
     }
     return WorkflowRecord(**fields)
+
+
+def _callback(row: Mapping[str, Any], workflow_id: WorkflowId) -> CallbackRecord:
+    fields: dict[str, Any] = {**row, "workflow_id": workflow_id, "state": CallbackState(row["state"])}
+    return CallbackRecord(**fields)
 
 
 def _step(row: Mapping[str, Any], names: Mapping[int, str]) -> StepRecord:

@@ -6,9 +6,15 @@ from datetime import datetime
 from typing import Any
 
 from ..states import (
+<<<<<<< HEAD
     Effects,
     JobId,
     OperatorStatus,
+=======
+    CallbackState,
+    Effects,
+    JobId,
+>>>>>>> f103c2d (Keep what became of an on_finished job, when its job is gone too)
     Policy,
     Position,
     SignalStatus,
@@ -239,6 +245,44 @@ class SignalRecord:
 
     only_begun: bool = False
     """Whether only a workflow that began before it may consume it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackRecord:
+    """What became of the ``on_finished`` job of one end of a workflow.
+
+    It outlives the job, and goes with its workflow.
+    """
+
+    workflow_id: WorkflowId
+    """The workflow that ended."""
+
+    generation: int
+    """The generation that ended: a workflow that was recovered ends again."""
+
+    job_id: JobId
+    """The job that was inserted; Oban may have pruned it since."""
+
+    worker: str
+    """Its worker."""
+
+    state: CallbackState
+    """The job's state, or the last one it was in; ``job_deleted`` when it was deleted before it ended."""
+
+    attempt: int
+    """Attempts made so far."""
+
+    error: Any
+    """The error of the last attempt that failed: {"attempt", "at", "error", "text"}; None when none did."""
+
+    inserted_at: datetime
+    """When the workflow ended."""
+
+    attempted_at: datetime | None
+    """When the last attempt began; None while there was none."""
+
+    ended_at: datetime | None
+    """When the job ended; None while it has not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ TABLES: Final[Mapping[str, RecordClass | str]] = {
     "workflows": RecordClass.WORKFLOWS,
     "steps": RecordClass.WORKFLOWS,
     "waits": RecordClass.WORKFLOWS,
+    "callbacks": RecordClass.WORKFLOWS,
     "signals": RecordClass.SIGNALS,
     "rescues": RecordClass.RESCUES,
     "late_results": RecordClass.LATE_RESULTS,

@@ -134,6 +134,7 @@ DECLARE
   kept jsonb;
   said bigint;
   idle bigint[];
+  callbacks bool;
 BEGIN
   IF NOT EXISTS (SELECT FROM old_jobs o WHERE o.meta ? 'workflow_id') THEN
     RETURN NULL;
@@ -149,8 +150,9 @@ BEGIN
   END IF;
   -- One checksum over all meta: for a batch that changes none, as most do, nothing else is compared.
   SELECT bit_xor(jsonb_hash_extended(n.meta, n.id)),
-    array_agg(n.id) FILTER (WHERE n.state IN ('available', 'scheduled', 'retryable', 'suspended'))
-  INTO said, idle
+    array_agg(n.id) FILTER (WHERE n.state IN ('available', 'scheduled', 'retryable', 'suspended')),
+    bool_or(n.meta ? 'failed_steps')
+  INTO said, idle, callbacks
   FROM new_jobs n;
   IF (SELECT bit_xor(jsonb_hash_extended(o.meta, o.id)) FROM old_jobs o) IS DISTINCT FROM said
     AND current_setting('powertools.keeping', true) IS DISTINCT FROM 'on' THEN
@@ -192,6 +194,14 @@ BEGIN
   IF starts IS NOT NULL THEN
     PERFORM powertools.defer_starts_guarded(starts);
   END IF;
+  IF callbacks THEN
+    PERFORM powertools.record_callbacks(array_agg(ROW (
+      powertools.ended_workflow_of_v1(m.own), (m.own ->> 'generation')::int, m.id, NULL, NULL, m.state, NULL, m.attempt,
+      NULL, m.errors -> -1, NULL, m.attempted_at AT TIME ZONE 'UTC'
+    )::powertools.outcome))
+    FROM (SELECT n.*, coalesce(kept -> n.id::text, n.meta) AS own FROM new_jobs n OFFSET 0) AS m
+    WHERE powertools.ended_workflow_of_v1(m.own) IS NOT NULL;
+  END IF;
   IF idle IS NOT NULL THEN
     PERFORM powertools.keep_stopped(
       idle, ARRAY(SELECT o.id FROM old_jobs o WHERE o.state IN ('completed', 'discarded', 'cancelled'))
@@ -222,6 +232,14 @@ BEGIN
     AND powertools.workflow_of_v1(o.meta) IS NOT NULL AND powertools.position_of_v1(o.meta) IS NOT NULL;
   IF outcomes IS NOT NULL THEN
     PERFORM powertools.settle_guarded(outcomes);
+  END IF;
+  IF EXISTS (SELECT FROM old_jobs o WHERE o.meta ? 'failed_steps' AND o.state NOT IN ('completed', 'discarded', 'cancelled')) THEN
+    PERFORM powertools.record_callbacks(array_agg(ROW (
+      powertools.ended_workflow_of_v1(o.meta), (o.meta ->> 'generation')::int, o.id, NULL, NULL, 'job_deleted', NULL, o.attempt,
+      NULL, o.errors -> -1, NULL, o.attempted_at AT TIME ZONE 'UTC'
+    )::powertools.outcome))
+    FROM old_jobs o
+    WHERE o.state NOT IN ('completed', 'discarded', 'cancelled') AND powertools.ended_workflow_of_v1(o.meta) IS NOT NULL;
   END IF;
   RETURN NULL;
 EXCEPTION WHEN OTHERS THEN

@@ -106,11 +106,13 @@ BEGIN
     DELETE FROM powertools.signals g USING waits n WHERE g.wait_id = n.id RETURNING 1
   ), events AS (
     DELETE FROM powertools.events e USING unnest(family) AS f (id) WHERE e.workflow_id = f.id RETURNING 1
+  ), callbacks AS (
+    DELETE FROM powertools.callbacks c USING unnest(family) AS f (id) WHERE c.workflow_id = f.id RETURNING 1
   ), workflows AS (
     DELETE FROM powertools.workflows w USING unnest(family) AS f (id) WHERE w.id = f.id RETURNING 1
   )
   SELECT (SELECT count(*) FROM waits) + (SELECT count(*) FROM signals) + (SELECT count(*) FROM events)
-    + (SELECT count(*) FROM workflows)
+    + (SELECT count(*) FROM callbacks) + (SELECT count(*) FROM workflows)
   INTO gone;
   pruned := pruned + gone;
 END $$;

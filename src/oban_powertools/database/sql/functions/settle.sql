@@ -96,7 +96,11 @@ BEGIN
     )
     WHERE w.id = ANY (workflow_ids)
     ORDER BY w.id
-    RETURNING queue, state
+    RETURNING id, queue, state, worker, meta
+  ), callbacks AS (
+    INSERT INTO powertools.callbacks (workflow_id, generation, job_id, worker, state)
+    SELECT (j.meta ->> 'workflow_id')::bigint, (j.meta ->> 'generation')::int, j.id, j.worker, j.state::text FROM jobs j
+    ON CONFLICT DO NOTHING
   )
   SELECT array_agg(queue) INTO woken FROM jobs WHERE state = 'available';
   IF woken IS NOT NULL THEN

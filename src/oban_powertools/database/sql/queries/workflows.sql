@@ -104,3 +104,19 @@ SELECT awaited.id
 FROM unnest(%(ids)s::bigint[]) AS awaited (id)
 LEFT JOIN powertools.workflows w ON w.id = awaited.id
 WHERE w.id IS NULL OR w.finished_at IS NOT NULL;
+
+-- name: list_callbacks
+-- Args: workflow_id (bigint).
+-- Rows: one for each time that the workflow ended and had a callback, oldest first; a job that lives speaks for itself, and
+--   one that is gone though nothing says that it ended was deleted unseen. Index: the primary keys.
+SELECT
+  c.generation, c.job_id, c.worker, c.inserted_at,
+  CASE WHEN j.id IS NOT NULL THEN j.state::text WHEN c.ended_at IS NULL THEN 'job_deleted' ELSE c.state END AS state,
+  coalesce(j.attempt, c.attempt) AS attempt,
+  coalesce(timezone('UTC', j.attempted_at), c.attempted_at) AS attempted_at,
+  coalesce(timezone('UTC', coalesce(j.completed_at, j.discarded_at, j.cancelled_at)), c.ended_at) AS ended_at,
+  coalesce(powertools.told_error_v1(j.errors -> -1), c.error) AS error
+FROM powertools.callbacks c
+LEFT JOIN public.oban_jobs j ON j.id = c.job_id AND powertools.ended_workflow_of_v1(j.meta) = c.workflow_id
+WHERE c.workflow_id = %(workflow_id)s::bigint
+ORDER BY c.generation;
