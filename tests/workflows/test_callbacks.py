@@ -105,7 +105,9 @@ async def test_a_job_that_only_says_that_it_is_a_callback_changes_none(hand: Han
     )
     await hand.rows("UPDATE oban_jobs SET state = 'discarded', discarded_at = now() WHERE queue = 'other'")
 
-    assert await hand.workflows.callbacks(workflow_id) == [before]
+    [callback] = await hand.workflows.callbacks(workflow_id)
+    await hand.rows("DELETE FROM oban_jobs WHERE queue = 'other'")
+    assert callback == before
 
 
 async def test_a_fault_in_the_bookkeeping_keeps_no_job_from_ending(hand: Hand) -> None:

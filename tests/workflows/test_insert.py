@@ -259,7 +259,7 @@ async def test_the_order_of_args_and_deps_makes_no_other_definition(hand: Hand) 
     assert await hand.insert(build("zyx", "qp", ("b", "a"))) == first
 
 
-@pytest.mark.parametrize(("one", "other"), [(1, 1.0), (0, -0.0), (1, True), (0, None), ("1", 1)])
+@pytest.mark.parametrize(("one", "other"), [(1, 1.0), (0.0, -0.0), (1, True), (0, None), ("1", 1)])
 async def test_another_value_of_an_arg_is_another_definition(hand: Hand, one: Any, other: Any) -> None:
     def build(value: Any) -> Workflow:
         workflow = Workflow("valued", idempotency_key="k")
@@ -270,17 +270,6 @@ async def test_another_value_of_an_arg_is_another_definition(hand: Hand, one: An
 
     with pytest.raises(IdempotencyConflictError):
         await hand.insert(build(other))
-
-
-async def test_a_zero_is_the_same_value_with_either_sign(hand: Hand) -> None:
-    def build(value: float) -> Workflow:
-        workflow = Workflow("valued", idempotency_key="k")
-        workflow.add("a", Job("w", args={"value": value}))
-        return workflow
-
-    first = await hand.insert(build(0.0))
-
-    assert await hand.insert(build(-0.0)) == first
 
 
 async def test_scheduled_in_makes_no_other_definition(hand: Hand) -> None:

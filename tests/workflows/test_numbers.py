@@ -1,7 +1,4 @@
-"""Numbers keep their value and their kind through args, results, references and the command line, or are refused.
-
-Only the sign of a zero goes: PostgreSQL's numbers have none.
-"""
+"""Numbers keep their value and their kind through args, results, references and the command line, or are refused."""
 
 import asyncio
 import json
@@ -40,11 +37,10 @@ NUMBERS: dict[str, Any] = {
 
 
 def exactly(value: Any) -> Any:
-    """The value as bits: equal numbers of another kind differ."""
+    """The value as bits: equal numbers of another kind or sign differ."""
     match value:
         case float():
-            # Zeros are alike with this.
-            return struct.pack("d", value + 0.0)
+            return struct.pack("d", value)
         case list():
             return [exactly(item) for item in value]
         case dict():
@@ -66,7 +62,7 @@ def test_texts_that_look_like_numbers_are_left_alone(value: Any) -> None:
     assert json_border.loads(json_border.dumps(value)) == value
 
 
-@pytest.mark.parametrize("number", [-0.0, 5e-324, -5e-324, 1.7976931348623157e308, 1e16])
+@pytest.mark.parametrize("number", [0.0, 5e-324, -5e-324, 1.7976931348623157e308, 1e16])
 async def test_a_result_can_be_read_as_double_precision_by_anybody(hand: Hand, number: float) -> None:
     workflow_id = await hand.insert(chain(1))
 

@@ -104,6 +104,7 @@ async def show(target: Target, *, workflow_id: int, step_name: str | None, resul
             visible = {name: apply_display_to_result(target.display, result) for name, result in by_step}
             return _print_results(key, visible, as_json)
         record, steps = apply_display(target.display, await calls.workflows.get(key)), await calls.workflows.steps(key)
+        callbacks = [apply_display(target.display, callback) for callback in await calls.workflows.callbacks(key)]
     states = {step.name: step.state for step in steps}
     if step_name is not None:
         step = next((step for step in steps if step.name == step_name), None)
@@ -112,9 +113,10 @@ async def show(target: Target, *, workflow_id: int, step_name: str | None, resul
         return _print_step(apply_display(target.display, step), states, as_json)
     steps = [apply_display(target.display, without_payloads(step)) for step in steps]
     if as_json:
-        print_json({"workflow": record, "steps": [step_json(step, detail=False) for step in steps]})
+        answer = {"workflow": record, "steps": [step_json(step, detail=False) for step in steps], "callbacks": callbacks}
+        print_json(answer)
     else:
-        print_facts(workflow_facts(record))
+        print_facts(workflow_facts(record, callbacks))
         say()
         print_table(STEP_HEADERS, [step_row(step, states) for step in steps])
     return Exit.DONE

@@ -13,7 +13,7 @@ import orjson
 from ..states import StepKind, StepState
 from ..wire import to_json
 from ..workflows.failures import summary
-from ..workflows.records import StepRecord, WorkflowRecord
+from ..workflows.records import CallbackRecord, StepRecord, WorkflowRecord
 from .text import duration, instant
 
 LIST_HEADERS: Final = ("ID", "NAME", "STATE", "STEPS", "FAILED", "INSERTED", "TIME")
@@ -34,7 +34,7 @@ def list_row(workflow: WorkflowRecord) -> tuple[str, ...]:
     )
 
 
-def workflow_facts(workflow: WorkflowRecord) -> dict[str, str]:
+def workflow_facts(workflow: WorkflowRecord, callbacks: Sequence[CallbackRecord] = ()) -> dict[str, str]:
     """A workflow as facts; those that do not apply are empty."""
     failed = f", {workflow.failed} failed" if workflow.failed else ""
     handled = {None: "", True: " (handled)", False: " (not handled)"}[workflow.failures_handled]
@@ -50,12 +50,20 @@ def workflow_facts(workflow: WorkflowRecord) -> dict[str, str]:
         "expired": instant(workflow.expired_at),
         "finished": instant(workflow.finished_at),
         "time": _time(workflow.inserted_at, workflow.finished_at),
+        "on_finished": _callback_fact(callbacks[-1]) if callbacks else "",
         "tags": ", ".join(workflow.tags),
         "context": compact(workflow.context) if workflow.context else "",
         "idempotency key": workflow.idempotency_key or "",
         "definition": workflow.definition_version or "",
         "generation": str(workflow.generation) if workflow.generation > 1 else "",
     }
+
+
+def _callback_fact(callback: CallbackRecord) -> str:
+    attempts = f"attempt {callback.attempt}, " if callback.attempt else ""
+    ended = f" at {instant(callback.ended_at)}" if callback.ended_at else ""
+    failure = f": {summary(callback.error)}" if callback.error and callback.state != "completed" else ""
+    return f"job {callback.job_id} {callback.state}{ended} ({attempts}{callback.worker}){failure}"
 
 
 def step_row(step: StepRecord, states: Mapping[str, StepState]) -> tuple[str, ...]:

@@ -40,6 +40,10 @@ _HINTS: Final[tuple[tuple[type, str], ...]] = (
 _NUMBER: Final = re.compile(r'"(?:[^"\\]|\\.)*"|-?[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?')
 """A string, which is passed over, or a number."""
 
+_MINUS_ZERO: Final = "-1e-400"
+"""PostgreSQL keeps no sign of a zero; this is so near to zero that who reads it as a double gets -0.0. SQL casts it to
+numeric, not to double precision."""
+
 
 def dumps(value: Any) -> str:
     """Write a checked value as compact JSON text."""
@@ -49,8 +53,7 @@ def dumps(value: Any) -> str:
 def exact(text: str) -> str:
     """JSON text in a form whose numbers PostgreSQL stores with their value and kind.
 
-    1e+16 would be read back as an integer. -0.0 is written as the 0.0 that PostgreSQL makes of it: two definitions that
-    are stored alike are one.
+    1e+16 would be read back as an integer, and -0.0 without its sign.
     """
     # Few texts contain either; searching a page of plain JSON for both takes a microsecond.
     if "e+" not in text and "-0.0" not in text:
@@ -61,7 +64,7 @@ def exact(text: str) -> str:
 def _exact_number(match: re.Match[str]) -> str:
     number = match[0]
     if number == "-0.0":
-        return "0.0"
+        return _MINUS_ZERO
     return f"{Decimal(number):f}.0" if "e+" in number and number[0] != '"' else number
 
 
