@@ -8,11 +8,18 @@ from typing import Any, Final
 
 from ..database import Session, json_border
 from ..errors import WorkflowNotFoundError
-<<<<<<< HEAD
-from ..states import Effects, JobId, OperatorStatus, Policy, Position, StepKind, StepState, WorkflowId, WorkflowState
-=======
-from ..states import CallbackState, Effects, JobId, Policy, Position, StepKind, StepState, WorkflowId, WorkflowState
->>>>>>> f103c2d (Keep what became of an on_finished job, when its job is gone too)
+from ..states import (
+    CallbackState,
+    Effects,
+    JobId,
+    OperatorStatus,
+    Policy,
+    Position,
+    StepKind,
+    StepState,
+    WorkflowId,
+    WorkflowState,
+)
 from .drawing import Node
 from .records import CallbackRecord, StepRecord, WorkflowRecord
 

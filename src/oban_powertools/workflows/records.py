@@ -6,15 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from ..states import (
-<<<<<<< HEAD
-    Effects,
-    JobId,
-    OperatorStatus,
-=======
     CallbackState,
     Effects,
     JobId,
->>>>>>> f103c2d (Keep what became of an on_finished job, when its job is gone too)
+    OperatorStatus,
     Policy,
     Position,
     SignalStatus,
