@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final, NewType
 
 __all__ = [
+    "CallbackState",
     "Cause",
     "Effects",
     "ExecutorState",

@@ -90,6 +90,7 @@ KINDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     },
     "workflows.steps": {"workflow_id": NOT_IDS},
     "workflows.results": {"workflow_id": NOT_IDS},
+    "workflows.callbacks": {"workflow_id": NOT_IDS},
     "workflows.to_mermaid": {"workflow_id": NOT_IDS},
     "workflows.to_dot": {"workflow_id": NOT_IDS},
     "workflows.commands": {"workflow_id": NOT_IDS, "limit": NOT_COUNTS},

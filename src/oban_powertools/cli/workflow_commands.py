@@ -113,7 +113,11 @@ async def show(target: Target, *, workflow_id: int, step_name: str | None, resul
         return _print_step(apply_display(target.display, step), states, as_json)
     steps = [apply_display(target.display, without_payloads(step)) for step in steps]
     if as_json:
-        answer = {"workflow": record, "steps": [step_json(step, detail=False) for step in steps], "callbacks": callbacks}
+        answer = {
+            "workflow": record,
+            "steps": [step_json(step, detail=False) for step in steps],
+            "callbacks": callbacks,
+        }
         print_json(answer)
     else:
         print_facts(workflow_facts(record, callbacks))

@@ -124,6 +124,7 @@ END $$;
 -- After an UPDATE of jobs. A job runs for what it ran for before, whatever its meta says now. What the workers returned comes with a bulk ack in the setting
 -- powertools.results (job id -> result) and is taken from there; else it is in the job's meta. Old rows are looked up
 -- with IN, which hashes them: a join of two transition tables can be quadratic.
+-- Long: only the trigger's own function sees the transition tables.
 CREATE OR REPLACE FUNCTION powertools.jobs_updated_v1() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$

@@ -8,9 +8,9 @@ ALTER TABLE powertools.incident_classes
   -- the fingerprints that concern a subject: (powertools.steps, powertools.workflows, public.oban_jobs) -> SETOF text
   ADD COLUMN concerns_by text NOT NULL DEFAULT 'evidence_concerns';
 
--- Of what an incident names ids; suggestions look them up.
+-- Of what an incident names ids, where it names any; suggestions look them up.
 ALTER TABLE powertools.incidents
-  ADD CONSTRAINT incident_names CHECK (coalesce(evidence ->> 'id_type', '') IN ('job', 'wait', 'workflow', 'late_result'));
+  ADD CONSTRAINT incident_names CHECK (evidence ->> 'id_type' IN ('job', 'wait', 'workflow', 'late_result'));
 
 -- What operators do is named by their acts.
 ALTER TABLE powertools.incident_entries
