@@ -14,7 +14,7 @@ from .explanations import Blocker, BlockerCode, Scope
 from .facts import FaultFacts, JobFacts, QuarantineFacts, QueueFacts, StepFacts
 from .finding import Finding
 from .outcomes import ended_as, job_outcome, step_outcome
-from .sentences import error_line, span, with_error
+from .phrases import error_line, span, with_error
 from .waits import awaited, held_findings, lock_findings, running_child, stop_findings
 
 STATUSES: Final[Mapping[str, OperatorStatus]] = {

@@ -13,8 +13,8 @@ from .facts import StepFacts
 from .findings import diagnose_job
 from .imports import import_findings
 from .incidents import Subject, find_incidents
+from .phrases import error_line
 from .reading import read_jobs, read_queues, read_recovery, read_step
-from .sentences import error_line
 
 
 async def explain_job(session: Session, job_id: JobId, *, check_import: bool = False) -> JobExplanation:

@@ -10,7 +10,7 @@ from ..states import Cause, StepKind, StepState
 from .explanations import BlockerCode, Scope
 from .facts import StepFacts
 from .finding import Finding
-from .sentences import error_line, with_error
+from .phrases import error_line, with_error
 from .waits import progress
 
 _COMPLETED_AS: Final[Mapping[str, str]] = {

@@ -18,8 +18,8 @@ from .finding import Finding
 from .findings import Diagnosis, diagnose_step, diagnosis
 from .imports import import_findings
 from .incidents import Subject, find_incidents
+from .phrases import listed
 from .reading import read_queues, read_recovery, read_step
-from .sentences import listed
 from .waits import held_findings, stop_findings
 
 MAX_DEPENDENCIES: Final = 100

@@ -10,7 +10,7 @@ from typing import Any
 from .explanations import BlockerCode, Scope
 from .facts import ChildFacts, LockFacts, StepFacts, WorkflowFacts
 from .finding import Finding
-from .sentences import count, span
+from .phrases import count, span
 
 
 def awaited(step: StepFacts) -> Finding:

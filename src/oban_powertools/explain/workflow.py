@@ -14,8 +14,8 @@ from .explanations import Blocker, BlockerCode, RootCauseGroup, Scope, WorkflowE
 from .facts import WorkflowFacts
 from .finding import Finding
 from .incidents import Subject, find_incidents
+from .phrases import count
 from .reading import read_recovery, read_workflow
-from .sentences import count
 from .waits import lock_findings, stop_findings
 
 _URGENCY: Final = (

@@ -60,7 +60,7 @@ def wrap_result(job: Job, result: Any, limit: int) -> Any:
 
     Args:
         result: A worker's return value, or the exception it raised.
-        limit: Bytes of JSON a result may have.
+        limit: Bytes of JSON a result may have: ``Settings.payload_limit``, 1 MiB by default (``config.PAYLOAD_LIMIT``).
 
     Returns:
         The result itself for a plain job; else a StepResult, or an UnstorableValueError or ReservedMetaError (as a

@@ -88,8 +88,9 @@ AS $$
   ))
 $$;
 
--- Executors with their health, for people: by the age of the last beat and its own late_after and missing_after, counted from the server's start, and from the
--- end of a pause that everybody had who is beating now. One that is gone (executors/R2), or whose jobs rescue has taken, is missing
+-- Executors with their health, for people: by the age of the last beat and the row's own late_after and missing_after (defaults 45 s
+-- and 2 min, Settings.executor_..._after in config.py), counted from the server's start, and from the end of a pause that everybody
+-- had who is beating now. One that is gone (executors/R2: the view gone_executors in views.sql, by gone_after, 15 s), or whose jobs rescue has taken, is missing
 -- at once, and one that was found to be missing stays so until it beats. A late loop in a living process is late, never missing.
 CREATE OR REPLACE FUNCTION powertools.executor_health_v1(at timestamptz DEFAULT statement_timestamp())
 RETURNS TABLE (

@@ -217,8 +217,8 @@ BEGIN
   RETURN ended;
 END $$;
 
--- Cancels the steps that depend on failed ones by cancel edges, at any depth; a nested workflow among them never
--- starts. Returns the steps that ended.
+-- Cancels the steps that depend on failed ones (or cancelled, by whoever) by cancel edges, at any depth; a nested workflow among
+-- them never starts. An edge's policy is ``on_failure`` of ``Workflow.add``: cancel, the default, or continue. Returns the steps that ended.
 CREATE OR REPLACE FUNCTION powertools.cascade(ended powertools.ended[]) RETURNS powertools.ended[]
 LANGUAGE plpgsql
 -- PLANNED EACH TIME ROW BY ROW
