@@ -126,6 +126,7 @@ SHARED: Final[Mapping[str, SharedSetting]] = {
     "incident_failing_for": SharedSetting(kind=_SPAN, default=timedelta(minutes=10)),
     "incident_failing_count": SharedSetting(kind=SharedKind.COUNT, default=5),
     "incident_stuck_after": SharedSetting(kind=_SPAN, default=timedelta(minutes=5)),
+    "incident_unclaimed_after": SharedSetting(kind=_SPAN, default=timedelta(hours=1)),
     "events_kept_for": SharedSetting(kind=_SPAN, default=timedelta(days=7)),
     **{
         f"retention.{name}": SharedSetting(
@@ -268,8 +269,12 @@ class Settings:
     at first 5."""
 
     incident_stuck_after: timedelta | None = None
-    """How long a step may be ready in a queue without an executor before that is an incident. Shared, at first 5
-    minutes."""
+    """How long a job may be due in a queue without an executor, or a webhook's delivery, before that is an incident.
+    Shared, at first 5 minutes."""
+
+    incident_unclaimed_after: timedelta | None = None
+    """How long a signal may be stored without a wait that takes it before that is an incident. Shared, at first an
+    hour."""
 
     retention: Mapping[str, timedelta | None] = field(default_factory=dict[str, timedelta | None])
     """Class of records -> how long it is kept after its end, None for ever. Each class is a shared setting of its own,

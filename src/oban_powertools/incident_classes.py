@@ -118,6 +118,22 @@ class IncidentClass(StrEnum):
             ended_by=((*_BY_HAND, Action.STEP_CANCEL),),
         ),
     )
+    WEBHOOK_UNSERVED = (
+        "webhook_unserved",
+        IncidentRow(
+            found_by="detect_unserved_webhooks",
+            over_because="somebody works on its deliveries, there is none left, or it was disabled or removed",
+        ),
+    )
+    UNCLAIMED_SIGNAL = (
+        "unclaimed_signal",
+        IncidentRow(
+            found_by="detect_unclaimed_signals",
+            holds_by="unclaimed_signal_holds",
+            over_because="each was taken or has expired, or a day has passed",
+            ended_by=(_BY_HAND,),
+        ),
+    )
     POISON_JOB = (
         "poison_job",
         IncidentRow(

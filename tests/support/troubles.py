@@ -95,6 +95,34 @@ async def _swept(hand: Hand) -> None:
     await hand.sweep()
 
 
+async def _webhook_unserved(hand: Hand) -> None:
+    who = {"actor": "ada", "reason": "because of a test"}
+    await hand.powertools.webhooks.add("https://example.com/", **who)
+    await hand.insert(chain(1))
+    await hand.powertools.webhooks.dispatch()
+    await hand.rows(
+        "UPDATE oban_jobs SET scheduled_at = scheduled_at - interval '10 min' WHERE worker LIKE '%Webhooks'"
+    )
+
+
+async def _webhook_served(hand: Hand) -> None:
+    await hand.rows("UPDATE oban_jobs SET state = 'completed', completed_at = now() WHERE worker LIKE '%Webhooks'")
+
+
+async def _misdirected(hand: Hand) -> None:
+    workflow = Workflow("order")
+    workflow.await_signal("paid", signal="payment", correlation_key="order-7")
+    await hand.insert(workflow)
+    await hand.powertools.workflows.signal("payment", "Order 7", {"paid": True})
+    await hand.rows("UPDATE powertools.signals SET inserted_at = inserted_at - interval '2 h'")
+
+
+async def _taken(hand: Hand) -> None:
+    workflow = Workflow("order")
+    workflow.await_signal("paid", signal="payment", correlation_key="Order 7")
+    await hand.insert(workflow)
+
+
 async def _quarantined(hand: Hand) -> None:
     if await hand.one("SELECT count(*) FROM oban_jobs") == 0:
         await plain(hand)
@@ -193,6 +221,8 @@ TROUBLES = {
     "orphaned_jobs": Trouble("orphaned_jobs:node:00000000-0000-0000-0000-000000000000", _orphaned, _all_completed),
     "workflow_stuck": Trouble("workflow_stuck:queue:default", _deserted, _beats),
     "wait_overdue": Trouble("wait_overdue:payment", _overdue, _swept),
+    "webhook_unserved": Trouble("webhook_unserved:1", _webhook_unserved, _webhook_served),
+    "unclaimed_signal": Trouble("unclaimed_signal:payment", _misdirected, _taken),
     "poison_job": Trouble("poison_job:1", _quarantined, _let_out),
     "failing_jobs": Trouble(f"failing_jobs:{_SCRIPTED}:ValueError", _five_fail, _time_passes),
     "late_result": Trouble("late_result:node-a:p1", _late_success, _dismissed),

@@ -121,3 +121,14 @@ AS $$
     WHERE j.id IS NULL OR j.state = 'discarded'
   )
 $$;
+
+-- Of unclaimed_signal: it may be hidden behind others of its name.
+CREATE OR REPLACE FUNCTION powertools.unclaimed_signal_holds(i powertools.incidents) RETURNS bool
+LANGUAGE sql STABLE
+AS $$
+  SELECT EXISTS (
+    SELECT FROM powertools.signals g
+    WHERE g.id IN (SELECT jsonb_array_elements_text(i.evidence -> 'signal_ids')::bigint) AND g.status = 'stored'
+      AND powertools.is_unclaimed(g.inserted_at, g.expires_at)
+  )
+$$;

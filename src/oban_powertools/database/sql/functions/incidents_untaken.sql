@@ -1,0 +1,161 @@
+-- What nobody takes: jobs of a queue, deliveries of an endpoint, signals. The rules are those of incident_classes.sql.
+
+-- Jobs, steps or not, that have been due for incident_stuck_after in a queue on which nobody works (an endpoint's deliveries are
+-- a class of their own); workflows under rules that this release
+-- does not know.
+CREATE OR REPLACE FUNCTION powertools.detect_stuck_causes() RETURNS SETOF powertools.detected
+LANGUAGE sql STABLE
+AS $$
+  WITH RECURSIVE queues (queue) AS (
+    (SELECT j.queue FROM public.oban_jobs j WHERE j.state = 'available' ORDER BY j.queue LIMIT 1)
+    UNION ALL
+    SELECT (
+      SELECT j.queue FROM public.oban_jobs j WHERE j.state = 'available' AND j.queue > q.queue ORDER BY j.queue LIMIT 1
+    )
+    FROM queues q WHERE q.queue IS NOT NULL
+  ), deserted AS (
+    SELECT q.queue FROM queues q
+    WHERE q.queue IS NOT NULL
+      AND NOT EXISTS (
+        SELECT FROM powertools.executors e
+        WHERE e.producer_scope = q.queue AND num_nonnulls(e.stopped_at, e.missing_at) = 0
+          AND greatest(e.beat_at, powertools.server_started_at()) > clock_timestamp() - e.missing_after
+      )
+      AND NOT EXISTS (
+        SELECT FROM public.oban_producers p
+        WHERE p.queue = q.queue AND p.updated_at > timezone('UTC', clock_timestamp()) - interval '1 min'
+      )
+    LIMIT 1000
+  )
+  SELECT 'workflow_stuck', 'workflow_stuck:queue:' || d.queue, 'queue', d.queue,
+    format(powertools.numbered(n.jobs, CASE n.steps
+      WHEN n.jobs THEN '%s {step|steps} cannot start: no executor works on queue %s'
+      ELSE '%s {job|jobs} cannot start: no executor works on queue %s'
+    END), n.jobs, d.queue), n.jobs,
+    jsonb_build_object('code', 'queue_has_no_executor', 'queue', d.queue, 'ids', to_jsonb(n.ids), 'id_type', 'job'),
+    n.workflow_ids, NULL::timestamptz
+  FROM deserted d
+  CROSS JOIN LATERAL (
+    SELECT count(*) AS jobs, count(w.workflow_id) AS steps, (array_agg(w.id))[: 50] AS ids,
+      (array_agg(DISTINCT w.workflow_id) FILTER (WHERE w.workflow_id IS NOT NULL))[: 1000] AS workflow_ids,
+      min(w.scheduled_at) AS since
+    FROM (
+      SELECT j.id, j.scheduled_at, j.worker, powertools.workflow_of_v1(j.meta) AS workflow_id
+      FROM public.oban_jobs j
+      WHERE j.state = 'available' AND j.queue = d.queue
+      ORDER BY j.priority, j.scheduled_at, j.id LIMIT 5000
+    ) AS w
+    WHERE w.worker <> 'oban_powertools.webhooks.worker.DeliverWebhooks'
+  ) AS n
+  WHERE n.since < timezone('UTC', clock_timestamp()) - powertools.span_setting_v1('incident_stuck_after')
+  UNION ALL
+  SELECT 'workflow_stuck', 'workflow_stuck:semantics:' || w.semantics_version, 'semantics', w.semantics_version::text,
+    format(powertools.numbered(count(*), '%s {workflow was|workflows were} written under rules of version %s, which this release does not know'),
+      count(*), w.semantics_version),
+    count(*), jsonb_build_object('code', 'unsupported_semantics', 'ids', to_jsonb((array_agg(w.id))[: 50]), 'id_type', 'workflow'),
+    array_agg(w.id), NULL
+  FROM (
+    SELECT w.id, w.semantics_version FROM powertools.workflows w
+    WHERE w.semantics_version <> 2 AND w.state IN ('running', 'cancel_requested') ORDER BY w.id LIMIT 1000
+  ) AS w
+  GROUP BY w.semantics_version
+$$;
+
+-- Endpoints whose deliveries nobody works on: their job has been due for incident_stuck_after. Nothing of the URL, which may be a
+-- secret.
+CREATE OR REPLACE FUNCTION powertools.detect_unserved_webhooks(whole bool) RETURNS SETOF powertools.detected
+LANGUAGE sql STABLE
+AS $$
+  SELECT 'webhook_unserved', 'webhook_unserved:' || e.id, 'webhook', e.id::text,
+    format(powertools.numbered(n.deliveries, '%s {delivery|deliveries} of webhook %s cannot be sent: nobody works on queue %s'), n.deliveries, e.id, j.queue),
+    n.deliveries, jsonb_build_object('code', 'queue_has_no_executor', 'queue', j.queue, 'ids', jsonb_build_array(j.id), 'id_type', 'job',
+      'since', j.scheduled_at AT TIME ZONE 'UTC'),
+    NULL::bigint[], NULL::timestamptz
+  FROM (SELECT * FROM powertools.webhook_endpoints WHERE enabled ORDER BY id LIMIT 1000) AS e
+  JOIN public.oban_jobs j
+    ON j.id = e.job_id AND j.worker = 'oban_powertools.webhooks.worker.DeliverWebhooks'
+    AND j.state IN ('available', 'scheduled', 'retryable')
+    AND j.scheduled_at < timezone('UTC', clock_timestamp()) - powertools.span_setting_v1('incident_stuck_after')
+  CROSS JOIN LATERAL (
+    SELECT count(*) AS deliveries FROM (
+      SELECT FROM powertools.webhook_deliveries d WHERE d.endpoint_id = e.id AND d.state = 'pending' LIMIT 5000
+    ) AS d
+  ) AS n
+  WHERE n.deliveries > 0
+$$;
+
+-- A text without what people spell differently.
+CREATE OR REPLACE FUNCTION powertools.plain_spelling(said text) RETURNS text
+LANGUAGE sql IMMUTABLE
+AS $$ SELECT regexp_replace(lower(said), '[^[:alnum:]]', '', 'g') $$;
+
+-- Signals that have been stored for incident_unclaimed_after, and for no more than a day longer, without a wait that took them: by
+-- name, of each the first 500. With the waits that look alike, among 500 of that name and 2,000 of any: first those that have its
+-- key, then those that only spell name or key differently, then the others of that name.
+CREATE OR REPLACE FUNCTION powertools.detect_unclaimed_signals(whole bool) RETURNS SETOF powertools.detected
+LANGUAGE sql STABLE
+AS $$
+  WITH RECURSIVE names (signal) AS (
+    (SELECT g.signal FROM powertools.signals g WHERE g.status = 'stored' ORDER BY g.signal LIMIT 1)
+    UNION ALL
+    SELECT (
+      SELECT g.signal FROM powertools.signals g WHERE g.status = 'stored' AND g.signal > n.signal ORDER BY g.signal LIMIT 1
+    )
+    FROM names n WHERE n.signal IS NOT NULL
+  ), unclaimed AS MATERIALIZED (
+    SELECT g.*
+    FROM (SELECT n.signal FROM names n WHERE n.signal IS NOT NULL LIMIT 1000) AS n
+    CROSS JOIN LATERAL (
+      SELECT g.id, g.signal, g.correlation_key, g.workflow_id, g.inserted_at, g.expires_at FROM powertools.signals g
+      WHERE g.status = 'stored' AND g.signal = n.signal ORDER BY g.correlation_key, g.id LIMIT 500
+    ) AS g
+    WHERE powertools.is_unclaimed(g.inserted_at, g.expires_at)
+  ), grouped AS (
+    SELECT u.signal, count(*) AS signals, min(u.inserted_at) AS since, (array_agg(u.id ORDER BY u.id))[: 50] AS signal_ids,
+      (array_agg(DISTINCT u.correlation_key))[: 20] AS keys
+    FROM unclaimed u GROUP BY u.signal ORDER BY u.signal LIMIT 1000
+  ), waiting AS MATERIALIZED (
+    SELECT v.id, v.workflow_id, v.signal, v.correlation_key FROM powertools.waits v
+    WHERE v.state = 'waiting' AND EXISTS (SELECT FROM grouped) LIMIT 2000
+  )
+  SELECT 'unclaimed_signal', 'unclaimed_signal:' || g.signal, 'signal', g.signal,
+    format(powertools.numbered(g.signals, '%s {signal|signals} %s {was|were} stored and no wait has taken {it|them}')
+      || CASE WHEN a.waits > 0 THEN powertools.numbered(a.waits, '; %s {wait looks|waits look} alike') ELSE '' END, g.signals, g.signal, a.waits),
+    g.signals, jsonb_build_object('signal', g.signal, 'keys', to_jsonb(g.keys), 'signal_ids', to_jsonb(g.signal_ids), 'since', g.since,
+      'ids', coalesce(to_jsonb(a.ids), '[]'), 'id_type', 'wait', 'alike', coalesce(to_jsonb(a.alike), '[]')),
+    a.workflow_ids, NULL::timestamptz
+  FROM grouped g
+  CROSS JOIN LATERAL (
+    SELECT count(*) AS waits, (array_agg(c.id ORDER BY c.rank, c.id))[: 50] AS ids,
+      (array_agg(DISTINCT c.workflow_id))[: 1000] AS workflow_ids,
+      (array_agg(jsonb_build_object('wait_id', c.id, 'workflow_id', c.workflow_id, 'signal', c.signal, 'correlation_key', c.correlation_key)
+        ORDER BY c.rank, c.id))[: 10] AS alike
+    FROM (
+      SELECT DISTINCT ON (w.id) w.*, CASE
+          WHEN w.correlation_key = ANY (g.keys) THEN 1
+          WHEN powertools.plain_spelling(w.correlation_key) = ANY (k.keys) THEN 2
+          ELSE 3
+        END AS rank
+      FROM (
+        SELECT * FROM waiting
+        UNION ALL
+        (
+          SELECT v.id, v.workflow_id, v.signal, v.correlation_key FROM powertools.waits v
+          WHERE v.state = 'waiting' AND v.signal = g.signal ORDER BY v.correlation_key LIMIT 500
+        )
+      ) AS w
+      CROSS JOIN (SELECT ARRAY(SELECT powertools.plain_spelling(k) FROM unnest(g.keys) AS k) AS keys OFFSET 0) AS k
+      WHERE w.signal = g.signal OR w.correlation_key = ANY (g.keys)
+        OR powertools.plain_spelling(w.signal) = powertools.plain_spelling(g.signal)
+    ) AS c
+  ) AS a
+$$;
+
+-- Whether a stored signal that came then has gone untaken for incident_unclaimed_after, and for no more than a day longer.
+CREATE OR REPLACE FUNCTION powertools.is_unclaimed(came_at timestamptz, expires_at timestamptz) RETURNS bool
+LANGUAGE sql STABLE
+AS $$
+  SELECT came_at < clock_timestamp() - n.after AND came_at > clock_timestamp() - n.after - interval '1 day'
+    AND coalesce(expires_at > clock_timestamp(), true)
+  FROM (SELECT powertools.span_setting_v1('incident_unclaimed_after') AS after OFFSET 0) AS n
+$$;
