@@ -96,8 +96,7 @@ async def _swept(hand: Hand) -> None:
 
 
 async def _webhook_unserved(hand: Hand) -> None:
-    who = {"actor": "ada", "reason": "because of a test"}
-    await hand.powertools.webhooks.add("https://example.com/", **who)
+    await hand.powertools.webhooks.add("https://example.com/", **ADA)
     await hand.insert(chain(1))
     await hand.powertools.webhooks.dispatch()
     await hand.rows(
