@@ -13,7 +13,8 @@ from ..states import StepState
 from ..workflows.job_rules import JOB_REPAIRS, refuse_job
 from ..workflows.rules import STEP_RULES, WORKFLOW_RULES, refuse_change, refuse_completion
 from .explanations import ExplainedAction
-from .facts import JobFacts, RecoveryFacts, StepFacts, WorkflowFacts
+from .facts import RecoveryFacts, StepFacts, WorkflowFacts
+from .job_facts import JobFacts
 
 type Actions = tuple[tuple[ExplainedAction, ...], tuple[ExplainedAction, ...]]
 """The legal ones and the illegal ones."""

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from ..states import OperatorStatus, StepState
 from .explanations import Blocker, BlockerCode, Scope
-from .facts import FaultFacts, JobFacts, QuarantineFacts, QueueFacts, StepFacts
+from .facts import StepFacts
 from .finding import Finding
+from .job_facts import FaultFacts, JobFacts, QuarantineFacts, QueueFacts
 from .outcomes import ended_as, job_outcome, step_outcome
 from .phrases import error_line, span, with_error
 from .waits import awaited, held_findings, lock_findings, running_child, stop_findings

@@ -17,7 +17,8 @@ from ..workflows.job_rules import refuse_job
 from ..workflows.rules import WORKFLOW_RULES
 from .actions import step_actions
 from .explanations import ExplainedAction, ExplainedIncident, ExplainedRepair
-from .facts import JobFacts, RecoveryFacts, StepFacts, WorkflowFacts
+from .facts import RecoveryFacts, StepFacts, WorkflowFacts
+from .job_facts import JobFacts
 
 MAX_INCIDENTS: Final = 20
 """Most incidents that are listed."""

@@ -9,18 +9,8 @@ from typing import Any, Final
 from ..database import Session
 from ..errors import StepNotFoundError, WorkflowNotFoundError
 from ..states import JobId, Position, WorkflowId
-from .facts import (
-    ChildFacts,
-    FaultFacts,
-    JobFacts,
-    LockFacts,
-    QuarantineFacts,
-    QueueFacts,
-    RecoveryFacts,
-    StepFacts,
-    WaitFacts,
-    WorkflowFacts,
-)
+from .facts import ChildFacts, RecoveryFacts, StepFacts, WaitFacts, WorkflowFacts
+from .job_facts import FaultFacts, JobFacts, LockFacts, QuarantineFacts, QueueFacts
 
 _LOCK: Final = ("lock_pid", "lock_session", "locked_since")
 """Columns of the session that holds a row."""

@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from .explanations import BlockerCode, Scope
-from .facts import ChildFacts, LockFacts, StepFacts, WorkflowFacts
+from .facts import ChildFacts, StepFacts, WorkflowFacts
 from .finding import Finding
+from .job_facts import LockFacts
 from .phrases import count, span
 
 
