@@ -127,6 +127,10 @@ SHARED: Final[Mapping[str, SharedSetting]] = {
     "incident_failing_count": SharedSetting(kind=SharedKind.COUNT, default=5),
     "incident_stuck_after": SharedSetting(kind=_SPAN, default=timedelta(minutes=5)),
     "incident_unclaimed_after": SharedSetting(kind=_SPAN, default=timedelta(hours=1)),
+    "incident_hung_after": SharedSetting(kind=_SPAN, default=timedelta(minutes=5)),
+    "incident_hung_factor": SharedSetting(kind=SharedKind.COUNT, default=10),
+    "incident_hung_unknown_after": SharedSetting(kind=_SPAN, default=timedelta(hours=2)),
+    "incident_queue_late_after": SharedSetting(kind=_SPAN, default=timedelta(minutes=10)),
     "events_kept_for": SharedSetting(kind=_SPAN, default=timedelta(days=7)),
     **{
         f"retention.{name}": SharedSetting(
@@ -275,6 +279,20 @@ class Settings:
     incident_unclaimed_after: timedelta | None = None
     """How long a signal may be stored without a wait that takes it before that is an incident. Shared, at first an
     hour."""
+
+    incident_hung_after: timedelta | None = None
+    """No attempt that is younger counts as hung. Shared, at first 5 minutes."""
+
+    incident_hung_factor: int | None = None
+    """An attempt counts as hung after so many times the median of its worker's. Shared, at first 10."""
+
+    incident_hung_unknown_after: timedelta | None = None
+    """The age from which an attempt counts as hung whose worker has completed fewer than 20 lately. Shared, at first 2
+    hours."""
+
+    incident_queue_late_after: timedelta | None = None
+    """How long a due job may wait in a queue on which somebody works before that is an incident. Shared, at first 10
+    minutes."""
 
     retention: Mapping[str, timedelta | None] = field(default_factory=dict[str, timedelta | None])
     """Class of records -> how long it is kept after its end, None for ever. Each class is a shared setting of its own,

@@ -154,6 +154,24 @@ class IncidentClass(StrEnum):
             may_recur=True,
         ),
     )
+    HUNG_JOBS = (
+        "hung_jobs",
+        IncidentRow(
+            found_by="detect_hung_jobs",
+            holds_by="hung_jobs_holds",
+            concerns_by="hung_jobs_concerns",
+            over_because="each of these attempts has ended, or its executor is gone",
+            ended_by=((Action.STEP_CANCEL, Action.STEP_COMPLETE), (Action.JOB_CANCEL,)),
+        ),
+    )
+    QUEUE_LATE = (
+        "queue_late",
+        IncidentRow(
+            found_by="detect_late_queues",
+            concerns_by="queue_late_concerns",
+            over_because="its oldest due job has not waited for so long, or nobody works on the queue any more",
+        ),
+    )
     WORKER_NOT_IMPORTABLE = (
         "worker_not_importable",
         IncidentRow(

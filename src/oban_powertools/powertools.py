@@ -178,7 +178,12 @@ class Powertools(Calls):
         await self._attachment.guests.open()
         self._sweep_loop.start()
         self._heartbeats = Heartbeats(
-            self._attachment, pool_of(self.oban), self._queries, self.settings, self._sweep_loop.hurry
+            self._attachment,
+            pool_of(self.oban),
+            self._queries,
+            self.settings,
+            self._services.display,
+            self._sweep_loop.hurry,
         )
         await self._heartbeats.start()
         return self

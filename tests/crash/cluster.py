@@ -97,6 +97,7 @@ class Cluster:
         crash_point: str | None = None,
         sweep_every: float = 1.0,
         gone_after: float = 15.0,
+        late_after: float = 45.0,
         clock_off_by: float = 0.0,
         **oban: Any,
     ) -> Node:
@@ -108,6 +109,7 @@ class Cluster:
             "sweep_every": sweep_every,
             "oban": oban,
             "gone_after": gone_after,
+            "late_after": late_after,
             "clock_off_by": clock_off_by,
         }
         log = self._directory / f"node-{len(self.nodes) + 1}.log"

@@ -32,7 +32,9 @@ def set_clock(off: timedelta) -> None:
 
 async def main(spec: dict[str, Any]) -> None:
     settings = Settings(
-        sweep_every=timedelta(seconds=spec["sweep_every"]), executor_gone_after=timedelta(seconds=spec["gone_after"])
+        sweep_every=timedelta(seconds=spec["sweep_every"]),
+        executor_gone_after=timedelta(seconds=spec["gone_after"]),
+        executor_late_after=timedelta(seconds=spec["late_after"]),
     )
     if spec["clock_off_by"]:
         set_clock(timedelta(seconds=spec["clock_off_by"]))

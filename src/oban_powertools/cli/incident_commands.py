@@ -110,9 +110,10 @@ async def show(target: Target, *, incident: str, as_json: bool) -> int:
             "acknowledged by": record.acknowledged_by or "",
             "assignee": record.assignee or "",
             "muted until": instant(record.muted_until),
-            "evidence": orjson.dumps(record.evidence).decode(),
+            "evidence": orjson.dumps({k: v for k, v in record.evidence.items() if k != "stacks"}).decode(),
         }
     )
+    _print_stacks(record.evidence.get("stacks", ()))
     _print_repairs(record)
     say()
     print_table(
@@ -120,6 +121,16 @@ async def show(target: Target, *, incident: str, as_json: bool) -> int:
         [(instant(e.at), e.kind, e.actor or "powertools", orjson.dumps(e.detail).decode()) for e in record.timeline],
     )
     return Exit.DONE
+
+
+def _print_stacks(stacks: Any) -> None:
+    """What its tasks were doing, the innermost frame last."""
+    for entry in stacks if isinstance(stacks, list) else ():
+        whose = f"job {entry['job_id']}" if entry.get("job_id") else "the event loop"
+        say(f"\nWHAT {whose.upper()} IS DOING")
+        lines = entry.get("stack", ())
+        for line in lines if isinstance(lines, list) else [lines]:
+            say(f"  {line}")
 
 
 @incidents.command("ack", epilog=examples("powertools incidents ack 12"))

@@ -10,7 +10,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Protocol
@@ -22,9 +22,11 @@ from psycopg_pool import AsyncConnectionPool
 from ..config import Settings, shared_json
 from ..database import Queries
 from ..database.pools import blocking_connection, lives, may_change, resolve
+from ..privacy.display import DisplayPolicy
 from ..privacy.logs import find_logger
 from .executors import Beat, beat_args
 from .processes import has_ended, this_process
+from .stacks import Stacks, Tasks
 
 logger: Final = find_logger(__name__)
 
@@ -91,6 +93,10 @@ class Producers(Protocol):
         """Those that have been started here and are not forgotten, stopped or not."""
         ...
 
+    def tasks(self) -> Mapping[str, Tasks]:
+        """What runs here, by the ids of the executors."""
+        ...
+
     def know(self, executors: Sequence[LocalExecutor]) -> None:
         """The database knows these."""
         ...
@@ -117,6 +123,7 @@ class Heartbeats:
     Args:
         producers: Knows the executors; asked from the thread.
         pool: Leads to the database; none of its connections is used.
+        display: Decides what is stored of what hung tasks are doing; asked from the thread.
         on_death: Called in the event loop when a process of this host was seen to have ended.
     """
 
@@ -126,6 +133,7 @@ class Heartbeats:
         pool: AsyncConnectionPool[Any],
         queries: Queries,
         settings: Settings,
+        display: DisplayPolicy,
         on_death: Callable[[], None],
     ) -> None:
         self._producers = producers
@@ -137,6 +145,7 @@ class Heartbeats:
         self._pool = pool
         self._queries = queries
         self._settings = settings
+        self._display = display
         self._started_with = shared_json(settings)
         self._gone_after = settings.executor_gone_after
         self._every = self._gone_after.total_seconds() / BEATS
@@ -148,6 +157,7 @@ class Heartbeats:
     async def start(self) -> None:
         """Start; returns after the first heartbeat, or after a few seconds."""
         self._loop = asyncio.get_running_loop()
+        self._stacks = Stacks(self._display)
         self._parameters = await resolve(self._pool)
         self._answered_at = time.monotonic()
         self._first = asyncio.Event()
@@ -246,8 +256,14 @@ class Heartbeats:
             row = self._execute("beat", beat_args(beats, self._settings, self._here, self._started_with))
             self._remember(row, running[0].executor_id)
             self._producers.know(running)
+            self._tell_stacks(row["hung"], blocked=loop_age > self._settings.executor_late_after.total_seconds())
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._answer)
+
+    def _tell_stacks(self, hung: Collection[int], *, blocked: bool) -> None:
+        if hung or blocked or self._stacks.tells_some:
+            for executor_id, stacks in self._stacks.changes(self._producers.tasks(), hung, blocked=blocked):
+                self._execute("keep_stacks", {"executor_id": executor_id, "stacks": stacks})
 
     def _say_stopped(self, executors: Sequence[LocalExecutor]) -> None:
         abrupt = [executor.executor_id for executor in executors if not executor.asked_to_stop]

@@ -44,6 +44,7 @@ from .oban_acks import UNINSTALLED, AckStore
 from .oban_attempts import attempts_of, guard, is_torn_down, unguard
 from .rescue import Hand
 from .results import wrap_result
+from .stacks import Tasks
 
 logger: Final = find_logger(__name__)
 
@@ -140,6 +141,14 @@ class Attachment:
             # stop() holds the lock until it ends; a job that ignored its cancel runs on.
             stopped=producer._stopping.is_set() and not producer._init_lock.locked() and not producer._running_jobs,
         )
+
+    def tasks(self) -> dict[str, Tasks]:
+        """The tasks of the jobs that run here, by the ids of the executors; from any thread."""
+        tasks: dict[str, Tasks] = {}
+        for producer in list(self._started.values()):
+            running = cast("dict[int, tuple[Job, asyncio.Task[None]]]", producer._running_jobs.copy())
+            tasks[self._executor(producer).executor_id] = {job_id: task for job_id, (_, task) in running.items()}
+        return tasks
 
     def know(self, executors: Sequence[LocalExecutor]) -> None:
         """The database knows these: from now on their end is noticed."""

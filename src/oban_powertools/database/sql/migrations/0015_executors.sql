@@ -40,6 +40,8 @@ CREATE TABLE powertools.executors (
   missing_at timestamptz,
   -- its state in executor_health_v1 as it was last told
   told_as text NOT NULL DEFAULT 'healthy',
+  -- what its hung tasks, and its blocked event loop, are doing: [{"job_id", "stack": [line], "blocks_loop"}]; NULL: none
+  stacks jsonb,
   -- since it is gone, no executing job was found any more that it had in hand
   relieved_at timestamptz,
   CONSTRAINT executor_process CHECK (num_nonnulls(host, pid, ticks) IN (0, 3)),

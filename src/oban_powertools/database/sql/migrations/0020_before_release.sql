@@ -76,7 +76,9 @@ CREATE INDEX IF NOT EXISTS notices_topic ON powertools.notices (topic, cursor);
 
 CREATE INDEX IF NOT EXISTS notices_subject ON powertools.notices (topic, subject_id, cursor);
 
-ALTER TABLE powertools.executors ADD COLUMN IF NOT EXISTS told_as text NOT NULL DEFAULT 'healthy';
+ALTER TABLE powertools.executors
+  ADD COLUMN IF NOT EXISTS told_as text NOT NULL DEFAULT 'healthy',
+  ADD COLUMN IF NOT EXISTS stacks jsonb;
 
 -- Those that are missing by now are no news.
 UPDATE powertools.executors SET told_as = CASE WHEN stopped_at IS NULL THEN 'missing' ELSE 'stopped' END

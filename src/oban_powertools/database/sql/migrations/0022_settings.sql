@@ -23,6 +23,8 @@ INSERT INTO powertools.settings (name, value)
 SELECT s.name, s.value FROM jsonb_each('{
   "events_kept_for": 604800, "rescue": {}, "rescue_unknown_after": 300,
   "incident_failing_for": 600, "incident_failing_count": 5, "incident_stuck_after": 300, "incident_unclaimed_after": 3600,
+  "incident_hung_after": 300, "incident_hung_factor": 10, "incident_hung_unknown_after": 7200,
+  "incident_queue_late_after": 600,
   "retention.workflows": 2592000, "retention.signals": 2592000,
   "retention.rescues": 2592000, "retention.late_results": 7776000, "retention.audit": 31536000,
   "retention.incidents": 7776000, "retention.previews": 604800, "retention.bulks": 604800,

@@ -5,13 +5,18 @@
 --   loop answered), gone_afters (what it promises to beat within), asides (outcomes set
 --   aside), aside_ages (seconds since the oldest of them was; NULL: none). The process: late_after, missing_after (intervals), started_with (JSON: its opinions), host, pid, ticks
 --   (or NULL).
--- Rows: one, beats; and of the executors that other processes of this host beat for: ids, pids, starts (ticks).
--- Locks: the executors' rows, by id.
+-- Rows: one, beats; of the executors that other processes of this host beat for: ids, pids, starts (ticks); hung, ids
+--   of jobs that seem to hang, of whatever executor.
+-- Locks: the executors' rows, by id. Index: incidents_open.
 SELECT powertools.beat_v1(
   %(executor_ids)s::text[], %(nodes)s::text[], %(producers)s::text[], %(scopes)s::text[], %(loop_ages)s::float8[],
   %(gone_afters)s::interval[], %(asides)s::int[], %(aside_ages)s::float8[],
   %(late_after)s::interval, %(missing_after)s::interval, %(started_with)s::jsonb, %(host)s::text, %(pid)s::int, %(ticks)s::bigint
-) AS beats, n.ids, n.pids, n.starts
+) AS beats, n.ids, n.pids, n.starts, ARRAY(
+  SELECT h.id::bigint
+  FROM powertools.incidents i CROSS JOIN LATERAL jsonb_array_elements_text(i.evidence -> 'ids') AS h (id)
+  WHERE i.class = 'hung_jobs' AND i.state <> 'resolved' LIMIT 1000
+) AS hung
 FROM (
   SELECT coalesce(array_agg(e.executor_id), '{}') AS ids, coalesce(array_agg(e.pid), '{}') AS pids,
     coalesce(array_agg(e.ticks), '{}') AS starts
@@ -19,6 +24,14 @@ FROM (
   WHERE e.host = %(host)s::text AND (e.pid, e.ticks) <> (%(pid)s::int, %(ticks)s::bigint)
     AND num_nonnulls(e.stopped_at, e.died_at, e.relieved_at) = 0
 ) AS n;
+
+-- name: keep_stacks
+-- Keeps what the hung tasks of an executor, or its blocked event loop, are doing.
+-- Args: executor_id; stacks (JSON as executors.stacks; NULL: nothing hangs any more).
+-- Rows: one, kept.
+-- Locks: the executor's row.
+UPDATE powertools.executors e SET stacks = %(stacks)s::jsonb WHERE e.executor_id = %(executor_id)s::text
+RETURNING true AS kept;
 
 -- name: executors_died
 -- Reports processes of this host that have ended.

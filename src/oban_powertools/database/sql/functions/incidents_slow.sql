@@ -1,0 +1,201 @@
+-- What takes too long though somebody works on it: attempts that seem to hang, and queues whose due jobs wait.
+--
+-- Rules: incidents/N2, N3, on docs/design/rules.md.
+
+-- A span of time in words, for titles.
+CREATE OR REPLACE FUNCTION powertools.span_in_words(span interval) RETURNS text
+LANGUAGE sql IMMUTABLE
+AS $$
+  SELECT CASE
+    WHEN s.seconds >= 7200 THEN round(s.seconds / 3600) || ' h'
+    WHEN s.seconds >= 120 THEN round(s.seconds / 60) || ' min'
+    WHEN s.seconds >= 1 THEN round(s.seconds) || ' s'
+    ELSE 'less than 1 s'
+  END
+  FROM (SELECT extract(epoch FROM span)) AS s (seconds)
+$$;
+
+-- Whether somebody works on a queue: an executor that is not missing, or a producer of Oban's.
+CREATE OR REPLACE FUNCTION powertools.is_served(of_queue text) RETURNS bool
+LANGUAGE sql STABLE
+AS $$
+  SELECT EXISTS (
+    SELECT FROM powertools.executors e
+    WHERE e.producer_scope = of_queue AND num_nonnulls(e.stopped_at, e.missing_at) = 0
+      AND greatest(e.beat_at, powertools.server_started_at()) > clock_timestamp() - e.missing_after
+  ) OR EXISTS (
+    SELECT FROM public.oban_producers p
+    WHERE p.queue = of_queue AND p.updated_at > timezone('UTC', clock_timestamp()) - interval '1 min'
+  )
+$$;
+
+-- What the evidence of a late executor says of its event loop: the stack that it is blocked in, where that was told.
+CREATE OR REPLACE FUNCTION powertools.what_blocks(of_executor text, loop_responsive bool) RETURNS jsonb
+LANGUAGE sql STABLE
+AS $$
+  SELECT coalesce((
+    SELECT jsonb_build_object('stacks', jsonb_build_array(t.entry - 'blocks_loop'))
+    FROM powertools.executors e CROSS JOIN LATERAL jsonb_array_elements(e.stacks) AS t (entry)
+    WHERE e.executor_id = of_executor AND NOT loop_responsive AND t.entry @> '{"blocks_loop": true}' LIMIT 1
+  ), '{}')
+$$;
+
+-- Attempts that have run far longer than those of their worker usually do, by worker. Their executor lives and its event
+-- loop answers: otherwise that is the incident, and its attempts are no others. What is usual comes from the newest
+-- 5,000 completed jobs, which are read only when some attempt is older than incident_hung_after. With the stacks of the
+-- three oldest, where their processes have told them.
+CREATE OR REPLACE FUNCTION powertools.detect_hung_jobs(whole bool) RETURNS SETOF powertools.detected
+LANGUAGE sql STABLE
+AS $$
+  WITH chosen AS MATERIALIZED (
+    SELECT timezone('UTC', clock_timestamp()) AS now, powertools.span_setting_v1('incident_hung_after') AS least,
+      powertools.setting_v1('incident_hung_factor')::int AS factor,
+      powertools.span_setting_v1('incident_hung_unknown_after') AS unknown
+  ), old AS MATERIALIZED (
+    SELECT j.id, j.worker, j.queue, j.meta, j.attempted_at
+    FROM chosen c
+    JOIN public.oban_jobs j ON j.state = 'executing' AND j.attempted_at < c.now - c.least
+    LEFT JOIN powertools.executors e ON e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
+    WHERE NOT j.meta @> '{"may_run_long": true}' AND CASE
+      WHEN e.executor_id IS NULL THEN powertools.is_served(j.queue)
+      ELSE num_nonnulls(e.stopped_at, e.died_at, e.missing_at, e.relieved_at) = 0
+        AND e.loop_beat_at > clock_timestamp() - e.late_after
+    END
+    ORDER BY j.attempted_at LIMIT 5000
+  ), completed AS MATERIALIZED (
+    SELECT j.worker, j.completed_at - j.attempted_at AS took
+    FROM public.oban_jobs j
+    WHERE j.state = 'completed' AND j.completed_at IS NOT NULL AND (SELECT EXISTS (SELECT FROM old))
+    ORDER BY j.completed_at DESC LIMIT 5000
+  ), usual AS (
+    SELECT d.worker, percentile_disc(0.5) WITHIN GROUP (ORDER BY d.took) AS median,
+      percentile_disc(0.99) WITHIN GROUP (ORDER BY d.took) AS slowest
+    FROM completed d
+    WHERE d.worker IN (SELECT o.worker FROM old o) AND d.took IS NOT NULL
+    GROUP BY d.worker HAVING count(*) >= 20
+  ), bounds AS (
+    SELECT w.worker, u.median, date_trunc('second', CASE
+      WHEN u.worker IS NULL THEN greatest(c.least, c.unknown)
+      ELSE greatest(c.least, c.factor * u.median, 3 * u.slowest)
+    END) AS bound
+    FROM (SELECT DISTINCT o.worker FROM old o) AS w
+    CROSS JOIN chosen c
+    LEFT JOIN usual u ON u.worker = w.worker
+  ), hung AS MATERIALIZED (
+    SELECT o.*, b.median, b.bound FROM old o JOIN bounds b ON b.worker = o.worker, chosen c WHERE o.attempted_at < c.now - b.bound
+  ), told AS MATERIALIZED (
+    SELECT (t.entry ->> 'job_id')::bigint AS job_id, t.entry
+    FROM powertools.executors e CROSS JOIN LATERAL jsonb_array_elements(e.stacks) AS t (entry)
+    WHERE e.stacks IS NOT NULL AND (SELECT EXISTS (SELECT FROM hung))
+  )
+  SELECT 'hung_jobs', 'hung_jobs:' || h.worker, 'worker', h.worker,
+    format(powertools.numbered(h.jobs, '%s {job|jobs} of %s {seems to hang: it has|seem to hang: they have} run for over %s, ')
+      || CASE WHEN h.median IS NULL THEN 'and what is usual is not known' ELSE 'usually it takes %s' END,
+      h.jobs, h.worker, powertools.span_in_words(h.bound), powertools.span_in_words(h.median)), h.jobs,
+    jsonb_strip_nulls(jsonb_build_object('worker', h.worker, 'queue', h.queue, 'ids', to_jsonb(h.ids), 'id_type', 'job', 'since', h.since,
+      'bound_seconds', extract(epoch FROM h.bound)::float8, 'usual_seconds', round(extract(epoch FROM h.median), 1)::float8,
+      'stacks', s.stacks)),
+    h.workflow_ids, NULL::timestamptz
+  FROM (
+    SELECT h.worker, h.median, h.bound, count(*) AS jobs, min(h.queue) AS queue, min(h.attempted_at) AT TIME ZONE 'UTC' AS since,
+      (array_agg(h.id ORDER BY h.attempted_at, h.id))[: 50] AS ids,
+      (array_agg(DISTINCT powertools.workflow_of_v1(h.meta)))[: 1000] AS workflow_ids
+    FROM hung h GROUP BY h.worker, h.median, h.bound ORDER BY h.worker LIMIT 1000
+  ) AS h
+  CROSS JOIN LATERAL (
+    SELECT jsonb_agg(t.entry - 'blocks_loop' ORDER BY t.place) AS stacks
+    FROM (
+      SELECT t.entry, i.place FROM unnest(h.ids) WITH ORDINALITY AS i (id, place) JOIN told t ON t.job_id = i.id
+      ORDER BY i.place LIMIT 3
+    ) AS t
+  ) AS s
+$$;
+
+-- Of hung_jobs: these very attempts run on, though what is usual may have changed meanwhile, or cannot be told any more.
+CREATE OR REPLACE FUNCTION powertools.hung_jobs_holds(i powertools.incidents) RETURNS bool
+LANGUAGE sql STABLE
+AS $$
+  SELECT EXISTS (
+    SELECT FROM public.oban_jobs j
+    WHERE j.id = ANY ((SELECT powertools.ids_of(i))::bigint[]) AND j.state = 'executing'
+      AND j.attempted_at < timezone('UTC', i.opened_at) AND NOT EXISTS (
+        SELECT FROM powertools.executors e
+        WHERE e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
+          AND num_nonnulls(e.stopped_at, e.died_at, e.missing_at, e.relieved_at) > 0
+      )
+  )
+$$;
+
+-- Of hung_jobs: also of one that is not among the ids.
+CREATE OR REPLACE FUNCTION powertools.hung_jobs_concerns(s powertools.steps, w powertools.workflows, j public.oban_jobs)
+RETURNS SETOF text
+LANGUAGE sql STABLE
+AS $$
+  SELECT i.fingerprint
+  FROM powertools.incidents i
+  WHERE i.fingerprint = powertools.fingerprint_v1('hung_jobs:' || j.worker) AND j.state = 'executing'
+    AND j.attempted_at < timezone('UTC', clock_timestamp()) - make_interval(secs => (i.evidence ->> 'bound_seconds')::float8)
+    AND NOT j.meta @> '{"may_run_long": true}'
+$$;
+
+-- Queues on which somebody works and where jobs have been due for incident_queue_late_after, steps or not; those of a queue that
+-- nobody serves are another class. A job is due from its last attempt on when it had one. Of each queue and priority,
+-- 1,000 at most, the first 1,000 jobs are looked at.
+CREATE OR REPLACE FUNCTION powertools.detect_late_queues(whole bool) RETURNS SETOF powertools.detected
+LANGUAGE sql STABLE
+AS $$
+  WITH RECURSIVE chosen AS MATERIALIZED (
+    SELECT powertools.span_setting_v1('incident_queue_late_after') AS after,
+      timezone('UTC', clock_timestamp()) - powertools.span_setting_v1('incident_queue_late_after') AS due_before
+  ), lanes (queue, priority) AS (
+    (SELECT j.queue, j.priority FROM public.oban_jobs j WHERE j.state = 'available' ORDER BY j.queue, j.priority LIMIT 1)
+    UNION ALL
+    SELECT n.queue, n.priority
+    FROM lanes l
+    CROSS JOIN LATERAL (
+      SELECT j.queue, j.priority FROM public.oban_jobs j
+      WHERE j.state = 'available' AND (j.queue, j.priority) > (l.queue, l.priority) ORDER BY j.queue, j.priority LIMIT 1
+    ) AS n
+  ), late AS (
+    SELECT l.queue, count(*) AS jobs, min(w.due_at) AT TIME ZONE 'UTC' AS since, (array_agg(w.id ORDER BY w.due_at, w.id))[: 50] AS ids,
+      (array_agg(DISTINCT powertools.workflow_of_v1(w.meta)))[: 1000] AS workflow_ids
+    FROM (SELECT * FROM lanes LIMIT 1000) AS l
+    CROSS JOIN chosen c
+    CROSS JOIN LATERAL (
+      SELECT j.id, j.meta, greatest(j.scheduled_at, j.inserted_at, j.attempted_at) AS due_at
+      FROM public.oban_jobs j
+      WHERE j.state = 'available' AND j.queue = l.queue AND j.priority = l.priority AND j.scheduled_at < c.due_before
+      ORDER BY j.scheduled_at, j.id LIMIT 1000
+    ) AS w
+    WHERE w.due_at < c.due_before
+    GROUP BY l.queue
+  )
+  SELECT 'queue_late', 'queue_late:' || q.queue, 'queue', q.queue,
+    format(powertools.numbered(q.jobs, '%s {job of queue %s has|jobs of queue %s have} been due for over %s: ') || CASE
+      WHEN p.paused THEN 'it is paused'
+      WHEN p.executing >= p.places THEN 'all of its places are taken'
+      ELSE 'its executors take none or too few'
+    END, q.jobs, q.queue, powertools.span_in_words(c.after)), q.jobs,
+    jsonb_strip_nulls(jsonb_build_object('code', CASE WHEN p.paused THEN 'queue_paused' WHEN p.executing >= p.places THEN 'queue_saturated' END,
+      'queue', q.queue, 'since', q.since, 'paused', p.paused, 'places', p.places, 'executing', p.executing,
+      'ids', to_jsonb(q.ids), 'id_type', 'job')),
+    q.workflow_ids, NULL::timestamptz
+  FROM late q
+  CROSS JOIN chosen c
+  CROSS JOIN LATERAL (
+    SELECT coalesce(bool_and(o.meta @> '{"paused": true}'), false) AS paused,
+      coalesce(sum(powertools.count_of(o.meta -> 'local_limit')), 0) AS places, (
+        SELECT count(*) FROM (
+          SELECT FROM public.oban_jobs j WHERE j.state = 'executing' AND j.queue = q.queue LIMIT 5000
+        ) AS j
+      ) AS executing
+    FROM public.oban_producers o
+    WHERE o.queue = q.queue AND o.updated_at > timezone('UTC', clock_timestamp()) - interval '1 min'
+  ) AS p
+  WHERE powertools.is_served(q.queue)
+$$;
+
+CREATE OR REPLACE FUNCTION powertools.queue_late_concerns(s powertools.steps, w powertools.workflows, j public.oban_jobs)
+RETURNS SETOF text
+LANGUAGE sql STABLE
+AS $$ SELECT 'queue_late:' || j.queue WHERE j.state = 'available' $$;
