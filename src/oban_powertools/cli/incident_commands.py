@@ -5,7 +5,7 @@ No command resolves an incident; only its evidence does (incidents/N2).
 
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import click
 import orjson
@@ -123,13 +123,13 @@ async def show(target: Target, *, incident: str, as_json: bool) -> int:
     return Exit.DONE
 
 
-def _print_stacks(stacks: Any) -> None:
-    """What its tasks were doing, the innermost frame last."""
-    for entry in stacks if isinstance(stacks, list) else ():
-        whose = f"job {entry['job_id']}" if entry.get("job_id") else "the event loop"
-        say(f"\nWHAT {whose.upper()} IS DOING")
-        lines = entry.get("stack", ())
-        for line in lines if isinstance(lines, list) else [lines]:
+def _print_stacks(entries: Any) -> None:
+    """What its tasks were doing, the innermost frame last; the display policy may have left anything of it."""
+    for entry in cast("list[Any]", entries) if isinstance(entries, list) else ():
+        stack: dict[str, Any] = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {"stack": [entry]}
+        lines: Any = stack.get("stack")
+        say(f"\nWHAT {f'JOB {stack["job_id"]}' if stack.get('job_id') else 'IT'} IS DOING")
+        for line in cast("list[Any]", lines) if isinstance(lines, list) else [lines]:
             say(f"  {line}")
 
 
