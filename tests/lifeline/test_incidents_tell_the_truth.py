@@ -190,6 +190,8 @@ PLAIN = {
     IncidentClass.BOOKKEEPING_FAULT: set[str](),
     IncidentClass.CALLBACK_FAILED: {"callback_retry"},
     IncidentClass.WORKER_NOT_IMPORTABLE: {"job_retry", "job_discard"},
+    IncidentClass.HUNG_JOBS: {"job_cancel"},
+    IncidentClass.QUEUE_LATE: set[str](),
     IncidentClass.WEBHOOK_UNSERVED: set[str](),
     IncidentClass.UNCLAIMED_SIGNAL: {"step_complete", "step_skip"},
 }

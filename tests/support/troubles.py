@@ -89,7 +89,7 @@ async def _waits_in_line(hand: Hand) -> None:
     await hand.rows("UPDATE oban_jobs SET inserted_at = now() - interval '1 h', scheduled_at = now() - interval '1 h'")
 
 
-async def _taken(hand: Hand) -> None:
+async def _caught_up(hand: Hand) -> None:
     for row in await hand.rows("SELECT id FROM oban_jobs WHERE state = 'available'"):
         await take(hand, row["id"], "p1")
     await _all_completed(hand)
@@ -237,7 +237,7 @@ TROUBLES = {
     "orphaned_jobs": Trouble("orphaned_jobs:node:00000000-0000-0000-0000-000000000000", _orphaned, _all_completed),
     "workflow_stuck": Trouble("workflow_stuck:queue:default", _deserted, _beats),
     "hung_jobs": Trouble(f"hung_jobs:{_SCRIPTED}", _hangs, _all_completed),
-    "queue_late": Trouble("queue_late:default", _waits_in_line, _taken),
+    "queue_late": Trouble("queue_late:default", _waits_in_line, _caught_up),
     "wait_overdue": Trouble("wait_overdue:payment", _overdue, _swept),
     "webhook_unserved": Trouble("webhook_unserved:1", _webhook_unserved, _webhook_served),
     "unclaimed_signal": Trouble("unclaimed_signal:payment", _misdirected, _taken),

@@ -15,16 +15,7 @@ AS $$
     FROM queues q WHERE q.queue IS NOT NULL
   ), deserted AS (
     SELECT q.queue FROM queues q
-    WHERE q.queue IS NOT NULL
-      AND NOT EXISTS (
-        SELECT FROM powertools.executors e
-        WHERE e.producer_scope = q.queue AND num_nonnulls(e.stopped_at, e.missing_at) = 0
-          AND greatest(e.beat_at, powertools.server_started_at()) > clock_timestamp() - e.missing_after
-      )
-      AND NOT EXISTS (
-        SELECT FROM public.oban_producers p
-        WHERE p.queue = q.queue AND p.updated_at > timezone('UTC', clock_timestamp()) - interval '1 min'
-      )
+    WHERE q.queue IS NOT NULL AND NOT powertools.is_served(q.queue)
     LIMIT 1000
   )
   SELECT 'workflow_stuck', 'workflow_stuck:queue:' || d.queue, 'queue', d.queue,
