@@ -144,19 +144,19 @@ SET_UP = {
         "INSERT INTO oban_jobs (worker, attempt, max_attempts) VALUES ('w', 1, 1)",
         "exhausted_jobs",
         "queue default",
-        "1 jobs are available without an attempt left, such as job 1",
+        "1 job is available without an attempt left, such as job 1",
     ),
     "a queue without an executor": (
         "INSERT INTO oban_jobs (worker, queue, scheduled_at) VALUES ('w', 'mail', now() - interval '1 day')",
         "queues",
         "queue mail",
-        "1 jobs are available for over a minute and no executor works on it",
+        "1 job is available for over a minute and no executor works on it",
     ),
     "producers lost in a crash": (
         "INSERT INTO oban_jobs (worker, state, attempted_at) VALUES ('w', 'executing', timezone('UTC', now()))",
         "unlogged",
         "table oban_producers",
-        "empty, while 1 jobs began to execute in the last 5 minutes",
+        "empty, while 1 job began to execute in the last 5 minutes",
     ),
     "several leaders": (
         """

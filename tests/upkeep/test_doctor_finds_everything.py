@@ -98,7 +98,7 @@ WORSE = {
         """,
         "event_log",
         "the event log",
-        "1 batches of events without a place, the oldest since 2026-01-02 03:04:05 UTC",
+        "1 batch of events without a place, the oldest since 2026-01-02 03:04:05 UTC",
     ),
     "a database in another encoding": (
         "UPDATE pg_database SET encoding = pg_char_to_encoding('LATIN1') WHERE datname = current_database()",
