@@ -17,6 +17,7 @@ from oban_powertools import Workflow, WorkflowFinished, WorkflowId
 from tests.cli.test_cli_reference import promised
 from tests.support.by_hand import Hand, chain, step
 from tests.support.command import POWERTOOLS, WITHIN, Ended, environment, powertools
+from tests.support.troubles import TROUBLES, project
 
 END_SESSIONS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -230,3 +231,40 @@ async def test_a_cursor_that_is_not_in_the_log_is_refused_with_those_that_are(ha
         assert f"cursor {cursor} is not in the event log" in ended.error
         assert f"to {head}" in ended.error
     await hand.leave_empty()  # an invariant wants the last event of every step
+
+
+async def test_a_topic_is_followed_in_the_order_of_its_log(hand: Hand) -> None:
+    trouble = TROUBLES["orphaned_jobs"]
+    with tail("--topic", "incident:all", dsn=hand.dsn) as running:
+        await trouble.happen(hand)
+        [incident] = (await project(hand)).values()
+        await hand.powertools.lifeline.acknowledge_incident(incident.id, actor="ada")
+        await trouble.end(hand)
+        await project(hand)
+        lines = running.lines(3)
+
+    assert [re.sub(r"^\S+ \S+  ", "", line) for line in lines] == [
+        f"incident.opened  incident {incident.id}  {incident.title}",
+        f"incident.acknowledged  incident {incident.id} by ada  {incident.title}",
+        f"incident.resolved  incident {incident.id}  {incident.title}",
+    ]
+
+
+async def test_a_notice_in_json_has_every_field_of_its_kind(hand: Hand) -> None:
+    await TROUBLES["orphaned_jobs"].happen(hand)
+    await project(hand)
+    [event] = await hand.powertools.events.read_topic("incident:all", since="0")
+
+    with tail("--topic", "incident:all", "--since", "0", "--json", dsn=hand.dsn) as running:
+        [document] = running.documents(1)
+
+    assert document.keys() - {"schema_version"} == event.to_dict().keys()
+    assert (document["type"], document["fingerprint"]) == ("incident_updated", TROUBLES["orphaned_jobs"].fingerprint)
+
+
+@pytest.mark.parametrize("topic", ["jobs", "incident:x", "audit:7"])
+def test_what_is_no_topic_is_refused_in_one_line(hand: Hand, topic: str) -> None:
+    ended = powertools("events", "tail", "--topic", topic, dsn=hand.dsn)
+
+    assert ended.code == 2
+    assert "workflow:all" in ended.err
