@@ -4,7 +4,7 @@ The rule that must never break: a fault of ours can slow a queue, never stop it 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from types import UnionType
@@ -32,7 +32,8 @@ from .runtime.heartbeats import Heartbeats
 from .runtime.oban_hooks import attach, detach
 from .runtime.pulse import Pulse
 from .runtime.rescue import Rescuer
-from .runtime.sweep import ALL_PARTS, SweepLoop, Swept, sweep_once
+from .runtime.sweep import SweepLoop, Swept, sweep_once
+from .sweep_parts import ALL_PARTS, SweepPart
 from .telemetry import Name, anybody_listens
 from .upkeep.retention import RetentionSweep
 from .upkeep.settings import adopt
@@ -235,28 +236,35 @@ class Powertools(Calls):
         async with self._connect() as session:
             swept = await sweep_once(session, last, self.settings)
             await self._tell_cancelled_jobs(session)
-            done = {part async for part in self._carry_out(session, swept.due)}
+            done = {part for part in SweepPart if await self._carry_out(part, session, due=part in swept.due)}
             self._pulse.succeeded((ALL_PARTS - swept.due) | swept.done | done)
             await self._pulse.beat(session)
-        if "dispatch_webhooks" in swept.due and await self.webhooks.sweep():
-            self._pulse.succeeded(["dispatch_webhooks"])
+        if SweepPart.DISPATCH_WEBHOOKS in swept.due and await self.webhooks.sweep():
+            self._pulse.succeeded([SweepPart.DISPATCH_WEBHOOKS])
         if anybody_listens((Name.FINISHED, Name.STEP_CHANGED)):
             await self._tell_what_happened()
         return swept
 
-    async def _carry_out(self, session: Session, due: Collection[str]) -> AsyncIterator[str]:
-        """Carry out the parts of the sweep that other modules do; yields those that succeeded."""
-        if await self._rescuer.sweep(session, gone="rescue" in due) is not None:
-            yield "rescue"
-        if "project_incidents" in due and await self._projector.sweep(session):
-            yield "project_incidents"
-        if "keep_events" in due and await keep_events(session):
-            yield "keep_events"
-        if "seal_audit" in due and await seal(session) is not None:
-            yield "seal_audit"
-        await self._retention_sweep.sweep(session)
-        if self._retention_sweep.ended_well:
-            yield "retention"
+    async def _carry_out(self, part: SweepPart, session: Session, *, due: bool) -> bool:
+        """Carry out a part of the sweep that other modules do; whether it succeeded."""
+        match part:
+            case SweepPart.RESCUE:
+                return await self._rescuer.sweep(session, gone=due) is not None
+            case SweepPart.RETENTION:
+                await self._retention_sweep.sweep(session)
+                return self._retention_sweep.ended_well
+            case _ if not due or part.row.swept_by is not None:
+                return False
+            case SweepPart.PROJECT_INCIDENTS:
+                return await self._projector.sweep(session)
+            case SweepPart.KEEP_EVENTS:
+                return await keep_events(session)
+            case SweepPart.SEAL_AUDIT:
+                return await seal(session) is not None
+            case SweepPart.RECONCILE | SweepPart.DISPATCH_WEBHOOKS:
+                return False  # by sweep_once before these, and after them without a session
+            case _:
+                raise NotImplementedError(part)
 
     async def _tell_what_happened(self) -> None:
         try:

@@ -48,7 +48,7 @@ async def test_a_sweep_that_repairs_two_workflows_does_not_deadlock_with_an_ack_
             await ack.execute(COMPLETE, [[jobs["faulty second"]]])
             await ack.execute(COMPLETE, [[jobs["faulty first"]]])
         async with Barrier.at(cluster.dsn, "workflow counted") as barrier:
-            sweeping = asyncio.create_task(sweep.execute("SELECT powertools.repair_settle_faults(100)"))
+            sweeping = asyncio.create_task(sweep.execute("SELECT powertools.repair_faults(100)"))
             await barrier.waiting()
             acking = asyncio.create_task(ack.execute(COMPLETE, [[jobs["sound first"], jobs["sound second"]]]))
             await cluster.blocked()
@@ -76,7 +76,7 @@ async def test_a_sweep_that_repairs_two_maps_does_not_deadlock_with_an_ack_in_th
             await ack.execute(COMPLETE, [[jobs["faulty second[0]"]]])
             await ack.execute(COMPLETE, [[jobs["faulty first[0]"]]])
         async with Barrier.at(cluster.dsn, "workflow counted") as barrier:
-            sweeping = asyncio.create_task(sweep.execute("SELECT powertools.repair_settle_faults(100)"))
+            sweeping = asyncio.create_task(sweep.execute("SELECT powertools.repair_faults(100)"))
             await barrier.waiting()
             acking = asyncio.create_task(ack.execute(COMPLETE, [[jobs["sound first"], jobs["sound second"]]]))
             await cluster.blocked()

@@ -12,6 +12,7 @@ from oban_powertools.runtime.sweep import Swept, sweep_once
 from oban_powertools.states import WorkflowId
 from tests.support.by_hand import Hand, chain, step
 
+OUTGROWN = "SELECT ARRAY(SELECT powertools.outgrown_tables()::text)"
 READ = "SELECT sum(seq_tup_read + idx_tup_fetch)::int FROM pg_stat_xact_user_tables"
 
 
@@ -82,11 +83,11 @@ async def test_the_sweep_has_tables_analyzed_that_have_grown_many_times_over(han
     await hand.rows("VACUUM ANALYZE")
     await hand.workflows.insert(fan(2000), conn=hand.conn)
     await hand.rows("SELECT pg_stat_force_next_flush()")
-    assert await hand.one("SELECT powertools.outgrown()::text[]") == ["powertools.steps"]
+    assert await hand.one(OUTGROWN) == ["powertools.steps"]
 
     await sweep_once(hand.session, Swept(), Settings(sweep_batch=10))
 
-    assert await hand.one("SELECT powertools.outgrown()::text[]") == []
+    assert await hand.one(OUTGROWN) == []
     assert await hand.one("SELECT reltuples::int FROM pg_class WHERE oid = 'powertools.steps'::regclass") == 2002
 
 
@@ -96,13 +97,13 @@ async def test_a_table_is_analyzed_by_what_is_committed_in_it(hand: Hand) -> Non
     await hand.rows("VACUUM ANALYZE")
     async with await AsyncConnection.connect(hand.dsn) as inserting:
         await hand.workflows.insert(fan(2000), conn=inserting)
-        meanwhile = await hand.one("SELECT powertools.outgrown()::text[]")
+        meanwhile = await hand.one(OUTGROWN)
         await hand.rows("ANALYZE powertools.steps")  # by anybody else
         await inserting.commit()
         await inserting.execute("SELECT pg_stat_force_next_flush()")
         await inserting.commit()
 
-    assert (meanwhile, await hand.one("SELECT powertools.outgrown()::text[]")) == ([], ["powertools.steps"])
+    assert (meanwhile, await hand.one(OUTGROWN)) == ([], ["powertools.steps"])
 
 
 async def test_a_table_whose_rows_the_server_no_longer_counts_is_analyzed_by_its_size(hand: Hand) -> None:
@@ -112,7 +113,7 @@ async def test_a_table_whose_rows_the_server_no_longer_counts_is_analyzed_by_its
     await hand.rows("SELECT pg_stat_force_next_flush()")
     await hand.rows("SELECT pg_stat_reset()")
 
-    assert await hand.one("SELECT powertools.outgrown()::text[]") == ["powertools.steps"]
+    assert await hand.one(OUTGROWN) == ["powertools.steps"]
 
 
 @pytest.mark.parametrize("statistics", ["SELECT", "VACUUM ANALYZE"])

@@ -34,7 +34,6 @@ CAUGHT = {
     "retention.sql": "a class that is not counted has no number, which is shown",
     "explain.sql": "only in these states it is asked whether a job is lost",
     "check_invariants_v1": "what is none of these is a violation, which is told",
-    "sweep_part_v1": "what is none of these is asked of due(), which raises",
 }
 """Function, or file of queries -> what catches a word that none of its expressions CASE names."""
 

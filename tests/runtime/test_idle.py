@@ -10,7 +10,8 @@ import pytest
 from psycopg_pool import AsyncConnectionPool
 
 from oban_powertools.database import Connection
-from oban_powertools.runtime.sweep import ALL_PARTS, PARTS, Swept
+from oban_powertools.runtime.sweep import Swept
+from oban_powertools.sweep_parts import ALL_PARTS, PARTS
 from tests.support.by_hand import Hand, chain
 from tests.support.counting import count_executed, count_sent
 

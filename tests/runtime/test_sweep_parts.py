@@ -17,8 +17,9 @@ from oban_powertools.config import Names
 from oban_powertools.database import Queries, Session, connect
 from oban_powertools.database.migrations import migrations
 from oban_powertools.runtime.pulse import Pulse
-from oban_powertools.runtime.sweep import ALL_PARTS, Swept
+from oban_powertools.runtime.sweep import Swept
 from oban_powertools.schema import install, status
+from oban_powertools.sweep_parts import ALL_PARTS
 from oban_powertools.upkeep.doctor import examine
 from oban_powertools.upkeep.retention.schedule import RetentionSweep
 from tests.runtime.test_idle import TROUBLES, sweeping

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from oban_powertools import Powertools, Settings, Workflow
-from oban_powertools.runtime.sweep import PARTS, SweepLoop, Swept, sweep_once
+from oban_powertools.runtime.sweep import SweepLoop, Swept, sweep_once
+from oban_powertools.sweep_parts import PARTS
 from tests.support.by_hand import Hand, chain, everybody_may, step
 
 IN_NO_TIME = timedelta(milliseconds=1)

@@ -1,6 +1,6 @@
 """The functions and views of the schema: one current text each, applied as a whole at the end of an upgrade.
 
-With them come the rows that name functions: those of the classes of incidents.
+With them come the rows that name functions: those of the classes of incidents, and of the parts of the sweep.
 
 Not for tables (``migrations``). After an upgrade the database has these functions with these texts, and no others.
 """
@@ -13,6 +13,7 @@ from importlib.resources import files
 from typing import Final
 
 from ..incident_classes import IncidentClass
+from ..sweep_parts import PartRow, SweepPart
 
 _BY_INDEX: Final = "SET enable_seqscan = off SET enable_material = off SET random_page_cost = 0.01 SET jit = off"
 _ROW_BY_ROW: Final = f"{_BY_INDEX} SET enable_hashjoin = off SET enable_mergejoin = off"
@@ -96,7 +97,7 @@ def functions_sql() -> str:
     signatures = ", ".join(f"'{function.signature}'" for function in functions())
     leftovers = _read("drop_leftovers.sql").replace("/* signatures */", signatures)
     unchecked = ("SET check_function_bodies = off;\n", *_files(), "RESET check_function_bodies;\n")
-    return "\n".join((*unchecked, _read("views.sql"), leftovers, _classes()))
+    return "\n".join((*unchecked, _read("views.sql"), leftovers, _classes(), _parts()))
 
 
 def _classes() -> str:
@@ -110,6 +111,29 @@ def _row(name: IncidentClass) -> Iterator[str]:
     return map(_literal, (name, row.found_by, row.holds_by, row.concerns_by, row.over_because))
 
 
+def _parts() -> str:
+    return _read("sweep_parts.sql").replace("/* names */", ", ".join(map(_literal, SweepPart)))
+
+
+def _when_due() -> str:
+    """Of each part its name, when there is something to do."""
+    calls = {part: part.row.due_when for part in SweepPart if part.row.due_when is not None}
+    lines = (f"CASE WHEN EXISTS (SELECT FROM powertools.{call}) THEN '{part}' END" for part, call in calls.items())
+    return ",\n    ".join(lines)
+
+
+def _swept() -> str:
+    """Of each part that a function does, its call."""
+    calls = {part: _call(part.row) for part in SweepPart if part.row.swept_by is not None}
+    return "\n    ".join(f"WHEN '{part}' THEN tally := {call};" for part, call in calls.items())
+
+
+def _call(row: PartRow) -> str:
+    if row.found_by is None:
+        return f"powertools.{row.swept_by}(batch)"
+    return f"powertools.sweep_by_halves('{row.swept_by}', powertools.{row.found_by}(batch))"
+
+
 def _literal(value: str | None) -> str:
     return "NULL" if value is None else "'" + value.replace("'", "''") + "'"
 
@@ -117,14 +141,15 @@ def _literal(value: str | None) -> str:
 @cache
 def _files() -> tuple[str, ...]:
     folder = files("oban_powertools.database.sql").joinpath("functions")
-    return tuple(_planned(file.read_text("utf-8")) for file in sorted(folder.iterdir(), key=lambda file: file.name))
+    return tuple(_written_out(file.read_text("utf-8")) for file in sorted(folder.iterdir(), key=lambda file: file.name))
 
 
 def _read(name: str) -> str:
     return files("oban_powertools.database.sql").joinpath(name).read_text("utf-8")
 
 
-def _planned(text: str) -> str:
+def _written_out(text: str) -> str:
+    text = text.replace("/* each part that is due */", _when_due()).replace("/* each part, swept */", _swept())
     return re.sub(rf"^({'|'.join(PLANNED)})$", lambda match: PLANNED[match[0]], text, flags=re.MULTILINE)
 
 

@@ -18,28 +18,12 @@ from .. import telemetry
 from ..config import Settings
 from ..database import Session
 from ..privacy.logs import find_logger
+from ..sweep_parts import ALL_PARTS, PARTS, SweepPart
 
 logger: Final = find_logger(__name__)
 
-PARTS: Final = {
-    "repair_settle_faults": 100,
-    "match_signals": 1000,
-    "expire_waits": 1000,
-    "expire_workflows": 100,
-    "cancel_stopping_jobs": 1000,
-    "expire_holds": 1000,
-    "analyze_outgrown": 1,
-}
-"""The parts of a sweep before the comparison, in order -> rows that one transaction locks."""
-
 _FULL_BATCHES_FOR: Final = timedelta(seconds=1)
 """For how long one sweep repeats a part that has more to do, before the other parts get their turn."""
-
-ALL_PARTS: Final = frozenset(
-    (*PARTS, "reconcile", "rescue", "project_incidents", "keep_events", "seal_audit", "dispatch_webhooks")
-)
-"""All parts: those of ``sweep_once``, and those that other modules carry out after it. Retention, the last part,
-decides itself when it is due."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,12 +79,12 @@ async def sweep_once(session: Session, since: Swept, settings: Settings) -> Swep
         measured["parts"] = len(tried)
         counts = {part: tally.done for part, tally in tried.items() if tally.done is not None}
         done = frozenset(counts)
-        repaired = counts.pop("repair_settle_faults", 0)
-        counts.pop("analyze_outgrown", 0)
+        repaired = counts.pop(SweepPart.REPAIR_SETTLE_FAULTS, 0)
+        counts.pop(SweepPart.ANALYZE_OUTGROWN, 0)
         swept = Swept(swept=True)
-        if "reconcile" in due:
+        if SweepPart.RECONCILE in due:
             swept = await _compare(session, since, settings.sweep_batch)
-            done |= {"reconcile"} if swept.swept else set[str]()
+            done |= {SweepPart.RECONCILE.value} if swept.swept else set[str]()
         more = any(tally.more for tally in tried.values())
         swept = replace(swept, due=due, done=done, repaired=repaired, expired=sum(counts.values()), more=more)
         measured |= {"repaired": swept.repaired, "expired": swept.expired, "reconciled": swept.reconciled}

@@ -155,13 +155,11 @@ BEGIN
 END $$;
 
 -- Cancels the idle jobs of workflows and steps that were asked to stop: a job that failed since then must not run
--- again. One batch; returns how many. Locks: the jobs, skipping locked ones, then as settle.
-CREATE OR REPLACE FUNCTION powertools.cancel_stopping_jobs(batch int) RETURNS int
+-- again. One batch. Locks: the jobs, skipping locked ones, then as settle.
+CREATE OR REPLACE FUNCTION powertools.cancel_idle_jobs(batch int, OUT done int, OUT failed int, OUT more bool)
 LANGUAGE plpgsql
 -- PLANNED EACH TIME ROW BY ROW
 AS $$
-DECLARE
-  cancelled int;
 BEGIN
   WITH stopping AS (
     SELECT s.job_id, s.workflow_id, s.position
@@ -180,6 +178,6 @@ BEGIN
   UPDATE public.oban_jobs j
   SET state = 'cancelled', cancelled_at = timezone('UTC', now())
   FROM idle i WHERE j.id = i.id;
-  GET DIAGNOSTICS cancelled = ROW_COUNT;
-  RETURN cancelled;
+  GET DIAGNOSTICS done = ROW_COUNT;
+  more := done > 0;
 END $$;

@@ -53,7 +53,7 @@ END $$;
 -- were repaired. A fault of the data or of a limit of PostgreSQL's (classes 22 and 54) comes again each time: it fails
 -- the step. Locks: family after family by its outermost workflow, which is the lock of the whole family, and before its
 -- fault rows: a session that faults again while settling already holds the family.
-CREATE OR REPLACE FUNCTION powertools.repair_settle_faults(batch int) RETURNS int
+CREATE OR REPLACE FUNCTION powertools.repair_faults(batch int, OUT done int, OUT failed int, OUT more bool)
 LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -61,8 +61,8 @@ DECLARE
   code text;
   detail text;
   ended bool;
-  repaired int := 0;
 BEGIN
+  done := 0;
   FOR f IN
     SELECT due.*
     FROM (
@@ -82,7 +82,7 @@ BEGIN
         f.workflow_id, f.position, f.job_id, NULL, NULL, f.state, f.cause, f.attempt, f.result, f.error, f.released_at, f.started_at
       )::powertools.outcome]);
       UPDATE powertools.settle_faults SET repaired_at = clock_timestamp() WHERE job_id = f.job_id;
-      repaired := repaired + 1;
+      done := done + 1;
     EXCEPTION WHEN OTHERS THEN
       GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, detail = MESSAGE_TEXT;
       ended := left(code, 2) IN ('22', '54') AND f.state IN ('completed', 'discarded', 'cancelled', 'awaiting_signal')
@@ -91,10 +91,10 @@ BEGIN
       SET faults = faults + 1, last_fault_at = clock_timestamp(), sqlstate = code, message = detail,
           repaired_at = CASE WHEN ended THEN clock_timestamp() END
       WHERE job_id = f.job_id;
-      repaired := repaired + ended::int;
+      done := done + ended::int;
     END;
   END LOOP;
-  RETURN repaired;
+  more := done > 0;
 END $$;
 
 -- Settles live steps whose job was removed or ended without a trigger (TRUNCATE, a disabled trigger, a restore). Checks
@@ -174,56 +174,68 @@ BEGIN
   END IF;
 END $$;
 
--- Does a part of the sweep for these ids, all at once; on a fault half by half, so that a faulty one fails alone and
--- stops no other (property/P16). Returns for how many it was done.
-CREATE OR REPLACE FUNCTION powertools.sweep_these(part text, ids bigint[]) RETURNS int
+-- Calls a function for these ids, all at once; on a fault half by half, so that a faulty one fails alone and stops no
+-- other (property/P16). Returns for how many it was done.
+CREATE OR REPLACE FUNCTION powertools.do_by_halves(swept_by text, ids bigint[]) RETURNS int
 LANGUAGE plpgsql
 AS $$
 DECLARE
   half CONSTANT int := cardinality(ids) / 2;
 BEGIN
-  CASE part
-    WHEN 'match_signals' THEN PERFORM powertools.match_signals(ids);
-    WHEN 'expire_waits' THEN PERFORM powertools.expire_waits(ids);
-    WHEN 'expire_workflows' THEN PERFORM powertools.expire_workflows(ids);
-    WHEN 'expire_holds' THEN PERFORM powertools.expire_holds(ids);
-  END CASE;
+  IF ids = '{}' THEN
+    RETURN 0;
+  END IF;
+  EXECUTE format('SELECT powertools.%I($1)', swept_by) USING ids;
   RETURN cardinality(ids);
 EXCEPTION WHEN OTHERS THEN
   IF half = 0 THEN
-    RAISE WARNING 'powertools could not % of %: %', part, ids[1], SQLERRM;
+    RAISE WARNING 'powertools could not % of %: %', swept_by, ids[1], SQLERRM;
     RETURN 0;
   END IF;
-  RETURN powertools.sweep_these(part, ids[: half]) + powertools.sweep_these(part, ids[half + 1:]);
+  RETURN powertools.do_by_halves(swept_by, ids[: half]) + powertools.do_by_halves(swept_by, ids[half + 1:]);
+END $$;
+
+-- The same, told as a batch; failed ids are tried again with every batch, so they are no reason for another.
+CREATE OR REPLACE FUNCTION powertools.sweep_by_halves(swept_by text, ids bigint[], OUT done int, OUT failed int, OUT more bool)
+LANGUAGE plpgsql
+AS $$
+BEGIN
+  done := powertools.do_by_halves(swept_by, ids);
+  failed := cardinality(ids) - done;
+  more := done > failed;
+END $$;
+
+-- Matches a batch of waits, and closes signals that no workflow can meet any more.
+CREATE OR REPLACE FUNCTION powertools.match_missed(batch int, OUT done int, OUT failed int, OUT more bool)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  put_by int;
+BEGIN
+  SELECT m.done, m.failed INTO done, failed
+  FROM powertools.sweep_by_halves('match_signals', powertools.waits_to_match(batch)) AS m;
+  done := done + powertools.close_signals(batch);
+  put_by := powertools.put_by(batch);
+  more := done > failed OR put_by = batch;
 END $$;
 
 -- One batch of a part of the sweep, on whichever node takes it; failed is how many could not be done now, more whether
 -- there may be more to do at once. Each batch is a transaction of its own, so that it holds no workflow of another
--- batch (settle/S4).
+-- batch (settle/S4). An upgrade writes in a line of each row of sweep_parts.py with a function.
 CREATE OR REPLACE FUNCTION powertools.sweep_part_v1(part text, batch int, OUT swept bool, OUT done int, OUT failed int, OUT more bool)
 LANGUAGE plpgsql
 AS $$
 DECLARE
-  due bigint[];
-  put_by int := 0;
+  tally record;
 BEGIN
   swept := powertools.take_part_v2(part);
   IF NOT swept THEN
     RETURN;
   END IF;
   CASE part
-    WHEN 'repair_settle_faults' THEN done := powertools.repair_settle_faults(batch);
-    WHEN 'cancel_stopping_jobs' THEN done := powertools.cancel_stopping_jobs(batch);
-    WHEN 'analyze_outgrown' THEN done := powertools.analyze_outgrown_v1();
-    ELSE
-      due := powertools.due(part, batch);
-      done := CASE WHEN due = '{}' THEN 0 ELSE powertools.sweep_these(part, due) END;
-      failed := cardinality(due) - done;
-      IF part = 'match_signals' THEN
-        done := done + powertools.close_signals(batch);
-        put_by := powertools.put_by(batch);
-      END IF;
+    /* each part, swept */
   END CASE;
-  -- other parts try failed ids again with every batch; an ANALYZE is done once
-  more := (done > coalesce(failed, 0) OR put_by = batch) AND part <> 'analyze_outgrown';
+  done := tally.done;
+  failed := tally.failed;
+  more := tally.more;
 END $$;
