@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Self
 
-__all__ = ["ALL_PARTS", "PARTS", "PartRow", "SweepPart"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartRow:

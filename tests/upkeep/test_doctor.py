@@ -69,9 +69,9 @@ SET_UP = {
         "another text",
     ),
     "a function is dropped": (
-        "DROP FUNCTION powertools.outgrown",
+        "DROP FUNCTION powertools.outgrown_tables",
         "functions",
-        "function outgrown",
+        "function outgrown_tables",
         "missing",
     ),
     "a function lost its rights": (

@@ -37,9 +37,9 @@ END $$
 
 WORSE = {
     "a function got the owner's rights": (
-        "ALTER FUNCTION powertools.outgrown SECURITY DEFINER",
+        "ALTER FUNCTION powertools.outgrown_tables SECURITY DEFINER",
         "functions",
-        "function outgrown",
+        "function outgrown_tables",
         "runs with the rights of its owner",
     ),
     "a constraint is not validated": (
