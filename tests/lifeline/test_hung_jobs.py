@@ -8,6 +8,7 @@ import pytest
 from oban_powertools import Incident, Workflow
 from oban_powertools.explain import StepExplanation
 from tests.support.by_hand import Hand, step
+from tests.support.command import powertools as run_command
 from tests.support.executing import beat, die, take
 from tests.support.troubles import plain, project
 
@@ -182,6 +183,19 @@ async def test_its_evidence_has_the_stacks_that_its_process_told(hand: Hand) -> 
     assert incident is not None
     assert incident.evidence["ids"] == [job_id, other]
     assert incident.evidence["stacks"] == [{"job_id": job_id, "stack": ["app/mail.py:12 Send.process"]}]
+
+
+async def test_the_page_of_the_incident_shows_a_stack_line_by_line(hand: Hand) -> None:
+    job_id = await running(hand, 150)
+    lines = '["app/run.py:1 main", "app/mail.py:12 Send.process"]'
+    told = f'[{{"job_id": {job_id}, "blocks_loop": false, "stack": {lines}}}]'
+    await hand.rows("UPDATE powertools.executors SET stacks = %s", told)
+    await project(hand)
+
+    page = run_command("incidents", "show", HUNG, dsn=hand.dsn).out
+
+    stack = f"\nWHAT JOB {job_id} IS DOING\n  app/run.py:1 main\n  app/mail.py:12 Send.process\n"
+    assert stack in page
 
 
 async def test_explain_of_the_step_names_it_with_the_acts_that_are_legal(hand: Hand) -> None:

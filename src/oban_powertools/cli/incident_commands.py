@@ -128,7 +128,8 @@ def _print_stacks(entries: Any) -> None:
     for entry in cast("list[Any]", entries) if isinstance(entries, list) else ():
         stack: dict[str, Any] = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {"stack": [entry]}
         lines: Any = stack.get("stack")
-        say(f"\nWHAT {f'JOB {stack["job_id"]}' if stack.get('job_id') else 'IT'} IS DOING")
+        say()
+        say(f"WHAT {f'JOB {stack["job_id"]}' if stack.get('job_id') else 'IT'} IS DOING")
         for line in cast("list[Any]", lines) if isinstance(lines, list) else [lines]:
             say(f"  {line}")
 
