@@ -253,7 +253,9 @@ async def _apply(conn: Connection, names: Names) -> list[str]:
         try:
             return await _apply_once(conn, names)
         except _MADE_BY_OTHERS:
-            if (await status(conn, names)).pending:
+            # What is built outside a transaction comes afterwards, here and there.
+            missing = (await status(conn, names)).pending
+            if any(migration.name in missing and not migration.indexes for migration in migrations()):
                 raise
             return []
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
@@ -278,16 +280,9 @@ async def _apply_once(conn: Connection, names: Names) -> list[str]:
 
 
 async def _build(conn: Connection, migration: Migration, names: Names) -> list[str]:
-    # An interrupted build leaves an invalid index.
     for index in migration.indexes:
-        await _drop_unfinished(conn, index, names)
-        await conn.execute(
-            b"SELECT set_config('lock_timeout', '0', false), set_config('statement_timeout', '0', false)"
-        )
-        try:
-            await conn.execute(render(index.text, names))
-        finally:
-            await conn.execute(b"RESET statement_timeout")
+        while not await _build_index(conn, index, names):
+            pass
     async with conn.transaction():
         await conn.execute(f"LOCK TABLE {names.schema}.migrations IN SHARE UPDATE EXCLUSIVE MODE".encode())
         if migration.name not in (await status(conn, names)).pending:
@@ -296,15 +291,43 @@ async def _build(conn: Connection, migration: Migration, names: Names) -> list[s
     return [migration.name]
 
 
+async def _build_index(conn: Connection, index: Index, names: Names) -> bool:
+    """Whether it exists now; False when another session was at it at the same moment, and one of them gave way."""
+    try:
+        await _drop_unfinished(conn, index, names)  # an interrupted build leaves an invalid one
+        await conn.execute(
+            b"SELECT set_config('lock_timeout', '0', false), set_config('statement_timeout', '0', false)"
+        )
+        try:
+            await conn.execute(render(index.text, names))
+        finally:
+            await conn.execute(b"RESET statement_timeout")
+    except psycopg.errors.DeadlockDetected:
+        await asyncio.sleep(0.2)
+        return False
+    return True
+
+
 async def _drop_unfinished(conn: Connection, index: Index, names: Names) -> None:
-    # A session that is building it holds this lock until it is done.
-    async with conn.transaction():
-        await conn.execute(b"SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")
-        await conn.execute(render(f"LOCK TABLE {index.table} IN SHARE UPDATE EXCLUSIVE MODE", names))
+    await _wait_for_builders(conn, index, names)
     name = render(f"{index.table.partition('.')[0]}.{index.name}", names).decode()
     row = await fetch_one(conn, Queries(names)["schema_index"], {"name": name})
     if row is not None and row["valid"] is False:
         await conn.execute(f"DROP INDEX CONCURRENTLY {name}".encode())
+
+
+async def _wait_for_builders(conn: Connection, index: Index, names: Names) -> None:
+    # A session that is building it holds this lock until it is done, and waits for transactions that began before: who
+    # waits in one transaction for long is in a deadlock with it.
+    while True:
+        try:
+            async with conn.transaction():
+                await conn.execute(b"SET LOCAL lock_timeout = '200ms'; SET LOCAL statement_timeout = 0")
+                await conn.execute(render(f"LOCK TABLE {index.table} IN SHARE UPDATE EXCLUSIVE MODE", names))
+        except psycopg.errors.LockNotAvailable:
+            await asyncio.sleep(0.2)
+        else:
+            return
 
 
 def oban_sql(prefix: str) -> str:

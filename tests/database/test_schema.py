@@ -70,7 +70,7 @@ async def test_a_schema_migrated_release_by_release_equals_a_fresh_one(
     await empty.execute(oban_install_sql().encode())
     for migration in migrations():
         await empty.execute("RESET ALL")
-        await empty.execute(render(migration.text + migration.record, Names()))
+        await empty.execute(render(migration.in_a_transaction + migration.record, Names()))
     await empty.execute(functions_sql().encode())
 
     assert await catalog(empty) == await catalog(installed)

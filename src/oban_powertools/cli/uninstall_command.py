@@ -67,7 +67,7 @@ async def _find_loss(target: Target) -> _Loss:
 
 async def _count_unfinished(conn: Connection, target: Target) -> int:
     session, states = Session(conn, Queries(target.names)), (WorkflowState.RUNNING, WorkflowState.CANCEL_REQUESTED)
-    lists = [await reads.list_workflows(session, state=state, limit=MANY) for state in states]
+    lists = [await reads.list_workflows(session, {"state": state}, limit=MANY) for state in states]
     return min(sum(map(len, lists)), MANY)
 
 

@@ -1,12 +1,14 @@
 """Read stored workflows: each call opens a connection and runs one query of ``reads``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from ..arguments import as_count, as_id, as_key, as_word, as_workflow_id, unless_none
+from ..arguments import as_count, as_id, as_workflow_id
 from ..operators.services import Facade
-from ..states import WorkflowId, WorkflowState
+from ..states import OperatorStatus, WorkflowId, WorkflowState
 from . import drawing, reads
+from .finding import filters_of
 from .records import CallbackRecord, StepRecord, WorkflowRecord
 
 
@@ -32,23 +34,61 @@ class WorkflowReads(Facade):
         self,
         *,
         state: WorkflowState | str | None = None,
+        status: OperatorStatus | str | None = None,
         name: str | None = None,
         tag: str | None = None,
+        idempotency_key: str | None = None,
+        label: str | None = None,
+        context: Mapping[str, Any] | None = None,
+        worker: str | None = None,
+        step: str | None = None,
+        error: str | None = None,
+        inserted_from: datetime | None = None,
+        inserted_to: datetime | None = None,
+        finished_from: datetime | None = None,
+        finished_to: datetime | None = None,
         before: WorkflowId | str | None = None,
         limit: int = 50,
     ) -> list[WorkflowRecord]:
-        """Workflows, newest first.
+        """Workflows that fit everything that is given, newest first.
 
         Args:
+            status: The operator's word, as explanations say it.
+            label: The context's field ``label``.
+            context: Fields that the context has, with these values, at any depth: ``{"account_id": 42}``.
+            worker, step: Some step has this worker (Oban's path of its class), or this name.
+            error: Words, or beginnings of words, of the last error of some step: ``"timeout billing"``.
+            inserted_from, inserted_to, finished_from, finished_to: From this instant on, before that one; aware.
             before: Only ids below this one: the last id of the previous page.
             limit: At most 1,000.
+
+        Raises:
+            InvalidArgumentError: A filter is not what it should be.
         """
-        word = None if state is None else as_word("state", state, WorkflowState)
+        filters = filters_of(
+            state=state,
+            status=status,
+            label=label,
+            context=context,
+            texts={
+                "name": name,
+                "tag": tag,
+                "idempotency_key": idempotency_key,
+                "worker": worker,
+                "step": step,
+                "error": error,
+            },
+            instants={
+                "inserted_from": inserted_from,
+                "inserted_to": inserted_to,
+                "finished_from": finished_from,
+                "finished_to": finished_to,
+            },
+        )
         older = None if before is None else WorkflowId(as_id("before", before))
-        args = {"name": unless_none(as_key, "name", name), "tag": unless_none(as_key, "tag", tag)}
         page = as_count("limit", limit)
         async with self._connect() as session:
-            return await reads.list_workflows(session, state=word, before=older, limit=page, **args)
+            return await reads.list_workflows(session, filters, before=older, limit=page)
 
     async def steps(self, workflow_id: WorkflowId | str) -> Sequence[StepRecord]:
         """All steps of a workflow, in position order.

@@ -46,23 +46,18 @@ async def get_workflow(session: Session, workflow_id: WorkflowId) -> WorkflowRec
 
 
 async def list_workflows(
-    session: Session,
-    *,
-    state: WorkflowState | None = None,
-    name: str | None = None,
-    tag: str | None = None,
-    before: WorkflowId | None = None,
-    limit: int = 50,
+    session: Session, filters: Mapping[str, Any], *, before: WorkflowId | None = None, limit: int = 50
 ) -> list[WorkflowRecord]:
-    """Workflows, newest first.
+    """Workflows that fit all filters, newest first.
 
     Args:
+        filters: As ``finding.filters_of`` makes them; empty for all.
         before: Only ids below this one: the last id of the previous page.
         limit: At most 1,000.
     """
-    args = {"state": state, "name": name, "tag": tag, "before": before, "page": min(limit, MAX_PAGE)}
-    rows = await session.all("list_workflow_ids", args)
-    workflows = await find_workflows(session, [row["id"] for row in rows])
+    args = {"filters": json_border.dumps(dict(filters)), "before": before, "page": min(limit, MAX_PAGE)}
+    rows = await session.all("find_workflow_ids", args)
+    workflows = await find_workflows(session, [row["id"] for row in rows]) if rows else []
     return workflows[::-1]
 
 

@@ -80,22 +80,15 @@ SELECT
   w.inserted_at, w.finished_at,
   CASE WHEN w.failed = 0 THEN '{}' ELSE powertools.failed_steps_v1(w.id) END AS failed_steps
 FROM powertools.workflow_words_v1(%(ids)s::bigint[]) AS k
-JOIN powertools.workflows w ON w.id = k.id
+CROSS JOIN LATERAL (SELECT * FROM powertools.workflows WHERE id = k.id LIMIT 1) AS w
 ORDER BY w.id;
 
--- name: list_workflow_ids
--- Args: state, name (text or NULL for any), tag (text or NULL), before (bigint or NULL: only smaller ids),
---   page (int, rows).
--- Rows: id, newest first. Index: the primary key, backwards; workflows_name with a name; workflows_unfinished
---   with an unfinished state.
-SELECT w.id
-FROM powertools.workflows w
-WHERE (%(state)s::text IS NULL OR w.state = %(state)s)
-  AND (%(name)s::text IS NULL OR w.name = %(name)s)
-  AND (%(tag)s::text IS NULL OR %(tag)s = ANY (w.tags))
-  AND (%(before)s::bigint IS NULL OR w.id < %(before)s)
-ORDER BY w.id DESC
-LIMIT %(page)s;
+-- name: find_workflow_ids
+-- Args: filters (jsonb text), before (bigint or NULL: only smaller ids), page (int, rows); as powertools.find_workflows_v1.
+-- Rows: id, newest first. Index: those of 0025_finding.sql, workflows_name, workflows_unfinished and the primary keys.
+SELECT f.id
+FROM powertools.find_workflows_v1(%(filters)s::jsonb, %(before)s::bigint, %(page)s::int) AS f (id)
+ORDER BY f.id DESC;
 
 -- name: unawaited_workflow_ids
 -- Args: ids (bigint[]): workflows that somebody waits for.

@@ -1,0 +1,236 @@
+-- Finding workflows: by what they are, by their steps, by the operator's word. Newest first, in pages.
+--
+-- What is common is met among the newest workflows, so these are looked at first; what is not met often enough there is
+-- rare, and an index leads to the rest. So neither reads more than some thousand rows, whatever the table holds.
+
+-- The words of a text, as the index of errors has them.
+CREATE OR REPLACE FUNCTION powertools.words_of(said text) RETURNS text[]
+LANGUAGE sql IMMUTABLE
+AS $$
+  SELECT array_remove(regexp_split_to_array(lower(said), '[^[:alnum:]]+'), '')
+$$;
+
+-- Workflows with a step whose last error has all these words or beginnings of words: of steps that ended, and of jobs that
+-- are to be tried again (the 5,000 that are due first).
+CREATE OR REPLACE FUNCTION powertools.ids_by_error(words text[]) RETURNS SETOF bigint
+LANGUAGE sql STABLE
+AS $$
+  SELECT s.workflow_id
+  FROM powertools.steps s
+  WHERE s.error IS NOT NULL AND cardinality(words) > 0 AND to_tsvector('simple', regexp_replace(
+    left(coalesce(s.error ->> 'class', '') || ' ' || coalesce(s.error ->> 'text', s.error ->> 'error', ''), 2500), '[^[:alnum:]]+', ' ', 'g'
+  )) @@ to_tsquery('simple', array_to_string(words, ':* & ') || ':*')
+  UNION
+  SELECT powertools.workflow_of_v1(j.meta)
+  FROM (
+    SELECT j.meta, j.errors -> -1 AS error FROM public.oban_jobs j WHERE j.state = 'retryable' ORDER BY j.scheduled_at LIMIT 5000
+  ) AS j
+  WHERE cardinality(words) > 0 AND j.meta ? 'position' AND concat(
+    j.error ->> 'class', ' ', coalesce(j.error ->> 'text', j.error ->> 'error')
+  ) ILIKE ALL (SELECT '%' || w || '%' FROM unnest(words) AS w)
+$$;
+
+-- Unfinished workflows that may have this word, which jobs, faults and incidents lead to, with their whole families: a
+-- workflow has the word of what is in it, and of what it waits for. Not what only a lock blocks, which no index knows.
+-- NULL: too many, or a word that anything may have.
+CREATE OR REPLACE FUNCTION powertools.ids_by_word(of_word text) RETURNS bigint[]
+LANGUAGE plpgsql STABLE
+-- PLANNED EACH TIME ROW BY ROW
+AS $$
+DECLARE
+  most CONSTANT int := 5000;
+  blocked CONSTANT bool := of_word = 'Blocked';
+  review CONSTANT bool := of_word = 'Needs Review';
+  hit bigint[];
+BEGIN
+  IF of_word NOT IN ('Needs Review', 'Blocked', 'Running') THEN
+    RETURN NULL;
+  END IF;
+  WITH RECURSIVE queues (state, queue) AS (
+    (
+      SELECT s.state, (SELECT j.queue FROM public.oban_jobs j WHERE j.state = s.state ORDER BY j.queue LIMIT 1)
+      FROM unnest('{available,scheduled,retryable}'::public.oban_job_state[]) AS s (state) WHERE blocked
+    )
+    UNION ALL
+    SELECT q.state, (SELECT j.queue FROM public.oban_jobs j WHERE j.state = q.state AND j.queue > q.queue ORDER BY j.queue LIMIT 1)
+    FROM queues q WHERE q.queue IS NOT NULL
+  ), named AS MATERIALIZED (
+    SELECT q.state, q.queue FROM queues q WHERE q.queue IS NOT NULL LIMIT 1000
+  ), closed AS MATERIALIZED (
+    SELECT f.queue FROM powertools.queue_facts_v1(ARRAY(SELECT DISTINCT n.queue FROM named n)) AS f WHERE f.executors = f.paused
+  ), jobs AS (
+    (SELECT j.meta FROM public.oban_jobs j WHERE NOT review AND j.state = 'executing' LIMIT most)
+    UNION ALL
+    (SELECT j.meta FROM public.oban_jobs j WHERE review AND j.state = 'suspended' LIMIT most)
+    UNION ALL
+    SELECT j.meta
+    FROM named n
+    JOIN closed c ON c.queue = n.queue
+    CROSS JOIN LATERAL (SELECT j.meta FROM public.oban_jobs j WHERE j.state = n.state AND j.queue = n.queue LIMIT most) AS j
+    UNION ALL
+    SELECT j.meta FROM (
+      (SELECT j.* FROM public.oban_jobs j WHERE review AND j.state = 'retryable' LIMIT most)
+      UNION ALL
+      (SELECT j.* FROM public.oban_jobs j WHERE review AND j.state = 'available' LIMIT most)
+    ) AS j
+    WHERE powertools.unresolved(j.errors -> -1) OR j.state = 'available' AND j.attempt >= j.max_attempts
+  )
+  SELECT array_agg(DISTINCT h.id) INTO hit FROM (
+    SELECT powertools.workflow_of_v1(j.meta) AS id FROM jobs j WHERE j.meta ? 'position'
+    UNION ALL
+    SELECT f.workflow_id FROM powertools.settle_faults f WHERE f.repaired_at IS NULL
+    UNION ALL
+    SELECT i.subject_id::bigint FROM powertools.incidents i
+    WHERE i.class = 'workflow_stuck' AND i.state <> 'resolved' AND i.subject_type = 'workflow'
+  ) AS h;
+  IF cardinality(hit) >= most THEN
+    RETURN NULL;
+  END IF;
+  RETURN ARRAY(
+    WITH RECURSIVE family (id) AS (
+      SELECT w.root_id FROM unnest(hit) AS u (id) JOIN powertools.workflows w ON w.id = u.id
+      UNION
+      SELECT c.id FROM family f JOIN powertools.workflows c ON c.parent_id = f.id
+    )
+    SELECT f.id FROM family f
+  );
+END $$;
+
+-- Workflows that are what is asked for, newest first, with ids between above and below (exclusive). ids: only these; NULL: any.
+-- ordered: by an index that has the order; else all that match are found, then the newest taken, since a plan that hopes
+-- to meet them soon would read the whole table for what is rare.
+CREATE OR REPLACE FUNCTION powertools.matching_workflows(f jsonb, ids bigint[], above bigint, below bigint, most int, ordered bool)
+RETURNS SETOF bigint
+LANGUAGE plpgsql STABLE
+-- PLANNED EACH TIME
+AS $$
+DECLARE
+  of_state CONSTANT text := f ->> 'state';
+  of_name CONSTANT text := f ->> 'name';
+  of_tag CONSTANT text[] := CASE WHEN f ? 'tag' THEN ARRAY[f ->> 'tag'] END;
+  of_key CONSTANT text := f ->> 'idempotency_key';
+  of_context CONSTANT jsonb := f -> 'context';
+  of_worker CONSTANT text := f ->> 'worker';
+  of_step CONSTANT text := f ->> 'step';
+  live CONSTANT bool := f ? 'status' AND f ->> 'status' <> 'Finished';
+  inserted_from CONSTANT timestamptz := f ->> 'inserted_from';
+  inserted_to CONSTANT timestamptz := least((f ->> 'inserted_to')::timestamptz, (f ->> 'finished_to')::timestamptz);
+  finished_from CONSTANT timestamptz := f ->> 'finished_from';
+  finished_to CONSTANT timestamptz := f ->> 'finished_to';
+BEGIN
+  IF ordered THEN
+    RETURN QUERY
+    SELECT w.id FROM powertools.workflows w
+    WHERE w.id > above AND w.id < below
+      AND (of_state IS NULL OR w.state = of_state) AND (of_name IS NULL OR w.name = of_name)
+      AND (NOT live OR w.state IN ('running', 'cancel_requested')) AND (NOT f ? 'status' OR live OR w.finished_at IS NOT NULL)
+      AND (inserted_from IS NULL OR w.inserted_at >= inserted_from) AND (inserted_to IS NULL OR w.inserted_at < inserted_to)
+      AND (of_worker IS NULL OR EXISTS (SELECT FROM powertools.steps s WHERE s.workflow_id = w.id AND s.worker = of_worker))
+      AND (of_step IS NULL OR EXISTS (SELECT FROM powertools.steps s WHERE s.workflow_id = w.id AND s.name = of_step))
+    ORDER BY w.id DESC LIMIT most;
+    RETURN;
+  END IF;
+  RETURN QUERY
+  WITH found AS MATERIALIZED (
+    SELECT w.id FROM powertools.workflows w
+    WHERE w.id > above AND w.id < below AND (ids IS NULL OR w.id = ANY (ids))
+      AND (of_state IS NULL OR w.state = of_state) AND (of_name IS NULL OR w.name = of_name)
+      AND (of_tag IS NULL OR w.tags @> of_tag AND w.tags <> '{}') AND (of_key IS NULL OR w.idempotency_key = of_key)
+      AND (of_context IS NULL OR w.context @> of_context AND w.context <> '{}')
+      AND (NOT live OR w.state IN ('running', 'cancel_requested')) AND (NOT f ? 'status' OR live OR w.finished_at IS NOT NULL)
+      AND (inserted_from IS NULL OR w.inserted_at >= inserted_from) AND (inserted_to IS NULL OR w.inserted_at < inserted_to)
+      AND (finished_from IS NULL OR w.finished_at >= finished_from) AND (finished_to IS NULL OR w.finished_at < finished_to)
+      AND (of_worker IS NULL OR EXISTS (SELECT FROM powertools.steps s WHERE s.workflow_id = w.id AND s.worker = of_worker))
+      AND (of_step IS NULL OR EXISTS (SELECT FROM powertools.steps s WHERE s.workflow_id = w.id AND s.name = of_step))
+  )
+  SELECT i.id FROM found i ORDER BY i.id DESC LIMIT most;
+END $$;
+
+-- The ids that lead to what is asked for, and how to go on. narrow: all candidates, when an index of steps, errors or jobs has
+-- them; walk: none is rare, and an index of workflows that has the order is walked.
+CREATE OR REPLACE FUNCTION powertools.leads(f jsonb, below bigint, OUT narrow bigint[], OUT walk bool)
+LANGUAGE plpgsql STABLE
+-- PLANNED EACH TIME ROW BY ROW
+AS $$
+DECLARE
+  most CONSTANT int := 5000;
+BEGIN
+  IF f ? 'error' THEN
+    narrow := ARRAY(SELECT powertools.ids_by_error(powertools.words_of(f ->> 'error')));
+    RETURN;
+  ELSIF f ? 'status' AND f ->> 'status' <> 'Finished' THEN
+    narrow := powertools.ids_by_word(f ->> 'status');
+  END IF;
+  IF narrow IS NULL AND f ? 'worker' THEN
+    narrow := ARRAY(
+      SELECT s.workflow_id FROM powertools.steps s
+      WHERE s.worker = f ->> 'worker' AND s.workflow_id < below ORDER BY s.workflow_id DESC LIMIT most
+    );
+    narrow := CASE WHEN cardinality(narrow) < most THEN narrow END;
+  END IF;
+  IF narrow IS NULL AND f ? 'step' THEN
+    narrow := ARRAY(
+      SELECT s.workflow_id FROM powertools.steps s
+      WHERE s.name = f ->> 'step' AND s.workflow_id < below ORDER BY s.workflow_id DESC LIMIT most
+    );
+    narrow := CASE WHEN cardinality(narrow) < most THEN narrow END;
+  END IF;
+  walk := narrow IS NULL AND NOT f ?| '{tag,idempotency_key,context,finished_from,finished_to}';
+END $$;
+
+-- A page of workflows. f: what is asked for, {} for all: state, status (the operator's word), name, tag, idempotency_key,
+-- context (an object that it contains), worker, step, error (words), inserted_from, inserted_to, finished_from, finished_to (from
+-- inclusive, to exclusive). before: only smaller ids; NULL: the first page.
+CREATE OR REPLACE FUNCTION powertools.find_workflows_v1(f jsonb, before bigint, page int) RETURNS SETOF bigint
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+  worded CONSTANT bool := f ? 'status' AND f ->> 'status' <> 'Finished';
+  batch CONSTANT int := CASE WHEN worded THEN least(2 * page, 1000) ELSE page END;
+  rows int;
+  below bigint := coalesce(before, 9223372036854775807);
+  above bigint;
+  ids bigint[];
+  narrow bigint[];
+  walk bool := false;
+  sent int := 0;
+  newest bool := true;
+BEGIN
+  IF f ? 'inserted_to' OR f ? 'finished_to' THEN
+    -- Ids are given in the order of time but for transactions that last: no older row has a greater id than one that was
+    -- inserted 10 minutes later.
+    below := least(below, (
+      SELECT w.id + 1 FROM powertools.workflows w
+      WHERE w.inserted_at > least((f ->> 'inserted_to')::timestamptz, (f ->> 'finished_to')::timestamptz) + interval '10 min'
+      ORDER BY w.inserted_at LIMIT 1
+    ));
+  END IF;
+  above := coalesce((
+    SELECT min(n.id) FROM (SELECT w.id FROM powertools.workflows w WHERE w.id < below ORDER BY w.id DESC LIMIT 1000) AS n
+  ), 0);
+  LOOP
+    IF newest AND (f ? 'error' OR f ? 'idempotency_key' OR worded) THEN
+      above := below;  -- an index leads there at once
+      ids := '{}';
+    ELSE
+      ids := ARRAY(SELECT powertools.matching_workflows(
+        f, narrow, CASE WHEN newest THEN above - 1 ELSE 0 END, below, batch, walk
+      ));
+    END IF;
+    RETURN QUERY
+    SELECT i.id FROM unnest(ids) WITH ORDINALITY AS i (id, place)
+    LEFT JOIN powertools.workflow_words_v1(CASE WHEN worded THEN ids ELSE '{}' END) AS k ON k.id = i.id
+    WHERE NOT worded OR k.word = f ->> 'status'
+    ORDER BY i.place LIMIT page - sent;
+    GET DIAGNOSTICS rows = ROW_COUNT;
+    sent := sent + rows;
+    EXIT WHEN sent >= page OR NOT newest AND cardinality(ids) < batch;
+    IF newest THEN
+      newest := false;
+      below := above;
+      SELECT l.narrow, l.walk INTO narrow, walk FROM powertools.leads(f, below) AS l;
+    ELSE
+      below := ids[cardinality(ids)];
+    END IF;
+  END LOOP;
+END $$;

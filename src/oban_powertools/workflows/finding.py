@@ -1,0 +1,49 @@
+"""What workflows are searched for, checked before anything is asked.
+
+No I/O. ``functions/finding.sql`` says what each filter leads to.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from ..arguments import as_key, as_word, refuse
+from ..states import OperatorStatus, WorkflowState
+
+
+def filters_of(
+    *,
+    state: WorkflowState | str | None,
+    status: OperatorStatus | str | None,
+    label: str | None,
+    context: Mapping[str, Any] | None,
+    texts: Mapping[str, str | None],
+    instants: Mapping[str, datetime | None],
+) -> dict[str, Any]:
+    """The filters that were given, as JSON-safe values; names as ``find_workflows_v1`` has them.
+
+    Args:
+        label: The context's field ``label``.
+        texts: Filters that are texts by their names; those that are None are left out.
+        instants: Likewise.
+
+    Raises:
+        InvalidArgumentError: One of them cannot be searched for.
+    """
+    filters: dict[str, Any] = {name: as_key(name, text) for name, text in texts.items() if text is not None}
+    if state is not None:
+        filters["state"] = as_word("state", state, WorkflowState).value
+    if status is not None:
+        filters["status"] = as_word("status", status, OperatorStatus).value
+    fields = dict(context or {}) | ({"label": as_key("label", label)} if label is not None else {})
+    if context is not None and not fields:
+        raise refuse("context", context, "at least one field, such as {'account_id': 42}")
+    if fields:
+        filters["context"] = fields
+    return filters | {name: _instant(name, at) for name, at in instants.items() if at is not None}
+
+
+def _instant(name: str, at: object) -> str:
+    if isinstance(at, datetime) and at.tzinfo is not None:
+        return at.astimezone(UTC).isoformat()
+    raise refuse(name, at, "a datetime with its time zone")
