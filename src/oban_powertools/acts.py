@@ -30,6 +30,7 @@ class TargetType(StrEnum):
     AUDIT = "audit"
     WEBHOOK = "webhook"
     SETTING = "setting"
+    QUEUE = "queue"
 
 
 class Severity(StrEnum):
@@ -175,6 +176,9 @@ class Action(StrEnum):
     )
     AUDIT_EXPORT = "audit_export", _harmless(TargetType.AUDIT, permission="audit_export")
     MANAGE_WEBHOOKS = "manage_webhooks", _act(TargetType.WEBHOOK, permission="manage_webhooks")
+    QUEUE_PAUSE = "queue_pause", _act(TargetType.QUEUE, permission="manage_queues", severity=Severity.HIGH)
+    QUEUE_RESUME = "queue_resume", _act(TargetType.QUEUE, permission="manage_queues")
+    QUEUE_SCALE = "queue_scale", _act(TargetType.QUEUE, permission="manage_queues")
     SETTINGS_CHANGE = "settings_change", _act(TargetType.SETTING, permission="settings_change", severity=Severity.HIGH)
 
 

@@ -22,6 +22,7 @@ from .operators.services import Services
 from .privacy.display import DisplayPolicy
 from .schema import verify
 from .upkeep.metrics import Metrics
+from .upkeep.queues import Queues
 from .upkeep.settings import SharedSettings, adopt
 from .webhooks import Webhooks
 from .workflows import Workflows
@@ -73,6 +74,9 @@ class Calls:
     shared_settings: SharedSettings
     """Settings that are equal on all nodes."""
 
+    queues: Queues
+    """Shows queues, and pauses, resumes and scales them."""
+
     def __init__(self, services: Services) -> None:
         self._services = services
         self.workflows = Workflows(services)
@@ -83,6 +87,7 @@ class Calls:
         self.webhooks = Webhooks(services)
         self.lifeline = Lifeline(services)
         self.shared_settings = SharedSettings(services)
+        self.queues = Queues(services)
 
 
 @asynccontextmanager

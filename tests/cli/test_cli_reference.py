@@ -139,6 +139,8 @@ async def test_every_answer_as_json_has_the_keys_of_the_reference(hand: Hand, ds
         ("settings", "list"),
         ("settings", "set", "incident_failing_count", "7", "--reason", "because of a test"),
         ("executors", "list"),
+        ("queues", "list"),
+        ("queues", "show", "default"),
         ("repair", "preview", "step_hold", f"{other_id}/s0", "--for", "1h"),
         ("repair", "show", "1"),
         ("bulk", "preview", "workflow_cancel", "--id", workflow_id),
@@ -148,7 +150,17 @@ async def test_every_answer_as_json_has_the_keys_of_the_reference(hand: Hand, ds
     answers = {call: powertools(*call, "--json", dsn=hand.dsn).json for call in calls}
     answers[("uninstall", "--yes")] = powertools("uninstall", "--yes", "--json", dsn=dsn).json
 
-    elsewhere = {"start", "demo", "events", "webhooks", "audit export", "incidents", "repair execute", "bulk execute"}
+    elsewhere = {
+        "start",
+        "demo",
+        "events",
+        "webhooks",
+        "audit export",
+        "incidents",
+        "repair execute",
+        "bulk execute",
+        "queue",
+    }
     answered = {path for path in COMMANDS if not {path[0], " ".join(path)} & elsewhere}
     assert {path_of(call) for call in answers} == answered
     assert [answer["schema_version"] for answer in answers.values()] == [1] * len(answers)

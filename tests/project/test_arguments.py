@@ -83,6 +83,10 @@ KINDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "workflows.find": {"workflow_id": NOT_IDS},
     "workflows.list": {
         "state": NOT_WORDS,
+        "status": NOT_WORDS,
+        **dict.fromkeys(("idempotency_key", "label", "worker", "step", "error"), NOT_KEYS),
+        **dict.fromkeys(("inserted_from", "inserted_to", "finished_from", "finished_to"), NOT_INSTANTS),
+        "context": ("", 7, [], {}, {"a": object()}),
         "name": NOT_KEYS,
         "tag": NOT_KEYS,
         "before": NOT_IDS,
@@ -223,6 +227,11 @@ KINDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "lifeline.assign_incident": {**OF_INCIDENTS, "assignee": NOT_NAMES},
     "lifeline.note_incident": {**OF_INCIDENTS, "note": (*NOT_NAMES, None)},
     "lifeline.mute_incident": {**OF_INCIDENTS, "until": (*NOT_INSTANTS, None), "reason": NOT_REASONS},
+    "queues.list": {},
+    "queues.get": {"queue": NOT_KEYS},
+    "queues.pause": {**OF_AN_OPERATOR, "queue": NOT_KEYS, "node": NOT_KEYS},
+    "queues.resume": {**OF_AN_OPERATOR, "queue": NOT_KEYS, "node": NOT_KEYS},
+    "queues.scale": {**OF_AN_OPERATOR, "queue": NOT_KEYS, "node": NOT_KEYS, "limit": NOT_COUNTS},
     "shared_settings.list_settings": {},
     "shared_settings.change": {**OF_AN_OPERATOR, "name": NOT_WORDS, "value": (*NOT_SPANS, timedelta.max, None)},
     "webhooks.add": {**OF_AN_OPERATOR, **OF_WEBHOOKS, **SECRETS, "format": NOT_WORDS, "since": NOT_CURSORS},
@@ -276,6 +285,8 @@ GIVEN: Mapping[str, Any] = {
     "change": "started",
     "heartbeats": [],
     "topic": "audit:all",
+    "queue": "default",
+    "limit": 1,
     "workflow": None,
     "workflows": [],
 }
@@ -290,7 +301,17 @@ OF_ONE_ACTION = {"hold_for": "workflow_hold"}
 
 
 def calls(powertools: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
-    for room in ("workflows", "explain", "events", "audit", "metrics", "lifeline", "shared_settings", "webhooks"):
+    for room in (
+        "workflows",
+        "explain",
+        "events",
+        "audit",
+        "metrics",
+        "lifeline",
+        "shared_settings",
+        "queues",
+        "webhooks",
+    ):
         for name, method in inspect.getmembers(getattr(powertools, room), inspect.ismethod):
             if not name.startswith("_"):
                 yield f"{room}.{name}", method

@@ -19,6 +19,8 @@ COMMANDS: Final = {
     "start": ("start_command", "Run workers until a signal says stop."),
     "workflow": ("workflow_commands", "See workflows, and change them."),
     "job": ("job_commands", "See jobs, of steps or plain; changes nothing."),
+    "queues": ("queue_commands", "Look at queues; changes nothing."),
+    "queue": ("queue_commands", "Pause, resume and scale a queue, by Oban's own signals."),
     "signal": ("signal_command", "Deliver a signal to the step that waits for it; the payload is the step's result."),
     "events": ("event_commands", "Follow what happens, live."),
     "executors": ("executor_commands", "Look at executors: one for each queue of each process; changes nothing."),

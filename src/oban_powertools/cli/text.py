@@ -92,6 +92,20 @@ def instant(at: datetime | None) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at else ""
 
 
+def ago(at: datetime | None) -> str:
+    """How long ago an instant was, or in how long it comes, on this process's clock; empty for None.
+
+    >>> ago(datetime.now(UTC) - timedelta(minutes=3, seconds=20)), ago(datetime.now(UTC) + timedelta(hours=2.01))
+    ('3 min ago', 'in 2 h')
+    """
+    if at is None:
+        return ""
+    seconds = (datetime.now(UTC) - at).total_seconds()
+    units = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+    count, unit = next(((abs(seconds) // size, unit) for unit, size in units if abs(seconds) >= size), (0, "s"))
+    return f"{count:.0f} {unit} ago" if seconds >= 0 else f"in {count:.0f} {unit}"
+
+
 def counted(number: int, noun: str) -> str:
     """A number of things.
 

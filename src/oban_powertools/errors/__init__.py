@@ -25,6 +25,7 @@ PowertoolsError
         WorkflowNotFoundError
         StepNotFoundError
         JobNotFoundError
+        QueueNotFoundError
         WebhookNotFoundError
         WebhookDeliveryNotFoundError
         AuditRecordNotFoundError
@@ -79,6 +80,7 @@ from .commands import (
     IllegalTransitionError,
     JobNotFoundError,
     NotFoundError,
+    QueueNotFoundError,
     ReasonRequiredError,
     ReservedActorError,
     StepNotFoundError,
@@ -174,6 +176,7 @@ __all__ = [
     "PreviewExpiredError",
     "PreviewNotFoundError",
     "PreviewOfAnotherActorError",
+    "QueueNotFoundError",
     "ReadOnlyDatabaseError",
     "ReasonRequiredError",
     "ReasonTooShortError",

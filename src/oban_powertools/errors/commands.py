@@ -44,6 +44,16 @@ class JobNotFoundError(NotFoundError):
     job_id: int
 
 
+class QueueNotFoundError(NotFoundError):
+    """Nobody serves this queue there; and where it was only looked at, it has no jobs either."""
+
+    code = "queue_not_found"
+    sentence = "nobody serves queue {queue} on {node}: powertools queues list shows those that have executors or jobs"
+
+    queue: str
+    node: str
+
+
 class CommandRefusedError(PowertoolsError):
     """The command is understood and may not be carried out now; nothing changed."""
 

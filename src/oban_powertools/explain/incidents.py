@@ -143,6 +143,7 @@ def _target(repair: Repair, row: Mapping[str, Any], subject: Subject) -> tuple[T
             | TargetType.AUDIT
             | TargetType.WEBHOOK
             | TargetType.SETTING
+            | TargetType.QUEUE
         ):
             return None  # no repair is about one
         case _:

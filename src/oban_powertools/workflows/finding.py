@@ -5,9 +5,11 @@ No I/O. ``functions/finding.sql`` says what each filter leads to.
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from ..arguments import as_key, as_word, refuse
+from ..database import json_border
+from ..errors import UnstorableValueError
 from ..states import OperatorStatus, WorkflowState
 
 
@@ -35,12 +37,24 @@ def filters_of(
         filters["state"] = as_word("state", state, WorkflowState).value
     if status is not None:
         filters["status"] = as_word("status", status, OperatorStatus).value
-    fields = dict(context or {}) | ({"label": as_key("label", label)} if label is not None else {})
-    if context is not None and not fields:
-        raise refuse("context", context, "at least one field, such as {'account_id': 42}")
+    fields = {} if context is None else _fields(context)
+    if label is not None:
+        fields["label"] = as_key("label", label)
     if fields:
         filters["context"] = fields
     return filters | {name: _instant(name, at) for name, at in instants.items() if at is not None}
+
+
+def _fields(context: object) -> dict[str, Any]:
+    expected = "a dict of JSON values with at least one field, such as {'account_id': 42}"
+    if not isinstance(context, Mapping) or not context:
+        raise refuse("context", context, expected)
+    fields = dict(cast("Mapping[str, Any]", context))
+    try:
+        json_border.dumps(fields)
+    except UnstorableValueError as error:
+        raise refuse("context", fields, expected) from error
+    return fields
 
 
 def _instant(name: str, at: object) -> str:

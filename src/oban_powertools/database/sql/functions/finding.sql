@@ -164,7 +164,8 @@ BEGIN
   IF narrow IS NULL AND f ? 'worker' THEN
     narrow := ARRAY(
       SELECT s.workflow_id FROM powertools.steps s
-      WHERE s.worker = f ->> 'worker' AND s.workflow_id < below ORDER BY s.workflow_id DESC LIMIT most
+      WHERE hashtext(s.worker) = hashtext(f ->> 'worker') AND s.worker = f ->> 'worker' AND s.worker IS NOT NULL
+        AND s.workflow_id < below ORDER BY s.workflow_id DESC LIMIT most
     );
     narrow := CASE WHEN cardinality(narrow) < most THEN narrow END;
   END IF;
@@ -176,6 +177,29 @@ BEGIN
     narrow := CASE WHEN cardinality(narrow) < most THEN narrow END;
   END IF;
   walk := narrow IS NULL AND NOT f ?| '{tag,idempotency_key,context,finished_from,finished_to}';
+END $$;
+
+-- The id from which on workflows were inserted at this instant or later, found by bisection: ids are given in the order of
+-- time, but for transactions that last. Who asks leaves those 10 minutes.
+CREATE OR REPLACE FUNCTION powertools.id_at(at timestamptz) RETURNS bigint
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+  low bigint := 0;
+  high bigint := coalesce((SELECT w.id + 1 FROM powertools.workflows w ORDER BY w.id DESC LIMIT 1), 0);
+  middle bigint;
+  probe record;
+BEGIN
+  WHILE low < high LOOP
+    middle := (low + high) / 2;
+    SELECT w.id, w.inserted_at INTO probe FROM powertools.workflows w WHERE w.id >= middle ORDER BY w.id LIMIT 1;
+    IF probe.inserted_at >= at THEN
+      high := middle;
+    ELSE
+      low := probe.id + 1;
+    END IF;
+  END LOOP;
+  RETURN low;
 END $$;
 
 -- A page of workflows. f: what is asked for, {} for all: state, status (the operator's word), name, tag, idempotency_key,
@@ -195,15 +219,14 @@ DECLARE
   walk bool := false;
   sent int := 0;
   newest bool := true;
+  slack CONSTANT interval := '10 min';
+  lowest bigint := 0;
 BEGIN
   IF f ? 'inserted_to' OR f ? 'finished_to' THEN
-    -- Ids are given in the order of time but for transactions that last: no older row has a greater id than one that was
-    -- inserted 10 minutes later.
-    below := least(below, (
-      SELECT w.id + 1 FROM powertools.workflows w
-      WHERE w.inserted_at > least((f ->> 'inserted_to')::timestamptz, (f ->> 'finished_to')::timestamptz) + interval '10 min'
-      ORDER BY w.inserted_at LIMIT 1
-    ));
+    below := least(below, powertools.id_at(least((f ->> 'inserted_to')::timestamptz, (f ->> 'finished_to')::timestamptz) + slack));
+  END IF;
+  IF f ? 'inserted_from' THEN
+    lowest := powertools.id_at((f ->> 'inserted_from')::timestamptz - slack) - 1;
   END IF;
   above := coalesce((
     SELECT min(n.id) FROM (SELECT w.id FROM powertools.workflows w WHERE w.id < below ORDER BY w.id DESC LIMIT 1000) AS n
@@ -214,7 +237,7 @@ BEGIN
       ids := '{}';
     ELSE
       ids := ARRAY(SELECT powertools.matching_workflows(
-        f, narrow, CASE WHEN newest THEN above - 1 ELSE 0 END, below, batch, walk
+        f, narrow, CASE WHEN newest THEN greatest(above - 1, lowest) ELSE lowest END, below, batch, walk
       ));
     END IF;
     RETURN QUERY

@@ -1,0 +1,235 @@
+"""Queues as operators see them, and pausing, resuming and scaling them.
+
+Not for running jobs: Oban's producers do what its own signals tell them, and remember it themselves. The rule that must
+never break: the signal and its audit record are one transaction (invariant/I4).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+
+from ..acts import Action, TargetType
+from ..arguments import as_count, as_key, refuse, unless_none
+from ..database import Session
+from ..errors import QueueNotFoundError
+from ..operators.audit import Operations
+from ..operators.authorization import ActorLike, Target
+from ..operators.services import Facade, Services
+from ..states import JobId, OperatorStatus, WorkflowId
+
+__all__ = ["Queue", "QueueHolder", "QueueProducer", "Queues"]
+
+MOST_HOLDERS: Final = 100
+"""Jobs in hand that are listed."""
+
+_ANYWHERE: Final = "any node"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueProducer:
+    """One of Oban's producers, which takes a queue's jobs in one process."""
+
+    node: str
+    """Where it runs."""
+
+    producer: str
+    """Its id, as jobs carry it behind the node in ``attempted_by``."""
+
+    paused: bool
+    """Whether it takes no jobs."""
+
+    places: int | None
+    """Jobs that it may run at once; None when it does not say."""
+
+    running: int
+    """Jobs in its hands."""
+
+    started_at: datetime
+    """When it started."""
+
+    refreshed_at: datetime
+    """When Oban refreshed it last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueHolder:
+    """A job that holds a place."""
+
+    job_id: JobId
+    """The job."""
+
+    worker: str
+    """Oban's path of its worker class."""
+
+    node: str | None
+    """Where it runs."""
+
+    workflow_id: WorkflowId | None
+    """Its workflow; None for a plain job."""
+
+    step: str | None
+    """Its step; None for a plain job."""
+
+    attempt: int
+    """Which attempt."""
+
+    since: datetime | None
+    """When the attempt began."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """One queue as it is now."""
+
+    name: str
+    """Its name."""
+
+    status: OperatorStatus
+    """The operator's word: Blocked when it is paused everywhere, or nobody serves it and jobs wait."""
+
+    available: int
+    """Jobs that could run now; each count stops at 10,000."""
+
+    scheduled: int
+    """Jobs that are due later."""
+
+    retryable: int
+    """Jobs that are to be tried again."""
+
+    executing: int
+    """Jobs that are marked executing."""
+
+    oldest_due_at: datetime | None
+    """Since when the oldest of the available jobs could run; None without any."""
+
+    executors: int
+    """Executors that serve it."""
+
+    paused: int
+    """Those of them that take no jobs."""
+
+    places: int | None
+    """Jobs that the others may run at once; None when one of them does not say."""
+
+    running: int
+    """Jobs in the hands of these executors."""
+
+    producers: tuple[QueueProducer, ...] = ()
+    """Who serves it; only ``get`` fills it."""
+
+    holders: tuple[QueueHolder, ...] = ()
+    """Who holds the places, the longest first, at most 100; only ``get`` fills it."""
+
+
+_OF_A_PRODUCER: Final = tuple(field.name for field in fields(QueueProducer))
+
+
+class Queues(Facade):
+    """Look at queues, and pause, resume and scale them."""
+
+    def __init__(self, services: Services) -> None:
+        super().__init__(services)
+        self._operations = Operations(services)
+
+    async def list(self) -> list[Queue]:
+        """Every queue that somebody serves, or that has jobs which have not ended; by name."""
+        async with self._connect() as session:
+            return await _read(session, None)
+
+    async def get(self, queue: str) -> Queue:
+        """One queue, with who serves it and who holds its places.
+
+        Raises:
+            QueueNotFoundError: Nobody serves it, and it has no job that has not ended.
+        """
+        name = as_key("queue", queue)
+        async with self._connect() as session:
+            [found] = await _read(session, [name])
+            producers = await session.all("list_queue_producers", {"queue": name})
+            holders = await session.all("list_queue_holders", {"queue": name, "page": MOST_HOLDERS})
+        if not (found.available + found.scheduled + found.retryable + found.executing + found.executors):
+            raise QueueNotFoundError(name, _ANYWHERE)
+        return replace(
+            found,
+            producers=tuple(QueueProducer(**{key: row[key] for key in _OF_A_PRODUCER}) for row in producers),
+            holders=tuple(QueueHolder(**row) for row in holders),
+        )
+
+    async def pause(
+        self, queue: str, *, node: str | None = None, actor: ActorLike, reason: str, source: str = "api"
+    ) -> int:
+        """Tell the executors of a queue to take no more jobs; what runs goes on.
+
+        Args:
+            node: Only those of this node; None for all.
+
+        Returns:
+            How many serve it there, and are told. Who starts later is not paused: Oban keeps it in its producers.
+
+        Raises:
+            QueueNotFoundError: Nobody serves it there.
+            NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Nobody who may, or nobody says why.
+        """
+        return await self._tell(Action.QUEUE_PAUSE, "pause", queue, node, actor, reason, source)
+
+    async def resume(
+        self, queue: str, *, node: str | None = None, actor: ActorLike, reason: str, source: str = "api"
+    ) -> int:
+        """Tell them to take jobs again; as ``pause``."""
+        return await self._tell(Action.QUEUE_RESUME, "resume", queue, node, actor, reason, source)
+
+    async def scale(
+        self, queue: str, limit: int, *, node: str | None = None, actor: ActorLike, reason: str, source: str = "api"
+    ) -> int:
+        """Tell each of them how many jobs it may run at once, until it is started anew; as ``pause``.
+
+        Args:
+            limit: At least 1.
+        """
+        places = as_count("limit", limit)
+        return await self._tell(Action.QUEUE_SCALE, "scale", queue, node, actor, reason, source, limit=places)
+
+    async def _tell(
+        self,
+        act: Action,
+        signal: str,
+        queue: str,
+        node: str | None,
+        actor: ActorLike,
+        reason: str,
+        source: str,
+        **options: int,
+    ) -> int:
+        name, where = as_key("queue", queue), unless_none(as_key, "node", node)
+        if name == "*":
+            raise refuse("queue", queue, "the name of one queue")
+        target, details = Target(type=TargetType.QUEUE, id=name, queue=name), {"node": where, **options}
+        async with self._operations.begin(
+            actor, act, target, reason=reason, source=source, details=details
+        ) as operation:
+            await operation.authorize()
+            async with operation.transaction() as session:
+                rows = await session.all("list_queue_producers", {"queue": name})
+                told = [row for row in rows if where in (None, row["node"])]
+                if not told:
+                    raise QueueNotFoundError(name, where or _ANYWHERE)
+                # As Oban's own _scope_signal: a producer compares its name and node with it.
+                idents = {"any"} if where is None else {f"{row['name']}.{where}" for row in told}
+                for ident in sorted(idents):
+                    message = {"action": signal, "queue": name, "ident": ident, **options}
+                    await session.run("signal_queue", {"signal": orjson.dumps(message).decode()})
+                was = {row["producer"]: {"paused": row["paused"], "limit": row["places"]} for row in told}
+                operation.update(before={"executors": was}, after={"told": signal, **details})
+        return len(told)
+
+
+async def _read(session: Session, names: Sequence[str] | None) -> "list[Queue]":
+    rows = await session.all("list_queues", {"names": None if names is None else [*names]})
+    return [_queue(**row) for row in rows]
+
+
+def _queue(*, status: str, **row: Any) -> Queue:
+    return Queue(status=OperatorStatus(status), **row)

@@ -1,0 +1,107 @@
+"""Queues are shown as they are; pausing, resuming and scaling them are audited acts that Oban carries out."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from oban_powertools import OperatorStatus, Powertools
+from oban_powertools.errors import NotAuthorizedError, QueueNotFoundError, ReasonRequiredError
+from oban_powertools.upkeep.queues import Queues
+from tests.support.by_hand import Hand, chain, step
+from tests.support.ledger import eventually
+
+WHO = {"actor": "ada", "reason": "billing is down"}
+
+
+async def until(powertools: Powertools, **expected: Any) -> None:
+    """Until the only producer of the queue default says so; at most 10 s."""
+
+    async def reached() -> bool:
+        [producer] = (await powertools.queues.get("default")).producers
+        return all(getattr(producer, name) == value for name, value in expected.items())
+
+    await eventually(reached)
+
+
+@pytest.fixture
+async def listening(powertools: Powertools) -> Powertools:
+    """A running Powertools whose Oban hears signals by now."""
+    await asyncio.wait_for(powertools.oban._notifier._listen_events["signal"].wait(), 10)
+    return powertools
+
+
+async def test_a_paused_queue_takes_no_jobs_until_it_is_resumed(listening: Powertools) -> None:
+    assert await listening.queues.pause("default", **WHO) == 1
+    await until(listening, paused=True)
+    handle = await listening.workflows.insert(chain(1))
+    paused = await listening.workflows.get(handle.id)
+    queue = await listening.queues.get("default")
+
+    await listening.queues.resume("default", **WHO)
+    await handle.wait()
+
+    assert (paused.status, paused.blocker, paused.held_up_by) == (OperatorStatus.BLOCKED, "queue_paused", "s0")
+    assert (queue.status, queue.available, queue.paused) == (OperatorStatus.BLOCKED, 1, 1)
+
+
+async def test_a_scaled_queue_has_its_new_limit_on_each_executor(listening: Powertools) -> None:
+    await listening.queues.scale("default", 3, **WHO)
+
+    await until(listening, places=3)
+
+
+async def test_only_the_named_node_is_told(listening: Powertools) -> None:
+    [producer] = (await listening.queues.get("default")).producers
+
+    assert await listening.queues.pause("default", node=producer.node, **WHO) == 1
+    await until(listening, paused=True)
+    with pytest.raises(QueueNotFoundError):
+        await listening.queues.resume("default", node="nowhere", **WHO)
+
+
+async def test_an_act_on_a_queue_is_on_record_with_what_it_was_before(listening: Powertools) -> None:
+    await listening.queues.pause("default", **WHO)
+
+    [record] = await listening.audit.list(action="queue_pause")
+
+    assert (record.target_type, record.target_id, record.reason) == ("queue", "default", "billing is down")
+    assert [one["paused"] for one in record.before["executors"].values()] == [False]
+
+
+async def test_who_may_not_pauses_nothing_and_that_is_on_record(hand: Hand) -> None:
+    queues = Queues(hand.services(guard=type(hand.services().guard)(None)))
+
+    with pytest.raises(NotAuthorizedError):
+        await queues.pause("default", **WHO)
+
+    assert [record.outcome for record in await hand.powertools.audit.list(action="queue_pause")] == ["refused"]
+
+
+async def test_a_queue_is_not_paused_without_a_reason(hand: Hand) -> None:
+    with pytest.raises(ReasonRequiredError):
+        await hand.powertools.queues.pause("default", actor="ada", reason="")
+
+
+async def test_a_queue_that_nobody_serves_is_blocked_and_shows_since_when(hand: Hand) -> None:
+    await hand.oban.enqueue(step(queue="mail"))
+
+    [queue] = await hand.powertools.queues.list()
+
+    assert (queue.name, queue.status, queue.available, queue.executors) == ("mail", OperatorStatus.BLOCKED, 1, 0)
+    assert queue.oldest_due_at is not None
+
+
+async def test_the_jobs_that_hold_a_queues_places_are_named(hand: Hand) -> None:
+    workflow_id = await hand.insert(chain(1))
+    job = await hand.job(workflow_id, "s0")
+    await hand.start(job.id)
+
+    [holder] = (await hand.powertools.queues.get("default")).holders
+
+    assert (holder.job_id, holder.workflow_id, holder.step) == (job.id, workflow_id, "s0")
+
+
+async def test_a_queue_without_executors_and_jobs_is_unknown(hand: Hand) -> None:
+    with pytest.raises(QueueNotFoundError):
+        await hand.powertools.queues.get("nothing")
