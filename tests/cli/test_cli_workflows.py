@@ -1,8 +1,10 @@
 """Workflows from the command line: listed, shown, on a terminal and as JSON."""
 
+import re
 from typing import Any
 
 import psycopg
+import pytest
 
 from oban_powertools import Powertools, Workflow, WorkflowId
 from tests.support.by_hand import Hand, chain, step
@@ -35,12 +37,42 @@ async def test_list_shows_the_newest_first(hand: Hand) -> None:
 
     ended = powertools("workflow", "list", dsn=hand.dsn)
 
-    header, *rows = [line.split() for line in ended.out.splitlines()]
-    assert header == ["ID", "NAME", "STATE", "STEPS", "FAILED", "INSERTED", "TIME"]
-    assert [row[:5] for row in rows] == [
-        [second, "sync_customer", "running", "3/4", "2"],
-        [str(first), "chain", "running", "0/2", rows[1][4]],
+    header, *rows = [line.split() for line in ended.out.splitlines() if not line.startswith(" ")]
+    assert header == ["STATUS", "ID", "NAME", "STATE", "STEPS", "FAILED", "INSERTED", "TIME"]
+    assert [row[:6] for row in rows] == [
+        ["Blocked", second, "sync_customer", "running", "3/4", "2"],
+        ["Blocked", str(first), "chain", "running", "0/2", rows[1][5]],
     ]
+
+
+async def test_list_says_below_each_row_what_is_in_the_way(hand: Hand) -> None:
+    await hand.insert(chain(2))
+
+    lines = powertools("workflow", "list", dsn=hand.dsn).out.splitlines()
+
+    assert lines[2] == "    s0: queue has no executor"
+
+
+@pytest.mark.parametrize(
+    ("options", "matches"),
+    [
+        (("--status", "blocked"), True),
+        (("--status", "Finished"), False),
+        (("--context", "account_id=42", "--context", "region=eu"), True),
+        (("--context", "account_id=43"), False),
+        (("--label", "Customer sync", "--key", "order-7", "--worker", "tests.support.by_hand.Scripted"), True),
+        (("--step", "s0", "--since", "2026-01-01"), True),
+        (("--until", "2026-01-01"), False),
+        (("--error", "timeout"), False),
+    ],
+)
+async def test_list_finds_what_fits_all_options(hand: Hand, options: tuple[str, ...], matches: bool) -> None:
+    context = {"account_id": 42, "region": "eu", "label": "Customer sync"}
+    workflow_id = await hand.insert(chain(1, context=context, idempotency_key="order-7"))
+
+    answer = powertools("workflow", "list", *options, "--json", dsn=hand.dsn).json
+
+    assert [workflow["id"] for workflow in answer["workflows"]] == [str(workflow_id)] * matches
 
 
 async def test_list_filters_by_state_name_and_tag(hand: Hand) -> None:
@@ -90,10 +122,10 @@ async def test_show_names_what_each_step_waits_for_and_what_went_wrong(hand: Han
     before = powertools("workflow", "show", str(waiting), dsn=hand.dsn).out
     after = powertools("workflow", "show", ended, dsn=hand.dsn).out
 
-    assert row(before, "fetch")[:3] == ["fetch", "available", "0/3"]
-    assert row(before, "notify") == ["notify", "pending", "default", "waits", "for", "bill"]
+    assert row(before, "fetch")[:4] == ["Blocked", "fetch", "available", "0/3"]
+    assert row(before, "notify") == ["Blocked", "notify", "pending", "default", "waits", "for", "bill"]
     assert row(after, "bill")[-3:] == ["503", "from", "billing"]
-    assert row(after, "notify") == ["notify", "cancelled", "default", "cancelled_by_dependency"]
+    assert row(after, "notify") == ["Finished", "notify", "cancelled", "default", "cancelled_by_dependency"]
     assert "steps     3 of 4 done, 2 failed" in after
 
 
@@ -196,7 +228,8 @@ async def test_columns_stay_aligned_with_wide_characters(hand: Hand) -> None:
 
     lines = powertools("workflow", "list", dsn=hand.dsn).out.splitlines()
 
-    assert [line[4:].split("running")[0] for line in lines[1:]] == ["plain     ", "cafe\u0301      ", "顧客同期  "]
+    rows = [line for line in lines[1:] if not line.startswith(" ")]
+    assert [line[13:].split("running")[0] for line in rows] == ["plain     ", "cafe\u0301      ", "顧客同期  "]
 
 
 async def test_a_name_cannot_send_control_sequences_to_the_terminal(hand: Hand) -> None:
@@ -260,6 +293,6 @@ async def test_a_name_that_the_terminal_cannot_show_is_no_reason_to_fail(hand: H
 
 
 def row(table: str, first: str) -> list[str]:
-    """The words of the row that begins with this word."""
-    [line] = [line for line in table.splitlines() if line.startswith(f"{first} ")]
+    """The words of the row that has this word first, or behind the operator's."""
+    [line] = [line for line in table.splitlines() if re.match(rf"((\w+ )?\w+ +)?{first} ", line)]
     return line.split()

@@ -27,7 +27,8 @@ async def until(powertools: Powertools, **expected: Any) -> None:
 @pytest.fixture
 async def listening(powertools: Powertools) -> Powertools:
     """A running Powertools whose Oban hears signals by now."""
-    await asyncio.wait_for(powertools.oban._notifier._listen_events["signal"].wait(), 10)
+    if heard := powertools.oban._notifier._listen_events.get("signal"):
+        await asyncio.wait_for(heard.wait(), 10)
     return powertools
 
 

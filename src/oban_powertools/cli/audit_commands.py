@@ -7,7 +7,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 from dataclasses import fields
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import click
@@ -22,7 +22,7 @@ from .ids import parse_id
 from .output import note, print_facts, print_json, print_table, say, say_json
 from .target import Target, answering, on_database
 from .text import instant
-from .values import acting
+from .values import acting, parse_instant
 
 _HEADERS: Final = ("ID", "AT", "ACTION", "TARGET", "OUTCOME", "ACTOR", "VIA", "REASON")
 
@@ -32,22 +32,12 @@ def audit() -> None:
     """Look at what was done, by whom and why."""
 
 
-def _parse_instant(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
-    if value is None:
-        return None
-    try:
-        at = datetime.fromisoformat(value)
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is not an instant: 2026-11-21 or 2026-11-21T09:00Z", ctx, param) from None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
-
-
 _FILTERS: Final = (
     click.option("--actor-id", "actor_id", metavar="ID", help="Only of this actor."),
     click.option("--action", metavar="ACTION", help="Only of this action."),
     click.option("--target", "about", metavar="TYPE:ID", help="Only about this: workflow:41, or step:41/bill."),
     click.option("--outcome", type=click.Choice([o.value for o in Outcome]), help="Only with this outcome."),
-    click.option("--since", callback=_parse_instant, metavar="INSTANT", help="Only from then on, in UTC."),
+    click.option("--since", callback=parse_instant, metavar="INSTANT", help="Only from then on, in UTC."),
 )
 
 

@@ -84,8 +84,12 @@ def say_json(document: str) -> None:
     click.echo(text.visible_json(document))
 
 
-def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Aligned columns; on a terminal, the widest are cut so that a row stays on one line."""
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], below: Sequence[str] = ()) -> None:
+    """Aligned columns; on a terminal, the widest are cut so that a row stays on one line.
+
+    Args:
+        below: Of each row, the sentence that follows it on a line of its own; empty for none.
+    """
     lines = [[text.one_line(cell) for cell in row] for row in (headers, *rows)]
     widths = [max(map(text.width, column)) for column in zip(*lines, strict=True)]
     if sys.stdout.isatty():
@@ -95,6 +99,9 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         padded = [cell + " " * (columns - text.width(cell)) for cell, columns in zip(cells, widths, strict=True)]
         styled = padded if number == 0 else [colored(cell) for cell in padded]
         say(Styled("  ".join(styled).rstrip()))
+        if number and below and below[number - 1]:
+            sentence = f"    {text.one_line(below[number - 1])}"
+            say(text.shorten(sentence, shutil.get_terminal_size().columns) if sys.stdout.isatty() else sentence)
 
 
 def print_facts(facts: Mapping[str, str]) -> None:

@@ -7,7 +7,7 @@ import os
 import re
 import socket
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import click
@@ -79,6 +79,21 @@ def this_user() -> str:
 
 
 payload_option: Final = click.option("--payload", callback=parse_json, metavar="JSON", help="What it carries, as JSON.")
+
+
+def parse_instant(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
+    """An instant, in UTC unless it says otherwise: ``2026-11-21``, ``2026-11-21T09:00Z``; None when it is absent.
+
+    Raises:
+        BadParameter: It is none.
+    """
+    if value is None:
+        return None
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not an instant: 2026-11-21 or 2026-11-21T09:00Z", ctx, param) from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def find_duration(ctx: click.Context, param: click.Parameter, value: str | None) -> timedelta | None:

@@ -11,7 +11,7 @@ import orjson
 from ..errors import StepNotFoundError
 from ..explain import StepExplanation
 from ..privacy.apply_display import apply_display, apply_display_to_result
-from ..states import StepState, WorkflowId, WorkflowState
+from ..states import StepState, WorkflowId
 from ..workflows.records import StepRecord
 from .change_commands import cancel, hold, list_commands, recover, release
 from .exits import Exit
@@ -21,11 +21,10 @@ from .ids import parse_id
 from .importing import check_import_option
 from .output import note, print_block, print_facts, print_json, print_table, say, say_lines
 from .target import Target, answering
+from .workflow_list import list_workflows
 from .workflow_text import (
-    LIST_HEADERS,
     STEP_HEADERS,
     error_text,
-    list_row,
     step_facts,
     step_json,
     step_row,
@@ -39,48 +38,8 @@ def workflow() -> None:
     """See workflows, and change them."""
 
 
-for _command in (cancel, recover, hold, release, list_commands):
+for _command in (list_workflows, cancel, recover, hold, release, list_commands):
     workflow.add_command(_command)
-
-
-@workflow.command("list", epilog=examples("powertools workflow list --state failed --limit 10"))
-@click.option("--state", type=click.Choice([state.value for state in WorkflowState]), help="Only in this state.")
-@click.option("--name", help="Only of this name.")
-@click.option("--tag", help="Only with this tag.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many.")
-@click.option("--before", callback=parse_id, metavar="ID", help="Only older than this workflow: the next page.")
-@answering
-async def list_workflows(
-    target: Target,
-    *,
-    state: str | None,
-    name: str | None,
-    tag: str | None,
-    limit: int,
-    before: int | None,
-    as_json: bool,
-) -> int:
-    """List workflows, newest first."""
-    async with target.snapshot() as calls:
-        workflows = await calls.workflows.list(
-            state=WorkflowState(state) if state else None,
-            name=name,
-            tag=tag,
-            limit=limit,
-            before=WorkflowId(before) if before else None,
-        )
-    workflows = [apply_display(target.display, workflow) for workflow in workflows]
-    next_page = workflows[-1].id if len(workflows) == limit else None
-    if as_json:
-        print_json({"workflows": workflows, "next_before": next_page})
-        return Exit.DONE
-    if workflows:
-        print_table(LIST_HEADERS, [list_row(workflow) for workflow in workflows])
-    else:
-        note("no workflow matches" if state or name or tag or before else "no workflow yet")
-    if next_page:
-        note(f"for older ones add --before {next_page}")
-    return Exit.DONE
 
 
 @workflow.command(

@@ -10,28 +10,36 @@ from typing import Any, Final
 
 import orjson
 
-from ..states import StepKind, StepState
+from ..states import OperatorStatus, StepKind, StepState
 from ..wire import to_json
 from ..workflows.failures import summary
 from ..workflows.records import CallbackRecord, StepRecord, WorkflowRecord
-from .text import duration, instant
+from .text import ago, duration, instant
 
-LIST_HEADERS: Final = ("ID", "NAME", "STATE", "STEPS", "FAILED", "INSERTED", "TIME")
-STEP_HEADERS: Final = ("STEP", "STATE", "ATTEMPT", "QUEUE", "JOB", "TIME", "WHY")
+LIST_HEADERS: Final = ("STATUS", "ID", "NAME", "STATE", "STEPS", "FAILED", "INSERTED", "TIME")
+STEP_HEADERS: Final = ("STATUS", "STEP", "STATE", "ATTEMPT", "QUEUE", "JOB", "TIME", "WHY")
 _SHOWN_NAMES: Final = 3
 
 
 def list_row(workflow: WorkflowRecord) -> tuple[str, ...]:
     """A workflow as a row under LIST_HEADERS."""
     return (
+        workflow.status,
         str(workflow.id),
         workflow.name,
         workflow.state,
         f"{workflow.total - workflow.open}/{workflow.total}",
         str(workflow.failed or ""),
-        instant(workflow.inserted_at),
+        ago(workflow.inserted_at),
         _time(workflow.inserted_at, workflow.finished_at),
     )
+
+
+def workflow_reason(workflow: WorkflowRecord) -> str:
+    """What gives it its status: the step, and the blocker in words; empty when nothing is in the way."""
+    if workflow.blocker is not None:
+        return ": ".join(part for part in (workflow.held_up_by, workflow.blocker.replace("_", " ")) if part)
+    return f"{workflow.held_up_by}: failed" if workflow.held_up_by and workflow.finished_at else ""
 
 
 def workflow_facts(workflow: WorkflowRecord, callbacks: Sequence[CallbackRecord] = ()) -> dict[str, str]:
@@ -40,6 +48,8 @@ def workflow_facts(workflow: WorkflowRecord, callbacks: Sequence[CallbackRecord]
     handled = {None: "", True: " (handled)", False: " (not handled)"}[workflow.failures_handled]
     return {
         "workflow": f"{workflow.id} {workflow.name}",
+        "status": workflow.status,
+        "why": workflow_reason(workflow),
         "state": workflow.state,
         "steps": f"{workflow.total - workflow.open} of {workflow.total} done{failed}",
         "failed": names(workflow.failed_steps) + handled,
@@ -73,6 +83,7 @@ def step_row(step: StepRecord, states: Mapping[str, StepState]) -> tuple[str, ..
         states: Step name -> state, of all steps of the workflow.
     """
     return (
+        step.status,
         step.name,
         step.state,
         f"{step.attempt}/{step.max_attempts}" if step.job_id is not None else "",
@@ -88,6 +99,7 @@ def step_facts(step: StepRecord, states: Mapping[str, StepState]) -> dict[str, s
     deps = (f"{parent} ({states[parent]}, on failure {policy})" for parent, policy in step.deps.items())
     return {
         "step": step.name,
+        "status": step.status,
         "state": step.state,
         "why": _step_reasons(step, states),
         "kind": "" if step.kind is StepKind.JOB else step.kind,
@@ -159,7 +171,14 @@ def _step_reasons(step: StepRecord, states: Mapping[str, StepState]) -> str:
         return ": ".join(part for part in (step.cause, error) if part)
     hold = f"held until {instant(step.held_until)}: {step.hold_reason}" if step.held_until else ""
     stop = "asked to stop" if step.cancel_requested_at else ""
-    return "; ".join(part for part in (hold, stop, _waits(step, states)) if part)
+    why = "; ".join(part for part in (hold, stop, _waits(step, states)) if part)
+    moves = step.status in (OperatorStatus.RUNNING, OperatorStatus.RUNNABLE)
+    blocker = "" if step.blocker is None or moves else step.blocker.replace("_", " ")
+    # The blocker says what a sentence of the raw state cannot: that a queue is paused, an executor is lost.
+    said = (
+        step.state in (StepState.PENDING, StepState.AWAITING_SIGNAL) and step.status is not OperatorStatus.NEEDS_REVIEW
+    )
+    return why if said and why else ": ".join(part for part in (blocker, why) if part)
 
 
 def _waits(step: StepRecord, states: Mapping[str, StepState]) -> str:

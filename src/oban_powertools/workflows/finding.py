@@ -47,12 +47,12 @@ def filters_of(
 
 def _fields(context: object) -> dict[str, Any]:
     expected = "a dict of JSON values with at least one field, such as {'account_id': 42}"
-    if not isinstance(context, Mapping) or not context:
-        raise refuse("context", context, expected)
-    fields = dict(cast("Mapping[str, Any]", context))
+    fields = dict(cast("Mapping[str, Any]", context)) if isinstance(context, Mapping) else {}
+    if not fields:
+        raise refuse("context", cast("object", context), expected)
     try:
         json_border.dumps(fields)
-    except UnstorableValueError as error:
+    except (UnstorableValueError, TypeError, ValueError) as error:
         raise refuse("context", fields, expected) from error
     return fields
 

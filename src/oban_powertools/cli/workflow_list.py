@@ -1,0 +1,97 @@
+"""``workflow list``: find workflows by what they are, by their steps, and by the operator's word."""
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+import click
+
+from ..privacy.apply_display import apply_display
+from ..states import OperatorStatus, WorkflowId, WorkflowState
+from .exits import Exit
+from .groups import examples
+from .ids import parse_id
+from .output import note, print_json, print_table
+from .target import Target, answering
+from .values import parse_instant
+from .workflow_text import LIST_HEADERS, list_row, workflow_reason
+
+
+def _parse_fields(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, Any] | None:
+    """``account_id=42`` and ``region=eu`` as fields: a value that is JSON is that, any other is text."""
+    fields: dict[str, Any] = {}
+    for pair in value:
+        name, equals, text = pair.partition("=")
+        if not name or not equals:
+            raise click.BadParameter(f"{pair!r} is not FIELD=VALUE, as in account_id=42", ctx, param)
+        try:
+            fields[name] = json.loads(text)
+        except ValueError:
+            fields[name] = text
+    return fields or None
+
+
+_WORDS: Final = click.Choice([word.value for word in OperatorStatus], case_sensitive=False)
+
+_FILTERS: Final = (
+    click.option("--status", type=_WORDS, metavar="WORD", help="Only with this word, such as 'needs review'."),
+    click.option("--state", type=click.Choice([state.value for state in WorkflowState]), help="Only in this state."),
+    click.option("--name", help="Only of this name."),
+    click.option("--tag", help="Only with this tag."),
+    click.option("--key", "idempotency_key", help="Only the one with this idempotency key."),
+    click.option("--label", help="Only with this label in the context."),
+    click.option(
+        "--context", multiple=True, callback=_parse_fields, metavar="FIELD=VALUE", help="Only with this in the context."
+    ),
+    click.option("--worker", help="Only with a step of this worker, as in myapp.workers.Bill."),
+    click.option("--step", metavar="NAME", help="Only with a step of this name."),
+    click.option("--error", metavar="WORDS", help="Only with a step whose last error has these words."),
+    click.option("--since", "inserted_from", callback=parse_instant, metavar="INSTANT", help="Inserted from then on."),
+    click.option("--until", "inserted_to", callback=parse_instant, metavar="INSTANT", help="Inserted before."),
+    click.option(
+        "--finished-since", "finished_from", callback=parse_instant, metavar="INSTANT", help="Ended from then on."
+    ),
+    click.option("--finished-until", "finished_to", callback=parse_instant, metavar="INSTANT", help="Ended before."),
+)
+
+
+def _filtered(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(_FILTERS):
+        command = option(command)
+    return command
+
+
+@click.command(
+    "list",
+    epilog=examples(
+        "powertools workflow list --status 'needs review'",
+        "powertools workflow list --context account_id=42 --error timeout",
+        "powertools workflow list --state failed --finished-since 2026-11-21 --limit 10",
+    ),
+)
+@_filtered
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many.")
+@click.option("--before", callback=parse_id, metavar="ID", help="Only older than this workflow: the next page.")
+@answering
+async def list_workflows(
+    target: Target, *, limit: int, before: int | None, as_json: bool, **filters: str | datetime | dict[str, Any] | None
+) -> int:
+    """List workflows that fit everything that is given, newest first."""
+    asked: dict[str, Any] = {name: value for name, value in filters.items() if value is not None}
+    async with target.snapshot() as calls:
+        older = WorkflowId(before) if before else None
+        workflows = await calls.workflows.list(**asked, limit=limit, before=older)
+    workflows = [apply_display(target.display, workflow) for workflow in workflows]
+    next_page = workflows[-1].id if len(workflows) == limit else None
+    if as_json:
+        print_json({"workflows": workflows, "next_before": next_page})
+        return Exit.DONE
+    if workflows:
+        rows = [list_row(workflow) for workflow in workflows]
+        print_table(LIST_HEADERS, rows, [workflow_reason(workflow) for workflow in workflows])
+    else:
+        note("no workflow matches" if asked or before else "no workflow yet")
+    if next_page:
+        note(f"for older ones add --before {next_page}")
+    return Exit.DONE
