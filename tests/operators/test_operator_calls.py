@@ -26,7 +26,18 @@ URL = "https://example.com/"
 HOUR = timedelta(hours=1)
 
 READ = {
-    "workflows": {"get", "find", "list", "steps", "results", "wait", "commands", "to_mermaid", "to_dot"},
+    "workflows": {
+        "get",
+        "find",
+        "list",
+        "steps",
+        "results",
+        "callbacks",
+        "wait",
+        "commands",
+        "to_mermaid",
+        "to_dot",
+    },
     "explain": {"workflow", "workflow_step", "job"},
     "events": {
         "head",

@@ -109,7 +109,7 @@ async def test_an_earlier_schema_is_upgraded_to_a_fresh_one(old_dsn: str, reques
 
         applied = await schema.upgrade(conn)
 
-        assert applied == ["before_release", "settings", "classes_and_callbacks", "compatible"]
+        assert applied == ["before_release", "settings", "classes_and_callbacks", "compatible", "finding"]
         assert await catalog(conn) == fresh
 
 

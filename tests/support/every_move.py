@@ -38,6 +38,7 @@ CREATE TRIGGER refuse_broken BEFORE UPDATE ON powertools.steps FOR EACH ROW EXEC
 
 CLEAR = """
 TRUNCATE oban_jobs, broken, powertools.workflows, powertools.steps, powertools.settle_faults, powertools.waits,
+  powertools.notices, powertools.callbacks,
   powertools.signals, powertools.events, powertools.event_batches, powertools.deferred_starts
   RESTART IDENTITY
 """

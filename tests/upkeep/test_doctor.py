@@ -144,13 +144,13 @@ SET_UP = {
         "INSERT INTO oban_jobs (worker, attempt, max_attempts) VALUES ('w', 1, 1)",
         "exhausted_jobs",
         "queue default",
-        "1 job is available without an attempt left, such as job 1",
+        "1 job available without an attempt left, such as job 1",
     ),
     "a queue without an executor": (
         "INSERT INTO oban_jobs (worker, queue, scheduled_at) VALUES ('w', 'mail', now() - interval '1 day')",
         "queues",
         "queue mail",
-        "1 job is available for over a minute and no executor works on it",
+        "1 job available for over a minute, and no executor works on it",
     ),
     "producers lost in a crash": (
         "INSERT INTO oban_jobs (worker, state, attempted_at) VALUES ('w', 'executing', timezone('UTC', now()))",

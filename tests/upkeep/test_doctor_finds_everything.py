@@ -77,7 +77,7 @@ WORSE = {
         """,
         "queues",
         "queue mail",
-        "1000 or more jobs are available for over a minute and no executor works on it",
+        "1000 or more jobs available for over a minute, and no executor works on it",
     ),
     "outcomes that an executor cannot store": (
         """

@@ -1,7 +1,8 @@
 """Rescue jobs: run them again because nobody works on them, never because they are old.
 
-The rules are in ``sql/functions/executors.sql``. The rule that must never break: a job that its producer runs, fetches
-or has yet to acknowledge is never given back from here.
+Who is gone is decided in ``sql/functions/executors.sql``, what happens to each job in ``sql/functions/rescue.sql``. The
+rule that must never break: a job that its producer runs, fetches or has yet to acknowledge is never given back from
+here.
 """
 
 import time

@@ -1,6 +1,8 @@
 """Store checked plans: a constant number of statements for any number of workflows and steps.
 
-Runs in the caller's transaction. The rule that must never break: a workflow is stored whole, with the jobs of its
+Runs in the caller's transaction. Of one idempotency key there is one workflow: the unique index
+``workflows_idempotency_key`` sees to it, and ``insert_workflows`` (``queries/workflows.sql``) inserts what is not there
+yet. The rule that must never break: a workflow is stored whole, with the jobs of its
 roots, or not at all.
 """
 

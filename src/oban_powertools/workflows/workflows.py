@@ -23,10 +23,10 @@ from ..errors import WaitTimeoutError
 from ..operators.authorization import ActorLike
 from ..operators.commanding import Commander
 from ..operators.evidence import HOST
-from ..operators.services import Services
+from ..operators.services import Facade, Services
 from ..states import StepState, WorkflowId
 from ..telemetry import Name
-from . import commands, recovery, signals, store
+from . import commands, reads, recovery, signals, store
 from .builder import Workflow, as_definition
 from .compile import compile_workflow
 from .handle import WorkflowHandle
@@ -38,8 +38,8 @@ from .stamping import stamped
 from .waiting import Waiters, outlasting
 
 
-class Workflows(WorkflowReads):
-    """Insert, wait for, read and command workflows.
+class WorkflowWrites(Facade):
+    """The calls that insert, wait and command.
 
     ``job_meta`` is a hook for instrumentation: called once an insert, within its telemetry span, and what it returns is
     added to the meta of every job of the inserted workflows, also of those the database releases later. ``queues_here``
@@ -108,7 +108,11 @@ class Workflows(WorkflowReads):
         key, within = as_workflow_id(workflow_id), unless_none(as_span, "timeout", timeout)
         if not await self.waiters.wait(key, within):
             raise WaitTimeoutError(key, within or timedelta(0))
-        return await outlasting(lambda: self.get(key), within)
+        return await outlasting(lambda: self._get(key), within)
+
+    async def _get(self, workflow_id: WorkflowId) -> WorkflowRecord:
+        async with self._connect() as session:
+            return await reads.get_workflow(session, workflow_id)
 
     async def _find_ended(self, ids: Sequence[WorkflowId]) -> Sequence[WorkflowId]:
         async with self._connect() as session:
@@ -323,3 +327,7 @@ class Workflows(WorkflowReads):
         async with self._connect() as session:
             args = {"workflow_id": as_workflow_id(workflow_id), "page": as_count("limit", limit)}
             return await session.all("list_commands", args)
+
+
+class Workflows(WorkflowReads, WorkflowWrites):
+    """Insert, wait for, read and command workflows."""

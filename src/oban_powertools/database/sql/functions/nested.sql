@@ -1,6 +1,63 @@
 -- Steps that run a workflow: nested ones, stored with their parent, and maps, whose items are steps of
 -- a workflow made when the list is known. And steps that a running step adds.
 
+-- The outcomes of the steps that ran these ended workflows: the results as an object, or as an ordered list for a map;
+-- else a failure, also when the results exceed the limit of one step.
+CREATE OR REPLACE FUNCTION powertools.nested_outcomes(workflow_ids bigint[]) RETURNS powertools.outcome[]
+LANGUAGE plpgsql STABLE
+-- PLANNED EACH TIME
+AS $$
+DECLARE
+  outcomes powertools.outcome[];
+BEGIN
+  SELECT array_agg(ROW (
+    w.parent_id, w.parent_position, NULL, NULL, w.id,
+    CASE
+      WHEN n.completed THEN 'completed'
+      WHEN w.state IN ('cancelled', 'expired') THEN w.state
+      ELSE 'discarded'
+    END,
+    CASE
+      WHEN n.completed AND (p.expired_at IS NOT NULL OR p.cancel_requested_at IS NOT NULL) THEN 'completed_after_cancel_request'
+      WHEN n.completed THEN NULL
+      WHEN p.expired_at IS NOT NULL THEN 'workflow_expired'
+      WHEN p.cancel_requested_at IS NOT NULL THEN 'cancel_requested'
+    END,
+    1,
+    CASE WHEN n.completed THEN jsonb_build_object('json', (
+      SELECT CASE
+        WHEN w.max_failures IS NULL THEN coalesce(jsonb_object_agg(s.name, s.result) FILTER (WHERE s.state = 'completed'), '{}')
+        -- a step that an item appended is not an item
+        ELSE jsonb_agg(s.result ORDER BY s.position) FILTER (WHERE s.depth = 0)
+      END
+      FROM powertools.steps s WHERE s.workflow_id = w.id
+    )) END,
+    CASE WHEN NOT n.completed THEN jsonb_build_object('workflow_id', w.id, 'error', CASE
+      WHEN g.size > powertools.gathered_limit() THEN format(
+        'the results of workflow %s come to %s bytes, at most %s are allowed: return where they are instead',
+        w.id, g.size, powertools.gathered_limit()
+      )
+      ELSE format('workflow %s %s, %s of %s steps failed', w.id, w.state, w.failed, w.total)
+    END) END,
+    w.inserted_at, w.inserted_at
+  )::powertools.outcome)
+  INTO outcomes
+  FROM powertools.workflows w
+  JOIN powertools.workflows p ON p.id = w.parent_id
+  CROSS JOIN LATERAL (
+    -- the size of an uncompressed value is known without reading it
+    SELECT sum(CASE WHEN pg_column_compression(s.result) IS NULL THEN pg_column_size(s.result) ELSE pg_column_size(s.result || '{}') END) AS size
+    FROM powertools.steps s
+    WHERE s.workflow_id = w.id AND (w.state = 'completed' OR w.failed <= w.max_failures AND w.stopped = 0)
+  ) AS g
+  CROSS JOIN LATERAL (
+    SELECT (w.state = 'completed' OR coalesce(w.failed <= w.max_failures, false) AND w.stopped = 0)
+      AND coalesce(g.size, 0) <= powertools.gathered_limit() AS completed
+  ) AS n
+  WHERE w.id = ANY (workflow_ids);
+  RETURN outcomes;
+END $$;
+
 -- Starts the stored workflows of released nested steps among these: their roots only waited for the step. Returns
 -- outcomes that exist at once, as for a workflow that was cancelled before.
 CREATE OR REPLACE FUNCTION powertools.start_nested(steps powertools.steps[]) RETURNS powertools.outcome[]

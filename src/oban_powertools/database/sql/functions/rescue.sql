@@ -1,15 +1,15 @@
--- Rescue: jobs of executors that are gone, that are unknown, or that do not know the job. The rules are those
--- of executors.sql.
+-- Rescue: what happens to the jobs of executors that are gone, that are unknown, or that do not know the job. Who is gone is
+-- said in executors.sql and in the view gone_executors.
 
 -- Rescues jobs. modes: queue or '*' -> 'automatic' or 'operator'. What happens to each, the first that applies:
 --   left         its queue is the operators', its meta says "rescue": "ask", or it is a step that must never run twice
 --   discarded    its meta says "rescue": "fail", or it has no attempt left and its executor did not say that it ends
---   quarantined  its executors died while running it for the third time, or stopped for the tenth within an hour, and
--- no other job of the executor has as many   isolated     the same, but several jobs have as many: they run one by one,
--- so that only the culprit kills its executor   retried      anything else A job that may run again has an attempt left
--- for it (oban/O20). Returns how many jobs it changed.
--- Long: one statement decides, changes and records, so that no
--- decision rests on rows that have changed since.
+--   quarantined  its executors died while running it for the third time, or stopped for the tenth within an hour, and no
+--                other job of the executor has as many
+--   isolated     the same, but several jobs have as many: they run one by one, so that only the culprit kills its executor
+--   retried      anything else
+-- A job that may run again has an attempt left for it (oban/O20). Returns how many jobs it changed.
+-- Long: one statement decides, changes and records, so that no decision rests on rows that have changed since.
 CREATE OR REPLACE FUNCTION powertools.rescue_these(orphans powertools.orphan[], modes jsonb) RETURNS int
 LANGUAGE plpgsql
 -- PLANNED EACH TIME

@@ -124,7 +124,7 @@ ORDER BY f.last_fault_at LIMIT 20;
 -- Rows: subject, found.
 -- Index: event_batches_unplaced.
 SELECT 'the event log' AS subject,
-  format('%%s of events without a place, the oldest since %%s', count(*) || CASE count(*) WHEN 1 THEN ' batch' ELSE ' batches' END, to_char(min(b.inserted_at), 'YYYY-MM-DD HH24:MI:SS TZ')) AS found
+  format('%%s %%s of events without a place, the oldest since %%s', count(*), CASE count(*) WHEN 1 THEN 'batch' ELSE 'batches' END, to_char(min(b.inserted_at), 'YYYY-MM-DD HH24:MI:SS TZ')) AS found
 FROM (
   SELECT b.inserted_at FROM powertools.event_batches b WHERE b.last_cursor IS NULL ORDER BY b.id LIMIT 10000
 ) AS b
@@ -204,7 +204,7 @@ ORDER BY j.id LIMIT 20;
 -- name: doctor_check_exhausted_jobs
 -- Rows: subject, found.
 -- Index: oban_jobs by state.
-SELECT 'queue ' || j.queue AS subject, format('%%s available without an attempt left, such as job %%s', count(*) || CASE count(*) WHEN 1 THEN ' job is' ELSE ' jobs are' END, min(j.id)) AS found
+SELECT 'queue ' || j.queue AS subject, format('%%s %%s available without an attempt left, such as job %%s', count(*), CASE count(*) WHEN 1 THEN 'job' ELSE 'jobs' END, min(j.id)) AS found
 FROM public.oban_jobs j
 WHERE j.state = 'available' AND j.attempt >= j.max_attempts
 GROUP BY j.queue ORDER BY j.queue LIMIT 20;
@@ -220,7 +220,7 @@ WITH RECURSIVE queues AS (
   )
   FROM queues q WHERE q.queue IS NOT NULL
 )
-SELECT 'queue ' || q.queue AS subject, format('%%s available for over a minute and no executor works on it', w.waiting || CASE w.number WHEN 1 THEN ' job is' ELSE ' jobs are' END) AS found
+SELECT 'queue ' || q.queue AS subject, format('%%s %%s available for over a minute, and no executor works on it', w.waiting, CASE w.number WHEN 1 THEN 'job' ELSE 'jobs' END) AS found
 FROM queues q
 CROSS JOIN LATERAL (
   SELECT CASE WHEN count(*) = 1000 THEN '1000 or more' ELSE count(*)::text END AS waiting, count(*) AS number
@@ -257,7 +257,7 @@ LIMIT 20;
 -- Rows: subject, found.
 -- Index: oban_jobs by state.
 SELECT 'table oban_producers' AS subject,
-  format('empty, while %%s began to execute in the last 5 minutes', count(*) || CASE count(*) WHEN 1 THEN ' job' ELSE ' jobs' END) AS found
+  format('empty, while %%s %%s began to execute in the last 5 minutes', count(*), CASE count(*) WHEN 1 THEN 'job' ELSE 'jobs' END) AS found
 FROM public.oban_jobs j
 WHERE j.state = 'executing' AND j.attempted_at > timezone('UTC', now()) - interval '5 minutes'
   AND NOT EXISTS (SELECT FROM public.oban_producers)

@@ -1,5 +1,5 @@
 -- What lists and searches find workflows by. Locks: none that a running application waits for.
--- Compatible from: 24
+-- Its number was free: workers of before the first release know those up to 24, and refuse a greater one.
 -- Outside a transaction
 
 -- None is on what changes on the way of a step, so its updates stay heap-only; most cost nothing where the thing is not
