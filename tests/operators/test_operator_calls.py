@@ -38,6 +38,7 @@ READ = {
         "to_mermaid",
         "to_dot",
     },
+    "queues": {"list", "get"},
     "explain": {"workflow", "workflow_step", "job"},
     "events": {
         "head",
@@ -113,6 +114,10 @@ async def _an_incident(_: Powertools, scene: Scene) -> None:
 
 async def _a_webhook(powertools: Powertools, scene: Scene) -> None:
     scene.kept["webhook"] = (await powertools.webhooks.add(URL, **ADA)).endpoint.id
+
+
+async def _a_queue(_: Powertools, scene: Scene) -> None:
+    await scene.hand.rows("INSERT INTO oban_producers (uuid, node, queue) VALUES (gen_random_uuid(), 'n', 'default')")
 
 
 async def _a_failure(_: Powertools, scene: Scene) -> None:
@@ -205,6 +210,9 @@ ROWS: dict[str, Row] = {
     "webhooks.enable": Row(WEBHOOK, lambda p, s: p.webhooks.enable(s.kept["webhook"], **ADA), prepare=_a_webhook),
     "webhooks.remove": Row(WEBHOOK, lambda p, s: p.webhooks.remove(s.kept["webhook"], **ADA), prepare=_a_webhook),
     "webhooks.replay": Row(WEBHOOK, lambda p, s: p.webhooks.replay(s.kept["webhook"], **ADA), prepare=_a_webhook),
+    "queues.pause": Row((Action.QUEUE_PAUSE,), lambda p, _: p.queues.pause("default", **ADA), prepare=_a_queue),
+    "queues.resume": Row((Action.QUEUE_RESUME,), lambda p, _: p.queues.resume("default", **ADA), prepare=_a_queue),
+    "queues.scale": Row((Action.QUEUE_SCALE,), lambda p, _: p.queues.scale("default", 3, **ADA), prepare=_a_queue),
     "audit.export": Row((Action.AUDIT_EXPORT,), _export),
 }
 """Facade and method -> what it asks for, and a call of it."""
