@@ -349,6 +349,11 @@ async def _install_oban(conn: Connection, names: Names) -> None:
     except _MADE_BY_OTHERS:
         if not (await status(conn, names)).oban_installed:
             raise
+    except psycopg.errors.DeadlockDetected:
+        # Whoever installs at the same moment builds an index on the tables that are there by now.
+        await asyncio.sleep(0.2)
+        if not (await status(conn, names)).oban_installed:
+            raise
 
 
 async def uninstall(conn: Connection, names: Names = Names()) -> None:

@@ -85,6 +85,8 @@ async def look(hand: Hand, asked: Asked, workflow: str) -> None:
     await asked.ask("executors list")
     await asked.ask("doctor", "--deep", "--notes")
     await asked.ask("settings list")
+    await asked.ask("queues list")
+    await asked.ask("queues show", "default")
     await asked.ask("retention status")
 
 
@@ -93,6 +95,10 @@ async def change(hand: Hand, asked: Asked, workflow: str) -> None:
     await asked.ask("workflow release", workflow, "fetch", *WHY)
     await asked.ask("signal", "approved", "--key", "7")
     await asked.ask("settings set", "incident_stuck_after", "2h", *WHY)
+    await hand.rows("INSERT INTO oban_producers (uuid, node, queue) VALUES (gen_random_uuid(), 'n', 'default')")
+    await asked.ask("queue pause", "default", *WHY)
+    await asked.ask("queue resume", "default", *WHY)
+    await asked.ask("queue scale", "default", "3", *WHY)
     await asked.ask("retention prune", "--yes", *WHY)
     preview = (await asked.ask("repair preview", "step_hold", f"{workflow}/fetch", "--for", "1h"))["preview"]
     await asked.ask("repair show", preview["id"])

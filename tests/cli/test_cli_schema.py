@@ -100,7 +100,7 @@ def test_upgrade_brings_an_older_schema_up_to_this_release(empty_dsn: str) -> No
     assert refused.error.endswith("run powertools upgrade")
     assert sql.out == powertools("upgrade", "--sql", "--from", "2").out
     assert upgraded.out.splitlines() == [
-        *(f"applied {migration.name}" for migration in migrations()[2:]),
+        *(f"applied {migration.name}" for migration in sorted(migrations()[2:], key=lambda each: bool(each.indexes))),
         f"schema powertools is at version {NEWEST}",
     ]
     assert powertools("status", dsn=empty_dsn).code == 0

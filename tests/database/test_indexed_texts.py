@@ -44,6 +44,9 @@ INDEXED: Final = {
     "webhook_deliveries.state": "a word of ours",
     "workflows.idempotency_key": "tests/workflows/test_bounds.py",
     "workflows.name": "tests/workflows/test_bounds.py",
+    "workflows.state": "a word of ours",
+    "workflows.tags": "tests/workflows/test_bounds.py",
+    "steps.to_tsvector": "words of at most 2 kB each, from an error of at most 2,000 characters",
 }
 """Column of a varying length in an index of ours -> what bounds it."""
 

@@ -12,6 +12,9 @@ __all__ = ["scene"]
 EVERYTHING = "DELETE FROM powertools.audit; DELETE FROM powertools.audit_links; DELETE FROM powertools.audit_seals"
 RESET = "UPDATE powertools.audit_chain SET sealed_to = 0, pruned_to = 0, pruned_hash = ''"
 UNTRACED = {
+    "queues.pause",
+    "queues.resume",
+    "queues.scale",
     "workflows.hold",
     "workflows.release",
     "workflows.complete_step",

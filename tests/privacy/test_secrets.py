@@ -249,6 +249,11 @@ CASES: dict[str, Case] = {
     "bulk execute": execute,
     "bulk status": lambda w: [[str(number)] for number in ids(w, "bulks")],
     "webhooks list": of(),
+    "queues list": of(),
+    "queues show": of("default"),
+    "queue pause": of("default", "--actor", "ada", "--reason", "too much at once"),
+    "queue resume": of("default", "--actor", "ada", "--reason", "quiet again now"),
+    "queue scale": of("default", "3", "--actor", "ada", "--reason", "too much at once"),
     "webhooks add": of(
         "https://example.com/hook?api_key=velvetadded",
         "--secret-from-env",

@@ -221,7 +221,7 @@ async def test_a_beat_tells_the_others_of_its_host_only(hand: Hand, session: psy
 
     rows = await (await session.execute(hand.powertools._services.queries["beat"], args)).fetchall()
 
-    assert rows == [(1, [heartbeat("p1")["executor_id"]], [4711], [99])]
+    assert rows == [(1, [heartbeat("p1")["executor_id"]], [4711], [99], [])]
 
 
 # Real processes

@@ -70,7 +70,7 @@ SELECT j.id AS job_id, j.worker, j.attempted_by[1] AS node, s.workflow_id, s.nam
   j.attempted_at AT TIME ZONE 'UTC' AS since
 FROM public.oban_jobs j
 LEFT JOIN powertools.steps s
-  ON s.workflow_id = powertools.workflow_of_v1(j.meta) AND s.job_id = j.id
+  ON s.workflow_id = powertools.workflow_of_v1(j.meta) AND powertools.is_its_job_v1(s, j.id, j.meta)
 WHERE j.state = 'executing' AND j.queue = %(queue)s::text
 ORDER BY j.attempted_at, j.id
 LIMIT %(page)s::int;
