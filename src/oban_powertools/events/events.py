@@ -132,7 +132,7 @@ class Events(Facade):
             WorkflowNotFoundError: As ``subscribe_workflow``.
             CursorExpiredError: As ``subscribe_all``.
         """
-        one = topic if isinstance(topic, Topic) else Topic.parse(topic)
+        one = _as_topic(topic)
         if one.kind is TopicKind.WORKFLOW and one.subject is not None:
             async with self.subscribe_workflow(one.subject, since=since) as subscription:
                 yield cast("Subscription[AnyEvent]", subscription)
@@ -160,8 +160,7 @@ class Events(Facade):
             InvalidArgumentError: The limit is out of range.
         """
         topic = WORKFLOWS if workflow_id is None else of_workflow(workflow_id)
-        after, page = Cursor(as_cursor("since", since)), as_count("limit", limit, most=10_000)
-        return cast("list[Event]", list(await self._log.read_committed(topic, after, page)))
+        return cast("list[Event]", await self.read_topic(topic, since=since, limit=limit))
 
     async def read_topic(self, topic: Topic | str, *, since: Cursor | str, limit: int = 1000) -> list[AnyEvent]:
         """One page of a topic, such as ``incident:all``; as ``read``.
@@ -170,9 +169,8 @@ class Events(Facade):
             CursorExpiredError: As ``read``.
             InvalidArgumentError: There is no such topic, or the limit is out of range.
         """
-        one = topic if isinstance(topic, Topic) else Topic.parse(topic)
         after, page = Cursor(as_cursor("since", since)), as_count("limit", limit, most=10_000)
-        return list(await self._log.read_committed(one, after, page))
+        return list(await self._log.read_committed(_as_topic(topic), after, page))
 
     @overload
     async def publish(
@@ -267,3 +265,7 @@ class Events(Facade):
 
 def _after(since: Cursor | str | None) -> Cursor | None:
     return None if since is None else Cursor(as_cursor("since", since))
+
+
+def _as_topic(topic: Topic | str) -> Topic:
+    return topic if isinstance(topic, Topic) else Topic.parse(topic)

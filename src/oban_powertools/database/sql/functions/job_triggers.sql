@@ -234,13 +234,15 @@ BEGIN
   IF outcomes IS NOT NULL THEN
     PERFORM powertools.settle_guarded(outcomes);
   END IF;
-  IF EXISTS (SELECT FROM old_jobs o WHERE o.meta ? 'failed_steps' AND o.state NOT IN ('completed', 'discarded', 'cancelled')) THEN
-    PERFORM powertools.record_callbacks(array_agg(ROW (
-      powertools.ended_workflow_of_v1(o.meta), (o.meta ->> 'generation')::int, o.id, NULL, NULL, 'job_deleted', NULL, o.attempt,
-      NULL, o.errors -> -1, NULL, o.attempted_at AT TIME ZONE 'UTC'
-    )::powertools.outcome))
-    FROM old_jobs o
-    WHERE o.state NOT IN ('completed', 'discarded', 'cancelled') AND powertools.ended_workflow_of_v1(o.meta) IS NOT NULL;
+  SELECT array_agg(ROW (
+    powertools.ended_workflow_of_v1(o.meta), (o.meta ->> 'generation')::int, o.id, NULL, NULL, 'job_deleted', NULL, o.attempt,
+    NULL, o.errors -> -1, NULL, o.attempted_at AT TIME ZONE 'UTC'
+  )::powertools.outcome)
+  INTO outcomes
+  FROM old_jobs o
+  WHERE o.state NOT IN ('completed', 'discarded', 'cancelled') AND powertools.ended_workflow_of_v1(o.meta) IS NOT NULL;
+  IF outcomes IS NOT NULL THEN
+    PERFORM powertools.record_callbacks(outcomes);
   END IF;
   RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
