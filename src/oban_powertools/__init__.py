@@ -18,7 +18,8 @@ _HOMES: Final = {
     ),
     "explain": "Explain JobExplanation StepExplanation WorkflowExplanation",
     "lifeline": (
-        "ExecutorHealth ExecutorState Incident IncidentClass IncidentState IncidentSubstatus Lifeline TimelineEntry"
+        "ExecutorHealth ExecutorState ExecutorStatus Incident IncidentClass IncidentState IncidentStatus "
+        "IncidentSubstatus Lifeline TimelineEntry"
     ),
     "operators.audit": "Audit AuditFilter AuditFinding AuditRecord FindingKind Outcome Verification",
     "operators.authorization": (

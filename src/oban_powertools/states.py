@@ -12,8 +12,10 @@ __all__ = [
     "Cause",
     "Effects",
     "ExecutorState",
+    "ExecutorStatus",
     "IncidentId",
     "IncidentState",
+    "IncidentStatus",
     "IncidentSubstatus",
     "JobId",
     "OperatorStatus",
@@ -178,12 +180,29 @@ class ExecutorState(StrEnum):
     """It ended in good order."""
 
 
+class ExecutorStatus(StrEnum):
+    """The word an operator reads first of an executor; its health stands beside it."""
+
+    HEALTHY = "Healthy"
+    LATE = "Late"
+    MISSING = "Missing"
+    STOPPED = "Stopped"
+
+
 class IncidentState(StrEnum):
     """Whether somebody has to look at it."""
 
     ACTIVE = "active"
     ACKNOWLEDGED = "acknowledged"
     RESOLVED = "resolved"
+
+
+class IncidentStatus(StrEnum):
+    """The word an operator reads first of an incident; its state stands beside it."""
+
+    NEEDS_REVIEW = "Needs Review"
+    ACKNOWLEDGED = "Acknowledged"
+    RESOLVED = "Resolved"
 
 
 class IncidentSubstatus(StrEnum):

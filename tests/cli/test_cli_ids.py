@@ -1,4 +1,4 @@
-"""Every id in every JSON that a command prints is text, at any depth.
+"""In all JSON that commands print every id is text, at any depth, and beside every state stands the operator's word.
 
 All ids of the database are large, so that a number that is one is known by its size, whatever its name.
 """
@@ -11,6 +11,15 @@ from typing import Any
 import pytest
 
 from oban_powertools import Workflow
+from oban_powertools.states import (
+    ExecutorState,
+    ExecutorStatus,
+    IncidentState,
+    IncidentStatus,
+    OperatorStatus,
+    StepState,
+    WorkflowState,
+)
 from oban_powertools.wire import to_json
 from tests.cli.test_cli_reference import COMMANDS, options
 from tests.support.by_hand import Hand, chain, step
@@ -46,6 +55,32 @@ def numbers(value: Any, path: str = "") -> Iterator[str]:
             yield from numbers(item, f"{path}[]")
     elif isinstance(value, int) and (value >= LARGE or path.endswith(("cursor", "next_before"))):
         yield path
+
+
+STATES = {*StepState, *WorkflowState, *IncidentState, *ExecutorState}
+WORDS = {*OperatorStatus, *IncidentStatus, *ExecutorStatus}
+DELIVERIES = ".deliveries[]"
+"""They are pending too, and are no step's."""
+
+ROWS = {"before", "after", "args", "context", "result", "payload"}
+"""What holds rows as they are stored, or what hosts stored."""
+
+
+def wordless(value: Any, path: str = "") -> Iterator[str]:
+    """Where a state of a step, workflow, incident or executor has no word beside it."""
+    if isinstance(value, dict):
+        if value.get("state") in STATES and value.get("status") not in WORDS:
+            yield path
+        for name, item in value.items():
+            if name not in ROWS:
+                yield from wordless(item, f"{path}.{name}")
+    elif isinstance(value, list):
+        for item in value:
+            yield from wordless(item, f"{path}[]")
+
+
+def wordless_paths(answers: Any) -> set[str]:
+    return {path for path in wordless(answers) if not path.endswith(DELIVERIES)}
 
 
 class Asked:
@@ -155,6 +190,7 @@ async def test_every_id_in_what_every_command_prints_as_json_is_text(large: Hand
     with_json = {path for path, command in COMMANDS.items() if "--json" in options(command)}
     assert with_json - WITHOUT_IDS == set(asked.answers)
     assert {path: found for path, answer in asked.answers.items() if (found := [*numbers(answer)])} == {}
+    assert {path: found for path, answer in asked.answers.items() if (found := wordless_paths(answer))} == {}
     stored = asked.answers["workflow", "show"]
     assert (stored[0]["workflow"]["context"], stored[1]["step"]["args"]) == ({"customer_id": 7}, {"order_id": 8})
 

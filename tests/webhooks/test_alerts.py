@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oban_powertools import Cursor, IncidentChange, IncidentState, IncidentUpdated
+from oban_powertools import Cursor, IncidentChange, IncidentState, IncidentStatus, IncidentUpdated
 from oban_powertools.states import IncidentId
 from oban_powertools.webhooks.alerts import Alert, Storm, alerts_of
 
@@ -31,6 +31,7 @@ class Night:
             "fingerprint": f"late:{number}",
             "incident_class": "late",
             "change": change,
+            "status": IncidentStatus.NEEDS_REVIEW,
             "state": IncidentState(STATES.get(change, "acknowledged")),
             "subject_type": "queue",
             "subject_id": str(number),

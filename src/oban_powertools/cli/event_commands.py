@@ -12,7 +12,7 @@ from typing import Final
 import click
 
 from ..errors import InvalidArgumentError
-from ..events.notices import describe, kind_of
+from ..events.notices import ExecutorUpdated, IncidentUpdated, RepairEnded, RetentionRan, describe, kind_of
 from ..events.topics import WORKFLOWS, AnyEvent, Topic, TopicKind
 from ..events.types import Cursor, StepUpdated, WorkflowFinished
 from ..states import WorkflowId, WorkflowState
@@ -26,6 +26,7 @@ from .text import one_line
 from .workflow_text import names
 
 _WIDEST_CHANGE: Final = len("discarded")
+_WIDEST_WORD: Final = len("Needs Review")
 
 
 @click.group(cls=Group)
@@ -132,15 +133,22 @@ def _warn_in_one_line() -> None:
 def _line(event: AnyEvent) -> tuple[str, ...]:
     match event:
         case StepUpdated():
-            change, of = event.change, f"{event.workflow_id} {event.workflow_label} / {event.step_name}"
+            status, change, of = (
+                event.status,
+                event.change,
+                f"{event.workflow_id} {event.workflow_label} / {event.step_name}",
+            )
             more = _describe(event)
         case WorkflowFinished():
             failed = f": {names(event.failed_steps)}" if event.failed_steps else ""
-            change, of, more = "finished", f"{event.workflow_id} {event.workflow_label}", f"{event.outcome}{failed}"
-        case _:
-            change, of, more = kind_of(event), *describe(event)
-    word = colored(f"{change:<{_WIDEST_CHANGE}}")
-    return f"{_instant(event.timestamp)}  ", word, f"  {of}  {more}".rstrip()
+            status, change, more = event.status, "finished", f"{event.outcome}{failed}"
+            of = f"{event.workflow_id} {event.workflow_label}"
+        case IncidentUpdated() | ExecutorUpdated():
+            status, change, of, more = event.status, kind_of(event), *describe(event)
+        case RepairEnded() | RetentionRan():
+            status, change, of, more = "", kind_of(event), *describe(event)
+    word, happened = f"{status:<{_WIDEST_WORD}}", colored(f"{change:<{_WIDEST_CHANGE}}")
+    return f"{_instant(event.timestamp)}  {word}  ", happened, f"  {of}  {more}".rstrip()
 
 
 def _describe(event: StepUpdated) -> str:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from ..operators.audit import Outcome
-from ..states import IncidentId, IncidentState, WorkflowId
+from ..states import ExecutorState, ExecutorStatus, IncidentId, IncidentState, IncidentStatus, WorkflowId
 from .types import Cursor, plain
 
 
@@ -50,6 +50,9 @@ class IncidentUpdated:
 
     change: IncidentChange
     """What happened."""
+
+    status: IncidentStatus
+    """The operator's word after it."""
 
     state: IncidentState
     """Its state after it."""
@@ -110,6 +113,12 @@ class ExecutorUpdated:
 
     change: ExecutorChange
     """What was found."""
+
+    status: ExecutorStatus
+    """The operator's word after it."""
+
+    state: ExecutorState
+    """Its health after it."""
 
     process_alive: bool
     """Whether its process was beating."""
@@ -287,14 +296,19 @@ def notice_of(row: Mapping[str, Any]) -> Notice:
             values |= {
                 "incident_id": IncidentId(int(row["subject_id"])),
                 "change": IncidentChange(change),
+                "status": IncidentStatus(row["status"]),
                 "state": IncidentState(values["state"]),
                 "opened_at": datetime.fromisoformat(values["opened_at"]).astimezone(UTC),
             }
             return IncidentUpdated(**values)
         case "executor":
             beat_at = datetime.fromisoformat(values.pop("beat_at")).astimezone(UTC)
-            change = ExecutorChange(change)
-            return ExecutorUpdated(executor_id=row["subject_id"], change=change, beat_at=beat_at, **values)
+            values |= {
+                "change": ExecutorChange(change),
+                "status": ExecutorStatus(row["status"]),
+                "state": ExecutorState.HEALTHY if change == ExecutorChange.RECOVERED else ExecutorState(change),
+            }
+            return ExecutorUpdated(executor_id=row["subject_id"], beat_at=beat_at, **values)
         case "repair":
             return RepairEnded(audit_id=int(row["subject_id"]), outcome=Outcome(change), **values)
         case _:

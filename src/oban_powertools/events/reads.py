@@ -15,7 +15,7 @@ from ..errors import CursorExpiredError
 from ..operators.services import Services
 from ..privacy.apply_display import apply_display
 from ..privacy.display import DisplayPolicy, Kind
-from ..states import JobId, StepState, WorkflowId, WorkflowState
+from ..states import JobId, OperatorStatus, StepState, WorkflowId, WorkflowState
 from .notices import IncidentUpdated, notice_of
 from .topics import WORKFLOWS, AnyEvent, Topic, TopicKind
 from .types import Cursor, StepChange, StepUpdated, WorkflowFinished
@@ -171,6 +171,7 @@ def _event(row: dict[str, Any]) -> AnyEvent:
         return WorkflowFinished(
             workflow_id=WorkflowId(row["workflow_id"]),
             workflow_label=row["workflow_label"] or "",
+            status=OperatorStatus(row["status"]),
             outcome=WorkflowState(row["state"]),
             failed_steps=tuple(row["failed_steps"]),
             generation=row["generation"],
@@ -184,7 +185,9 @@ def _event(row: dict[str, Any]) -> AnyEvent:
         step_name=row["step_name"] or "",
         worker=row["worker"],
         change=StepChange(row["change"]),
+        status=OperatorStatus(row["status"]),
         state=StepState(row["state"]),
+        blocker=row["blocker"],
         job_id=None if row["job_id"] is None else JobId(row["job_id"]),
         attempt=row["attempt"] or 0,
         has_result=row["has_result"],

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NewType
 
-from ..states import JobId, StepState, WorkflowId, WorkflowState
+from ..states import JobId, OperatorStatus, StepState, WorkflowId, WorkflowState
 from ..wire import json_safe
 
 Cursor = NewType("Cursor", int)
@@ -50,8 +50,14 @@ class StepUpdated:
     change: StepChange
     """What happened."""
 
+    status: OperatorStatus
+    """The operator's word after it, by what the event knows: neither its queue nor other steps."""
+
     state: StepState
     """The step's state after it."""
+
+    blocker: str | None
+    """The code of what is in its way after it, as in explanations; None when nothing is, or it has ended."""
 
     job_id: JobId | None
     """The job it ran on; None where no job runs."""
@@ -88,6 +94,9 @@ class WorkflowFinished:
 
     workflow_label: str
     """The context's ``label``, else the workflow's name; as it was when the event was read."""
+
+    status: OperatorStatus
+    """The operator's word: Finished."""
 
     outcome: WorkflowState
     """completed, failed, cancelled or expired."""

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from ..states import JobId, OperatorStatus, Position, WorkflowId
+from ..states import IncidentStatus, JobId, OperatorStatus, Position, WorkflowId
 from ..wire import AsDict
 
 
@@ -186,6 +186,9 @@ class ExplainedIncident(AsDict):
 
     incident_class: str
     """An ``IncidentClass``."""
+
+    status: IncidentStatus
+    """The operator's word."""
 
     state: str
     """``active`` or ``acknowledged``."""

@@ -12,7 +12,7 @@ from ..acts import Action as Repair
 from ..acts import TargetType
 from ..database import Session
 from ..incident_classes import find_row
-from ..states import Effects
+from ..states import Effects, IncidentStatus
 from ..workflows.job_rules import refuse_job
 from ..workflows.rules import WORKFLOW_RULES
 from .actions import step_actions
@@ -76,6 +76,7 @@ def _incident(row: Mapping[str, Any], subjects: Sequence[Subject]) -> ExplainedI
         id=row["id"],
         fingerprint=row["fingerprint"],
         incident_class=row["class"],
+        status=IncidentStatus(row["status"]),
         state=row["state"],
         title=row["title"],
         opened_at=row["opened_at"],

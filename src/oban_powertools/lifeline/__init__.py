@@ -2,7 +2,7 @@
 
 from ..incident_classes import IncidentClass
 from ..runtime.executors import ExecutorHealth
-from ..states import ExecutorState, IncidentState, IncidentSubstatus
+from ..states import ExecutorState, ExecutorStatus, IncidentState, IncidentStatus, IncidentSubstatus
 from ..upkeep.retention import PruneRun, RecordClass, RetainedClass, RetentionStatus
 from .incidents import Incident, SuggestedBulk, TimelineEntry
 from .lifeline import Lifeline
@@ -16,9 +16,11 @@ __all__ = [
     "Effect",
     "ExecutorHealth",
     "ExecutorState",
+    "ExecutorStatus",
     "Incident",
     "IncidentClass",
     "IncidentState",
+    "IncidentStatus",
     "IncidentSubstatus",
     "Lifeline",
     "PruneRun",

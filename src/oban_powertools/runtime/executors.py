@@ -13,7 +13,7 @@ from ..arguments import LONGEST, as_list, as_span, is_storable, refuse
 from ..config import Settings
 from ..database import Session
 from ..operators.services import Facade
-from ..states import ExecutorState, OperatorStatus
+from ..states import ExecutorState, ExecutorStatus
 from .processes import Process
 
 LONGEST_NAME: Final = 500
@@ -33,9 +33,8 @@ class ExecutorHealth:
     producer_scope: str
     """Its queue, for a producer of Oban's."""
 
-    status: OperatorStatus
-    """The operator's word: Running with jobs in hand, Runnable without, Blocked while late, Needs Review when missing,
-    Finished when stopped."""
+    status: ExecutorStatus
+    """The operator's word."""
 
     state: ExecutorState
     """Its health, by the database's clock."""
@@ -203,4 +202,4 @@ async def list_health(session: Session, now: datetime | None = None) -> list[Exe
 
 
 def _health(*, status: str, state: str, **row: Any) -> ExecutorHealth:
-    return ExecutorHealth(status=OperatorStatus(status), state=ExecutorState(state), **row)
+    return ExecutorHealth(status=ExecutorStatus(status), state=ExecutorState(state), **row)

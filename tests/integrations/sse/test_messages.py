@@ -5,7 +5,16 @@ from datetime import UTC, datetime
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from oban_powertools import Cursor, Event, StepChange, StepState, StepUpdated, WorkflowFinished, WorkflowId
+from oban_powertools import (
+    Cursor,
+    Event,
+    OperatorStatus,
+    StepChange,
+    StepState,
+    StepUpdated,
+    WorkflowFinished,
+    WorkflowId,
+)
 from oban_powertools import WorkflowState as State
 from oban_powertools.integrations.sse.stream import event_message, reset_message
 from tests.support.browser import Message, Parser
@@ -22,7 +31,9 @@ def step_event(name: str, label: str, worker: str | None, error: str | None) -> 
         step_name=name,
         worker=worker,
         change=StepChange.RETRYING,
+        status=OperatorStatus.WAITING,
         state=StepState.RETRYABLE,
+        blocker="retry_backoff",
         job_id=None,
         attempt=1,
         has_result=False,
@@ -37,6 +48,7 @@ def end_event(label: str, failed: list[str]) -> Event:
     return WorkflowFinished(
         workflow_id=WorkflowId(1),
         workflow_label=label,
+        status=OperatorStatus.FINISHED,
         outcome=State.FAILED,
         failed_steps=tuple(failed),
         generation=1,

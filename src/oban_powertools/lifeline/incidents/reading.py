@@ -8,7 +8,7 @@ from ...database import Session
 from ...errors import IncidentNotFoundError
 from ...incident_classes import IncidentClass
 from ...privacy.display import DisplayPolicy, Kind
-from ...states import IncidentId, IncidentState, IncidentSubstatus, OperatorStatus
+from ...states import IncidentId, IncidentState, IncidentStatus, IncidentSubstatus
 from .records import Incident, TimelineEntry
 from .suggesting import OF_A_LIST, OF_ONE, suggest
 
@@ -69,7 +69,7 @@ def read(row: Mapping[str, Any], display: DisplayPolicy, timeline: tuple[Timelin
     derived: dict[str, Any] = {
         "id": IncidentId(row["id"]),
         "incident_class": _class(row["class"]),
-        "status": OperatorStatus(row["status"]),
+        "status": IncidentStatus(row["status"]),
         "state": IncidentState(row["state"]),
         "substatus": IncidentSubstatus(row["substatus"]),
         "title": display.render(Kind.DETAILS, row["title"]),

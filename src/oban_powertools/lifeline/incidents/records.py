@@ -7,7 +7,7 @@ from typing import Any
 
 from ...explain import ExplainedRepair
 from ...incident_classes import IncidentClass
-from ...states import IncidentId, IncidentState, IncidentSubstatus, OperatorStatus
+from ...states import IncidentId, IncidentState, IncidentStatus, IncidentSubstatus
 from ...wire import AsDict
 
 
@@ -53,8 +53,8 @@ class Incident(AsDict):
     incident_class: IncidentClass | str
     """What kind of cause it has; text where only a newer release knows it."""
 
-    status: OperatorStatus
-    """The operator's word: it needs a review, is Waiting while somebody has taken it, or is Finished."""
+    status: IncidentStatus
+    """The operator's word: it needs a review, somebody has acknowledged it, or it is resolved."""
 
     state: IncidentState
     """Whether somebody has to look at it."""

@@ -67,3 +67,21 @@ BEGIN
   INTO outcome, wait_for, lease, url, allow_private, secrets, delivery, message, attempts, age
   FROM powertools.claim_webhook_v2(endpoint, deliverer, leased_for) AS c;
 END $$;
+
+-- 24: incidents and executors had the words of workflows; now they have their own.
+CREATE OR REPLACE FUNCTION powertools.incident_word_v1(state text) RETURNS text
+LANGUAGE sql IMMUTABLE
+AS $$
+  SELECT CASE state WHEN 'resolved' THEN 'Finished' WHEN 'acknowledged' THEN 'Waiting' WHEN 'active' THEN 'Needs Review' END
+$$;
+
+CREATE OR REPLACE FUNCTION powertools.executor_word_v1(state text, executing bigint) RETURNS text
+LANGUAGE sql IMMUTABLE
+AS $$
+  SELECT CASE state
+    WHEN 'stopped' THEN 'Finished'
+    WHEN 'missing' THEN 'Needs Review'
+    WHEN 'late' THEN 'Blocked'
+    WHEN 'healthy' THEN CASE WHEN executing > 0 THEN 'Running' ELSE 'Runnable' END
+  END
+$$;

@@ -322,20 +322,54 @@ BEGIN
   WHERE s.workflow_id = step_words_v1.of_workflow;
 END $$;
 
--- The words of an incident, which is Waiting while somebody has taken it, and of an executor.
-CREATE OR REPLACE FUNCTION powertools.incident_word_v1(state text) RETURNS text
+-- The words of an incident and of an executor, which are their states, as people write them.
+CREATE OR REPLACE FUNCTION powertools.incident_word_v2(state text) RETURNS text
 LANGUAGE sql IMMUTABLE
 AS $$
-  SELECT CASE state WHEN 'resolved' THEN 'Finished' WHEN 'acknowledged' THEN 'Waiting' WHEN 'active' THEN 'Needs Review' END
+  SELECT CASE state WHEN 'active' THEN 'Needs Review' WHEN 'acknowledged' THEN 'Acknowledged' WHEN 'resolved' THEN 'Resolved' END
 $$;
 
-CREATE OR REPLACE FUNCTION powertools.executor_word_v1(state text, executing bigint) RETURNS text
+CREATE OR REPLACE FUNCTION powertools.executor_word_v2(state text) RETURNS text
 LANGUAGE sql IMMUTABLE
 AS $$
-  SELECT CASE state
-    WHEN 'stopped' THEN 'Finished'
-    WHEN 'missing' THEN 'Needs Review'
-    WHEN 'late' THEN 'Blocked'
-    WHEN 'healthy' THEN CASE WHEN executing > 0 THEN 'Running' ELSE 'Runnable' END
+  SELECT CASE state WHEN 'healthy' THEN 'Healthy' WHEN 'late' THEN 'Late' WHEN 'missing' THEN 'Missing' WHEN 'stopped' THEN 'Stopped' END
+$$;
+
+-- The word of a step or workflow just after an event, and the code of what is in its way then, by all that the event knows.
+-- What only the queue, an executor, a hold or another step makes of it is no part of an event. Computed as it is read: an
+-- event is no larger by it.
+-- Args: state (after it); job_id (NULL: of a wait, a nested workflow or a map); kind (of the step; NULL: a workflow).
+CREATE OR REPLACE FUNCTION powertools.event_word_v1(state text, job_id bigint) RETURNS text
+LANGUAGE sql IMMUTABLE
+AS $$
+  SELECT CASE
+    WHEN state IN ('completed', 'discarded', 'cancelled', 'expired', 'failed') THEN 'Finished'
+    WHEN state = 'available' THEN 'Runnable'
+    WHEN state = 'executing' AND job_id IS NOT NULL THEN 'Running'
+    WHEN state IN ('pending', 'scheduled', 'retryable', 'executing', 'awaiting_signal') THEN 'Waiting'
+    ELSE 'Needs Review'
+  END
+$$;
+
+CREATE OR REPLACE FUNCTION powertools.event_code_v1(state text, job_id bigint, kind text) RETURNS text
+LANGUAGE sql IMMUTABLE
+AS $$
+  SELECT CASE
+    WHEN state = 'pending' THEN 'waiting_on_dependencies'
+    WHEN state = 'retryable' THEN 'retry_backoff'
+    WHEN state = 'awaiting_signal' THEN 'waiting_on_signal'
+    WHEN state = 'executing' AND job_id IS NULL THEN CASE kind WHEN 'map' THEN 'waiting_on_items' ELSE 'waiting_on_workflow' END
+    WHEN state IN ('scheduled', 'suspended') THEN state
+  END
+$$;
+
+-- The word of what a notice is about, just after it; NULL for what has none. kind: as in powertools.notices.
+CREATE OR REPLACE FUNCTION powertools.notice_word_v1(kind text, data jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE
+AS $$
+  SELECT CASE
+    WHEN kind LIKE 'incident.%' THEN powertools.incident_word_v2(data ->> 'state')
+    WHEN kind = 'executor.recovered' THEN powertools.executor_word_v2('healthy')
+    WHEN kind LIKE 'executor.%' THEN powertools.executor_word_v2(split_part(kind, '.', 2))
   END
 $$;

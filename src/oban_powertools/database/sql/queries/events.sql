@@ -29,7 +29,8 @@ FROM powertools.event_log l
 LEFT JOIN LATERAL (
   SELECT e.workflow_id, e.number, b.last_cursor - b.events + e.place AS cursor, e.at, e.position, s.name AS step_name,
     s.worker, coalesce(w.context ->> 'label', w.name) AS workflow_label, e.change, e.state, e.job_id, e.attempt,
-    e.has_result, e.error, e.generation, e.failed_steps, NULL AS kind, NULL AS subject_id, NULL::jsonb AS data
+    e.has_result, e.error, e.generation, e.failed_steps, powertools.event_word_v1(e.state, e.job_id) AS status,
+    powertools.event_code_v1(e.state, e.job_id, s.kind) AS blocker, NULL AS kind, NULL AS subject_id, NULL::jsonb AS data
   FROM powertools.event_batches b
   CROSS JOIN LATERAL (
     SELECT greatest(1, %(since)s::bigint + 1 - (b.last_cursor - b.events)) AS first,
@@ -48,7 +49,7 @@ LEFT JOIN LATERAL (
     SELECT w.name, w.context FROM powertools.workflows w WHERE w.id = e.workflow_id OFFSET 0
   ) AS w ON true
   LEFT JOIN LATERAL (
-    SELECT s.name, s.worker FROM powertools.steps s
+    SELECT s.name, s.worker, s.kind FROM powertools.steps s
     WHERE s.workflow_id = e.workflow_id AND s.position = e.position OFFSET 0
   ) AS s ON true
   WHERE b.last_cursor > %(since)s::bigint
@@ -57,8 +58,8 @@ LEFT JOIN LATERAL (
       WHERE u.last_cursor >= %(since)s::bigint + %(page)s::int ORDER BY u.last_cursor LIMIT 1
     ), %(since)s::bigint + %(page)s::int)
   UNION ALL
-  SELECT NULL, NULL, n.cursor, n.at, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, n.kind,
-    n.subject_id, n.data
+  SELECT NULL, NULL, n.cursor, n.at, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+    powertools.notice_word_v1(n.kind, n.data), NULL, n.kind, n.subject_id, n.data
   FROM powertools.notices n
   WHERE n.cursor > %(since)s::bigint AND n.cursor <= %(since)s::bigint + %(page)s::int
 ) AS p ON true
@@ -95,7 +96,8 @@ FROM powertools.event_log l
 LEFT JOIN LATERAL (
   SELECT e.workflow_id, e.number, b.last_cursor - b.events + e.place AS cursor, e.at, e.position, s.name AS step_name,
     s.worker, coalesce(w.context ->> 'label', w.name) AS workflow_label, e.change, e.state, e.job_id, e.attempt,
-    e.has_result, e.error, e.generation, e.failed_steps
+    e.has_result, e.error, e.generation, e.failed_steps, powertools.event_word_v1(e.state, e.job_id) AS status,
+    powertools.event_code_v1(e.state, e.job_id, s.kind) AS blocker
   FROM (
     SELECT * FROM powertools.events e
     WHERE e.workflow_id = %(workflow_id)s::bigint AND e.number > (SELECT max(low) FROM search)
@@ -109,7 +111,7 @@ LEFT JOIN LATERAL (
     SELECT w.name, w.context FROM powertools.workflows w WHERE w.id = e.workflow_id OFFSET 0
   ) AS w ON true
   LEFT JOIN LATERAL (
-    SELECT s.name, s.worker FROM powertools.steps s
+    SELECT s.name, s.worker, s.kind FROM powertools.steps s
     WHERE s.workflow_id = e.workflow_id AND s.position = e.position OFFSET 0
   ) AS s ON true
 ) AS p ON true
@@ -123,7 +125,7 @@ ORDER BY p.cursor;
 SELECT l.pruned_to, l.head, p.*
 FROM powertools.event_log l
 LEFT JOIN LATERAL (
-  SELECT n.cursor, n.at, n.kind, n.subject_id, n.data
+  SELECT n.cursor, n.at, n.kind, n.subject_id, n.data, powertools.notice_word_v1(n.kind, n.data) AS status
   FROM powertools.notices n
   WHERE n.topic = %(topic)s::text AND n.cursor > %(since)s::bigint
     AND (%(subject_id)s::text IS NULL OR n.subject_id = %(subject_id)s::text)

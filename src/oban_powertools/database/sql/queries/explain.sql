@@ -257,13 +257,13 @@ ORDER BY q.queue;
 -- name: explain_incidents
 -- The open incidents that concern these subjects: steps, whole workflows (position NULL), plain jobs (workflow_id NULL).
 -- Args: workflow_ids, job_ids (bigint[]), positions (int[]): one entry a subject; page (int, rows).
--- Rows: id, fingerprint, class, state, title, subject_type, subject_id, opened_at; subject (the first that it concerns,
---   counted from 1); late_result_id and adoptable of a late result. By subject, then the last opened first.
+-- Rows: id, fingerprint, class, status, state, title, subject_type, subject_id, opened_at; subject (the first that it
+--   concerns, counted from 1); late_result_id and adoptable of a late result. By subject, then the last opened first.
 -- Index: incidents_open, incident_fingerprint; the primary keys.
 SELECT f.*
 FROM (
-  SELECT DISTINCT ON (i.id) i.id, i.fingerprint, i.class, i.state, i.title, i.subject_type, i.subject_id, i.opened_at,
-    c.subject, l.id AS late_result_id, l.adoptable
+  SELECT DISTINCT ON (i.id) i.id, i.fingerprint, i.class, powertools.incident_word_v2(i.state) AS status, i.state, i.title,
+    i.subject_type, i.subject_id, i.opened_at, c.subject, l.id AS late_result_id, l.adoptable
   FROM powertools.incidents_concerning_v1(%(workflow_ids)s::bigint[], %(positions)s::int[], %(job_ids)s::bigint[]) AS c
   JOIN powertools.incidents i ON i.id = c.incident_id
   LEFT JOIN LATERAL (

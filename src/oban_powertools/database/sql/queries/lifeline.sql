@@ -52,7 +52,7 @@ RETURNING e.executor_id;
 -- name: list_executor_health
 -- Args: now (NULL: the clock).
 -- Rows: one an executor, those that run first, then by scope, node and id.
-SELECT powertools.executor_word_v1(h.state, h.executing) AS status, h.*, e.aside, e.aside_since
+SELECT powertools.executor_word_v2(h.state) AS status, h.*, e.aside, e.aside_since
 FROM powertools.executor_health_v1(coalesce(%(now)s::timestamptz, statement_timestamp())) AS h
 JOIN powertools.executors e ON e.executor_id = h.executor_id
 ORDER BY h.stopped_at IS NOT NULL, h.producer_scope, h.node, h.executor_id;
