@@ -28,7 +28,7 @@ async def list_executors(target: Target, *, as_json: bool) -> int:
     if as_json:
         print_json({"executors": health})
     else:
-        headers = ("STATUS", "QUEUE", "NODE", "EXECUTING", "ASIDE", "LAST BEAT", "STARTED", "EXECUTOR")
+        headers = ("STATE", "QUEUE", "NODE", "EXECUTING", "ASIDE", "LAST BEAT", "STARTED", "EXECUTOR")
         print_table(headers, [_row(executor) for executor in health])
     return Exit.DONE
 
@@ -36,7 +36,7 @@ async def list_executors(target: Target, *, as_json: bool) -> int:
 def _row(executor: ExecutorHealth) -> tuple[str, ...]:
     blocked = executor.state is ExecutorState.LATE and executor.process_alive
     return (
-        f"{executor.status} (its event loop is blocked)" if blocked else executor.status,
+        f"{executor.state} (its event loop is blocked)" if blocked else executor.state,
         executor.producer_scope,
         executor.node,
         str(executor.executing),

@@ -88,8 +88,8 @@ def _print_blockers(blockers: Sequence[Blocker]) -> None:
 
 
 def _print_incidents(incidents: Sequence[ExplainedIncident]) -> None:
-    rows = [(str(i.id), i.status, i.incident_class, instant(i.opened_at), i.step or "", i.title) for i in incidents]
-    _print_part(("INCIDENT", "STATUS", "CLASS", "SINCE", "STEP", "WHAT"), rows)
+    rows = [(str(i.id), i.incident_class, i.state, instant(i.opened_at), i.step or "", i.title) for i in incidents]
+    _print_part(("INCIDENT", "CLASS", "STATE", "SINCE", "STEP", "WHAT"), rows)
     repairs = [(repair_command(repair, incident.fingerprint),) for incident in incidents for repair in incident.repairs]
     _print_part(("WHAT MAY BE DONE ABOUT IT",), repairs)
 

@@ -24,7 +24,7 @@ from .target import Target, answering
 from .text import counted, duration, instant
 from .values import accounted, acting, parse_duration
 
-_HEADERS: Final = ("ID", "STATUS", "STATE", "CLASS", "COUNT", "SINCE", "WAITING", "ASSIGNEE", "WHAT")
+_HEADERS: Final = ("ID", "STATE", "CLASS", "COUNT", "SINCE", "WAITING", "ASSIGNEE", "WHAT")
 _SHOWN_REPAIRS: Final = 5
 _FRESH: Final = timedelta(minutes=1)
 
@@ -101,7 +101,7 @@ async def show(target: Target, *, incident: str, as_json: bool) -> int:
         {
             "incident": f"{record.id} {record.fingerprint}",
             "what": record.title,
-            "status": f"{record.status} ({record.state}, {record.substatus})",
+            "state": f"{record.state} ({record.substatus})",
             "since": instant(record.opened_at),
             "first detected": instant(record.first_detected_at) if record.reopened else "",
             "last seen": instant(record.last_detected_at),
@@ -262,7 +262,6 @@ def _waiting(incident: Incident) -> str:
 def _row(incident: Incident) -> tuple[str, ...]:
     return (
         str(incident.id),
-        incident.status,
         f"{incident.state} ({'muted' if incident.muted else incident.substatus})",
         incident.incident_class,
         str(incident.count),
