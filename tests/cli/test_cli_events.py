@@ -89,13 +89,13 @@ async def test_every_event_is_a_line_for_people(hand: Hand) -> None:
 
     label = rf"{workflow_id} monthly a b\x1b[31m\r\u2028c"
     assert [re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}Z  ", "", line) for line in shown] == [
-        f"released   {label} / pay",
-        f"started    {label} / pay",
-        rf"retrying   {label} / pay  attempt 1: ConnectionError: the bank a b\x1b[31m \u2028c",
-        f"started    {label} / pay  attempt 2",
-        f"discarded  {label} / pay  attempt 2: LookupError: no such account",
-        f"cancelled  {label} / thank",
-        f"finished   {label}  failed: pay, thank",
+        f"Runnable      released   {label} / pay",
+        f"Running       started    {label} / pay",
+        rf"Waiting       retrying   {label} / pay  attempt 1: ConnectionError: the bank a b\x1b[31m \u2028c",
+        f"Running       started    {label} / pay  attempt 2",
+        f"Finished      discarded  {label} / pay  attempt 2: LookupError: no such account",
+        f"Finished      cancelled  {label} / thank",
+        f"Finished      finished   {label}  failed: pay, thank",
     ]
 
 
@@ -244,9 +244,9 @@ async def test_a_topic_is_followed_in_the_order_of_its_log(hand: Hand) -> None:
         lines = running.lines(3)
 
     assert [re.sub(r"^\S+ \S+  ", "", line) for line in lines] == [
-        f"incident.opened  incident {incident.id}  {incident.title}",
-        f"incident.acknowledged  incident {incident.id} by ada  {incident.title}",
-        f"incident.resolved  incident {incident.id}  {incident.title}",
+        f"Needs Review  incident.opened  incident {incident.id}  {incident.title}",
+        f"Acknowledged  incident.acknowledged  incident {incident.id} by ada  {incident.title}",
+        f"Resolved      incident.resolved  incident {incident.id}  {incident.title}",
     ]
 
 
