@@ -28,10 +28,14 @@ _HOMES: Final = {
     "powertools": "Powertools",
     "privacy.display": "DisplayPolicy",
     "runtime.step": "AwaitSignal FinishedWorkflow StepContext current_step current_workflow",
-    "states": "CallbackState Effects JobId OperatorStatus Policy SignalStatus StepState WorkflowId WorkflowState",
+    "states": (
+        "CallbackState Effects HistoryKind JobId OperatorStatus Policy SignalStatus StepPhase StepState WorkflowId "
+        "WorkflowState"
+    ),
     "workflows": "WorkflowHandle Workflows",
     "workflows.builder": "Workflow",
-    "workflows.records": "CallbackRecord Recovered SignalRecord StepRecord WorkflowRecord",
+    "workflows.history": "History HistoryEntry StepTimes",
+    "workflows.records": "CallbackRecord Recovered SignalRecord StepPage StepRecord WorkflowRecord",
     "workflows.references": "Reference StepHandle",
 }
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names.split()}

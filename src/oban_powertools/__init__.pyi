@@ -52,17 +52,20 @@ from .runtime.step import AwaitSignal, FinishedWorkflow, StepContext, current_st
 from .states import (
     CallbackState,
     Effects,
+    HistoryKind,
     JobId,
     OperatorStatus,
     Policy,
     SignalStatus,
+    StepPhase,
     StepState,
     WorkflowId,
     WorkflowState,
 )
 from .workflows import WorkflowHandle, Workflows
 from .workflows.builder import Workflow
-from .workflows.records import CallbackRecord, Recovered, SignalRecord, StepRecord, WorkflowRecord
+from .workflows.history import History, HistoryEntry, StepTimes
+from .workflows.records import CallbackRecord, Recovered, SignalRecord, StepPage, StepRecord, WorkflowRecord
 from .workflows.references import Reference, StepHandle
 
 __all__ = [
@@ -94,6 +97,9 @@ __all__ = [
     "Explain",
     "FindingKind",
     "FinishedWorkflow",
+    "History",
+    "HistoryEntry",
+    "HistoryKind",
     "Incident",
     "IncidentChange",
     "IncidentClass",
@@ -122,8 +128,11 @@ __all__ = [
     "StepContext",
     "StepExplanation",
     "StepHandle",
+    "StepPage",
+    "StepPhase",
     "StepRecord",
     "StepState",
+    "StepTimes",
     "StepUpdated",
     "Surface",
     "Target",

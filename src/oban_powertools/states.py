@@ -13,6 +13,7 @@ __all__ = [
     "Effects",
     "ExecutorState",
     "ExecutorStatus",
+    "HistoryKind",
     "IncidentId",
     "IncidentState",
     "IncidentStatus",
@@ -24,6 +25,7 @@ __all__ = [
     "RecoveryAction",
     "SignalStatus",
     "StepKind",
+    "StepPhase",
     "StepState",
     "WorkflowId",
     "WorkflowState",
@@ -142,6 +144,41 @@ class CallbackState(StrEnum):
     DISCARDED = "discarded"
     CANCELLED = "cancelled"
     JOB_DELETED = "job_deleted"
+
+
+class HistoryKind(StrEnum):
+    """What an entry of a workflow's history is about."""
+
+    WORKFLOW = "workflow"
+    STEP = "step"
+    SIGNAL = "signal"
+    COMMAND = "command"
+    RESCUE = "rescue"
+    LATE_RESULT = "late_result"
+    INCIDENT = "incident"
+    CALLBACK = "callback"
+
+
+class StepPhase(StrEnum):
+    """What a step without an outcome does: it works, or waits for one thing."""
+
+    DEPENDENCIES = "dependencies"
+    """It waits for the steps that it depends on, or for its workflow to start."""
+
+    TIME = "time"
+    """It waits for its time: it is scheduled, or its worker asked for a later one."""
+
+    QUEUE = "queue"
+    """It could run, and waits for a place in its queue."""
+
+    SIGNAL = "signal"
+    """It waits for its signal."""
+
+    WORK = "work"
+    """Its worker works; of a nested workflow or a map, that does."""
+
+    RETRY = "retry"
+    """It failed, and waits for its next attempt to start."""
 
 
 class RecoveryAction(StrEnum):

@@ -31,6 +31,8 @@ READ = {
         "find",
         "list",
         "steps",
+        "list_steps",
+        "history",
         "results",
         "callbacks",
         "wait",

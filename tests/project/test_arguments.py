@@ -48,6 +48,7 @@ NOT_LISTS = ("", "abc", b"abc", 7, 1.5, True, {"a": 1})
 NOT_NAMES = ("", "  ", 7, 0, True, [], {}, b"a")
 NOT_TOPICS = (*NOT_NAMES, "job:all", "workflow", "workflow:01", "incident:abc", "audit:1")
 NOT_KEYS = (*NOT_NAMES, "a\0b", "\ud800")
+NOT_PLACES = (*NOT_KEYS, "1", "9.9.9.9", "1.-1")
 NOT_COUNTS = (0, -1, True, "5", 1.5, 2**40, [])
 NOT_FLAGS = ("", "false", 0, 1, [])
 NOT_TEXTS = (0, 7, True, [], {})
@@ -93,6 +94,15 @@ KINDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
         "limit": NOT_COUNTS,
     },
     "workflows.steps": {"workflow_id": NOT_IDS},
+    "workflows.list_steps": {
+        "workflow_id": NOT_IDS,
+        "state": NOT_WORDS,
+        "status": NOT_WORDS,
+        "failed_first": NOT_FLAGS,
+        "after": NOT_PLACES,
+        "limit": NOT_COUNTS,
+    },
+    "workflows.history": {"workflow_id": NOT_IDS, "step": NOT_KEYS, "after": NOT_PLACES, "limit": NOT_COUNTS},
     "workflows.results": {"workflow_id": NOT_IDS},
     "workflows.callbacks": {"workflow_id": NOT_IDS},
     "workflows.to_mermaid": {"workflow_id": NOT_IDS},

@@ -109,7 +109,14 @@ async def test_an_earlier_schema_is_upgraded_to_a_fresh_one(old_dsn: str, reques
 
         applied = await schema.upgrade(conn)
 
-        assert applied == ["before_release", "settings", "classes_and_callbacks", "compatible", "finding"]
+        assert applied == [
+            "before_release",
+            "settings",
+            "classes_and_callbacks",
+            "compatible",
+            "finding",
+            "found_signals",
+        ]
         assert await catalog(conn) == fresh
 
 

@@ -2,8 +2,9 @@
 
 from .builder import Workflow
 from .handle import Waits, WorkflowHandle
+from .history import History, HistoryEntry, StepTimes
 from .inputs import Deps, EffectsName, PolicyName, StepName
-from .records import CallbackRecord, Recovered, SignalRecord, StepRecord, WorkflowRecord
+from .records import CallbackRecord, Recovered, SignalRecord, StepPage, StepRecord, WorkflowRecord
 from .references import Part, Reference, StepHandle
 from .workflows import Workflows
 
@@ -11,6 +12,8 @@ __all__ = [
     "CallbackRecord",
     "Deps",
     "EffectsName",
+    "History",
+    "HistoryEntry",
     "Part",
     "PolicyName",
     "Recovered",
@@ -18,7 +21,9 @@ __all__ = [
     "SignalRecord",
     "StepHandle",
     "StepName",
+    "StepPage",
     "StepRecord",
+    "StepTimes",
     "Waits",
     "Workflow",
     "WorkflowHandle",

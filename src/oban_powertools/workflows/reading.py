@@ -1,15 +1,27 @@
 """Read stored workflows: each call opens a connection and runs one query of ``reads``."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from ..arguments import as_count, as_id, as_workflow_id
+from ..arguments import as_count, as_flag, as_id, as_key, as_word, as_workflow_id, refuse, unless_none
 from ..operators.services import Facade
-from ..states import OperatorStatus, WorkflowId, WorkflowState
+from ..privacy.apply_display import apply_display
+from ..states import OperatorStatus, StepState, WorkflowId, WorkflowState
 from . import drawing, reads
 from .finding import filters_of
-from .records import CallbackRecord, StepRecord, WorkflowRecord
+from .history import History, as_place, read_history
+from .records import CallbackRecord, StepPage, StepRecord, WorkflowRecord
+
+_STEP_PLACE: Final = re.compile(r"([0-7])\.([0-9]{1,9})", re.ASCII)
+
+
+def _as_place(argument: str, value: object) -> tuple[int, int]:
+    match = _STEP_PLACE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise refuse(argument, value, "the next_after of a page before")
+    return int(match[1]), int(match[2])
 
 
 class WorkflowReads(Facade):
@@ -99,6 +111,38 @@ class WorkflowReads(Facade):
         async with self._connect() as session:
             return await reads.list_steps(session, as_workflow_id(workflow_id))
 
+    async def list_steps(
+        self,
+        workflow_id: WorkflowId | str,
+        *,
+        state: StepState | str | None = None,
+        status: OperatorStatus | str | None = None,
+        failed_first: bool = True,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> StepPage:
+        """A page of the steps of a workflow that fit everything that is given.
+
+        Args:
+            status: The operator's word, as explanations say it.
+            failed_first: Those that failed by themselves, then by their word what needs a person, what moves and what
+                waits, then those that were cancelled because of another, then all other outcomes; each by position.
+                False: all by position.
+            after: Where the page before ended: its ``next_after``.
+            limit: At most 1,000.
+
+        Raises:
+            WorkflowNotFoundError: It does not exist, or was pruned.
+        """
+        key, place = as_workflow_id(workflow_id), unless_none(_as_place, "after", after)
+        states = None if state is None else [as_word("state", state, StepState)]
+        words = None if status is None else [as_word("status", status, OperatorStatus)]
+        order, page = as_flag("failed_first", failed_first), as_count("limit", limit)
+        async with self._connect() as session:
+            return await reads.page_steps(
+                session, key, states=states, words=words, failed_first=order, after=place, limit=page
+            )
+
     async def results(self, workflow_id: WorkflowId | str) -> dict[str, Any]:
         """Step name -> result of the completed steps, in position order; None where there is no result.
 
@@ -116,6 +160,29 @@ class WorkflowReads(Facade):
         """
         async with self._connect() as session:
             return await reads.list_callbacks(session, as_workflow_id(workflow_id))
+
+    async def history(
+        self, workflow_id: WorkflowId | str, *, step: str | None = None, after: str | None = None, limit: int = 100
+    ) -> History:
+        """Everything that happened to a workflow in one timeline, oldest first, and how its steps spent their time.
+
+        Attempts, events, commands, signals, rescues and incidents; errors, reasons and details as the display policy
+        shows them. What the retention or Oban's pruner removed is named in ``known_from`` and ``jobs_gone``.
+
+        Args:
+            step: Only what is about this step.
+            after: Where the page before ended: its ``next_after``.
+            limit: At most 1,000.
+
+        Raises:
+            WorkflowNotFoundError: It does not exist, or was pruned.
+            StepNotFoundError: There is no such step.
+        """
+        key, name = as_workflow_id(workflow_id), unless_none(as_key, "step", step)
+        place, page = unless_none(as_place, "after", after), as_count("limit", limit)
+        async with self._connect() as session:
+            history = await read_history(session, key, step=name, after=place, limit=page)
+        return apply_display(self._display, history)
 
     async def to_mermaid(self, workflow_id: WorkflowId | str) -> str:
         """A stored workflow with its states as a Mermaid flowchart.

@@ -21,7 +21,7 @@ from ..states import (
     WorkflowState,
 )
 from .drawing import Node
-from .records import CallbackRecord, StepRecord, WorkflowRecord
+from .records import CallbackRecord, StepPage, StepRecord, WorkflowRecord
 
 MAX_PAGE: Final = 1000
 """Most workflows one call lists."""
@@ -67,11 +67,46 @@ async def list_steps(session: Session, workflow_id: WorkflowId) -> list[StepReco
     Raises:
         WorkflowNotFoundError: It does not exist, or was pruned.
     """
-    rows = await session.all("get_steps", {"workflow_id": workflow_id, "positions": None})
+    everything = dict.fromkeys(("states", "words", "rank", "position", "page"))
+    rows = await session.all("get_steps", {"workflow_id": workflow_id, "failed_first": False, **everything})
     if not rows:
         raise WorkflowNotFoundError(workflow_id)
     names: dict[int, str] = {row["position"]: row["name"] for row in rows}
     return [_step(row, names) for row in rows]
+
+
+async def page_steps(
+    session: Session,
+    workflow_id: WorkflowId,
+    *,
+    states: Sequence[StepState] | None,
+    words: Sequence[OperatorStatus] | None,
+    failed_first: bool,
+    after: tuple[int, int] | None,
+    limit: int,
+) -> StepPage:
+    """A page of the steps of a workflow.
+
+    Raises:
+        WorkflowNotFoundError: It does not exist, or was pruned.
+    """
+    every = await session.all("step_names", {"workflow_id": workflow_id})
+    if not every:
+        raise WorkflowNotFoundError(workflow_id)
+    names: dict[int, str] = {row["position"]: row["name"] for row in every}
+    rank, position = after or (None, None)
+    page = min(limit, MAX_PAGE)
+    chosen = {"states": states and [*states], "words": words and [*words], "failed_first": failed_first}
+    args = {"workflow_id": workflow_id, **chosen, "rank": rank, "position": position, "page": page + 1}
+    rows = await session.all("get_steps", args)
+    steps = tuple(_step(row, names) for row in rows[:page])
+    last = rows[page - 1] if len(rows) > page else None
+    parents = {name for step in steps for name in step.deps}
+    return StepPage(
+        steps=steps,
+        parents={row["name"]: StepState(row["state"]) for row in every if row["name"] in parents},
+        next_after=f"{last['rank']}.{last['position']}" if last else None,
+    )
 
 
 async def list_results(session: Session, workflow_id: WorkflowId) -> dict[str, Any]:

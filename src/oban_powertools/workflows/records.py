@@ -202,6 +202,20 @@ class StepRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepPage:
+    """A page of the steps of a workflow."""
+
+    steps: tuple[StepRecord, ...]
+    """In the order that was asked for."""
+
+    parents: Mapping[str, StepState]
+    """Name -> state of the steps that these depend on."""
+
+    next_after: str | None
+    """Pass it as ``after`` for the next page; None at the end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SignalRecord:
     """One delivered signal."""
 

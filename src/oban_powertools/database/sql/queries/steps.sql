@@ -1,18 +1,42 @@
 -- name: get_steps
--- Args: workflow_id (bigint); positions (int[] or NULL for all).
--- Rows: all columns of the record, by position. Index: the primary key.
+-- Args: workflow_id (bigint); states, words (text[] or NULL for all); failed_first (bool: by rank, else by position); rank, position
+--   (int or NULL) of the last step of the page before; page (int or NULL for all).
+-- Rows: all columns of the record, and rank (0: failed by itself; 1 to 5: by its word, what needs a person first; 6: cancelled
+--   because of another; 7: any other outcome), by rank and position. Index: the primary key.
+WITH chosen AS MATERIALIZED (
+  SELECT k.position, k.word, k.code, r.rank
+  FROM powertools.step_words_v1(%(workflow_id)s::bigint) AS k
+  JOIN powertools.step_states s ON s.workflow_id = %(workflow_id)s::bigint AND s.position = k.position
+  CROSS JOIN LATERAL (
+    SELECT CASE
+      WHEN NOT %(failed_first)s::bool THEN 0
+      WHEN k.word <> 'Finished' THEN array_position('{Needs Review,Blocked,Running,Runnable,Waiting}', k.word)
+      WHEN s.cause = 'cancelled_by_dependency' THEN 6
+      WHEN s.state = 'completed' OR s.cause = 'cancel_requested' THEN 7
+      ELSE 0
+    END AS rank
+  ) AS r
+  WHERE (%(states)s::text[] IS NULL OR s.state = ANY (%(states)s::text[]))
+    AND (%(words)s::text[] IS NULL OR k.word = ANY (%(words)s::text[]))
+    AND (%(rank)s::int IS NULL OR (r.rank, k.position) > (%(rank)s::int, %(position)s::int))
+  ORDER BY r.rank, k.position
+  LIMIT %(page)s::int
+)
 SELECT
   s.workflow_id, s.position, s.name, s.kind, s.worker, s.queue, k.word AS status, s.state, k.code AS blocker, s.cause, s.effects, s.generation, s.pending,
   s.depth, s.child_id, s.cancel_requested_at, s.held_until, s.hold_reason, wait.signal, wait.correlation_key,
   wait.deadline_at, s.job_id, s.attempt, s.max_attempts, s.args, s.template, s.result, s.result IS NOT NULL AS has_result,
   powertools.told_error_v1(s.error) AS error,
   s.parents, s.continue_parents, s.children, s.continue_children,
-  s.released_at, s.scheduled_at, s.started_at, s.finished_at
-FROM powertools.step_words_v1(%(workflow_id)s::bigint) AS k
+  s.released_at, s.scheduled_at, s.started_at, s.finished_at, k.rank
+FROM chosen k
 JOIN powertools.step_states s ON s.workflow_id = %(workflow_id)s::bigint AND s.position = k.position
 LEFT JOIN powertools.waits wait ON wait.id = s.wait_id
-WHERE %(positions)s::int[] IS NULL OR k.position = ANY (%(positions)s::int[])
-ORDER BY s.position;
+ORDER BY k.rank, s.position;
+
+-- name: step_names
+-- Args: workflow_id (bigint). Rows: position, name, state of every step. Index: the primary key.
+SELECT s.position, s.name, s.state FROM powertools.step_states s WHERE s.workflow_id = %(workflow_id)s::bigint;
 
 -- name: get_results
 -- Args: workflow_id (bigint).

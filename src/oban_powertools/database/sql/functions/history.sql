@@ -1,0 +1,142 @@
+-- The history of one workflow: what its steps did, and for how long, from the events that are kept; where these were removed,
+-- from what the steps and their jobs still say.
+
+-- What a step does from each change on: rows in the order of a step's changes, first its wait for what it depends on (number 0).
+-- phase: dependencies, time (of its start, or asked for by its worker), queue, signal, work, retry; NULL: it has ended. until:
+-- when the phase ended; NULL: it goes on. kept: the change is an event, else a column of the step. names: NULL for all steps.
+-- Index: the primary keys.
+CREATE OR REPLACE FUNCTION powertools.step_phases_v1(of_workflow bigint, names text[])
+RETURNS TABLE (
+  step text, "position" int, number int, kept bool, at timestamptz, change text, state text, attempt int, job_id bigint,
+  node text, error text, phase text, until timestamptz
+)
+LANGUAGE plpgsql STABLE
+-- PLANNED EACH TIME
+AS $$
+#variable_conflict use_column
+DECLARE
+  whole CONSTANT bool := coalesce((
+    SELECT e.number = 1 FROM powertools.events e WHERE e.workflow_id = of_workflow ORDER BY e.number LIMIT 1
+  ), false);
+BEGIN
+  RETURN QUERY
+  WITH steps AS MATERIALIZED (
+    SELECT s.position, s.name, s.kind, s.job_id, j.attempt AS job_attempt, j.attempted_by[1] AS node, s.attempt, s.state, s.error,
+      coalesce(s.released_at, timezone('UTC', j.inserted_at)) AS released_at,
+      coalesce(s.started_at, timezone('UTC', j.attempted_at)) AS started_at, s.finished_at, w.inserted_at
+    FROM powertools.workflows w
+    JOIN powertools.steps s ON s.workflow_id = w.id AND (names IS NULL OR s.name = ANY (names))
+    LEFT JOIN public.oban_jobs j ON j.id = s.job_id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)
+    WHERE w.id = of_workflow
+  ), told AS MATERIALIZED (
+    SELECT e.position, e.number, e.at, e.change, e.state, e.attempt, e.job_id, e.error
+    FROM powertools.events e JOIN steps s ON s.position = e.position
+    WHERE e.workflow_id = of_workflow
+    UNION ALL
+    -- starts that no reader has numbered yet: the last that happened
+    SELECT s.position, 2147483647, d.at, 'started', 'executing', d.attempt, d.job_id, NULL
+    FROM steps s JOIN powertools.deferred_starts d ON d.job_id = s.job_id
+    WHERE s.state = 'available' AND d.workflow_id = of_workflow
+  ), remembered AS (
+    -- of its last run, and only what no event says
+    SELECT s.position, -3 AS number, s.released_at AS at, 'released' AS change, 'available' AS state, 0 AS attempt
+    FROM steps s WHERE s.released_at IS NOT NULL AND s.kind <> 'signal'
+    UNION ALL
+    SELECT s.position, -2, s.started_at, 'started', 'executing', coalesce(s.job_attempt, s.attempt)
+    FROM steps s WHERE s.started_at IS NOT NULL AND s.kind <> 'signal'
+    UNION ALL
+    SELECT s.position, -1, s.finished_at, s.state, s.state, coalesce(s.job_attempt, s.attempt) FROM steps s WHERE s.finished_at IS NOT NULL
+  ), changes AS (
+    SELECT t.position, t.number, true AS kept, t.at, t.change, t.state, t.attempt, t.job_id, t.error FROM told t
+    UNION ALL
+    SELECT r.position, r.number, false, r.at, r.change, r.state, r.attempt, s.job_id,
+      CASE WHEN r.number = -1 AND s.error IS NOT NULL THEN powertools.error_summary_v1(s.error) END
+    FROM remembered r JOIN steps s ON s.position = r.position
+    WHERE NOT whole AND NOT EXISTS (
+      SELECT FROM told t WHERE t.position = r.position AND (t.change = r.change OR t.at <= r.at)
+    )
+    UNION ALL
+    SELECT s.position, 0, false, s.inserted_at, NULL, 'pending', NULL, NULL, NULL FROM steps s
+  ), ordered AS (
+    -- events by their number; what is only remembered came before them
+    SELECT c.*, row_number() OVER (
+      PARTITION BY c.position ORDER BY c.change IS NOT NULL, c.kept, CASE WHEN c.kept THEN c.number END, c.at, c.number
+    ) AS nth, count(*) OVER (PARTITION BY c.position) AS changes
+    FROM changes c
+  )
+  SELECT s.name, o.position, o.number, o.kept, o.at, o.change, o.state, o.attempt, o.job_id,
+    CASE WHEN o.change = 'started' AND o.attempt = s.job_attempt AND o.job_id = s.job_id THEN s.node END, o.error,
+    CASE
+      WHEN o.change IS NULL OR o.change = 'recovered' AND o.state = 'pending' THEN 'dependencies'
+      WHEN o.change = 'snoozed' OR o.state = 'scheduled' THEN 'time'
+      WHEN o.change = 'retrying' THEN 'retry'
+      WHEN o.state = 'executing' THEN 'work'
+      WHEN o.change = 'awaiting' OR o.state = 'awaiting_signal' THEN 'signal'
+      WHEN o.state IN ('completed', 'discarded', 'cancelled', 'expired') THEN NULL
+      WHEN o.state = 'pending' THEN 'dependencies'
+      ELSE 'queue'
+    END,
+    CASE WHEN o.nth < o.changes THEN greatest(lead(o.at) OVER (PARTITION BY o.position ORDER BY o.nth), o.at) END
+  FROM ordered o
+  JOIN steps s ON s.position = o.position;
+END $$;
+
+-- The incidents that concern a workflow, or one of its steps, now or then: those that named it, its jobs or its waits as
+-- evidence, among the 1,000 that were opened last while it lived; the open ones that concern it, of 200 of its steps at most;
+-- and those that somebody acted for. Index: incidents_opened, incident_entries_incident, audit_workflow, the primary keys.
+CREATE OR REPLACE FUNCTION powertools.incidents_of_v1(of_workflow bigint, of_step text) RETURNS SETOF bigint
+LANGUAGE plpgsql STABLE
+-- PLANNED EACH TIME
+AS $$
+BEGIN
+  RETURN QUERY
+  WITH workflow AS MATERIALIZED (
+    SELECT w.id, w.inserted_at, coalesce(w.finished_at + interval '1 h', now()) AS until FROM powertools.workflows w WHERE w.id = of_workflow
+  ), steps AS MATERIALIZED (
+    SELECT s.position, s.job_id, s.wait_id, s.finished_at, s.state FROM powertools.steps s
+    WHERE s.workflow_id = of_workflow AND (of_step IS NULL OR s.name = of_step)
+  ), ids AS MATERIALIZED (
+    SELECT 'job' AS of, s.job_id AS id FROM steps s WHERE s.job_id IS NOT NULL
+    UNION
+    SELECT 'job', e.job_id FROM powertools.events e JOIN steps s ON s.position = e.position
+    WHERE e.workflow_id = of_workflow AND e.job_id IS NOT NULL
+    UNION
+    SELECT 'wait', v.id FROM powertools.waits v JOIN steps s ON s.position = v.position WHERE v.workflow_id = of_workflow
+    UNION
+    SELECT 'workflow', of_workflow
+    UNION
+    SELECT 'job', c.job_id FROM powertools.callbacks c WHERE c.workflow_id = of_workflow AND of_step IS NULL
+  ), lately AS MATERIALIZED (
+    SELECT i.id, i.evidence, i.subject_type, i.subject_id
+    FROM powertools.incidents i, workflow w
+    WHERE i.last_detected_at >= w.inserted_at AND i.first_detected_at <= w.until
+    ORDER BY i.opened_at DESC LIMIT 1000
+  ), named AS (
+    SELECT l.id, l.evidence ->> 'id_type' AS of, l.evidence -> 'ids' AS ids FROM lately l
+    UNION ALL
+    SELECT l.id, e.detail -> 'evidence' ->> 'id_type', e.detail -> 'evidence' -> 'ids'
+    FROM lately l JOIN powertools.incident_entries e ON e.incident_id = l.id AND e.kind IN ('detected', 'changed', 'reopened')
+  )
+  SELECT n.id
+  FROM named n
+  CROSS JOIN LATERAL jsonb_array_elements_text(CASE jsonb_typeof(n.ids) WHEN 'array' THEN n.ids ELSE '[]' END) AS e (id)
+  JOIN ids u ON u.of = n.of AND u.id::text = e.id
+  UNION
+  SELECT l.id FROM lately l WHERE l.subject_type = 'workflow' AND l.subject_id = of_workflow::text
+  UNION
+  SELECT c.incident_id
+  FROM (
+    SELECT coalesce(array_agg(p.id), '{}') AS ids, coalesce(array_agg(p.position), '{}') AS positions FROM (
+      (
+        SELECT of_workflow AS id, s.position FROM steps s
+        WHERE s.finished_at IS NULL AND s.state <> 'pending' OR s.state = 'discarded' ORDER BY s.position LIMIT 200
+      )
+      UNION ALL
+      SELECT of_workflow, NULL WHERE of_step IS NULL
+    ) AS p
+  ) AS a
+  CROSS JOIN LATERAL powertools.incidents_concerning_v1(a.ids, a.positions, array_fill(NULL::bigint, ARRAY[cardinality(a.ids)])) AS c
+  UNION
+  SELECT a.incident_id FROM powertools.audit a
+  WHERE a.workflow_id = of_workflow AND a.incident_id IS NOT NULL AND (of_step IS NULL OR a.step = of_step);
+END $$;
