@@ -70,7 +70,7 @@ def test_every_option_is_in_the_reference_and_no_other(path: tuple[str, ...]) ->
 def test_every_command_takes_the_options_of_every_command(path: tuple[str, ...]) -> None:
     shared = set(OPTION.findall(EVERYWHERE))
 
-    assert options(COMMANDS[path]) >= shared - {"-h", "--help", "--json", "--version"}
+    assert options(COMMANDS[path]) >= shared - {"-h", "--help", "--json", "--output", "--version"}
 
 
 def test_every_environment_variable_of_an_option_is_in_the_reference() -> None:

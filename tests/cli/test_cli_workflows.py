@@ -104,7 +104,7 @@ async def test_list_says_on_stderr_how_to_get_older_ones(hand: Hand) -> None:
     await hand.insert(chain(1))
     newest = await hand.insert(chain(1))
 
-    assert powertools("workflow", "list", "--limit", "1", dsn=hand.dsn).err == f"for older ones add --before {newest}\n"
+    assert powertools("workflow", "list", "--limit", "1", dsn=hand.dsn).err == f"more: --before {newest}\n"
 
 
 def test_an_empty_list_says_why_on_stderr(dsn: str) -> None:
@@ -123,9 +123,11 @@ async def test_show_names_what_each_step_waits_for_and_what_went_wrong(hand: Han
     after = powertools("workflow", "show", ended, dsn=hand.dsn).out
 
     assert row(before, "fetch")[:4] == ["Blocked", "fetch", "available", "0/3"]
-    assert row(before, "notify") == ["Blocked", "notify", "pending", "default", "waits", "for", "bill"]
-    assert row(after, "bill")[-3:] == ["503", "from", "billing"]
-    assert row(after, "notify") == ["Finished", "notify", "cancelled", "default", "cancelled_by_dependency"]
+    assert row(before, "notify") == ["Blocked", "notify", "pending", "default"]
+    assert below(before, "notify") == "    waits for bill"
+    assert below(after, "bill").endswith("503 from billing")
+    assert row(after, "notify") == ["Finished", "notify", "cancelled", "default"]
+    assert below(after, "notify") == "    cancelled_by_dependency"
     assert "steps     3 of 4 done, 2 failed" in after
 
 
@@ -272,12 +274,16 @@ async def test_colours_vanish_with_no_color_and_without_a_terminal(hand: Hand) -
     assert "\x1b[" not in powertools("workflow", "show", workflow_id, dsn=hand.dsn).out
 
 
-async def test_a_pipe_gets_long_values_whole(hand: Hand) -> None:
+async def test_without_a_terminal_a_row_has_80_columns_or_those_of_the_variable(hand: Hand) -> None:
     workflow = Workflow("n" * 200)
     workflow.add("only", step())
     await hand.insert(workflow)
 
-    assert "n" * 200 in powertools("workflow", "list", dsn=hand.dsn).out
+    plain = powertools("workflow", "list", dsn=hand.dsn)
+    wide = powertools("workflow", "list", dsn=hand.dsn, COLUMNS="300")
+
+    assert max(map(len, plain.out.splitlines())) == 80
+    assert "n" * 200 in wide.out
 
 
 async def test_a_name_that_the_terminal_cannot_show_is_no_reason_to_fail(hand: Hand) -> None:
@@ -296,3 +302,10 @@ def row(table: str, first: str) -> list[str]:
     """The words of the row that has this word first, or behind the operator's."""
     [line] = [line for line in table.splitlines() if re.match(rf"((\w+ )?\w+ +)?{first} ", line)]
     return line.split()
+
+
+def below(table: str, first: str) -> str:
+    """The sentence below that row."""
+    lines = table.splitlines()
+    [number] = [number for number, line in enumerate(lines) if re.match(rf"((\w+ )?\w+ +)?{first} ", line)]
+    return lines[number + 1]

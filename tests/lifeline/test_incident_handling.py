@@ -194,7 +194,7 @@ async def test_the_command_lists_shows_and_handles_them(hand: Hand) -> None:
     incident = await opened(hand)
     given = str(incident.id)
 
-    listed = run_command("incidents", "list", "--fail-on", "active", dsn=hand.dsn)
+    listed = run_command("incidents", "list", "--fail-on", "active", dsn=hand.dsn, COLUMNS="200")
     acked = run_command("incidents", "ack", given, dsn=hand.dsn)
     after = run_command("incidents", "list", "--fail-on", "active", "--json", dsn=hand.dsn)
     noted = run_command("incidents", "note", incident.fingerprint, "looked", dsn=hand.dsn)

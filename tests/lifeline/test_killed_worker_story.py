@@ -112,8 +112,9 @@ class Shop:
 
     def suggested(self, shown: str, repair: str) -> list[str]:
         """What follows ``repair preview`` in the command that ``incidents show`` names for this repair."""
-        [line] = [line for line in shown.splitlines() if line.startswith(f"powertools repair preview {repair}")]
-        return shlex.split(line)[3:]
+        commands = [line[len("next: ") :] for line in shown.splitlines() if line.startswith(("next: ", "  or: "))]
+        [command] = [command for command in commands if command.startswith(f"powertools repair preview {repair}")]
+        return shlex.split(command)[3:]
 
     def preview(self, repair: list[str], actor: str = "ada") -> dict[str, Any]:
         """What it would do, with the token that does it."""

@@ -246,7 +246,8 @@ async def test_the_command_lists_them(hand: Hand) -> None:
     answer = run_command("executors", "list", "--json", dsn=hand.dsn).json
 
     assert listed.code == 0
-    assert [line.split()[0] for line in listed.out.splitlines()] == ["STATE", "healthy", "stopped"]
+    rows = [line.split() for line in listed.out.splitlines() if not line.startswith(" ")]
+    assert [row[:2] for row in rows] == [["STATUS", "STATE"], ["Runnable", "healthy"], ["Finished", "stopped"]]
     assert [executor["state"] for executor in answer["executors"]] == ["healthy", "stopped"]
 
 

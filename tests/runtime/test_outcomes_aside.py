@@ -84,7 +84,7 @@ async def test_what_an_executor_has_set_aside_is_told_with_its_beats(running: Po
     assert f"; its executor {held.executor_id} holds 1 outcome, perhaps its own" in explained.summary
     assert readings["outcomes_aside"] == 1
     assert readings["oldest_outcome_aside_seconds"] > 0
-    assert " 1 since " in listed.out
+    assert "1 outcome set aside since " in listed.out
     assert (await handle.wait(timeout=timedelta(seconds=20))).state == "completed"
     assert (await executor(running)).aside_since is None
 

@@ -17,14 +17,27 @@ from ..operators.audit import AuditFilter, AuditRecord, Outcome
 from ..operators.authorization import Authorize
 from ..wire import to_json
 from .exits import Exit
+from .forms import Form
 from .groups import Group, examples
 from .ids import parse_id
-from .output import note, print_facts, print_json, print_table, say, say_json
+from .output import print_facts, print_json, print_list, say, say_json
+from .tables import Column, Table
 from .target import Target, answering, on_database
-from .text import instant
+from .text import ago, instant
 from .values import acting, parse_instant
 
-_HEADERS: Final = ("ID", "AT", "ACTION", "TARGET", "OUTCOME", "ACTOR", "VIA", "REASON")
+_RECORDS: Final = Table[AuditRecord](
+    (
+        Column("OUTCOME", lambda record: record.outcome, whole=True),
+        Column("ID", lambda record: record.id, whole=True),
+        Column("AT", lambda record: ago(record.at), whole=True),
+        Column("ACTION", lambda record: record.action, whole=True),
+        Column("TARGET", lambda record: f"{record.target_type}:{record.target_id}"),
+        Column("ACTOR", lambda record: record.actor_label or record.actor_id),
+        Column("VIA", lambda record: record.surface, whole=True, spare=True),
+    ),
+    sentence=lambda record: record.reason or "",
+)
 
 
 @click.group(cls=Group)
@@ -75,7 +88,7 @@ def _filter(
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many.")
 @click.option("--before", callback=parse_id, metavar="ID", help="Only older than this record: the next page.")
 @answering
-async def list_records(target: Target, *, limit: int, before: int | None, as_json: bool, **filters: Any) -> int:
+async def list_records(target: Target, *, limit: int, before: int | None, form: Form, **filters: Any) -> int:
     """List what was done, refused attempts too; the newest first."""
     chosen = _filter(**filters)
     async with target.calls() as calls:
@@ -89,27 +102,20 @@ async def list_records(target: Target, *, limit: int, before: int | None, as_jso
             before=before,
             limit=limit,
         )
-    if as_json:
-        following = records[-1].id if len(records) == limit else None
-        print_json({"records": records, "next_before": following})
-    elif records:
-        print_table(_HEADERS, [_row(record) for record in records])
-        if len(records) == limit:
-            note(f"more: --before {records[-1].id}")
-    else:
-        note("no record")
+    following = records[-1].id if len(records) == limit else None
+    print_list(form, "records", records, _RECORDS, empty="no record", next_before=following)
     return Exit.DONE
 
 
 @audit.command("show", epilog=examples("powertools audit show 8123"))
 @click.argument("record_id", callback=parse_id, metavar="ID")
 @answering
-async def show(target: Target, *, record_id: int, as_json: bool) -> int:
+async def show(target: Target, *, record_id: int, form: Form) -> int:
     """Show one record with everything it contains: the state before and after, and its seal."""
     async with target.calls() as calls:
         record = await calls.audit.get(record_id)
-    if as_json:
-        print_json({"record": record})
+    if form.is_json:
+        print_json({"record": record}, form)
         return Exit.DONE
     print_facts({field.name.replace("_", " "): _fact(getattr(record, field.name)) for field in fields(record)})
     return Exit.DONE
@@ -120,7 +126,7 @@ async def show(target: Target, *, record_id: int, as_json: bool) -> int:
 )
 @click.option("--head", metavar="SEAL:HASH", help="A head that was noted before: the chain must still hold it.")
 @answering
-async def verify(target: Target, *, head: str | None, as_json: bool) -> int:
+async def verify(target: Target, *, head: str | None, form: Form) -> int:
     """Compare every record with its hash, and every seal with its records and the seal before.
 
     Exit code 6 when something is wrong; the first bad record is named. Store the head that it prints somewhere else,
@@ -128,8 +134,8 @@ async def verify(target: Target, *, head: str | None, as_json: bool) -> int:
     """
     async with target.calls() as calls:
         verification = await calls.audit.verify(head=head)
-    if as_json:
-        print_json({"verification": to_json(verification) | {"sound": verification.sound}})
+    if form.is_json:
+        print_json({"verification": to_json(verification) | {"sound": verification.sound}}, form)
     else:
         for finding in verification.findings:
             say(f"{finding.kind}: {finding.message}")
@@ -155,19 +161,6 @@ async def _export(target: Target, actor: str, authorize: Authorize, chosen: Audi
         async for line in calls.audit.export(actor=actor, chosen=chosen, source="cli"):
             say_json(line)
     sys.stdout.flush()
-
-
-def _row(record: AuditRecord) -> tuple[str, ...]:
-    return (
-        str(record.id),
-        instant(record.at),
-        record.action,
-        f"{record.target_type}:{record.target_id}",
-        record.outcome,
-        record.actor_label or record.actor_id,
-        record.surface,
-        record.reason or "",
-    )
 
 
 def _fact(value: Any) -> str:

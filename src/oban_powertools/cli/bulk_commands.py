@@ -1,20 +1,35 @@
 """``bulk preview | execute | status``: one repair for many targets, with an outcome for each."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import click
 
-from ..lifeline.repairs import Bulk
+from ..calls import Calls
+from ..lifeline.repairs import Bulk, BulkItem
+from ..lifeline.repairs.bulk import CONFIRMED_ABOVE
 from ..operators.authorization import Authorize
 from ..privacy.apply_display import apply_display
-from .exits import Exit
+from .exits import Exit, StoppedError
+from .forms import Form
 from .groups import Group, examples
-from .ids import parse_id
+from .ids import incident_key, incident_option, parse_id
+from .next_commands import command_line, print_next
 from .output import note, print_facts, print_json, print_table, say
+from .tables import Column, Table
 from .target import Target, answering
-from .text import instant
+from .text import ago, instant
 from .values import accounted, acting, hold_for_option
+
+_TARGETS: Final = Table[str]((Column("TARGET", str, whole=True),))
+_ITEMS: Final = Table[BulkItem](
+    (
+        Column("OUTCOME", lambda item: item.outcome, whole=True),
+        Column("TARGET", lambda item: item.target_id, whole=True),
+        Column("ENDED", lambda item: ago(item.ended_at), whole=True),
+    ),
+    sentence=lambda item: item.detail or "",
+)
 
 
 @click.group(cls=Group)
@@ -38,6 +53,7 @@ def bulk() -> None:
 @click.option("--step", metavar="NAME", help="Steps of this name.")
 @click.option("--cause", metavar="CAUSE", help="Steps that ended for this cause.")
 @click.option("--tag", metavar="TAG", help="Workflows with this tag.")
+@incident_option
 @hold_for_option
 @acting
 @answering
@@ -46,21 +62,25 @@ async def preview(
     *,
     action: str,
     ids: tuple[str, ...],
+    incident: str | None,
     hold_for: timedelta | None,
     actor: str,
     authorize: Authorize,
-    as_json: bool,
+    form: Form,
     **filters: Any,
 ) -> int:
     """List the targets of a bulk repair, and the token that executes it.
 
     A target has to match every filter.
     """
-    filter_ = {**filters, "ids": list(ids) or None}
+    if incident is not None and ids:
+        raise click.UsageError("--incident names the targets: leave --id away")
     async with target.calls(authorize) as calls:
+        ids = ids if incident is None else await _find_targets(calls, action, incident)
+        filter_ = {**filters, "ids": list(ids) or None}
         record = await calls.lifeline.preview_bulk(actor, action, filter_, hold_for=hold_for, source="cli")
-    if as_json:
-        print_json({"bulk": record})
+    if form.is_json:
+        print_json({"bulk": record}, form)
         return Exit.DONE
     print_facts(
         {
@@ -72,8 +92,20 @@ async def preview(
         }
     )
     say()
-    print_table(("TARGET",), [(target_id,) for target_id in record.target_ids])
+    print_table(_TARGETS, record.target_ids)
+    sure = ["--confirm", record.total] if record.total > CONFIRMED_ABOVE else []
+    print_next(command_line("bulk", "execute", record.preview_token, *sure, acts=True, reason=True))
     return Exit.DONE
+
+
+async def _find_targets(calls: Calls, action: str, incident: str) -> tuple[str, ...]:
+    """The targets that an incident names for a repair."""
+    record = await calls.lifeline.get_incident(incident_key(incident))
+    named = [each.target_id for each in record.repairs if each.action == action]
+    if targets := next((each.ids for each in record.bulk if each.action == action), tuple(named)):
+        return targets
+    legal = ", ".join(sorted({each.action for each in record.repairs})) or "none now"
+    raise StoppedError(f"incident {record.id} names no target for {action}; its repairs: {legal}", Exit.CONFLICT)
 
 
 @bulk.command(epilog=examples("powertools bulk execute TOKEN --reason 'the bank is back'"))
@@ -89,7 +121,7 @@ async def execute(
     actor: str,
     reason: str,
     authorize: Authorize,
-    as_json: bool,
+    form: Form,
 ) -> int:
     """Repair the targets one by one; run again, it continues where it stopped.
 
@@ -97,27 +129,27 @@ async def execute(
     """
     async with target.calls(authorize) as calls:
         record = await calls.lifeline.execute_bulk(actor, token, reason, confirm_total=confirm_total, source="cli")
-    _print(apply_display(target.display, record), as_json=as_json)
+    _print(apply_display(target.display, record), form=form)
     return Exit.DONE if record.outcomes.get("done") == record.total else Exit.FAILED
 
 
 @bulk.command(epilog=examples("powertools bulk status 3"))
 @click.argument("bulk_id", metavar="ID", callback=parse_id)
 @answering
-async def status(target: Target, *, bulk_id: int, as_json: bool) -> int:
+async def status(target: Target, *, bulk_id: int, form: Form) -> int:
     """Show the outcome of each target."""
     async with target.calls() as calls:
-        _print(apply_display(target.display, await calls.lifeline.bulk_status(bulk_id)), as_json=as_json)
+        _print(apply_display(target.display, await calls.lifeline.bulk_status(bulk_id)), form=form)
     return Exit.DONE
 
 
-def _print(record: Bulk, *, as_json: bool) -> None:
-    if as_json:
-        print_json({"bulk": record})
+def _print(record: Bulk, *, form: Form) -> None:
+    if form.is_json:
+        print_json({"bulk": record}, form)
         return
     outcomes = ", ".join(f"{number} {outcome}" for outcome, number in sorted(record.outcomes.items()))
     print_facts({"bulk": f"{record.id} ({record.status})", "repair": record.action, "outcomes": outcomes})
     say()
-    print_table(("TARGET", "OUTCOME", "WHY"), [(i.target_id, i.outcome, i.detail or "") for i in record.items])
+    print_table(_ITEMS, record.items)
     if record.unlisted:
         note(f"{record.unlisted} more match by now; they are not in the manifest and were not touched")

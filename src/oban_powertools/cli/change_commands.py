@@ -6,7 +6,7 @@ instead.
 
 import asyncio
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -17,15 +17,29 @@ from ..states import RecoveryAction, WorkflowId
 from ..workflows.records import WorkflowRecord
 from .confirming import confirm
 from .exits import Exit
+from .forms import Form, formatted
 from .groups import examples
 from .ids import parse_id
-from .output import note, print_json, print_table, say
-from .target import Target, answering, json_option, on_database
-from .text import instant
+from .output import print_json, print_list, say
+from .tables import Column, Table
+from .target import Target, answering, on_database
+from .text import ago, counted
 from .values import accounted, parse_duration, payload_option
 from .workflow_text import names
 
-_HEADERS = ("AT", "ACTION", "STEP", "OUTCOME", "ACTOR", "VIA", "REASON")
+_COMMANDS: Final = Table[dict[str, Any]](
+    (
+        Column("AT", lambda command: ago(command["inserted_at"]), whole=True),
+        Column("ACTION", lambda command: command["action"], whole=True),
+        Column("STEP", lambda command: command["step"]),
+        Column("OUTCOME", lambda command: "refused" if command["reason_code"] else command["outcome"], whole=True),
+        Column("ACTOR", lambda command: command["actor"]),
+        Column("VIA", lambda command: command["source"], whole=True, spare=True),
+    ),
+    sentence=lambda command: "; ".join(
+        filter(None, (f"refused: {command['reason_code']}" if command["reason_code"] else "", command["reason"]))
+    ),
+)
 
 
 @click.command(epilog=examples("powertools workflow cancel 41 --reason 'the order was withdrawn'"))
@@ -33,9 +47,9 @@ _HEADERS = ("AT", "ACTION", "STEP", "OUTCOME", "ACTOR", "VIA", "REASON")
 @accounted
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @on_database
-@json_option
+@formatted
 def cancel(
-    target: Target, *, workflow_id: int, actor: str, reason: str, authorize: Authorize, yes: bool, as_json: bool
+    target: Target, *, workflow_id: int, actor: str, reason: str, authorize: Authorize, yes: bool, form: Form
 ) -> int:
     """Request a workflow's cancel.
 
@@ -46,10 +60,11 @@ def cancel(
     # Asked between two connections: none idles meanwhile, and no event loop swallows Ctrl+C.
     confirm(Action.WORKFLOW_CANCEL, yes, "--yes", lambda: _question(asyncio.run(_find(target, key))))
     workflow = asyncio.run(_cancel(target, key, actor, reason, authorize))
-    if as_json:
-        print_json({"workflow": apply_display(target.display, workflow)})
+    if form.is_json:
+        print_json({"workflow": apply_display(target.display, workflow)}, form)
     elif workflow.open:
-        say(f"cancel of workflow {workflow.id} requested; {_steps(workflow.open)} still executing, asked to stop")
+        still = counted(workflow.open, "step")
+        say(f"cancel of workflow {workflow.id} requested; {still} still executing, asked to stop")
     else:
         say(f"workflow {workflow.id} is {workflow.state}")
     return Exit.DONE
@@ -69,7 +84,7 @@ async def _cancel(
 
 
 def _question(workflow: WorkflowRecord) -> str:
-    return f"Cancel workflow {workflow.id} {workflow.name} with {_steps(workflow.open)} left?"
+    return f"Cancel workflow {workflow.id} {workflow.name} with {counted(workflow.open, 'step')} left?"
 
 
 @click.command(
@@ -100,7 +115,7 @@ async def recover(
     actor: str,
     reason: str,
     authorize: Authorize,
-    as_json: bool,
+    form: Form,
 ) -> int:
     """Retry failed steps, or decide the outcome of one step.
 
@@ -112,8 +127,8 @@ async def recover(
         outcome = await calls.workflows.recover(
             WorkflowId(workflow_id), step, action, actor=actor, reason=reason, payload=payload, source="cli"
         )
-    if as_json:
-        print_json({"recovered": outcome})
+    if form.is_json:
+        print_json({"recovered": outcome}, form)
         return Exit.DONE
     further = f", and {outcome.revived} more with it" if outcome.revived else ""
     say(f"{action}: {names(outcome.steps)}{further}; generation {outcome.generation}")
@@ -142,7 +157,7 @@ async def hold(
     actor: str,
     reason: str,
     authorize: Authorize,
-    as_json: bool,
+    form: Form,
 ) -> int:
     """Keep a step, or every step, from starting; the hold ends by itself.
 
@@ -151,10 +166,10 @@ async def hold(
     key = WorkflowId(workflow_id)
     async with target.calls(authorize) as calls:
         count = await calls.workflows.hold(key, step, hold_for=hold_for, actor=actor, reason=reason, source="cli")
-    if as_json:
-        print_json({"workflow_id": key, "held": count})
+    if form.is_json:
+        print_json({"workflow_id": key, "held": count}, form)
     else:
-        say(f"held {_steps(count)} of workflow {key}")
+        say(f"held {counted(count, 'step')} of workflow {key}")
     return Exit.DONE
 
 
@@ -171,16 +186,16 @@ async def release(
     actor: str,
     reason: str,
     authorize: Authorize,
-    as_json: bool,
+    form: Form,
 ) -> int:
     """End the hold of a step, or of every step; steps that are ready start."""
     key = WorkflowId(workflow_id)
     async with target.calls(authorize) as calls:
         released = await calls.workflows.release(key, step, actor=actor, reason=reason, source="cli")
-    if as_json:
-        print_json({"workflow_id": key, "released": released})
+    if form.is_json:
+        print_json({"workflow_id": key, "released": released}, form)
     else:
-        say(f"released {_steps(released)} of workflow {key}")
+        say(f"released {counted(released, 'step')} of workflow {key}")
     return Exit.DONE
 
 
@@ -188,34 +203,12 @@ async def release(
 @click.argument("workflow_id", callback=parse_id, metavar="ID")
 @click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many.")
 @answering
-async def list_commands(target: Target, *, workflow_id: int, limit: int, as_json: bool) -> int:
+async def list_commands(target: Target, *, workflow_id: int, limit: int, form: Form) -> int:
     """List the commands on a workflow, refused ones too, newest first."""
     key = WorkflowId(workflow_id)
     async with target.snapshot() as calls:
         rows = await calls.workflows.commands(key, limit=limit)
         if not rows:
             await calls.workflows.get(key)
-    if as_json:
-        print_json({"commands": rows})
-    elif rows:
-        print_table(_HEADERS, [_row(row) for row in rows])
-    else:
-        note("no command yet")
+    print_list(form, "commands", rows, _COMMANDS, empty="no command yet")
     return Exit.DONE
-
-
-def _row(command: dict[str, Any]) -> tuple[str, ...]:
-    refused = f"refused: {command['reason_code']}" if command["reason_code"] else command["outcome"]
-    return (
-        instant(command["inserted_at"]),
-        command["action"],
-        command["step"] or "",
-        refused,
-        command["actor"],
-        command["source"],
-        command["reason"] or "",
-    )
-
-
-def _steps(number: int) -> str:
-    return "1 step" if number == 1 else f"{number} steps"

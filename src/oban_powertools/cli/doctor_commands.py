@@ -13,6 +13,7 @@ from ..privacy.apply_display import apply_display
 from ..upkeep.deploy_check import check_deploy
 from ..upkeep.doctor import Finding, Level, Report, examine
 from .exits import Exit
+from .forms import Form
 from .groups import examples
 from .importing import import_from_here, import_modules
 from .output import Styled, note, print_json, say
@@ -26,14 +27,14 @@ _COLORS = {Level.ERROR: "red", Level.WARNING: "yellow", Level.NOTE: None}
 @click.option("--deep", is_flag=True, help="Compare every workflow with the invariants; reads everything.")
 @click.option("--notes", is_flag=True, help="Show what is only good to know too.")
 @answering
-async def doctor(target: Target, *, deep: bool, notes: bool, as_json: bool) -> int:
+async def doctor(target: Target, *, deep: bool, notes: bool, form: Form) -> int:
     """Examine the database and its configuration; changes nothing.
 
     Exit code 0 when all is well, 6 with findings, 2 when something could not be checked.
     """
     async with target.connection() as conn:
         report = apply_display(target.display, await examine(Session(conn, Queries(target.names)), deep=deep))
-    if as_json:
+    if form.is_json:
         print_json(
             {
                 "sound": report.sound,
@@ -41,7 +42,8 @@ async def doctor(target: Target, *, deep: bool, notes: bool, as_json: bool) -> i
                 "findings": report.findings,
                 "notes": report.notes,
                 "broken": report.broken,
-            }
+            },
+            form,
         )
     else:
         _print(report, notes)
@@ -80,7 +82,7 @@ def _print(report: Report, notes: bool) -> None:
 )
 @answering
 async def check(
-    target: Target, *, modules: Sequence[str], queues: dict[str, int], payload_limit: int, as_json: bool
+    target: Target, *, modules: Sequence[str], queues: dict[str, int], payload_limit: int, form: Form
 ) -> int:
     """Compare the work under way with the code about to be deployed; changes nothing.
 
@@ -96,8 +98,8 @@ async def check(
             Session(conn, Queries(target.names)), queues=all_queues or None, payload_limit=payload_limit
         )
     checked = apply_display(target.display, checked)
-    if as_json:
-        print_json({"workers": checked.workers, "steps": checked.steps, "findings": checked.findings})
+    if form.is_json:
+        print_json({"workers": checked.workers, "steps": checked.steps, "findings": checked.findings}, form)
     else:
         print_findings(checked.findings)
         say(f"{checked.steps} steps and jobs of {checked.workers} workers compared; {len(checked.findings)} findings")

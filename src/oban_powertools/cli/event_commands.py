@@ -18,9 +18,10 @@ from ..events.types import Cursor, StepUpdated, WorkflowFinished
 from ..states import WorkflowId, WorkflowState
 from ..wire import to_json
 from .exits import Exit
+from .forms import Form
 from .groups import Group, examples
 from .ids import parse_id
-from .output import colored, note, print_json_line, say
+from .output import colored, note, print_json, say
 from .target import Target, answering
 from .text import one_line
 from .workflow_text import names
@@ -77,7 +78,7 @@ async def tail(
     topic: Topic | None,
     since: Cursor | None,
     until_finished: bool,
-    as_json: bool,
+    form: Form,
 ) -> int:
     """Print every event as it happens, until Ctrl+C.
 
@@ -96,20 +97,20 @@ async def tail(
         if key is None:
             async with calls.events.subscribe(topic or WORKFLOWS, since=since) as following:
                 note(f"following {'all workflows' if topic in (None, WORKFLOWS) else topic}; Ctrl+C ends")
-                return await _print(following, as_json=as_json, until_finished=False)
+                return await _print(following, form=form, until_finished=False)
         async with calls.events.subscribe_workflow(key, since=since) as following:
             workflow = await calls.workflows.get(key)
             note(f"following workflow {key} {workflow.name}, which is {workflow.state}; Ctrl+C ends")
             ended = until_finished and workflow.state.terminal
             if ended and not await calls.events.read(since=following.cursor, workflow_id=key, limit=1):
                 return _exit(workflow.state)
-            return await _print(following, as_json=as_json, until_finished=until_finished)
+            return await _print(following, form=form, until_finished=until_finished)
 
 
-async def _print(following: AsyncIterator[AnyEvent], *, as_json: bool, until_finished: bool) -> int:
+async def _print(following: AsyncIterator[AnyEvent], *, form: Form, until_finished: bool) -> int:
     async for event in following:
-        if as_json:
-            print_json_line({"type": event.to_dict()["type"], **to_json(event)})
+        if form.is_json:
+            print_json({"type": event.to_dict()["type"], **to_json(event)}, Form.JSONL)
         else:
             say(*_line(event))
         if until_finished and isinstance(event, WorkflowFinished):

@@ -1,14 +1,42 @@
 """``executors list``: the executors and their health."""
 
+from typing import Final
+
 import click
 
 from ..lifeline import ExecutorHealth
 from ..states import ExecutorState
 from .exits import Exit
+from .forms import Form
 from .groups import Group, examples
-from .output import print_json, print_table
+from .output import print_list
+from .tables import Column, Table
 from .target import Target, answering
-from .text import instant
+from .text import ago, counted
+
+
+def _state(executor: ExecutorHealth) -> str:
+    blocked = executor.state is ExecutorState.LATE and executor.process_alive
+    return f"{executor.state}, loop blocked" if blocked else executor.state
+
+
+def _set_aside(executor: ExecutorHealth) -> str:
+    outcomes = counted(executor.aside, "outcome")
+    return f"{outcomes} set aside since {ago(executor.aside_since)}" if executor.aside else ""
+
+
+_EXECUTORS: Final = Table[ExecutorHealth](
+    (
+        Column("STATUS", lambda executor: executor.status, whole=True),
+        Column("STATE", _state, whole=True),
+        Column("QUEUE", lambda executor: executor.producer_scope),
+        Column("NODE", lambda executor: executor.node),
+        Column("JOBS", lambda executor: executor.executing, number=True),
+        Column("LAST BEAT", lambda executor: ago(executor.beat_at), whole=True),
+        Column("STARTED", lambda executor: ago(executor.started_at), whole=True, spare=True),
+    ),
+    sentence=lambda executor: (executor.executor_id, _set_aside(executor)),
+)
 
 
 @click.group(cls=Group)
@@ -18,30 +46,12 @@ def executors() -> None:
 
 @executors.command("list", epilog=examples("powertools executors list"))
 @answering
-async def list_executors(target: Target, *, as_json: bool) -> int:
+async def list_executors(target: Target, *, form: Form) -> int:
     """List executors with their health, those that have not stopped first.
 
     An executor is late when its last heartbeat is 45 s old, missing after 2 min.
     """
     async with target.calls() as calls:
         health = await calls.lifeline.list_executor_health()
-    if as_json:
-        print_json({"executors": health})
-    else:
-        headers = ("STATE", "QUEUE", "NODE", "EXECUTING", "ASIDE", "LAST BEAT", "STARTED", "EXECUTOR")
-        print_table(headers, [_row(executor) for executor in health])
+    print_list(form, "executors", health, _EXECUTORS, empty="no executor")
     return Exit.DONE
-
-
-def _row(executor: ExecutorHealth) -> tuple[str, ...]:
-    blocked = executor.state is ExecutorState.LATE and executor.process_alive
-    return (
-        f"{executor.state} (its event loop is blocked)" if blocked else executor.state,
-        executor.producer_scope,
-        executor.node,
-        str(executor.executing),
-        f"{executor.aside} since {instant(executor.aside_since)}" if executor.aside else "0",
-        instant(executor.beat_at),
-        instant(executor.started_at),
-        executor.executor_id,
-    )

@@ -3,22 +3,78 @@
 ``oban_powertools.explain`` computes them.
 """
 
-import shlex
 from collections.abc import Sequence
+from typing import Final
 
 from ..explain import (
     Blocker,
+    Dependency,
     ExplainedAction,
     ExplainedIncident,
     ExplainedRepair,
     JobExplanation,
+    RootCause,
+    RootCauseGroup,
     StepExplanation,
     WorkflowExplanation,
 )
 from ..lifeline import SuggestedBulk
 from ..states import StepKind
+from .next_commands import command_line, print_next
 from .output import print_facts, print_table, say
-from .text import instant
+from .tables import Column, Table
+from .text import ago
+
+_BLOCKERS: Final = Table[Blocker](
+    (
+        Column("BLOCKER", lambda blocker: blocker.code, whole=True),
+        Column("SCOPE", lambda blocker: blocker.scope, whole=True),
+        Column("PASSES", lambda blocker: ago(blocker.retry_at), whole=True),
+    ),
+    sentence=lambda blocker: blocker.summary,
+)
+_CAUSES: Final = Table[RootCauseGroup](
+    (
+        Column("ROOT CAUSE", lambda group: group.code, whole=True),
+        Column("STATUS", lambda group: group.status, whole=True),
+        Column("STEPS", lambda group: group.count, whole=True),
+    ),
+    sentence=lambda group: group.summary,
+)
+_STEP_CAUSES: Final = Table[RootCause](
+    (
+        Column("ROOT CAUSE", lambda cause: cause.step),
+        Column("STATUS", lambda cause: cause.status, whole=True),
+        Column("STATE", lambda cause: cause.state, whole=True),
+        Column("CODE", lambda cause: cause.code, whole=True),
+    ),
+    sentence=lambda cause: cause.summary,
+)
+_PARENTS: Final = Table[Dependency](
+    (
+        Column("DEPENDS ON", lambda parent: parent.name),
+        Column("STATE", lambda parent: parent.state, whole=True),
+        Column("ON FAILURE", lambda parent: parent.policy, whole=True),
+        Column("RESULT", lambda parent: "yes" if parent.has_result else "", whole=True),
+    )
+)
+_INCIDENTS: Final = Table[ExplainedIncident](
+    (
+        Column("INCIDENT", lambda incident: incident.id, whole=True),
+        Column("STATE", lambda incident: incident.state, whole=True),
+        Column("CLASS", lambda incident: incident.incident_class),
+        Column("SINCE", lambda incident: ago(incident.opened_at), whole=True),
+        Column("STEP", lambda incident: incident.step),
+    ),
+    sentence=lambda incident: incident.title,
+)
+_ACTIONS: Final = Table[ExplainedAction](
+    (
+        Column("ACTION", lambda action: action.name, whole=True),
+        Column("LEGAL", lambda action: "no" if action.refusal else "yes", whole=True),
+    ),
+    sentence=lambda action: action.reason or "",
+)
 
 
 def print_workflow(explanation: WorkflowExplanation) -> None:
@@ -31,11 +87,11 @@ def print_workflow(explanation: WorkflowExplanation) -> None:
             "steps": ", ".join(f"{count} {state}" for state, count in explanation.counts.items()),
         }
     )
-    _print_blockers(explanation.blockers)
-    causes = [(cause.code, cause.status, str(cause.count), cause.summary) for cause in explanation.root_causes]
-    _print_part(("ROOT CAUSE", "STATUS", "STEPS", "WHY"), causes, explanation.more_root_causes)
+    _print_part(_BLOCKERS, explanation.blockers)
+    _print_part(_CAUSES, explanation.root_causes, explanation.more_root_causes)
     _print_incidents(explanation.incidents)
     _print_actions(explanation.legal_actions, explanation.illegal_actions)
+    print_next(*_repair_commands(explanation.incidents))
 
 
 def print_step(explanation: StepExplanation) -> None:
@@ -53,13 +109,12 @@ def print_step(explanation: StepExplanation) -> None:
             "runs workflow": str(explanation.child_id or ""),
         }
     )
-    _print_blockers(explanation.blockers)
-    parents = [(dep.name, dep.state, dep.policy, "yes" if dep.has_result else "") for dep in explanation.dependencies]
-    _print_part(("DEPENDS ON", "STATE", "ON FAILURE", "RESULT"), parents, explanation.more_dependencies)
-    causes = [(cause.step, cause.status, cause.state, cause.code, cause.summary) for cause in explanation.root_causes]
-    _print_part(("ROOT CAUSE", "STATUS", "STATE", "CODE", "WHY"), causes, explanation.more_root_causes)
+    _print_part(_BLOCKERS, explanation.blockers)
+    _print_part(_PARENTS, explanation.dependencies, explanation.more_dependencies)
+    _print_part(_STEP_CAUSES, explanation.root_causes, explanation.more_root_causes)
     _print_incidents(explanation.incidents)
     _print_actions(explanation.legal_actions, explanation.illegal_actions)
+    print_next(*_repair_commands(explanation.incidents))
 
 
 def print_job(explanation: JobExplanation) -> None:
@@ -77,42 +132,37 @@ def print_job(explanation: JobExplanation) -> None:
             "step": f"{explanation.step} of workflow {explanation.workflow_id}" if explanation.workflow_id else "",
         }
     )
-    _print_blockers(explanation.blockers)
+    _print_part(_BLOCKERS, explanation.blockers)
     _print_incidents(explanation.incidents)
     _print_actions(explanation.legal_actions, explanation.illegal_actions)
-
-
-def _print_blockers(blockers: Sequence[Blocker]) -> None:
-    rows = [(blocker.code, blocker.scope, instant(blocker.retry_at), blocker.summary) for blocker in blockers]
-    _print_part(("BLOCKER", "SCOPE", "PASSES AT", "WHY"), rows)
+    print_next(*_repair_commands(explanation.incidents))
 
 
 def _print_incidents(incidents: Sequence[ExplainedIncident]) -> None:
-    rows = [(str(i.id), i.incident_class, i.state, instant(i.opened_at), i.step or "", i.title) for i in incidents]
-    _print_part(("INCIDENT", "CLASS", "STATE", "SINCE", "STEP", "WHAT"), rows)
-    repairs = [(repair_command(repair, incident.fingerprint),) for incident in incidents for repair in incident.repairs]
-    _print_part(("WHAT MAY BE DONE ABOUT IT",), repairs)
+    _print_part(_INCIDENTS, incidents)
 
 
-def repair_command(repair: ExplainedRepair, fingerprint: str) -> str:
+def repair_command(repair: ExplainedRepair, incident_id: int) -> str:
     """The command that previews a repair for an incident."""
-    return shlex.join(["powertools", "repair", "preview", repair.action, repair.target_id, "--incident", fingerprint])
+    return command_line("repair", "preview", repair.action, repair.target_id, "--incident", incident_id, acts=True)
 
 
-def bulk_command(bulk: SuggestedBulk) -> str:
-    """The command that previews a repair for several targets."""
-    return shlex.join(["powertools", "bulk", "preview", bulk.action, *(f"--id={one}" for one in bulk.ids)])
+def bulk_command(bulk: SuggestedBulk, incident_id: int) -> str:
+    """The command that previews a repair for all that an incident names."""
+    return command_line("bulk", "preview", bulk.action, "--incident", incident_id, acts=True)
+
+
+def _repair_commands(incidents: Sequence[ExplainedIncident]) -> list[str]:
+    return [repair_command(repair, incident.id) for incident in incidents for repair in incident.repairs]
 
 
 def _print_actions(legal: Sequence[ExplainedAction], illegal: Sequence[ExplainedAction]) -> None:
-    rows = [(action.name, "yes", "") for action in legal]
-    rows += [(action.name, "no", action.reason or "") for action in illegal]
-    _print_part(("ACTION", "LEGAL", "WHY NOT"), rows)
+    _print_part(_ACTIONS, [*legal, *illegal])
 
 
-def _print_part(headers: Sequence[str], rows: Sequence[Sequence[str]], more: int = 0) -> None:
-    if rows:
+def _print_part[T](table: Table[T], records: Sequence[T], more: int = 0) -> None:
+    if records:
         say()
-        print_table(headers, rows)
+        print_table(table, records)
     if more:
         say(f"and {more} more")

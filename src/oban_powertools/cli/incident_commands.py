@@ -11,20 +11,47 @@ import click
 import orjson
 
 from ..incident_classes import IncidentClass
-from ..lifeline import Incident, Lifeline
+from ..lifeline import Incident, Lifeline, TimelineEntry
 from ..operators.authorization import Authorize
 from ..states import IncidentState
 from .exits import Exit
 from .explain_text import bulk_command, repair_command
+from .forms import Form
 from .groups import Group, examples
-from .ids import parse_id
+from .ids import incident_key, parse_id
+from .next_commands import print_next
 from .output import note as remark
-from .output import print_facts, print_json, print_table, say
+from .output import print_facts, print_json, print_list, print_table, say
+from .tables import Column, Table
 from .target import Target, answering
-from .text import counted, duration, instant
+from .text import ago, counted, duration, instant
 from .values import accounted, acting, parse_duration
 
-_HEADERS: Final = ("ID", "STATE", "CLASS", "COUNT", "SINCE", "WAITING", "ASSIGNEE", "WHAT")
+
+def _state(incident: Incident) -> str:
+    return f"{incident.state}, {'muted' if incident.muted else incident.substatus}"
+
+
+_INCIDENTS: Final = Table[Incident](
+    (
+        Column("STATUS", lambda incident: incident.status, whole=True),
+        Column("ID", lambda incident: incident.id, whole=True),
+        Column("STATE", _state, whole=True),
+        Column("CLASS", lambda incident: incident.incident_class),
+        Column("COUNT", lambda incident: incident.count, number=True),
+        Column("SINCE", lambda incident: ago(incident.opened_at), whole=True),
+        Column("ASSIGNEE", lambda incident: incident.assignee),
+    ),
+    sentence=lambda incident: "; ".join(filter(None, (incident.title, _waiting(incident)))),
+)
+_TIMELINE: Final = Table[TimelineEntry](
+    (
+        Column("AT", lambda entry: ago(entry.at), whole=True),
+        Column("WHAT", lambda entry: entry.kind, whole=True),
+        Column("WHO", lambda entry: entry.actor or "powertools"),
+        Column("DETAIL", lambda entry: orjson.dumps(entry.detail).decode() if entry.detail else ""),
+    )
+)
 _SHOWN_REPAIRS: Final = 5
 _FRESH: Final = timedelta(minutes=1)
 
@@ -32,10 +59,6 @@ _FRESH: Final = timedelta(minutes=1)
 @click.group(cls=Group)
 def incidents() -> None:
     """See what is broken, one incident per cause, and record who takes care of it."""
-
-
-def _which(text: str) -> int | str:
-    return int(text) if text.isascii() and text.isdigit() and int(text) < 2**63 else text
 
 
 _incident: Final = click.argument("incident", metavar="INCIDENT")
@@ -62,7 +85,7 @@ _incident: Final = click.argument("incident", metavar="INCIDENT")
 )
 @answering
 async def list_incidents(
-    target: Target, *, limit: int, before: int | None, fail_on: str | None, as_json: bool, **only: str | None
+    target: Target, *, limit: int, before: int | None, fail_on: str | None, form: Form, **only: str | None
 ) -> int:
     """List incidents as the sweep last projected them, the last opened first."""
     async with target.calls() as calls:
@@ -71,14 +94,7 @@ async def list_incidents(
             state=only["state"], incident_class=only["kind"], before=before, limit=limit
         )
     more = rows[-1].id if len(rows) == limit else None
-    if as_json:
-        print_json({"incidents": rows, "next_before": more})
-    elif rows:
-        print_table(_HEADERS, [_row(incident) for incident in rows])
-        if more:
-            remark(f"more: --before {more}")
-    else:
-        remark("no incident")
+    print_list(form, "incidents", rows, _INCIDENTS, empty="no incident", next_before=more)
     if seen_ago is None or seen_ago > _FRESH:
         when = "nobody has looked yet" if seen_ago is None else f"nobody has looked for {duration(seen_ago)}"
         remark(f"{when}: incidents are found by processes that sweep; powertools doctor says whether one does")
@@ -90,12 +106,12 @@ async def list_incidents(
 )
 @_incident
 @answering
-async def show(target: Target, *, incident: str, as_json: bool) -> int:
+async def show(target: Target, *, incident: str, form: Form) -> int:
     """Show one incident, by id or fingerprint, with its evidence and everything that happened to it."""
     async with target.calls() as calls:
-        record = await calls.lifeline.get_incident(_which(incident))
-    if as_json:
-        print_json({"incident": record})
+        record = await calls.lifeline.get_incident(incident_key(incident))
+    if form.is_json:
+        print_json({"incident": record}, form)
         return Exit.DONE
     print_facts(
         {
@@ -114,12 +130,9 @@ async def show(target: Target, *, incident: str, as_json: bool) -> int:
         }
     )
     _print_stacks(record.evidence.get("stacks", ()))
-    _print_repairs(record)
     say()
-    print_table(
-        ("AT", "WHAT", "WHO", "DETAIL"),
-        [(instant(e.at), e.kind, e.actor or "powertools", orjson.dumps(e.detail).decode()) for e in record.timeline],
-    )
+    print_table(_TIMELINE, record.timeline)
+    print_next(*_repair_commands(record))
     return Exit.DONE
 
 
@@ -138,14 +151,14 @@ def _print_stacks(entries: Any) -> None:
 @_incident
 @acting
 @answering
-async def ack(target: Target, *, incident: str, actor: str, authorize: Authorize, as_json: bool) -> int:
+async def ack(target: Target, *, incident: str, actor: str, authorize: Authorize, form: Form) -> int:
     """Acknowledge an incident: you have seen it."""
     return await _handle(
         target,
         authorize,
-        lambda calls: calls.acknowledge_incident(_which(incident), actor=actor, source="cli"),
+        lambda calls: calls.acknowledge_incident(incident_key(incident), actor=actor, source="cli"),
         "is acknowledged",
-        as_json,
+        form,
     )
 
 
@@ -154,16 +167,16 @@ async def ack(target: Target, *, incident: str, actor: str, authorize: Authorize
 @click.argument("text", metavar="TEXT")
 @acting
 @answering
-async def note(target: Target, *, incident: str, text: str, actor: str, authorize: Authorize, as_json: bool) -> int:
+async def note(target: Target, *, incident: str, text: str, actor: str, authorize: Authorize, form: Form) -> int:
     """Add a note to its timeline."""
     if not text.strip():
         raise click.UsageError("TEXT is empty")
     return await _handle(
         target,
         authorize,
-        lambda calls: calls.note_incident(_which(incident), text, actor=actor, source="cli"),
+        lambda calls: calls.note_incident(incident_key(incident), text, actor=actor, source="cli"),
         "has your note",
-        as_json,
+        form,
     )
 
 
@@ -183,7 +196,7 @@ async def assign(
     nobody: bool,
     actor: str,
     authorize: Authorize,
-    as_json: bool,
+    form: Form,
 ) -> int:
     """Assign it to somebody."""
     if nobody == bool(assignee and assignee.strip()):
@@ -191,9 +204,9 @@ async def assign(
     return await _handle(
         target,
         authorize,
-        lambda calls: calls.assign_incident(_which(incident), assignee, actor=actor, source="cli"),
+        lambda calls: calls.assign_incident(incident_key(incident), assignee, actor=actor, source="cli"),
         f"is assigned to {assignee or 'nobody'}",
-        as_json,
+        form,
     )
 
 
@@ -205,16 +218,16 @@ async def assign(
 @accounted
 @answering
 async def mute(
-    target: Target, *, incident: str, mute_for: timedelta, actor: str, reason: str, authorize: Authorize, as_json: bool
+    target: Target, *, incident: str, mute_for: timedelta, actor: str, reason: str, authorize: Authorize, form: Form
 ) -> int:
     """Mute it for a while."""
-    until = datetime.now(UTC) + mute_for
+    key, until = incident_key(incident), datetime.now(UTC) + mute_for
     return await _handle(
         target,
         authorize,
-        lambda calls: calls.mute_incident(_which(incident), until=until, reason=reason, actor=actor, source="cli"),
+        lambda calls: calls.mute_incident(key, until=until, reason=reason, actor=actor, source="cli"),
         f"is muted until {instant(until)}",
-        as_json,
+        form,
     )
 
 
@@ -223,12 +236,12 @@ async def _handle(
     authorize: Authorize,
     handle: Callable[[Lifeline], Coroutine[Any, Any, Incident]],
     became: str,
-    as_json: bool,
+    form: Form,
 ) -> int:
     async with target.calls(authorize) as calls:
         record = await handle(calls.lifeline)
-    if as_json:
-        print_json({"incident": record})
+    if form.is_json:
+        print_json({"incident": record}, form)
     else:
         say(f"incident {record.id} {became}")
     return Exit.DONE
@@ -239,17 +252,10 @@ def _alarms(incident: Incident, fail_on: str) -> bool:
     return incident.state in states and not incident.muted
 
 
-def _print_repairs(incident: Incident) -> None:
-    if not incident.repairs:
-        return
-    say()
-    listed = incident.repairs[:_SHOWN_REPAIRS]
-    print_table(("WHAT MAY BE DONE ABOUT IT",), [(repair_command(each, incident.fingerprint),) for each in listed])
-    if (more := len(incident.repairs) - len(listed)) > 0:
-        say(f"and {more} more")
-    if incident.bulk:
-        say()
-        print_table(("MANY AT ONCE",), [(bulk_command(each),) for each in incident.bulk])
+def _repair_commands(incident: Incident) -> list[str]:
+    """What previews its repairs: all of it at once first."""
+    bulks = [bulk_command(each, incident.id) for each in incident.bulk]
+    return [*bulks, *(repair_command(each, incident.id) for each in incident.repairs[:_SHOWN_REPAIRS])]
 
 
 def _waiting(incident: Incident) -> str:
@@ -257,16 +263,3 @@ def _waiting(incident: Incident) -> str:
     if not workflows:
         return ""
     return f"{counted(steps, 'step')} of {counted(workflows, 'workflow')}"
-
-
-def _row(incident: Incident) -> tuple[str, ...]:
-    return (
-        str(incident.id),
-        f"{incident.state} ({'muted' if incident.muted else incident.substatus})",
-        incident.incident_class,
-        str(incident.count),
-        instant(incident.opened_at),
-        _waiting(incident),
-        incident.assignee or "",
-        incident.title,
-    )

@@ -5,6 +5,7 @@ import click
 from ..states import JobId
 from .exits import Exit
 from .explain_text import print_job
+from .forms import Form
 from .groups import Group, examples
 from .ids import parse_id
 from .importing import check_import_option
@@ -21,12 +22,12 @@ def job() -> None:
 @click.argument("job_id", callback=parse_id, metavar="ID")
 @check_import_option
 @answering
-async def explain(target: Target, *, job_id: int, check_import: bool, as_json: bool) -> int:
+async def explain(target: Target, *, job_id: int, check_import: bool, form: Form) -> int:
     """Explain a job's state: what it waits for, or how it ended."""
     async with target.calls() as calls:
         explanation = await calls.explain.job(JobId(job_id), check_import=check_import)
-    if as_json:
-        print_json({"explanation": explanation})
+    if form.is_json:
+        print_json({"explanation": explanation}, form)
     else:
         print_job(explanation)
     return Exit.DONE

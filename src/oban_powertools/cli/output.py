@@ -1,12 +1,11 @@
-"""Print answers: JSON for programs, aligned tables for people. Data goes to stdout, everything else to stderr.
+"""Print answers: JSON for programs, tables and facts for people. Data goes to stdout, everything else to stderr.
 
 JSON carries ``schema_version``, ids as text and instants in UTC.
 """
 
 import logging
 import shutil
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import click
@@ -14,11 +13,13 @@ import orjson
 
 from .. import wire
 from . import text
+from .forms import Form
+from .tables import Table
 
 SCHEMA_VERSION: Final = 1
 """The version of the JSON; it rises when a key is removed or changes its meaning, not when one is added."""
 
-_MIN_COLUMN: Final = 8
+_NARROWEST: Final = 24
 _COLORS: Final = {
     "completed": "green",
     "discarded": "red",
@@ -68,15 +69,15 @@ class OneLineFormatter(logging.Formatter):
         return "\n".join(map(text.visible, super().format(record).split("\n")))
 
 
-def print_json(answer: Mapping[str, Any]) -> None:
-    """One JSON document with ``schema_version`` first; records, ids and enums in it are written as ``wire`` does."""
+def print_json(answer: Mapping[str, Any], form: Form = Form.JSON) -> None:
+    """One JSON document with ``schema_version`` first; records, ids and enums in it are written as ``wire`` does.
+
+    Args:
+        form: ``JSONL`` puts it on one line.
+    """
     document = {"schema_version": SCHEMA_VERSION, **wire.to_json(answer)}
-    say_json(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode())
-
-
-def print_json_line(answer: Mapping[str, Any]) -> None:
-    """One JSON document on one line with ``schema_version`` first, for answers without an end."""
-    say_json(orjson.dumps({"schema_version": SCHEMA_VERSION, **wire.to_json(answer)}, option=orjson.OPT_UTC_Z).decode())
+    option = orjson.OPT_UTC_Z if form is Form.JSONL else orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z
+    say_json(orjson.dumps(document, option=option).decode())
 
 
 def say_json(document: str) -> None:
@@ -84,32 +85,61 @@ def say_json(document: str) -> None:
     click.echo(text.visible_json(document))
 
 
-def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], below: Sequence[str] = ()) -> None:
-    """Aligned columns; on a terminal, the widest are cut so that a row stays on one line.
+def print_list[T](
+    form: Form,
+    name: str,
+    records: Sequence[T],
+    table: Table[T],
+    *,
+    empty: str,
+    written: Callable[[T], Any] = lambda record: record,
+    **more: Any,
+) -> None:
+    """Print a list in the form that was asked for.
 
     Args:
-        below: Of each row, the sentence that follows it on a line of its own; empty for none.
+        name: Its key in JSON.
+        empty: The remark for people when it has no record.
+        written: What stands for a record in JSON; the record itself by default.
+        more: Further keys in JSON; ``next_before`` is what ``--before`` takes for the next page, None on the last one.
     """
-    lines = [[text.one_line(cell) for cell in row] for row in (headers, *rows)]
-    widths = [max(map(text.width, column)) for column in zip(*lines, strict=True)]
-    if sys.stdout.isatty():
-        widths = _fit(widths, shutil.get_terminal_size().columns)
-    for number, line in enumerate(lines):
-        cells = [text.shorten(cell, columns) for cell, columns in zip(line, widths, strict=True)]
-        padded = [cell + " " * (columns - text.width(cell)) for cell, columns in zip(cells, widths, strict=True)]
-        styled = padded if number == 0 else [colored(cell) for cell in padded]
-        say(Styled("  ".join(styled).rstrip()))
-        if number and below and below[number - 1]:
-            sentence = f"    {text.one_line(below[number - 1])}"
-            say(text.shorten(sentence, shutil.get_terminal_size().columns) if sys.stdout.isatty() else sentence)
+    if form is Form.JSON:
+        print_json({name: [written(record) for record in records], **more})
+        return
+    if form is Form.JSONL:
+        for record in records:
+            print_json(wire.to_json(written(record)), form)
+    elif records:
+        print_table(table, records)
+    else:
+        note(empty)
+    if more.get("next_before") is not None:
+        note(f"more: --before {more['next_before']}")
+
+
+def print_table[T](table: Table[T], records: Sequence[T]) -> None:
+    """Print a table that fits into the terminal."""
+    for line in table.lay_out(records, terminal_width()):
+        if line.sentence:
+            say(line.sentence)
+        else:
+            say(Styled("  ".join(map(colored, line.cells)).rstrip()))
+
+
+def terminal_width() -> int:
+    """Columns of the terminal that reads stdout; COLUMNS counts before it, and without both it is 80."""
+    return shutil.get_terminal_size().columns
 
 
 def print_facts(facts: Mapping[str, str]) -> None:
     """One fact a line, names aligned; facts without a value are left out."""
     filled = {name: value for name, value in facts.items() if value}
-    column = max(map(len, filled), default=0)
+    column = max(map(len, filled), default=0) + 2
     for name, value in filled.items():
-        say(f"{name:<{column}}  ", colored(value))
+        first, *more = text.wrap(text.one_line(value), max(terminal_width() - column, _NARROWEST))
+        say(f"{name:<{column}}", colored(first))
+        for line in more:
+            say(" " * column, line)
 
 
 def print_block(title: str, block: str) -> None:
@@ -124,17 +154,11 @@ def print_block(title: str, block: str) -> None:
 def colored(cell: str) -> Styled:
     """The cell in its colour when it is a state; colours vanish where stdout is no terminal."""
     cell = text.one_line(cell)
-    color = _COLORS.get(cell.strip())
-    return Styled(click.style(cell, fg=color) if color else cell)
+    word = cell.strip()
+    color = _COLORS.get(word)
+    return Styled(cell.replace(word, click.style(word, fg=color)) if color else cell)
 
 
 def note(message: str) -> None:
     """A remark for the person at the terminal, on stderr."""
     say(message, err=True)
-
-
-def _fit(widths: Sequence[int], columns: int) -> list[int]:
-    fitted = list(widths)
-    while sum(fitted) + 2 * (len(fitted) - 1) > columns and max(fitted) > _MIN_COLUMN:
-        fitted[fitted.index(max(fitted))] -= 1
-    return fitted

@@ -1,19 +1,55 @@
 """``queues list`` and ``show``, ``queue pause``, ``resume`` and ``scale``: who serves a queue, and what waits in it."""
 
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from ..operators.authorization import Authorize
-from ..upkeep.queues import Queue
+from ..upkeep.queues import Queue, QueueHolder, QueueProducer
 from .exits import Exit
+from .forms import Form
 from .groups import Group, examples
-from .output import print_facts, print_json, print_table, say
+from .output import print_facts, print_json, print_list, print_table, say
+from .tables import Column, Table
 from .target import Target, answering
 from .text import ago, counted
 from .values import accounted
 
 _node = click.option("--node", metavar="NODE", help="Only the executors of this node.  [default: all]")
+
+
+def _executors(each: Queue) -> str:
+    return f"{each.executors}, {each.paused} paused" if each.paused else str(each.executors)
+
+
+_QUEUES: Final = Table[Queue](
+    (
+        Column("STATUS", lambda queue: queue.status, whole=True),
+        Column("QUEUE", lambda queue: queue.name),
+        Column("DUE", lambda queue: _many(queue.available), number=True),
+        Column("OLDEST", lambda queue: ago(queue.oldest_due_at), whole=True),
+        Column("LATER", lambda queue: _many(queue.scheduled + queue.retryable), number=True),
+        Column("RUNNING", lambda queue: f"{queue.running}/{_places(queue.places)}", number=True),
+        Column("EXECUTORS", _executors, whole=True),
+    )
+)
+_PRODUCERS: Final = Table[QueueProducer](
+    (
+        Column("NODE", lambda producer: producer.node),
+        Column("PAUSED", lambda producer: "paused" if producer.paused else "", whole=True),
+        Column("RUNNING", lambda producer: f"{producer.running}/{_places(producer.places)}", number=True),
+        Column("STARTED", lambda producer: ago(producer.started_at), whole=True),
+    )
+)
+_HOLDERS: Final = Table[QueueHolder](
+    (
+        Column("JOB", lambda holder: holder.job_id, whole=True),
+        Column("WORKFLOW", lambda holder: holder.workflow_id, whole=True),
+        Column("RUNS", lambda holder: holder.step or holder.worker),
+        Column("NODE", lambda holder: holder.node),
+        Column("SINCE", lambda holder: ago(holder.since), whole=True),
+    )
+)
 
 
 @click.group(cls=Group)
@@ -28,48 +64,31 @@ def queue() -> None:
 
 @queues.command("list", epilog=examples("powertools queues list"))
 @answering
-async def list_(target: Target, *, as_json: bool) -> int:
+async def list_(target: Target, *, form: Form) -> int:
     """List the queues that somebody serves, or that have jobs which have not ended."""
     async with target.snapshot() as calls:
         found = await calls.queues.list()
-    if as_json:
-        print_json({"queues": found})
-    else:
-        headers = ("STATUS", "QUEUE", "AVAILABLE", "LATER", "RUNNING", "OLDEST DUE", "EXECUTORS")
-        print_table(headers, [_row(each) for each in found])
+    print_list(form, "queues", found, _QUEUES, empty="no queue")
     return Exit.DONE
 
 
 @queues.command("show", epilog=examples("powertools queues show default"))
 @click.argument("name", metavar="QUEUE")
 @answering
-async def show(target: Target, *, name: str, as_json: bool) -> int:
+async def show(target: Target, *, name: str, form: Form) -> int:
     """Show one queue: who serves it, and who holds its places."""
     async with target.snapshot() as calls:
         found = await calls.queues.get(name)
-    if as_json:
-        print_json({"queue": found})
+    if form.is_json:
+        print_json({"queue": found}, form)
         return Exit.DONE
     print_facts(_facts(found))
     if found.producers:
         say()
-        producers = [
-            (each.node, "paused" if each.paused else "", f"{each.running}/{_places(each.places)}", ago(each.started_at))
-            for each in found.producers
-        ]
-        print_table(("NODE", "PAUSED", "RUNNING", "STARTED"), producers)
+        print_table(_PRODUCERS, found.producers)
     if found.holders:
         say()
-        holders = [
-            (
-                str(each.job_id),
-                f"{each.workflow_id or ''} {each.step or each.worker}".strip(),
-                each.node or "",
-                ago(each.since),
-            )
-            for each in found.holders
-        ]
-        print_table(("JOB", "RUNS", "NODE", "SINCE"), holders)
+        print_table(_HOLDERS, found.holders)
     return Exit.DONE
 
 
@@ -114,30 +133,18 @@ async def _tell(
     actor: str,
     reason: str,
     authorize: Authorize,
-    as_json: bool,
+    form: Form,
     **options: int,
 ) -> int:
     async with target.calls(authorize) as calls:
         tell = getattr(calls.queues, call)
         told = await tell(name, node=node, actor=actor, reason=reason, source="cli", **options)
-    if as_json:
-        print_json({"queue": name, "node": node, "told": told})
+    if form.is_json:
+        print_json({"queue": name, "node": node, "told": told}, form)
     else:
         say(f"{counted(told, 'executor')} of queue {name} told: {done}")
         say(f"powertools queues show {name}")
     return Exit.DONE
-
-
-def _row(each: Queue) -> tuple[str, ...]:
-    return (
-        each.status,
-        each.name,
-        _many(each.available),
-        _many(each.scheduled + each.retryable),
-        f"{each.running}/{_places(each.places)}",
-        ago(each.oldest_due_at),
-        _executors(each),
-    )
 
 
 def _facts(each: Queue) -> dict[str, str]:
@@ -152,10 +159,6 @@ def _facts(each: Queue) -> dict[str, str]:
         "executors": _executors(each),
         "places": f"{each.running} of {_places(each.places)} taken",
     }
-
-
-def _executors(each: Queue) -> str:
-    return f"{each.executors}, {each.paused} paused" if each.paused else str(each.executors)
 
 
 def _many(jobs: int) -> str:

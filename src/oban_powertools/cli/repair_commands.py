@@ -4,22 +4,36 @@ A severe repair asks for its target's name again.
 """
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import click
 
+from ..calls import Calls
 from ..lifeline.repairs import Change, Effect, RepairPreview
-from ..operators.authorization import Action, Authorize
+from ..operators.authorization import Action, Authorize, Severity
 from .confirming import confirm as confirm_act
 from .exits import Exit
+from .forms import Form
 from .groups import Group, examples
-from .ids import parse_id
+from .ids import incident_key, incident_option, parse_id
+from .next_commands import command_line, print_next
 from .output import note, print_facts, print_json, print_table, say
+from .tables import Column, Table
 from .target import Target, answering
 from .text import counted, instant
 from .values import accounted, acting, hold_for_option, payload_option
 
-_SHOWN = 50
+_SHOWN: Final = 50
+
+
+_CHANGES: Final = Table[tuple[str, str, str, str]](
+    (
+        Column("ROW", lambda row: row[0], whole=True),
+        Column("COLUMN", lambda row: row[1]),
+        Column("NOW", lambda row: row[2]),
+        Column("THEN", lambda row: row[3]),
+    )
+)
 
 
 @click.group(cls=Group)
@@ -39,7 +53,7 @@ def _target_type(action: str) -> str:
 )
 @click.argument("action", metavar="ACTION")
 @click.argument("target_id", metavar="TARGET")
-@click.option("--incident", metavar="FINGERPRINT", help="The incident that it is for.")
+@incident_option
 @hold_for_option
 @payload_option
 @acting
@@ -54,7 +68,7 @@ async def preview(
     payload: Any,
     actor: str,
     authorize: Authorize,
-    as_json: bool,
+    form: Form,
 ) -> int:
     """Preview a repair: show what it would do, and the token that executes it.
 
@@ -66,13 +80,18 @@ async def preview(
             action=action,
             target_type=_target_type(action),
             target_id=target_id,
-            incident_fingerprint=incident,
+            incident_fingerprint=await _find_fingerprint(calls, incident),
             payload=payload,
             hold_for=hold_for,
             source="cli",
         )
-    _print(record, as_json=as_json)
+    _print(record, form=form)
     return Exit.DONE
+
+
+async def _find_fingerprint(calls: Calls, incident: str | None) -> str | None:
+    key = None if incident is None else incident_key(incident)
+    return (await calls.lifeline.get_incident(key)).fingerprint if isinstance(key, int) else key
 
 
 @repair.command(epilog=examples("powertools repair execute TOKEN --reason 'the bank is back'"))
@@ -81,7 +100,7 @@ async def preview(
 @accounted
 @answering
 async def execute(
-    target: Target, *, token: str, confirm: str | None, actor: str, reason: str, authorize: Authorize, as_json: bool
+    target: Target, *, token: str, confirm: str | None, actor: str, reason: str, authorize: Authorize, form: Form
 ) -> int:
     """Execute exactly what was previewed, or nothing.
 
@@ -92,8 +111,8 @@ async def execute(
         if previewed is not None:
             confirm_act(previewed.action, confirm == previewed.target_id, f"--confirm {previewed.target_id}")
         repaired = await calls.lifeline.execute_repair(actor, token, reason, source="cli")
-    if as_json:
-        print_json({"repaired": repaired})
+    if form.is_json:
+        print_json({"repaired": repaired}, form)
     else:
         changed = counted(repaired.total_changes, "row")
         say(f"done: {repaired.target}, {changed} changed; audit record {repaired.audit_id}")
@@ -103,16 +122,16 @@ async def execute(
 @repair.command(epilog=examples("powertools repair show 7"))
 @click.argument("preview_id", metavar="ID", callback=parse_id)
 @answering
-async def show(target: Target, *, preview_id: int, as_json: bool) -> int:
+async def show(target: Target, *, preview_id: int, form: Form) -> int:
     """Show a preview again, without its token, with its status."""
     async with target.calls() as calls:
-        _print(await calls.lifeline.get_preview(preview_id), as_json=as_json)
+        _print(await calls.lifeline.get_preview(preview_id), form=form)
     return Exit.DONE
 
 
-def _print(record: RepairPreview, *, as_json: bool) -> None:
-    if as_json:
-        print_json({"preview": record})
+def _print(record: RepairPreview, *, form: Form) -> None:
+    if form.is_json:
+        print_json({"preview": record}, form)
         return
     print_facts(
         {
@@ -126,11 +145,18 @@ def _print(record: RepairPreview, *, as_json: bool) -> None:
     rows = [line for change in record.changes[:_SHOWN] for line in _rows(change)]
     if rows:
         say()
-        print_table(("ROW", "COLUMN", "NOW", "THEN"), rows)
+        print_table(_CHANGES, rows)
     if record.total_changes > _SHOWN:
         note(f"{record.total_changes - _SHOWN} more rows: --json shows up to 1000")
     for warning in record.warnings:
         note(f"warning: {warning}")
+    if record.preview_token is not None:
+        print_next(_execute_command(record, record.preview_token))
+
+
+def _execute_command(record: RepairPreview, token: str) -> str:
+    sure = ["--confirm", record.target_id] if record.severity is Severity.SEVERE else []
+    return command_line("repair", "execute", token, *sure, acts=True, reason=True)
 
 
 def _rows(change: Change) -> list[tuple[str, str, str, str]]:

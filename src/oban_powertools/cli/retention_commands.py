@@ -4,6 +4,7 @@ The rule that must never break: nothing is removed without an actor and a reason
 """
 
 import asyncio
+from typing import Final
 
 import click
 
@@ -13,11 +14,36 @@ from ..upkeep.retention import PruneRun, RetainedClass
 from ..wire import to_json
 from .confirming import confirm
 from .exits import Exit
+from .forms import Form, formatted
 from .groups import Group, examples
-from .output import note, print_facts, print_json, print_table
-from .target import Target, answering, json_option, on_database
+from .output import note, print_facts, print_json, print_list, print_table
+from .tables import Column, Table
+from .target import Target, answering, on_database
 from .text import duration, instant
 from .values import accounted
+
+
+def _span(retained: RetainedClass) -> str:
+    return duration(retained.kept_for) if retained.kept_for is not None else "for ever"
+
+
+_CLASSES: Final = Table[RetainedClass](
+    (
+        Column("CLASS", lambda retained: retained.name, whole=True),
+        Column("KEPT FOR", _span, whole=True),
+        Column("ARCHIVED", lambda retained: "yes" if retained.is_archived else "", whole=True),
+        Column("ROWS", lambda retained: retained.rows, number=True),
+        Column("SIZE", lambda retained: f"{retained.bytes / 2**20:.1f} MiB", number=True),
+        Column("DUE", lambda retained: "?" if retained.due is None else retained.due, number=True),
+    )
+)
+_REMOVED: Final = Table[tuple[str, int, int]](
+    (
+        Column("CLASS", lambda row: row[0], whole=True),
+        Column("REMOVED", lambda row: row[1], number=True),
+        Column("ARCHIVED", lambda row: row[2] or None, number=True),
+    )
+)
 
 
 @click.group(cls=Group)
@@ -27,24 +53,24 @@ def retention() -> None:
 
 @retention.command(epilog=examples("powertools retention status"))
 @answering
-async def status(target: Target, *, as_json: bool) -> int:
+async def status(target: Target, *, form: Form) -> int:
     """Show every class of records with its policy, its size and what is due.
 
     The policies are settings of the database: powertools settings list.
     """
     async with target.calls() as calls:
         record = await calls.lifeline.retention_status()
-    if as_json:
-        print_json(
-            {
-                "classes": [_class_json(retained) for retained in record.classes],
-                "events_kept_for_seconds": record.events_kept_for.total_seconds(),
-                "last_run": record.last_run,
-            }
-        )
-        return Exit.DONE
-    print_table(["CLASS", "KEPT FOR", "ARCHIVED", "ROWS", "SIZE", "DUE"], [*map(_row, record.classes)])
-    if record.last_run:
+    print_list(
+        form,
+        "classes",
+        record.classes,
+        _CLASSES,
+        empty="",
+        written=_class_json,
+        events_kept_for_seconds=record.events_kept_for.total_seconds(),
+        last_run=record.last_run,
+    )
+    if record.last_run and not form.is_json:
         note(f"last run: {_ended(record.last_run)}, {instant(record.last_run.started_at)}")
     return Exit.DONE
 
@@ -59,7 +85,7 @@ async def status(target: Target, *, as_json: bool) -> int:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @accounted
 @on_database
-@json_option
+@formatted
 def prune(
     target: Target,
     *,
@@ -68,7 +94,7 @@ def prune(
     actor: str,
     authorize: Authorize,
     reason: str,
-    as_json: bool,
+    form: Form,
 ) -> int:
     """Remove every record whose time is over; some classes are archived.
 
@@ -77,8 +103,8 @@ def prune(
     """
     confirm(Action.ARCHIVE_PRUNE, yes or dry_run, "--yes", lambda: "Remove every record whose time is over?")
     run = asyncio.run(_prune(target, authorize, actor, reason, dry_run=dry_run))
-    if as_json:
-        print_json({"run": run})
+    if form.is_json:
+        print_json({"run": run}, form)
     else:
         _print_run(run)
     return Exit.FAILED if run.outcome == "failed" else Exit.DONE
@@ -90,26 +116,14 @@ async def _prune(target: Target, authorize: Authorize, actor: str, reason: str, 
 
 
 def _print_run(run: PruneRun) -> None:
-    rows = [(name, str(count), str(run.archived.get(name, 0))) for name, count in run.pruned.items()]
-    if rows:
-        print_table(["CLASS", "REMOVED", "ARCHIVED"], rows)
+    if run.pruned:
+        print_table(_REMOVED, [(name, count, run.archived.get(name, 0)) for name, count in run.pruned.items()])
     print_facts({"run": _ended(run), "error": run.error or ""})
 
 
 def _ended(run: PruneRun) -> str:
     subject = "dry run, rolled back" if run.dry_run else f"{run.id} by {run.actor or 'the sweep'}"
     return f"{subject}: {run.outcome or 'under way'}, {sum(run.pruned.values())} rows removed"
-
-
-def _row(retained: RetainedClass) -> tuple[str, ...]:
-    return (
-        retained.name,
-        duration(retained.kept_for) if retained.kept_for is not None else "for ever",
-        "yes" if retained.is_archived else "no",
-        str(retained.rows),
-        f"{retained.bytes / 2**20:.1f} MiB",
-        "?" if retained.due is None else str(retained.due),
-    )
 
 
 def _class_json(retained: RetainedClass) -> dict[str, object]:

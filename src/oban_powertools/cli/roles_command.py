@@ -7,9 +7,10 @@ import click
 
 from ..schema import roles_sql
 from .exits import Exit
+from .forms import Form, formatted
 from .groups import examples
 from .output import print_json, say_lines
-from .target import Target, json_option, on_database
+from .target import Target, on_database
 
 
 @click.command(
@@ -20,15 +21,15 @@ from .target import Target, json_option, on_database
 @click.option("--run", default="powertools_run", show_default=True, metavar="NAME", help="Role of workers.")
 @click.option("--read", default="powertools_read", show_default=True, metavar="NAME", help="Role of who only looks.")
 @on_database
-@json_option
-def roles(target: Target, *, run: str, read: str, as_json: bool) -> int:
+@formatted
+def roles(target: Target, *, run: str, read: str, form: Form) -> int:
     """Print the SQL that creates and grants the roles for running and for reading. Needs no database.
 
     Run it as the role that installs and upgrades, after each of the two.
     """
     sql = roles_sql(target.names, run=run, read=read)
-    if as_json:
-        print_json({"sql": sql})
+    if form.is_json:
+        print_json({"sql": sql}, form)
     else:
         say_lines(sql)
     return Exit.DONE

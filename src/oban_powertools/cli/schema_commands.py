@@ -12,6 +12,7 @@ from ..errors import SchemaMissingError
 from ..schema import SchemaStatus
 from ..upkeep.settings import find_apart
 from .exits import Exit
+from .forms import Form
 from .groups import examples
 from .output import note, print_facts, print_json, say, say_lines
 from .target import Target, answering
@@ -25,23 +26,23 @@ from .target import Target, answering
 @click.option("--sql", "as_sql", is_flag=True, help="Print the SQL for a migration of your own; changes nothing.")
 @click.option("--with-oban", is_flag=True, help="With --sql: begin with the SQL of Oban's own tables.")
 @answering
-async def install(target: Target, *, as_sql: bool, with_oban: bool, as_json: bool) -> int:
+async def install(target: Target, *, as_sql: bool, with_oban: bool, form: Form) -> int:
     """Install the schema, and Oban's tables where they are missing.
 
     Repeating it changes nothing. --sql needs no database.
     """
     if as_sql:
         oban = _oban_sql(target.names) if with_oban else ""
-        return _print_sql(oban + schema.sql(target.names), as_json)
+        return _print_sql(oban + schema.sql(target.names), form)
     if with_oban:
         raise click.UsageError("--with-oban belongs to --sql; install brings Oban's tables by itself")
     async with target.connection() as conn:
         before = await schema.status(conn, target.names)
         applied = await schema.install(conn, target.names)
         after = await schema.status(conn, target.names)
-    if not before.oban_installed and not as_json:
+    if not before.oban_installed and not form.is_json:
         say(f"installed Oban's tables in schema {target.names.prefix}")
-    return _print_applied(applied, after, as_json)
+    return _print_applied(applied, after, form)
 
 
 @click.command(epilog=examples("powertools upgrade", "powertools upgrade --sql --from 3 > upgrade.sql"))
@@ -54,7 +55,7 @@ async def install(target: Target, *, as_sql: bool, with_oban: bool, as_json: boo
     help="With --sql: the version to upgrade from; needs no database.  [default: what is installed]",
 )
 @answering
-async def upgrade(target: Target, *, as_sql: bool, after: int | None, as_json: bool) -> int:
+async def upgrade(target: Target, *, as_sql: bool, after: int | None, form: Form) -> int:
     """Bring an installed schema up to this release.
 
     Safe while workers run: locks are held briefly, and waited for in short slices.
@@ -62,20 +63,20 @@ async def upgrade(target: Target, *, as_sql: bool, after: int | None, as_json: b
     if after is not None and not as_sql:
         raise click.UsageError("--from belongs to --sql")
     if after is not None:
-        return _print_sql(schema.sql(target.names, after=after), as_json)
+        return _print_sql(schema.sql(target.names, after=after), form)
     async with target.connection() as conn:
         before = await schema.status(conn, target.names)
         if before.found == 0:
             raise SchemaMissingError(target.names.schema)
         if as_sql:
-            return _print_sql(schema.sql(target.names, after=before.found), as_json)
+            return _print_sql(schema.sql(target.names, after=before.found), form)
         applied = await schema.upgrade(conn, target.names)
-        return _print_applied(applied, await schema.status(conn, target.names), as_json)
+        return _print_applied(applied, await schema.status(conn, target.names), form)
 
 
 @click.command(epilog=examples("powertools status || powertools upgrade"))
 @answering
-async def status(target: Target, *, as_json: bool) -> int:
+async def status(target: Target, *, form: Form) -> int:
     """Show what is installed beside what this release needs.
 
     Names settings that differ between a process's start and the database; powertools doctor says more. Exit code 6 when
@@ -85,8 +86,8 @@ async def status(target: Target, *, as_json: bool) -> int:
         record, database = await schema.status(conn, target.names), describe(conn.info.dsn)
         session = Session(conn, Queries(target.names))
         apart = await find_apart(session) if record.found == record.expected else []
-    if as_json:
-        print_json({"schema": _status_json(record), "settings_apart": apart})
+    if form.is_json:
+        print_json({"schema": _status_json(record), "settings_apart": apart}, form)
     else:
         print_facts(
             {
@@ -124,9 +125,9 @@ def _status_json(record: SchemaStatus) -> dict[str, object]:
     }
 
 
-def _print_applied(applied: list[str], after: SchemaStatus, as_json: bool) -> int:
-    if as_json:
-        print_json({"schema": _status_json(after), "applied": applied})
+def _print_applied(applied: list[str], after: SchemaStatus, form: Form) -> int:
+    if form.is_json:
+        print_json({"schema": _status_json(after), "applied": applied}, form)
         return Exit.DONE
     for name in applied:
         say(f"applied {name}")
@@ -134,9 +135,9 @@ def _print_applied(applied: list[str], after: SchemaStatus, as_json: bool) -> in
     return Exit.DONE
 
 
-def _print_sql(sql: str, as_json: bool) -> int:
-    if as_json:
-        print_json({"sql": sql})
+def _print_sql(sql: str, form: Form) -> int:
+    if form.is_json:
+        print_json({"sql": sql}, form)
     elif sql:
         say_lines(sql)
     else:

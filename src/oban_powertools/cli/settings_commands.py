@@ -3,6 +3,8 @@
 The rule that must never break: nothing is changed without an actor and a reason.
 """
 
+from typing import Final
+
 import click
 
 from ..config import SHARED, SharedKind, SharedValue
@@ -10,11 +12,23 @@ from ..operators.authorization import Authorize
 from ..upkeep.settings import StoredSetting, spell
 from ..wire import to_json
 from .exits import Exit
+from .forms import Form
 from .groups import Group, examples
-from .output import print_json, print_table, say
+from .output import print_json, print_list, say
+from .tables import Column, Table
 from .target import Target, answering
-from .text import instant
+from .text import ago
 from .values import accounted, parse_duration, parse_json
+
+_SETTINGS: Final = Table[StoredSetting](
+    (
+        Column("NAME", lambda setting: setting.name, whole=True),
+        Column("VALUE", lambda setting: spell(setting.value), whole=True),
+        Column("DEFAULT", lambda setting: spell(setting.default)),
+        Column("SET", lambda setting: ago(setting.changed_at), whole=True),
+        Column("BY", lambda setting: setting.changed_by or ("a process" if setting.changed_at else "")),
+    )
+)
 
 
 @click.group(cls=Group)
@@ -24,14 +38,11 @@ def settings() -> None:
 
 @settings.command("list", epilog=examples("powertools settings list"))
 @answering
-async def list_(target: Target, *, as_json: bool) -> int:
+async def list_(target: Target, *, form: Form) -> int:
     """List the settings that are rows of the database: who set each, and when."""
     async with target.calls() as calls:
         stored = await calls.shared_settings.list_settings()
-    if as_json:
-        print_json({"settings": [_json(setting) for setting in stored]})
-    else:
-        print_table(["NAME", "VALUE", "DEFAULT", "SET AT", "SET BY"], [*map(_row, stored)])
+    print_list(form, "settings", stored, _SETTINGS, empty="", written=_json)
     return Exit.DONE
 
 
@@ -58,21 +69,16 @@ def _parse(ctx: click.Context, param: click.Parameter, value: str) -> SharedValu
 @accounted
 @answering
 async def set_(
-    target: Target, *, name: str, value: SharedValue, actor: str, reason: str, authorize: Authorize, as_json: bool
+    target: Target, *, name: str, value: SharedValue, actor: str, reason: str, authorize: Authorize, form: Form
 ) -> int:
     """Set one for every process: 90s, 30m, 2h or 1d, forever for a class of records; a number; or JSON."""
     async with target.calls(authorize) as calls:
         setting = await calls.shared_settings.change(name, value, actor=actor, reason=reason, source="cli")
-    if as_json:
-        print_json({"setting": _json(setting)})
+    if form.is_json:
+        print_json({"setting": _json(setting)}, form)
     else:
         say(f"{setting.name} is {spell(setting.value)} now")
     return Exit.DONE
-
-
-def _row(setting: StoredSetting) -> tuple[str, ...]:
-    by = setting.changed_by or ("a process" if setting.changed_at else "")
-    return (setting.name, spell(setting.value), spell(setting.default), instant(setting.changed_at), by)
 
 
 def _json(setting: StoredSetting) -> dict[str, object]:

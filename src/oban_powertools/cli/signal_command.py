@@ -12,6 +12,7 @@ import click
 from ..privacy.apply_display import apply_display
 from ..states import SignalStatus, WorkflowId
 from .exits import Exit
+from .forms import Form
 from .groups import examples
 from .ids import parse_id
 from .output import note, print_json, say
@@ -55,7 +56,7 @@ async def signal(
     workflow_id: int | None,
     expires_in: timedelta | None,
     only_begun: bool,
-    as_json: bool,
+    form: Form,
 ) -> int:
     """Deliver a signal to the step that waits for it; the payload is the step's result.
 
@@ -71,8 +72,8 @@ async def signal(
             expires_in=expires_in,
             only_begun=only_begun,
         )
-    if as_json:
-        print_json({"signal": apply_display(target.display, delivered)})
+    if form.is_json:
+        print_json({"signal": apply_display(target.display, delivered)}, form)
     else:
         say(f"signal {delivered.id} is {delivered.status}")
         note(_SAID[delivered.status])

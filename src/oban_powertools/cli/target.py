@@ -27,7 +27,9 @@ from ..errors import DsnMissingError, InvalidSettingError
 from ..operators.authorization import Authorize
 from ..privacy.display import DisplayPolicy
 from ..schema import verify
+from .forms import formatted
 from .importing import check_table, configured_authorize, configured_display, find_display
+from .next_commands import Repeated
 
 OBAN_TOML: Final = "oban.toml"
 """Read from the current directory, as oban's own command does."""
@@ -128,17 +130,30 @@ class Directory(click.Path):
 
 
 _OPTIONS: Final = (
-    click.option("--dsn", envvar="OBAN_DSN", show_envvar=True, metavar="DSN", help="PostgreSQL connection string."),
+    click.option(
+        "--dsn",
+        cls=Repeated,
+        envvar="OBAN_DSN",
+        show_envvar=True,
+        metavar="DSN",
+        help="PostgreSQL connection string.",
+    ),
     click.option(
         "--data-directory",
+        cls=Repeated,
         type=Directory(file_okay=False, path_type=Path),
         help="Use the embedded PostgreSQL of this directory instead of a DSN.",
     ),
     click.option(
-        "--prefix", envvar="OBAN_PREFIX", show_envvar=True, help="Schema of Oban's tables.  [default: public]"
+        "--prefix",
+        cls=Repeated,
+        envvar="OBAN_PREFIX",
+        show_envvar=True,
+        help="Schema of Oban's tables.  [default: public]",
     ),
     click.option(
         "--schema",
+        cls=Repeated,
         envvar="POWERTOOLS_SCHEMA",
         show_envvar=True,
         default="powertools",
@@ -148,11 +163,13 @@ _OPTIONS: Final = (
     click.option(
         "--config",
         "config_path",
+        cls=Repeated,
         type=click.Path(exists=True, dir_okay=False),
         help="TOML file with Oban's settings.  [default: oban.toml]",
     ),
     click.option(
         "--display",
+        cls=Repeated,
         envvar="POWERTOOLS_DISPLAY",
         show_envvar=True,
         callback=find_display,
@@ -165,8 +182,6 @@ _OPTIONS: Final = (
 
 _ON_RECORD: Final = ("actor", "reason")
 """Options whose empty value is refused, and recorded, by the call itself."""
-
-json_option: Final = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 
 
 def on_database(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -196,10 +211,10 @@ def on_database(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def answering(command: Callable[..., Coroutine[Any, Any, int]]) -> Callable[..., Any]:
-    """Make a command of an async function that prints an answer: as ``on_database``, with ``--json``."""
+    """Make a command of an async function that prints an answer: as ``on_database``, with ``--output``."""
 
     @on_database
-    @json_option
+    @formatted
     @functools.wraps(command)
     def run(target: Target, **arguments: Any) -> int:
         return asyncio.run(command(target, **arguments))

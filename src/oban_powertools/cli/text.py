@@ -83,6 +83,38 @@ def shorten(text: str, columns: int) -> str:
     return f"{short}…"
 
 
+def wrap(text: str, columns: int, *, lines: int | None = None) -> list[str]:
+    """The text on lines of at most so many columns, broken at blanks; a longer word has a line of its own.
+
+    Args:
+        lines: At most so many; the last one is shortened.
+
+    >>> wrap("the bank is down again", 11), wrap("the bank is down again", 11, lines=1), wrap("", 11)
+    (['the bank is', 'down again'], ['the bank i…'], [])
+    """
+    wrapped: list[str] = []
+    rest = text
+    while rest:
+        if len(wrapped) + 1 == lines:
+            return [*wrapped, shorten(rest.rstrip(), columns)]
+        line, rest = _first_line(rest, columns)
+        wrapped.append(line)
+    return wrapped
+
+
+def _first_line(text: str, columns: int) -> tuple[str, str]:
+    if width(text) <= columns:
+        return text, ""
+    end, used = 0, 0
+    for place, character in enumerate(text):
+        used += _columns(character)
+        if character == " " and (used <= columns + 1 or not end):
+            end = place
+        if used > columns and end:
+            break
+    return (text[:end], text[end + 1 :]) if end else (text, "")
+
+
 def instant(at: datetime | None) -> str:
     """An instant in UTC, to the second; empty for None.
 
@@ -101,6 +133,8 @@ def ago(at: datetime | None) -> str:
     if at is None:
         return ""
     seconds = (datetime.now(UTC) - at).total_seconds()
+    if abs(seconds) < 1:
+        return "now"
     units = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
     count, unit = next(((abs(seconds) // size, unit) for unit, size in units if abs(seconds) >= size), (0, "s"))
     return f"{count:.0f} {unit} ago" if seconds >= 0 else f"in {count:.0f} {unit}"

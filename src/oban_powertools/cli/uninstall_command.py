@@ -15,9 +15,10 @@ from ..database import Connection, Queries, Session, describe
 from ..states import WorkflowState
 from ..workflows import reads
 from .exits import Exit, StoppedError
+from .forms import Form, formatted
 from .groups import examples
 from .output import note, print_json, say
-from .target import Target, json_option, on_database
+from .target import Target, on_database
 
 MANY: Final = 1000
 """Unfinished workflows that are counted; beyond it the answer is "at least"."""
@@ -36,8 +37,8 @@ class _Loss:
 @click.command(epilog=examples("powertools uninstall --yes"))
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @on_database
-@json_option
-def uninstall(target: Target, *, yes: bool, as_json: bool) -> int:
+@formatted
+def uninstall(target: Target, *, yes: bool, form: Form) -> int:
     """Drop the schema and all workflows; Oban's jobs stay.
 
     Asks for the schema's name first. Without a terminal it needs --yes.
@@ -47,8 +48,8 @@ def uninstall(target: Target, *, yes: bool, as_json: bool) -> int:
     if not yes:
         _ask(loss)
     asyncio.run(_drop(target))
-    if as_json:
-        print_json({"schema": loss.schema, "uninstalled": True, "unfinished_workflows": loss.unfinished})
+    if form.is_json:
+        print_json({"schema": loss.schema, "uninstalled": True, "unfinished_workflows": loss.unfinished}, form)
     else:
         say(f"dropped schema {loss.schema}; Oban's tables and jobs in schema {target.names.prefix} stay")
     return Exit.DONE

@@ -13,6 +13,7 @@ from typing import Any, Final
 import click
 
 from .importing import find_authorize
+from .next_commands import Repeated
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LONGEST: Final = timedelta(days=3650)
@@ -106,13 +107,19 @@ hold_for_option: Final = click.option(
 )
 
 _ACTOR: Final = click.option(
-    "--actor", envvar="POWERTOOLS_ACTOR", show_envvar=True, default=this_user, help="Who acts.  [default: user@host]"
+    "--actor",
+    cls=Repeated,
+    envvar="POWERTOOLS_ACTOR",
+    show_envvar=True,
+    default=this_user,
+    help="Who acts.  [default: user@host]",
 )
 _REASON: Final = click.option("--reason", required=True, help="Why: kept with the command, for whoever asks later.")
 
 
 _AUTHORIZE: Final = click.option(
     "--authorize",
+    cls=Repeated,
     envvar="POWERTOOLS_AUTHORIZE",
     show_envvar=True,
     callback=find_authorize,

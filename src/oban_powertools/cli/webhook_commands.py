@@ -6,7 +6,6 @@ argument, which other users of the machine can read; nothing is changed without 
 
 import asyncio
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -19,17 +18,55 @@ from ..webhooks import Answer, DeliveryState, EndpointId, Format, IssuedSecret, 
 from ..webhooks.addresses import origin
 from ..webhooks.messages import EVENT_TYPES
 from .exits import Exit, StoppedError
+from .forms import Form, formatted
 from .groups import Group, examples
 from .ids import parse_id
-from .output import ask, note, print_facts, print_json, print_table, say
-from .target import Target, answering, json_option, on_database
-from .text import instant
+from .output import ask, note, print_facts, print_json, print_list, say
+from .tables import Column, Table
+from .target import Target, answering, on_database
+from .text import ago, instant
 from .values import accounted, parse_duration
 
 _COUNTED: Final = 10_000
 _webhook_id = click.argument("webhook_id", metavar="ID", callback=parse_id)
 _secret_option = click.option(
     "--secret-from-env", metavar="VARIABLE", help="The variable that holds the secret wherever deliveries run."
+)
+
+
+def _events(endpoint: WebhookEndpoint) -> str:
+    events = ", ".join(endpoint.types) or "all of workflows"
+    if endpoint.format is not Format.CLOUDEVENTS:
+        events = f"{endpoint.format}: {events}"
+    return f"{events} of {endpoint.workflow_name}" if endpoint.workflow_name else events
+
+
+def _sentence(endpoint: WebhookEndpoint) -> str:
+    stopped = "" if endpoint.enabled else f"disabled: {endpoint.disabled_reason}"
+    return "; ".join(part for part in (stopped, endpoint.description, _events(endpoint)) if part)
+
+
+_ENDPOINTS: Final = Table[WebhookEndpoint](
+    (
+        Column("STATE", lambda endpoint: "enabled" if endpoint.enabled else "disabled", whole=True),
+        Column("ID", lambda endpoint: endpoint.id, whole=True),
+        Column("WAITING", lambda endpoint: _count(endpoint.pending), number=True),
+        Column("DEAD", lambda endpoint: _count(endpoint.dead), number=True),
+        Column("MISSED", lambda endpoint: endpoint.missed or None, number=True),
+        Column("URL", lambda endpoint: endpoint.url),
+    ),
+    sentence=_sentence,
+)
+_DELIVERIES: Final = Table[WebhookDelivery](
+    (
+        Column("STATE", lambda delivery: delivery.state, whole=True),
+        Column("CURSOR", lambda delivery: delivery.cursor, whole=True),
+        Column("TYPE", lambda delivery: delivery.message["type"].removeprefix("oban_powertools.")),
+        Column("SUBJECT", lambda delivery: delivery.message["subject"]),
+        Column("ATTEMPTS", lambda delivery: delivery.attempts, number=True),
+        Column("LAST", lambda delivery: ago(delivery.attempted_at), whole=True),
+    ),
+    sentence=lambda delivery: delivery.error or "",
 )
 
 
@@ -40,18 +77,11 @@ def webhooks() -> None:
 
 @webhooks.command("list", epilog=examples("powertools webhooks list"))
 @answering
-async def list_(target: Target, *, as_json: bool) -> int:
+async def list_(target: Target, *, form: Form) -> int:
     """List the endpoints, with the numbers of waiting and dead deliveries."""
     async with target.calls() as calls:
-        endpoints = [apply_display(target.display, endpoint) for endpoint in await calls.webhooks.list()]
-    if as_json:
-        print_json({"webhooks": [_masked(endpoint) for endpoint in endpoints]})
-    elif endpoints:
-        print_table(
-            ["ID", "STATE", "PENDING", "DEAD", "MISSED", "URL", "EVENTS", "DESCRIPTION"], [*map(_row, endpoints)]
-        )
-    else:
-        note("no webhooks: powertools webhooks add URL makes one")
+        endpoints = [_masked(apply_display(target.display, endpoint)) for endpoint in await calls.webhooks.list()]
+    print_list(form, "webhooks", endpoints, _ENDPOINTS, empty="no webhooks: powertools webhooks add URL makes one")
     return Exit.DONE
 
 
@@ -85,23 +115,23 @@ async def list_(target: Target, *, as_json: bool) -> int:
 @_secret_option
 @accounted
 @answering
-async def add(target: Target, *, authorize: Authorize, as_json: bool, **options: Any) -> int:
+async def add(target: Target, *, authorize: Authorize, form: Form, **options: Any) -> int:
     """Send events to a URL from now on; shows the secret only this once."""
     options["types"] = options["types"] or None
     async with target.calls(authorize) as calls:
         issued = await calls.webhooks.add(options.pop("url"), source="cli", **options)
-    return _show_issued(apply_display(target.display, issued), "added", as_json=as_json)
+    return _show_issued(apply_display(target.display, issued), "added", form=form)
 
 
 @webhooks.command(epilog=examples("powertools webhooks test 1"))
 @_webhook_id
 @answering
-async def test(target: Target, *, webhook_id: int, as_json: bool) -> int:
+async def test(target: Target, *, webhook_id: int, form: Form) -> int:
     """Send a ping from here, at once; exit code 1 when it was not accepted."""
     async with target.calls() as calls:
         answer = apply_display(target.display, await calls.webhooks.test(EndpointId(webhook_id)))
-    if as_json:
-        print_json({"answer": {"status": answer.status, "error": answer.error}})
+    if form.is_json:
+        print_json({"answer": {"status": answer.status, "error": answer.error}}, form)
     else:
         say(_describe_answer(answer))
     return Exit.FAILED if answer.error else Exit.DONE
@@ -120,7 +150,7 @@ async def test(target: Target, *, webhook_id: int, as_json: bool) -> int:
 @_secret_option
 @accounted
 @answering
-async def rotate(target: Target, *, webhook_id: int, authorize: Authorize, as_json: bool, **options: Any) -> int:
+async def rotate(target: Target, *, webhook_id: int, authorize: Authorize, form: Form, **options: Any) -> int:
     """Sign with a new secret; shows it only this once."""
     async with target.calls(authorize) as calls:
         issued = await calls.webhooks.rotate_secret(EndpointId(webhook_id), source="cli", **options)
@@ -128,7 +158,7 @@ async def rotate(target: Target, *, webhook_id: int, authorize: Authorize, as_js
     return _show_issued(
         issued,
         f"has a new secret; the old one signs too until {instant(issued.endpoint.old_secret_until)}",
-        as_json=as_json,
+        form=form,
     )
 
 
@@ -136,26 +166,22 @@ async def rotate(target: Target, *, webhook_id: int, authorize: Authorize, as_js
 @_webhook_id
 @accounted
 @answering
-async def disable(
-    target: Target, *, webhook_id: int, actor: str, reason: str, authorize: Authorize, as_json: bool
-) -> int:
+async def disable(target: Target, *, webhook_id: int, actor: str, reason: str, authorize: Authorize, form: Form) -> int:
     """Send nothing until it is enabled again; events wait in the log."""
     async with target.calls(authorize) as calls:
         endpoint = await calls.webhooks.disable(EndpointId(webhook_id), actor=actor, reason=reason, source="cli")
-    return _show_changed(apply_display(target.display, endpoint), "disabled", as_json=as_json)
+    return _show_changed(apply_display(target.display, endpoint), "disabled", form=form)
 
 
 @webhooks.command(epilog=examples('powertools webhooks enable 1 --reason "they have moved"'))
 @_webhook_id
 @accounted
 @answering
-async def enable(
-    target: Target, *, webhook_id: int, actor: str, reason: str, authorize: Authorize, as_json: bool
-) -> int:
+async def enable(target: Target, *, webhook_id: int, actor: str, reason: str, authorize: Authorize, form: Form) -> int:
     """Enable an endpoint again; deliveries continue where they stopped."""
     async with target.calls(authorize) as calls:
         endpoint = await calls.webhooks.enable(EndpointId(webhook_id), actor=actor, reason=reason, source="cli")
-    return _show_changed(apply_display(target.display, endpoint), "enabled", as_json=as_json)
+    return _show_changed(apply_display(target.display, endpoint), "enabled", form=form)
 
 
 @webhooks.command(epilog=examples('powertools webhooks remove 1 --reason "the ledger is gone" --yes'))
@@ -163,16 +189,16 @@ async def enable(
 @accounted
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @on_database
-@json_option
+@formatted
 def remove(
-    target: Target, *, webhook_id: int, actor: str, reason: str, authorize: Authorize, yes: bool, as_json: bool
+    target: Target, *, webhook_id: int, actor: str, reason: str, authorize: Authorize, yes: bool, form: Form
 ) -> int:
     """Remove an endpoint, with its secrets and deliveries."""
     if not yes and sys.stdin.isatty() and not ask(f"remove webhook {webhook_id} with its deliveries?"):
         raise StoppedError("not confirmed, nothing changed", Exit.CONFLICT)
     asyncio.run(_remove(target, webhook_id, actor, reason, authorize))
-    if as_json:
-        print_json({"webhook_id": webhook_id, "removed": True})
+    if form.is_json:
+        print_json({"webhook_id": webhook_id, "removed": True}, form)
     else:
         say(f"webhook {webhook_id} is removed")
     return Exit.DONE
@@ -190,7 +216,7 @@ async def _remove(target: Target, webhook_id: int, actor: str, reason: str, auth
 @click.option("--before", callback=parse_id, metavar="CURSOR", help="Only older events: the next page.")
 @answering
 async def deliveries(
-    target: Target, *, webhook_id: int, state: str | None, limit: int, before: int | None, as_json: bool
+    target: Target, *, webhook_id: int, state: str | None, limit: int, before: int | None, form: Form
 ) -> int:
     """List an endpoint's deliveries, of the newest event first."""
     async with target.calls() as calls:
@@ -202,13 +228,7 @@ async def deliveries(
         )
     records = [apply_display(target.display, delivery) for delivery in records]
     more = records[-1].cursor if len(records) == limit else None
-    if as_json:
-        print_json({"deliveries": records, "next_before": more})
-        return Exit.DONE
-    if records:
-        print_table(["CURSOR", "STATE", "TYPE", "SUBJECT", "ATTEMPTS", "LAST", "ERROR"], [*map(_delivery_row, records)])
-    if more:
-        note(f"more: --before {more}")
+    print_list(form, "deliveries", records, _DELIVERIES, empty="no delivery", next_before=more)
     return Exit.DONE
 
 
@@ -230,30 +250,30 @@ async def replay(
     actor: str,
     reason: str,
     authorize: Authorize,
-    as_json: bool,
+    form: Form,
 ) -> int:
     """Deliver again with the same webhook-id: one delivery, or all dead ones."""
     chosen = None if cursor is None else Cursor(cursor)
     async with target.calls(authorize) as calls:
         count = await calls.webhooks.replay(EndpointId(webhook_id), chosen, actor=actor, reason=reason, source="cli")
-    if as_json:
-        print_json({"webhook_id": webhook_id, "replayed": count})
+    if form.is_json:
+        print_json({"webhook_id": webhook_id, "replayed": count}, form)
     else:
         say(f"{count} {'delivery' if count == 1 else 'deliveries'} will be sent again")
     return Exit.DONE
 
 
-def _show_changed(endpoint: WebhookEndpoint, word: str, *, as_json: bool) -> int:
-    if as_json:
-        print_json({"webhook": _masked(endpoint)})
+def _show_changed(endpoint: WebhookEndpoint, word: str, *, form: Form) -> int:
+    if form.is_json:
+        print_json({"webhook": _masked(endpoint)}, form)
     else:
         say(f"webhook {endpoint.id} is {word}")
     return Exit.DONE
 
 
-def _show_issued(issued: IssuedSecret, change: str, *, as_json: bool) -> int:
-    if as_json:
-        print_json({"webhook": _masked(issued.endpoint), "secret": issued.secret})
+def _show_issued(issued: IssuedSecret, change: str, *, form: Form) -> int:
+    if form.is_json:
+        print_json({"webhook": _masked(issued.endpoint), "secret": issued.secret}, form)
         return Exit.DONE
     note(f"webhook {issued.endpoint.id} {change}")
     print_facts({"id": str(issued.endpoint.id), "secret": issued.secret or ""})
@@ -262,36 +282,13 @@ def _show_issued(issued: IssuedSecret, change: str, *, as_json: bool) -> int:
     return Exit.DONE
 
 
-def _row(endpoint: WebhookEndpoint) -> Sequence[str]:
-    events = ", ".join(endpoint.types) or "all of workflows"
-    if endpoint.format is not Format.CLOUDEVENTS:
-        events = f"{endpoint.format}: {events}"
-    of = f" of {endpoint.workflow_name}" if endpoint.workflow_name else ""
-    state = "enabled" if endpoint.enabled else f"disabled: {endpoint.disabled_reason}"
-    counts = [_count(endpoint.pending), _count(endpoint.dead), str(endpoint.missed)]
-    return [str(endpoint.id), state, *counts, _masked(endpoint).url, events + of, endpoint.description]
-
-
 def _masked(endpoint: WebhookEndpoint) -> WebhookEndpoint:
     """Of a chat only where it is: whoever knows the rest can write there."""
     return replace(endpoint, url=f"{origin(endpoint.url)}/…") if endpoint.format is Format.CHAT else endpoint
 
 
 def _count(counted: int) -> str:
-    return f"{_COUNTED}+" if counted > _COUNTED else str(counted)
-
-
-def _delivery_row(delivery: WebhookDelivery) -> Sequence[str]:
-    message = delivery.message
-    return [
-        str(delivery.cursor),
-        delivery.state,
-        message["type"].removeprefix("oban_powertools."),
-        message["subject"],
-        str(delivery.attempts),
-        instant(delivery.attempted_at),
-        delivery.error or "",
-    ]
+    return f"{_COUNTED}+" if counted > _COUNTED else str(counted or "")
 
 
 def _describe_answer(answer: Answer) -> str:

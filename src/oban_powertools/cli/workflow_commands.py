@@ -16,6 +16,7 @@ from ..workflows.records import StepRecord
 from .change_commands import cancel, hold, list_commands, recover, release
 from .exits import Exit
 from .explain_text import print_step, print_workflow
+from .forms import Form
 from .groups import Group, examples
 from .ids import parse_id
 from .importing import check_import_option
@@ -23,11 +24,10 @@ from .output import note, print_block, print_facts, print_json, print_table, say
 from .target import Target, answering
 from .workflow_list import list_workflows
 from .workflow_text import (
-    STEP_HEADERS,
     error_text,
     step_facts,
     step_json,
-    step_row,
+    steps_table,
     without_payloads,
     workflow_facts,
 )
@@ -49,7 +49,7 @@ for _command in (list_workflows, cancel, recover, hold, release, list_commands):
 @click.option("--step", "step_name", metavar="NAME", help="One step in detail, with its args, result and error.")
 @click.option("--results", is_flag=True, help="The results of all completed steps.")
 @answering
-async def show(target: Target, *, workflow_id: int, step_name: str | None, results: bool, as_json: bool) -> int:
+async def show(target: Target, *, workflow_id: int, step_name: str | None, results: bool, form: Form) -> int:
     """Show one workflow and its steps.
 
     Args and results appear only with --step and --results, without what looks secret.
@@ -61,7 +61,7 @@ async def show(target: Target, *, workflow_id: int, step_name: str | None, resul
         if results:
             by_step = (await calls.workflows.results(key)).items()
             visible = {name: apply_display_to_result(target.display, result) for name, result in by_step}
-            return _print_results(key, visible, as_json)
+            return _print_results(key, visible, form)
         record, steps = apply_display(target.display, await calls.workflows.get(key)), await calls.workflows.steps(key)
         callbacks = [apply_display(target.display, callback) for callback in await calls.workflows.callbacks(key)]
     states = {step.name: step.state for step in steps}
@@ -69,19 +69,19 @@ async def show(target: Target, *, workflow_id: int, step_name: str | None, resul
         step = next((step for step in steps if step.name == step_name), None)
         if step is None:
             raise StepNotFoundError(key, step_name)
-        return _print_step(apply_display(target.display, step), states, as_json)
+        return _print_step(apply_display(target.display, step), states, form)
     steps = [apply_display(target.display, without_payloads(step)) for step in steps]
-    if as_json:
+    if form.is_json:
         answer = {
             "workflow": record,
             "steps": [step_json(step, detail=False) for step in steps],
             "callbacks": callbacks,
         }
-        print_json(answer)
+        print_json(answer, form)
     else:
         print_facts(workflow_facts(record, callbacks))
         say()
-        print_table(STEP_HEADERS, [step_row(step, states) for step in steps])
+        print_table(steps_table(states), steps)
     return Exit.DONE
 
 
@@ -92,7 +92,7 @@ async def show(target: Target, *, workflow_id: int, step_name: str | None, resul
 @click.argument("step", required=False, metavar="[STEP]")
 @check_import_option
 @answering
-async def explain(target: Target, *, workflow_id: int, step: str | None, check_import: bool, as_json: bool) -> int:
+async def explain(target: Target, *, workflow_id: int, step: str | None, check_import: bool, form: Form) -> int:
     """Explain the state of a workflow or of one of its steps.
 
     Computed live: what it waits for, the root causes, what may be done.
@@ -104,8 +104,8 @@ async def explain(target: Target, *, workflow_id: int, step: str | None, check_i
             explanation = await calls.explain.workflow(WorkflowId(workflow_id))
         else:
             explanation = await calls.explain.workflow_step(WorkflowId(workflow_id), step, check_import=check_import)
-    if as_json:
-        print_json({"explanation": explanation})
+    if form.is_json:
+        print_json({"explanation": explanation}, form)
     elif isinstance(explanation, StepExplanation):
         print_step(explanation)
     else:
@@ -124,21 +124,21 @@ async def explain(target: Target, *, workflow_id: int, step: str | None, check_i
     help="Language.",
 )
 @answering
-async def graph(target: Target, *, workflow_id: int, language: str, as_json: bool) -> int:
+async def graph(target: Target, *, workflow_id: int, language: str, form: Form) -> int:
     """Draw a workflow with its states, as text for Mermaid or Graphviz."""
     async with target.snapshot() as calls:
         draw = calls.workflows.to_dot if language == "dot" else calls.workflows.to_mermaid
         drawing = await draw(WorkflowId(workflow_id))
-    if as_json:
-        print_json({"workflow_id": workflow_id, "format": language, "graph": drawing})
+    if form.is_json:
+        print_json({"workflow_id": workflow_id, "format": language, "graph": drawing}, form)
     else:
         say_lines(drawing.rstrip("\n"))
     return Exit.DONE
 
 
-def _print_step(step: StepRecord, states: dict[str, StepState], as_json: bool) -> int:
-    if as_json:
-        print_json({"step": step_json(step, detail=True)})
+def _print_step(step: StepRecord, states: dict[str, StepState], form: Form) -> int:
+    if form.is_json:
+        print_json({"step": step_json(step, detail=True)}, form)
         return Exit.DONE
     print_facts(step_facts(step, states))
     print_block("error", error_text(step))
@@ -148,9 +148,9 @@ def _print_step(step: StepRecord, states: dict[str, StepState], as_json: bool) -
     return Exit.DONE
 
 
-def _print_results(workflow_id: WorkflowId, results: dict[str, Any], as_json: bool) -> int:
-    if as_json:
-        print_json({"workflow_id": workflow_id, "results": results})
+def _print_results(workflow_id: WorkflowId, results: dict[str, Any], form: Form) -> int:
+    if form.is_json:
+        print_json({"workflow_id": workflow_id, "results": results}, form)
         return Exit.DONE
     for name, result in results.items():
         print_block(name, _indented(result))

@@ -10,12 +10,13 @@ import click
 from ..privacy.apply_display import apply_display
 from ..states import OperatorStatus, WorkflowId, WorkflowState
 from .exits import Exit
+from .forms import Form
 from .groups import examples
 from .ids import parse_id
-from .output import note, print_json, print_table
+from .output import print_list
 from .target import Target, answering
 from .values import parse_instant
-from .workflow_text import LIST_HEADERS, list_row, workflow_reason
+from .workflow_text import WORKFLOWS
 
 
 def _parse_fields(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, Any] | None:
@@ -75,7 +76,7 @@ def _filtered(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--before", callback=parse_id, metavar="ID", help="Only older than this workflow: the next page.")
 @answering
 async def list_workflows(
-    target: Target, *, limit: int, before: int | None, as_json: bool, **filters: str | datetime | dict[str, Any] | None
+    target: Target, *, limit: int, before: int | None, form: Form, **filters: str | datetime | dict[str, Any] | None
 ) -> int:
     """List workflows that fit everything that is given, newest first."""
     asked: dict[str, Any] = {name: value for name, value in filters.items() if value is not None}
@@ -84,14 +85,6 @@ async def list_workflows(
         workflows = await calls.workflows.list(**asked, limit=limit, before=older)
     workflows = [apply_display(target.display, workflow) for workflow in workflows]
     next_page = workflows[-1].id if len(workflows) == limit else None
-    if as_json:
-        print_json({"workflows": workflows, "next_before": next_page})
-        return Exit.DONE
-    if workflows:
-        rows = [list_row(workflow) for workflow in workflows]
-        print_table(LIST_HEADERS, rows, [workflow_reason(workflow) for workflow in workflows])
-    else:
-        note("no workflow matches" if asked or before else "no workflow yet")
-    if next_page:
-        note(f"for older ones add --before {next_page}")
+    empty = "no workflow matches" if asked or before else "no workflow yet"
+    print_list(form, "workflows", workflows, WORKFLOWS, empty=empty, next_before=next_page)
     return Exit.DONE

@@ -14,25 +14,10 @@ from ..states import OperatorStatus, StepKind, StepState
 from ..wire import to_json
 from ..workflows.failures import summary
 from ..workflows.records import CallbackRecord, StepRecord, WorkflowRecord
+from .tables import Column, Table
 from .text import ago, duration, instant
 
-LIST_HEADERS: Final = ("STATUS", "ID", "NAME", "STATE", "STEPS", "FAILED", "INSERTED", "TIME")
-STEP_HEADERS: Final = ("STATUS", "STEP", "STATE", "ATTEMPT", "QUEUE", "JOB", "TIME", "WHY")
 _SHOWN_NAMES: Final = 3
-
-
-def list_row(workflow: WorkflowRecord) -> tuple[str, ...]:
-    """A workflow as a row under LIST_HEADERS."""
-    return (
-        workflow.status,
-        str(workflow.id),
-        workflow.name,
-        workflow.state,
-        f"{workflow.total - workflow.open}/{workflow.total}",
-        str(workflow.failed or ""),
-        ago(workflow.inserted_at),
-        _time(workflow.inserted_at, workflow.finished_at),
-    )
 
 
 def workflow_reason(workflow: WorkflowRecord) -> str:
@@ -40,6 +25,22 @@ def workflow_reason(workflow: WorkflowRecord) -> str:
     if workflow.blocker is not None:
         return ": ".join(part for part in (workflow.held_up_by, workflow.blocker.replace("_", " ")) if part)
     return f"{workflow.held_up_by}: failed" if workflow.held_up_by and workflow.finished_at else ""
+
+
+WORKFLOWS: Final = Table[WorkflowRecord](
+    (
+        Column("STATUS", lambda workflow: workflow.status, whole=True),
+        Column("ID", lambda workflow: workflow.id, whole=True),
+        Column("NAME", lambda workflow: workflow.name),
+        Column("STATE", lambda workflow: workflow.state, whole=True),
+        Column("STEPS", lambda workflow: f"{workflow.total - workflow.open}/{workflow.total}", whole=True),
+        Column("FAILED", lambda workflow: workflow.failed or None, whole=True),
+        Column("INSERTED", lambda workflow: ago(workflow.inserted_at), whole=True),
+        Column("TIME", lambda workflow: _time(workflow.inserted_at, workflow.finished_at), whole=True, spare=True),
+    ),
+    sentence=workflow_reason,
+)
+"""The list of workflows, each with what gives it its status."""
 
 
 def workflow_facts(workflow: WorkflowRecord, callbacks: Sequence[CallbackRecord] = ()) -> dict[str, str]:
@@ -76,21 +77,25 @@ def _callback_fact(callback: CallbackRecord) -> str:
     return f"job {callback.job_id} {callback.state}{ended} ({attempts}{callback.worker}){failure}"
 
 
-def step_row(step: StepRecord, states: Mapping[str, StepState]) -> tuple[str, ...]:
-    """A step as a row under STEP_HEADERS.
+def steps_table(states: Mapping[str, StepState]) -> Table[StepRecord]:
+    """The table of a workflow's steps, each with what it waits for or failed of.
 
     Args:
         states: Step name -> state, of all steps of the workflow.
     """
-    return (
-        step.status,
-        step.name,
-        step.state,
-        f"{step.attempt}/{step.max_attempts}" if step.job_id is not None else "",
-        step.queue or "" if step.kind is StepKind.JOB else step.kind,
-        str(step.job_id or ""),
-        _time(step.started_at, step.finished_at) if step.finished_at else "",
-        _step_reasons(step, states),
+    return Table(
+        (
+            Column("STATUS", lambda step: step.status, whole=True),
+            Column("STEP", lambda step: step.name),
+            Column("STATE", lambda step: step.state, whole=True),
+            Column("ATTEMPT", lambda step: f"{step.attempt}/{step.max_attempts}" if step.job_id else "", whole=True),
+            Column("QUEUE", lambda step: step.queue if step.kind is StepKind.JOB else step.kind),
+            Column("JOB", lambda step: step.job_id, whole=True),
+            Column(
+                "TIME", lambda step: _time(step.started_at, step.finished_at) if step.finished_at else "", spare=True
+            ),
+        ),
+        sentence=lambda step: _step_reasons(step, states),
     )
 
 

@@ -1,0 +1,60 @@
+"""The command that follows from an answer, complete and quoted for a shell, so that it can be copied.
+
+It repeats the options that said which database is meant and who acts. The rule that must never break: a password is
+never printed; whoever passed one in ``--dsn`` has to write it again.
+"""
+
+import shlex
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+import click
+
+from ..privacy.redaction import redacted
+from .output import Styled, say
+from .text import one_line
+
+_REPEATED: Final = "oban_powertools.repeated"
+_WHY: Final = '--reason "..."'
+"""As it is printed: the reader writes the reason."""
+
+
+class Repeated(click.Option):
+    """An option that the next command needs as well, when the command line had it."""
+
+    def handle_parse_result(
+        self, ctx: click.Context, opts: Mapping[str, Any], args: list[str]
+    ) -> tuple[Any, list[str]]:
+        """As click; remembers what was typed."""
+        if self.name in opts:
+            _typed(ctx)[self.opts[0]] = str(opts[self.name])
+        return super().handle_parse_result(ctx, opts, args)
+
+
+def command_line(*words: object, acts: bool = False, reason: bool = False) -> str:
+    """A command of ours to copy.
+
+    Args:
+        words: What follows ``powertools``.
+        acts: Whether it takes ``--actor`` and ``--authorize``.
+        reason: Whether it asks for a reason, which the reader writes.
+    """
+    ctx = click.get_current_context(silent=True)
+    typed = _typed(ctx) if ctx else {}
+    options = {name: value for name, value in typed.items() if acts or reason or name not in ("--actor", "--authorize")}
+    parts = [shlex.join(["powertools", *map(str, words)]), *([_WHY] if reason else [])]
+    parts += [shlex.join([name, redacted(value)]) for name, value in options.items()]
+    return " ".join(parts)
+
+
+def print_next(*commands: str) -> None:
+    """Print what to do next, the most obvious first; nothing when there is none."""
+    if not commands:
+        return
+    say()
+    for number, command in enumerate(commands):
+        say(Styled(click.style("  or: " if number else "next: ", dim=True)), Styled(one_line(command)))
+
+
+def _typed(ctx: click.Context) -> dict[str, str]:
+    return cast("dict[str, str]", ctx.meta.setdefault(_REPEATED, {}))
