@@ -77,7 +77,7 @@ def test_a_sentence_follows_its_row_on_at_most_two_lines_of_its_own() -> None:
     assert lines(table, ("Blocked", "the bank does not answer " * 4, "q"), ("Running", "", "q"), room=30)[2:] == [
         "    the bank does not answer",
         "    the bank does not answer …",
-        "Running               q",
+        "Running                  q",
     ]
 
 

@@ -20,6 +20,7 @@ from .exits import Exit
 from .forms import Form
 from .groups import Group, examples
 from .ids import parse_id
+from .next_commands import command_line
 from .output import print_facts, print_json, print_list, say, say_json
 from .tables import Column, Table
 from .target import Target, answering, on_database
@@ -102,8 +103,9 @@ async def list_records(target: Target, *, limit: int, before: int | None, form: 
             before=before,
             limit=limit,
         )
+    then = [command_line("audit", "show", records[0].id)] if records else []
     following = records[-1].id if len(records) == limit else None
-    print_list(form, "records", records, _RECORDS, empty="no record", next_before=following)
+    print_list(form, "records", records, _RECORDS, empty="no record", then=then, next_before=following)
     return Exit.DONE
 
 

@@ -14,8 +14,8 @@ from .exits import Exit, StoppedError
 from .forms import Form
 from .groups import Group, examples
 from .ids import incident_key, incident_option, parse_id
-from .next_commands import command_line, print_next
-from .output import note, print_facts, print_json, print_table, say
+from .next_commands import command_line
+from .output import note, print_facts, print_json, print_next, print_table, say
 from .tables import Column, Table
 from .target import Target, answering
 from .text import ago, instant

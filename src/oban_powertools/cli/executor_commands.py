@@ -5,10 +5,11 @@ from typing import Final
 import click
 
 from ..lifeline import ExecutorHealth
-from ..states import ExecutorState
+from ..states import ExecutorState, ExecutorStatus
 from .exits import Exit
 from .forms import Form
 from .groups import Group, examples
+from .next_commands import command_line, most_urgent
 from .output import print_list
 from .tables import Column, Table
 from .target import Target, answering
@@ -38,6 +39,8 @@ _EXECUTORS: Final = Table[ExecutorHealth](
     sentence=lambda executor: (executor.executor_id, _set_aside(executor)),
 )
 
+_IN_TROUBLE: Final = (ExecutorStatus.MISSING, ExecutorStatus.LATE)
+
 
 @click.group(cls=Group)
 def executors() -> None:
@@ -53,5 +56,7 @@ async def list_executors(target: Target, *, form: Form) -> int:
     """
     async with target.calls() as calls:
         health = await calls.lifeline.list_executor_health()
-    print_list(form, "executors", health, _EXECUTORS, empty="no executor")
+    worst = most_urgent(health)
+    then = [command_line("incidents", "list")] if worst and worst.status in _IN_TROUBLE else []
+    print_list(form, "executors", health, _EXECUTORS, empty="no executor", then=then)
     return Exit.DONE

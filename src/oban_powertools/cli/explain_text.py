@@ -20,8 +20,8 @@ from ..explain import (
 )
 from ..lifeline import SuggestedBulk
 from ..states import StepKind
-from .next_commands import command_line, print_next
-from .output import print_facts, print_table, say
+from .next_commands import command_line
+from .output import print_facts, print_next, print_table, say
 from .tables import Column, Table
 from .text import ago
 

@@ -3,7 +3,7 @@
 No command resolves an incident; only its evidence does (incidents/N2).
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 
@@ -19,9 +19,9 @@ from .explain_text import bulk_command, repair_command
 from .forms import Form
 from .groups import Group, examples
 from .ids import incident_key, parse_id
-from .next_commands import print_next
+from .next_commands import command_line, most_urgent
 from .output import note as remark
-from .output import print_facts, print_json, print_list, print_table, say
+from .output import print_facts, print_json, print_list, print_next, print_table, say
 from .tables import Column, Table
 from .target import Target, answering
 from .text import ago, counted, duration, instant
@@ -53,6 +53,13 @@ _TIMELINE: Final = Table[TimelineEntry](
     )
 )
 _SHOWN_REPAIRS: Final = 5
+_LOOKS: Final[Mapping[str, tuple[str, str]]] = {
+    "workflow": ("workflow", "explain"),
+    "job": ("job", "explain"),
+    "queue": ("queues", "show"),
+}
+"""What an incident is about -> the command that shows it."""
+
 _FRESH: Final = timedelta(minutes=1)
 
 
@@ -94,7 +101,9 @@ async def list_incidents(
             state=only["state"], incident_class=only["kind"], before=before, limit=limit
         )
     more = rows[-1].id if len(rows) == limit else None
-    print_list(form, "incidents", rows, _INCIDENTS, empty="no incident", next_before=more)
+    worst = most_urgent(rows)
+    then = [command_line("incidents", "show", worst.id)] if worst else []
+    print_list(form, "incidents", rows, _INCIDENTS, empty="no incident", then=then, next_before=more)
     if seen_ago is None or seen_ago > _FRESH:
         when = "nobody has looked yet" if seen_ago is None else f"nobody has looked for {duration(seen_ago)}"
         remark(f"{when}: incidents are found by processes that sweep; powertools doctor says whether one does")
@@ -132,7 +141,7 @@ async def show(target: Target, *, incident: str, form: Form) -> int:
     _print_stacks(record.evidence.get("stacks", ()))
     say()
     print_table(_TIMELINE, record.timeline)
-    print_next(*_repair_commands(record))
+    print_next(*_next_commands(record))
     return Exit.DONE
 
 
@@ -252,10 +261,17 @@ def _alarms(incident: Incident, fail_on: str) -> bool:
     return incident.state in states and not incident.muted
 
 
-def _repair_commands(incident: Incident) -> list[str]:
-    """What previews its repairs: all of it at once first."""
-    bulks = [bulk_command(each, incident.id) for each in incident.bulk]
-    return [*bulks, *(repair_command(each, incident.id) for each in incident.repairs[:_SHOWN_REPAIRS])]
+def _next_commands(incident: Incident) -> list[str]:
+    """What previews its repairs, all of it at once first; what explains its subject where nobody can repair it here."""
+    if incident.state is IncidentState.RESOLVED:
+        return []
+    commands = [bulk_command(each, incident.id) for each in incident.bulk]
+    commands += [repair_command(each, incident.id) for each in incident.repairs[:_SHOWN_REPAIRS]]
+    if not commands and incident.subject_type in _LOOKS:
+        commands.append(command_line(*_LOOKS[incident.subject_type], incident.subject_id))
+    if not commands and incident.state is IncidentState.ACTIVE:
+        commands.append(command_line("incidents", "ack", incident.id, acts=True))
+    return commands
 
 
 def _waiting(incident: Incident) -> str:

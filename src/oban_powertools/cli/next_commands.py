@@ -5,18 +5,31 @@ never printed; whoever passed one in ``--dsn`` has to write it again.
 """
 
 import shlex
-from collections.abc import Mapping
-from typing import Any, Final, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol, cast
 
 import click
 
 from ..privacy.redaction import redacted
-from .output import Styled, say
-from .text import one_line
+from ..states import ExecutorStatus, OperatorStatus
 
 _REPEATED: Final = "oban_powertools.repeated"
 _WHY: Final = '--reason "..."'
 """As it is printed: the reader writes the reason."""
+
+_URGENCY: Final[Mapping[str, int]] = {
+    OperatorStatus.NEEDS_REVIEW: 0,
+    ExecutorStatus.MISSING: 0,
+    OperatorStatus.BLOCKED: 1,
+    ExecutorStatus.LATE: 1,
+    OperatorStatus.WAITING: 2,
+}
+"""The operator's word -> how soon it needs somebody; any other word comes last."""
+
+
+class _HasStatus(Protocol):
+    @property
+    def status(self) -> str: ...
 
 
 class Repeated(click.Option):
@@ -47,13 +60,9 @@ def command_line(*words: object, acts: bool = False, reason: bool = False) -> st
     return " ".join(parts)
 
 
-def print_next(*commands: str) -> None:
-    """Print what to do next, the most obvious first; nothing when there is none."""
-    if not commands:
-        return
-    say()
-    for number, command in enumerate(commands):
-        say(Styled(click.style("  or: " if number else "next: ", dim=True)), Styled(one_line(command)))
+def most_urgent[T: _HasStatus](records: Sequence[T]) -> T | None:
+    """The first of those that need somebody soonest; None when there is no record."""
+    return min(records, key=lambda record: _URGENCY.get(record.status, len(_URGENCY)), default=None)
 
 
 def _typed(ctx: click.Context) -> dict[str, str]:

@@ -21,6 +21,13 @@ SCHEMA_VERSION: Final = 1
 
 _NARROWEST: Final = 24
 _COLORS: Final = {
+    "Needs Review": "red",
+    "Missing": "red",
+    "missing": "red",
+    "Blocked": "yellow",
+    "Late": "yellow",
+    "late": "yellow",
+    "dead": "red",
     "completed": "green",
     "discarded": "red",
     "failed": "red",
@@ -93,6 +100,7 @@ def print_list[T](
     *,
     empty: str,
     written: Callable[[T], Any] = lambda record: record,
+    then: Sequence[str] = (),
     **more: Any,
 ) -> None:
     """Print a list in the form that was asked for.
@@ -101,6 +109,7 @@ def print_list[T](
         name: Its key in JSON.
         empty: The remark for people when it has no record.
         written: What stands for a record in JSON; the record itself by default.
+        then: Commands that people may want next, as ``print_next`` takes them.
         more: Further keys in JSON; ``next_before`` is what ``--before`` takes for the next page, None on the last one.
     """
     if form is Form.JSON:
@@ -111,6 +120,7 @@ def print_list[T](
             print_json(wire.to_json(written(record)), form)
     elif records:
         print_table(table, records)
+        print_next(*then)
     else:
         note(empty)
     if more.get("next_before") is not None:
@@ -124,6 +134,15 @@ def print_table[T](table: Table[T], records: Sequence[T]) -> None:
             say(line.sentence)
         else:
             say(Styled("  ".join(map(colored, line.cells)).rstrip()))
+
+
+def print_next(*commands: str) -> None:
+    """Print what to do next, the most obvious first; nothing when there is none."""
+    if not commands:
+        return
+    say()
+    for number, command in enumerate(commands):
+        say(Styled(click.style("  or: " if number else "next: ", dim=True)), command)
 
 
 def terminal_width() -> int:

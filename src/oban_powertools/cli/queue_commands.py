@@ -9,7 +9,8 @@ from ..upkeep.queues import Queue, QueueHolder, QueueProducer
 from .exits import Exit
 from .forms import Form
 from .groups import Group, examples
-from .output import print_facts, print_json, print_list, print_table, say
+from .next_commands import command_line, most_urgent
+from .output import print_facts, print_json, print_list, print_next, print_table, say
 from .tables import Column, Table
 from .target import Target, answering
 from .text import ago, counted
@@ -68,7 +69,9 @@ async def list_(target: Target, *, form: Form) -> int:
     """List the queues that somebody serves, or that have jobs which have not ended."""
     async with target.snapshot() as calls:
         found = await calls.queues.list()
-    print_list(form, "queues", found, _QUEUES, empty="no queue")
+    worst = most_urgent(found)
+    then = [command_line("queues", "show", worst.name)] if worst else []
+    print_list(form, "queues", found, _QUEUES, empty="no queue", then=then)
     return Exit.DONE
 
 
@@ -89,6 +92,8 @@ async def show(target: Target, *, name: str, form: Form) -> int:
     if found.holders:
         say()
         print_table(_HOLDERS, found.holders)
+    if found.paused:
+        print_next(command_line("queue", "resume", name, reason=True))
     return Exit.DONE
 
 
@@ -143,7 +148,7 @@ async def _tell(
         print_json({"queue": name, "node": node, "told": told}, form)
     else:
         say(f"{counted(told, 'executor')} of queue {name} told: {done}")
-        say(f"powertools queues show {name}")
+        print_next(command_line("queues", "show", name))
     return Exit.DONE
 
 

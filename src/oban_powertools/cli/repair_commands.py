@@ -10,14 +10,14 @@ import click
 
 from ..calls import Calls
 from ..lifeline.repairs import Change, Effect, RepairPreview
-from ..operators.authorization import Action, Authorize, Severity
+from ..operators.authorization import Action, Authorize, Severity, TargetType
 from .confirming import confirm as confirm_act
 from .exits import Exit
 from .forms import Form
 from .groups import Group, examples
 from .ids import incident_key, incident_option, parse_id
-from .next_commands import command_line, print_next
-from .output import note, print_facts, print_json, print_table, say
+from .next_commands import command_line
+from .output import note, print_facts, print_json, print_next, print_table, say
 from .tables import Column, Table
 from .target import Target, answering
 from .text import counted, instant
@@ -116,6 +116,8 @@ async def execute(
     else:
         changed = counted(repaired.total_changes, "row")
         say(f"done: {repaired.target}, {changed} changed; audit record {repaired.audit_id}")
+        if previewed is not None:
+            print_next(_look_command(previewed))
     return Exit.DONE
 
 
@@ -152,6 +154,22 @@ def _print(record: RepairPreview, *, form: Form) -> None:
         note(f"warning: {warning}")
     if record.preview_token is not None:
         print_next(_execute_command(record, record.preview_token))
+
+
+def _look_command(done: RepairPreview) -> str:
+    """What shows whether it helped: the incident, or the target."""
+    workflow_id, _, step = done.target_id.partition("/")
+    match done.target_type:
+        case _ if done.incident_fingerprint is not None:
+            return command_line("incidents", "show", done.incident_fingerprint)
+        case TargetType.STEP:
+            return command_line("workflow", "explain", workflow_id, step)
+        case TargetType.WORKFLOW:
+            return command_line("workflow", "show", workflow_id)
+        case TargetType.JOB:
+            return command_line("job", "explain", done.target_id)
+        case _:
+            return command_line("incidents", "list")
 
 
 def _execute_command(record: RepairPreview, token: str) -> str:

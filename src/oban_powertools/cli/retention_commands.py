@@ -16,6 +16,7 @@ from .confirming import confirm
 from .exits import Exit
 from .forms import Form, formatted
 from .groups import Group, examples
+from .next_commands import command_line
 from .output import note, print_facts, print_json, print_list, print_table
 from .tables import Column, Table
 from .target import Target, answering, on_database
@@ -60,6 +61,7 @@ async def status(target: Target, *, form: Form) -> int:
     """
     async with target.calls() as calls:
         record = await calls.lifeline.retention_status()
+    due = any(retained.due for retained in record.classes)
     print_list(
         form,
         "classes",
@@ -67,6 +69,7 @@ async def status(target: Target, *, form: Form) -> int:
         _CLASSES,
         empty="",
         written=_class_json,
+        then=[command_line("retention", "prune", "--dry-run", reason=True)] if due else [],
         events_kept_for_seconds=record.events_kept_for.total_seconds(),
         last_run=record.last_run,
     )

@@ -6,6 +6,7 @@ argument, which other users of the machine can read; nothing is changed without 
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from .exits import Exit, StoppedError
 from .forms import Form, formatted
 from .groups import Group, examples
 from .ids import parse_id
+from .next_commands import command_line
 from .output import ask, note, print_facts, print_json, print_list, say
 from .tables import Column, Table
 from .target import Target, answering, on_database
@@ -81,7 +83,8 @@ async def list_(target: Target, *, form: Form) -> int:
     """List the endpoints, with the numbers of waiting and dead deliveries."""
     async with target.calls() as calls:
         endpoints = [_masked(apply_display(target.display, endpoint)) for endpoint in await calls.webhooks.list()]
-    print_list(form, "webhooks", endpoints, _ENDPOINTS, empty="no webhooks: powertools webhooks add URL makes one")
+    empty = "no webhooks: powertools webhooks add URL makes one"
+    print_list(form, "webhooks", endpoints, _ENDPOINTS, empty=empty, then=_next_commands(endpoints))
     return Exit.DONE
 
 
@@ -228,7 +231,9 @@ async def deliveries(
         )
     records = [apply_display(target.display, delivery) for delivery in records]
     more = records[-1].cursor if len(records) == limit else None
-    print_list(form, "deliveries", records, _DELIVERIES, empty="no delivery", next_before=more)
+    dead = any(delivery.state is DeliveryState.DEAD for delivery in records)
+    then = [command_line("webhooks", "replay", webhook_id, reason=True)] if dead else []
+    print_list(form, "deliveries", records, _DELIVERIES, empty="no delivery", then=then, next_before=more)
     return Exit.DONE
 
 
@@ -280,6 +285,16 @@ def _show_issued(issued: IssuedSecret, change: str, *, form: Form) -> int:
     if issued.secret:
         note("the secret is for the receiver; it is not shown again")
     return Exit.DONE
+
+
+def _next_commands(endpoints: Sequence[WebhookEndpoint]) -> list[str]:
+    """What concerns the first endpoint that is in trouble."""
+    for endpoint in endpoints:
+        if not endpoint.enabled:
+            return [command_line("webhooks", "enable", endpoint.id, reason=True)]
+        if endpoint.dead:
+            return [command_line("webhooks", "deliveries", endpoint.id, "--state", "dead")]
+    return []
 
 
 def _masked(endpoint: WebhookEndpoint) -> WebhookEndpoint:

@@ -9,10 +9,12 @@ import click
 
 from ..privacy.apply_display import apply_display
 from ..states import OperatorStatus, WorkflowId, WorkflowState
+from ..workflows.records import WorkflowRecord
 from .exits import Exit
 from .forms import Form
 from .groups import examples
 from .ids import parse_id
+from .next_commands import command_line, most_urgent
 from .output import print_list
 from .target import Target, answering
 from .values import parse_instant
@@ -86,5 +88,12 @@ async def list_workflows(
     workflows = [apply_display(target.display, workflow) for workflow in workflows]
     next_page = workflows[-1].id if len(workflows) == limit else None
     empty = "no workflow matches" if asked or before else "no workflow yet"
-    print_list(form, "workflows", workflows, WORKFLOWS, empty=empty, next_before=next_page)
+    worst = most_urgent(workflows)
+    then = [_next_command(worst)] if worst else []
+    print_list(form, "workflows", workflows, WORKFLOWS, empty=empty, then=then, next_before=next_page)
     return Exit.DONE
+
+
+def _next_command(workflow: WorkflowRecord) -> str:
+    unhindered = workflow.status in (OperatorStatus.RUNNABLE, OperatorStatus.RUNNING, OperatorStatus.FINISHED)
+    return command_line("workflow", "show" if unhindered else "explain", workflow.id)
