@@ -37,7 +37,7 @@ async def test_list_shows_the_newest_first(hand: Hand) -> None:
 
     ended = powertools("workflow", "list", dsn=hand.dsn)
 
-    header, *rows = [line.split() for line in ended.out.splitlines() if not line.startswith(" ")]
+    header, *rows = [line.split() for line in ended.out.split("\n\n")[0].splitlines() if not line.startswith(" ")]
     assert header == ["STATUS", "ID", "NAME", "STATE", "STEPS", "FAILED", "INSERTED", "TIME"]
     assert [row[:6] for row in rows] == [
         ["Blocked", second, "sync_customer", "running", "3/4", "2"],
@@ -230,7 +230,7 @@ async def test_columns_stay_aligned_with_wide_characters(hand: Hand) -> None:
 
     lines = powertools("workflow", "list", dsn=hand.dsn).out.splitlines()
 
-    rows = [line for line in lines[1:] if not line.startswith(" ")]
+    rows = [line for line in lines[1:-2] if not line.startswith(" ")]
     assert [line[13:].split("running")[0] for line in rows] == ["plain     ", "cafe\u0301      ", "顧客同期  "]
 
 
@@ -256,7 +256,7 @@ async def test_a_terminal_shows_colours_and_keeps_rows_on_one_line(hand: Hand) -
 
     with on_a_terminal("workflow", "list", dsn=hand.dsn, columns=70) as terminal:
         assert terminal.end() == 0
-    assert max(map(len, terminal.shown.replace("\x1b[36m", "").replace("\x1b[0m", "").splitlines())) <= 70
+    assert max(map(len, re.sub(r"\x1b\[\d*m", "", terminal.shown).splitlines())) <= 70
     assert "nnn…" in terminal.shown
     with on_a_terminal("workflow", "show", workflow_id, dsn=hand.dsn) as terminal:
         terminal.end()
