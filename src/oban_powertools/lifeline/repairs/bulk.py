@@ -36,9 +36,9 @@ from ...operators.services import Facade, Services
 from ...privacy.display import Kind
 from .actions import Applier
 from .filters import FILTERS, filter_args, read_filter
-from .previews import READY_FOR, make_token, token_hash
 from .records import Bulk, BulkItem, BulkPreview
 from .targets import Repair, Row, as_repair, check_arguments, find, find_locked
+from .tokens import READY_FOR, Token
 
 MOST: Final = 1000
 """Targets of one bulk repair."""
@@ -210,13 +210,13 @@ async def _insert_manifest(
     if not rows:
         raise BulkFilterError("matches nothing", "one target at least")
     manifest = [[row["target_id"], row["state_hash"]] for row in rows]
-    token = make_token()
+    token = Token.random()
     stored: dict[str, Any] = {
         "actor_id": actor.id,
         "action": action,
         "filter": json_border.dumps(conditions),
         "arguments": json_border.dumps(arguments),
-        "token_hash": token_hash(token),
+        "token_hash": token.hash,
         "ready_for": READY_FOR,
         "manifest_hash": hashlib.sha256(orjson.dumps([action, arguments, manifest])).hexdigest(),
         "target_ids": [row["target_id"] for row in rows],
@@ -226,7 +226,7 @@ async def _insert_manifest(
     assert row is not None
     return BulkPreview(
         id=row["id"],
-        preview_token=token,
+        preview_token=token.text,
         action=action,
         total=len(rows),
         target_ids=stored["target_ids"],
@@ -248,7 +248,7 @@ async def _start(session: Session, operation: Operation, bulk: Row) -> None:
 
 
 async def _find_bulk(session: Session, *, token: str | None = None, bulk_id: int | None = None) -> Row:
-    args = {"token_hash": None if token is None else token_hash(token), "id": bulk_id}
+    args = {"token_hash": None if token is None else Token.of_caller(token).hash, "id": bulk_id}
     row = await session.one("find_bulk", args)
     if row is None:
         raise PreviewNotFoundError

@@ -4,15 +4,10 @@ Runs in the caller's transaction. The rule that must never break: only the hash 
 valid once, for the actor who got it (security/S3).
 """
 
-import hashlib
-import hmac
-import secrets
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from ...acts import REPAIRS, TargetType, repairs_of
-from ...arguments import as_text
 from ...database import Session, json_border
 from ...errors import (
     CommandRefusedError,
@@ -33,9 +28,7 @@ from .actions import legal_job_actions, rescuable
 from .plan import CLOCKS, VERSION, Change, Effect, Plan
 from .records import RepairPreview
 from .targets import Located, Repair, Row
-
-READY_FOR: Final = timedelta(minutes=15)
-"""How long a token is valid; database clock."""
+from .tokens import READY_FOR, Token
 
 
 async def insert_preview(
@@ -64,11 +57,11 @@ async def insert_preview(
     }
     row = await session.one("store_preview", args)
     assert row is not None
-    token = derive_token(row["secret"], row["nonce"])
-    await session.run("store_token", {"id": row["id"], "token_hash": token_hash(token)})
+    token = Token.of_preview(row["secret"], row["nonce"])
+    await session.run("store_token", {"id": row["id"], "token_hash": token.hash})
     stored = await find_stored(session, preview_id=row["id"])
     # Legal repairs and warnings are current, also where the plan was stored before.
-    return {**stored, "plan": {**stored["plan"], **details}}, token
+    return {**stored, "plan": {**stored["plan"], **details}}, token.text
 
 
 async def find_stored(session: Session, *, token: str | None = None, preview_id: int | None = None) -> Row:
@@ -78,7 +71,7 @@ async def find_stored(session: Session, *, token: str | None = None, preview_id:
         PreviewNotFoundError: There is none.
         UnsupportedActionError: Another release made it, for what this one cannot do.
     """
-    args = {"token_hash": None if token is None else token_hash(token), "id": preview_id}
+    args = {"token_hash": None if token is None else Token.of_caller(token).hash, "id": preview_id}
     row = await session.one("find_preview", args)
     if row is None:
         raise PreviewNotFoundError
@@ -108,22 +101,6 @@ async def find_refusal(session: Session, stored: Row, actor: Actor) -> CommandRe
     """Why a stored preview could not be consumed."""
     now = await session.one("find_preview", {"id": stored["id"], "token_hash": None})
     return refuse_stored(now or stored, actor) or PreviewConsumedError(stored["id"])
-
-
-def make_token() -> str:
-    """A token that nobody can guess."""
-    return secrets.token_hex(32)
-
-
-def derive_token(secret: bytes, nonce: bytes) -> str:
-    """The token of a stored preview, always the same: it cannot be guessed without the database's secret."""
-    return hmac.new(secret, nonce, "sha256").hexdigest()
-
-
-def token_hash(token: str) -> bytes:
-    """The hash of a token, which is all that is stored."""
-    # A forged token may contain anything.
-    return hashlib.sha256(as_text("preview_token", token).encode("utf-8", "surrogatepass")).digest()
 
 
 def build_preview(display: DisplayPolicy, row: Row, token: str | None = None) -> RepairPreview:
