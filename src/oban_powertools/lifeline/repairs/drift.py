@@ -1,14 +1,72 @@
-"""Describe the differences between a preview and the current rows.
+"""What a preview has promised, and how that differs from what the repair would do now.
 
 Pure. The rule that must never break: every row that differs is reported, also one that the preview did not contain.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final, Self
 
 import orjson
 
-from .plan import Change, Key, Plan, Row, Written
+from ...errors import CommandRefusedError, NotFoundError, PreviewDriftedError
+from .plan import VERSION, Change, Key, Plan, Row, Written, stored_changes
+
+_MOST_TOLD: Final = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promise:
+    """The plan of a stored preview, which its execution is to keep."""
+
+    preview_id: int
+    """The preview."""
+
+    version: int
+    """Of the plan's form."""
+
+    plan_hash: str
+    """As ``Plan.hash``."""
+
+    changes: Sequence[Change]
+    """As ``Plan.changes``."""
+
+    written: Written
+    """As ``Plan.written``."""
+
+    @classmethod
+    def of(cls, stored: Row, written: Written) -> Self:
+        """That of a preview's row."""
+        plan = stored["plan"]
+        return cls(
+            preview_id=stored["id"],
+            version=plan["version"],
+            plan_hash=stored["plan_hash"],
+            changes=stored_changes(plan),
+            written=written,
+        )
+
+
+def refuse_drift(promise: Promise, now: Plan) -> PreviewDriftedError:
+    """The refusal of an execution whose plan is not the promised one."""
+    if now.hash == promise.plan_hash:
+        return PreviewDriftedError(promise.preview_id, ["it does something else each time"])
+    if promise.version != VERSION:
+        return PreviewDriftedError(promise.preview_id, ["it was made by another release"])
+    differences = find_drift(promise.changes, promise.written, now)
+    more = [f"and {len(differences) - _MOST_TOLD} differences more"] if len(differences) > _MOST_TOLD else []
+    return PreviewDriftedError(promise.preview_id, [*differences[:_MOST_TOLD], *more])
+
+
+def refuse_moved(
+    promise: Promise, refusal: CommandRefusedError | NotFoundError, now: Mapping[Key, Row]
+) -> PreviewDriftedError:
+    """The refusal of an execution that does not fit its target any more.
+
+    Args:
+        now: The rows that the preview would have changed, as they are now.
+    """
+    return PreviewDriftedError(promise.preview_id, [str(refusal), *find_moved(promise.changes, now)[:_MOST_TOLD]])
 
 
 def find_drift(previewed: Sequence[Change], then: Written, now: Plan) -> list[str]:

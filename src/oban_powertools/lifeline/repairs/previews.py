@@ -25,7 +25,7 @@ from ...operators.authorization import Action, Actor
 from ...privacy.display import DisplayPolicy, Kind
 from ...states import Effects
 from .actions import legal_job_actions, rescuable
-from .plan import CLOCKS, VERSION, Change, Effect, Plan
+from .plan import CLOCKS, VERSION, Change, Effect, Plan, stored_changes
 from .records import RepairPreview
 from .targets import Located, Repair, Row
 from .tokens import READY_FOR, Token
@@ -126,11 +126,6 @@ def build_preview(display: DisplayPolicy, row: Row, token: str | None = None) ->
         created_at=row["inserted_at"],
         expires_at=row["expires_at"],
     )
-
-
-def stored_changes(stored: Mapping[str, Any]) -> tuple[Change, ...]:
-    """The changes that a preview kept."""
-    return tuple(Change(**change) for change in stored["changes"])
 
 
 def _stored_effect(stored: Mapping[str, Any]) -> Effect:

@@ -1,14 +1,13 @@
-"""Rehearse a repair, or perform it: both run the same function, only the end differs.
+"""Carry out a repair and make its plan from the rows that it wrote: a preview takes it back, an execution keeps it.
 
-``rehearse`` runs it in a savepoint, reads the written rows and rolls back; ``perform`` runs it again and keeps it when
-it wrote what was previewed. Runs in the caller's transaction. The rule that must never break: a rehearsal leaves
-nothing behind, and nothing is kept that was not previewed.
+Runs in the caller's transaction. The rule that must never break: a preview leaves nothing behind (repairs/P1), and an
+execution keeps nothing that was not previewed.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import psycopg
 from psycopg.rows import tuple_row
@@ -17,12 +16,9 @@ from ...config import Settings
 from ...database import Session, json_border
 from ...errors import CommandRefusedError, NotFoundError, PreviewDriftedError
 from .actions import Applier
-from .drift import find_drift, find_moved
-from .plan import VERSION, Key, Plan, Written, make_plan
-from .previews import stored_changes
-from .targets import Located, Repair, Row, find_locked
-
-_MOST_TOLD: Final = 100
+from .drift import Promise, refuse_drift, refuse_moved
+from .plan import Key, Plan, Written, make_plan
+from .targets import Located, Repair, find_locked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,64 +32,55 @@ class Observed:
     """Kind of event -> how many."""
 
 
-async def rehearse(session: Session, settings: Settings, repair: Repair, located: Located) -> Plan:
-    """Make the plan of a repair, by carrying it out and rolling it back.
-
-    Raises:
-        CommandRefusedError: It does not fit the target as it is; nothing is left behind.
-
-    Locks: the caller holds the target; then as settle.
-    """
-    async with session.transaction() as savepoint:
-        after = await _do(session, settings, repair, located)
-        raise psycopg.Rollback(savepoint)
-    before = await _read_rows(session, after.rows)
-    return await _make_plan(repair, before, after)
-
-
-async def perform(session: Session, settings: Settings, repair: Repair, stored: Row) -> Plan:
-    """Carry out exactly what was previewed and keep it, or change nothing.
+async def carry_out(
+    session: Session, settings: Settings, repair: Repair, promise: Promise | None = None
+) -> tuple[Located, Plan]:
+    """Lock the target of a repair, do what it does, and make the plan of it; keep it when it is what was promised.
 
     Args:
-        stored: The preview, which the caller has consumed.
+        promise: What a preview has promised and an execution is to do, which keeps exactly that. None for a preview,
+            which keeps nothing.
 
     Raises:
-        PreviewDriftedError: It would do something else now; says what.
+        CommandRefusedError, NotFoundError: Of a preview: it does not fit the target as it is.
+        PreviewDriftedError: Of an execution: it would do something else now; says what. Nothing is kept.
         TargetMovedError: Roll back and begin again.
 
     Locks: the target's jobs by id, its families by id, then as settle.
     """
-    written = await _read_promise(session, stored)
+    if promise is None:
+        located = await find_locked(session, repair)
+        plan, _ = await _carry_out(session, settings, repair, located)
+        return located, plan
     try:
         located = await find_locked(session, repair)
-        plan = await _perform(session, settings, repair, located, stored, find_existing(written))
-        if plan is None:
-            now = await rehearse(session, settings, repair, located)
-            _refuse_drift(stored, written, now)
+        plan, kept = await _carry_out(session, settings, repair, located, promise)
+        if not kept and plan.hash == promise.plan_hash:
             # The same plan after all: it also writes rows, unchanged, that it did not write then.
-            plan = await _perform(session, settings, repair, located, stored, find_existing(now.written))
-    except PreviewDriftedError:
-        raise
+            again = replace(promise, written=plan.written)
+            plan, kept = await _carry_out(session, settings, repair, located, again)
     except (CommandRefusedError, NotFoundError) as refusal:
-        raise await _drift_of_refusal(session, stored, refusal) from refusal
-    if plan is None:
-        raise PreviewDriftedError(stored["id"], ["it does something else each time"])
-    return plan
+        raise await _refuse_moved(session, promise, refusal) from refusal
+    if not kept:
+        raise refuse_drift(promise, plan)
+    return located, plan
 
 
-async def _perform(
-    session: Session, settings: Settings, repair: Repair, located: Located, stored: Row, keys: Sequence[Key]
-) -> Plan | None:
-    """Carry it out; None when the plan is not the promised one, and then everything is rolled back."""
-    before = await _read_rows(session, keys)
+async def _carry_out(
+    session: Session, settings: Settings, repair: Repair, located: Located, promise: Promise | None = None
+) -> tuple[Plan, bool]:
+    """Do it in a savepoint; returns its plan, and whether it is the promised one and was kept."""
+    before = await _read_rows(session, [] if promise is None else find_existing(promise.written))
     async with session.transaction() as savepoint:
         after = await _do(session, settings, repair, located)
-        # An existing row that was not expected looks new here: that makes another plan.
-        plan = await _make_plan(repair, before, after)
-        if plan.hash == stored["plan_hash"]:
-            return plan
+        if promise is not None:
+            # An existing row that was not expected looks new here: that makes another plan.
+            plan = await _make_plan(repair, before, after)
+            if plan.hash == promise.plan_hash:
+                return plan, True
         raise psycopg.Rollback(savepoint)
-    return None
+    before = await _read_rows(session, after.rows)
+    return await _make_plan(repair, before, after), False
 
 
 async def _do(session: Session, settings: Settings, repair: Repair, located: Located) -> Observed:
@@ -120,12 +107,6 @@ def find_existing(written: Written) -> list[Key]:
     return [(source, name) for source, rows in written.items() for name in rows if name[0].isdigit()]
 
 
-async def _read_promise(session: Session, stored: Row) -> Written:
-    row = await session.one("preview_rows", {"id": stored["id"]})
-    assert row is not None
-    return row["written"]
-
-
 async def _read_rows(session: Session, keys: Iterable[Key]) -> Mapping[Key, str]:
     """Read these rows as JSON, without those that do not exist."""
     pairs = list(keys)
@@ -139,20 +120,8 @@ async def _read(session: Session, query: str, args: Mapping[str, Any]) -> dict[K
         return {(source, row_id): content for source, row_id, content in await cursor.fetchall()}
 
 
-def _refuse_drift(stored: Row, written: Written, now: Plan) -> None:
-    if now.hash == stored["plan_hash"]:
-        return
-    if stored["plan"]["version"] != VERSION:
-        raise PreviewDriftedError(stored["id"], ["it was made by another release"])
-    differences = find_drift(stored_changes(stored["plan"]), written, now)
-    more = [f"and {len(differences) - _MOST_TOLD} differences more"] if len(differences) > _MOST_TOLD else []
-    raise PreviewDriftedError(stored["id"], [*differences[:_MOST_TOLD], *more])
-
-
-async def _drift_of_refusal(
-    session: Session, stored: Row, refusal: CommandRefusedError | NotFoundError
+async def _refuse_moved(
+    session: Session, promise: Promise, refusal: CommandRefusedError | NotFoundError
 ) -> PreviewDriftedError:
-    changes = stored_changes(stored["plan"])
-    now = await _read_rows(session, [(c.source, c.id) for c in changes if c.before is not None])
-    rows = {key: json_border.loads(row) for key, row in now.items()}
-    return PreviewDriftedError(stored["id"], [str(refusal), *find_moved(changes, rows)[:_MOST_TOLD]])
+    rows = await _read_rows(session, [(c.source, c.id) for c in promise.changes if c.before is not None])
+    return refuse_moved(promise, refusal, {key: json_border.loads(row) for key, row in rows.items()})

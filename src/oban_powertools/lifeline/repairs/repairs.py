@@ -1,8 +1,9 @@
 """Preview a repair and execute what was previewed, side by side.
 
-Both read the target, ask the host's policy, and run the repair in a transaction of their own. A preview rehearses it
-and stores its plan; an execution performs and records it. The rules that must never break: a refusal changes nothing
-and is recorded in the audit; token, change and audit record are one transaction (invariant/I3, I4).
+Both read the target, ask the host's policy, and call ``carry_out`` in a transaction of their own: a preview stores the
+plan of what was rolled back, an execution keeps what that plan has promised and records it. The rules that must never
+break: a refusal changes nothing and is recorded in the audit; token, change and audit record are one transaction
+(invariant/I3, I4).
 """
 
 from contextlib import suppress
@@ -18,10 +19,11 @@ from ...operators.authorization import Action, ActorLike, Target, TargetType
 from ...operators.services import Facade, Services
 from ..incidents import Projector
 from . import previews
+from .drift import Promise
 from .plan import Change, Plan
 from .records import RepairDone, RepairPreview
-from .rehearsal import perform, rehearse
-from .targets import Repair, Row, as_repair, check_arguments, find, find_locked
+from .rehearsal import carry_out
+from .targets import Repair, Row, as_repair, check_arguments, find
 
 _MOST_AUDITED: Final = 100
 
@@ -92,8 +94,7 @@ class Repairs(Facade):
     async def _preview(self, repair: Repair) -> RepairPreview:
         async with self._connect() as session, session.transaction():
             warnings = await self._warn_of_incident(session, repair.incident_fingerprint)
-            located = await find_locked(session, repair)
-            plan = await rehearse(session, self._settings, repair, located)
+            located, plan = await carry_out(session, self._settings, repair)
             stored, token = await previews.insert_preview(session, repair, located, plan, warnings)
         return previews.build_preview(self._display, stored, token)
 
@@ -139,16 +140,17 @@ class Repairs(Facade):
     async def _execute(self, operation: Operation, repair: Repair, stored: Row) -> RepairDone:
         async with operation.transaction() as session:
             # The token first, so that another execution of it waits here and finds it used.
-            if await session.one("consume_preview", {"id": stored["id"], "actor_id": repair.actor_id}) is None:
+            row = await session.one("consume_preview", {"id": stored["id"], "actor_id": repair.actor_id})
+            if row is None:
                 raise await previews.find_refusal(session, stored, operation.actor)
-            plan = await perform(session, self._settings, repair, stored)
+            promise = Promise.of(stored, row["written"])
+            _, plan = await carry_out(session, self._settings, repair, promise)
             if repair.incident_fingerprint is not None:
                 await self._projector.recompute(session, repair.incident_fingerprint)
             operation.update(**_audited(plan))
-            audit_id = await operation.record(session)
         return RepairDone(
             preview_id=stored["id"],
-            audit_id=audit_id,
+            audit_id=operation.record_id,
             target=str(repair.target),
             total_changes=plan.total,
             effect=plan.effect,

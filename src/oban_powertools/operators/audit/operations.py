@@ -206,10 +206,15 @@ class Operation:
             if self._recorded is None:
                 await self.record(session)
 
-    async def record(self, session: Session) -> int:
-        """Record it within its transaction; returns the record's id, for callers that need it before the end."""
-        self._recorded = await self._write(session, self.entry)
+    @property
+    def record_id(self) -> int:
+        """Its record in the audit, once its transaction has ended."""
+        assert self._recorded is not None, "it was carried out in its transaction"
         return self._recorded
+
+    async def record(self, session: Session) -> None:
+        """Record it in a transaction that the caller opened otherwise than by ``transaction``, or before its end."""
+        self._recorded = await self._write(session, self.entry)
 
     async def note(self, session: Session, error: Exception) -> None:
         """Record that it was refused, or failed."""

@@ -160,15 +160,12 @@ SELECT p.id, CASE WHEN p.status = 'ready' AND p.expires_at <= clock_timestamp() 
 FROM powertools.previews p
 WHERE p.token_hash = %(token_hash)s::bytea OR p.id = %(id)s::bigint;
 
--- name: preview_rows
--- Args: id (bigint). Rows: one: written (json: kind -> id -> checksum or null).
-SELECT p.written FROM powertools.previews p WHERE p.id = %(id)s::bigint;
-
 -- name: consume_preview
--- Args: id (bigint), actor_id (text). Rows: id; none when it may not be consumed (any more). Locks: the preview.
+-- Args: id (bigint), actor_id (text). Locks: the preview.
+-- Rows: id, written (json: kind -> id -> checksum or null); none when it may not be consumed (any more).
 UPDATE powertools.previews p SET status = 'consumed', ended_at = clock_timestamp(), arguments = (p.arguments::jsonb - 'payload')::json
 WHERE p.id = %(id)s::bigint AND p.status = 'ready' AND p.expires_at > clock_timestamp() AND p.actor_id = %(actor_id)s::text
-RETURNING p.id;
+RETURNING p.id, p.written;
 
 -- name: end_preview
 -- Args: id (bigint), status (drifted or expired). Rows: id; none when it had ended.
