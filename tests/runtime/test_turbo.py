@@ -11,7 +11,8 @@ from oban import Cancel, Job, Record, Snooze
 from oban._executor import Executor
 
 from oban_powertools import Workflow
-from oban_powertools.runtime.acks import BulkAck, storable
+from oban_powertools.runtime.ack_statements import store_outcomes
+from oban_powertools.runtime.acks import storable
 from tests.support.breaking import refusing
 from tests.support.by_hand import Hand, chain, step
 from tests.support.counting import count_sent
@@ -73,7 +74,7 @@ async def test_a_batch_is_one_statement(hand: Hand) -> None:
     outcomes = [storable(ack, lambda attempt, most: 60) for ack in acks]
     sent = count_sent(hand.conn)
 
-    await BulkAck().store(hand.session, outcomes)
+    await store_outcomes(hand.session, outcomes)
 
     assert ["ack_jobs_v1" in text for text in sent] == [True]
     assert (await hand.workflow(workflow_id)).state == "completed"

@@ -1,35 +1,27 @@
-"""Make Oban's acks storable, and acknowledge a batch in one fenced statement.
+"""Make Oban's acks storable: an outcome that cannot be stored becomes a failure with the reason.
 
-The rule that must never break: an ack is fenced by (id, state, attempted_at), so repeating one after a lost reply is
-harmless (fault/F7).
+The rule that must never break: whatever a worker has left behind, its attempt has an outcome that can be stored.
 """
 
-import json
-import re
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from oban import Job
 
-from ..database import Session, json_border
-from ..database.values import naive
+from ..database import json_border
 from ..errors import Fault, UnstorableValueError
 from ..privacy.logs import format_error
 from ..privacy.shortening import shortened
 from ..workflows.failures import find_failure, kept_error, name_of
-from .results import Encoded, unchecked_meta
+from .results import Encoded
 
 type Backoff = Callable[[int, int], int]
 """(attempt, max_attempts) -> seconds until the next attempt."""
 
 MAX_SECONDS: Final = 2**31 - 1
 """The longest that a job may be put off: about 68 years."""
-
-_OF_A_RESULT: Final = frozenset({"return", "recorded"})
-_NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
 
 
 class Ack(Protocol):
@@ -137,7 +129,7 @@ def failed(ack: Ack, reason: str, backoff: Backoff, *, ascii_only: bool = False)
         ascii_only: Write all other characters as visible escapes, for where even the reason could not be stored.
     """
     assert ack.id is not None and ack.attempted_at is not None
-    attempt, most = _count(ack.job.attempt), _count(ack.job.max_attempts)
+    attempt, most = as_attempt(ack.job.attempt), as_attempt(ack.job.max_attempts)
     text = f"the outcome {ack.state!r} cannot be stored: {reason}"
     if ack.error:
         text = f"{text}\n{ack.error.get('error')}"
@@ -184,8 +176,16 @@ def find_faults(ack: Ack) -> list[Fault]:
     if seconds is not None and not is_span(seconds):
         message = f"it is to run again in {seconds!r}, expected a number of seconds up to {MAX_SECONDS}"
         return [Fault(code="non_serializable", message=message)]
-    meta = unchecked_meta(ack.meta)
+    meta = _unchecked_meta(ack.meta)
     return json_border.find_faults(meta, "meta") if meta else []
+
+
+def _unchecked_meta(meta: dict[str, Any] | None) -> dict[str, Any]:
+    """The part of an ack's meta that was not checked yet; a step's result was, when its worker returned it."""
+    # Most acks have nothing else.
+    if not meta or (len(meta) == 2 and meta.get("recorded") is True and isinstance(meta.get("return"), Encoded)):
+        return {}
+    return {key: value for key, value in meta.items() if not isinstance(value, Encoded)}
 
 
 def is_span(seconds: Any) -> bool:
@@ -193,69 +193,6 @@ def is_span(seconds: Any) -> bool:
     return type(seconds) in (int, float) and abs(seconds) <= MAX_SECONDS  # false for a NaN
 
 
-def _count(number: Any) -> int:
+def as_attempt(number: Any) -> int:
+    """The number of an attempt as its worker left it; 1 for what is none."""
     return number if type(number) is int and 0 <= number <= MAX_SECONDS else 1
-
-
-class BulkAck:
-    """Acknowledges in one statement, and keeps what came too late in another."""
-
-    async def store(self, session: Session, outcomes: Sequence[Outcome]) -> list[int]:
-        """Acknowledge these; returns the ids that this attempt could still acknowledge.
-
-        Args:
-            outcomes: Of one attempt a job.
-
-        Locks: the jobs by id, then as settle.
-        """
-        rows = sorted(outcomes, key=lambda outcome: outcome.id)
-        args = _arrays(rows, ascii_only=session.conn.info.encoding != "utf-8")
-        return [row["id"] for row in await session.all("ack_jobs", args)]
-
-    async def keep_late(self, session: Session, outcomes: Sequence[Outcome]) -> int:
-        """Keep these as late results, unless the job has this very outcome already; returns how many were kept."""
-        ascii_only = session.conn.info.encoding != "utf-8"
-        args = {
-            "ids": [outcome.id for outcome in outcomes],
-            "attempted_ats": [naive(outcome.attempted_at) for outcome in outcomes],
-            "attempts": [_count(outcome.job.attempt) for outcome in outcomes],
-            "states": [outcome.state for outcome in outcomes],
-            "errors": [_json(outcome.error, ascii_only) for outcome in outcomes],
-            "results": [_sayable(outcome.result, ascii_only) for outcome in outcomes],
-        }
-        return len(await session.all("keep_late_results", args))
-
-
-def _arrays(rows: Sequence[Outcome], *, ascii_only: bool) -> dict[str, Any]:
-    results = ",".join([f'"{row.id}":{row.result}' for row in rows if row.result is not None])
-    queues: list[Any] = [row.job.queue for row in rows]
-    fetching = Counter(queue for queue in queues if type(queue) is str)
-    return {
-        "ids": [row.id for row in rows],
-        "attempted_ats": [naive(row.attempted_at) for row in rows],
-        "states": [row.state for row in rows],
-        "attempt_changes": [row.attempt_change for row in rows],
-        "schedule_ins": [row.schedule_in for row in rows],
-        "errors": [_json(row.error, ascii_only) for row in rows],
-        "metas": [_json(_meta(row), ascii_only) for row in rows],
-        "results": _sayable(f"{{{results}}}" if results else None, ascii_only),
-        "fetching": _json(fetching, ascii_only),
-    }
-
-
-def _meta(row: Outcome) -> dict[str, Any] | None:
-    """The meta for the job; a step's result goes to the step."""
-    if row.meta is None or row.result is None:
-        return row.meta
-    return {key: value for key, value in row.meta.items() if key not in _OF_A_RESULT} or None
-
-
-def _json(value: Any, ascii_only: bool) -> str | None:
-    return None if value is None else _sayable(json_border.dumps(value), ascii_only)
-
-
-def _sayable(text: str | None, ascii_only: bool) -> str | None:
-    if ascii_only and text is not None and not text.isascii():
-        # The session has another encoding: JSON can write everything in ASCII.
-        return _NOT_ASCII.sub(lambda match: json.dumps(match[0])[1:-1], text)
-    return text

@@ -18,8 +18,9 @@ from oban._query import Query, _ack_jobs
 from ..database import Connect, Connection, Session
 from ..privacy.logs import find_logger
 from ..workflows.job_identity import identity_of, is_step
+from . import ack_statements
 from .acknowledging import NotStoredError
-from .acks import BulkAck, Outcome
+from .acks import Outcome
 
 logger: Final = find_logger(__name__)
 
@@ -45,7 +46,6 @@ class AckStore:
         self._query = query
         self._connect = connect
         self._turbo = turbo
-        self._bulk = BulkAck()
 
     async def store(self, outcomes: Sequence[Outcome]) -> list[int]:
         """Store a batch; returns the ids that this attempt could still acknowledge.
@@ -55,7 +55,7 @@ class AckStore:
         """
         if self._turbo:
             try:
-                return await _through(self._connect(), self._bulk.store, outcomes)
+                return await _through(self._connect(), ack_statements.store_outcomes, outcomes)
             except NotStoredError as fault:
                 if not isinstance(fault.error, UNINSTALLED):
                     raise
@@ -63,12 +63,12 @@ class AckStore:
         return await _through(self._query.connection(), self._store_one_by_one, outcomes)
 
     async def keep_late(self, outcomes: Sequence[Outcome]) -> int:
-        """As ``BulkAck.keep_late``.
+        """As ``ack_statements.keep_late``.
 
         Raises:
             NotStoredError: They could not be kept.
         """
-        return await _through(self._connect(), self._bulk.keep_late, outcomes)
+        return await _through(self._connect(), ack_statements.keep_late, outcomes)
 
     async def _store_one_by_one(self, conn: Connection, outcomes: Sequence[Outcome]) -> list[int]:
         acks = cast("list[AckAction]", sorted(outcomes, key=_lock_order))

@@ -47,14 +47,6 @@ class Encoded(dict[str, Any]):
         self.text = text
 
 
-def unchecked_meta(meta: dict[str, Any] | None) -> dict[str, Any]:
-    """The part of an ack's meta that was not checked yet; a step's result was, when its worker returned it."""
-    # Most acks have nothing else.
-    if not meta or (len(meta) == 2 and meta.get("recorded") is True and isinstance(meta.get("return"), Encoded)):
-        return {}
-    return {key: value for key, value in meta.items() if not isinstance(value, Encoded)}
-
-
 def wrap_result(job: Job, result: Any, limit: int) -> Any:
     """The recording that Oban shall store for a worker's return value.
 
