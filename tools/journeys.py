@@ -36,6 +36,7 @@ from oban_powertools.embedded import start_embedded
 from oban_powertools.events import Subscription
 from oban_powertools.runtime.oban_attempts import GuardedExecutor
 from tests.support.by_hand import Hand, by_hand, chain
+from tests.support.ledger import eventually
 
 SOURCES: Final = f"{Path(oban_powertools.__file__).parent}/"
 OPERATOR: Final = {"id": "ops-1"}
@@ -168,7 +169,7 @@ async def insert(hand: Hand) -> Walk:
 
 
 async def result(hand: Hand) -> Walk:
-    """A worker's result, to the statement that stores it; the rest is SQL."""
+    """A worker's result, to its step's row."""
     walk, workflow_id = Walk(("runtime/", "workflows/")), await hand.insert(chain(2))
     [job] = await hand.start((await hand.job(workflow_id, "s0")).id)
     job.extra = {"outcome": {"paid": 3}}
@@ -192,7 +193,7 @@ async def repair(hand: Hand) -> Walk:
 
 
 async def event(hand: Hand) -> Walk:
-    """An event, from its commit to its subscriber."""
+    """An event, to its subscriber."""
     walk = Walk(("events/",))
     begun: asyncio.Queue[Subscription[Any]] = asyncio.Queue()
 
@@ -203,9 +204,14 @@ async def event(hand: Hand) -> Walk:
                 if event.workflow_label == "chain":
                     break
 
+    async def listening() -> bool:
+        listener = hand.powertools.events._feed._listener
+        return listener is not None and listener.working
+
     with walking(walk):
         following = asyncio.create_task(subscriber())
         await begun.get()
+        await eventually(listening)
         walk.forget()
         _walking.set(None)
         await hand.insert(chain(1))

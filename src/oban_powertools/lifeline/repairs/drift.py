@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 import orjson
 
 from ...errors import CommandRefusedError, NotFoundError, PreviewDriftedError
-from .plan import VERSION, Change, Key, Plan, Row, Written, stored_changes
+from .plan import VERSION, Change, Key, Plan, Row, Written
 
 _MOST_TOLD: Final = 100
 
@@ -42,7 +42,7 @@ class Promise:
             preview_id=stored["id"],
             version=plan["version"],
             plan_hash=stored["plan_hash"],
-            changes=stored_changes(plan),
+            changes=tuple(Change(**change) for change in plan["changes"]),
             written=written,
         )
 

@@ -142,11 +142,6 @@ class Plan:
     """Steps that run again although an earlier run may have had effects."""
 
 
-def stored_changes(stored: Mapping[str, Any]) -> tuple[Change, ...]:
-    """The changes of a plan that a preview keeps."""
-    return tuple(Change(**change) for change in stored["changes"])
-
-
 def make_plan(
     subject: Mapping[str, Any], before: Mapping[Key, str], after: Mapping[Key, str], events: Mapping[str, int]
 ) -> Plan:

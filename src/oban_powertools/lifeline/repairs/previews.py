@@ -25,7 +25,7 @@ from ...operators.authorization import Action, Actor
 from ...privacy.display import DisplayPolicy, Kind
 from ...states import Effects
 from .actions import legal_job_actions, rescuable
-from .plan import CLOCKS, VERSION, Change, Effect, Plan, stored_changes
+from .plan import CLOCKS, VERSION, Change, Effect, Plan
 from .records import RepairPreview
 from .targets import Located, Repair, Row
 from .tokens import READY_FOR, Token
@@ -116,7 +116,7 @@ def build_preview(display: DisplayPolicy, row: Row, token: str | None = None) ->
         actor_id=row["actor_id"],
         severity=action.row.severity,
         incident_fingerprint=row["incident_fingerprint"],
-        changes=[_shown_change(display, change) for change in stored_changes(stored)],
+        changes=[_shown_change(display, Change(**change)) for change in stored["changes"]],
         total_changes=stored["total"],
         effect=_stored_effect(stored),
         warnings=stored["warnings"],
