@@ -90,14 +90,6 @@ class Repairs(Facade):
                 )
             )
 
-    @begin_again
-    async def _preview(self, repair: Repair) -> RepairPreview:
-        async with self._connect() as session, session.transaction():
-            warnings = await self._warn_of_incident(session, repair.incident_fingerprint)
-            located, plan = await carry_out(session, self._settings, repair)
-            stored, token = await previews.insert_preview(session, repair, located, plan, warnings)
-        return previews.build_preview(self._display, stored, token)
-
     async def execute_repair(
         self, actor: ActorLike, preview_token: str, reason: str, *, source: str = "api"
     ) -> RepairDone:
@@ -135,6 +127,14 @@ class Repairs(Facade):
                 async with self._connect() as session:
                     await session.run("end_preview", {"id": stored["id"], "status": status})
                 raise
+
+    @begin_again
+    async def _preview(self, repair: Repair) -> RepairPreview:
+        async with self._connect() as session, session.transaction():
+            warnings = await self._warn_of_incident(session, repair.incident_fingerprint)
+            located, plan = await carry_out(session, self._settings, repair)
+            stored, token = await previews.insert_preview(session, repair, located, plan, warnings)
+        return previews.build_preview(self._display, stored, token)
 
     @begin_again
     async def _execute(self, operation: Operation, repair: Repair, stored: Row) -> RepairDone:
