@@ -11,6 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Protocol
@@ -179,6 +180,12 @@ class Heartbeats:
     # In the thread
 
     def _run(self) -> None:
+        try:
+            self._beat_on()
+        finally:
+            self._disconnect()
+
+    def _beat_on(self) -> None:
         due_at = time.monotonic()
         while True:
             stopped = [executor for executor in self._producers.executors() if executor.stopped]
@@ -219,7 +226,6 @@ class Heartbeats:
         give_up_at = time.monotonic() + _FAREWELL.total_seconds()
         while remaining and not self._try(self._say_stopped, remaining) and time.monotonic() < give_up_at:
             time.sleep(0.1)
-        self._disconnect()
 
     def _try(self, say: Callable[..., None], *args: Any) -> bool:
         try:
@@ -231,8 +237,8 @@ class Heartbeats:
             self._failures += 1
             self._disconnect()
             return False
-        if self._failures and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._producers.look_again)
+        if self._failures:
+            self._call_in_loop(self._producers.look_again)
         self._failures = 0
         return True
 
@@ -257,8 +263,7 @@ class Heartbeats:
             self._remember(row, running[0].executor_id)
             self._producers.know(running)
             self._tell_stacks(row["hung"], blocked=loop_age > self._settings.executor_late_after.total_seconds())
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._answer)
+        self._call_in_loop(self._answer)
 
     def _tell_stacks(self, hung: Collection[int], *, blocked: bool) -> None:
         if hung or blocked or self._stacks.tells_some:
@@ -291,8 +296,8 @@ class Heartbeats:
         died = self._execute("executors_died", args)["died"]
         if died == len(dead):
             self._neighbours = tuple(n for n in self._neighbours if n not in dead)
-        if died and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._on_death)
+        if died:
+            self._call_in_loop(self._on_death)
 
     def _execute(self, query: str, args: dict[str, Any]) -> dict[str, Any]:
         if self._conn is None:
@@ -314,6 +319,11 @@ class Heartbeats:
             except TimeoutError:
                 future.cancel()
         return self._parameters
+
+    def _call_in_loop(self, callback: Callable[[], None]) -> None:
+        # It may end at any moment, and its end is noticed elsewhere.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(callback)
 
     def _disconnect(self) -> None:
         if self._conn is not None:
