@@ -6,8 +6,9 @@ and functions change in one transaction, so that no function meets a table of an
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from typing import Final
 
@@ -281,8 +282,9 @@ async def _apply_once(conn: Connection, names: Names) -> list[str]:
 
 async def _build(conn: Connection, migration: Migration, names: Names) -> list[str]:
     for index in migration.indexes:
-        while not await _build_index(conn, index, names):
-            pass
+        await _repeat_after_deadlocks(partial(_build_index, conn, index, names))
+    for drop in migration.drops:
+        await _repeat_after_deadlocks(partial(_wait_and_run, conn, render(drop, names)))
     async with conn.transaction():
         await conn.execute(f"LOCK TABLE {names.schema}.migrations IN SHARE UPDATE EXCLUSIVE MODE".encode())
         if migration.name not in (await status(conn, names)).pending:
@@ -291,21 +293,27 @@ async def _build(conn: Connection, migration: Migration, names: Names) -> list[s
     return [migration.name]
 
 
-async def _build_index(conn: Connection, index: Index, names: Names) -> bool:
-    """Whether it exists now; False when another session was at it at the same moment, and one of them gave way."""
+async def _build_index(conn: Connection, index: Index, names: Names) -> None:
+    await _drop_unfinished(conn, index, names)  # an interrupted build leaves an invalid one
+    await _wait_and_run(conn, render(index.text, names))
+
+
+async def _wait_and_run(conn: Connection, statement: bytes) -> None:
+    """Run what waits for the transactions of others, however long they take."""
+    await conn.execute(b"SELECT set_config('lock_timeout', '0', false), set_config('statement_timeout', '0', false)")
     try:
-        await _drop_unfinished(conn, index, names)  # an interrupted build leaves an invalid one
-        await conn.execute(
-            b"SELECT set_config('lock_timeout', '0', false), set_config('statement_timeout', '0', false)"
-        )
+        await conn.execute(statement)
+    finally:
+        await conn.execute(b"RESET statement_timeout")
+
+
+async def _repeat_after_deadlocks(step: Callable[[], Awaitable[None]]) -> None:
+    """Another session is at the same index at the same moment, and one of them had to give way."""
+    while True:
         try:
-            await conn.execute(render(index.text, names))
-        finally:
-            await conn.execute(b"RESET statement_timeout")
-    except psycopg.errors.DeadlockDetected:
-        await asyncio.sleep(0.2)
-        return False
-    return True
+            return await step()
+        except psycopg.errors.DeadlockDetected:
+            await asyncio.sleep(0.2)
 
 
 async def _drop_unfinished(conn: Connection, index: Index, names: Names) -> None:
@@ -313,7 +321,7 @@ async def _drop_unfinished(conn: Connection, index: Index, names: Names) -> None
     name = render(f"{index.table.partition('.')[0]}.{index.name}", names).decode()
     row = await fetch_one(conn, Queries(names)["schema_index"], {"name": name})
     if row is not None and row["valid"] is False:
-        await conn.execute(f"DROP INDEX CONCURRENTLY {name}".encode())
+        await conn.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}".encode())
 
 
 async def _wait_for_builders(conn: Connection, index: Index, names: Names) -> None:

@@ -192,6 +192,8 @@ async def test_the_sql_of_a_fresh_install_is_one_script_and_that_of_an_upgrade_e
         "-- Outside a transaction\n\nCREATE INDEX CONCURRENTLY more ON powertools.steps (name);\n",
         "-- An index\n\nCREATE INDEX CONCURRENTLY IF NOT EXISTS more ON powertools.steps (name);\n",
         f"{INDEX}\nDROP TABLE powertools.steps;\n",
+        f"{INDEX}\nDROP INDEX powertools.steps_held;\n",
+        "-- Outside a transaction\n\nDROP INDEX CONCURRENTLY IF EXISTS powertools.steps_held;\n",
     ],
 )
 def test_outside_a_transaction_is_nothing_but_indexes(text: str) -> None:

@@ -1,6 +1,7 @@
 """A schema of an earlier state with workflows under way is upgraded and run to its end, by new workers and by old ones.
 
-``615a837`` is the state before functions had one current text; ``make_dump`` says how it came to be.
+``615a837`` is the state before functions had one current text, ``5aa1e6a`` a later one that knows which schemas it
+works on; ``make_dump`` says how they came to be.
 """
 
 import asyncio
@@ -25,25 +26,31 @@ from tests.database.test_queries import prepare
 from tests.released.work import MENDED
 from tests.support.catalog import catalog
 
-HERE = Path(__file__).parent / "615a837"
-OLD = HERE / "oban_powertools.zip"
+HERE = Path(__file__).parent
 ANA = Actor(id="ana")
 PATIENCE = timedelta(seconds=60)
 
 
+@pytest.fixture(params=["615a837", "5aa1e6a"])
+def old(request: pytest.FixtureRequest) -> Path:
+    """The directory of an earlier state: its dump and its sources."""
+    return HERE / request.param
+
+
 @pytest.fixture(params=["empty_dsn", "pg15_dsn"])
-async def old_dsn(request: pytest.FixtureRequest) -> str:
+async def old_dsn(old: Path, request: pytest.FixtureRequest) -> str:
     """A database as the earlier state left it, on each server."""
     dsn: str = request.getfixturevalue(request.param)
     async with await connect(dsn) as conn:
-        await conn.execute((HERE / "dump.sql").read_text().encode())
+        await conn.execute((old / "dump.sql").read_text().encode())
     return dsn
 
 
 @asynccontextmanager
-async def old_node(dsn: str) -> AsyncIterator[None]:
+async def old_node(old: Path, dsn: str) -> AsyncIterator[None]:
     """A process of the earlier state, at work."""
-    path = os.pathsep.join((str(OLD), str(Path(__file__).parents[2])))
+    sources = str(old / "oban_powertools.zip")
+    path = os.pathsep.join((sources, str(Path(__file__).parents[2])))
     node = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -57,7 +64,7 @@ async def old_node(dsn: str) -> AsyncIterator[None]:
     assert node.stdout is not None
     try:
         async with asyncio.timeout(PATIENCE.total_seconds()):
-            assert (await node.stdout.readline()).decode().startswith(str(OLD))
+            assert (await node.stdout.readline()).decode().startswith(sources)
         yield
     finally:
         node.stdin.close()
@@ -80,6 +87,23 @@ async def results(powertools: Powertools, ids: dict[str, WorkflowId]) -> dict[st
     return {name: (end.state, (await powertools.workflows.results(ids[name])).get("c")) for name, end in ended.items()}
 
 
+UPGRADES = {
+    "615a837": [
+        "before_release",
+        "settings",
+        "classes_and_callbacks",
+        "compatible",
+        "workers",
+        "finding",
+        "found_signals",
+    ],
+    "5aa1e6a": ["found_signals", "workers"],
+}
+"""The migrations that each was without."""
+
+REFUSED = {"615a837": {"record_command", "record_recovery"}, "5aa1e6a": set[str]()}
+"""What an operator's act would write to ledgers that are no more, so it is refused."""
+
 IN_THE_END = {
     "finished": ("completed", [1, 2, 3]),
     "chain": ("completed", [1, 2, 3]),
@@ -96,7 +120,7 @@ IN_THE_END = {
 # The schema
 
 
-async def test_an_earlier_schema_is_upgraded_to_a_fresh_one(old_dsn: str, request: pytest.FixtureRequest) -> None:
+async def test_an_earlier_schema_is_upgraded_to_a_fresh_one(old: Path, old_dsn: str) -> None:
     async with await connect(old_dsn) as conn:
         await conn.execute("ALTER SCHEMA powertools RENAME TO earlier")
         await conn.execute("ALTER SCHEMA public RENAME TO jobs_earlier")
@@ -109,24 +133,16 @@ async def test_an_earlier_schema_is_upgraded_to_a_fresh_one(old_dsn: str, reques
 
         applied = await schema.upgrade(conn)
 
-        assert applied == [
-            "before_release",
-            "settings",
-            "classes_and_callbacks",
-            "compatible",
-            "finding",
-            "found_signals",
-        ]
+        assert applied == UPGRADES[old.name]
         assert await catalog(conn) == fresh
 
 
-async def test_every_query_of_an_earlier_worker_can_be_prepared_on_the_schema_of_this_one(dsn: str) -> None:
-    """All but what an operator's act in an earlier process would write: its ledgers are no more, so it is refused."""
+async def test_every_query_of_an_earlier_worker_can_be_prepared_on_the_schema_of_this_one(old: Path, dsn: str) -> None:
     faults: dict[str, str] = {}
     blocks: dict[str, str] = {}
-    with ZipFile(OLD) as sources:
+    with ZipFile(old / "oban_powertools.zip") as sources:
         for file in sources.namelist():
-            if file.startswith("oban_powertools/sql/queries/"):
+            if "/sql/queries/" in file:
                 for block in sources.read(file).decode().split("-- name: ")[1:]:
                     name, _, blocks[name.strip()] = block.partition("\n")
 
@@ -137,7 +153,7 @@ async def test_every_query_of_an_earlier_worker_can_be_prepared_on_the_schema_of
             except psycopg.Error as error:
                 faults[name] = str(error)
 
-    assert {*faults} == {"record_command", "record_recovery"}
+    assert {*faults} == REFUSED[old.name]
     assert len(blocks) > 100
 
 
@@ -213,8 +229,10 @@ async def test_workflows_under_way_are_run_to_their_end(old_dsn: str) -> None:
 # A rolling deploy
 
 
-async def test_workers_of_the_earlier_state_go_on_while_the_schema_is_upgraded_under_them(old_dsn: str) -> None:
-    async with await connect(old_dsn) as conn, old_node(old_dsn):
+async def test_workers_of_the_earlier_state_go_on_while_the_schema_is_upgraded_under_them(
+    old: Path, old_dsn: str
+) -> None:
+    async with await connect(old_dsn) as conn, old_node(old, old_dsn):
         await schema.upgrade(conn)
         async with Powertools.open(old_dsn, authorize=AllowAll(), leadership=False) as powertools:
             assert await results(powertools, await go_on(powertools, conn)) == IN_THE_END
@@ -223,25 +241,25 @@ async def test_workers_of_the_earlier_state_go_on_while_the_schema_is_upgraded_u
         assert await (await conn.execute("SELECT * FROM powertools.settle_faults")).fetchall() == []
 
 
-async def test_a_worker_of_the_earlier_state_that_starts_anew_is_not_stranded(dsn: str) -> None:
+async def test_a_worker_of_the_earlier_state_that_starts_anew_is_not_stranded(old: Path, dsn: str) -> None:
     workflow = Workflow("new")
     workflow.add("b", echo(workflow.add("a", echo(1)).result))
 
     async with Powertools.open(dsn, leadership=False) as powertools:
         handle = await powertools.workflows.insert(workflow)
-        async with old_node(dsn):
+        async with old_node(old, dsn):
             ended = await handle.wait(PATIENCE)
 
         assert (ended.state, await powertools.workflows.results(handle.id)) == ("completed", {"a": 1, "b": 1})
 
 
-async def test_workers_of_both_states_share_a_workflow(dsn: str) -> None:
+async def test_workers_of_both_states_share_a_workflow(old: Path, dsn: str) -> None:
     workflows = [Workflow(f"shared {number}") for number in range(10)]
     for workflow in workflows:
         workflow.add("c", echo(workflow.add("b", echo(workflow.add("a", echo(1)).result, "later")).result))
 
     async with (
-        old_node(dsn),
+        old_node(old, dsn),
         await connect(dsn) as conn,
         Powertools.open(dsn, queues={"default": 2}, leadership=False) as powertools,
     ):

@@ -2,8 +2,8 @@
 
 Not for functions and views, which have one current text (``functions``). Two lines in the first comment of a migration
 are read: ``Compatible from: 24`` when releases that know only version 24 keep working after it, and ``Outside a
-transaction`` when it builds indexes concurrently on tables in use. The rule that must never break: a released
-migration is never edited, so an upgraded schema equals a fresh one.
+transaction`` when it builds (and drops) indexes concurrently on tables in use. The rule that must never break: a
+released migration is never edited, so an upgraded schema equals a fresh one.
 """
 
 import re
@@ -18,6 +18,7 @@ _INDEX: Final = re.compile(
     r"CREATE (?:UNIQUE )?INDEX CONCURRENTLY IF NOT EXISTS (?P<name>\w+) "
     r"ON (?P<table>(?:powertools|public)\.\w+)\b[^;]*;"
 )
+_DROP: Final = re.compile(r"DROP INDEX CONCURRENTLY IF EXISTS (?:powertools|public)\.\w+;")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +52,10 @@ class Migration:
     """The oldest version whose releases work on the schema it leaves; None when only releases that know it do."""
 
     indexes: tuple[Index, ...] = ()
-    """The indexes that it builds outside a transaction; then it does nothing else."""
+    """The indexes that it builds outside a transaction; then it does nothing else but ``drops``."""
+
+    drops: tuple[str, ...] = ()
+    """Statements that drop, after that, the indexes they replace."""
 
     @property
     def record(self) -> str:
@@ -88,7 +92,7 @@ def read_migration(file: str, text: str) -> Migration:
     compatible = _COMPATIBLE.search(header)
     outside = _OUTSIDE.search(header) is not None
     indexes = [Index(name=match["name"], table=match["table"], text=match[0]) for match in _INDEX.finditer(text)]
-    others = re.sub(r"--.*|\s", "", _INDEX.sub("", text)) if outside else ""
+    others = re.sub(r"--.*|\s", "", _DROP.sub("", _INDEX.sub("", text))) if outside else ""
     if (outside and (others or not indexes)) or (not outside and "CONCURRENTLY" in text):
         raise ValueError(f"{file}: outside a transaction are indexes, CONCURRENTLY IF NOT EXISTS, and nothing else")
     return Migration(
@@ -97,4 +101,5 @@ def read_migration(file: str, text: str) -> Migration:
         text=text,
         compatible_from=int(compatible[1]) if compatible else None,
         indexes=tuple(indexes) if outside else (),
+        drops=tuple(_DROP.findall(text)) if outside else (),
     )

@@ -165,7 +165,7 @@ BEGIN
     narrow := ARRAY(
       SELECT s.workflow_id FROM powertools.steps s
       WHERE hashtext(s.worker) = hashtext(f ->> 'worker') AND s.worker = f ->> 'worker' AND s.worker IS NOT NULL
-        AND s.workflow_id < below ORDER BY s.workflow_id DESC LIMIT most
+        AND s.workflow_id < below LIMIT most
     );
     narrow := CASE WHEN cardinality(narrow) < most THEN narrow END;
   END IF;

@@ -15,10 +15,6 @@ WHERE state IN ('failed', 'cancelled', 'expired');
 CREATE INDEX CONCURRENTLY IF NOT EXISTS workflows_finished ON powertools.workflows (finished_at)
 WHERE finished_at IS NOT NULL;
 
--- Every step that runs a job is in it: a number costs half of what the worker's path would.
-CREATE INDEX CONCURRENTLY IF NOT EXISTS steps_worker ON powertools.steps (hashtext(worker), workflow_id)
-WHERE worker IS NOT NULL;
-
 -- The words of an error's class and text.
 CREATE INDEX CONCURRENTLY IF NOT EXISTS steps_error ON powertools.steps USING gin (
   to_tsvector('simple', regexp_replace(

@@ -1,5 +1,5 @@
 -- What signals are listed by, and found by for a history. Locks: none that a running application waits for.
--- Compatible from: 24
+-- Its number was free: workers of before the first release know those up to 24, and refuse a greater one.
 -- Outside a transaction
 
 -- Signals that nobody took yet, and waits that nothing ended: both few, and listed from the newest on.
