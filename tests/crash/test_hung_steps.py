@@ -89,11 +89,32 @@ async def test_a_hung_step_is_over_when_its_process_has_ended(cluster: Cluster) 
     await node.kill()
     await cluster.node(sweep_every=0.1, gone_after=2.0, queues={"other": 1})
 
-    async def is_over() -> bool:
-        await cluster.powertools.lifeline.project_incidents()
-        return (await cluster.powertools.lifeline.get_incident(incident.id)).state == "resolved"
+    assert await eventually(lambda: is_over(cluster, incident), within=30)
 
-    assert await eventually(is_over, within=30)
+
+async def test_a_hung_step_ends_when_it_is_cancelled_although_it_never_looks(cluster: Cluster) -> None:
+    await see_hanging_soon(cluster)
+    await cluster.node(sweep_every=0.1, gone_after=2.0)
+    workflow_id = await run(cluster, HANGING)
+    incident = await eventually(lambda: with_stacks(cluster, "hung_jobs"), within=30)
+    assert incident is not None
+    [repair, *_] = incident.repairs
+
+    lifeline = cluster.powertools.lifeline
+    shown = await lifeline.preview_repair("ada", action=repair.action, target_type="step", target_id=repair.target_id)
+    await lifeline.execute_repair("ada", shown.preview_token or "", "the bank never answers")
+    await cluster.until_states(within=20, charge="cancelled")
+    [step] = await cluster.powertools.workflows.steps(workflow_id)
+
+    assert repair.action == "step_cancel"
+    assert step.cause == "cancelled_by_operator"
+    assert "seemed to hang" in step.error["error"]
+    assert await eventually(lambda: is_over(cluster, incident), within=30)
+
+
+async def is_over(cluster: Cluster, incident: Incident) -> bool:
+    await cluster.powertools.lifeline.project_incidents()
+    return (await cluster.powertools.lifeline.get_incident(incident.id)).state == "resolved"
 
 
 async def test_a_blocked_event_loop_is_an_incident_with_the_line_that_blocks_it(cluster: Cluster) -> None:

@@ -102,6 +102,10 @@ class Producers(Protocol):
         """The database knows these."""
         ...
 
+    def know_hung(self, ids: Collection[int]) -> None:
+        """These jobs seem to hang, wherever they run."""
+        ...
+
     def forget(self, executors: Sequence[LocalExecutor]) -> None:
         """The database knows that these have stopped."""
         ...
@@ -262,6 +266,7 @@ class Heartbeats:
             row = self._execute("beat", beat_args(beats, self._settings, self._here, self._started_with))
             self._remember(row, running[0].executor_id)
             self._producers.know(running)
+            self._producers.know_hung(row["hung"])
             self._tell_stacks(row["hung"], blocked=loop_age > self._settings.executor_late_after.total_seconds())
         self._call_in_loop(self._answer)
 

@@ -22,7 +22,7 @@ from operator import attrgetter
 from types import CodeType
 from typing import Any, Final, cast
 
-from oban import Job
+from oban import Cancel, Job
 from oban._backoff import jittery_clamped
 from oban._executor import AckAction, Executor
 from oban._producer import LocalDispatcher, Producer
@@ -39,6 +39,8 @@ logger: Final = find_logger(__name__)
 NOT_RUN_META: Final = "not_run"
 """Key of a job's meta: the attempts in which no code of its worker ran."""
 
+_INTERRUPTED: Final = "it seemed to hang, was asked to stop, and was cancelled at what it awaited"
+
 _FIRST_WAIT: Final = 2.0
 _LONGEST_WAIT: Final = 300.0
 _KEPT_REASONS: Final = 3
@@ -51,11 +53,15 @@ _IDENTITY_OF: Final = attrgetter(
 """The fields of a job that are saved from changes by its worker: they decide whose outcome this is."""
 
 
-def guard(*producers: Producer) -> None:
-    """Guard the attempts of these producers, unless somebody else's dispatcher runs them."""
+def guard(*producers: Producer, hangs: Callable[[int], bool]) -> None:
+    """Guard the attempts of these producers, unless somebody else's dispatcher runs them.
+
+    Args:
+        hangs: Whether the job with this id seems to hang.
+    """
     for producer in producers:
         if type(producer._dispatcher) is LocalDispatcher:
-            producer._dispatcher = GuardedDispatcher()
+            producer._dispatcher = GuardedDispatcher(hangs)
 
 
 def unguard(*producers: Producer) -> None:
@@ -66,7 +72,21 @@ def unguard(*producers: Producer) -> None:
 
 
 class GuardedDispatcher(LocalDispatcher):
-    """Runs the jobs of a producer as Oban does, with an executor that lets no exception escape."""
+    """Runs the jobs of a producer as Oban does, with an executor that lets no exception escape.
+
+    Args:
+        hangs: Whether the job with this id seems to hang.
+    """
+
+    def __init__(self, hangs: Callable[[int], bool]) -> None:
+        self._hangs = hangs
+
+    def cancel(self, producer: Producer, job: Job) -> None:
+        """Ask an attempt to stop. The task of one that seems to hang is cancelled too, once, at what it awaits."""
+        super().cancel(producer, job)
+        running, task = producer._running_jobs.get(job.id, (None, None))
+        if running is job and task is not None and task.cancelling() == 0 and self._hangs(job.id):
+            task.cancel()
 
     def dispatch(self, producer: Producer, job: Job) -> asyncio.Task[None]:
         """Start an attempt."""
@@ -116,7 +136,14 @@ class GuardedExecutor(Executor):
             self.result = await self._perform(self.worker)
         except BaseException as error:  # noqa: BLE001 - attempts/B1
             self._raise_if_stopped(error)
-            self._fail(error)
+            if isinstance(error, asyncio.CancelledError) and self._was_cancelled():
+                self.result = Cancel(_INTERRUPTED)
+            else:
+                self._fail(error)
+
+    def _was_cancelled(self) -> bool:
+        """Whether it was asked to stop, and cancelled because it did not look."""
+        return self.job.cancelled() and self._task is not None and self._task.cancelling() > 0
 
     def _find_worker(self) -> type:
         try:

@@ -11,7 +11,7 @@ tests/runtime/test_oban_contract.py names everything used here and fails when an
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, cast
 
@@ -88,6 +88,7 @@ class Attachment:
         self._started: dict[str, Producer] = {}
         self._known: set[str] = set()
         self._forgotten: set[str] = set()
+        self._hung: frozenset[int] = frozenset()
 
     @asynccontextmanager
     async def connect(self) -> AsyncGenerator[Session]:
@@ -193,9 +194,18 @@ class Attachment:
             self._fetching.discard(producer._uuid)
 
     def ask_to_stop(self, job: Job) -> None:
-        """Make ``job.cancelled()`` return True from now on."""
-        if job._cancellation is not None:
-            job._cancellation.set()
+        """Make ``job.cancelled()`` return True from now on; what else that does is the dispatcher's business."""
+        for producer in self.oban._producers.values():
+            if producer._running_jobs.get(job.id, (None,))[0] is job:
+                producer._dispatcher.cancel(producer, job)
+
+    def know_hung(self, ids: Collection[int]) -> None:
+        """These jobs seem to hang, wherever they run; from any thread."""
+        self._hung = frozenset(ids)
+
+    def hangs(self, job_id: int) -> bool:
+        """Whether a job seems to hang."""
+        return job_id in self._hung
 
     def look_again(self) -> None:
         """Make every queue of the instance acknowledge and fetch now, and again while Oban's notifier may be deaf."""
@@ -264,7 +274,7 @@ class Hooks:
         attachment = self._attachments.get(id(producer._query))
         if attachment is None:
             return await _get_jobs(producer)
-        guard(producer)
+        guard(producer, hangs=attachment.hangs)
         await attachment.until_known(producer)
 
         async def fetch() -> list[Job]:
@@ -330,7 +340,7 @@ def attach(oban: Oban, queries: Queries, *, turbo: bool, payload_limit: int) -> 
         logger.warning("this Oban runs already: results of steps that ran before Powertools(oban) was made are lost")
     attachment = Attachment(oban, queries, turbo=turbo, payload_limit=payload_limit)
     attachment.sees_fetches = _REGISTRY["producer.get_jobs"] == hooks.get_jobs
-    guard(*oban._producers.values())
+    guard(*oban._producers.values(), hangs=attachment.hangs)
     hooks.attach(attachment)
     return attachment
 

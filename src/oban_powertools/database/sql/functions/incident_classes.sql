@@ -20,8 +20,9 @@ CREATE OR REPLACE FUNCTION powertools.numbered(number bigint, sentence text) RET
 LANGUAGE sql IMMUTABLE
 AS $$ SELECT regexp_replace(sentence, E'\\{([^|{}]*)\\|([^|{}]*)\\}', CASE number WHEN 1 THEN E'\\1' ELSE E'\\2' END, 'g') $$;
 
--- Executors that are late, missing, or gone with jobs in hand. Of those with nothing in hand, one is no incident any more
--- that has been missing for a day, or in whose stead another was started for its queue since, on whatever node.
+-- Executors that are late, missing, or gone with jobs in hand. Of those with nothing in hand, one is an incident that has not
+-- beaten for its missing_after, however early it is known to be gone: a supervisor may start another. And it is none any more
+-- when it has been missing for a day, or when another was started for its queue since, on whatever node.
 CREATE OR REPLACE FUNCTION powertools.detect_executors(whole bool) RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
@@ -43,9 +44,11 @@ AS $$
           WHERE e.producer_scope = h.producer_scope AND e.stopped_at IS NULL AND e.started_at > h.beat_at
         ) THEN NULL
         WHEN h.state = 'late' THEN 'executor_late'
-        WHEN h.state = 'missing' AND h.beat_at > clock_timestamp() - interval '1 day' THEN 'executor_missing'
+        WHEN h.state = 'missing' AND h.beat_at BETWEEN clock_timestamp() - interval '1 day' AND clock_timestamp() - x.missing_after
+          THEN 'executor_missing'
       END AS class
     FROM powertools.executor_health_v1() AS h
+    JOIN powertools.executors x ON x.executor_id = h.executor_id
     LEFT JOIN hands n ON n.executor_id = h.executor_id
   )
   SELECT j.class, j.class || ':' || j.executor_id, 'executor', j.executor_id,
