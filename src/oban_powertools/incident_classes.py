@@ -30,6 +30,13 @@ class IncidentRow:
     over_because: str
     """What its timeline says when it is over."""
 
+    advice: str
+    """What somebody on call looks at first: a sentence or two."""
+
+    helps: tuple[str, ...] = ()
+    """Commands of a shell that end it where no repair can, with ``{names}`` of its evidence; where that has one of them
+    not, the command is no help."""
+
     holds_by: str | None = None
     """Whether an open one still holds that was not found: ``(powertools.incidents) -> bool``. None: it is over then."""
 
@@ -47,6 +54,7 @@ class IncidentRow:
     """Whether a repair may fail again for the same reason, while it is open."""
 
 
+_START_A_WORKER: Final = ("powertools start --queues {producer_scope}:10",)
 _BY_HAND: Final = (Action.STEP_COMPLETE, Action.STEP_SKIP)
 _BY_HAND_OR_DISCARDED: Final = (*_BY_HAND, Action.JOB_DISCARD)
 
@@ -67,6 +75,11 @@ class IncidentClass(StrEnum):
         "executor_late",
         IncidentRow(
             found_by="detect_executors",
+            advice=(
+                "Its event loop is blocked by a worker that computes or waits without await: the stack shows "
+                "where. End its process; its jobs run elsewhere."
+            ),
+            helps=("kill -KILL {pid}  # on {node}",),
             holds_by="executor_late_holds",
             concerns_by="executor_concerns",
             over_because="it beats in time, has stopped, was replaced or removed, or is missing by now",
@@ -76,6 +89,8 @@ class IncidentClass(StrEnum):
         "executor_missing",
         IncidentRow(
             found_by="detect_executors",
+            advice="Nothing is lost, but a process is. Start one that works on its queue.",
+            helps=_START_A_WORKER,
             concerns_by="executor_concerns",
             over_because="it beats again, has stopped, was replaced or removed, or has been missing for a day",
         ),
@@ -84,6 +99,7 @@ class IncidentClass(StrEnum):
         "dead_executor",
         IncidentRow(
             found_by="detect_executors",
+            advice="Its jobs wait for a living process, because rescue is automatic, or for you.",
             concerns_by="executor_concerns",
             over_because="it has no job in hand any more",
             ended_by=((Action.JOB_RESCUE, Action.EXECUTOR_RESCUE_ALL), _BY_HAND_OR_DISCARDED),
@@ -93,6 +109,10 @@ class IncidentClass(StrEnum):
         "orphaned_jobs",
         IncidentRow(
             found_by="detect_orphans",
+            advice=(
+                "Nobody knows who runs these jobs: an Oban without Powertools, or a process that is long "
+                "gone. Rescue them when it is."
+            ),
             holds_by="orphaned_jobs_holds",
             concerns_by="orphaned_jobs_concerns",
             over_because="none of the jobs is executing any more, or their executor is known",
@@ -103,6 +123,10 @@ class IncidentClass(StrEnum):
         "workflow_stuck",
         IncidentRow(
             found_by="detect_stuck",
+            advice=(
+                "Does any process work on the queue? Start one. A workflow that cannot move needs powertools doctor."
+            ),
+            helps=("powertools start --queues {queue}:10",),
             concerns_by="workflow_stuck_concerns",
             over_because="it can move again",
             ended_by=((Action.WORKFLOW_CANCEL,),),
@@ -112,6 +136,10 @@ class IncidentClass(StrEnum):
         "wait_overdue",
         IncidentRow(
             found_by="detect_overdue_waits",
+            advice=(
+                "The sweep does not end waits: does a process sweep, and which error did it get? powertools "
+                "doctor says."
+            ),
             holds_by="wait_overdue_holds",
             concerns_by="wait_overdue_concerns",
             over_because="the waits have ended",
@@ -122,6 +150,8 @@ class IncidentClass(StrEnum):
         "webhook_unserved",
         IncidentRow(
             found_by="detect_unserved_webhooks",
+            advice="Nobody is told of anything until a process works on the queue of the deliveries. Start one.",
+            helps=("powertools start --queues {queue}:10",),
             over_because="somebody works on its deliveries, there is none left, or it was disabled or removed",
         ),
     )
@@ -129,6 +159,7 @@ class IncidentClass(StrEnum):
         "unclaimed_signal",
         IncidentRow(
             found_by="detect_unclaimed_signals",
+            advice="Was a name or a key misspelt? Compare it with the waits that look alike.",
             holds_by="unclaimed_signal_holds",
             over_because="each was taken or has expired, or a day has passed",
             ended_by=(_BY_HAND,),
@@ -138,6 +169,7 @@ class IncidentClass(StrEnum):
         "poison_job",
         IncidentRow(
             found_by="detect_poison",
+            advice="What kills its process: memory, a native library. Retry it when that is mended, or give it up.",
             holds_by="poison_job_holds",
             over_because="the job is not quarantined any more",
             ended_by=((Action.JOB_RETRY, Action.JOB_DISCARD),),
@@ -148,6 +180,7 @@ class IncidentClass(StrEnum):
         "failing_jobs",
         IncidentRow(
             found_by="detect_failing_jobs",
+            advice="The error: explain one of the jobs. When its cause is gone, retry them all at once.",
             concerns_by="failing_jobs_concerns",
             over_because="no job has failed like this for the whole window",
             ended_by=((Action.STEP_RETRY, Action.STEP_SKIP), (Action.JOB_RETRY,), _BY_HAND),
@@ -158,6 +191,10 @@ class IncidentClass(StrEnum):
         "hung_jobs",
         IncidentRow(
             found_by="detect_hung_jobs",
+            advice=(
+                "The stack shows what it waits for. Cancel it: what it awaits is cancelled then. What "
+                "computes without await ends only with its process."
+            ),
             holds_by="hung_jobs_holds",
             concerns_by="hung_jobs_concerns",
             over_because="each of these attempts has ended, or its executor is gone",
@@ -168,6 +205,7 @@ class IncidentClass(StrEnum):
         "queue_late",
         IncidentRow(
             found_by="detect_late_queues",
+            advice="Is it paused? Are all places taken, and by what? Resume it, or give it more places or processes.",
             concerns_by="queue_late_concerns",
             over_because="its oldest due job has not waited for so long, or nobody works on the queue any more",
         ),
@@ -176,6 +214,10 @@ class IncidentClass(StrEnum):
         "worker_not_importable",
         IncidentRow(
             found_by="detect_not_importable",
+            advice=(
+                "The nodes that it names lack the module: deploy it there, or take them off the queue. The "
+                "jobs go on by themselves, or at once when they are retried."
+            ),
             holds_by="worker_not_importable_holds",
             concerns_by="worker_not_importable_concerns",
             over_because="none of the jobs waits for it any more",
@@ -186,6 +228,7 @@ class IncidentClass(StrEnum):
         "late_result",
         IncidentRow(
             found_by="detect_late_results",
+            advice="Did the work happen twice? Adopt the result, or dismiss it.",
             holds_by="late_result_holds",
             concerns_by="late_result_concerns",
             over_because="each was adopted or dismissed, or the job has a result of its own",
@@ -196,6 +239,7 @@ class IncidentClass(StrEnum):
         "outside_edit",
         IncidentRow(
             found_by="detect_outside_edits",
+            advice="Who used another tool on the jobs of steps? What was cancelled by that can be retried.",
             concerns_by="outside_edit_concerns",
             over_because="it was undone, or happened a day ago",
             kinds_ended_by={
@@ -211,6 +255,10 @@ class IncidentClass(StrEnum):
         "bookkeeping_fault",
         IncidentRow(
             found_by="detect_settle_faults",
+            advice=(
+                "Which error did the sweep get from the database? powertools doctor says; the sweep tries "
+                "again by itself."
+            ),
             holds_by="bookkeeping_fault_holds",
             concerns_by="bookkeeping_fault_concerns",
             over_because="every job was settled",
@@ -221,6 +269,7 @@ class IncidentClass(StrEnum):
         "callback_failed",
         IncidentRow(
             found_by="detect_failed_callbacks",
+            advice="The error: explain one of the jobs. When its cause is gone, retry the callback.",
             holds_by="callback_failed_holds",
             concerns_by="callback_failed_concerns",
             over_because="none of the callbacks is discarded any more",

@@ -17,12 +17,14 @@ from tests.support.troubles import plain, project
 ROOT = Path(__file__).parents[2]
 ROW = """    SLEEPY_JOB = (
         "sleepy_job",
-        IncidentRow(found_by="detect_sleepy", over_because="somebody woke it", ended_by=((Action.JOB_RETRY,),)),
+        IncidentRow(
+            found_by="detect_sleepy", over_because="it woke up", advice="Wake it.", ended_by=((Action.JOB_RETRY,),)
+        ),
     )
 """
 STORED = """
 INSERT INTO powertools.incident_classes (name, found_by, over_because)
-VALUES ('sleepy_job', 'detect_sleepy', 'somebody woke it')
+VALUES ('sleepy_job', 'detect_sleepy', 'it woke up')
 """
 QUERY = """
 CREATE OR REPLACE FUNCTION powertools.detect_sleepy(whole bool) RETURNS SETOF powertools.detected
@@ -95,7 +97,7 @@ def test_a_row_and_its_query_open_list_show_explain_suggest_count_and_end_it(emp
     assert found["shown"] == [["job_retry", job]]
     assert found["explained"] == [["sleepy_job", "job_retry"]]
     assert (found["gauge"], found["choice"]) == ([1], True)
-    assert (found["state"], found["because"]) == ("resolved", "somebody woke it")
+    assert (found["state"], found["because"]) == ("resolved", "it woke up")
 
 
 async def test_a_row_without_its_query_fails_loudly(hand: Hand) -> None:

@@ -152,9 +152,9 @@ class Worker:
 
 
 @contextmanager
-def worker(*arguments: str, dsn: str | None, cwd: Path) -> Iterator[Worker]:
+def worker(*arguments: str, dsn: str | None, cwd: Path, **env: str) -> Iterator[Worker]:
     process = subprocess.Popen(
-        [POWERTOOLS, "start", *arguments], cwd=cwd, env=environment(dsn), stderr=subprocess.PIPE, text=True
+        [POWERTOOLS, "start", *arguments], cwd=cwd, env=environment(dsn, **env), stderr=subprocess.PIPE, text=True
     )
     try:
         yield Worker(process)

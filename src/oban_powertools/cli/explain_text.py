@@ -61,7 +61,7 @@ _PARENTS: Final = Table[Dependency](
 _INCIDENTS: Final = Table[ExplainedIncident](
     (
         Column("INCIDENT", lambda incident: incident.id, whole=True),
-        Column("STATE", lambda incident: incident.state, whole=True),
+        Column("STATUS", lambda incident: incident.status, whole=True),
         Column("CLASS", lambda incident: incident.incident_class),
         Column("SINCE", lambda incident: ago(incident.opened_at), whole=True),
         Column("STEP", lambda incident: incident.step),

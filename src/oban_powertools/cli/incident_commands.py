@@ -3,63 +3,40 @@
 No command resolves an incident; only its evidence does (incidents/N2).
 """
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import click
-import orjson
 
 from ..incident_classes import IncidentClass
-from ..lifeline import Incident, Lifeline, TimelineEntry
+from ..lifeline import Incident, Lifeline
 from ..operators.authorization import Authorize
 from ..states import IncidentState
 from .exits import Exit
-from .explain_text import bulk_command, repair_command
 from .forms import Form
 from .groups import Group, examples
 from .ids import incident_key, parse_id
-from .next_commands import command_line, most_urgent
+from .incident_text import first_looks, print_incident, state_of, waiting_for
 from .output import note as remark
-from .output import print_facts, print_json, print_list, print_next, print_table, say
+from .output import print_json, print_list, say
 from .tables import Column, Table
 from .target import Target, answering
-from .text import ago, counted, duration, instant
+from .text import ago, duration, instant
 from .values import accounted, acting, parse_duration
-
-
-def _state(incident: Incident) -> str:
-    return f"{incident.state}, {'muted' if incident.muted else incident.substatus}"
-
 
 _INCIDENTS: Final = Table[Incident](
     (
         Column("STATUS", lambda incident: incident.status, whole=True),
         Column("ID", lambda incident: incident.id, whole=True),
-        Column("STATE", _state, whole=True),
+        Column("STATE", state_of, whole=True),
         Column("CLASS", lambda incident: incident.incident_class),
         Column("COUNT", lambda incident: incident.count, number=True),
         Column("SINCE", lambda incident: ago(incident.opened_at), whole=True),
         Column("ASSIGNEE", lambda incident: incident.assignee),
     ),
-    sentence=lambda incident: "; ".join(filter(None, (incident.title, _waiting(incident)))),
+    sentence=lambda incident: "; ".join(filter(None, (incident.title, waiting_for(incident)))),
 )
-_TIMELINE: Final = Table[TimelineEntry](
-    (
-        Column("AT", lambda entry: ago(entry.at), whole=True),
-        Column("WHAT", lambda entry: entry.kind, whole=True),
-        Column("WHO", lambda entry: entry.actor or "powertools"),
-        Column("DETAIL", lambda entry: orjson.dumps(entry.detail).decode() if entry.detail else ""),
-    )
-)
-_SHOWN_REPAIRS: Final = 5
-_LOOKS: Final[Mapping[str, tuple[str, str]]] = {
-    "workflow": ("workflow", "explain"),
-    "job": ("job", "explain"),
-    "queue": ("queues", "show"),
-}
-"""What an incident is about -> the command that shows it."""
-
 _FRESH: Final = timedelta(minutes=1)
 
 
@@ -101,8 +78,7 @@ async def list_incidents(
             state=only["state"], incident_class=only["kind"], before=before, limit=limit
         )
     more = rows[-1].id if len(rows) == limit else None
-    worst = most_urgent(rows)
-    then = [command_line("incidents", "show", worst.id)] if worst else []
+    then = first_looks(rows)
     print_list(form, "incidents", rows, _INCIDENTS, empty="no incident", then=then, next_before=more)
     if seen_ago is None or seen_ago > _FRESH:
         when = "nobody has looked yet" if seen_ago is None else f"nobody has looked for {duration(seen_ago)}"
@@ -122,38 +98,8 @@ async def show(target: Target, *, incident: str, form: Form) -> int:
     if form.is_json:
         print_json({"incident": record}, form)
         return Exit.DONE
-    print_facts(
-        {
-            "incident": f"{record.id} {record.fingerprint}",
-            "what": record.title,
-            "state": f"{record.state} ({record.substatus})",
-            "since": instant(record.opened_at),
-            "first detected": instant(record.first_detected_at) if record.reopened else "",
-            "last seen": instant(record.last_detected_at),
-            "resolved": instant(record.resolved_at),
-            "waiting": _waiting(record),
-            "acknowledged by": record.acknowledged_by or "",
-            "assignee": record.assignee or "",
-            "muted until": instant(record.muted_until),
-            "evidence": orjson.dumps({k: v for k, v in record.evidence.items() if k != "stacks"}).decode(),
-        }
-    )
-    _print_stacks(record.evidence.get("stacks", ()))
-    say()
-    print_table(_TIMELINE, record.timeline)
-    print_next(*_next_commands(record))
+    print_incident(record)
     return Exit.DONE
-
-
-def _print_stacks(entries: Any) -> None:
-    """What its tasks were doing, the innermost frame last; the display policy may have left anything of it."""
-    for entry in cast("list[Any]", entries) if isinstance(entries, list) else ():
-        stack: dict[str, Any] = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {"stack": [entry]}
-        lines: Any = stack.get("stack")
-        say()
-        say(f"WHAT {f'JOB {stack["job_id"]}' if stack.get('job_id') else 'IT'} IS DOING")
-        for line in cast("list[Any]", lines) if isinstance(lines, list) else [lines]:
-            say(f"  {line}")
 
 
 @incidents.command("ack", epilog=examples("powertools incidents ack 12"))
@@ -259,23 +205,3 @@ async def _handle(
 def _alarms(incident: Incident, fail_on: str) -> bool:
     states = (IncidentState.ACTIVE,) if fail_on == "active" else (IncidentState.ACTIVE, IncidentState.ACKNOWLEDGED)
     return incident.state in states and not incident.muted
-
-
-def _next_commands(incident: Incident) -> list[str]:
-    """What previews its repairs, all of it at once first; what explains its subject where nobody can repair it here."""
-    if incident.state is IncidentState.RESOLVED:
-        return []
-    commands = [bulk_command(each, incident.id) for each in incident.bulk]
-    commands += [repair_command(each, incident.id) for each in incident.repairs[:_SHOWN_REPAIRS]]
-    if not commands and incident.subject_type in _LOOKS:
-        commands.append(command_line(*_LOOKS[incident.subject_type], incident.subject_id))
-    if not commands and incident.state is IncidentState.ACTIVE:
-        commands.append(command_line("incidents", "ack", incident.id, acts=True))
-    return commands
-
-
-def _waiting(incident: Incident) -> str:
-    steps, workflows = incident.waiting_steps, incident.waiting_workflows
-    if not workflows:
-        return ""
-    return f"{counted(steps, 'step')} of {counted(workflows, 'workflow')}"

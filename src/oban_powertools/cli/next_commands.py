@@ -60,6 +60,12 @@ def command_line(*words: object, acts: bool = False, reason: bool = False) -> st
     return " ".join(parts)
 
 
+def repeated(command: str) -> str:
+    """A command of a shell; one of ours with the options that said which database is meant."""
+    program, *words = shlex.split(command)
+    return command_line(*words) if program == "powertools" else command
+
+
 def most_urgent[T: _HasStatus](records: Sequence[T]) -> T | None:
     """The first of those that need somebody soonest; None when there is no record."""
     return min(records, key=lambda record: _URGENCY.get(record.status, len(_URGENCY)), default=None)

@@ -53,7 +53,7 @@ _IDENTITY_OF: Final = attrgetter(
 """The fields of a job that are saved from changes by its worker: they decide whose outcome this is."""
 
 
-def guard(*producers: Producer, hangs: Callable[[int], bool]) -> None:
+def guard(*producers: Producer, hangs: Callable[[int | None], bool]) -> None:
     """Guard the attempts of these producers, unless somebody else's dispatcher runs them.
 
     Args:
@@ -78,15 +78,15 @@ class GuardedDispatcher(LocalDispatcher):
         hangs: Whether the job with this id seems to hang.
     """
 
-    def __init__(self, hangs: Callable[[int], bool]) -> None:
+    def __init__(self, hangs: Callable[[int | None], bool]) -> None:
         self._hangs = hangs
 
     def cancel(self, producer: Producer, job: Job) -> None:
         """Ask an attempt to stop. The task of one that seems to hang is cancelled too, once, at what it awaits."""
         super().cancel(producer, job)
-        running, task = producer._running_jobs.get(job.id, (None, None))
-        if running is job and task is not None and task.cancelling() == 0 and self._hangs(job.id):
-            task.cancel()
+        running: tuple[Job, asyncio.Task[None]] | None = cast("Any", producer._running_jobs).get(job.id)
+        if running is not None and running[0] is job and running[1].cancelling() == 0 and self._hangs(job.id):
+            running[1].cancel()
 
     def dispatch(self, producer: Producer, job: Job) -> asyncio.Task[None]:
         """Start an attempt."""

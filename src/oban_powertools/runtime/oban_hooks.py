@@ -203,7 +203,7 @@ class Attachment:
         """These jobs seem to hang, wherever they run; from any thread."""
         self._hung = frozenset(ids)
 
-    def hangs(self, job_id: int) -> bool:
+    def hangs(self, job_id: int | None) -> bool:
         """Whether a job seems to hang."""
         return job_id in self._hung
 

@@ -1,12 +1,13 @@
 """Read incidents. Reading changes nothing."""
 
+import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from ...arguments import as_id, as_key
 from ...database import Session
 from ...errors import IncidentNotFoundError
-from ...incident_classes import IncidentClass
+from ...incident_classes import IncidentClass, find_row
 from ...privacy.display import DisplayPolicy, Kind
 from ...states import IncidentId, IncidentState, IncidentStatus, IncidentSubstatus
 from .records import Incident, TimelineEntry
@@ -66,6 +67,7 @@ async def get_incident(session: Session, display: DisplayPolicy, which: int | st
 
 def read(row: Mapping[str, Any], display: DisplayPolicy, timeline: tuple[TimelineEntry, ...] = ()) -> Incident:
     """The incident of a row."""
+    evidence = display.render(Kind.DETAILS, row["evidence"])
     derived: dict[str, Any] = {
         "id": IncidentId(row["id"]),
         "incident_class": _class(row["class"]),
@@ -73,10 +75,32 @@ def read(row: Mapping[str, Any], display: DisplayPolicy, timeline: tuple[Timelin
         "state": IncidentState(row["state"]),
         "substatus": IncidentSubstatus(row["substatus"]),
         "title": display.render(Kind.DETAILS, row["title"]),
-        "evidence": display.render(Kind.DETAILS, row["evidence"]),
+        "evidence": evidence,
         "timeline": timeline,
+        **_help(row, evidence),
     }
     return Incident(**{key: row[key] for key in row if key not in ("class", "holds_until")} | derived)
+
+
+def _help(row: Mapping[str, Any], evidence: object) -> dict[str, Any]:
+    """What to look at first, and the commands that help where no repair does."""
+    incident_class = find_row(row["class"])
+    if incident_class is None:
+        return {}
+    values: dict[str, str] = {}
+    if row["state"] != IncidentState.RESOLVED and isinstance(evidence, Mapping):
+        told = cast("Mapping[str, object]", evidence)
+        values = {name: shlex.quote(str(value)) for name, value in told.items() if type(value) in (str, int)}
+    commands = (_fill(command, values) for command in incident_class.helps)
+    return {"advice": incident_class.advice, "commands": tuple(filter(None, commands))}
+
+
+def _fill(command: str, values: Mapping[str, str]) -> str | None:
+    """The command with these words, quoted for a shell; None when one is missing."""
+    try:
+        return command.format_map(values)
+    except KeyError:
+        return None
 
 
 def _class(name: str) -> IncidentClass | str:

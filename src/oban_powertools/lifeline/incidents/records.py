@@ -119,6 +119,12 @@ class Incident(AsDict):
     bulk: tuple[SuggestedBulk, ...] = ()
     """The same repair for several of them at once; empty for fewer than two."""
 
+    advice: str = ""
+    """What to look at first; empty of a class that only a newer release knows."""
+
+    commands: tuple[str, ...] = ()
+    """Commands of a shell that end it where no repair can, such as one that starts a worker; empty when it is over."""
+
     timeline: tuple[TimelineEntry, ...] = ()
     """What happened to it, oldest first; only ``get_incident`` fills it, with the newest 1,000 entries of each kind."""
 

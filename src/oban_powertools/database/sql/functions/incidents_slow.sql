@@ -29,15 +29,18 @@ AS $$
   )
 $$;
 
--- What the evidence of a late executor says of its event loop: the stack that it is blocked in, where that was told.
-CREATE OR REPLACE FUNCTION powertools.what_blocks(of_executor text, loop_responsive bool) RETURNS jsonb
+-- What the evidence of a late executor says of an event loop that is blocked: whose process it is, and the stack that it is
+-- blocked in, where these were told.
+CREATE OR REPLACE FUNCTION powertools.what_blocks(of_executor text, blocked bool) RETURNS jsonb
 LANGUAGE sql STABLE
 AS $$
-  SELECT coalesce((
-    SELECT jsonb_build_object('stacks', jsonb_build_array(t.entry - 'blocks_loop'))
-    FROM powertools.executors e CROSS JOIN LATERAL jsonb_array_elements(e.stacks) AS t (entry)
-    WHERE e.executor_id = of_executor AND NOT loop_responsive AND t.entry @> '{"blocks_loop": true}' LIMIT 1
-  ), '{}')
+  SELECT jsonb_strip_nulls(jsonb_build_object('pid', e.pid, 'stacks', (
+    SELECT jsonb_build_array(t.entry - 'blocks_loop') FROM jsonb_array_elements(e.stacks) AS t (entry)
+    WHERE t.entry @> '{"blocks_loop": true}' LIMIT 1
+  )))
+  FROM powertools.executors e WHERE blocked AND e.executor_id = of_executor
+  UNION ALL
+  SELECT '{}' WHERE NOT blocked
 $$;
 
 -- Attempts that have run far longer than those of their worker usually do, by worker. Their executor lives and its event

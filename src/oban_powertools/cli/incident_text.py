@@ -1,0 +1,136 @@
+"""Print one incident: what is known of it, what its tasks do, what happened to it, and what to type next."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, cast
+
+from ..lifeline import Incident, TimelineEntry
+from ..states import IncidentState
+from .explain_text import bulk_command, repair_command
+from .next_commands import command_line, repeated
+from .output import print_facts, print_next, print_table, say
+from .tables import Column, Table
+from .text import ago, counted, instant
+
+_TIMELINE: Final = Table[TimelineEntry](
+    (
+        Column("AT", lambda entry: ago(entry.at), whole=True),
+        Column("WHAT", lambda entry: entry.kind, whole=True),
+        Column("WHO", lambda entry: entry.actor or "powertools"),
+        Column("DETAIL", lambda entry: _told(entry.detail)),
+    )
+)
+_SHOWN_REPAIRS: Final = 5
+_MOST_SHOWN: Final = 10
+_LOOKS: Final[Mapping[str, tuple[str, str]]] = {
+    "workflow": ("workflow", "explain"),
+    "step": ("workflow", "explain"),
+    "job": ("job", "explain"),
+    "queue": ("queues", "show"),
+}
+"""What an incident or a repair is about -> the command that shows it."""
+
+_ON_THEIR_OWN: Final = ("stacks", "id_type")
+"""Evidence that has lines of its own, or says what other evidence is."""
+
+_SENTENCES: Final = ("title", "because")
+
+
+def print_incident(incident: Incident) -> None:
+    """Print an incident with its evidence, its timeline, and the commands that follow."""
+    print_facts(
+        {
+            "incident": f"{incident.id} {incident.fingerprint}",
+            "what": incident.title,
+            "look first": incident.advice if incident.state is not IncidentState.RESOLVED else "",
+            "status": f"{incident.status} ({state_of(incident)})",
+            "since": instant(incident.opened_at),
+            "first detected": instant(incident.first_detected_at) if incident.reopened else "",
+            "last seen": instant(incident.last_detected_at),
+            "resolved": instant(incident.resolved_at),
+            "waiting": waiting_for(incident),
+            "acknowledged by": incident.acknowledged_by or "",
+            "assignee": incident.assignee or "",
+            "muted until": instant(incident.muted_until),
+            "evidence": "; ".join(_evidence(incident.evidence)),
+        }
+    )
+    _print_stacks(incident.evidence.get("stacks", ()))
+    say()
+    print_table(_TIMELINE, incident.timeline)
+    print_next(*_commands(incident))
+
+
+def first_looks(incidents: Sequence[Incident]) -> list[str]:
+    """The commands that show those of a list that nobody has taken; of others only the first."""
+    active = [incident for incident in incidents if incident.state is IncidentState.ACTIVE and not incident.muted]
+    return [command_line("incidents", "show", each.id) for each in (active or incidents[:1])[:_MOST_SHOWN]]
+
+
+def state_of(incident: Incident) -> str:
+    """The raw state, and whether it is known."""
+    return f"{incident.state}, {'muted' if incident.muted else incident.substatus}"
+
+
+def waiting_for(incident: Incident) -> str:
+    """What hangs on it; empty for nothing."""
+    steps, workflows = incident.waiting_steps, incident.waiting_workflows
+    if not workflows:
+        return ""
+    return f"{counted(steps, 'step')} of {counted(workflows, 'workflow')}"
+
+
+def _commands(incident: Incident) -> list[str]:
+    """What previews its repairs, all of it at once first; where no repair ends it, what does; then where to look on."""
+    if incident.state is IncidentState.RESOLVED:
+        return []
+    commands = [bulk_command(each, incident.id) for each in incident.bulk]
+    commands += [repair_command(each, incident.id) for each in incident.repairs[:_SHOWN_REPAIRS]]
+    commands += map(repeated, incident.commands)
+    commands += _look_on(incident)
+    if not commands and incident.state is IncidentState.ACTIVE:
+        commands.append(command_line("incidents", "ack", incident.id, acts=True))
+    return commands
+
+
+def _look_on(incident: Incident) -> Iterator[str]:
+    """What explains the first target of its repairs, or what it is about."""
+    first = next(iter(incident.repairs), None)
+    kind, name = (first.target_type, first.target_id) if first else (incident.subject_type, incident.subject_id)
+    if kind in _LOOKS:
+        words = name.split("/", 1) if kind == "step" else [name]
+        yield command_line(*_LOOKS[kind], *words)
+
+
+def _evidence(evidence: Mapping[str, Any]) -> Iterator[str]:
+    """What is known, in words; the display policy may have left anything of it."""
+    for name, value in evidence.items():
+        label = f"{evidence.get('id_type', '')} ids".strip() if name == "ids" else name.replace("_", " ")
+        if name not in _ON_THEIR_OWN and value not in (None, [], {}):
+            yield f"{label} {_plain(value)}"
+
+
+def _told(detail: Mapping[str, Any]) -> str:
+    """What an entry of the timeline says: its sentence, or each of its facts."""
+    sentences = [str(detail[name]) for name in _SENTENCES if name in detail]
+    facts = (f"{name.replace('_', ' ')} {_plain(value)}" for name, value in detail.items() if value is not None)
+    return sentences[0] if sentences else "; ".join(facts)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, Mapping):
+        pairs = cast("Mapping[str, object]", value).items()
+        return f"({', '.join(f'{name.replace("_", " ")} {_plain(each)}' for name, each in pairs)})"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plain, cast("Sequence[object]", value)))
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _print_stacks(entries: Any) -> None:
+    """What its tasks were doing, the innermost frame last; the display policy may have left anything of it."""
+    for entry in cast("list[Any]", entries) if isinstance(entries, list) else ():
+        stack: dict[str, Any] = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {"stack": [entry]}
+        lines: Any = stack.get("stack")
+        say()
+        say(f"WHAT {f'JOB {stack["job_id"]}' if stack.get('job_id') else 'IT'} IS DOING")
+        for line in cast("list[Any]", lines) if isinstance(lines, list) else [lines]:
+            say(f"  {line}")
