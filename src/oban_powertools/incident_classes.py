@@ -99,7 +99,7 @@ class IncidentClass(StrEnum):
         "dead_executor",
         IncidentRow(
             found_by="detect_executors",
-            advice="Its jobs wait for a living process, because rescue is automatic, or for you.",
+            advice="Its jobs wait: for a living process where rescue is automatic, else for you. Rescue them.",
             concerns_by="executor_concerns",
             over_because="it has no job in hand any more",
             ended_by=((Action.JOB_RESCUE, Action.EXECUTOR_RESCUE_ALL), _BY_HAND_OR_DISCARDED),

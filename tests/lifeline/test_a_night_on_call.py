@@ -5,6 +5,7 @@ commands after the first look.
 """
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
@@ -19,6 +20,9 @@ from tests.support.night import TROUBLES, WITHIN, Night, Trouble, commands_on
 from tests.support.receiver import Receiver, receiving
 
 MOST_COMMANDS = 4
+REPAIRS = re.compile(r"powertools (repair|bulk) execute |powertools start |kill ")
+"""What repairs; every command before it only looks."""
+
 SHORT = ("an unserved webhook queue", "a worker that always fails", "a deleted job row", "a missing module")
 """What one process more is enough for."""
 
@@ -80,14 +84,14 @@ async def over(night: Night, incident: Incident) -> Incident:
 
 
 async def repaired(night: Night, trouble: Trouble, incident: Incident, listed: str) -> list[str]:
-    """Copy one command after the other from the screens, from the list on; what was typed."""
-    typed = ["powertools incidents list"]
+    """Copy one command after the other from the screens, from the list on, until it is repaired; what was typed."""
     [command] = [line for line in commands_on(listed) if line.split()[-1] == str(incident.id)]
-    while command:
-        screen = await night.type(command)
-        typed.append(command)
+    typed = ["powertools incidents list", command]
+    while not REPAIRS.match(typed[-1]):
+        screen = await night.type(typed[-1])
         trouble.is_mended(night)
-        command = next(iter(commands_on(screen)), "")
+        typed.append(commands_on(screen)[0])
+    await night.type(typed[-1])
     return typed
 
 

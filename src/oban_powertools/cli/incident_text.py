@@ -32,7 +32,7 @@ _LOOKS: Final[Mapping[str, tuple[str, str]]] = {
 _ON_THEIR_OWN: Final = ("stacks", "id_type")
 """Evidence that has lines of its own, or says what other evidence is."""
 
-_SENTENCES: Final = ("title", "because")
+_SENTENCES: Final = ("title", "because", "text")
 
 
 def print_incident(incident: Incident) -> None:
@@ -111,9 +111,12 @@ def _evidence(evidence: Mapping[str, Any]) -> Iterator[str]:
 
 def _told(detail: Mapping[str, Any]) -> str:
     """What an entry of the timeline says: its sentence, or each of its facts."""
-    sentences = [str(detail[name]) for name in _SENTENCES if name in detail]
-    facts = (f"{name.replace('_', ' ')} {_plain(value)}" for name, value in detail.items() if value is not None)
-    return sentences[0] if sentences else "; ".join(facts)
+    if sentences := [str(detail[name]) for name in _SENTENCES if name in detail]:
+        return sentences[0]
+    if "outcome" in detail:
+        said = filter(None, (detail.get("reason"), detail.get("code"), detail.get("target")))
+        return f"{detail['outcome']}: {'; '.join(map(str, said))}"
+    return "; ".join(f"{name.replace('_', ' ')} {_plain(value)}" for name, value in sorted(detail.items()))
 
 
 def _plain(value: object) -> str:
