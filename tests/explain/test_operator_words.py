@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from oban_powertools import OperatorStatus, Workflow
+from oban_powertools import OperatorStatus, StepState, Workflow
+from oban_powertools.cli.workflow_text import steps_table, workflow_reason
 from oban_powertools.explain import BlockerCode
 from oban_powertools.explain.findings import STATUSES
 from oban_powertools.states import WorkflowId
@@ -54,6 +55,34 @@ async def test_every_word_is_that_of_the_explanation(damaged: Hand, seed: int) -
     await damaged.leave_empty()
 
     assert differences == []
+
+
+MOVES = (OperatorStatus.RUNNING, OperatorStatus.RUNNABLE, OperatorStatus.FINISHED)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_what_does_not_move_says_why_in_its_record_and_in_its_list(damaged: Hand, seed: int) -> None:
+    chance = random.Random(100 + seed)
+    await _serve(damaged)
+    for _ in range(5):
+        await damaged.insert(_workflow(chance))
+    for _ in range(chance.randrange(4)):
+        await _advance(damaged, chance)
+    await _disturb(damaged, chance)
+
+    workflows = await damaged.workflows.list(limit=1000)
+    steps = [await damaged.workflows.steps(workflow.id) for workflow in workflows]
+    silent = [w.id for w in workflows if w.status not in MOVES and not (w.blocker and workflow_reason(w))]
+    for page in steps:
+        say = steps_table({step.name: step.state for step in page}).sentence
+        assert say is not None
+        silent += [s for s in page if s.status not in MOVES and not (s.blocker and say(s))]
+        silent += [s for s in page if s.state.terminal and s.state is not StepState.COMPLETED and not say(s)]
+    await damaged.leave_empty()
+
+    assert {step.status for page in steps for step in page} - {*MOVES} != set()
+    assert silent == []
 
 
 WORKFLOWS = "SELECT w.* FROM powertools.workflows AS x, powertools.workflow_words_v1(ARRAY[x.id]) AS w ORDER BY w.id"

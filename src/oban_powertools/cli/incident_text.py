@@ -32,7 +32,7 @@ _LOOKS: Final[Mapping[str, tuple[str, str]]] = {
 _ON_THEIR_OWN: Final = ("stacks", "id_type")
 """Evidence that has lines of its own, or says what other evidence is."""
 
-_SENTENCES: Final = ("title", "because", "text")
+_SENTENCES: Final = ("title", "because", "note")
 
 
 def print_incident(incident: Incident) -> None:
