@@ -75,7 +75,7 @@ async def test_a_process_that_died_with_nothing_in_hand_has_time_to_be_started_a
     at_once = await project(hand)
     health = {each.executor_id: each.state for each in await hand.powertools.lifeline.list_executor_health()}
 
-    await silent(hand, "p1", 180)
+    await silent(hand, "p1", 16)
     later = await project(hand)
 
     assert [*health.values()] == ["missing"]

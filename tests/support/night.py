@@ -35,7 +35,7 @@ from oban import worker
 from oban_powertools import Settings
 
 quick = Settings(
-    executor_gone_after=timedelta(seconds=5),
+    executor_gone_after=timedelta(seconds=10),
     executor_late_after=timedelta(seconds=4),
     executor_missing_after=timedelta(seconds=60),
     sweep_every=timedelta(seconds=0.25),

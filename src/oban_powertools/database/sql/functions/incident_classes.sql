@@ -21,7 +21,7 @@ LANGUAGE sql IMMUTABLE
 AS $$ SELECT regexp_replace(sentence, E'\\{([^|{}]*)\\|([^|{}]*)\\}', CASE number WHEN 1 THEN E'\\1' ELSE E'\\2' END, 'g') $$;
 
 -- Executors that are late, missing, or gone with jobs in hand. Of those with nothing in hand, one is an incident that has not
--- beaten for its missing_after, however early it is known to be gone: a supervisor may start another. And it is none any more
+-- beaten for its gone_after, however early it is known to be gone: a supervisor may start another. And it is none any more
 -- when it has been missing for a day, or when another was started for its queue since, on whatever node.
 CREATE OR REPLACE FUNCTION powertools.detect_executors(whole bool) RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
@@ -44,7 +44,7 @@ AS $$
           WHERE e.producer_scope = h.producer_scope AND e.stopped_at IS NULL AND e.started_at > h.beat_at
         ) THEN NULL
         WHEN h.state = 'late' THEN 'executor_late'
-        WHEN h.state = 'missing' AND h.beat_at BETWEEN clock_timestamp() - interval '1 day' AND clock_timestamp() - x.missing_after
+        WHEN h.state = 'missing' AND h.beat_at BETWEEN clock_timestamp() - interval '1 day' AND clock_timestamp() - x.gone_after
           THEN 'executor_missing'
       END AS class
     FROM powertools.executor_health_v1() AS h
