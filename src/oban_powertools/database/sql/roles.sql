@@ -1,10 +1,10 @@
--- Roles with what each needs and no more. Run it as the owner of the schema powertools (the role that migrates), after
--- every install and upgrade; repeating it changes nothing. An owner who may not create roles has somebody else make the
--- two first, without rights: nothing else here needs more than to own.
+-- Creates two roles and grants each what it needs. Run this as the owner of the schema powertools (the role that
+-- migrates), after every install and upgrade; repeating it changes nothing. If the owner may not create roles, let an
+-- administrator create the two first, without rights; the rest needs only ownership.
 --
--- powertools_run: workers and the application. It works with every table, but the audit it can only add to.
--- powertools_read: dashboards and people who look. It changes nothing.
--- The owner is the third: no running program needs to be it.
+-- powertools_run: for workers and the application. It may use every table, but only insert into the audit.
+-- powertools_read: for dashboards and people who read. It changes nothing.
+-- No running program needs to be the owner.
 DO $$
 DECLARE
   missing text[] := ARRAY(
@@ -25,7 +25,7 @@ END $$;
 
 GRANT USAGE ON SCHEMA powertools TO powertools_run, powertools_read;
 GRANT SELECT ON ALL TABLES IN SCHEMA powertools TO powertools_run, powertools_read;
--- secrets are for whoever signs with them; that an old one still signs, and until when, is none
+-- only processes that sign may read secrets; whether an old one still signs, and until when, is no secret
 REVOKE SELECT ON powertools.webhook_secrets, powertools.repair_secret FROM powertools_read;
 GRANT SELECT (endpoint_id, place, expires_at) ON powertools.webhook_secrets TO powertools_read;
 GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA powertools TO powertools_run;

@@ -7,7 +7,7 @@ UNION ALL
 SELECT s.workflow_id, p.parent, s.position AS child, 'continue' AS policy
 FROM powertools.steps s CROSS JOIN LATERAL unnest(s.continue_parents) AS p (parent);
 
--- A step as it is: while its job lives, the job is the truth.
+-- A step with its present state: until its job has ended, that of the job.
 CREATE OR REPLACE VIEW powertools.step_states AS
 SELECT
   s.workflow_id, s.position, s.name, s.kind, s.worker, s.queue, s.effects, s.generation, s.pending, s.cause, s.job_id,
@@ -26,7 +26,7 @@ FROM powertools.steps s
 LEFT JOIN public.oban_jobs j
   ON s.state = 'available' AND j.id = s.job_id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position);
 
--- Events as their readers get them; those without a place in the log are not there yet.
+-- Events as readers get them: those that have their place in the log.
 CREATE OR REPLACE VIEW powertools.placed_events AS
 SELECT e.workflow_id, e.number, b.last_cursor - b.events + e.place AS cursor, e.at, e.position, s.name AS step_name,
   s.worker, coalesce(w.context ->> 'label', w.name) AS workflow_label, w.name AS workflow_name, e.change, e.state,
@@ -45,8 +45,8 @@ CREATE OR REPLACE VIEW powertools.executors_dated_ahead AS
 SELECT e.executor_id FROM powertools.executors e
 WHERE greatest(e.started_at, e.beat_at, e.loop_beat_at, e.beating_since, e.stopped_at) > clock_timestamp() + interval '1 s';
 
--- executors/R2. The witness must have beaten since the server started: its next beat resets it. Beats of different promises
--- are compared by the longer one.
+-- executors/R2. The witness must have sent heartbeats since the server started. When the two executors have different
+-- values of gone_after, the longer one counts.
 CREATE OR REPLACE VIEW powertools.gone_executors AS
 SELECT e.executor_id, e.node, e.producer, e.relieved_at,
   CASE WHEN e.stopped_at IS NULL THEN 'gone' WHEN e.abrupt THEN 'ended' ELSE 'stopped' END AS why, coalesce(e.stopped_at, e.beat_at) AS seen_at
@@ -58,11 +58,11 @@ WHERE e.stopped_at IS NOT NULL OR e.died_at IS NOT NULL OR e.beat_at < clock_tim
     AND greatest(e.beat_at, w.beating_since) < clock_timestamp() - greatest(e.gone_after, w.gone_after)
 );
 
--- What was asked of workflows, carried out or refused, by operators and by the host's program: nothing but records of the audit.
+-- The commands on workflows, carried out or refused, of operators and of the host's program; read from the audit.
 CREATE OR REPLACE VIEW powertools.commands AS
 SELECT a.id, a.workflow_id, a.step, a.action, a.actor_id AS actor, a.surface AS source, a.reason,
   CASE a.outcome WHEN 'executed' THEN 'accepted' ELSE 'rejected' END AS outcome, a.details ->> 'code' AS reason_code,
-  -- the host's display policy makes what it likes of details, also no object
+  -- the host's display policy may turn details into anything, also into a value that is no object
   ARRAY(SELECT jsonb_array_elements_text(
     CASE jsonb_typeof(a.details -> 'legal_next_steps') WHEN 'array' THEN a.details -> 'legal_next_steps' ELSE '[]' END
   )) AS legal_next_steps,

@@ -32,9 +32,9 @@ AS $$
   )::text, 'UTF8'))
 $$;
 
--- Whether a row is what was written. Which of both hashes was stored nobody has to say, so that nobody can lie: an array of
--- 20 is never the text of one of 18. Whoever takes the workflow and the step off a row that was hashed with them meets its
--- hash no more, and a row that was hashed without them must have none.
+-- Whether a row is unchanged. No column says which of the two hashes was stored, because it could be falsified; the
+-- text of an array of 20 never equals that of one of 18. A row that was hashed with workflow and step no longer matches
+-- its hash without them, and a row that was hashed without them must not have them.
 CREATE OR REPLACE FUNCTION powertools.is_as_written_v1(a powertools.audit, row_hash bytea) RETURNS bool
 LANGUAGE sql STABLE
 AS $$
@@ -254,8 +254,8 @@ BEGIN
 END $$;
 REVOKE EXECUTE ON FUNCTION powertools.is_audited(text, bigint, bigint) FROM PUBLIC;
 
--- Refuses one half of an act without the other (audit/D1), at the commit (audit/D2). Direct calls have their record alone:
--- the engine's own tables have no such trigger (audit/D3).
+-- Refuses one half of an act without the other (audit/D1), at the commit (audit/D2). Direct calls have their record
+-- alone: the engine's own tables have no such trigger (audit/D3).
 CREATE OR REPLACE FUNCTION powertools.require_audit_v1() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$

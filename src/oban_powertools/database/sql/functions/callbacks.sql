@@ -1,6 +1,6 @@
--- What becomes of the on_finished jobs of ended workflows.
+-- Callbacks: records the outcomes of the on_finished jobs of ended workflows.
 
--- Which workflow a job was inserted for when that ended; NULL when it says none.
+-- The workflow whose end inserted this on_finished job; NULL for any other job.
 CREATE OR REPLACE FUNCTION powertools.ended_workflow_of_v1(meta jsonb) RETURNS bigint
 LANGUAGE sql IMMUTABLE
 AS $$
@@ -11,8 +11,8 @@ AS $$
   END
 $$;
 
--- Writes down what these on_finished jobs came to, where their callback names the job too; position is the generation that
--- each was inserted for. Whatever goes wrong here keeps no job from changing (invariant/I6).
+-- Stores the outcomes of these on_finished jobs, if their callback names the job, too; position is the generation that
+-- each was inserted for. An error here keeps no job from changing (invariant/I6).
 -- Locks: the callbacks, after the jobs and all that settle locks.
 CREATE OR REPLACE FUNCTION powertools.record_callbacks(outcomes powertools.outcome[]) RETURNS void
 LANGUAGE plpgsql

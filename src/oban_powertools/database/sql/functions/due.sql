@@ -1,7 +1,8 @@
--- What is due: one query for all parts of the sweep, and the ids of each batch.
+-- What is due: one query that says which parts of the sweep have something to do, and the ids of each part's next
+-- batch.
 
--- Each of these has rows when its part is due. Plain queries, STABLE and without settings: the planner puts them in the
--- place of their calls, so that a call costs nothing.
+-- Each of these functions returns rows when its part is due. They are plain queries, STABLE and without settings, so
+-- that the planner inlines them.
 
 CREATE OR REPLACE FUNCTION powertools.open_settle_faults() RETURNS SETOF powertools.settle_faults
 LANGUAGE sql STABLE
@@ -193,11 +194,11 @@ AS $$
   SELECT powertools.analyze_outgrown_v1(), 0, false
 $$;
 
--- Which parts have something to do, so that an idle process needs one query a sweep; an upgrade writes in a line of each
--- row of sweep_parts.py. Each uses an index of open rows: with statistics from busier times the planner would expect a
--- scan of a whole log to find a row at once. Index: settle_faults_open, signals_new, waits_new, signals_expiring,
--- signals_for_begun, waits_deadline, workflows_expiring, workflows_stopping, steps_stopping, steps_held,
--- workflows_unfinished, event_batches_unplaced, event_batches by last_cursor, audit_links_unsealed.
+-- Which parts have something to do, so that an idle process needs one query a sweep; an upgrade writes in a line of
+-- each row of sweep_parts.py. Each uses an index of open rows: with statistics from busier times the planner would
+-- expect a scan of a whole log to find a row at once. Index: settle_faults_open, signals_new, waits_new,
+-- signals_expiring, signals_for_begun, waits_deadline, workflows_expiring, workflows_stopping, steps_stopping,
+-- steps_held, workflows_unfinished, event_batches_unplaced, event_batches by last_cursor, audit_links_unsealed.
 CREATE OR REPLACE FUNCTION powertools.due_parts_v1(incidents_every interval, events_kept_for interval) RETURNS text[]
 LANGUAGE plpgsql
 -- PLANNED ONCE

@@ -38,8 +38,8 @@ AS $$
   SELECT powertools.sweep_incidents_v1(every)
 $$;
 
--- 24: webhooks told of workflows alone, as CloudEvents. A process that knows no more neither passes over what other endpoints
--- want, nor delivers to them: one that does comes by.
+-- 24: webhooks sent only events of workflows, as CloudEvents. A process that knows nothing else leaves the events and
+-- deliveries of other endpoints to a newer one.
 CREATE OR REPLACE FUNCTION powertools.take_part_v1(part text) RETURNS bool
 LANGUAGE plpgsql
 AS $$

@@ -9,9 +9,9 @@ AS $$
   SELECT CASE WHEN pg_postmaster_start_time() <= statement_timestamp() THEN pg_postmaster_start_time() ELSE '-infinity' END
 $$;
 
--- Stores heartbeats of executors: all of them or none. loop_ages: seconds since the event loop answered. asides: outcomes that
--- the database does not take now, with the age of the oldest in seconds; missing: none. process: as this_process in
--- runtime/processes.py, or NULL. Returns how many.
+-- Stores heartbeats of executors: all of them or none. loop_ages: seconds since the event loop answered. asides:
+-- outcomes that the database does not take now, with the age of the oldest in seconds; missing: none. process: as
+-- this_process in runtime/processes.py, or NULL. Returns how many.
 CREATE OR REPLACE FUNCTION powertools.beat_v1(
   executor_ids text[], nodes text[], producers text[], scopes text[], loop_ages float8[], gone_afters interval[],
   asides int[], aside_ages float8[], late_after interval, missing_after interval, started_with jsonb,
@@ -49,8 +49,8 @@ AS $$
   SELECT count(*)::int FROM beats;
 $$;
 
--- Processes of this host that beat, and have ended as one of them saw: their executors are gone (executors/R2). The
--- report is believed when the session of the heartbeats has ended, too, as it does at once with its process, or when
+-- Marks processes as ended that another process of their host saw end: their executors are gone (executors/R2). The
+-- report is believed when the session of their heartbeats has ended, too, as it does at once with its process, or when
 -- half of gone_after has passed without one: on a copy of a running machine a living process may look ended. Returns
 -- how many. Locks: the executors' rows, by id, skipping locked ones.
 CREATE OR REPLACE FUNCTION powertools.executors_died_v1(ids text[], of_host text, seen_by text) RETURNS int
@@ -88,10 +88,11 @@ AS $$
   ))
 $$;
 
--- Executors with their health, for people: by the age of the last beat and the row's own late_after and missing_after (defaults 45 s
--- and 2 min, Settings.executor_..._after in config.py), counted from the server's start, and from the end of a pause that everybody
--- had who is beating now. One that is gone (executors/R2: the view gone_executors in views.sql, by gone_after, 15 s), or whose jobs rescue has taken, is missing
--- at once, and one that was found to be missing stays so until it beats. A late loop in a living process is late, never missing.
+-- Executors with their health, for people: by the age of the last heartbeat and the row's own late_after and
+-- missing_after (defaults 45 s and 2 min, Settings.executor_..._after in config.py). Ages count from the server's
+-- start, and from the end of a pause that all living executors had. An executor that is gone (executors/R2: the view
+-- gone_executors in views.sql, by gone_after, 15 s), or whose jobs were rescued, is missing at once; one that was found
+-- missing stays so until its next heartbeat. A late event loop in a living process makes it late, never missing.
 CREATE OR REPLACE FUNCTION powertools.executor_health_v1(at timestamptz DEFAULT statement_timestamp())
 RETURNS TABLE (
   executor_id text, node text, producer_scope text, state text, process_alive bool, loop_responsive bool,

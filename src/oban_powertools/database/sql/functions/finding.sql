@@ -1,7 +1,8 @@
--- Finding workflows: by what they are, by their steps, by the operator's word. Newest first, in pages.
+-- Finding workflows: by their own columns, by their steps, by the operator's word. Newest first, in pages.
 --
--- What is common is met among the newest workflows, so these are looked at first; what is not met often enough there is
--- rare, and an index leads to the rest. So neither reads more than some thousand rows, whatever the table holds.
+-- A common value is found among the newest workflows, so these are read first. A value that is not found often enough
+-- there is rare, and an index finds the rest. So a search reads some thousand rows at most, whatever the size of the
+-- table.
 
 -- The words of a text, as the index of errors has them.
 CREATE OR REPLACE FUNCTION powertools.words_of(said text) RETURNS text[]
@@ -10,8 +11,8 @@ AS $$
   SELECT array_remove(regexp_split_to_array(lower(said), '[^[:alnum:]]+'), '')
 $$;
 
--- Workflows with a step whose last error has all these words or beginnings of words: of steps that ended, and of jobs that
--- are to be tried again (the 5,000 that are due first).
+-- Workflows with a step whose last error has all these words or beginnings of words: of steps that ended, and of jobs
+-- that are to be tried again (the 5,000 that are due first).
 CREATE OR REPLACE FUNCTION powertools.ids_by_error(words text[]) RETURNS SETOF bigint
 LANGUAGE sql STABLE
 AS $$
@@ -30,9 +31,9 @@ AS $$
   ) ILIKE ALL (SELECT '%' || w || '%' FROM unnest(words) AS w)
 $$;
 
--- Unfinished workflows that may have this word, which jobs, faults and incidents lead to, with their whole families: a
--- workflow has the word of what is in it, and of what it waits for. Not what only a lock blocks, which no index knows.
--- NULL: too many, or a word that anything may have.
+-- Unfinished workflows that may have this word, found by jobs, faults and incidents, with their whole families: a
+-- workflow takes its word from its steps, and from what it waits for. Without those that only a lock blocks, which no
+-- index finds. NULL: too many, or a word that any workflow may have.
 CREATE OR REPLACE FUNCTION powertools.ids_by_word(of_word text) RETURNS bigint[]
 LANGUAGE plpgsql STABLE
 -- PLANNED EACH TIME ROW BY ROW
@@ -96,9 +97,9 @@ BEGIN
   );
 END $$;
 
--- Workflows that are what is asked for, newest first, with ids between above and below (exclusive). ids: only these; NULL: any.
--- ordered: by an index that has the order; else all that match are found, then the newest taken, since a plan that hopes
--- to meet them soon would read the whole table for what is rare.
+-- Workflows that match, newest first, with ids between above and below (exclusive). ids: only these; NULL: any.
+-- ordered: read by an index in this order; else all matches are read first and then sorted, because a plan that expects
+-- to find them soon would read the whole table for a rare value.
 CREATE OR REPLACE FUNCTION powertools.matching_workflows(f jsonb, ids bigint[], above bigint, below bigint, most int, ordered bool)
 RETURNS SETOF bigint
 LANGUAGE plpgsql STABLE
@@ -146,8 +147,8 @@ BEGIN
   SELECT i.id FROM found i ORDER BY i.id DESC LIMIT most;
 END $$;
 
--- The ids that lead to what is asked for, and how to go on. narrow: all candidates, when an index of steps, errors or jobs has
--- them; walk: none is rare, and an index of workflows that has the order is walked.
+-- The ids of candidates, and how to continue. narrow: all candidates, when an index of steps, errors or jobs has them;
+-- walk: no filter is rare, and an index of workflows is read in order.
 CREATE OR REPLACE FUNCTION powertools.leads(f jsonb, below bigint, OUT narrow bigint[], OUT walk bool)
 LANGUAGE plpgsql STABLE
 -- PLANNED EACH TIME ROW BY ROW
@@ -179,8 +180,8 @@ BEGIN
   walk := narrow IS NULL AND NOT f ?| '{tag,idempotency_key,context,finished_from,finished_to}';
 END $$;
 
--- The id from which on workflows were inserted at this instant or later, found by bisection: ids are given in the order of
--- time, but for transactions that last. Who asks leaves those 10 minutes.
+-- The id from which on workflows were inserted at this instant or later, found by bisection: ids are given in the order
+-- of time, but for transactions that last. Who asks leaves those 10 minutes.
 CREATE OR REPLACE FUNCTION powertools.id_at(at timestamptz) RETURNS bigint
 LANGUAGE plpgsql STABLE
 AS $$
@@ -202,9 +203,9 @@ BEGIN
   RETURN low;
 END $$;
 
--- A page of workflows. f: what is asked for, {} for all: state, status (the operator's word), name, tag, idempotency_key,
--- context (an object that it contains), worker, step, error (words), inserted_from, inserted_to, finished_from, finished_to (from
--- inclusive, to exclusive). before: only smaller ids; NULL: the first page.
+-- A page of workflows. f: what is asked for, {} for all: state, status (the operator's word), name, tag,
+-- idempotency_key, context (an object that it contains), worker, step, error (words), inserted_from, inserted_to,
+-- finished_from, finished_to (from inclusive, to exclusive). before: only smaller ids; NULL: the first page.
 CREATE OR REPLACE FUNCTION powertools.find_workflows_v1(f jsonb, before bigint, page int) RETURNS SETOF bigint
 LANGUAGE plpgsql STABLE
 AS $$

@@ -1,5 +1,5 @@
--- Holds: a step, or every step of a workflow, kept from starting until an instant. That release passes a held step over is in
--- release_v1 (release.sql).
+-- Holds: keep a step, or every step of a workflow, from starting until an instant. The rule that a held step is not
+-- released is in release_v1 (release.sql).
 
 -- Holds unfinished steps (all of a workflow, or one) until an instant: pending ones are not released,
 -- jobs that have not started are suspended. Returns how many steps are held.

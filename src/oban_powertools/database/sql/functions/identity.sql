@@ -22,8 +22,8 @@ AS $$
   SELECT powertools.workflow_of_v1(meta) = of_workflow_id AND powertools.position_of_v1(meta) = of_position
 $$;
 
--- Whether a job is the one that a step believes in. Inlined, so that either finds the other by index. invariants.sql, which
--- the doctor runs on copies, and joins without a whole row of a step repeat the condition.
+-- Whether a job is the one that a step believes in. Inlined, so that either finds the other by index. invariants.sql,
+-- which the doctor runs on copies, and joins without a whole row of a step repeat the condition.
 CREATE OR REPLACE FUNCTION powertools.is_its_job_v1(s powertools.steps, id bigint, meta jsonb) RETURNS bool
 LANGUAGE sql IMMUTABLE
 AS $$

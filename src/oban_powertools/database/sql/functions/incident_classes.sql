@@ -1,7 +1,7 @@
 -- The classes of incidents: one function looks for each kind of cause.
 --
--- Each reads by index and stops at 5,000 rows of what it groups, and at 1,000 incidents (incidents/N2, N3). Words are those of
--- explanations where these have some.
+-- Each reads by index and stops at 5,000 rows of what it groups, and at 1,000 incidents (incidents/N2, N3). Words are
+-- those of explanations where these have some.
 
 -- The class of an error, by which incidents group; 'unknown' without one. Nothing else of the error, which may contain
 -- payloads.
@@ -20,9 +20,9 @@ CREATE OR REPLACE FUNCTION powertools.numbered(number bigint, sentence text) RET
 LANGUAGE sql IMMUTABLE
 AS $$ SELECT regexp_replace(sentence, E'\\{([^|{}]*)\\|([^|{}]*)\\}', CASE number WHEN 1 THEN E'\\1' ELSE E'\\2' END, 'g') $$;
 
--- Executors that are late, missing, or gone with jobs in hand. Of those with nothing in hand, one is an incident that has not
--- beaten for its gone_after, however early it is known to be gone: a supervisor may start another. And it is none any more
--- when it has been missing for a day, or when another was started for its queue since, on whatever node.
+-- Executors that are late, missing, or gone with executing jobs. One without executing jobs is an incident only when its
+-- last heartbeat is older than its gone_after, even if it is known to be gone before: a supervisor may start another. It is
+-- no incident any more when it has been missing for a day, or when another was started for its queue since, on any node.
 CREATE OR REPLACE FUNCTION powertools.detect_executors(whole bool) RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
@@ -239,8 +239,8 @@ AS $$
   ORDER BY n.fingerprint LIMIT 1000
 $$;
 
--- Successes that came after their attempt had been given up, or of which their step knew nothing, while the step, or a
--- job that is no step's, has no result of its own: to be adopted or dismissed. By the executor that they came from.
+-- Late results that succeeded, while their step, or their plain job, has no result of its own: to be adopted or
+-- dismissed. By the executor that they came from.
 CREATE OR REPLACE FUNCTION powertools.detect_late_results(whole bool) RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
@@ -261,9 +261,9 @@ AS $$
   GROUP BY l.node, l.producer ORDER BY l.node, l.producer LIMIT 1000
 $$;
 
--- What somebody did to the jobs of steps with another tool, by what it was and by worker. Within the last day: deleted,
--- and not recovered since; ran again though the step had ended; changed what the job says that it runs for; started it
--- again after its workflow was cancelled. And suspended without a hold.
+-- Changes of the jobs of steps by other tools, by kind and worker. Within the last day: a job was deleted, and its step
+-- not recovered since; ran again although its step had ended; had its meta changed; was started again after its
+-- workflow was cancelled. And jobs that are suspended without a hold.
 CREATE OR REPLACE FUNCTION powertools.detect_outside_edits(whole bool) RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$

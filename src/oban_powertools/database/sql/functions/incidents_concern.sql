@@ -1,8 +1,9 @@
--- Which incidents concern a step, its workflow and its job: their fingerprints, whether there is such an incident or not.
--- One function for each class that has one of its own; the class's row names it.
+-- The incidents that could concern a step, its workflow and its job: their fingerprints, whether such an incident
+-- exists or not. The row of a class in incident_classes.py names its function here; most classes share
+-- evidence_concerns.
 
--- Whether a subject of an explanation is hit by an open incident: asks the functions of those classes only that have one.
--- Subjects: steps, whole workflows (position NULL), plain jobs (workflow_id NULL); counted from 1.
+-- Whether a subject of an explanation is hit by an open incident: asks the functions of those classes only that have
+-- one. Subjects: steps, whole workflows (position NULL), plain jobs (workflow_id NULL); counted from 1.
 CREATE OR REPLACE FUNCTION powertools.incidents_concerning_v1(
   workflow_ids bigint[], positions int[], job_ids bigint[], OUT incident_id bigint, OUT subject bigint, OUT job_id bigint
 ) RETURNS SETOF record

@@ -29,7 +29,8 @@ BEGIN
   RETURN holds;
 END $$;
 
--- Of executor_late: ages count from the server's start, which is no sign of life; one that is missing is known by its own row.
+-- Of executor_late: ages count from the server's start, which is no sign of life; one that is missing is known by its
+-- own row.
 CREATE OR REPLACE FUNCTION powertools.executor_late_holds(i powertools.incidents) RETURNS bool
 LANGUAGE sql STABLE
 AS $$

@@ -1,4 +1,5 @@
--- What takes too long though somebody works on it: attempts that seem to hang, and queues whose due jobs wait.
+-- Incidents about work that takes too long although an executor works on it: attempts that hang (hung_jobs), queues
+-- whose due jobs wait (queue_late).
 --
 -- Rules: incidents/N2, N3, on docs/design/rules.md.
 
@@ -15,7 +16,7 @@ AS $$
   FROM (SELECT extract(epoch FROM span)) AS s (seconds)
 $$;
 
--- Whether somebody works on a queue: an executor that is not missing, or a producer of Oban's.
+-- Whether a queue is served: by an executor that is not missing, or by a producer of Oban's.
 CREATE OR REPLACE FUNCTION powertools.is_served(of_queue text) RETURNS bool
 LANGUAGE sql STABLE
 AS $$
@@ -29,8 +30,8 @@ AS $$
   )
 $$;
 
--- What the evidence of a late executor says of an event loop that is blocked: whose process it is, and the stack that it is
--- blocked in, where these were told.
+-- The part of a late executor's evidence about a blocked event loop: its process, and the stack that blocks it, if the
+-- process reported these.
 CREATE OR REPLACE FUNCTION powertools.what_blocks(of_executor text, blocked bool) RETURNS jsonb
 LANGUAGE sql STABLE
 AS $$
@@ -43,10 +44,10 @@ AS $$
   SELECT '{}' WHERE NOT blocked
 $$;
 
--- Attempts that have run far longer than those of their worker usually do, by worker. Their executor lives and its event
--- loop answers: otherwise that is the incident, and its attempts are no others. What is usual comes from the newest
--- 5,000 completed jobs, which are read only when some attempt is older than incident_hung_after. With the stacks of the
--- three oldest, where their processes have told them.
+-- Attempts that have run far longer than those of their worker usually do, by worker. Their executor lives and its
+-- event loop answers: otherwise that is the incident, and its attempts are no others. What is usual comes from the
+-- newest 5,000 completed jobs, which are read only when some attempt is older than incident_hung_after. With the stacks
+-- of the three oldest, where their processes have told them.
 CREATE OR REPLACE FUNCTION powertools.detect_hung_jobs(whole bool) RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
@@ -114,7 +115,8 @@ AS $$
   ) AS s
 $$;
 
--- Of hung_jobs: these very attempts run on, though what is usual may have changed meanwhile, or cannot be told any more.
+-- Of hung_jobs: these very attempts run on, though what is usual may have changed meanwhile, or cannot be told any
+-- more.
 CREATE OR REPLACE FUNCTION powertools.hung_jobs_holds(i powertools.incidents) RETURNS bool
 LANGUAGE sql STABLE
 AS $$
@@ -141,9 +143,9 @@ AS $$
     AND NOT j.meta @> '{"may_run_long": true}'
 $$;
 
--- Queues on which somebody works and where jobs have been due for incident_queue_late_after, steps or not; those of a queue that
--- nobody serves are another class. A job is due from its last attempt on when it had one. Of each queue and priority,
--- 1,000 at most, the first 1,000 jobs are looked at.
+-- Queues with an executor in which jobs, of steps or plain, have been due for incident_queue_late_after; a queue
+-- without one is another class. A job that had an attempt is due from that on. Reads the first 1,000 jobs of each queue
+-- and priority, of which there are at most 1,000.
 CREATE OR REPLACE FUNCTION powertools.detect_late_queues(whole bool) RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$

@@ -1,8 +1,8 @@
--- What nobody takes: jobs of a queue, deliveries of an endpoint, signals. The rules are those of incident_classes.sql.
+-- Incidents about work that waits without a taker: jobs of a queue without an executor (workflow_stuck), deliveries of
+-- an endpoint (webhook_unserved), signals (unclaimed_signal). The rules are those of incident_classes.sql.
 
--- Jobs, steps or not, that have been due for incident_stuck_after in a queue on which nobody works (an endpoint's deliveries are
--- a class of their own); workflows under rules that this release
--- does not know.
+-- Jobs, of steps or plain, that have been due for incident_stuck_after in a queue without an executor (deliveries of
+-- webhooks are a class of their own); workflows under rules that this release does not know.
 CREATE OR REPLACE FUNCTION powertools.detect_stuck_causes() RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
@@ -52,8 +52,8 @@ AS $$
   GROUP BY w.semantics_version
 $$;
 
--- Endpoints whose deliveries nobody works on: their job has been due for incident_stuck_after. Nothing of the URL, which may be a
--- secret.
+-- Endpoints whose queue has no executor: their job has been due for incident_stuck_after. Nothing of the URL is kept,
+-- which may be a secret.
 CREATE OR REPLACE FUNCTION powertools.detect_unserved_webhooks(whole bool) RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
@@ -75,14 +75,14 @@ AS $$
   WHERE n.deliveries > 0
 $$;
 
--- A text without what people spell differently.
+-- A text without the differences of spelling that people make.
 CREATE OR REPLACE FUNCTION powertools.plain_spelling(said text) RETURNS text
 LANGUAGE sql IMMUTABLE
 AS $$ SELECT regexp_replace(lower(said), '[^[:alnum:]]', '', 'g') $$;
 
--- Signals that have been stored for incident_unclaimed_after, and for no more than a day longer, without a wait that took them: by
--- name, of each the first 500. With the waits that look alike, among 500 of that name and 2,000 of any: first those that have its
--- key, then those that only spell name or key differently, then the others of that name.
+-- Signals that have been stored for incident_unclaimed_after, and for no more than a day longer, without a wait that
+-- took them: by name, of each the first 500. With the waits that look alike, among 500 of that name and 2,000 of any:
+-- first those that have its key, then those that only spell name or key differently, then the others of that name.
 CREATE OR REPLACE FUNCTION powertools.detect_unclaimed_signals(whole bool) RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
@@ -142,7 +142,8 @@ AS $$
   ) AS a
 $$;
 
--- Whether a stored signal that came then has gone untaken for incident_unclaimed_after, and for no more than a day longer.
+-- Whether a stored signal that came then has gone untaken for incident_unclaimed_after, and for no more than a day
+-- longer.
 CREATE OR REPLACE FUNCTION powertools.is_unclaimed(came_at timestamptz, expires_at timestamptz) RETURNS bool
 LANGUAGE sql STABLE
 AS $$

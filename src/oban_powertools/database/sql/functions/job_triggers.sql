@@ -121,9 +121,9 @@ EXCEPTION WHEN OTHERS THEN
   RAISE WARNING 'powertools could not cancel again jobs %: %', ids, SQLERRM;
 END $$;
 
--- After an UPDATE of jobs. A job runs for what it ran for before, whatever its meta says now. What the workers returned comes with a bulk ack in the setting
--- powertools.results (job id -> result) and is taken from there; else it is in the job's meta. Old rows are looked up
--- with IN, which hashes them: a join of two transition tables can be quadratic.
+-- After an UPDATE of jobs. A job stays with the step that it ran for before, whatever its meta says now. The results of
+-- workers come with a bulk ack in the setting powertools.results (job id -> result); without one they are in the job's
+-- meta. Old rows are looked up with IN, which hashes them: a join of two transition tables can be quadratic.
 -- Long: only the trigger's own function sees the transition tables.
 CREATE OR REPLACE FUNCTION powertools.jobs_updated_v1() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -1,10 +1,11 @@
--- Notices: what people on call are told of, in the event log beside what happens to workflows.
+-- Notices: events for people on call, about incidents, executors, repairs and retention, in the same log as those of
+-- workflows.
 --
--- They are written by the commit of what they tell (events/E4), by triggers where it is written down: so whoever writes it tells of
--- it, also a process of an earlier release.
+-- Triggers on the rows that change write them, in the transaction of the change (events/E4), so that processes of an
+-- earlier release write them, too.
 
--- Writes one batch down. Called after the rows that they tell of are locked, so that of one subject the order is that of the
--- commits (events/E2).
+-- Writes one batch of notices. Called after the rows that they report are locked, so that the notices of one subject
+-- are in the order of the commits (events/E2).
 CREATE OR REPLACE FUNCTION powertools.write_notices(of_topic text, ids text[], kinds text[], datas jsonb[]) RETURNS void
 LANGUAGE plpgsql
 AS $$
@@ -24,7 +25,7 @@ BEGIN
   PERFORM powertools.notify_v1('powertools.events', '');
 END $$;
 
--- Tells of the entries in the timelines of incidents that say what became of these.
+-- Writes notices for the entries in the timelines of incidents that change their state or size.
 CREATE OR REPLACE FUNCTION powertools.tell_of_incidents_v1() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -45,8 +46,8 @@ BEGIN
   RETURN NULL;
 END $$;
 
--- Tells of what operators did to jobs, steps, workflows and executors, or were refused. What Powertools does by itself, and what
--- the host's own program tells, are no operator's.
+-- Writes notices for acts of operators on jobs, steps, workflows and executors, executed or refused; not for what
+-- Powertools does by itself or the host's program reports.
 CREATE OR REPLACE FUNCTION powertools.tell_of_repairs_v1() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -63,7 +64,7 @@ BEGIN
   RETURN NULL;
 END $$;
 
--- Tells of a run of the retention that has ended.
+-- Writes a notice for a run of the retention that has ended.
 CREATE OR REPLACE FUNCTION powertools.tell_of_retention_v1() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -75,8 +76,8 @@ BEGIN
   RETURN NULL;
 END $$;
 
--- Executors that are missing by now are known to be, until they beat; and whoever follows is told of each that is late or missing,
--- and of each that has recovered. Locks: these rows, passing over those that beat.
+-- Marks executors that are missing now, until their next heartbeat, and writes notices for those that are late, missing
+-- or have recovered. Locks: these rows, skipping those whose heartbeat is just being stored.
 CREATE OR REPLACE FUNCTION powertools.judge_executors() RETURNS void
 LANGUAGE plpgsql
 AS $$

@@ -1,5 +1,5 @@
--- Rescue: what happens to the jobs of executors that are gone, that are unknown, or that do not know the job. Who is gone is
--- said in executors.sql and in the view gone_executors.
+-- Rescue: what happens to the jobs of executors that are gone, that are unknown, or that do not know the job. The view
+-- gone_executors (views.sql) and executors.sql say which executors are gone.
 
 -- Rescues jobs. modes: queue or '*' -> 'automatic' or 'operator'. What happens to each, the first that applies:
 --   left         its queue is the operators', its meta says "rescue": "ask", or it is a step that must never run twice

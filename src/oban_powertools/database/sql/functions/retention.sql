@@ -70,8 +70,8 @@ BEGIN
   ));
 END $$;
 
--- Archives and removes workflows with their steps, waits, consumed signals and last events.
--- Returns how many rows of the archive it wrote and how many rows it removed. The caller holds the families (retention/P3).
+-- Archives and removes workflows with their steps, waits, consumed signals and last events. Returns how many rows of
+-- the archive it wrote and how many rows it removed. The caller holds the families (retention/P3).
 CREATE OR REPLACE FUNCTION powertools.prune_workflows(family bigint[], run bigint, OUT archived int, OUT pruned int)
 LANGUAGE plpgsql
 -- PLANNED EACH TIME ROW BY ROW
@@ -269,8 +269,8 @@ BEGIN
   RETURN pruned;
 END $$;
 
--- One batch of a class, in the caller's transaction (retention/P1). kept_for, audit_kept_for: NULL for ever. after, last: as
--- due_families. Returns how many rows it archived and removed and whether there is more; archived is NULL when
+-- One batch of a class, in the caller's transaction (retention/P1). kept_for, audit_kept_for: NULL for ever. after,
+-- last: as due_families. Returns how many rows it archived and removed and whether there is more; archived is NULL when
 -- another session is pruning. Locks: the part's row; the rows it removes, skipping locked ones.
 CREATE OR REPLACE FUNCTION powertools.prune_batch_v1(
   of_class text, kept_for interval, audit_kept_for interval, run bigint, batch int, after bigint,

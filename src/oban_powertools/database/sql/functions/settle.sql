@@ -1,4 +1,4 @@
--- Settle: the one mechanism.
+-- Settle: records the outcomes of jobs, waits and nested workflows in their steps, and moves their workflows on.
 --
 -- Rules: settle/S1 to S5, on docs/design/rules.md.
 
@@ -160,8 +160,9 @@ BEGIN
   RETURN ended;
 END $$;
 
--- Cancels the steps that depend on failed ones (or cancelled, by whoever) by cancel edges, at any depth; a nested workflow among
--- them never starts. An edge's policy is ``on_failure`` of ``Workflow.add``: cancel, the default, or continue. Returns the steps that ended.
+-- The cascade: cancels the steps that depend on failed ones by cancel edges, at any depth. A nested workflow among them
+-- never starts. A step that was cancelled, by any cause, counts as failed here. The policy of an edge is ``on_failure``
+-- of ``Workflow.add``: cancel, the default, or continue. Returns the steps that ended.
 CREATE OR REPLACE FUNCTION powertools.cascade(ended powertools.ended[]) RETURNS powertools.ended[]
 LANGUAGE plpgsql
 -- PLANNED EACH TIME ROW BY ROW

@@ -89,8 +89,8 @@ BEGIN
   RETURN true;
 END $$;
 
--- Removes what was delivered 3 days ago and given up 30 days ago, 5,000 deliveries at most, and expired secrets.
--- Returns how many deliveries went. With the rights of the owner: nobody else needs to be able to delete.
+-- Removes deliveries that were delivered 3 days ago or became dead 30 days ago, at most 5,000, and expired secrets.
+-- Returns how many deliveries it removed. Runs with the rights of the owner, so that no other role needs to delete.
 CREATE OR REPLACE FUNCTION powertools.prune_webhooks_v1() RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
