@@ -82,7 +82,7 @@ class IncidentClass(StrEnum):
             helps=("kill -KILL {pid}  # on {node}",),
             holds_by="executor_late_holds",
             concerns_by="executor_concerns",
-            over_because="it beats in time, has stopped, was replaced or removed, or is missing by now",
+            over_because="its heartbeats come in time, has stopped, was replaced or removed, or is missing by now",
         ),
     )
     EXECUTOR_MISSING = (
@@ -92,7 +92,7 @@ class IncidentClass(StrEnum):
             advice="Nothing is lost, but a process is. Start one that works on its queue.",
             helps=_START_A_WORKER,
             concerns_by="executor_concerns",
-            over_because="it beats again, has stopped, was replaced or removed, or has been missing for a day",
+            over_because="it sends heartbeats again, has stopped, was replaced or removed, or was missing for a day",
         ),
     )
     DEAD_EXECUTOR = (

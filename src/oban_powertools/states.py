@@ -205,13 +205,13 @@ class ExecutorState(StrEnum):
     """How an executor is."""
 
     HEALTHY = "healthy"
-    """It beats, and its event loop answers."""
+    """Its heartbeats come, and its event loop answers."""
 
     LATE = "late"
-    """Its last beat, or the last answer of its event loop, is older than ``executor_late_after``."""
+    """Its last heartbeat, or the last answer of its event loop, is older than ``executor_late_after``."""
 
     MISSING = "missing"
-    """Its last beat is older than ``executor_missing_after``."""
+    """Its last heartbeat is older than ``executor_missing_after``."""
 
     STOPPED = "stopped"
     """It ended in good order."""

@@ -38,7 +38,7 @@ async def test_a_job_is_rescued_when_its_executor_is_gone(hand: Hand) -> None:
 
     row = await job_row(hand, job.id)
     assert (row["state"], row["attempt"], row["max_attempts"]) == ("available", 1, 2)
-    assert "beat 60 s ago: the job may still run" in str(shown.warnings)
+    assert "came 60 s ago: the job may still run" in str(shown.warnings)
     assert await hand.one("SELECT action FROM powertools.rescues") == "retried"
 
 

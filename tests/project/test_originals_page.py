@@ -41,7 +41,7 @@ CALLS = {
 """A call of the originals -> where it is shown, and what shows it there."""
 
 PROMISES = {
-    "Heartbeats": ["app:oban:default:node-a:producer-1", "it beats by itself"],
+    "Heartbeats": ["app:oban:default:node-a:producer-1", "Powertools sends its heartbeats"],
     "Health and incidents": ["executor_late", "executor_missing", "dead_executor", "workflow_stuck"],
     "Preview a repair": [
         "incident_fingerprint=",

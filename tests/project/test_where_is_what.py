@@ -20,3 +20,15 @@ def test_every_row_names_a_test() -> None:
     rows = re.findall(r"^\| (?!To change|---).*$", PAGE.read_text(), re.MULTILINE)
 
     assert [row for row in rows if not re.search(r"`[\w/]*test_\w+\.py`(, `[\w/]*test_\w+\.py`)* \|$", row)] == []
+
+
+def test_every_name_beside_a_path_is_in_that_file() -> None:
+    named = [
+        (path, name)
+        for path, names in re.findall(r"`([\w/.-]+\.(?:py|sql))` \(((?:`\w+`(?:, )?)+)\)", PAGE.read_text())
+        for name in re.findall(r"`(\w+)`", names)
+    ]
+    texts = {path: next(place / path for place in PLACES if (place / path).is_file()).read_text() for path, _ in named}
+
+    assert len(named) > 20
+    assert [(path, name) for path, name in named if name not in texts[path]] == []

@@ -89,7 +89,7 @@ WORSE = {
         """,
         "outcomes_aside",
         "executor e",
-        "holds 2 that could not be stored, the oldest for 90 s, as its last beat told",
+        "holds 2 that could not be stored, the oldest for 90 s, as its last heartbeat reported",
     ),
     "an event without its place": (
         """

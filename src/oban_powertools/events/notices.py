@@ -121,7 +121,7 @@ class ExecutorUpdated:
     """Its health after it."""
 
     process_alive: bool
-    """Whether its process was beating."""
+    """Whether its process was sending heartbeats."""
 
     loop_responsive: bool
     """Whether its event loop was answering."""
@@ -130,7 +130,7 @@ class ExecutorUpdated:
     """How many jobs it had in hand."""
 
     beat_at: datetime
-    """Its last beat."""
+    """Its last heartbeat."""
 
     timestamp: datetime
     """When it was found; aware UTC, database clock."""

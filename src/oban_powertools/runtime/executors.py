@@ -49,16 +49,16 @@ class ExecutorHealth:
     """Jobs it has in hand."""
 
     started_at: datetime
-    """Its first beat."""
+    """Its first heartbeat."""
 
     beat_at: datetime
-    """Its last beat."""
+    """Its last heartbeat."""
 
     loop_beat_at: datetime
     """The last answer of its event loop, as a heartbeat reported it."""
 
     aside: int
-    """Outcomes that it holds because the database does not take them now, as its last beat told."""
+    """Outcomes that it holds because the database does not take them now, as its last heartbeat reported it."""
 
     aside_since: datetime | None
     """Since when it holds the oldest of them."""
@@ -76,8 +76,8 @@ class Executors(Facade):
         Args:
             heartbeats: Each ``{"executor_id": ..., "node": ..., "producer_scope": ...}``; perhaps ``"producer"``, what
                 its jobs carry in ``attempted_by`` behind the node (default: what follows the last colon of the id), and
-                ``"gone_after"``, a timedelta (default: ``executor_missing_after``) within which it beats at least
-                five times: when it does not, its jobs are rescued.
+                ``"gone_after"``, a timedelta (default: ``executor_missing_after``) in which it sends at least five
+                heartbeats: when none comes for so long, its jobs are rescued.
 
         Returns:
             Their number; either all of them are stored or none.

@@ -208,7 +208,8 @@ def _unsure(job: Row) -> str:
         return "nobody knows the executor: the job may still run"
     if job["executor_state"] == "stopped":
         return f"executor {job['executor_id']} stopped in good order"
-    return f"executor {job['executor_id']} beat {job['beat_seconds']} s ago: the job may still run"
+    age = job["beat_seconds"]
+    return f"the last heartbeat of executor {job['executor_id']} came {age} s ago: the job may still run"
 
 
 def _count(number: int, noun: str) -> str:

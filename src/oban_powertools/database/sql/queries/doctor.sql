@@ -244,7 +244,7 @@ LIMIT 20;
 -- Rows: subject, found.
 SELECT 'executor ' || e.executor_id AS subject,
   format(
-    'holds %%s that could not be stored, the oldest for %%s s, as its last beat told', e.aside,
+    'holds %%s that could not be stored, the oldest for %%s s, as its last heartbeat reported', e.aside,
     round(extract(epoch FROM clock_timestamp() - e.aside_since))
   ) AS found
 FROM powertools.executors e
