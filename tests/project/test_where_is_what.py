@@ -32,3 +32,12 @@ def test_every_name_beside_a_path_is_in_that_file() -> None:
 
     assert len(named) > 20
     assert [(path, name) for path, name in named if name not in texts[path]] == []
+
+
+def test_the_page_how_it_works_has_every_room() -> None:
+    contract = (ROOT / "pyproject.toml").read_text().partition("layers = [")[2].partition("]")[0]
+    overview = (ROOT / "docs" / "design" / "overview.md").read_text()
+    [rooms] = re.findall(r"^## Rooms\n\n```text\n(.*?)^```", overview, re.MULTILINE | re.DOTALL)
+    named = {word for line in rooms.splitlines() for word in line[:35].split()}
+
+    assert set(re.findall(r"[a-z]\w+", contract.replace("(__main__)", ""))) == named
