@@ -45,7 +45,7 @@ class JobNotFoundError(NotFoundError):
 
 
 class QueueNotFoundError(NotFoundError):
-    """Nobody serves this queue there; and where it was only looked at, it has no jobs either."""
+    """No executor serves this queue there; when it was only read, it has no jobs either."""
 
     code = "queue_not_found"
     sentence = "nobody serves queue {queue} on {node}: powertools queues list shows those that have executors or jobs"
@@ -158,14 +158,14 @@ class UnsupportedRecoveryActionError(CommandRefusedError):
 
 
 class UnattributedActorError(CommandRefusedError):
-    """Nobody is named as the one who acts."""
+    """No actor is given."""
 
     code = "unattributed_actor"
     sentence = "an operator's command needs an actor: pass a name, or a mapping with a non-empty id"
 
 
 class ReservedActorError(CommandRefusedError, ValueError):
-    """Somebody names themselves as Powertools or as the host's own program."""
+    """The actor has a name that is reserved for Powertools or the host's own program."""
 
     code = "reserved_actor"
     sentence = (

@@ -1,7 +1,7 @@
-"""What people on call are told of: incidents, executors, repairs, and runs of the retention.
+"""Notices: the types of events for people on call, about incidents, executors, repairs and runs of the retention.
 
-For naming only, no I/O. The rule that must never break: every field of a notice is here, in the names of
-docs/reference/events.md, and ``to_dict`` leaves none out.
+Types only, no I/O; ``functions/notices.sql`` writes them. The rule that must never break: every field of a notice is
+here, in the names of docs/reference/events.md, and ``to_dict`` leaves none out.
 """
 
 from collections.abc import Mapping

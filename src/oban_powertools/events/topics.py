@@ -1,6 +1,6 @@
-"""What can be followed: a topic, and which events are of it. No I/O.
+"""Topics: which events a subscriber of a topic gets. No I/O.
 
-The rule that must never break: an event is of its topics whoever asks, the feed, the log or a door.
+The rule that must never break: feed, log and doors agree on the topics of an event.
 """
 
 from dataclasses import dataclass

@@ -122,7 +122,7 @@ class RootCause(AsDict):
     """Its job."""
 
     retry_at: datetime | None
-    """When its first blocker passes by itself; None when nobody can tell."""
+    """When its first blocker passes by itself; None when that is unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,7 +272,7 @@ class StepExplanation(AsDict):
     """Parents beyond those listed."""
 
     root_causes: tuple[RootCause, ...]
-    """Ancestors it waits for or ended because of; those that need somebody first; at most 20."""
+    """Ancestors it waits for or ended because of; those that need a person first; at most 20."""
 
     more_root_causes: int
     """Root causes beyond those listed."""
@@ -322,7 +322,7 @@ class WorkflowExplanation(AsDict):
     """What concerns the workflow as a whole."""
 
     root_causes: tuple[RootCauseGroup, ...]
-    """Released steps without an outcome, and failed steps; those that need somebody first; at most 20 groups."""
+    """Released steps without an outcome, and failed steps; those that need a person first; at most 20 groups."""
 
     more_root_causes: int
     """Steps in groups beyond those listed."""

@@ -33,7 +33,7 @@ class Command:
     """Its workflow."""
 
     actor: Actor | None
-    """The actor; None when nobody is named, which is refused."""
+    """The actor; None when none is given, which is refused."""
 
     source: Surface = Surface.API
     """The door that it came through."""

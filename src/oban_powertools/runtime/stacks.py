@@ -1,4 +1,4 @@
-"""Tell what hung tasks, and a blocked event loop, are doing: the stacks of this process, for incidents.
+"""Read the stacks of hung tasks, and of a blocked event loop, in this process, for incidents.
 
 A line is a frame's file, line and function, the innermost last: never a value of a variable. Called from the thread of
 the heartbeats, which runs on when the event loop is blocked; a task that hangs does not move meanwhile. The rule that

@@ -88,7 +88,7 @@ class Queue:
     """Its name."""
 
     status: OperatorStatus
-    """The operator's word: Blocked when it is paused everywhere, or nobody serves it and jobs wait."""
+    """The operator's word: Blocked when it is paused everywhere, or no executor serves it and jobs wait."""
 
     available: int
     """Jobs that could run now; each count stops at 10,000."""
@@ -135,7 +135,7 @@ class Queues(Facade):
         self._operations = Operations(services)
 
     async def list(self) -> list[Queue]:
-        """Every queue that somebody serves, or that has jobs which have not ended; by name."""
+        """Every queue that an executor serves, or that has jobs which have not ended; by name."""
         async with self._connect() as session:
             return await _read(session, None)
 
@@ -143,7 +143,7 @@ class Queues(Facade):
         """One queue, with who serves it and who holds its places.
 
         Raises:
-            QueueNotFoundError: Nobody serves it, and it has no job that has not ended.
+            QueueNotFoundError: No executor serves it, and it has no job that has not ended.
         """
         name = as_key("queue", queue)
         async with self._connect() as session:
@@ -167,11 +167,11 @@ class Queues(Facade):
             node: Only those of this node; None for all.
 
         Returns:
-            How many serve it there, and are told. Who starts later is not paused: Oban keeps it in its producers.
+            How many executors serve it there. One that starts later is not paused: Oban's producers remember it.
 
         Raises:
-            QueueNotFoundError: Nobody serves it there.
-            NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Nobody who may, or nobody says why.
+            QueueNotFoundError: No executor serves it there.
+            NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Not allowed; no actor; no reason.
         """
         return await self._tell(Action.QUEUE_PAUSE, "pause", queue, node, actor, reason, source)
 

@@ -1,6 +1,6 @@
-"""What workflows are searched for, checked before anything is asked.
+"""The filters of ``workflows.list``: check them before the database is asked.
 
-No I/O. ``functions/finding.sql`` says what each filter leads to.
+No I/O. ``functions/finding.sql`` finds the workflows of each filter.
 """
 
 from collections.abc import Mapping

@@ -55,7 +55,7 @@ async def request_cancel(session: Session, workflow_id: WorkflowId) -> None:
         WorkflowEndedError: It has ended.
         UnsupportedSemanticsError: It follows the rules of another release.
 
-    Locks: the family as settle; idle jobs that nobody else is changing.
+    Locks: the family as settle; idle jobs that no other session is changing.
     """
     workflow = await lock_workflow(session, workflow_id)
     if (refusal := refuse_on_ended(workflow)) is not None:
@@ -141,7 +141,7 @@ async def hold(session: Session, workflow_id: WorkflowId, step: str | None, hold
         WorkflowEndedError, IllegalTransitionError: There is nothing that has not started.
         WorkflowNotFoundError, StepNotFoundError, UnsupportedSemanticsError: As named.
 
-    Locks: the family as settle; jobs that nobody else is changing.
+    Locks: the family as settle; jobs that no other session is changing.
     """
     workflow = await lock_workflow(session, workflow_id)
     if (refusal := refuse_on_ended(workflow)) is not None:

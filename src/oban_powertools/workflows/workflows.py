@@ -215,7 +215,7 @@ class WorkflowWrites(Facade):
 
         Raises:
             WorkflowNotFoundError, WorkflowEndedError: There is nothing to cancel.
-            NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Nobody who may, or nobody says why.
+            NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Not allowed; no actor; no reason.
         """
         command = self._commander.command(Action.WORKFLOW_CANCEL, workflow_id, None, actor, reason, source)
         async with self._commander.commanded(command, conn) as doing:
@@ -245,7 +245,7 @@ class WorkflowWrites(Facade):
             IllegalTransitionError: The action does not fit the step's state; says which ones do.
             UnsupportedRecoveryActionError: There is no such action.
             WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
-            NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Nobody who may, or nobody says why.
+            NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Not allowed; no actor; no reason.
         """
         act = find_recovery(action, step)
         details = {} if act is not None else {"asked": str(action)[:100]}
@@ -290,7 +290,7 @@ class WorkflowWrites(Facade):
         Raises:
             IllegalTransitionError: The step has started or ended.
             WorkflowNotFoundError, StepNotFoundError, WorkflowEndedError: There is nothing to hold.
-            NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Nobody who may, or nobody says why.
+            NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Not allowed; no actor; no reason.
         """
         time = as_span("hold_for", hold_for, least=timedelta(milliseconds=1), most=LONGEST)
         act = Action.WORKFLOW_HOLD if step is None else Action.STEP_HOLD
@@ -315,7 +315,7 @@ class WorkflowWrites(Facade):
 
         Raises:
             WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
-            NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Nobody who may, or nobody says why.
+            NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Not allowed; no actor; no reason.
         """
         act = Action.WORKFLOW_RELEASE if step is None else Action.STEP_RELEASE
         command = self._commander.command(act, workflow_id, step, actor, reason, source)

@@ -52,7 +52,7 @@ class Handled:
     """Whether it changes the assignee."""
 
     assignee: str | None = None
-    """The new assignee; None for nobody."""
+    """The new assignee; None removes the assignee."""
 
     muted_until: datetime | None = None
     """The end of its muting; None changes nothing."""

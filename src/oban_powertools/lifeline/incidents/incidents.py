@@ -92,7 +92,7 @@ class Incidents(Facade):
             return await reading.get_incident(session, self._display, incident)
 
     async def acknowledge_incident(self, incident: int | str, *, actor: ActorLike, source: str = "api") -> Incident:
-        """Acknowledge an incident: somebody has seen it.
+        """Acknowledge an incident: record that a person has seen it.
 
         Raises:
             IncidentNotFoundError: There is none.
@@ -113,7 +113,7 @@ class Incidents(Facade):
     async def assign_incident(
         self, incident: int | str, assignee: str | None, *, actor: ActorLike, source: str = "api"
     ) -> Incident:
-        """Assign an incident to somebody; None for nobody.
+        """Assign an incident to a person; None removes the assignee.
 
         Raises:
             InvalidArgumentError: The assignee is empty.

@@ -54,10 +54,10 @@ class Incident(AsDict):
     """What kind of cause it has; text where only a newer release knows it."""
 
     status: IncidentStatus
-    """The operator's word: it needs a review, somebody has acknowledged it, or it is resolved."""
+    """The operator's word: it needs a review, is acknowledged, or is resolved."""
 
     state: IncidentState
-    """Whether somebody has to look at it."""
+    """Whether a person has to look at it."""
 
     substatus: IncidentSubstatus
     """Whether it is known."""
@@ -109,7 +109,7 @@ class Incident(AsDict):
     """Who takes care of it."""
 
     muted_until: datetime | None
-    """Nobody needs an alert about it before then."""
+    """No messages are sent about it before then."""
 
     repairs: tuple[ExplainedRepair, ...] = ()
     """Repairs that an operator can preview for it now, those that repair all of it first; empty when it is over or has

@@ -73,7 +73,7 @@ class Bulks(Facade):
         Raises:
             BulkFilterError, BulkTooLargeError: The filter is empty or unknown, or matches nothing or too much.
             UnsupportedActionError, UnsupportedTargetError: There is no such repair, or an id is none.
-            NotAuthorizedError, UnattributedActorError: Nobody who may look.
+            NotAuthorizedError, UnattributedActorError: Not allowed; no actor.
         """
         target = Target(type=TargetType.BULK, id=str(action)[:100].strip() or "no action")
         async with self._operations.begin(actor, Action.PREVIEW_BULK, target, source=source) as operation:

@@ -62,7 +62,7 @@ class Repairs(Facade):
 
         Raises:
             UnsupportedActionError, UnsupportedTargetError, TargetNotFoundError: There is no such repair or target.
-            NotAuthorizedError, UnattributedActorError: Nobody who may look.
+            NotAuthorizedError, UnattributedActorError: Not allowed; no actor.
             CommandRefusedError: It does not fit the target as it is: ``IllegalRepairError``, ``HeartbeatLateError``,
                 ``RepairRequiresMissingExecutorError``, ``IncidentMismatchError``, or what the command itself raises.
             UnstorableValueError: The payload is not JSON-safe or above the limit.
@@ -96,7 +96,7 @@ class Repairs(Facade):
         """Execute a preview once, in one transaction with its audit record; or refuse.
 
         Args:
-            reason: 8 characters at least, for whoever reads the audit.
+            reason: At least 8 characters, for the readers of the audit.
 
         Raises:
             PreviewDriftedError: It would do something else by now; says what has changed.

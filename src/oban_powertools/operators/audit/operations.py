@@ -96,7 +96,7 @@ class Operations:
             details: Further facts for the record, whatever the outcome.
 
         Raises:
-            ReservedActorError: The actor claims to be Powertools itself; it is recorded as nobody's attempt.
+            ReservedActorError: The actor claims to be Powertools itself; the attempt is recorded without an actor.
             InvalidArgumentError: The reason is no text, or there is no such source.
         """
         # The display policy comes first, so that the raw reason is stored nowhere.
@@ -165,7 +165,7 @@ class Operation:
         """The actor who asks for it.
 
         Raises:
-            UnattributedActorError: Nobody is named.
+            UnattributedActorError: No actor is given.
         """
         if self.entry.actor is None:
             raise UnattributedActorError

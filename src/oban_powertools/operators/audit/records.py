@@ -25,7 +25,7 @@ class Entry:
     """One record to write. Payloads may be passed as they are: only their hash and shape are stored."""
 
     actor: Actor | None
-    """Who acted; None when nobody was named, which is refused."""
+    """Who acted; None when none was given, which is refused."""
 
     action: Action | None
     """What was asked for; None when there is no such act."""
@@ -72,7 +72,7 @@ class AuditRecord:
     """When, by the database's clock."""
 
     actor_id: str
-    """Who acted; empty when nobody was named, which was refused."""
+    """Who acted; empty when none was given, which was refused."""
 
     actor_type: ActorType
     """What kind of actor; ``system`` is Powertools itself."""

@@ -86,7 +86,7 @@ async def _rows(session: Session) -> AsyncIterator[tuple[int, Sequence[AuditFind
 
 
 async def _unrecorded(session: Session) -> list[AuditFinding]:
-    """Find changes with a trace elsewhere but no record: whoever empties the audit would have to remove every trace."""
+    """Find changes that left a trace in other tables but have no record."""
     return [
         AuditFinding(
             kind=FindingKind.UNRECORDED,

@@ -58,7 +58,7 @@ type ActorLike = str | Mapping[str, Any] | Actor
 
 
 def find_actor(value: ActorLike | None) -> Actor | None:
-    """The actor; None when nobody is named.
+    """The actor; None when none is given.
 
     Raises:
         InvalidArgumentError: The type is none of ``ActorType``.
@@ -93,7 +93,7 @@ def as_actor(value: ActorLike | None) -> Actor:
     """The actor.
 
     Raises:
-        UnattributedActorError: Nobody is named.
+        UnattributedActorError: No actor is given.
         InvalidArgumentError, ReservedActorError: As ``find_actor``.
     """
     actor = find_actor(value)

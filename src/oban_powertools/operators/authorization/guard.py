@@ -41,7 +41,7 @@ class Guard:
         the repair's own action; a preview, which changes nothing, only ``PREVIEW_REPAIR``.
 
         Raises:
-            NotAuthorizedError: The host says no, or there is nobody to ask.
+            NotAuthorizedError: The host refuses it, or has no policy.
         """
         for action in actions:
             refusal = _MISSING if self._authorize is None else await _ask(self._authorize, actor, action, target)

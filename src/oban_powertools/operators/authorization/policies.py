@@ -15,8 +15,8 @@ def permissions_policy() -> Callable[[Actor, Action, Target], bool]:
     """Allow the actions that the actor's own ``permissions`` name.
 
     Pass the actor as a mapping: ``{"id": "ops-1", "permissions": ["preview_repair", "execute_repair"]}``. Build it from
-    your session on the server: whoever can write it can grant themselves anything. The permission of each action is in
-    docs/reference/authorization.md.
+    your session on the server: a user who can write it can grant themselves anything. The permission of each action is
+    in docs/reference/authorization.md.
     """
     return _permitted
 

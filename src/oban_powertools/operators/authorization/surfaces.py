@@ -6,7 +6,7 @@ from ...arguments import as_word, refuse
 
 
 class Surface(StrEnum):
-    """Through which door somebody acted."""
+    """Through which door an actor came."""
 
     API = "api"
     CLI = "cli"
