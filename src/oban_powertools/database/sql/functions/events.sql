@@ -3,8 +3,8 @@
 -- Rules: events/E1 to E3, on docs/design/rules.md.
 
 -- Sends a notification when the transaction commits, or leaves it out while the server's queue of notifications is
--- nearly full: without a place for it the commit would fail, and with it an ack, a fetch or a command (invariant/I5,
--- I6).
+-- nearly full: without a place for it the commit would fail, and with it an ack, a fetch or a command
+-- (invariant/I5, I6).
 CREATE OR REPLACE FUNCTION powertools.notify_v1(channel text, payload text) RETURNS void
 LANGUAGE plpgsql
 AS $$
