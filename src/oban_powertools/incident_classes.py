@@ -86,7 +86,7 @@ class IncidentClass(StrEnum):
             helps=("kill -KILL {pid}  # on {node}",),
             holds_by="executor_late_holds",
             concerns_by="executor_concerns",
-            over_because="its heartbeats come in time, has stopped, was replaced or removed, or is missing by now",
+            over_because="it sends heartbeats in time, has stopped, was replaced or removed, or is missing by now",
         ),
     )
     EXECUTOR_MISSING = (
