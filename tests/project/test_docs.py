@@ -142,6 +142,12 @@ def test_every_link_leads_somewhere() -> None:
     assert dead == []
 
 
+def test_every_code_block_begins_and_ends_on_a_line_of_its_own() -> None:
+    lines = [(page, line) for page in PAGES for line in page.read_text().splitlines() if "```" in line]
+
+    assert [f"{_name(page)}: {line}" for page, line in lines if not re.fullmatch(r" *```\w*", line)] == []
+
+
 def test_every_page_can_be_reached_from_the_readme() -> None:
     reached: set[Path] = set()
     ahead = {ROOT / "README.md"}
