@@ -13,7 +13,8 @@ from ..privacy.apply_display import apply_display
 from .exits import Exit, StoppedError
 from .forms import Form
 from .groups import Group, examples
-from .ids import incident_key, incident_option, parse_id
+from .ids import parse_id
+from .incident_option import incident_key, incident_option
 from .next_commands import command_line
 from .output import note, print_facts, print_json, print_next, print_table, say
 from .tables import Column, Table

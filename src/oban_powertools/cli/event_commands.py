@@ -21,6 +21,7 @@ from .exits import Exit
 from .forms import Form
 from .groups import Group, examples
 from .ids import parse_id
+from .incident_option import incident_key
 from .output import colored, note, print_json, say
 from .target import Target, answering
 from .text import one_line
@@ -55,11 +56,13 @@ def _parse_topic(ctx: click.Context, param: click.Parameter, value: str | None) 
     epilog=examples(
         "powertools events tail",
         "powertools events tail --topic incident:all",
+        "powertools events tail --incident 12",
         "powertools events tail --workflow 41 --until-finished",
         "powertools events tail --json --since 8123 > events.jsonl",
     ),
 )
 @click.option("--workflow", "workflow_id", callback=parse_id, metavar="ID", help="Only of this workflow.")
+@click.option("--incident", metavar="INCIDENT", help="Only of this incident, by its id or its fingerprint.")
 @click.option(
     "--topic",
     callback=_parse_topic,
@@ -75,6 +78,7 @@ async def tail(
     target: Target,
     *,
     workflow_id: int | None,
+    incident: str | None,
     topic: Topic | None,
     since: Cursor | None,
     until_finished: bool,
@@ -85,8 +89,8 @@ async def tail(
     It continues by itself, without a gap, after the database was away. With --json every line is a JSON
     document; its cursor is what --since takes. With --until-finished the exit code is 6 unless it completed.
     """
-    if workflow_id is not None and topic is not None:
-        raise click.UsageError("--workflow and --topic say the same: pass one of them")
+    if sum(subject is not None for subject in (workflow_id, incident, topic)) > 1:
+        raise click.UsageError("--workflow, --incident and --topic name what to follow: pass one of them")
     if topic is not None and topic.kind is TopicKind.WORKFLOW and topic.subject is not None:
         workflow_id, topic = int(topic.subject), None
     if until_finished and workflow_id is None:
@@ -94,6 +98,9 @@ async def tail(
     key = None if workflow_id is None else WorkflowId(workflow_id)
     _warn_in_one_line()
     async with target.following() as calls:
+        if incident is not None:
+            record = await calls.lifeline.get_incident(incident_key(incident))
+            topic = Topic.parse(f"incident:{record.id}")
         if key is None:
             async with calls.events.subscribe(topic or WORKFLOWS, since=since) as following:
                 note(f"following {'all workflows' if topic in (None, WORKFLOWS) else topic}; Ctrl+C ends")

@@ -12,6 +12,14 @@ from .exits import Exit, StoppedError
 class Group(click.Group):
     """A group that shows its help on stderr and fails when no command is named."""
 
+    beside: click.Group | None = None
+    """A group whose commands are found in this one, too, though its help does not list them."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """As click; looks in the group beside as well."""
+        found = super().get_command(ctx, cmd_name)
+        return found if found or self.beside is None else self.beside.commands.get(cmd_name)
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """As click, whose behaviour here differs between versions."""
         if not args and not ctx.resilient_parsing:
@@ -44,7 +52,9 @@ class LazyGroup(Group):
         return sorted(self._lazy)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """As click; imports the command."""
+        """As click; imports the command, and takes the singular for the plural and the other way round."""
+        spellings = (cmd_name, f"{cmd_name}s", cmd_name.removesuffix("s"))
+        cmd_name = next((name for name in spellings if name in self._lazy), cmd_name)
         if cmd_name in self._lazy and cmd_name not in self.commands:
             name = self._lazy[cmd_name][0]
             module = importlib.import_module(name if name.startswith(".") else f".{name}", __package__)

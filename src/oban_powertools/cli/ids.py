@@ -1,7 +1,5 @@
 """Parse ids typed on the command line."""
 
-from typing import Final
-
 import click
 
 
@@ -16,13 +14,3 @@ def parse_id(ctx: click.Context, param: click.Parameter, value: str | None) -> i
     if not (value.isascii() and value.isdigit() and 0 < int(value) < 2**63):
         raise click.BadParameter(f"{value!r} is not an id: ids are whole numbers from 1", ctx, param)
     return int(value)
-
-
-def incident_key(text: str) -> int | str:
-    """What names an incident: its id, when it is a number, or its fingerprint."""
-    return int(text) if text.isascii() and text.isdigit() and int(text) < 2**63 else text
-
-
-incident_option: Final = click.option(
-    "--incident", metavar="INCIDENT", help="The incident that it is for, by its id or its fingerprint."
-)

@@ -16,7 +16,8 @@ from ..states import IncidentState
 from .exits import Exit
 from .forms import Form
 from .groups import Group, examples
-from .ids import incident_key, parse_id
+from .ids import parse_id
+from .incident_option import incident_key, on_incident
 from .incident_text import first_looks, print_incident, state_of, waiting_for
 from .output import note as remark
 from .output import print_json, print_list, say
@@ -43,9 +44,6 @@ _FRESH: Final = timedelta(minutes=1)
 @click.group(cls=Group)
 def incidents() -> None:
     """See what is broken, one incident per cause, and record who takes care of it."""
-
-
-_incident: Final = click.argument("incident", metavar="INCIDENT")
 
 
 @incidents.command(
@@ -89,7 +87,7 @@ async def list_incidents(
 @incidents.command(
     "show", epilog=examples("powertools incidents show 12", "powertools incidents show wait_overdue:payment")
 )
-@_incident
+@on_incident()
 @answering
 async def show(target: Target, *, incident: str, form: Form) -> int:
     """Show one incident, by id or fingerprint, with its evidence and everything that happened to it."""
@@ -102,8 +100,8 @@ async def show(target: Target, *, incident: str, form: Form) -> int:
     return Exit.DONE
 
 
-@incidents.command("ack", epilog=examples("powertools incidents ack 12"))
-@_incident
+@incidents.command("ack", epilog=examples("powertools incidents ack 12", "powertools incidents ack --incident 12"))
+@on_incident()
 @acting
 @answering
 async def ack(target: Target, *, incident: str, actor: str, authorize: Authorize, form: Form) -> int:
@@ -118,13 +116,13 @@ async def ack(target: Target, *, incident: str, actor: str, authorize: Authorize
 
 
 @incidents.command("note", epilog=examples('powertools incidents note 12 "restarted node-a"'))
-@_incident
-@click.argument("text", metavar="TEXT")
+@on_incident("text")
+@click.argument("text", metavar="TEXT", required=False)
 @acting
 @answering
-async def note(target: Target, *, incident: str, text: str, actor: str, authorize: Authorize, form: Form) -> int:
+async def note(target: Target, *, incident: str, text: str | None, actor: str, authorize: Authorize, form: Form) -> int:
     """Add a note to its timeline."""
-    if not text.strip():
+    if text is None or not text.strip():
         raise click.UsageError("TEXT is empty")
     return await _handle(
         target,
@@ -138,7 +136,7 @@ async def note(target: Target, *, incident: str, text: str, actor: str, authoriz
 @incidents.command(
     "assign", epilog=examples("powertools incidents assign 12 ada", "powertools incidents assign 12 --nobody")
 )
-@_incident
+@on_incident("assignee")
 @click.argument("assignee", metavar="[WHO]", required=False)
 @click.option("--nobody", is_flag=True, help="Take it from whoever has it.")
 @acting
@@ -166,7 +164,7 @@ async def assign(
 
 
 @incidents.command("mute", epilog=examples('powertools incidents mute 12 --for 2h --reason "the fix is on its way"'))
-@_incident
+@on_incident()
 @click.option(
     "--for", "mute_for", callback=parse_duration, required=True, metavar="DURATION", help="How long: 90s, 30m, 2h, 1d."
 )

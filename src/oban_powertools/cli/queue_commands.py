@@ -63,6 +63,9 @@ def queue() -> None:
     """Pause, resume and scale a queue, by Oban's own signals."""
 
 
+queue.beside, queues.beside = queues, queue
+
+
 @queues.command("list", epilog=examples("powertools queues list"))
 @answering
 async def list_(target: Target, *, form: Form) -> int:
