@@ -31,6 +31,7 @@ class TargetType(StrEnum):
     WEBHOOK = "webhook"
     SETTING = "setting"
     QUEUE = "queue"
+    SIGNAL = "signal"
 
 
 class Severity(StrEnum):
@@ -73,6 +74,9 @@ class Act:
     runs_again: bool = False
     """Whether work that ran before runs again."""
 
+    aimed: bool = False
+    """Whether it needs ``to``: the step that it gives something to."""
+
     timeline: str | None = None
     """Its name in an incident's timeline; only for acts on incidents."""
 
@@ -84,9 +88,12 @@ _REPAIRABLE: Final = (
     TargetType.WORKFLOW,
     TargetType.EXECUTOR,
     TargetType.CALLBACK,
+    TargetType.SIGNAL,
 )
 _EXECUTE: Final = "execute_repair"
-_IN_BULK: Final = frozenset({TargetType.JOB, TargetType.CALLBACK, TargetType.STEP, TargetType.WORKFLOW})
+_IN_BULK: Final = frozenset(
+    {TargetType.JOB, TargetType.CALLBACK, TargetType.STEP, TargetType.WORKFLOW, TargetType.SIGNAL}
+)
 
 
 def _repair(
@@ -96,6 +103,7 @@ def _repair(
     takes_away: bool = False,
     tells: bool = False,
     runs_again: bool = False,
+    aimed: bool = False,
 ) -> Act:
     return Act(
         targets=(target,),
@@ -103,7 +111,8 @@ def _repair(
         severity=severity,
         needs_reason=True,
         previewed=True,
-        in_bulk=target in _IN_BULK,
+        in_bulk=target in _IN_BULK and not aimed,
+        aimed=aimed,
         takes_away=takes_away,
         tells=tells,
         runs_again=runs_again,
@@ -162,6 +171,8 @@ class Action(StrEnum):
         _repair(TargetType.EXECUTOR, Severity.HIGH, takes_away=True, runs_again=True),
     )
     CALLBACK_RETRY = "callback_retry", _repair(TargetType.CALLBACK, runs_again=True)
+    SIGNAL_REDIRECT = "signal_redirect", _repair(TargetType.SIGNAL, Severity.HIGH, aimed=True)
+    SIGNAL_DISCARD = "signal_discard", _repair(TargetType.SIGNAL)
     PREVIEW_REPAIR = "preview_repair", _harmless(*_REPAIRABLE, permission="preview_repair")
     EXECUTE_REPAIR = "execute_repair", _act(*_REPAIRABLE, permission=_EXECUTE)
     PREVIEW_BULK = "preview_bulk", _harmless(TargetType.BULK, permission="preview_bulk")

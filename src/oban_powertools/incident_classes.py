@@ -163,10 +163,10 @@ class IncidentClass(StrEnum):
         "unclaimed_signal",
         IncidentRow(
             found_by="detect_unclaimed_signals",
-            advice="Was a name or a key misspelt? Compare it with the waits that look alike.",
+            advice="Was a name or a key misspelt? Redirect it to the wait that was meant, or discard it.",
             holds_by="unclaimed_signal_holds",
             over_because="each was taken or has expired, or a day has passed",
-            ended_by=(_BY_HAND,),
+            ended_by=((Action.SIGNAL_REDIRECT, Action.SIGNAL_DISCARD), (Action.SIGNAL_DISCARD,)),
         ),
     )
     POISON_JOB = (

@@ -193,7 +193,7 @@ PLAIN = {
     IncidentClass.HUNG_JOBS: {"job_cancel"},
     IncidentClass.QUEUE_LATE: set[str](),
     IncidentClass.WEBHOOK_UNSERVED: set[str](),
-    IncidentClass.UNCLAIMED_SIGNAL: {"step_complete", "step_skip"},
+    IncidentClass.UNCLAIMED_SIGNAL: {"signal_redirect", "signal_discard"},
 }
 """Class -> what its plain trouble suggests."""
 
@@ -236,6 +236,7 @@ async def preview_all(hand: Hand, fingerprint: str) -> set[str]:
             action=each.action,
             target_type=each.target_type,
             target_id=each.target_id,
+            to=each.to,
             incident_fingerprint=fingerprint,
         )
         assert previewed.status == "ready"

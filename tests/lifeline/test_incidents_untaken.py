@@ -108,7 +108,7 @@ async def test_a_signal_that_nobody_has_taken_is_told_with_the_wait_that_looks_a
     assert incident.title == "1 signal payment was stored and no wait has taken it; 1 wait looks alike"
     [alike] = incident.evidence["alike"]
     assert (alike["workflow_id"], alike["signal"], alike["correlation_key"]) == (workflow_id, "payment", "order-7")
-    assert {repair.action for repair in incident.repairs} == {"step_complete", "step_skip"}
+    assert {repair.action for repair in incident.repairs} == {"signal_redirect", "signal_discard"}
 
 
 @pytest.mark.parametrize(

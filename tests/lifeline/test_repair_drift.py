@@ -78,12 +78,22 @@ async def held_workflow(hand: Hand) -> Any:
     return workflow_id
 
 
+async def misspelt_signal(hand: Hand) -> Any:
+    """Beside the step ``1/paid``, which waits for it."""
+    workflow = Workflow("order")
+    workflow.await_signal("paid", signal="payment", correlation_key="order-7")
+    await hand.insert(workflow)
+    return (await hand.workflows.signal("payment", "Order 7", {"paid": 30})).id
+
+
 EDIT_JOBS = "UPDATE oban_jobs SET priority = 7"
 EDIT_STEPS = "UPDATE powertools.steps SET attempt = 7"
 EDIT_LATE = "UPDATE powertools.late_results SET attempt = 7"
+EDIT_SIGNALS = "UPDATE powertools.signals SET correlation_key = 'order_7'"
 NO_JOBS = "DELETE FROM oban_jobs"
 NO_WORKFLOWS = "DELETE FROM powertools.steps; DELETE FROM powertools.workflows"
 NO_LATE = "DELETE FROM powertools.late_results"
+NO_SIGNALS = "DELETE FROM powertools.signals"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +128,10 @@ CASES = {
         target=dead_executor, edit=EDIT_JOBS, told="priority was 0, now 7", gone="DELETE FROM powertools.executors"
     ),
     "callback_retry": Case(target=failed_callback, edit=EDIT_JOBS, told="priority was 0, now 7", gone=NO_JOBS),
+    "signal_redirect": Case(
+        target=misspelt_signal, edit=EDIT_SIGNALS, told="correlation_key was", gone=NO_SIGNALS, more={"to": "1/paid"}
+    ),
+    "signal_discard": Case(target=misspelt_signal, edit=EDIT_SIGNALS, told="correlation_key was", gone=NO_SIGNALS),
 }
 
 

@@ -9,6 +9,7 @@ from oban_powertools.lifeline.repairs.filters import FILTERS
 from oban_powertools.telemetry import WORDS
 from oban_powertools.workflows.job_rules import JOB_RULES
 from oban_powertools.workflows.rules import STEP_RULES, WORKFLOW_RULES
+from oban_powertools.workflows.signal_rules import UNTAKEN
 from tests.support.by_hand import Hand, chain
 from tests.support.one_more import copy_sources, insert, run
 
@@ -91,6 +92,7 @@ async def test_an_act_is_one_row_its_rule_and_its_function(hand: Hand, with_one_
 def test_every_repair_has_its_rule() -> None:
     assert set(STEP_RULES) == set(repairs_of(TargetType.STEP))
     assert set(WORKFLOW_RULES) == set(repairs_of(TargetType.WORKFLOW))
+    assert set(UNTAKEN) == set(repairs_of(TargetType.SIGNAL))
     assert set(JOB_RULES) == {*repairs_of(TargetType.JOB), *repairs_of(TargetType.CALLBACK)}
 
 

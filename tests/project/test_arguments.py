@@ -194,6 +194,7 @@ KINDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
         "incident_fingerprint": NOT_NAMES,
         "payload": (7,),
         "hold_for": (*NOT_SPANS, timedelta.max),
+        "to": (*NOT_TEXTS, ""),
     },
     "lifeline.get_preview": {"preview_id": NOT_IDS},
     "lifeline.find_preview_of": {"preview_token": (*NOT_NAMES, None)},

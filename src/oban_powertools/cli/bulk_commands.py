@@ -54,6 +54,7 @@ def bulk() -> None:
 @click.option("--step", metavar="NAME", help="Steps of this name.")
 @click.option("--cause", metavar="CAUSE", help="Steps that ended for this cause.")
 @click.option("--tag", metavar="TAG", help="Workflows with this tag.")
+@click.option("--signal", metavar="NAME", help="Stored signals of this name.")
 @incident_option
 @hold_for_option
 @acting

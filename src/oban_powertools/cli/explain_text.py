@@ -144,7 +144,9 @@ def _print_incidents(incidents: Sequence[ExplainedIncident]) -> None:
 
 def repair_command(repair: ExplainedRepair, incident_id: int) -> str:
     """The command that previews a repair for an incident."""
-    return command_line("repair", "preview", repair.action, repair.target_id, "--incident", incident_id, acts=True)
+    to = [] if repair.to is None else ["--to", repair.to]
+    words = ("repair", "preview", repair.action, repair.target_id, *to, "--incident", incident_id)
+    return command_line(*words, acts=True)
 
 
 def bulk_command(bulk: SuggestedBulk, incident_id: int) -> str:

@@ -50,12 +50,14 @@ def _target_type(action: str) -> str:
     epilog=examples(
         "powertools repair preview step_retry 41/bill",
         "powertools repair preview workflow_hold 41 --for 2h",
+        "powertools repair preview signal_redirect 9 --to 41/bill",
     )
 )
 @click.argument("action", metavar="ACTION")
 @click.argument("target_id", metavar="TARGET")
 @incident_option
 @hold_for_option
+@click.option("--to", metavar="STEP", help="The waiting step that takes it, of a redirected signal: 41/bill.")
 @payload_option
 @acting
 @answering
@@ -66,6 +68,7 @@ async def preview(
     target_id: str,
     incident: str | None,
     hold_for: timedelta | None,
+    to: str | None,
     payload: Any,
     actor: str,
     authorize: Authorize,
@@ -73,7 +76,7 @@ async def preview(
 ) -> int:
     """Preview a repair: show what it would do, and the token that executes it.
 
-    TARGET is a job's or workflow's number, 41/bill for a step, or an executor's id.
+    TARGET is a job's, workflow's or signal's number, 41/bill for a step, or an executor's id.
     """
     async with target.calls(authorize) as calls:
         record = await calls.lifeline.preview_repair(
@@ -84,6 +87,7 @@ async def preview(
             incident_fingerprint=await _find_fingerprint(calls, incident),
             payload=payload,
             hold_for=hold_for,
+            to=to,
             source="cli",
         )
     _print(record, form=form)

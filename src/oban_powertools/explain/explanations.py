@@ -173,6 +173,9 @@ class ExplainedRepair(AsDict):
     target_id: str
     """Which one; of a step ``workflow id/step name``."""
 
+    to: str | None = None
+    """The step that takes it, of ``signal_redirect``; None of all others."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExplainedIncident(AsDict):

@@ -12,7 +12,7 @@ from ..acts import Action as Repair
 from ..acts import TargetType
 from ..database import Session
 from ..incident_classes import find_row
-from ..states import Effects, IncidentStatus
+from ..states import Effects, IncidentStatus, StepState
 from ..workflows.job_rules import refuse_job
 from ..workflows.rules import WORKFLOW_RULES
 from .actions import step_actions
@@ -91,7 +91,7 @@ def legal_repairs(row: Mapping[str, Any], subject: Subject) -> tuple[ExplainedRe
 
     Args:
         row: class, fingerprint, subject_type and subject_id of the incident; late_result_id and adoptable of a late
-            result.
+            result; signal_id of a stored signal, which looks like the wait of the subject or is one itself.
     """
     incident_class = find_row(row["class"])
     if incident_class is None:
@@ -107,7 +107,8 @@ def _legal(choices: Sequence[Repair], row: Mapping[str, Any], subject: Subject) 
     for repair in choices:
         target = _target(repair, row, subject)
         if target is not None:
-            yield ExplainedRepair(action=repair, target_type=target[0], target_id=target[1])
+            to = _step_id(subject) if repair.row.aimed else None
+            yield ExplainedRepair(action=repair, target_type=target[0], target_id=target[1], to=to)
         elif repair is choices[0]:
             return
 
@@ -136,7 +137,10 @@ def _target(repair: Repair, row: Mapping[str, Any], subject: Subject) -> tuple[T
             return (target, row["subject_id"])
         case TargetType.STEP:
             legal = step and repair in {action.name for action in subject.actions}
-            return (target, f"{step.workflow.id}/{step.name}") if step and legal else None
+            return (target, _step_id(subject) or "") if step and legal else None
+        case TargetType.SIGNAL:
+            taken = repair.row.aimed and (step is None or step.own_state != StepState.AWAITING_SIGNAL)
+            return (target, str(row["signal_id"])) if row["signal_id"] and not taken else None
         case (
             TargetType.INCIDENT
             | TargetType.BULK
@@ -149,6 +153,10 @@ def _target(repair: Repair, row: Mapping[str, Any], subject: Subject) -> tuple[T
             return None  # no repair is about one
         case _:
             assert_never(target)
+
+
+def _step_id(subject: Subject) -> str | None:
+    return f"{subject.step.workflow.id}/{subject.step.name}" if subject.step else None
 
 
 def _takes_a_result(subject: Subject) -> bool:

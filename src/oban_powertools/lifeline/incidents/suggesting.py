@@ -39,6 +39,8 @@ class _Facts:
 
     def subject(self, row: Row) -> Subject | None:
         """The subject of a row; None when it is gone."""
+        if row["position"] is None and row["signal_id"] is not None:
+            return Subject()
         if row["position"] is None:
             return self.workflows.get(row["workflow_id"]) or self.subjects.get(row["job_id"])
         place = (row["workflow_id"], row["position"])
@@ -72,10 +74,11 @@ async def suggest(session: Session, incidents: Sequence[Incident], most: int) ->
 
 def _in_order(repairs: Iterable[ExplainedRepair]) -> tuple[ExplainedRepair, ...]:
     """Each repair once; actions with few targets come first, because they repair more at once."""
-    by_action: defaultdict[Action | str, dict[str, ExplainedRepair]] = defaultdict(dict)
+    by_action: defaultdict[Action | str, dict[tuple[str, str | None], ExplainedRepair]] = defaultdict(dict)
     for repair in repairs:
-        by_action[repair.action].setdefault(repair.target_id, repair)
-    return tuple(one for alike in sorted(by_action.values(), key=len) for one in alike.values())
+        by_action[repair.action].setdefault((repair.target_id, repair.to), repair)
+    targets = {action: len({one.target_id for one in alike.values()}) for action, alike in by_action.items()}
+    return tuple(one for action in sorted(by_action, key=targets.__getitem__) for one in by_action[action].values())
 
 
 def _bulk(repairs: Iterable[ExplainedRepair]) -> tuple[SuggestedBulk, ...]:

@@ -16,6 +16,7 @@ from ...states import Effects, RecoveryAction, WorkflowId
 from ...workflows import recovery
 from ...workflows.job_rules import JOB_REPAIRS, refuse_alive, refuse_job
 from ...workflows.rules import FAILED, RECOVERIES
+from ...workflows.signal_rules import SIGNAL_REPAIRS, refuse_signal
 from .targets import Located, Repair, Row
 
 _RECOVERIES: Final = {**RECOVERIES, Action.WORKFLOW_RETRY: RecoveryAction.RETRY}
@@ -39,6 +40,8 @@ class Applier:
             refusal = refuse_job(repair.action, located.jobs[0], str(located.target))
             if refusal is not None:
                 raise refusal
+        if located.signal is not None and (refusal := refuse_signal(repair.action, located.signal)) is not None:
+            raise refusal
         await _DOES[repair.action](self, session, repair, located)
 
     async def recover(self, session: Session, repair: Repair, located: Located) -> None:
@@ -112,6 +115,16 @@ class Applier:
         stored = None if result is None else json_border.dumps(result)
         await session.run("adopt_result", {"id": job["id"], "result": stored})
 
+    async def redirect(self, session: Session, _: Repair, located: Located) -> None:
+        """Give a signal to the step that was meant."""
+        assert located.signal is not None
+        await session.run("redirect_signal", {"id": located.signal["id"], "wait_id": located.signal["to_wait_id"]})
+
+    async def discard_signal(self, session: Session, _: Repair, located: Located) -> None:
+        """Give a signal up."""
+        assert located.signal is not None
+        await session.run("discard_signal", {"id": located.signal["id"]})
+
     async def _decide(self, session: Session, repair: Repair, located: Located, *, adopted: bool) -> Row:
         late = located.late
         assert late is not None
@@ -153,6 +166,8 @@ _DOES: Final[Mapping[Action, Callable[[Applier, Session, Repair, Located], Await
     Action.WORKFLOW_RELEASE: Applier.release,
     Action.EXECUTOR_RESCUE_ALL: Applier.rescue_all,
     Action.CALLBACK_RETRY: Applier.retry_job,
+    Action.SIGNAL_REDIRECT: Applier.redirect,
+    Action.SIGNAL_DISCARD: Applier.discard_signal,
 }
 """Repair -> the method that carries it out."""
 
@@ -165,7 +180,17 @@ def rescuable(located: Located) -> list[int]:
 def legal_job_actions(located: Located) -> tuple[tuple[str, ...], Mapping[str, str]]:
     """The repairs of a job or callback that are legal now, and why the others are not."""
     own = (Action.CALLBACK_RETRY,) if located.target.type is TargetType.CALLBACK else JOB_REPAIRS
-    refusals: dict[Action, CommandRefusedError | None] = {a: refuse_job(a, located.jobs[0]) for a in own}
+    return _sorted({action: refuse_job(action, located.jobs[0]) for action in own})
+
+
+def legal_signal_actions(located: Located) -> tuple[tuple[str, ...], Mapping[str, str]]:
+    """The same, of a signal; whether a redirection is legal also depends on the step that is to take it."""
+    assert located.signal is not None
+    signal = located.signal
+    return _sorted({action: refuse_signal(action, signal) for action in SIGNAL_REPAIRS})
+
+
+def _sorted(refusals: Mapping[Action, CommandRefusedError | None]) -> tuple[tuple[str, ...], Mapping[str, str]]:
     legal = tuple(str(action) for action, refusal in refusals.items() if refusal is None)
     return legal, {str(action): str(refusal) for action, refusal in refusals.items() if refusal is not None}
 

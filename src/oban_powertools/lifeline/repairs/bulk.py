@@ -81,7 +81,7 @@ class Bulks(Facade):
                 raise UnsupportedActionError(action, IN_BULK)
             repair, _ = Action(action), operation.actor
             operation.update(target=replace(target, repair=repair))
-            arguments = check_arguments(repair, None, hold_for)
+            arguments = check_arguments(repair, hold_for=hold_for)
             conditions = read_filter(repair, filter)
             acting = await operation.authorize()
             async with self._connect() as session, session.transaction():

@@ -23,6 +23,7 @@ FILTERS: Final[Mapping[TargetType, tuple[str, tuple[str, ...]]]] = {
         ("ids", "state", "cause", "step", "worker", "queue", "workflow_name", "workflow_id"),
     ),
     TargetType.WORKFLOW: ("bulk_workflows", ("ids", "state", "workflow_name", "tag")),
+    TargetType.SIGNAL: ("bulk_signals", ("ids", "signal")),
 }
 """Type of target -> the query that finds such targets, and the keys its filter may have."""
 

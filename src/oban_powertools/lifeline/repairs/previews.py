@@ -24,7 +24,7 @@ from ...explain.workflow import find_workflow_actions
 from ...operators.authorization import Action, Actor
 from ...privacy.display import DisplayPolicy, Kind
 from ...states import Effects
-from .actions import legal_job_actions, rescuable
+from .actions import legal_job_actions, legal_signal_actions, rescuable
 from .plan import CLOCKS, VERSION, Change, Effect, Plan
 from .records import RepairPreview
 from .targets import Located, Repair, Row
@@ -171,7 +171,22 @@ def _find_warnings(action: Action, located: Located, plan: Plan) -> list[str]:
         warnings.append(f"{_count(left_alone, 'job')} of the executor are left: their effects must never happen twice")
     if "settle_fault" in plan.written:
         warnings.append("the bookkeeping fails on the way: see the settle faults among the changes")
+    warnings += _warn_of_signal(located.signal) if action.row.aimed and located.signal else []
     return list(dict.fromkeys(warnings))[:10]
+
+
+def _warn_of_signal(signal: Row) -> list[str]:
+    """How a signal differs from the wait that is to take it."""
+    warnings = [
+        f"the signal's {word} is {signal[name]}, the wait's {signal['to_' + name]}"
+        for name, word in (("signal", "name"), ("correlation_key", "key"))
+        if signal[name] != signal["to_" + name]
+    ]
+    if signal["workflow_id"] not in (None, signal["to_workflow_id"]):
+        warnings.append(f"it was sent to workflow {signal['workflow_id']}")
+    if signal["expired"]:
+        warnings.append("its sender wanted nobody to take it any more by now")
+    return warnings
 
 
 async def _find_legal(session: Session, located: Located) -> tuple[Sequence[str], Mapping[str, str]]:
@@ -179,6 +194,8 @@ async def _find_legal(session: Session, located: Located) -> tuple[Sequence[str]
     target = located.target
     if target.type in ("job", "callback"):
         return legal_job_actions(located)
+    if target.type is TargetType.SIGNAL:
+        return legal_signal_actions(located)
     if target.workflow_id is None or target.type not in ("step", "workflow"):
         return (), {}
     if target.step is not None:

@@ -90,7 +90,14 @@ async def _do(session: Session, settings: Settings, repair: Repair, located: Loc
     async with session.transaction():
         await Applier(settings).apply(session, repair, located)
         late = [located.late["id"]] if located.late is not None else []
-        args = {**mark, "roots": list(located.root_ids), "job_ids": located.job_ids, "late_ids": late}
+        signals = [located.signal["id"]] if located.signal is not None else []
+        args = {
+            **mark,
+            "roots": list(located.root_ids),
+            "job_ids": located.job_ids,
+            "late_ids": late,
+            "signal_ids": signals,
+        }
         rows = await _read(session, "repair_after", args)
         written = await session.all("repair_events", args)
     # A reader of the log may write the start of a job; that is not an effect of the repair.

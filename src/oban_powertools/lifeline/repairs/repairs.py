@@ -6,6 +6,7 @@ break: a refusal changes nothing and is recorded in the audit; token, change and
 (invariant/I3, I4).
 """
 
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
@@ -46,6 +47,7 @@ class Repairs(Facade):
         incident_fingerprint: str | None = None,
         payload: Any = None,
         hold_for: timedelta | None = None,
+        to: str | None = None,
         source: str = "api",
     ) -> RepairPreview:
         """Preview a repair, by carrying it out and rolling it back; the token executes exactly that.
@@ -56,6 +58,7 @@ class Repairs(Facade):
             incident_fingerprint: The incident that it is for.
             payload: The result, of ``step_complete``.
             hold_for: How long, of ``step_hold`` and ``workflow_hold``; whole seconds.
+            to: The waiting step that takes it, of ``signal_redirect``: ``41/bill``.
 
         Returns:
             The preview; while one of the same plan and actor is unused and not expired, that one again.
@@ -76,10 +79,10 @@ class Repairs(Facade):
         ) as operation:
             repair, target = as_repair(action, target_type, str(target_id))
             operation.update(target=target, incident_id=incident_id)
-            arguments = check_arguments(repair, payload, hold_for)
+            arguments = check_arguments(repair, payload, hold_for, to)
             json_border.check_payload("the payload", payload, self._settings.payload_limit)
             acting = operation.actor
-            full_target = await self._authorize_repair(operation, target)
+            full_target = await self._authorize_repair(operation, target, arguments)
             return await self._preview(
                 Repair(
                     target=full_target,
@@ -188,16 +191,18 @@ class Repairs(Facade):
         if refusal is not None:
             raise refusal
         try:
-            await self._authorize_repair(operation, target, Action.EXECUTE_REPAIR)
+            await self._authorize_repair(operation, target, stored["arguments"], Action.EXECUTE_REPAIR)
         except NotFoundError as error:
             raise PreviewDriftedError(stored["id"], [str(error)]) from error
 
-    async def _authorize_repair(self, operation: Operation, target: Target, *also: Action) -> Target:
+    async def _authorize_repair(
+        self, operation: Operation, target: Target, arguments: Mapping[str, Any], *also: Action
+    ) -> Target:
         # The host decides with all facts, and before the caller learns what exists.
         missing: NotFoundError | None = None
         async with self._connect() as session:
             try:
-                target = (await find(session, target)).target
+                target = (await find(session, target, arguments.get("to"))).target
             except NotFoundError as error:
                 missing = error
         operation.update(target=target)

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from ...acts import REPAIRS
-from ...arguments import LONGEST, as_span, is_storable
+from ...arguments import LONGEST, as_span, as_text, is_storable
 from ...database import Session
 from ...database.contention import BeginAgainError
 from ...errors import (
@@ -23,6 +23,8 @@ from ...operators.authorization import Action, Target, TargetType
 from ...states import WorkflowId
 
 _OF_AN_EXECUTOR: Final = ("dead_executor", "executor_missing", "executor_late")
+
+_OF_SIGNALS: Final = "unclaimed_signal"
 
 HOLDS: Final = (Action.STEP_HOLD, Action.WORKFLOW_HOLD)
 """Repairs that need ``hold_for``."""
@@ -42,7 +44,8 @@ class Repair:
     """Its target, whose ``repair`` is the action."""
 
     arguments: Mapping[str, Any]
-    """``{"payload": ...}`` of a completion, ``{"hold_for": seconds}`` of a hold; else empty."""
+    """``{"payload": ...}`` of a completion, ``{"hold_for": seconds}`` of a hold, ``{"to": "41/bill"}`` of a redirected
+    signal; else empty."""
 
     actor_id: str
     """The actor's id."""
@@ -86,6 +89,9 @@ class Located:
     late: Row | None = None
     """A late result: locked last."""
 
+    signal: Row | None = None
+    """A signal, with the step and the wait that are to take it: locked last."""
+
     @property
     def job_ids(self) -> list[int]:
         """The ids of its jobs."""
@@ -121,14 +127,18 @@ def _parsed(action: Action, target_type: TargetType, target_id: str) -> Target:
             return Target.of_workflow(WorkflowId(int(number)), step)
         case TargetType.WORKFLOW if numbered and not slash:
             return Target.of_workflow(WorkflowId(int(number)))
-        case TargetType.JOB | TargetType.CALLBACK | TargetType.LATE_RESULT if numbered and not slash:
+        case TargetType.JOB | TargetType.CALLBACK | TargetType.LATE_RESULT | TargetType.SIGNAL if (
+            numbered and not slash
+        ):
             return Target(type=target_type, id=str(int(number)))
         case _:
             form = "workflow id/step name" if target_type is TargetType.STEP else "its id"
             raise UnsupportedTargetError(action, f"{target_type} {target_id!r}", form)
 
 
-def check_arguments(action: Action, payload: Any, hold_for: timedelta | None) -> dict[str, Any]:
+def check_arguments(
+    action: Action, payload: Any = None, hold_for: timedelta | None = None, to: str | None = None
+) -> dict[str, Any]:
     """Check the arguments of a repair; returns them as a preview stores them.
 
     Raises:
@@ -139,6 +149,11 @@ def check_arguments(action: Action, payload: Any, hold_for: timedelta | None) ->
         raise UnsupportedTargetError(action, "anything with these arguments", expected)
     if payload is not None and action is not Action.STEP_COMPLETE:
         raise UnsupportedTargetError(action, "anything with these arguments", "no payload")
+    if (to is not None) != action.row.aimed:
+        expected = "to, the step that it is given to, such as 41/bill" if to is None else "no to"
+        raise UnsupportedTargetError(action, "anything with these arguments", expected)
+    if to is not None:
+        return {"to": _parsed(action, TargetType.STEP, as_text("to", to)).id}
     if hold_for is not None:
         if as_span("hold_for", hold_for, most=LONGEST) < timedelta(seconds=1):
             raise UnsupportedTargetError(action, f"anything for {hold_for}", "1 s at least")
@@ -146,8 +161,11 @@ def check_arguments(action: Action, payload: Any, hold_for: timedelta | None) ->
     return {"payload": payload} if payload is not None else {}
 
 
-async def find(session: Session, target: Target) -> Located:
+async def find(session: Session, target: Target, to: str | None = None) -> Located:
     """Read a target with the rows that belong to it.
+
+    Args:
+        to: The step that a signal is to be given to.
 
     Raises:
         TargetNotFoundError: It does not exist.
@@ -172,8 +190,32 @@ async def find(session: Session, target: Target) -> Located:
             if not jobs or (target.type is TargetType.CALLBACK and not jobs[0]["is_callback"]):
                 raise TargetNotFoundError(target.type, target.id)
             return _with_jobs(_of_job(target, jobs[0], jobs[0]), jobs)
+        case TargetType.SIGNAL:
+            return await _find_signal(session, target, to)
         case _:
             raise AssertionError(f"no repair is about {target}")
+
+
+async def _find_signal(session: Session, target: Target, to: str | None) -> Located:
+    step = None if to is None else _parsed(Action.SIGNAL_REDIRECT, TargetType.STEP, to)
+    args = {"id": int(target.id), "workflow_id": step and step.workflow_id, "step": step and step.step}
+    signal = await session.one("repair_signal", args)
+    if signal is None:
+        raise TargetNotFoundError(target.type, target.id)
+    row = {**signal, "to": to}
+    if step is None:
+        # The sender may have named a workflow; the host's policy decides with what is known of that.
+        named = replace(
+            target,
+            workflow_id=signal["workflow_id"],
+            workflow_name=signal["workflow_name"],
+            workflow_tags=tuple(signal["workflow_tags"]),
+        )
+        return Located(target=named, signal=row)
+    located = await _find_in_workflow(session, step)
+    return replace(
+        located, target=replace(located.target, type=target.type, id=target.id, repair=target.repair), signal=row
+    )
 
 
 async def _find_jobs(session: Session, ids: Sequence[int]) -> Sequence[Row]:
@@ -222,10 +264,11 @@ async def find_locked(session: Session, repair: Repair) -> Located:
         IncidentMismatchError: It does not belong to the incident.
         TargetMovedError: Roll back and begin again.
     """
-    first = await find(session, repair.target)
+    to: str | None = repair.arguments.get("to")
+    first = await find(session, repair.target, to)
     await _lock(session, first)
     # The rows may have changed between the first read and the lock.
-    located = await find(session, repair.target)
+    located = await find(session, repair.target, to)
     if not located.locks_the_same(first):
         raise TargetMovedError
     if (refusal := _refuse_incident(located, repair.incident_fingerprint)) is not None:
@@ -240,11 +283,16 @@ async def _lock(session: Session, located: Located) -> None:
         await session.run("lock_repair_families", {"workflow_ids": list(located.root_ids)})
     if located.late is not None:
         await session.run("lock_late_result", {"id": located.late["id"]})
+    if located.signal is not None:
+        await session.run("lock_signal", {"id": located.signal["id"]})
 
 
 def _refuse_incident(located: Located, incident_fingerprint: str | None) -> CommandRefusedError | None:
-    """Refuse a target that does not belong to the executor of the incident; incidents of other classes pass."""
+    """Refuse what is not of the incident's executor, or of its signals; incidents of other classes pass."""
     kind, _, executor_id = (incident_fingerprint or "").partition(":")
+    if located.signal is not None and kind == _OF_SIGNALS and located.signal["fingerprint"] != incident_fingerprint:
+        name = located.signal["signal"]
+        return IncidentMismatchError(str(located.target), incident_fingerprint or "", f"its signal is {name}")
     if kind not in _OF_AN_EXECUTOR or located.target.type not in (TargetType.JOB, TargetType.EXECUTOR):
         return None
     owners = (

@@ -85,3 +85,12 @@ AS $$
     WHEN 'healthy' THEN CASE WHEN executing > 0 THEN 'Running' ELSE 'Runnable' END
   END
 $$;
+
+-- 24: no repair was about a signal; now one may be.
+CREATE OR REPLACE FUNCTION powertools.repair_after_v1(
+  roots bigint[], job_ids bigint[], late_ids bigint[], marker bigint, last_job_id bigint
+) RETURNS TABLE (source text, id text, content json)
+LANGUAGE sql
+AS $$
+  SELECT * FROM powertools.repair_after_v2(roots, job_ids, late_ids, '{}', marker, last_job_id)
+$$;

@@ -103,7 +103,7 @@ AS $$
     WHERE powertools.is_unclaimed(g.inserted_at, g.expires_at)
   ), grouped AS (
     SELECT u.signal, count(*) AS signals, min(u.inserted_at) AS since, (array_agg(u.id ORDER BY u.id))[: 50] AS signal_ids,
-      (array_agg(DISTINCT u.correlation_key))[: 20] AS keys
+      (array_agg(u.correlation_key ORDER BY u.id))[: 50] AS signal_keys, (array_agg(DISTINCT u.correlation_key))[: 20] AS keys
     FROM unclaimed u GROUP BY u.signal ORDER BY u.signal LIMIT 1000
   ), waiting AS MATERIALIZED (
     SELECT v.id, v.workflow_id, v.signal, v.correlation_key FROM powertools.waits v
@@ -119,27 +119,48 @@ AS $$
   CROSS JOIN LATERAL (
     SELECT count(*) AS waits, (array_agg(c.id ORDER BY c.rank, c.id))[: 50] AS ids,
       (array_agg(DISTINCT c.workflow_id))[: 1000] AS workflow_ids,
-      (array_agg(jsonb_build_object('wait_id', c.id, 'workflow_id', c.workflow_id, 'signal', c.signal, 'correlation_key', c.correlation_key)
-        ORDER BY c.rank, c.id))[: 10] AS alike
+      array_agg(jsonb_build_object('wait_id', c.id, 'workflow_id', c.workflow_id, 'signal', c.signal, 'correlation_key', c.correlation_key,
+        'signal_id', CASE WHEN c.rank < 3 THEN powertools.likeliest_signal(c.correlation_key, g.signal_ids, g.signal_keys) END
+      ) ORDER BY c.place) FILTER (WHERE c.place <= 10) AS alike
     FROM (
-      SELECT DISTINCT ON (w.id) w.*, CASE
-          WHEN w.correlation_key = ANY (g.keys) THEN 1
-          WHEN powertools.plain_spelling(w.correlation_key) = ANY (k.keys) THEN 2
-          ELSE 3
-        END AS rank
-      FROM (
-        SELECT * FROM waiting
-        UNION ALL
-        (
-          SELECT v.id, v.workflow_id, v.signal, v.correlation_key FROM powertools.waits v
-          WHERE v.state = 'waiting' AND v.signal = g.signal ORDER BY v.correlation_key LIMIT 500
-        )
-      ) AS w
-      CROSS JOIN (SELECT ARRAY(SELECT powertools.plain_spelling(k) FROM unnest(g.keys) AS k) AS keys OFFSET 0) AS k
-      WHERE w.signal = g.signal OR w.correlation_key = ANY (g.keys)
-        OR powertools.plain_spelling(w.signal) = powertools.plain_spelling(g.signal)
+      SELECT d.*, row_number() OVER (ORDER BY d.rank, d.id) AS place FROM (
+        SELECT DISTINCT ON (w.id) w.*, CASE
+            WHEN w.correlation_key = ANY (g.keys) THEN 1
+            WHEN powertools.plain_spelling(w.correlation_key) = ANY (k.keys) THEN 2
+            ELSE 3
+          END AS rank
+        FROM (
+          SELECT * FROM waiting
+          UNION ALL
+          (
+            SELECT v.id, v.workflow_id, v.signal, v.correlation_key FROM powertools.waits v
+            WHERE v.state = 'waiting' AND v.signal = g.signal ORDER BY v.correlation_key LIMIT 500
+          )
+        ) AS w
+        CROSS JOIN (SELECT ARRAY(SELECT powertools.plain_spelling(k) FROM unnest(g.keys) AS k) AS keys OFFSET 0) AS k
+        WHERE w.signal = g.signal OR w.correlation_key = ANY (g.keys)
+          OR powertools.plain_spelling(w.signal) = powertools.plain_spelling(g.signal)
+      ) AS d
     ) AS c
   ) AS a
+$$;
+
+-- The signal among these that a wait with this key may be meant for: first one with its key, then one that only spells it
+-- differently.
+CREATE OR REPLACE FUNCTION powertools.likeliest_signal(of_key text, signal_ids bigint[], keys text[]) RETURNS bigint
+LANGUAGE sql STABLE
+AS $$
+  SELECT s.id FROM unnest(signal_ids, keys) AS s (id, key)
+  WHERE powertools.plain_spelling(s.key) = powertools.plain_spelling(of_key)
+  ORDER BY s.key = of_key DESC, s.id LIMIT 1
+$$;
+
+-- The signal that looks like this wait, as the evidence of an incident says.
+CREATE OR REPLACE FUNCTION powertools.alike_signal_v1(evidence jsonb, of_wait_id bigint) RETURNS bigint
+LANGUAGE sql STABLE
+AS $$
+  SELECT (a ->> 'signal_id')::bigint FROM jsonb_array_elements(evidence -> 'alike') AS a
+  WHERE (a ->> 'wait_id')::bigint = of_wait_id LIMIT 1
 $$;
 
 -- Whether a stored signal that came then has gone untaken for incident_unclaimed_after, and for no more than a day

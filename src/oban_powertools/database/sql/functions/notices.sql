@@ -46,7 +46,7 @@ BEGIN
   RETURN NULL;
 END $$;
 
--- Writes notices for acts of operators on jobs, steps, workflows and executors, executed or refused; not for what
+-- Writes notices for acts of operators on jobs, steps, workflows, executors and signals, executed or refused; not for what
 -- Powertools does by itself or the host's program reports.
 CREATE OR REPLACE FUNCTION powertools.tell_of_repairs_v1() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -59,7 +59,7 @@ BEGIN
   ) ORDER BY a.id))
   FROM added a
   WHERE a.actor_type <> 'system' AND (a.actor_id, a.actor_type) <> ('host', 'service')
-    AND a.target_type IN ('job', 'step', 'late_result', 'workflow', 'executor', 'callback')
+    AND a.target_type IN ('job', 'step', 'late_result', 'workflow', 'executor', 'callback', 'signal')
     AND a.action NOT IN ('preview_repair', 'step_publish');
   RETURN NULL;
 END $$;

@@ -124,9 +124,9 @@ EXCEPTION WHEN invalid_parameter_value THEN
 END $$;
 
 -- What this transaction has written since the marker. Args: roots, outermost workflows; job_ids and late_ids, what else
--- it may have changed. Rows: source, id and the row as a plan keeps it.
-CREATE OR REPLACE FUNCTION powertools.repair_after_v1(
-  roots bigint[], job_ids bigint[], late_ids bigint[], marker bigint, last_job_id bigint
+-- it may have changed, as signal_ids. Rows: source, id and the row as a plan keeps it.
+CREATE OR REPLACE FUNCTION powertools.repair_after_v2(
+  roots bigint[], job_ids bigint[], late_ids bigint[], signal_ids bigint[], marker bigint, last_job_id bigint
 ) RETURNS TABLE (source text, id text, content json)
 LANGUAGE plpgsql
 -- PLANNED EACH TIME
@@ -140,11 +140,11 @@ BEGIN
       CASE WHEN powertools.is_since(s.xmin, marker) THEN powertools.repair_row(s) END AS content
     FROM powertools.steps s WHERE s.workflow_id = ANY (family)
   ), jobs AS (
-    SELECT s.job_id FROM steps s WHERE s.job_id IS NOT NULL AND s.job_id <= repair_after_v1.last_job_id
+    SELECT s.job_id FROM steps s WHERE s.job_id IS NOT NULL AND s.job_id <= repair_after_v2.last_job_id
     UNION
-    SELECT unnest(repair_after_v1.job_ids)
+    SELECT unnest(repair_after_v2.job_ids)
     UNION
-    SELECT j.id FROM public.oban_jobs j WHERE j.id > repair_after_v1.last_job_id
+    SELECT j.id FROM public.oban_jobs j WHERE j.id > repair_after_v2.last_job_id
   ), waits AS MATERIALIZED (
     SELECT w.id, w.signal, w.correlation_key, w.xmin AS version, powertools.repair_row(w) AS content
     FROM (SELECT DISTINCT s.wait_id FROM steps s WHERE s.wait_id IS NOT NULL) AS s
@@ -164,7 +164,10 @@ BEGIN
     SELECT 'signal', g.id::text, g.xmin, powertools.repair_row(g)
     FROM waits w
     JOIN powertools.signals g ON g.signal = w.signal AND g.correlation_key = w.correlation_key AND g.wait_id = w.id
-    WHERE powertools.is_since(g.xmin, marker)
+    WHERE powertools.is_since(g.xmin, marker) AND g.id <> ALL (signal_ids)
+    UNION ALL
+    SELECT 'signal', g.id::text, g.xmin, powertools.repair_row(g)
+    FROM powertools.signals g WHERE g.id = ANY (signal_ids) AND powertools.is_since(g.xmin, marker)
     UNION ALL
     SELECT 'late_result', l.id::text, l.xmin, powertools.repair_row(l)
     FROM powertools.late_results l WHERE l.id = ANY (late_ids) AND powertools.is_since(l.xmin, marker)

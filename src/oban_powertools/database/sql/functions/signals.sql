@@ -200,6 +200,34 @@ BEGIN
   RETURN delivered;
 END $$;
 
+-- Gives a signal that nobody took to a wait, whatever the wait's name and key. Locks: the caller holds the signal, and the family
+-- of the wait; then as settle.
+CREATE OR REPLACE FUNCTION powertools.redirect_signal_v1(of_signal_id bigint, to_wait_id bigint) RETURNS void
+LANGUAGE plpgsql
+-- PLANNED EACH TIME
+AS $$
+DECLARE
+  taken powertools.outcome;
+BEGIN
+  UPDATE powertools.signals g
+  SET status = 'consumed', wait_id = w.id, consumed_at = clock_timestamp()
+  FROM powertools.waits w
+  WHERE g.id = of_signal_id AND g.status IN ('stored', 'ambiguous', 'late') AND w.id = to_wait_id AND w.state = 'waiting'
+  RETURNING w.workflow_id, w.position, NULL, w.id, NULL, 'completed', NULL, 1,
+    CASE WHEN g.payload IS NOT NULL THEN jsonb_build_object('json', g.payload) END, NULL, NULL, NULL
+  INTO taken;
+  IF FOUND THEN
+    PERFORM powertools.settle(ARRAY[taken]);
+  END IF;
+END $$;
+
+-- Gives a stored signal up: no wait takes it by itself any more, and a repeat of its dedupe key changes nothing. Locks: the caller holds it.
+CREATE OR REPLACE FUNCTION powertools.discard_signal_v1(of_signal_id bigint) RETURNS void
+LANGUAGE sql
+AS $$
+  UPDATE powertools.signals g SET status = 'late' WHERE g.id = of_signal_id AND g.status = 'stored'
+$$;
+
 -- Marks signals stored for these ended workflows as late. The caller holds them.
 CREATE OR REPLACE FUNCTION powertools.close_signals_of(workflow_ids bigint[]) RETURNS void
 LANGUAGE plpgsql

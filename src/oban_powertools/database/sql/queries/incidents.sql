@@ -78,11 +78,12 @@ ORDER BY t.at, t.id;
 -- or was cancelled because it was deleted), jobs and callbacks of no step, late results.
 -- Args: ids (bigint[]), most (int: of each incident).
 -- Rows: id, class, fingerprint, subject_type, subject_id (of the incident); workflow_id, position (NULL: no step), job_id,
---   late_result_id, adoptable (NULL: no late result), place; by incident, in the order of its evidence.
+--   late_result_id, adoptable (NULL: no late result), signal_id (stored; that which looks like the wait, or one by itself), place; by
+--   incident, in the order of its evidence.
 -- Index: the primary keys, steps_job_deleted.
 SELECT i.id, i.class, i.fingerprint, i.subject_type, i.subject_id, coalesce(s.workflow_id, d.workflow_id) AS workflow_id,
   coalesce(s.position, d.position) AS position, j.id AS job_id, l.id AS late_result_id,
-  l.id IS NOT NULL AND powertools.is_adoptable_v1(l, j.state::text, s.state) AS adoptable, e.place
+  l.id IS NOT NULL AND powertools.is_adoptable_v1(l, j.state::text, s.state) AS adoptable, g.id AS signal_id, e.place
 FROM powertools.incidents i
 CROSS JOIN LATERAL (
   SELECT e.id::bigint AS id, i.evidence ->> 'id_type' AS of, e.place
@@ -97,11 +98,21 @@ LEFT JOIN powertools.steps s
   AND s.position = coalesce(v.position, powertools.position_of_v1(j.meta))
   AND CASE e.of WHEN 'wait' THEN s.wait_id = v.id ELSE powertools.is_its_job_v1(s, j.id, j.meta) END
 LEFT JOIN powertools.steps d ON e.of = 'job' AND j.id IS NULL AND d.cause = 'job_deleted' AND d.job_id = e.id
+LEFT JOIN powertools.signals g ON g.status = 'stored' AND g.id = powertools.alike_signal_v1(i.evidence, v.id)
 WHERE i.id = ANY (%(ids)s::bigint[]) AND e.of <> 'workflow'
 UNION ALL
-SELECT i.id, i.class, i.fingerprint, i.subject_type, i.subject_id, w.id, NULL, NULL, NULL, false, 1
+SELECT i.id, i.class, i.fingerprint, i.subject_type, i.subject_id, w.id, NULL, NULL, NULL, false, NULL, 1
 FROM powertools.incidents i
 JOIN powertools.workflows w ON i.subject_type = 'workflow' AND w.id = i.subject_id::bigint
+WHERE i.id = ANY (%(ids)s::bigint[])
+UNION ALL
+SELECT i.id, i.class, i.fingerprint, i.subject_type, i.subject_id, NULL, NULL, NULL, NULL, false, g.id, 100 + e.place
+FROM powertools.incidents i
+CROSS JOIN LATERAL (
+  SELECT e.id::bigint AS id, e.place
+  FROM jsonb_array_elements_text(i.evidence -> 'signal_ids') WITH ORDINALITY AS e (id, place) LIMIT %(most)s::int
+) AS e
+JOIN powertools.signals g ON g.id = e.id AND g.status = 'stored'
 WHERE i.id = ANY (%(ids)s::bigint[])
 ORDER BY id, place;
 

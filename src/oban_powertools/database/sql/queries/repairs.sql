@@ -59,6 +59,20 @@ FROM powertools.executors e WHERE e.executor_id = %(executor_id)s::text;
 SELECT l.id, l.state, l.job_id, l.queue, l.worker, l.result, l.attempt, l.adopted_at IS NOT NULL OR l.dismissed_at IS NOT NULL AS decided
 FROM powertools.late_results l WHERE l.id = %(id)s::bigint;
 
+-- name: repair_signal
+-- A signal as a repair's target, with the wait of the step that is to take it.
+-- Args: id (bigint); workflow_id (bigint) and step (text) of that step, or NULL.
+-- Rows: none, or one: to_wait_id is NULL while that step does not wait; workflow_name and workflow_tags of the workflow that its sender
+--   named. Index: the primary keys, step_name_unique.
+SELECT g.id, g.signal, g.correlation_key, g.status, g.workflow_id, powertools.fingerprint_v1('unclaimed_signal:' || g.signal) AS fingerprint,
+  coalesce(g.expires_at <= clock_timestamp(), false) AS expired, n.name AS workflow_name, coalesce(n.tags, '{}') AS workflow_tags,
+  v.id AS to_wait_id, v.workflow_id AS to_workflow_id, v.signal AS to_signal, v.correlation_key AS to_correlation_key
+FROM powertools.signals g
+LEFT JOIN powertools.workflows n ON n.id = g.workflow_id
+LEFT JOIN powertools.steps s ON s.workflow_id = %(workflow_id)s::bigint AND s.name = %(step)s::text
+LEFT JOIN powertools.waits v ON v.id = s.wait_id AND v.state = 'waiting' AND s.state = 'awaiting_signal'
+WHERE g.id = %(id)s::bigint;
+
 -- name: lock_repair_jobs
 -- Args: ids (bigint[]). Rows: one without columns a job. Locks: the jobs by id.
 SELECT FROM public.oban_jobs j WHERE j.id = ANY (%(ids)s::bigint[]) ORDER BY j.id FOR UPDATE;
@@ -71,16 +85,21 @@ SELECT powertools.lock_families_v1(%(workflow_ids)s::bigint[]) AS stopping;
 -- Args: id (bigint). Rows: one without columns, or none. Locks: the late result, after the job and the family.
 SELECT FROM powertools.late_results l WHERE l.id = %(id)s::bigint FOR UPDATE;
 
+-- name: lock_signal
+-- Args: id (bigint). Rows: one without columns, or none. Locks: the signal, after the family that is to take it.
+SELECT FROM powertools.signals g WHERE g.id = %(id)s::bigint FOR UPDATE;
+
 -- name: repair_mark
 -- Rows: one: marker, last_job_id, last_batch_id.
 SELECT marker, last_job_id, last_batch_id FROM powertools.repair_mark_v1();
 
 -- name: repair_after
--- Args: roots, job_ids, late_ids (bigint[]), marker, last_job_id (bigint).
+-- Args: roots, job_ids, late_ids, signal_ids (bigint[]), marker, last_job_id (bigint).
 -- Rows: source, id, content (json text): what this transaction has written since the marker.
 SELECT source, id, content::text
-FROM powertools.repair_after_v1(
-  %(roots)s::bigint[], %(job_ids)s::bigint[], %(late_ids)s::bigint[], %(marker)s::bigint, %(last_job_id)s::bigint
+FROM powertools.repair_after_v2(
+  %(roots)s::bigint[], %(job_ids)s::bigint[], %(late_ids)s::bigint[], %(signal_ids)s::bigint[], %(marker)s::bigint,
+  %(last_job_id)s::bigint
 );
 
 -- name: repair_events
@@ -120,6 +139,14 @@ SET adopted_at = CASE WHEN %(adopted)s::bool THEN clock_timestamp() END,
     decided_by = %(actor)s::text
 WHERE l.id = %(id)s::bigint AND l.adopted_at IS NULL AND l.dismissed_at IS NULL
 RETURNING l.id;
+
+-- name: redirect_signal
+-- Args: id, wait_id (bigint). Rows: one. Locks: the caller holds the signal and the family of the wait; then as settle.
+SELECT powertools.redirect_signal_v1(%(id)s::bigint, %(wait_id)s::bigint);
+
+-- name: discard_signal
+-- Args: id (bigint). Rows: one. Locks: the caller holds the signal.
+SELECT powertools.discard_signal_v1(%(id)s::bigint);
 
 -- name: expire_previews
 -- A preview that has ended keeps no payload, here and below.
@@ -243,6 +270,23 @@ SELECT coalesce(w.id::text, g.id) AS target_id, CASE WHEN w.id IS NOT NULL
   THEN powertools.payload_hash_v1(jsonb_build_array(w.state, w.generation, w.open, w.failed)) END AS state_hash
 FROM workflows w FULL JOIN given g ON g.id::bigint = w.id
 ORDER BY coalesce(w.id, g.id::bigint) LIMIT %(page)s::int;
+
+-- name: bulk_signals
+-- Signals that a bulk repair is about: without ids, those that are stored.
+-- Args: ids (text[] or NULL), signal (text or NULL), page (int).
+-- Rows: target_id, state_hash (NULL: there is none), by id. Index: the primary key, signals_stored.
+WITH given AS (
+  SELECT g.id FROM unnest(%(ids)s::text[]) AS g (id)
+), signals AS (
+  SELECT s.id, s.status, s.wait_id FROM powertools.signals s
+  WHERE (%(ids)s::text[] IS NULL AND s.status = 'stored' OR s.id IN (SELECT g.id::bigint FROM given g))
+    AND (%(signal)s::text IS NULL OR s.signal = %(signal)s::text)
+  ORDER BY s.id LIMIT %(page)s::int
+)
+SELECT coalesce(s.id::text, g.id) AS target_id, CASE WHEN s.id IS NOT NULL
+  THEN powertools.payload_hash_v1(jsonb_build_array(s.status, s.wait_id)) END AS state_hash
+FROM signals s FULL JOIN given g ON g.id::bigint = s.id
+ORDER BY coalesce(s.id, g.id::bigint) LIMIT %(page)s::int;
 
 -- name: store_bulk
 -- Args: actor_id, action, manifest_hash (text), filter (jsonb text), arguments (json text), token_hash (bytea), ready_for
