@@ -33,8 +33,8 @@ SETTINGS = Settings(
     incident_failing_count=3,
     incident_stuck_after=timedelta(seconds=2),
     incident_unclaimed_after=timedelta(seconds=1),
-    incident_hung_after=timedelta(seconds=8),
-    incident_hung_unknown_after=timedelta(seconds=8),
+    incident_hung_after=timedelta(seconds=12),
+    incident_hung_unknown_after=timedelta(seconds=12),
 )
 """Of the process that orders come from, which works on nothing; what is shared is so for all of them."""
 
@@ -124,6 +124,8 @@ async def test_each_of_many_troubles_at_once_is_found_told_once_and_repaired_by_
     await eventually(all_told, within=WITHIN)
 
     _print(night, happened_at, ended, typed)
+    others = await night.application.lifeline.list_incidents(state="resolved")
+    assert [(each.fingerprint, each.timeline) for each in others if each.id not in {i.id for i in ended.values()}] == []
     assert sorted((names_of.get(m.subject, m.subject), m.kind) for m in receiver.received) == sorted(messages)
     assert {name: commands for name, commands in typed.items() if len(commands) > MOST_COMMANDS} == {}
     assert await night.application.lifeline.list_incidents() == []

@@ -9,7 +9,7 @@ import pytest
 
 from oban_powertools import IncidentClass, IncidentState
 from tests.support.by_hand import Hand
-from tests.support.executing import beat, silent
+from tests.support.executing import beat, rescue, silent, take
 from tests.support.troubles import TROUBLES, plain, project
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "at-three-in-the-morning.md"
@@ -82,7 +82,24 @@ async def test_a_process_that_died_with_nothing_in_hand_has_time_to_be_started_a
     assert ([*at_once], [each.incident_class for each in later.values()]) == ([], ["executor_missing"])
 
 
-async def test_a_process_that_died_with_jobs_in_hand_is_told_at_once(hand: Hand) -> None:
-    await TROUBLES["dead_executor"].happen(hand)
+async def test_what_a_process_that_died_has_in_hand_is_first_rescued_by_itself(hand: Hand) -> None:
+    await beat(hand, "p1")
+    await take(hand, await plain(hand, max_attempts=9), "p1")
+    await hand.rows(DIED)
+    at_once = await project(hand)
 
-    assert [each.incident_class for each in (await project(hand)).values()] == ["dead_executor"]
+    await hand.rows("UPDATE powertools.executors SET died_at = died_at - interval '6 s'")
+    later = await project(hand)
+
+    assert ([*at_once], [each.incident_class for each in later.values()]) == ([], ["dead_executor"])
+
+
+async def test_what_is_left_to_an_operator_is_told_as_soon_as_it_is_left(hand: Hand) -> None:
+    await beat(hand, "p1")
+    await take(hand, await plain(hand, max_attempts=9), "p1")
+    await hand.rows(DIED)
+    await rescue(hand, rescue={"*": "operator"})
+
+    found = await project(hand, rescue={"*": "operator"})
+
+    assert [each.incident_class for each in found.values()] == ["dead_executor"]

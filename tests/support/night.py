@@ -8,7 +8,7 @@ import asyncio
 import re
 import shlex
 import subprocess
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,8 +35,8 @@ from oban import worker
 from oban_powertools import Settings
 
 quick = Settings(
-    executor_gone_after=timedelta(seconds=10),
-    executor_late_after=timedelta(seconds=4),
+    executor_gone_after=timedelta(seconds=15),
+    executor_late_after=timedelta(seconds=8),
     executor_missing_after=timedelta(seconds=60),
     sweep_every=timedelta(seconds=0.25),
     incidents_every=timedelta(seconds=0.5),
@@ -170,6 +170,10 @@ class Night:
 
         await eventually(written, within=WITHIN)
 
+    def goes_on(self, happens: Callable[["Night"], Coroutine[Any, Any, None]]) -> None:
+        """Have this go on happening meanwhile."""
+        self._supervised.append(asyncio.create_task(happens(self)))
+
     async def stop(self) -> None:
         for task in self._supervised:
             task.cancel()
@@ -233,6 +237,13 @@ async def _blocks_its_loop(night: Night) -> None:
 
 async def _fails_always(night: Night) -> None:
     for _ in range(3):
+        await night.submit("shop.Charge", max_attempts=1)
+    night.goes_on(_customers_order)
+
+
+async def _customers_order(night: Night) -> None:
+    while not (night.directory / "the bank is back").exists():
+        await asyncio.sleep(2)
         await night.submit("shop.Charge", max_attempts=1)
 
 

@@ -23,6 +23,7 @@ AS $$ SELECT regexp_replace(sentence, E'\\{([^|{}]*)\\|([^|{}]*)\\}', CASE numbe
 -- Executors that are late, missing, or gone with executing jobs. One without executing jobs is an incident only when its
 -- last heartbeat is older than its gone_after, even if it is known to be gone before: a supervisor may start another. It is
 -- no incident any more when it has been missing for a day, or when another was started for its queue since, on any node.
+-- One with executing jobs is an incident when rescue has left these to an operator, or has not taken them within 5 s.
 CREATE OR REPLACE FUNCTION powertools.detect_executors(whole bool) RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
@@ -38,7 +39,11 @@ AS $$
       h.process_alive, h.loop_responsive, CASE
         WHEN n.jobs > 0 AND (h.state = 'missing' OR EXISTS (
           SELECT FROM powertools.gone_executors g WHERE g.executor_id = h.executor_id
-        )) THEN 'dead_executor'
+        )) THEN CASE
+          WHEN coalesce(x.died_at, x.stopped_at, x.beat_at + x.gone_after) < clock_timestamp() - interval '5 s' OR EXISTS (
+            SELECT FROM powertools.rescues r WHERE r.job_id = ANY (n.ids) AND r.action = 'left'
+          ) THEN 'dead_executor'
+        END
         WHEN NOT h.process_alive AND EXISTS (
           SELECT FROM powertools.executors e
           WHERE e.producer_scope = h.producer_scope AND e.stopped_at IS NULL AND e.started_at > h.beat_at
