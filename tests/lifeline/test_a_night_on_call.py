@@ -31,7 +31,7 @@ SETTINGS = Settings(
     rescue={"orders": "operator"},
     incident_failing_for=timedelta(seconds=20),
     incident_failing_count=3,
-    incident_stuck_after=timedelta(seconds=2),
+    incident_stuck_after=timedelta(seconds=8),
     incident_unclaimed_after=timedelta(seconds=1),
     incident_hung_after=timedelta(seconds=12),
     incident_hung_unknown_after=timedelta(seconds=12),
