@@ -87,17 +87,12 @@ async def results(powertools: Powertools, ids: dict[str, WorkflowId]) -> dict[st
     return {name: (end.state, (await powertools.workflows.results(ids[name])).get("c")) for name, end in ended.items()}
 
 
+FREE_NUMBERS = ["found_signals", "workers"]
+"""Migrations with numbers that were free, so that the workers of both states go on."""
+
 UPGRADES = {
-    "615a837": [
-        "before_release",
-        "settings",
-        "classes_and_callbacks",
-        "compatible",
-        "workers",
-        "finding",
-        "found_signals",
-    ],
-    "5aa1e6a": ["found_signals", "workers"],
+    "615a837": ["before_release", "settings", "classes_and_callbacks", "compatible", *FREE_NUMBERS, "finding"],
+    "5aa1e6a": [*FREE_NUMBERS],
 }
 """The migrations that each was without."""
 
