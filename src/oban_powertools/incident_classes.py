@@ -59,6 +59,7 @@ class IncidentRow:
 
 
 _START_A_WORKER: Final = ("powertools start --queues {producer_scope}:10",)
+_ON_A_QUEUE: Final = ((Action.QUEUE_RESUME,), (Action.QUEUE_SCALE,))
 _BY_HAND: Final = (Action.STEP_COMPLETE, Action.STEP_SKIP)
 _BY_HAND_OR_DISCARDED: Final = (*_BY_HAND, Action.JOB_DISCARD)
 
@@ -154,9 +155,13 @@ class IncidentClass(StrEnum):
         "webhook_unserved",
         IncidentRow(
             found_by="detect_unserved_webhooks",
-            advice="Nobody is told of anything until a process works on the queue of the deliveries. Start one.",
+            advice=(
+                "Nobody is told of anything until a process works on the queue of the deliveries. Start one, or "
+                "resume it."
+            ),
             helps=("powertools start --queues {queue}:10",),
             over_because="somebody works on its deliveries, there is none left, or it was disabled or removed",
+            ended_by=_ON_A_QUEUE,
         ),
     )
     UNCLAIMED_SIGNAL = (
@@ -212,6 +217,7 @@ class IncidentClass(StrEnum):
             advice="Is it paused? Are all places taken, and by what? Resume it, or give it more places or processes.",
             concerns_by="queue_late_concerns",
             over_because="its oldest due job has not waited for so long, or nobody works on the queue any more",
+            ended_by=_ON_A_QUEUE,
         ),
     )
     WORKER_NOT_IMPORTABLE = (

@@ -10,6 +10,7 @@ from oban_powertools.states import WorkflowId
 from tests.support.by_hand import Hand, chain, step
 from tests.support.command import powertools as run_command
 from tests.support.executing import LONG_AGO, beat, die, health, rescue, restarted, silent, take, watching
+from tests.support.repairing import repair
 from tests.support.troubles import ADA, TROUBLES, fail, plain, project
 
 
@@ -152,6 +153,32 @@ async def _step_quarantined(hand: Hand) -> str:
     return f"poison_job:{job_id}"
 
 
+PRODUCER = """
+INSERT INTO oban_producers (uuid, node, queue, meta)
+VALUES (gen_random_uuid(), 'node-a', 'default', jsonb_build_object('local_limit', %s::int, 'paused', %s::bool))
+"""
+
+
+async def _paused(hand: Hand) -> str:
+    await TROUBLES["queue_late"].happen(hand)
+    await hand.rows(PRODUCER, 5, True)
+    return TROUBLES["queue_late"].fingerprint
+
+
+async def _full(hand: Hand) -> str:
+    await take(hand, await plain(hand), "p1")
+    await hand.rows(PRODUCER, 1, False)
+    await hand.rows("UPDATE oban_jobs SET attempted_by = ARRAY['node-a', o.uuid::text] FROM oban_producers o")
+    await TROUBLES["queue_late"].happen(hand)
+    return TROUBLES["queue_late"].fingerprint
+
+
+async def _signal_alike_in_nothing(hand: Hand) -> str:
+    await hand.workflows.signal("payment", "order-7", None)
+    await hand.rows("UPDATE powertools.signals SET inserted_at = inserted_at - interval '2 h'")
+    return TROUBLES["unclaimed_signal"].fingerprint
+
+
 CASES: dict[str, tuple[Callable[[Hand], Awaitable[str]], set[str]]] = {
     "a dead executor's only job must not run twice": (_never_twice, {"step_complete", "step_skip", "job_discard"}),
     "one of a dead executor's jobs must not run twice": (
@@ -172,6 +199,9 @@ CASES: dict[str, tuple[Callable[[Hand], Awaitable[str]], set[str]]] = {
     "a workflow is stuck": (_stuck, {"workflow_cancel"}),
     "callbacks failed and were pruned": (_callbacks_pruned, set()),
     "a late result whose job runs again": (_late_result_of_a_completed_job, {"late_result_dismiss"}),
+    "a queue is paused": (_paused, {"queue_resume"}),
+    "a queue is full": (_full, {"queue_scale"}),
+    "a signal looks like no wait": (_signal_alike_in_nothing, {"signal_discard"}),
     "a step is quarantined": (_step_quarantined, {"job_retry", "job_discard"}),
 }
 """What happened -> how, and what may be done about it."""
@@ -200,6 +230,39 @@ PLAIN = {
 
 def test_every_class_is_here() -> None:
     assert {*PLAIN} == {*IncidentClass}
+
+
+def test_every_act_that_can_end_a_class_is_suggested_in_some_case() -> None:
+    rows = [member.row for member in IncidentClass]
+    choices = [choice for row in rows for choice in (row.ended_by, *row.kinds_ended_by.values())]
+    can_end = {str(act) for choice in choices for acts in choice for act in acts}
+
+    assert can_end == set[str]().union(*PLAIN.values(), *(expected for _, expected in CASES.values()), {"job_cancel"})
+
+
+STAYS = {
+    (IncidentClass.FAILING_JOBS, "job_retry"): "it is over when none has failed like this for the whole window",
+    (IncidentClass.HUNG_JOBS, "job_cancel"): "the job is told, and ends as it ends",
+    (IncidentClass.WORKER_NOT_IMPORTABLE, "job_retry"): "it is over when one that can import it has run it",
+}
+"""What is suggested and does not end an incident at once -> why it may still be done about it."""
+ENDS = [(name, act) for name, acts in PLAIN.items() for act in sorted(acts) if (name, act) not in STAYS]
+
+
+@pytest.mark.parametrize(("name", "act"), ENDS, ids=[f"{name}-{act}" for name, act in ENDS])
+async def test_what_is_suggested_ends_the_incident_when_it_is_done_to_all_that_it_names(
+    hand: Hand, name: IncidentClass, act: str
+) -> None:
+    trouble = TROUBLES[name]
+    await trouble.happen(hand)
+    await project(hand, **trouble.settings)
+    incident = await of_now(hand, trouble.fingerprint)
+
+    for each in incident.repairs:
+        if each.action == act:
+            await repair(hand, act, each.target_id, **({"to": each.to} if each.to else {}))
+
+    assert trouble.fingerprint not in await project(hand, **trouble.settings)
 
 
 @pytest.mark.parametrize("name", sorted(PLAIN))
@@ -231,6 +294,13 @@ async def preview_all(hand: Hand, fingerprint: str) -> set[str]:
     incident = await of_now(hand, fingerprint)
     lifeline = hand.powertools.lifeline
     for each in incident.repairs:
+        if each.action == "queue_resume":
+            assert await hand.powertools.queues.resume(each.target_id, **ADA) > 0
+            continue
+        if each.action == "queue_scale":
+            assert each.limit is not None
+            assert await hand.powertools.queues.scale(each.target_id, each.limit, **ADA) > 0
+            continue
         previewed = await lifeline.preview_repair(
             "ops-1",
             action=each.action,

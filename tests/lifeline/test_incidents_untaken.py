@@ -82,6 +82,19 @@ async def test_deliveries_that_nobody_works_on_are_one_incident_of_their_endpoin
     assert "example.com" not in str(incident)
 
 
+async def test_deliveries_whose_queue_is_paused_say_so_and_suggest_to_resume_it(hand: Hand) -> None:
+    await TROUBLES["webhook_unserved"].happen(hand)
+    await hand.rows(
+        "INSERT INTO oban_producers (uuid, node, queue, meta) VALUES"
+        " (gen_random_uuid(), 'node-a', 'powertools_webhooks', '{\"local_limit\": 5, \"paused\": true}')"
+    )
+
+    [incident] = (await project(hand)).values()
+
+    assert incident.title == "1 delivery of webhook 1 cannot be sent: queue powertools_webhooks is paused"
+    assert [(each.action, each.target_id) for each in incident.repairs] == [("queue_resume", "powertools_webhooks")]
+
+
 async def test_a_delivery_that_waits_for_its_next_attempt_is_no_incident(hand: Hand) -> None:
     await TROUBLES["webhook_unserved"].happen(hand)
     await hand.rows("UPDATE oban_jobs SET state = 'scheduled', scheduled_at = now() + interval '1 h'")

@@ -1,5 +1,7 @@
 """Queues that are served, and late (incidents/N1 to N3)."""
 
+import re
+import shlex
 from datetime import timedelta
 from typing import Any
 
@@ -7,6 +9,7 @@ import pytest
 
 from oban_powertools import Incident, Workflow
 from tests.support.by_hand import Hand, step
+from tests.support.command import powertools
 from tests.support.executing import beat, stop, take
 from tests.support.troubles import plain, project
 
@@ -99,6 +102,76 @@ async def test_it_says_why_the_queue_is_late(hand: Hand, places: int, paused: bo
     assert incident.title == f"2 jobs of queue default have been due for over 10 min: {why}"
     assert incident.evidence.get("code") == code
     assert (incident.evidence["places"], incident.evidence["executing"]) == (places, 1)
+
+
+async def test_it_says_how_many_of_its_executors_are_paused(hand: Hand) -> None:
+    await hand.rows(PRODUCER, 5, True)
+    await hand.rows(PRODUCER, 5, False)
+    await due(hand, 60)
+
+    incident = await late(hand)
+
+    assert incident is not None
+    assert incident.title.endswith("due for over 10 min: 1 of its 2 executors are paused")
+
+
+async def suggested(hand: Hand) -> list[tuple[str, str, int | None]]:
+    await project(hand)
+    incident = await hand.powertools.lifeline.get_incident(LATE)
+    return [(each.action, each.target_id, each.limit) for each in incident.repairs]
+
+
+@pytest.mark.parametrize(
+    ("producers", "expected"),
+    [
+        ([(5, True)], [("queue_resume", "default", None)]),
+        ([(5, True), (5, False)], [("queue_resume", "default", None)]),
+        ([(1, False)], [("queue_scale", "default", 2)]),
+        ([(5, False)], []),
+        ([], []),
+    ],
+)
+async def test_an_incident_of_a_late_queue_suggests_what_helps_it_and_nothing_else(
+    hand: Hand, producers: list[tuple[int, bool]], expected: list[tuple[str, str, int | None]]
+) -> None:
+    await beat(hand, "p1")
+    for places, paused in producers:
+        await hand.rows(PRODUCER, places, paused)
+    await take(hand, await plain(hand), "p1")
+    await hand.rows("UPDATE oban_jobs SET attempted_by = ARRAY['node-a', o.uuid::text] FROM oban_producers o")
+    await due(hand, 60)
+
+    assert await suggested(hand) == expected
+
+
+async def test_what_it_suggests_is_done_by_the_command_that_its_page_prints(hand: Hand) -> None:
+    await hand.rows(PRODUCER, 5, True)
+    await due(hand, 60)
+    await project(hand)
+    incident = await hand.powertools.lifeline.get_incident(LATE)
+
+    shown = powertools("incidents", "show", str(incident.id), dsn=hand.dsn)
+    [command] = re.findall("powertools (queue .*)", shown.out)
+    words = shlex.split(command)
+    words[words.index("--reason") + 1] = "the bank is back"
+    done = powertools(*words, dsn=hand.dsn)
+
+    assert command.startswith("queue resume default --reason ")
+    assert (shown.code, done.code) == (0, 0)
+    assert await hand.one("SELECT action FROM powertools.audit") == "queue_resume"
+
+
+async def test_explain_of_a_job_that_waits_in_a_paused_queue_suggests_to_resume_it(hand: Hand) -> None:
+    await hand.rows(PRODUCER, 5, True)
+    [job_id] = await due(hand, 60)
+    await project(hand)
+
+    explained = await hand.powertools.explain.job(str(job_id))
+
+    [incident] = explained.incidents
+    assert [(each.action, each.target_type, each.target_id) for each in incident.repairs] == [
+        ("queue_resume", "queue", "default")
+    ]
 
 
 async def test_explain_of_a_step_that_waits_in_line_names_it(hand: Hand) -> None:

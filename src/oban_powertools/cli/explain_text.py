@@ -6,6 +6,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from ..acts import TargetType
 from ..explain import (
     Blocker,
     Dependency,
@@ -143,7 +144,11 @@ def _print_incidents(incidents: Sequence[ExplainedIncident]) -> None:
 
 
 def repair_command(repair: ExplainedRepair, incident_id: int) -> str:
-    """The command that previews a repair for an incident."""
+    """The command that previews a repair for an incident; what has no preview it does."""
+    if repair.target_type == TargetType.QUEUE:
+        verb = repair.action.removeprefix("queue_")
+        limit = () if repair.limit is None else (repair.limit,)
+        return command_line("queue", verb, repair.target_id, *limit, acts=True, reason=True)
     to = [] if repair.to is None else ["--to", repair.to]
     words = ("repair", "preview", repair.action, repair.target_id, *to, "--incident", incident_id)
     return command_line(*words, acts=True)

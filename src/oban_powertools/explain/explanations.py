@@ -162,7 +162,7 @@ class ExplainedAction(AsDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExplainedRepair(AsDict):
-    """A repair that ``lifeline.preview_repair`` would accept now."""
+    """A repair that ``lifeline.preview_repair`` would accept now, or an act on a queue, which has no preview."""
 
     action: str
     """Such as ``job_rescue``."""
@@ -175,6 +175,9 @@ class ExplainedRepair(AsDict):
 
     to: str | None = None
     """The step that takes it, of ``signal_redirect``; None of all others."""
+
+    limit: int | None = None
+    """Jobs that each executor may run then, of ``queue_scale``: twice as many as now. None of all others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,7 +91,8 @@ def legal_repairs(row: Mapping[str, Any], subject: Subject) -> tuple[ExplainedRe
 
     Args:
         row: class, fingerprint, subject_type and subject_id of the incident; late_result_id and adoptable of a late
-            result; signal_id of a stored signal, which looks like the wait of the subject or is one itself.
+            result; signal_id of a stored signal, which looks like the wait of the subject or is one itself; queue,
+            resumable and scale_to of a queue.
     """
     incident_class = find_row(row["class"])
     if incident_class is None:
@@ -108,7 +109,8 @@ def _legal(choices: Sequence[Repair], row: Mapping[str, Any], subject: Subject) 
         target = _target(repair, row, subject)
         if target is not None:
             to = _step_id(subject) if repair.row.aimed else None
-            yield ExplainedRepair(action=repair, target_type=target[0], target_id=target[1], to=to)
+            limit = row["scale_to"] if repair is Repair.QUEUE_SCALE else None
+            yield ExplainedRepair(action=repair, target_type=target[0], target_id=target[1], to=to, limit=limit)
         elif repair is choices[0]:
             return
 
@@ -138,6 +140,9 @@ def _target(repair: Repair, row: Mapping[str, Any], subject: Subject) -> tuple[T
         case TargetType.STEP:
             legal = step and repair in {action.name for action in subject.actions}
             return (target, _step_id(subject) or "") if step and legal else None
+        case TargetType.QUEUE:
+            helps = row["resumable"] if repair is Repair.QUEUE_RESUME else row["scale_to"]
+            return (target, row["queue"]) if helps else None
         case TargetType.SIGNAL:
             taken = repair.row.aimed and (step is None or step.own_state != StepState.AWAITING_SIGNAL)
             return (target, str(row["signal_id"])) if row["signal_id"] and not taken else None
@@ -148,7 +153,6 @@ def _target(repair: Repair, row: Mapping[str, Any], subject: Subject) -> tuple[T
             | TargetType.AUDIT
             | TargetType.WEBHOOK
             | TargetType.SETTING
-            | TargetType.QUEUE
         ):
             return None  # no repair is about one
         case _:

@@ -39,7 +39,7 @@ class _Facts:
 
     def subject(self, row: Row) -> Subject | None:
         """The subject of a row; None when it is gone."""
-        if row["position"] is None and row["signal_id"] is not None:
+        if row["position"] is None and (row["signal_id"] or row["queue"]):
             return Subject()
         if row["position"] is None:
             return self.workflows.get(row["workflow_id"]) or self.subjects.get(row["job_id"])

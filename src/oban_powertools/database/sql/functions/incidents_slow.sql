@@ -178,17 +178,19 @@ AS $$
   SELECT 'queue_late', 'queue_late:' || q.queue, 'queue', q.queue,
     format(powertools.numbered(q.jobs, '%s {job of queue %s has|jobs of queue %s have} been due for over %s: ') || CASE
       WHEN p.paused THEN 'it is paused'
+      WHEN p.halted > 0 THEN format('%s of its %s executors are paused', p.halted, p.producers)
       WHEN p.executing >= p.places THEN 'all of its places are taken'
       ELSE 'its executors take none or too few'
     END, q.jobs, q.queue, powertools.span_in_words(c.after)), q.jobs,
-    jsonb_strip_nulls(jsonb_build_object('code', CASE WHEN p.paused THEN 'queue_paused' WHEN p.executing >= p.places THEN 'queue_saturated' END,
+    jsonb_strip_nulls(jsonb_build_object('code', CASE WHEN p.halted > 0 THEN 'queue_paused' WHEN p.executing >= p.places THEN 'queue_saturated' END,
       'queue', q.queue, 'since', q.since, 'paused', p.paused, 'places', p.places, 'executing', p.executing,
       'ids', to_jsonb(q.ids), 'id_type', 'job')),
     q.workflow_ids, NULL::timestamptz
   FROM late q
   CROSS JOIN chosen c
   CROSS JOIN LATERAL (
-    SELECT coalesce(bool_and(o.meta @> '{"paused": true}'), false) AS paused,
+    SELECT coalesce(bool_and(o.meta @> '{"paused": true}'), false) AS paused, count(*) AS producers,
+      count(*) FILTER (WHERE o.meta @> '{"paused": true}') AS halted,
       coalesce(sum(powertools.count_of(o.meta -> 'local_limit')), 0) AS places, (
         SELECT count(*) FROM (
           SELECT FROM public.oban_jobs j WHERE j.state = 'executing' AND j.queue = q.queue LIMIT 5000
@@ -198,6 +200,23 @@ AS $$
     WHERE o.queue = q.queue AND o.updated_at > timezone('UTC', clock_timestamp()) - interval '1 min'
   ) AS p
   WHERE powertools.is_served(q.queue)
+$$;
+
+-- What helps the queue of an incident about one, or about an endpoint: whether to resume it, because an executor of it is paused;
+-- and to how many jobs each of its executors may be scaled, when all places are taken: twice as many as now. NULL, when that
+-- does not help.
+CREATE OR REPLACE FUNCTION powertools.queue_remedies_v1(
+  i powertools.incidents, OUT queue text, OUT resumable bool, OUT scale_to int
+)
+LANGUAGE sql STABLE
+AS $$
+  SELECT f.queue, f.paused > 0, CASE
+      WHEN f.executors > f.paused AND f.places > 0 AND f.running >= f.places
+      THEN least(2 * ceil(f.places::numeric / (f.executors - f.paused)), 1000000)::int
+    END
+  FROM powertools.queue_facts_v1(
+    ARRAY[CASE i.subject_type WHEN 'queue' THEN i.subject_id ELSE i.evidence ->> 'queue' END]
+  ) AS f
 $$;
 
 CREATE OR REPLACE FUNCTION powertools.queue_late_concerns(s powertools.steps, w powertools.workflows, j public.oban_jobs)

@@ -58,9 +58,15 @@ CREATE OR REPLACE FUNCTION powertools.detect_unserved_webhooks(whole bool) RETUR
 LANGUAGE sql STABLE
 AS $$
   SELECT 'webhook_unserved', 'webhook_unserved:' || e.id, 'webhook', e.id::text,
-    format(powertools.numbered(n.deliveries, '%s {delivery|deliveries} of webhook %s cannot be sent: nobody works on queue %s'), n.deliveries, e.id, j.queue),
-    n.deliveries, jsonb_build_object('code', 'queue_has_no_executor', 'queue', j.queue, 'ids', jsonb_build_array(j.id), 'id_type', 'job',
-      'since', j.scheduled_at AT TIME ZONE 'UTC'),
+    format(powertools.numbered(n.deliveries, '%s {delivery|deliveries} of webhook %s cannot be sent: ') || CASE
+      WHEN q.executors = 0 THEN 'nobody works on queue %s'
+      WHEN q.paused > 0 THEN 'queue %s is paused'
+      ELSE 'queue %s is late'
+    END, n.deliveries, e.id, j.queue),
+    n.deliveries, jsonb_strip_nulls(jsonb_build_object('queue', j.queue, 'ids', jsonb_build_array(j.id), 'id_type', 'job', 'code', CASE
+      WHEN q.executors = 0 THEN 'queue_has_no_executor' WHEN q.paused > 0 THEN 'queue_paused'
+      WHEN q.running >= q.places THEN 'queue_saturated'
+    END, 'since', j.scheduled_at AT TIME ZONE 'UTC')),
     NULL::bigint[], NULL::timestamptz
   FROM (SELECT * FROM powertools.webhook_endpoints WHERE enabled ORDER BY id LIMIT 1000) AS e
   JOIN public.oban_jobs j
@@ -72,6 +78,7 @@ AS $$
       SELECT FROM powertools.webhook_deliveries d WHERE d.endpoint_id = e.id AND d.state = 'pending' LIMIT 5000
     ) AS d
   ) AS n
+  CROSS JOIN LATERAL powertools.queue_facts_v1(ARRAY[j.queue]) AS q
   WHERE n.deliveries > 0
 $$;
 

@@ -259,12 +259,13 @@ ORDER BY q.queue;
 -- Args: workflow_ids, job_ids (bigint[]), positions (int[]): one entry a subject; page (int, rows).
 -- Rows: id, fingerprint, class, status, state, title, subject_type, subject_id, opened_at; subject (the first that it
 --   concerns, counted from 1); late_result_id and adoptable of a late result; signal_id of a stored signal that looks
---   like its wait. By subject, then the last opened first.
+--   like its wait; queue, resumable and scale_to of one about a queue. By subject, then the last opened first.
 -- Index: incidents_open, incident_fingerprint; the primary keys.
 SELECT f.*
 FROM (
   SELECT DISTINCT ON (i.id) i.id, i.fingerprint, i.class, powertools.incident_word_v2(i.state) AS status, i.state, i.title,
-    i.subject_type, i.subject_id, i.opened_at, c.subject, l.id AS late_result_id, l.adoptable, g.id AS signal_id
+    i.subject_type, i.subject_id, i.opened_at, c.subject, l.id AS late_result_id, l.adoptable, g.id AS signal_id,
+    q.queue, q.resumable, q.scale_to
   FROM powertools.incidents_concerning_v1(%(workflow_ids)s::bigint[], %(positions)s::int[], %(job_ids)s::bigint[]) AS c
   JOIN powertools.incidents i ON i.id = c.incident_id
   LEFT JOIN LATERAL (
@@ -280,6 +281,7 @@ FROM (
     ON i.evidence ? 'alike' AND k.workflow_id = (%(workflow_ids)s::bigint[])[c.subject]
     AND k.position = (%(positions)s::int[])[c.subject]
   LEFT JOIN powertools.signals g ON g.status = 'stored' AND g.id = powertools.alike_signal_v1(i.evidence, k.wait_id)
+  LEFT JOIN LATERAL powertools.queue_remedies_v1(i) AS q ON i.subject_type IN ('queue', 'webhook')
   ORDER BY i.id, c.subject
 ) AS f
 ORDER BY f.subject, f.opened_at DESC, f.id

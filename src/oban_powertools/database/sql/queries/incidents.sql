@@ -78,12 +78,13 @@ ORDER BY t.at, t.id;
 -- or was cancelled because it was deleted), jobs and callbacks of no step, late results.
 -- Args: ids (bigint[]), most (int: of each incident).
 -- Rows: id, class, fingerprint, subject_type, subject_id (of the incident); workflow_id, position (NULL: no step), job_id,
---   late_result_id, adoptable (NULL: no late result), signal_id (stored; that which looks like the wait, or one by itself), place; by
---   incident, in the order of its evidence.
+--   late_result_id, adoptable (NULL: no late result), signal_id (stored; that which looks like the wait, or one by
+--   itself), queue, resumable, scale_to (NULL: it is about no queue), place; by incident, in the order of its evidence.
 -- Index: the primary keys, steps_job_deleted.
 SELECT i.id, i.class, i.fingerprint, i.subject_type, i.subject_id, coalesce(s.workflow_id, d.workflow_id) AS workflow_id,
   coalesce(s.position, d.position) AS position, j.id AS job_id, l.id AS late_result_id,
-  l.id IS NOT NULL AND powertools.is_adoptable_v1(l, j.state::text, s.state) AS adoptable, g.id AS signal_id, e.place
+  l.id IS NOT NULL AND powertools.is_adoptable_v1(l, j.state::text, s.state) AS adoptable, g.id AS signal_id,
+  NULL AS queue, false AS resumable, NULL::int AS scale_to, e.place
 FROM powertools.incidents i
 CROSS JOIN LATERAL (
   SELECT e.id::bigint AS id, i.evidence ->> 'id_type' AS of, e.place
@@ -101,12 +102,12 @@ LEFT JOIN powertools.steps d ON e.of = 'job' AND j.id IS NULL AND d.cause = 'job
 LEFT JOIN powertools.signals g ON g.status = 'stored' AND g.id = powertools.alike_signal_v1(i.evidence, v.id)
 WHERE i.id = ANY (%(ids)s::bigint[]) AND e.of <> 'workflow'
 UNION ALL
-SELECT i.id, i.class, i.fingerprint, i.subject_type, i.subject_id, w.id, NULL, NULL, NULL, false, NULL, 1
+SELECT i.id, i.class, i.fingerprint, i.subject_type, i.subject_id, w.id, NULL, NULL, NULL, false, NULL, NULL, false, NULL, 1
 FROM powertools.incidents i
 JOIN powertools.workflows w ON i.subject_type = 'workflow' AND w.id = i.subject_id::bigint
 WHERE i.id = ANY (%(ids)s::bigint[])
 UNION ALL
-SELECT i.id, i.class, i.fingerprint, i.subject_type, i.subject_id, NULL, NULL, NULL, NULL, false, g.id, 100 + e.place
+SELECT i.id, i.class, i.fingerprint, i.subject_type, i.subject_id, NULL, NULL, NULL, NULL, false, g.id, NULL, false, NULL, 100 + e.place
 FROM powertools.incidents i
 CROSS JOIN LATERAL (
   SELECT e.id::bigint AS id, e.place
@@ -114,6 +115,12 @@ CROSS JOIN LATERAL (
 ) AS e
 JOIN powertools.signals g ON g.id = e.id AND g.status = 'stored'
 WHERE i.id = ANY (%(ids)s::bigint[])
+UNION ALL
+SELECT i.id, i.class, i.fingerprint, i.subject_type, i.subject_id, NULL, NULL, NULL, NULL, false, NULL, q.queue, q.resumable,
+  q.scale_to, 0
+FROM powertools.incidents i
+CROSS JOIN LATERAL powertools.queue_remedies_v1(i) AS q
+WHERE i.id = ANY (%(ids)s::bigint[]) AND i.subject_type IN ('queue', 'webhook')
 ORDER BY id, place;
 
 -- name: recoveries_of
