@@ -6,6 +6,7 @@ commands after the first look.
 
 import asyncio
 import re
+import socket
 import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
@@ -16,10 +17,11 @@ import pytest
 from oban_powertools import Incident, IncidentState, Powertools, Settings
 from tests.support.by_hand import everybody_may
 from tests.support.ledger import eventually
-from tests.support.night import TROUBLES, WITHIN, Night, Trouble, commands_on
+from tests.support.night import TROUBLES, WITHIN, Night, Trouble, as_typed, commands_on
 from tests.support.receiver import Receiver, receiving
 
 MOST_COMMANDS = 4
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "a-night-on-call.md"
 REPAIRS = re.compile(r"powertools (repair|bulk) execute |powertools start |kill ")
 """What repairs; every command before it only looks."""
 
@@ -129,6 +131,32 @@ async def test_each_of_many_troubles_at_once_is_found_told_once_and_repaired_by_
     assert sorted((names_of.get(m.subject, m.subject), m.kind) for m in receiver.received) == sorted(messages)
     assert {name: commands for name, commands in typed.items() if len(commands) > MOST_COMMANDS} == {}
     assert await night.application.lifeline.list_incidents() == []
+    if names == SHORT:
+        first, *others = _screens_of_the_page()
+        assert sorted(_comparable(night.screens[0])) == sorted(_comparable(first))
+        shown = [_screen_of(night, command) for command in typed["a deleted job row"][1:]]
+        assert [_comparable(screen) for screen in shown] == [_comparable(screen) for screen in others]
+
+
+def _screens_of_the_page() -> list[str]:
+    return re.findall(r"^```text\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def _screen_of(night: Night, command: str) -> str:
+    return next(screen for screen in night.screens if screen.startswith(f"$ {as_typed(command)}\n"))
+
+
+def _comparable(screen: str) -> list[str]:
+    """The words without what differs from night to night: numbers, names of hosts, and where a cell is cut."""
+    screen = re.sub(r"\b(node-a|" + re.escape(socket.gethostname()) + r")\b", "host", screen)
+    for pattern, same in (
+        (r"\b[0-9a-f]{64}\b", "token"),
+        (r"\d+ (s|min|h) ago|\bnow\b", "ago"),
+        (r"\S*\u2026.*", ""),
+        (r"\d+", "0"),
+    ):
+        screen = re.sub(pattern, same, screen)
+    return screen.split()
 
 
 def _print(

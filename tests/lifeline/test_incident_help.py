@@ -103,3 +103,17 @@ async def test_what_is_left_to_an_operator_is_told_as_soon_as_it_is_left(hand: H
     found = await project(hand, rescue={"*": "operator"})
 
     assert [each.incident_class for each in found.values()] == ["dead_executor"]
+
+
+async def test_a_queue_with_old_jobs_is_not_deserted_while_its_process_is_started_again(hand: Hand) -> None:
+    await beat(hand, "p1")
+    await plain(hand)
+    await hand.rows("UPDATE oban_jobs SET scheduled_at = scheduled_at - interval '1 h'")
+    await hand.rows(DIED)
+    at_once = await project(hand, incident_queue_late_after=timedelta(days=1))
+
+    await silent(hand, "p1", 301)
+    later = await project(hand, incident_queue_late_after=timedelta(days=1))
+
+    assert [*at_once] == []
+    assert "workflow_stuck:queue:default" in later

@@ -10,7 +10,7 @@ import pytest
 from oban_powertools import Incident, Workflow
 from tests.support.by_hand import Hand, step
 from tests.support.command import powertools
-from tests.support.executing import beat, stop, take
+from tests.support.executing import beat, silent, stop, take
 from tests.support.troubles import plain, project
 
 LATE = "queue_late:default"
@@ -65,6 +65,8 @@ async def test_a_job_of_a_low_priority_behind_fresh_ones_is_found(hand: Hand) ->
 async def test_a_queue_that_nobody_serves_is_another_incident(hand: Hand) -> None:
     await beat(hand, "p1")
     await stop(hand, "p1")
+    await silent(hand, "p1", 360)
+    await hand.rows("UPDATE powertools.executors SET stopped_at = beat_at")
     workflow = Workflow("order")
     workflow.add("charge", step())
     await hand.insert(workflow)

@@ -122,6 +122,11 @@ def commands_on(screen: str) -> list[str]:
     return [match[1] for match in found if match]
 
 
+def as_typed(command: str) -> str:
+    """With a reason where the screen leaves room for one."""
+    return command.replace('"..."', '"its cause is gone"')
+
+
 class Night:
     """The application: its processes, which a supervisor starts again, and a person on call."""
 
@@ -184,7 +189,7 @@ class Night:
 
     async def type(self, command: str) -> str:
         """The screen after a command, in which the person writes the reason."""
-        typed = command.replace('"..."', '"its cause is gone"')
+        typed = as_typed(command)
         words = shlex.split(typed, comments=True)
         if words[0] == "kill":
             await asyncio.to_thread(subprocess.run, words, check=True)

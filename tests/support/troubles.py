@@ -97,6 +97,8 @@ async def _caught_up(hand: Hand) -> None:
 
 async def _deserted(hand: Hand) -> None:
     await stop(hand, "p1")
+    await silent(hand, "p1", 600)
+    await hand.rows("UPDATE powertools.executors SET stopped_at = beat_at WHERE stopped_at IS NOT NULL")
     await hand.insert(chain(1))
     await hand.rows("UPDATE oban_jobs SET scheduled_at = scheduled_at - interval '10 min'")
 

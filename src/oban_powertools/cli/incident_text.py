@@ -1,8 +1,10 @@
 """Print one incident: what is known of it, what its tasks do, what happened to it, and what to type next."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
+from ..explain import ExplainedRepair
 from ..lifeline import Incident, TimelineEntry
 from ..states import IncidentState
 from .explain_text import bulk_command, repair_command
@@ -20,6 +22,7 @@ _TIMELINE: Final = Table[TimelineEntry](
     )
 )
 _SHOWN_REPAIRS: Final = 5
+_BESIDE_BULK: Final = 2
 _MOST_SHOWN: Final = 10
 _LOOKS: Final[Mapping[str, tuple[str, str]]] = {
     "workflow": ("workflow", "explain"),
@@ -84,12 +87,24 @@ def _commands(incident: Incident) -> list[str]:
     if incident.state is IncidentState.RESOLVED:
         return []
     commands = [bulk_command(each, incident.id) for each in incident.bulk]
-    commands += [repair_command(each, incident.id) for each in incident.repairs[:_SHOWN_REPAIRS]]
+    commands += [repair_command(each, incident.id) for each in _first_repairs(incident)]
     commands += map(repeated, incident.commands)
     commands += _look_on(incident)
     if not commands and incident.state is IncidentState.ACTIVE:
         commands.append(command_line("incidents", "ack", incident.id, acts=True))
     return commands
+
+
+def _first_repairs(incident: Incident) -> Sequence[ExplainedRepair]:
+    """Those to print: of an act that there is for all of them at once, two."""
+    at_once = {each.action for each in incident.bulk}
+    places = Counter[str]()
+    shown: list[ExplainedRepair] = []
+    for repair in incident.repairs:
+        places[repair.action] += 1
+        if repair.action not in at_once or places[repair.action] <= _BESIDE_BULK:
+            shown.append(repair)
+    return shown[:_SHOWN_REPAIRS]
 
 
 def _look_on(incident: Incident) -> Iterator[str]:

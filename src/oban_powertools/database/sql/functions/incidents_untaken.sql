@@ -1,8 +1,9 @@
 -- Incidents about work that waits without a taker: jobs of a queue without an executor (workflow_stuck), deliveries of
 -- an endpoint (webhook_unserved), signals (unclaimed_signal). The rules are those of incident_classes.sql.
 
--- Jobs, of steps or plain, that have been due for incident_stuck_after in a queue without an executor (deliveries of
--- webhooks are a class of their own); workflows under rules that this release does not know.
+-- Jobs, of steps or plain, that have been due for incident_stuck_after in a queue that had no executor for so long (deliveries
+-- of webhooks are a class of their own): not while a process is started again. Workflows under rules that this release does not
+-- know.
 CREATE OR REPLACE FUNCTION powertools.detect_stuck_causes() RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
@@ -15,7 +16,11 @@ AS $$
     FROM queues q WHERE q.queue IS NOT NULL
   ), deserted AS (
     SELECT q.queue FROM queues q
-    WHERE q.queue IS NOT NULL AND NOT powertools.is_served(q.queue)
+    WHERE q.queue IS NOT NULL AND NOT powertools.is_served(q.queue) AND NOT EXISTS (
+      SELECT FROM powertools.executors e
+      WHERE e.producer_scope = q.queue AND greatest(e.beat_at, e.stopped_at)
+        > clock_timestamp() - powertools.span_setting_v1('incident_stuck_after')
+    )
     LIMIT 1000
   )
   SELECT 'workflow_stuck', 'workflow_stuck:queue:' || d.queue, 'queue', d.queue,
