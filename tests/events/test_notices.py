@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 
-from oban_powertools import AnyEvent, Cursor, IncidentUpdated, Powertools, RepairEnded, RetentionRan
+from oban_powertools import (
+    AnyEvent,
+    Cursor,
+    ExecutorUpdated,
+    Incident,
+    IncidentUpdated,
+    Powertools,
+    RepairEnded,
+    RetentionRan,
+)
 from oban_powertools.errors import CommandRefusedError, InvalidArgumentError
 from oban_powertools.events.notices import NOTICES, kind_of
 from oban_powertools.events.topics import Topic
@@ -106,6 +115,51 @@ async def test_what_happens_to_a_muted_incident_is_told_as_muted_also_its_end(ha
     assert [event.muted for event in events if isinstance(event, IncidentUpdated)] == [False, True]
 
 
+MUTE_ENDS = "UPDATE powertools.incidents SET muted_until = muted_until - interval '2 h'"
+"""As if two hours had passed."""
+
+
+async def muted(hand: Hand) -> Incident:
+    await TROUBLES["orphaned_jobs"].happen(hand)
+    [incident] = (await project(hand)).values()
+    until = datetime.now(UTC) + timedelta(hours=1)
+    await hand.powertools.lifeline.mute_incident(incident.id, until=until, reason="wait for it", actor="ada")
+    return incident
+
+
+async def test_an_incident_whose_mute_ends_while_it_is_active_is_told_once(hand: Hand) -> None:
+    incident = await muted(hand)
+    await project(hand)
+    await hand.rows(MUTE_ENDS)
+    for _ in range(3):
+        await project(hand)
+
+    events = await read(hand.powertools, "incident:all")
+
+    _, changed = [event for event in events if isinstance(event, IncidentUpdated)]
+    assert (changed.incident_id, changed.change, changed.because) == (incident.id, "changed", "its mute has ended")
+    assert (changed.unmuted, changed.muted, changed.state) == (True, False, "active")
+    assert (await hand.powertools.lifeline.get_incident(incident.id)).muted_until is None
+
+
+async def test_one_that_somebody_has_taken_is_told_no_more(hand: Hand) -> None:
+    incident = await muted(hand)
+    await hand.powertools.lifeline.acknowledge_incident(incident.id, actor="ada")
+    await hand.rows(MUTE_ENDS)
+    await project(hand)
+
+    assert await kinds(hand, "incident:all") == ["incident.opened", "incident.acknowledged"]
+
+
+async def test_one_that_is_over_by_then_is_told_as_over_alone(hand: Hand) -> None:
+    await muted(hand)
+    await hand.rows(MUTE_ENDS)
+    await TROUBLES["orphaned_jobs"].end(hand)
+    await project(hand)
+
+    assert await kinds(hand, "incident:all") == ["incident.opened", "incident.resolved"]
+
+
 async def test_a_thousand_incidents_of_one_look_are_one_batch(hand: Hand) -> None:
     await beat(hand, *[f"p{n}" for n in range(1000)])
 
@@ -127,6 +181,21 @@ async def test_an_executor_is_told_once_when_it_is_late_or_missing_and_when_it_h
         await project(hand)
 
     assert await kinds(hand, "executor:all") == ["executor.late", "executor.missing", "executor.recovered"]
+
+
+@pytest.mark.parametrize("ages", [LATE, MISSING], ids=["late", "missing"])
+async def test_an_executor_that_was_told_as_ailing_and_stops_in_good_order_is_told_once(
+    hand: Hand, ages: dict[str, Any]
+) -> None:
+    await beat(hand, "p1")
+    await project(hand, **ages)
+    await stop(hand, "p1")
+    for _ in range(2):
+        await project(hand)
+
+    _, over = await read(hand.powertools, "executor:all")
+    assert isinstance(over, ExecutorUpdated)
+    assert (over.change, over.state, over.status, over.process_alive) == ("recovered", "stopped", "Stopped", False)
 
 
 async def test_an_executor_that_stops_in_good_order_is_no_news(hand: Hand) -> None:

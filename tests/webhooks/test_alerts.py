@@ -126,6 +126,49 @@ def test_nothing_is_told_of_a_muted_incident(night: Night, change: IncidentChang
     assert night.tell(night.happens(1, change, muted=True), bundled=bundled) == []
 
 
+ENDED: Any = {"change": IncidentChange.CHANGED, "because": "its mute has ended"}
+
+
+@pytest.mark.parametrize("bundled", [False, True])
+def test_an_incident_whose_mute_has_ended_is_told_again_by_its_own_key(night: Night, bundled: bool) -> None:
+    night.tell(night.happens(1), bundled=bundled)
+
+    [alert] = night.tell(night.happens(1, **ENDED), bundled=bundled)
+
+    assert (alert.action, alert.key) == ("trigger", "late:1")
+    assert alert.is_asked_for(frozenset({"incident.opened"}), bundled=bundled)
+    assert not alert.is_asked_for(frozenset({"incident.resolved"}), bundled=bundled)
+
+
+def test_what_grew_is_not_asked_for_by_who_is_told_of_what_opens(night: Night) -> None:
+    [alert] = night.tell(night.happens(1, IncidentChange.CHANGED))
+
+    assert not alert.is_asked_for(frozenset({"incident.opened"}), bundled=False)
+
+
+def test_a_chat_is_told_of_many_mutes_that_have_ended_in_one_message(night: Night) -> None:
+    alerts = night.tell(*[night.happens(n, **ENDED) for n in range(20)], bundled=True)
+
+    assert [len(alert.events) for alert in alerts] == [20]
+
+
+@pytest.mark.parametrize("bundled", [False, True])
+def test_mutes_of_a_storm_that_have_ended_are_one_message_of_it(night: Night, bundled: bool) -> None:
+    night.tell(*[night.happens(n) for n in range(10)], bundled=bundled)
+
+    assert said(night.tell(*[night.happens(n, **ENDED) for n in range(10)], bundled=bundled)) == [
+        ("trigger", "storm:late", 10)
+    ]
+
+
+def test_an_alert_is_ended_also_for_who_asked_only_for_what_opens(night: Night) -> None:
+    [alert] = night.tell(night.happens(1, RESOLVED))
+
+    assert alert.is_asked_for(frozenset({"incident.opened"}), bundled=False)
+    assert not alert.is_asked_for(frozenset({"incident.opened"}), bundled=True)
+    assert not alert.is_asked_for(frozenset({"incident.acknowledged"}), bundled=False)
+
+
 def test_an_alert_whose_incident_was_muted_is_ended_all_the_same_and_a_chat_is_told_nothing(night: Night) -> None:
     assert said(night.tell(night.happens(1, RESOLVED, muted=True))) == [("resolve", "late:1", 1)]
     assert night.tell(night.happens(1, RESOLVED, muted=True), bundled=True) == []

@@ -204,6 +204,63 @@ async def test_a_test_is_as_published_and_wakes_nobody(post: Post, form: Format)
     assert "trigger" not in receiver.received[0].body.decode()
 
 
+@pytest.mark.parametrize("form", SCHEMAS)
+async def test_one_message_says_that_a_mute_has_ended(post: Post, form: Format) -> None:
+    async with receiving() as receiver:
+        issued = await post.webhooks.add(receiver.url, format=form, allow_private=True, **SECRETS.get(form, {}), **ADA)
+        await TROUBLE.happen(post.hand)
+        [incident] = (await project(post.hand)).values()
+        until = datetime.now(UTC) + timedelta(hours=1)
+        await post.powertools.lifeline.mute_incident(incident.id, until=until, actor="ada", reason="wait for it")
+        await post.deliver(issued)
+        await post.hand.rows("UPDATE powertools.incidents SET muted_until = muted_until - interval '2 h'")
+        for _ in range(2):
+            await project(post.hand)
+            await post.deliver(issued)
+
+    _, ended = receiver.received
+    assert faults(ended.json, SCHEMAS[form]) == []
+    assert f"Incident {incident.id} is muted no more, and active: " in ended.body.decode()
+
+
+ALERTS = [Format.PAGERDUTY, Format.ALERTMANAGER]
+
+
+@pytest.mark.parametrize("types", [None, ["incident.opened", "incident.reopened"]], ids=["all", "opening"])
+@pytest.mark.parametrize("name", sorted(TROUBLES))
+@pytest.mark.parametrize("form", ALERTS)
+async def test_whatever_class_triggers_an_alert_resolves_it_by_the_same_key(
+    post: Post, form: Format, name: str, types: list[str] | None
+) -> None:
+    trouble = TROUBLES[name]
+    async with receiving() as receiver:
+        issued = await post.webhooks.add(
+            receiver.url, format=form, allow_private=True, types=types, **SECRETS.get(form, {}), **ADA
+        )
+        for _ in range(2):
+            await trouble.happen(post.hand)
+            await project(post.hand, **trouble.settings)
+            await trouble.end(post.hand)
+            await project(post.hand)
+        await post.deliver(issued)
+
+    opened = [state_of(message.json) for message in receiver.received]
+    assert open_after(opened) == set()
+    assert any(is_open for _, is_open in opened)
+
+
+def state_of(body: Any) -> tuple[str, bool]:
+    """The key of an alert, and whether it is open after this message."""
+    if isinstance(body, list):
+        return body[0]["labels"]["key"], datetime.fromisoformat(body[0]["endsAt"]) > datetime.now(UTC)
+    return body["dedup_key"], body["event_action"] != "resolve"
+
+
+def open_after(messages: list[tuple[str, bool]]) -> set[str]:
+    """The alerts that nobody has resolved."""
+    return {key for key, is_open in dict(messages).items() if is_open}
+
+
 # What can be asked for
 
 

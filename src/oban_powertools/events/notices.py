@@ -85,7 +85,7 @@ class IncidentUpdated:
     """Who acknowledged it; None for Powertools itself."""
 
     because: str | None
-    """Of a resolved one: why it is over."""
+    """Of a resolved one: why it is over; of a changed one that its mute has ended, else None."""
 
     timestamp: datetime
     """When it happened; aware UTC, database clock."""
@@ -96,6 +96,11 @@ class IncidentUpdated:
     def to_dict(self) -> dict[str, Any]:
         """Field name -> JSON-safe value, and ``"type": "incident_updated"``; instants in ISO 8601."""
         return plain("incident_updated", self)
+
+    @property
+    def unmuted(self) -> bool:
+        """Whether its mute has ended while it was active."""
+        return self.change is IncidentChange.CHANGED and self.because is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,6 +288,13 @@ def describe(notice: Notice) -> tuple[str, str]:
             return f"run {notice.run_id}", f"{notice.outcome}, {rows} rows removed{_after(notice.error)}"
 
 
+def _state_after(change: ExecutorChange, process_alive: bool) -> ExecutorState:
+    if change is ExecutorChange.RECOVERED:
+        # What sends heartbeats again lives; what stopped in good order sends none.
+        return ExecutorState.HEALTHY if process_alive else ExecutorState.STOPPED
+    return ExecutorState(change)
+
+
 def _after(error: str | None) -> str:
     return f": {error}" if error else ""
 
@@ -306,7 +318,7 @@ def notice_of(row: Mapping[str, Any]) -> Notice:
             values |= {
                 "change": ExecutorChange(change),
                 "status": ExecutorStatus(row["status"]),
-                "state": ExecutorState.HEALTHY if change == ExecutorChange.RECOVERED else ExecutorState(change),
+                "state": _state_after(ExecutorChange(change), values["process_alive"]),
             }
             return ExecutorUpdated(executor_id=row["subject_id"], beat_at=beat_at, **values)
         case "repair":

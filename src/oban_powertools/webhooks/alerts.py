@@ -21,6 +21,7 @@ MOST_ALONE: Final = 5
 """Events of one kind at once that have a message each."""
 
 _OPENING: Final = (IncidentChange.OPENED, IncidentChange.REOPENED)
+_OPENING_TYPES: Final = frozenset(f"incident.{change}" for change in _OPENING)
 
 
 class AlertAction(StrEnum):
@@ -89,6 +90,19 @@ class Alert:
     def type(self) -> str:
         """The type of its events."""
         return type_of(self.newest)
+
+    @property
+    def unmuted(self) -> bool:
+        """Whether it tells of incidents whose mute has ended."""
+        return isinstance(self.newest, IncidentUpdated) and self.newest.unmuted
+
+    def is_asked_for(self, types: frozenset[str], *, bundled: bool) -> bool:
+        """Whether an endpoint with these types gets it.
+
+        Who is told of what opens is told when its mute has ended, and who keeps what is open when it is over.
+        """
+        over = self.action is AlertAction.RESOLVE and not bundled
+        return self.type in types or ((self.unmuted or over) and not types.isdisjoint(_OPENING_TYPES))
 
     @property
     def subject(self) -> str:
@@ -160,17 +174,19 @@ def _tell_storm(found: Sequence[IncidentUpdated], storm: Storm) -> tuple[list[Al
     over = [event for event in found if event.change is IncidentChange.RESOLVED]
     after = replace(storm, open=storm.open + len(opened) - len(over))
     alerts: list[Alert] = []
-    if heard := tuple(event for event in opened if not event.muted):
-        alerts.append(Alert(action=AlertAction.TRIGGER, events=heard, storm=after))
+    unmuted = [event for event in found if event.unmuted]
+    heard = [tuple(event for event in several if not event.muted) for several in (opened, unmuted)]
+    alerts += [Alert(action=AlertAction.TRIGGER, events=several, storm=after) for several in heard if several]
     if over and after.open <= 0:
         alerts.append(Alert(action=AlertAction.RESOLVE, events=tuple(over), storm=after))
     return alerts, after
 
 
 def _bundle(events: Sequence[AnyEvent]) -> list[Alert]:
-    alike: defaultdict[tuple[str, str], list[AnyEvent]] = defaultdict(list)
+    alike: defaultdict[tuple[str, str, bool], list[AnyEvent]] = defaultdict(list)
     for event in events:
-        alike[type_of(event), event.incident_class if isinstance(event, IncidentUpdated) else ""].append(event)
+        of, unmuted = (event.incident_class, event.unmuted) if isinstance(event, IncidentUpdated) else ("", False)
+        alike[type_of(event), of, unmuted].append(event)
     alerts: list[Alert] = []
     for several in alike.values():
         if len(several) > MOST_ALONE:

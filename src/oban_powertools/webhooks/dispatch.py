@@ -156,10 +156,11 @@ def _tell(batch: _Batch, endpoint: dict[str, Any], events: Sequence[AnyEvent], r
     storms = {name: Storm.of(row) for name, row in endpoint["storms"].items()}
     # Incidents of any change: a storm counts those that are open, also where their end is not asked for.
     wanted = [event for event in events if isinstance(event, IncidentUpdated) or type_of(event) in types]
-    alerts, after = alerts_of(wanted, storms, bundled=not FORMATS[form].is_alert)
+    bundled = not FORMATS[form].is_alert
+    alerts, after = alerts_of(wanted, storms, bundled=bundled)
     sender = AlertSource(name=source, console_url=endpoint["console_url"])
     for alert in alerts:
-        message = alert_message(form, alert, sender) if alert.type in types else None
+        message = alert_message(form, alert, sender) if alert.is_asked_for(types, bundled=bundled) else None
         if message is not None:
             batch.add(endpoint["id"], alert.cursor, message)
     return _Moved(cursor=reached, storms=after)

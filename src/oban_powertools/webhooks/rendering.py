@@ -105,9 +105,11 @@ def _text(alert: Alert) -> str:
         if alert.action is AlertAction.RESOLVE:
             since = alert.storm.since.strftime("%Y-%m-%d %H:%M")
             return f"All incidents of class {newest.incident_class} that opened since {since} UTC are over"
-        return f"{many} incidents of class {newest.incident_class} opened, {_example(newest)}"
+        if not newest.unmuted:
+            return f"{many} incidents of class {newest.incident_class} opened, {_example(newest)}"
     if isinstance(newest, IncidentUpdated) and many > 1:
-        return f"{many} incidents of class {newest.incident_class} {newest.change}, {_example(newest)}"
+        became = "are muted no more" if newest.unmuted else newest.change
+        return f"{many} incidents of class {newest.incident_class} {became}, {_example(newest)}"
     if many > 1:
         return f"{many} times {alert.type}, lastly {_sentence(newest)}"
     return _sentence(newest)
@@ -119,6 +121,8 @@ def _example(incident: IncidentUpdated) -> str:
 
 def _sentence(event: AnyEvent) -> str:
     match event:
+        case IncidentUpdated() if event.unmuted:
+            return f"Incident {event.incident_id} is muted no more, and active: {event.title}"
         case IncidentUpdated():
             by = f" by {event.actor}" if event.actor else ""
             because = f", because {event.because}" if event.because else ""

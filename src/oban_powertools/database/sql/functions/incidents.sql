@@ -51,6 +51,14 @@ BEGIN
     THEN 'its row was removed: what it had in hand is orphaned' ELSE c.over_because
   END) || CASE WHEN o.muted THEN '{"muted": true}' ELSE '{}' END::jsonb
   FROM over o JOIN powertools.incident_classes c ON c.name = o.class;
+  -- One whose mute has ended while nobody has taken it is told of again, once.
+  WITH heard AS (
+    UPDATE powertools.incidents i SET muted_until = NULL
+    WHERE i.state = 'active' AND i.muted_until <= clock_timestamp() AND (only_fingerprint IS NULL OR i.fingerprint = only_fingerprint)
+    RETURNING i.id, i.count
+  )
+  INSERT INTO powertools.incident_entries (incident_id, kind, detail)
+  SELECT h.id, 'changed', jsonb_build_object('count', h.count, 'because', 'its mute has ended') FROM heard h ORDER BY h.id;
   -- An incident whose cause holds for a while although nothing shows it any more: no workflow waits for it now.
   UPDATE powertools.incidents i SET count = 0, waiting_workflows = 0, waiting_steps = 0
   WHERE i.state <> 'resolved' AND (only_fingerprint IS NULL OR i.fingerprint = only_fingerprint)

@@ -100,11 +100,12 @@ BEGIN
   ), news AS (
     SELECT j.*, CASE WHEN j.state IN ('late', 'missing') THEN j.state ELSE 'recovered' END AS change
     FROM judged j
-    WHERE j.state <> j.told_as AND (j.state IN ('late', 'missing') OR j.state = 'healthy' AND j.told_as IN ('late', 'missing'))
+    WHERE j.state <> j.told_as AND (j.state IN ('late', 'missing') OR j.told_as IN ('late', 'missing'))
   )
   SELECT array_agg(n.executor_id ORDER BY n.executor_id), array_agg('executor.' || n.change ORDER BY n.executor_id),
     array_agg(jsonb_build_object(
-      'node', n.node, 'queue', n.producer_scope, 'process_alive', n.process_alive, 'loop_responsive', n.loop_responsive,
+      'node', n.node, 'queue', n.producer_scope, 'process_alive', n.process_alive AND n.state <> 'stopped',
+      'loop_responsive', n.loop_responsive AND n.state <> 'stopped',
       'executing', n.executing, 'beat_at', n.beat_at
     ) ORDER BY n.executor_id)
   INTO ids, kinds, datas

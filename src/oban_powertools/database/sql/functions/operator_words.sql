@@ -369,7 +369,7 @@ LANGUAGE sql IMMUTABLE
 AS $$
   SELECT CASE
     WHEN kind LIKE 'incident.%' THEN powertools.incident_word_v2(data ->> 'state')
-    WHEN kind = 'executor.recovered' THEN powertools.executor_word_v2('healthy')
+    WHEN kind = 'executor.recovered' THEN powertools.executor_word_v2(CASE data ->> 'process_alive' WHEN 'true' THEN 'healthy' ELSE 'stopped' END)
     WHEN kind LIKE 'executor.%' THEN powertools.executor_word_v2(split_part(kind, '.', 2))
   END
 $$;
