@@ -29,11 +29,13 @@ _HOMES: Final = {
     "privacy.display": "DisplayPolicy",
     "runtime.step": "AwaitSignal FinishedWorkflow StepContext current_step current_workflow",
     "states": (
-        "CallbackState Effects HistoryKind JobId OperatorStatus Policy SignalStatus StepPhase StepState WorkflowId "
-        "WorkflowState"
+        "CallbackState Effects HistoryKind JobId JobState OperatorStatus Policy SignalStatus StepPhase StepState "
+        "WorkflowId WorkflowState"
     ),
     "workflows": "WorkflowHandle Workflows",
     "workflows.builder": "Workflow",
+    "upkeep.jobs": "JobPage JobRecord Jobs",
+    "workflows.finding_signals": "OpenWait StoredSignal WaitAlike",
     "workflows.history": "History HistoryEntry StepTimes",
     "workflows.records": "CallbackRecord Recovered SignalRecord StepPage StepRecord WorkflowRecord",
     "workflows.references": "Reference StepHandle",

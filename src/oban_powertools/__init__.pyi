@@ -54,6 +54,7 @@ from .states import (
     Effects,
     HistoryKind,
     JobId,
+    JobState,
     OperatorStatus,
     Policy,
     SignalStatus,
@@ -62,8 +63,10 @@ from .states import (
     WorkflowId,
     WorkflowState,
 )
+from .upkeep.jobs import JobPage, JobRecord, Jobs
 from .workflows import WorkflowHandle, Workflows
 from .workflows.builder import Workflow
+from .workflows.finding_signals import OpenWait, StoredSignal, WaitAlike
 from .workflows.history import History, HistoryEntry, StepTimes
 from .workflows.records import CallbackRecord, Recovered, SignalRecord, StepPage, StepRecord, WorkflowRecord
 from .workflows.references import Reference, StepHandle
@@ -109,8 +112,13 @@ __all__ = [
     "IncidentUpdated",
     "JobExplanation",
     "JobId",
+    "JobPage",
+    "JobRecord",
+    "JobState",
+    "Jobs",
     "Lifeline",
     "Notice",
+    "OpenWait",
     "OperatorStatus",
     "Outcome",
     "Policy",
@@ -134,11 +142,13 @@ __all__ = [
     "StepState",
     "StepTimes",
     "StepUpdated",
+    "StoredSignal",
     "Surface",
     "Target",
     "TargetType",
     "TimelineEntry",
     "Verification",
+    "WaitAlike",
     "Workflow",
     "WorkflowExplanation",
     "WorkflowFinished",

@@ -21,6 +21,7 @@ from .operators.authorization import Authorize, Guard
 from .operators.services import Services
 from .privacy.display import DisplayPolicy
 from .schema import verify
+from .upkeep.jobs import Jobs
 from .upkeep.metrics import Metrics
 from .upkeep.queues import Queues
 from .upkeep.settings import SharedSettings, adopt
@@ -77,6 +78,9 @@ class Calls:
     queues: Queues
     """Shows queues, and pauses, resumes and scales them."""
 
+    jobs: Jobs
+    """Finds jobs, of steps and plain ones."""
+
     def __init__(self, services: Services) -> None:
         self._services = services
         self.workflows = Workflows(services)
@@ -88,6 +92,7 @@ class Calls:
         self.lifeline = Lifeline(services)
         self.shared_settings = SharedSettings(services)
         self.queues = Queues(services)
+        self.jobs = Jobs(services)
 
 
 @asynccontextmanager

@@ -19,6 +19,7 @@ __all__ = [
     "IncidentStatus",
     "IncidentSubstatus",
     "JobId",
+    "JobState",
     "OperatorStatus",
     "Policy",
     "Position",
@@ -179,6 +180,19 @@ class StepPhase(StrEnum):
 
     RETRY = "retry"
     """It failed, and waits for its next attempt to start."""
+
+
+class JobState(StrEnum):
+    """Oban's states of a job."""
+
+    AVAILABLE = "available"
+    SCHEDULED = "scheduled"
+    SUSPENDED = "suspended"
+    EXECUTING = "executing"
+    RETRYABLE = "retryable"
+    COMPLETED = "completed"
+    DISCARDED = "discarded"
+    CANCELLED = "cancelled"
 
 
 class RecoveryAction(StrEnum):

@@ -32,6 +32,8 @@ READ = {
         "list",
         "steps",
         "list_steps",
+        "list_signals",
+        "list_waits",
         "history",
         "results",
         "callbacks",
@@ -41,6 +43,7 @@ READ = {
         "to_dot",
     },
     "queues": {"list", "get"},
+    "jobs": {"list"},
     "explain": {"workflow", "workflow_step", "job"},
     "events": {
         "head",

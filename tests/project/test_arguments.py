@@ -65,6 +65,13 @@ WHO = {"actor": "ada", "reason": "because of a test"}
 OF_AN_OPERATOR: dict[str, tuple[Any, ...]] = {"actor": NOT_ACTORS, "reason": NOT_REASONS, "source": NOT_WORDS}
 OF_A_COMMAND = {"workflow_id": NOT_IDS, **OF_AN_OPERATOR, "conn": ANYTHING}
 OF_INCIDENTS = {"incident": (*NOT_KEYS, -1, 2**63, 1.0), "actor": NOT_ACTORS, "source": NOT_WORDS}
+OF_SIGNALS = {
+    "signal": NOT_KEYS,
+    "correlation_key": NOT_KEYS,
+    "workflow_id": NOT_IDS,
+    "before": NOT_IDS,
+    "limit": NOT_COUNTS,
+}
 OF_AN_ENDPOINT = {"endpoint_id": NOT_IDS, **OF_AN_OPERATOR}
 OF_WEBHOOKS = {
     "url": NOT_NAMES,
@@ -101,6 +108,14 @@ KINDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
         "failed_first": NOT_FLAGS,
         "after": NOT_PLACES,
         "limit": NOT_COUNTS,
+    },
+    "workflows.list_signals": {
+        **OF_SIGNALS,
+        **dict.fromkeys(("inserted_from", "inserted_to"), NOT_INSTANTS),
+    },
+    "workflows.list_waits": {
+        **OF_SIGNALS,
+        **dict.fromkeys(("registered_from", "registered_to"), NOT_INSTANTS),
     },
     "workflows.history": {"workflow_id": NOT_IDS, "step": NOT_KEYS, "after": NOT_PLACES, "limit": NOT_COUNTS},
     "workflows.results": {"workflow_id": NOT_IDS},
@@ -239,6 +254,13 @@ KINDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "lifeline.note_incident": {**OF_INCIDENTS, "note": (*NOT_NAMES, None)},
     "lifeline.mute_incident": {**OF_INCIDENTS, "until": (*NOT_INSTANTS, None), "reason": NOT_REASONS},
     "queues.list": {},
+    "jobs.list": {
+        "state": NOT_WORDS,
+        **dict.fromkeys(("queue", "worker", "tag", "error"), NOT_KEYS),
+        **dict.fromkeys(("inserted_from", "inserted_to"), NOT_INSTANTS),
+        "before": NOT_IDS,
+        "limit": NOT_COUNTS,
+    },
     "queues.get": {"queue": NOT_KEYS},
     "queues.pause": {**OF_AN_OPERATOR, "queue": NOT_KEYS, "node": NOT_KEYS},
     "queues.resume": {**OF_AN_OPERATOR, "queue": NOT_KEYS, "node": NOT_KEYS},

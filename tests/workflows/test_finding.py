@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg import AsyncConnection
 
 from oban_powertools import OperatorStatus, Workflow, open_calls
 from oban_powertools.errors import InvalidArgumentError
@@ -128,6 +129,31 @@ async def test_a_word_finds_those_whose_record_says_it(hand: Hand) -> None:
     assert by_word == {word: [record.id for record in records if record.status == word] for word in OperatorStatus}
     assert {word for word, ids in by_word.items() if ids} >= {*OperatorStatus} - {OperatorStatus.RUNNING}
     await hand.rows("UPDATE oban_jobs SET state = 'available' WHERE state = 'suspended'")
+
+
+LOCKS = {
+    "the workflow": "SELECT FROM powertools.workflows WHERE id = %s FOR UPDATE",
+    "its job": "SELECT FROM oban_jobs WHERE id IN (SELECT job_id FROM powertools.steps WHERE workflow_id = %s)"
+    " FOR UPDATE",
+}
+
+
+@pytest.mark.parametrize("what", LOCKS)
+async def test_a_workflow_that_only_a_lock_blocks_is_found_as_blocked(hand: Hand, what: str) -> None:
+    await hand.rows(
+        "INSERT INTO oban_producers (uuid, node, queue, meta, updated_at) VALUES (gen_random_uuid(), 'node', 'default',"
+        """ '{"local_limit": 9, "paused": false}', timezone('UTC', now()))"""
+    )
+    await insert(hand)
+    locked = await insert(hand)
+    before = await found(hand, status="Blocked")
+    async with await AsyncConnection.connect(hand.dsn) as other:
+        await other.execute(LOCKS[what].encode(), (locked,))
+        meanwhile = await found(hand, status="Blocked")
+        [record] = await hand.workflows.list(status="Blocked")
+
+    assert (before, meanwhile) == ([], [locked])
+    assert (record.status, record.blocker) == (OperatorStatus.BLOCKED, "locked")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Workflows: defined in Python, stored as rows, moved by the database."""
 
 from .builder import Workflow
+from .finding_signals import OpenWait, StoredSignal, WaitAlike
 from .handle import Waits, WorkflowHandle
 from .history import History, HistoryEntry, StepTimes
 from .inputs import Deps, EffectsName, PolicyName, StepName
@@ -14,6 +15,7 @@ __all__ = [
     "EffectsName",
     "History",
     "HistoryEntry",
+    "OpenWait",
     "Part",
     "PolicyName",
     "Recovered",
@@ -24,6 +26,8 @@ __all__ = [
     "StepPage",
     "StepRecord",
     "StepTimes",
+    "StoredSignal",
+    "WaitAlike",
     "Waits",
     "Workflow",
     "WorkflowHandle",

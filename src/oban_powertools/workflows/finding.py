@@ -42,7 +42,16 @@ def filters_of(
         fields["label"] = as_key("label", label)
     if fields:
         filters["context"] = fields
-    return filters | {name: _instant(name, at) for name, at in instants.items() if at is not None}
+    return filters | instants_of(instants)
+
+
+def instants_of(instants: Mapping[str, datetime | None]) -> dict[str, str]:
+    """The instants that were given, as JSON-safe values.
+
+    Raises:
+        InvalidArgumentError: One of them is none, or says no time zone.
+    """
+    return {name: _instant(name, at) for name, at in instants.items() if at is not None}
 
 
 def _fields(context: object) -> dict[str, Any]:

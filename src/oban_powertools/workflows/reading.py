@@ -9,8 +9,9 @@ from ..arguments import as_count, as_flag, as_id, as_key, as_word, as_workflow_i
 from ..operators.services import Facade
 from ..privacy.apply_display import apply_display
 from ..states import OperatorStatus, StepState, WorkflowId, WorkflowState
-from . import drawing, reads
-from .finding import filters_of
+from . import drawing, finding_signals, reads
+from .finding import filters_of, instants_of
+from .finding_signals import OpenWait, StoredSignal
 from .history import History, as_place, read_history
 from .records import CallbackRecord, StepPage, StepRecord, WorkflowRecord
 
@@ -22,6 +23,20 @@ def _as_place(argument: str, value: object) -> tuple[int, int]:
     if match is None:
         raise refuse(argument, value, "the next_after of a page before")
     return int(match[1]), int(match[2])
+
+
+def _signal_filters(
+    signal: str | None,
+    correlation_key: str | None,
+    workflow_id: WorkflowId | str | None,
+    since: datetime | None,
+    until: datetime | None,
+) -> dict[str, Any]:
+    texts = {"signal": signal, "correlation_key": correlation_key}
+    filters: dict[str, Any] = {name: as_key(name, text) for name, text in texts.items() if text is not None}
+    if workflow_id is not None:
+        filters["workflow_id"] = as_workflow_id(workflow_id)
+    return filters | instants_of({"inserted_from": since, "inserted_to": until})
 
 
 class WorkflowReads(Facade):
@@ -142,6 +157,55 @@ class WorkflowReads(Facade):
             return await reads.page_steps(
                 session, key, states=states, words=words, failed_first=order, after=place, limit=page
             )
+
+    async def list_signals(
+        self,
+        *,
+        signal: str | None = None,
+        correlation_key: str | None = None,
+        workflow_id: WorkflowId | str | None = None,
+        inserted_from: datetime | None = None,
+        inserted_to: datetime | None = None,
+        before: int | str | None = None,
+        limit: int = 50,
+    ) -> Sequence[StoredSignal]:
+        """Stored signals that no wait has taken yet and that fit everything that is given, newest first.
+
+        Args:
+            workflow_id: The workflow that the sender named.
+            inserted_from, inserted_to: Delivered from this instant on, before that one; aware.
+            before: Only ids below this one: the last id of the previous page.
+            limit: At most 1,000.
+
+        Raises:
+            InvalidArgumentError: A filter is not what it should be.
+        """
+        filters = _signal_filters(signal, correlation_key, workflow_id, inserted_from, inserted_to)
+        older, page = unless_none(as_id, "before", before), as_count("limit", limit)
+        async with self._connect() as session:
+            return await finding_signals.list_signals(session, filters, before=older, limit=page)
+
+    async def list_waits(
+        self,
+        *,
+        signal: str | None = None,
+        correlation_key: str | None = None,
+        workflow_id: WorkflowId | str | None = None,
+        registered_from: datetime | None = None,
+        registered_to: datetime | None = None,
+        before: int | str | None = None,
+        limit: int = 50,
+    ) -> Sequence[OpenWait]:
+        """Waits that no signal has ended yet and that fit everything that is given, newest first; as ``list_signals``.
+
+        Args:
+            workflow_id: The workflow that waits.
+            registered_from, registered_to: They began from this instant on, before that one; aware.
+        """
+        filters = _signal_filters(signal, correlation_key, workflow_id, registered_from, registered_to)
+        older, page = unless_none(as_id, "before", before), as_count("limit", limit)
+        async with self._connect() as session:
+            return await finding_signals.list_waits(session, filters, before=older, limit=page)
 
     async def results(self, workflow_id: WorkflowId | str) -> dict[str, Any]:
         """Step name -> result of the completed steps, in position order; None where there is no result.

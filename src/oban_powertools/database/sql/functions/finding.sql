@@ -28,12 +28,13 @@ AS $$
   ) AS j
   WHERE cardinality(words) > 0 AND j.meta ? 'position' AND concat(
     j.error ->> 'class', ' ', coalesce(j.error ->> 'text', j.error ->> 'error')
-  ) ILIKE ALL (SELECT '%' || w || '%' FROM unnest(words) AS w)
+  ) ILIKE ALL (ARRAY(SELECT '%' || w || '%' FROM unnest(words) AS w))
 $$;
 
 -- Unfinished workflows that may have this word, found by jobs, faults and incidents, with their whole families: a
--- workflow takes its word from its steps, and from what it waits for. Without those that only a lock blocks, which no
--- index finds. NULL: too many, or a word that any workflow may have.
+-- workflow takes its word from its steps, and from what it waits for. No index finds what only a lock blocks: while a session
+-- holds one, the newest 20,000 unfinished workflows and 5,000 jobs of each state are searched. NULL: too many, or a word that any
+-- workflow may have. Long: a place for each thing that gives a word.
 CREATE OR REPLACE FUNCTION powertools.ids_by_word(of_word text) RETURNS bigint[]
 LANGUAGE plpgsql STABLE
 -- PLANNED EACH TIME ROW BY ROW
@@ -43,6 +44,8 @@ DECLARE
   blocked CONSTANT bool := of_word = 'Blocked';
   review CONSTANT bool := of_word = 'Needs Review';
   hit bigint[];
+  holders CONSTANT xid[] := CASE WHEN of_word = 'Blocked' THEN ARRAY(SELECT h.xid FROM powertools.holding_sessions() h) ELSE '{}' END;
+  locks CONSTANT bool := holders <> '{}';
 BEGIN
   IF of_word NOT IN ('Needs Review', 'Blocked', 'Running') THEN
     RETURN NULL;
@@ -75,6 +78,10 @@ BEGIN
       (SELECT j.* FROM public.oban_jobs j WHERE review AND j.state = 'available' LIMIT most)
     ) AS j
     WHERE powertools.unresolved(j.errors -> -1) OR j.state = 'available' AND j.attempt >= j.max_attempts
+    UNION ALL
+    SELECT j.meta FROM unnest('{available,scheduled,suspended,executing,retryable}'::public.oban_job_state[]) AS s (state)
+    CROSS JOIN LATERAL (SELECT j.meta, j.xmax FROM public.oban_jobs j WHERE locks AND j.state = s.state LIMIT most) AS j
+    WHERE j.xmax = ANY (holders)
   )
   SELECT array_agg(DISTINCT h.id) INTO hit FROM (
     SELECT powertools.workflow_of_v1(j.meta) AS id FROM jobs j WHERE j.meta ? 'position'
@@ -83,9 +90,18 @@ BEGIN
     UNION ALL
     SELECT i.subject_id::bigint FROM powertools.incidents i
     WHERE i.class = 'workflow_stuck' AND i.state <> 'resolved' AND i.subject_type = 'workflow'
+    UNION ALL
+    SELECT w.id FROM (
+      SELECT w.id, w.xmax FROM powertools.workflows w
+      WHERE locks AND w.state IN ('running', 'cancel_requested') ORDER BY w.id DESC LIMIT 20000
+    ) AS w
+    WHERE w.xmax = ANY (holders)
   ) AS h;
   IF cardinality(hit) >= most THEN
     RETURN NULL;
+  END IF;
+  IF NOT EXISTS (SELECT FROM powertools.workflows w WHERE w.parent_id IS NOT NULL) THEN
+    RETURN coalesce(hit, '{}');
   END IF;
   RETURN ARRAY(
     WITH RECURSIVE family (id) AS (
@@ -134,7 +150,8 @@ BEGIN
   RETURN QUERY
   WITH found AS MATERIALIZED (
     SELECT w.id FROM powertools.workflows w
-    WHERE w.id > above AND w.id < below AND (ids IS NULL OR w.id = ANY (ids))
+    -- as a query: of a constant the planner weighs every entry
+    WHERE w.id > above AND w.id < below AND (ids IS NULL OR w.id = ANY (ARRAY(SELECT unnest(ids))))
       AND (of_state IS NULL OR w.state = of_state) AND (of_name IS NULL OR w.name = of_name)
       AND (of_tag IS NULL OR w.tags @> of_tag AND w.tags <> '{}') AND (of_key IS NULL OR w.idempotency_key = of_key)
       AND (of_context IS NULL OR w.context @> of_context AND w.context <> '{}')

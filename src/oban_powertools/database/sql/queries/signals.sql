@@ -1,0 +1,29 @@
+-- Stored signals and open waits, as operators look for them.
+
+-- name: list_signals
+-- Args: filters (jsonb text), before (bigint or NULL: only smaller ids), page (int, rows); as powertools.stored_signals_v1.
+-- Rows: id, signal, correlation_key, workflow_id, dedupe_key, inserted_at, expires_at, only_begun; newest first. Index: as that.
+SELECT g.id, g.signal, g.correlation_key, g.workflow_id, g.dedupe_key, g.inserted_at, g.expires_at,
+  g.last_workflow_id IS NOT NULL AS only_begun
+FROM powertools.stored_signals_v1(%(filters)s::jsonb, %(before)s::bigint, %(page)s::int) AS g
+ORDER BY g.id DESC;
+
+-- name: list_waits_alike
+-- Args: signal_ids (bigint[]): stored signals.
+-- Rows: signal_id, wait_id, workflow_id, step, signal, correlation_key; by signal, the most alike first. Index: as
+--   powertools.waits_alike_v1, and the primary keys.
+SELECT a.signal_id, a.wait_id, a.workflow_id, s.name AS step, a.signal, a.correlation_key
+FROM powertools.waits_alike_v1(%(signal_ids)s::bigint[]) WITH ORDINALITY AS a
+LEFT JOIN powertools.waits v ON v.id = a.wait_id
+LEFT JOIN powertools.steps s ON s.workflow_id = v.workflow_id AND s.position = v.position
+ORDER BY a.ordinality;
+
+-- name: list_waits
+-- Args: as list_signals; as powertools.open_waits_v1.
+-- Rows: id, signal, correlation_key, workflow_id, workflow_name, step, registered_at, deadline_at; newest first. Index: as that,
+--   and the primary keys.
+SELECT v.id, v.signal, v.correlation_key, v.workflow_id, w.name AS workflow_name, s.name AS step, v.registered_at, v.deadline_at
+FROM powertools.open_waits_v1(%(filters)s::jsonb, %(before)s::bigint, %(page)s::int) AS v
+JOIN powertools.workflows w ON w.id = v.workflow_id
+JOIN powertools.steps s ON s.workflow_id = v.workflow_id AND s.position = v.position
+ORDER BY v.id DESC;

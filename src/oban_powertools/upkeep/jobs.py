@@ -1,0 +1,162 @@
+"""Find Oban's jobs, those of steps and plain ones, by Oban's own indexes.
+
+Not for changing them (``lifeline``), and not for one job's whole story (``explain``). A search is bounded: what is rare
+by its state or queue is found however old it is, anything else among the newest; the answer says how far it came.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from ..arguments import as_count, as_id, as_key, as_word
+from ..database import json_border
+from ..operators.services import Facade
+from ..privacy.apply_display import apply_display
+from ..states import JobId, JobState, OperatorStatus, WorkflowId
+from ..workflows.finding import instants_of
+
+__all__ = ["JobPage", "JobRecord", "Jobs"]
+
+MAX_PAGE: Final = 1000
+"""Most jobs of a page."""
+
+WITHIN: Final = "5s"
+"""How long the server may search."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """One job as it is now, without its args."""
+
+    id: JobId
+    """Its id."""
+
+    status: OperatorStatus | None
+    """The operator's word of its step; None for a plain job, and for one that its step runs on no more."""
+
+    state: JobState
+    """Oban's state."""
+
+    blocker: str | None
+    """The code of what is in the way of its step, as in explanations."""
+
+    queue: str
+    """Where it runs."""
+
+    worker: str
+    """Oban's path of its worker class."""
+
+    attempt: int
+    """Attempts made so far."""
+
+    max_attempts: int
+    """Attempts allowed."""
+
+    priority: int
+    """0 is fetched first."""
+
+    tags: tuple[str, ...]
+    """As inserted."""
+
+    workflow_id: WorkflowId | None
+    """Its workflow; None for a plain job."""
+
+    step: str | None
+    """Its step; None for a plain job."""
+
+    node: str | None
+    """Where its last attempt ran, or runs."""
+
+    error: str | None
+    """Class and text of its last error, in one line."""
+
+    inserted_at: datetime
+    """When it was inserted."""
+
+    scheduled_at: datetime
+    """When it is, or was, due."""
+
+    attempted_at: datetime | None
+    """When its last attempt began."""
+
+    finished_at: datetime | None
+    """When it ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPage:
+    """A page of jobs."""
+
+    jobs: tuple[JobRecord, ...]
+    """The newest first."""
+
+    searched: int | None
+    """Only so many of the newest were searched, which did not fill the page; None when it is full, or the last."""
+
+    next_before: JobId | None
+    """Pass it as ``before`` for the next page, also to search on; None at the end."""
+
+
+class Jobs(Facade):
+    """Find jobs."""
+
+    async def list(
+        self,
+        *,
+        state: JobState | str | None = None,
+        queue: str | None = None,
+        worker: str | None = None,
+        tag: str | None = None,
+        error: str | None = None,
+        inserted_from: datetime | None = None,
+        inserted_to: datetime | None = None,
+        before: JobId | str | None = None,
+        limit: int = 50,
+    ) -> JobPage:
+        """Jobs that fit everything that is given, newest first; errors as the display policy shows them.
+
+        A state or a queue of fewer than 10,000 jobs is searched whole. Anything else is searched 10,000 jobs at a time.
+
+        Args:
+            worker: Oban's path of its class.
+            error: Words, or beginnings of words, of the last error: ``"timeout billing"``.
+            inserted_from, inserted_to: From this instant on, before that one; aware.
+            before: Only ids below this one: the ``next_before`` of the page before.
+            limit: At most 1,000.
+
+        Raises:
+            InvalidArgumentError: A filter is not what it should be.
+            QueryCanceled: psycopg's: the server searched for over 5 s.
+        """
+        texts = {"queue": queue, "worker": worker, "tag": tag, "error": error}
+        filters: dict[str, Any] = {name: as_key(name, text) for name, text in texts.items() if text is not None}
+        if state is not None:
+            filters["states"] = [as_word("state", state, JobState).value]
+        filters |= instants_of({"inserted_from": inserted_from, "inserted_to": inserted_to})
+        older = None if before is None else as_id("before", before)
+        page = min(as_count("limit", limit), MAX_PAGE)
+        args = {"filters": json_border.dumps(filters), "before": older, "page": page + 1}
+        async with self._connect() as session, session.bounded(WITHIN):
+            found = await session.one("find_jobs", args)
+            assert found is not None
+            ids: list[int] = found["ids"]
+            rows = await session.all("list_jobs", {"ids": ids[:page]}) if ids else []
+        more = ids[page - 1] if len(ids) > page else found["reached"]
+        page_of_jobs = JobPage(
+            jobs=tuple(_job(row) for row in rows),
+            searched=found["searched"] if len(ids) <= page else None,
+            next_before=None if more is None else JobId(more),
+        )
+        return apply_display(self._display, page_of_jobs)
+
+
+def _job(row: Mapping[str, Any]) -> JobRecord:
+    word = row["status"]
+    fields: dict[str, Any] = {
+        **row,
+        "status": None if word is None else OperatorStatus(word),
+        "state": JobState(row["state"]),
+        "tags": tuple(row["tags"]),
+    }
+    return JobRecord(**fields)
