@@ -103,6 +103,7 @@ KINDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "workflows.steps": {"workflow_id": NOT_IDS},
     "workflows.list_steps": {
         "workflow_id": NOT_IDS,
+        "step": NOT_KEYS,
         "state": NOT_WORDS,
         "status": NOT_WORDS,
         "failed_first": NOT_FLAGS,
@@ -342,6 +343,7 @@ def calls(powertools: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
         "metrics",
         "lifeline",
         "shared_settings",
+        "jobs",
         "queues",
         "webhooks",
     ):

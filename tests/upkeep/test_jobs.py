@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from oban import Job
 
-from oban_powertools import JobState, OperatorStatus, Workflow
+from oban_powertools import JobId, JobState, OperatorStatus, Workflow
 from oban_powertools.errors import InvalidArgumentError
 from oban_powertools.upkeep.jobs import JobPage
 from tests.support.by_hand import Hand, chain, step
@@ -19,24 +19,24 @@ SELECT 'completed', 'bulk', 'app.Bulk', now() FROM generate_series(1, %s)
 """
 
 
-async def insert(hand: Hand, **columns: Any) -> int:
+async def insert(hand: Hand, **columns: Any) -> JobId:
     """A plain job."""
     [job] = await hand.oban.enqueue_many([Job(columns.pop("worker", "app.Send"), args={}, **columns)])
-    return int(job.id or 0)
+    return JobId(job.id or 0)
 
 
-async def found(hand: Hand, **filters: Any) -> list[int]:
+async def found(hand: Hand, **filters: Any) -> list[JobId]:
     return [job.id for job in (await hand.powertools.jobs.list(**filters)).jobs]
 
 
-async def three(hand: Hand) -> tuple[int, int, int]:
+async def three(hand: Hand) -> tuple[JobId, JobId, JobId]:
     """A plain one, one that failed and is to be tried again, and one of a step."""
     plain = await insert(hand, queue="mail", tags=["vip"])
     failed = await insert(hand, worker="tests.support.by_hand.Scripted", max_attempts=2)
     [job] = await hand.start(failed)
     await hand.ack(await hand.execute(job, ConnectionError("no route to billing, password=hunter2")))
     workflow_id = await hand.insert(chain(1))
-    return plain, failed, int((await hand.job(workflow_id, "s0")).id or 0)
+    return plain, failed, JobId((await hand.job(workflow_id, "s0")).id or 0)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ async def test_the_jobs_of_a_common_state_are_the_newest_of_it(hand: Hand) -> No
     assert page.searched is None
 
 
-async def _newest(hand: Hand, count: int) -> list[int]:
+async def _newest(hand: Hand, count: int) -> list[JobId]:
     return [row["id"] for row in await hand.rows("SELECT id FROM oban_jobs ORDER BY id DESC LIMIT %s", count)]
 
 

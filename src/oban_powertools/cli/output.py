@@ -110,7 +110,8 @@ def print_list[T](
         empty: The remark for people when it has no record.
         written: What stands for a record in JSON; the record itself by default.
         then: Commands that people may want next, as ``print_next`` takes them.
-        more: Further keys in JSON; ``next_before`` is what ``--before`` takes for the next page, None on the last one.
+        more: Further keys in JSON; ``next_before`` and ``next_after`` are what ``--before`` and ``--after`` take for
+            the next page, None on the last one.
     """
     if form is Form.JSON:
         print_json({name: [written(record) for record in records], **more})
@@ -123,8 +124,9 @@ def print_list[T](
         print_next(*then)
     else:
         note(empty)
-    if more.get("next_before") is not None:
-        note(f"more: --before {more['next_before']}")
+    for option in ("before", "after"):
+        if (place := more.get(f"next_{option}")) is not None:
+            note(f"more: --{option} {place}")
 
 
 def print_table[T](table: Table[T], records: Sequence[T]) -> None:

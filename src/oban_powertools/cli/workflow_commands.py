@@ -1,9 +1,10 @@
-"""``workflow list``, ``show``, ``explain`` and ``graph``: read workflows from the command line.
+"""``workflow list``, ``show``, ``history``, ``explain`` and ``graph``: read workflows from the command line.
 
 The commands of this file run in a read-only transaction.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import click
 import orjson
@@ -11,8 +12,9 @@ import orjson
 from ..errors import StepNotFoundError
 from ..explain import StepExplanation
 from ..privacy.apply_display import apply_display, apply_display_to_result
-from ..states import StepState, WorkflowId
-from ..workflows.records import StepRecord
+from ..states import OperatorStatus, StepState, WorkflowId
+from ..workflows.reads import MAX_PAGE
+from ..workflows.records import StepPage, StepRecord
 from .change_commands import cancel, hold, list_commands, recover, release
 from .exits import Exit
 from .explain_text import print_step, print_workflow
@@ -22,6 +24,7 @@ from .ids import parse_id
 from .importing import check_import_option
 from .output import note, print_block, print_facts, print_json, print_table, say, say_lines
 from .target import Target, answering
+from .workflow_history import history
 from .workflow_list import list_workflows
 from .workflow_text import (
     error_text,
@@ -38,51 +41,96 @@ def workflow() -> None:
     """See workflows, and change them."""
 
 
-for _command in (list_workflows, cancel, recover, hold, release, list_commands):
+for _command in (list_workflows, history, cancel, recover, hold, release, list_commands):
     workflow.add_command(_command)
 
 
+_WORDS: Final = click.Choice([word.value for word in OperatorStatus], case_sensitive=False)
+
+
 @workflow.command(
-    "show", epilog=examples("powertools workflow show 41", "powertools workflow show 41 --step sync_billing")
+    "show",
+    epilog=examples(
+        "powertools workflow show 41",
+        "powertools workflow show 41 --word blocked",
+        "powertools workflow show 41 --step sync_billing",
+    ),
 )
 @click.argument("workflow_id", callback=parse_id, metavar="ID")
 @click.option("--step", "step_name", metavar="NAME", help="One step in detail, with its args, result and error.")
 @click.option("--results", is_flag=True, help="The results of all completed steps.")
+@click.option("--state", type=click.Choice([state.value for state in StepState]), help="Only steps in this state.")
+@click.option("--word", "status", type=_WORDS, metavar="WORD", help="Only steps with this word, such as blocked.")
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), help="At most so many steps.  [default: 50; in JSON all of them]"
+)
+@click.option("--after", metavar="PLACE", help="Only the steps after this place: the next page.")
 @answering
-async def show(target: Target, *, workflow_id: int, step_name: str | None, results: bool, form: Form) -> int:
-    """Show one workflow and its steps.
+async def show(
+    target: Target,
+    *,
+    workflow_id: int,
+    step_name: str | None,
+    results: bool,
+    limit: int | None,
+    after: str | None,
+    state: str | None,
+    status: str | None,
+    form: Form,
+) -> int:
+    """Show one workflow and its steps, those that failed first.
 
     Args and results appear only with --step and --results, without what looks secret.
     """
-    if step_name is not None and results:
-        raise click.UsageError("--step and --results exclude each other: a step's detail has its result")
+    chooses = any(option is not None for option in (state, status, limit, after))
+    if (step_name is not None) + results + chooses > 1:
+        raise click.UsageError("--step, --results and what chooses steps exclude each other")
     key = WorkflowId(workflow_id)
     async with target.snapshot() as calls:
         if results:
             by_step = (await calls.workflows.results(key)).items()
             visible = {name: apply_display_to_result(target.display, result) for name, result in by_step}
             return _print_results(key, visible, form)
-        record, steps = apply_display(target.display, await calls.workflows.get(key)), await calls.workflows.steps(key)
+        if step_name is not None:
+            page = await calls.workflows.list_steps(key, step=step_name)
+            if not page.steps:
+                raise StepNotFoundError(key, step_name)
+            return _print_step(apply_display(target.display, page.steps[0]), page.parents, form)
+        record = apply_display(target.display, await calls.workflows.get(key))
         callbacks = [apply_display(target.display, callback) for callback in await calls.workflows.callbacks(key)]
-    states = {step.name: step.state for step in steps}
-    if step_name is not None:
-        step = next((step for step in steps if step.name == step_name), None)
-        if step is None:
-            raise StepNotFoundError(key, step_name)
-        return _print_step(apply_display(target.display, step), states, form)
-    steps = [apply_display(target.display, without_payloads(step)) for step in steps]
+        page = await calls.workflows.list_steps(
+            key, state=state, status=status, after=after, limit=limit or (MAX_PAGE if form.is_json else 50)
+        )
+        while form.is_json and limit is None and page.next_after:
+            more = await calls.workflows.list_steps(
+                key, state=state, status=status, after=page.next_after, limit=MAX_PAGE
+            )
+            page = _joined(page, more)
+    steps = [apply_display(target.display, without_payloads(step)) for step in page.steps]
     if form.is_json:
         answer = {
             "workflow": record,
             "steps": [step_json(step, detail=False) for step in steps],
             "callbacks": callbacks,
+            "next_after": page.next_after,
         }
         print_json(answer, form)
-    else:
-        print_facts(workflow_facts(record, callbacks))
+        return Exit.DONE
+    print_facts(workflow_facts(record, callbacks))
+    if steps:
         say()
-        print_table(steps_table(states), steps)
+        print_table(steps_table(page.parents), steps)
+    else:
+        note("no step matches")
+    if page.next_after:
+        note(f"more: --after {page.next_after}")
     return Exit.DONE
+
+
+def _joined(page: StepPage, more: StepPage) -> StepPage:
+    return StepPage(
+        steps=(*page.steps, *more.steps), parents={**page.parents, **more.parents}, next_after=more.next_after
+    )
 
 
 @workflow.command(
@@ -136,7 +184,7 @@ async def graph(target: Target, *, workflow_id: int, language: str, form: Form) 
     return Exit.DONE
 
 
-def _print_step(step: StepRecord, states: dict[str, StepState], form: Form) -> int:
+def _print_step(step: StepRecord, states: Mapping[str, StepState], form: Form) -> int:
     if form.is_json:
         print_json({"step": step_json(step, detail=True)}, form)
         return Exit.DONE

@@ -122,6 +122,9 @@ class History:
     workflow_id: WorkflowId
     """The workflow."""
 
+    began_at: datetime
+    """When the workflow was inserted; an incident that was open by then stands before it."""
+
     entries: tuple[HistoryEntry, ...]
     """In the order of time."""
 
@@ -195,6 +198,7 @@ async def read_history(
     times = await session.all("history_times", {"workflow_id": workflow_id, "steps": steps}) if steps else []
     return History(
         workflow_id=workflow_id,
+        began_at=bounds["began_at"],
         entries=entries,
         times=tuple(_times(**row) for row in times),
         known_from=None if bounds["first_number"] == 1 else bounds["known_from"],

@@ -130,6 +130,7 @@ class WorkflowReads(Facade):
         self,
         workflow_id: WorkflowId | str,
         *,
+        step: str | None = None,
         state: StepState | str | None = None,
         status: OperatorStatus | str | None = None,
         failed_first: bool = True,
@@ -139,6 +140,7 @@ class WorkflowReads(Facade):
         """A page of the steps of a workflow that fit everything that is given.
 
         Args:
+            step: Only the one of this name.
             status: The operator's word, as explanations say it.
             failed_first: Those that failed by themselves, then by their word what needs a person, what moves and what
                 waits, then those that were cancelled because of another, then all other outcomes; each by position.
@@ -150,12 +152,13 @@ class WorkflowReads(Facade):
             WorkflowNotFoundError: It does not exist, or was pruned.
         """
         key, place = as_workflow_id(workflow_id), unless_none(_as_place, "after", after)
+        name = unless_none(as_key, "step", step)
         states = None if state is None else [as_word("state", state, StepState)]
         words = None if status is None else [as_word("status", status, OperatorStatus)]
         order, page = as_flag("failed_first", failed_first), as_count("limit", limit)
         async with self._connect() as session:
             return await reads.page_steps(
-                session, key, states=states, words=words, failed_first=order, after=place, limit=page
+                session, key, step=name, states=states, words=words, failed_first=order, after=place, limit=page
             )
 
     async def list_signals(

@@ -67,7 +67,7 @@ async def list_steps(session: Session, workflow_id: WorkflowId) -> list[StepReco
     Raises:
         WorkflowNotFoundError: It does not exist, or was pruned.
     """
-    everything = dict.fromkeys(("states", "words", "rank", "position", "page"))
+    everything = dict.fromkeys(("step", "states", "words", "rank", "position", "page"))
     rows = await session.all("get_steps", {"workflow_id": workflow_id, "failed_first": False, **everything})
     if not rows:
         raise WorkflowNotFoundError(workflow_id)
@@ -79,6 +79,7 @@ async def page_steps(
     session: Session,
     workflow_id: WorkflowId,
     *,
+    step: str | None,
     states: Sequence[StepState] | None,
     words: Sequence[OperatorStatus] | None,
     failed_first: bool,
@@ -96,7 +97,7 @@ async def page_steps(
     names: dict[int, str] = {row["position"]: row["name"] for row in every}
     rank, position = after or (None, None)
     page = min(limit, MAX_PAGE)
-    chosen = {"states": states and [*states], "words": words and [*words], "failed_first": failed_first}
+    chosen = {"step": step, "states": states and [*states], "words": words and [*words], "failed_first": failed_first}
     args = {"workflow_id": workflow_id, **chosen, "rank": rank, "position": position, "page": page + 1}
     rows = await session.all("get_steps", args)
     steps = tuple(_step(row, names) for row in rows[:page])

@@ -2,12 +2,12 @@
 
 -- name: history_bounds
 -- Args: workflow_id (bigint), step (text or NULL).
--- Rows: none, or one; known_step (bool), first_number (of the oldest event that is kept; NULL without any), known_from (when it
+-- Rows: none, or one; known_step (bool), began_at, first_number (of the oldest event that is kept; NULL without any), known_from (when it
 --   was), jobs_gone (steps whose job is gone). Index: the primary keys, step_name_unique.
 SELECT
   %(step)s::text IS NULL OR EXISTS (
     SELECT FROM powertools.steps s WHERE s.workflow_id = w.id AND s.name = %(step)s::text
-  ) AS known_step, e.number AS first_number, e.at AS known_from,
+  ) AS known_step, w.inserted_at AS began_at, e.number AS first_number, e.at AS known_from,
   (
     SELECT count(*) FROM powertools.steps s
     WHERE s.workflow_id = w.id AND s.job_id IS NOT NULL AND (%(step)s::text IS NULL OR s.name = %(step)s::text)

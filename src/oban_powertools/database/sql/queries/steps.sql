@@ -1,5 +1,5 @@
 -- name: get_steps
--- Args: workflow_id (bigint); states, words (text[] or NULL for all); failed_first (bool: by rank, else by position); rank, position
+-- Args: workflow_id (bigint); step (text: only this one, or NULL), states, words (text[] or NULL for all); failed_first (bool: by rank, else by position); rank, position
 --   (int or NULL) of the last step of the page before; page (int or NULL for all).
 -- Rows: all columns of the record, and rank (0: failed by itself; 1 to 5: by its word, what needs a person first; 6: cancelled
 --   because of another; 7: any other outcome), by rank and position. Index: the primary key.
@@ -16,7 +16,8 @@ WITH chosen AS MATERIALIZED (
       ELSE 0
     END AS rank
   ) AS r
-  WHERE (%(states)s::text[] IS NULL OR s.state = ANY (%(states)s::text[]))
+  WHERE (%(step)s::text IS NULL OR s.name = %(step)s::text)
+    AND (%(states)s::text[] IS NULL OR s.state = ANY (%(states)s::text[]))
     AND (%(words)s::text[] IS NULL OR k.word = ANY (%(words)s::text[]))
     AND (%(rank)s::int IS NULL OR (r.rank, k.position) > (%(rank)s::int, %(position)s::int))
   ORDER BY r.rank, k.position

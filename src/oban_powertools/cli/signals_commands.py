@@ -1,0 +1,140 @@
+"""``signals list`` and ``waits``: signals that nobody took, and waits that nobody ended."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+import click
+
+from ..states import WorkflowId
+from ..workflows.finding_signals import OpenWait, StoredSignal
+from .exits import Exit
+from .forms import Form
+from .groups import Group, examples
+from .ids import parse_id
+from .next_commands import command_line
+from .output import print_list
+from .tables import Column, Table
+from .target import Target, answering
+from .text import ago
+from .values import parse_instant
+
+
+def _alike(signal: StoredSignal) -> list[str]:
+    return [
+        f"alike: workflow {wait.workflow_id} {wait.step} waits for {wait.signal} with key {wait.correlation_key}"
+        for wait in signal.alike
+    ]
+
+
+_SIGNALS: Final = Table[StoredSignal](
+    (
+        Column("ID", lambda signal: signal.id, whole=True),
+        Column("SIGNAL", lambda signal: signal.signal),
+        Column("KEY", lambda signal: signal.correlation_key),
+        Column("SENT", lambda signal: ago(signal.inserted_at), whole=True),
+        Column("WORKFLOW", lambda signal: signal.workflow_id, whole=True),
+        Column("EXPIRES", lambda signal: ago(signal.expires_at), whole=True),
+    ),
+    sentence=_alike,
+)
+_WAITS: Final = Table[OpenWait](
+    (
+        Column("ID", lambda wait: wait.id, whole=True),
+        Column("SIGNAL", lambda wait: wait.signal),
+        Column("KEY", lambda wait: wait.correlation_key),
+        Column("SINCE", lambda wait: ago(wait.registered_at), whole=True),
+        Column("WORKFLOW", lambda wait: wait.workflow_id, whole=True),
+        Column("STEP", lambda wait: wait.step),
+        Column("EXPIRES", lambda wait: ago(wait.deadline_at), whole=True),
+    )
+)
+
+
+def _filtered(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(
+        (
+            click.option("--name", help="Only of this name."),
+            click.option("--key", help="Only with this correlation key."),
+            click.option("--workflow", callback=parse_id, metavar="ID", help="Only for, or of, this workflow."),
+            click.option("--since", callback=parse_instant, metavar="INSTANT", help="Only from then on."),
+            click.option("--until", callback=parse_instant, metavar="INSTANT", help="Only before."),
+            click.option(
+                "--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many."
+            ),
+            click.option("--before", callback=parse_id, metavar="ID", help="Only older than this one: the next page."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(cls=Group)
+def signals() -> None:
+    """Look at stored signals and open waits; changes nothing."""
+
+
+@signals.command(
+    "list", epilog=examples("powertools signals list", "powertools signals list --name approved --until 2026-11-21")
+)
+@_filtered
+@answering
+async def list_signals(
+    target: Target,
+    *,
+    name: str | None,
+    key: str | None,
+    workflow: int | None,
+    since: datetime | None,
+    until: datetime | None,
+    limit: int,
+    before: int | None,
+    form: Form,
+) -> int:
+    """List signals that no wait has taken yet, newest first, with the waits that look alike."""
+    async with target.snapshot() as calls:
+        found = await calls.workflows.list_signals(
+            signal=name,
+            correlation_key=key,
+            workflow_id=WorkflowId(workflow) if workflow else None,
+            inserted_from=since,
+            inserted_to=until,
+            before=before,
+            limit=limit,
+        )
+    alike = next((wait for signal in found for wait in signal.alike), None)
+    then = [command_line("workflow", "explain", alike.workflow_id)] if alike else []
+    following = found[-1].id if len(found) == limit else None
+    print_list(form, "signals", found, _SIGNALS, empty="no signal is stored", then=then, next_before=following)
+    return Exit.DONE
+
+
+@signals.command("waits", epilog=examples("powertools signals waits", "powertools signals waits --name approved"))
+@_filtered
+@answering
+async def list_waits(
+    target: Target,
+    *,
+    name: str | None,
+    key: str | None,
+    workflow: int | None,
+    since: datetime | None,
+    until: datetime | None,
+    limit: int,
+    before: int | None,
+    form: Form,
+) -> int:
+    """List waits that no signal has ended yet, newest first."""
+    async with target.snapshot() as calls:
+        found = await calls.workflows.list_waits(
+            signal=name,
+            correlation_key=key,
+            workflow_id=WorkflowId(workflow) if workflow else None,
+            registered_from=since,
+            registered_to=until,
+            before=before,
+            limit=limit,
+        )
+    following = found[-1].id if len(found) == limit else None
+    print_list(form, "waits", found, _WAITS, empty="nothing waits for a signal", next_before=following)
+    return Exit.DONE
