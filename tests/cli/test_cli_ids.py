@@ -120,6 +120,7 @@ async def look(hand: Hand, asked: Asked, workflow: str) -> None:
     await asked.ask("workflow history", workflow)
     await hand.workflows.signal("approved", "nobody", workflow_id=workflow)
     await asked.ask("signals list")
+    await asked.ask("watch")
     await asked.ask("signals waits")
     await asked.ask("job list", "--limit", "1")
     await asked.ask("executors list")

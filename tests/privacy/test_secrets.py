@@ -235,6 +235,7 @@ CASES: dict[str, Case] = {
     "workflow history": lambda w: [[str(w.leaky)], [str(w.broken)]],
     "job list": of(),
     "signals list": of(),
+    "watch": of(),
     "signals waits": of(),
     "job explain": lambda w: [[str(number)] for number in job_ids(w)],
     "signal": of("approved", "--key", "9", "--payload", '{"otp_secret": "velvetsent", "note": "meadowsent"}'),

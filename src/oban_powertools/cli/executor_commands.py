@@ -26,7 +26,7 @@ def _set_aside(executor: ExecutorHealth) -> str:
     return f"{outcomes} set aside since {ago(executor.aside_since)}" if executor.aside else ""
 
 
-_EXECUTORS: Final = Table[ExecutorHealth](
+EXECUTORS: Final = Table[ExecutorHealth](
     (
         Column("STATUS", lambda executor: executor.status, whole=True),
         Column("STATE", _state, whole=True),
@@ -58,5 +58,5 @@ async def list_executors(target: Target, *, form: Form) -> int:
         health = await calls.lifeline.list_executor_health()
     worst = most_urgent(health)
     then = [command_line("incidents", "list")] if worst and worst.status in _IN_TROUBLE else []
-    print_list(form, "executors", health, _EXECUTORS, empty="no executor", then=then)
+    print_list(form, "executors", health, EXECUTORS, empty="no executor", then=then)
     return Exit.DONE

@@ -26,7 +26,7 @@ from .target import Target, answering
 from .text import ago, duration, instant
 from .values import accounted, acting, parse_duration
 
-_INCIDENTS: Final = Table[Incident](
+INCIDENTS: Final = Table[Incident](
     (
         Column("STATUS", lambda incident: incident.status, whole=True),
         Column("ID", lambda incident: incident.id, whole=True),
@@ -77,7 +77,7 @@ async def list_incidents(
         )
     more = rows[-1].id if len(rows) == limit else None
     then = first_looks(rows)
-    print_list(form, "incidents", rows, _INCIDENTS, empty="no incident", then=then, next_before=more)
+    print_list(form, "incidents", rows, INCIDENTS, empty="no incident", then=then, next_before=more)
     if seen_ago is None or seen_ago > _FRESH:
         when = "nobody has looked yet" if seen_ago is None else f"nobody has looked for {duration(seen_ago)}"
         remark(f"{when}: incidents are found by processes that sweep; powertools doctor says whether one does")

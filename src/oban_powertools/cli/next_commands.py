@@ -66,6 +66,11 @@ def repeated(command: str) -> str:
     return command_line(*words) if program == "powertools" else command
 
 
+def most_urgent_first[T: _HasStatus](records: Sequence[T]) -> list[T]:
+    """Those that need somebody soonest first, else in their order."""
+    return sorted(records, key=lambda record: _URGENCY.get(record.status, len(_URGENCY)))
+
+
 def most_urgent[T: _HasStatus](records: Sequence[T]) -> T | None:
     """The first of those that need somebody soonest; None when there is no record."""
     return min(records, key=lambda record: _URGENCY.get(record.status, len(_URGENCY)), default=None)

@@ -5,7 +5,9 @@ JSON carries ``schema_version``, ids as text and instants in UTC.
 
 import logging
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import click
@@ -14,12 +16,17 @@ import orjson
 from .. import wire
 from . import text
 from .forms import Form
-from .tables import Table
+from .tables import Line, Table
 
 SCHEMA_VERSION: Final = 1
 """The version of the JSON; it rises when a key is removed or changes its meaning, not when one is added."""
 
 _NARROWEST: Final = 24
+_SECOND_SCREEN: Final = "\x1b[?1049h\x1b[?25l\x1b[2J"
+_FIRST_SCREEN: Final = "\x1b[?25h\x1b[?1049l"
+_HOME: Final = "\x1b[H"
+_END_OF_LINE: Final = "\x1b[K"
+_REST: Final = "\x1b[K\x1b[J"
 _COLORS: Final = {
     "Needs Review": "red",
     "Missing": "red",
@@ -132,10 +139,43 @@ def print_list[T](
 def print_table[T](table: Table[T], records: Sequence[T]) -> None:
     """Print a table that fits into the terminal."""
     for line in table.lay_out(records, terminal_width()):
-        if line.sentence:
-            say(line.sentence)
-        else:
-            say(Styled("  ".join(map(colored, line.cells)).rstrip()))
+        say(paint(line))
+
+
+def paint(line: Line) -> Styled:
+    """A line of a table as it is written."""
+    if line.sentence:
+        return Styled(text.one_line(line.sentence))
+    return Styled("  ".join(map(colored, line.cells)).rstrip())
+
+
+def has_terminal() -> bool:
+    """Whether a person sees what is written to stdout at once."""
+    return sys.stdout.isatty()
+
+
+@contextmanager
+def second_screen() -> Generator[None]:
+    """Show the terminal's second screen without a cursor; what was there before comes back, however this ends."""
+    sys.stdout.write(_SECOND_SCREEN)
+    try:
+        yield
+    finally:
+        sys.stdout.write(_FIRST_SCREEN)
+        sys.stdout.flush()
+
+
+def repaint(lines: Sequence[str]) -> None:
+    """Write a whole screen over the last one, in one piece and without clearing it first, so that nothing flickers."""
+    context = click.get_current_context(silent=True)
+    plain = context is not None and context.color is False
+    shown = [click.unstyle(line) if plain else line for line in map(_safe, lines)]
+    sys.stdout.write(_HOME + "".join(f"{line}{_END_OF_LINE}\n" for line in shown[:-1]) + shown[-1] + _REST)
+    sys.stdout.flush()
+
+
+def _safe(line: str) -> str:
+    return line if isinstance(line, Styled) else text.one_line(line)
 
 
 def print_next(*commands: str) -> None:
@@ -150,6 +190,11 @@ def print_next(*commands: str) -> None:
 def terminal_width() -> int:
     """Columns of the terminal that reads stdout; COLUMNS counts before it, and without both it is 80."""
     return shutil.get_terminal_size().columns
+
+
+def terminal_size() -> tuple[int, int]:
+    """Columns, as ``terminal_width``, and lines; 24 without a terminal."""
+    return shutil.get_terminal_size()
 
 
 def print_facts(facts: Mapping[str, str]) -> None:

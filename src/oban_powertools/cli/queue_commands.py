@@ -23,7 +23,7 @@ def _executors(each: Queue) -> str:
     return f"{each.executors}, {each.paused} paused" if each.paused else str(each.executors)
 
 
-_QUEUES: Final = Table[Queue](
+QUEUES: Final = Table[Queue](
     (
         Column("STATUS", lambda queue: queue.status, whole=True),
         Column("QUEUE", lambda queue: queue.name),
@@ -74,7 +74,7 @@ async def list_(target: Target, *, form: Form) -> int:
         found = await calls.queues.list()
     worst = most_urgent(found)
     then = [command_line("queues", "show", worst.name)] if worst else []
-    print_list(form, "queues", found, _QUEUES, empty="no queue", then=then)
+    print_list(form, "queues", found, QUEUES, empty="no queue", then=then)
     return Exit.DONE
 
 
