@@ -46,4 +46,27 @@ FROM plan p, generate_series(0, 1) AS s (position)
 ORDER BY p.id, s.position;
 INSERT INTO oban_producers (uuid, node, queue, meta, updated_at)
 VALUES ('00000000-0000-0000-0000-000000000001', 'node', 'default', '{"local_limit": 1000, "paused": false}', timezone('UTC', now()) + interval '1 d');
+-- what else is listed: jobs that completed, signals that nobody took, records of the audit, incidents that are over
+INSERT INTO oban_jobs (state, queue, worker, args, max_attempts, attempt, inserted_at, completed_at, tags)
+SELECT 'completed', 'bulk', 'app.Bulk' || i % 20, '{}', 5, 1, timezone('UTC', now()), timezone('UTC', now()), CASE WHEN i % 5000 = 7 THEN '{vip}'::text[] ELSE '{}' END
+FROM generate_series(1, %(n)s) AS i;
+INSERT INTO powertools.signals (signal, correlation_key, status, inserted_at, swept)
+SELECT 'paid' || i % 10, i::text, 'stored', now() - interval '2 days', true FROM generate_series(1, %(n)s / 10) AS i;
+INSERT INTO powertools.audit (at, actor_id, actor_type, action, target_type, target_id, workflow_id, reason, outcome, surface)
+SELECT now() - interval '30 days' * (1 - i / (%(n)s / 5)::float8), 'ada' || i % 50, 'user', 'workflow_retry', 'workflow', (i * 5)::text, i * 5, 'again',
+  CASE i % 100 WHEN 0 THEN 'refused' ELSE 'executed' END, 'cli'
+FROM generate_series(1, %(n)s / 5) AS i;
+INSERT INTO powertools.incidents (
+  fingerprint, class, state, subject_type, subject_id, title, count, evidence, waiting_workflows, waiting_steps, first_detected_at,
+  opened_at, last_detected_at, resolved_at
+)
+SELECT 'failing_jobs:app.W' || i || ':E', 'failing_jobs', CASE WHEN i % 100 = 0 THEN 'active' ELSE 'resolved' END, 'worker', 'app.W' || i, 'jobs fail', 1,
+  '{"id_type": "job", "ids": []}', 0, 0, p.at, p.at, p.at, CASE WHEN i % 100 <> 0 THEN p.at END
+FROM generate_series(1, %(n)s / 200) AS i, LATERAL (SELECT now() - interval '30 days' * (1 - i / (%(n)s / 200)::float8) AS at) AS p;
+INSERT INTO powertools.executors (executor_id, node, producer, producer_scope, started_at, beat_at, loop_beat_at, beating_since, gone_after)
+SELECT 'app:' || i, 'node' || i, 'p' || i, 'default', now(), now(), now(), now(), '1 h' FROM generate_series(1, 200) AS i;
+INSERT INTO powertools.events (workflow_id, number, position, batch_id, place, at, job_id, attempt, change, state)
+SELECT i, e.number, 0, 0, 1, now(), i, 1, e.change, e.state
+FROM generate_series(1, %(n)s, 1000) AS i,
+  (VALUES (1, 'released', 'available'), (2, 'started', 'executing'), (3, 'completed', 'completed')) AS e (number, change, state);
 RESET session_replication_role

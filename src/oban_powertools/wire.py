@@ -6,7 +6,7 @@ browser's numbers end at 2**53.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any, Final, cast
 
@@ -28,7 +28,7 @@ class AsDict:
 
 
 def to_json(value: Any, instant: Callable[[datetime], Any] = lambda at: at) -> Any:
-    """A value for JSON: records as dicts, and at any depth ids and cursors as text, known by their names.
+    """A value for JSON: records as dicts, durations in seconds, and at any depth ids and cursors as text by their names.
 
     Args:
         instant: What becomes of an instant.
@@ -39,6 +39,8 @@ def to_json(value: Any, instant: Callable[[datetime], Any] = lambda at: at) -> A
         return value.value
     if isinstance(value, datetime):
         return instant(value)
+    if isinstance(value, timedelta):
+        return value.total_seconds()
     if isinstance(value, Mapping):
         items = cast("Mapping[Any, Any]", value).items()
         return {str(name): _named(str(name), item, instant) for name, item in items}
