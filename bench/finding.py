@@ -20,7 +20,7 @@ import click
 from psycopg.errors import Diagnostic
 
 from bench.server import fresh_database, server
-from oban_powertools import AuditFilter, Calls, JobId, WorkflowId, open_calls
+from oban_powertools import Calls, JobId, WorkflowId, open_calls
 from oban_powertools.database import Connection, connect
 
 WITHIN: Final = 50.0
@@ -88,10 +88,10 @@ def lists(workflows: int) -> dict[str, Callable[[Calls], Awaitable[Any]]]:
         "executors": lambda calls: calls.lifeline.list_executor_health(),
         "open incidents": lambda calls: calls.lifeline.list_incidents(),
         "resolved incidents": lambda calls: calls.lifeline.list_incidents(state="resolved"),
-        "audit": lambda calls: calls.audit.list(AuditFilter()),
-        "audit of an actor": lambda calls: calls.audit.list(AuditFilter(actor="ada7")),
-        "audit refused": lambda calls: calls.audit.list(AuditFilter(outcome="refused")),
-        "audit since": lambda calls: calls.audit.list(AuditFilter(since=middle)),
+        "audit": lambda calls: calls.audit.list(),
+        "audit of an actor": lambda calls: calls.audit.list(actor="ada7"),
+        "audit refused": lambda calls: calls.audit.list(outcome="refused"),
+        "audit since": lambda calls: calls.audit.list(since=middle),
         "commands of a workflow": lambda calls: calls.workflows.commands(WorkflowId(500)),
     }
 

@@ -47,8 +47,9 @@ ORDER BY p.id, s.position;
 INSERT INTO oban_producers (uuid, node, queue, meta, updated_at)
 VALUES ('00000000-0000-0000-0000-000000000001', 'node', 'default', '{"local_limit": 1000, "paused": false}', timezone('UTC', now()) + interval '1 d');
 -- what else is listed: jobs that completed, signals that nobody took, records of the audit, incidents that are over
-INSERT INTO oban_jobs (state, queue, worker, args, max_attempts, attempt, inserted_at, completed_at, tags)
-SELECT 'completed', 'bulk', 'app.Bulk' || i % 20, '{}', 5, 1, timezone('UTC', now()), timezone('UTC', now()), CASE WHEN i % 5000 = 7 THEN '{vip}'::text[] ELSE '{}' END
+INSERT INTO oban_jobs (id, state, queue, worker, args, max_attempts, attempt, inserted_at, completed_at, tags)
+OVERRIDING SYSTEM VALUE
+SELECT %(n)s + i, 'completed', 'bulk', 'app.Bulk' || i % 20, '{}', 5, 1, timezone('UTC', now()), timezone('UTC', now()), CASE WHEN i % 5000 = 7 THEN '{vip}'::text[] ELSE '{}' END
 FROM generate_series(1, %(n)s) AS i;
 INSERT INTO powertools.signals (signal, correlation_key, status, inserted_at, swept)
 SELECT 'paid' || i % 10, i::text, 'stored', now() - interval '2 days', true FROM generate_series(1, %(n)s / 10) AS i;

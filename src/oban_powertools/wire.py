@@ -28,7 +28,7 @@ class AsDict:
 
 
 def to_json(value: Any, instant: Callable[[datetime], Any] = lambda at: at) -> Any:
-    """A value for JSON: records as dicts, durations in seconds, and at any depth ids and cursors as text by their names.
+    """A value for JSON: records as dicts, durations as seconds, ids and cursors at any depth as text, by their names.
 
     Args:
         instant: What becomes of an instant.

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from psycopg import AsyncConnection
 
-from oban_powertools import AuditFilter, Calls, OperatorStatus, Workflow, open_calls
+from oban_powertools import Calls, OperatorStatus, Workflow, open_calls
 from oban_powertools.errors import InvalidArgumentError
 from oban_powertools.states import WorkflowId
 from tests.support.by_hand import Hand, Scripted, step
@@ -204,7 +204,7 @@ LISTS: dict[str, Callable[[Calls], Awaitable[Any]]] = {
     "steps": lambda calls: calls.workflows.list_steps(WorkflowId(500)),
     "queues": lambda calls: calls.queues.list(),
     "incidents": lambda calls: calls.lifeline.list_incidents(),
-    "audit": lambda calls: calls.audit.list(AuditFilter(actor="ada7")),
+    "audit": lambda calls: calls.audit.list(actor="ada7"),
     "commands": lambda calls: calls.workflows.commands(WorkflowId(500)),
 }
 

@@ -23,7 +23,7 @@ COMMANDS: Final = {
     "queue": ("queue_commands", "Pause, resume and scale a queue, by Oban's own signals."),
     "signal": ("signal_command", "Deliver a signal to the step that waits for it; the payload is the step's result."),
     "signals": ("signals_commands", "Look at stored signals and open waits; changes nothing."),
-    "watch": ("watch_command", "Watch incidents, executors and queues on one screen."),
+    "watch": ("watch_command", "Watch open incidents, executors and queues on one screen, until Ctrl+C."),
     "events": ("event_commands", "Follow what happens, live."),
     "executors": ("executor_commands", "Look at executors: one for each queue of each process; changes nothing."),
     "incidents": ("incident_commands", "See what is broken, one incident per cause, and record who takes care of it."),

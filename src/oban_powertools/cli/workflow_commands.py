@@ -82,6 +82,8 @@ async def show(
 
     Args and results appear only with --step and --results, without what looks secret.
     """
+    # a program gets them by position, as ever
+    only: Any = {"state": state, "status": status, "failed_first": not form.is_json}
     chooses = any(option is not None for option in (state, status, limit, after))
     if (step_name is not None) + results + chooses > 1:
         raise click.UsageError("--step, --results and what chooses steps exclude each other")
@@ -99,12 +101,10 @@ async def show(
         record = apply_display(target.display, await calls.workflows.get(key))
         callbacks = [apply_display(target.display, callback) for callback in await calls.workflows.callbacks(key)]
         page = await calls.workflows.list_steps(
-            key, state=state, status=status, after=after, limit=limit or (MAX_PAGE if form.is_json else 50)
+            key, **only, after=after, limit=limit or (MAX_PAGE if form.is_json else 50)
         )
         while form.is_json and limit is None and page.next_after:
-            more = await calls.workflows.list_steps(
-                key, state=state, status=status, after=page.next_after, limit=MAX_PAGE
-            )
+            more = await calls.workflows.list_steps(key, **only, after=page.next_after, limit=MAX_PAGE)
             page = _joined(page, more)
     steps = [apply_display(target.display, without_payloads(step)) for step in page.steps]
     if form.is_json:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from ..arguments import refuse
 from ..database import Session
 from ..errors import StepNotFoundError, WorkflowNotFoundError
-from ..states import HistoryKind, JobId, StepPhase, WorkflowId
+from ..states import HistoryKind, JobId, OperatorStatus, StepPhase, WorkflowId
 
 MAX_PAGE: Final = 1000
 """Most entries of a page."""
@@ -39,8 +39,11 @@ class HistoryEntry:
     step: str | None
     """The step; None where it is not about one."""
 
+    status: OperatorStatus | None
+    """The operator's word of that state."""
+
     state: str | None
-    """The state after it."""
+    """The state of the step, or of the workflow that ended, after it."""
 
     attempt: int | None
     """Which attempt of the job."""
@@ -207,9 +210,10 @@ async def read_history(
     )
 
 
-def _entry(*, kind: str, phase: str | None, job_id: int | None, **row: Any) -> HistoryEntry:
+def _entry(*, kind: str, status: str | None, phase: str | None, job_id: int | None, **row: Any) -> HistoryEntry:
     return HistoryEntry(
         kind=HistoryKind(kind),
+        status=OperatorStatus(status) if status else None,
         phase=StepPhase(phase) if phase else None,
         job_id=JobId(job_id) if job_id is not None else None,
         **row,

@@ -22,7 +22,7 @@ WHERE w.id = %(workflow_id)s::bigint;
 -- name: history_entries
 -- Args: workflow_id (bigint), step (text or NULL: the workflow and all of its steps), at (timestamptz), rank (int) and id (bigint)
 --   of the last entry of the page before (NULL: the first page), page (int, rows).
--- Rows: at, rank, id, kind, change, step, state, attempt, job_id, phase, goes_on, lasts_for (interval), node,
+-- Rows: at, rank, id, kind, change, step, status (NULL without a state), state, attempt, job_id, phase, goes_on, lasts_for (interval), node,
 --   actor, outcome, reason, error, detail; by at,
 --   rank and id. Index: the primary keys, waits_workflow, signals_wait, signals_stored, audit_workflow, audit_target,
 --   incident_entries_incident, rescues_job.
@@ -38,7 +38,7 @@ WITH workflow AS MATERIALIZED (
   WHERE e.workflow_id = %(workflow_id)s::bigint AND e.job_id IS NOT NULL
 ), entries AS (
   SELECT w.inserted_at AS at, 0 AS rank, 0::bigint AS id, 'workflow' AS kind, 'inserted' AS change, NULL::text AS step,
-    'running' AS state, NULL::int AS attempt, NULL::bigint AS job_id, NULL::text AS phase, w.finished_at AS until,
+    NULL::text AS state, NULL::int AS attempt, NULL::bigint AS job_id, NULL::text AS phase, w.finished_at AS until,
     NULL::text AS node, NULL::text AS actor, NULL::text AS outcome, NULL::text AS reason, NULL::text AS error, '{}'::jsonb AS detail
   FROM workflow w WHERE %(step)s::text IS NULL
   UNION ALL
@@ -102,7 +102,7 @@ WITH workflow AS MATERIALIZED (
   FROM jobs j JOIN powertools.late_results l ON l.job_id = j.job_id
   WHERE l.at >= (SELECT w.inserted_at FROM workflow w)
   UNION ALL
-  SELECT e.at, 6, e.id, 'incident', e.kind, NULL, i.state, NULL, NULL, NULL, NULL, NULL, e.actor, NULL, e.detail ->> 'reason', NULL,
+  SELECT e.at, 6, e.id, 'incident', e.kind, NULL, NULL, NULL, NULL, NULL, NULL, NULL, e.actor, NULL, e.detail ->> 'reason', NULL,
     jsonb_build_object('incident_id', i.id, 'class', i.class, 'title', i.title)
   FROM powertools.incidents_of_v1(%(workflow_id)s::bigint, %(step)s::text) AS c (id)
   JOIN powertools.incidents i ON i.id = c.id
@@ -116,7 +116,7 @@ WITH workflow AS MATERIALIZED (
   LEFT JOIN public.oban_jobs j ON j.id = c.job_id AND powertools.ended_workflow_of_v1(j.meta) = c.workflow_id
   WHERE c.workflow_id = %(workflow_id)s::bigint AND %(step)s::text IS NULL
 )
-SELECT e.at, e.rank, e.id, e.kind, e.change, e.step, e.state, e.attempt, e.job_id, e.phase, g.goes_on,
+SELECT e.at, e.rank, e.id, e.kind, e.change, e.step, CASE WHEN e.state IS NOT NULL THEN powertools.event_word_v1(e.state, e.job_id) END AS status, e.state, e.attempt, e.job_id, e.phase, g.goes_on,
   CASE WHEN g.goes_on THEN clock_timestamp() ELSE e.until END - e.at AS lasts_for, e.node, e.actor, e.outcome, e.reason, e.error, e.detail
 FROM entries e
 CROSS JOIN LATERAL (
