@@ -86,7 +86,7 @@ class Policy(StrEnum):
     """What a failed parent does to its child along one edge."""
 
     CANCEL = "cancel"
-    """The child, and everything that hangs on it, is cancelled."""
+    """The child, and every step that depends on it, is cancelled."""
 
     CONTINUE = "continue"
     """The edge counts as satisfied; references to the parent resolve to null."""

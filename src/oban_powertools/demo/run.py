@@ -73,7 +73,7 @@ async def _sum_up(powertools: Powertools, story: Story, screen: Screen, workflow
         ended = f"; {count} had just ended" if (count := len(story.held) - len(again)) else ""
         screen.tell("killed  ", f"{killed}: {len(again)} ran again ({places}){ended}")
     screen.tell("events  ", f"{story.counted}, none missing")
-    handled = f"failures handled: {steps.HANDLER!r} dealt with {steps.WITHOUT_SOURCE!r}"
+    handled = f"failures handled: {steps.WITHOUT_SOURCE!r} by {steps.HANDLER!r}"
     screen.tell("state   ", f"{workflow.state}, {handled}")
     screen.tell("found   ", report["found"])
     screen.tell("report  ", _short(report["file"]))

@@ -119,6 +119,6 @@ def _describe(event: Event) -> tuple[str, str] | None:
         case name, StepChange.COMPLETED if name == FLAKY:
             return f"step {name!r} succeeded at attempt {event.attempt}", "green"
         case name, StepChange.COMPLETED if name == HANDLER:
-            return f"step {name!r} dealt with that: it hangs on a continue edge", "green"
+            return f"step {name!r} handled that: it depends on it by a continue edge", "green"
         case _:
             return None
