@@ -10,9 +10,8 @@ from typing import Any, cast, overload
 from ..acts import Action
 from ..arguments import as_count, as_cursor, as_id, as_text, as_workflow_id, unless_none
 from ..errors import WorkflowNotFoundError
-from ..operators.authorization import ActorLike
+from ..operators.authorization import HOST, ActorLike
 from ..operators.commanding import Commander
-from ..operators.evidence import HOST
 from ..operators.services import Facade, Services
 from ..states import IncidentId, WorkflowId
 from .feed import Feed
@@ -241,12 +240,11 @@ class Events(Facade):
         Locks: the workflow's family, until the transaction ends.
         """
         acting = HOST if actor is None else actor
-        command = self._commander.command(
-            Action.STEP_PUBLISH, workflow_id, step, acting, reason, source, change=str(change)
-        )
-        async with self._commander.commanded(command, conn) as doing:
+        async with self._commander.command(
+            Action.STEP_PUBLISH, workflow_id, step, acting, reason, source, conn=conn, change=str(change)
+        ) as command:
             number = await publish_change(
-                doing.session, command.workflow_id, as_text("step", step), change, attempt=attempt, error=error
+                command.session, command.workflow_id, as_text("step", step), change, attempt=attempt, error=error
             )
         return await self._log.find(command.workflow_id, number) if conn is None else None
 

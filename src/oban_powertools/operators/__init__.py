@@ -1,1 +1,1 @@
-"""Who may do what, and what was done: authorization, commands and their evidence, the audit."""
+"""Who may do what, and what was done: authorization, commands, the audit."""

@@ -1,43 +1,48 @@
-"""Run a command on a workflow: ask the host's policy, then change and record in one transaction.
+"""Run a command on a workflow: an operation on its rows, in a transaction of ours or in the caller's own.
 
-The rule that must never break: a command and its audit record are one transaction, also in the caller's own.
+A command is authorized, carried out and recorded as every operation (``audit.operations``); its record has the state of
+its target before and after. The host's own program, which reports what happened, is asked for nothing.
 """
 
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import psycopg
 
 from ..acts import Action
-from ..arguments import as_reason, as_text, as_workflow_id, unless_none
+from ..arguments import as_text, as_workflow_id, unless_none
 from ..database import Session
 from ..database.json_border import storable_text
-from ..database.oban import caller_connection
 from ..database.sqlstates import Trouble, find_trouble
-from ..errors import ReservedActorError
-from ..privacy.display import Kind
-from ..states import WorkflowId
-from . import evidence
-from .audit import Operations
-from .authorization import Actor, ActorLike, as_surface, find_actor
-from .evidence import HOST, Command
+from ..errors import UnsupportedRecoveryActionError
+from ..states import RecoveryAction, WorkflowId
+from .audit import Operation, Operations, check_attributed
+from .authorization import ActorLike, Target
 from .services import Services
 
 _MOST_TRIES: Final = 5
 _RANDOM: Final = random.SystemRandom()
 
+_PASS_OVER_JOBS: Final = (Action.STEP_HOLD, Action.STEP_RELEASE, Action.STEP_PUBLISH)
+"""Acts on a step that skip a job which another session is changing."""
+
 
 @dataclass(slots=True, kw_only=True)
-class Commanded:
-    """A command while it is carried out, and its record afterwards."""
+class Command:
+    """A command while it is carried out."""
+
+    operation: Operation
+    """Its operation."""
 
     session: Session
     """In its transaction."""
+
+    workflow_id: WorkflowId
+    """Its workflow."""
 
     before: dict[str, Any] = field(default_factory=dict[str, Any])
     """Further facts of the state before, for its record."""
@@ -45,19 +50,16 @@ class Commanded:
     after: dict[str, Any] = field(default_factory=dict[str, Any])
     """Further facts of the state after."""
 
-    record_id: int = 0
-    """Its record in the audit; 0 until it is carried out."""
-
 
 class Commander:
     """Carries commands out."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._display = services.display
         self._operations = Operations(services)
 
-    def command(
+    @asynccontextmanager
+    async def command(
         self,
         act: Action | None,
         workflow_id: WorkflowId | str,
@@ -65,66 +67,43 @@ class Commander:
         actor: ActorLike,
         reason: str | None,
         source: str,
+        *,
+        conn: Any,
         **details: Any,
-    ) -> Command:
-        """Build a command, with its reason as the display policy shows it.
+    ) -> AsyncGenerator[Command]:
+        """Authorize a command and open the transaction in which the caller carries it out; it is recorded at the end.
 
         Args:
-            act: None when there is no such act; it is refused.
+            act: None when there is no such act, but the one that ``details`` says was ``asked``; it is refused.
             actor: ``HOST`` for the host's own program, which reports what happened.
+            conn: The caller's connection to join, in any form that ``insert`` takes; None for one of our own.
             details: Further arguments, for the record.
 
         Raises:
             InvalidArgumentError: An argument is not what it should be.
-        """
-        text = as_reason(reason)
-        acting, refusal = _find(actor)
-        name = unless_none(as_text, "step", step)
-        return Command(
-            act=act,
-            workflow_id=as_workflow_id(workflow_id),
-            step=None if name is None else storable_text(name),
-            actor=acting,
-            reason=None if text is None else str(self._display.render(Kind.REASON, storable_text(text))),
-            source=as_surface(source),
-            details=details,
-            refusal=refusal,
-        )
-
-    @asynccontextmanager
-    async def commanded(self, command: Command, conn: Any) -> AsyncGenerator["Commanded"]:
-        """Authorize a command and open the transaction in which the caller carries it out; it is recorded at the end.
-
-        Args:
-            conn: The caller's connection to join, in any form that ``insert`` takes; None for one of our own.
-
-        Raises:
             NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Refused before anything was done.
         """
-        note = partial(evidence.note, self._display, command)
-        async with self._operations.recording_refusals(note, lambda: command.act, failures=not command.by_host):
-            if not command.by_host:
-                await self._ask(command, conn)
-            async with self.transaction(conn) as inside:
-                before = None if command.by_host else await self._before(inside, command)
-                doing = Commanded(session=inside)
-                yield doing
-                before = before and {**before, **doing.before}
-                doing.record_id = await evidence.record(
-                    inside, self._display, command, before=before, after=doing.after
+        name = unless_none(as_text, "step", step)
+        key = as_workflow_id(workflow_id)
+        target = Target.of_workflow(key, None if name is None else storable_text(name))
+        async with self._operations.begin(
+            actor, act, target, reason=reason, source=source, details=details
+        ) as operation:
+            if operation.by_host:
+                # Hosts report often: nothing is read, the target is recorded by name alone.
+                async with operation.transaction(conn) as session:
+                    yield Command(operation=operation, session=session, workflow_id=key)
+                return
+            await self._authorize(operation, conn)
+            async with operation.transaction(conn) as session:
+                await _lock_target(session, operation)
+                _, before = await _find_target(session, target)
+                command = Command(operation=operation, session=session, workflow_id=key)
+                yield command
+                _, after = await _find_target(session, target)
+                operation.update(
+                    before=before and {**before, **command.before}, after=after and {**after, **command.after}
                 )
-
-    @asynccontextmanager
-    async def transaction(self, conn: Any) -> AsyncGenerator[Session]:
-        """A transaction of our own, or a savepoint in the caller's."""
-        if conn is not None:
-            callers = await caller_connection(conn)
-            inside = self._services.session_on(callers)
-            async with inside.joined():
-                yield inside
-            return
-        async with self._services.connect() as own, own.transaction():
-            yield own
 
     async def carry_out[T](self, conn: Any, work: Callable[[Session], Awaitable[T]]) -> T:
         """Run ``work`` in one transaction; one of our own begins again when another session got in its way.
@@ -134,31 +113,49 @@ class Commander:
         """
         for tries in range(0 if conn is not None else _MOST_TRIES):
             try:
-                async with self.transaction(None) as inside:
-                    return await work(inside)
+                async with self._services.transaction() as session:
+                    return await work(session)
             except psycopg.Error as error:
                 # A lock timeout is not retried: the caller has waited long enough.
                 if find_trouble(error) is not Trouble.CONTENDED or isinstance(error, psycopg.errors.LockNotAvailable):
                     raise
                 await asyncio.sleep(_RANDOM.uniform(0.01, 0.05) * tries)
-        async with self.transaction(conn) as inside:
-            return await work(inside)
+        async with self._services.transaction(conn) as session:
+            return await work(session)
 
-    async def _ask(self, command: Command, conn: Any) -> None:
-        actor, action = evidence.check_command(command)
-        async with self.transaction(conn) as inside:
-            target, _ = await evidence.find_target(inside, command)
+    async def _authorize(self, operation: Operation, conn: Any) -> None:
+        entry = operation.entry
+        check_attributed(entry.actor, entry.reason, entry.action)
+        if entry.action is None:
+            raise UnsupportedRecoveryActionError(entry.details["asked"], list(RecoveryAction))
+        async with self._services.transaction(conn) as session:
+            target, _ = await _find_target(session, entry.target)
+        operation.update(target=target)
         # Outside of any transaction of ours: the host may take its time.
-        await self._operations.guard.check(actor, target, action)
-
-    async def _before(self, session: Session, command: Command) -> Any:
-        await evidence.lock_target(session, command)
-        return (await evidence.find_target(session, command))[1]
+        await operation.authorize()
 
 
-def _find(value: ActorLike) -> tuple[Actor | None, ReservedActorError | None]:
-    """The actor, or the refusal of a reserved one, which is recorded as soon as there is a transaction."""
-    try:
-        return (HOST if value is HOST else find_actor(value)), None
-    except ReservedActorError as refusal:
-        return None, refusal
+async def _find_target(session: Session, target: Target) -> tuple[Target, Any]:
+    """The target with its facts, and its current state; None when it does not exist."""
+    row = await session.one("command_target", {"workflow_id": target.workflow_id, "step": target.step})
+    if row is None:
+        return target, None
+    full_target = replace(
+        target,
+        workflow_name=row["workflow_name"],
+        workflow_tags=tuple(row["tags"]),
+        queue=row["queue"],
+        worker=row["worker"],
+    )
+    return full_target, row["snapshot"]
+
+
+async def _lock_target(session: Session, operation: Operation) -> None:
+    """Lock the rows that the command will lock, so that its state before is read under the lock.
+
+    Locks: the step's job, unless the command passes over jobs that others change; then the family as settle.
+    """
+    target = operation.entry.target
+    if target.step is not None and operation.action not in _PASS_OVER_JOBS:
+        await session.run("lock_step_job", {"workflow_id": target.workflow_id, "step": target.step})
+    await session.run("lock_workflow", {"workflow_id": target.workflow_id})

@@ -3,10 +3,14 @@
 Nothing below the root has a default of its own: a missing service fails at the root.
 """
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from ..config import Settings
 from ..database import Connect, Connection, ConnectListener, Queries, Session
+from ..database.oban import caller_connection
 from ..privacy.display import DisplayPolicy
 from .authorization import Guard
 
@@ -32,6 +36,21 @@ class Services:
 
     display: DisplayPolicy
     """Decides what is shown and kept of values that may hold secrets."""
+
+    @asynccontextmanager
+    async def transaction(self, conn: Any = None) -> AsyncGenerator[Session]:
+        """A transaction of our own, or a savepoint in the caller's.
+
+        Args:
+            conn: The caller's connection to join, in any form that ``insert`` takes; None for one of our own.
+        """
+        if conn is None:
+            async with self.connect() as session, session.transaction():
+                yield session
+            return
+        session = self.session_on(await caller_connection(conn))
+        async with session.joined():
+            yield session
 
     def session_on(self, conn: Connection) -> Session:
         """A session on the caller's connection."""

@@ -74,7 +74,7 @@ async def changing(
     async with operations.begin(
         actor, Action.MANAGE_WEBHOOKS, target, reason=reason, source=source, details={"command": command}
     ) as operation:
-        async with operations.connect() as session:
+        async with operations.services.connect() as session:
             endpoint = await find_endpoint(session, endpoint_id)
         if endpoint is not None:
             operation.update(target=replace(target, workflow_name=endpoint.workflow_name))

@@ -20,9 +20,8 @@ from ..arguments import (
 )
 from ..database import Session, crash_points
 from ..errors import WaitTimeoutError
-from ..operators.authorization import ActorLike
+from ..operators.authorization import HOST, ActorLike
 from ..operators.commanding import Commander
-from ..operators.evidence import HOST
 from ..operators.services import Facade, Services
 from ..states import StepState, WorkflowId
 from ..telemetry import Name
@@ -152,10 +151,11 @@ class WorkflowWrites(Facade):
         """
         acting = HOST if actor is None else actor
         act = Action.STEP_COMPLETE if status == StepState.COMPLETED else Action.STEP_CANCEL
-        command = self._commander.command(act, workflow_id, step, acting, reason, source, status=status)
-        async with self._commander.commanded(command, conn) as doing:
+        async with self._commander.command(
+            act, workflow_id, step, acting, reason, source, conn=conn, status=status
+        ) as command:
             await commands.complete_step(
-                doing.session,
+                command.session,
                 command.workflow_id,
                 as_text("step", step),
                 status=status,
@@ -190,7 +190,7 @@ class WorkflowWrites(Facade):
         Raises:
             UnstorableValueError: The payload is not JSON-safe or above the limit, or a name is empty.
         """
-        async with self._commander.transaction(conn) as inside:
+        async with self._services.transaction(conn) as inside:
             record = await signals.deliver(
                 inside,
                 signal,
@@ -217,9 +217,10 @@ class WorkflowWrites(Facade):
             WorkflowNotFoundError, WorkflowEndedError: There is nothing to cancel.
             NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Not allowed; no actor; no reason.
         """
-        command = self._commander.command(Action.WORKFLOW_CANCEL, workflow_id, None, actor, reason, source)
-        async with self._commander.commanded(command, conn) as doing:
-            await recovery.request_cancel(doing.session, command.workflow_id)
+        async with self._commander.command(
+            Action.WORKFLOW_CANCEL, workflow_id, None, actor, reason, source, conn=conn
+        ) as command:
+            await recovery.request_cancel(command.session, command.workflow_id)
 
     async def recover(
         self,
@@ -249,10 +250,11 @@ class WorkflowWrites(Facade):
         """
         act = find_recovery(action, step)
         details = {} if act is not None else {"asked": str(action)[:100]}
-        command = self._commander.command(act, workflow_id, step, actor, reason, source, **details)
-        async with self._commander.commanded(command, conn) as doing:
+        async with self._commander.command(
+            act, workflow_id, step, actor, reason, source, conn=conn, **details
+        ) as command:
             recovered = await recovery.recover(
-                doing.session,
+                command.session,
                 command.workflow_id,
                 step,
                 action,
@@ -260,10 +262,13 @@ class WorkflowWrites(Facade):
                 payload_limit=self._settings.payload_limit,
             )
             if step is None:
-                doing.before, doing.after = {"steps": recovered.before}, {"steps": recovered.after}
+                command.before, command.after = {"steps": recovered.before}, {"steps": recovered.after}
         steps = tuple(recovered.before)
         return Recovered(
-            audit_id=doing.record_id, generation=recovered.generation, steps=steps, revived=recovered.revived
+            audit_id=command.operation.record_id,
+            generation=recovered.generation,
+            steps=steps,
+            revived=recovered.revived,
         )
 
     async def hold(
@@ -294,9 +299,10 @@ class WorkflowWrites(Facade):
         """
         time = as_span("hold_for", hold_for, least=timedelta(milliseconds=1), most=LONGEST)
         act = Action.WORKFLOW_HOLD if step is None else Action.STEP_HOLD
-        command = self._commander.command(act, workflow_id, step, actor, reason, source)
-        async with self._commander.commanded(command, conn) as doing:
-            return await recovery.hold(doing.session, command.workflow_id, step, time, command.reason or "")
+        async with self._commander.command(act, workflow_id, step, actor, reason, source, conn=conn) as command:
+            return await recovery.hold(
+                command.session, command.workflow_id, step, time, command.operation.entry.reason or ""
+            )
 
     async def release(
         self,
@@ -318,9 +324,8 @@ class WorkflowWrites(Facade):
             NotAuthorizedError, UnattributedActorError, ReasonRequiredError: Not allowed; no actor; no reason.
         """
         act = Action.WORKFLOW_RELEASE if step is None else Action.STEP_RELEASE
-        command = self._commander.command(act, workflow_id, step, actor, reason, source)
-        async with self._commander.commanded(command, conn) as doing:
-            return await recovery.release(doing.session, command.workflow_id, step)
+        async with self._commander.command(act, workflow_id, step, actor, reason, source, conn=conn) as command:
+            return await recovery.release(command.session, command.workflow_id, step)
 
     async def commands(self, workflow_id: WorkflowId | str, *, limit: int = 100) -> Sequence[dict[str, Any]]:
         """The commands on a workflow, refused ones too, newest first: one dict per row of the view ``commands``."""

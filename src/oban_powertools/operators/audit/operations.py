@@ -15,7 +15,7 @@ import psycopg
 from ... import telemetry
 from ...acts import SHORTEST_REASON, UNKNOWN
 from ...arguments import as_reason
-from ...database import Connect, Session
+from ...database import Session
 from ...database.json_border import storable_text
 from ...errors import (
     CommandRefusedError,
@@ -24,9 +24,9 @@ from ...errors import (
     ReasonTooShortError,
     UnattributedActorError,
 )
-from ...privacy.display import DisplayPolicy, Kind
+from ...privacy.display import Kind
 from ...telemetry import Name
-from ..authorization import Action, Actor, ActorLike, Guard, Target, as_surface, find_actor
+from ..authorization import HOST, Action, Actor, ActorLike, Target, as_surface, find_actor
 from ..services import Services
 from .records import Entry, Outcome
 from .writing import record
@@ -69,15 +69,13 @@ class Operations:
     """Opens operations: one for each thing that an operator asks for."""
 
     def __init__(self, services: Services) -> None:
-        self.connect: Connect = services.connect
-        self.guard: Guard = services.guard
-        self.display: DisplayPolicy = services.display
+        self.services: Services = services
 
     @asynccontextmanager
     async def begin(
         self,
         actor: ActorLike | None,
-        action: Action,
+        action: Action | None,
         target: Target,
         *,
         reason: str | None = None,
@@ -92,6 +90,7 @@ class Operations:
                     ...
 
         Args:
+            action: None when there is no such act.
             target: With the facts that are known so far; ``update`` adds what is read later.
             details: Further facts for the record, whatever the outcome.
 
@@ -101,7 +100,7 @@ class Operations:
         """
         # The display policy comes first, so that the raw reason is stored nowhere.
         stripped = as_reason(reason)
-        rendered = None if stripped is None else self.display.render_text(Kind.REASON, storable_text(stripped))
+        rendered = None if stripped is None else self.services.display.render_text(Kind.REASON, storable_text(stripped))
         entry = Entry(
             actor=None,
             action=action,
@@ -112,7 +111,7 @@ class Operations:
             details=details or {},
         )
         operation = Operation(self, entry)
-        async with self.recording_refusals(operation.note, lambda: operation.entry.action, failures=True):
+        async with self.recording_refusals(operation.note, lambda: operation.entry.action, failures=actor is not HOST):
             operation.update(actor=find_actor(actor))
             yield operation
 
@@ -138,14 +137,14 @@ class Operations:
             outcome = "accepted"
         except (CommandRefusedError, NotFoundError) as refusal:
             outcome = "rejected"
-            async with self.connect() as own, own.transaction():
+            async with self.services.transaction() as own:
                 await note(own, refusal)
             raise
         except Exception as error:
             if failures:
                 # The caller gets the original error; while the database is away the failure cannot be recorded.
                 with suppress(psycopg.Error):
-                    async with self.connect() as own, own.transaction():
+                    async with self.services.transaction() as own:
                         await note(own, error)
             raise
         finally:
@@ -177,6 +176,11 @@ class Operation:
         assert self.entry.action is not None, "an operation is begun for an act"
         return self.entry.action
 
+    @property
+    def by_host(self) -> bool:
+        """Whether the host's own program reports it: no policy is asked."""
+        return self.entry.actor is HOST
+
     def update(self, **facts: Any) -> None:
         """Replace fields of its ``Entry``, with facts that are known by now."""
         self.entry = replace(self.entry, **facts)
@@ -194,14 +198,18 @@ class Operation:
         """
         entry = self.entry
         actor = check_attributed(entry.actor, entry.reason, self.action)
-        await self._operations.guard.check(actor, entry.target, *also, self.action)
+        await self._operations.services.guard.check(actor, entry.target, *also, self.action)
         return actor
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[Session]:
-        """Open the transaction in which the caller carries it out; at the end it is recorded, unless it already was."""
+    async def transaction(self, conn: Any = None) -> AsyncGenerator[Session]:
+        """Open the transaction in which the caller carries it out; at the end it is recorded, unless it already was.
+
+        Args:
+            conn: The caller's connection to join; None for one of our own.
+        """
         self._recorded = None  # a retried transaction has rolled its record back
-        async with self._operations.connect() as session, session.transaction():
+        async with self._operations.services.transaction(conn) as session:
             yield session
             if self._recorded is None:
                 await self.record(session)
@@ -220,12 +228,12 @@ class Operation:
         """Record that it was refused, or failed."""
         if isinstance(error, CommandRefusedError | NotFoundError):
             outcome = _OUTCOMES.get(error.code, Outcome.REFUSED)
-            facts = {"code": error.code, "message": str(error)}
+            facts = {"code": error.code, "message": str(error), "legal_next_steps": list(error.legal_next_steps)}
         else:
             outcome, facts = Outcome.FAILED, {"error_type": type(error).__name__}
         details = {**self.entry.details, **facts}
         await self._write(session, replace(self.entry, outcome=outcome, before=None, after=None, details=details))
 
     async def _write(self, session: Session, entry: Entry) -> int:
-        [record_id] = await record(session, self._operations.display, [entry])
+        [record_id] = await record(session, self._operations.services.display, [entry])
         return record_id

@@ -4,13 +4,14 @@ The rule that must never break: what no policy allowed is refused (security/S1).
 """
 
 from ...acts import Act, Action, Severity, TargetType
-from .actors import Actor, ActorLike, ActorType, as_actor, distinct, find_actor
+from .actors import HOST, Actor, ActorLike, ActorType, as_actor, distinct, find_actor
 from .guard import Authorize, Guard
 from .policies import AllowAll, permissions_policy
 from .surfaces import Surface, as_surface
 from .targets import Target
 
 __all__ = [
+    "HOST",
     "Act",
     "Action",
     "Actor",

@@ -53,6 +53,9 @@ class Actor:
     stored."""
 
 
+HOST: Final = Actor(id="host", type=ActorType.SERVICE)
+"""The host's own program, which reports what happened instead of asking for a change: only calls of ours name it."""
+
 type ActorLike = str | Mapping[str, Any] | Actor
 """How callers name an actor: ``"ops-1"``, or ``{"id": "ops-1", "label": ..., "type": ..., "permissions": [...]}``."""
 
@@ -64,6 +67,8 @@ def find_actor(value: ActorLike | None) -> Actor | None:
         InvalidArgumentError: The type is none of ``ActorType``.
         ReservedActorError: They name themselves as Powertools or the host's own program, which no caller may.
     """
+    if value is HOST:
+        return HOST
     match value:
         case Actor():
             actor = replace(
