@@ -4,28 +4,20 @@ A command is authorized, carried out and recorded as every operation (``audit.op
 its target before and after. The host's own program, which reports what happened, is asked for nothing.
 """
 
-import asyncio
-import random
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
-
-import psycopg
 
 from ..acts import Action
 from ..arguments import as_text, as_workflow_id, unless_none
 from ..database import Session
 from ..database.json_border import storable_text
-from ..database.sqlstates import Trouble, find_trouble
 from ..errors import UnsupportedRecoveryActionError
 from ..states import RecoveryAction, WorkflowId
 from .audit import Operation, Operations, check_attributed
 from .authorization import ActorLike, Target
 from .services import Services
-
-_MOST_TRIES: Final = 5
-_RANDOM: Final = random.SystemRandom()
 
 _PASS_OVER_JOBS: Final = (Action.STEP_HOLD, Action.STEP_RELEASE, Action.STEP_PUBLISH)
 """Acts on a step that skip a job which another session is changing."""
@@ -104,24 +96,6 @@ class Commander:
                 operation.update(
                     before=before and {**before, **command.before}, after=after and {**after, **command.after}
                 )
-
-    async def carry_out[T](self, conn: Any, work: Callable[[Session], Awaitable[T]]) -> T:
-        """Run ``work`` in one transaction; one of our own begins again when another session got in its way.
-
-        Args:
-            work: Called with the session; a repetition must do the same.
-        """
-        for tries in range(0 if conn is not None else _MOST_TRIES):
-            try:
-                async with self._services.transaction() as session:
-                    return await work(session)
-            except psycopg.Error as error:
-                # A lock timeout is not retried: the caller has waited long enough.
-                if find_trouble(error) is not Trouble.CONTENDED or isinstance(error, psycopg.errors.LockNotAvailable):
-                    raise
-                await asyncio.sleep(_RANDOM.uniform(0.01, 0.05) * tries)
-        async with self._services.transaction(conn) as session:
-            return await work(session)
 
     async def _authorize(self, operation: Operation, conn: Any) -> None:
         entry = operation.entry

@@ -3,16 +3,24 @@
 Nothing below the root has a default of its own: a missing service fails at the root.
 """
 
-from collections.abc import AsyncGenerator
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+import psycopg
 
 from ..config import Settings
 from ..database import Connect, Connection, ConnectListener, Queries, Session
 from ..database.oban import caller_connection
+from ..database.sqlstates import Trouble, find_trouble
 from ..privacy.display import DisplayPolicy
 from .authorization import Guard
+
+_MOST_TRIES: Final = 5
+_RANDOM: Final = random.SystemRandom()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +59,24 @@ class Services:
         session = self.session_on(await caller_connection(conn))
         async with session.joined():
             yield session
+
+    async def run_in_transaction[T](self, conn: Any, work: Callable[[Session], Awaitable[T]]) -> T:
+        """Run ``work`` in one transaction; one of our own begins again when another session got in its way.
+
+        Args:
+            work: Called with the session; a repetition must do the same.
+        """
+        for tries in range(0 if conn is not None else _MOST_TRIES):
+            try:
+                async with self.transaction() as session:
+                    return await work(session)
+            except psycopg.Error as error:
+                # A lock timeout is not retried: the caller has waited long enough.
+                if find_trouble(error) is not Trouble.CONTENDED or isinstance(error, psycopg.errors.LockNotAvailable):
+                    raise
+                await asyncio.sleep(_RANDOM.uniform(0.01, 0.05) * tries)
+        async with self.transaction(conn) as session:
+            return await work(session)
 
     def session_on(self, conn: Connection) -> Session:
         """A session on the caller's connection."""

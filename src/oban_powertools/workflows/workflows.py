@@ -85,7 +85,7 @@ class WorkflowWrites(Facade):
                 crash_points.reached("before_insert_commit")
                 return stored
 
-            stored = await self._commander.carry_out(conn, insert)
+            stored = await self._services.run_in_transaction(conn, insert)
             span["inserted"] = sum(s.inserted for s in stored)
         crash_points.reached("after_insert_commit")
         return [
