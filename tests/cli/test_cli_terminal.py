@@ -105,6 +105,7 @@ COMMANDS = (
     ("workflow", "explain", "{id}", "no " + NASTY),
     ("workflow", "graph", "{id}"),
     ("workflow", "graph", "{id}", "--format", "dot"),
+    ("workflow", "graph", "{id}", "--svg", "-"),
     ("workflow", "show", "{id}", "--json"),
     ("workflow", "hold", "{id}", NASTY, "--for", "1h", "--reason", NASTY, "--actor", NASTY),
     ("workflow", "recover", "{id}", NASTY, "--action", "skip", "--reason", NASTY, "--actor", NASTY),

@@ -1,4 +1,4 @@
-"""``workflow list``, ``show``, ``history``, ``explain`` and ``graph``: read workflows from the command line.
+"""``workflow show`` and ``explain``: read workflows from the command line.
 
 The commands of this file run in a read-only transaction.
 """
@@ -19,10 +19,11 @@ from .change_commands import cancel, hold, list_commands, recover, release
 from .exits import Exit
 from .explain_text import print_step, print_workflow
 from .forms import Form
+from .graph_command import graph
 from .groups import Group, examples
 from .ids import parse_id
 from .importing import check_import_option
-from .output import note, print_block, print_facts, print_json, print_table, say, say_lines
+from .output import note, print_block, print_facts, print_json, print_table, say
 from .target import Target, answering
 from .workflow_history import history
 from .workflow_list import list_workflows
@@ -41,7 +42,7 @@ def workflow() -> None:
     """See workflows, and change them."""
 
 
-for _command in (list_workflows, history, cancel, recover, hold, release, list_commands):
+for _command in (list_workflows, history, cancel, recover, hold, release, list_commands, graph):
     workflow.add_command(_command)
 
 
@@ -161,30 +162,7 @@ async def explain(target: Target, *, workflow_id: int, step: str | None, check_i
     return Exit.DONE
 
 
-@workflow.command("graph", epilog=examples("powertools workflow graph 41 --format dot | dot -Tsvg > 41.svg"))
-@click.argument("workflow_id", callback=parse_id, metavar="ID")
-@click.option(
-    "--format",
-    "language",
-    type=click.Choice(["mermaid", "dot"]),
-    default="mermaid",
-    show_default=True,
-    help="Language.",
-)
-@answering
-async def graph(target: Target, *, workflow_id: int, language: str, form: Form) -> int:
-    """Draw a workflow with its states, as text for Mermaid or Graphviz."""
-    async with target.snapshot() as calls:
-        draw = calls.workflows.to_dot if language == "dot" else calls.workflows.to_mermaid
-        drawing = await draw(WorkflowId(workflow_id))
-    if form.is_json:
-        print_json({"workflow_id": workflow_id, "format": language, "graph": drawing}, form)
-    else:
-        say_lines(drawing.rstrip("\n"))
-    return Exit.DONE
-
-
-def _print_step(step: StepRecord, states: Mapping[str, StepState], form: Form) -> int:
+def _print_step(step: StepRecord, states: dict[str, StepState], form: Form) -> int:
     if form.is_json:
         print_json({"step": step_json(step, detail=True)}, form)
         return Exit.DONE

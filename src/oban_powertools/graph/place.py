@@ -71,10 +71,10 @@ MEASURES: Final = {
         height=20, least=20, most=20, pad=4, font=11, head=8, spacing=Spacing(across=8, along=22, line=6)
     ),
     Size.MEDIUM: Measures(
-        height=48, least=116, most=190, pad=11, font=12, head=30, spacing=Spacing(across=14, along=36, line=10)
+        height=48, least=150, most=200, pad=11, font=12, head=30, spacing=Spacing(across=14, along=36, line=10)
     ),
     Size.LARGE: Measures(
-        height=72, least=150, most=260, pad=12, font=13, head=32, spacing=Spacing(across=18, along=42, line=12)
+        height=72, least=170, most=260, pad=12, font=13, head=32, spacing=Spacing(across=18, along=42, line=12)
     ),
 }
 

@@ -1,12 +1,11 @@
-"""Draw a picture of a workflow as SVG: for a page, whose stylesheet it needs, or as a file that stands on its own.
+"""Draw a picture of a workflow as SVG, for a page that has the stylesheet ``graph.css``.
 
-Pure: no I/O beyond the package's own stylesheet. Nothing is inline, so a strict content policy lets it through. A
-state is told by its glyph and its word; colour only helps.
+Pure. Nothing is inline, so a strict content policy lets it through. A state is told by its glyph and its word; colour
+only helps. A file on its own is the matter of ``alone``.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from itertools import groupby
 from typing import Final
 
@@ -53,47 +52,42 @@ class Page:
 
 def draw(picture: Picture, page: Page) -> str:
     """The drawing as an ``<svg>`` element for a page that has the stylesheet ``graph.css``."""
-    return _document(picture, page, alone=False, style="")
+    definitions, body = elements(picture, page)
+    width, height = picture.width + 2 * MARGIN, picture.height + 2 * MARGIN
+    return (
+        f"{opening(page, width, height, f'graph graph-{picture.size}')}{definitions}{moved(body, MARGIN, MARGIN)}</svg>"
+    )
 
 
-def draw_alone(picture: Picture, page: Page) -> str:
-    """The drawing as a file: with its stylesheet, its ground, and the theme that its reader's system has."""
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{_document(picture, page, alone=True, style=stylesheet())}\n'
+def elements(picture: Picture, page: Page) -> tuple[str, str]:
+    """The definitions that a drawing needs, and the drawing with its corner at the origin."""
+    painter = _Painter(picture.size, picture.direction, page)
+    body = "".join(painter.picture(picture))
+    if page.sprite is not None or not painter.glyphs:
+        return "", body
+    return f"<defs>{symbols(painter.glyphs, f'{attribute(page.id_prefix)}-')}</defs>", body
 
 
-def stylesheet(*, tokens: bool = True) -> str:
-    """The stylesheet of drawings; with the colours, unless the page defines those."""
-    folder = files(__package__ or __name__)
-    names = ("tokens.css", "graph.css") if tokens else ("graph.css",)
-    return "".join((folder / name).read_text(encoding="utf-8") for name in names)
+def opening(page: Page, width: float, height: float, classes: str) -> str:
+    """The beginning of a document: its extent, its title and its description."""
+    prefix, extent = attribute(page.id_prefix), f"{number(width)} {number(height)}"
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="{classes}" width="{number(width)}"'
+        f' height="{number(height)}" viewBox="0 0 {extent}" role="group"'
+        f' aria-labelledby="{prefix}-title" aria-describedby="{prefix}-desc">'
+        f'<title id="{prefix}-title">{text(page.title)}</title>'
+        f'<desc id="{prefix}-desc">{text(page.description)}</desc>'
+    )
+
+
+def moved(body: str, x: float, y: float) -> str:
+    """A part of a drawing, elsewhere."""
+    return f'<g transform="translate({number(x)} {number(y)})">{body}</g>'
 
 
 def word_class(word: OperatorStatus) -> str:
     """The class of an operator's word: ``needs-review``."""
     return word.lower().replace(" ", "-")
-
-
-def _document(picture: Picture, page: Page, *, alone: bool, style: str) -> str:
-    width, height = picture.width + 2 * MARGIN, picture.height + 2 * MARGIN
-    painter = _Painter(picture.size, picture.direction, page)
-    body = "".join(painter.picture(picture))
-    prefix = attribute(page.id_prefix)
-    inner = [
-        f'<title id="{prefix}-title">{text(page.title)}</title>',
-        f'<desc id="{prefix}-desc">{text(page.description)}</desc>',
-    ]
-    if style:
-        inner.append(f"<style>{style}</style>")
-    if page.sprite is None and painter.glyphs:
-        inner.append(f"<defs>{symbols(painter.glyphs, f'{prefix}-')}</defs>")
-    if alone:
-        inner.append('<rect class="ground" width="100%" height="100%"/>')
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="graph graph-{picture.size}" width="{number(width)}"'
-        f' height="{number(height)}" viewBox="0 0 {number(width)} {number(height)}" role="group"'
-        f' aria-labelledby="{prefix}-title" aria-describedby="{prefix}-desc">'
-        f'{"".join(inner)}<g transform="translate({number(MARGIN)} {number(MARGIN)})">{body}</g></svg>'
-    )
 
 
 class _Painter:
@@ -168,7 +162,7 @@ class _Painter:
             yield f'<a {opening} href="{reference(href)}">{title}{shapes}</a>'
         if placed.inside is not None:
             x, y = placed.x + INSET, placed.y + head_height(box, self._size)
-            yield f'<g transform="translate({number(x)} {number(y)})">{"".join(self.picture(placed.inside))}</g>'
+            yield moved("".join(self.picture(placed.inside)), x, y)
         if page.toggle is not None and (target := page.toggle(box)) is not None:
             yield self._toggle(placed, target)
 

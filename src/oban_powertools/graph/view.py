@@ -39,7 +39,7 @@ class Choice:
     """Draw equal siblings (same worker, kind, parents and children) as one box."""
 
     opened: frozenset[str] = frozenset()
-    """Keys of boxes that are open: folds, nested workflows, maps."""
+    """Keys of boxes that are open: folds, nested workflows, maps. A step's key opens the fold that it is in, too."""
 
     focus: str | None = None
     """The key of the step that is looked at; its box is marked, and never folded."""
@@ -264,7 +264,7 @@ def _box(
     folded = len(members) > 1
     key = f"{first.workflow_id}*{first.position}" if folded else first.key
     inside = None
-    if folded and key in choice.opened:
+    if folded and not choice.opened.isdisjoint({key, *(step.key for step in members)}):
         inside = _members(steps, group, names, path, choice)
     elif not folded and first.inside and (key in choice.opened or (group[0] == focus and key != choice.focus)):
         inside = _only_members(choose(first.inside, choice), first.inside, choice)
