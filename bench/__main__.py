@@ -7,7 +7,7 @@ import asyncio
 
 import click
 
-from bench import large, memory, plain_jobs, rescue, speed
+from bench import graph, large, memory, plain_jobs, rescue, speed
 from bench.server import server
 from bench.speed import Setting
 
@@ -29,6 +29,8 @@ async def measure(dsn: str, *, full: bool) -> None:
     await large.measure(dsn, 100_000 if full else 10_000)
     _title("Killed processes and heartbeats")
     await rescue.measure(dsn, rounds=2, settings=("tight", "default") if full else ("tight",))
+    _title("Drawings of 5,000 steps")
+    graph.measure()
     if full:
         _title("Memory of a worker")
         await memory.measure(dsn, 200_000)

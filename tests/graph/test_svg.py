@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oban_powertools.graph.alone import draw_alone, stylesheet
+from oban_powertools.graph.alone import draw_alone
 from oban_powertools.graph.glyphs import GLYPHS, state_glyph
 from oban_powertools.graph.place import Direction, Picture, Size, place
 from oban_powertools.graph.steps import Step
+from oban_powertools.graph.stylesheet import stylesheet
 from oban_powertools.graph.svg import Page, describe, draw
 from oban_powertools.graph.text_width import shorten_middle, text_width
 from oban_powertools.graph.view import Box, Choice, choose

@@ -3,11 +3,12 @@
 No I/O beyond the package's own stylesheets. Light or dark is what its reader's system is.
 """
 
-from importlib.resources import files
 from typing import Final
 
+from ..workflows.drawing import one_line
 from .markup import number, text
 from .place import Picture
+from .stylesheet import stylesheet
 from .svg import MARGIN, Page, elements, moved, opening
 from .text_width import shorten_middle, text_width
 
@@ -43,15 +44,9 @@ def draw_alone(picture: Picture, page: Page) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{"".join(parts)}</svg>\n'
 
 
-def stylesheet(*, tokens: bool = True) -> str:
-    """The stylesheet of drawings; with the colours, unless the page defines those."""
-    folder = files(__package__ or __name__)
-    names = ("tokens.css", "graph.css") if tokens else ("graph.css",)
-    return "".join((folder / name).read_text(encoding="utf-8") for name in names)
-
-
 def _head(page: Page, width: float) -> str:
-    title, words = shorten_middle(page.title, width, 16), shorten_middle(page.description, width, 11)
+    title = shorten_middle(one_line(page.title), width, 16)
+    words = shorten_middle(one_line(page.description), width, 11)
     return (
         f'<text class="title" x="{number(MARGIN)}" y="24">{text(title)}</text>'
         f'<text class="say" x="{number(MARGIN)}" y="42">{text(words)}</text>'

@@ -1,17 +1,28 @@
-"""Read what is drawn of a stored workflow: its steps, those inside opened boxes, and the root causes of a step.
+"""Read what is drawn of a stored workflow: its steps and their history, and the root causes of a step.
 
 It asks ``Calls`` and decides nothing. What a step's own words are comes from its record, its root causes from its
 explanation.
 """
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
+from itertools import zip_longest
+from typing import Final
 
 from ..calls import Calls
 from ..errors import StepNotFoundError
 from ..explain.phrases import span
-from ..states import StepKind, StepState, WorkflowId
+from ..states import HistoryKind, StepKind, StepPhase, StepState, WorkflowId
+from ..workflows.history import HistoryEntry
 from ..workflows.records import StepRecord
+from .gantt import Chart, Spell, StepSpells, arrange
 from .steps import Step
+
+MOST_ENTRIES: Final = 50_000
+"""Entries of a history that a chart is made of; the first ones."""
+
+_FAILURES: Final = frozenset({"retrying", "discarded", "expired", "cancelled"})
+"""What follows work that ended without success."""
 
 
 async def read_steps(calls: Calls, workflow_id: WorkflowId, opened: Collection[str] = ()) -> list[Step]:
@@ -36,6 +47,59 @@ async def read_causes(calls: Calls, key: str) -> frozenset[str]:
     workflow_id, step = key.split("/", 1)
     explanation = await calls.explain.workflow_step(workflow_id, step)
     return frozenset(f"{cause.workflow_id}/{cause.step}" for cause in explanation.root_causes)
+
+
+async def read_chart(calls: Calls, workflow_id: WorkflowId) -> Chart:
+    """How the steps of a workflow spent their time, from its history, as far as that is kept.
+
+    Raises:
+        WorkflowNotFoundError: It does not exist, or was pruned.
+    """
+    workflow = await calls.workflows.get(workflow_id)
+    records = await calls.workflows.steps(workflow_id)
+    entries: list[HistoryEntry] = []
+    after: str | None = None
+    while len(entries) < MOST_ENTRIES:
+        page = await calls.workflows.history(workflow_id, after=after, limit=1000)
+        entries += page.entries
+        after = page.next_after
+        if after is None:
+            break
+    by_step: dict[str, list[HistoryEntry]] = {record.name: [] for record in records}
+    now = workflow.finished_at or workflow.inserted_at
+    for entry in entries:
+        if entry.goes_on and entry.lasts_for is not None:
+            now = max(now, entry.at + entry.lasts_for)
+        if entry.kind is HistoryKind.STEP and entry.step in by_step:
+            by_step[entry.step].append(entry)
+    steps = [
+        StepSpells(
+            name=record.name,
+            status=record.status,
+            state=record.state,
+            spells=_spells(workflow.inserted_at, by_step[record.name], record),
+        )
+        for record in records
+    ]
+    return arrange(steps, now=now)
+
+
+def _spells(inserted_at: datetime, entries: Sequence[HistoryEntry], record: StepRecord) -> list[Spell]:
+    """What a step did, beginning with the wait for what it depends on."""
+    first = entries[0].at if entries else record.finished_at
+    spells = [Spell(phase=StepPhase.DEPENDENCIES, begins_at=inserted_at, ends_at=first)]
+    for entry, following in zip_longest(entries, entries[1:]):
+        if entry is not None and entry.phase is not None:
+            spells.append(
+                Spell(
+                    phase=entry.phase,
+                    begins_at=entry.at,
+                    ends_at=None if entry.goes_on or entry.lasts_for is None else entry.at + entry.lasts_for,
+                    attempt=entry.attempt or 0,
+                    failed=following is not None and following.change in _FAILURES,
+                )
+            )
+    return spells
 
 
 def find_key(steps: Sequence[Step], name: str) -> str:

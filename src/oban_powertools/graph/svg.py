@@ -14,6 +14,7 @@ from .flow import Point
 from .glyphs import kind_glyph, state_glyph, symbols
 from .markup import attribute, number, reference, text
 from .place import INSET, MEASURES, TIMES, Direction, Measures, Picture, Placed, Size, Stroke, head_height
+from .stylesheet import word_class
 from .text_width import shorten_middle, text_width
 from .view import Box
 
@@ -83,11 +84,6 @@ def opening(page: Page, width: float, height: float, classes: str) -> str:
 def moved(body: str, x: float, y: float) -> str:
     """A part of a drawing, elsewhere."""
     return f'<g transform="translate({number(x)} {number(y)})">{body}</g>'
-
-
-def word_class(word: OperatorStatus) -> str:
-    """The class of an operator's word: ``needs-review``."""
-    return word.lower().replace(" ", "-")
 
 
 class _Painter:
