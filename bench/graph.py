@@ -78,9 +78,8 @@ def measure_recordings(files: Sequence[str]) -> None:
 
 
 def _head() -> None:
-    print(
-        f"{'workflow':34} {'steps':>6} {'edges':>6} {'layers':>6} {'layout ms':>9} {'SVG ms':>7} {'kB':>7} crossings cut"
-    )
+    columns = f"{'workflow':34} {'steps':>6} {'edges':>6} {'layers':>6} {'layout ms':>9} {'SVG ms':>7} {'kB':>7}"
+    print(f"{columns} crossings cut")
 
 
 def _line(name: str, parents: Parents) -> None:

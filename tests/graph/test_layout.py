@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from oban_powertools.graph.crossings import count_crossings, order_layers
 from oban_powertools.graph.mesh import build_mesh
 from oban_powertools.graph.place import Direction, Picture, Size, place
 from oban_powertools.graph.steps import Step
@@ -253,3 +254,16 @@ def test_a_tree_is_drawn_without_a_crossing(width: int) -> None:
 def test_a_cycle_is_refused() -> None:
     with pytest.raises(ValueError, match="cycle"):
         build_mesh([[1], [0]])
+
+
+@given(workflows(nested=False))
+def test_crossings_are_counted_as_they_are(steps: list[Step]) -> None:
+    mesh = build_mesh([sorted(step.parents) for step in steps])
+    order_layers(mesh)
+    place_of = {element: index for layer in mesh.layers for index, element in enumerate(layer)}
+
+    lines = [
+        [(place_of[upper], place_of[end]) for upper in layer for end in mesh.below[upper]] for layer in mesh.layers
+    ]
+    pairs = sum(a < c and b > d for layer in lines for a, b in layer for c, d in layer)
+    assert count_crossings(mesh, [place_of[element] for element in range(len(mesh.above))]) == pairs

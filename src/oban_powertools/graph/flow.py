@@ -94,40 +94,29 @@ def lay_out(
     order_layers(mesh)
     room = [(across + spacing.across) / 2 for across, _ in sizes]
     room += [spacing.line / 2] * (len(mesh.above) - mesh.boxes)
-    middle = place_across(mesh, room)
+    middle, breadth = _from_zero(mesh, sizes, place_across(mesh, room))
     bands = _bands(mesh, sizes, spacing)
     layer_of = {element: layer for layer, elements in enumerate(mesh.layers) for element in elements}
-    drawing = _Drawing(mesh, sizes, _rounded(mesh, sizes, middle), bands, layer_of)
-    starts = [(drawing.left(box), bands[layer_of[box]][0]) for box in range(mesh.boxes)]
-    first = min((across for across, _ in starts), default=0.0)
-    lines = drawing.lines()
-    if lines:
-        first = min(first, *(across for line in lines for across, _ in line.points))
-    shift = -first
-    ends = [across + sizes[box][0] for box, (across, _) in enumerate(starts)]
-    ends += [across for line in lines for across, _ in line.points]
+    drawing = _Drawing(mesh, sizes, middle, bands, layer_of)
     return Flow(
-        breadth=max(ends, default=0.0) + shift,
+        breadth=breadth,
         depth=bands[-1][1] if bands else 0.0,
-        starts=[(across + shift, along) for across, along in starts],
-        lines=[
-            Line(edge=line.edge, points=_moved(line.points, shift), arrives=line.arrives, is_cut=line.is_cut)
-            for line in lines
-        ],
-        whole={edge: _moved(drawing.way(edge), shift) for edge in wanted if edge in mesh.routes},
+        starts=[(drawing.left(box), bands[layer_of[box]][0]) for box in range(mesh.boxes)],
+        lines=drawing.lines(),
+        whole={edge: drawing.way(edge) for edge in wanted if edge in mesh.routes},
     )
 
 
-def _moved(points: Sequence[Point], shift: float) -> tuple[Point, ...]:
-    return tuple((across + shift, along) for across, along in points)
+def _from_zero(mesh: Mesh, sizes: Sequence[tuple[float, float]], middle: Sequence[float]) -> tuple[list[float], float]:
+    """The middles from the first box or line on, and how broad all is.
 
-
-def _rounded(mesh: Mesh, sizes: Sequence[tuple[float, float]], middle: Sequence[float]) -> list[float]:
-    """Middles on whole pixels, so that the edges of boxes are sharp; order and distances of at least 2 px stay."""
-    return [
-        round(at - sizes[element][0] / 2) + sizes[element][0] / 2 if element < mesh.boxes else float(round(at))
-        for element, at in enumerate(middle)
-    ]
+    Boxes begin on whole pixels, so that their edges are sharp; order and distances of at least 2 px stay.
+    """
+    halves = [across / 2 for across, _ in sizes] + [0.0] * (len(middle) - mesh.boxes)
+    starts = [round(at - half) for at, half in zip(middle, halves, strict=True)]
+    first = min(starts, default=0)
+    middle = [start - first + half for start, half in zip(starts, halves, strict=True)]
+    return middle, max((at + half for at, half in zip(middle, halves, strict=True)), default=0.0)
 
 
 def _bands(mesh: Mesh, sizes: Sequence[tuple[float, float]], spacing: Spacing) -> list[tuple[float, float]]:
@@ -169,11 +158,12 @@ class _Drawing:
         """One line an edge, without what another edge's line already draws."""
         lines: list[Line] = []
         for edge, route in self._mesh.routes.items():
-            points = self._way(edge, route.start, route.stop)
             if route.leaves:
                 points = self._way(edge, route.stop - 1, route.stop, begins=False)
             elif route.joins:
                 points = self._way(edge, route.start, route.start + 1, ends=False)
+            else:
+                points = self._way(edge, route.start, route.stop)
             lines.append(Line(edge=edge, points=points, arrives=not route.joins))
         for edge in self._mesh.cut:
             lines += self._open_ends(edge)

@@ -301,7 +301,7 @@ def _strokes(part: _Part, flow: Flow, corner: Point) -> list[Stroke]:
         return Stroke(
             parent=part.boxes[parent],
             child=part.boxes[child],
-            points=tuple([_moved(point, corner) for point in line.points]),
+            points=line.points if corner == (0.0, 0.0) else tuple([_moved(point, corner) for point in line.points]),
             arrives=line.arrives,
             is_dashed=is_dashed(part.edges[line.edge].policy),
             on_path=on_path,

@@ -205,7 +205,7 @@ def _blocked_path(
     """The steps between the root causes and the focus. A completed step holds up nobody."""
     found = {place for place, step in enumerate(steps) if _is_cause(step, causes)}
     if not found:
-        return set()
+        return found
     waiting = [[child for child in ahead if steps[child].state != StepState.COMPLETED] for ahead in children]
     if focus is None:
         return found
@@ -213,6 +213,8 @@ def _blocked_path(
 
 
 def _is_cause(step: Step, causes: frozenset[str]) -> bool:
+    if not causes:
+        return False
     if any(part.key in causes for part in step.walk()):
         return True
     return step.child_id is not None and any(key.startswith(f"{step.child_id}/") for key in causes)
