@@ -81,7 +81,7 @@ def test_every_bar_and_tick_is_on_the_axis_and_no_spell_is_lost(steps: list[list
     assert all(0 <= tick.place <= 1 for tick in chart.ticks)
 
 
-@given(st.floats(0.001, 1e8))
+@given(st.floats(0.01, 1e8))
 def test_an_axis_has_a_few_ticks_at_equal_distances(length: float) -> None:
     chart = arrange([a_step(spell(StepPhase.WORK, 0, length))], now=after(length))
 
@@ -96,7 +96,7 @@ def test_an_axis_has_a_few_ticks_at_equal_distances(length: float) -> None:
     [
         (74 * 60, ["02:00", "02:15", "02:30", "02:45", "03:00"]),
         (50, ["02:00:10", "02:00:20", "02:00:30", "02:00:40", "02:00:50"]),
-        (30 * 3600, ["28 Nov 02:00", "06:00", "12:00", "18:00", "29 Nov 00:00", "06:00"]),
+        (30 * 3600, ["28 Nov 06:00", "12:00", "18:00", "29 Nov 00:00", "06:00"]),
     ],
 )
 def test_ticks_are_round_times_and_name_a_day_where_it_is_new(length: float, labels: Sequence[str]) -> None:
@@ -106,7 +106,9 @@ def test_ticks_are_round_times_and_name_a_day_where_it_is_new(length: float, lab
 
 
 def test_each_kind_of_wait_looks_different_from_work_and_from_the_others() -> None:
-    row = arrange([a_step(*(spell(phase, 0, 10) for phase in StepPhase))], now=after(10)).rows[0]
+    # Work ends a row, so it comes last.
+    phases = sorted(StepPhase, key=lambda phase: phase is StepPhase.WORK)
+    [row] = arrange([a_step(*(spell(phase, 0, 10) for phase in phases))], now=after(10)).rows
 
     parts = ElementTree.fromstring(draw_bars(row))
 

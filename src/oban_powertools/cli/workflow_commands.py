@@ -162,7 +162,7 @@ async def explain(target: Target, *, workflow_id: int, step: str | None, check_i
     return Exit.DONE
 
 
-def _print_step(step: StepRecord, states: dict[str, StepState], form: Form) -> int:
+def _print_step(step: StepRecord, states: Mapping[str, StepState], form: Form) -> int:
     if form.is_json:
         print_json({"step": step_json(step, detail=True)}, form)
         return Exit.DONE

@@ -151,8 +151,8 @@ def arrange(steps: Sequence[StepSpells], *, now: datetime) -> Chart:
         now: The present by the database's clock: what goes on lasts until then.
     """
     begins = [spell.begins_at for step in steps for spell in step.spells]
-    ends = [now if spell.ends_at is None else spell.ends_at for step in steps for spell in step.spells]
     begin = min(begins, default=now)
+    ends = [_end(spell, now) for step in steps for spell in step.spells]
     end = max([*ends, begin + timedelta(milliseconds=1)])
     rows = [row for step in steps for row in _rows(step, begin, end, now)]
     return Chart(begins_at=begin, ends_at=end, ticks=_ticks(begin, end), rows=rows)
@@ -172,8 +172,7 @@ def _rows(step: StepSpells, begin: datetime, end: datetime, now: datetime) -> It
 
 
 def _bar(spell: Spell, begin: datetime, end: datetime, now: datetime) -> Bar:
-    # Clocks of other transactions: an end may come before its begin by a little.
-    until = max(spell.begins_at, now if spell.ends_at is None else spell.ends_at)
+    until = _end(spell, now)
     return Bar(
         phase=spell.phase,
         begin=(spell.begins_at - begin) / (end - begin),
@@ -182,6 +181,11 @@ def _bar(spell: Spell, begin: datetime, end: datetime, now: datetime) -> Bar:
         goes_on=spell.ends_at is None,
         failed=spell.failed,
     )
+
+
+def _end(spell: Spell, now: datetime) -> datetime:
+    """Until when it is drawn; instants of two transactions can be in the wrong order by a little."""
+    return max(spell.begins_at, now if spell.ends_at is None else spell.ends_at)
 
 
 def _ticks(begin: datetime, end: datetime) -> list[Tick]:

@@ -7,12 +7,12 @@ explanation.
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from itertools import zip_longest
-from typing import Final
+from typing import Final, assert_never
 
 from ..calls import Calls
 from ..errors import StepNotFoundError
 from ..explain.phrases import span
-from ..states import HistoryKind, StepKind, StepPhase, StepState, WorkflowId
+from ..states import HistoryKind, StepPhase, StepState, WorkflowId
 from ..workflows.history import HistoryEntry
 from ..workflows.records import StepRecord
 from .gantt import Chart, Spell, StepSpells, arrange
@@ -148,18 +148,29 @@ def _step(record: StepRecord, parents: dict[int, str], inside: Sequence[Step]) -
 
 def _remark(record: StepRecord) -> str:
     """What follows the operator's word; empty where the raw state says enough."""
+    attempt = f"attempt {record.attempt} of {record.max_attempts}"
+    if record.held_until is not None and not record.state.terminal:
+        return "held"
     match record.state:
-        case StepState.COMPLETED if record.started_at and record.finished_at:
-            return span(record.finished_at - record.started_at)
+        case StepState.COMPLETED:
+            return span(record.finished_at - record.started_at) if record.finished_at and record.started_at else ""
         case StepState.RETRYABLE:
-            return f"attempt {record.attempt} of {record.max_attempts} failed"
-        case StepState.EXECUTING if record.attempt > 1:
-            return f"attempt {record.attempt} of {record.max_attempts}"
-        case StepState.AWAITING_SIGNAL if record.signal:
+            return f"{attempt} failed"
+        case StepState.EXECUTING:
+            if record.child_id is not None:
+                return f"workflow {record.child_id}"
+            return attempt if record.attempt > 1 else ""
+        case StepState.AWAITING_SIGNAL:
             return f"signal {record.signal}"
-        case StepState.PENDING | StepState.SUSPENDED if record.held_until is not None:
-            return "held"
-        case StepState.AVAILABLE if record.kind in (StepKind.WORKFLOW, StepKind.MAP) and record.child_id is not None:
-            return f"workflow {record.child_id}"
-        case _:
+        case (
+            StepState.PENDING
+            | StepState.AVAILABLE
+            | StepState.SCHEDULED
+            | StepState.SUSPENDED
+            | StepState.DISCARDED
+            | StepState.CANCELLED
+            | StepState.EXPIRED
+        ):
             return ""
+        case _:
+            assert_never(record.state)

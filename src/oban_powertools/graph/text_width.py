@@ -47,7 +47,7 @@ def shorten_middle(text: str, width: float, size: float) -> str:
     """The text itself where it fits, else its beginning and its end: numbers at the end tell names apart.
 
     >>> shorten_middle("individuals_ID0000012", 100, 12)
-    'indivi…00012'
+    'individ…000012'
     """
     if text_width(text, size) <= width:
         return text
