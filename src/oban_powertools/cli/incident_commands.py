@@ -26,6 +26,12 @@ from .target import Target, answering
 from .text import ago, duration, instant
 from .values import accounted, acting, parse_duration
 
+
+def _waiting(incident: Incident) -> str:
+    waiting = waiting_for(incident)
+    return f"{waiting} waiting" if waiting else ""
+
+
 INCIDENTS: Final = Table[Incident](
     (
         Column("STATUS", lambda incident: incident.status, whole=True),
@@ -36,7 +42,7 @@ INCIDENTS: Final = Table[Incident](
         Column("SINCE", lambda incident: ago(incident.opened_at), whole=True),
         Column("ASSIGNEE", lambda incident: incident.assignee),
     ),
-    sentence=lambda incident: "; ".join(filter(None, (incident.title, waiting_for(incident)))),
+    sentence=lambda incident: "; ".join(filter(None, (incident.title, _waiting(incident)))),
 )
 _FRESH: Final = timedelta(minutes=1)
 
