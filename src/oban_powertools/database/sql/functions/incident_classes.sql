@@ -40,7 +40,8 @@ AS $$
         WHEN n.jobs > 0 AND (h.state = 'missing' OR EXISTS (
           SELECT FROM powertools.gone_executors g WHERE g.executor_id = h.executor_id
         )) THEN CASE
-          WHEN coalesce(x.died_at, x.stopped_at, x.beat_at + x.gone_after) < clock_timestamp() - interval '5 s' OR EXISTS (
+          -- of one that was only silent, rescue has looked at it within a sweep
+          WHEN coalesce(x.died_at + interval '5 s', x.stopped_at + interval '5 s', x.beat_at + x.gone_after + interval '1 s') < clock_timestamp() OR EXISTS (
             SELECT FROM powertools.rescues r WHERE r.job_id = ANY (n.ids) AND r.action = 'left'
           ) THEN 'dead_executor'
         END
