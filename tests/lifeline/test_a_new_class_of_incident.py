@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from oban_powertools.acts import REPAIRS, Action
+from oban_powertools.acts import REPAIRS, Action, TargetType
 from oban_powertools.database.functions import body_of
 from oban_powertools.incident_classes import IncidentClass
 from tests.support.by_hand import Hand, by_hand
@@ -145,10 +145,10 @@ def test_a_class_whose_kinds_differ_says_of_each_kind_what_ends_it() -> None:
     assert {*IncidentClass.OUTSIDE_EDIT.row.kinds_ended_by} == titled
 
 
-def test_what_ends_a_class_are_repairs() -> None:
+def test_what_ends_a_class_are_repairs_and_acts_on_a_queue() -> None:
     named = {act for acts in ENDS.values() for act in acts}
 
-    assert named <= {act.value for act in REPAIRS}
+    assert named <= {act.value for act in Action if act in REPAIRS or act.row.targets == (TargetType.QUEUE,)}
 
 
 def test_the_page_names_what_ends_each_class() -> None:
