@@ -52,6 +52,30 @@ async def test_a_scaled_queue_has_its_new_limit_on_each_executor(listening: Powe
     await until(listening, places=3)
 
 
+@pytest.mark.parametrize(
+    ("act", "options", "expected"),
+    [("pause", {}, {"paused": True}), ("scale", {"limit": 3}, {"places": 3})],
+    ids=["pause", "scale"],
+)
+async def test_what_is_told_while_an_executor_does_not_listen_yet_is_told_again(
+    listening: Powertools, act: str, options: dict[str, int], expected: dict[str, Any]
+) -> None:
+    heard_by = listening.oban._notifier._subscriptions["signal"]
+    callbacks = dict(heard_by)
+    heard_by.clear()
+
+    telling = asyncio.create_task(getattr(listening.queues, act)("default", **options, **WHO))
+
+    async def recorded() -> bool:
+        return bool(await listening.audit.list(action=f"queue_{act}"))
+
+    await eventually(recorded)
+    heard_by.update(callbacks)
+
+    assert await telling == 1
+    await until(listening, **expected)
+
+
 async def test_only_the_named_node_is_told(listening: Powertools) -> None:
     [producer] = (await listening.queues.get("default")).producers
 

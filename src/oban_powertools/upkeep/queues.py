@@ -4,7 +4,8 @@ Not for running jobs: Oban's producers do what its own signals tell them, and re
 never break: the signal and its audit record are one transaction (invariant/I4).
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Final
@@ -24,6 +25,9 @@ __all__ = ["Queue", "QueueHolder", "QueueProducer", "Queues"]
 
 MOST_HOLDERS: Final = 100
 """Jobs in hand that are listed."""
+
+_AGAIN_AFTER: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Seconds after which a signal is sent again to who has not done as it says."""
 
 _ANYWHERE: Final = "any node"
 
@@ -167,7 +171,8 @@ class Queues(Facade):
             node: Only those of this node; None for all.
 
         Returns:
-            How many executors serve it there. One that starts later is not paused: Oban's producers remember it.
+            How many executors serve it there. They are told until each has done it, for 1.5 s at most; ``get`` shows
+            whether each has. One that starts later is not paused: Oban's producers remember it.
 
         Raises:
             QueueNotFoundError: No executor serves it there.
@@ -204,6 +209,7 @@ class Queues(Facade):
         **options: int,
     ) -> int:
         name, where = as_key("queue", queue), unless_none(as_key, "node", node)
+        signals: list[str] = []
         if name == "*":
             raise refuse("queue", queue, "the name of one queue")
         target, details = Target(type=TargetType.QUEUE, id=name, queue=name), {"node": where, **options}
@@ -220,10 +226,41 @@ class Queues(Facade):
                 idents = {"any"} if where is None else {f"{row['name']}.{where}" for row in told}
                 for ident in sorted(idents):
                     message = {"action": signal, "queue": name, "ident": ident, **options}
-                    await session.run("signal_queue", {"signal": orjson.dumps(message).decode()})
+                    signals.append(orjson.dumps(message).decode())
+                await _send(session, signals)
                 was = {row["producer"]: {"paused": row["paused"], "limit": row["places"]} for row in told}
                 operation.update(before={"executors": was}, after={"told": signal, **details})
+        await self._repeat(name, {row["producer"] for row in told}, signals, _DONE[act](options))
         return len(told)
+
+    async def _repeat(
+        self, queue: str, producers: Set[str], signals: Sequence[str], is_done: Callable[[Mapping[str, Any]], bool]
+    ) -> None:
+        """Send the signals again, for a while, until each of these producers has done as they say.
+
+        A notification is lost where nobody listens: Oban's producer has its row up to 0.1 s before it listens, and its
+        connection may be down for a moment. To repeat one is harmless: it says what is to be, not what is to change.
+        """
+        for seconds in _AGAIN_AFTER:
+            await asyncio.sleep(seconds)
+            async with self._connect() as session:
+                rows = await session.all("list_queue_producers", {"queue": queue})
+                if all(is_done(row) for row in rows if row["producer"] in producers):
+                    return
+                await _send(session, signals)
+
+
+_DONE: Final[Mapping[Action, Callable[[Mapping[str, int]], Callable[[Mapping[str, Any]], bool]]]] = {
+    Action.QUEUE_PAUSE: lambda _: lambda row: row["paused"],
+    Action.QUEUE_RESUME: lambda _: lambda row: not row["paused"],
+    Action.QUEUE_SCALE: lambda options: lambda row: row["places"] == options["limit"],
+}
+"""Act -> its options -> whether a producer has done it."""
+
+
+async def _send(session: Session, signals: Sequence[str]) -> None:
+    for signal in signals:
+        await session.run("signal_queue", {"signal": signal})
 
 
 async def _read(session: Session, names: Sequence[str] | None) -> "list[Queue]":
