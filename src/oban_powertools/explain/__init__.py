@@ -5,13 +5,12 @@ asked for, and never stored.
 """
 
 from .explain import Explain
+from .explained_incidents import ExplainedIncident, ExplainedRepair
 from .explanations import (
     Blocker,
     BlockerCode,
     Dependency,
     ExplainedAction,
-    ExplainedIncident,
-    ExplainedRepair,
     JobExplanation,
     RootCause,
     RootCauseGroup,

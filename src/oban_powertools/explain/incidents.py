@@ -16,7 +16,8 @@ from ..states import Effects, IncidentStatus, StepState
 from ..workflows.job_rules import refuse_job
 from ..workflows.rules import WORKFLOW_RULES
 from .actions import step_actions
-from .explanations import ExplainedAction, ExplainedIncident, ExplainedRepair
+from .explained_incidents import ExplainedIncident, ExplainedRepair
+from .explanations import ExplainedAction
 from .facts import RecoveryFacts, StepFacts, WorkflowFacts
 from .job_facts import JobFacts
 
