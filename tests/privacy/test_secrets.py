@@ -287,6 +287,7 @@ CASES: dict[str, Case] = {
     "audit export": of(),
     "start": lambda _: [],
     "uninstall": lambda _: [],
+    "completion": lambda _: [],
     "demo": lambda _: [],
 }
 """Command -> how it is called; in this order, which uses things before it removes them. ``start`` made the world."""

@@ -21,10 +21,10 @@ from .forms import Form
 from .groups import Group, examples
 from .ids import parse_id
 from .next_commands import command_line
-from .output import print_facts, print_json, print_list, say, say_json
+from .output import print_block, print_facts, print_json, print_list, say, say_json
 from .tables import Column, Table
 from .target import Target, answering, on_database
-from .text import ago, instant
+from .text import ago, moment
 from .values import acting, parse_instant
 
 _RECORDS: Final = Table[AuditRecord](
@@ -37,7 +37,7 @@ _RECORDS: Final = Table[AuditRecord](
         Column("ACTOR", lambda record: record.actor_label or record.actor_id),
         Column("VIA", lambda record: record.surface, whole=True, spare=True),
     ),
-    sentence=lambda record: record.reason or "",
+    sentence=lambda record: (record.reason or "", str(record.details.get("message", ""))),
 )
 
 
@@ -119,7 +119,11 @@ async def show(target: Target, *, record_id: int, form: Form) -> int:
     if form.is_json:
         print_json({"record": record}, form)
         return Exit.DONE
-    print_facts({field.name.replace("_", " "): _fact(getattr(record, field.name)) for field in fields(record)})
+    values = {field.name.replace("_", " "): getattr(record, field.name) for field in fields(record)}
+    print_facts({name: _fact(value) for name, value in values.items() if not isinstance(value, dict | list)})
+    for name, value in values.items():
+        if value and isinstance(value, dict | list):
+            print_block(name, orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
     return Exit.DONE
 
 
@@ -170,8 +174,6 @@ def _fact(value: Any) -> str:
         case None:
             return ""
         case datetime():
-            return instant(value)
-        case dict() | list():
-            return orjson.dumps(value).decode()
+            return moment(value)
         case _:
             return str(value)

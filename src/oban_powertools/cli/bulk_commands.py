@@ -19,7 +19,7 @@ from .next_commands import command_line
 from .output import note, print_facts, print_json, print_next, print_table, say
 from .tables import Column, Table
 from .target import Target, answering
-from .text import ago, instant
+from .text import ago, moment
 from .values import accounted, acting, hold_for_option
 
 _TARGETS: Final = Table[str]((Column("TARGET", str, whole=True),))
@@ -90,7 +90,7 @@ async def preview(
             "repair": record.action,
             "targets": str(record.total),
             "token": record.preview_token,
-            "expires": instant(record.expires_at),
+            "expires": moment(record.expires_at),
         }
     )
     say()

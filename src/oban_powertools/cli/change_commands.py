@@ -12,6 +12,7 @@ import click
 
 from ..acts import Action
 from ..operators.authorization import Authorize
+from ..plural import counted
 from ..privacy.apply_display import apply_display
 from ..states import RecoveryAction, WorkflowId
 from ..workflows.records import WorkflowRecord
@@ -23,7 +24,7 @@ from .ids import parse_id
 from .output import print_json, print_list, say
 from .tables import Column, Table
 from .target import Target, answering, on_database
-from .text import ago, counted
+from .text import ago
 from .values import accounted, parse_duration, payload_option
 from .workflow_text import names
 

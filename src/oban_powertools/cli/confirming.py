@@ -30,5 +30,14 @@ def confirm(act: Action, confirmed: bool, option: str, question: Callable[[], st
         return
     if question is None or not sys.stdin.isatty():
         raise click.UsageError(f"{act} needs {option}")
-    if not ask(question()):
+    ask_person(question())
+
+
+def ask_person(question: str) -> None:
+    """Ask the person at the terminal; nobody where there is none.
+
+    Raises:
+        StoppedError: The person says no.
+    """
+    if sys.stdin.isatty() and not ask(question):
         raise StoppedError("not confirmed, nothing changed", Exit.CONFLICT)

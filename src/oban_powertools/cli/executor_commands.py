@@ -5,6 +5,7 @@ from typing import Final
 import click
 
 from ..lifeline import ExecutorHealth
+from ..plural import counted
 from ..states import ExecutorState, ExecutorStatus
 from .exits import Exit
 from .forms import Form
@@ -13,7 +14,7 @@ from .next_commands import command_line, most_urgent
 from .output import print_list
 from .tables import Column, Table
 from .target import Target, answering
-from .text import ago, counted
+from .text import ago
 
 
 def _state(executor: ExecutorHealth) -> str:

@@ -4,9 +4,10 @@
 """
 
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import replace
+from typing import Final, Protocol
 
-from ..acts import TargetType
+from ..acts import Action, TargetType
 from ..explain import (
     Blocker,
     Dependency,
@@ -69,6 +70,14 @@ _INCIDENTS: Final = Table[ExplainedIncident](
     ),
     sentence=lambda incident: incident.title,
 )
+_AGAIN: Final = (Action.WORKFLOW_RETRY, Action.STEP_RETRY, Action.JOB_RETRY)
+
+
+class _Summarised(Protocol):
+    @property
+    def summary(self) -> str: ...
+
+
 _ACTIONS: Final = Table[ExplainedAction](
     (
         Column("ACTION", lambda action: action.name, whole=True),
@@ -88,11 +97,11 @@ def print_workflow(explanation: WorkflowExplanation) -> None:
             "steps": ", ".join(f"{count} {state}" for state, count in explanation.counts.items()),
         }
     )
-    _print_part(_BLOCKERS, explanation.blockers)
-    _print_part(_CAUSES, explanation.root_causes, explanation.more_root_causes)
+    _print_part(_unsaid(_BLOCKERS, explanation.summary), explanation.blockers)
+    _print_part(_unsaid(_CAUSES, explanation.summary), explanation.root_causes, explanation.more_root_causes)
     _print_incidents(explanation.incidents)
     _print_actions(explanation.legal_actions, explanation.illegal_actions)
-    print_next(*_repair_commands(explanation.incidents))
+    print_next(*_next_commands(explanation, explanation.workflow_id))
 
 
 def print_step(explanation: StepExplanation) -> None:
@@ -110,12 +119,12 @@ def print_step(explanation: StepExplanation) -> None:
             "runs workflow": str(explanation.child_id or ""),
         }
     )
-    _print_part(_BLOCKERS, explanation.blockers)
+    _print_part(_unsaid(_BLOCKERS, explanation.summary), explanation.blockers)
     _print_part(_PARENTS, explanation.dependencies, explanation.more_dependencies)
-    _print_part(_STEP_CAUSES, explanation.root_causes, explanation.more_root_causes)
+    _print_part(_unsaid(_STEP_CAUSES, explanation.summary), explanation.root_causes, explanation.more_root_causes)
     _print_incidents(explanation.incidents)
     _print_actions(explanation.legal_actions, explanation.illegal_actions)
-    print_next(*_repair_commands(explanation.incidents))
+    print_next(*_next_commands(explanation, f"{explanation.workflow_id}/{explanation.step}"))
 
 
 def print_job(explanation: JobExplanation) -> None:
@@ -133,10 +142,10 @@ def print_job(explanation: JobExplanation) -> None:
             "step": f"{explanation.step} of workflow {explanation.workflow_id}" if explanation.workflow_id else "",
         }
     )
-    _print_part(_BLOCKERS, explanation.blockers)
+    _print_part(_unsaid(_BLOCKERS, explanation.summary), explanation.blockers)
     _print_incidents(explanation.incidents)
     _print_actions(explanation.legal_actions, explanation.illegal_actions)
-    print_next(*_repair_commands(explanation.incidents))
+    print_next(*_next_commands(explanation, explanation.job_id))
 
 
 def _print_incidents(incidents: Sequence[ExplainedIncident]) -> None:
@@ -159,8 +168,21 @@ def bulk_command(bulk: SuggestedBulk, incident_id: int) -> str:
     return command_line("bulk", "preview", bulk.action, "--incident", incident_id, acts=True)
 
 
-def _repair_commands(incidents: Sequence[ExplainedIncident]) -> list[str]:
-    return [repair_command(repair, incident.id) for incident in incidents for repair in incident.repairs]
+def _next_commands(explanation: WorkflowExplanation | StepExplanation | JobExplanation, target: object) -> list[str]:
+    """What repairs its incidents; else what tries again what failed."""
+    if repairs := [(repair, incident.id) for incident in explanation.incidents for repair in incident.repairs]:
+        return [repair_command(repair, incident_id) for repair, incident_id in repairs]
+    again = [action.name for action in explanation.legal_actions if action.name in _AGAIN]
+    return [command_line("repair", "preview", name, target, acts=True) for name in again[:1]]
+
+
+def _unsaid[T: _Summarised](table: Table[T], why: str) -> Table[T]:
+    """The table without the sentences that stand in the answer already."""
+
+    def sentence(record: T) -> str:
+        return "" if record.summary in why else record.summary
+
+    return replace(table, sentence=sentence)
 
 
 def _print_actions(legal: Sequence[ExplainedAction], illegal: Sequence[ExplainedAction]) -> None:

@@ -61,6 +61,14 @@ class LazyGroup(Group):
             self.add_command(getattr(module, cmd_name))
         return super().get_command(ctx, cmd_name)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """As click, without importing anything."""
+        from click.shell_completion import CompletionItem
+
+        lines = ((name, line) for name, (_, line) in sorted(self._lazy.items()) if name.startswith(incomplete))
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [*(CompletionItem(name, help=line) for name, line in lines), *options]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - likewise
         """As click, from the lines of this group."""
         with formatter.section("Commands"):

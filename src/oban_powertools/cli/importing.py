@@ -53,7 +53,7 @@ def find_authorize(ctx: click.Context, param: click.Parameter, value: str | None
         BadParameter: It is no ``module:name`` of something that can be called.
         StoppedError: The module cannot be imported.
     """
-    if value is None:
+    if value is None or ctx.resilient_parsing:  # completing imports nothing
         return None
     try:
         return _import_authorize(value, "it")
@@ -86,7 +86,7 @@ def find_display(ctx: click.Context, param: click.Parameter, value: str | None) 
         BadParameter: It is no ``module:name`` of a display policy.
         StoppedError: The module cannot be imported.
     """
-    if value is None:
+    if value is None or ctx.resilient_parsing:  # completing imports nothing
         return None
     try:
         return _import_display(value, "it")
@@ -131,7 +131,7 @@ def find_settings(ctx: click.Context, param: click.Parameter, value: str | None)
         BadParameter: It is no ``module:name`` of ``Settings``.
         StoppedError: The module cannot be imported.
     """
-    if value is None:
+    if value is None or ctx.resilient_parsing:  # completing imports nothing
         return Settings()
     try:
         _, imported = _import_named(value, "it", "myapp.workers:settings")

@@ -6,20 +6,21 @@ from typing import Any, Final, cast
 
 from ..explain import ExplainedRepair
 from ..lifeline import Incident, TimelineEntry
+from ..plural import counted
 from ..states import IncidentState
 from .explain_text import bulk_command, repair_command
 from .next_commands import command_line, repeated
 from .output import print_facts, print_next, print_table, say
 from .tables import Column, Table
-from .text import ago, counted, instant
+from .text import ago, moment
 
 _TIMELINE: Final = Table[TimelineEntry](
     (
         Column("AT", lambda entry: ago(entry.at), whole=True),
         Column("WHAT", lambda entry: entry.kind, whole=True),
         Column("WHO", lambda entry: entry.actor or "powertools"),
-        Column("DETAIL", lambda entry: _told(entry.detail)),
-    )
+    ),
+    sentence=lambda entry: _told(entry.detail),
 )
 _SHOWN_REPAIRS: Final = 5
 _BESIDE_BULK: Final = 2
@@ -42,18 +43,19 @@ def print_incident(incident: Incident) -> None:
     """Print an incident with its evidence, its timeline, and the commands that follow."""
     print_facts(
         {
-            "incident": f"{incident.id} {incident.fingerprint}",
+            "incident": str(incident.id),
+            "fingerprint": incident.fingerprint,
             "what": incident.title,
             "look first": incident.advice if incident.state is not IncidentState.RESOLVED else "",
             "status": f"{incident.status} ({state_of(incident)})",
-            "since": instant(incident.opened_at),
-            "first detected": instant(incident.first_detected_at) if incident.reopened else "",
-            "last seen": instant(incident.last_detected_at),
-            "resolved": instant(incident.resolved_at),
-            "waiting": waiting_for(incident),
+            "since": moment(incident.opened_at),
+            "first detected": moment(incident.first_detected_at) if incident.reopened else "",
+            "last seen": moment(incident.last_detected_at),
+            "resolved": moment(incident.resolved_at),
+            "concerns": waiting_for(incident),
             "acknowledged by": incident.acknowledged_by or "",
             "assignee": incident.assignee or "",
-            "muted until": instant(incident.muted_until),
+            "muted until": moment(incident.muted_until),
             "evidence": "; ".join(_evidence(incident.evidence)),
         }
     )
@@ -77,9 +79,7 @@ def state_of(incident: Incident) -> str:
 def waiting_for(incident: Incident) -> str:
     """What hangs on it; empty for nothing."""
     steps, workflows = incident.waiting_steps, incident.waiting_workflows
-    if not workflows:
-        return ""
-    return f"{counted(steps, 'step')} of {counted(workflows, 'workflow')}"
+    return f"{counted(steps, 'open step')} of {counted(workflows, 'workflow')}" if workflows else ""
 
 
 def _commands(incident: Incident) -> list[str]:

@@ -5,6 +5,8 @@ from typing import Any, Final
 import click
 
 from ..operators.authorization import Authorize
+from ..plural import counted
+from ..states import OperatorStatus
 from ..upkeep.queues import Queue, QueueHolder, QueueProducer
 from .exits import Exit
 from .forms import Form
@@ -13,7 +15,7 @@ from .next_commands import command_line, most_urgent
 from .output import print_facts, print_json, print_list, print_next, print_table, say
 from .tables import Column, Table
 from .target import Target, answering
-from .text import ago, counted
+from .text import ago
 from .values import accounted
 
 _node = click.option("--node", metavar="NODE", help="Only the executors of this node.  [default: all]")
@@ -29,7 +31,7 @@ QUEUES: Final = Table[Queue](
         Column("QUEUE", lambda queue: queue.name),
         Column("DUE", lambda queue: _many(queue.available), number=True),
         Column("OLDEST", lambda queue: ago(queue.oldest_due_at), whole=True),
-        Column("LATER", lambda queue: _many(queue.scheduled + queue.retryable), number=True),
+        Column("LATER", lambda queue: _some(queue.scheduled + queue.retryable), number=True),
         Column("RUNNING", lambda queue: f"{queue.running}/{_places(queue.places)}", number=True),
         Column("EXECUTORS", _executors, whole=True),
     )
@@ -97,6 +99,8 @@ async def show(target: Target, *, name: str, form: Form) -> int:
         print_table(_HOLDERS, found.holders)
     if found.paused:
         print_next(command_line("queue", "resume", name, reason=True))
+    elif found.status is OperatorStatus.BLOCKED:
+        print_next(command_line("start", "--queues", f"{name}:10"))
     return Exit.DONE
 
 
@@ -160,13 +164,17 @@ def _facts(each: Queue) -> dict[str, str]:
         "queue": each.name,
         "status": each.status,
         "available": _many(each.available),
-        "scheduled": _many(each.scheduled),
-        "retryable": _many(each.retryable),
-        "executing": _many(each.executing),
+        "scheduled": _some(each.scheduled),
+        "retryable": _some(each.retryable),
+        "executing": _some(each.executing),
         "oldest due": ago(each.oldest_due_at),
         "executors": _executors(each),
-        "places": f"{each.running} of {_places(each.places)} taken",
+        "places": f"{each.running} of {_places(each.places)} taken" if each.executors else "",
     }
+
+
+def _some(jobs: int) -> str:
+    return _many(jobs) if jobs else ""
 
 
 def _many(jobs: int) -> str:

@@ -11,6 +11,7 @@ import click
 from ..calls import Calls
 from ..lifeline.repairs import Change, Effect, RepairPreview
 from ..operators.authorization import Action, Authorize, Severity, TargetType
+from ..plural import counted
 from .confirming import confirm as confirm_act
 from .exits import Exit
 from .forms import Form
@@ -21,10 +22,11 @@ from .next_commands import command_line
 from .output import note, print_facts, print_json, print_next, print_table, say
 from .tables import Column, Table
 from .target import Target, answering
-from .text import counted, instant
+from .text import moment
 from .values import accounted, acting, hold_for_option, payload_option
 
 _SHOWN: Final = 50
+_SHOWN_HASH: Final = len("sha256:") + 8
 
 
 _CHANGES: Final = Table[tuple[str, str, str, str]](
@@ -146,7 +148,7 @@ def _print(record: RepairPreview, *, form: Form) -> None:
             "repair": f"{record.action} {record.target_type} {record.target_id}",
             "effect": _describe_effect(record.effect),
             "token": record.preview_token or "",
-            "expires": instant(record.expires_at),
+            "expires": moment(record.expires_at),
         }
     )
     rows = [line for change in record.changes[:_SHOWN] for line in _rows(change)]
@@ -186,14 +188,24 @@ def _rows(change: Change) -> list[tuple[str, str, str, str]]:
     name = f"{change.source} {change.id}"
     if change.is_new:
         return [(name, "", "", f"{change.after.get('state') or 'new'}")]
-    return [(name, field, str(before), str(after)) for field, (before, after) in change.fields.items()]
+    # Its state first: it is what the reader looks for.
+    fields = sorted(change.fields.items(), key=lambda item: item[0] != "state")
+    return [(name, field, _value(before), _value(after)) for field, (before, after) in fields]
+
+
+def _value(value: Any) -> str:
+    """A value of a row; of what is only compared by its hash the beginning."""
+    text = "" if value is None else str(value)
+    return text[:_SHOWN_HASH] if text.startswith("sha256:") else text
 
 
 def _describe_effect(effect: Effect) -> str:
-    parts = [counted(effect.steps_released, "step") + " released", counted(effect.jobs_created, "job") + " created"]
-    if effect.workflows_ended:
-        parts.append(counted(len(effect.workflows_ended), "workflow") + " ended")
-    if effect.workflows_reopened:
-        parts.append(counted(len(effect.workflows_reopened), "workflow") + " reopened")
+    counts = (
+        (effect.steps_released, "step", "released"),
+        (effect.jobs_created, "job", "created"),
+        (len(effect.workflows_ended), "workflow", "ended"),
+        (len(effect.workflows_reopened), "workflow", "reopened"),
+    )
+    parts = [f"{counted(number, noun)} {done}" for number, noun, done in counts if number]
     events = ", ".join(f"{number} {kind}" for kind, number in effect.events.items())
-    return ", ".join(parts) + (f"; events: {events}" if events else "")
+    return "; ".join(filter(None, (", ".join(parts), f"events: {events}" if events else "")))

@@ -24,7 +24,7 @@ from ..errors import (
     ReadOnlyDatabaseError,
     SchemaError,
 )
-from ..privacy.logs import format_error, format_traceback
+from ..privacy.logs import first_line, format_traceback
 from ..privacy.redaction import redacted
 from .exits import Exit, StoppedError
 from .output import say, say_lines
@@ -86,12 +86,8 @@ def _sentence(error: BaseException) -> str:
         case PowertoolsError() | StoppedError():
             return str(error)
         case psycopg.errors.InsufficientPrivilege():
-            return f"the database refused: {_first_line(error)}"
+            return f"the database refused: {first_line(error)}"
         case psycopg.Error() if find_trouble(error) is not Trouble.REFUSED:
-            return f"the database failed: {_first_line(error)}"
+            return f"the database failed: {first_line(error)}"
         case _:
-            return f"unexpected {type(error).__name__}: {_first_line(error)} (--debug shows where)"
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(format_error(error).splitlines()), "no message")
+            return f"unexpected {type(error).__name__}: {first_line(error)} (--debug shows where)"

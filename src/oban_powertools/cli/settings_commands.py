@@ -24,7 +24,7 @@ _SETTINGS: Final = Table[StoredSetting](
     (
         Column("NAME", lambda setting: setting.name, whole=True),
         Column("VALUE", lambda setting: spell(setting.value), whole=True),
-        Column("DEFAULT", lambda setting: spell(setting.default)),
+        Column("DEFAULT", lambda setting: "" if setting.value == setting.default else spell(setting.default)),
         Column("SET", lambda setting: ago(setting.changed_at), whole=True),
         Column("BY", lambda setting: setting.changed_by or ("a process" if setting.changed_at else "")),
     )

@@ -15,7 +15,7 @@ from . import text
 _GAP: Final = "  "
 _NARROWEST: Final = 8
 _INDENT: Final = "    "
-_SENTENCE_LINES: Final = 2
+_SENTENCE_LINES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)

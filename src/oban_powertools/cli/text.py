@@ -124,6 +124,11 @@ def instant(at: datetime | None) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at else ""
 
 
+def moment(at: datetime | None) -> str:
+    """An instant as a fact of one record: how long ago, and exactly; empty for None."""
+    return f"{ago(at)} ({instant(at)})" if at else ""
+
+
 def ago(at: datetime | None) -> str:
     """How long ago an instant was, or in how long it comes, on this process's clock; empty for None.
 
@@ -140,20 +145,11 @@ def ago(at: datetime | None) -> str:
     return f"{count:.0f} {unit} ago" if seconds >= 0 else f"in {count:.0f} {unit}"
 
 
-def counted(number: int, noun: str) -> str:
-    """A number of things.
-
-    >>> counted(1, "step"), counted(0, "step")
-    ('1 step', '0 steps')
-    """
-    return f"1 {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def duration(span: timedelta) -> str:
     """A duration in its two largest units.
 
-    >>> [duration(timedelta(seconds=s)) for s in (0.0424, 3.21, 75, 3_725, 93_600)]
-    ['42 ms', '3.2 s', '1 min 15 s', '1 h 2 min', '1 d 2 h']
+    >>> [duration(timedelta(seconds=s)) for s in (0.0424, 3.21, 75, 3_725, 93_600, 2_592_000)]
+    ['42 ms', '3.2 s', '1 min 15 s', '1 h 2 min', '1 d 2 h', '30 d']
     """
     seconds = max(span.total_seconds(), 0.0)
     if seconds < 1:
@@ -162,5 +158,6 @@ def duration(span: timedelta) -> str:
         return f"{seconds:.1f} s"
     for size, big, small_size, small in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s")):
         if seconds >= size:
-            return f"{int(seconds // size)} {big} {int(seconds % size // small_size)} {small}"
+            rest = int(seconds % size // small_size)
+            return f"{int(seconds // size)} {big}" + (f" {rest} {small}" if rest else "")
     return ""

@@ -5,7 +5,6 @@ argument, which other users of the machine can read; nothing is changed without 
 """
 
 import asyncio
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -14,16 +13,18 @@ import click
 
 from ..events.types import Cursor
 from ..operators.authorization import Authorize
+from ..plural import counted
 from ..privacy.apply_display import apply_display
 from ..webhooks import Answer, DeliveryState, EndpointId, Format, IssuedSecret, WebhookDelivery, WebhookEndpoint
 from ..webhooks.addresses import origin
 from ..webhooks.messages import EVENT_TYPES
-from .exits import Exit, StoppedError
+from .confirming import ask_person
+from .exits import Exit
 from .forms import Form, formatted
 from .groups import Group, examples
 from .ids import parse_id
 from .next_commands import command_line
-from .output import ask, note, print_facts, print_json, print_list, say
+from .output import note, print_facts, print_json, print_list, say
 from .tables import Column, Table
 from .target import Target, answering, on_database
 from .text import ago, instant
@@ -65,7 +66,7 @@ _DELIVERIES: Final = Table[WebhookDelivery](
         Column("CURSOR", lambda delivery: delivery.cursor, whole=True),
         Column("TYPE", lambda delivery: delivery.message["type"].removeprefix("oban_powertools.")),
         Column("SUBJECT", lambda delivery: delivery.message["subject"]),
-        Column("ATTEMPTS", lambda delivery: delivery.attempts, number=True),
+        Column("TRIES", lambda delivery: delivery.attempts, number=True),
         Column("LAST", lambda delivery: ago(delivery.attempted_at), whole=True),
     ),
     sentence=lambda delivery: delivery.error or "",
@@ -197,8 +198,8 @@ def remove(
     target: Target, *, webhook_id: int, actor: str, reason: str, authorize: Authorize, yes: bool, form: Form
 ) -> int:
     """Remove an endpoint, with its secrets and deliveries."""
-    if not yes and sys.stdin.isatty() and not ask(f"remove webhook {webhook_id} with its deliveries?"):
-        raise StoppedError("not confirmed, nothing changed", Exit.CONFLICT)
+    if not yes:
+        ask_person(f"remove webhook {webhook_id} with its deliveries?")
     asyncio.run(_remove(target, webhook_id, actor, reason, authorize))
     if form.is_json:
         print_json({"webhook_id": webhook_id, "removed": True}, form)
@@ -264,7 +265,7 @@ async def replay(
     if form.is_json:
         print_json({"webhook_id": webhook_id, "replayed": count}, form)
     else:
-        say(f"{count} {'delivery' if count == 1 else 'deliveries'} will be sent again")
+        say(f"{counted(count, 'delivery', 'deliveries')} will be sent again")
     return Exit.DONE
 
 

@@ -15,7 +15,7 @@ from ..wire import to_json
 from ..workflows.failures import summary
 from ..workflows.records import CallbackRecord, StepRecord, WorkflowRecord
 from .tables import Column, Table
-from .text import ago, duration, instant
+from .text import ago, duration, instant, moment
 
 _SHOWN_NAMES: Final = 3
 
@@ -54,12 +54,12 @@ def workflow_facts(workflow: WorkflowRecord, callbacks: Sequence[CallbackRecord]
         "state": workflow.state,
         "steps": f"{workflow.total - workflow.open} of {workflow.total} done{failed}",
         "failed": names(workflow.failed_steps) + handled,
-        "inserted": instant(workflow.inserted_at),
+        "inserted": moment(workflow.inserted_at),
         "nested in": f"workflow {workflow.parent_id}" if workflow.parent_id else "",
-        "cancel requested": instant(workflow.cancel_requested_at),
-        "expires": instant(workflow.expires_at),
-        "expired": instant(workflow.expired_at),
-        "finished": instant(workflow.finished_at),
+        "cancel requested": moment(workflow.cancel_requested_at),
+        "expires": moment(workflow.expires_at),
+        "expired": moment(workflow.expired_at),
+        "finished": moment(workflow.finished_at),
         "time": _time(workflow.inserted_at, workflow.finished_at),
         "on_finished": _callback_fact(callbacks[-1]) if callbacks else "",
         "tags": ", ".join(workflow.tags),
@@ -115,17 +115,17 @@ def step_facts(step: StepRecord, states: Mapping[str, StepState]) -> dict[str, s
         "runs workflow": str(step.child_id or ""),
         "signal": step.signal or "",
         "correlation key": step.correlation_key or "",
-        "deadline": instant(step.deadline_at),
-        "held until": instant(step.held_until),
+        "deadline": moment(step.deadline_at),
+        "held until": moment(step.held_until),
         "hold reason": step.hold_reason or "",
-        "cancel requested": instant(step.cancel_requested_at),
+        "cancel requested": moment(step.cancel_requested_at),
         "effects": step.effects,
         "generation": str(step.generation) if step.generation > 1 else "",
         "depends on": ", ".join(deps),
-        "released": instant(step.released_at),
-        "due": instant(step.scheduled_at) if step.state in (StepState.SCHEDULED, StepState.RETRYABLE) else "",
-        "started": instant(step.started_at),
-        "finished": instant(step.finished_at),
+        "released": moment(step.released_at),
+        "due": moment(step.scheduled_at) if step.state in (StepState.SCHEDULED, StepState.RETRYABLE) else "",
+        "started": moment(step.started_at),
+        "finished": moment(step.finished_at),
         "time": _time(step.started_at, step.finished_at) if step.finished_at else "",
     }
 

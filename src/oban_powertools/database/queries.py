@@ -21,6 +21,7 @@ from psycopg.rows import DictRow, dict_row
 
 from ..config import Names
 from ..errors import DatabaseUnavailableError, InvalidSettingError
+from ..privacy.logs import first_line
 from .session_settings import configure, parameters
 from .values import ADAPTERS
 
@@ -172,5 +173,4 @@ async def connect(dsn: str) -> Connection:
 
 
 def _reason(error: psycopg.Error) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].removeprefix("connection failed: ").strip() if lines else type(error).__name__
+    return first_line(error).removeprefix("connection failed: ").strip()

@@ -41,11 +41,6 @@ def with_error(sentence: str, error: Any) -> str:
     return f"{sentence}: {line}" if line else sentence
 
 
-def count(number: int, singular: str) -> str:
-    """1 step, 2 steps."""
-    return f"{number} {singular}" if number == 1 else f"{number} {singular}s"
-
-
 def listed(names: Sequence[str], more: int) -> str:
     """Names in one sentence: ``a, b and 3 more``."""
     parts = [*names, *([f"{more} more"] if more else [])]

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from ..plural import counted
 from .explanations import BlockerCode, Scope
 from .facts import ChildFacts, StepFacts, WorkflowFacts
 from .finding import Finding
 from .job_facts import LockFacts
-from .phrases import count, span
+from .phrases import span
 
 
 def awaited(step: StepFacts) -> Finding:
@@ -46,9 +47,9 @@ def progress(child: ChildFacts) -> tuple[str, dict[str, Any]]:
     details: dict[str, Any] = {"workflow_id": child.id, "total": child.total, "done": ended, "failed": child.failed}
     failed = f", {child.failed} failed" if child.failed else ""
     if child.max_failures is None:
-        return f"runs workflow {child.id}, {ended} of {count(child.total, 'step')} ended{failed}", details
+        return f"runs workflow {child.id}, {ended} of {counted(child.total, 'step')} ended{failed}", details
     details["max_failures"] = child.max_failures
-    return f"runs {count(child.total, 'item')} in workflow {child.id}, {ended} ended{failed}", details
+    return f"runs {counted(child.total, 'item')} in workflow {child.id}, {ended} ended{failed}", details
 
 
 def held_findings(step: StepFacts) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ..database import Session
+from ..plural import counted
 from ..states import OperatorStatus, WorkflowId
 from .actions import Actions, workflow_actions
 from .causes import MAX_CAUSES, find_causes, group_causes
@@ -14,7 +15,6 @@ from .explanations import Blocker, BlockerCode, RootCauseGroup, Scope, WorkflowE
 from .facts import WorkflowFacts
 from .finding import Finding
 from .incidents import Subject, find_incidents
-from .phrases import count
 from .reading import read_recovery, read_workflow
 from .waits import lock_findings, stop_findings
 
@@ -83,7 +83,7 @@ def _status(workflow: WorkflowFacts, groups: Sequence[RootCauseGroup]) -> Operat
 
 
 def _summary(workflow: WorkflowFacts, groups: Sequence[RootCauseGroup]) -> str:
-    ended = f"{workflow.total - workflow.open} of {count(workflow.total, 'step')} ended"
+    ended = f"{workflow.total - workflow.open} of {counted(workflow.total, 'step')} ended"
     sentence = f"{workflow.name} is {workflow.state.replace('_', ' ')}, {ended}"
     return f"{sentence}: {groups[0].summary}" if groups else sentence
 
@@ -97,6 +97,6 @@ def _blockers(workflow: WorkflowFacts, groups: Sequence[RootCauseGroup]) -> list
         says = f"waits to be started by {workflow.parent_step} of workflow {workflow.parent_id}"
         findings.append(Finding(code=BlockerCode.WAITING_ON_DEPENDENCIES, scope=Scope.WORKFLOW, says=says))
     elif all(group.status is OperatorStatus.FINISHED for group in groups):
-        says = f"has {count(workflow.open, 'open step')} and none that could run"
+        says = f"has {counted(workflow.open, 'open step')} and none that could run"
         findings.append(Finding(code=BlockerCode.BOOKKEEPING_FAULT, scope=Scope.WORKFLOW, says=says))
     return [finding.blocker(workflow.name) for finding in findings]

@@ -92,6 +92,11 @@ def format_error(error: BaseException) -> str:
     return _bounded(_ROWS.sub("", text))
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of ``format_error``; the name of its class where it has no text."""
+    return next(iter(format_error(error).splitlines()), type(error).__name__)
+
+
 def format_traceback(error: BaseException) -> str:
     """An exception with its traceback, safe to log and print."""
     text = "".join(traceback.format_exception(error))

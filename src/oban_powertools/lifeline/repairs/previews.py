@@ -22,6 +22,7 @@ from ...explain import ExplainedAction
 from ...explain.step import find_step_actions
 from ...explain.workflow import find_workflow_actions
 from ...operators.authorization import Action, Actor
+from ...plural import counted
 from ...privacy.display import DisplayPolicy, Kind
 from ...states import Effects
 from .actions import legal_job_actions, legal_signal_actions, rescuable
@@ -164,11 +165,11 @@ def _find_warnings(action: Action, located: Located, plan: Plan) -> list[str]:
     unsure += plan.repeated
     if unsure and action.row.runs_again:
         warnings.append(
-            f"{_count(unsure, 'step')} may have had effects that happen again: ask whoever knows the worker"
+            f"{counted(unsure, 'step')} may have had effects that happen again: ask whoever knows the worker"
         )
     left_alone = len(located.jobs) - len(rescuable(located)) if action is Action.EXECUTOR_RESCUE_ALL else 0
     if left_alone:
-        warnings.append(f"{_count(left_alone, 'job')} of the executor are left: their effects must never happen twice")
+        warnings.append(f"{counted(left_alone, 'job')} of the executor are left: their effects must never happen twice")
     if "settle_fault" in plan.written:
         warnings.append("the bookkeeping fails on the way: see the settle faults among the changes")
     warnings += _warn_of_signal(located.signal) if action.row.aimed and located.signal else []
@@ -227,10 +228,6 @@ def _unsure(job: Row) -> str:
         return f"executor {job['executor_id']} stopped in good order"
     age = job["beat_seconds"]
     return f"the last heartbeat of executor {job['executor_id']} came {age} s ago: the job may still run"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"1 {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _named(

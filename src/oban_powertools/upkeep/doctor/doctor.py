@@ -8,7 +8,7 @@ import psycopg
 from ... import schema
 from ...database import Session
 from ...database.session_settings import is_pooled
-from ...privacy.logs import find_logger, format_error
+from ...privacy.logs import find_logger, first_line, format_error
 from ...schema import SchemaStatus
 from .catalog import check_functions, check_relations, check_triggers
 from .checks import ROW_CHECKS
@@ -75,7 +75,7 @@ async def examine(session: Session, *, deep: bool = False) -> Report:
         except psycopg.Error as error:
             if session.conn.broken or session.conn.closed:
                 raise
-            broken.append(Broken(check=name, error=_reason(error)))
+            broken.append(Broken(check=name, error=first_line(error)))
         except Exception as error:
             logger.exception("the check %s failed", name)
             broken.append(Broken(check=name, error=f"{type(error).__name__}: {format_error(error)}"))
@@ -138,7 +138,3 @@ def _report(checks: tuple[str, ...], findings: list[Finding], broken: list[Broke
         notes=tuple(f for f in ordered if f.level is Level.NOTE),
         broken=tuple(broken),
     )
-
-
-def _reason(error: psycopg.Error) -> str:
-    return next(iter(format_error(error).splitlines()), type(error).__name__)

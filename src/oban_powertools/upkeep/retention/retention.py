@@ -10,7 +10,7 @@ from ...database import Session
 from ...operators.audit import Operation, Operations, Outcome
 from ...operators.authorization import Action, ActorLike, Target, TargetType
 from ...operators.services import Facade, Services
-from ...privacy.logs import find_logger, format_error
+from ...privacy.logs import find_logger, first_line
 from ..settings import read_spans
 from .batches import Progress, advance, prune_batch
 from .records import PruneRun, RecordClass, RetainedClass, RetentionStatus
@@ -102,7 +102,7 @@ class Retention(Facade):
             if session.conn.broken:
                 raise
             logger.exception("pruning %s failed; the other classes go on", of_class)
-            progress.failures[of_class] = _first_line(error)
+            progress.failures[of_class] = first_line(error)
             progress.left.remove(of_class)
             return
         if row["archived"] is None:
@@ -135,7 +135,7 @@ class Retention(Facade):
                     try:
                         batch = await prune_batch(session, of_class, run, 0)
                     except psycopg.Error as error:
-                        failures[of_class] = _first_line(error)
+                        failures[of_class] = first_line(error)
                         continue
                     if batch["pruned"]:
                         archived[of_class.value] = int(batch["archived"] or 0)
@@ -151,7 +151,3 @@ class Retention(Facade):
         row = await session.one("start_prune_run", {"actor": actor, "reason": reason})
         assert row is not None
         return row["id"]
-
-
-def _first_line(error: psycopg.Error) -> str:
-    return next(iter(format_error(error).splitlines()), type(error).__name__)
