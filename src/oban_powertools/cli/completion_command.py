@@ -13,7 +13,7 @@ _SHELLS = ("bash", "zsh", "fish")
 
 
 @click.command(
-    epilog=examples('eval "$(powertools completion bash)"', "powertools completion fish > powertools.fish"),
+    epilog=examples("powertools completion bash > powertools.bash", "powertools completion fish > powertools.fish"),
 )
 @click.argument("shell", type=click.Choice(_SHELLS), metavar="SHELL")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
@@ -21,7 +21,7 @@ _SHELLS = ("bash", "zsh", "fish")
 def completion(ctx: click.Context, shell: str) -> None:
     """Print what completes commands and options in bash, zsh or fish.
 
-    Put its first example into the start file of your shell.
+    The start file of your shell reads it: eval "$(powertools completion bash)".
     """
     script = get_completion_class(shell)
     assert script is not None, "click knows the three shells"

@@ -23,12 +23,14 @@ from .graph_command import graph
 from .groups import Group, examples
 from .ids import parse_id
 from .importing import check_import_option
-from .output import note, print_block, print_facts, print_json, print_table, say
+from .next_commands import command_line
+from .output import note, print_block, print_facts, print_json, print_next, print_table, say
 from .target import Target, answering
 from .workflow_history import history
 from .workflow_list import list_workflows
 from .workflow_text import (
     error_text,
+    is_hindered,
     step_facts,
     step_json,
     steps_table,
@@ -125,6 +127,8 @@ async def show(
         note("no step matches")
     if page.next_after:
         note(f"more: --after {page.next_after}")
+    if is_hindered(record) or record.failed:
+        print_next(command_line("workflow", "explain", key))
     return Exit.DONE
 
 

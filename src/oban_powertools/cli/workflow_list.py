@@ -18,7 +18,7 @@ from .next_commands import command_line, most_urgent
 from .output import print_list
 from .target import Target, answering
 from .values import parse_instant
-from .workflow_text import WORKFLOWS
+from .workflow_text import WORKFLOWS, is_hindered
 
 
 def _parse_fields(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, Any] | None:
@@ -95,5 +95,4 @@ async def list_workflows(
 
 
 def _next_command(workflow: WorkflowRecord) -> str:
-    unhindered = workflow.status in (OperatorStatus.RUNNABLE, OperatorStatus.RUNNING, OperatorStatus.FINISHED)
-    return command_line("workflow", "show" if unhindered else "explain", workflow.id)
+    return command_line("workflow", "explain" if is_hindered(workflow) else "show", workflow.id)

@@ -27,6 +27,11 @@ def workflow_reason(workflow: WorkflowRecord) -> str:
     return f"{workflow.held_up_by}: failed" if workflow.held_up_by and workflow.finished_at else ""
 
 
+def is_hindered(workflow: WorkflowRecord) -> bool:
+    """Whether it does not move by itself, so that the question is why."""
+    return workflow.status not in (OperatorStatus.RUNNABLE, OperatorStatus.RUNNING, OperatorStatus.FINISHED)
+
+
 WORKFLOWS: Final = Table[WorkflowRecord](
     (
         Column("STATUS", lambda workflow: workflow.status, whole=True),
