@@ -16,6 +16,7 @@ from ..graph.reading import find_key, read_causes, read_steps
 from ..graph.steps import Step
 from ..graph.svg import Page
 from ..graph.view import Choice, Graph, choose
+from ..plural import counted
 from ..states import OperatorStatus, WorkflowId
 from .exits import Exit
 from .forms import Form
@@ -23,7 +24,6 @@ from .groups import examples
 from .ids import parse_id
 from .output import note, print_json, say_lines
 from .target import Target, answering
-from .text import counted
 
 _AROUND: Final = 2
 """Edges up and down from a focus that are drawn unless another number is given."""

@@ -19,6 +19,7 @@ from ..calls import Calls
 from ..database.sqlstates import Trouble, find_trouble
 from ..errors import DatabaseUnavailableError
 from ..lifeline import ExecutorHealth, Incident
+from ..plural import counted
 from ..states import ExecutorState
 from ..upkeep.queues import Queue
 from .executor_commands import EXECUTORS
@@ -31,7 +32,7 @@ from .output import has_terminal, paint, print_json, repaint, say, second_screen
 from .queue_commands import QUEUES
 from .tables import Table
 from .target import Target, answering
-from .text import counted, instant, shorten
+from .text import instant, shorten
 from .values import parse_duration
 
 _LEAST: Final = timedelta(seconds=1)

@@ -5,6 +5,7 @@ from typing import Final
 
 import click
 
+from ..plural import counted
 from ..states import HistoryKind, StepPhase, WorkflowId
 from ..workflows.history import History, HistoryEntry, StepTimes
 from .exits import Exit
@@ -14,7 +15,7 @@ from .ids import parse_id
 from .output import note, print_facts, print_list, print_table, say
 from .tables import Column, Table
 from .target import Target, answering
-from .text import counted, duration, instant
+from .text import duration, instant
 
 _WAITS: Final = {
     StepPhase.DEPENDENCIES: "waits for others",
