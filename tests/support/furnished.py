@@ -31,7 +31,8 @@ SET released_at = w.inserted_at,
     started_at = CASE WHEN s.started_at IS NOT NULL THEN w.inserted_at + interval '2 s' END,
     finished_at = CASE WHEN s.finished_at IS NOT NULL THEN w.inserted_at + interval '5.2 s' END
 FROM powertools.workflows w WHERE w.id = s.workflow_id AND s.released_at IS NOT NULL;
-UPDATE powertools.waits SET deadline_at = now() + interval '5.51 h';
+UPDATE powertools.signals SET inserted_at = now() - interval '8.5 min';
+UPDATE powertools.waits SET registered_at = now() - interval '24.5 min', deadline_at = now() + interval '5.51 h';
 UPDATE powertools.steps SET worker = 'shop.workers.' || initcap(name) WHERE worker IS NOT NULL;
 UPDATE oban_jobs
 SET worker = 'shop.workers.' || initcap(meta ->> 'step') WHERE meta ? 'step';
@@ -131,6 +132,7 @@ async def _workflows(hand: Hand) -> None:
     )
     await hand.insert(refund())
     await hand.insert(newsletter())
+    await hand.workflows.signal("approved", "Expense 7", {"by": "Grace"})
 
 
 async def _operators(hand: Hand) -> None:

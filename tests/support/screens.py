@@ -34,7 +34,14 @@ SCREENS: Final[dict[str, tuple[str, ...]]] = {
         "powertools workflow explain 2",
         "powertools workflow commands 4",
     ),
-    "Jobs": ("powertools job explain 6",),
+    "Jobs": (
+        "powertools job list",
+        "powertools job explain 6",
+    ),
+    "Signals": (
+        "powertools signals list",
+        "powertools signals waits",
+    ),
     "Executors and queues": (
         "powertools executors list",
         "powertools queues list",

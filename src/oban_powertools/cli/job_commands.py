@@ -34,7 +34,7 @@ _JOBS: Final = Table[JobRecord](
         Column("ID", lambda job: job.id, whole=True),
         Column("STATE", lambda job: job.state, whole=True),
         Column("QUEUE", lambda job: job.queue),
-        Column("WORKER", lambda job: job.worker),
+        Column("WORKER", lambda job: job.worker, end=True),
         Column("ATTEMPT", lambda job: f"{job.attempt}/{job.max_attempts}", whole=True),
         Column("INSERTED", lambda job: ago(job.inserted_at), whole=True),
         Column("TAGS", lambda job: ", ".join(job.tags), spare=True),

@@ -37,6 +37,9 @@ class Column[T]:
     spare: bool = False
     """Left out where not everything fits; the last one goes first."""
 
+    end: bool = False
+    """Shortened in front, because its end tells it apart: the path of a worker."""
+
 
 @dataclass(frozen=True, slots=True)
 class Table[T]:
@@ -76,13 +79,15 @@ class _Strip:
     narrowest: int
     spare: bool
     number: bool
+    end: bool
 
     @property
     def filled(self) -> bool:
         return any(self.cells[1:])
 
     def cell(self, row: int) -> str:
-        cell = text.shorten(self.cells[row], self.width)
+        cut = text.shorten_front if self.end else text.shorten
+        cell = cut(self.cells[row], self.width)
         padding = " " * (self.width - text.width(cell))
         return padding + cell if self.number else cell + padding
 
@@ -93,7 +98,9 @@ def _cut_strip[T](column: Column[T], records: Sequence[T]) -> _Strip:
     width = max(map(text.width, cells))
     fixed = column.whole or column.number
     narrowest = width if fixed else min(width, max(_NARROWEST, text.width(column.title)))
-    return _Strip(cells=cells, width=width, narrowest=narrowest, spare=column.spare, number=column.number)
+    return _Strip(
+        cells=cells, width=width, narrowest=narrowest, spare=column.spare, number=column.number, end=column.end
+    )
 
 
 def _fit(strips: list[_Strip], room: int) -> list[_Strip]:

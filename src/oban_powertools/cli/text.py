@@ -83,6 +83,15 @@ def shorten(text: str, columns: int) -> str:
     return f"{short}…"
 
 
+def shorten_front(text: str, columns: int) -> str:
+    """The end of the text in so many columns.
+
+    >>> shorten_front("shop.workers.Mail", 8)
+    '…rs.Mail'
+    """
+    return text if width(text) <= columns else shorten(text[::-1], columns)[::-1]
+
+
 def wrap(text: str, columns: int, *, lines: int | None = None) -> list[str]:
     """The text on lines of at most so many columns, broken at blanks; a longer word has a line of its own.
 
