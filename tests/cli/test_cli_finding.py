@@ -135,7 +135,8 @@ async def test_a_stored_signal_leads_to_the_wait_that_looks_alike(hand: Hand) ->
     ended = await run(hand, "signals", "list")
 
     assert "alike: workflow 1 approve waits for approved with key expense-7" in ended.out
-    assert f"next: powertools workflow explain {workflow_id}" in ended.out
+    assert f"next: powertools repair preview signal_redirect 1 --to {workflow_id}/approve" in ended.out
+    assert f"  or: powertools workflow explain {workflow_id} approve" in ended.out
 
 
 @pytest.mark.parametrize(

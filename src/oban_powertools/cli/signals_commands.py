@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import click
 
+from ..acts import Action
 from ..states import WorkflowId
 from ..workflows.finding_signals import OpenWait, StoredSignal
 from .exits import Exit
@@ -24,6 +25,16 @@ def _alike(signal: StoredSignal) -> list[str]:
     return [
         f"alike: workflow {wait.workflow_id} {wait.step} waits for {wait.signal} with key {wait.correlation_key}"
         for wait in signal.alike
+    ]
+
+
+def _redirect(signal: StoredSignal) -> list[str]:
+    """What ends the likest wait with it, and what says more about that wait."""
+    wait = signal.alike[0]
+    step = f"{wait.workflow_id}/{wait.step}"
+    return [
+        command_line("repair", "preview", Action.SIGNAL_REDIRECT, signal.id, "--to", step, acts=True),
+        command_line("workflow", "explain", wait.workflow_id, wait.step),
     ]
 
 
@@ -102,8 +113,8 @@ async def list_signals(
             before=before,
             limit=limit,
         )
-    alike = next((wait for signal in found for wait in signal.alike), None)
-    then = [command_line("workflow", "explain", alike.workflow_id)] if alike else []
+    mistaken = next((signal for signal in found if signal.alike), None)
+    then = _redirect(mistaken) if mistaken else []
     following = found[-1].id if len(found) == limit else None
     print_list(form, "signals", found, _SIGNALS, empty="no signal is stored", then=then, next_before=following)
     return Exit.DONE

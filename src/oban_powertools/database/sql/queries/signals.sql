@@ -14,8 +14,8 @@ ORDER BY g.id DESC;
 --   powertools.waits_alike_v1, and the primary keys.
 SELECT a.signal_id, a.wait_id, a.workflow_id, s.name AS step, a.signal, a.correlation_key
 FROM powertools.waits_alike_v1(%(signal_ids)s::bigint[]) WITH ORDINALITY AS a
-LEFT JOIN powertools.waits v ON v.id = a.wait_id
-LEFT JOIN powertools.steps s ON s.workflow_id = v.workflow_id AND s.position = v.position
+CROSS JOIN LATERAL (SELECT * FROM powertools.waits WHERE id = a.wait_id LIMIT 1) AS v
+CROSS JOIN LATERAL powertools.step_at_v1(v.workflow_id, v.position) AS s
 ORDER BY a.ordinality;
 
 -- name: list_waits
@@ -24,6 +24,7 @@ ORDER BY a.ordinality;
 --   and the primary keys.
 SELECT v.id, v.signal, v.correlation_key, v.workflow_id, w.name AS workflow_name, s.name AS step, v.registered_at, v.deadline_at
 FROM powertools.open_waits_v1(%(filters)s::jsonb, %(before)s::bigint, %(page)s::int) AS v
-JOIN powertools.workflows w ON w.id = v.workflow_id
-JOIN powertools.steps s ON s.workflow_id = v.workflow_id AND s.position = v.position
+-- row by row: for the many that a function may return the planner would read the tables
+CROSS JOIN LATERAL (SELECT * FROM powertools.workflows WHERE id = v.workflow_id LIMIT 1) AS w
+CROSS JOIN LATERAL powertools.step_at_v1(v.workflow_id, v.position) AS s
 ORDER BY v.id DESC;
