@@ -68,7 +68,7 @@ AS $$
     jsonb_build_object('node', j.node, 'producer_scope', j.producer_scope, 'ids', coalesce(to_jsonb(j.ids), '[]'),
       'id_type', 'job', 'process_alive', j.process_alive, 'loop_responsive', j.loop_responsive)
       || CASE j.class WHEN 'dead_executor' THEN jsonb_build_object('code', 'orphaned_by_missing_executor', 'last_seen_at', j.beat_at)
-        WHEN 'executor_missing' THEN jsonb_build_object('last_seen_at', j.beat_at) ELSE powertools.what_blocks(j.executor_id, j.process_alive AND NOT j.loop_responsive) END,
+        WHEN 'executor_missing' THEN jsonb_build_object('last_seen_at', j.beat_at) ELSE powertools.blocked_by(j.executor_id, j.process_alive AND NOT j.loop_responsive) END,
     j.workflow_ids, NULL::timestamptz
   FROM judged j
   WHERE j.class IS NOT NULL

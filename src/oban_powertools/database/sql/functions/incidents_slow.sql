@@ -32,7 +32,7 @@ $$;
 
 -- The part of a late executor's evidence about a blocked event loop: its process, and the stack that blocks it, if the
 -- process reported these.
-CREATE OR REPLACE FUNCTION powertools.what_blocks(of_executor text, blocked bool) RETURNS jsonb
+CREATE OR REPLACE FUNCTION powertools.blocked_by(of_executor text, blocked bool) RETURNS jsonb
 LANGUAGE sql STABLE
 AS $$
   SELECT jsonb_strip_nulls(jsonb_build_object('pid', e.pid, 'stacks', (
