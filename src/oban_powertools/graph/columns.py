@@ -17,7 +17,7 @@ WORK: Final = 200_000
 """Elements and edges that the passes together may look at, about."""
 
 MOST_PASSES: Final = 60
-STRAIGHTNESS: Final = 5
+STRAIGHTNESS: Final = 4
 """How much harder two points of a long edge pull at each other than the ends of other edges."""
 
 
@@ -100,8 +100,8 @@ def _pull(
 
 def _straighten(mesh: Mesh, middle: list[float], room: Sequence[float]) -> None:
     """Move the points of long edges, as far as their neighbours leave room, so that each bends as seldom as it can."""
-    left_of: dict[int, int] = {}
-    right_of: dict[int, int] = {}
+    left_of: list[int | None] = [None] * len(middle)
+    right_of: list[int | None] = [None] * len(middle)
     for layer in mesh.layers:
         for left, right in pairwise(layer):
             left_of[right], right_of[left] = left, right
@@ -109,7 +109,7 @@ def _straighten(mesh: Mesh, middle: list[float], room: Sequence[float]) -> None:
         run: list[int] = []
         least, most = float("-inf"), float("inf")
         for point in trunk:
-            left, right = left_of.get(point), right_of.get(point)
+            left, right = left_of[point], right_of[point]
             low = float("-inf") if left is None else middle[left] + room[left] + room[point]
             high = float("inf") if right is None else middle[right] - room[right] - room[point]
             if max(least, low) > min(most, high):

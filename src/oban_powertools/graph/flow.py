@@ -210,9 +210,13 @@ class _Drawing:
         """For each box, the place on its side of the line from or to each neighbour; in the neighbours' order."""
         ports: list[dict[int, float]] = []
         for box in range(self._mesh.boxes):
-            near = sorted(neighbours[box], key=self._middle.__getitem__)
+            near = neighbours[box]
+            if len(near) < 2:
+                ports.append(dict.fromkeys(near, self._middle[box]))
+                continue
+            near = sorted(near, key=self._middle.__getitem__)
             room = max(0.0, self._sizes[box][0] - 12)
-            every = min(PORT_EVERY, room / (len(near) - 1)) if len(near) > 1 else 0.0
+            every = min(PORT_EVERY, room / (len(near) - 1))
             first = self._middle[box] - every * (len(near) - 1) / 2
             ports.append({other: round(first + every * index, 1) for index, other in enumerate(near)})
         return ports
