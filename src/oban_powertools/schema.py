@@ -28,6 +28,7 @@ from .errors import (
     SharedJobsTableError,
     UnknownObanSchemaError,
 )
+from .wire import AsDict
 
 MINIMUM_SERVER_VERSION: Final = 140000
 """PostgreSQL 14, as libpq counts versions."""
@@ -51,7 +52,7 @@ _OBAN_JSON: Final = ("args", "meta", "errors")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SchemaStatus:
+class SchemaStatus(AsDict):
     """What is installed beside what this release needs."""
 
     schema: str

@@ -1,20 +1,24 @@
-"""Records as JSON, one way for calls, command line, event stream and webhooks. No I/O.
+"""Records as JSON, one way for ``to_dict``, the command line, event streams, webhooks and the export of the audit.
 
-The rule that must never break: an id is a whole number in Python and text in JSON, whoever writes it, because a
-browser's numbers end at 2**53.
+No I/O. docs/reference/api.md has the form of each type. The rule that must never break: an id is a whole number in
+Python and text in JSON, whoever writes it, because a browser's numbers end at 2**53.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import Any, Final, cast
+from functools import cache, lru_cache
+from typing import Any, Final, cast, get_args, get_type_hints
 
 HOSTS: Final = frozenset({"args", "context", "message", "meta", "payload", "result", "results"})
 """What the host stored, and messages as they are sent: given out as it is, also where it has ids of its own."""
 
 _ID: Final = ("id", "cursor", "next_before")
 _IDS: Final = ("ids",)
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+
+type _Write = Callable[[Any], Any]
 
 
 class AsDict:
@@ -23,50 +27,84 @@ class AsDict:
     __slots__ = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as JSON-safe values: ids as text, instants in ISO 8601, UTC; other records in it as dicts."""
-        return json_safe(self)
+        """The record as JSON-safe values: ids as text, instants in RFC 3339, UTC with Z; records in it as dicts."""
+        return to_json(self)
 
 
-def to_json(value: Any, instant: Callable[[datetime], Any] = lambda at: at) -> Any:
-    """A value for JSON: records as dicts, durations as seconds, ids and cursors at any depth as text, by their names.
+def to_json(value: Any) -> Any:
+    """A value for JSON.
 
-    Args:
-        instant: What becomes of an instant.
+    Records become dicts, enums their value, instants text, durations seconds, under ``NAME_seconds`` where a record's
+    field is one; ids and cursors become text at any depth, known by their names.
+
+    Raises:
+        TypeError: It, or something in it, is of another type.
+        ValueError: An instant has no time zone.
     """
-    if is_dataclass(value):
-        return {field.name: _named(field.name, getattr(value, field.name), instant) for field in fields(value)}
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, datetime):
-        return instant(value)
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if isinstance(value, Mapping):
-        items = cast("Mapping[Any, Any]", value).items()
-        return {str(name): _named(str(name), item, instant) for name, item in items}
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return [to_json(item, instant) for item in cast("Sequence[Any]", value)]
-    return value
-
-
-def json_safe(value: Any) -> Any:
-    """As ``to_json``, with instants in ISO 8601, UTC."""
-    return to_json(value, lambda at: at.astimezone(UTC).isoformat())
-
-
-def _named(name: str, value: Any, instant: Callable[[datetime], Any]) -> Any:
-    if name in HOSTS:
+    if type(value) in _PLAIN:
         return value
+    if is_dataclass(value):
+        return {key: write(getattr(value, name)) for name, key, write in _fields_of(type(value))}
+    match value:
+        case Enum():
+            return value.value
+        case datetime():
+            return rfc3339(value)
+        case timedelta():
+            return value.total_seconds()
+        case Mapping():
+            items = cast("Mapping[Any, Any]", value).items()
+            return {str(name): _writer(str(name))(item) for name, item in items}
+        case str() | int() | float():
+            return value
+        case Sequence() if not isinstance(value, bytes | bytearray):
+            return [to_json(item) for item in cast("Sequence[Any]", value)]
+        case _:
+            raise TypeError(f"{type(value).__qualname__} has no form in JSON: {value!r}")
+
+
+def rfc3339(at: datetime) -> str:
+    """An instant in RFC 3339, UTC: ``2026-11-21T13:10:33.604858Z``.
+
+    >>> rfc3339(datetime(2026, 11, 21, 13, 10, tzinfo=UTC))
+    '2026-11-21T13:10:00Z'
+
+    Raises:
+        ValueError: It has no time zone.
+    """
+    if at.tzinfo is None:
+        raise ValueError(f"{at} has no time zone")
+    return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat()}Z"
+
+
+@cache
+def _fields_of(kind: Any) -> tuple[tuple[str, str, _Write], ...]:
+    """Of each field of a record: its name, its key in JSON, and what writes its value."""
+    types = get_type_hints(kind)
+    keys = {name: f"{name}_seconds" if timedelta in (hint, *get_args(hint)) else name for name, hint in types.items()}
+    return tuple((field.name, keys[field.name], _writer(field.name)) for field in fields(kind))
+
+
+@lru_cache(maxsize=1024)
+def _writer(name: str) -> _Write:
+    if name in HOSTS:
+        return _as_it_is
     if _is(name, _ID):
-        return _text(value)
-    if _is(name, _IDS) and isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return [_text(item) for item in cast("Sequence[Any]", value)]
-    return to_json(value, instant)
+        return _id
+    return _ids if _is(name, _IDS) else to_json
 
 
 def _is(name: str, kinds: tuple[str, ...]) -> bool:
     return name in kinds or name.endswith(tuple(f"_{kind}" for kind in kinds))
 
 
-def _text(value: Any) -> Any:
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _id(value: Any) -> Any:
+    return str(value) if type(value) is int else to_json(value)
+
+
+def _ids(value: Any) -> Any:
+    return [_id(item) for item in cast("Sequence[Any]", value)] if isinstance(value, list | tuple) else to_json(value)

@@ -62,6 +62,8 @@ def test_status_of_a_current_schema_is_done(dsn: str) -> None:
             "name": "powertools",
             "found": NEWEST,
             "expected": NEWEST,
+            "schema": "powertools",
+            "others": [],
             "compatible_from": NEWEST,
             "pending": [],
             "oban_installed": True,

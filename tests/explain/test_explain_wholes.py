@@ -167,7 +167,7 @@ async def test_an_explanation_is_json(hand: Hand) -> None:
     read_back = json.loads(json.dumps(explained.to_dict()))
 
     assert read_back["status"] == "Blocked"
-    assert read_back["blockers"][1]["retry_at"].endswith("+00:00")
+    assert read_back["blockers"][1]["retry_at"].endswith("Z")
     assert read_back["root_causes"][0]["code"] == "retry_backoff"
     assert json.dumps((await explain.workflow(workflow_id)).to_dict())
     assert json.dumps((await explain.job(await job_id_of(hand, workflow_id, "fetch"))).to_dict())

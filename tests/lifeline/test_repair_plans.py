@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oban_powertools.lifeline.repairs.drift import find_drift
-from oban_powertools.lifeline.repairs.plan import MOST_STORED, Key, Plan, make_plan
+from oban_powertools.lifeline.repairs.plan import MOST_STORED, Plan, RowKey, make_plan
 from oban_powertools.lifeline.repairs.rehearsal import find_existing
 
 SUBJECT = {"action": "workflow_hold", "target": ["workflow", "41"], "arguments": {}, "incident": None}
@@ -28,20 +28,20 @@ ROW = {
 MANY = MOST_STORED + 200
 
 
-def rows(number: int, **more: Any) -> dict[Key, dict[str, Any]]:
+def rows(number: int, **more: Any) -> dict[RowKey, dict[str, Any]]:
     """So many steps of one workflow."""
     return {("step", f"41/{n:04}"): {**ROW, "position": n, **more} for n in range(number)}
 
 
-def written(given: Mapping[Key, Mapping[str, Any]]) -> dict[Key, str]:
+def written(given: Mapping[RowKey, Mapping[str, Any]]) -> dict[RowKey, str]:
     return {key: json.dumps(row) for key, row in given.items()}
 
 
-def plan(before: Mapping[Key, Mapping[str, Any]], after: Mapping[Key, Mapping[str, Any]]) -> Plan:
+def plan(before: Mapping[RowKey, Mapping[str, Any]], after: Mapping[RowKey, Mapping[str, Any]]) -> Plan:
     return make_plan(SUBJECT, written(before), written(after), {})
 
 
-def cancelled(before: Mapping[Key, Mapping[str, Any]]) -> dict[Key, dict[str, Any]]:
+def cancelled(before: Mapping[RowKey, Mapping[str, Any]]) -> dict[RowKey, dict[str, Any]]:
     return {key: {**row, "state": "cancelled"} for key, row in before.items()}
 
 

@@ -17,7 +17,7 @@ from oban_powertools.errors import (
     ReasonRequiredError,
     UnsupportedRecoveryActionError,
 )
-from oban_powertools.operators.audit import Entry, Outcome, record
+from oban_powertools.operators.audit import Entry, Outcome, write_entries
 from oban_powertools.operators.authorization import Guard, Surface
 from oban_powertools.privacy.display import DisplayPolicy
 from oban_powertools.states import WorkflowId
@@ -45,7 +45,7 @@ def entry(**given: Any) -> Entry:
 
 
 async def write(hand: Hand, *entries: Entry) -> list[int]:
-    return await record(hand.session, DisplayPolicy(), entries)
+    return await write_entries(hand.session, DisplayPolicy(), entries)
 
 
 async def test_a_record_says_who_what_why_through_which_door_and_what_changed(hand: Hand) -> None:

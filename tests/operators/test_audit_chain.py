@@ -11,7 +11,7 @@ import pytest
 
 from oban_powertools import Action, Actor, Target, Verification
 from oban_powertools.database import Connection, Session, fetch_one
-from oban_powertools.operators.audit import Entry, Outcome, record, seal, verifying
+from oban_powertools.operators.audit import Entry, Outcome, seal, verifying, write_entries
 from oban_powertools.operators.audit.records import FindingKind
 from oban_powertools.privacy.display import DisplayPolicy
 from oban_powertools.states import WorkflowId
@@ -39,7 +39,7 @@ async def write(hand: Hand, count: int = 1, conn: Connection | None = None) -> l
         before={"state": "running", "open": 1.5},
         details={"ü": "\u2028"},
     )
-    return await record(
+    return await write_entries(
         hand.session if conn is None else Session(conn, hand.powertools._services.queries),
         DisplayPolicy(),
         [entry] * count,

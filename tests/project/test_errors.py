@@ -85,3 +85,25 @@ def test_an_error_refuses_fields_that_it_does_not_have(given: tuple[Any, ...], n
 
 def test_a_value_with_braces_is_said_as_it_is() -> None:
     assert str(InvalidArgumentError("{argument}", "{x}", "{}")) == "{argument} is {x}; expected {}"
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_an_error_names_acts_that_exist_or_a_field_of_its_own(error: type[PowertoolsError]) -> None:
+    assert isinstance(error.instead, tuple) or error.instead in _fields(error)
+
+
+def test_the_tree_of_errors_is_drawn_as_it_is() -> None:
+    drawn = [line for line in (errors.__doc__ or "").split("\n") if line.strip().endswith("Error")]
+    above: dict[int, str] = {}
+    tree: dict[str, str] = {}
+    for line in drawn:
+        depth, name = (len(line) - len(line.lstrip())) // 4, line.strip()
+        above[depth] = name
+        tree[name] = above.get(depth - 1, "")
+    bases = {error.__name__: error.__mro__[1].__name__ for error in vars(errors).values() if _is_error(error)}
+
+    assert tree == bases | {"PowertoolsError": ""}
+
+
+def _is_error(value: object) -> bool:
+    return inspect.isclass(value) and issubclass(value, PowertoolsError)

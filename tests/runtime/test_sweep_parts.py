@@ -116,7 +116,7 @@ async def sweep_afresh(hand: Hand) -> set[str]:
     async with sweeping(hand):
         await hand.powertools._sweep(Swept())
         await hand.powertools._pulse.beat(hand.session)
-    hand.powertools._pulse._due_at = 0
+    hand.powertools._pulse.every.hurry()
     await hand.powertools._pulse.beat(hand.session)
     rows = await hand.rows("SELECT name FROM powertools.sweep_parts WHERE succeeded_at IS NOT NULL")
     return {row["name"] for row in rows}
@@ -149,7 +149,7 @@ async def sweep_afresh_beside(hand: Hand, holder: psycopg.AsyncConnection) -> se
     hand.powertools._pulse = Pulse()
     async with sweeping(hand):
         await hand.powertools._sweep(Swept())
-    hand.powertools._pulse._due_at = 0
+    hand.powertools._pulse.every.hurry()
     await hand.powertools._pulse.beat(hand.session)
     rows = await hand.rows("SELECT name FROM powertools.sweep_parts WHERE succeeded_at IS NOT NULL")
     return {row["name"] for row in rows}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from oban_powertools.errors import InvalidSettingError
-from oban_powertools.webhooks.addresses import RefusedAddressError, check_address, check_url, resolve
+from oban_powertools.webhooks.addresses import RefusedAddressError, check_address, check_url, resolve_host
 from tests.support.receiver import receiving
 from tests.webhooks.conftest import ADA, Post
 
@@ -69,14 +69,14 @@ def test_allow_private_permits_plain_http_and_private_addresses_and_nothing_else
 @pytest.mark.parametrize("host", ["localhost", "127.1", "2130706433", "0x7f000001", "0177.0.0.1"])
 async def test_names_and_numbers_that_lead_to_loopback_are_refused(host: str) -> None:
     with pytest.raises(RefusedAddressError):
-        await resolve(host, 443, allow_private=False)
+        await resolve_host(host, 443, allow_private=False)
 
 
 async def test_a_name_with_a_public_and_a_private_address_is_refused(names: Callable[..., list[str]]) -> None:
     names("mixed.test", ["93.184.216.34", "127.0.0.1"])
 
     with pytest.raises(RefusedAddressError):
-        await resolve("mixed.test", 443, allow_private=False)
+        await resolve_host("mixed.test", 443, allow_private=False)
 
 
 @pytest.mark.parametrize("host", ["localhost", "::1", "::ffff:127.0.0.1"])

@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oban_powertools import Cursor, IncidentChange, IncidentState, IncidentStatus, IncidentUpdated
+from oban_powertools.database import record
 from oban_powertools.states import IncidentId
 from oban_powertools.webhooks.alerts import Alert, Storm, alerts_of
+from oban_powertools.wire import to_json
 
 NIGHT = datetime(2026, 11, 21, 3, tzinfo=UTC)
 OPENED, RESOLVED = IncidentChange.OPENED, IncidentChange.RESOLVED
@@ -183,7 +185,7 @@ def test_a_chat_is_told_of_many_that_are_over_at_once_in_one_message(night: Nigh
 def test_a_storm_is_kept_with_its_endpoint() -> None:
     storm = Storm(since=NIGHT, open=7)
 
-    assert Storm.of(storm.to_row()) == storm
+    assert record(Storm, to_json(storm)) == storm
 
 
 @settings(max_examples=200, deadline=None)

@@ -10,6 +10,7 @@ import pytest
 from oban_powertools.events.types import Cursor
 from oban_powertools.webhooks import sending
 from oban_powertools.webhooks.schedule import FEWEST_ATTEMPTS, GIVE_UP_AFTER, backoff, next_try
+from oban_powertools.wire import rfc3339
 from tests.support.ledger import eventually
 from tests.support.receiver import Reply, receiving
 from tests.webhooks.conftest import ADA, Post
@@ -33,7 +34,7 @@ async def test_a_message_is_a_signed_cloud_event_without_args_results_and_contex
     assert [message.subject for message in receiver.received] == [step] * 3 + [whole]
     [*_, finished] = await post.powertools.events.read(since=Cursor(0))
     assert last.event.data == finished.to_dict()
-    assert last.event["time"] == finished.timestamp.isoformat()
+    assert last.event["time"] == rfc3339(finished.timestamp)
     assert last.headers["content-type"].startswith("application/cloudevents+json")
 
 

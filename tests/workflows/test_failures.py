@@ -13,7 +13,7 @@ from oban_powertools import Workflow
 from oban_powertools.events import Cursor, StepUpdated
 from oban_powertools.lifeline.incidents import Projector
 from oban_powertools.privacy.shortening import LONGEST_ERROR, shortened
-from oban_powertools.workflows.failures import LONGEST_TEXT, describe, remember_failure, summary
+from oban_powertools.workflows.failures import LONGEST_TEXT, describe_failure, remember_failure, summary
 from tests.support.by_hand import Hand, step
 
 TOLD = "SELECT powertools.told_error_v1(%s) AS told"
@@ -241,7 +241,7 @@ async def test_the_reason_of_a_cancel_is_its_text_however_it_looks(each_hand: Ha
 
 
 def test_an_exception_whose_text_cannot_be_had_is_told_of_all_the_same() -> None:
-    assert describe(SilentError()) == {
+    assert describe_failure(SilentError()) == {
         "class": f"{HERE}.SilentError",
         "text": "(its text cannot be had: str() raises SystemExit)",
     }

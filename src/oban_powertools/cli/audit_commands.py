@@ -15,7 +15,6 @@ import orjson
 
 from ..operators.audit import AuditFilter, AuditRecord, Outcome
 from ..operators.authorization import Authorize
-from ..wire import to_json
 from .exits import Exit
 from .forms import Form
 from .groups import Group, examples
@@ -23,7 +22,7 @@ from .ids import parse_id
 from .next_commands import command_line
 from .output import print_block, print_facts, print_json, print_list, say, say_json
 from .tables import Column, Table
-from .target import Target, answering, on_database
+from .target import Database, answering, on_database
 from .text import ago, moment
 from .values import acting, parse_instant
 
@@ -89,7 +88,7 @@ def _filter(
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many.")
 @click.option("--before", callback=parse_id, metavar="ID", help="Only older than this record: the next page.")
 @answering
-async def list_records(target: Target, *, limit: int, before: int | None, form: Form, **filters: Any) -> int:
+async def list_records(target: Database, *, limit: int, before: int | None, form: Form, **filters: Any) -> int:
     """List what was done, refused attempts too; the newest first."""
     chosen = _filter(**filters)
     async with target.calls() as calls:
@@ -112,7 +111,7 @@ async def list_records(target: Target, *, limit: int, before: int | None, form: 
 @audit.command("show", epilog=examples("powertools audit show 8123"))
 @click.argument("record_id", callback=parse_id, metavar="ID")
 @answering
-async def show(target: Target, *, record_id: int, form: Form) -> int:
+async def show(target: Database, *, record_id: int, form: Form) -> int:
     """Show one record with everything it contains: the state before and after, and its seal."""
     async with target.calls() as calls:
         record = await calls.audit.get(record_id)
@@ -132,7 +131,7 @@ async def show(target: Target, *, record_id: int, form: Form) -> int:
 )
 @click.option("--head", metavar="SEAL:HASH", help="A head that was noted before: the chain must still hold it.")
 @answering
-async def verify(target: Target, *, head: str | None, form: Form) -> int:
+async def verify(target: Database, *, head: str | None, form: Form) -> int:
     """Compare every record with its hash, and every seal with its records and the seal before.
 
     Exit code 6 when something is wrong; the first bad record is named. Store the head that it prints somewhere else,
@@ -141,7 +140,7 @@ async def verify(target: Target, *, head: str | None, form: Form) -> int:
     async with target.calls() as calls:
         verification = await calls.audit.verify(head=head)
     if form.is_json:
-        print_json({"verification": to_json(verification) | {"sound": verification.sound}}, form)
+        print_json({"verification": verification.to_dict() | {"sound": verification.sound}}, form)
     else:
         for finding in verification.findings:
             say(f"{finding.kind}: {finding.message}")
@@ -156,13 +155,13 @@ async def verify(target: Target, *, head: str | None, form: Form) -> int:
 @_filtered
 @acting
 @on_database
-def export(target: Target, *, actor: str, authorize: Authorize, **filters: Any) -> int:
+def export(target: Database, *, actor: str, authorize: Authorize, **filters: Any) -> int:
     """Print every record as a line of JSON, oldest first; the export itself is recorded, too."""
     asyncio.run(_export(target, actor, authorize, _filter(**filters)))
     return Exit.DONE
 
 
-async def _export(target: Target, actor: str, authorize: Authorize, chosen: AuditFilter) -> None:
+async def _export(target: Database, actor: str, authorize: Authorize, chosen: AuditFilter) -> None:
     async with target.calls(authorize) as calls:
         async for line in calls.audit.export(actor=actor, chosen=chosen, source="cli"):
             say_json(line)

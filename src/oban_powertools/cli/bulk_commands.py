@@ -18,7 +18,7 @@ from .incident_option import incident_key, incident_option
 from .next_commands import command_line
 from .output import note, print_facts, print_json, print_next, print_table, say
 from .tables import Column, Table
-from .target import Target, answering
+from .target import Database, answering
 from .text import ago, moment
 from .values import accounted, acting, hold_for_option
 
@@ -60,7 +60,7 @@ def bulk() -> None:
 @acting
 @answering
 async def preview(
-    target: Target,
+    target: Database,
     *,
     action: str,
     ids: tuple[str, ...],
@@ -116,7 +116,7 @@ async def _find_targets(calls: Calls, action: str, incident: str) -> tuple[str, 
 @accounted
 @answering
 async def execute(
-    target: Target,
+    target: Database,
     *,
     token: str,
     confirm_total: int | None,
@@ -138,7 +138,7 @@ async def execute(
 @bulk.command(epilog=examples("powertools bulk status 3"))
 @click.argument("bulk_id", metavar="ID", callback=parse_id)
 @answering
-async def status(target: Target, *, bulk_id: int, form: Form) -> int:
+async def status(target: Database, *, bulk_id: int, form: Form) -> int:
     """Show the outcome of each target."""
     async with target.calls() as calls:
         _print(apply_display(target.display, await calls.lifeline.bulk_status(bulk_id)), form=form)

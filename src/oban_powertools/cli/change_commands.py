@@ -23,7 +23,7 @@ from .groups import examples
 from .ids import parse_id
 from .output import print_json, print_list, say
 from .tables import Column, Table
-from .target import Target, answering, on_database
+from .target import Database, answering, on_database
 from .text import ago
 from .values import accounted, parse_duration, payload_option
 from .workflow_text import names
@@ -50,7 +50,7 @@ _COMMANDS: Final = Table[dict[str, Any]](
 @on_database
 @formatted
 def cancel(
-    target: Target, *, workflow_id: int, actor: str, reason: str, authorize: Authorize, yes: bool, form: Form
+    target: Database, *, workflow_id: int, actor: str, reason: str, authorize: Authorize, yes: bool, form: Form
 ) -> int:
     """Request a workflow's cancel.
 
@@ -71,13 +71,13 @@ def cancel(
     return Exit.DONE
 
 
-async def _find(target: Target, workflow_id: WorkflowId) -> WorkflowRecord:
+async def _find(target: Database, workflow_id: WorkflowId) -> WorkflowRecord:
     async with target.snapshot() as calls:
         return await calls.workflows.get(workflow_id)
 
 
 async def _cancel(
-    target: Target, workflow_id: WorkflowId, actor: str, reason: str, authorize: Authorize
+    target: Database, workflow_id: WorkflowId, actor: str, reason: str, authorize: Authorize
 ) -> WorkflowRecord:
     async with target.calls(authorize) as calls:
         await calls.workflows.request_cancel(workflow_id, actor=actor, reason=reason, source="cli")
@@ -107,7 +107,7 @@ def _question(workflow: WorkflowRecord) -> str:
 @accounted
 @answering
 async def recover(
-    target: Target,
+    target: Database,
     *,
     workflow_id: int,
     step: str | None,
@@ -150,7 +150,7 @@ async def recover(
 @accounted
 @answering
 async def hold(
-    target: Target,
+    target: Database,
     *,
     workflow_id: int,
     step: str | None,
@@ -180,7 +180,7 @@ async def hold(
 @accounted
 @answering
 async def release(
-    target: Target,
+    target: Database,
     *,
     workflow_id: int,
     step: str | None,
@@ -204,7 +204,7 @@ async def release(
 @click.argument("workflow_id", callback=parse_id, metavar="ID")
 @click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many.")
 @answering
-async def list_commands(target: Target, *, workflow_id: int, limit: int, form: Form) -> int:
+async def list_commands(target: Database, *, workflow_id: int, limit: int, form: Form) -> int:
     """List the commands on a workflow, refused ones too, newest first."""
     key = WorkflowId(workflow_id)
     async with target.snapshot() as calls:

@@ -18,7 +18,7 @@ from .groups import examples
 from .importing import import_from_here, import_modules
 from .output import Styled, note, print_json, say
 from .start_command import queues_option
-from .target import Target, answering
+from .target import Database, answering
 
 _COLORS = {Level.ERROR: "red", Level.WARNING: "yellow", Level.NOTE: None}
 
@@ -27,7 +27,7 @@ _COLORS = {Level.ERROR: "red", Level.WARNING: "yellow", Level.NOTE: None}
 @click.option("--deep", is_flag=True, help="Compare every workflow with the invariants; reads everything.")
 @click.option("--notes", is_flag=True, help="Show what is only good to know too.")
 @answering
-async def doctor(target: Target, *, deep: bool, notes: bool, form: Form) -> int:
+async def doctor(target: Database, *, deep: bool, notes: bool, form: Form) -> int:
     """Examine the database and its configuration; changes nothing.
 
     Exit code 0 when all is well, 6 with findings, 2 when something could not be checked.
@@ -82,7 +82,7 @@ def _print(report: Report, notes: bool) -> None:
 )
 @answering
 async def check(
-    target: Target, *, modules: Sequence[str], queues: dict[str, int], payload_limit: int, form: Form
+    target: Database, *, modules: Sequence[str], queues: dict[str, int], payload_limit: int, form: Form
 ) -> int:
     """Compare the work under way with the code about to be deployed; changes nothing.
 

@@ -12,18 +12,17 @@ from typing import Final
 import click
 
 from ..errors import InvalidArgumentError
-from ..events.notices import ExecutorUpdated, IncidentUpdated, RepairEnded, RetentionRan, describe, kind_of
+from ..events.notices import ExecutorUpdated, IncidentUpdated, RepairEnded, RetentionRan, describe_notice, kind_of
 from ..events.topics import WORKFLOWS, AnyEvent, Topic, TopicKind
 from ..events.types import Cursor, StepUpdated, WorkflowFinished
 from ..states import WorkflowId, WorkflowState
-from ..wire import to_json
 from .exits import Exit
 from .forms import Form
 from .groups import Group, examples
 from .ids import parse_id
 from .incident_option import incident_key
 from .output import colored, note, print_json, say
-from .target import Target, answering
+from .target import Database, answering
 from .text import one_line
 from .workflow_text import names
 
@@ -75,7 +74,7 @@ def _parse_topic(ctx: click.Context, param: click.Parameter, value: str | None) 
 @click.option("--until-finished", is_flag=True, help="With --workflow: end when it has finished.")
 @answering
 async def tail(
-    target: Target,
+    target: Database,
     *,
     workflow_id: int | None,
     incident: str | None,
@@ -117,7 +116,7 @@ async def tail(
 async def _print(following: AsyncIterator[AnyEvent], *, form: Form, until_finished: bool) -> int:
     async for event in following:
         if form.is_json:
-            print_json({"type": event.to_dict()["type"], **to_json(event)}, Form.JSONL)
+            print_json(event.to_dict(), Form.JSONL)
         else:
             say(*_line(event))
         if until_finished and isinstance(event, WorkflowFinished):
@@ -152,9 +151,9 @@ def _line(event: AnyEvent) -> tuple[str, ...]:
             status, change, more = event.status, "finished", f"{event.outcome}{failed}"
             of = f"{event.workflow_id} {event.workflow_label}"
         case IncidentUpdated() | ExecutorUpdated():
-            status, change, of, more = event.status, kind_of(event), *describe(event)
+            status, change, of, more = event.status, kind_of(event), *describe_notice(event)
         case RepairEnded() | RetentionRan():
-            status, change, of, more = "", kind_of(event), *describe(event)
+            status, change, of, more = "", kind_of(event), *describe_notice(event)
     word, happened = f"{status:<{_WIDEST_WORD}}", colored(f"{change:<{_WIDEST_CHANGE}}")
     return f"{_instant(event.timestamp)}  {word}  ", happened, f"  {of}  {more}".rstrip()
 

@@ -13,7 +13,7 @@ from .groups import Group, examples
 from .next_commands import command_line, most_urgent
 from .output import print_list
 from .tables import Column, Table
-from .target import Target, answering
+from .target import Database, answering
 from .text import ago
 
 
@@ -50,7 +50,7 @@ def executors() -> None:
 
 @executors.command("list", epilog=examples("powertools executors list"))
 @answering
-async def list_executors(target: Target, *, form: Form) -> int:
+async def list_executors(target: Database, *, form: Form) -> int:
     """List executors with their health, those that have not stopped first.
 
     An executor is late when its last heartbeat is 45 s old, missing after 2 min.

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 from ..calls import Calls
 from ..graph.alone import draw_alone
 from ..graph.place import Direction, Size, place
-from ..graph.reading import find_key, read_causes, read_steps
+from ..graph.reading import find_key, read_causes, read_drawn_steps
 from ..graph.steps import Step
 from ..graph.svg import Page
 from ..graph.view import Choice, Graph, choose
@@ -23,7 +23,7 @@ from .forms import Form
 from .groups import examples
 from .ids import parse_id
 from .output import note, print_json, say_lines
-from .target import Target, answering
+from .target import Database, answering
 
 _AROUND: Final = 2
 """Edges up and down from a focus that are drawn unless another number is given."""
@@ -61,7 +61,7 @@ _AROUND: Final = 2
 )
 @click.option("--size", type=click.Choice(["s", "m", "l"]), default="m", show_default=True, help="How much a box says.")
 @answering
-async def graph(target: Target, *, workflow_id: int, language: str, svg: str | None, form: Form, **look: Any) -> int:
+async def graph(target: Database, *, workflow_id: int, language: str, svg: str | None, form: Form, **look: Any) -> int:
     """Draw a workflow with its states, as text for Mermaid or Graphviz, or as a picture in SVG."""
     key = WorkflowId(workflow_id)
     _refuse_look_without_svg(svg)
@@ -104,7 +104,7 @@ async def _picture(
     size: str,
 ) -> str:
     workflow = await calls.workflows.get(workflow_id)
-    steps = await read_steps(calls, workflow_id, opened)
+    steps = await read_drawn_steps(calls, workflow_id, opened)
     choice = Choice(fold=fold, opened=frozenset(find_key(steps, name) for name in opened), hide_finished=hide_finished)
     if focus is not None:
         key = find_key(steps, focus)

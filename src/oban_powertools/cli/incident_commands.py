@@ -22,7 +22,7 @@ from .incident_text import first_looks, print_incident, state_of, waiting_for
 from .output import note as remark
 from .output import print_json, print_list, say
 from .tables import Column, Table
-from .target import Target, answering
+from .target import Database, answering
 from .text import ago, duration, instant
 from .values import accounted, acting, parse_duration
 
@@ -73,7 +73,7 @@ def incidents() -> None:
 )
 @answering
 async def list_incidents(
-    target: Target, *, limit: int, before: int | None, fail_on: str | None, form: Form, **only: str | None
+    target: Database, *, limit: int, before: int | None, fail_on: str | None, form: Form, **only: str | None
 ) -> int:
     """List incidents as the sweep last projected them, the last opened first."""
     async with target.calls() as calls:
@@ -95,7 +95,7 @@ async def list_incidents(
 )
 @on_incident()
 @answering
-async def show(target: Target, *, incident: str, form: Form) -> int:
+async def show(target: Database, *, incident: str, form: Form) -> int:
     """Show one incident, by id or fingerprint, with its evidence and everything that happened to it."""
     async with target.calls() as calls:
         record = await calls.lifeline.get_incident(incident_key(incident))
@@ -110,7 +110,7 @@ async def show(target: Target, *, incident: str, form: Form) -> int:
 @on_incident()
 @acting
 @answering
-async def ack(target: Target, *, incident: str, actor: str, authorize: Authorize, form: Form) -> int:
+async def ack(target: Database, *, incident: str, actor: str, authorize: Authorize, form: Form) -> int:
     """Acknowledge an incident: you have seen it."""
     return await _handle(
         target,
@@ -126,7 +126,9 @@ async def ack(target: Target, *, incident: str, actor: str, authorize: Authorize
 @click.argument("text", metavar="TEXT", required=False)
 @acting
 @answering
-async def note(target: Target, *, incident: str, text: str | None, actor: str, authorize: Authorize, form: Form) -> int:
+async def note(
+    target: Database, *, incident: str, text: str | None, actor: str, authorize: Authorize, form: Form
+) -> int:
     """Add a note to its timeline."""
     if text is None or not text.strip():
         raise click.UsageError("TEXT is empty")
@@ -148,7 +150,7 @@ async def note(target: Target, *, incident: str, text: str | None, actor: str, a
 @acting
 @answering
 async def assign(
-    target: Target,
+    target: Database,
     *,
     incident: str,
     assignee: str | None,
@@ -177,7 +179,7 @@ async def assign(
 @accounted
 @answering
 async def mute(
-    target: Target, *, incident: str, mute_for: timedelta, actor: str, reason: str, authorize: Authorize, form: Form
+    target: Database, *, incident: str, mute_for: timedelta, actor: str, reason: str, authorize: Authorize, form: Form
 ) -> int:
     """Mute it for a while."""
     key, until = incident_key(incident), datetime.now(UTC) + mute_for
@@ -191,7 +193,7 @@ async def mute(
 
 
 async def _handle(
-    target: Target,
+    target: Database,
     authorize: Authorize,
     handle: Callable[[Lifeline], Coroutine[Any, Any, Incident]],
     became: str,

@@ -16,7 +16,7 @@ from .importing import check_import_option
 from .next_commands import command_line
 from .output import note, print_json, print_list
 from .tables import Column, Table
-from .target import Target, answering
+from .target import Database, answering
 from .text import ago
 from .values import parse_instant
 
@@ -67,7 +67,7 @@ def job() -> None:
 @click.option("--before", callback=parse_id, metavar="ID", help="Only older than this job: the next page.")
 @answering
 async def list_jobs(
-    target: Target,
+    target: Database,
     *,
     since: datetime | None,
     until: datetime | None,
@@ -104,7 +104,7 @@ async def list_jobs(
 @click.argument("job_id", callback=parse_id, metavar="ID")
 @check_import_option
 @answering
-async def explain(target: Target, *, job_id: int, check_import: bool, form: Form) -> int:
+async def explain(target: Database, *, job_id: int, check_import: bool, form: Form) -> int:
     """Explain a job's state: what it waits for, or how it ended."""
     async with target.calls() as calls:
         explanation = await calls.explain.job(JobId(job_id), check_import=check_import)

@@ -16,7 +16,7 @@ import orjson
 from .. import wire
 from . import text
 from .forms import Form
-from .tables import Line, Table
+from .tables import Table, TableLine
 
 SCHEMA_VERSION: Final = 1
 """The version of the JSON; it rises when a key is removed or changes its meaning, not when one is added."""
@@ -90,8 +90,7 @@ def print_json(answer: Mapping[str, Any], form: Form = Form.JSON) -> None:
         form: ``JSONL`` puts it on one line.
     """
     document = {"schema_version": SCHEMA_VERSION, **wire.to_json(answer)}
-    option = orjson.OPT_UTC_Z if form is Form.JSONL else orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z
-    say_json(orjson.dumps(document, option=option).decode())
+    say_json(orjson.dumps(document, option=None if form is Form.JSONL else orjson.OPT_INDENT_2).decode())
 
 
 def say_json(document: str) -> None:
@@ -142,7 +141,7 @@ def print_table[T](table: Table[T], records: Sequence[T]) -> None:
         say(paint(line))
 
 
-def paint(line: Line) -> Styled:
+def paint(line: TableLine) -> Styled:
     """A line of a table as it is written."""
     if line.sentence:
         return Styled(text.one_line(line.sentence))

@@ -14,7 +14,7 @@ from .groups import Group, examples
 from .next_commands import command_line, most_urgent
 from .output import print_facts, print_json, print_list, print_next, print_table, say
 from .tables import Column, Table
-from .target import Target, answering
+from .target import Database, answering
 from .text import ago
 from .values import accounted
 
@@ -70,7 +70,7 @@ queue.beside, queues.beside = queues, queue
 
 @queues.command("list", epilog=examples("powertools queues list"))
 @answering
-async def list_(target: Target, *, form: Form) -> int:
+async def list_(target: Database, *, form: Form) -> int:
     """List the queues that somebody serves, or that have jobs which have not ended."""
     async with target.snapshot() as calls:
         found = await calls.queues.list()
@@ -83,7 +83,7 @@ async def list_(target: Target, *, form: Form) -> int:
 @queues.command("show", epilog=examples("powertools queues show default"))
 @click.argument("name", metavar="QUEUE")
 @answering
-async def show(target: Target, *, name: str, form: Form) -> int:
+async def show(target: Database, *, name: str, form: Form) -> int:
     """Show one queue: who serves it, and who holds its places."""
     async with target.snapshot() as calls:
         found = await calls.queues.get(name)
@@ -109,7 +109,7 @@ async def show(target: Target, *, name: str, form: Form) -> int:
 @_node
 @accounted
 @answering
-async def pause(target: Target, *, name: str, **given: Any) -> int:
+async def pause(target: Database, *, name: str, **given: Any) -> int:
     """Tell the executors of a queue to take no more jobs; what runs goes on."""
     return await _tell(target, "pause", name, "paused", **given)
 
@@ -119,7 +119,7 @@ async def pause(target: Target, *, name: str, **given: Any) -> int:
 @_node
 @accounted
 @answering
-async def resume(target: Target, *, name: str, **given: Any) -> int:
+async def resume(target: Database, *, name: str, **given: Any) -> int:
     """Tell them to take jobs again."""
     return await _tell(target, "resume", name, "resumed", **given)
 
@@ -130,13 +130,13 @@ async def resume(target: Target, *, name: str, **given: Any) -> int:
 @_node
 @accounted
 @answering
-async def scale(target: Target, *, name: str, limit: int, **given: Any) -> int:
+async def scale(target: Database, *, name: str, limit: int, **given: Any) -> int:
     """Tell each of them how many jobs it may run at once, until it is started anew."""
     return await _tell(target, "scale", name, f"scaled to {limit} each", limit=limit, **given)
 
 
 async def _tell(
-    target: Target,
+    target: Database,
     call: str,
     name: str,
     done: str,

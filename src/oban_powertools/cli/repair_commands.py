@@ -21,7 +21,7 @@ from .incident_option import incident_key, incident_option
 from .next_commands import command_line
 from .output import note, print_facts, print_json, print_next, print_table, say
 from .tables import Column, Table
-from .target import Target, answering
+from .target import Database, answering
 from .text import moment
 from .values import accounted, acting, hold_for_option, payload_option
 
@@ -64,7 +64,7 @@ def _target_type(action: str) -> str:
 @acting
 @answering
 async def preview(
-    target: Target,
+    target: Database,
     *,
     action: str,
     target_id: str,
@@ -107,7 +107,7 @@ async def _find_fingerprint(calls: Calls, incident: str | None) -> str | None:
 @accounted
 @answering
 async def execute(
-    target: Target, *, token: str, confirm: str | None, actor: str, reason: str, authorize: Authorize, form: Form
+    target: Database, *, token: str, confirm: str | None, actor: str, reason: str, authorize: Authorize, form: Form
 ) -> int:
     """Execute exactly what was previewed, or nothing.
 
@@ -131,7 +131,7 @@ async def execute(
 @repair.command(epilog=examples("powertools repair show 7"))
 @click.argument("preview_id", metavar="ID", callback=parse_id)
 @answering
-async def show(target: Target, *, preview_id: int, form: Form) -> int:
+async def show(target: Database, *, preview_id: int, form: Form) -> int:
     """Show a preview again, without its token, with its status."""
     async with target.calls() as calls:
         _print(await calls.lifeline.get_preview(preview_id), form=form)

@@ -11,7 +11,6 @@ import click
 from ..acts import Action
 from ..operators.authorization import Authorize
 from ..upkeep.retention import PruneRun, RetainedClass
-from ..wire import to_json
 from .confirming import confirm
 from .exits import Exit
 from .forms import Form, formatted
@@ -19,7 +18,7 @@ from .groups import Group, examples
 from .next_commands import command_line
 from .output import note, print_facts, print_json, print_list, print_table
 from .tables import Column, Table
-from .target import Target, answering, on_database
+from .target import Database, answering, on_database
 from .text import duration, instant
 from .values import accounted
 
@@ -54,7 +53,7 @@ def retention() -> None:
 
 @retention.command(epilog=examples("powertools retention status"))
 @answering
-async def status(target: Target, *, form: Form) -> int:
+async def status(target: Database, *, form: Form) -> int:
     """Show every class of records with its policy, its size and what is due.
 
     The policies are settings of the database: powertools settings list.
@@ -68,7 +67,6 @@ async def status(target: Target, *, form: Form) -> int:
         record.classes,
         _CLASSES,
         empty="",
-        written=_class_json,
         then=[command_line("retention", "prune", "--dry-run", reason=True)] if due else [],
         events_kept_for_seconds=record.events_kept_for.total_seconds(),
         last_run=record.last_run,
@@ -90,7 +88,7 @@ async def status(target: Target, *, form: Form) -> int:
 @on_database
 @formatted
 def prune(
-    target: Target,
+    target: Database,
     *,
     dry_run: bool,
     yes: bool,
@@ -113,7 +111,7 @@ def prune(
     return Exit.FAILED if run.outcome == "failed" else Exit.DONE
 
 
-async def _prune(target: Target, authorize: Authorize, actor: str, reason: str, *, dry_run: bool) -> PruneRun:
+async def _prune(target: Database, authorize: Authorize, actor: str, reason: str, *, dry_run: bool) -> PruneRun:
     async with target.calls(authorize) as calls:
         return await calls.lifeline.run_archive_prune(actor, reason=reason, dry_run=dry_run, source="cli")
 
@@ -127,9 +125,3 @@ def _print_run(run: PruneRun) -> None:
 def _ended(run: PruneRun) -> str:
     subject = "dry run, rolled back" if run.dry_run else f"{run.id} by {run.actor or 'the sweep'}"
     return f"{subject}: {run.outcome or 'under way'}, {sum(run.pruned.values())} rows removed"
-
-
-def _class_json(retained: RetainedClass) -> dict[str, object]:
-    seconds = None if retained.kept_for is None else retained.kept_for.total_seconds()
-    fields = {name: value for name, value in to_json(retained).items() if name != "kept_for"}
-    return {**fields, "kept_for_seconds": seconds}

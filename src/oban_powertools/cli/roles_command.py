@@ -10,7 +10,7 @@ from .exits import Exit
 from .forms import Form, formatted
 from .groups import examples
 from .output import print_json, say_lines
-from .target import Target, on_database
+from .target import Database, on_database
 
 
 @click.command(
@@ -22,7 +22,7 @@ from .target import Target, on_database
 @click.option("--read", default="powertools_read", show_default=True, metavar="NAME", help="Role of who only looks.")
 @on_database
 @formatted
-def roles(target: Target, *, run: str, read: str, form: Form) -> int:
+def roles(target: Database, *, run: str, read: str, form: Form) -> int:
     """Print the SQL that creates and grants the roles for running and for reading. Needs no database.
 
     Run it as the role that installs and upgrades, after each of the two.

@@ -7,7 +7,7 @@ import click
 
 from .. import schema
 from ..config import Names
-from ..database import Queries, Session, describe
+from ..database import Queries, Session, describe_dsn
 from ..errors import SchemaMissingError
 from ..schema import SchemaStatus
 from ..upkeep.settings import find_apart
@@ -15,7 +15,7 @@ from .exits import Exit
 from .forms import Form
 from .groups import examples
 from .output import note, print_facts, print_json, say, say_lines
-from .target import Target, answering
+from .target import Database, answering
 
 
 @click.command(
@@ -26,7 +26,7 @@ from .target import Target, answering
 @click.option("--sql", "as_sql", is_flag=True, help="Print the SQL for a migration of your own; changes nothing.")
 @click.option("--with-oban", is_flag=True, help="With --sql: begin with the SQL of Oban's own tables.")
 @answering
-async def install(target: Target, *, as_sql: bool, with_oban: bool, form: Form) -> int:
+async def install(target: Database, *, as_sql: bool, with_oban: bool, form: Form) -> int:
     """Install the schema, and Oban's tables where they are missing.
 
     Repeating it changes nothing. --sql needs no database.
@@ -55,7 +55,7 @@ async def install(target: Target, *, as_sql: bool, with_oban: bool, form: Form) 
     help="With --sql: the version to upgrade from; needs no database.  [default: what is installed]",
 )
 @answering
-async def upgrade(target: Target, *, as_sql: bool, after: int | None, form: Form) -> int:
+async def upgrade(target: Database, *, as_sql: bool, after: int | None, form: Form) -> int:
     """Bring an installed schema up to this release.
 
     Safe while workers run: locks are held briefly, and waited for in short slices.
@@ -76,14 +76,14 @@ async def upgrade(target: Target, *, as_sql: bool, after: int | None, form: Form
 
 @click.command(epilog=examples("powertools status || powertools upgrade"))
 @answering
-async def status(target: Target, *, form: Form) -> int:
+async def status(target: Database, *, form: Form) -> int:
     """Show what is installed beside what this release needs.
 
     Names settings that differ between a process's start and the database; powertools doctor says more. Exit code 6 when
     there is something to do, 0 when all is well.
     """
     async with target.connection() as conn:
-        record, database = await schema.status(conn, target.names), describe(conn.info.dsn)
+        record, database = await schema.status(conn, target.names), describe_dsn(conn.info.dsn)
         session = Session(conn, Queries(target.names))
         apart = await find_apart(session) if record.found == record.expected else []
     if form.is_json:
@@ -114,15 +114,7 @@ def _next_command(record: SchemaStatus) -> str:
 
 
 def _status_json(record: SchemaStatus) -> dict[str, object]:
-    return {
-        "name": record.schema,
-        "found": record.found,
-        "expected": record.expected,
-        "compatible_from": record.compatible_from,
-        "pending": record.pending,
-        "oban_installed": record.oban_installed,
-        "current": not _next_command(record),
-    }
+    return {"name": record.schema, **record.to_dict(), "current": not _next_command(record)}
 
 
 def _print_applied(applied: list[str], after: SchemaStatus, form: Form) -> int:

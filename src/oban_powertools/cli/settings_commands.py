@@ -10,13 +10,12 @@ import click
 from ..config import SHARED, SharedKind, SharedValue
 from ..operators.authorization import Authorize
 from ..upkeep.settings import StoredSetting, spell
-from ..wire import to_json
 from .exits import Exit
 from .forms import Form
 from .groups import Group, examples
 from .output import print_json, print_list, say
 from .tables import Column, Table
-from .target import Target, answering
+from .target import Database, answering
 from .text import ago
 from .values import accounted, parse_duration, parse_json
 
@@ -38,11 +37,11 @@ def settings() -> None:
 
 @settings.command("list", epilog=examples("powertools settings list"))
 @answering
-async def list_(target: Target, *, form: Form) -> int:
+async def list_(target: Database, *, form: Form) -> int:
     """List the settings that are rows of the database: who set each, and when."""
     async with target.calls() as calls:
         stored = await calls.shared_settings.list_settings()
-    print_list(form, "settings", stored, _SETTINGS, empty="", written=_json)
+    print_list(form, "settings", stored, _SETTINGS, empty="")
     return Exit.DONE
 
 
@@ -69,18 +68,13 @@ def _parse(ctx: click.Context, param: click.Parameter, value: str) -> SharedValu
 @accounted
 @answering
 async def set_(
-    target: Target, *, name: str, value: SharedValue, actor: str, reason: str, authorize: Authorize, form: Form
+    target: Database, *, name: str, value: SharedValue, actor: str, reason: str, authorize: Authorize, form: Form
 ) -> int:
     """Set one for every process: 90s, 30m, 2h or 1d, forever for a class of records; a number; or JSON."""
     async with target.calls(authorize) as calls:
         setting = await calls.shared_settings.change(name, value, actor=actor, reason=reason, source="cli")
     if form.is_json:
-        print_json({"setting": _json(setting)}, form)
+        print_json({"setting": setting}, form)
     else:
         say(f"{setting.name} is {spell(setting.value)} now")
     return Exit.DONE
-
-
-def _json(setting: StoredSetting) -> dict[str, object]:
-    plain = SHARED[setting.name].to_row
-    return {**to_json(setting), "value": plain(setting.value), "default": plain(setting.default)}

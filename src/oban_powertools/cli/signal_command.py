@@ -16,7 +16,7 @@ from .forms import Form
 from .groups import examples
 from .ids import parse_id
 from .output import note, print_json, say
-from .target import Target, answering
+from .target import Database, answering
 from .values import find_duration, payload_option
 
 _SAID: Final[Mapping[SignalStatus, str]] = {
@@ -47,7 +47,7 @@ _LOST: Final = (SignalStatus.LATE, SignalStatus.AMBIGUOUS)
 @click.option("--only-begun", is_flag=True, help="It is for workflows that have begun, not for later ones.")
 @answering
 async def signal(
-    target: Target,
+    target: Database,
     *,
     name: str,
     key: str,

@@ -16,7 +16,7 @@ from .ids import parse_id
 from .next_commands import command_line
 from .output import print_list
 from .tables import Column, Table
-from .target import Target, answering
+from .target import Database, answering
 from .text import ago
 from .values import parse_instant
 
@@ -91,7 +91,7 @@ def signals() -> None:
 @_filtered
 @answering
 async def list_signals(
-    target: Target,
+    target: Database,
     *,
     name: str | None,
     key: str | None,
@@ -124,7 +124,7 @@ async def list_signals(
 @_filtered
 @answering
 async def list_waits(
-    target: Target,
+    target: Database,
     *,
     name: str | None,
     key: str | None,

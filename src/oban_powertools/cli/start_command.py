@@ -22,7 +22,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from .. import schema
 from ..config import Settings
-from ..database import describe
+from ..database import describe_dsn
 from ..database.oban import Config
 from ..database.pools import obans_pool
 from ..powertools import Powertools
@@ -33,7 +33,7 @@ from .groups import examples
 from .importing import find_settings, import_from_here, import_modules
 from .output import OneLineFormatter
 from .running import run_to_its_end
-from .target import Target, on_database
+from .target import Database, on_database
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
@@ -92,7 +92,7 @@ queues_option: Final = click.option(
 )
 @on_database
 def start(
-    target: Target,
+    target: Database,
     *,
     queues: dict[str, int],
     modules: Sequence[str],
@@ -125,13 +125,13 @@ def start(
     return Exit.DONE
 
 
-async def _work(target: Target, settings: Settings, *, turbo: bool) -> None:
+async def _work(target: Database, settings: Settings, *, turbo: bool) -> None:
     stopping = _stop_on_signals()
     async with target.connection() as session:
         if target.data_directory:
             await schema.install(session, target.names)
         await target.check(session)
-        database = describe(session.info.dsn)
+        database = describe_dsn(session.info.dsn)
     _follow_oban(logging.getLogger().isEnabledFor(logging.DEBUG))
     set_json_dumps(orjson.dumps)  # as oban start
     set_json_loads(orjson.loads)

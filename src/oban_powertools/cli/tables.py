@@ -51,11 +51,11 @@ class Table[T]:
     sentence: Callable[[T], str | Sequence[str]] | None = None
     """Says of a record what its columns cannot, or several such sentences; empty for none."""
 
-    def lay_out(self, records: Sequence[T], room: int) -> list["Line"]:
+    def lay_out(self, records: Sequence[T], room: int) -> list["TableLine"]:
         """The lines of the table, the header first."""
         grid = [_cut_strip(column, records) for column in self.columns]
         strips = _fit([strip for strip in grid if strip.filled], room)
-        lines = [Line(cells=[strip.cell(row) for strip in strips]) for row in range(len(records) + 1)]
+        lines = [TableLine(cells=[strip.cell(row) for strip in strips]) for row in range(len(records) + 1)]
         if self.sentence is None:
             return lines
         below = [_sentences(self.sentence(record), room) for record in records]
@@ -63,7 +63,7 @@ class Table[T]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class TableLine:
     """A line of a table: cells, padded but for the last, or a part of a sentence."""
 
     cells: Sequence[str] = ()
@@ -116,9 +116,9 @@ def _width(strips: Sequence[_Strip]) -> int:
     return sum(strip.width for strip in strips) + len(_GAP) * (len(strips) - 1)
 
 
-def _sentences(sentences: str | Sequence[str], room: int) -> list[Line]:
-    lines: list[Line] = []
+def _sentences(sentences: str | Sequence[str], room: int) -> list[TableLine]:
+    lines: list[TableLine] = []
     for sentence in (sentences,) if isinstance(sentences, str) else sentences:
         parts = text.wrap(text.one_line(sentence), room - len(_INDENT), lines=_SENTENCE_LINES)
-        lines += [Line(sentence=f"{_INDENT}{part}") for part in parts]
+        lines += [TableLine(sentence=f"{_INDENT}{part}") for part in parts]
     return lines

@@ -36,7 +36,7 @@ OBAN_TOML: Final = "oban.toml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Database:
     """The database a command works on."""
 
     config: Config
@@ -185,7 +185,7 @@ _ON_RECORD: Final = ("actor", "reason")
 
 
 def on_database(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that name a database; the command gets them as its first argument, a Target."""
+    """Add the options that name a database; the command gets them as its first argument, a Database."""
 
     @functools.wraps(command)
     def run(
@@ -204,7 +204,7 @@ def on_database(command: Callable[..., Any]) -> Callable[..., Any]:
             arguments["authorize"] = arguments["authorize"] or configured_authorize(table, config_path or OBAN_TOML)
         names = Names(schema=schema, prefix=config.prefix or "public")
         display = display or configured_display(table, config_path or OBAN_TOML)
-        target = Target(config=config, names=names, data_directory=data_directory, display=display)
+        target = Database(config=config, names=names, data_directory=data_directory, display=display)
         return command(target, **arguments)
 
     return functools.reduce(lambda wrapped, option: option(wrapped), reversed(_OPTIONS), run)
@@ -216,7 +216,7 @@ def answering(command: Callable[..., Coroutine[Any, Any, int]]) -> Callable[...,
     @on_database
     @formatted
     @functools.wraps(command)
-    def run(target: Target, **arguments: Any) -> int:
+    def run(target: Database, **arguments: Any) -> int:
         return asyncio.run(command(target, **arguments))
 
     return run

@@ -11,14 +11,14 @@ from typing import Final
 import click
 
 from .. import schema
-from ..database import Connection, Queries, Session, describe
+from ..database import Connection, Queries, Session, describe_dsn
 from ..states import WorkflowState
 from ..workflows import reads
 from .exits import Exit, StoppedError
 from .forms import Form, formatted
 from .groups import examples
 from .output import note, print_json, say
-from .target import Target, on_database
+from .target import Database, on_database
 
 MANY: Final = 1000
 """Unfinished workflows that are counted; beyond it the answer is "at least"."""
@@ -38,7 +38,7 @@ class _Loss:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @on_database
 @formatted
-def uninstall(target: Target, *, yes: bool, form: Form) -> int:
+def uninstall(target: Database, *, yes: bool, form: Form) -> int:
     """Drop the schema and all workflows; Oban's jobs stay.
 
     Asks for the schema's name first. Without a terminal it needs --yes.
@@ -55,9 +55,9 @@ def uninstall(target: Target, *, yes: bool, form: Form) -> int:
     return Exit.DONE
 
 
-async def _find_loss(target: Target) -> _Loss:
+async def _find_loss(target: Database) -> _Loss:
     async with target.connection() as conn:
-        status, where = await schema.status(conn, target.names), describe(conn.info.dsn)
+        status, where = await schema.status(conn, target.names), describe_dsn(conn.info.dsn)
         if status.found == 0:
             raise StoppedError(
                 f"nothing to uninstall: schema {status.schema!r} is not installed in {where}", Exit.NOT_FOUND
@@ -66,7 +66,7 @@ async def _find_loss(target: Target) -> _Loss:
     return _Loss(schema=status.schema, where=where, unfinished=unfinished)
 
 
-async def _count_unfinished(conn: Connection, target: Target) -> int:
+async def _count_unfinished(conn: Connection, target: Database) -> int:
     session, states = Session(conn, Queries(target.names)), (WorkflowState.RUNNING, WorkflowState.CANCEL_REQUESTED)
     lists = [await reads.list_workflows(session, {"state": state}, limit=MANY) for state in states]
     return min(sum(map(len, lists)), MANY)
@@ -83,6 +83,6 @@ def _ask(loss: _Loss) -> None:
         raise StoppedError("the name was not typed, nothing changed", Exit.CONFLICT)
 
 
-async def _drop(target: Target) -> None:
+async def _drop(target: Database) -> None:
     async with target.connection() as conn:
         await schema.uninstall(conn, target.names)

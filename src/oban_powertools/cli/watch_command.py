@@ -31,7 +31,7 @@ from .next_commands import most_urgent_first
 from .output import has_terminal, paint, print_json, repaint, say, second_screen, terminal_size
 from .queue_commands import QUEUES
 from .tables import Table
-from .target import Target, answering
+from .target import Database, answering
 from .text import instant, shorten
 from .values import parse_duration
 
@@ -67,7 +67,7 @@ def _parse_interval(ctx: click.Context, param: click.Parameter, value: str) -> t
     help="How often it looks: 2s, 1m.",
 )
 @answering
-async def watch(target: Target, *, every: timedelta, form: Form) -> int:
+async def watch(target: Database, *, every: timedelta, form: Form) -> int:
     """Watch open incidents, executors and queues on one screen, until Ctrl+C.
 
     Without a terminal, and in JSON, it looks once and ends.
@@ -87,7 +87,7 @@ async def watch(target: Target, *, every: timedelta, form: Form) -> int:
 class _Source:
     """One connection, and what is seen through it."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Database) -> None:
         self._target = target
         self._open = AsyncExitStack()
         self._calls: Calls | None = None

@@ -26,7 +26,7 @@ from .ids import parse_id
 from .next_commands import command_line
 from .output import note, print_facts, print_json, print_list, say
 from .tables import Column, Table
-from .target import Target, answering, on_database
+from .target import Database, answering, on_database
 from .text import ago, instant
 from .values import accounted, parse_duration
 
@@ -80,7 +80,7 @@ def webhooks() -> None:
 
 @webhooks.command("list", epilog=examples("powertools webhooks list"))
 @answering
-async def list_(target: Target, *, form: Form) -> int:
+async def list_(target: Database, *, form: Form) -> int:
     """List the endpoints, with the numbers of waiting and dead deliveries."""
     async with target.calls() as calls:
         endpoints = [_masked(apply_display(target.display, endpoint)) for endpoint in await calls.webhooks.list()]
@@ -119,7 +119,7 @@ async def list_(target: Target, *, form: Form) -> int:
 @_secret_option
 @accounted
 @answering
-async def add(target: Target, *, authorize: Authorize, form: Form, **options: Any) -> int:
+async def add(target: Database, *, authorize: Authorize, form: Form, **options: Any) -> int:
     """Send events to a URL from now on; shows the secret only this once."""
     options["types"] = options["types"] or None
     async with target.calls(authorize) as calls:
@@ -130,7 +130,7 @@ async def add(target: Target, *, authorize: Authorize, form: Form, **options: An
 @webhooks.command(epilog=examples("powertools webhooks test 1"))
 @_webhook_id
 @answering
-async def test(target: Target, *, webhook_id: int, form: Form) -> int:
+async def test(target: Database, *, webhook_id: int, form: Form) -> int:
     """Send a ping from here, at once; exit code 1 when it was not accepted."""
     async with target.calls() as calls:
         answer = apply_display(target.display, await calls.webhooks.test(EndpointId(webhook_id)))
@@ -154,7 +154,7 @@ async def test(target: Target, *, webhook_id: int, form: Form) -> int:
 @_secret_option
 @accounted
 @answering
-async def rotate(target: Target, *, webhook_id: int, authorize: Authorize, form: Form, **options: Any) -> int:
+async def rotate(target: Database, *, webhook_id: int, authorize: Authorize, form: Form, **options: Any) -> int:
     """Sign with a new secret; shows it only this once."""
     async with target.calls(authorize) as calls:
         issued = await calls.webhooks.rotate_secret(EndpointId(webhook_id), source="cli", **options)
@@ -170,7 +170,9 @@ async def rotate(target: Target, *, webhook_id: int, authorize: Authorize, form:
 @_webhook_id
 @accounted
 @answering
-async def disable(target: Target, *, webhook_id: int, actor: str, reason: str, authorize: Authorize, form: Form) -> int:
+async def disable(
+    target: Database, *, webhook_id: int, actor: str, reason: str, authorize: Authorize, form: Form
+) -> int:
     """Send nothing until it is enabled again; events wait in the log."""
     async with target.calls(authorize) as calls:
         endpoint = await calls.webhooks.disable(EndpointId(webhook_id), actor=actor, reason=reason, source="cli")
@@ -181,7 +183,9 @@ async def disable(target: Target, *, webhook_id: int, actor: str, reason: str, a
 @_webhook_id
 @accounted
 @answering
-async def enable(target: Target, *, webhook_id: int, actor: str, reason: str, authorize: Authorize, form: Form) -> int:
+async def enable(
+    target: Database, *, webhook_id: int, actor: str, reason: str, authorize: Authorize, form: Form
+) -> int:
     """Enable an endpoint again; deliveries continue where they stopped."""
     async with target.calls(authorize) as calls:
         endpoint = await calls.webhooks.enable(EndpointId(webhook_id), actor=actor, reason=reason, source="cli")
@@ -195,7 +199,7 @@ async def enable(target: Target, *, webhook_id: int, actor: str, reason: str, au
 @on_database
 @formatted
 def remove(
-    target: Target, *, webhook_id: int, actor: str, reason: str, authorize: Authorize, yes: bool, form: Form
+    target: Database, *, webhook_id: int, actor: str, reason: str, authorize: Authorize, yes: bool, form: Form
 ) -> int:
     """Remove an endpoint, with its secrets and deliveries."""
     if not yes:
@@ -208,7 +212,7 @@ def remove(
     return Exit.DONE
 
 
-async def _remove(target: Target, webhook_id: int, actor: str, reason: str, authorize: Authorize) -> None:
+async def _remove(target: Database, webhook_id: int, actor: str, reason: str, authorize: Authorize) -> None:
     async with target.calls(authorize) as calls:
         await calls.webhooks.remove(EndpointId(webhook_id), actor=actor, reason=reason, source="cli")
 
@@ -220,7 +224,7 @@ async def _remove(target: Target, webhook_id: int, actor: str, reason: str, auth
 @click.option("--before", callback=parse_id, metavar="CURSOR", help="Only older events: the next page.")
 @answering
 async def deliveries(
-    target: Target, *, webhook_id: int, state: str | None, limit: int, before: int | None, form: Form
+    target: Database, *, webhook_id: int, state: str | None, limit: int, before: int | None, form: Form
 ) -> int:
     """List an endpoint's deliveries, of the newest event first."""
     async with target.calls() as calls:
@@ -249,7 +253,7 @@ async def deliveries(
 @accounted
 @answering
 async def replay(
-    target: Target,
+    target: Database,
     *,
     webhook_id: int,
     cursor: int | None,

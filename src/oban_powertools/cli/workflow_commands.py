@@ -25,7 +25,7 @@ from .ids import parse_id
 from .importing import check_import_option
 from .next_commands import command_line
 from .output import note, print_block, print_facts, print_json, print_next, print_table, say
-from .target import Target, answering
+from .target import Database, answering
 from .workflow_history import history
 from .workflow_list import list_workflows
 from .workflow_text import (
@@ -70,7 +70,7 @@ _WORDS: Final = click.Choice([word.value for word in OperatorStatus], case_sensi
 @click.option("--after", metavar="PLACE", help="Only the steps after this place: the next page.")
 @answering
 async def show(
-    target: Target,
+    target: Database,
     *,
     workflow_id: int,
     step_name: str | None,
@@ -145,7 +145,7 @@ def _joined(page: StepPage, more: StepPage) -> StepPage:
 @click.argument("step", required=False, metavar="[STEP]")
 @check_import_option
 @answering
-async def explain(target: Target, *, workflow_id: int, step: str | None, check_import: bool, form: Form) -> int:
+async def explain(target: Database, *, workflow_id: int, step: str | None, check_import: bool, form: Form) -> int:
     """Explain the state of a workflow or of one of its steps.
 
     Computed live: what it waits for, the root causes, what may be done.

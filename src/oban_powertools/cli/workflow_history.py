@@ -14,7 +14,7 @@ from .groups import examples
 from .ids import parse_id
 from .output import note, print_facts, print_list, print_table, say
 from .tables import Column, Table
-from .target import Target, answering
+from .target import Database, answering
 from .text import duration, instant
 
 _WAITS: Final = {
@@ -96,7 +96,7 @@ _TIMES: Final = Table[StepTimes](
 @click.option("--after", metavar="PLACE", help="Only what came after: the next page.")
 @answering
 async def history(
-    target: Target, *, workflow_id: int, step: str | None, limit: int, after: str | None, form: Form
+    target: Database, *, workflow_id: int, step: str | None, limit: int, after: str | None, form: Form
 ) -> int:
     """Tell what happened to a workflow, oldest first: attempts, commands, signals, rescues and incidents.
 

@@ -16,9 +16,9 @@ from .groups import examples
 from .ids import parse_id
 from .next_commands import command_line, most_urgent
 from .output import print_list
-from .target import Target, answering
+from .target import Database, answering
 from .values import parse_instant
-from .workflow_text import WORKFLOWS, is_hindered
+from .workflow_text import WORKFLOW_TABLE, is_hindered
 
 
 def _parse_fields(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, Any] | None:
@@ -78,7 +78,7 @@ def _filtered(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--before", callback=parse_id, metavar="ID", help="Only older than this workflow: the next page.")
 @answering
 async def list_workflows(
-    target: Target, *, limit: int, before: int | None, form: Form, **filters: str | datetime | dict[str, Any] | None
+    target: Database, *, limit: int, before: int | None, form: Form, **filters: str | datetime | dict[str, Any] | None
 ) -> int:
     """List workflows that fit everything that is given, newest first."""
     asked: dict[str, Any] = {name: value for name, value in filters.items() if value is not None}
@@ -90,7 +90,7 @@ async def list_workflows(
     empty = "no workflow matches" if asked or before else "no workflow yet"
     worst = most_urgent(workflows)
     then = [_next_command(worst)] if worst else []
-    print_list(form, "workflows", workflows, WORKFLOWS, empty=empty, then=then, next_before=next_page)
+    print_list(form, "workflows", workflows, WORKFLOW_TABLE, empty=empty, then=then, next_before=next_page)
     return Exit.DONE
 
 

@@ -11,7 +11,6 @@ from typing import Any, Final
 import orjson
 
 from ..states import OperatorStatus, StepKind, StepState
-from ..wire import to_json
 from ..workflows.failures import summary
 from ..workflows.records import CallbackRecord, StepRecord, WorkflowRecord
 from .tables import Column, Table
@@ -32,7 +31,7 @@ def is_hindered(workflow: WorkflowRecord) -> bool:
     return workflow.status not in (OperatorStatus.RUNNABLE, OperatorStatus.RUNNING, OperatorStatus.FINISHED)
 
 
-WORKFLOWS: Final = Table[WorkflowRecord](
+WORKFLOW_TABLE: Final = Table[WorkflowRecord](
     (
         Column("STATUS", lambda workflow: workflow.status, whole=True),
         Column("ID", lambda workflow: workflow.id, whole=True),
@@ -146,11 +145,10 @@ def step_json(step: StepRecord, *, detail: bool) -> dict[str, Any]:
     Args:
         detail: With its args, its result and its error in full; else only a one-line summary of the error.
     """
-    written: dict[str, Any] = to_json(step)
     if detail:
-        return written
-    public = {name: value for name, value in written.items() if name not in ("args", "result")}
-    return public | {"error": summary(step.error) or None}
+        return step.to_dict()
+    public = replace(step, error=summary(step.error) or None).to_dict()
+    return {name: value for name, value in public.items() if name not in ("args", "result")}
 
 
 def error_text(step: StepRecord) -> str:

@@ -2,32 +2,35 @@
 
 from .queries import (
     Connection,
-    Cursor,
+    OwnCursor,
     Queries,
     check_dsn,
     connect,
-    describe,
-    execute,
+    describe_dsn,
+    execute_query,
     fetch_all,
     fetch_one,
     joined,
     render,
 )
+from .records import Row, record
 from .session import Connect, ConnectListener, Session
 
 __all__ = [
     "Connect",
     "ConnectListener",
     "Connection",
-    "Cursor",
+    "OwnCursor",
     "Queries",
+    "Row",
     "Session",
     "check_dsn",
     "connect",
-    "describe",
-    "execute",
+    "describe_dsn",
+    "execute_query",
     "fetch_all",
     "fetch_one",
     "joined",
+    "record",
     "render",
 ]

@@ -27,7 +27,7 @@ from .sqlstates import Trouble, find_trouble
 
 logger: Final = find_logger(__name__)
 
-type Source = AsyncConnectionPool[Any]
+type HostPool = AsyncConnectionPool[Any]
 
 _FIRST_PAUSE: Final = 0.02
 _PAUSE: Final = 0.25
@@ -136,17 +136,17 @@ async def soon_again[T](ask: Callable[[], Awaitable[T]], stopping: asyncio.Event
     return await ask()
 
 
-async def resolve(source: Source) -> dict[str, Any]:
+async def resolve(source: HostPool) -> dict[str, Any]:
     """The parameters of a new connection to the pool's database, as the pool's functions return them now."""
     return parameters(await _conninfo(source), await _kwargs(source))
 
 
-def may_change(source: Source) -> bool:
+def may_change(source: HostPool) -> bool:
     """Whether a pool asks functions how to connect."""
     return callable(source.conninfo) or callable(source.kwargs)
 
 
-def own_pool(source: Source, size: int, *, min_size: int = 1, name: str = "powertools") -> Pool:
+def own_pool(source: HostPool, size: int, *, min_size: int = 1, name: str = "powertools") -> Pool:
     """A small autocommit pool of our own to the database another pool reaches; not yet open.
 
     Args:
@@ -169,7 +169,7 @@ def obans_pool(dsn: str, **options: Any) -> Pool:
     return Pool(make_conninfo("", **parameters(dsn)), configure=configure_obans, name="oban", **options)
 
 
-async def own_connection(source: Source, dsn: str | None = None) -> AsyncConnection[Any]:
+async def own_connection(source: HostPool, dsn: str | None = None) -> AsyncConnection[Any]:
     """An autocommit connection outside every pool, to the database a pool reaches or to another DSN of it."""
     options = parameters(dsn) if dsn else await resolve(source)
     conn = await AsyncConnection.connect(**options, autocommit=True)
@@ -192,14 +192,14 @@ def blocking_connection(options: dict[str, Any], *, hangs_for: float) -> psycopg
     return conn
 
 
-async def _conninfo(source: Source) -> str:
+async def _conninfo(source: HostPool) -> str:
     if isinstance(source.conninfo, str):
         return source.conninfo
     resolved = source.conninfo()
     return resolved if isinstance(resolved, str) else await resolved
 
 
-async def _kwargs(source: Source) -> dict[str, Any]:
+async def _kwargs(source: HostPool) -> dict[str, Any]:
     kwargs = source.kwargs or {}
     if not callable(kwargs):
         return dict(kwargs)

@@ -76,7 +76,7 @@ def _read_queries() -> dict[str, str]:
     return texts
 
 
-class Cursor(AsyncCursor[DictRow]):
+class OwnCursor(AsyncCursor[DictRow]):
     """A cursor for our statements, on any connection.
 
     The server binds parameters, results come back in binary, and both use our adapters: nothing depends on the
@@ -104,21 +104,21 @@ async def fetch_all(
     Args:
         adapters: Other than ours.
     """
-    async with Cursor(conn, adapters) as cursor:
+    async with OwnCursor(conn, adapters) as cursor:
         await cursor.execute(query, args, binary=True)
         return await cursor.fetchall()
 
 
 async def fetch_one(conn: Connection, query: bytes, args: dict[str, Any] | None = None) -> DictRow | None:
     """The first row of one statement as a dict; None when there is none."""
-    async with Cursor(conn) as cursor:
+    async with OwnCursor(conn) as cursor:
         await cursor.execute(query, args, binary=True)
         return await cursor.fetchone()
 
 
-async def execute(conn: Connection, query: bytes, args: dict[str, Any] | None = None) -> None:
+async def execute_query(conn: Connection, query: bytes, args: dict[str, Any] | None = None) -> None:
     """Run one statement whose rows, if any, nobody reads."""
-    async with Cursor(conn) as cursor:
+    async with OwnCursor(conn) as cursor:
         await cursor.execute(query, args)
 
 
@@ -148,7 +148,7 @@ def check_dsn(dsn: str) -> str:
     return dsn
 
 
-def describe(dsn: str) -> str:
+def describe_dsn(dsn: str) -> str:
     """Where a DSN points, without its password: ``myapp at localhost:5432``."""
     try:
         parts = conninfo_to_dict(dsn)
@@ -168,7 +168,7 @@ async def connect(dsn: str) -> Connection:
         conn = await AsyncConnection.connect(**parameters(dsn), autocommit=True)
         await configure(conn)
     except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
-        raise DatabaseUnavailableError(describe(dsn), _reason(error)) from error
+        raise DatabaseUnavailableError(describe_dsn(dsn), _reason(error)) from error
     return conn
 
 

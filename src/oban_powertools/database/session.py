@@ -11,7 +11,8 @@ from psycopg import AsyncTransaction
 from psycopg.abc import AdaptContext
 from psycopg.rows import DictRow
 
-from .queries import Connection, Queries, execute, fetch_all, fetch_one, joined
+from .queries import Connection, Queries, execute_query, fetch_all, fetch_one, joined
+from .records import record
 from .values import ADAPTERS
 
 type Connect = Callable[[], AbstractAsyncContextManager[Session]]
@@ -49,9 +50,18 @@ class Session:
         """The first row of a query as a dict; None when there is none."""
         return await fetch_one(self.conn, self.queries[name], args)
 
+    async def records[R](self, kind: type[R], name: str, args: dict[str, Any] | None = None) -> list[R]:
+        """All rows of a query as records of this kind, as ``record`` makes them."""
+        return [record(kind, row) for row in await self.all(name, args)]
+
+    async def record[R](self, kind: type[R], name: str, args: dict[str, Any] | None = None) -> R | None:
+        """The first row of a query as a record of this kind; None when there is none."""
+        row = await self.one(name, args)
+        return None if row is None else record(kind, row)
+
     async def run(self, name: str, args: dict[str, Any] | None = None) -> None:
         """Run a query whose rows, if any, nobody reads."""
-        await execute(self.conn, self.queries[name], args)
+        await execute_query(self.conn, self.queries[name], args)
 
     def transaction(self, *, force_rollback: bool = False) -> AbstractAsyncContextManager[AsyncTransaction]:
         """A transaction, or a savepoint inside one, as psycopg's."""

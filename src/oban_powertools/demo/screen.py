@@ -4,12 +4,15 @@ import os
 import shutil
 import sys
 import time
+from datetime import timedelta
 from typing import Final, TextIO
 
 import click
 
-_PLAIN_EVERY: Final = 2.0
-"""Seconds between two lines of progress where nothing can be repainted."""
+from ..every import Every
+
+_PLAIN_EVERY: Final = timedelta(seconds=2)
+"""Between two lines of progress where nothing can be repainted."""
 _BAR: Final = 20
 
 
@@ -19,7 +22,8 @@ class Screen:
     def __init__(self, out: TextIO = sys.stdout) -> None:
         self._out = out
         self._live = out.isatty() and os.environ.get("TERM") != "dumb"
-        self._started_at = self._printed_at = time.monotonic()
+        self._started_at = time.monotonic()
+        self._plain = Every(_PLAIN_EVERY, first_after=_PLAIN_EVERY)
         self._wipe = ""
 
     def event(self, text: str, colour: str = "cyan") -> None:
@@ -42,11 +46,11 @@ class Screen:
             bar = click.style("#" * full, fg="green") + "." * (_BAR - full)
             self._print(f"[{bar}] {line[:room]}", end="")
             self._wipe = "\r\x1b[K"
-        elif time.monotonic() - self._printed_at >= _PLAIN_EVERY:
+        elif self._plain.is_due:
             self.event(line)
 
     def _print(self, line: str, end: str = "\n") -> None:
         self._out.write(self._wipe)
         self._wipe = ""
-        self._printed_at = time.monotonic()
+        self._plain.rest()
         click.echo(line + end, self._out, nl=False)

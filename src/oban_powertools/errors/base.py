@@ -18,6 +18,9 @@ class PowertoolsError(Exception):
     sentence: ClassVar[str] = ""
     """What was found, what was expected, what to do."""
 
+    instead: ClassVar[str | tuple[str, ...]] = ()
+    """Acts that may be done instead, or the name of the field that has them."""
+
     _fields: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls) -> None:
@@ -36,7 +39,7 @@ class PowertoolsError(Exception):
     @property
     def legal_next_steps(self) -> tuple[str, ...]:
         """What may be done instead, as action names; empty where nothing is known."""
-        return ()
+        return self.instead if isinstance(self.instead, tuple) else tuple(getattr(self, self.instead))
 
     def __str__(self) -> str:
         return self.sentence.format_map({name: _readable(getattr(self, name)) for name in self._fields})

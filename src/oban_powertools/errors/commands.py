@@ -109,32 +109,24 @@ class WorkflowEndedError(CommandRefusedError):
     """The workflow has ended; what was asked needs one that runs."""
 
     code = "workflow_ended"
+    instead = ("recover",)
     sentence = "workflow {workflow_id} is already {state}: there is nothing left to cancel or hold"
 
     workflow_id: int
     state: str
-
-    @property
-    def legal_next_steps(self) -> tuple[str, ...]:
-        """Starting it again."""
-        return ("recover",)
 
 
 class IllegalTransitionError(CommandRefusedError):
     """The action does not fit the step's state."""
 
     code = "illegal_transition"
+    instead = "legal"
 
     workflow_id: int
     step: str | None
     action: str
     found: str
     legal: Sequence[str]
-
-    @property
-    def legal_next_steps(self) -> tuple[str, ...]:
-        """What fits instead."""
-        return tuple(self.legal)
 
     def __str__(self) -> str:
         subject = f"step {self.step!r} of workflow {self.workflow_id}" if self.step else f"workflow {self.workflow_id}"
@@ -146,15 +138,11 @@ class UnsupportedRecoveryActionError(CommandRefusedError):
     """There is no such recovery action."""
 
     code = "unsupported_recovery_action"
+    instead = "expected"
     sentence = "recovery action {action!r} is unknown; expected one of: {expected}"
 
     action: str
     expected: Sequence[str]
-
-    @property
-    def legal_next_steps(self) -> tuple[str, ...]:
-        """All that there are."""
-        return tuple(self.expected)
 
 
 class UnattributedActorError(CommandRefusedError):

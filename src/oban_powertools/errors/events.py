@@ -24,6 +24,7 @@ class UnpublishableChangeError(CommandRefusedError):
     """A host may not tell of this change: it moves the workflow."""
 
     code = "unpublishable_change"
+    instead = ("complete_step",)
     sentence = (
         "{change!r} cannot be published, only: {expected}; to end a step that runs elsewhere, call "
         "workflows.complete_step, which writes the event too"
@@ -31,8 +32,3 @@ class UnpublishableChangeError(CommandRefusedError):
 
     change: str
     expected: Sequence[str]
-
-    @property
-    def legal_next_steps(self) -> tuple[str, ...]:
-        """What moves it, and tells of it too."""
-        return ("complete_step",)

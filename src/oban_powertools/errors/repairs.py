@@ -9,15 +9,11 @@ class UnsupportedActionError(CommandRefusedError):
     """There is no such repair."""
 
     code = "unsupported_action"
+    instead = "expected"
     sentence = "{action!r} is no repair; expected one of: {expected}"
 
     action: str
     expected: Sequence[str]
-
-    @property
-    def legal_next_steps(self) -> tuple[str, ...]:
-        """All that there are."""
-        return tuple(self.expected)
 
 
 class UnsupportedTargetError(CommandRefusedError):

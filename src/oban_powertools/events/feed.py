@@ -13,6 +13,7 @@ from itertools import takewhile
 from typing import Any, Final
 
 from ..errors import CursorExpiredError
+from ..every import Every
 from ..privacy.logs import find_logger
 from .listener import SPACING, Listener
 from .reads import Bounds, Log
@@ -34,8 +35,8 @@ _RECENT: Final = 5000
 _READERS: Final = 2
 """Subscriptions that may read the log themselves at the same time."""
 
-_STARTS_EVERY: Final = 0.05
-"""Seconds between two rounds that number the starts of jobs. Most jobs end sooner, and their end numbers the start."""
+_STARTS_EVERY: Final = timedelta(milliseconds=50)
+"""Between two rounds that number the starts of jobs. Most jobs end sooner, and their end numbers the start."""
 
 _PLACED_AT_ONCE: Final = 10_000
 """place_events_v1 places this many batches, of one event or more; there may be more to place."""
@@ -72,7 +73,7 @@ class Feed:
         self._cursor: Cursor | None = None
         self._recent: deque[AnyEvent] = deque(maxlen=_RECENT)
         self._recent_from: Cursor | None = None
-        self._starts_due_at = 0.0
+        self._starts = Every(_STARTS_EVERY)
         self._failing = False
 
     @asynccontextmanager
@@ -174,11 +175,9 @@ class Feed:
         while self._members:
             self._wake.clear()
             began_at = loop.time()
-            with_starts = began_at >= self._starts_due_at
-            if with_starts:
-                self._starts_due_at = began_at + _STARTS_EVERY
+            with_starts = self._starts.take()
             await self._look_once(with_starts=with_starts)
-            pause = self._pause() if with_starts else max(0.0, self._starts_due_at - loop.time())
+            pause = self._pause() if with_starts else self._starts.due_in
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), pause)
             await asyncio.sleep(max(0.0, began_at + SPACING - loop.time()))

@@ -6,13 +6,14 @@ here, in the names of docs/reference/events.md, and ``to_dict`` leaves none out.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
+from ..database import Row, record
 from ..operators.audit import Outcome
 from ..states import ExecutorState, ExecutorStatus, IncidentId, IncidentState, IncidentStatus, WorkflowId
-from .types import Cursor, plain
+from .types import LogEntry
 
 
 class IncidentChange(StrEnum):
@@ -36,8 +37,10 @@ class ExecutorChange(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IncidentUpdated:
+class IncidentUpdated(LogEntry):
     """An incident changed."""
+
+    type: ClassVar[str] = "incident_updated"
 
     incident_id: IncidentId
     """Its id; it never changes."""
@@ -87,16 +90,6 @@ class IncidentUpdated:
     because: str | None
     """Of a resolved one: why it is over; of a changed one that its mute has ended, else None."""
 
-    timestamp: datetime
-    """When it happened; aware UTC, database clock."""
-
-    cursor: Cursor
-    """Its place in the log: pass it as ``since`` to go on after it."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Field name -> JSON-safe value, and ``"type": "incident_updated"``; instants in ISO 8601."""
-        return plain("incident_updated", self)
-
     @property
     def unmuted(self) -> bool:
         """Whether its mute has ended while it was active."""
@@ -104,8 +97,10 @@ class IncidentUpdated:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExecutorUpdated:
+class ExecutorUpdated(LogEntry):
     """An executor is late or missing, or has recovered."""
+
+    type: ClassVar[str] = "executor_updated"
 
     executor_id: str
     """Which one."""
@@ -137,20 +132,12 @@ class ExecutorUpdated:
     beat_at: datetime
     """Its last heartbeat."""
 
-    timestamp: datetime
-    """When it was found; aware UTC, database clock."""
-
-    cursor: Cursor
-    """Its place in the log: pass it as ``since`` to go on after it."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Field name -> JSON-safe value, and ``"type": "executor_updated"``; instants in ISO 8601."""
-        return plain("executor_updated", self)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RepairEnded:
+class RepairEnded(LogEntry):
     """An operator's act on a job, step, late result, callback, workflow or executor was carried out or refused."""
+
+    type: ClassVar[str] = "repair_ended"
 
     audit_id: int
     """Its record in the audit."""
@@ -191,20 +178,12 @@ class RepairEnded:
     code: str | None
     """Of one that was not executed: the code of the error."""
 
-    timestamp: datetime
-    """When it was recorded; aware UTC, database clock."""
-
-    cursor: Cursor
-    """Its place in the log: pass it as ``since`` to go on after it."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Field name -> JSON-safe value, and ``"type": "repair_ended"``; instants in ISO 8601."""
-        return plain("repair_ended", self)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RetentionRan:
+class RetentionRan(LogEntry):
     """A run of the retention has ended."""
+
+    type: ClassVar[str] = "retention_ran"
 
     run_id: int
     """Its number."""
@@ -229,16 +208,6 @@ class RetentionRan:
 
     started_at: datetime
     """When it began."""
-
-    timestamp: datetime
-    """When it ended; aware UTC, database clock."""
-
-    cursor: Cursor
-    """Its place in the log: pass it as ``since`` to go on after it."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Field name -> JSON-safe value, and ``"type": "retention_ran"``; instants in ISO 8601."""
-        return plain("retention_ran", self)
 
 
 type Notice = IncidentUpdated | ExecutorUpdated | RepairEnded | RetentionRan
@@ -268,7 +237,7 @@ def kind_of(notice: Notice) -> str:
             return "retention.ran"
 
 
-def describe(notice: Notice) -> tuple[str, str]:
+def describe_notice(notice: Notice) -> tuple[str, str]:
     """What a notice is about, and what there is to say of it."""
     match notice:
         case IncidentUpdated():
@@ -299,30 +268,20 @@ def _after(error: str | None) -> str:
     return f": {error}" if error else ""
 
 
-def notice_of(row: Mapping[str, Any]) -> Notice:
+_OF_A_TOPIC: Final[Mapping[str, tuple[type[Notice], str]]] = {
+    "incident": (IncidentUpdated, "incident_id"),
+    "executor": (ExecutorUpdated, "executor_id"),
+    "repair": (RepairEnded, "audit_id"),
+    "retention": (RetentionRan, "run_id"),
+}
+"""The thing of a topic -> its notices, and the field that says which one."""
+
+
+def notice_of(row: Row) -> Notice:
     """The notice of a row of ``read_notices`` or ``read_log``."""
-    subject_type, _, change = row["kind"].partition(".")
-    values: dict[str, Any] = {**row["data"], "timestamp": row["at"].astimezone(UTC), "cursor": Cursor(row["cursor"])}
-    match subject_type:
-        case "incident":
-            values |= {
-                "incident_id": IncidentId(int(row["subject_id"])),
-                "change": IncidentChange(change),
-                "status": IncidentStatus(row["status"]),
-                "state": IncidentState(values["state"]),
-                "opened_at": datetime.fromisoformat(values["opened_at"]).astimezone(UTC),
-            }
-            return IncidentUpdated(**values)
-        case "executor":
-            beat_at = datetime.fromisoformat(values.pop("beat_at")).astimezone(UTC)
-            values |= {
-                "change": ExecutorChange(change),
-                "status": ExecutorStatus(row["status"]),
-                "state": _state_after(ExecutorChange(change), values["process_alive"]),
-            }
-            return ExecutorUpdated(executor_id=row["subject_id"], beat_at=beat_at, **values)
-        case "repair":
-            return RepairEnded(audit_id=int(row["subject_id"]), outcome=Outcome(change), **values)
-        case _:
-            started_at = datetime.fromisoformat(values.pop("started_at")).astimezone(UTC)
-            return RetentionRan(run_id=int(row["subject_id"]), started_at=started_at, **values)
+    topic, _, change = row["kind"].partition(".")
+    kind, subject = _OF_A_TOPIC[topic]
+    said: dict[str, Any] = {"change": change, "outcome": change, subject: row["subject_id"]}
+    if kind is ExecutorUpdated:
+        said["state"] = _state_after(ExecutorChange(change), row["data"]["process_alive"])
+    return record(kind, {**row, **said, **row["data"]})

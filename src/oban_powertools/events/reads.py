@@ -7,18 +7,17 @@ were removed, the page says so.
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC
 from typing import Any
 
-from ..database import Session
+from ..database import Row, Session, record
 from ..errors import CursorExpiredError
 from ..operators.services import Services
 from ..privacy.apply_display import apply_display
 from ..privacy.display import DisplayPolicy, Kind
-from ..states import JobId, OperatorStatus, StepState, WorkflowId, WorkflowState
+from ..states import WorkflowId
 from .notices import IncidentUpdated, notice_of
 from .topics import WORKFLOWS, AnyEvent, Topic, TopicKind
-from .types import Cursor, StepChange, StepUpdated, WorkflowFinished
+from .types import Cursor, StepUpdated, WorkflowFinished
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,44 +154,16 @@ class Log:
                 return apply_display(self._display, event)
 
 
-def _bounds(row: dict[str, Any]) -> Bounds:
-    return Bounds(Cursor(row["pruned_to"]), Cursor(row["head"]))
+def _bounds(row: Row) -> Bounds:
+    return record(Bounds, row)
 
 
-def _page(rows: Sequence[dict[str, Any]], since: Cursor) -> list[AnyEvent]:
+def _page(rows: Sequence[Row], since: Cursor) -> list[AnyEvent]:
     _bounds(rows[0]).check(since)
     return [_event(row) for row in rows if row["cursor"] is not None]
 
 
-def _event(row: dict[str, Any]) -> AnyEvent:
+def _event(row: Row) -> AnyEvent:
     if row.get("kind") is not None:
         return notice_of(row)
-    if row["position"] is None:
-        return WorkflowFinished(
-            workflow_id=WorkflowId(row["workflow_id"]),
-            workflow_label=row["workflow_label"] or "",
-            status=OperatorStatus(row["status"]),
-            outcome=WorkflowState(row["state"]),
-            failed_steps=tuple(row["failed_steps"]),
-            generation=row["generation"],
-            timestamp=row["at"].astimezone(UTC),
-            number=row["number"],
-            cursor=Cursor(row["cursor"]),
-        )
-    return StepUpdated(
-        workflow_id=WorkflowId(row["workflow_id"]),
-        workflow_label=row["workflow_label"] or "",
-        step_name=row["step_name"] or "",
-        worker=row["worker"],
-        change=StepChange(row["change"]),
-        status=OperatorStatus(row["status"]),
-        state=StepState(row["state"]),
-        blocker=row["blocker"],
-        job_id=None if row["job_id"] is None else JobId(row["job_id"]),
-        attempt=row["attempt"] or 0,
-        has_result=row["has_result"],
-        error=row["error"],
-        timestamp=row["at"].astimezone(UTC),
-        number=row["number"],
-        cursor=Cursor(row["cursor"]),
-    )
+    return record(WorkflowFinished if row["position"] is None else StepUpdated, row)

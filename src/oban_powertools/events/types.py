@@ -7,10 +7,10 @@ each.
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, NewType
+from typing import Any, ClassVar, NewType
 
 from ..states import JobId, OperatorStatus, StepState, WorkflowId, WorkflowState
-from ..wire import json_safe
+from ..wire import AsDict, to_json
 
 Cursor = NewType("Cursor", int)
 """A place in the log: 1, 2, 3 ... in the order of the commits; 0 is before the first event."""
@@ -32,14 +32,42 @@ class StepChange(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StepUpdated:
-    """A step changed."""
+class LogEntry(AsDict):
+    """What every event and notice has."""
+
+    type: ClassVar[str]
+    """What it is called in JSON."""
+
+    timestamp: datetime
+    """When it happened; aware UTC, database clock."""
+
+    cursor: Cursor
+    """Its place in the log: pass it as ``since`` to go on after it."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As every record's, with its ``type`` in front."""
+        return {"type": self.type, **to_json(self)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowEntry(LogEntry):
+    """What every event of a workflow has."""
 
     workflow_id: WorkflowId
-    """The workflow it belongs to."""
+    """The workflow it is of."""
 
     workflow_label: str
     """The context's ``label``, else the workflow's name; as it was when the event was read."""
+
+    number: int
+    """1, 2, 3 ... without gaps in its workflow."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepUpdated(WorkflowEntry):
+    """A step changed."""
+
+    type: ClassVar[str] = "step_updated"
 
     step_name: str
     """Unique in its workflow."""
@@ -71,29 +99,12 @@ class StepUpdated:
     error: str | None
     """The class and the text of its last error in one line, at most 500 characters; None when there was none."""
 
-    timestamp: datetime
-    """When it happened; aware UTC, database clock."""
-
-    number: int
-    """1, 2, 3 ... without gaps in its workflow."""
-
-    cursor: Cursor
-    """Its place in the log: pass it as ``since`` to go on after it."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Field name -> JSON-safe value, and ``"type": "step_updated"``; the timestamp in ISO 8601."""
-        return plain("step_updated", self)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkflowFinished:
+class WorkflowFinished(WorkflowEntry):
     """A workflow ended; the last event of its generation."""
 
-    workflow_id: WorkflowId
-    """The workflow that ended."""
-
-    workflow_label: str
-    """The context's ``label``, else the workflow's name; as it was when the event was read."""
+    type: ClassVar[str] = "workflow_finished"
 
     status: OperatorStatus
     """The operator's word: Finished."""
@@ -107,23 +118,5 @@ class WorkflowFinished:
     generation: int
     """Which run of the workflow ended: 1, and one more with each recovery."""
 
-    timestamp: datetime
-    """When it ended; aware UTC, database clock."""
-
-    number: int
-    """1, 2, 3 ... without gaps in its workflow."""
-
-    cursor: Cursor
-    """Its place in the log: pass it as ``since`` to go on after it."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Field name -> JSON-safe value, and ``"type": "workflow_finished"``; the timestamp in ISO 8601."""
-        return plain("workflow_finished", self)
-
 
 type Event = StepUpdated | WorkflowFinished
-
-
-def plain(kind: str, event: Any) -> dict[str, Any]:
-    """Field of an event or a notice -> its JSON-safe value, after its type."""
-    return {"type": kind, **json_safe(event)}

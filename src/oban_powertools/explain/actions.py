@@ -6,8 +6,7 @@ refusal has the words of the error that the command raises.
 
 from collections.abc import Mapping, Sequence
 
-from ..acts import Action as Act
-from ..acts import TargetType, repairs_of
+from ..acts import Action, TargetType, repairs_of
 from ..errors import CommandRefusedError
 from ..states import StepState
 from ..workflows.job_rules import JOB_REPAIRS, refuse_job
@@ -35,7 +34,7 @@ def step_actions(step: StepFacts, waiting_on: Sequence[str], recovery: RecoveryF
         **{
             act: STEP_RULES[act](step.workflow.row, row, recovery.revival_refused)
             for act in repairs_of(TargetType.STEP)
-            if act is not Act.STEP_RELEASE or step.held_until is not None
+            if act is not Action.STEP_RELEASE or step.held_until is not None
         },
     }
     if step.own_state == StepState.AWAITING_SIGNAL and frozen is None:
@@ -63,7 +62,7 @@ def workflow_actions(workflow: WorkflowFacts, held: int, recovery: RecoveryFacts
         {
             act: WORKFLOW_RULES[act](workflow.row, retryable, revival_refused)
             for act in repairs_of(TargetType.WORKFLOW)
-            if act is not Act.WORKFLOW_RELEASE or held
+            if act is not Action.WORKFLOW_RELEASE or held
         }
     )
 

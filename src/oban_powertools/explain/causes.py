@@ -9,12 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ..database import Session
-from ..states import Cause as StepCause
-from ..states import OperatorStatus, StepState, WorkflowId
+from ..states import Cause, OperatorStatus, StepState, WorkflowId
 from .explanations import RootCause, RootCauseGroup, Scope
 from .facts import StepFacts, WorkflowFacts
 from .findings import Diagnosis, diagnose_step
-from .reading import read_queues, read_steps
+from .reading import read_queues, read_step_facts
 
 MAX_CAUSES: Final = 20
 """Most root causes of a step, or groups of them of a workflow, that are listed."""
@@ -34,7 +33,7 @@ URGENCY: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cause:
+class CausingStep:
     """One root cause with its diagnosis."""
 
     step: StepFacts
@@ -67,7 +66,7 @@ async def find_causes(
     workflow: WorkflowFacts,
     *,
     upstream_of: StepFacts | None = None,
-) -> tuple[list[Cause], int]:
+) -> tuple[list[CausingStep], int]:
     """Root causes, the most urgent first, then by place; and how many there are in all.
 
     A step that runs a workflow is replaced by the steps in it. A nested workflow that has not started waits for the
@@ -86,19 +85,19 @@ async def find_causes(
     rows = {(row["workflow_id"], row["position"]): row for row in await session.all("explain_causes", args)}
     if not rows:
         return await _causes_outside(session, workflow)
-    steps = await read_steps(session, list(rows))
+    steps = await read_step_facts(session, list(rows))
     counts = {place: row["members"] if row["place"] == 1 else 0 for place, row in rows.items()}
     causes = await _diagnosed(session, steps, workflow.id, counts)
     causes.sort(key=lambda cause: URGENCY.index(cause.diagnosis.status))
     return causes, next(row["total"] for row in rows.values())
 
 
-async def _causes_outside(session: Session, workflow: WorkflowFacts) -> tuple[list[Cause], int]:
+async def _causes_outside(session: Session, workflow: WorkflowFacts) -> tuple[list[CausingStep], int]:
     """The root causes of a nested workflow that never started: those of the step that runs it."""
-    doomed = workflow.parent_cause == StepCause.CANCELLED_BY_DEPENDENCY
+    doomed = workflow.parent_cause == Cause.CANCELLED_BY_DEPENDENCY
     if workflow.parent_id is None or workflow.parent_position is None or not (workflow.not_started or doomed):
         return [], 0
-    [step] = await read_steps(session, [(workflow.parent_id, workflow.parent_position)])
+    [step] = await read_step_facts(session, [(workflow.parent_id, workflow.parent_position)])
     if step.own_state == StepState.PENDING and not step.pending and step.held_until is not None:
         return await _diagnosed(session, [step], workflow.id, {(step.workflow.id, step.position): 1}), 1
     causes, total = await find_causes(session, step.workflow, upstream_of=step)
@@ -110,10 +109,10 @@ async def _diagnosed(
     steps: Sequence[StepFacts],
     seen_from: WorkflowId,
     counts: Mapping[tuple[int, int], int],
-) -> list[Cause]:
+) -> list[CausingStep]:
     queues = await read_queues(session, (step.job for step in steps))
     causes = [
-        Cause(
+        CausingStep(
             step=step,
             diagnosis=diagnose_step(step, queues.get(step.job.queue) if step.job else None),
             first_of=counts[step.workflow.id, step.position],
@@ -123,22 +122,22 @@ async def _diagnosed(
     return [replace(cause, diagnosis=_subject(cause, seen_from)) for cause in causes]
 
 
-def _subject(cause: Cause, seen_from: WorkflowId) -> Diagnosis:
+def _subject(cause: CausingStep, seen_from: WorkflowId) -> Diagnosis:
     """The subject of a sentence; names the workflow, too, when it is not the explained one."""
     step = cause.step
     elsewhere = f"{step.name} of workflow {step.workflow.id}"
     return replace(cause.diagnosis, subject=step.name if step.workflow.id == seen_from else elsewhere)
 
 
-def group_causes(causes: Iterable[Cause]) -> list[RootCauseGroup]:
+def group_causes(causes: Iterable[CausingStep]) -> list[RootCauseGroup]:
     """Causes with the same code, and the same queue or worker where that matters, in their order."""
-    groups: dict[tuple[str | None, ...], list[Cause]] = {}
+    groups: dict[tuple[str | None, ...], list[CausingStep]] = {}
     for cause in causes:
         groups.setdefault(_group_of(cause), []).append(cause)
     return [_group(members) for members in groups.values()]
 
 
-def _group_of(cause: Cause) -> tuple[str | None, ...]:
+def _group_of(cause: CausingStep) -> tuple[str | None, ...]:
     diagnosed = cause.diagnosis
     match diagnosed.findings[0].scope if diagnosed.findings else None:
         case Scope.QUEUE:
@@ -149,7 +148,7 @@ def _group_of(cause: Cause) -> tuple[str | None, ...]:
             return (diagnosed.status, diagnosed.code)
 
 
-def _group(members: list[Cause]) -> RootCauseGroup:
+def _group(members: list[CausingStep]) -> RootCauseGroup:
     first = members[0].diagnosis
     count = sum(member.first_of for member in members)
     return RootCauseGroup(

@@ -162,7 +162,36 @@ class ExplainedAction(AsDict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StepExplanation(AsDict):
+class Explanation(AsDict):
+    """What every explanation says."""
+
+    state: str
+    """The raw state; a step's is its job's while it has a live one."""
+
+    status: OperatorStatus
+    """The operator's word; a workflow's is the most urgent of its root causes' while it runs."""
+
+    summary: str
+    """The diagnosis in one sentence."""
+
+    blockers: tuple[Blocker, ...]
+    """What it waits for now comes first; empty when nothing is in its way. Of a workflow: as a whole."""
+
+    legal_actions: tuple[ExplainedAction, ...]
+    """Acts that are legal now, of a job on its step; empty for a plain job."""
+
+    illegal_actions: tuple[ExplainedAction, ...]
+    """Acts that would be refused now, and why; likewise."""
+
+    incidents: tuple[ExplainedIncident, ...]
+    """Open incidents, as they were last projected: its own first, then those of its root causes; at most 20."""
+
+    explained_at: datetime
+    """Database clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepExplanation(Explanation):
     """Why a step is as it is."""
 
     workflow_id: WorkflowId
@@ -179,15 +208,6 @@ class StepExplanation(AsDict):
 
     position: Position
     """Its place in the workflow."""
-
-    state: str
-    """The raw state: its job's while it has a live one."""
-
-    status: OperatorStatus
-    """The operator's word."""
-
-    summary: str
-    """The diagnosis in one sentence."""
 
     cause: str | None
     """Why it ended other than by its own job's outcome."""
@@ -213,9 +233,6 @@ class StepExplanation(AsDict):
     max_attempts: int
     """Attempts allowed."""
 
-    blockers: tuple[Blocker, ...]
-    """What it waits for now comes first; empty when nothing is in its way."""
-
     dependencies: tuple[Dependency, ...]
     """Its parents: unfinished ones first (retryable, then the others), then by position; at most 100."""
 
@@ -228,21 +245,9 @@ class StepExplanation(AsDict):
     more_root_causes: int
     """Root causes beyond those listed."""
 
-    legal_actions: tuple[ExplainedAction, ...]
-    """Acts that are legal now."""
-
-    illegal_actions: tuple[ExplainedAction, ...]
-    """Acts that would be refused now, and why."""
-
-    incidents: tuple[ExplainedIncident, ...]
-    """Open incidents, as they were last projected: its own first, then those of its root causes; at most 20."""
-
-    explained_at: datetime
-    """Database clock."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkflowExplanation(AsDict):
+class WorkflowExplanation(Explanation):
     """Why a workflow is as it is."""
 
     workflow_id: WorkflowId
@@ -250,15 +255,6 @@ class WorkflowExplanation(AsDict):
 
     name: str
     """Its label."""
-
-    state: str
-    """The raw state."""
-
-    status: OperatorStatus
-    """The operator's word: the most urgent of its root causes' while it runs."""
-
-    summary: str
-    """The diagnosis in one sentence."""
 
     counts: Mapping[str, int]
     """Raw step state -> steps in it; only states that occur, in alphabetical order."""
@@ -269,43 +265,19 @@ class WorkflowExplanation(AsDict):
     open: int
     """Steps without an outcome."""
 
-    blockers: tuple[Blocker, ...]
-    """What concerns the workflow as a whole."""
-
     root_causes: tuple[RootCauseGroup, ...]
     """Released steps without an outcome, and failed steps; those that need a person first; at most 20 groups."""
 
     more_root_causes: int
     """Steps in groups beyond those listed."""
 
-    legal_actions: tuple[ExplainedAction, ...]
-    """Acts that are legal now on the whole workflow."""
-
-    illegal_actions: tuple[ExplainedAction, ...]
-    """Acts that would be refused now, and why."""
-
-    incidents: tuple[ExplainedIncident, ...]
-    """Open incidents, as they were last projected: its own first, then those of its root causes; at most 20."""
-
-    explained_at: datetime
-    """Database clock."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobExplanation(AsDict):
+class JobExplanation(Explanation):
     """Why a job, of a step or plain, is as it is."""
 
     job_id: JobId
     """Its id."""
-
-    state: str
-    """The raw state."""
-
-    status: OperatorStatus
-    """The operator's word."""
-
-    summary: str
-    """The diagnosis in one sentence."""
 
     worker: str
     """Oban's path of the worker class."""
@@ -330,18 +302,3 @@ class JobExplanation(AsDict):
 
     step: str | None
     """The step whose job it is; None for a plain job."""
-
-    blockers: tuple[Blocker, ...]
-    """What it waits for now comes first; empty when nothing is in its way."""
-
-    legal_actions: tuple[ExplainedAction, ...]
-    """Acts that are legal now on its step; empty for a plain job."""
-
-    illegal_actions: tuple[ExplainedAction, ...]
-    """Acts that would be refused now, and why; empty for a plain job."""
-
-    incidents: tuple[ExplainedIncident, ...]
-    """Open incidents, as they were last projected: its own first, then those of its root causes; at most 20."""
-
-    explained_at: datetime
-    """Database clock."""

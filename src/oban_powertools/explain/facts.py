@@ -3,7 +3,7 @@
 No I/O. A state stays the text that was read.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -57,7 +57,7 @@ class WorkflowFacts:
     now: datetime
     """Database clock."""
 
-    lock: LockFacts | None = None
+    lock: LockFacts | None
     """The session that keeps it, or its outermost workflow, from moving."""
 
     @property
@@ -90,12 +90,7 @@ class WaitFacts:
     @property
     def details(self) -> dict[str, Any]:
         """The details of a blocker."""
-        return {
-            "signal": self.signal,
-            "correlation_key": self.correlation_key,
-            "registered_at": self.registered_at,
-            "deadline_at": self.deadline_at,
-        }
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

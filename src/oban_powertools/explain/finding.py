@@ -9,7 +9,7 @@ from .explanations import Blocker, Scope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class BlockerFinding:
     """One blocker, before it has a subject."""
 
     code: str

@@ -12,10 +12,10 @@ from typing import Any, Final
 from ..states import OperatorStatus, StepState
 from .explanations import Blocker, BlockerCode, Scope
 from .facts import StepFacts
-from .finding import Finding
+from .finding import BlockerFinding
 from .job_facts import FaultFacts, JobFacts, QuarantineFacts, QueueFacts
 from .outcomes import ended_as, job_outcome, step_outcome
-from .phrases import error_line, span, with_error
+from .phrases import error_line, spell_span, with_error
 from .waits import awaited, held_findings, lock_findings, running_child, stop_findings
 
 STATUSES: Final[Mapping[str, OperatorStatus]] = {
@@ -57,7 +57,7 @@ class Diagnosis:
     says: str
     """The sentence without its subject."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[BlockerFinding, ...]
     """What it waits for now comes first."""
 
     @property
@@ -82,7 +82,7 @@ class Diagnosis:
 
 
 def diagnose_job(
-    job: JobFacts, queue: QueueFacts | None, earlier: Sequence[Finding] = (), *, step: StepFacts | None = None
+    job: JobFacts, queue: QueueFacts | None, earlier: Sequence[BlockerFinding] = (), *, step: StepFacts | None = None
 ) -> Diagnosis:
     """A job by itself, of a step or plain.
 
@@ -102,7 +102,7 @@ def diagnose_job(
     return diagnosis(f"job {job.id}", job.state, findings, _says(job), finished=job.ended and job.fault is None)
 
 
-def diagnose_step(step: StepFacts, queue: QueueFacts | None, earlier: Sequence[Finding] = ()) -> Diagnosis:
+def diagnose_step(step: StepFacts, queue: QueueFacts | None, earlier: Sequence[BlockerFinding] = ()) -> Diagnosis:
     """A step that waits on nothing upstream: released, held, or ended.
 
     Args:
@@ -117,7 +117,7 @@ def diagnose_step(step: StepFacts, queue: QueueFacts | None, earlier: Sequence[F
     return diagnosis(step.name, step.state, findings, says, finished=step.ended)
 
 
-def diagnosis(subject: str, state: str, findings: Sequence[Finding], says: str, *, finished: bool) -> Diagnosis:
+def diagnosis(subject: str, state: str, findings: Sequence[BlockerFinding], says: str, *, finished: bool) -> Diagnosis:
     """Summarize findings; ``says`` is the sentence when there are none."""
     return Diagnosis(
         subject=subject,
@@ -128,7 +128,7 @@ def diagnosis(subject: str, state: str, findings: Sequence[Finding], says: str, 
     )
 
 
-def _live_status(state: str, findings: Sequence[Finding]) -> OperatorStatus:
+def _live_status(state: str, findings: Sequence[BlockerFinding]) -> OperatorStatus:
     statuses = {STATUSES.get(finding.code, OperatorStatus.NEEDS_REVIEW) for finding in findings}
     for urgent in (OperatorStatus.NEEDS_REVIEW, OperatorStatus.BLOCKED):
         if urgent in statuses:
@@ -138,7 +138,7 @@ def _live_status(state: str, findings: Sequence[Finding]) -> OperatorStatus:
     return OperatorStatus.WAITING if statuses else OperatorStatus.RUNNABLE
 
 
-def _step_findings(step: StepFacts, queue: QueueFacts | None) -> Iterator[Finding]:
+def _step_findings(step: StepFacts, queue: QueueFacts | None) -> Iterator[BlockerFinding]:
     holds = list(held_findings(step))
     if step.ended:
         yield from step_outcome(step)
@@ -160,21 +160,21 @@ def _step_findings(step: StepFacts, queue: QueueFacts | None) -> Iterator[Findin
         yield from [*holds, *_live_findings(step.job, queue, held=bool(holds))]
 
 
-def _fault_findings(fault: FaultFacts | None) -> Iterator[Finding]:
+def _fault_findings(fault: FaultFacts | None) -> Iterator[BlockerFinding]:
     if fault is not None:
         says = f"has ended as {fault.state}, but the workflow could not be moved: {fault.message}"
-        yield _unsettled(says, {"message": fault.message, **fault.details})
+        yield _unsettled(says, fault.details)
 
 
-def _unsettled(says: str, details: Mapping[str, Any] | None = None) -> Finding:
-    return Finding(code=BlockerCode.BOOKKEEPING_FAULT, scope=Scope.STEP, says=says, details=details or {})
+def _unsettled(says: str, details: Mapping[str, Any] | None = None) -> BlockerFinding:
+    return BlockerFinding(code=BlockerCode.BOOKKEEPING_FAULT, scope=Scope.STEP, says=says, details=details or {})
 
 
-def _unknown(state: str) -> Finding:
-    return Finding(code=state, scope=Scope.JOB, says=f"is {state}: no executor takes it while it is")
+def _unknown(state: str) -> BlockerFinding:
+    return BlockerFinding(code=state, scope=Scope.JOB, says=f"is {state}: no executor takes it while it is")
 
 
-def _live_findings(job: JobFacts, queue: QueueFacts | None, *, held: bool) -> list[Finding]:
+def _live_findings(job: JobFacts, queue: QueueFacts | None, *, held: bool) -> list[BlockerFinding]:
     """The findings of a job that has not ended; what it waits for now comes first."""
     if job.state == StepState.EXECUTING:
         return [_orphaned(job)] if job.orphaned else []
@@ -190,8 +190,8 @@ def _live_findings(job: JobFacts, queue: QueueFacts | None, *, held: bool) -> li
     return [*imports, *places, _timed(job)] if due else [*imports, _timed(job), *places]
 
 
-def _orphaned(job: JobFacts) -> Finding:
-    ago = span(job.now - job.executor_seen_at) if job.executor_seen_at else ""
+def _orphaned(job: JobFacts) -> BlockerFinding:
+    ago = spell_span(job.now - job.executor_seen_at) if job.executor_seen_at else ""
     if job.node is None:
         evidence = "no executor is recorded"
     elif job.executor_id is None:
@@ -200,7 +200,7 @@ def _orphaned(job: JobFacts) -> Finding:
         evidence = f"its executor {job.executor_id} stopped {ago} ago"
     else:
         evidence = f"its executor {job.executor_id} is {job.executor_state}: last seen {ago} ago"
-    return Finding(
+    return BlockerFinding(
         code=BlockerCode.ORPHANED_BY_MISSING_EXECUTOR,
         scope=Scope.JOB,
         says=f"is marked executing, but {evidence}{'; it is left to an operator' if job.left_to_operator else ''}",
@@ -215,23 +215,23 @@ def _orphaned(job: JobFacts) -> Finding:
     )
 
 
-def _quarantined(job: JobFacts, quarantine: QuarantineFacts) -> Finding:
-    ago = span(job.now - quarantine.quarantined_at)
-    return Finding(
+def _quarantined(job: JobFacts, quarantine: QuarantineFacts) -> BlockerFinding:
+    ago = spell_span(job.now - quarantine.at)
+    return BlockerFinding(
         code=BlockerCode.QUARANTINED,
         scope=Scope.JOB,
         says=f"is quarantined: {quarantine.crashes} executors died while they ran it, the last time {ago} ago",
         details={
             "crashes": quarantine.crashes,
-            "quarantined_at": quarantine.quarantined_at,
+            "quarantined_at": quarantine.at,
             "executor_id": quarantine.executor_id,
         },
     )
 
 
-def _exhausted(job: JobFacts) -> Iterator[Finding]:
+def _exhausted(job: JobFacts) -> Iterator[BlockerFinding]:
     if job.attempt >= job.max_attempts:
-        yield Finding(
+        yield BlockerFinding(
             code=BlockerCode.ATTEMPTS_EXHAUSTED,
             scope=Scope.JOB,
             says=f"is available with all {job.max_attempts} attempts used up: no executor takes it",
@@ -239,20 +239,20 @@ def _exhausted(job: JobFacts) -> Iterator[Finding]:
         )
 
 
-def _import_findings(job: JobFacts) -> Iterator[Finding]:
+def _import_findings(job: JobFacts) -> Iterator[BlockerFinding]:
     error = error_line(job.error) or ""
     if "WorkerResolutionError" in error:
         yield not_importable(job.worker, error, by_executor=True)
 
 
-def not_importable(worker: str, error: str, *, by_executor: bool) -> Finding:
+def not_importable(worker: str, error: str, *, by_executor: bool) -> BlockerFinding:
     """The worker cannot be imported.
 
     Args:
         by_executor: Whether an executor failed to import it; else this process did.
     """
     process = "an executor" if by_executor else "this process"
-    return Finding(
+    return BlockerFinding(
         code=BlockerCode.WORKER_NOT_IMPORTABLE,
         scope=Scope.JOB,
         says=f"cannot run: {process} could not import its worker {worker}: {error}",
@@ -260,18 +260,18 @@ def not_importable(worker: str, error: str, *, by_executor: bool) -> Finding:
     )
 
 
-def _timed(job: JobFacts) -> Finding:
-    wait = f"in {span(job.scheduled_at - job.now)}" if job.scheduled_at > job.now else "now"
+def _timed(job: JobFacts) -> BlockerFinding:
+    wait = f"in {spell_span(job.scheduled_at - job.now)}" if job.scheduled_at > job.now else "now"
     if job.state == StepState.RETRYABLE:
         attempts = {"attempt": job.attempt, "max_attempts": job.max_attempts, "error": error_line(job.error)}
         says = with_error(f"is retrying (attempt {job.attempt} of {job.max_attempts}, next {wait})", job.error)
         code = BlockerCode.RETRY_BACKOFF
-        return Finding(code=code, scope=Scope.JOB, says=says, retry_at=job.scheduled_at, details=attempts)
+        return BlockerFinding(code=code, scope=Scope.JOB, says=says, retry_at=job.scheduled_at, details=attempts)
     says = f"is scheduled, due {wait}"
-    return Finding(code=BlockerCode.SCHEDULED, scope=Scope.JOB, says=says, retry_at=job.scheduled_at)
+    return BlockerFinding(code=BlockerCode.SCHEDULED, scope=Scope.JOB, says=says, retry_at=job.scheduled_at)
 
 
-def _queue_findings(job: JobFacts, queue: QueueFacts) -> Iterator[Finding]:
+def _queue_findings(job: JobFacts, queue: QueueFacts) -> Iterator[BlockerFinding]:
     details = {
         "queue": queue.queue,
         "executors": queue.executors,
@@ -280,8 +280,8 @@ def _queue_findings(job: JobFacts, queue: QueueFacts) -> Iterator[Finding]:
         "running": queue.running,
     }
 
-    def finding(code: BlockerCode, says: str) -> Finding:
-        return Finding(code=code, scope=Scope.QUEUE, says=says, details=details)
+    def finding(code: BlockerCode, says: str) -> BlockerFinding:
+        return BlockerFinding(code=code, scope=Scope.QUEUE, says=says, details=details)
 
     if queue.executors == 0:
         yield finding(BlockerCode.QUEUE_HAS_NO_EXECUTOR, f"cannot start: no executor works on queue {queue.queue}")
@@ -296,14 +296,14 @@ def _describe_aside(job: JobFacts) -> str:
     if not job.aside or job.aside_since is None:
         return ""
     outcomes = "1 outcome" if job.aside == 1 else f"{job.aside} outcomes"
-    ago = span(job.now - job.aside_since)
+    ago = spell_span(job.now - job.aside_since)
     return f"; its executor {job.executor_id} holds {outcomes}, perhaps its own, that could not be stored for {ago}"
 
 
 def _says(job: JobFacts) -> str:
     """The sentence of a job without findings."""
     if job.state == StepState.EXECUTING:
-        since = f", for {span(job.now - job.attempted_at)}" if job.attempted_at else ""
+        since = f", for {spell_span(job.now - job.attempted_at)}" if job.attempted_at else ""
         late = f"; its executor {job.executor_id} is late" if job.executor_state == "late" else ""
         return f"is running (attempt {job.attempt} of {job.max_attempts}{since}){late}{_describe_aside(job)}"
     if job.state == StepState.AVAILABLE:

@@ -7,11 +7,11 @@ for it.
 from oban.worker import resolve_worker
 
 from ..privacy.logs import format_error
-from .finding import Finding
+from .finding import BlockerFinding
 from .findings import not_importable
 
 
-def import_findings(worker: str) -> list[Finding]:
+def import_findings(worker: str) -> list[BlockerFinding]:
     """Import the worker as an executor would; one finding when that fails, else none."""
     try:
         resolve_worker(worker)

@@ -8,11 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
-from ..acts import Action as Repair
-from ..acts import TargetType
-from ..database import Session
+from ..acts import Action, TargetType
+from ..database import Session, record
 from ..incident_classes import find_row
-from ..states import Effects, IncidentStatus, StepState
+from ..states import Effects, StepState
 from ..workflows.job_rules import refuse_job
 from ..workflows.rules import WORKFLOW_RULES
 from .actions import step_actions
@@ -73,14 +72,9 @@ def _incident(row: Mapping[str, Any], subjects: Sequence[Subject]) -> ExplainedI
     subject = subjects[number - 1]
     step = subject.step
     workflow = step.workflow if step else subject.workflow
-    return ExplainedIncident(
-        id=row["id"],
-        fingerprint=row["fingerprint"],
-        incident_class=row["class"],
-        status=IncidentStatus(row["status"]),
-        state=row["state"],
-        title=row["title"],
-        opened_at=row["opened_at"],
+    return record(
+        ExplainedIncident,
+        row,
         workflow_id=workflow.id if workflow else None,
         step=step.name if step else None,
         repairs=legal_repairs(row, subject),
@@ -91,11 +85,11 @@ def legal_repairs(row: Mapping[str, Any], subject: Subject) -> tuple[ExplainedRe
     """The repairs of an incident that are legal on a subject: none that a preview would refuse.
 
     Args:
-        row: class, fingerprint, subject_type and subject_id of the incident; late_result_id and adoptable of a late
-            result; signal_id of a stored signal, which looks like the wait of the subject or is one itself; queue,
+        row: incident_class, fingerprint, subject_type and subject_id of the incident; late_result_id and adoptable of a
+            late result; signal_id of a stored signal, which looks like the wait of the subject or is one itself; queue,
             resumable and scale_to of a queue.
     """
-    incident_class = find_row(row["class"])
+    incident_class = find_row(row["incident_class"])
     if incident_class is None:
         return ()
     kind = row["fingerprint"].split(":", 2)[1]
@@ -105,18 +99,18 @@ def legal_repairs(row: Mapping[str, Any], subject: Subject) -> tuple[ExplainedRe
     return ()
 
 
-def _legal(choices: Sequence[Repair], row: Mapping[str, Any], subject: Subject) -> Iterator[ExplainedRepair]:
+def _legal(choices: Sequence[Action], row: Mapping[str, Any], subject: Subject) -> Iterator[ExplainedRepair]:
     for repair in choices:
         target = _target(repair, row, subject)
         if target is not None:
             to = _step_id(subject) if repair.row.aimed else None
-            limit = row["scale_to"] if repair is Repair.QUEUE_SCALE else None
+            limit = row["scale_to"] if repair is Action.QUEUE_SCALE else None
             yield ExplainedRepair(action=repair, target_type=target[0], target_id=target[1], to=to, limit=limit)
         elif repair is choices[0]:
             return
 
 
-def _target(repair: Repair, row: Mapping[str, Any], subject: Subject) -> tuple[TargetType, str] | None:
+def _target(repair: Action, row: Mapping[str, Any], subject: Subject) -> tuple[TargetType, str] | None:
     """The target of a repair; None when it is not legal now."""
     step = subject.step
     job = subject.job or (step.job if step else None)
@@ -131,7 +125,7 @@ def _target(repair: Repair, row: Mapping[str, Any], subject: Subject) -> tuple[T
             return (target, row["subject_id"]) if rescuable else None
         case TargetType.LATE_RESULT:
             adoptable = row["adoptable"] and _takes_a_result(subject)
-            legal = row["late_result_id"] and (adoptable or repair is not Repair.LATE_RESULT_ADOPT)
+            legal = row["late_result_id"] and (adoptable or repair is not Action.LATE_RESULT_ADOPT)
             return (target, str(row["late_result_id"])) if legal else None
         case TargetType.WORKFLOW:
             workflow = step.workflow if step else subject.workflow
@@ -142,7 +136,7 @@ def _target(repair: Repair, row: Mapping[str, Any], subject: Subject) -> tuple[T
             legal = step and repair in {action.name for action in subject.actions}
             return (target, _step_id(subject) or "") if step and legal else None
         case TargetType.QUEUE:
-            helps = row["resumable"] if repair is Repair.QUEUE_RESUME else row["scale_to"]
+            helps = row["resumable"] if repair is Action.QUEUE_RESUME else row["scale_to"]
             return (target, row["queue"]) if helps else None
         case TargetType.SIGNAL:
             taken = repair.row.aimed and (step is None or step.own_state != StepState.AWAITING_SIGNAL)
@@ -167,5 +161,5 @@ def _step_id(subject: Subject) -> str | None:
 def _takes_a_result(subject: Subject) -> bool:
     """Whether the step of a late result may be completed with it, or its job is no step's or a live one's."""
     if subject.step is not None and subject.step.ended:
-        return Repair.STEP_COMPLETE in {action.name for action in subject.actions}
+        return Action.STEP_COMPLETE in {action.name for action in subject.actions}
     return subject.job is None or not subject.job.of_a_step or subject.job.step is not None

@@ -3,8 +3,7 @@
 No I/O. A state stays the text that was read.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -28,7 +27,7 @@ class LockFacts:
     @property
     def details(self) -> dict[str, Any]:
         """The details of a blocker."""
-        return {"pid": self.pid, "session": self.session, "since": self.since}
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,15 +40,29 @@ class FaultFacts:
     message: str
     """PostgreSQL's own."""
 
-    details: Mapping[str, Any]
-    """sqlstate, faults (tries so far), first_fault_at, last_fault_at."""
+    sqlstate: str
+    """PostgreSQL's code of it."""
+
+    faults: int
+    """Tries so far."""
+
+    first_fault_at: datetime
+    """When it was found."""
+
+    last_fault_at: datetime
+    """When it was tried last."""
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """The details of a blocker."""
+        return {name: value for name, value in asdict(self).items() if name != "state"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuarantineFacts:
     """Why a job is kept from running."""
 
-    quarantined_at: datetime
+    at: datetime
     """Since when."""
 
     crashes: int

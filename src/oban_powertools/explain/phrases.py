@@ -11,10 +11,10 @@ MAX_ERROR: Final = 200
 """Characters of an error that a sentence quotes."""
 
 
-def span(duration: timedelta) -> str:
+def spell_span(duration: timedelta) -> str:
     """A duration in words; a negative one counts as 0.
 
-    >>> span(timedelta(seconds=40)), span(timedelta(minutes=3)), span(timedelta(hours=50))
+    >>> spell_span(timedelta(seconds=40)), spell_span(timedelta(minutes=3)), spell_span(timedelta(hours=50))
     ('40 s', '3 min', '2 d')
     """
     seconds = max(0, round(duration.total_seconds()))

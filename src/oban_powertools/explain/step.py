@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from ..database import Session
-from ..states import Cause as StepCause
-from ..states import OperatorStatus, StepState, WorkflowId
+from ..database import Session, record
+from ..states import Cause, OperatorStatus, StepState, WorkflowId
 from .actions import Actions, step_actions
-from .causes import MAX_CAUSES, Cause, find_causes
+from .causes import MAX_CAUSES, CausingStep, find_causes
 from .explanations import BlockerCode, Dependency, Scope, StepExplanation
 from .facts import StepFacts
-from .finding import Finding
+from .finding import BlockerFinding
 from .findings import Diagnosis, diagnose_step, diagnosis
 from .imports import import_findings
 from .incidents import Subject, find_incidents
@@ -49,8 +48,8 @@ async def explain_step(
     workflow = step.workflow
     parents = await _read_parents(session, step)
     imports = import_findings(step.worker) if check_import and step.worker and not step.ended else []
-    waits = step.own_state == StepState.PENDING or step.cause == StepCause.CANCELLED_BY_DEPENDENCY
-    causes: list[Cause] = []
+    waits = step.own_state == StepState.PENDING or step.cause == Cause.CANCELLED_BY_DEPENDENCY
+    causes: list[CausingStep] = []
     total = 0
     if waits or step.child is not None:
         causes, total = await find_causes(session, workflow, upstream_of=step)
@@ -80,7 +79,7 @@ async def explain_step(
         attempt=step.attempt,
         max_attempts=step.job.max_attempts if step.job else step.max_attempts,
         blockers=diagnosed.blockers,
-        dependencies=tuple(_dependency(parent) for parent in parents),
+        dependencies=tuple(record(Dependency, parent) for parent in parents),
         more_dependencies=step.parents - len(parents),
         root_causes=tuple(cause.record for cause in causes[:MAX_CAUSES]),
         more_root_causes=total - len(causes[:MAX_CAUSES]),
@@ -115,7 +114,7 @@ def _only_held(step: StepFacts) -> bool:
     return step.own_state == StepState.PENDING and not step.pending and step.held_until is not None
 
 
-def _with_nested(diagnosed: Diagnosis, causes: Sequence[Cause]) -> Diagnosis:
+def _with_nested(diagnosed: Diagnosis, causes: Sequence[CausingStep]) -> Diagnosis:
     """Extend the sentence of a step that runs a workflow by what holds the workflow up, or made it fail."""
     if not causes:
         return diagnosed
@@ -132,15 +131,15 @@ def _with_nested(diagnosed: Diagnosis, causes: Sequence[Cause]) -> Diagnosis:
 def _diagnose_waiting(
     step: StepFacts,
     parents: Sequence[Mapping[str, Any]],
-    causes: Sequence[Cause],
+    causes: Sequence[CausingStep],
     total: int,
-    imports: Sequence[Finding],
+    imports: Sequence[BlockerFinding],
 ) -> Diagnosis:
     if step.ended:
         return diagnosis(step.name, step.state, [_cancelled_by(causes, total)], "", finished=True)
     if not causes:
         says = "is pending, but nothing is left that could release it"
-        stuck = Finding(code=BlockerCode.BOOKKEEPING_FAULT, scope=Scope.STEP, says=says)
+        stuck = BlockerFinding(code=BlockerCode.BOOKKEEPING_FAULT, scope=Scope.STEP, says=says)
         return diagnosis(step.name, step.state, [*imports, stuck], says, finished=False)
     says = f"waits for {_held_up_by(causes, total)}"
     holds = held_findings(step)
@@ -151,17 +150,17 @@ def _diagnose_waiting(
     return replace(diagnosed, status=status, says=imports[0].says if imports else says)
 
 
-def _held_up_by(causes: Sequence[Cause], total: int) -> str:
+def _held_up_by(causes: Sequence[CausingStep], total: int) -> str:
     """``sync_billing, which is retrying ...``, or ``3 steps, first of all sync_billing, which ...``."""
     first = causes[0].diagnosis
     sentence = f"{first.subject}, which {first.says}"
     return sentence if total == 1 else f"{total} steps, first of all {sentence}"
 
 
-def _cancelled_by(causes: Sequence[Cause], total: int) -> Finding:
+def _cancelled_by(causes: Sequence[CausingStep], total: int) -> BlockerFinding:
     because = causes[0].diagnosis.summary if causes else "a dependency failed"
     also = f" (and {total - 1} more failed)" if total > 1 else ""
-    return Finding(
+    return BlockerFinding(
         code=BlockerCode.CANCELLED_BY_DEPENDENCY,
         scope=Scope.STEP,
         says=f"was cancelled because {because}{also}",
@@ -169,13 +168,13 @@ def _cancelled_by(causes: Sequence[Cause], total: int) -> Finding:
     )
 
 
-def _dependency_findings(step: StepFacts, parents: Sequence[Mapping[str, Any]]) -> list[Finding]:
+def _dependency_findings(step: StepFacts, parents: Sequence[Mapping[str, Any]]) -> list[BlockerFinding]:
     names = [parent["name"] for parent in parents if parent["open"]]
     waiting_on = listed(names[:_MAX_IN_SENTENCE], step.pending - len(names[:_MAX_IN_SENTENCE]))
     if not names and step.workflow.not_started:
         waiting_on = f"its workflow to be started by {step.workflow.parent_step} of workflow {step.workflow.parent_id}"
     findings = [
-        Finding(
+        BlockerFinding(
             code=BlockerCode.WAITING_ON_DEPENDENCIES,
             scope=Scope.STEP,
             says=f"waits for {waiting_on}",
@@ -186,7 +185,7 @@ def _dependency_findings(step: StepFacts, parents: Sequence[Mapping[str, Any]]) 
     if retrying:
         names = [parent["name"] for parent in retrying]
         findings.append(
-            Finding(
+            BlockerFinding(
                 code=BlockerCode.WAITING_ON_RETRYABLE_DEPENDENCY,
                 scope=Scope.STEP,
                 says=f"waits for another attempt of {listed(names[:_MAX_IN_SENTENCE], len(names[_MAX_IN_SENTENCE:]))}",
@@ -195,9 +194,3 @@ def _dependency_findings(step: StepFacts, parents: Sequence[Mapping[str, Any]]) 
             )
         )
     return findings
-
-
-def _dependency(parent: Mapping[str, Any]) -> Dependency:
-    return Dependency(
-        name=parent["name"], state=parent["state"], policy=parent["policy"], has_result=parent["has_result"]
-    )

@@ -10,23 +10,23 @@ from typing import Any
 from ..plural import counted
 from .explanations import BlockerCode, Scope
 from .facts import ChildFacts, StepFacts, WorkflowFacts
-from .finding import Finding
+from .finding import BlockerFinding
 from .job_facts import LockFacts
-from .phrases import span
+from .phrases import spell_span
 
 
-def awaited(step: StepFacts) -> Finding:
+def awaited(step: StepFacts) -> BlockerFinding:
     """The signal that a waiting step waits for."""
     if step.wait is None:
-        return Finding(code=BlockerCode.WAITING_ON_SIGNAL, scope=Scope.STEP, says="waits for a signal")
+        return BlockerFinding(code=BlockerCode.WAITING_ON_SIGNAL, scope=Scope.STEP, says="waits for a signal")
     wait, now = step.wait, step.workflow.now
     if wait.deadline_at is None:
         until = ", without a deadline"
     elif wait.deadline_at > now:
-        until = f", for {span(wait.deadline_at - now)} more"
+        until = f", for {spell_span(wait.deadline_at - now)} more"
     else:
         until = ", past its deadline: the sweep expires it"
-    return Finding(
+    return BlockerFinding(
         code=BlockerCode.WAITING_ON_SIGNAL,
         scope=Scope.STEP,
         says=f"waits for signal {wait.signal} with key {wait.correlation_key}{until}",
@@ -34,11 +34,11 @@ def awaited(step: StepFacts) -> Finding:
     )
 
 
-def running_child(child: ChildFacts) -> Finding:
+def running_child(child: ChildFacts) -> BlockerFinding:
     """The workflow that a step runs and waits for."""
     says, details = progress(child)
     code = BlockerCode.WAITING_ON_WORKFLOW if child.max_failures is None else BlockerCode.WAITING_ON_ITEMS
-    return Finding(code=code, scope=Scope.STEP, says=says, details=details)
+    return BlockerFinding(code=code, scope=Scope.STEP, says=says, details=details)
 
 
 def progress(child: ChildFacts) -> tuple[str, dict[str, Any]]:
@@ -52,11 +52,11 @@ def progress(child: ChildFacts) -> tuple[str, dict[str, Any]]:
     return f"runs {counted(child.total, 'item')} in workflow {child.id}, {ended} ended{failed}", details
 
 
-def held_findings(step: StepFacts) -> Iterator[Finding]:
+def held_findings(step: StepFacts) -> Iterator[BlockerFinding]:
     """That a step is held; nothing when it is not."""
     if step.held_until is not None:
-        remaining = span(step.held_until - step.workflow.now)
-        yield Finding(
+        remaining = spell_span(step.held_until - step.workflow.now)
+        yield BlockerFinding(
             code=BlockerCode.HELD,
             scope=Scope.STEP,
             says=f"is held for {remaining} more: {step.hold_reason}",
@@ -65,39 +65,39 @@ def held_findings(step: StepFacts) -> Iterator[Finding]:
         )
 
 
-def lock_findings(lock: LockFacts | None, whose: Scope, now: datetime) -> Iterator[Finding]:
+def lock_findings(lock: LockFacts | None, whose: Scope, now: datetime) -> Iterator[BlockerFinding]:
     """That another session keeps a workflow or a job from moving; nothing when none does."""
     if lock is not None:
         row = "it" if whose is Scope.JOB else "the workflow"
-        yield Finding(
+        yield BlockerFinding(
             code=BlockerCode.LOCKED,
             scope=whose,
             says=f"cannot move: {row} is locked by session {lock.pid} ({lock.session}), "
-            f"in one transaction for {span(now - lock.since)}",
+            f"in one transaction for {spell_span(now - lock.since)}",
             details=lock.details,
         )
 
 
-def stop_findings(workflow: WorkflowFacts, says: str, step: StepFacts | None = None) -> Iterator[Finding]:
+def stop_findings(workflow: WorkflowFacts, says: str, step: StepFacts | None = None) -> Iterator[BlockerFinding]:
     """That a live step, or its whole workflow, is to stop; ``says`` is the sentence without it."""
     if step is not None and step.cancel_requested_at is not None:
-        ago = span(workflow.now - step.cancel_requested_at)
-        yield Finding(
+        ago = spell_span(workflow.now - step.cancel_requested_at)
+        yield BlockerFinding(
             code=BlockerCode.CANCEL_REQUESTED,
             scope=Scope.STEP,
             says=f"{says}; its cancel was requested {ago} ago",
             details={"cancel_requested_at": step.cancel_requested_at},
         )
     if workflow.expired_at is not None:
-        yield Finding(
+        yield BlockerFinding(
             code=BlockerCode.WORKFLOW_EXPIRED,
             scope=Scope.WORKFLOW,
-            says=f"{says}; the workflow expired {span(workflow.now - workflow.expired_at)} ago",
+            says=f"{says}; the workflow expired {spell_span(workflow.now - workflow.expired_at)} ago",
             details={"expired_at": workflow.expired_at},
         )
     elif workflow.cancel_requested_at is not None:
-        ago = span(workflow.now - workflow.cancel_requested_at)
-        yield Finding(
+        ago = spell_span(workflow.now - workflow.cancel_requested_at)
+        yield BlockerFinding(
             code=BlockerCode.CANCEL_REQUESTED,
             scope=Scope.WORKFLOW,
             says=f"{says}; the workflow's cancel was requested {ago} ago",

@@ -13,7 +13,7 @@ from .actions import Actions, workflow_actions
 from .causes import MAX_CAUSES, find_causes, group_causes
 from .explanations import Blocker, BlockerCode, RootCauseGroup, Scope, WorkflowExplanation
 from .facts import WorkflowFacts
-from .finding import Finding
+from .finding import BlockerFinding
 from .incidents import Subject, find_incidents
 from .reading import read_recovery, read_workflow
 from .waits import lock_findings, stop_findings
@@ -95,8 +95,8 @@ def _blockers(workflow: WorkflowFacts, groups: Sequence[RootCauseGroup]) -> list
     findings += stop_findings(workflow, "has steps left")
     if workflow.not_started:
         says = f"waits to be started by {workflow.parent_step} of workflow {workflow.parent_id}"
-        findings.append(Finding(code=BlockerCode.WAITING_ON_DEPENDENCIES, scope=Scope.WORKFLOW, says=says))
+        findings.append(BlockerFinding(code=BlockerCode.WAITING_ON_DEPENDENCIES, scope=Scope.WORKFLOW, says=says))
     elif all(group.status is OperatorStatus.FINISHED for group in groups):
         says = f"has {counted(workflow.open, 'open step')} and none that could run"
-        findings.append(Finding(code=BlockerCode.BOOKKEEPING_FAULT, scope=Scope.WORKFLOW, says=says))
+        findings.append(BlockerFinding(code=BlockerCode.BOOKKEEPING_FAULT, scope=Scope.WORKFLOW, says=says))
     return [finding.blocker(workflow.name) for finding in findings]

@@ -5,7 +5,7 @@ No I/O beyond the package's own stylesheets. Light or dark is what its reader's 
 
 from typing import Final
 
-from ..workflows.drawing import one_line
+from ..workflows.drawing import as_label
 from .markup import number, text
 from .place import Picture
 from .stylesheet import stylesheet
@@ -45,8 +45,8 @@ def draw_alone(picture: Picture, page: Page) -> str:
 
 
 def _head(page: Page, width: float) -> str:
-    title = shorten_middle(one_line(page.title), width, 16)
-    words = shorten_middle(one_line(page.description), width, 11)
+    title = shorten_middle(as_label(page.title), width, 16)
+    words = shorten_middle(as_label(page.description), width, 11)
     return (
         f'<text class="title" x="{number(MARGIN)}" y="24">{text(title)}</text>'
         f'<text class="say" x="{number(MARGIN)}" y="42">{text(words)}</text>'

@@ -86,7 +86,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class ChartRow:
     """One attempt of a step, or its wait for one."""
 
     step: StepSpells
@@ -140,7 +140,7 @@ class Chart:
     ticks: Sequence[Tick]
     """In the order of time."""
 
-    rows: Sequence[Row]
+    rows: Sequence[ChartRow]
     """By step, then in the order of time."""
 
 
@@ -158,17 +158,17 @@ def arrange(steps: Sequence[StepSpells], *, now: datetime) -> Chart:
     return Chart(begins_at=begin, ends_at=end, ticks=_ticks(begin, end), rows=rows)
 
 
-def _rows(step: StepSpells, begin: datetime, end: datetime, now: datetime) -> Iterable[Row]:
+def _rows(step: StepSpells, begin: datetime, end: datetime, now: datetime) -> Iterable[ChartRow]:
     """A row ends with its work: what comes after that is the wait for the next attempt."""
     waiting: list[Bar] = []
     first = True
     for spell in step.spells:
         waiting.append(_bar(spell, begin, end, now))
         if spell.phase is StepPhase.WORK:
-            yield Row(step=step, is_first=first, attempt=spell.attempt, bars=waiting)
+            yield ChartRow(step=step, is_first=first, attempt=spell.attempt, bars=waiting)
             waiting, first = [], False
     if waiting or first:
-        yield Row(step=step, is_first=first, attempt=0, bars=waiting)
+        yield ChartRow(step=step, is_first=first, attempt=0, bars=waiting)
 
 
 def _bar(spell: Spell, begin: datetime, end: datetime, now: datetime) -> Bar:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Final
 
-from ..explain.phrases import span
+from ..explain.phrases import spell_span
 from ..states import OperatorStatus, StepPhase
-from ..workflows.drawing import one_line
-from .gantt import Bar, Chart, Row
+from ..workflows.drawing import as_label
+from .gantt import Bar, Chart, ChartRow
 from .markup import attribute, number, reference, text
 from .stylesheet import stylesheet, word_class
 from .text_width import shorten_middle, text_width
@@ -38,7 +38,7 @@ WAITS: Final = {
 """What a wait is called."""
 
 
-def draw_bars(row: Row) -> str:
+def draw_bars(row: ChartRow) -> str:
     """The bars of a row as an ``<svg>`` that fills a cell; the cells beside it say the same in words."""
     bars = "".join(_bar(bar, 0, 10, _CELL) for bar in row.bars)
     return (
@@ -53,7 +53,7 @@ def draw_gantt(chart: Chart, *, title: str, description: str, link: LinkToStep |
     width = left + _AXIS + _MARGIN
     height = _HEAD + len(chart.rows) * _ROW + _FOOT
     room = width - 2 * _MARGIN
-    name, words = shorten_middle(one_line(title), room, 16), shorten_middle(one_line(description), room, 11)
+    name, words = shorten_middle(as_label(title), room, 16), shorten_middle(as_label(description), room, 11)
     head = (
         f'<text class="title" x="{number(_MARGIN)}" y="26">{text(name)}</text>'
         f'<text class="say" x="{number(_MARGIN)}" y="44">{text(words)}</text>'
@@ -83,12 +83,12 @@ def _axis(chart: Chart, left: float, bottom: float) -> Iterator[str]:
             yield f'<text class="say" x="{number(x + 5)}" y="{number(_HEAD - 12)}">{tick.label}</text>'
 
 
-def _row(row: Row, y: float, left: float, link: LinkToStep | None) -> str:
+def _row(row: ChartRow, y: float, left: float, link: LinkToStep | None) -> str:
     middle = y + _ROW / 2
     parts = [f"<title>{text(describe(row))}</title>"]
     if row.is_first:
         parts.append(f'<path class="tick" d="M{number(_MARGIN)} {number(y)}H{number(left + _AXIS)}"/>')
-        name = text(shorten_middle(one_line(row.step.name) or "(no name)", _NAME - 12, 12))
+        name = text(shorten_middle(as_label(row.step.name) or "(no name)", _NAME - 12, 12))
         label = f'<text class="name" x="{number(_MARGIN)}" y="{number(middle + 4)}">{name}</text>'
         href = link(row.step.name) if link is not None else None
         parts.append(label if href is None else f'<a href="{reference(href)}">{label}</a>')
@@ -100,14 +100,14 @@ def _row(row: Row, y: float, left: float, link: LinkToStep | None) -> str:
     return f'<g class="row {attribute(_row_class(row))}" role="img">{"".join(parts)}</g>'
 
 
-def describe(row: Row) -> str:
+def describe(row: ChartRow) -> str:
     """A row in words: the step, its attempt, and each bar."""
     words = [row.step.name]
     if row.attempt:
         words.append(f"attempt {row.attempt}")
     for bar in row.bars:
         told = WAITS.get(bar.phase) or ("worked and failed" if bar.failed else "works" if bar.goes_on else "worked")
-        words.append(f"{told} for {span(bar.lasts_for)}")
+        words.append(f"{told} for {spell_span(bar.lasts_for)}")
     return ", ".join(words)
 
 
@@ -127,13 +127,13 @@ def _look(bar: Bar) -> str:
     return f"wait {bar.phase}" + (" now" if bar.goes_on else "")
 
 
-def _row_class(row: Row) -> str:
+def _row_class(row: ChartRow) -> str:
     is_over = any(bar.phase is StepPhase.WORK and not bar.goes_on for bar in row.bars)
     return word_class(OperatorStatus.FINISHED if is_over else row.step.status)
 
 
 def _duration(time: timedelta) -> str:
-    return span(time) if time else ""
+    return spell_span(time) if time else ""
 
 
 def _key(chart: Chart, y: float) -> str:

@@ -6,19 +6,19 @@ The rule that must never break: text is never markup, and no element has an inli
 from html import escape
 from typing import Final
 
-from ..workflows.drawing import one_line
+from ..workflows.drawing import as_label
 
 _ALLOWED: Final = ("https:", "http:", "/", "?", "#", "./", "../")
 
 
 def text(value: str) -> str:
     """A text between tags, on one line, without characters that no document may have."""
-    return escape(one_line(value), quote=False)
+    return escape(as_label(value), quote=False)
 
 
 def attribute(value: str) -> str:
     """A text between the quotes of an attribute."""
-    return escape(one_line(value))
+    return escape(as_label(value))
 
 
 def reference(href: str) -> str:

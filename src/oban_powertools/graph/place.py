@@ -12,7 +12,7 @@ from typing import Final
 
 from .flow import Flow, Line, Point, Spacing, lay_out
 from .text_width import text_width
-from .view import Box, Edge, Graph, is_dashed
+from .view import Box, DrawnEdge, Graph, is_dashed
 
 TIMES: Final = "\u00d7"
 
@@ -167,7 +167,7 @@ class _Part:
     boxes: list[int]
     """Their indices in the graph."""
 
-    edges: dict[tuple[int, int], Edge]
+    edges: dict[tuple[int, int], DrawnEdge]
     """Indices of parent and child in this part -> the edge."""
 
 

@@ -11,7 +11,7 @@ from typing import Final, assert_never
 
 from ..calls import Calls
 from ..errors import StepNotFoundError
-from ..explain.phrases import span
+from ..explain.phrases import spell_span
 from ..states import HistoryKind, StepPhase, StepState, WorkflowId
 from ..workflows.history import HistoryEntry
 from ..workflows.records import StepRecord
@@ -25,7 +25,7 @@ _FAILURES: Final = frozenset({"retrying", "discarded", "expired", "cancelled"})
 """What follows work that ended without success."""
 
 
-async def read_steps(calls: Calls, workflow_id: WorkflowId, opened: Collection[str] = ()) -> list[Step]:
+async def read_drawn_steps(calls: Calls, workflow_id: WorkflowId, opened: Collection[str] = ()) -> list[Step]:
     """The steps of a workflow to draw, in position order.
 
     Args:
@@ -153,7 +153,9 @@ def _remark(record: StepRecord) -> str:
         return "held"
     match record.state:
         case StepState.COMPLETED:
-            return span(record.finished_at - record.started_at) if record.finished_at and record.started_at else ""
+            return (
+                spell_span(record.finished_at - record.started_at) if record.finished_at and record.started_at else ""
+            )
         case StepState.RETRYABLE:
             return f"{attempt} failed"
         case StepState.EXECUTING:

@@ -11,7 +11,7 @@ from itertools import takewhile
 from typing import Final
 
 from ..states import OperatorStatus, Policy, StepState
-from ..workflows.drawing import one_line
+from ..workflows.drawing import as_label
 from ..workflows.graph import children_of
 from .steps import Step
 
@@ -110,7 +110,7 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Edge:
+class DrawnEdge:
     """An edge between two boxes."""
 
     parent: int
@@ -133,7 +133,7 @@ class Graph:
     boxes: Sequence[Box]
     """In position order."""
 
-    edges: Sequence[Edge]
+    edges: Sequence[DrawnEdge]
     """By child, then by parent."""
 
     hidden: int = 0
@@ -156,7 +156,7 @@ def choose(steps: Sequence[Step], choice: Choice) -> Graph:
     boxes = [_box(steps, group, names, focus, path, choice) for group in groups]
     box_of = {place: index for index, group in enumerate(groups) for place in group}
     edges = {
-        (box_of[place], box_of[parent]): Edge(
+        (box_of[place], box_of[parent]): DrawnEdge(
             parent=box_of[parent],
             child=box_of[place],
             policy=steps[place].parents[parent],
@@ -306,10 +306,10 @@ def _label(names: Sequence[str], path: str) -> str:
     >>> _label(["resize_08", "resize_09", "resize_10"], ""), _label(["etl.load"], "etl.")
     ('resize', 'load')
     """
-    first = one_line(names[0].removeprefix(path)) or one_line(names[0]) or "(no name)"
+    first = as_label(names[0].removeprefix(path)) or as_label(names[0]) or "(no name)"
     if len(names) == 1:
         return first
-    shared = one_line(_shared_beginning(names).removeprefix(path)).rstrip("0123456789").rstrip(" _-.:#/[(")
+    shared = as_label(_shared_beginning(names).removeprefix(path)).rstrip("0123456789").rstrip(" _-.:#/[(")
     return shared if len(shared) >= 3 else first
 
 

@@ -6,7 +6,7 @@ its target before and after. The host's own program, which reports what happened
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ..acts import Action
@@ -17,6 +17,7 @@ from ..errors import UnsupportedRecoveryActionError
 from ..states import RecoveryAction, WorkflowId
 from .audit import Operation, Operations, check_attributed
 from .authorization import ActorLike, Target
+from .authorization.targets import with_facts
 from .services import Services
 
 _PASS_OVER_JOBS: Final = (Action.STEP_HOLD, Action.STEP_RELEASE, Action.STEP_PUBLISH)
@@ -114,14 +115,7 @@ async def _find_target(session: Session, target: Target) -> tuple[Target, Any]:
     row = await session.one("command_target", {"workflow_id": target.workflow_id, "step": target.step})
     if row is None:
         return target, None
-    full_target = replace(
-        target,
-        workflow_name=row["workflow_name"],
-        workflow_tags=tuple(row["tags"]),
-        queue=row["queue"],
-        worker=row["worker"],
-    )
-    return full_target, row["snapshot"]
+    return with_facts(target, row), row["snapshot"]
 
 
 async def _lock_target(session: Session, operation: Operation) -> None:

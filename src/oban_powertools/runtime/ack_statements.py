@@ -12,13 +12,13 @@ from typing import Any, Final
 
 from ..database import Session, json_border
 from ..database.values import naive
-from .acks import Outcome, as_attempt
+from .acks import JobOutcome, as_attempt
 
 _OF_A_RESULT: Final = frozenset({"return", "recorded"})
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
 
 
-async def store_outcomes(session: Session, outcomes: Sequence[Outcome]) -> list[int]:
+async def store_outcomes(session: Session, outcomes: Sequence[JobOutcome]) -> list[int]:
     """Acknowledge these; returns the ids that this attempt could still acknowledge.
 
     Args:
@@ -31,7 +31,7 @@ async def store_outcomes(session: Session, outcomes: Sequence[Outcome]) -> list[
     return [row["id"] for row in await session.all("ack_jobs", args)]
 
 
-async def keep_late(session: Session, outcomes: Sequence[Outcome]) -> int:
+async def keep_late(session: Session, outcomes: Sequence[JobOutcome]) -> int:
     """Keep these as late results, unless the job has this very outcome already; returns how many were kept."""
     ascii_only = session.conn.info.encoding != "utf-8"
     args = {
@@ -45,7 +45,7 @@ async def keep_late(session: Session, outcomes: Sequence[Outcome]) -> int:
     return len(await session.all("keep_late_results", args))
 
 
-def _arrays(rows: Sequence[Outcome], *, ascii_only: bool) -> dict[str, Any]:
+def _arrays(rows: Sequence[JobOutcome], *, ascii_only: bool) -> dict[str, Any]:
     results = ",".join([f'"{row.id}":{row.result}' for row in rows if row.result is not None])
     queues: list[Any] = [row.job.queue for row in rows]
     fetching = Counter(queue for queue in queues if type(queue) is str)
@@ -62,7 +62,7 @@ def _arrays(rows: Sequence[Outcome], *, ascii_only: bool) -> dict[str, Any]:
     }
 
 
-def _meta(row: Outcome) -> dict[str, Any] | None:
+def _meta(row: JobOutcome) -> dict[str, Any] | None:
     """The meta for the job; a step's result goes to the step."""
     if row.meta is None or row.result is None:
         return row.meta

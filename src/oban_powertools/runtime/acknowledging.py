@@ -15,12 +15,12 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 from ..database.sqlstates import Trouble, find_trouble
 from ..privacy.logs import find_logger, format_error
-from .acks import Ack, Backoff, Outcome, failed, storable
+from .acks import Ack, Backoff, JobOutcome, failed, storable
+from .rescue import Attempt
 
 logger: Final = find_logger(__name__)
 
@@ -34,8 +34,6 @@ _LONGEST_ASIDE: Final = 60.0
 
 MOST_BYTES: Final = 2**26
 """Bytes of results in one statement."""
-
-type Key = tuple[int, datetime]
 
 
 class NotStoredError(Exception):
@@ -56,7 +54,7 @@ class NotStoredError(Exception):
 class _Aside:
     """Outcomes that were set aside, and when to try them again."""
 
-    outcome: Outcome
+    outcome: JobOutcome
     since: float
     pause: float
     due_at: float
@@ -89,8 +87,8 @@ class Acknowledger:
 
     def __init__(
         self,
-        store: Callable[[Sequence[Outcome]], Awaitable[list[int]]],
-        keep_late: Callable[[Sequence[Outcome]], Awaitable[int]],
+        store: Callable[[Sequence[JobOutcome]], Awaitable[list[int]]],
+        keep_late: Callable[[Sequence[JobOutcome]], Awaitable[int]],
         backoff: Backoff,
         *,
         stops: Callable[[], bool],
@@ -101,8 +99,8 @@ class Acknowledger:
         self._backoff = backoff
         self._stops = stops
         self.again_for = again_for
-        self._fails_at: dict[Key, float] = {}
-        self._aside: dict[Key, _Aside] = {}
+        self._fails_at: dict[Attempt, float] = {}
+        self._aside: dict[Attempt, _Aside] = {}
         self._asking: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
 
@@ -125,7 +123,7 @@ class Acknowledger:
         await self._keep_refused(outcomes, acked)
         return acked
 
-    def attempts_aside(self) -> frozenset[Key]:
+    def attempts_aside(self) -> frozenset[Attempt]:
         """The attempts that were set aside and are still in hand: job id, and when the attempt began."""
         return frozenset(self._aside)
 
@@ -138,7 +136,7 @@ class Acknowledger:
         """Try no more what was set aside; it is rescued once this process has ended."""
         self._stopping.set()
 
-    async def _acknowledge(self, outcomes: Sequence[Outcome]) -> list[int]:
+    async def _acknowledge(self, outcomes: Sequence[JobOutcome]) -> list[int]:
         try:
             return await self._insist(outcomes)
         except NotStoredError as fault:
@@ -152,7 +150,7 @@ class Acknowledger:
             acked += self._or_aside(outcome, await self._store_alone(outcome))
         return acked
 
-    async def _insist(self, outcomes: Sequence[Outcome]) -> list[int]:
+    async def _insist(self, outcomes: Sequence[JobOutcome]) -> list[int]:
         began_at, pause = time.monotonic(), _FIRST_PAUSE
         while True:
             try:
@@ -170,21 +168,21 @@ class Acknowledger:
         waits = fault.trouble is Trouble.LOST or self._stops()
         return self.again_for if waits else min(self.again_for, _HOLDS_UP)
 
-    def _may_pass(self, outcome: Outcome, fault: NotStoredError) -> bool:
+    def _may_pass(self, outcome: JobOutcome, fault: NotStoredError) -> bool:
         """Whether the obstacle may soon be over: another session always, a shortage for a while."""
         if fault.trouble is not Trouble.EXHAUSTED or self._stops():
             return fault.trouble is Trouble.CONTENDED
         fails_at = time.monotonic() + max(0, self.again_for - _HOLDS_UP)
         return time.monotonic() < self._fails_at.setdefault(_key_of(outcome), fails_at)
 
-    async def _store_alone(self, outcome: Outcome) -> list[int] | None:
+    async def _store_alone(self, outcome: JobOutcome) -> list[int] | None:
         """Store one outcome as it is, or as a failure; None when neither can be stored now."""
         try:
             return await self._store([outcome])
         except NotStoredError as fault:
             return await self._fail(outcome, fault)
 
-    async def _fail(self, outcome: Outcome, fault: NotStoredError) -> list[int] | None:
+    async def _fail(self, outcome: JobOutcome, fault: NotStoredError) -> list[int] | None:
         reason = format_error(fault.error) or type(fault.error).__name__
         for ascii_only in (False, True):
             if fault.trouble is Trouble.LOST:
@@ -198,7 +196,7 @@ class Acknowledger:
         logger.warning("job %d cannot be acknowledged now and is set aside: %s", outcome.id, fault.error)
         return None
 
-    def _or_aside(self, outcome: Outcome, acked: list[int] | None) -> list[int]:
+    def _or_aside(self, outcome: JobOutcome, acked: list[int] | None) -> list[int]:
         if acked is not None:
             self._fails_at.pop(_key_of(outcome), None)
             return acked
@@ -217,7 +215,7 @@ class Acknowledger:
                     await self._ask_for(key, aside)
         self._asking = None
 
-    async def _ask_for(self, key: Key, aside: _Aside) -> None:
+    async def _ask_for(self, key: Attempt, aside: _Aside) -> None:
         outcome = aside.outcome
         try:
             acked = await self._store_alone(outcome)
@@ -231,7 +229,7 @@ class Acknowledger:
         self._fails_at.pop(key, None)
         await self._keep_refused([outcome], acked)
 
-    async def _keep_refused(self, outcomes: Sequence[Outcome], acked: Iterable[int]) -> None:
+    async def _keep_refused(self, outcomes: Sequence[JobOutcome], acked: Iterable[int]) -> None:
         """Keep outcomes that the fence refused, as late results."""
         # An id that occurs twice is two attempts, one of which may have been refused.
         acknowledged, submitted = Counter(acked), Counter(outcome.id for outcome in outcomes)
@@ -250,22 +248,22 @@ class Acknowledger:
             logger.warning("%d late results are kept: their attempts had been rescued meanwhile", count)
 
 
-def _key_of(outcome: Outcome) -> Key:
+def _key_of(outcome: JobOutcome) -> Attempt:
     return outcome.id, outcome.attempted_at
 
 
-def _batches(outcomes: Sequence[Outcome]) -> Iterable[list[Outcome]]:
+def _batches(outcomes: Sequence[JobOutcome]) -> Iterable[list[JobOutcome]]:
     # Rescued by age, a job may be here twice (oban/O6); results go by job, so each attempt has its statement.
-    rest: list[Outcome] = list(outcomes)
+    rest: list[JobOutcome] = list(outcomes)
     while rest:
-        firsts: dict[int, Outcome] = {outcome.id: outcome for outcome in reversed(rest)}
+        firsts: dict[int, JobOutcome] = {outcome.id: outcome for outcome in reversed(rest)}
         yield from _small_enough(firsts.values())
         rest = [outcome for outcome in rest if firsts[outcome.id] is not outcome]
 
 
-def _small_enough(outcomes: Iterable[Outcome]) -> Iterator[list[Outcome]]:
+def _small_enough(outcomes: Iterable[JobOutcome]) -> Iterator[list[JobOutcome]]:
     # The results of a statement are one jsonb, which holds 256 MB; PostgreSQL has them in memory several times over.
-    batch: list[Outcome] = []
+    batch: list[JobOutcome] = []
     room = MOST_BYTES
     for outcome in outcomes:
         room -= (size := outcome.size)

@@ -69,7 +69,7 @@ class Ack(Protocol):
 
 
 @dataclass(slots=True, kw_only=True)
-class Outcome:
+class JobOutcome:
     """An ack of ours that, as far as can be checked here, can be stored.
 
     Treat it as immutable. It is not frozen, because that doubles the cost of making one, and there is one for each
@@ -110,7 +110,7 @@ class Outcome:
         return len(recorded) if isinstance(recorded, str) else json_border.size_of(self.result or "")
 
 
-def storable(ack: Ack, backoff: Backoff) -> Outcome:
+def storable(ack: Ack, backoff: Backoff) -> JobOutcome:
     """The storable form of an ack: its error shortened and escaped; a failure, where nothing else can be stored."""
     try:
         faults = find_faults(ack)
@@ -122,7 +122,7 @@ def storable(ack: Ack, backoff: Backoff) -> Outcome:
     return failed(ack, reason, backoff)
 
 
-def failed(ack: Ack, reason: str, backoff: Backoff, *, ascii_only: bool = False) -> Outcome:
+def failed(ack: Ack, reason: str, backoff: Backoff, *, ascii_only: bool = False) -> JobOutcome:
     """The failure of an attempt whose outcome cannot be stored.
 
     Args:
@@ -143,7 +143,7 @@ def failed(ack: Ack, reason: str, backoff: Backoff, *, ascii_only: bool = False)
         "class": name_of(UnstorableValueError),
         "text": text,
     }
-    return Outcome(
+    return JobOutcome(
         job=ack.job,
         id=ack.id,
         attempted_at=ack.attempted_at,
@@ -153,11 +153,11 @@ def failed(ack: Ack, reason: str, backoff: Backoff, *, ascii_only: bool = False)
     )
 
 
-def _outcome(ack: Ack) -> Outcome:
+def _outcome(ack: Ack) -> JobOutcome:
     assert ack.id is not None and ack.attempted_at is not None
     meta = ack.meta or None
     recorded = meta.get("return") if meta else None
-    return Outcome(
+    return JobOutcome(
         job=ack.job,
         id=ack.id,
         attempted_at=ack.attempted_at.astimezone(UTC),

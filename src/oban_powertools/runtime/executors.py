@@ -14,6 +14,7 @@ from ..config import Settings
 from ..database import Session
 from ..operators.services import Facade
 from ..states import ExecutorState, ExecutorStatus
+from ..wire import AsDict
 from .processes import Process
 
 LONGEST_NAME: Final = 500
@@ -21,7 +22,7 @@ LONGEST_NAME: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExecutorHealth:
+class ExecutorHealth(AsDict):
     """One executor: one start of one producer in one process."""
 
     executor_id: str
@@ -197,9 +198,4 @@ async def list_health(session: Session, now: datetime | None = None) -> list[Exe
     Args:
         now: None for the database's clock.
     """
-    rows = await session.all("list_executor_health", {"now": now})
-    return [_health(**row) for row in rows]
-
-
-def _health(*, status: str, state: str, **row: Any) -> ExecutorHealth:
-    return ExecutorHealth(status=ExecutorStatus(status), state=ExecutorState(state), **row)
+    return await session.records(ExecutorHealth, "list_executor_health", {"now": now})

@@ -23,6 +23,7 @@ from psycopg_pool import AsyncConnectionPool
 from ..config import Settings, shared_json
 from ..database import Queries
 from ..database.pools import blocking_connection, lives, may_change, resolve
+from ..every import Every
 from ..privacy.display import DisplayPolicy
 from ..privacy.logs import find_logger
 from .executors import Beat, beat_args
@@ -37,8 +38,8 @@ BEATS: Final = 5
 _LOOK_EVERY: Final = 0.25
 """Seconds between two checks for executors that started or stopped, and for the end of the process."""
 
-_LOOK_AROUND_EVERY: Final = 1.0
-"""Seconds between two checks whether other processes of this host have ended: a few system calls for each."""
+_LOOK_AROUND_EVERY: Final = timedelta(seconds=1)
+"""Between two checks whether other processes of this host have ended: a few system calls for each."""
 
 _LOOK_EVERY_AT_END: Final = 0.02
 """The same, while the process waits for the last of them."""
@@ -145,7 +146,7 @@ class Heartbeats:
         self._on_death = on_death
         self._here = this_process()
         self._neighbours: tuple[_Neighbour, ...] = ()
-        self._look_around_at = 0.0
+        self._look_around = Every(_LOOK_AROUND_EVERY)
         self._seen_by = ""
         self._pool = pool
         self._queries = queries
@@ -153,7 +154,7 @@ class Heartbeats:
         self._display = display
         self._started_with = shared_json(settings)
         self._gone_after = settings.executor_gone_after
-        self._every = self._gone_after.total_seconds() / BEATS
+        self._every = self._gone_after / BEATS
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="powertools-heartbeats")
         self._conn: psycopg.Connection[Any] | None = None
@@ -190,23 +191,24 @@ class Heartbeats:
             self._disconnect()
 
     def _beat_on(self) -> None:
-        due_at = time.monotonic()
+        beat = Every(self._every)
         while True:
             stopped = [executor for executor in self._producers.executors() if executor.stopped]
             if stopped and self._try(self._say_stopped, stopped):
                 self._producers.forget(stopped)
             if self._is_over():
                 return self._end()
-            if time.monotonic() >= due_at or self._has_new() or self._has_lost():
+            if beat.is_due or self._has_new() or self._has_lost():
                 beaten = self._try(self._beat)
-                due_at = time.monotonic() + (self._every if beaten else _CONNECT_EVERY * _RANDOM.uniform(0.5, 1))
+                beat.rest(None if beaten else timedelta(seconds=_CONNECT_EVERY * _RANDOM.uniform(0.5, 1)))
             if not self._failures and (dead := self._find_dead()):
                 # The database does not believe it while the session lives: it is reported again at the next check.
                 self._try(self._say_dead, dead)
             if self._closing.is_set():
                 time.sleep(_LOOK_EVERY_AT_END)
             else:
-                self._closing.wait(min(_CONNECT_EVERY / 2 if self._failures else _LOOK_EVERY, self._every))
+                look_every = _CONNECT_EVERY / 2 if self._failures else _LOOK_EVERY
+                self._closing.wait(min(look_every, self._every.total_seconds()))
 
     def _is_over(self) -> bool:
         # Nothing can run any more where the event loop or the program itself has ended.
@@ -282,15 +284,13 @@ class Heartbeats:
 
     def _remember(self, row: dict[str, Any], seen_by: str) -> None:
         self._seen_by = seen_by
-        self._look_around_at = 0.0
+        self._look_around.hurry()
         columns = zip(row["ids"], row["pids"], row["starts"], strict=True)
         self._neighbours = tuple(_Neighbour(executor_id=i, pid=pid, ticks=ticks) for i, pid, ticks in columns)
 
     def _find_dead(self) -> list[_Neighbour]:
-        now = time.monotonic()
-        if self._failures or now < self._look_around_at:
+        if self._failures or not self._look_around.take():
             return []
-        self._look_around_at = now + _LOOK_AROUND_EVERY
         processes = {(n.pid, n.ticks) for n in self._neighbours}
         dead = {process for process in processes if has_ended(*process)}
         return [n for n in self._neighbours if (n.pid, n.ticks) in dead]

@@ -20,7 +20,7 @@ from ..privacy.logs import find_logger
 from ..workflows.job_identity import identity_of, is_step
 from . import ack_statements
 from .acknowledging import NotStoredError
-from .acks import Outcome
+from .acks import JobOutcome
 
 logger: Final = find_logger(__name__)
 
@@ -47,7 +47,7 @@ class AckStore:
         self._connect = connect
         self._turbo = turbo
 
-    async def store(self, outcomes: Sequence[Outcome]) -> list[int]:
+    async def store(self, outcomes: Sequence[JobOutcome]) -> list[int]:
         """Store a batch; returns the ids that this attempt could still acknowledge.
 
         Raises:
@@ -62,7 +62,7 @@ class AckStore:
                 logger.warning("acknowledging %d jobs one by one: %s", len(outcomes), fault.error)
         return await _through(self._query.connection(), self._store_one_by_one, outcomes)
 
-    async def keep_late(self, outcomes: Sequence[Outcome]) -> int:
+    async def keep_late(self, outcomes: Sequence[JobOutcome]) -> int:
         """As ``ack_statements.keep_late``.
 
         Raises:
@@ -70,7 +70,7 @@ class AckStore:
         """
         return await _through(self._connect(), ack_statements.keep_late, outcomes)
 
-    async def _store_one_by_one(self, conn: Connection, outcomes: Sequence[Outcome]) -> list[int]:
+    async def _store_one_by_one(self, conn: Connection, outcomes: Sequence[JobOutcome]) -> list[int]:
         acks = cast("list[AckAction]", sorted(outcomes, key=_lock_order))
         return await _ack_jobs(cast("Query", _QueryOn(conn, self._query._prefix)), acks)
 
@@ -90,8 +90,8 @@ class _QueryOn:
 
 async def _through[Via: Connection | Session, T](
     connecting: AbstractAsyncContextManager[Via],
-    work: Callable[[Via, Sequence[Outcome]], Awaitable[T]],
-    outcomes: Sequence[Outcome],
+    work: Callable[[Via, Sequence[JobOutcome]], Awaitable[T]],
+    outcomes: Sequence[JobOutcome],
 ) -> T:
     via = None
     try:
@@ -102,6 +102,6 @@ async def _through[Via: Connection | Session, T](
         raise NotStoredError(error, lives=conn is not None and not conn.closed) from error
 
 
-def _lock_order(ack: Outcome) -> tuple[int, int, int]:
+def _lock_order(ack: JobOutcome) -> tuple[int, int, int]:
     meta = identity_of(ack.job)
     return (meta["workflow_id"], meta["position"], ack.id) if is_step(ack.job) else (0, 0, ack.id)

@@ -30,7 +30,7 @@ from oban.worker import WorkerResolutionError, resolve_worker
 
 from ..errors import UnstorableValueError
 from ..privacy.logs import find_logger
-from ..workflows.failures import describe, kept_error
+from ..workflows.failures import describe_failure, kept_error
 from .acks import MAX_SECONDS, find_faults, is_span
 from .rescue import Attempt
 
@@ -248,7 +248,7 @@ class GuardedExecutor(Executor):
             # Telemetry would report what was returned, not why it cannot be stored.
             self.result: Any = error
         formatted: dict[str, Any] = super()._format_error(error)
-        return kept_error(formatted, describe(error))
+        return kept_error(formatted, describe_failure(error))
 
     def _unharmed(self, report: Callable[[], None]) -> None:
         """No telemetry handler ends an attempt; Oban stops only its Exceptions."""

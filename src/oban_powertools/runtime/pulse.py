@@ -3,19 +3,20 @@
 A fault here stops no loop.
 """
 
-import time
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Final
 
 import psycopg
 
 from ..database import Session
+from ..every import Every
 from ..privacy.logs import find_logger
 
 logger: Final = find_logger(__name__)
 
-_EVERY: Final = 5.0
-"""Seconds between two beats of this process."""
+_EVERY: Final = timedelta(seconds=5)
+"""Between two beats of this process."""
 
 
 class Pulse:
@@ -23,7 +24,7 @@ class Pulse:
 
     def __init__(self) -> None:
         self._succeeded: set[str] = set()
-        self._due_at = 0.0
+        self.every: Every = Every(_EVERY)
 
     def succeeded(self, parts: Iterable[str]) -> None:
         """Remember that these parts have done all that was due; the next beat stores it."""
@@ -31,11 +32,11 @@ class Pulse:
 
     async def beat(self, session: Session) -> None:
         """Store it, at most once in 5 s."""
-        if time.monotonic() < self._due_at or not self._succeeded:
+        if not self.every.is_due or not self._succeeded:
             return
         try:
             await session.one("parts_succeeded", {"parts": sorted(self._succeeded)})
         except psycopg.Error:
             logger.exception("it could not be written down that parts of the sweep succeeded")
         self._succeeded.clear()
-        self._due_at = time.monotonic() + _EVERY
+        self.every.rest()

@@ -5,7 +5,6 @@ rule that must never break: a job that its producer runs, fetches or has yet to 
 here.
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ import psycopg
 from ..config import Settings
 from ..database import Session
 from ..database.values import naive
+from ..every import Every
 from ..privacy.logs import find_logger
 
 logger: Final = find_logger(__name__)
@@ -53,8 +53,8 @@ class Rescuer:
 
     def __init__(self, settings: Settings, hands: Callable[[], Mapping[str, Hand]]) -> None:
         self._hands = hands
-        self._look_through = _NowAndThen(_LOOK_THROUGH_EVERY)
-        self._compare = _NowAndThen(settings.executor_gone_after / 3)
+        self._look_through = Every(_LOOK_THROUGH_EVERY)
+        self._compare = Every(settings.executor_gone_after / 3)
         self._suspects: set[Attempt] = set()
 
     async def sweep(self, session: Session, *, gone: bool) -> int | None:
@@ -69,9 +69,9 @@ class Rescuer:
             parts of the sweep go on.
         """
         try:
-            thorough = self._look_through.is_due()
+            thorough = self._look_through.take()
             rescued = await self._rescue_gone(session, thorough=thorough) if gone or thorough else 0
-            lost = await self.rescue_lost(session) if self._compare.is_due() else 0
+            lost = await self.rescue_lost(session) if self._compare.take() else 0
             return None if rescued is None else rescued + lost
         except psycopg.Error:
             logger.exception("the rescue failed; the next sweep tries again")
@@ -140,16 +140,3 @@ class Rescuer:
     async def discard_exhausted(self, session: Session) -> int:
         """Discard jobs that are available without an attempt left, as Oban's own rescue does."""
         return len(await session.all("discard_exhausted", {"batch": _AT_ONCE}))
-
-
-class _NowAndThen:
-    def __init__(self, every: timedelta) -> None:
-        self._every = every.total_seconds()
-        self._due_at = time.monotonic()
-
-    def is_due(self) -> bool:
-        now = time.monotonic()
-        if now < self._due_at:
-            return False
-        self._due_at = now + self._every
-        return True

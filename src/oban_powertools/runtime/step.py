@@ -13,6 +13,7 @@ from typing import Any, Final
 from oban import Job, current_job
 
 from ..arguments import as_span, unless_none
+from ..database import record
 from ..errors import NotInStepError
 from ..states import WorkflowId, WorkflowState
 from ..workflows.builder import Deps, EffectsName, PolicyName, Workflow, read_deps
@@ -164,12 +165,4 @@ def current_workflow() -> FinishedWorkflow:
     job = current_job()
     if job is None or not is_callback(job):
         raise NotInStepError
-    meta = identity_of(job)
-    return FinishedWorkflow(
-        workflow_id=WorkflowId(meta["workflow_id"]),
-        workflow_name=meta["workflow_name"],
-        outcome=WorkflowState(meta["outcome"]),
-        failed_steps=tuple(meta["failed_steps"]),
-        failures_handled=meta["failures_handled"],
-        generation=meta["generation"],
-    )
+    return record(FinishedWorkflow, identity_of(job))

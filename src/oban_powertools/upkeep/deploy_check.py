@@ -13,15 +13,16 @@ from typing import Any, Final
 
 from oban.worker import resolve_worker
 
-from ..database import Session
+from ..database import Session, record
 from ..privacy.logs import format_error
+from ..wire import AsDict
 from .doctor import Finding, Level
 
 _UNBOUNDED: Final = "0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
+class Checked(AsDict):
     """What a deploy check compared, and what it found."""
 
     workers: int
@@ -47,11 +48,11 @@ async def check_deploy(session: Session, *, queues: Collection[str] | None, payl
         semantics = await session.all("doctor_check_semantics")
         rows = await session.all("deploy_check_work")
     findings = [
-        Finding(
+        record(
+            Finding,
+            row,
             check="semantics",
             level=Level.ERROR,
-            subject=row["subject"],
-            found=row["found"],
             expected="semantics version 2",
             todo="ship the release of oban-powertools that wrote it",
         )

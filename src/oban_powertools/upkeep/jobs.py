@@ -4,7 +4,6 @@ Not for changing them (``lifeline``), and not for one job's whole story (``expla
 by its state or queue is found however old it is, anything else among the newest; the answer says how far it came.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -14,6 +13,7 @@ from ..database import json_border
 from ..operators.services import Facade
 from ..privacy.apply_display import apply_display
 from ..states import JobId, JobState, OperatorStatus, WorkflowId
+from ..wire import AsDict
 from ..workflows.finding import instants_of
 
 __all__ = ["JobPage", "JobRecord", "Jobs"]
@@ -26,7 +26,7 @@ WITHIN: Final = "5s"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobRecord:
+class JobRecord(AsDict):
     """One job as it is now, without its args."""
 
     id: JobId
@@ -85,7 +85,7 @@ class JobRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobPage:
+class JobPage(AsDict):
     """A page of jobs."""
 
     jobs: tuple[JobRecord, ...]
@@ -141,22 +141,11 @@ class Jobs(Facade):
             found = await session.one("find_jobs", args)
             assert found is not None
             ids: list[int] = found["ids"]
-            rows = await session.all("list_jobs", {"ids": ids[:page]}) if ids else []
+            jobs = await session.records(JobRecord, "list_jobs", {"ids": ids[:page]}) if ids else []
         more = ids[page - 1] if len(ids) > page else found["reached"]
         page_of_jobs = JobPage(
-            jobs=tuple(_job(row) for row in rows),
+            jobs=tuple(jobs),
             searched=found["searched"] if len(ids) <= page else None,
             next_before=None if more is None else JobId(more),
         )
         return apply_display(self._display, page_of_jobs)
-
-
-def _job(row: Mapping[str, Any]) -> JobRecord:
-    word = row["status"]
-    fields: dict[str, Any] = {
-        **row,
-        "status": None if word is None else OperatorStatus(word),
-        "state": JobState(row["state"]),
-        "tags": tuple(row["tags"]),
-    }
-    return JobRecord(**fields)

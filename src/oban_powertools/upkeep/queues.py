@@ -6,7 +6,7 @@ never break: the signal and its audit record are one transaction (invariant/I4).
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from ..operators.audit import Operations
 from ..operators.authorization import ActorLike, Target
 from ..operators.services import Facade, Services
 from ..states import JobId, OperatorStatus, WorkflowId
+from ..wire import AsDict
 
 __all__ = ["Queue", "QueueHolder", "QueueProducer", "Queues"]
 
@@ -33,7 +34,7 @@ _ANYWHERE: Final = "any node"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class QueueProducer:
+class QueueProducer(AsDict):
     """One of Oban's producers, which takes a queue's jobs in one process."""
 
     node: str
@@ -59,7 +60,7 @@ class QueueProducer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class QueueHolder:
+class QueueHolder(AsDict):
     """A job that holds a place."""
 
     job_id: JobId
@@ -85,7 +86,7 @@ class QueueHolder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Queue:
+class Queue(AsDict):
     """One queue as it is now."""
 
     name: str
@@ -128,9 +129,6 @@ class Queue:
     """Who holds the places, the longest first, at most 100; only ``get`` fills it."""
 
 
-_OF_A_PRODUCER: Final = tuple(field.name for field in fields(QueueProducer))
-
-
 class Queues(Facade):
     """Look at queues, and pause, resume and scale them."""
 
@@ -152,15 +150,12 @@ class Queues(Facade):
         name = as_key("queue", queue)
         async with self._connect() as session:
             [found] = await _read(session, [name])
-            producers = await session.all("list_queue_producers", {"queue": name})
-            holders = await session.all("list_queue_holders", {"queue": name, "page": MOST_HOLDERS})
+            producers = await session.records(QueueProducer, "list_queue_producers", {"queue": name})
+            args = {"queue": name, "page": MOST_HOLDERS}
+            holders = await session.records(QueueHolder, "list_queue_holders", args)
         if not (found.available + found.scheduled + found.retryable + found.executing + found.executors):
             raise QueueNotFoundError(name, _ANYWHERE)
-        return replace(
-            found,
-            producers=tuple(QueueProducer(**{key: row[key] for key in _OF_A_PRODUCER}) for row in producers),
-            holders=tuple(QueueHolder(**row) for row in holders),
-        )
+        return replace(found, producers=tuple(producers), holders=tuple(holders))
 
     async def pause(
         self, queue: str, *, node: str | None = None, actor: ActorLike, reason: str, source: str = "api"
@@ -264,9 +259,4 @@ async def _send(session: Session, signals: Sequence[str]) -> None:
 
 
 async def _read(session: Session, names: Sequence[str] | None) -> "list[Queue]":
-    rows = await session.all("list_queues", {"names": None if names is None else [*names]})
-    return [_queue(**row) for row in rows]
-
-
-def _queue(*, status: str, **row: Any) -> Queue:
-    return Queue(status=OperatorStatus(status), **row)
+    return await session.records(Queue, "list_queues", {"names": None if names is None else [*names]})

@@ -7,18 +7,19 @@ has set a row, only operators change it.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, Self
+from typing import Final
 
 import orjson
 
 from ..acts import Action, TargetType
 from ..arguments import as_text, refuse
 from ..config import SHARED, Settings, SharedValue, shared_json
-from ..database import Session
+from ..database import Row, Session, record
 from ..operators.audit import Operations
 from ..operators.authorization import ActorLike, Target
 from ..operators.services import Services
 from ..privacy.logs import find_logger
+from ..wire import AsDict
 
 __all__ = ["SharedSettings", "StoredSetting"]
 
@@ -28,7 +29,7 @@ _UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "m"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredSetting:
+class StoredSetting(AsDict):
     """A shared setting as the database has it."""
 
     name: str
@@ -45,13 +46,6 @@ class StoredSetting:
 
     changed_by: str | None
     """Who set it; None: the first process that was started with a value of its own."""
-
-    @classmethod
-    def of(cls, row: dict[str, Any]) -> Self:
-        """A row of ``powertools.settings``."""
-        setting = SHARED[row["name"]]
-        fields = {name: row[name] for name in ("name", "changed_at", "changed_by")}
-        return cls(value=setting.from_row(row["value"]), default=setting.default, **fields)
 
 
 def spell(value: SharedValue) -> str:
@@ -71,7 +65,7 @@ def spell(value: SharedValue) -> str:
 
 async def read_settings(session: Session) -> list[StoredSetting]:
     """Every shared setting that this release knows, by name; changes nothing."""
-    return [StoredSetting.of(row) for row in await session.all("list_settings") if row["name"] in SHARED]
+    return [_stored(row) for row in await session.all("list_settings") if row["name"] in SHARED]
 
 
 async def read_spans(session: Session) -> dict[str, timedelta | None]:
@@ -161,4 +155,9 @@ class SharedSettings:
                 after = await session.one("change_setting", args)
                 assert after is not None
                 operation.update(before={"value": before and before["value"]}, after={"value": stored})
-        return StoredSetting.of(after)
+        return _stored(after)
+
+
+def _stored(row: Row) -> StoredSetting:
+    setting = SHARED[row["name"]]
+    return record(StoredSetting, row, value=setting.from_row(row["value"]), default=setting.default)

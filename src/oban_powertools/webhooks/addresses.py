@@ -78,7 +78,7 @@ def check_address(address: Address) -> None:
         raise RefusedAddressError(f"{address}, which is not a public address")
 
 
-async def resolve(host: str, port: int, *, allow_private: bool) -> Sequence[str]:
+async def resolve_host(host: str, port: int, *, allow_private: bool) -> Sequence[str]:
     """The addresses of a host, in the system's order of preference; all of them have been checked.
 
     Raises:

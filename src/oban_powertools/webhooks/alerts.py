@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final, Self
+from typing import Final
 
 from ..events.notices import IncidentChange, IncidentUpdated
 from ..events.topics import AnyEvent
@@ -52,15 +52,6 @@ class Storm:
 
     open: int
     """How many of them are open."""
-
-    @classmethod
-    def of(cls, row: Mapping[str, Any]) -> Self:
-        """As the endpoint's row has it."""
-        return cls(since=datetime.fromisoformat(row["since"]), open=row["open"])
-
-    def to_row(self) -> dict[str, Any]:
-        """As the endpoint's row has it."""
-        return {"since": self.since.isoformat(), "open": self.open}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

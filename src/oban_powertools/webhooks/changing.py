@@ -13,14 +13,14 @@ from ..database import Session
 from ..errors import WebhookNotFoundError
 from ..operators.audit import Operation, Operations
 from ..operators.authorization import Action, ActorLike, Target, TargetType
+from ..wire import rfc3339
 from .addresses import origin
 from .records import EndpointId, WebhookEndpoint
 
 
 async def find_endpoint(session: Session, endpoint_id: EndpointId) -> WebhookEndpoint | None:
     """One endpoint; None when it does not exist."""
-    row = await session.one("read_webhook_endpoints", {"id": endpoint_id})
-    return None if row is None else WebhookEndpoint.of(row)
+    return await session.record(WebhookEndpoint, "read_webhook_endpoints", {"id": endpoint_id})
 
 
 async def get_endpoint(session: Session, endpoint_id: EndpointId) -> WebhookEndpoint:
@@ -101,5 +101,5 @@ def _state(endpoint: WebhookEndpoint) -> dict[str, Any]:
         "console_url": endpoint.console_url,
         "enabled": endpoint.enabled,
         "disabled_reason": endpoint.disabled_reason,
-        "old_signs_until": until.isoformat() if until else None,
+        "old_signs_until": rfc3339(until) if until else None,
     }

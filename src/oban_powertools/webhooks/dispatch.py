@@ -11,13 +11,14 @@ from typing import Any, Final
 
 from psycopg.types.json import Jsonb
 
-from ..database import Session
+from ..database import Session, record
 from ..errors import CursorExpiredError
 from ..events.notices import IncidentUpdated
 from ..events.reads import Bounds, Log
 from ..events.topics import AnyEvent
 from ..events.types import Cursor, StepUpdated, WorkflowFinished
 from ..privacy.logs import find_logger
+from ..wire import to_json
 from . import rendering
 from .alerts import Storm, alerts_of
 from .formats import FORMATS, Format
@@ -153,7 +154,7 @@ def _tell(batch: _Batch, endpoint: dict[str, Any], events: Sequence[AnyEvent], r
             if type_of(event) in types:
                 batch.add(endpoint["id"], event.cursor, event_message(event, source))
         return _Moved(cursor=reached)
-    storms = {name: Storm.of(row) for name, row in endpoint["storms"].items()}
+    storms = {name: record(Storm, row) for name, row in endpoint["storms"].items()}
     # Incidents of any change: a storm counts those that are open, also where their end is not asked for.
     wanted = [event for event in events if isinstance(event, IncidentUpdated) or type_of(event) in types]
     bundled = not FORMATS[form].is_alert
@@ -190,13 +191,9 @@ async def _store(session: Session, batch: _Batch, moved: Mapping[int, _Moved]) -
             "ids": list(moved),
             "cursors": [one.cursor for one in moved.values()],
             "missed": [one.missed for one in moved.values()],
-            "storms": [_storms_json(one.storms) for one in moved.values()],
+            "storms": [None if one.storms is None else Jsonb(to_json(one.storms)) for one in moved.values()],
         }
         await session.run("move_webhooks", args)
-
-
-def _storms_json(storms: Mapping[str, Storm] | None) -> Jsonb | None:
-    return None if storms is None else Jsonb({name: storm.to_row() for name, storm in storms.items()})
 
 
 async def _insert_jobs(session: Session, queue: str) -> None:

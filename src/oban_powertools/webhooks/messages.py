@@ -12,6 +12,7 @@ from ..errors import InvalidArgumentError, InvalidSettingError
 from ..events.notices import KINDS, ExecutorUpdated, IncidentUpdated, RepairEnded, RetentionRan, kind_of
 from ..events.topics import AnyEvent
 from ..events.types import Cursor, StepChange, StepUpdated, WorkflowFinished
+from ..wire import rfc3339
 
 FINISHED: Final = "workflow.finished"
 MISSED: Final = "events.missed"
@@ -95,7 +96,7 @@ def _message(kind: str, source: str, subject: str, at: datetime, data: dict[str,
         "source": source,
         "type": f"oban_powertools.{kind}",
         "subject": subject,
-        "time": at.isoformat(),
+        "time": rfc3339(at),
         "datacontenttype": "application/json",
         "data": data,
     }

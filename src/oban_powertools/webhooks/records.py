@@ -1,12 +1,12 @@
 """The records of endpoints and deliveries. The rule that must never break: no repr contains a secret."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, NewType
 
 from ..events.types import Cursor
+from ..wire import AsDict
 from .formats import Format
 
 EndpointId = NewType("EndpointId", int)
@@ -21,7 +21,7 @@ class DeliveryState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WebhookEndpoint:
+class WebhookEndpoint(AsDict):
     """An endpoint: a URL, and the events that it gets."""
 
     id: EndpointId
@@ -75,15 +75,9 @@ class WebhookEndpoint:
     updated_at: datetime
     """When it was last changed."""
 
-    @classmethod
-    def of(cls, row: Mapping[str, Any]) -> "WebhookEndpoint":
-        """A row of ``read_webhook_endpoints``."""
-        fields: dict[str, Any] = {**row, "types": tuple(row["types"]), "format": Format(row["format"])}
-        return cls(**fields)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WebhookDelivery:
+class WebhookDelivery(AsDict):
     """One event on its way to one endpoint."""
 
     endpoint_id: EndpointId
@@ -121,7 +115,7 @@ class WebhookDelivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IssuedSecret:
+class IssuedSecret(AsDict):
     """What ``add`` and ``rotate_secret`` return: the only time that the secret is shown."""
 
     endpoint: WebhookEndpoint
@@ -132,7 +126,7 @@ class IssuedSecret:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(AsDict):
     """The result of one attempt."""
 
     status: int | None = None

@@ -12,9 +12,10 @@ from hashlib import sha256
 from typing import Any, Final, assert_never
 from uuid import uuid4
 
-from ..events.notices import IncidentUpdated, RepairEnded, describe
+from ..events.notices import IncidentUpdated, RepairEnded, describe_notice
 from ..events.topics import AnyEvent
 from ..events.types import StepUpdated, WorkflowFinished
+from ..wire import rfc3339, to_json
 from .alerts import Alert, AlertAction
 from .formats import Format
 
@@ -80,7 +81,7 @@ def ping_message(form: Format, source: AlertSource) -> dict[str, Any]:
 
 
 def _message(kind: str, subject: str, at: datetime, body: Any) -> dict[str, Any]:
-    return {"id": f"msg_{uuid4().hex}", "type": kind, "subject": subject, "time": at.isoformat(), "body": body}
+    return {"id": f"msg_{uuid4().hex}", "type": kind, "subject": subject, "time": rfc3339(at), "body": body}
 
 
 def _body(form: Format, alert: Alert, source: AlertSource) -> dict[str, Any] | list[dict[str, Any]] | None:
@@ -135,9 +136,9 @@ def _sentence(event: AnyEvent) -> str:
         case WorkflowFinished():
             return f"Workflow {event.workflow_id} {event.workflow_label} finished: {event.outcome}"
         case RepairEnded():
-            return f"Repair {event.outcome}: {', '.join(describe(event))}"
+            return f"Repair {event.outcome}: {', '.join(describe_notice(event))}"
         case _:
-            return f"{event.to_dict()['type'].replace('_', ' ').capitalize()}: {', '.join(describe(event))}"
+            return f"{event.type.replace('_', ' ').capitalize()}: {', '.join(describe_notice(event))}"
 
 
 def _link(alert: Alert, source: AlertSource) -> str | None:
@@ -173,7 +174,7 @@ def _pagerduty(alert: Alert, source: AlertSource) -> dict[str, Any]:
         return body
     body["payload"] = {
         "summary": _text(alert)[:_LONGEST_SUMMARY],
-        "timestamp": newest.timestamp.isoformat(),
+        "timestamp": rfc3339(newest.timestamp),
         "severity": "error",
         "source": source.name,
         "component": newest.subject_id[:_LONGEST_SUMMARY],
@@ -190,7 +191,7 @@ def _pagerduty(alert: Alert, source: AlertSource) -> dict[str, Any]:
 def _details(newest: IncidentUpdated, alert: Alert) -> dict[str, Any]:
     of_one = {"incident_id": newest.incident_id, "fingerprint": newest.fingerprint, "count": newest.count}
     of_one |= {"waiting_workflows": newest.waiting_workflows, "waiting_steps": newest.waiting_steps}
-    return of_one if alert.storm is None else {"incidents": len(alert.events), "open": alert.storm.open}
+    return to_json(of_one) if alert.storm is None else {"incidents": len(alert.events), "open": alert.storm.open}
 
 
 def _alertmanager_of(alert: Alert, source: AlertSource) -> list[dict[str, Any]] | None:
@@ -219,7 +220,7 @@ def _alertmanager(
     alert: Mapping[str, Any] = {
         "labels": {**labels, "key": _key(source, key), "source": source.name},
         "annotations": {"summary": summary},
-        "startsAt": starts_at.isoformat(),
-        "endsAt": ends_at.isoformat(),
+        "startsAt": rfc3339(starts_at),
+        "endsAt": rfc3339(ends_at),
     }
     return {**alert, "generatorURL": link} if link else dict(alert)

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from typing import Any, Final, Self
 
 from ..errors import ConfigurationError, WebhooksNotInstalledError
-from .addresses import RefusedAddressError, resolve
+from .addresses import RefusedAddressError, resolve_host
 from .formats import Format, encode
 from .records import Answer
 from .schedule import parse_retry_after
@@ -92,7 +92,7 @@ class Sender:
         host = url.raw_host.decode()
         port = url.port or {"http": 80, "https": 443}[url.scheme]
         transport = await self._transport_for(url)
-        addresses = await resolve(host, port, allow_private=allow_private)
+        addresses = await resolve_host(host, port, allow_private=allow_private)
         for remaining, address in zip(range(len(addresses) - 1, -1, -1), addresses, strict=True):
             request = httpx.Request(
                 "POST",

@@ -113,8 +113,7 @@ class Webhooks(Facade):
     async def list(self) -> list[WebhookEndpoint]:
         """Every endpoint, the oldest first."""
         async with self._connect() as session:
-            rows = await session.all("read_webhook_endpoints", {"id": None})
-        return [WebhookEndpoint.of(row) for row in rows]
+            return await session.records(WebhookEndpoint, "read_webhook_endpoints", {"id": None})
 
     async def get(self, endpoint_id: EndpointId | str) -> WebhookEndpoint:
         """One endpoint.
@@ -292,8 +291,7 @@ class Webhooks(Facade):
         }
         async with self._connect() as session:
             await get_endpoint(session, key)
-            rows = await session.all("read_webhook_deliveries", args)
-        return [_delivery(row) for row in rows]
+            return await session.records(WebhookDelivery, "read_webhook_deliveries", args)
 
     async def replay(
         self,
@@ -360,8 +358,3 @@ class Webhooks(Facade):
 
 def _key(endpoint_id: object) -> EndpointId:
     return EndpointId(as_id("endpoint_id", endpoint_id))
-
-
-def _delivery(row: dict[str, Any]) -> WebhookDelivery:
-    fields: dict[str, Any] = {**row, "state": DeliveryState(row["state"])}
-    return WebhookDelivery(**fields)

@@ -120,10 +120,10 @@ def dot(nodes: Sequence[Node]) -> str:
 
 
 def _words(node: Node) -> list[str]:
-    words = [one_line(node.name) or _NAMELESS]
+    words = [as_label(node.name) or _NAMELESS]
     if node.state is not None:
         attempt = f", attempt {node.attempt}" if node.attempt > 1 else ""
-        words.append(one_line(node.state).replace("_", " ") + attempt)
+        words.append(as_label(node.state).replace("_", " ") + attempt)
     if node.kind in _SHAPES:
         words.append(f"{node.kind} {node.child_id}" if node.child_id is not None else node.kind)
     return words
@@ -150,7 +150,7 @@ def _class(state: str) -> str:
     return state if state in _LOOKS else "unknown"
 
 
-def one_line(text: str) -> str:
+def as_label(text: str) -> str:
     """A text with white space folded, and a replacement for each character that cannot be displayed."""
     return "".join(char if char.isprintable() else "\ufffd" for char in " ".join(text.split()))
 

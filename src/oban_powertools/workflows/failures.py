@@ -29,7 +29,7 @@ def remember_failure(job: Job, outcome: Any) -> None:
     """Remember a job's exception until its ack is written: for attempts that Oban's own executor runs."""
     if isinstance(cast("object", job.extra), dict):
         if isinstance(outcome, (BaseException, Cancel)):
-            job.extra[_FAILURE] = describe(outcome.reason if isinstance(outcome, Cancel) else outcome)
+            job.extra[_FAILURE] = describe_failure(outcome.reason if isinstance(outcome, Cancel) else outcome)
         else:
             job.extra.pop(_FAILURE, None)
 
@@ -46,12 +46,12 @@ def kept_error(error: Mapping[str, Any], failure: Mapping[str, str]) -> dict[str
     return {**failure, **error, "error": _storable(str(error.get("error")), LONGEST_ERROR)}
 
 
-def describe(error: object) -> dict[str, str]:
+def describe_failure(error: object) -> dict[str, str]:
     """The class and the text of an exception; for a reason, which has no class, only the text.
 
-    >>> describe(LookupError("no ribbon left"))
+    >>> describe_failure(LookupError("no ribbon left"))
     {'class': 'LookupError', 'text': 'no ribbon left'}
-    >>> describe(ExceptionGroup("two failed", [ValueError(1), ExceptionGroup("", [KeyError("a")])]))["class"]
+    >>> describe_failure(ExceptionGroup("two failed", [ValueError(1), ExceptionGroup("", [KeyError("a")])]))["class"]
     'ExceptionGroup(KeyError, ValueError)'
     """
     if not isinstance(error, BaseException):

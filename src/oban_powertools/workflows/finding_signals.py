@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from ..database import Session, json_border
+from ..database import Session, json_border, record
 from ..states import WorkflowId
+from ..wire import AsDict
 
 MAX_PAGE: Final = 1000
 """Most signals or waits of a page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WaitAlike:
+class WaitAlike(AsDict):
     """An open wait that looks like a stored signal."""
 
     wait_id: int
@@ -36,7 +37,7 @@ class WaitAlike:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredSignal:
+class StoredSignal(AsDict):
     """A signal that no wait has taken yet, without its payload."""
 
     id: int
@@ -68,7 +69,7 @@ class StoredSignal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OpenWait:
+class OpenWait(AsDict):
     """A wait that no signal has ended yet."""
 
     id: int
@@ -104,13 +105,13 @@ async def list_signals(
     alike = await session.all("list_waits_alike", {"signal_ids": [row["id"] for row in rows]}) if rows else []
     waits: dict[int, list[WaitAlike]] = {}
     for row in alike:
-        waits.setdefault(row.pop("signal_id"), []).append(WaitAlike(**row))
-    return [StoredSignal(alike=tuple(waits.get(row["id"], ())), **row) for row in rows]
+        waits.setdefault(row["signal_id"], []).append(record(WaitAlike, row))
+    return [record(StoredSignal, row, alike=tuple(waits.get(row["id"], ()))) for row in rows]
 
 
 async def list_waits(session: Session, filters: Mapping[str, Any], *, before: int | None, limit: int) -> list[OpenWait]:
     """Open waits that fit all filters, newest first."""
-    return [OpenWait(**row) for row in await session.all("list_waits", _args(filters, before, limit))]
+    return await session.records(OpenWait, "list_waits", _args(filters, before, limit))
 
 
 def _args(filters: Mapping[str, Any], before: int | None, limit: int) -> dict[str, Any]:

@@ -29,9 +29,9 @@ class WorkflowHandle:
     inserted: bool
     """False when its idempotency key named a workflow that existed already."""
 
-    workflows: Waits = field(repr=False)
+    waiters: Waits = field(repr=False)
     """Waits for it."""
 
     async def wait(self, timeout: timedelta | None = None) -> WorkflowRecord:
         """As ``Workflows.wait``."""
-        return await self.workflows.wait(self.id, timeout=timeout)
+        return await self.waiters.wait(self.id, timeout=timeout)

@@ -11,9 +11,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from ..arguments import refuse
-from ..database import Session
+from ..database import Session, record
 from ..errors import StepNotFoundError, WorkflowNotFoundError
 from ..states import HistoryKind, JobId, OperatorStatus, StepPhase, WorkflowId
+from ..wire import AsDict
 
 MAX_PAGE: Final = 1000
 """Most entries of a page."""
@@ -23,7 +24,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HistoryEntry:
+class HistoryEntry(AsDict):
     """One thing that happened."""
 
     at: datetime
@@ -81,7 +82,7 @@ class HistoryEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StepTimes:
+class StepTimes(AsDict):
     """How a step spent its time until now, waiting told apart from working; zero where it never did."""
 
     step: str
@@ -119,7 +120,7 @@ class StepTimes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class History:
+class History(AsDict):
     """A page of a workflow's history."""
 
     workflow_id: WorkflowId
@@ -195,35 +196,16 @@ async def read_history(
     page = min(limit, MAX_PAGE)
     place = {"at": after and after.at, "rank": after and after.rank, "id": after and after.id}
     rows = await session.all("history_entries", {**whose, **place, "page": page + 1})
-    places = [Place(at=row["at"], rank=row.pop("rank"), id=row.pop("id")) for row in rows]
-    entries = tuple(_entry(**row) for row in rows[:page])
+    entries = tuple(record(HistoryEntry, row) for row in rows[:page])
     steps = sorted({entry.step for entry in entries if entry.step})
-    times = await session.all("history_times", {"workflow_id": workflow_id, "steps": steps}) if steps else []
+    args = {"workflow_id": workflow_id, "steps": steps}
+    times = await session.records(StepTimes, "history_times", args) if steps else []
     return History(
         workflow_id=workflow_id,
         began_at=bounds["began_at"],
         entries=entries,
-        times=tuple(_times(**row) for row in times),
+        times=tuple(times),
         known_from=None if bounds["first_number"] == 1 else bounds["known_from"],
         jobs_gone=bounds["jobs_gone"],
-        next_after=str(places[page - 1]) if len(rows) > page else None,
-    )
-
-
-def _entry(*, kind: str, status: str | None, phase: str | None, job_id: int | None, **row: Any) -> HistoryEntry:
-    return HistoryEntry(
-        kind=HistoryKind(kind),
-        status=OperatorStatus(status) if status else None,
-        phase=StepPhase(phase) if phase else None,
-        job_id=JobId(job_id) if job_id is not None else None,
-        **row,
-    )
-
-
-def _times(
-    *, step: str, attempts: int, phase: str | None, since: datetime | None, whole: bool, **seconds: float
-) -> StepTimes:
-    spans = {f"{name}_for": timedelta(seconds=value) for name, value in seconds.items()}
-    return StepTimes(
-        step=step, attempts=attempts, phase=StepPhase(phase) if phase else None, since=since, whole=whole, **spans
+        next_after=str(record(Place, rows[page - 1])) if len(rows) > page else None,
     )

@@ -5,9 +5,10 @@ evidence that the executor is gone.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from ..acts import Action, TargetType, repairs_of
+from ..database import Row
 from ..errors import CommandRefusedError, HeartbeatLateError, IllegalRepairError, RepairRequiresMissingExecutorError
 from ..states import Effects, StepState
 
@@ -18,9 +19,6 @@ LOST: Final = frozenset({"gone", "missing", "stopped", "unknown"})
 """The states of an executor that has left its jobs behind."""
 
 _ENDED: Final = frozenset({StepState.COMPLETED, StepState.DISCARDED, StepState.CANCELLED})
-
-type Row = Mapping[str, Any]
-"""A job: id, state, of_a_step, step, effects, held_until, executor_state, executor_id, beat_seconds."""
 
 
 def refuse_job(action: Action, job: Row, subject: str = "") -> CommandRefusedError | None:

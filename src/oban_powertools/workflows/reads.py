@@ -6,20 +6,9 @@ Runs in the caller's transaction and locks nothing. A step with a live job has t
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from ..database import Session, json_border
+from ..database import Row, Session, json_border, record
 from ..errors import WorkflowNotFoundError
-from ..states import (
-    CallbackState,
-    Effects,
-    JobId,
-    OperatorStatus,
-    Policy,
-    Position,
-    StepKind,
-    StepState,
-    WorkflowId,
-    WorkflowState,
-)
+from ..states import OperatorStatus, Policy, StepState, WorkflowId
 from .drawing import Node
 from .records import CallbackRecord, StepPage, StepRecord, WorkflowRecord
 
@@ -29,8 +18,7 @@ MAX_PAGE: Final = 1000
 
 async def find_workflows(session: Session, ids: Sequence[WorkflowId]) -> list[WorkflowRecord]:
     """The workflows of these ids that exist, by id."""
-    rows = await session.all("get_workflows", {"ids": list(ids)})
-    return [_workflow(row) for row in rows]
+    return await session.records(WorkflowRecord, "get_workflows", {"ids": list(ids)})
 
 
 async def get_workflow(session: Session, workflow_id: WorkflowId) -> WorkflowRecord:
@@ -128,10 +116,10 @@ async def list_callbacks(session: Session, workflow_id: WorkflowId) -> list[Call
     Raises:
         WorkflowNotFoundError: It does not exist, or was pruned.
     """
-    rows = await session.all("list_callbacks", {"workflow_id": workflow_id})
-    if not rows:
+    callbacks = await session.records(CallbackRecord, "list_callbacks", {"workflow_id": workflow_id})
+    if not callbacks:
         await get_workflow(session, workflow_id)
-    return [_callback(row, workflow_id) for row in rows]
+    return callbacks
 
 
 async def list_nodes(session: Session, workflow_id: WorkflowId) -> list[Node]:
@@ -143,66 +131,17 @@ async def list_nodes(session: Session, workflow_id: WorkflowId) -> list[Node]:
     rows = await session.all("draw_steps", {"workflow_id": workflow_id})
     if not rows:
         raise WorkflowNotFoundError(workflow_id)
-    columns = ("name", "state", "attempt", "kind", "child_id")
-    return [Node(parents=_edges(row), **{column: row[column] for column in columns}) for row in rows]
+    return [record(Node, row, parents=_edges(row)) for row in rows]
 
 
-def _workflow(row: Mapping[str, Any]) -> WorkflowRecord:
-    fields: dict[str, Any] = {
-        **row,
-        "status": OperatorStatus(row["status"]),
-        "state": WorkflowState(row["state"]),
-        "tags": tuple(row["tags"]),
-        "failed_steps": tuple(row["failed_steps"]),
-    }
-    return WorkflowRecord(**fields)
-
-
-def _callback(row: Mapping[str, Any], workflow_id: WorkflowId) -> CallbackRecord:
-    fields: dict[str, Any] = {**row, "workflow_id": workflow_id, "state": CallbackState(row["state"])}
-    return CallbackRecord(**fields)
-
-
-def _step(row: Mapping[str, Any], names: Mapping[int, str]) -> StepRecord:
+def _step(row: Row, names: Mapping[int, str]) -> StepRecord:
     edges = _edges(row)
-    return StepRecord(
-        workflow_id=row["workflow_id"],
-        position=Position(row["position"]),
-        name=row["name"],
-        kind=StepKind(row["kind"]),
-        worker=row["worker"],
-        queue=row["queue"],
-        status=OperatorStatus(row["status"]),
-        state=StepState(row["state"]),
-        blocker=row["blocker"],
-        cause=row["cause"],
-        effects=Effects(row["effects"]),
-        generation=row["generation"],
-        pending=row["pending"],
-        deps={names[position]: edges[position] for position in sorted(edges)},
-        child_id=row["child_id"],
-        signal=row["signal"],
-        correlation_key=row["correlation_key"],
-        deadline_at=row["deadline_at"],
-        cancel_requested_at=row["cancel_requested_at"],
-        held_until=row["held_until"],
-        hold_reason=row["hold_reason"],
-        depth=row["depth"],
-        job_id=JobId(row["job_id"]) if row["job_id"] is not None else None,
-        attempt=row["attempt"],
-        max_attempts=row["max_attempts"],
-        args=row["args"] if row["args"] is not None else _unresolved(row["template"], names),
-        result=row["result"],
-        has_result=row["has_result"],
-        error=row["error"],
-        released_at=row["released_at"],
-        scheduled_at=row["scheduled_at"],
-        started_at=row["started_at"],
-        finished_at=row["finished_at"],
-    )
+    deps = {names[position]: edges[position] for position in sorted(edges)}
+    args = row["args"] if row["args"] is not None else _unresolved(row["template"], names)
+    return record(StepRecord, row, deps=deps, args=args)
 
 
-def _edges(row: Mapping[str, Any]) -> dict[int, Policy]:
+def _edges(row: Row) -> dict[int, Policy]:
     edges = dict.fromkeys(row["parents"], Policy.CANCEL)
     return edges | dict.fromkeys(row["continue_parents"] or (), Policy.CONTINUE)
 

@@ -18,10 +18,11 @@ from ..states import (
     WorkflowId,
     WorkflowState,
 )
+from ..wire import AsDict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkflowRecord:
+class WorkflowRecord(AsDict):
     """One stored workflow."""
 
     id: WorkflowId
@@ -98,7 +99,7 @@ class WorkflowRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StepRecord:
+class StepRecord(AsDict):
     """One step as it is now: its job's own state while it has a live job."""
 
     workflow_id: WorkflowId
@@ -202,7 +203,7 @@ class StepRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StepPage:
+class StepPage(AsDict):
     """A page of the steps of a workflow."""
 
     steps: tuple[StepRecord, ...]
@@ -216,7 +217,7 @@ class StepPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SignalRecord:
+class SignalRecord(AsDict):
     """One delivered signal."""
 
     id: int
@@ -257,7 +258,7 @@ class SignalRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CallbackRecord:
+class CallbackRecord(AsDict):
     """What became of the ``on_finished`` job of one end of a workflow.
 
     It outlives the job, and goes with its workflow.
@@ -295,7 +296,7 @@ class CallbackRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recovered:
+class Recovered(AsDict):
     """What a recovery did."""
 
     audit_id: int

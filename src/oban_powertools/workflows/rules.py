@@ -6,9 +6,10 @@ decide the same, in the same words.
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from ..acts import Action
+from ..database import Row
 from ..errors import (
     AlreadyTerminalError,
     CommandRefusedError,
@@ -38,7 +39,6 @@ _RUNS_A_JOB: Final = frozenset(
 _NOT_STARTED: Final = frozenset({StepState.PENDING, StepState.AVAILABLE, StepState.SCHEDULED, StepState.RETRYABLE})
 _NESTED: Final = frozenset({StepKind.WORKFLOW, StepKind.MAP})
 
-type Row = Mapping[str, Any]
 """A step as it is: name, kind, state, cause, effects, held_until, and ``retry_refused`` of a failed one, as
 ``retry_refusal_v1`` says it. Or a workflow: id, state, semantics_version."""
 

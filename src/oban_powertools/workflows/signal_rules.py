@@ -5,9 +5,10 @@ was taken is neither taken back nor given to another.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from ..acts import Action, TargetType, repairs_of
+from ..database import Row
 from ..errors import CommandRefusedError, IllegalRepairError
 from ..states import SignalStatus
 
@@ -20,12 +21,13 @@ UNTAKEN: Final[Mapping[Action, frozenset[str]]] = {
 }
 """Repair of a signal -> what may have become of the signal so far."""
 
-type Row = Mapping[str, Any]
-"""A signal: id, status; of a redirection also to (the step that is to take it) and to_wait_id (its wait, or None)."""
-
 
 def refuse_signal(action: Action, signal: Row) -> CommandRefusedError | None:
-    """Why a repair is illegal on a signal; None when it is legal."""
+    """Why a repair is illegal on a signal; None when it is legal.
+
+    Args:
+        signal: id, status; of a redirection also to (the step that is to take it) and to_wait_id (its wait, or None).
+    """
     subject = f"signal {signal['id']}"
     if signal["status"] not in UNTAKEN[action]:
         return IllegalRepairError(action, subject, f"it is {signal['status']}")

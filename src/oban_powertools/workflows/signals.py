@@ -10,7 +10,7 @@ from typing import Any
 from ..arguments import LONGEST, as_flag, as_id, as_span, as_text, refuse, unless_none
 from ..database import Session, json_border
 from ..errors import Fault, UnstorableValueError
-from ..states import SignalStatus, WorkflowId
+from ..states import WorkflowId
 from .bounds import text_faults
 from .records import SignalRecord
 
@@ -54,7 +54,6 @@ async def deliver(
         "only_begun": as_flag("only_begun", only_begun),
         "payload": json_border.dumps(payload) if payload is not None else None,
     }
-    row = await session.one("deliver_signal", args)
-    assert row is not None
-    fields: dict[str, Any] = {**row, "status": SignalStatus(row["status"])}
-    return SignalRecord(**fields)
+    delivered = await session.record(SignalRecord, "deliver_signal", args)
+    assert delivered is not None
+    return delivered

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from psycopg.pq import PipelineStatus
 
-from ..database import Cursor, Session
+from ..database import OwnCursor, Session
 from ..errors import IdempotencyConflictError, InvalidArgumentError
 from ..states import WorkflowId
 from .plan import WorkflowPlan
@@ -87,8 +87,7 @@ async def insert_plans(session: Session, plans: Sequence[WorkflowPlan]) -> list[
     placed: list[_Placed] = []
     for plan in plans:
         _place(placed, plan, len(placed))
-    rows = await session.all("insert_workflows", _workflow_columns(placed))
-    stored = [Stored(WorkflowId(row["id"]), row["inserted"]) for row in rows]
+    stored = await session.records(Stored, "insert_workflows", _workflow_columns(placed))
     if any(s.inserted for s in stored):
         await _copy_steps(session, placed, stored)
         await _release_roots(session, placed, stored)
@@ -149,7 +148,7 @@ async def _adopt_existing(session: Session, plans: Sequence[WorkflowPlan], store
 
 async def _copy_steps(session: Session, placed: Sequence[_Placed], stored: Sequence[Stored]) -> None:
     children = {(p.parent, p.parent_position): s.id for p, s in zip(placed, stored, strict=True)}
-    async with Cursor(session.conn) as cursor, cursor.copy(session.queries["copy_steps"]) as copy:
+    async with OwnCursor(session.conn) as cursor, cursor.copy(session.queries["copy_steps"]) as copy:
         for own, (p, s) in enumerate(zip(placed, stored, strict=True)):
             if not s.inserted:
                 continue

@@ -14,14 +14,15 @@ from typing import Final
 import psycopg
 from psycopg_pool import PoolClosed
 
+from ..database import Connect
 from ..database.sqlstates import Trouble, find_trouble
-from ..errors import PowertoolsClosedError
+from ..errors import PowertoolsClosedError, WaitTimeoutError
 from ..privacy.logs import find_logger
 from ..states import WorkflowId
+from .reads import get_workflow
+from .records import WorkflowRecord
 
 logger: Final = find_logger(__name__)
-
-type FindEnded = Callable[[Sequence[WorkflowId]], Awaitable[Sequence[WorkflowId]]]
 
 _FIRST_TICK: Final = 0.005
 _LONGEST_TICK: Final = 0.25
@@ -61,22 +62,31 @@ class Waiters:
 
     Ticks start at 5 ms when a new caller arrives and double up to 250 ms.
 
-    Args:
-        find_ended: Which of these workflows have ended (or do not exist)?
     """
 
-    def __init__(self, find_ended: FindEnded) -> None:
-        self._find_ended = find_ended
+    def __init__(self, connect: Connect) -> None:
+        self._connect = connect
         self._waiting: dict[WorkflowId, list[asyncio.Future[None]]] = {}
         self._task: asyncio.Task[None] | None = None
         self._tick = _FIRST_TICK
 
-    async def wait(self, workflow_id: WorkflowId, timeout: timedelta | None) -> bool:
-        """Wait until the workflow has ended; False when the time ran out first. Without any time, ask once.
+    async def wait(self, workflow_id: WorkflowId, *, timeout: timedelta | None = None) -> WorkflowRecord:
+        """As ``Workflows.wait``."""
+        if not await self._has_ended(workflow_id, timeout):
+            raise WaitTimeoutError(workflow_id, timeout or timedelta(0))
+        return await outlasting(lambda: self._get(workflow_id), timeout)
 
-        Raises:
-            PowertoolsClosedError: Powertools was left meanwhile.
-        """
+    async def _get(self, workflow_id: WorkflowId) -> WorkflowRecord:
+        async with self._connect() as session:
+            return await get_workflow(session, workflow_id)
+
+    async def _find_ended(self, ids: Sequence[WorkflowId]) -> Sequence[WorkflowId]:
+        """Which of these workflows have ended, or do not exist?"""
+        async with self._connect() as session:
+            return [row["id"] for row in await session.all("unawaited_workflow_ids", {"ids": list(ids)})]
+
+    async def _has_ended(self, workflow_id: WorkflowId, timeout: timedelta | None) -> bool:
+        """Wait until it has; False when the time ran out first. Without any time, ask once."""
         if timeout is not None and timeout <= timedelta(0):
             return workflow_id in await outlasting(lambda: self._find_ended([workflow_id]), timedelta(0))
         future = asyncio.get_running_loop().create_future()

@@ -19,13 +19,12 @@ from ..arguments import (
     unless_none,
 )
 from ..database import Session, crash_points
-from ..errors import WaitTimeoutError
 from ..operators.authorization import HOST, ActorLike
 from ..operators.commanding import Commander
 from ..operators.services import Facade, Services
 from ..states import StepState, WorkflowId
 from ..telemetry import Name
-from . import commands, reads, recovery, signals, store
+from . import commands, recovery, signals, store
 from .builder import Workflow, as_definition
 from .compile import compile_workflow
 from .handle import WorkflowHandle
@@ -34,7 +33,7 @@ from .records import Recovered, SignalRecord, WorkflowRecord
 from .rules import find_recovery
 from .scripts import warn_of_scripts
 from .stamping import stamped
-from .waiting import Waiters, outlasting
+from .waiting import Waiters
 
 
 class WorkflowWrites(Facade):
@@ -48,7 +47,7 @@ class WorkflowWrites(Facade):
     def __init__(self, services: Services) -> None:
         super().__init__(services)
         self._commander = Commander(services)
-        self.waiters: Waiters = Waiters(self._find_ended)
+        self.waiters: Waiters = Waiters(self._connect)
         self.job_meta: Callable[[], Mapping[str, str]] = dict
         self.queues_here: Callable[[], Collection[str]] = tuple
 
@@ -89,7 +88,7 @@ class WorkflowWrites(Facade):
             span["inserted"] = sum(s.inserted for s in stored)
         crash_points.reached("after_insert_commit")
         return [
-            WorkflowHandle(id=s.id, name=definition.name, inserted=s.inserted, workflows=self)
+            WorkflowHandle(id=s.id, name=definition.name, inserted=s.inserted, waiters=self.waiters)
             for definition, s in zip(definitions, stored, strict=True)
         ]
 
@@ -104,19 +103,8 @@ class WorkflowWrites(Facade):
             PowertoolsClosedError: Powertools was left meanwhile. A database that is away is waited for.
             WorkflowNotFoundError: It does not exist, or was pruned.
         """
-        key, within = as_workflow_id(workflow_id), unless_none(as_span, "timeout", timeout)
-        if not await self.waiters.wait(key, within):
-            raise WaitTimeoutError(key, within or timedelta(0))
-        return await outlasting(lambda: self._get(key), within)
-
-    async def _get(self, workflow_id: WorkflowId) -> WorkflowRecord:
-        async with self._connect() as session:
-            return await reads.get_workflow(session, workflow_id)
-
-    async def _find_ended(self, ids: Sequence[WorkflowId]) -> Sequence[WorkflowId]:
-        async with self._connect() as session:
-            rows = await session.all("unawaited_workflow_ids", {"ids": list(ids)})
-        return [WorkflowId(row["id"]) for row in rows]
+        within = unless_none(as_span, "timeout", timeout)
+        return await self.waiters.wait(as_workflow_id(workflow_id), timeout=within)
 
     async def complete_step(
         self,

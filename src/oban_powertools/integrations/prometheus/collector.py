@@ -1,14 +1,15 @@
 """The collector: this process's counters, and the last reading of the database."""
 
 import asyncio
-import time
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Final
 
 import psycopg
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from ...every import Every
 from ...powertools import Powertools
 from ...privacy.logs import find_logger
 from ...upkeep.metrics import SOURCES, Counts, Readings
@@ -17,8 +18,8 @@ from .process import ProcessMetrics
 
 logger: Final = find_logger(__name__)
 
-_FRESH_FOR: Final = 1.0
-"""Seconds for which a reading is reused, however many scrapes come."""
+_FRESH_FOR: Final = timedelta(seconds=1)
+"""For which a reading is reused, however many scrapes come."""
 
 _WAIT: Final = 5.0
 """Seconds that one refresh waits for the database: Prometheus drops a whole scrape after 10."""
@@ -44,7 +45,7 @@ class PowertoolsCollector(Collector):
         self._process = ProcessMetrics()
         self._readings = _UNREAD
         self._counts = Counts()
-        self._read_at = -_FRESH_FOR
+        self._fresh = Every(_FRESH_FOR)
         self._reading: asyncio.Task[None] | None = None
 
     def collect(self) -> Iterator[Metric]:
@@ -60,7 +61,7 @@ class PowertoolsCollector(Collector):
         A database that does not answer in time shows in ``powertools_source_up``, never as an error. Reading then
         continues, and the next refresh waits for it; it is never cancelled, which would strand a connection.
         """
-        if time.monotonic() - self._read_at < _FRESH_FOR:
+        if not self._fresh.is_due:
             return
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._read(), name="powertools-metrics")
@@ -80,7 +81,7 @@ class PowertoolsCollector(Collector):
             except psycopg.Error as error:
                 logger.warning("the event log could not be counted: %s", error)
         self._readings = Readings(values=readings.values, answered={**readings.answered, "tally": counted})
-        self._read_at = time.monotonic()
+        self._fresh.rest()
 
     def close(self) -> None:
         """Stop counting."""

@@ -7,7 +7,7 @@ one transaction.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from ...database import Session, json_border
 from ...errors import IncidentResolvedError
@@ -16,8 +16,12 @@ from ...operators.authorization import Action, ActorLike, Target, TargetType
 from ...operators.services import Services
 from ...privacy.display import Kind
 from ...states import IncidentState
+from ...wire import rfc3339
 from .reading import get_row, read
 from .records import Incident
+
+_OF_AN_OPEN_ONE: Final = (Action.INCIDENT_ACKNOWLEDGE, Action.INCIDENT_MUTE)
+"""Acts that a resolved incident refuses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,17 +46,8 @@ class Handled:
     detail: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """The details for the timeline, JSON-safe."""
 
-    of_an_open_one: bool = False
-    """Whether a resolved incident refuses it."""
-
-    acknowledge: bool = False
-    """Whether it acknowledges the incident."""
-
-    assign: bool = False
-    """Whether it changes the assignee."""
-
     assignee: str | None = None
-    """The new assignee; None removes the assignee."""
+    """Of an assignment: the new assignee; None removes the assignee."""
 
     muted_until: datetime | None = None
     """The end of its muting; None changes nothing."""
@@ -90,7 +85,7 @@ class Handler:
         incident_id = operation.entry.incident_id
         before = await session.one("lock_incident", {"id": incident_id})
         assert before is not None
-        if before["state"] == IncidentState.RESOLVED and request.of_an_open_one:
+        if before["state"] == IncidentState.RESOLVED and request.action in _OF_AN_OPEN_ONE:
             raise IncidentResolvedError(before["fingerprint"])
         fields = json_border.storable({**request.detail, "reason": request.reason})
         detail = self._display.render(Kind.REASON, fields)
@@ -99,8 +94,8 @@ class Handler:
             "kind": request.action.row.timeline,
             "actor": operation.actor.id,
             "detail": json_border.dumps({key: value for key, value in detail.items() if value is not None}),
-            "acknowledge": request.acknowledge,
-            "assign": request.assign,
+            "acknowledge": request.action is Action.INCIDENT_ACKNOWLEDGE,
+            "assign": request.action is Action.INCIDENT_ASSIGN,
             "assignee": None if request.assignee is None else json_border.storable_text(request.assignee),
             "muted_until": request.muted_until,
         }
@@ -123,5 +118,5 @@ def _state(row: Mapping[str, Any]) -> dict[str, Any]:
         "state": row["state"],
         "acknowledged_by": row["acknowledged_by"],
         "assignee": row["assignee"],
-        "muted_until": until.isoformat() if until else None,
+        "muted_until": rfc3339(until) if until else None,
     }

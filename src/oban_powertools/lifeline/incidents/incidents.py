@@ -8,6 +8,7 @@ from ...incident_classes import IncidentClass
 from ...operators.authorization import Action, ActorLike
 from ...operators.services import Facade, Services
 from ...states import IncidentState
+from ...wire import rfc3339
 from . import reading
 from .handling import Handled, Handler
 from .projecting import Projector
@@ -100,14 +101,7 @@ class Incidents(Facade):
             UnattributedActorError, NotAuthorizedError: It was refused, and that is recorded.
         """
         return await self._handler.handle(
-            Handled(
-                action=Action.INCIDENT_ACKNOWLEDGE,
-                which=incident,
-                actor=actor,
-                source=source,
-                of_an_open_one=True,
-                acknowledge=True,
-            )
+            Handled(action=Action.INCIDENT_ACKNOWLEDGE, which=incident, actor=actor, source=source)
         )
 
     async def assign_incident(
@@ -126,7 +120,6 @@ class Incidents(Facade):
                 which=incident,
                 actor=actor,
                 source=source,
-                assign=True,
                 assignee=assignee,
                 detail={"assignee": assignee},
             )
@@ -169,8 +162,7 @@ class Incidents(Facade):
                 actor=actor,
                 source=source,
                 reason=reason,
-                of_an_open_one=True,
                 muted_until=until,
-                detail={"until": until.isoformat()},
+                detail={"until": rfc3339(until)},
             )
         )

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 from ...arguments import as_id, as_key
-from ...database import Session
+from ...database import Row, Session, record
 from ...errors import IncidentNotFoundError
-from ...incident_classes import IncidentClass, find_row
+from ...incident_classes import find_row
 from ...privacy.display import DisplayPolicy, Kind
-from ...states import IncidentId, IncidentState, IncidentStatus, IncidentSubstatus
+from ...states import IncidentState
 from .records import Incident, TimelineEntry
 from .suggesting import OF_A_LIST, OF_ONE, suggest
 
@@ -59,30 +59,20 @@ async def get_incident(session: Session, display: DisplayPolicy, which: int | st
     row = await get_row(session, which)
     entries = await session.all("incident_timeline", {"id": row["id"], "page": MOST})
     timeline = tuple(
-        TimelineEntry(**{**entry, "detail": display.render(Kind.DETAILS, entry["detail"])}) for entry in entries
+        record(TimelineEntry, entry, detail=display.render(Kind.DETAILS, entry["detail"])) for entry in entries
     )
     [incident] = await suggest(session, [read(row, display, timeline)], OF_ONE)
     return incident
 
 
-def read(row: Mapping[str, Any], display: DisplayPolicy, timeline: tuple[TimelineEntry, ...] = ()) -> Incident:
+def read(row: Row, display: DisplayPolicy, timeline: tuple[TimelineEntry, ...] = ()) -> Incident:
     """The incident of a row."""
     evidence = display.render(Kind.DETAILS, row["evidence"])
-    derived: dict[str, Any] = {
-        "id": IncidentId(row["id"]),
-        "incident_class": _class(row["class"]),
-        "status": IncidentStatus(row["status"]),
-        "state": IncidentState(row["state"]),
-        "substatus": IncidentSubstatus(row["substatus"]),
-        "title": display.render(Kind.DETAILS, row["title"]),
-        "evidence": evidence,
-        "timeline": timeline,
-        **_help(row, evidence),
-    }
-    return Incident(**{key: row[key] for key in row if key not in ("class", "holds_until")} | derived)
+    title = display.render(Kind.DETAILS, row["title"])
+    return record(Incident, row, title=title, evidence=evidence, timeline=timeline, **_help(row, evidence))
 
 
-def _help(row: Mapping[str, Any], evidence: object) -> dict[str, Any]:
+def _help(row: Row, evidence: object) -> dict[str, Any]:
     """What to look at first, and the commands that help where no repair does."""
     incident_class = find_row(row["class"])
     if incident_class is None:
@@ -101,8 +91,3 @@ def _fill(command: str, values: Mapping[str, str]) -> str | None:
         return command.format_map(values)
     except KeyError:
         return None
-
-
-def _class(name: str) -> IncidentClass | str:
-    """A class by its name; one that a newer release brought stays text."""
-    return IncidentClass(name) if name in IncidentClass else name

@@ -12,7 +12,7 @@ from ...wire import AsDict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TimelineEntry:
+class TimelineEntry(AsDict):
     """One thing that happened to an incident."""
 
     at: datetime
@@ -30,7 +30,7 @@ class TimelineEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SuggestedBulk:
+class SuggestedBulk(AsDict):
     """A bulk repair of the targets that an incident names."""
 
     action: str

@@ -7,14 +7,14 @@ Runs in the caller's session and locks nothing. The rule that must never break: 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
-from ...database import Session
+from ...database import Row, Session, record
 from ...explain import ExplainedRepair
 from ...explain.actions import step_actions
 from ...explain.facts import RecoveryFacts, StepFacts
 from ...explain.incidents import Subject, legal_repairs
-from ...explain.reading import read_jobs, read_steps, read_workflow
+from ...explain.reading import read_jobs, read_step_facts, read_workflow
 from ...operators.authorization import Action
 from ...states import IncidentState
 from .records import Incident, SuggestedBulk
@@ -24,8 +24,6 @@ OF_ONE: Final = 50
 
 OF_A_LIST: Final = 5
 """The same, of each incident in a list."""
-
-type Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +90,7 @@ def _bulk(repairs: Iterable[ExplainedRepair]) -> tuple[SuggestedBulk, ...]:
 async def _read(session: Session, rows: Sequence[Row]) -> _Facts:
     places = sorted({(row["workflow_id"], row["position"]) for row in rows if row["position"] is not None})
     steps: dict[tuple[int, int], StepFacts] = {}
-    for step in await read_steps(session, places) if places else ():
+    for step in await read_step_facts(session, places) if places else ():
         steps[step.workflow.id, step.position] = step
     alone = sorted({row["job_id"] for row in rows if row["position"] is None and row["job_id"] is not None})
     jobs = {int(job.id): Subject(job=job) for job in await read_jobs(session, alone)}
@@ -109,8 +107,6 @@ async def _read_recoveries(
         return {}
     args = {"workflow_ids": [place[0] for place in ended], "positions": [place[1] for place in ended]}
     return {
-        (row["workflow_id"], row["position"]): RecoveryFacts(
-            retry_refused=row["retry_refused"], revival_refused=row["revival_refused"]
-        )
+        (row["workflow_id"], row["position"]): record(RecoveryFacts, row)
         for row in await session.all("recoveries_of", args)
     }

@@ -15,7 +15,7 @@ import orjson
 
 from ...acts import IN_BULK
 from ...arguments import as_id
-from ...database import Session, json_border
+from ...database import Session, json_border, record
 from ...database.contention import begin_again
 from ...errors import (
     BulkCountError,
@@ -133,20 +133,11 @@ class Bulks(Facade):
         key = as_id("bulk_id", bulk_id)
         async with self._connect() as session:
             bulk = await _find_bulk(session, bulk_id=key)
-            items = await session.all("bulk_items", {"id": key, "pending": False, "page": MOST})
+            items = await session.records(BulkItem, "bulk_items", {"id": key, "pending": False, "page": MOST})
             matching = await _find_matching(session, Action(bulk["action"]), bulk["filter"])
-        listed = {item["target_id"] for item in items}
-        return Bulk(
-            id=bulk["id"],
-            status=bulk["status"],
-            action=Action(bulk["action"]),
-            actor_id=bulk["actor_id"],
-            reason=bulk["reason"],
-            total=bulk["total"],
-            outcomes=bulk["outcomes"],
-            items=[BulkItem(**{key: item[key] for key in BulkItem.__slots__}) for item in items],
-            unlisted=sum(row["target_id"] not in listed for row in matching),
-        )
+        listed = {item.target_id for item in items}
+        unlisted = sum(row["target_id"] not in listed for row in matching)
+        return record(Bulk, bulk, items=items, unlisted=unlisted)
 
     async def _repair_items(self, bulk: Row, about: Entry) -> None:
         while True:
@@ -224,15 +215,7 @@ async def _insert_manifest(
     }
     row = await session.one("store_bulk", stored)
     assert row is not None
-    return BulkPreview(
-        id=row["id"],
-        preview_token=token.text,
-        action=action,
-        total=len(rows),
-        target_ids=stored["target_ids"],
-        manifest_hash=stored["manifest_hash"],
-        expires_at=row["expires_at"],
-    )
+    return record(BulkPreview, {**stored, **row}, preview_token=token.text, total=len(rows))
 
 
 async def _start(session: Session, operation: Operation, bulk: Row) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 import orjson
 
 from ...errors import CommandRefusedError, NotFoundError, PreviewDriftedError
-from .plan import VERSION, Change, Key, Plan, Row, Written
+from .plan import VERSION, Change, Plan, Row, RowKey, Written
 
 _MOST_TOLD: Final = 100
 
@@ -59,7 +59,7 @@ def refuse_drift(promise: Promise, now: Plan) -> PreviewDriftedError:
 
 
 def refuse_moved(
-    promise: Promise, refusal: CommandRefusedError | NotFoundError, now: Mapping[Key, Row]
+    promise: Promise, refusal: CommandRefusedError | NotFoundError, now: Mapping[RowKey, Row]
 ) -> PreviewDriftedError:
     """The refusal of an execution that does not fit its target any more.
 
@@ -104,7 +104,7 @@ def _describe_drift(source: str, name: str, then: Change | None, now: Change | N
     return was + _differences(source, name, then.after, now.after, "would become")
 
 
-def find_moved(previewed: Sequence[Change], now: Mapping[Key, Row]) -> list[str]:
+def find_moved(previewed: Sequence[Change], now: Mapping[RowKey, Row]) -> list[str]:
     """Find how the rows of a preview have changed since, one sentence per field."""
     drift: list[str] = []
     for change in previewed:

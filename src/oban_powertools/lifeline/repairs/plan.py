@@ -12,7 +12,9 @@ from typing import Any, Final
 
 import orjson
 
+from ...database import Row
 from ...states import Effects
+from ...wire import AsDict
 
 VERSION: Final = 2
 """The version of the plan's form; a preview of another form has drifted."""
@@ -60,8 +62,7 @@ _REFERENCES: Final = {
 _RUNS_ON: Final = frozenset({"job_id", "wait_id", "child_id"})
 _BEGUN: Final = frozenset({"available", "executing", "awaiting_signal"})
 
-type Row = Mapping[str, Any]
-type Key = tuple[str, str]
+type RowKey = tuple[str, str]
 """The kind of a row and its id."""
 
 type Written = Mapping[str, Mapping[str, int | None]]
@@ -69,7 +70,7 @@ type Written = Mapping[str, Mapping[str, int | None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(AsDict):
     """One row that the repair changes or makes."""
 
     source: str
@@ -97,7 +98,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Effect:
+class Effect(AsDict):
     """The effect of a repair on the graph."""
 
     steps_released: int
@@ -143,7 +144,7 @@ class Plan:
 
 
 def make_plan(
-    subject: Mapping[str, Any], before: Mapping[Key, str], after: Mapping[Key, str], events: Mapping[str, int]
+    subject: Mapping[str, Any], before: Mapping[RowKey, str], after: Mapping[RowKey, str], events: Mapping[str, int]
 ) -> Plan:
     """Make the plan of a repair from the rows that it writes, as they were and as they became.
 
@@ -217,7 +218,9 @@ def _runs_again(before: Row, after: Row) -> bool:
     return after["effects"] == Effects.ASK and after["generation"] > before["generation"] and before["attempt"] > 0
 
 
-def _find_changes(before: Mapping[Key, str], after: Mapping[Key, str]) -> Iterator[tuple[str, str, Row | None, Row]]:
+def _find_changes(
+    before: Mapping[RowKey, str], after: Mapping[RowKey, str]
+) -> Iterator[tuple[str, str, Row | None, Row]]:
     # Kind, name, and the row before and after, by kind and name; an unchanged row is empty both times.
     names = _name_new(before, after)
     for source, name, key in sorted((key[0], names.get(key, key[1]), key) for key in after):
@@ -229,7 +232,7 @@ def _find_changes(before: Mapping[Key, str], after: Mapping[Key, str]) -> Iterat
             yield source, name, old, _normal(orjson.loads(will), old, names)
 
 
-def _normal(row: Row, before: Row | None, names: Mapping[Key, str]) -> Row:
+def _normal(row: Row, before: Row | None, names: Mapping[RowKey, str]) -> Row:
     was = before or {}
     return {
         name: value if value is None or value == was.get(name) else _normal_value(name, value, row, names)
@@ -237,7 +240,7 @@ def _normal(row: Row, before: Row | None, names: Mapping[Key, str]) -> Row:
     }
 
 
-def _normal_value(name: str, value: Any, row: Row, names: Mapping[Key, str]) -> Any:
+def _normal_value(name: str, value: Any, row: Row, names: Mapping[RowKey, str]) -> Any:
     if name in CLOCKS:
         return NOW
     if name == "hold_reason":
@@ -251,10 +254,10 @@ def _normal_value(name: str, value: Any, row: Row, names: Mapping[Key, str]) -> 
     return names.get((source, str(value)), unmade)
 
 
-def _name_new(before: Mapping[Key, str], after: Mapping[Key, str]) -> Mapping[Key, str]:
+def _name_new(before: Mapping[RowKey, str], after: Mapping[RowKey, str]) -> Mapping[RowKey, str]:
     # Workflows first, outer ones before inner ones: ids rise with depth, and other rows are named after their workflow.
     new = sorted((key for key in after if key not in before), key=_by_depth)
-    names: dict[Key, str] = {}
+    names: dict[RowKey, str] = {}
     uses: dict[str, int] = {}
     for key in new:
         name = _name(key, orjson.loads(after[key]), names)
@@ -263,11 +266,11 @@ def _name_new(before: Mapping[Key, str], after: Mapping[Key, str]) -> Mapping[Ke
     return names
 
 
-def _by_depth(key: Key) -> tuple[bool, str, tuple[int, ...]]:
+def _by_depth(key: RowKey) -> tuple[bool, str, tuple[int, ...]]:
     return key[0] != "workflow", key[0], tuple(int(part) for part in key[1].split("/"))
 
 
-def _name(key: Key, row: Row, names: Mapping[Key, str]) -> str:
+def _name(key: RowKey, row: Row, names: Mapping[RowKey, str]) -> str:
     source, _ = key
     if source == "workflow":
         return f"new workflow of step {_workflow(row['parent_id'], names)}/{row['parent_position']}"
@@ -283,5 +286,5 @@ def _name(key: Key, row: Row, names: Mapping[Key, str]) -> str:
     return f"new {source} of step {workflow}/{row['position']}"
 
 
-def _workflow(workflow_id: Any, names: Mapping[Key, str]) -> str:
+def _workflow(workflow_id: Any, names: Mapping[RowKey, str]) -> str:
     return names.get(("workflow", str(workflow_id)), str(workflow_id))

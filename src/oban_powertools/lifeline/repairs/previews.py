@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from ...acts import REPAIRS, TargetType, repairs_of
-from ...database import Session, json_border
+from ...database import Session, json_border, record
 from ...errors import (
     CommandRefusedError,
     PreviewConsumedError,
@@ -26,7 +26,7 @@ from ...plural import counted
 from ...privacy.display import DisplayPolicy, Kind
 from ...states import Effects
 from .actions import legal_job_actions, legal_signal_actions, rescuable
-from .plan import CLOCKS, VERSION, Change, Effect, Plan
+from .plan import CLOCKS, VERSION, Change, Plan
 from .records import RepairPreview
 from .targets import Located, Repair, Row
 from .tokens import READY_FOR, Token
@@ -107,36 +107,14 @@ async def find_refusal(session: Session, stored: Row, actor: Actor) -> CommandRe
 def build_preview(display: DisplayPolicy, row: Row, token: str | None = None) -> RepairPreview:
     """Build the public record of a stored preview."""
     stored, action = row["plan"], Action(row["action"])
-    return RepairPreview(
-        id=row["id"],
+    return record(
+        RepairPreview,
+        {**stored, **row},
         preview_token=token,
-        status=row["status"],
-        action=action,
-        target_type=row["target_type"],
-        target_id=row["target_id"],
-        actor_id=row["actor_id"],
         severity=action.row.severity,
-        incident_fingerprint=row["incident_fingerprint"],
-        changes=[_shown_change(display, Change(**change)) for change in stored["changes"]],
+        changes=[_shown_change(display, record(Change, change)) for change in stored["changes"]],
         total_changes=stored["total"],
-        effect=_stored_effect(stored),
-        warnings=stored["warnings"],
-        legal=stored["legal"],
-        illegal=stored["illegal"],
-        plan_hash=row["plan_hash"],
         created_at=row["inserted_at"],
-        expires_at=row["expires_at"],
-    )
-
-
-def _stored_effect(stored: Mapping[str, Any]) -> Effect:
-    effect: Mapping[str, Any] = stored["effect"]
-    return Effect(
-        steps_released=effect["steps_released"],
-        jobs_created=effect["jobs_created"],
-        workflows_ended=tuple(effect["workflows_ended"]),
-        workflows_reopened=tuple(effect["workflows_reopened"]),
-        events=effect["events"],
     )
 
 

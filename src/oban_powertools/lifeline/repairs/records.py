@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ...operators.authorization import Action, Severity
+from ...wire import AsDict
 from .plan import Change, Effect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RepairPreview:
+class RepairPreview(AsDict):
     """A preview: what a repair would do."""
 
     id: int
@@ -68,7 +69,7 @@ class RepairPreview:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RepairDone:
+class RepairDone(AsDict):
     """What an execution has done."""
 
     preview_id: int
@@ -88,7 +89,7 @@ class RepairDone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BulkPreview:
+class BulkPreview(AsDict):
     """A manifest: the targets of a bulk repair."""
 
     id: int
@@ -114,7 +115,7 @@ class BulkPreview:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BulkItem:
+class BulkItem(AsDict):
     """One target of a bulk repair."""
 
     target_id: str
@@ -131,7 +132,7 @@ class BulkItem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bulk:
+class Bulk(AsDict):
     """The progress of a bulk repair."""
 
     id: int

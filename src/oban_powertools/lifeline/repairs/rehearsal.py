@@ -17,7 +17,7 @@ from ...database import Session, json_border
 from ...errors import CommandRefusedError, NotFoundError, PreviewDriftedError
 from .actions import Applier
 from .drift import Promise, refuse_drift, refuse_moved
-from .plan import Key, Plan, Written, make_plan
+from .plan import Plan, RowKey, Written, make_plan
 from .targets import Located, Repair, find_locked
 
 
@@ -25,7 +25,7 @@ from .targets import Located, Repair, find_locked
 class Observed:
     """What a repair wrote."""
 
-    rows: Mapping[Key, str]
+    rows: Mapping[RowKey, str]
     """The rows after the repair, as JSON."""
 
     events: Mapping[str, int]
@@ -104,24 +104,24 @@ async def _do(session: Session, settings: Settings, repair: Repair, located: Loc
     return Observed(rows=rows, events={row["change"]: row["events"] for row in written if row["change"] != "started"})
 
 
-async def _make_plan(repair: Repair, before: Mapping[Key, str], after: Observed) -> Plan:
+async def _make_plan(repair: Repair, before: Mapping[RowKey, str], after: Observed) -> Plan:
     # 100,000 rows take a second; in a thread, so that other tasks go on.
     return await asyncio.to_thread(make_plan, repair.subject, before, after.rows, after.events)
 
 
-def find_existing(written: Written) -> list[Key]:
+def find_existing(written: Written) -> list[RowKey]:
     """The rows among these that exist before the repair; new rows are named by words, not ids."""
     return [(source, name) for source, rows in written.items() for name in rows if name[0].isdigit()]
 
 
-async def _read_rows(session: Session, keys: Iterable[Key]) -> Mapping[Key, str]:
+async def _read_rows(session: Session, keys: Iterable[RowKey]) -> Mapping[RowKey, str]:
     """Read these rows as JSON, without those that do not exist."""
     pairs = list(keys)
     args = {"sources": [source for source, _ in pairs], "ids": [row_id for _, row_id in pairs]}
     return await _read(session, "repair_before", args) if pairs else {}
 
 
-async def _read(session: Session, query: str, args: Mapping[str, Any]) -> dict[Key, str]:
+async def _read(session: Session, query: str, args: Mapping[str, Any]) -> dict[RowKey, str]:
     async with session.conn.cursor(row_factory=tuple_row) as cursor:
         await cursor.execute(session.queries[query], args)
         return {(source, row_id): content for source, row_id, content in await cursor.fetchall()}

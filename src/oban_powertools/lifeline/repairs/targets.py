@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ...acts import REPAIRS
 from ...arguments import LONGEST, as_span, as_text, is_storable
-from ...database import Session
+from ...database import Row, Session
 from ...database.contention import BeginAgainError
 from ...errors import (
     CommandRefusedError,
@@ -20,6 +20,7 @@ from ...errors import (
     UnsupportedTargetError,
 )
 from ...operators.authorization import Action, Target, TargetType
+from ...operators.authorization.targets import with_facts
 from ...states import WorkflowId
 
 _OF_AN_EXECUTOR: Final = ("dead_executor", "executor_missing", "executor_late")
@@ -28,8 +29,6 @@ _OF_SIGNALS: Final = "unclaimed_signal"
 
 HOLDS: Final = (Action.STEP_HOLD, Action.WORKFLOW_HOLD)
 """Repairs that need ``hold_for``."""
-
-type Row = Mapping[str, Any]
 
 
 class TargetMovedError(BeginAgainError):
@@ -227,28 +226,15 @@ async def _find_in_workflow(session: Session, target: Target) -> Located:
     row = await session.one("repair_step", args)
     if row is None or (target.step is not None and row["state"] is None):
         raise TargetNotFoundError(target.type, target.id)
-    full_target = replace(
-        target,
-        workflow_name=row["workflow_name"],
-        workflow_tags=tuple(row["tags"]),
-        queue=row["queue"],
-        worker=row["worker"],
-    )
+    full_target = with_facts(target, row)
     live = [row["job_id"]] if row["job_state"] is not None else ()
     jobs = await _find_jobs(session, live)
     return Located(target=full_target, jobs=tuple(jobs), root_ids=(row["root_id"],))
 
 
 def _of_job(target: Target, job: Row, step: Row) -> Target:
-    return replace(
-        target,
-        queue=job["queue"],
-        worker=job["worker"],
-        workflow_id=step.get("workflow_id"),
-        step=step.get("step"),
-        workflow_name=step.get("workflow_name"),
-        workflow_tags=tuple(step.get("tags") or ()),
-    )
+    place = replace(target, workflow_id=step.get("workflow_id"), step=step.get("step"))
+    return with_facts(place, {**step, "queue": job["queue"], "worker": job["worker"]})
 
 
 def _with_jobs(target: Target, jobs: Sequence[Row]) -> Located:

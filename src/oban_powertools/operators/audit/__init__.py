@@ -8,7 +8,7 @@ from .operations import Operation, Operations, check_attributed, check_reason
 from .reading import AuditFilter
 from .records import AuditFinding, AuditRecord, Entry, FindingKind, Outcome, Verification
 from .sealing import seal
-from .writing import record
+from .writing import write_entries
 
 __all__ = [
     "Audit",
@@ -23,6 +23,6 @@ __all__ = [
     "Verification",
     "check_attributed",
     "check_reason",
-    "record",
     "seal",
+    "write_entries",
 ]

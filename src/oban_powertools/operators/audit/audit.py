@@ -12,7 +12,6 @@ import orjson
 
 from ...arguments import as_count, as_id, as_key, refuse, unless_none
 from ...errors import AuditRecordNotFoundError
-from ...wire import to_json
 from ..authorization import Action, ActorLike, Target, TargetType
 from ..services import Facade
 from . import reading, verifying
@@ -111,7 +110,7 @@ class Audit(Facade):
             if not page:
                 return
             for row in page:
-                yield orjson.dumps(to_json(row), option=orjson.OPT_UTC_Z).decode()
+                yield orjson.dumps(row.to_dict()).decode()
             after = page[-1].id
 
 

@@ -29,7 +29,7 @@ from ...telemetry import Name
 from ..authorization import HOST, Action, Actor, ActorLike, Target, as_surface, find_actor
 from ..services import Services
 from .records import Entry, Outcome
-from .writing import record
+from .writing import write_entries
 
 _OUTCOMES: Final = {"preview_drifted": Outcome.DRIFTED, "preview_expired": Outcome.EXPIRED}
 """Code of an error -> the outcome to record, where it is not simply a refusal."""
@@ -235,5 +235,5 @@ class Operation:
         await self._write(session, replace(self.entry, outcome=outcome, before=None, after=None, details=details))
 
     async def _write(self, session: Session, entry: Entry) -> int:
-        [record_id] = await record(session, self._operations.services.display, [entry])
+        [record_id] = await write_entries(session, self._operations.services.display, [entry])
         return record_id

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from ...arguments import as_instant, as_key, as_word, unless_none
 from ...database import Session
-from ..authorization import ActorType, Surface
 from .records import AuditRecord, Outcome
 
 _PAGE: Final = 1000
@@ -51,14 +50,12 @@ class AuditFilter:
 async def list_records(session: Session, chosen: AuditFilter, *, before: int | None, limit: int) -> list[AuditRecord]:
     """One page, newest first."""
     async with session.bounded():
-        rows = await session.all("list_audit", {**asdict(chosen), "before": before, "page": limit})
-    return [_read(row) for row in rows]
+        return await session.records(AuditRecord, "list_audit", {**asdict(chosen), "before": before, "page": limit})
 
 
 async def find_record(session: Session, record_id: int) -> AuditRecord | None:
     """One record; None when it does not exist."""
-    row = await session.one("get_audit", {"id": record_id})
-    return _read(row) if row else None
+    return await session.record(AuditRecord, "get_audit", {"id": record_id})
 
 
 async def newest_id(session: Session) -> int:
@@ -70,11 +67,4 @@ async def newest_id(session: Session) -> int:
 async def next_records(session: Session, chosen: AuditFilter, *, after: int, upto: int) -> Sequence[AuditRecord]:
     """The next page behind an id, oldest first; empty at the end."""
     args = {**asdict(chosen), "after": after, "upto": upto, "page": _PAGE}
-    return [_read(row) for row in await session.all("export_audit", args)]
-
-
-def _read(row: dict[str, Any]) -> AuditRecord:
-    row["actor_type"] = ActorType(row["actor_type"])
-    row["outcome"] = Outcome(row["outcome"])
-    row["surface"] = Surface(row["surface"])
-    return AuditRecord(**row)
+    return await session.records(AuditRecord, "export_audit", args)

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from ...states import WorkflowId
+from ...wire import AsDict
 from ..authorization import Action, Actor, ActorType, Surface, Target
 
 
@@ -62,7 +63,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AuditRecord:
+class AuditRecord(AsDict):
     """One record as it was written."""
 
     id: int
@@ -145,7 +146,7 @@ class FindingKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AuditFinding:
+class AuditFinding(AsDict):
     """One thing that is wrong with the audit."""
 
     kind: FindingKind
@@ -162,7 +163,7 @@ class AuditFinding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verification:
+class Verification(AsDict):
     """What a verification of the whole audit found."""
 
     rows: int

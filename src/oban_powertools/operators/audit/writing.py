@@ -19,7 +19,7 @@ _PAYLOADS: Final = frozenset({"args", "result", "error", "errors", "payload", "m
 """Keys, at any depth of a state, whose values are payloads of users."""
 
 
-async def record(session: Session, display: DisplayPolicy, entries: Sequence[Entry]) -> list[int]:
+async def write_entries(session: Session, display: DisplayPolicy, entries: Sequence[Entry]) -> list[int]:
     """Write records down, in one statement.
 
     Returns:

@@ -1,7 +1,8 @@
 """The target of an action, with enough facts for a policy that decides row by row."""
 
-from dataclasses import dataclass
-from typing import Self
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from ...acts import Action, TargetType
 from ...states import WorkflowId
@@ -47,3 +48,14 @@ class Target:
 
     def __str__(self) -> str:
         return f"{self.type.replace('_', ' ')} {self.id}"
+
+
+def with_facts(target: Target, row: Mapping[str, Any]) -> Target:
+    """A target with the queue and the worker of a row, and with its workflow's name and tags where it has one."""
+    return replace(
+        target,
+        workflow_name=row.get("workflow_name"),
+        workflow_tags=tuple(row.get("tags") or ()),
+        queue=row["queue"],
+        worker=row["worker"],
+    )

@@ -1,15 +1,13 @@
 """Check that the schema is what the migrations made: tables, indexes, constraints, functions, triggers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 from ...config import Names
-from ...database import Session
+from ...database import Row, Session
 from .expected import Expected, Trigger, expected
 from .finding import Finding, Level
-
-type Row = dict[str, Any]
 
 _REINSTALL: Final = (
     "find out who changed it; `powertools install --sql` prints how it should be, and a restore or that part of the "
@@ -25,7 +23,7 @@ async def check_functions(session: Session) -> list[Finding]:
     return [*_functions(schema, rows)]
 
 
-def _functions(schema: Expected, rows: dict[str, Row]) -> Iterator[Finding]:
+def _functions(schema: Expected, rows: Mapping[str, Row]) -> Iterator[Finding]:
     find = partial(Finding, check="functions", level=Level.ERROR, todo=_REINSTALL)
     for name, bodies in sorted(schema.functions.items()):
         row = rows.get(name)
@@ -51,7 +49,7 @@ async def check_relations(session: Session) -> list[Finding]:
     return [*_relations(schema, relations), *_constraints(schema, constraints)]
 
 
-def _relations(schema: Expected, rows: list[Row]) -> Iterator[Finding]:
+def _relations(schema: Expected, rows: Sequence[Row]) -> Iterator[Finding]:
     find: Callable[..., Finding] = partial(Finding, check="relations", level=Level.ERROR)
     ours = {row["name"] for row in rows if row["ours"]}
     for name in sorted(schema.relations - ours):
@@ -75,7 +73,7 @@ def _relations(schema: Expected, rows: list[Row]) -> Iterator[Finding]:
             )
 
 
-def _constraints(schema: Expected, rows: list[Row]) -> Iterator[Finding]:
+def _constraints(schema: Expected, rows: Sequence[Row]) -> Iterator[Finding]:
     valid = {(row["relation"], row["name"]): row["valid"] for row in rows}
     for table, name in sorted(schema.constraints):
         if not valid.get((table, name)):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from ...database import Session
+from ...database import Session, record
 from .finding import Finding, Level
 
 
@@ -27,14 +27,7 @@ class RowCheck:
         """Make it."""
         args = {"schema": session.queries.names.schema, "prefix": session.queries.names.prefix}
         return [
-            Finding(
-                check=self.name,
-                level=self.level,
-                subject=row["subject"],
-                found=row["found"],
-                expected=self.expected,
-                todo=self.todo,
-            )
+            record(Finding, row, check=self.name, level=self.level, expected=self.expected, todo=self.todo)
             for row in await session.all(f"doctor_check_{self.name}", args)
         ]
 

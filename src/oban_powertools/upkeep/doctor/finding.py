@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ...wire import AsDict
+
 
 class Level(StrEnum):
     """How bad a finding is."""
@@ -18,7 +20,7 @@ class Level(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(AsDict):
     """One thing that is not as it should be."""
 
     check: str
@@ -41,7 +43,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Broken:
+class Broken(AsDict):
     """A check that could not be made."""
 
     check: str
@@ -52,7 +54,7 @@ class Broken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(AsDict):
     """What an examination found."""
 
     checks: tuple[str, ...]

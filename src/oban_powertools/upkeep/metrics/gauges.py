@@ -7,6 +7,7 @@ from typing import Final
 from ...database import Session
 from ...incident_classes import IncidentClass
 from ...states import ExecutorState
+from ...wire import AsDict
 
 _MOST: Final = 50_000
 """Rows that one count looks at; above it the number stays there."""
@@ -27,7 +28,7 @@ class Gauge:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(AsDict):
     """One value of a gauge."""
 
     name: str

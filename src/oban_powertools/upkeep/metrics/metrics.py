@@ -10,6 +10,7 @@ from psycopg_pool import PoolTimeout
 from ...database import Session
 from ...operators.services import Facade, Services
 from ...privacy.logs import find_logger
+from ...wire import AsDict
 from .gauges import Reading, read_events, read_executors, read_faults, read_incidents, read_steps, read_workflows
 from .tally import Counts, Tally
 
@@ -29,7 +30,7 @@ SOURCES: Final[Mapping[str, Source]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Readings:
+class Readings(AsDict):
     """The gauges as they were read."""
 
     values: Sequence[Reading]

@@ -12,6 +12,7 @@ from typing import Any, Final
 from ... import telemetry
 from ...database import Connect
 from ...telemetry import BUCKETS, Name
+from ...wire import AsDict
 
 _PAGE: Final = 50_000
 """Events counted in one statement, and up to one batch more."""
@@ -21,7 +22,7 @@ _PAGES: Final = 20
 
 
 @dataclass(slots=True, kw_only=True)
-class Counts:
+class Counts(AsDict):
     """Totals since the first count of this process."""
 
     changes: Counter[str] = field(default_factory=Counter[str])

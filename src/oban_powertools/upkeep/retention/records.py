@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, assert_never
+from typing import assert_never
+
+from ...wire import AsDict
 
 
 class RecordClass(StrEnum):
@@ -65,7 +67,7 @@ class RecordClass(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RetainedClass:
+class RetainedClass(AsDict):
     """One class of records as it is kept."""
 
     name: RecordClass
@@ -89,13 +91,13 @@ class RetainedClass:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PruneRun:
+class PruneRun(AsDict):
     """One run of the retention, or what one would do."""
 
     id: int | None
     """Its number; None of a dry run, of which nothing is left."""
 
-    dry_run: bool
+    dry_run: bool = False
     """Whether it was rolled back. Then the counts are those of the first batch of each class."""
 
     started_at: datetime
@@ -122,15 +124,9 @@ class PruneRun:
     pruned: Mapping[str, int]
     """Class -> rows removed, in all its tables."""
 
-    @classmethod
-    def of(cls, row: Mapping[str, Any], *, dry_run: bool = False) -> "PruneRun":
-        """A row of prune_runs."""
-        fields = "started_at finished_at actor reason outcome error archived pruned".split()
-        return cls(id=None if dry_run else row["id"], dry_run=dry_run, **{name: row[name] for name in fields})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RetentionStatus:
+class RetentionStatus(AsDict):
     """What is kept for how long, and when records were last removed."""
 
     classes: tuple[RetainedClass, ...]

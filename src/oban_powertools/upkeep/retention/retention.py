@@ -6,7 +6,7 @@ from typing import Any, Final
 import psycopg
 
 from ...arguments import as_flag
-from ...database import Session
+from ...database import Session, record
 from ...operators.audit import Operation, Operations, Outcome
 from ...operators.authorization import Action, ActorLike, Target, TargetType
 from ...operators.services import Facade, Services
@@ -45,10 +45,10 @@ class Retention(Facade):
                 )
                 for of_class in RecordClass
             ]
-            last = await session.one("last_prune_run")
-        run, events_kept_for = PruneRun.of(last) if last else None, spans["events_kept_for"]
+            last = await session.record(PruneRun, "last_prune_run")
+        events_kept_for = spans["events_kept_for"]
         assert events_kept_for is not None
-        return RetentionStatus(classes=tuple(classes), events_kept_for=events_kept_for, last_run=run)
+        return RetentionStatus(classes=tuple(classes), events_kept_for=events_kept_for, last_run=last)
 
     async def _count_due(self, session: Session, of_class: RecordClass, kept_for: timedelta | None) -> int | None:
         if kept_for is None:
@@ -115,12 +115,12 @@ class Retention(Facade):
         error = "; ".join(f"{of_class}: {message}" for of_class, message in progress.failures.items()) or None
         async with self._connect() as session, session.transaction():
             args = {"id": run, "outcome": "failed" if error else "done", "error": error}
-            row = await session.one("finish_prune_run", args)
+            ended = await session.record(PruneRun, "finish_prune_run", args)
             if error:
                 operation.update(outcome=Outcome.FAILED, details={"run": run, "message": error})
                 await operation.record(session)
-        assert row is not None
-        return PruneRun.of(row)
+        assert ended is not None
+        return ended
 
     async def _rehearse_prune(self, actor: str, reason: str) -> PruneRun:
         """The first batch of every class, for real, and rolled back; each in a transaction of its own."""
@@ -145,7 +145,7 @@ class Retention(Facade):
                 args = {"id": await self._start_prune(session, actor, reason), "outcome": "failed" if error else "done"}
                 row = await session.one("finish_prune_run", {**args, "error": error})
         assert row is not None
-        return PruneRun.of({**row, "archived": archived, "pruned": pruned}, dry_run=True)
+        return record(PruneRun, row, id=None, dry_run=True, archived=archived, pruned=pruned)
 
     async def _start_prune(self, session: Session, actor: str, reason: str) -> int:
         row = await session.one("start_prune_run", {"actor": actor, "reason": reason})

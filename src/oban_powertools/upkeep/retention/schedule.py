@@ -3,13 +3,13 @@
 A fault here stops no other part of the sweep.
 """
 
-import time
 from datetime import timedelta
 from typing import Final
 
 import psycopg
 
 from ...database import Session
+from ...every import Every
 from ...privacy.logs import find_logger, format_error
 from .batches import Progress, advance, prune_batch
 
@@ -31,7 +31,7 @@ class RetentionSweep:
     def __init__(self, *, first_after: timedelta = timedelta(minutes=1)) -> None:
         self._progress: Progress | None = None
         self._run: int | None = None
-        self._due_at = time.monotonic() + first_after.total_seconds()
+        self._every = Every(_EVERY, first_after=first_after)
         self._passed_over = False
         self.ended_well: bool = False
         """Whether the last sweep ended a run in which nothing failed and nobody else was pruning."""
@@ -44,7 +44,7 @@ class RetentionSweep:
         """
         self.ended_well = False
         if self._progress is None:
-            if time.monotonic() < self._due_at:
+            if not self._every.is_due:
                 return 0
             self._progress, self._passed_over = Progress.start(), False
         try:
@@ -82,7 +82,7 @@ class RetentionSweep:
 
     async def _end(self, session: Session, error: str | None) -> None:
         run, self._run, self._progress = self._run, None, None
-        self._due_at = time.monotonic() + _EVERY.total_seconds()
+        self._every.rest()
         if error is not None and run is None:
             run = await self._start(session)
         if run is not None:

@@ -27,8 +27,9 @@ SELECT powertools.notify_v1('powertools.events', '');
 SELECT l.pruned_to, l.head, p.*
 FROM powertools.event_log l
 LEFT JOIN LATERAL (
-  SELECT e.workflow_id, e.number, b.last_cursor - b.events + e.place AS cursor, e.at, e.position, s.name AS step_name,
-    s.worker, coalesce(w.context ->> 'label', w.name) AS workflow_label, e.change, e.state, e.job_id, e.attempt,
+  SELECT e.workflow_id, e.number, b.last_cursor - b.events + e.place AS cursor, e.at AS timestamp, e.position,
+    coalesce(s.name, '') AS step_name, s.worker, coalesce(w.context ->> 'label', w.name, '') AS workflow_label, e.change, e.state,
+    e.state AS outcome, e.job_id, coalesce(e.attempt, 0) AS attempt,
     e.has_result, e.error, e.generation, e.failed_steps, powertools.event_word_v1(e.state, e.job_id) AS status,
     powertools.event_code_v1(e.state, e.job_id, s.kind) AS blocker, NULL AS kind, NULL AS subject_id, NULL::jsonb AS data
   FROM powertools.event_batches b
@@ -58,7 +59,7 @@ LEFT JOIN LATERAL (
       WHERE u.last_cursor >= %(since)s::bigint + %(page)s::int ORDER BY u.last_cursor LIMIT 1
     ), %(since)s::bigint + %(page)s::int)
   UNION ALL
-  SELECT NULL, NULL, n.cursor, n.at, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+  SELECT NULL, NULL, n.cursor, n.at, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
     powertools.notice_word_v1(n.kind, n.data), NULL, n.kind, n.subject_id, n.data
   FROM powertools.notices n
   WHERE n.cursor > %(since)s::bigint AND n.cursor <= %(since)s::bigint + %(page)s::int
@@ -94,8 +95,9 @@ WITH RECURSIVE search AS (
 SELECT l.pruned_to, l.head, p.*
 FROM powertools.event_log l
 LEFT JOIN LATERAL (
-  SELECT e.workflow_id, e.number, b.last_cursor - b.events + e.place AS cursor, e.at, e.position, s.name AS step_name,
-    s.worker, coalesce(w.context ->> 'label', w.name) AS workflow_label, e.change, e.state, e.job_id, e.attempt,
+  SELECT e.workflow_id, e.number, b.last_cursor - b.events + e.place AS cursor, e.at AS timestamp, e.position,
+    coalesce(s.name, '') AS step_name, s.worker, coalesce(w.context ->> 'label', w.name, '') AS workflow_label, e.change, e.state,
+    e.state AS outcome, e.job_id, coalesce(e.attempt, 0) AS attempt,
     e.has_result, e.error, e.generation, e.failed_steps, powertools.event_word_v1(e.state, e.job_id) AS status,
     powertools.event_code_v1(e.state, e.job_id, s.kind) AS blocker
   FROM (
@@ -125,7 +127,7 @@ ORDER BY p.cursor;
 SELECT l.pruned_to, l.head, p.*
 FROM powertools.event_log l
 LEFT JOIN LATERAL (
-  SELECT n.cursor, n.at, n.kind, n.subject_id, n.data, powertools.notice_word_v1(n.kind, n.data) AS status
+  SELECT n.cursor, n.at AS timestamp, n.kind, n.subject_id, n.data, powertools.notice_word_v1(n.kind, n.data) AS status
   FROM powertools.notices n
   WHERE n.topic = %(topic)s::text AND n.cursor > %(since)s::bigint
     AND (%(subject_id)s::text IS NULL OR n.subject_id = %(subject_id)s::text)

@@ -7,11 +7,11 @@
 -- Args: ids (bigint[]).
 -- Rows: the workflows that exist, with the step that runs each (NULL columns for an outermost one); the session that
 --   holds the workflow or its outermost one in a transaction that idles, or lasts over 2 s (lock_pid, lock_session,
---   locked_since; NULL without one): a row names in xmax the transaction that locked or changed it; now is the database
+--   lock_since; NULL without one): a row names in xmax the transaction that locked or changed it; now is the database
 --   clock. Index: the primary keys.
 WITH holding AS MATERIALIZED (
   SELECT l.transactionid AS xid, a.pid AS lock_pid, coalesce(nullif(a.application_name, ''), a.usename, '?') AS lock_session,
-    a.xact_start AS locked_since
+    a.xact_start AS lock_since
   FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
   WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND l.granted AND l.pid <> pg_backend_pid()
     AND (a.state LIKE 'idle in transaction%%' OR a.xact_start < clock_timestamp() - interval '2 s')
@@ -19,11 +19,11 @@ WITH holding AS MATERIALIZED (
 SELECT
   w.id, w.name, w.state, w.semantics_version, w.total, w.open, w.cancel_requested_at, w.expired_at,
   w.parent_id, p.position AS parent_position, p.name AS parent_step, p.state AS parent_state, p.cause AS parent_cause,
-  h.lock_pid, h.lock_session, h.locked_since, now() AS now
+  h.lock_pid, h.lock_session, h.lock_since, now() AS now
 FROM powertools.workflows w
 LEFT JOIN powertools.workflows r ON r.id = w.root_id
 LEFT JOIN LATERAL (
-  SELECT * FROM holding WHERE holding.xid IN (w.xmax, r.xmax) ORDER BY holding.locked_since LIMIT 1
+  SELECT * FROM holding WHERE holding.xid IN (w.xmax, r.xmax) ORDER BY holding.lock_since LIMIT 1
 ) AS h ON true
 LEFT JOIN powertools.steps p ON p.workflow_id = w.parent_id AND p.position = w.parent_position
 WHERE w.id = ANY (%(ids)s::bigint[]);
@@ -60,13 +60,15 @@ WHERE s.workflow_id = %(workflow_id)s::bigint AND s.name = %(step)s::text;
 -- Rows: the steps with their settle fault, their last wait and the workflow they run (NULL columns without one), by
 --   workflow and position. Index: the primary keys.
 SELECT
-  s.workflow_id, s.position, s.name, s.kind, s.worker, s.queue, s.effects, s.state, s.cause, s.job_id, s.attempt,
+  s.workflow_id, s.position, s.name, s.kind, s.worker, s.queue, s.effects, s.state AS own_state, s.cause, s.job_id, s.attempt AS own_attempt,
   s.max_attempts, s.pending, cardinality(s.parents) + coalesce(cardinality(s.continue_parents), 0) AS parents, s.error,
   s.cancel_requested_at, s.held_until, s.hold_reason,
-  v.signal, v.correlation_key, v.registered_at, v.deadline_at,
+  v.signal AS wait_signal, v.correlation_key AS wait_correlation_key, v.registered_at AS wait_registered_at,
+  v.deadline_at AS wait_deadline_at,
   c.id AS child_id, c.state AS child_state, c.total AS child_total, c.open AS child_open, c.failed AS child_failed,
   c.max_failures AS child_max_failures,
-  f.state AS fault_state, f.sqlstate, f.message AS fault_message, f.faults, f.first_fault_at, f.last_fault_at
+  f.state AS fault_state, f.message AS fault_message, f.sqlstate AS fault_sqlstate, f.faults AS fault_faults,
+  f.first_fault_at AS fault_first_fault_at, f.last_fault_at AS fault_last_fault_at
 FROM unnest(%(workflow_ids)s::bigint[], %(positions)s::int[]) AS wanted (workflow_id, position)
 CROSS JOIN LATERAL (
   SELECT * FROM powertools.step_at_v1(wanted.workflow_id, wanted.position)
@@ -206,7 +208,7 @@ LIMIT %(page)s;
 --   rescues_quarantined; executors are few.
 WITH holding AS MATERIALIZED (
   SELECT l.transactionid AS xid, a.pid AS lock_pid, coalesce(nullif(a.application_name, ''), a.usename, '?') AS lock_session,
-    a.xact_start AS locked_since
+    a.xact_start AS lock_since
   FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
   WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND l.granted AND l.pid <> pg_backend_pid()
     AND (a.state LIKE 'idle in transaction%%' OR a.xact_start < clock_timestamp() - interval '2 s')
@@ -222,7 +224,7 @@ WITH holding AS MATERIALIZED (
 SELECT
   j.id, j.state::text, j.queue, j.worker, j.attempt, j.max_attempts, powertools.told_error_v1(j.errors -> -1) AS error,
   j.scheduled_at AT TIME ZONE 'UTC' AS scheduled_at, j.attempted_at AT TIME ZONE 'UTC' AS attempted_at,
-  j.attempted_by[1] AS node, e.executor_id, e.seconds AS beat_seconds, e.aside, e.aside_since,
+  j.attempted_by[1] AS node, e.executor_id, e.seconds AS beat_seconds, coalesce(e.aside, 0) AS aside, e.aside_since,
   coalesce(e.seen_at, o.updated_at AT TIME ZONE 'UTC') AS executor_seen_at,
   CASE WHEN j.state = 'executing' THEN coalesce(
     e.state, CASE WHEN o.updated_at > timezone('UTC', now()) - interval '60 seconds' THEN 'healthy' ELSE 'unknown' END
@@ -230,10 +232,11 @@ SELECT
   EXISTS (
     SELECT FROM powertools.left_attempts l WHERE l.job_id = j.id AND l.attempted_at = j.attempted_at
   ) AS left_to_operator,
-  q.at AS quarantined_at, q.crashes, q.executor_id AS crashed_executor_id,
+  q.at AS quarantine_at, q.crashes AS quarantine_crashes, q.executor_id AS quarantine_executor_id,
   j.meta ?& ARRAY['position', 'uid'] AS of_a_step, s.workflow_id, s.name AS step, s.effects, s.held_until,
-  f.state AS fault_state, f.sqlstate, f.message AS fault_message, f.faults, f.first_fault_at, f.last_fault_at,
-  h.lock_pid, h.lock_session, h.locked_since, now() AS now
+  f.state AS fault_state, f.message AS fault_message, f.sqlstate AS fault_sqlstate, f.faults AS fault_faults,
+  f.first_fault_at AS fault_first_fault_at, f.last_fault_at AS fault_last_fault_at,
+  h.lock_pid, h.lock_session, h.lock_since, now() AS now
 FROM public.oban_jobs j
 LEFT JOIN holding h ON h.xid = j.xmax
 LEFT JOIN judged e ON j.state = 'executing' AND e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
@@ -257,13 +260,13 @@ ORDER BY q.queue;
 -- name: explain_incidents
 -- The open incidents that concern these subjects: steps, whole workflows (position NULL), plain jobs (workflow_id NULL).
 -- Args: workflow_ids, job_ids (bigint[]), positions (int[]): one entry a subject; page (int, rows).
--- Rows: id, fingerprint, class, status, state, title, subject_type, subject_id, opened_at; subject (the first that it
+-- Rows: id, fingerprint, incident_class, status, state, title, subject_type, subject_id, opened_at; subject (the first that it
 --   concerns, counted from 1); late_result_id and adoptable of a late result; signal_id of a stored signal that looks
 --   like its wait; queue, resumable and scale_to of one about a queue. By subject, then the last opened first.
 -- Index: incidents_open, incident_fingerprint; the primary keys.
 SELECT f.*
 FROM (
-  SELECT DISTINCT ON (i.id) i.id, i.fingerprint, i.class, powertools.incident_word_v2(i.state) AS status, i.state, i.title,
+  SELECT DISTINCT ON (i.id) i.id, i.fingerprint, i.class AS incident_class, powertools.incident_word_v2(i.state) AS status, i.state, i.title,
     i.subject_type, i.subject_id, i.opened_at, c.subject, l.id AS late_result_id, l.adoptable, g.id AS signal_id,
     q.queue, q.resumable, q.scale_to
   FROM powertools.incidents_concerning_v1(%(workflow_ids)s::bigint[], %(positions)s::int[], %(job_ids)s::bigint[]) AS c

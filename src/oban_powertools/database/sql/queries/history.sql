@@ -131,15 +131,15 @@ LIMIT %(page)s::int;
 
 -- name: history_times
 -- Args: workflow_id (bigint), steps (text[]: only these).
--- Rows: step, dependencies, time, queue, signal, work, retry (seconds), attempts, phase (it is in; NULL: it has ended), since, whole
+-- Rows: step, dependencies_for, time_for, queue_for, signal_for, work_for, retry_for (seconds), attempts, phase (it is in; NULL: it has ended), since, whole
 --   (bool: all that it did is known); by position. Index: as step_phases_v1.
 SELECT p.step,
-  coalesce(sum(n.seconds) FILTER (WHERE p.phase = 'dependencies'), 0)::float8 AS dependencies,
-  coalesce(sum(n.seconds) FILTER (WHERE p.phase = 'time'), 0)::float8 AS time,
-  coalesce(sum(n.seconds) FILTER (WHERE p.phase = 'queue'), 0)::float8 AS queue,
-  coalesce(sum(n.seconds) FILTER (WHERE p.phase = 'signal'), 0)::float8 AS signal,
-  coalesce(sum(n.seconds) FILTER (WHERE p.phase = 'work'), 0)::float8 AS work,
-  coalesce(sum(n.seconds) FILTER (WHERE p.phase = 'retry'), 0)::float8 AS retry,
+  coalesce(sum(n.seconds) FILTER (WHERE p.phase = 'dependencies'), 0)::float8 AS dependencies_for,
+  coalesce(sum(n.seconds) FILTER (WHERE p.phase = 'time'), 0)::float8 AS time_for,
+  coalesce(sum(n.seconds) FILTER (WHERE p.phase = 'queue'), 0)::float8 AS queue_for,
+  coalesce(sum(n.seconds) FILTER (WHERE p.phase = 'signal'), 0)::float8 AS signal_for,
+  coalesce(sum(n.seconds) FILTER (WHERE p.phase = 'work'), 0)::float8 AS work_for,
+  coalesce(sum(n.seconds) FILTER (WHERE p.phase = 'retry'), 0)::float8 AS retry_for,
   count(*) FILTER (WHERE p.change = 'started')::int AS attempts,
   max(p.phase) FILTER (WHERE p.until IS NULL) AS phase, max(p.at) FILTER (WHERE p.until IS NULL) AS since,
   bool_and(p.kept OR p.change IS NULL) AS whole

@@ -19,7 +19,7 @@ SELECT extract(epoch FROM clock_timestamp() - max(p.projected_at))::float8 AS se
 -- name: list_incidents
 -- Args: states (text[]), class (text; NULL: all), before (id; NULL: the first page), page (int).
 -- Rows: as get_incident, the last opened first. Index: incidents_opened.
-SELECT powertools.incident_word_v2(i.state) AS status, i.*
+SELECT powertools.incident_word_v2(i.state) AS status, i.class AS incident_class, i.*
 FROM powertools.incidents i
 WHERE i.state = ANY (%(states)s::text[])
   AND (%(class)s::text IS NULL OR i.class = %(class)s::text)
@@ -32,7 +32,7 @@ LIMIT %(page)s::int;
 -- name: get_incident
 -- Args: id (bigint or NULL), fingerprint (text or NULL).
 -- Rows: none, or one with every column of the table.
-SELECT powertools.incident_word_v2(i.state) AS status, i.* FROM powertools.incidents i
+SELECT powertools.incident_word_v2(i.state) AS status, i.class AS incident_class, i.* FROM powertools.incidents i
 WHERE i.id = %(id)s::bigint OR i.fingerprint = %(fingerprint)s::text;
 
 -- name: incident_timeline
@@ -77,11 +77,11 @@ ORDER BY t.at, t.id;
 -- What incidents name as evidence, as it is now: steps by their place (a job's is one only while the step believes in it,
 -- or was cancelled because it was deleted), jobs and callbacks of no step, late results.
 -- Args: ids (bigint[]), most (int: of each incident).
--- Rows: id, class, fingerprint, subject_type, subject_id (of the incident); workflow_id, position (NULL: no step), job_id,
+-- Rows: id, incident_class, fingerprint, subject_type, subject_id (of the incident); workflow_id, position (NULL: no step), job_id,
 --   late_result_id, adoptable (NULL: no late result), signal_id (stored; that which looks like the wait, or one by
 --   itself), queue, resumable, scale_to (NULL: it is about no queue), place; by incident, in the order of its evidence.
 -- Index: the primary keys, steps_job_deleted.
-SELECT i.id, i.class, i.fingerprint, i.subject_type, i.subject_id, coalesce(s.workflow_id, d.workflow_id) AS workflow_id,
+SELECT i.id, i.class AS incident_class, i.fingerprint, i.subject_type, i.subject_id, coalesce(s.workflow_id, d.workflow_id) AS workflow_id,
   coalesce(s.position, d.position) AS position, j.id AS job_id, l.id AS late_result_id,
   l.id IS NOT NULL AND powertools.is_adoptable_v1(l, j.state::text, s.state) AS adoptable, g.id AS signal_id,
   NULL AS queue, false AS resumable, NULL::int AS scale_to, e.place
@@ -102,12 +102,12 @@ LEFT JOIN powertools.steps d ON e.of = 'job' AND j.id IS NULL AND d.cause = 'job
 LEFT JOIN powertools.signals g ON g.status = 'stored' AND g.id = powertools.alike_signal_v1(i.evidence, v.id)
 WHERE i.id = ANY (%(ids)s::bigint[]) AND e.of <> 'workflow'
 UNION ALL
-SELECT i.id, i.class, i.fingerprint, i.subject_type, i.subject_id, w.id, NULL, NULL, NULL, false, NULL, NULL, false, NULL, 1
+SELECT i.id, i.class AS incident_class, i.fingerprint, i.subject_type, i.subject_id, w.id, NULL, NULL, NULL, false, NULL, NULL, false, NULL, 1
 FROM powertools.incidents i
 JOIN powertools.workflows w ON i.subject_type = 'workflow' AND w.id = i.subject_id::bigint
 WHERE i.id = ANY (%(ids)s::bigint[])
 UNION ALL
-SELECT i.id, i.class, i.fingerprint, i.subject_type, i.subject_id, NULL, NULL, NULL, NULL, false, g.id, NULL, false, NULL, 100 + e.place
+SELECT i.id, i.class AS incident_class, i.fingerprint, i.subject_type, i.subject_id, NULL, NULL, NULL, NULL, false, g.id, NULL, false, NULL, 100 + e.place
 FROM powertools.incidents i
 CROSS JOIN LATERAL (
   SELECT e.id::bigint AS id, e.place
@@ -116,7 +116,7 @@ CROSS JOIN LATERAL (
 JOIN powertools.signals g ON g.id = e.id AND g.status = 'stored'
 WHERE i.id = ANY (%(ids)s::bigint[])
 UNION ALL
-SELECT i.id, i.class, i.fingerprint, i.subject_type, i.subject_id, NULL, NULL, NULL, NULL, false, NULL, q.queue, q.resumable,
+SELECT i.id, i.class AS incident_class, i.fingerprint, i.subject_type, i.subject_id, NULL, NULL, NULL, NULL, false, NULL, q.queue, q.resumable,
   q.scale_to, 0
 FROM powertools.incidents i
 CROSS JOIN LATERAL powertools.queue_remedies_v1(i) AS q
@@ -134,7 +134,7 @@ FROM unnest(%(workflow_ids)s::bigint[], %(positions)s::int[]) AS p (workflow_id,
 -- name: lock_incident
 -- Args: id (bigint).
 -- Rows: as get_incident. Locks: the incident.
-SELECT powertools.incident_word_v2(i.state) AS status, i.*
+SELECT powertools.incident_word_v2(i.state) AS status, i.class AS incident_class, i.*
 FROM powertools.incidents i WHERE i.id = %(id)s::bigint FOR UPDATE;
 
 -- name: handle_incident
@@ -153,4 +153,4 @@ SET state = CASE WHEN %(acknowledge)s::bool THEN 'acknowledged' ELSE i.state END
     assignee = CASE WHEN %(assign)s::bool THEN %(assignee)s::text ELSE i.assignee END,
     muted_until = coalesce(%(muted_until)s::timestamptz, i.muted_until)
 WHERE i.id = %(id)s::bigint
-RETURNING powertools.incident_word_v2(i.state) AS status, i.*;
+RETURNING powertools.incident_word_v2(i.state) AS status, i.class AS incident_class, i.*;

@@ -103,7 +103,7 @@ WHERE w.id IS NULL OR w.finished_at IS NOT NULL;
 -- Rows: one for each time that the workflow ended and had a callback, oldest first; a job that lives speaks for itself, and
 --   one that is gone though nothing says that it ended was deleted unseen. Index: the primary keys.
 SELECT
-  c.generation, c.job_id, c.worker, c.inserted_at,
+  c.workflow_id, c.generation, c.job_id, c.worker, c.inserted_at,
   CASE WHEN j.id IS NOT NULL THEN j.state::text WHEN c.ended_at IS NULL THEN 'job_deleted' ELSE c.state END AS state,
   coalesce(j.attempt, c.attempt) AS attempt,
   coalesce(timezone('UTC', j.attempted_at), c.attempted_at) AS attempted_at,
