@@ -71,10 +71,11 @@ def test_numbers_are_aligned_to_the_right() -> None:
     assert lines(table, ("a", "", ""), ("a" * 100, "", "")) == ["JOBS", "   1", " 100"]
 
 
-def test_a_sentence_follows_its_row_on_at_most_two_lines_of_its_own() -> None:
+def test_a_sentence_follows_its_row_on_at_most_three_lines_of_its_own() -> None:
     table = Table[Record](PLAIN.columns, sentence=lambda record: record[1])
 
-    assert lines(table, ("Blocked", "the bank does not answer " * 4, "q"), ("Running", "", "q"), room=30)[2:] == [
+    assert lines(table, ("Blocked", "the bank does not answer " * 5, "q"), ("Running", "", "q"), room=30)[2:] == [
+        "    the bank does not answer",
         "    the bank does not answer",
         "    the bank does not answer …",
         "Running                  q",

@@ -82,6 +82,14 @@ def waiting_for(incident: Incident) -> str:
     return f"{counted(steps, 'open step')} of {counted(workflows, 'workflow')}" if workflows else ""
 
 
+def find_look(kind: str, name: str) -> str | None:
+    """The command that explains a target; None where no command shows that kind of target alone."""
+    if kind not in _LOOKS:
+        return None
+    words = name.split("/", 1) if kind == "step" else [name]
+    return command_line(*_LOOKS[kind], *words)
+
+
 def _commands(incident: Incident) -> list[str]:
     """What previews its repairs, all of it at once first; where no repair ends it, what does; then where to look on."""
     if incident.state is IncidentState.RESOLVED:
@@ -111,9 +119,8 @@ def _look_on(incident: Incident) -> Iterator[str]:
     """What explains the first target of its repairs, or what it is about."""
     first = next(iter(incident.repairs), None)
     kind, name = (first.target_type, first.target_id) if first else (incident.subject_type, incident.subject_id)
-    if kind in _LOOKS:
-        words = name.split("/", 1) if kind == "step" else [name]
-        yield command_line(*_LOOKS[kind], *words)
+    if look := find_look(kind, name):
+        yield look
 
 
 def _evidence(evidence: Mapping[str, Any]) -> Iterator[str]:

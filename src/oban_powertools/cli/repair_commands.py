@@ -10,7 +10,7 @@ import click
 
 from ..calls import Calls
 from ..lifeline.repairs import Change, Effect, RepairPreview
-from ..operators.authorization import Action, Authorize, Severity, TargetType
+from ..operators.authorization import Action, Authorize, Severity
 from ..plural import counted
 from .confirming import confirm as confirm_act
 from .exits import Exit
@@ -18,6 +18,7 @@ from .forms import Form
 from .groups import Group, examples
 from .ids import parse_id
 from .incident_option import incident_key, incident_option
+from .incident_text import find_look
 from .next_commands import command_line
 from .output import note, print_facts, print_json, print_next, print_table, say
 from .tables import Column, Table
@@ -165,18 +166,9 @@ def _print(record: RepairPreview, *, form: Form) -> None:
 
 def _look_command(done: RepairPreview) -> str:
     """What shows whether it helped: the incident, or the target."""
-    workflow_id, _, step = done.target_id.partition("/")
-    match done.target_type:
-        case _ if done.incident_fingerprint is not None:
-            return command_line("incidents", "show", done.incident_fingerprint)
-        case TargetType.STEP:
-            return command_line("workflow", "explain", workflow_id, step)
-        case TargetType.WORKFLOW:
-            return command_line("workflow", "show", workflow_id)
-        case TargetType.JOB:
-            return command_line("job", "explain", done.target_id)
-        case _:
-            return command_line("incidents", "list")
+    if done.incident_fingerprint is not None:
+        return command_line("incidents", "show", done.incident_fingerprint)
+    return find_look(done.target_type, done.target_id) or command_line("incidents", "list")
 
 
 def _execute_command(record: RepairPreview, token: str) -> str:
