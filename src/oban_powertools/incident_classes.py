@@ -4,9 +4,9 @@ A row names the functions of ``sql/functions`` that look for it; an upgrade brin
 row come what is projected, what explanations show of it and what they suggest, metrics, the command line's choices and
 the pages of reference. No I/O.
 
-A new class touches: its row here; its query in ``functions/incident_classes.sql``, or a file beside it; its row in
-docs/reference/incidents.md; and only where it needs one, a function in ``functions/incidents_hold.sql`` or
-``functions/incidents_concern.sql``.
+A new class touches: its row here; its query in ``functions/incident_classes.sql`` (those of what is slow are in
+``incidents_slow.sql``, of what nobody takes in ``incidents_untaken.sql``); its row in docs/reference/incidents.md; and
+only where it needs one, a function in ``functions/incidents_hold.sql`` or ``functions/incidents_concern.sql``.
 
 The rule that must never break: a class has one row, and nothing else in the package tells one class from another.
 """

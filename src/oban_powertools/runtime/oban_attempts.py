@@ -2,7 +2,8 @@
 
 ``acks`` stores the outcome. The rules that must never break: an attempt that began comes to an ack, unless the process
 itself is being stopped (attempts/B1); no worker ends another job or a process (attempts/B2); an attempt that ran no
-code of the worker does not count (attempts/B3).
+code of the worker does not count (attempts/B3). Whether a failed attempt is tried again and when stays Oban's rule and
+the worker's; ours only is what becomes of an attempt for which these fail.
 
 With ``oban_hooks``, ``oban_acks`` and ``database.oban`` the only file that imports Oban's internals, which
 tests/runtime/test_oban_contract.py names.

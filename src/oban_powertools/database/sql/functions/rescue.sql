@@ -1,7 +1,8 @@
 -- Rescue: what happens to the jobs of executors that are gone, that are unknown, or that do not know the job. The view
 -- gone_executors (views.sql) and executors.sql say which executors are gone.
 
--- Rescues jobs. modes: queue or '*' -> 'automatic' or 'operator'. What happens to each, the first that applies:
+-- Rescues jobs. modes: queue or '*' -> 'automatic' or 'operator', the setting rescue (config.py). What happens to
+-- each, the first that applies:
 --   left         its queue is the operators', its meta says "rescue": "ask", or it is a step that must never run twice
 --   discarded    its meta says "rescue": "fail", or it has no attempt left and its executor did not say that it ends
 --   quarantined  its executors died while running it for the third time, or stopped for the tenth within an hour, and no
