@@ -27,7 +27,7 @@ from oban_powertools.explain import explanations
 from oban_powertools.explain.findings import STATUSES
 from oban_powertools.integrations.sse.stream import event_message as sse_message
 from oban_powertools.states import StepKind, WorkflowId
-from oban_powertools.webhooks.messages import event_message as webhook_message
+from oban_powertools.webhooks.cloudevents import event_message as webhook_message
 from tests.support.by_hand import Hand, Scripted, step
 from tests.support.troubles import TROUBLES, project
 

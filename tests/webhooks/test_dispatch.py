@@ -17,8 +17,8 @@ from oban_powertools.errors import (
 )
 from oban_powertools.events.types import Cursor
 from oban_powertools.webhooks import EndpointId, Webhooks, dispatch
+from oban_powertools.webhooks.cloudevents import missed_message
 from oban_powertools.webhooks.delivering import deliver_due
-from oban_powertools.webhooks.messages import missed_message
 from tests.support.by_hand import step
 from tests.support.receiver import receiving
 from tests.webhooks.conftest import ADA, Post

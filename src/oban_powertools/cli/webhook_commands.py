@@ -17,7 +17,7 @@ from ..plural import counted
 from ..privacy.apply_display import apply_display
 from ..webhooks import Answer, DeliveryState, EndpointId, Format, IssuedSecret, WebhookDelivery, WebhookEndpoint
 from ..webhooks.addresses import origin
-from ..webhooks.messages import EVENT_TYPES
+from ..webhooks.cloudevents import EVENT_TYPES
 from .confirming import ask_person
 from .exits import Exit
 from .forms import Form, formatted

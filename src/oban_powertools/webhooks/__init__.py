@@ -4,8 +4,8 @@ Sending needs the extra ``webhooks``. Messages are CloudEvents 1.0, signed as St
 never break: no event is left out, and a secret is shown once, when it is made.
 """
 
+from .cloudevents import EVENT_TYPES
 from .formats import Format
-from .messages import EVENT_TYPES
 from .records import Answer, DeliveryState, EndpointId, IssuedSecret, WebhookDelivery, WebhookEndpoint
 from .webhooks import Webhooks
 

@@ -15,7 +15,7 @@ from typing import Final
 from ..events.notices import IncidentChange, IncidentUpdated
 from ..events.topics import AnyEvent
 from ..events.types import Cursor
-from .messages import subject_of, type_of
+from .cloudevents import subject_of, type_of
 
 MOST_ALONE: Final = 5
 """Events of one kind at once that have a message each."""

@@ -21,8 +21,8 @@ from ..privacy.logs import find_logger
 from ..wire import to_json
 from . import rendering
 from .alerts import Storm, alerts_of
+from .cloudevents import WORKFLOW_TYPES, event_message, missed_message, type_of
 from .formats import FORMATS, Format
-from .messages import WORKFLOW_TYPES, event_message, missed_message, type_of
 from .rendering import AlertSource, alert_message
 from .schedule import LOST_AFTER
 

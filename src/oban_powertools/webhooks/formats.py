@@ -14,7 +14,7 @@ import orjson
 
 from ..arguments import as_text, refuse
 from ..errors import InvalidSettingError
-from .messages import EVENT_TYPES, WORKFLOW_TYPES, check_types
+from .cloudevents import EVENT_TYPES, WORKFLOW_TYPES, check_types
 from .signing import check_secret, env_secret, new_secret, resolve_secret, sign
 
 _ROUTING_KEY: Final = re.compile(r"[A-Za-z0-9]{32}")

@@ -28,7 +28,7 @@ from ..operators.authorization import ActorLike
 from ..operators.services import Facade, Services
 from ..privacy.display import Kind
 from ..privacy.logs import find_logger
-from . import addresses, dispatch, messages
+from . import addresses, cloudevents, dispatch
 from .changing import adding, changing, describe_added, find_endpoint, get_endpoint
 from .formats import Format, as_console_url, check_types_of, choose_secret
 from .records import Answer, DeliveryState, EndpointId, IssuedSecret, WebhookDelivery, WebhookEndpoint
@@ -261,7 +261,7 @@ class Webhooks(Facade):
     def _ping(self, endpoint: WebhookEndpoint) -> dict[str, Any]:
         name = self._settings.webhook_source
         if endpoint.format is Format.CLOUDEVENTS:
-            return messages.ping_message(name)
+            return cloudevents.ping_message(name)
         return ping_message(endpoint.format, AlertSource(name=name, console_url=endpoint.console_url))
 
     async def deliveries(
