@@ -85,7 +85,7 @@ ORDER BY w.id;
 
 -- name: find_workflow_ids
 -- Args: filters (jsonb text), before (bigint or NULL: only smaller ids), page (int, rows); as powertools.find_workflows_v1.
--- Rows: id, newest first. Index: those of 0025_finding.sql, workflows_name, workflows_unfinished and the primary keys.
+-- Rows: id, newest first. Index: those of 0013_finding.sql, workflows_name, workflows_unfinished and the primary keys.
 SELECT f.id
 FROM powertools.find_workflows_v1(%(filters)s::jsonb, %(before)s::bigint, %(page)s::int) AS f (id)
 ORDER BY f.id DESC;
