@@ -1,8 +1,8 @@
 """Open pools and connections of our own to the database of the host's pool.
 
-A process opens, beside the host's pool and Oban's notifier: our pool of 1 to ``Settings.pool_size`` (4), one connection
-of the heartbeats, with subscribers one that listens, and as many as our pool has for hosts that call
-``powertools.connect()``.
+A process opens at most, beside the host's pool and Oban's notifier: ``Settings.pool_size`` (4) in our pool, 1 for the
+heartbeats, 1 that listens when there are subscribers. A host that calls ``powertools.connect()`` gets its own from
+another pool, of the same size.
 
 A host's pool may give its parameters as functions; each new connection calls them, because passwords and tokens
 change. The rule that must never break: workflows move on without a connection of the host's pool (property/P14,
