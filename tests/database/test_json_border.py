@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from oban_powertools.database import json_border
 from oban_powertools.database.session_settings import configure
-from tests.support.plays import VALUES
+from tests.support.random_plays import VALUES
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(max_size=3) | st.decimals(),

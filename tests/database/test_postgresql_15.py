@@ -10,7 +10,7 @@ from oban_powertools import schema
 from oban_powertools.database import connect
 from tests.support.breaking import broken_steps, faulty_root
 from tests.support.by_hand import Hand, by_hand
-from tests.support.plays import PLAYS, Play
+from tests.support.random_plays import PLAYS, Play
 from tests.support.stage import Stage
 
 

@@ -16,7 +16,7 @@ from oban_powertools.graph.place import Direction, Picture, Size, place
 from oban_powertools.graph.steps import Step
 from oban_powertools.graph.view import Choice, choose
 from oban_powertools.states import OperatorStatus, StepState
-from tests.support.drawn_graphs import a_step, area_of, inner_area_of, pictures, samples, workflows
+from tests.support.random_drawings import a_step, area_of, inner_area_of, pictures, samples, workflows
 
 SIZES = st.sampled_from(Size)
 DIRECTIONS = st.sampled_from(Direction)

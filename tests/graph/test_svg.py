@@ -18,7 +18,7 @@ from oban_powertools.graph.svg import Page, describe, draw
 from oban_powertools.graph.text_width import shorten_middle, text_width
 from oban_powertools.graph.view import Box, Choice, choose
 from oban_powertools.states import OperatorStatus, StepKind, StepState
-from tests.support.drawn_graphs import a_step, workflows
+from tests.support.random_drawings import a_step, workflows
 
 SVG = "{http://www.w3.org/2000/svg}"
 PAYLOADS = (

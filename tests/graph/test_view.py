@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from oban_powertools.graph.steps import Step
 from oban_powertools.graph.view import LEAST_FOLDED, MOST_OPENED, Box, Choice, Graph, choose
 from oban_powertools.states import OperatorStatus, StepKind, StepState
-from tests.support.drawn_graphs import a_step, steps_in, workflows
+from tests.support.random_drawings import a_step, steps_in, workflows
 
 
 def fan(width: int, **fields: object) -> list[Step]:

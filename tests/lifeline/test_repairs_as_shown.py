@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from oban_powertools.errors import CommandRefusedError, NotFoundError
 from oban_powertools.lifeline.repairs import Change, RepairPreview
 from tests.support.by_hand import Hand, by_hand
-from tests.support.drawn_workflows import WorkflowPlan, define, workflow_plans
+from tests.support.random_workflows import WorkflowPlan, define, workflow_plans
 from tests.support.repairing import everything, execute, preview
 
 EXAMPLES = int(os.environ.get("POWERTOOLS_EXAMPLES", "25"))

@@ -20,8 +20,8 @@ from oban_powertools import AwaitSignal, current_step
 from oban_powertools.errors import PowertoolsError
 from oban_powertools.states import WorkflowId
 from tests.support.by_hand import START, Hand
-from tests.support.drawn_workflows import A_DAY, WORKER, WorkflowPlan, define
 from tests.support.model import ENDED
+from tests.support.random_workflows import A_DAY, WORKER, WorkflowPlan, define
 from tests.support.witness import STARTABLE, Look, Place, Witness
 
 BREAKABLE = """

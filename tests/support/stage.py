@@ -15,7 +15,7 @@ from oban_powertools.workflows.references import Reference
 from tests.support.by_hand import Hand, step
 from tests.support.model import ENDED, Engine, Job, Ref, Step
 from tests.support.model import Workflow as ModelWorkflow
-from tests.support.plays import (
+from tests.support.random_plays import (
     Blind,
     Break,
     Complete,

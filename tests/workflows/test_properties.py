@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 
 from tests.support.by_hand import by_hand
-from tests.support.plays import PLAYS, Blind, Break, Complete, Ending, Finish, Mend, Play, StepPlan, Sweep
+from tests.support.random_plays import PLAYS, Blind, Break, Complete, Ending, Finish, Mend, Play, StepPlan, Sweep
 from tests.support.stage import Stage
 
 EXAMPLES = int(os.environ.get("POWERTOOLS_EXAMPLES", "120"))

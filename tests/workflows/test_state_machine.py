@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from tests.support.by_hand import Hand, by_hand
-from tests.support.drawn_workflows import KEYS, RESULTS, WorkflowPlan, workflow_plans
 from tests.support.every_move import BREAKABLE, CLEAR, OUTCOMES, Moves, Outcome
 from tests.support.model import ENDED
+from tests.support.random_workflows import KEYS, RESULTS, WorkflowPlan, workflow_plans
 from tests.support.witness import STARTABLE
 
 EXAMPLES = int(os.environ.get("POWERTOOLS_EXAMPLES", "40"))

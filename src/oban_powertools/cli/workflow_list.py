@@ -16,9 +16,26 @@ from .groups import examples
 from .ids import parse_id
 from .next_commands import command_line, most_urgent
 from .output import print_list
+from .tables import Column, Table
 from .target import Database, answering
+from .text import ago
 from .values import parse_instant
-from .workflow_text import WORKFLOW_TABLE, is_hindered
+from .workflow_text import is_hindered, time_taken, workflow_reason
+
+WORKFLOWS: Final = Table[WorkflowRecord](
+    (
+        Column("STATUS", lambda workflow: workflow.status, whole=True),
+        Column("ID", lambda workflow: workflow.id, whole=True),
+        Column("NAME", lambda workflow: workflow.name),
+        Column("STATE", lambda workflow: workflow.state, whole=True),
+        Column("STEPS", lambda workflow: f"{workflow.total - workflow.open}/{workflow.total}", whole=True),
+        Column("FAILED", lambda workflow: workflow.failed or None, whole=True),
+        Column("INSERTED", lambda workflow: ago(workflow.inserted_at), whole=True),
+        Column("TIME", lambda workflow: time_taken(workflow.inserted_at, workflow.finished_at), whole=True, spare=True),
+    ),
+    sentence=workflow_reason,
+)
+"""The columns of the list; below each workflow is what gives it its status."""
 
 
 def _parse_fields(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, Any] | None:
@@ -90,7 +107,7 @@ async def list_workflows(
     empty = "no workflow matches" if asked or before else "no workflow yet"
     worst = most_urgent(workflows)
     then = [_next_command(worst)] if worst else []
-    print_list(form, "workflows", workflows, WORKFLOW_TABLE, empty=empty, then=then, next_before=next_page)
+    print_list(form, "workflows", workflows, WORKFLOWS, empty=empty, then=then, next_before=next_page)
     return Exit.DONE
 
 

@@ -14,7 +14,7 @@ from ..states import OperatorStatus, StepKind, StepState
 from ..workflows.failures import summary
 from ..workflows.records import CallbackRecord, StepRecord, WorkflowRecord
 from .tables import Column, Table
-from .text import ago, duration, instant, moment
+from .text import duration, instant, moment
 
 _SHOWN_NAMES: Final = 3
 
@@ -29,22 +29,6 @@ def workflow_reason(workflow: WorkflowRecord) -> str:
 def is_hindered(workflow: WorkflowRecord) -> bool:
     """Whether it does not move by itself, so that the question is why."""
     return workflow.status not in (OperatorStatus.RUNNABLE, OperatorStatus.RUNNING, OperatorStatus.FINISHED)
-
-
-WORKFLOW_TABLE: Final = Table[WorkflowRecord](
-    (
-        Column("STATUS", lambda workflow: workflow.status, whole=True),
-        Column("ID", lambda workflow: workflow.id, whole=True),
-        Column("NAME", lambda workflow: workflow.name),
-        Column("STATE", lambda workflow: workflow.state, whole=True),
-        Column("STEPS", lambda workflow: f"{workflow.total - workflow.open}/{workflow.total}", whole=True),
-        Column("FAILED", lambda workflow: workflow.failed or None, whole=True),
-        Column("INSERTED", lambda workflow: ago(workflow.inserted_at), whole=True),
-        Column("TIME", lambda workflow: _time(workflow.inserted_at, workflow.finished_at), whole=True, spare=True),
-    ),
-    sentence=workflow_reason,
-)
-"""The list of workflows, each with what gives it its status."""
 
 
 def workflow_facts(workflow: WorkflowRecord, callbacks: Sequence[CallbackRecord] = ()) -> dict[str, str]:
@@ -64,7 +48,7 @@ def workflow_facts(workflow: WorkflowRecord, callbacks: Sequence[CallbackRecord]
         "expires": moment(workflow.expires_at),
         "expired": moment(workflow.expired_at),
         "finished": moment(workflow.finished_at),
-        "time": _time(workflow.inserted_at, workflow.finished_at),
+        "time": time_taken(workflow.inserted_at, workflow.finished_at),
         "on_finished": _callback_fact(callbacks[-1]) if callbacks else "",
         "tags": ", ".join(workflow.tags),
         "context": compact(workflow.context) if workflow.context else "",
@@ -96,7 +80,9 @@ def steps_table(states: Mapping[str, StepState]) -> Table[StepRecord]:
             Column("QUEUE", lambda step: step.queue if step.kind is StepKind.JOB else step.kind),
             Column("JOB", lambda step: step.job_id, whole=True),
             Column(
-                "TIME", lambda step: _time(step.started_at, step.finished_at) if step.finished_at else "", spare=True
+                "TIME",
+                lambda step: time_taken(step.started_at, step.finished_at) if step.finished_at else "",
+                spare=True,
             ),
         ),
         sentence=lambda step: _step_reasons(step, states),
@@ -130,7 +116,7 @@ def step_facts(step: StepRecord, states: Mapping[str, StepState]) -> dict[str, s
         "due": moment(step.scheduled_at) if step.state in (StepState.SCHEDULED, StepState.RETRYABLE) else "",
         "started": moment(step.started_at),
         "finished": moment(step.finished_at),
-        "time": _time(step.started_at, step.finished_at) if step.finished_at else "",
+        "time": time_taken(step.started_at, step.finished_at) if step.finished_at else "",
     }
 
 
@@ -202,6 +188,6 @@ def _waits(step: StepRecord, states: Mapping[str, StepState]) -> str:
     return summary(step.error)
 
 
-def _time(since: datetime | None, until: datetime | None) -> str:
+def time_taken(since: datetime | None, until: datetime | None) -> str:
     """The duration, until now by the process clock when it has not ended; never negative, even if that clock lags."""
     return duration(max((until or datetime.now(UTC)) - since, timedelta(0))) if since else ""

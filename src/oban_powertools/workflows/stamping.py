@@ -1,4 +1,4 @@
-"""Add the same further meta to every job of a plan, such as the trace it belongs to.
+"""Add the same further meta to every job of a plan, such as the trace, which integrations.opentelemetry.tracing makes.
 
 It does not change a definition's hash, and a key that the author set wins.
 """

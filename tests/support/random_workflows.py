@@ -13,7 +13,7 @@ from oban import Job
 from oban_powertools import Workflow
 from oban_powertools.workflows.builder import EffectsName
 from tests.support.model import Policy
-from tests.support.plays import POLICIES
+from tests.support.random_plays import POLICIES
 
 KEYS = ("k0", "k1")
 """Few, so that signals meet several waits, or come early."""
