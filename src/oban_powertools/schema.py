@@ -309,11 +309,18 @@ async def _wait_and_run(conn: Connection, statement: bytes) -> None:
 
 
 async def _repeat_after_deadlocks(step: Callable[[], Awaitable[None]]) -> None:
-    """Another session is at the same index at the same moment, and one of them had to give way."""
+    """Another session is at the same index at the same moment, and one of them had to give way.
+
+    PostgreSQL has no code of its own for two that drop the same index: "tuple concurrently updated" is internal_error.
+    """
     while True:
         try:
             return await step()
         except psycopg.errors.DeadlockDetected:
+            await asyncio.sleep(0.2)
+        except psycopg.errors.InternalError_ as error:
+            if "concurrently" not in str(error):
+                raise
             await asyncio.sleep(0.2)
 
 

@@ -47,7 +47,7 @@ def test_every_call_is_on_the_page() -> None:
 
 
 def test_what_a_host_may_tell_is_on_the_page() -> None:
-    assert {change.value for change in PUBLISHABLE} <= set(_rows("What you tell"))
+    assert {change.value for change in PUBLISHABLE} <= set(_rows("Publish an event"))
 
 
 def test_every_setting_limit_topic_and_error_is_on_the_page() -> None:

@@ -85,7 +85,7 @@ async def test_what_is_due_is_found_by_index_though_statistics_come_from_busier_
     async with count_executed(hand.conn) as plans:
         await hand.rows("SELECT powertools.due_parts_v1('5 s', '7 days')")
 
-    assert len(plans) > 2
+    assert len(plans) > 1  # those inside the function too
     assert set(re.findall(r"Seq Scan on (\w+)", "".join(plans))) <= {"executors", "incident_projection", "unnest"}
 
 

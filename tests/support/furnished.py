@@ -96,6 +96,7 @@ async def _furnish(hand: Hand) -> None:
     await _webhook(hand)
     await set_ages(hand)
     await project(hand)
+    await hand.rows("ANALYZE")  # numbers of rows are estimates
 
 
 async def set_ages(hand: Hand) -> None:

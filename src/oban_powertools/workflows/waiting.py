@@ -71,7 +71,7 @@ class Waiters:
         self._tick = _FIRST_TICK
 
     async def wait(self, workflow_id: WorkflowId, *, timeout: timedelta | None = None) -> WorkflowRecord:
-        """As ``Workflows.wait``."""
+        """Wait until it has ended: what ``Workflows.wait`` and a handle do, with their arguments and errors."""
         if not await self._has_ended(workflow_id, timeout):
             raise WaitTimeoutError(workflow_id, timeout or timedelta(0))
         return await outlasting(lambda: self._get(workflow_id), timeout)

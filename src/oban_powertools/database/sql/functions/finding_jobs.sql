@@ -122,7 +122,8 @@ BEGIN
     SELECT j.*, s.workflow_id, s.position, s.name, s.finished_at AS ended_at
     FROM public.oban_jobs j
     LEFT JOIN powertools.steps s
-      ON s.workflow_id = powertools.workflow_of_v1(j.meta) AND s.position = powertools.position_of_v1(j.meta) AND s.job_id = j.id
+      ON s.workflow_id = powertools.workflow_of_v1(j.meta) AND s.position = powertools.position_of_v1(j.meta)
+      AND s.job_id = j.id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)
     WHERE j.id = ANY (ids)
   ), worded AS MATERIALIZED (
     SELECT w.workflow_id, w.position, w.word, w.code
