@@ -109,7 +109,7 @@ class WorkflowEndedError(CommandRefusedError):
     """The workflow has ended; what was asked needs one that runs."""
 
     code = "workflow_ended"
-    instead = ("recover",)
+    instead: ClassVar[str | tuple[str, ...]] = ("recover",)
     sentence = "workflow {workflow_id} is already {state}: there is nothing left to cancel or hold"
 
     workflow_id: int
@@ -120,7 +120,7 @@ class IllegalTransitionError(CommandRefusedError):
     """The action does not fit the step's state."""
 
     code = "illegal_transition"
-    instead = "legal"
+    instead: ClassVar[str | tuple[str, ...]] = "legal"
 
     workflow_id: int
     step: str | None
@@ -138,7 +138,7 @@ class UnsupportedRecoveryActionError(CommandRefusedError):
     """There is no such recovery action."""
 
     code = "unsupported_recovery_action"
-    instead = "expected"
+    instead: ClassVar[str | tuple[str, ...]] = "expected"
     sentence = "recovery action {action!r} is unknown; expected one of: {expected}"
 
     action: str

@@ -1,6 +1,7 @@
 """Errors of reading and publishing events."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from .base import PowertoolsError
 from .commands import CommandRefusedError
@@ -24,7 +25,7 @@ class UnpublishableChangeError(CommandRefusedError):
     """A host may not tell of this change: it moves the workflow."""
 
     code = "unpublishable_change"
-    instead = ("complete_step",)
+    instead: ClassVar[str | tuple[str, ...]] = ("complete_step",)
     sentence = (
         "{change!r} cannot be published, only: {expected}; to end a step that runs elsewhere, call "
         "workflows.complete_step, which writes the event too"

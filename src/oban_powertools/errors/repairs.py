@@ -1,6 +1,7 @@
 """Errors of previewing and executing repairs."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from .commands import CommandRefusedError, NotFoundError
 
@@ -9,7 +10,7 @@ class UnsupportedActionError(CommandRefusedError):
     """There is no such repair."""
 
     code = "unsupported_action"
-    instead = "expected"
+    instead: ClassVar[str | tuple[str, ...]] = "expected"
     sentence = "{action!r} is no repair; expected one of: {expected}"
 
     action: str
