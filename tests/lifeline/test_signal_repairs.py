@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from oban_powertools import Incident, SignalStatus, Workflow
+from oban_powertools.config import Names
+from oban_powertools.database import Queries, Session
 from oban_powertools.errors import (
     IllegalRepairError,
     IncidentMismatchError,
@@ -19,6 +21,7 @@ from oban_powertools.errors import (
 from oban_powertools.lifeline.repairs.repairs import Repairs
 from oban_powertools.operators.authorization import Guard, Target
 from oban_powertools.states import WorkflowId
+from oban_powertools.upkeep.doctor import examine
 from tests.support.by_hand import Hand, step
 from tests.support.command import powertools
 from tests.support.repairing import everything, execute, fields, outcomes, preview, repair
@@ -62,6 +65,15 @@ async def test_a_redirected_signal_is_the_result_of_the_step_that_was_meant(hand
     [signal] = await hand.rows("SELECT * FROM powertools.signals")
     assert (signal["status"], signal["correlation_key"]) == (SignalStatus.CONSUMED, MISSPELT)
     assert signal["wait_id"] == await hand.one("SELECT id FROM powertools.waits")
+
+
+async def test_the_doctor_finds_a_redirected_signal_sound(hand: Hand) -> None:
+    workflow_id, signal_id = await waiting(hand), await sent(hand)
+
+    await repair(hand, "signal_redirect", signal_id, to=f"{workflow_id}/paid")
+
+    report = await examine(Session(hand.conn, Queries(Names())), deep=True)
+    assert [finding for finding in report.findings if finding.check == "invariants"] == []
 
 
 async def test_a_preview_of_a_redirection_shows_signal_wait_and_steps_and_leaves_nothing_behind(hand: Hand) -> None:

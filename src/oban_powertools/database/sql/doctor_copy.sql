@@ -37,7 +37,7 @@ CREATE INDEX ON pg_temp.waits (id);
 CREATE TEMP TABLE signals ON COMMIT DROP AS
 SELECT g.*
 FROM pg_temp.waits n
-JOIN powertools.signals g ON g.signal = n.signal AND g.correlation_key = n.correlation_key AND g.wait_id = n.id;
+JOIN powertools.signals g ON g.wait_id = n.id;  -- a redirected one has another name or key
 CREATE INDEX ON pg_temp.signals (wait_id);
 
 CREATE TEMP TABLE events ON COMMIT DROP AS

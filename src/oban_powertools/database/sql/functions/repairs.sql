@@ -163,7 +163,7 @@ BEGIN
     UNION ALL
     SELECT 'signal', g.id::text, g.xmin, powertools.repair_row(g)
     FROM waits w
-    JOIN powertools.signals g ON g.signal = w.signal AND g.correlation_key = w.correlation_key AND g.wait_id = w.id
+    JOIN powertools.signals g ON g.wait_id = w.id
     WHERE powertools.is_since(g.xmin, marker) AND g.id <> ALL (signal_ids)
     UNION ALL
     SELECT 'signal', g.id::text, g.xmin, powertools.repair_row(g)
