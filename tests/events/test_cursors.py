@@ -175,8 +175,9 @@ async def test_a_cursor_older_than_retention_is_told_so(writer: Hand, reader: Po
 
     await eventually(pruned)
 
-    for since in (Cursor(9), Cursor(13)):
-        with pytest.raises(CursorExpiredError, match="can be read from 10 to 12") as refused:
+    # Far beyond the end, as the reader may tell of itself meanwhile.
+    for since in (Cursor(9), Cursor(1_000)):
+        with pytest.raises(CursorExpiredError, match=r"can be read from 10 to 1\d:") as refused:
             async with reader.events.subscribe_all(since=since):
                 pass
         with pytest.raises(CursorExpiredError):
@@ -184,7 +185,8 @@ async def test_a_cursor_older_than_retention_is_told_so(writer: Hand, reader: Po
                 pass
         with pytest.raises(CursorExpiredError):
             await reader.events.read(since=since)
-        assert (refused.value.since, refused.value.oldest, refused.value.head) == (since, 10, 12)
+        assert (refused.value.since, refused.value.oldest) == (since, 10)
+        assert refused.value.head >= 12
     assert numbers(await reader.events.read(since=Cursor(10), workflow_id=workflow_id)) == [11, 12]
     await writer.leave_empty()
 

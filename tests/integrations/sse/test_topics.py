@@ -16,9 +16,10 @@ from tests.support.site import Site
 
 TOPICS = ("incident:all", "incident:7", "executor:all", "executor:app:oban:default:n:p", "audit:all")
 KINDS = ("workflow", "incident", "executor", "audit")
+# Too young to be rescued, which would take the incident away.
 ORPHAN = """
 INSERT INTO oban_jobs (worker, state, attempt, attempted_at, attempted_by)
-VALUES ('w', 'executing', 1, timezone('UTC', now()) - interval '10 min', '{node,00000000-0000-0000-0000-000000000000}')
+VALUES ('w', 'executing', 1, timezone('UTC', now()) - interval '1 min', '{node,00000000-0000-0000-0000-000000000000}')
 """
 
 
