@@ -7,7 +7,6 @@ from typing import Any, Final
 import click
 
 from ..acts import Action
-from ..states import WorkflowId
 from ..workflows.finding_signals import OpenWait, StoredSignal
 from .exits import Exit
 from .forms import Form
@@ -65,9 +64,11 @@ _WAITS: Final = Table[OpenWait](
 def _filtered(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(
         (
-            click.option("--name", help="Only of this name."),
-            click.option("--key", help="Only with this correlation key."),
-            click.option("--workflow", callback=parse_id, metavar="ID", help="Only for, or of, this workflow."),
+            click.option("--name", "signal", help="Only of this name."),
+            click.option("--key", "correlation_key", help="Only with this correlation key."),
+            click.option(
+                "--workflow", "workflow_id", callback=parse_id, metavar="ID", help="Only for, or of, this workflow."
+            ),
             click.option("--since", callback=parse_instant, metavar="INSTANT", help="Only from then on."),
             click.option("--until", callback=parse_instant, metavar="INSTANT", help="Only before."),
             click.option(
@@ -93,26 +94,15 @@ def signals() -> None:
 async def list_signals(
     target: Database,
     *,
-    name: str | None,
-    key: str | None,
-    workflow: int | None,
     since: datetime | None,
     until: datetime | None,
     limit: int,
-    before: int | None,
     form: Form,
+    **only: Any,
 ) -> int:
     """List signals that no wait has taken yet, newest first, with the waits that look alike."""
     async with target.snapshot() as calls:
-        found = await calls.workflows.list_signals(
-            signal=name,
-            correlation_key=key,
-            workflow_id=WorkflowId(workflow) if workflow else None,
-            inserted_from=since,
-            inserted_to=until,
-            before=before,
-            limit=limit,
-        )
+        found = await calls.workflows.list_signals(**only, inserted_from=since, inserted_to=until, limit=limit)
     mistaken = next((signal for signal in found if signal.alike), None)
     then = _redirect(mistaken) if mistaken else []
     following = found[-1].id if len(found) == limit else None
@@ -126,26 +116,15 @@ async def list_signals(
 async def list_waits(
     target: Database,
     *,
-    name: str | None,
-    key: str | None,
-    workflow: int | None,
     since: datetime | None,
     until: datetime | None,
     limit: int,
-    before: int | None,
     form: Form,
+    **only: Any,
 ) -> int:
     """List waits that no signal has ended yet, newest first."""
     async with target.snapshot() as calls:
-        found = await calls.workflows.list_waits(
-            signal=name,
-            correlation_key=key,
-            workflow_id=WorkflowId(workflow) if workflow else None,
-            registered_from=since,
-            registered_to=until,
-            before=before,
-            limit=limit,
-        )
+        found = await calls.workflows.list_waits(**only, registered_from=since, registered_to=until, limit=limit)
     following = found[-1].id if len(found) == limit else None
     print_list(form, "waits", found, _WAITS, empty="nothing waits for a signal", next_before=following)
     return Exit.DONE

@@ -85,7 +85,8 @@ def read_migration(file: str, text: str) -> Migration:
     """A migration from its file's name and text.
 
     Raises:
-        ValueError: It is outside a transaction and holds anything but indexes that are built concurrently.
+        ValueError: It is outside a transaction and holds anything but indexes that are built concurrently, and after
+            that, indexes that are dropped so.
     """
     version, _, name = file.removesuffix(".sql").partition("_")
     header = text.partition("\n\n")[0]
