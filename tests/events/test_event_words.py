@@ -24,7 +24,7 @@ from oban_powertools import (
     WorkflowState,
 )
 from oban_powertools.explain import explanations
-from oban_powertools.explain.findings import STATUSES
+from oban_powertools.explain.diagnosing import STATUSES
 from oban_powertools.integrations.sse.stream import event_message as sse_message
 from oban_powertools.states import StepKind, WorkflowId
 from oban_powertools.webhooks.cloudevents import event_message as webhook_message

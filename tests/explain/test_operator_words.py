@@ -9,7 +9,7 @@ import pytest
 from oban_powertools import OperatorStatus, StepState, Workflow
 from oban_powertools.cli.workflow_text import steps_table, workflow_reason
 from oban_powertools.explain import BlockerCode
-from oban_powertools.explain.findings import STATUSES
+from oban_powertools.explain.diagnosing import STATUSES
 from oban_powertools.states import WorkflowId
 from tests.support.by_hand import Hand, step
 

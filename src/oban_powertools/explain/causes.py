@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from ..database import Session
 from ..states import Cause, OperatorStatus, StepState, WorkflowId
+from .diagnosing import Diagnosis, diagnose_step
 from .explanations import RootCause, RootCauseGroup, Scope
 from .facts import StepFacts, WorkflowFacts
-from .findings import Diagnosis, diagnose_step
 from .reading import read_queues, read_step_facts
 
 MAX_CAUSES: Final = 20

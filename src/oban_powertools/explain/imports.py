@@ -7,8 +7,8 @@ for it.
 from oban.worker import resolve_worker
 
 from ..privacy.logs import format_error
-from .finding import BlockerFinding
-from .findings import not_importable
+from .blocker_finding import BlockerFinding
+from .diagnosing import not_importable
 
 
 def import_findings(worker: str) -> list[BlockerFinding]:

@@ -8,9 +8,9 @@ from ..database import Session
 from ..errors import JobNotFoundError
 from ..states import JobId
 from .actions import job_actions, step_actions
+from .diagnosing import diagnose_job
 from .explanations import JobExplanation
 from .facts import StepFacts
-from .findings import diagnose_job
 from .imports import import_findings
 from .incidents import Subject, find_incidents
 from .phrases import error_line

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ..states import Cause, StepKind, StepState
+from .blocker_finding import BlockerFinding
 from .explanations import BlockerCode, Scope
 from .facts import StepFacts
-from .finding import BlockerFinding
 from .phrases import error_line, with_error
 from .waits import progress
 

@@ -10,11 +10,11 @@ from typing import Any, Final
 from ..database import Session, record
 from ..states import Cause, OperatorStatus, StepState, WorkflowId
 from .actions import Actions, step_actions
+from .blocker_finding import BlockerFinding
 from .causes import MAX_CAUSES, CausingStep, find_causes
+from .diagnosing import Diagnosis, diagnose_step, diagnosis
 from .explanations import BlockerCode, Dependency, Scope, StepExplanation
 from .facts import StepFacts
-from .finding import BlockerFinding
-from .findings import Diagnosis, diagnose_step, diagnosis
 from .imports import import_findings
 from .incidents import Subject, find_incidents
 from .phrases import listed

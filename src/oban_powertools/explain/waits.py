@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from ..plural import counted
+from .blocker_finding import BlockerFinding
 from .explanations import BlockerCode, Scope
 from .facts import ChildFacts, StepFacts, WorkflowFacts
-from .finding import BlockerFinding
 from .job_facts import LockFacts
 from .phrases import spell_span
 

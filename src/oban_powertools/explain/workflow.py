@@ -10,10 +10,10 @@ from ..database import Session
 from ..plural import counted
 from ..states import OperatorStatus, WorkflowId
 from .actions import Actions, workflow_actions
+from .blocker_finding import BlockerFinding
 from .causes import MAX_CAUSES, find_causes, group_causes
 from .explanations import Blocker, BlockerCode, RootCauseGroup, Scope, WorkflowExplanation
 from .facts import WorkflowFacts
-from .finding import BlockerFinding
 from .incidents import Subject, find_incidents
 from .reading import read_recovery, read_workflow
 from .waits import lock_findings, stop_findings

@@ -1,10 +1,10 @@
 -- The operator's word of workflows and steps: Needs Review, Blocked, Waiting, Runnable, Running or Finished, and the code of
--- what is in the way. The same as an explanation says (explain/findings.py), computed for whole pages at once.
+-- what is in the way. The same as an explanation says (explain/diagnosing.py), computed for whole pages at once.
 --
 -- A leaf is a step without an outcome that waits on nothing upstream: it runs on something, or is only held. A step that runs
 -- a workflow stands for the leaves in that; what is pending has the word of the leaves that it waits for.
 
--- What the codes of a thing's blockers come to. As STATUSES in explain/findings.py: time or another step ends what is
+-- What the codes of a thing's blockers come to. As STATUSES in explain/diagnosing.py: time or another step ends what is
 -- Waiting, executors or sessions what is Blocked, and a person whatever has a code that stands here nowhere.
 CREATE OR REPLACE FUNCTION powertools.word_of(codes text[], executing bool) RETURNS text
 LANGUAGE sql IMMUTABLE

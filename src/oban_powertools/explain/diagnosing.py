@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from ..states import OperatorStatus, StepState
+from .blocker_finding import BlockerFinding
 from .explanations import Blocker, BlockerCode, Scope
 from .facts import StepFacts
-from .finding import BlockerFinding
 from .job_facts import FaultFacts, JobFacts, QuarantineFacts, QueueFacts
 from .outcomes import ended_as, job_outcome, step_outcome
 from .phrases import error_line, spell_span, with_error
