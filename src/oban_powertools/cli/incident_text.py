@@ -1,7 +1,9 @@
 """Print one incident: what is known of it, what its tasks do, what happened to it, and what to type next."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final, cast
 
 from ..explain import ExplainedRepair
@@ -12,7 +14,7 @@ from .explain_text import bulk_command, repair_command
 from .next_commands import command_line, repeated
 from .output import print_facts, print_next, print_table, say
 from .tables import Column, Table
-from .text import ago, moment
+from .text import ago, instant, moment
 
 _TIMELINE: Final = Table[TimelineEntry](
     (
@@ -32,6 +34,9 @@ _LOOKS: Final[Mapping[str, tuple[str, str]]] = {
     "queue": ("queues", "show"),
 }
 """What an incident or a repair is about -> the command that shows it."""
+
+_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:[+-]\d\d:\d\d|Z)")
+"""An instant as PostgreSQL writes it into JSON: with as many decimals as it has."""
 
 _ON_THEIR_OWN: Final = ("stacks", "id_type")
 """Evidence that has lines of its own, or says what other evidence is."""
@@ -147,6 +152,8 @@ def _plain(value: object) -> str:
         return f"({', '.join(f'{name.replace("_", " ")} {_plain(each)}' for name, each in pairs)})"
     if isinstance(value, list | tuple):
         return ", ".join(map(_plain, cast("Sequence[object]", value)))
+    if isinstance(value, str) and _INSTANT.fullmatch(value):
+        return instant(datetime.fromisoformat(value))
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
