@@ -22,6 +22,19 @@ def test_every_row_names_a_test() -> None:
     assert [row for row in rows if not re.search(r"`[\w/]*test_\w+\.py`(, `[\w/]*test_\w+\.py`)* \|$", row)] == []
 
 
+def test_every_file_of_the_package_is_on_the_page() -> None:
+    page = PAGE.read_text()
+    files = [path for place in PLACES[:2] for path in (*place.rglob("*.py"), *place.rglob("*.sql"))]
+    below = {path.relative_to(CODE).as_posix().removeprefix("database/sql/") for path in files}
+    # A folder on the page stands for what is in it; records and packages say themselves what they are.
+    named = {path for path in below if path in page or any(f"`{parent}/`" in page for parent in Path(path).parents)}
+    left_out = {
+        path for path in below if path.startswith("migrations/") or Path(path).name in {"__init__.py", "records.py"}
+    }
+
+    assert sorted(below - named - left_out) == []
+
+
 def test_every_name_beside_a_path_is_in_that_file() -> None:
     named = [
         (path, name)
