@@ -253,6 +253,8 @@ class IncidentStatus(StrEnum):
 
     NEEDS_REVIEW = "Needs Review"
     ACKNOWLEDGED = "Acknowledged"
+    MUTED = "Muted"
+    """Open, and no messages are sent about it now."""
     RESOLVED = "Resolved"
 
 

@@ -103,8 +103,7 @@ async def list_records(target: Database, *, limit: int, before: int | None, form
             limit=limit,
         )
     then = [command_line("audit", "show", records[0].id)] if records else []
-    following = records[-1].id if len(records) == limit else None
-    print_list(form, "records", records, _RECORDS, empty="no record", then=then, next_before=following)
+    print_list(form, "records", records, _RECORDS, empty="no record", limit=limit, then=then)
     return Exit.DONE
 
 

@@ -10,16 +10,16 @@ from ..states import ExecutorState, ExecutorStatus
 from .exits import Exit
 from .forms import Form
 from .groups import Group, examples
-from .next_commands import command_line, most_urgent
+from .next_commands import command_line, find_worst
 from .output import print_list
 from .tables import Column, Table
 from .target import Database, answering
-from .text import ago
+from .text import ago, state_beside
 
 
 def _state(executor: ExecutorHealth) -> str:
     blocked = executor.state is ExecutorState.LATE and executor.process_alive
-    return f"{executor.state}, loop blocked" if blocked else executor.state
+    return state_beside(executor.status, executor.state, *(["loop blocked"] if blocked else []))
 
 
 def _set_aside(executor: ExecutorHealth) -> str:
@@ -57,7 +57,7 @@ async def list_executors(target: Database, *, form: Form) -> int:
     """
     async with target.calls() as calls:
         health = await calls.lifeline.list_executor_health()
-    worst = most_urgent(health)
+    worst = find_worst(health)
     then = [command_line("incidents", "list")] if worst and worst.status in _IN_TROUBLE else []
     print_list(form, "executors", health, EXECUTORS, empty="no executor", then=then)
     return Exit.DONE

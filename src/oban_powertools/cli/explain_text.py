@@ -25,7 +25,7 @@ from ..states import StepKind
 from .next_commands import command_line
 from .output import print_facts, print_next, print_table, say
 from .tables import Column, Table
-from .text import ago
+from .text import ago, state_beside, word_and_state
 
 _BLOCKERS: Final = Table[Blocker](
     (
@@ -47,7 +47,7 @@ _STEP_CAUSES: Final = Table[RootCause](
     (
         Column("ROOT CAUSE", lambda cause: cause.step),
         Column("STATUS", lambda cause: cause.status, whole=True),
-        Column("STATE", lambda cause: cause.state, whole=True),
+        Column("STATE", lambda cause: state_beside(cause.status, cause.state), whole=True),
         Column("CODE", lambda cause: cause.code, whole=True),
     ),
     sentence=lambda cause: cause.summary,
@@ -92,7 +92,7 @@ def print_workflow(explanation: WorkflowExplanation) -> None:
     print_facts(
         {
             "workflow": f"{explanation.workflow_id} {explanation.name}",
-            "status": f"{explanation.status} ({explanation.state})",
+            "status": word_and_state(explanation.status, explanation.state),
             "why": explanation.summary,
             "steps": ", ".join(f"{count} {state}" for state, count in explanation.counts.items()),
         }
@@ -109,7 +109,7 @@ def print_step(explanation: StepExplanation) -> None:
     print_facts(
         {
             "step": f"{explanation.step} of workflow {explanation.workflow_id} {explanation.workflow_name}",
-            "status": f"{explanation.status} ({explanation.state})",
+            "status": word_and_state(explanation.status, explanation.state),
             "why": explanation.summary,
             "kind": "" if explanation.kind == StepKind.JOB else explanation.kind,
             "worker": explanation.worker or "",
@@ -132,7 +132,7 @@ def print_job(explanation: JobExplanation) -> None:
     print_facts(
         {
             "job": str(explanation.job_id),
-            "status": f"{explanation.status} ({explanation.state})",
+            "status": word_and_state(explanation.status, explanation.state),
             "why": explanation.summary,
             "worker": explanation.worker,
             "queue": explanation.queue,

@@ -81,9 +81,8 @@ async def list_incidents(
         rows = await calls.lifeline.list_incidents(
             state=only["state"], incident_class=only["kind"], before=before, limit=limit
         )
-    more = rows[-1].id if len(rows) == limit else None
     then = first_looks(rows)
-    print_list(form, "incidents", rows, INCIDENTS, empty="no incident", then=then, next_before=more)
+    print_list(form, "incidents", rows, INCIDENTS, empty="no incident", limit=limit, then=then)
     if seen_ago is None or seen_ago > _FRESH:
         when = "nobody has looked yet" if seen_ago is None else f"nobody has looked for {duration(seen_ago)}"
         remark(f"{when}: incidents are found by processes that sweep; powertools doctor says whether one does")

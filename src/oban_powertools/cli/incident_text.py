@@ -11,10 +11,10 @@ from ..lifeline import Incident, TimelineEntry
 from ..plural import counted
 from ..states import IncidentState
 from .explain_text import bulk_command, repair_command
-from .next_commands import command_line, repeated
+from .next_commands import command_line, repeated, worst_first
 from .output import print_facts, print_next, print_table, say
 from .tables import Column, Table
-from .text import ago, instant, moment
+from .text import ago, instant, moment, state_beside, word_and_state
 
 _TIMELINE: Final = Table[TimelineEntry](
     (
@@ -52,7 +52,7 @@ def print_incident(incident: Incident) -> None:
             "fingerprint": incident.fingerprint,
             "what": incident.title,
             "look first": incident.advice if incident.state is not IncidentState.RESOLVED else "",
-            "status": f"{incident.status} ({state_of(incident)})",
+            "status": word_and_state(incident.status, incident.state, incident.substatus),
             "since": moment(incident.opened_at),
             "first detected": moment(incident.first_detected_at) if incident.reopened else "",
             "last seen": moment(incident.last_detected_at),
@@ -73,12 +73,12 @@ def print_incident(incident: Incident) -> None:
 def first_looks(incidents: Sequence[Incident]) -> list[str]:
     """The commands that show those of a list that nobody has taken; of others only the first."""
     active = [incident for incident in incidents if incident.state is IncidentState.ACTIVE and not incident.muted]
-    return [command_line("incidents", "show", each.id) for each in (active or incidents[:1])[:_MOST_SHOWN]]
+    return [command_line("incidents", "show", each.id) for each in (active or worst_first(incidents)[:1])[:_MOST_SHOWN]]
 
 
 def state_of(incident: Incident) -> str:
-    """The raw state, and whether it is known."""
-    return f"{incident.state}, {'muted' if incident.muted else incident.substatus}"
+    """The raw state, and whether it is known; without what its word says."""
+    return state_beside(incident.status, incident.state, incident.substatus)
 
 
 def waiting_for(incident: Incident) -> str:

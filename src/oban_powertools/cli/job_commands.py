@@ -13,11 +13,11 @@ from .forms import Form
 from .groups import Group, examples
 from .ids import parse_id
 from .importing import check_import_option
-from .next_commands import command_line
+from .next_commands import command_line, find_worst
 from .output import note, print_json, print_list
 from .tables import Column, Table
 from .target import Database, answering
-from .text import ago
+from .text import ago, state_beside
 from .values import parse_instant
 
 
@@ -32,7 +32,7 @@ _JOBS: Final = Table[JobRecord](
     (
         Column("STATUS", lambda job: job.status, whole=True),
         Column("ID", lambda job: job.id, whole=True),
-        Column("STATE", lambda job: job.state, whole=True),
+        Column("STATE", lambda job: state_beside(job.status, job.state), whole=True),
         Column("QUEUE", lambda job: job.queue),
         Column("WORKER", lambda job: job.worker, end=True),
         Column("ATTEMPT", lambda job: f"{job.attempt}/{job.max_attempts}", whole=True),
@@ -84,7 +84,8 @@ async def list_jobs(
         page = await calls.jobs.list(
             **only, inserted_from=since, inserted_to=until, before=JobId(before) if before else None, limit=limit
         )
-    then = [command_line("job", "explain", page.jobs[0].id)] if page.jobs else []
+    worst = find_worst(page.jobs)
+    then = [command_line("job", "explain", worst.id)] if worst else []
     print_list(
         form,
         "jobs",

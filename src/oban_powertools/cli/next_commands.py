@@ -11,25 +11,30 @@ from typing import Any, Final, Protocol, cast
 import click
 
 from ..privacy.redaction import redacted
-from ..states import ExecutorStatus, OperatorStatus
+from ..states import ExecutorStatus, IncidentStatus, JobState, OperatorStatus, WorkflowState
 
 _REPEATED: Final = "oban_powertools.repeated"
 _WHY: Final = '--reason "..."'
 """As it is printed: the reader writes the reason."""
 
-_URGENCY: Final[Mapping[str, int]] = {
-    OperatorStatus.NEEDS_REVIEW: 0,
-    ExecutorStatus.MISSING: 0,
-    OperatorStatus.BLOCKED: 1,
-    ExecutorStatus.LATE: 1,
-    OperatorStatus.WAITING: 2,
-}
-"""The operator's word -> how soon it needs somebody; any other word comes last."""
+_WORST_FIRST: Final[Sequence[frozenset[str]]] = (
+    frozenset({OperatorStatus.NEEDS_REVIEW, ExecutorStatus.MISSING}),
+    frozenset({OperatorStatus.BLOCKED, ExecutorStatus.LATE}),
+    frozenset({WorkflowState.FAILED, WorkflowState.EXPIRED, JobState.DISCARDED}),
+    frozenset({JobState.RETRYABLE}),
+    frozenset({IncidentStatus.ACKNOWLEDGED}),
+    frozenset({OperatorStatus.WAITING}),
+    frozenset({OperatorStatus.RUNNABLE, OperatorStatus.RUNNING, ExecutorStatus.HEALTHY}),
+    frozenset({IncidentStatus.MUTED}),
+)
+"""Operator's words and raw states, in the order in which they need somebody; what has none of them comes last."""
 
 
-class _HasStatus(Protocol):
+class _HasWord(Protocol):
+    """A record with the operator's word; its raw state counts too, where it has one."""
+
     @property
-    def status(self) -> str: ...
+    def status(self) -> str | None: ...
 
 
 class Repeated(click.Option):
@@ -66,14 +71,19 @@ def repeated(command: str) -> str:
     return command_line(*words) if program == "powertools" else command
 
 
-def most_urgent_first[T: _HasStatus](records: Sequence[T]) -> list[T]:
+def worst_first[T: _HasWord](records: Sequence[T]) -> list[T]:
     """Those that need somebody soonest first, else in their order."""
-    return sorted(records, key=lambda record: _URGENCY.get(record.status, len(_URGENCY)))
+    return sorted(records, key=_rank)
 
 
-def most_urgent[T: _HasStatus](records: Sequence[T]) -> T | None:
+def find_worst[T: _HasWord](records: Sequence[T]) -> T | None:
     """The first of those that need somebody soonest; None when there is no record."""
-    return min(records, key=lambda record: _URGENCY.get(record.status, len(_URGENCY)), default=None)
+    return min(records, key=_rank, default=None)
+
+
+def _rank(record: _HasWord) -> int:
+    words = {record.status, getattr(record, "state", None)}
+    return next((rank for rank, worst in enumerate(_WORST_FIRST) if words & worst), len(_WORST_FIRST))
 
 
 def _typed(ctx: click.Context) -> dict[str, str]:

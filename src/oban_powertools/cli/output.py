@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import Any, Final
 
 import click
@@ -105,6 +106,8 @@ def print_list[T](
     table: Table[T],
     *,
     empty: str,
+    limit: int | None = None,
+    place: Callable[[Any], object] = attrgetter("id"),
     written: Callable[[T], Any] = lambda record: record,
     then: Sequence[str] = (),
     **more: Any,
@@ -114,11 +117,15 @@ def print_list[T](
     Args:
         name: Its key in JSON.
         empty: The remark for people when it has no record.
+        limit: Of a list in pages, how many records a page has; one that is full has a next page.
+        place: What ``--before`` takes of the last record of a page for the next one.
         written: What stands for a record in JSON; the record itself by default.
         then: Commands that people may want next, as ``print_next`` takes them.
         more: Further keys in JSON; ``next_before`` and ``next_after`` are what ``--before`` and ``--after`` take for
-            the next page, None on the last one.
+            the next page, None on the last one, where the list itself says so.
     """
+    if limit is not None:
+        more["next_before"] = place(records[-1]) if len(records) == limit else None
     if form is Form.JSON:
         print_json({name: [written(record) for record in records], **more})
         return
@@ -131,8 +138,8 @@ def print_list[T](
     else:
         note(empty)
     for option in ("before", "after"):
-        if (place := more.get(f"next_{option}")) is not None:
-            note(f"more: --{option} {place}")
+        if (following := more.get(f"next_{option}")) is not None:
+            note(f"more: --{option} {following}")
 
 
 def print_table[T](table: Table[T], records: Sequence[T]) -> None:

@@ -11,7 +11,7 @@ from ..upkeep.queues import Queue, QueueHolder, QueueProducer
 from .exits import Exit
 from .forms import Form
 from .groups import Group, examples
-from .next_commands import command_line, most_urgent
+from .next_commands import command_line, find_worst
 from .output import print_facts, print_json, print_list, print_next, print_table, say
 from .tables import Column, Table
 from .target import Database, answering
@@ -74,7 +74,7 @@ async def list_(target: Database, *, form: Form) -> int:
     """List the queues that somebody serves, or that have jobs which have not ended."""
     async with target.snapshot() as calls:
         found = await calls.queues.list()
-    worst = most_urgent(found)
+    worst = find_worst(found)
     then = [command_line("queues", "show", worst.name)] if worst else []
     print_list(form, "queues", found, QUEUES, empty="no queue", then=then)
     return Exit.DONE

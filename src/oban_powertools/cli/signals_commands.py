@@ -61,6 +61,11 @@ _WAITS: Final = Table[OpenWait](
 )
 
 
+def _ends(wait: OpenWait) -> tuple[bool, datetime]:
+    """In order: what expires soonest, then what waits longest."""
+    return wait.deadline_at is None, wait.deadline_at or wait.registered_at
+
+
 def _filtered(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(
         (
@@ -103,10 +108,9 @@ async def list_signals(
     """List signals that no wait has taken yet, newest first, with the waits that look alike."""
     async with target.snapshot() as calls:
         found = await calls.workflows.list_signals(**only, inserted_from=since, inserted_to=until, limit=limit)
-    mistaken = next((signal for signal in found if signal.alike), None)
-    then = _redirect(mistaken) if mistaken else []
-    following = found[-1].id if len(found) == limit else None
-    print_list(form, "signals", found, _SIGNALS, empty="no signal is stored", then=then, next_before=following)
+    longest = next((signal for signal in reversed(found) if signal.alike), None)
+    then = _redirect(longest) if longest else []
+    print_list(form, "signals", found, _SIGNALS, empty="no signal is stored", limit=limit, then=then)
     return Exit.DONE
 
 
@@ -125,6 +129,7 @@ async def list_waits(
     """List waits that no signal has ended yet, newest first."""
     async with target.snapshot() as calls:
         found = await calls.workflows.list_waits(**only, registered_from=since, registered_to=until, limit=limit)
-    following = found[-1].id if len(found) == limit else None
-    print_list(form, "waits", found, _WAITS, empty="nothing waits for a signal", next_before=following)
+    soonest = min(found, key=_ends, default=None)
+    then = [command_line("workflow", "explain", soonest.workflow_id, soonest.step)] if soonest else []
+    print_list(form, "waits", found, _WAITS, empty="nothing waits for a signal", limit=limit, then=then)
     return Exit.DONE

@@ -51,6 +51,25 @@ def _is_hidden(character: str) -> bool:
     return unicodedata.category(character) in _HIDDEN and character not in _JOINERS
 
 
+def state_beside(word: str | None, *states: str) -> str:
+    """The raw states that stand beside a word, without one that says the same.
+
+    >>> state_beside("Resolved", "resolved", "new"), state_beside("Healthy", "healthy")
+    ('new', '')
+    """
+    return ", ".join(state for state in states if state.casefold() != (word or "").casefold())
+
+
+def word_and_state(word: str, *states: str) -> str:
+    """A word, and the raw states that say more in brackets.
+
+    >>> word_and_state("Blocked", "executing"), word_and_state("Running", "running")
+    ('Blocked (executing)', 'Running')
+    """
+    beside = state_beside(word, *states)
+    return f"{word} ({beside})" if beside else word
+
+
 def width(text: str) -> int:
     """Columns the text takes on a terminal; East Asian wide characters take two.
 

@@ -27,7 +27,7 @@ from .exits import Exit
 from .forms import Form
 from .groups import examples
 from .incident_commands import INCIDENTS
-from .next_commands import most_urgent_first
+from .next_commands import worst_first
 from .output import has_terminal, paint, print_json, repaint, say, second_screen, terminal_size
 from .queue_commands import QUEUES
 from .tables import Table
@@ -111,15 +111,15 @@ class _Source:
             calls = self._calls
             return _Look(
                 at=datetime.now(UTC),
-                incidents=most_urgent_first(await calls.lifeline.list_incidents(limit=100)),
-                executors=most_urgent_first(
+                incidents=worst_first(await calls.lifeline.list_incidents(limit=100)),
+                executors=worst_first(
                     [
                         each
                         for each in await calls.lifeline.list_executor_health()
                         if each.state is not ExecutorState.STOPPED
                     ]
                 ),
-                queues=most_urgent_first(await calls.queues.list()),
+                queues=worst_first(await calls.queues.list()),
             )
         except BaseException:
             self._calls = None

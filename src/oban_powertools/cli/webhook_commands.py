@@ -7,6 +7,7 @@ argument, which other users of the machine can read; nothing is changed without 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any, Final
 
 import click
@@ -235,10 +236,10 @@ async def deliveries(
             before=None if before is None else Cursor(before),
         )
     records = [apply_display(target.display, delivery) for delivery in records]
-    more = records[-1].cursor if len(records) == limit else None
     dead = any(delivery.state is DeliveryState.DEAD for delivery in records)
     then = [command_line("webhooks", "replay", webhook_id, reason=True)] if dead else []
-    print_list(form, "deliveries", records, _DELIVERIES, empty="no delivery", then=then, next_before=more)
+    cursor = attrgetter("cursor")
+    print_list(form, "deliveries", records, _DELIVERIES, empty="no delivery", limit=limit, place=cursor, then=then)
     return Exit.DONE
 
 

@@ -127,7 +127,7 @@ async def show(
         note("no step matches")
     if page.next_after:
         note(f"more: --after {page.next_after}")
-    if is_hindered(record) or record.failed:
+    if is_hindered(record):
         print_next(command_line("workflow", "explain", key))
     return Exit.DONE
 

@@ -14,11 +14,11 @@ from .exits import Exit
 from .forms import Form
 from .groups import examples
 from .ids import parse_id
-from .next_commands import command_line, most_urgent
+from .next_commands import command_line, find_worst
 from .output import print_list
 from .tables import Column, Table
 from .target import Database, answering
-from .text import ago
+from .text import ago, state_beside
 from .values import parse_instant
 from .workflow_text import is_hindered, time_taken, workflow_reason
 
@@ -27,7 +27,7 @@ WORKFLOWS: Final = Table[WorkflowRecord](
         Column("STATUS", lambda workflow: workflow.status, whole=True),
         Column("ID", lambda workflow: workflow.id, whole=True),
         Column("NAME", lambda workflow: workflow.name),
-        Column("STATE", lambda workflow: workflow.state, whole=True),
+        Column("STATE", lambda workflow: state_beside(workflow.status, workflow.state), whole=True),
         Column("STEPS", lambda workflow: f"{workflow.total - workflow.open}/{workflow.total}", whole=True),
         Column("FAILED", lambda workflow: workflow.failed or None, whole=True),
         Column("INSERTED", lambda workflow: ago(workflow.inserted_at), whole=True),
@@ -103,11 +103,10 @@ async def list_workflows(
         older = WorkflowId(before) if before else None
         workflows = await calls.workflows.list(**asked, limit=limit, before=older)
     workflows = [apply_display(target.display, workflow) for workflow in workflows]
-    next_page = workflows[-1].id if len(workflows) == limit else None
     empty = "no workflow matches" if asked or before else "no workflow yet"
-    worst = most_urgent(workflows)
+    worst = find_worst(workflows)
     then = [_next_command(worst)] if worst else []
-    print_list(form, "workflows", workflows, WORKFLOWS, empty=empty, then=then, next_before=next_page)
+    print_list(form, "workflows", workflows, WORKFLOWS, empty=empty, limit=limit, then=then)
     return Exit.DONE
 
 

@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import orjson
 
-from ..states import OperatorStatus, StepKind, StepState
+from ..states import OperatorStatus, StepKind, StepState, WorkflowState
 from ..workflows.failures import summary
 from ..workflows.records import CallbackRecord, StepRecord, WorkflowRecord
 from .tables import Column, Table
-from .text import duration, instant, moment
+from .text import duration, instant, moment, state_beside
 
 _SHOWN_NAMES: Final = 3
 
@@ -27,8 +27,10 @@ def workflow_reason(workflow: WorkflowRecord) -> str:
 
 
 def is_hindered(workflow: WorkflowRecord) -> bool:
-    """Whether it does not move by itself, so that the question is why."""
-    return workflow.status not in (OperatorStatus.RUNNABLE, OperatorStatus.RUNNING, OperatorStatus.FINISHED)
+    """Whether it does not move by itself, or did not complete, so that the question is why."""
+    if workflow.status is OperatorStatus.FINISHED:
+        return workflow.state is not WorkflowState.COMPLETED
+    return workflow.status not in (OperatorStatus.RUNNABLE, OperatorStatus.RUNNING)
 
 
 def workflow_facts(workflow: WorkflowRecord, callbacks: Sequence[CallbackRecord] = ()) -> dict[str, str]:
@@ -39,7 +41,7 @@ def workflow_facts(workflow: WorkflowRecord, callbacks: Sequence[CallbackRecord]
         "workflow": f"{workflow.id} {workflow.name}",
         "status": workflow.status,
         "why": workflow_reason(workflow),
-        "state": workflow.state,
+        "state": state_beside(workflow.status, workflow.state),
         "steps": f"{workflow.total - workflow.open} of {workflow.total} done{failed}",
         "failed": names(workflow.failed_steps) + handled,
         "inserted": moment(workflow.inserted_at),
@@ -75,7 +77,7 @@ def steps_table(states: Mapping[str, StepState]) -> Table[StepRecord]:
         (
             Column("STATUS", lambda step: step.status, whole=True),
             Column("STEP", lambda step: step.name),
-            Column("STATE", lambda step: step.state, whole=True),
+            Column("STATE", lambda step: state_beside(step.status, step.state), whole=True),
             Column("ATTEMPT", lambda step: f"{step.attempt}/{step.max_attempts}" if step.job_id else "", whole=True),
             Column("QUEUE", lambda step: step.queue if step.kind is StepKind.JOB else step.kind),
             Column("JOB", lambda step: step.job_id, whole=True),
@@ -95,7 +97,7 @@ def step_facts(step: StepRecord, states: Mapping[str, StepState]) -> dict[str, s
     return {
         "step": step.name,
         "status": step.status,
-        "state": step.state,
+        "state": state_beside(step.status, step.state),
         "why": _step_reasons(step, states),
         "kind": "" if step.kind is StepKind.JOB else step.kind,
         "worker": step.worker or "",

@@ -86,6 +86,13 @@ AS $$
   END
 $$;
 
+-- 24: a muted incident had the word of others; now it has its own.
+CREATE OR REPLACE FUNCTION powertools.incident_word_v2(state text) RETURNS text
+LANGUAGE sql IMMUTABLE
+AS $$
+  SELECT powertools.incident_word_v3(state, false)
+$$;
+
 -- 24: no repair was about a signal; now one may be.
 CREATE OR REPLACE FUNCTION powertools.repair_after_v1(
   roots bigint[], job_ids bigint[], late_ids bigint[], marker bigint, last_job_id bigint

@@ -322,11 +322,15 @@ BEGIN
   WHERE s.workflow_id = step_words_v1.of_workflow;
 END $$;
 
--- The words of an incident and of an executor, which are their states, as people write them.
-CREATE OR REPLACE FUNCTION powertools.incident_word_v2(state text) RETURNS text
+-- The words of an incident and of an executor, which are their states, as people write them; and that an open incident is muted.
+CREATE OR REPLACE FUNCTION powertools.incident_word_v3(state text, muted bool) RETURNS text
 LANGUAGE sql IMMUTABLE
 AS $$
-  SELECT CASE state WHEN 'active' THEN 'Needs Review' WHEN 'acknowledged' THEN 'Acknowledged' WHEN 'resolved' THEN 'Resolved' END
+  SELECT CASE state
+    WHEN 'active' THEN CASE WHEN muted THEN 'Muted' ELSE 'Needs Review' END
+    WHEN 'acknowledged' THEN CASE WHEN muted THEN 'Muted' ELSE 'Acknowledged' END
+    WHEN 'resolved' THEN 'Resolved'
+  END
 $$;
 
 CREATE OR REPLACE FUNCTION powertools.executor_word_v2(state text) RETURNS text
@@ -368,7 +372,7 @@ CREATE OR REPLACE FUNCTION powertools.notice_word_v1(kind text, data jsonb) RETU
 LANGUAGE sql IMMUTABLE
 AS $$
   SELECT CASE
-    WHEN kind LIKE 'incident.%' THEN powertools.incident_word_v2(data ->> 'state')
+    WHEN kind LIKE 'incident.%' THEN powertools.incident_word_v3(data ->> 'state', data -> 'muted' = 'true')
     WHEN kind = 'executor.recovered' THEN powertools.executor_word_v2(CASE data ->> 'process_alive' WHEN 'true' THEN 'healthy' ELSE 'stopped' END)
     WHEN kind LIKE 'executor.%' THEN powertools.executor_word_v2(split_part(kind, '.', 2))
   END

@@ -266,7 +266,8 @@ ORDER BY q.queue;
 -- Index: incidents_open, incident_fingerprint; the primary keys.
 SELECT f.*
 FROM (
-  SELECT DISTINCT ON (i.id) i.id, i.fingerprint, i.class AS incident_class, powertools.incident_word_v2(i.state) AS status, i.state, i.title,
+  SELECT DISTINCT ON (i.id) i.id, i.fingerprint, i.class AS incident_class,
+    powertools.incident_word_v3(i.state, i.muted_until > clock_timestamp()) AS status, i.state, i.title,
     i.subject_type, i.subject_id, i.opened_at, c.subject, l.id AS late_result_id, l.adoptable, g.id AS signal_id,
     q.queue, q.resumable, q.scale_to
   FROM powertools.incidents_concerning_v1(%(workflow_ids)s::bigint[], %(positions)s::int[], %(job_ids)s::bigint[]) AS c

@@ -19,7 +19,7 @@ SELECT extract(epoch FROM clock_timestamp() - max(p.projected_at))::float8 AS se
 -- name: list_incidents
 -- Args: states (text[]), class (text; NULL: all), before (id; NULL: the first page), page (int).
 -- Rows: as get_incident, the last opened first. Index: incidents_opened.
-SELECT powertools.incident_word_v2(i.state) AS status, i.class AS incident_class, i.*
+SELECT powertools.incident_word_v3(i.state, i.muted_until > clock_timestamp()) AS status, i.class AS incident_class, i.*
 FROM powertools.incidents i
 WHERE i.state = ANY (%(states)s::text[])
   AND (%(class)s::text IS NULL OR i.class = %(class)s::text)
@@ -32,7 +32,7 @@ LIMIT %(page)s::int;
 -- name: get_incident
 -- Args: id (bigint or NULL), fingerprint (text or NULL).
 -- Rows: none, or one with every column of the table.
-SELECT powertools.incident_word_v2(i.state) AS status, i.class AS incident_class, i.* FROM powertools.incidents i
+SELECT powertools.incident_word_v3(i.state, i.muted_until > clock_timestamp()) AS status, i.class AS incident_class, i.* FROM powertools.incidents i
 WHERE i.id = %(id)s::bigint OR i.fingerprint = %(fingerprint)s::text;
 
 -- name: incident_timeline
@@ -134,7 +134,7 @@ FROM unnest(%(workflow_ids)s::bigint[], %(positions)s::int[]) AS p (workflow_id,
 -- name: lock_incident
 -- Args: id (bigint).
 -- Rows: as get_incident. Locks: the incident.
-SELECT powertools.incident_word_v2(i.state) AS status, i.class AS incident_class, i.*
+SELECT powertools.incident_word_v3(i.state, i.muted_until > clock_timestamp()) AS status, i.class AS incident_class, i.*
 FROM powertools.incidents i WHERE i.id = %(id)s::bigint FOR UPDATE;
 
 -- name: handle_incident
@@ -153,4 +153,4 @@ SET state = CASE WHEN %(acknowledge)s::bool THEN 'acknowledged' ELSE i.state END
     assignee = CASE WHEN %(assign)s::bool THEN %(assignee)s::text ELSE i.assignee END,
     muted_until = coalesce(%(muted_until)s::timestamptz, i.muted_until)
 WHERE i.id = %(id)s::bigint
-RETURNING powertools.incident_word_v2(i.state) AS status, i.class AS incident_class, i.*;
+RETURNING powertools.incident_word_v3(i.state, i.muted_until > clock_timestamp()) AS status, i.class AS incident_class, i.*;
