@@ -35,6 +35,18 @@ AS $$
   SELECT id = s.job_id AND powertools.workflow_of_v1(meta) = s.workflow_id AND powertools.position_of_v1(meta) = s.position
 $$;
 
+-- Whether a job that is named as evidence of a fault can still be acted upon: it is of no step, or the one that its step
+-- believes in while that has no outcome but a failure. Not one that was replaced when its step was retried, nor one whose
+-- step was completed, skipped or removed: nothing is legal on these (workflows/job_rules.py). Index: the steps' key.
+CREATE OR REPLACE FUNCTION powertools.still_counts(id bigint, meta jsonb) RETURNS bool
+LANGUAGE sql STABLE
+AS $$
+  SELECT NOT meta ?& '{position,uid}'::text[] OR EXISTS (
+    SELECT FROM powertools.step_at_v1(powertools.workflow_of_v1(meta), powertools.position_of_v1(meta)) AS s
+    WHERE s.job_id = id AND s.state IN ('available', 'discarded')
+  )
+$$;
+
 -- The step at a place. Inlined; its LIMIT keeps a planner without statistics from reading more than one row by its key.
 CREATE OR REPLACE FUNCTION powertools.step_at_v1(of_workflow_id bigint, of_position int) RETURNS SETOF powertools.steps
 LANGUAGE sql STABLE ROWS 1

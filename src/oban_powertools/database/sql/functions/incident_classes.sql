@@ -27,12 +27,15 @@ AS $$ SELECT regexp_replace(sentence, E'\\{([^|{}]*)\\|([^|{}]*)\\}', CASE numbe
 CREATE OR REPLACE FUNCTION powertools.detect_executors(whole bool) RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
-  WITH hands AS (
+  WITH health AS MATERIALIZED (
+    SELECT * FROM powertools.executor_health_v1()
+  ), hands AS (
     SELECT e.executor_id, count(*) AS jobs, (array_agg(j.id ORDER BY j.id))[: 50] AS ids,
       (array_agg(DISTINCT powertools.workflow_of_v1(j.meta)))[: 1000] AS workflow_ids
     FROM public.oban_jobs j
     JOIN powertools.executors e ON e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
-    WHERE j.state = 'executing'
+    JOIN health h ON h.executor_id = e.executor_id AND h.state <> 'healthy'
+    WHERE j.state = 'executing' AND powertools.still_counts(j.id, j.meta)
     GROUP BY e.executor_id
   ), judged AS (
     SELECT h.executor_id, h.node, h.producer_scope, h.state, h.beat_at, n.jobs, n.ids, n.workflow_ids,
@@ -53,7 +56,7 @@ AS $$
         WHEN h.state = 'missing' AND h.beat_at BETWEEN clock_timestamp() - interval '1 day' AND clock_timestamp() - x.gone_after
           THEN 'executor_missing'
       END AS class
-    FROM powertools.executor_health_v1() AS h
+    FROM health h
     JOIN powertools.executors x ON x.executor_id = h.executor_id
     LEFT JOIN hands n ON n.executor_id = h.executor_id
   )
@@ -88,7 +91,7 @@ AS $$
     SELECT coalesce(j.attempted_by[1], '?') AS node, coalesce(j.attempted_by[2], '?') AS producer, count(*) AS jobs,
       (array_agg(j.id ORDER BY j.id))[: 50] AS ids, (array_agg(DISTINCT powertools.workflow_of_v1(j.meta)))[: 1000] AS workflow_ids
     FROM public.oban_jobs j
-    WHERE j.state = 'executing'
+    WHERE j.state = 'executing' AND powertools.still_counts(j.id, j.meta)
       AND NOT EXISTS (
         SELECT FROM powertools.executors e WHERE e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
       )
@@ -171,7 +174,7 @@ AS $$
   FROM (
     SELECT DISTINCT ON (r.job_id) r.* FROM powertools.rescues r WHERE r.action = 'quarantined' ORDER BY r.job_id, r.id DESC
   ) AS r
-  JOIN public.oban_jobs j ON j.id = r.job_id AND j.state = 'suspended'
+  JOIN public.oban_jobs j ON j.id = r.job_id AND j.state = 'suspended' AND powertools.still_counts(j.id, j.meta)
   WHERE NOT EXISTS (
     SELECT FROM powertools.steps s
     WHERE s.workflow_id = r.workflow_id AND s.position = r.position AND s.held_until IS NOT NULL
@@ -200,7 +203,7 @@ AS $$
     SELECT j.id, j.worker, j.queue, j.meta, j.errors, j.attempted_by[1] AS node
     FROM public.oban_jobs j WHERE j.state = 'retryable' ORDER BY j.scheduled_at LIMIT 5000
   ) AS w
-  WHERE powertools.not_run(w.meta, w.errors)
+  WHERE powertools.not_run(w.meta, w.errors) AND powertools.still_counts(w.id, w.meta)
   GROUP BY w.worker ORDER BY w.worker LIMIT 1000
 $$;
 
@@ -229,6 +232,7 @@ AS $$
       (array_agg(f.id ORDER BY f.at DESC))[: 50] AS ids, max(f.at) AT TIME ZONE 'UTC' AS last_at,
       (array_agg(DISTINCT powertools.workflow_of_v1(f.meta)))[: 1000] AS workflow_ids
     FROM failed f
+    WHERE powertools.still_counts(f.id, f.meta)
     GROUP BY 1, 2
   )
   SELECT 'failing_jobs', n.fingerprint, 'worker', g.worker,

@@ -59,8 +59,10 @@ BEGIN
   )
   INSERT INTO powertools.incident_entries (incident_id, kind, detail)
   SELECT h.id, 'changed', jsonb_build_object('count', h.count, 'because', 'its mute has ended') FROM heard h ORDER BY h.id;
-  -- An incident whose cause holds for a while although nothing shows it any more: no workflow waits for it now.
-  UPDATE powertools.incidents i SET count = 0, waiting_workflows = 0, waiting_steps = 0
+  -- An incident whose cause holds for a while although nothing shows it any more: it names nothing, and no workflow waits
+  -- for it now.
+  UPDATE powertools.incidents i
+  SET count = 0, waiting_workflows = 0, waiting_steps = 0, evidence = i.evidence || '{"ids": []}'
   WHERE i.state <> 'resolved' AND (only_fingerprint IS NULL OR i.fingerprint = only_fingerprint)
     AND i.holds_until > clock_timestamp() AND (i.count, i.waiting_workflows, i.waiting_steps) <> (0, 0, 0)
     AND i.class <> ALL (crowded) AND NOT EXISTS (SELECT FROM unnest(found) AS f WHERE f.fingerprint = i.fingerprint);

@@ -1,6 +1,10 @@
 -- The incidents that could concern a step, its workflow and its job: their fingerprints, whether such an incident
 -- exists or not. The row of a class in incident_classes.py names its function here; most classes share
 -- evidence_concerns.
+--
+-- The rule that must never break (incidents/N5): an incident concerns exactly what its evidence counts. So a function here
+-- has the conditions of the one that detects the class, as evidence names 50 ids only: a repair that is suggested for an
+-- incident is one of what it has hit. One about a queue concerns whatever waits in it.
 
 -- Whether a subject of an explanation is hit by an open incident: asks the functions of those classes only that have
 -- one. Subjects: steps, whole workflows (position NULL), plain jobs (workflow_id NULL); counted from 1.
@@ -61,7 +65,7 @@ AS $$
   SELECT c.name || ':' || e.executor_id
   FROM powertools.executors e
   JOIN powertools.incident_classes c ON c.concerns_by = 'executor_concerns'
-  WHERE j.state = 'executing' AND e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
+  WHERE j.state = 'executing' AND e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2] AND powertools.still_counts(j.id, j.meta)
 $$;
 
 CREATE OR REPLACE FUNCTION powertools.orphaned_jobs_concerns(s powertools.steps, w powertools.workflows, j public.oban_jobs)
@@ -69,7 +73,7 @@ RETURNS SETOF text
 LANGUAGE sql STABLE
 AS $$
   SELECT format('orphaned_jobs:%s:%s', coalesce(j.attempted_by[1], '?'), coalesce(j.attempted_by[2], '?'))
-  WHERE j.state = 'executing'
+  WHERE j.state = 'executing' AND powertools.still_counts(j.id, j.meta)
 $$;
 
 CREATE OR REPLACE FUNCTION powertools.workflow_stuck_concerns(s powertools.steps, w powertools.workflows, j public.oban_jobs)
@@ -90,7 +94,7 @@ RETURNS SETOF text
 LANGUAGE sql STABLE
 AS $$
   SELECT 'wait_overdue:' || v.signal
-  FROM powertools.waits v WHERE v.id = s.wait_id AND v.state = 'waiting' AND v.deadline_at < clock_timestamp()
+  FROM powertools.waits v WHERE v.id = s.wait_id AND v.state = 'waiting' AND v.deadline_at < clock_timestamp() - interval '30 s'
 $$;
 
 CREATE OR REPLACE FUNCTION powertools.failing_jobs_concerns(s powertools.steps, w powertools.workflows, j public.oban_jobs)
@@ -98,7 +102,12 @@ RETURNS SETOF text
 LANGUAGE sql STABLE
 AS $$
   SELECT format('failing_jobs:%s:%s', coalesce(j.worker, s.worker), powertools.error_class_v1(coalesce(j.errors -> -1, s.error)))
-  WHERE coalesce(j.state::text, s.state) IN ('retryable', 'discarded')
+  WHERE clock_timestamp() - powertools.span_setting_v1('incident_failing_for') < CASE
+    WHEN j.id IS NULL THEN CASE s.state WHEN 'discarded' THEN s.finished_at END
+    WHEN NOT powertools.still_counts(j.id, j.meta) THEN NULL
+    WHEN j.state = 'discarded' THEN j.discarded_at AT TIME ZONE 'UTC'
+    WHEN j.state = 'retryable' AND j.errors <> '[]' AND NOT powertools.not_run(j.meta, j.errors) THEN j.attempted_at AT TIME ZONE 'UTC'
+  END
 $$;
 
 -- Also while one of them is being tried.
@@ -107,7 +116,8 @@ RETURNS SETOF text
 LANGUAGE sql STABLE
 AS $$
   SELECT 'worker_not_importable:' || j.worker
-  WHERE j.meta ? 'not_run' AND j.state IN ('retryable', 'available', 'executing')
+  WHERE powertools.not_run(j.meta, j.errors) AND j.state IN ('retryable', 'available', 'executing')
+    AND powertools.still_counts(j.id, j.meta)
 $$;
 
 CREATE OR REPLACE FUNCTION powertools.late_result_concerns(s powertools.steps, w powertools.workflows, j public.oban_jobs)
@@ -115,7 +125,21 @@ RETURNS SETOF text
 LANGUAGE sql STABLE
 AS $$
   SELECT format('late_result:%s:%s', coalesce(l.attempted_by[1], '?'), coalesce(l.attempted_by[2], '?'))
-  FROM powertools.late_results l WHERE l.job_id = j.id AND l.adopted_at IS NULL AND l.dismissed_at IS NULL
+  FROM powertools.late_results l
+  LEFT JOIN powertools.steps t ON t.workflow_id = l.workflow_id AND t.position = l.position
+  WHERE l.job_id = j.id AND l.adopted_at IS NULL AND l.dismissed_at IS NULL AND l.state = 'completed'
+    AND coalesce(t.state, j.state::text) NOT IN ('completed', 'awaiting_signal')
+$$;
+
+-- Whether Powertools did this to a job by itself within a day, because another tool had edited it.
+CREATE OR REPLACE FUNCTION powertools.was_undone_lately(of_job bigint, by_act text) RETURNS bool
+LANGUAGE sql STABLE
+AS $$
+  SELECT EXISTS (
+    SELECT FROM powertools.audit a
+    WHERE a.target_type = 'job' AND a.target_id = of_job::text AND a.action = by_act AND a.actor_type = 'system'
+      AND a.at > clock_timestamp() - interval '1 day'
+  )
 $$;
 
 CREATE OR REPLACE FUNCTION powertools.outside_edit_concerns(s powertools.steps, w powertools.workflows, j public.oban_jobs)
@@ -124,16 +148,22 @@ LANGUAGE sql STABLE
 AS $$
   SELECT format('outside_edit:%s:%s', e.edit, coalesce(j.worker, s.worker))
   FROM (VALUES
-    (s.cause = 'job_deleted', 'job_deleted'),
-    (s.finished_at < j.attempted_at AT TIME ZONE 'UTC', 'job_retried'),
-    (j.state = 'suspended' AND s.held_until IS NULL, 'job_suspended'),
-    (j.meta ? 'displaced', 'meta_changed'),
+    (s.cause = 'job_deleted' AND s.finished_at > clock_timestamp() - interval '1 day', 'job_deleted'),
     (
-      j.state = 'cancelled' AND EXISTS (
-        SELECT FROM powertools.audit a
-        WHERE a.target_type = 'job' AND a.target_id = j.id::text AND a.action = 'job_cancel' AND a.actor_type = 'system'
-      ), 'job_restarted'
-    )
+      powertools.is_its_job_v1(s, j.id, j.meta) AND CASE j.state
+        WHEN 'executing' THEN s.finished_at < j.attempted_at AT TIME ZONE 'UTC'
+        ELSE EXISTS (
+          SELECT FROM powertools.late_results l
+          WHERE l.job_id = j.id AND l.at > clock_timestamp() - interval '1 day' AND l.state <> 'completed' AND l.attempted_at > s.finished_at
+        )
+      END, 'job_retried'
+    ),
+    (
+      powertools.is_its_job_v1(s, j.id, j.meta) AND j.state = 'suspended' AND s.state = 'available' AND s.held_until IS NULL
+        AND NOT EXISTS (SELECT FROM powertools.rescues r WHERE r.job_id = j.id AND r.action = 'quarantined'), 'job_suspended'
+    ),
+    (powertools.was_undone_lately(j.id, 'job_meta_restore'), 'meta_changed'),
+    (powertools.was_undone_lately(j.id, 'job_cancel'), 'job_restarted')
   ) AS e (holds, edit)
   WHERE e.holds
 $$;

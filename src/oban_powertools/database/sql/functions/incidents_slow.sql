@@ -44,8 +44,19 @@ AS $$
   SELECT '{}' WHERE NOT blocked
 $$;
 
--- Attempts that have run far longer than those of their worker usually do, by worker. Their executor lives and its
--- event loop answers: otherwise that is the incident, and its attempts are no others. What is usual comes from the
+-- Whether an executing job that has run for long can hang: its executor (NULL: not ours) lives and its event loop answers,
+-- otherwise that is the incident; its worker does not say that it may run long; and something can be done about it.
+CREATE OR REPLACE FUNCTION powertools.could_hang(j public.oban_jobs, e powertools.executors) RETURNS bool
+LANGUAGE sql STABLE
+AS $$
+  SELECT j.state = 'executing' AND NOT j.meta @> '{"may_run_long": true}' AND CASE
+    WHEN e.executor_id IS NULL THEN powertools.is_served(j.queue)
+    ELSE num_nonnulls(e.stopped_at, e.died_at, e.missing_at, e.relieved_at) = 0
+      AND e.loop_beat_at > clock_timestamp() - e.late_after
+  END AND powertools.still_counts(j.id, j.meta)
+$$;
+
+-- Attempts that have run far longer than those of their worker usually do, by worker. What is usual comes from the
 -- newest 5,000 completed jobs, which are read only when some attempt is older than incident_hung_after. With the stacks
 -- of the three oldest, where their processes have told them.
 CREATE OR REPLACE FUNCTION powertools.detect_hung_jobs(whole bool) RETURNS SETOF powertools.detected
@@ -60,11 +71,7 @@ AS $$
     FROM chosen c
     JOIN public.oban_jobs j ON j.state = 'executing' AND j.attempted_at < c.now - c.least
     LEFT JOIN powertools.executors e ON e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
-    WHERE NOT j.meta @> '{"may_run_long": true}' AND CASE
-      WHEN e.executor_id IS NULL THEN powertools.is_served(j.queue)
-      ELSE num_nonnulls(e.stopped_at, e.died_at, e.missing_at, e.relieved_at) = 0
-        AND e.loop_beat_at > clock_timestamp() - e.late_after
-    END
+    WHERE powertools.could_hang(j, e)
     ORDER BY j.attempted_at LIMIT 5000
   ), completed AS MATERIALIZED (
     SELECT j.worker, j.completed_at - j.attempted_at AS took
@@ -122,7 +129,7 @@ LANGUAGE sql STABLE
 AS $$
   SELECT EXISTS (
     SELECT FROM public.oban_jobs j
-    WHERE j.id = ANY ((SELECT powertools.ids_of(i))::bigint[]) AND j.state = 'executing'
+    WHERE j.id = ANY ((SELECT powertools.ids_of(i))::bigint[]) AND j.state = 'executing' AND powertools.still_counts(j.id, j.meta)
       AND j.attempted_at < timezone('UTC', i.opened_at) AND NOT EXISTS (
         SELECT FROM powertools.executors e
         WHERE e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
@@ -138,9 +145,10 @@ LANGUAGE sql STABLE
 AS $$
   SELECT i.fingerprint
   FROM powertools.incidents i
-  WHERE i.fingerprint = powertools.fingerprint_v1('hung_jobs:' || j.worker) AND j.state = 'executing'
+  LEFT JOIN powertools.executors e ON e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
+  WHERE i.fingerprint = powertools.fingerprint_v1('hung_jobs:' || j.worker)
     AND j.attempted_at < timezone('UTC', clock_timestamp()) - make_interval(secs => (i.evidence ->> 'bound_seconds')::float8)
-    AND NOT j.meta @> '{"may_run_long": true}'
+    AND powertools.could_hang(j, e)
 $$;
 
 -- Queues with an executor in which jobs, of steps or plain, have been due for incident_queue_late_after; a queue
