@@ -10,6 +10,7 @@ from typing import Any
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
+from .arguments import as_flag
 from .config import Names, Settings
 from .database import Connect, Connection, ConnectListener, Queries, Session, connect
 from .database.pools import own_connection, own_pool
@@ -19,8 +20,10 @@ from .lifeline import Lifeline
 from .operators.audit import Audit
 from .operators.authorization import Authorize, Guard
 from .operators.services import Services
+from .privacy.apply_display import apply_display
 from .privacy.display import DisplayPolicy
 from .schema import verify
+from .upkeep.doctor import Report, examine
 from .upkeep.jobs import Jobs
 from .upkeep.metrics import Metrics
 from .upkeep.queues import Queues
@@ -93,6 +96,19 @@ class Calls:
         self.shared_settings = SharedSettings(services)
         self.queues = Queues(services)
         self.jobs = Jobs(services)
+
+    async def examine(self, *, deep: bool = False) -> Report:
+        """What the doctor finds in this database, as the display policy shows it; changes nothing.
+
+        Args:
+            deep: Compare every workflow with the invariants, not only a choice of about 50,000 steps; reads everything.
+
+        Raises:
+            psycopg.OperationalError: The connection was lost.
+        """
+        deeply = as_flag("deep", deep)
+        async with self._services.connect() as session:
+            return apply_display(self._services.display, await examine(session, deep=deeply))
 
 
 @asynccontextmanager

@@ -81,17 +81,31 @@ def rfc3339(at: datetime) -> str:
 def _fields_of(kind: Any) -> tuple[tuple[str, str, _Write], ...]:
     """Of each field of a record: its name, its key in JSON, and what writes its value."""
     types = get_type_hints(kind)
-    keys = {name: f"{name}_seconds" if timedelta in (hint, *get_args(hint)) else name for name, hint in types.items()}
-    return tuple((field.name, keys[field.name], _writer(field.name)) for field in fields(kind))
+    return tuple((field.name, key_of(field.name, types[field.name]), _writer(field.name)) for field in fields(kind))
+
+
+def key_of(name: str, hint: Any) -> str:
+    """The key under which a record's field of this type is written."""
+    return f"{name}_seconds" if timedelta in (hint, *get_args(hint)) else name
+
+
+def is_id(name: str) -> bool:
+    """Whether a number under this name is written as text."""
+    return _is(name, _ID)
+
+
+def is_list_of_ids(name: str) -> bool:
+    """Whether numbers in a list under this name are written as text."""
+    return _is(name, _IDS)
 
 
 @lru_cache(maxsize=1024)
 def _writer(name: str) -> _Write:
     if name in HOSTS:
         return _as_it_is
-    if _is(name, _ID):
+    if is_id(name):
         return _id
-    return _ids if _is(name, _IDS) else to_json
+    return _ids if is_list_of_ids(name) else to_json
 
 
 def _is(name: str, kinds: tuple[str, ...]) -> bool:

@@ -484,3 +484,14 @@ async def test_every_function_of_a_fresh_schema_is_known_by_its_text(dsn: str) -
         there = {name: frozenset(texts) for name, texts in await cursor.fetchall()}
 
     assert expected(Names()).functions == there
+
+
+async def test_a_program_gets_the_same_report_with_what_the_display_policy_hides(hand: Hand) -> None:
+    async with hand.powertools.connect() as conn:
+        found = await examine(Session(conn, Queries(Names())))
+
+    report = await hand.powertools.examine()
+
+    assert report.checks == found.checks
+    assert {finding.check for finding in report.findings} == {finding.check for finding in found.findings}
+    assert report.broken == ()

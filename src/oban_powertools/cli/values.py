@@ -2,7 +2,6 @@
 
 import getpass
 import json
-import math
 import os
 import re
 import socket
@@ -12,6 +11,7 @@ from typing import Any, Final
 
 import click
 
+from ..database.json_border import read_json
 from .importing import find_authorize
 from .next_commands import Repeated
 
@@ -41,33 +41,12 @@ def parse_json(ctx: click.Context, param: click.Parameter, value: str | None) ->
     if value is None:
         return None
     try:
-        return json.loads(value, parse_float=_float, parse_constant=_no_number, object_pairs_hook=_object)
+        return read_json(value)
     except json.JSONDecodeError as error:
         hint = "text needs its own quotes, as in '\"yes\"'"
         raise click.BadParameter(f"it is not JSON ({error}); {hint}", ctx, param) from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise click.BadParameter(f"it cannot be kept as it is: {error}", ctx, param) from None
-
-
-def _float(text: str) -> float:
-    number = float(text)
-    if math.isinf(number) or (number == 0 and re.match(r"[-0.]*[1-9]", text)):
-        message = f"the number {text[:40]} is beyond what a float holds; pass it as text"
-        raise ValueError(message)
-    return number
-
-
-def _no_number(text: str) -> Any:
-    message = f"{text} is not a JSON number"
-    raise ValueError(message)
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    mapping = dict(pairs)
-    if len(mapping) < len(pairs):
-        message = "a key stands twice in one object"
-        raise ValueError(message)
-    return mapping
 
 
 def this_user() -> str:

@@ -7,6 +7,7 @@ or it was refused (property/P15).
 
 import dataclasses
 import datetime as dt
+import json
 import math
 import re
 import uuid
@@ -71,6 +72,39 @@ def _exact_number(match: re.Match[str]) -> str:
 def loads(text: str | bytes) -> Any:
     """Read JSON text; integers above 64 bits become floats."""
     return orjson.loads(text)
+
+
+def read_json(text: str | bytes) -> Any:
+    """Parse a JSON document that somebody typed or sent; nothing in it is changed or lost silently.
+
+    Raises:
+        ValueError: It is not JSON (``json.JSONDecodeError``), or holds what cannot be kept as it is.
+    """
+    try:
+        return json.loads(text, parse_float=_float, parse_constant=_no_number, object_pairs_hook=_object)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number) or (number == 0 and re.match(r"[-0.]*[1-9]", text)):
+        message = f"the number {text[:40]} is beyond what a float holds; pass it as text"
+        raise ValueError(message)
+    return number
+
+
+def _no_number(text: str) -> Any:
+    message = f"{text} is not a JSON number"
+    raise ValueError(message)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        message = "a key stands twice in one object"
+        raise ValueError(message)
+    return mapping
 
 
 def find_faults(value: Any, path: str, leaf: Callable[[Any, str], bool] | None = None) -> list[Fault]:
