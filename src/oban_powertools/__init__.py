@@ -34,7 +34,7 @@ _HOMES: Final = {
     ),
     "workflows": "WorkflowHandle Workflows",
     "workflows.builder": "Workflow",
-    "upkeep.jobs": "JobPage JobRecord Jobs",
+    "upkeep.jobs": "JobDetail JobError JobPage JobRecord Jobs",
     "workflows.finding_signals": "OpenWait StoredSignal WaitAlike",
     "workflows.history": "History HistoryEntry StepTimes",
     "workflows.records": "CallbackRecord Recovered SignalRecord StepPage StepRecord WorkflowRecord",

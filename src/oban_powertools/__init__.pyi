@@ -63,7 +63,7 @@ from .states import (
     WorkflowId,
     WorkflowState,
 )
-from .upkeep.jobs import JobPage, JobRecord, Jobs
+from .upkeep.jobs import JobDetail, JobError, JobPage, JobRecord, Jobs
 from .workflows import WorkflowHandle, Workflows
 from .workflows.builder import Workflow
 from .workflows.finding_signals import OpenWait, StoredSignal, WaitAlike
@@ -110,6 +110,8 @@ __all__ = [
     "IncidentStatus",
     "IncidentSubstatus",
     "IncidentUpdated",
+    "JobDetail",
+    "JobError",
     "JobExplanation",
     "JobId",
     "JobPage",

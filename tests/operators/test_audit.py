@@ -18,7 +18,7 @@ from oban_powertools.errors import (
     UnsupportedRecoveryActionError,
 )
 from oban_powertools.operators.audit import Entry, Outcome, write_entries
-from oban_powertools.operators.authorization import Guard, Surface
+from oban_powertools.operators.authorization import ActorType, Guard, Surface
 from oban_powertools.privacy.display import DisplayPolicy
 from oban_powertools.states import WorkflowId
 from tests.support.by_hand import Hand, chain, step
@@ -285,3 +285,22 @@ async def test_the_command_line_pages_and_filters(hand: Hand) -> None:
     assert command("audit", "list", "--since", "yesterday", dsn=hand.dsn).code == 2
     assert command("audit", "list", "--since", "2999-01-01", dsn=hand.dsn).err == "no record\n"
     assert command("audit", "show", "4711", dsn=hand.dsn).code == 3
+
+
+async def test_records_are_found_by_type_of_actor_door_and_time(hand: Hand) -> None:
+    bot = Actor(id="bot", type=ActorType.AGENT)
+    await write(hand, entry(), entry(actor=bot), entry(surface=Surface.CLI))
+    listed = hand.powertools.audit.list
+    [of_bot] = await listed(actor_type="agent")
+
+    found = {
+        "actor_type": [record.id for record in await listed(actor_type="user")],
+        "surface": [record.id for record in await listed(surface="cli")],
+        "until": [record.id for record in await listed(until=of_bot.at - timedelta(hours=1))],
+        "since": [record.id for record in await listed(since=of_bot.at - timedelta(hours=1))],
+    }
+
+    assert of_bot.id == 2
+    assert found == {"actor_type": [3, 1], "surface": [3], "until": [], "since": [3, 2, 1]}
+    by_command = command("audit", "list", "--actor-type", "agent", "--surface", "api", "--json", dsn=hand.dsn).json
+    assert [record["id"] for record in by_command["records"]] == ["2"]

@@ -43,7 +43,7 @@ READ = {
         "to_dot",
     },
     "queues": {"list", "get"},
-    "jobs": {"list"},
+    "jobs": {"list", "get", "count"},
     "explain": {"workflow", "workflow_step", "job"},
     "events": {
         "head",
@@ -61,7 +61,7 @@ READ = {
     "metrics": {"read"},
     "shared_settings": {"list_settings"},
     "webhooks": {"list", "get", "deliveries"},
-    "audit": {"list", "get", "verify"},
+    "audit": {"list", "get", "verify", "check"},
     "lifeline": {
         "list_executor_health",
         "retention_status",

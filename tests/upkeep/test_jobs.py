@@ -7,7 +7,7 @@ import pytest
 from oban import Job
 
 from oban_powertools import JobId, JobState, OperatorStatus, Workflow
-from oban_powertools.errors import InvalidArgumentError
+from oban_powertools.errors import InvalidArgumentError, JobNotFoundError
 from oban_powertools.upkeep.jobs import JobPage
 from tests.support.by_hand import Hand, chain, step
 
@@ -155,3 +155,58 @@ async def test_a_job_that_another_step_took_over_is_a_plain_one(hand: Hand) -> N
 
     assert jobs == {copy: None, (await hand.job(workflow_id, "only")).id: workflow_id}
     await hand.rows("DELETE FROM oban_jobs WHERE id = %s", copy)
+
+
+async def test_one_job_is_shown_with_its_args_meta_and_errors_as_the_policy_shows_them(hand: Hand) -> None:
+    args, meta = {"order": 7, "api_key": "velvet"}, {"session_token": "velvet", "tenant": "north"}
+    worker = "tests.support.by_hand.Scripted"
+    [inserted] = await hand.oban.enqueue_many([Job(worker, args=args, meta=meta, max_attempts=3)])
+    [job] = await hand.start(JobId(inserted.id or 0))
+    await hand.ack(await hand.execute(job, ConnectionError("no route, password=hunter2")))
+
+    shown = await hand.powertools.jobs.get(JobId(inserted.id or 0))
+
+    assert shown.args == {"order": 7, "api_key": "[redacted]"}
+    assert (shown.meta["tenant"], shown.meta["session_token"]) == ("north", "[redacted]")
+    [error] = shown.errors
+    assert (error.attempt, error.summary) == (1, "ConnectionError: no route, password=[redacted]")
+    assert error.at is not None
+    assert error.error.startswith("Traceback")
+    assert "hunter2" not in error.error
+
+
+async def test_the_errors_of_a_job_are_the_newest_20_whoever_wrote_them(hand: Hand) -> None:
+    job = await insert(hand)
+    await hand.rows(
+        "UPDATE oban_jobs SET errors = (SELECT jsonb_agg(jsonb_build_object('attempt', n, 'error', 'no ' || n))"
+        ' FROM generate_series(1, 25) AS n) || \'["odd", {"attempt": "x", "at": "yesterday"}]\' WHERE id = %s',
+        job,
+    )
+
+    errors = (await hand.powertools.jobs.get(job)).errors
+
+    assert [error.attempt for error in errors[:3]] == [None, None, 25]
+    assert [error.summary for error in errors[1:3]] == ["odd", "no 25"]
+    assert len(errors) == 20
+
+
+async def test_jobs_are_counted_by_state_and_queue(hand: Hand) -> None:
+    await three(hand)
+
+    counts = await hand.powertools.jobs.count()
+    of_mail = await hand.powertools.jobs.count(queue="mail")
+
+    assert {state: jobs for state, jobs in counts.items() if jobs} == {JobState.AVAILABLE: 2, JobState.RETRYABLE: 1}
+    assert (of_mail[JobState.AVAILABLE], of_mail[JobState.RETRYABLE]) == (1, 0)
+    assert set(counts) == set(JobState)
+
+
+async def test_the_count_of_a_state_stops(hand: Hand) -> None:
+    await hand.rows(MANY, 11_000)
+
+    assert (await hand.powertools.jobs.count())[JobState.COMPLETED] == 10_000
+
+
+async def test_a_job_that_is_gone_is_not_found(hand: Hand) -> None:
+    with pytest.raises(JobNotFoundError):
+        await hand.powertools.jobs.get(JobId(9))

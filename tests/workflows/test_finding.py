@@ -199,6 +199,7 @@ LISTS: dict[str, Callable[[Calls], Awaitable[Any]]] = {
     "jobs of a queue": lambda calls: calls.jobs.list(queue="deserted"),
     "jobs by error": lambda calls: calls.jobs.list(state="retryable", error="billing"),
     "jobs of no worker": lambda calls: calls.jobs.list(worker="app.None"),
+    "jobs of each state": lambda calls: calls.jobs.count(),
     "signals": lambda calls: calls.workflows.list_signals(),
     "signals of a name": lambda calls: calls.workflows.list_signals(signal="paid7", correlation_key="47"),
     "waits": lambda calls: calls.workflows.list_waits(),

@@ -6,7 +6,7 @@ The rule that must never break: ``verify`` exits with 0 only when it has found n
 import asyncio
 import sys
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ import click
 import orjson
 
 from ..operators.audit import AuditFilter, AuditRecord, Outcome
-from ..operators.authorization import Authorize
+from ..operators.authorization import ActorType, Authorize, Surface
 from .exits import Exit
 from .forms import Form
 from .groups import Group, examples
@@ -50,7 +50,10 @@ _FILTERS: Final = (
     click.option("--action", metavar="ACTION", help="Only of this action."),
     click.option("--target", "about", metavar="TYPE:ID", help="Only about this: workflow:41, or step:41/bill."),
     click.option("--outcome", type=click.Choice([o.value for o in Outcome]), help="Only with this outcome."),
+    click.option("--actor-type", type=click.Choice([t.value for t in ActorType]), help="Only of this type of actor."),
+    click.option("--surface", type=click.Choice([s.value for s in Surface]), help="Only through this door."),
     click.option("--since", callback=parse_instant, metavar="INSTANT", help="Only from then on, in UTC."),
+    click.option("--until", callback=parse_instant, metavar="INSTANT", help="Only before."),
 )
 
 
@@ -60,20 +63,11 @@ def _filtered(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _filter(
-    *, actor_id: str | None, action: str | None, about: str | None, outcome: str | None, since: datetime | None
-) -> AuditFilter:
+def _filter(*, actor_id: str | None, about: str | None, **only: Any) -> AuditFilter:
     kind, separator, target_id = (about or "").partition(":")
     if about is not None and not (kind and separator and target_id):
         raise click.UsageError(f"{about!r} is not TYPE:ID, as in workflow:41 or step:41/bill")
-    return AuditFilter(
-        actor=actor_id,
-        action=action,
-        target_type=kind or None,
-        target_id=target_id or None,
-        outcome=outcome,
-        since=since,
-    )
+    return AuditFilter(actor=actor_id, target_type=kind or None, target_id=target_id or None, **only)
 
 
 @audit.command(
@@ -92,16 +86,7 @@ async def list_records(target: Database, *, limit: int, before: int | None, form
     """List what was done, refused attempts too; the newest first."""
     chosen = _filter(**filters)
     async with target.calls() as calls:
-        records = await calls.audit.list(
-            actor=chosen.actor,
-            action=chosen.action,
-            target_type=chosen.target_type,
-            target_id=chosen.target_id,
-            outcome=chosen.outcome,
-            since=chosen.since,
-            before=before,
-            limit=limit,
-        )
+        records = await calls.audit.list(**asdict(chosen), before=before, limit=limit)
     then = [command_line("audit", "show", records[0].id)] if records else []
     print_list(form, "records", records, _RECORDS, empty="no record", limit=limit, then=then)
     return Exit.DONE

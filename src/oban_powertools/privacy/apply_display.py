@@ -13,6 +13,7 @@ from .redaction import REDACTED
 
 FIELDS: Final[Mapping[str, Kind]] = {
     "args": Kind.ARGS,
+    "meta": Kind.ARGS,
     "result": Kind.RESULT,
     "payload": Kind.PAYLOAD,
     "context": Kind.CONTEXT,

@@ -4,22 +4,27 @@ Not for changing them (``lifeline``), and not for one job's whole story (``expla
 by its state or queue is found however old it is, anything else among the newest; the answer says how far it came.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from ..arguments import as_count, as_id, as_key, as_word
+from ..arguments import as_count, as_id, as_job_id, as_key, as_word, unless_none
 from ..database import json_border
+from ..errors import JobNotFoundError
 from ..operators.services import Facade
 from ..privacy.apply_display import apply_display
 from ..states import JobId, JobState, OperatorStatus, WorkflowId
 from ..wire import AsDict
 from ..workflows.finding import instants_of
 
-__all__ = ["JobPage", "JobRecord", "Jobs"]
+__all__ = ["JobDetail", "JobError", "JobPage", "JobRecord", "Jobs"]
 
 MAX_PAGE: Final = 1000
 """Most jobs of a page."""
+
+MOST_COUNTED: Final = 10_000
+"""Where the count of a state stops."""
 
 WITHIN: Final = "5s"
 """How long the server may search."""
@@ -82,6 +87,37 @@ class JobRecord(AsDict):
 
     finished_at: datetime | None
     """When it ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobError(AsDict):
+    """One error of a job."""
+
+    attempt: int | None
+    """Which attempt; None where whoever wrote it does not say."""
+
+    at: datetime | None
+    """When; likewise."""
+
+    summary: str
+    """Its class and text in one line."""
+
+    error: str
+    """All of it, with its traceback, within 20,000 characters."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobDetail(JobRecord):
+    """One job with what it was given and what it met."""
+
+    args: Any
+    """What its worker gets."""
+
+    meta: Any
+    """What its inserter and its tools noted."""
+
+    errors: tuple[JobError, ...]
+    """The newest first, at most 20."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,3 +185,28 @@ class Jobs(Facade):
             next_before=None if more is None else JobId(more),
         )
         return apply_display(self._display, page_of_jobs)
+
+    async def get(self, job_id: JobId | str) -> JobDetail:
+        """One job with its args, meta and errors, as the display policy shows them.
+
+        Raises:
+            JobNotFoundError: It does not exist, or was pruned.
+        """
+        key = as_job_id(job_id)
+        async with self._connect() as session:
+            job = await session.record(JobDetail, "get_job", {"id": key})
+        if job is None:
+            raise JobNotFoundError(key)
+        return apply_display(self._display, job)
+
+    async def count(self, *, queue: str | None = None) -> Mapping[JobState, int]:
+        """Jobs in each state, those that have none too; each count stops at 10,000.
+
+        Args:
+            queue: Only of this queue.
+        """
+        args = {"queue": unless_none(as_key, "queue", queue), "most": MOST_COUNTED}
+        async with self._connect() as session, session.bounded(WITHIN):
+            rows = await session.all("count_jobs", args)
+        counts = {row["state"]: row["jobs"] for row in rows}
+        return {state: counts.get(state.value, 0) for state in JobState}

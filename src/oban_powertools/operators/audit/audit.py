@@ -36,7 +36,10 @@ class Audit(Facade):
         target_type: str | None = None,
         target_id: str | None = None,
         outcome: str | None = None,
+        actor_type: str | None = None,
+        surface: str | None = None,
         since: datetime | None = None,
+        until: datetime | None = None,
         before: int | str | None = None,
         limit: int = 50,
     ) -> list[AuditRecord]:
@@ -45,12 +48,21 @@ class Audit(Facade):
         Args:
             actor: Only of this actor's id.
             target_type: Only about this type of target, with ``target_id`` about this one.
-            since: Only from this instant on; aware.
+            actor_type, surface: Only of this kind of actor; only through this door.
+            since, until: Only from this instant on, before that one; aware.
             before: Only ids below this one: the last id of the previous page.
             limit: At most 1,000.
         """
         chosen = AuditFilter(
-            actor=actor, action=action, target_type=target_type, target_id=target_id, outcome=outcome, since=since
+            actor=actor,
+            action=action,
+            target_type=target_type,
+            target_id=target_id,
+            outcome=outcome,
+            actor_type=actor_type,
+            surface=surface,
+            since=since,
+            until=until,
         )
         older, page = unless_none(as_id, "before", before), min(as_count("limit", limit), MOST)
         async with self._connect() as session:
@@ -79,6 +91,21 @@ class Audit(Facade):
         """
         async with self._connect() as session:
             return await verifying.verify(session, unless_none(as_key, "head", head))
+
+    async def check(self, record_id: int | str | None = None) -> Verification:
+        """Compare one record with its hash and its seal with all that it holds; without an id, the newest 1,000 so.
+
+        Fast, whatever the size of the audit: what is older, and acts without a record, only ``verify`` finds.
+
+        Raises:
+            AuditRecordNotFoundError: It does not exist, or retention has removed it.
+        """
+        key = unless_none(as_id, "record_id", record_id)
+        async with self._connect() as session:
+            found = await verifying.verify_part(session, key)
+        if found is None:
+            raise AuditRecordNotFoundError(key or 0)
+        return found
 
     async def export(
         self, *, actor: ActorLike, chosen: AuditFilter | None = None, source: str = "api"

@@ -1,14 +1,17 @@
 """Read the audit: in pages, newest first; or all of it, oldest first."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Final
 
 from ...arguments import as_instant, as_key, as_word, unless_none
 from ...database import Session
+from ..authorization import ActorType, Surface
 from .records import AuditRecord, Outcome
 
+_WORDS: Final[Mapping[str, type[StrEnum]]] = {"outcome": Outcome, "actor_type": ActorType, "surface": Surface}
 _PAGE: Final = 1000
 """Records read at once."""
 
@@ -36,15 +39,26 @@ class AuditFilter:
     outcome: str | None = None
     """Only with this outcome."""
 
+    actor_type: str | None = None
+    """Only of actors of this type."""
+
+    surface: str | None = None
+    """Only through this door."""
+
     since: datetime | None = None
     """Only from this instant on; aware."""
+
+    until: datetime | None = None
+    """Only before this instant; aware."""
 
     def __post_init__(self) -> None:
         for name in ("actor", "action", "target_type", "target_id"):
             unless_none(as_key, name, getattr(self, name))
-        unless_none(as_instant, "since", self.since)
-        if self.outcome is not None:
-            as_word("outcome", self.outcome, Outcome)
+        for name in ("since", "until"):
+            unless_none(as_instant, name, getattr(self, name))
+        for name, words in _WORDS.items():
+            if getattr(self, name) is not None:
+                as_word(name, getattr(self, name), words)
 
 
 async def list_records(session: Session, chosen: AuditFilter, *, before: int | None, limit: int) -> list[AuditRecord]:

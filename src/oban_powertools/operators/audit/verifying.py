@@ -25,6 +25,9 @@ _SEALS: Final = 20
 _BEFORE_ALL: Final = -(2**63)
 """Below every id, also that of a row that was smuggled in."""
 
+PART: Final = 1000
+"""Records of the newest part."""
+
 _MOST: Final = 100
 """Most findings that are reported."""
 
@@ -46,13 +49,7 @@ async def verify(session: Session, head: str | None = None) -> Verification:
     """
     async with session.transaction():
         await session.conn.execute(SNAPSHOT)
-        findings = [
-            AuditFinding(
-                kind=FindingKind.UNGUARDED,
-                message=f"trigger {row['trigger']} of {row['relation']} is missing or does not fire always",
-            )
-            for row in await session.all("audit_unguarded")
-        ]
+        findings = await _unguarded(session)
         rows = 0
         async for count, breaks in _rows(session):
             rows += count
@@ -68,6 +65,59 @@ async def verify(session: Session, head: str | None = None) -> Verification:
     )
 
 
+async def verify_part(session: Session, record_id: int | None) -> Verification | None:
+    """Compare one record and its seal, or the newest ``PART`` records and their seals.
+
+    What happened elsewhere without a record is not looked for, nor what is older.
+
+    Returns:
+        None when there is no such record.
+
+    Args:
+        session: In autocommit.
+
+    Locks: none; as ``verify``.
+    """
+    async with session.transaction():
+        await session.conn.execute(SNAPSHOT)
+        part = await session.one("audit_part", {"id": record_id, "most": PART})
+        assert part is not None
+        if record_id is not None and not part["linked"]:
+            return None
+        findings = await _unguarded(session)
+        most = 1 if record_id is not None else 2 * PART
+        page = await session.one("verify_audit_rows", {"after": part["after"], "page": most})
+        assert page is not None
+        findings += _breaks(page)
+        chain = _Chain(None)
+        if part["first_seal"] is not None:
+            await chain.follow_part(session, part["first_seal"], part["last_seal"], part["hash"])
+        facts = await session.one("audit_chain")
+        assert facts is not None
+    found = tuple((findings + chain.findings)[:_MOST])
+    return Verification(
+        rows=page["rows"], seals=chain.seals, unsealed=facts["unsealed"], head=chain.head, findings=found
+    )
+
+
+async def _unguarded(session: Session) -> list[AuditFinding]:
+    return [
+        AuditFinding(
+            kind=FindingKind.UNGUARDED,
+            message=f"trigger {row['trigger']} of {row['relation']} is missing or does not fire always",
+        )
+        for row in await session.all("audit_unguarded")
+    ]
+
+
+def _breaks(page: DictRow) -> list[AuditFinding]:
+    kinds = map(FindingKind, page["kinds"])
+    return [
+        AuditFinding(kind=kind, message=_SAID[kind].format(audit_id), audit_id=audit_id)
+        for audit_id, kind in zip(page["ids"], kinds, strict=True)
+    ]
+
+
 async def _rows(session: Session) -> AsyncIterator[tuple[int, Sequence[AuditFinding]]]:
     after = _BEFORE_ALL
     while True:
@@ -75,14 +125,7 @@ async def _rows(session: Session) -> AsyncIterator[tuple[int, Sequence[AuditFind
         if page is None or page["upto"] is None:
             return
         after = page["upto"]
-        kinds = map(FindingKind, page["kinds"])
-        yield (
-            page["rows"],
-            [
-                AuditFinding(kind=kind, message=_SAID[kind].format(audit_id), audit_id=audit_id)
-                for audit_id, kind in zip(page["ids"], kinds, strict=True)
-            ],
-        )
+        yield page["rows"], _breaks(page)
 
 
 async def _unrecorded(session: Session) -> list[AuditFinding]:
@@ -126,14 +169,34 @@ class _Chain:
                 self._last, self._hash = seal["id"], seal["hash"]
                 self.seals += 1
                 met = met or self.head == self._expected_head
-        if self._last < start["sealed_to"]:
-            sealed_to = start["sealed_to"]
-            message = f"seals {self._last + 1} to {sealed_to} were made and are gone: the end of the chain was cut off"
-            self._break(sealed_to, None, message)
+        self._check_end(start["sealed_to"])
         if not met:
             head = self._expected_head
             message = f"the chain does not hold the head {head}: it was rewritten or cut off since it was noted"
             self.findings.append(AuditFinding(kind=FindingKind.HEAD_UNKNOWN, message=message))
+
+    async def follow_part(self, session: Session, first: int, last: int, before: str | None) -> None:
+        """Follow the seals from one to another.
+
+        Args:
+            before: The hash of the seal before the first; None when that is gone.
+        """
+        self._last, self._hash = first - 1, before or ""
+        while self._last < last:
+            args = {"after": self._last, "page": min(_SEALS, last - self._last)}
+            page = [seal for seal in await session.all("verify_audit_seals", args) if seal["id"] <= last]
+            for seal in page:
+                self._check(seal)
+                self._last, self._hash = seal["id"], seal["hash"]
+                self.seals += 1
+            if not page:
+                break
+        self._check_end(last)
+
+    def _check_end(self, sealed_to: int) -> None:
+        if self._last < sealed_to:
+            message = f"seals {self._last + 1} to {sealed_to} were made and are gone: the end of the chain was cut off"
+            self._break(sealed_to, None, message)
 
     def _check_start(self, start: DictRow) -> None:
         pruned_to = start["pruned_to"]

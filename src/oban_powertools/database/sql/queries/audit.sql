@@ -15,8 +15,9 @@ ORDER BY e.ordinality
 RETURNING id;
 
 -- name: list_audit
--- Args: actor, action, target_type, target_id, outcome (text or NULL for all), since (timestamptz or NULL), before
---   (bigint or NULL), page (int, rows). Rows: newest first. Index: one an argument; without any the primary key.
+-- Args: actor, action, target_type, target_id, outcome, actor_type, surface (text or NULL for all), since, until (timestamptz or
+--   NULL), before (bigint or NULL), page (int, rows). Rows: newest first. Index: one an argument; for a type or a surface, and
+--   without any, the primary key.
 SELECT a.id, a.at, a.actor_id, a.actor_type, a.actor_label, a.action, a.target_type, a.target_id,
   a.workflow_id, a.step, a.reason, a.outcome, a.before, a.after, a.plan_hash, a.preview_id, a.incident_id, a.surface, a.request_id, a.details,
   l.seal_id, encode(l.row_hash, 'hex') AS row_hash
@@ -26,7 +27,10 @@ WHERE (%(actor)s::text IS NULL OR a.actor_id = %(actor)s::text)
   AND (%(target_type)s::text IS NULL OR a.target_type = %(target_type)s::text)
   AND (%(target_id)s::text IS NULL OR a.target_id = %(target_id)s::text)
   AND (%(outcome)s::text IS NULL OR a.outcome = %(outcome)s::text)
+  AND (%(actor_type)s::text IS NULL OR a.actor_type = %(actor_type)s::text)
+  AND (%(surface)s::text IS NULL OR a.surface = %(surface)s::text)
   AND (%(since)s::timestamptz IS NULL OR a.at >= %(since)s::timestamptz)
+  AND (%(until)s::timestamptz IS NULL OR a.at < %(until)s::timestamptz)
   AND (%(before)s::bigint IS NULL OR a.id < %(before)s::bigint)
 ORDER BY a.id DESC LIMIT %(page)s::int;
 
@@ -41,7 +45,10 @@ WHERE (%(actor)s::text IS NULL OR a.actor_id = %(actor)s::text)
   AND (%(target_type)s::text IS NULL OR a.target_type = %(target_type)s::text)
   AND (%(target_id)s::text IS NULL OR a.target_id = %(target_id)s::text)
   AND (%(outcome)s::text IS NULL OR a.outcome = %(outcome)s::text)
+  AND (%(actor_type)s::text IS NULL OR a.actor_type = %(actor_type)s::text)
+  AND (%(surface)s::text IS NULL OR a.surface = %(surface)s::text)
   AND (%(since)s::timestamptz IS NULL OR a.at >= %(since)s::timestamptz)
+  AND (%(until)s::timestamptz IS NULL OR a.at < %(until)s::timestamptz)
   AND a.id > %(after)s::bigint AND a.id <= %(upto)s::bigint
 ORDER BY a.id LIMIT %(page)s::int;
 
@@ -72,6 +79,31 @@ SELECT c.pruned_to, encode(c.pruned_hash, 'hex') AS pruned_hash,
   coalesce(c.pruned_kept_until > clock_timestamp(), false) AS pruned_early, c.sealed_to,
   (SELECT count(*) FROM powertools.audit_links l WHERE l.seal_id IS NULL) AS unsealed
 FROM powertools.audit_chain c;
+
+-- name: audit_part
+-- Where a part of the audit begins: one record, or the newest.
+-- Args: id (bigint; NULL: the newest), most (int, rows).
+-- Rows: one; after (bigint, id), first_seal and last_seal (bigint; NULL: none is sealed; of the newest: to the end of the chain),
+--   hash (hex: of the seal before the first one; NULL: that is gone), linked (bool: a link or a record is there).
+WITH part AS (
+  SELECT coalesce(%(id)s::bigint - 1, (
+    SELECT min(n.id) - 1 FROM (SELECT a.id FROM powertools.audit a ORDER BY a.id DESC LIMIT %(most)s::int) AS n
+  ), 0) AS after
+), links AS (
+  SELECT min(l.seal_id) AS first_seal, max(l.seal_id) AS last_seal, count(*) AS links
+  FROM part p JOIN powertools.audit_links l ON l.audit_id > p.after AND l.audit_id <= coalesce(%(id)s::bigint, l.audit_id)
+), seals AS (
+  SELECT p.after, l.links, c.pruned_to, c.pruned_hash,
+    coalesce(l.first_seal, CASE WHEN %(id)s::bigint IS NULL AND c.sealed_to > c.pruned_to THEN c.sealed_to END) AS first_seal,
+    CASE WHEN %(id)s::bigint IS NULL THEN nullif(c.sealed_to, c.pruned_to) ELSE l.last_seal END AS last_seal
+  FROM part p, links l, powertools.audit_chain c
+)
+SELECT s.after, s.first_seal, s.last_seal,
+  encode(CASE WHEN s.pruned_to = s.first_seal - 1 THEN s.pruned_hash ELSE (
+    SELECT b.hash FROM powertools.audit_seals b WHERE b.id = s.first_seal - 1
+  ) END, 'hex') AS hash,
+  s.links > 0 OR EXISTS (SELECT FROM powertools.audit a WHERE a.id = %(id)s::bigint) AS linked
+FROM seals s;
 
 -- name: audit_unrecorded
 -- Acts with a trace but no record, the first 100; not those whose record was pruned.

@@ -12,3 +12,39 @@ SELECT
   l.id, l.status, l.state, l.blocker, l.queue, l.worker, l.attempt, l.max_attempts, l.priority, l.tags, l.workflow_id, l.step, l.node,
   l.error, l.inserted_at, l.scheduled_at, l.attempted_at, l.finished_at
 FROM powertools.listed_jobs_v1(%(ids)s::bigint[]) AS l;
+
+-- name: get_job
+-- Args: id (bigint).
+-- Rows: none, or one; as list_jobs, and args, meta, errors (jsonb: attempt, at, summary, error of each; the newest first, at most 20).
+-- Index: the primary keys.
+SELECT
+  l.id, l.status, l.state, l.blocker, l.queue, l.worker, l.attempt, l.max_attempts, l.priority, l.tags, l.workflow_id, l.step, l.node,
+  l.error, l.inserted_at, l.scheduled_at, l.attempted_at, l.finished_at, j.args, j.meta, e.errors
+FROM powertools.listed_jobs_v1(ARRAY[%(id)s::bigint]) AS l
+JOIN public.oban_jobs j ON j.id = l.id
+CROSS JOIN LATERAL (
+  SELECT coalesce(jsonb_agg(jsonb_build_object(
+    -- other tools write errors too
+    'attempt', CASE WHEN jsonb_typeof(x.error -> 'attempt') = 'number' THEN x.error -> 'attempt' END,
+    'at', substring(x.error ->> 'at' FROM E'^\\d{4}-\\d\\d-\\d\\d[T ]\\d\\d:\\d\\d:\\d\\d(?:\\.\\d{1,6})?(?=(?:Z|\\+00:00)?$)') || '+00:00',
+    'summary', powertools.error_summary_v1(x.error),
+    'error', coalesce(powertools.told_error_v1(x.error) ->> 'error', '')
+  ) ORDER BY x.place DESC), '[]') AS errors
+  FROM (
+    SELECT a.error, a.place
+    FROM jsonb_array_elements(CASE WHEN jsonb_typeof(j.errors) = 'array' THEN j.errors ELSE '[]' END) WITH ORDINALITY AS a (error, place)
+    ORDER BY a.place DESC LIMIT 20
+  ) AS x
+) AS e;
+
+-- name: count_jobs
+-- Args: queue (text or NULL: all), most (int: counts no further).
+-- Rows: state (text), jobs; a state. Index: oban_jobs by state and queue.
+SELECT s.state::text AS state, c.jobs
+FROM unnest(enum_range(NULL::public.oban_job_state)) AS s (state)
+CROSS JOIN LATERAL (
+  SELECT count(*) AS jobs FROM (
+    SELECT FROM public.oban_jobs j
+    WHERE j.state = s.state AND (%(queue)s::text IS NULL OR j.queue = %(queue)s::text) LIMIT %(most)s::int
+  ) AS counted
+) AS c;
