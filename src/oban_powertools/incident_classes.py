@@ -37,6 +37,15 @@ class IncidentRow:
     advice: str
     """What somebody on call looks at first: a sentence or two."""
 
+    means: str = ""
+    """What is concluded from what was seen."""
+
+    unknown: str = ""
+    """What nobody can read from the database."""
+
+    unattended: str = ""
+    """What happens if nobody acts."""
+
     helps: tuple[str, ...] = ()
     """Commands of a shell that end it where no repair can, with ``{names}`` of its evidence; where that has one of them
     not, the command is no help."""
@@ -88,6 +97,12 @@ class IncidentClass(StrEnum):
             holds_by="executor_late_holds",
             concerns_by="executor_concerns",
             over_because="it sends heartbeats in time, has stopped, was replaced or removed, or is missing by now",
+            means="Its event loop is blocked, or its process is paused or cut off. Its jobs may still run.",
+            unknown="Whether it comes back: most that are late do.",
+            unattended=(
+                "Its jobs wait with it. If it stays silent it is missing, and its jobs are rescued when it is "
+                "known to be gone."
+            ),
         ),
     )
     EXECUTOR_MISSING = (
@@ -98,6 +113,12 @@ class IncidentClass(StrEnum):
             helps=_START_A_WORKER,
             concerns_by="executor_concerns",
             over_because="it sends heartbeats again, has stopped, was replaced or removed, or was missing for a day",
+            means="Its process has ended, or cannot reach the database. It had nothing in hand.",
+            unknown="Why it ended: its own logs say.",
+            unattended=(
+                "Nothing is lost. Its queue runs on in other processes, if there are any; after a day this is "
+                "over by itself."
+            ),
         ),
     )
     DEAD_EXECUTOR = (
@@ -108,6 +129,12 @@ class IncidentClass(StrEnum):
             concerns_by="executor_concerns",
             over_because="it has no job in hand any more",
             ended_by=((Action.JOB_RESCUE, Action.EXECUTOR_RESCUE_ALL), _BY_HAND_OR_DISCARDED),
+            means="Its process is gone: nobody works on these jobs.",
+            unknown="Whether they had their effects before it ended: the systems that they call know.",
+            unattended=(
+                "They stay executing, and what depends on them waits, unless a living process takes them. Nothing "
+                "is lost."
+            ),
         ),
     )
     ORPHANED_JOBS = (
@@ -122,6 +149,9 @@ class IncidentClass(StrEnum):
             concerns_by="orphaned_jobs_concerns",
             over_because="none of the jobs is executing any more, or their executor is known",
             ended_by=((Action.JOB_RESCUE, Action.JOB_DISCARD), _BY_HAND_OR_DISCARDED),
+            means="They were taken by an Oban without Powertools, or by a process that is long gone.",
+            unknown="Whether anybody still runs them: nobody reports for them.",
+            unattended="They stay executing. Where rescue is automatic, each runs again when it is old enough.",
         ),
     )
     WORKFLOW_STUCK = (
@@ -135,6 +165,9 @@ class IncidentClass(StrEnum):
             concerns_by="workflow_stuck_concerns",
             over_because="it can move again",
             ended_by=((Action.WORKFLOW_CANCEL,),),
+            means="Nothing that runs now can move it.",
+            unknown="Whether a process that can is about to start, as during a deploy.",
+            unattended="It waits for as long as it takes. Nothing is lost.",
         ),
     )
     WAIT_OVERDUE = (
@@ -149,6 +182,9 @@ class IncidentClass(StrEnum):
             concerns_by="wait_overdue_concerns",
             over_because="the waits have ended",
             ended_by=((*_BY_HAND, Action.STEP_CANCEL),),
+            means="No process that sweeps ends these waits.",
+            unknown="Why: the error is in the logs of the processes that sweep.",
+            unattended="The steps wait on, past their deadline, until a sweep succeeds.",
         ),
     )
     WEBHOOK_UNSERVED = (
@@ -162,6 +198,9 @@ class IncidentClass(StrEnum):
             helps=("powertools start --queues {queue}:10",),
             over_because="somebody works on its deliveries, there is none left, or it was disabled or removed",
             ended_by=_ON_A_QUEUE,
+            means="No process works on the queue of its deliveries, or the queue is paused.",
+            unknown="What its receiver misses meanwhile.",
+            unattended="The deliveries wait, and are late.",
         ),
     )
     UNCLAIMED_SIGNAL = (
@@ -172,6 +211,12 @@ class IncidentClass(StrEnum):
             holds_by="unclaimed_signal_holds",
             over_because="each was taken or has expired, or a day has passed",
             ended_by=((Action.SIGNAL_REDIRECT, Action.SIGNAL_DISCARD), (Action.SIGNAL_DISCARD,)),
+            means="No wait has this name and key: one of them is misspelt, or the wait has not begun.",
+            unknown="Which wait the sender meant.",
+            unattended=(
+                "A wait that fits takes it when it begins. This is over by itself after a day; the signal stays "
+                "until it expires."
+            ),
         ),
     )
     POISON_JOB = (
@@ -183,6 +228,9 @@ class IncidentClass(StrEnum):
             over_because="the job is not quarantined any more",
             ended_by=((Action.JOB_RETRY, Action.JOB_DISCARD),),
             may_recur=True,
+            means="The job ends the processes that run it: by its memory, or in a native library.",
+            unknown="How: a process that is killed cannot say.",
+            unattended="It stays suspended and ends nothing more; what depends on it waits.",
         ),
     )
     FAILING_JOBS = (
@@ -194,6 +242,12 @@ class IncidentClass(StrEnum):
             over_because="no job has failed like this for the whole window",
             ended_by=((Action.STEP_RETRY, Action.STEP_SKIP), (Action.JOB_RETRY,), _BY_HAND),
             may_recur=True,
+            means="They fail for one reason: a service that they call, their data, or a new release.",
+            unknown="Whether the reason is gone: only the next attempt shows.",
+            unattended=(
+                "Those with attempts left are tried again. Discarded ones stay so, and what was cancelled because "
+                "of them."
+            ),
         ),
     )
     HUNG_JOBS = (
@@ -208,6 +262,9 @@ class IncidentClass(StrEnum):
             concerns_by="hung_jobs_concerns",
             over_because="each of these attempts has ended, or its executor is gone",
             ended_by=((Action.STEP_CANCEL, Action.STEP_COMPLETE), (Action.JOB_CANCEL,)),
+            means="They wait for something that does not come, or compute without an end.",
+            unknown="Whether they would still end, and which effects they have had.",
+            unattended="They run on and keep their places in the queue, until their worker's timeout if it has one.",
         ),
     )
     QUEUE_LATE = (
@@ -218,6 +275,9 @@ class IncidentClass(StrEnum):
             concerns_by="queue_late_concerns",
             over_because="its oldest due job has not waited for so long, or nobody works on the queue any more",
             ended_by=_ON_A_QUEUE,
+            means="The queue is paused, has too few places, or something keeps them.",
+            unknown="Whether it catches up: that depends on what comes in.",
+            unattended="Its jobs start late. None is lost.",
         ),
     )
     WORKER_NOT_IMPORTABLE = (
@@ -232,6 +292,9 @@ class IncidentClass(StrEnum):
             concerns_by="worker_not_importable_concerns",
             over_because="none of the jobs waits for it any more",
             ended_by=((Action.JOB_RETRY, Action.JOB_DISCARD),),
+            means="The code on these nodes lacks the worker: a deploy is under way, or it was renamed or removed.",
+            unknown="Whether the next deploy brings it.",
+            unattended="The jobs are tried again until it can be imported. Their attempts are not used up.",
         ),
     )
     LATE_RESULT = (
@@ -243,6 +306,9 @@ class IncidentClass(StrEnum):
             concerns_by="late_result_concerns",
             over_because="each was adopted or dismissed, or the job has a result of its own",
             ended_by=((Action.LATE_RESULT_ADOPT, Action.LATE_RESULT_DISMISS), (Action.LATE_RESULT_DISMISS,)),
+            means="An attempt was cut off, not dead: it succeeded after its job had been taken from it.",
+            unknown="Whether the work was done twice.",
+            unattended="The results stay aside, and their steps go on without them.",
         ),
     )
     OUTSIDE_EDIT = (
@@ -259,6 +325,9 @@ class IncidentClass(StrEnum):
                 "job_restarted": (),
                 "meta_changed": (),
             },
+            means="Somebody changed jobs of steps with another tool, such as SQL or Oban Web.",
+            unknown="Who, and why: other tools leave no record here.",
+            unattended="What they changed stays so. Unless jobs are suspended, this is over by itself after a day.",
         ),
     )
     BOOKKEEPING_FAULT = (
@@ -273,6 +342,9 @@ class IncidentClass(StrEnum):
             concerns_by="bookkeeping_fault_concerns",
             over_because="every job was settled",
             may_recur=True,
+            means="The database refuses to settle these jobs.",
+            unknown="Whether that passes: the error is the database's own.",
+            unattended="The sweep tries again by itself. Until it succeeds, the steps do not move on. Nothing is lost.",
         ),
     )
     CALLBACK_FAILED = (
@@ -285,6 +357,9 @@ class IncidentClass(StrEnum):
             over_because="none of the callbacks is discarded any more",
             ended_by=((Action.CALLBACK_RETRY,),),
             may_recur=True,
+            means="The workflow has ended as it should; what was to follow has not happened.",
+            unknown="How much of it was done before it failed.",
+            unattended="It stays discarded: nothing calls it again by itself.",
         ),
     )
 
