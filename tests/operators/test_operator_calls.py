@@ -70,6 +70,8 @@ READ = {
         "get_incident",
         "get_preview",
         "find_preview_of",
+        "check_preview",
+        "find_execution",
         "bulk_status",
     },
 }

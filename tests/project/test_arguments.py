@@ -213,7 +213,9 @@ KINDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
         "hold_for": (*NOT_SPANS, timedelta.max),
         "to": (*NOT_TEXTS, ""),
     },
-    "lifeline.get_preview": {"preview_id": NOT_IDS},
+    "lifeline.get_preview": {"preview_id": NOT_IDS, "token_for": NOT_ACTORS},
+    "lifeline.check_preview": {"preview_id": NOT_IDS},
+    "lifeline.find_execution": {"preview_id": NOT_IDS},
     "lifeline.find_preview_of": {"preview_token": (*NOT_NAMES, None)},
     "lifeline.execute_repair": {**OF_AN_OPERATOR, "preview_token": (*NOT_NAMES, None)},
     "lifeline.preview_bulk": {
@@ -241,7 +243,7 @@ KINDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
         ),
     },
     "lifeline.execute_bulk": {**OF_AN_OPERATOR, "preview_token": (*NOT_NAMES, None), "confirm_total": ANYTHING},
-    "lifeline.bulk_status": {"bulk_id": NOT_IDS},
+    "lifeline.bulk_status": {"bulk_id": NOT_IDS, "token_for": NOT_ACTORS},
     "lifeline.project_incidents": {},
     "lifeline.incidents_seen_ago": {},
     "lifeline.list_incidents": {

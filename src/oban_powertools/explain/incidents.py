@@ -10,7 +10,7 @@ from typing import Any, Final, assert_never
 
 from ..acts import Action, TargetType
 from ..database import Session, record
-from ..incident_classes import find_row
+from ..incident_classes import Choices, find_row
 from ..states import Effects, StepState
 from ..workflows.job_rules import refuse_job
 from ..workflows.rules import WORKFLOW_RULES
@@ -39,6 +39,9 @@ class Subject:
 
     actions: Sequence[ExplainedAction] = ()
     """The acts that are legal now on the step."""
+
+    refused: Sequence[ExplainedAction] = ()
+    """The acts that are not, where they were asked for."""
 
     @classmethod
     def of_workflow(cls, workflow: WorkflowFacts) -> "Subject":
@@ -89,14 +92,42 @@ def legal_repairs(row: Mapping[str, Any], subject: Subject) -> tuple[ExplainedRe
             late result; signal_id of a stored signal, which looks like the wait of the subject or is one itself; queue,
             resumable and scale_to of a queue.
     """
+    for choices in _choices(row):
+        if repairs := tuple(_legal(choices, row, subject)):
+            return repairs
+    return ()
+
+
+def refused_repairs(row: Mapping[str, Any], subject: Subject) -> tuple[ExplainedAction, ...]:
+    """The repairs that end such an incident and do not fit this subject as it is, each with its reason.
+
+    Args:
+        row: As of ``legal_repairs``.
+    """
+    return tuple(
+        refused
+        for action in dict.fromkeys(action for choices in _choices(row) for action in choices)
+        if (refused := _refusal(action, subject)) is not None
+    )
+
+
+def _choices(row: Mapping[str, Any]) -> Choices:
     incident_class = find_row(row["incident_class"])
     if incident_class is None:
         return ()
     kind = row["fingerprint"].split(":", 2)[1]
-    for choices in incident_class.kinds_ended_by.get(kind, incident_class.ended_by):
-        if repairs := tuple(_legal(choices, row, subject)):
-            return repairs
-    return ()
+    return incident_class.kinds_ended_by.get(kind, incident_class.ended_by)
+
+
+def _refusal(action: Action, subject: Subject) -> ExplainedAction | None:
+    target = action.row.targets[0]
+    if target is TargetType.STEP:
+        return next((refused for refused in subject.refused if refused.name == action.value), None)
+    job = subject.job or (subject.step.job if subject.step and not subject.step.ended else None)
+    if target not in (TargetType.JOB, TargetType.CALLBACK) or job is None:
+        return None
+    refusal = refuse_job(action, job.row)
+    return refusal and ExplainedAction(name=action, refusal=refusal.code, reason=str(refusal))
 
 
 def _legal(choices: Sequence[Action], row: Mapping[str, Any], subject: Subject) -> Iterator[ExplainedRepair]:

@@ -4,11 +4,12 @@ from ..incident_classes import IncidentClass
 from ..runtime.executors import ExecutorHealth
 from ..states import ExecutorState, ExecutorStatus, IncidentState, IncidentStatus, IncidentSubstatus
 from ..upkeep.retention import PruneRun, RecordClass, RetainedClass, RetentionStatus
-from .incidents import Incident, SuggestedBulk, TimelineEntry
+from .incidents import Affected, Fact, Incident, IncidentDiagnosis, SuggestedBulk, TimelineEntry
 from .lifeline import Lifeline
-from .repairs import Bulk, BulkItem, BulkPreview, Change, Effect, RepairDone, RepairPreview
+from .repairs import Bulk, BulkItem, BulkPreview, Change, Effect, MovedRow, PreviewCheck, RepairDone, RepairPreview
 
 __all__ = [
+    "Affected",
     "Bulk",
     "BulkItem",
     "BulkPreview",
@@ -17,12 +18,16 @@ __all__ = [
     "ExecutorHealth",
     "ExecutorState",
     "ExecutorStatus",
+    "Fact",
     "Incident",
     "IncidentClass",
+    "IncidentDiagnosis",
     "IncidentState",
     "IncidentStatus",
     "IncidentSubstatus",
     "Lifeline",
+    "MovedRow",
+    "PreviewCheck",
     "PruneRun",
     "RecordClass",
     "RepairDone",

@@ -3,8 +3,8 @@
 from ..runtime.executors import Executors
 from ..upkeep.retention import Retention
 from .incidents import Incidents
-from .repairs import Bulks, Repairs
+from .repairs import Bulks, Previews, Repairs
 
 
-class Lifeline(Executors, Incidents, Repairs, Bulks, Retention):
+class Lifeline(Executors, Incidents, Repairs, Previews, Bulks, Retention):
     """The health of executors, incidents, and repairs."""

@@ -7,11 +7,14 @@ from ...incident_classes import IncidentClass
 from ...states import IncidentId, IncidentState, IncidentSubstatus
 from .incidents import Incidents
 from .projecting import Projector
-from .records import Incident, SuggestedBulk, TimelineEntry
+from .records import Affected, Fact, Incident, IncidentDiagnosis, SuggestedBulk, TimelineEntry
 
 __all__ = [
+    "Affected",
+    "Fact",
     "Incident",
     "IncidentClass",
+    "IncidentDiagnosis",
     "IncidentId",
     "IncidentState",
     "IncidentSubstatus",

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, cast
 
 from ...arguments import as_id, as_key
@@ -10,6 +11,7 @@ from ...errors import IncidentNotFoundError
 from ...incident_classes import find_row
 from ...privacy.display import DisplayPolicy, Kind
 from ...states import IncidentState
+from .diagnosing import diagnose
 from .records import Incident, TimelineEntry
 from .suggesting import OF_A_LIST, OF_ONE, suggest
 
@@ -62,7 +64,7 @@ async def get_incident(session: Session, display: DisplayPolicy, which: int | st
         record(TimelineEntry, entry, detail=display.render(Kind.DETAILS, entry["detail"])) for entry in entries
     )
     [incident] = await suggest(session, [read(row, display, timeline)], OF_ONE)
-    return incident
+    return replace(incident, diagnosis=diagnose(incident, timeline))
 
 
 def read(row: Row, display: DisplayPolicy, timeline: tuple[TimelineEntry, ...] = ()) -> Incident:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from ...explain import ExplainedRepair
+from ...explain import ExplainedAction, ExplainedRepair
 from ...incident_classes import IncidentClass
-from ...states import IncidentId, IncidentState, IncidentStatus, IncidentSubstatus
+from ...states import IncidentId, IncidentState, IncidentStatus, IncidentSubstatus, JobId, WorkflowId
 from ...wire import AsDict
 
 
@@ -27,6 +27,82 @@ class TimelineEntry(AsDict):
 
     detail: Mapping[str, Any]
     """Further facts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact(AsDict):
+    """One thing that was seen."""
+
+    sentence: str
+    """What was seen."""
+
+    source: str
+    """Where: ``executors``, ``jobs``, ``steps``, ``workflows``, ``waits``, ``signals``, ``late results``, or
+    ``rescues``."""
+
+    at: datetime | None
+    """When it was so; None where nobody knows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentDiagnosis(AsDict):
+    """What is known about an incident, and what is not."""
+
+    saw: tuple[Fact, ...]
+    """What was seen."""
+
+    means: str
+    """What is concluded from that; empty of a class that only a newer release knows, as the next two."""
+
+    unknown: str
+    """What nobody can read from the database."""
+
+    unattended: str
+    """What happens if nobody acts; empty when the incident is over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Affected(AsDict):
+    """One thing that an incident names, as it is now."""
+
+    target_type: str
+    """``job``, ``step``, ``workflow``, ``late_result`` or ``signal``."""
+
+    target_id: str
+    """Which one, as repairs take it; of a step ``workflow id/step name``."""
+
+    state: str | None
+    """Its raw state; None of a late result or a signal."""
+
+    worker: str | None
+    """Oban's path of its worker class, where it has one."""
+
+    queue: str | None
+    """The queue of its job, where it has one."""
+
+    attempt: int | None
+    """Attempts made so far, where it has a job."""
+
+    max_attempts: int | None
+    """Attempts allowed, likewise."""
+
+    effects: str | None
+    """Whether a step may run twice."""
+
+    workflow_id: WorkflowId | None
+    """Its workflow."""
+
+    step: str | None
+    """Its step."""
+
+    job_id: JobId | None
+    """Its job."""
+
+    repairs: tuple[ExplainedRepair, ...]
+    """What can be previewed for it now."""
+
+    refused: tuple[ExplainedAction, ...]
+    """Repairs that end such an incident, and why they do not fit it as it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +203,13 @@ class Incident(AsDict):
 
     timeline: tuple[TimelineEntry, ...] = ()
     """What happened to it, oldest first; only ``get_incident`` fills it, with the newest 1,000 entries of each kind."""
+
+    diagnosis: IncidentDiagnosis | None = None
+    """What is known about it, and what is not; only ``get_incident`` fills it."""
+
+    affected: tuple[Affected, ...] = ()
+    """What its evidence names, as it is now, in that order, at most 50; what is gone is left out. Only ``get_incident``
+    fills it; empty when it is over."""
 
     @property
     def muted(self) -> bool:

@@ -5,7 +5,7 @@ Runs in the caller's session and locks nothing. The rule that must never break: 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -13,11 +13,11 @@ from ...database import Row, Session, record
 from ...explain import ExplainedRepair
 from ...explain.actions import step_actions
 from ...explain.facts import RecoveryFacts, StepFacts
-from ...explain.incidents import Subject, legal_repairs
+from ...explain.incidents import Subject, legal_repairs, refused_repairs
 from ...explain.reading import read_jobs, read_step_facts, read_workflow
-from ...operators.authorization import Action
+from ...operators.authorization import Action, TargetType
 from ...states import IncidentState
-from .records import Incident, SuggestedBulk
+from .records import Affected, Incident, SuggestedBulk
 
 OF_ONE: Final = 50
 """Targets that are judged for one incident: all that its evidence names."""
@@ -45,11 +45,12 @@ class _Facts:
         step = self.steps.get(place)
         if step is None:
             return None
-        return Subject(step=step, actions=step_actions(step, (), self.recoveries.get(place, RecoveryFacts()))[0])
+        legal, refused = step_actions(step, (), self.recoveries.get(place, RecoveryFacts()))
+        return Subject(step=step, actions=legal, refused=refused)
 
 
 async def suggest(session: Session, incidents: Sequence[Incident], most: int) -> list[Incident]:
-    """The same incidents with their legal repairs.
+    """The same incidents with their legal repairs and what they name, as it is now.
 
     Args:
         most: Targets to judge of each.
@@ -61,13 +62,58 @@ async def suggest(session: Session, incidents: Sequence[Incident], most: int) ->
         rows = await session.all("incident_subjects", {"ids": ids, "most": most})
         facts = await _read(session, rows)
     repairs: defaultdict[int, list[ExplainedRepair]] = defaultdict(list)
+    affected: defaultdict[int, list[Affected]] = defaultdict(list)
     for row in rows:
         if (subject := facts.subject(row)) is not None:
-            repairs[row["id"]] += legal_repairs(row, subject)
+            legal = legal_repairs(row, subject)
+            repairs[row["id"]] += legal
+            affected[row["id"]] += _affected(row, subject, legal) if most == OF_ONE else ()
     return [
-        replace(incident, repairs=_in_order(repairs[incident.id]), bulk=_bulk(repairs[incident.id]))
+        replace(
+            incident,
+            repairs=_in_order(repairs[incident.id]),
+            bulk=_bulk(repairs[incident.id]),
+            affected=tuple(affected[incident.id]),
+        )
         for incident in incidents
     ]
+
+
+def _affected(row: Row, subject: Subject, repairs: tuple[ExplainedRepair, ...]) -> Iterator[Affected]:
+    """What a row names, as it is now; nothing for a queue, which the incident is about as a whole."""
+    step, job = subject.step, subject.job or (subject.step.job if subject.step else None)
+    workflow = step.workflow if step else subject.workflow
+    target = _target_of(row, subject)
+    if target is None:
+        return
+    thing = step or job
+    yield Affected(
+        target_type=target[0],
+        target_id=target[1],
+        state=None if row["late_result_id"] else (thing.state if thing else workflow and workflow.state),
+        worker=thing.worker if thing else None,
+        queue=thing.queue if thing else None,
+        attempt=thing.attempt if thing else None,
+        max_attempts=thing.max_attempts if thing else None,
+        effects=step.effects if step else None,
+        workflow_id=workflow.id if workflow else None,
+        step=step.name if step else None,
+        job_id=step.job_id if step else job and job.id,
+        repairs=repairs,
+        refused=refused_repairs(row, subject),
+    )
+
+
+def _target_of(row: Row, subject: Subject) -> tuple[TargetType, str] | None:
+    if row["late_result_id"]:
+        return TargetType.LATE_RESULT, str(row["late_result_id"])
+    if subject.step is not None:
+        return TargetType.STEP, f"{subject.step.workflow.id}/{subject.step.name}"
+    if subject.job is not None:
+        return TargetType.JOB, str(subject.job.id)
+    if subject.workflow is not None:
+        return TargetType.WORKFLOW, str(subject.workflow.id)
+    return (TargetType.SIGNAL, str(row["signal_id"])) if row["signal_id"] else None
 
 
 def _in_order(repairs: Iterable[ExplainedRepair]) -> tuple[ExplainedRepair, ...]:

@@ -2,7 +2,8 @@
 
 from .bulk import Bulks
 from .plan import Change, Effect
-from .records import Bulk, BulkItem, BulkPreview, RepairDone, RepairPreview
+from .reading import Previews
+from .records import Bulk, BulkItem, BulkPreview, MovedRow, PreviewCheck, RepairDone, RepairPreview
 from .repairs import Repairs
 
 __all__ = [
@@ -12,6 +13,9 @@ __all__ = [
     "Bulks",
     "Change",
     "Effect",
+    "MovedRow",
+    "PreviewCheck",
+    "Previews",
     "RepairDone",
     "RepairPreview",
     "Repairs",

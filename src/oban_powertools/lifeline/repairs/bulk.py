@@ -31,7 +31,7 @@ from ...errors import (
     UnsupportedActionError,
 )
 from ...operators.audit import Entry, Operation, Operations, check_reason
-from ...operators.authorization import Action, Actor, ActorLike, Target, TargetType
+from ...operators.authorization import Action, Actor, ActorLike, Target, TargetType, as_actor
 from ...operators.services import Facade, Services
 from ...privacy.display import Kind
 from .actions import Applier
@@ -124,20 +124,24 @@ class Bulks(Facade):
         await self._repair_items(bulk, about)
         return await self.bulk_status(bulk["id"])
 
-    async def bulk_status(self, bulk_id: int | str) -> Bulk:
+    async def bulk_status(self, bulk_id: int | str, *, token_for: ActorLike | None = None) -> Bulk:
         """A bulk repair with the outcome of each target.
+
+        Args:
+            token_for: With the token, until it has ended, if this actor previewed it.
 
         Raises:
             PreviewNotFoundError: There is none.
         """
-        key = as_id("bulk_id", bulk_id)
+        key, asking = as_id("bulk_id", bulk_id), None if token_for is None else as_actor(token_for)
         async with self._connect() as session:
             bulk = await _find_bulk(session, bulk_id=key)
+            token = await _find_token(session, bulk, asking)
             items = await session.records(BulkItem, "bulk_items", {"id": key, "pending": False, "page": MOST})
             matching = await _find_matching(session, Action(bulk["action"]), bulk["filter"])
         listed = {item.target_id for item in items}
         unlisted = sum(row["target_id"] not in listed for row in matching)
-        return record(Bulk, bulk, items=items, unlisted=unlisted)
+        return record(Bulk, bulk, preview_token=token, items=items, unlisted=unlisted)
 
     async def _repair_items(self, bulk: Row, about: Entry) -> None:
         while True:
@@ -201,13 +205,12 @@ async def _insert_manifest(
     if not rows:
         raise BulkFilterError("matches nothing", "one target at least")
     manifest = [[row["target_id"], row["state_hash"]] for row in rows]
-    token = Token.random()
     stored: dict[str, Any] = {
         "actor_id": actor.id,
         "action": action,
         "filter": json_border.dumps(conditions),
         "arguments": json_border.dumps(arguments),
-        "token_hash": token.hash,
+        "token_hash": Token.random().hash,
         "ready_for": READY_FOR,
         "manifest_hash": hashlib.sha256(orjson.dumps([action, arguments, manifest])).hexdigest(),
         "target_ids": [row["target_id"] for row in rows],
@@ -215,6 +218,8 @@ async def _insert_manifest(
     }
     row = await session.one("store_bulk", stored)
     assert row is not None
+    token = await _make_token(session, row["id"])
+    await session.run("store_bulk_token", {"id": row["id"], "token_hash": token.hash})
     return record(BulkPreview, {**stored, **row}, preview_token=token.text, total=len(rows))
 
 
@@ -239,6 +244,20 @@ async def _find_bulk(session: Session, *, token: str | None = None, bulk_id: int
         # Another release made it, for an action that this one does not have.
         raise UnsupportedActionError(row["action"], IN_BULK)
     return row
+
+
+async def _make_token(session: Session, bulk_id: int) -> Token:
+    row = await session.one("repair_secret")
+    assert row is not None
+    return Token.of_bulk(row["secret"], bulk_id)
+
+
+async def _find_token(session: Session, bulk: Row, asking: Actor | None) -> str | None:
+    """The token for its actor, until it has ended; None of one that an earlier release made, which is shown once."""
+    if asking is None or asking.id != bulk["actor_id"] or bulk["status"] not in ("ready", "running"):
+        return None
+    token = await _make_token(session, bulk["id"])
+    return token.text if token.hash == bytes(bulk["token_hash"]) else None
 
 
 async def _find_matching(session: Session, action: Action, conditions: Mapping[str, Any]) -> Sequence[Row]:

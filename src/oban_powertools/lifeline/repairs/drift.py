@@ -11,6 +11,7 @@ import orjson
 
 from ...errors import CommandRefusedError, NotFoundError, PreviewDriftedError
 from .plan import VERSION, Change, Plan, Row, RowKey, Written
+from .records import MovedRow
 
 _MOST_TOLD: Final = 100
 
@@ -107,22 +108,36 @@ def _describe_drift(source: str, name: str, then: Change | None, now: Change | N
 def find_moved(previewed: Sequence[Change], now: Mapping[RowKey, Row]) -> list[str]:
     """Find how the rows of a preview have changed since, one sentence per field."""
     drift: list[str] = []
-    for change in previewed:
-        row = now.get((change.source, change.id))
-        if change.before is not None and row is None:
-            drift.append(f"{change.source} {change.id} is gone")
-        elif row is not None:
-            drift += _differences(change.source, change.id, change.before, row, "was")
+    for moved in find_moved_rows(previewed, now):
+        name = f"{moved.source} {moved.id}"
+        drift += [f"{name} is gone"] if moved.gone else _sentences(name, moved.fields, "was")
     return drift
 
 
+def find_moved_rows(previewed: Sequence[Change], now: Mapping[RowKey, Row]) -> list[MovedRow]:
+    """Find the rows of a preview that have changed since, or that exist by now."""
+    moved: list[MovedRow] = []
+    for change in previewed:
+        row = now.get((change.source, change.id))
+        gone = change.before is not None and row is None
+        fields = {} if row is None else _compare(change.before, row)
+        if gone or fields:
+            moved.append(MovedRow(source=change.source, id=change.id, gone=gone, fields=fields))
+    return moved
+
+
 def _differences(source: str, name: str, then: Row | None, now: Row | None, verb: str) -> list[str]:
+    return _sentences(f"{source} {name}", _compare(then, now), verb)
+
+
+def _compare(then: Row | None, now: Row | None) -> dict[str, tuple[Any, Any]]:
     then, now = then or {}, now or {}
-    fields = sorted(field for field in {*then, *now} if then.get(field) != now.get(field))
-    return [
-        f"{source} {name}: {field} {verb} {_shorten(then.get(field))}, now {_shorten(now.get(field))}"
-        for field in fields
-    ]
+    names = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
+    return {name: (then.get(name), now.get(name)) for name in names}
+
+
+def _sentences(row: str, fields: Mapping[str, tuple[Any, Any]], verb: str) -> list[str]:
+    return [f"{row}: {name} {verb} {_shorten(was)}, now {_shorten(now)}" for name, (was, now) in fields.items()]
 
 
 def _shorten(value: Any) -> str:

@@ -5,6 +5,7 @@ valid once, for the actor who got it (security/S3).
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from ...acts import REPAIRS, TargetType, repairs_of
@@ -27,7 +28,7 @@ from ...privacy.display import DisplayPolicy, Kind
 from ...states import Effects
 from .actions import legal_job_actions, legal_signal_actions, rescuable
 from .plan import CLOCKS, VERSION, Change, Plan
-from .records import RepairPreview
+from .records import MovedRow, RepairPreview
 from .targets import Located, Repair, Row
 from .tokens import READY_FOR, Token
 
@@ -81,6 +82,14 @@ async def find_stored(session: Session, *, token: str | None = None, preview_id:
     return row
 
 
+async def find_token(session: Session, preview_id: int) -> str | None:
+    """The token of a stored preview; None of one that another database's secret made, as after a restore."""
+    row = await session.one("find_token", {"id": preview_id})
+    assert row is not None
+    token = Token.of_preview(row["secret"], row["nonce"])
+    return token.text if token.hash == bytes(row["token_hash"]) else None
+
+
 def refuse_stored(row: Row, actor: Actor) -> CommandRefusedError | None:
     """Why a stored preview may not be executed by this actor."""
     if row["actor_id"] != actor.id:
@@ -111,6 +120,7 @@ def build_preview(display: DisplayPolicy, row: Row, token: str | None = None) ->
         RepairPreview,
         {**stored, **row},
         preview_token=token,
+        arguments={name: value for name, value in row["arguments"].items() if name != "payload"},
         severity=action.row.severity,
         changes=[_shown_change(display, record(Change, change)) for change in stored["changes"]],
         total_changes=stored["total"],
@@ -188,6 +198,13 @@ def _shown_change(display: DisplayPolicy, change: Change) -> Change:
     differs = {name: value for name, value in change.after.items() if (change.before or {}).get(name) != value}
     same = {name: value for name, value in (before or {}).items() if name not in differs}
     return Change(source=change.source, id=change.id, before=before, after={**same, **_shown_row(display, differs)})
+
+
+def show_moved(display: DisplayPolicy, moved: MovedRow) -> MovedRow:
+    """A row that has changed, as the policy shows it."""
+    then = _shown_row(display, {name: was for name, (was, _) in moved.fields.items()})
+    now = _shown_row(display, {name: now for name, (_, now) in moved.fields.items()})
+    return replace(moved, fields={name: (then[name], now[name]) for name in moved.fields})
 
 
 def _shown_row(display: DisplayPolicy, row: Row) -> Row:

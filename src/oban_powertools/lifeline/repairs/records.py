@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from ...operators.authorization import Action, Severity
 from ...wire import AsDict
@@ -17,7 +18,8 @@ class RepairPreview(AsDict):
     """Of the stored preview; not its token."""
 
     preview_token: str | None
-    """Executes it, once, for the same actor. None when the preview is read again."""
+    """Executes it, once, for the same actor. None when the preview is read again, other than by that actor while it is
+    ready."""
 
     status: str
     """``ready``, ``consumed``, ``drifted`` or ``expired``."""
@@ -30,6 +32,9 @@ class RepairPreview(AsDict):
 
     target_id: str
     """Which one."""
+
+    arguments: Mapping[str, Any]
+    """``hold_for`` in seconds of a hold, ``to`` of a redirected signal; never a payload."""
 
     actor_id: str
     """The actor who previewed it."""
@@ -67,6 +72,47 @@ class RepairPreview(AsDict):
     expires_at: datetime
     """Until when its token is valid; database clock."""
 
+    ended_at: datetime | None
+    """When it was executed, or refused as drifted or expired; None where nobody tried."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovedRow(AsDict):
+    """A row of a preview that has changed since."""
+
+    source: str
+    """As of a ``Change``."""
+
+    id: str
+    """Likewise."""
+
+    gone: bool
+    """Whether it does not exist any more."""
+
+    fields: Mapping[str, tuple[Any, Any]]
+    """Column -> its values when it was previewed, and now; empty when it is gone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviewCheck(AsDict):
+    """Whether the rows of a preview are still as it shows them."""
+
+    preview_id: int
+    """The preview."""
+
+    status: str
+    """As of a ``RepairPreview``."""
+
+    rows: int
+    """How many rows were compared: those that it shows, without new ones."""
+
+    moved: Sequence[MovedRow]
+    """Those that have changed, in its order. Empty is no promise that it can be executed: that also looks at rows that
+    it did not show."""
+
+    checked_at: datetime
+    """When they were compared; database clock."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepairDone(AsDict):
@@ -96,7 +142,7 @@ class BulkPreview(AsDict):
     """Of the stored manifest; not its token."""
 
     preview_token: str
-    """Executes it; shown this once."""
+    """Executes it, for the same actor."""
 
     action: Action
     """Which repair."""
@@ -147,6 +193,15 @@ class Bulk(AsDict):
     actor_id: str
     """The actor who previewed it."""
 
+    preview_token: str | None
+    """Executes it, or lets it continue; only for the actor who previewed it, until it has ended."""
+
+    filter: Mapping[str, Any]
+    """What its targets had to match."""
+
+    arguments: Mapping[str, Any]
+    """``hold_for`` in seconds, of a hold."""
+
     reason: str | None
     """Why; None before it began."""
 
@@ -161,3 +216,12 @@ class Bulk(AsDict):
 
     unlisted: int
     """Targets that match the filter now and are not in the manifest: they are not touched. Counted up to 1,000."""
+
+    expires_at: datetime
+    """Until when it may begin; database clock."""
+
+    started_at: datetime | None
+    """When it began."""
+
+    ended_at: datetime | None
+    """When it ended."""

@@ -70,7 +70,7 @@ async def _carry_out(
     session: Session, settings: Settings, repair: Repair, located: Located, promise: Promise | None = None
 ) -> tuple[Plan, bool]:
     """Do it in a savepoint; returns its plan, and whether it is the promised one and was kept."""
-    before = await _read_rows(session, [] if promise is None else find_existing(promise.written))
+    before = await read_rows(session, [] if promise is None else find_existing(promise.written))
     async with session.transaction() as savepoint:
         after = await _do(session, settings, repair, located)
         if promise is not None:
@@ -79,7 +79,7 @@ async def _carry_out(
             if plan.hash == promise.plan_hash:
                 return plan, True
         raise psycopg.Rollback(savepoint)
-    before = await _read_rows(session, after.rows)
+    before = await read_rows(session, after.rows)
     return await _make_plan(repair, before, after), False
 
 
@@ -114,7 +114,7 @@ def find_existing(written: Written) -> list[RowKey]:
     return [(source, name) for source, rows in written.items() for name in rows if name[0].isdigit()]
 
 
-async def _read_rows(session: Session, keys: Iterable[RowKey]) -> Mapping[RowKey, str]:
+async def read_rows(session: Session, keys: Iterable[RowKey]) -> Mapping[RowKey, str]:
     """Read these rows as JSON, without those that do not exist."""
     pairs = list(keys)
     args = {"sources": [source for source, _ in pairs], "ids": [row_id for _, row_id in pairs]}
@@ -130,5 +130,5 @@ async def _read(session: Session, query: str, args: Mapping[str, Any]) -> dict[R
 async def _refuse_moved(
     session: Session, promise: Promise, refusal: CommandRefusedError | NotFoundError
 ) -> PreviewDriftedError:
-    rows = await _read_rows(session, [(c.source, c.id) for c in promise.changes if c.before is not None])
+    rows = await read_rows(session, [(c.source, c.id) for c in promise.changes if c.before is not None])
     return refuse_moved(promise, refusal, {key: json_border.loads(row) for key, row in rows.items()})

@@ -1,4 +1,4 @@
-"""Preview a repair and execute what was previewed, side by side.
+"""Preview a repair and execute what was previewed, side by side; ``reading`` reads previews again.
 
 Both read the target, ask the host's policy, and call ``carry_out`` in a transaction of their own: a preview stores the
 plan of what was rolled back, an execution keeps what that plan has promised and records it. The rules that must never
@@ -7,14 +7,13 @@ break: a refusal changes nothing and is recorded in the audit; token, change and
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
 
-from ...arguments import as_id, as_text
+from ...arguments import as_text
 from ...database import Session, json_border
 from ...database.contention import begin_again
-from ...errors import NotFoundError, PreviewDriftedError, PreviewExpiredError, PreviewNotFoundError
+from ...errors import NotFoundError, PreviewDriftedError, PreviewExpiredError
 from ...operators.audit import Operation, Operations
 from ...operators.authorization import Action, ActorLike, Target, TargetType
 from ...operators.services import Facade, Services
@@ -158,24 +157,6 @@ class Repairs(Facade):
             total_changes=plan.total,
             effect=plan.effect,
         )
-
-    async def get_preview(self, preview_id: int | str) -> RepairPreview:
-        """A stored preview, without its token.
-
-        Raises:
-            PreviewNotFoundError: There is none.
-        """
-        key = as_id("preview_id", preview_id)
-        async with self._connect() as session:
-            return previews.build_preview(self._display, await previews.find_stored(session, preview_id=key))
-
-    async def find_preview_of(self, preview_token: str) -> RepairPreview | None:
-        """The preview of a token, without the token; None when there is none."""
-        token = as_text("preview_token", preview_token)
-        with suppress(PreviewNotFoundError):
-            async with self._connect() as session:
-                return previews.build_preview(self._display, await previews.find_stored(session, token=token))
-        return None
 
     async def _check_stored(self, operation: Operation, stored: Row) -> None:
         refusal = previews.refuse_stored(stored, operation.actor)

@@ -25,13 +25,18 @@ class Token:
 
     @classmethod
     def random(cls) -> Self:
-        """A new one, that is shown once."""
+        """One that nobody gets: the place of a token whose row has no id yet."""
         return cls(secrets.token_hex(32))
 
     @classmethod
     def of_preview(cls, secret: bytes, nonce: bytes) -> Self:
         """That of a stored preview, always the same: it cannot be guessed without the database's secret."""
         return cls(hmac.new(secret, nonce, "sha256").hexdigest())
+
+    @classmethod
+    def of_bulk(cls, secret: bytes, bulk_id: int) -> Self:
+        """That of a stored manifest, likewise."""
+        return cls(hmac.new(secret, f"bulk {bulk_id}".encode(), "sha256").hexdigest())
 
     @classmethod
     def of_caller(cls, text: str) -> Self:

@@ -183,9 +183,24 @@ WHERE p.id = %(id)s::bigint AND p.token_hash IS DISTINCT FROM %(token_hash)s::by
 -- Args: token_hash (bytea or NULL), id (bigint or NULL). Rows: none, or one.
 SELECT p.id, CASE WHEN p.status = 'ready' AND p.expires_at <= clock_timestamp() THEN 'expired' ELSE p.status END AS status,
   p.actor_id, p.action, p.target_type, p.target_id, p.arguments, p.incident_fingerprint, p.plan_hash, p.plan, p.inserted_at,
-  p.expires_at, p.ended_at
+  p.expires_at, p.ended_at, clock_timestamp() AS now
 FROM powertools.previews p
 WHERE p.token_hash = %(token_hash)s::bytea OR p.id = %(id)s::bigint;
+
+-- name: find_token
+-- Args: id (bigint). Rows: none, or one: nonce, token_hash, secret.
+SELECT p.nonce, p.token_hash, powertools.repair_secret_v1() AS secret FROM powertools.previews p WHERE p.id = %(id)s::bigint;
+
+-- name: execution_of
+-- Args: id (bigint) of a preview. Rows: as list_audit; none, or one. Index: audit_at.
+SELECT a.id, a.at, a.actor_id, a.actor_type, a.actor_label, a.action, a.target_type, a.target_id,
+  a.workflow_id, a.step, a.reason, a.outcome, a.before, a.after, a.plan_hash, a.preview_id, a.incident_id, a.surface, a.request_id, a.details,
+  l.seal_id, encode(l.row_hash, 'hex') AS row_hash
+FROM powertools.previews p
+JOIN powertools.audit a ON a.at BETWEEN p.inserted_at AND p.ended_at + interval '1 min' AND a.preview_id = p.id AND a.outcome = 'executed'
+LEFT JOIN powertools.audit_links l ON l.audit_id = a.id
+WHERE p.id = %(id)s::bigint AND p.status = 'consumed'
+ORDER BY a.id DESC LIMIT 1;
 
 -- name: consume_preview
 -- Args: id (bigint), actor_id (text). Locks: the preview.
@@ -305,10 +320,18 @@ WITH bulk AS (
 )
 SELECT id, inserted_at, expires_at FROM bulk;
 
+-- name: store_bulk_token
+-- Args: id (bigint), token_hash (bytea).
+UPDATE powertools.bulks b SET token_hash = %(token_hash)s::bytea WHERE b.id = %(id)s::bigint;
+
+-- name: repair_secret
+-- Rows: one: secret.
+SELECT powertools.repair_secret_v1() AS secret;
+
 -- name: find_bulk
 -- Args: token_hash (bytea or NULL), id (bigint or NULL). Rows: none, or one, with counts by outcome.
 SELECT b.id, CASE WHEN b.status = 'ready' AND b.expires_at <= clock_timestamp() THEN 'expired' ELSE b.status END AS status,
-  b.actor_id, b.action, b.filter, b.arguments, b.manifest_hash, b.total, b.reason, b.inserted_at, b.expires_at, b.started_at,
+  b.actor_id, b.action, b.filter, b.arguments, b.manifest_hash, b.total, b.reason, b.inserted_at, b.expires_at, b.started_at, b.token_hash,
   b.ended_at, (
     SELECT coalesce(jsonb_object_agg(c.outcome, c.items), '{}')
     FROM (SELECT i.outcome, count(*) AS items FROM powertools.bulk_items i WHERE i.bulk_id = b.id GROUP BY i.outcome) AS c

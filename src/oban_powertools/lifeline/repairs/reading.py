@@ -1,0 +1,72 @@
+"""Read stored previews again: show them, compare them with the rows as they are now, find the record of an execution.
+
+Changes nothing and locks nothing. The rule that must never break: the token of a preview is handed out to the actor who
+previewed it, and to nobody else (security/S3).
+"""
+
+from contextlib import suppress
+
+from ...arguments import as_id, as_text
+from ...database import json_border
+from ...errors import PreviewNotFoundError
+from ...operators.audit import AuditRecord
+from ...operators.authorization import ActorLike, as_actor
+from ...operators.services import Facade
+from . import previews
+from .drift import Promise, find_moved_rows
+from .records import PreviewCheck, RepairPreview
+from .rehearsal import read_rows
+
+
+class Previews(Facade):
+    """Read previews again."""
+
+    async def get_preview(self, preview_id: int | str, *, token_for: ActorLike | None = None) -> RepairPreview:
+        """A stored preview, without its token.
+
+        Args:
+            token_for: With the token, if it is ready and this actor previewed it.
+
+        Raises:
+            PreviewNotFoundError: There is none.
+        """
+        key, asking = as_id("preview_id", preview_id), None if token_for is None else as_actor(token_for)
+        async with self._connect() as session:
+            stored = await previews.find_stored(session, preview_id=key)
+            own = asking is not None and asking.id == stored["actor_id"] and stored["status"] == "ready"
+            token = await previews.find_token(session, key) if own else None
+        return previews.build_preview(self._display, stored, token)
+
+    async def find_preview_of(self, preview_token: str) -> RepairPreview | None:
+        """The preview of a token, without the token; None when there is none."""
+        token = as_text("preview_token", preview_token)
+        with suppress(PreviewNotFoundError):
+            async with self._connect() as session:
+                return previews.build_preview(self._display, await previews.find_stored(session, token=token))
+        return None
+
+    async def check_preview(self, preview_id: int | str) -> PreviewCheck:
+        """Compare the rows that a preview shows with what they are now; locks nothing.
+
+        Raises:
+            PreviewNotFoundError: There is none.
+        """
+        key = as_id("preview_id", preview_id)
+        async with self._connect() as session:
+            stored = await previews.find_stored(session, preview_id=key)
+            changes = [change for change in Promise.of(stored, {}).changes if change.before is not None]
+            rows = await read_rows(session, [(change.source, change.id) for change in changes])
+        now = {row: json_border.loads(content) for row, content in rows.items()}
+        return PreviewCheck(
+            preview_id=key,
+            status=stored["status"],
+            rows=len(changes),
+            moved=[previews.show_moved(self._display, moved) for moved in find_moved_rows(changes, now)],
+            checked_at=stored["now"],
+        )
+
+    async def find_execution(self, preview_id: int | str) -> AuditRecord | None:
+        """The audit record of a preview's execution; None while there is none, or when retention has removed it."""
+        key = as_id("preview_id", preview_id)
+        async with self._connect() as session:
+            return await session.record(AuditRecord, "execution_of", {"id": key})

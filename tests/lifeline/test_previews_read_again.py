@@ -1,0 +1,103 @@
+"""A preview that is read again: who gets its token, whether its rows have changed, and what became of it."""
+
+import pytest
+
+from oban_powertools.errors import PreviewNotFoundError
+from tests.support.by_hand import Hand
+from tests.support.repairing import OPERATOR, execute, failed_chain, preview
+
+
+async def test_a_preview_gives_its_token_to_its_own_actor_and_to_nobody_else(hand: Hand) -> None:
+    shown = await preview(hand, "step_retry", f"{await failed_chain(hand)}/s0")
+
+    lifeline = hand.powertools.lifeline
+    assert (await lifeline.get_preview(shown.id)).preview_token is None
+    assert (await lifeline.get_preview(shown.id, token_for="somebody else")).preview_token is None
+    assert (await lifeline.get_preview(shown.id, token_for=OPERATOR)).preview_token == shown.preview_token
+
+
+async def test_a_preview_that_is_over_gives_no_token(hand: Hand) -> None:
+    shown = await preview(hand, "step_retry", f"{await failed_chain(hand)}/s0")
+    await execute(hand, shown)
+
+    again = await hand.powertools.lifeline.get_preview(shown.id, token_for=OPERATOR)
+
+    assert (again.status, again.preview_token) == ("consumed", None)
+    assert again.ended_at is not None
+
+
+async def test_a_preview_shows_its_arguments_and_no_payload(hand: Hand) -> None:
+    workflow_id = await failed_chain(hand)
+
+    shown = await preview(hand, "step_complete", f"{workflow_id}/s0", payload={"paid": 30})
+
+    assert shown.arguments == {}
+    assert "paid" not in repr(await hand.powertools.lifeline.get_preview(shown.id))
+
+
+async def test_a_preview_whose_rows_are_as_shown_has_moved_nowhere(hand: Hand) -> None:
+    shown = await preview(hand, "step_retry", f"{await failed_chain(hand)}/s0")
+
+    check = await hand.powertools.lifeline.check_preview(shown.id)
+
+    assert (check.status, check.moved) == ("ready", [])
+    assert check.rows == sum(change.before is not None for change in shown.changes)
+
+
+async def test_a_check_names_each_column_that_has_changed_since(hand: Hand) -> None:
+    workflow_id = await failed_chain(hand)
+    shown = await preview(hand, "step_retry", f"{workflow_id}/s0")
+    await hand.rows("UPDATE powertools.steps SET cause = 'job_deleted' WHERE position = 0")
+
+    check = await hand.powertools.lifeline.check_preview(shown.id)
+
+    [moved] = check.moved
+    assert (moved.source, moved.id, moved.gone) == ("step", f"{workflow_id}/0", False)
+    assert moved.fields == {"cause": (None, "job_deleted")}
+
+
+async def test_a_check_leaves_the_preview_ready(hand: Hand) -> None:
+    shown = await preview(hand, "step_retry", f"{await failed_chain(hand)}/s0")
+
+    await hand.powertools.lifeline.check_preview(shown.id)
+
+    await execute(hand, shown)
+
+
+async def test_an_execution_is_found_by_its_preview(hand: Hand) -> None:
+    shown = await preview(hand, "step_retry", f"{await failed_chain(hand)}/s0")
+    before = await hand.powertools.lifeline.find_execution(shown.id)
+
+    done = await execute(hand, shown)
+
+    found = await hand.powertools.lifeline.find_execution(shown.id)
+    assert before is None
+    assert found is not None
+    assert (found.id, found.action, found.preview_id) == (done.audit_id, "step_retry", shown.id)
+
+
+async def test_a_bulk_gives_its_token_to_its_own_actor_until_it_has_ended(hand: Hand) -> None:
+    lifeline = hand.powertools.lifeline
+    workflow_id = await failed_chain(hand)
+    shown = await lifeline.preview_bulk(OPERATOR, "step_retry", {"workflow_id": workflow_id, "state": "discarded"})
+
+    assert (await lifeline.bulk_status(shown.id)).preview_token is None
+    assert (await lifeline.bulk_status(shown.id, token_for="somebody else")).preview_token is None
+    assert (await lifeline.bulk_status(shown.id, token_for=OPERATOR)).preview_token == shown.preview_token
+    await lifeline.execute_bulk(OPERATOR, shown.preview_token, "because the bank is back")
+    assert (await lifeline.bulk_status(shown.id, token_for=OPERATOR)).preview_token is None
+
+
+async def test_two_manifests_have_two_tokens(hand: Hand) -> None:
+    workflow_id = await failed_chain(hand)
+    some = {"workflow_id": workflow_id, "state": "discarded"}
+
+    shown = [await hand.powertools.lifeline.preview_bulk(OPERATOR, "step_retry", some) for _ in range(2)]
+
+    assert len({each.preview_token for each in shown}) == 2
+
+
+@pytest.mark.parametrize("call", ["get_preview", "check_preview"])
+async def test_a_preview_that_does_not_exist_is_not_found(hand: Hand, call: str) -> None:
+    with pytest.raises(PreviewNotFoundError):
+        await getattr(hand.powertools.lifeline, call)(10**9)
