@@ -22,7 +22,7 @@ from .operators.authorization import Authorize, Guard
 from .operators.services import Services
 from .privacy.apply_display import apply_display
 from .privacy.display import DisplayPolicy
-from .schema import verify
+from .schema import SchemaStatus, status, verify
 from .upkeep.doctor import Report, examine
 from .upkeep.jobs import Jobs
 from .upkeep.metrics import Metrics
@@ -96,6 +96,11 @@ class Calls:
         self.shared_settings = SharedSettings(services)
         self.queues = Queues(services)
         self.jobs = Jobs(services)
+
+    async def schema_status(self) -> SchemaStatus:
+        """What is installed beside what this release needs; changes nothing."""
+        async with self._services.connect() as session:
+            return await status(session.conn, session.queries.names)
 
     async def examine(self, *, deep: bool = False) -> Report:
         """What the doctor finds in this database, as the display policy shows it; changes nothing.

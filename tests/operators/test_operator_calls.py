@@ -60,7 +60,7 @@ READ = {
     },
     "metrics": {"read"},
     "shared_settings": {"list_settings"},
-    "webhooks": {"list", "get", "deliveries"},
+    "webhooks": {"list", "get", "deliveries", "outcomes"},
     "audit": {"list", "get", "verify", "check"},
     "lifeline": {
         "list_executor_health",

@@ -276,6 +276,7 @@ KINDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "webhooks.add": {**OF_AN_OPERATOR, **OF_WEBHOOKS, **SECRETS, "format": NOT_WORDS, "since": NOT_CURSORS},
     "webhooks.list": {},
     "webhooks.get": {"endpoint_id": NOT_IDS},
+    "webhooks.outcomes": {"hours": (*NOT_COUNTS, 73)},
     "webhooks.update": {**OF_AN_ENDPOINT, **OF_WEBHOOKS, "any_workflow": NOT_FLAGS},
     "webhooks.rotate_secret": {
         **OF_AN_ENDPOINT,

@@ -495,3 +495,9 @@ async def test_a_program_gets_the_same_report_with_what_the_display_policy_hides
     assert report.checks == found.checks
     assert {finding.check for finding in report.findings} == {finding.check for finding in found.findings}
     assert report.broken == ()
+
+
+async def test_a_program_learns_which_schema_is_installed(hand: Hand) -> None:
+    status = await hand.powertools.schema_status()
+
+    assert (status.found, status.pending, status.oban_installed) == (status.expected, (), True)

@@ -415,6 +415,20 @@ async def test_the_status_names_every_class_with_what_is_due(hand: Hand) -> None
     assert last is not None and last.id == run.id
 
 
+async def test_the_status_says_how_old_the_oldest_is_and_when_the_sweep_looked(hand: Hand) -> None:
+    await ended(hand)
+    await hand.rows(OLD)
+    before = await hand.powertools.lifeline.retention_status()
+    await hand.rows("UPDATE powertools.sweep_parts SET succeeded_at = now() WHERE name = 'retention'")
+
+    after = await hand.powertools.lifeline.retention_status()
+
+    oldest = {kept.name: kept.oldest_at for kept in after.classes}
+    assert oldest[RecordClass.WORKFLOWS] == await hand.one("SELECT min(inserted_at) FROM powertools.workflows")
+    assert oldest[RecordClass.RESCUES] is None
+    assert (before.swept_at, after.swept_at is None) == (None, False)
+
+
 async def test_the_command_prunes_after_a_dry_run(hand: Hand) -> None:
     await ended(hand)
     await hand.rows(OLD)

@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import nullcontext
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -333,3 +333,19 @@ def test_a_message_of_missed_events_has_its_cursors_as_text() -> None:
     message = missed_message("/here", after=Cursor(1), up_to=Cursor(9))
 
     assert message["data"] == {"type": "events_missed", "after_cursor": "1", "up_to_cursor": "9"}
+
+
+async def test_outcomes_are_counted_by_endpoint_and_hour(post: Post) -> None:
+    busy, quiet = await post.add(URL), await post.add(URL)
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    ended = [("delivered", 0), ("dead", 0), ("delivered", 2), ("delivered", 2), ("dead", 3)]
+    for cursor, (state, ago) in enumerate(ended, start=1):
+        await post.write_delivery(busy, Cursor(cursor), state=state, finished_at=hour - timedelta(hours=ago))
+    await post.write_delivery(quiet, Cursor(1))
+
+    outcomes = await post.webhooks.outcomes(hours=3)
+
+    told = [
+        (each.endpoint_id, (hour - each.began_at) / timedelta(hours=1), each.delivered, each.dead) for each in outcomes
+    ]
+    assert told == [(busy.endpoint.id, 2, 2, 0), (busy.endpoint.id, 0, 1, 1)]

@@ -6,7 +6,7 @@ never break: no event is left out, and a secret is shown once, when it is made.
 
 from .cloudevents import EVENT_TYPES
 from .formats import Format
-from .records import Answer, DeliveryState, EndpointId, IssuedSecret, WebhookDelivery, WebhookEndpoint
+from .records import Answer, DeliveryState, EndpointId, IssuedSecret, WebhookDelivery, WebhookEndpoint, WebhookHour
 from .webhooks import Webhooks
 
 __all__ = [
@@ -18,5 +18,6 @@ __all__ = [
     "IssuedSecret",
     "WebhookDelivery",
     "WebhookEndpoint",
+    "WebhookHour",
     "Webhooks",
 ]

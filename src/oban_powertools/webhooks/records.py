@@ -115,6 +115,23 @@ class WebhookDelivery(AsDict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookHour(AsDict):
+    """What became of an endpoint's deliveries in one hour."""
+
+    endpoint_id: EndpointId
+    """The endpoint."""
+
+    began_at: datetime
+    """When the hour began, in UTC."""
+
+    delivered: int
+    """Deliveries that the receiver took."""
+
+    dead: int
+    """Deliveries that were given up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedSecret(AsDict):
     """What ``add`` and ``rotate_secret`` return: the only time that the secret is shown."""
 

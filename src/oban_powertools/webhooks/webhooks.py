@@ -31,12 +31,18 @@ from ..privacy.logs import find_logger
 from . import addresses, cloudevents, dispatch
 from .changing import adding, changing, describe_added, find_endpoint, get_endpoint
 from .formats import Format, as_console_url, check_types_of, choose_secret
-from .records import Answer, DeliveryState, EndpointId, IssuedSecret, WebhookDelivery, WebhookEndpoint
+from .records import Answer, DeliveryState, EndpointId, IssuedSecret, WebhookDelivery, WebhookEndpoint, WebhookHour
 from .rendering import AlertSource, ping_message
 
 logger: Final = find_logger(__name__)
 
 OLD_SECRET_KEPT_FOR: Final = timedelta(hours=24)
+
+MOST_HOURS: Final = 72
+"""Hours for which outcomes are counted."""
+
+MOST_TALLIED: Final = 5000
+"""Newest deliveries of an endpoint that are counted by hour."""
 
 
 class Webhooks(Facade):
@@ -292,6 +298,19 @@ class Webhooks(Facade):
         async with self._connect() as session:
             await get_endpoint(session, key)
             return await session.records(WebhookDelivery, "read_webhook_deliveries", args)
+
+    async def outcomes(self, *, hours: int = 24) -> Sequence[WebhookHour]:
+        """What became of the deliveries of every endpoint, hour by hour; of each the newest 5,000 are looked at.
+
+        Args:
+            hours: So many, the one that runs now included; at most 72: delivered ones are kept for 3 days.
+
+        Returns:
+            By endpoint and hour; only hours in which something was delivered or given up.
+        """
+        args = {"hours": as_count("hours", hours, most=MOST_HOURS), "most": MOST_TALLIED}
+        async with self._connect() as session:
+            return await session.records(WebhookHour, "tally_webhook_outcomes", args)
 
     async def replay(
         self,

@@ -4,7 +4,8 @@ Not for the code that is about to run on it (``deploy_check``). The rule that mu
 run never passes for one that found nothing.
 """
 
+from ...schema import SchemaStatus
 from .doctor import examine
 from .finding import Broken, Finding, Level, Report
 
-__all__ = ["Broken", "Finding", "Level", "Report", "examine"]
+__all__ = ["Broken", "Finding", "Level", "Report", "SchemaStatus", "examine"]

@@ -85,6 +85,9 @@ class RetainedClass(AsDict):
     bytes: int
     """What they take with their indexes."""
 
+    oldest_at: datetime | None
+    """Since when the oldest of them is there, about; None without any."""
+
     due: int | None
     """How many records are due (workflows: outermost ones), counted up to 10,000; None where that is not cheap. What
     something else still needs is counted too."""
@@ -134,6 +137,9 @@ class RetentionStatus(AsDict):
 
     events_kept_for: timedelta
     """The event log's own policy, which the sweep carries out all the time."""
+
+    swept_at: datetime | None
+    """When the sweep last looked at every class, which it does about every 10 minutes; None when it never did."""
 
     last_run: PruneRun | None
     """The newest run that removed something or failed, by the sweep or by somebody; None when there was none."""

@@ -34,6 +34,7 @@ class Retention(Facade):
             names = {"tables": [*RecordClass], "schema": session.queries.names.schema}
             spans = await read_spans(session)
             sizes = {row["name"]: row for row in await session.all("retention_sizes", names)}
+            oldest = {row["name"]: row["oldest_at"] for row in await session.all("retention_oldest")}
             classes = [
                 RetainedClass(
                     name=of_class,
@@ -41,6 +42,7 @@ class Retention(Facade):
                     is_archived=of_class.is_archived,
                     rows=sizes[of_class]["rows"] if of_class in sizes else 0,
                     bytes=sizes[of_class]["bytes"] if of_class in sizes else 0,
+                    oldest_at=oldest[of_class],
                     due=await self._count_due(session, of_class, spans[f"retention.{of_class}"]),
                 )
                 for of_class in RecordClass
@@ -48,7 +50,9 @@ class Retention(Facade):
             last = await session.record(PruneRun, "last_prune_run")
         events_kept_for = spans["events_kept_for"]
         assert events_kept_for is not None
-        return RetentionStatus(classes=tuple(classes), events_kept_for=events_kept_for, last_run=last)
+        return RetentionStatus(
+            classes=tuple(classes), events_kept_for=events_kept_for, swept_at=oldest["retention"], last_run=last
+        )
 
     async def _count_due(self, session: Session, of_class: RecordClass, kept_for: timedelta | None) -> int | None:
         if kept_for is None:

@@ -35,6 +35,28 @@ SELECT t.name, greatest(c.reltuples, 0)::bigint AS rows, pg_total_relation_size(
 FROM unnest(%(tables)s::text[]) AS t (name)
 JOIN pg_class c ON c.oid = to_regclass(format('%%I.%%I', %(schema)s::text, t.name));
 
+-- name: retention_oldest
+-- Since when the oldest record of each class is there, and when the sweep last did its part.
+-- Rows: name, oldest_at (NULL: none); and one, retention, with when it last succeeded. Index: the primary keys; the few executors
+--   and faults are read through.
+SELECT o.name, o.oldest_at
+FROM (VALUES
+  ('workflows', (SELECT w.inserted_at FROM powertools.workflows w ORDER BY w.id LIMIT 1)),
+  ('signals', (SELECT g.inserted_at FROM powertools.signals g ORDER BY g.inserted_at LIMIT 1)),
+  ('rescues', (SELECT r.at FROM powertools.rescues r ORDER BY r.at LIMIT 1)),
+  ('late_results', (SELECT l.at FROM powertools.late_results l ORDER BY l.id LIMIT 1)),
+  ('audit', (SELECT a.at FROM powertools.audit a ORDER BY a.id LIMIT 1)),
+  ('incidents', (SELECT i.first_detected_at FROM powertools.incidents i ORDER BY i.id LIMIT 1)),
+  ('previews', (SELECT p.inserted_at FROM powertools.previews p ORDER BY p.id LIMIT 1)),
+  ('bulks', (SELECT b.inserted_at FROM powertools.bulks b ORDER BY b.id LIMIT 1)),
+  ('executors', (SELECT min(e.started_at) FROM powertools.executors e)),
+  ('settle_faults', (SELECT min(f.first_fault_at) FROM powertools.settle_faults f)),
+  -- a run is kept while the archive has something of it
+  ('archive', (SELECT r.started_at FROM powertools.prune_runs r WHERE r.archived <> '{}' ORDER BY r.id LIMIT 1)),
+  ('prune_runs', (SELECT r.started_at FROM powertools.prune_runs r ORDER BY r.id LIMIT 1)),
+  ('retention', (SELECT p.succeeded_at FROM powertools.sweep_parts p WHERE p.name = 'retention'))
+) AS o (name, oldest_at);
+
 -- name: retention_due
 -- Args: of_class, kept_for, most (counts no further).
 -- Rows: one, due (NULL where counting is not cheap).

@@ -110,6 +110,21 @@ WHERE endpoint_id = %(endpoint_id)s
 ORDER BY cursor DESC
 LIMIT %(page)s::int;
 
+-- name: tally_webhook_outcomes
+-- Args: hours (int: so many, the one that runs now included), most (int: of so many of the newest deliveries of each endpoint).
+-- Rows: endpoint_id, began_at (of the hour), delivered, dead; by endpoint and hour, only hours with any.
+-- Index: the primary key.
+SELECT e.id AS endpoint_id, date_trunc('hour', d.finished_at, 'UTC') AS began_at,
+  count(*) FILTER (WHERE d.state = 'delivered') AS delivered, count(*) FILTER (WHERE d.state = 'dead') AS dead
+FROM powertools.webhook_endpoints e
+CROSS JOIN LATERAL (
+  SELECT w.state, w.finished_at FROM powertools.webhook_deliveries w
+  WHERE w.endpoint_id = e.id ORDER BY w.cursor DESC LIMIT %(most)s::int
+) AS d
+WHERE d.state <> 'pending' AND d.finished_at >= date_trunc('hour', now(), 'UTC') - make_interval(hours => %(hours)s::int - 1)
+GROUP BY e.id, 2
+ORDER BY e.id, 2;
+
 -- name: replay_webhook_deliveries
 -- Args: endpoint_id; cursor (NULL: all that are dead).
 -- Rows: cursor; one a delivery.
