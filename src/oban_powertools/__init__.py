@@ -37,6 +37,7 @@ _HOMES: Final = {
     "upkeep.jobs": "JobDetail JobError JobPage JobRecord Jobs",
     "workflows.finding_signals": "OpenWait StoredSignal WaitAlike",
     "workflows.history": "History HistoryEntry StepTimes",
+    "workflows.outlines": "StepOutline StepSpell",
     "workflows.records": "CallbackRecord Recovered SignalRecord StepPage StepRecord WorkflowRecord",
     "workflows.references": "Reference StepHandle",
 }

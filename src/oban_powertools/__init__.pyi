@@ -68,6 +68,7 @@ from .workflows import WorkflowHandle, Workflows
 from .workflows.builder import Workflow
 from .workflows.finding_signals import OpenWait, StoredSignal, WaitAlike
 from .workflows.history import History, HistoryEntry, StepTimes
+from .workflows.outlines import StepOutline, StepSpell
 from .workflows.records import CallbackRecord, Recovered, SignalRecord, StepPage, StepRecord, WorkflowRecord
 from .workflows.references import Reference, StepHandle
 
@@ -138,9 +139,11 @@ __all__ = [
     "StepContext",
     "StepExplanation",
     "StepHandle",
+    "StepOutline",
     "StepPage",
     "StepPhase",
     "StepRecord",
+    "StepSpell",
     "StepState",
     "StepTimes",
     "StepUpdated",

@@ -32,6 +32,8 @@ READ = {
         "list",
         "steps",
         "list_steps",
+        "outline",
+        "spells",
         "list_signals",
         "list_waits",
         "history",

@@ -110,6 +110,8 @@ KINDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
         "after": NOT_PLACES,
         "limit": NOT_COUNTS,
     },
+    "workflows.outline": {"workflow_id": NOT_IDS},
+    "workflows.spells": {"workflow_id": NOT_IDS, "steps": (*NOT_LISTS, [""], [7], ["a\0b"])},
     "workflows.list_signals": {
         **OF_SIGNALS,
         **dict.fromkeys(("inserted_from", "inserted_to"), NOT_INSTANTS),

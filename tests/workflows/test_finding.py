@@ -206,6 +206,8 @@ LISTS: dict[str, Callable[[Calls], Awaitable[Any]]] = {
     "waits of a workflow": lambda calls: calls.workflows.list_waits(workflow_id=WorkflowId(500)),
     "history": lambda calls: calls.workflows.history(WorkflowId(1001)),
     "steps": lambda calls: calls.workflows.list_steps(WorkflowId(500)),
+    "outline": lambda calls: calls.workflows.outline(WorkflowId(500)),
+    "spells": lambda calls: calls.workflows.spells(WorkflowId(1001)),
     "queues": lambda calls: calls.queues.list(),
     "incidents": lambda calls: calls.lifeline.list_incidents(),
     "audit": lambda calls: calls.audit.list(actor="ada7"),

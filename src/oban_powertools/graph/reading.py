@@ -5,24 +5,16 @@ explanation.
 """
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
-from itertools import zip_longest
-from typing import Final, assert_never
+from datetime import UTC, datetime
+from typing import assert_never
 
 from ..calls import Calls
 from ..errors import StepNotFoundError
 from ..explain.phrases import spell_span
-from ..states import HistoryKind, StepPhase, StepState, WorkflowId
-from ..workflows.history import HistoryEntry
-from ..workflows.records import StepRecord
+from ..states import StepState, WorkflowId
+from ..workflows.outlines import StepOutline
 from .gantt import Chart, Spell, StepSpells, arrange
 from .steps import Step
-
-MOST_ENTRIES: Final = 50_000
-"""Entries of a history that a chart is made of; the first ones."""
-
-_FAILURES: Final = frozenset({"retrying", "discarded", "expired", "cancelled"})
-"""What follows work that ended without success."""
 
 
 async def read_drawn_steps(calls: Calls, workflow_id: WorkflowId, opened: Collection[str] = ()) -> list[Step]:
@@ -49,57 +41,36 @@ async def read_causes(calls: Calls, key: str) -> frozenset[str]:
     return frozenset(f"{cause.workflow_id}/{cause.step}" for cause in explanation.root_causes)
 
 
-async def read_chart(calls: Calls, workflow_id: WorkflowId) -> Chart:
+async def read_chart(calls: Calls, workflow_id: WorkflowId, steps: Sequence[StepOutline] | None = None) -> Chart:
     """How the steps of a workflow spent their time, from its history, as far as that is kept.
+
+    Args:
+        steps: Only these of its steps; None for all.
 
     Raises:
         WorkflowNotFoundError: It does not exist, or was pruned.
     """
-    workflow = await calls.workflows.get(workflow_id)
-    records = await calls.workflows.steps(workflow_id)
-    entries: list[HistoryEntry] = []
-    after: str | None = None
-    while len(entries) < MOST_ENTRIES:
-        page = await calls.workflows.history(workflow_id, after=after, limit=1000)
-        entries += page.entries
-        after = page.next_after
-        if after is None:
-            break
-    by_step: dict[str, list[HistoryEntry]] = {record.name: [] for record in records}
-    now = workflow.finished_at or workflow.inserted_at
-    for entry in entries:
-        if entry.goes_on and entry.lasts_for is not None:
-            now = max(now, entry.at + entry.lasts_for)
-        if entry.kind is HistoryKind.STEP and entry.step in by_step:
-            by_step[entry.step].append(entry)
-    steps = [
-        StepSpells(
-            name=record.name,
-            status=record.status,
-            state=record.state,
-            spells=_spells(workflow.inserted_at, by_step[record.name], record),
-        )
-        for record in records
-    ]
-    return arrange(steps, now=now)
-
-
-def _spells(inserted_at: datetime, entries: Sequence[HistoryEntry], record: StepRecord) -> list[Spell]:
-    """What a step did, beginning with the wait for what it depends on."""
-    first = entries[0].at if entries else record.finished_at
-    spells = [Spell(phase=StepPhase.DEPENDENCIES, begins_at=inserted_at, ends_at=first)]
-    for entry, following in zip_longest(entries, entries[1:]):
-        if entry is not None and entry.phase is not None:
-            spells.append(
+    if steps is None:
+        steps = await calls.workflows.outline(workflow_id)
+    spells: dict[str, list[Spell]] = {step.name: [] for step in steps}
+    now = datetime.min.replace(tzinfo=UTC)
+    for spell in await calls.workflows.spells(workflow_id, steps=list(spells)):
+        until = spell.at + spell.lasts_for
+        now = max(now, until)
+        if spell.step in spells:
+            spells[spell.step].append(
                 Spell(
-                    phase=entry.phase,
-                    begins_at=entry.at,
-                    ends_at=None if entry.goes_on or entry.lasts_for is None else entry.at + entry.lasts_for,
-                    attempt=entry.attempt or 0,
-                    failed=following is not None and following.change in _FAILURES,
+                    phase=spell.phase,
+                    begins_at=spell.at,
+                    ends_at=None if spell.goes_on else until,
+                    attempt=spell.attempt or 0,
+                    failed=spell.failed,
                 )
             )
-    return spells
+    rows = [
+        StepSpells(name=step.name, status=step.status, state=step.state, spells=spells[step.name]) for step in steps
+    ]
+    return arrange(rows, now=now)
 
 
 def find_key(steps: Sequence[Step], name: str) -> str:
@@ -118,24 +89,21 @@ def find_key(steps: Sequence[Step], name: str) -> str:
 
 
 async def _read(calls: Calls, workflow_id: WorkflowId, opened: Collection[str]) -> list[Step]:
-    records = await calls.workflows.steps(workflow_id)
-    position_of = {record.name: record.position for record in records}
     steps: list[Step] = []
-    for record in records:
-        parents = {int(position_of[name]): str(policy) for name, policy in record.deps.items()}
+    for record in await calls.workflows.outline(workflow_id):
         inside: Sequence[Step] = ()
         if record.child_id is not None and f"{workflow_id}/{record.name}" in opened:
             inside = await _read(calls, record.child_id, opened)
-        steps.append(_step(record, parents, inside))
+        steps.append(_step(record, inside))
     return steps
 
 
-def _step(record: StepRecord, parents: dict[int, str], inside: Sequence[Step]) -> Step:
+def _step(record: StepOutline, inside: Sequence[Step]) -> Step:
     return Step(
         workflow_id=record.workflow_id,
         position=record.position,
         name=record.name,
-        parents=parents,
+        parents=record.parents,
         status=record.status,
         state=record.state,
         kind=record.kind,
@@ -146,7 +114,7 @@ def _step(record: StepRecord, parents: dict[int, str], inside: Sequence[Step]) -
     )
 
 
-def _remark(record: StepRecord) -> str:
+def _remark(record: StepOutline) -> str:
     """What follows the operator's word; empty where the raw state says enough."""
     attempt = f"attempt {record.attempt} of {record.max_attempts}"
     if record.held_until is not None and not record.state.terminal:

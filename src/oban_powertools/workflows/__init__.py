@@ -5,6 +5,7 @@ from .finding_signals import OpenWait, StoredSignal, WaitAlike
 from .handle import Waits, WorkflowHandle
 from .history import History, HistoryEntry, StepTimes
 from .inputs import Deps, EffectsName, PolicyName, StepName
+from .outlines import StepOutline, StepSpell
 from .records import CallbackRecord, Recovered, SignalRecord, StepPage, StepRecord, WorkflowRecord
 from .references import Part, Reference, StepHandle
 from .workflows import Workflows
@@ -23,8 +24,10 @@ __all__ = [
     "SignalRecord",
     "StepHandle",
     "StepName",
+    "StepOutline",
     "StepPage",
     "StepRecord",
+    "StepSpell",
     "StepTimes",
     "StoredSignal",
     "WaitAlike",

@@ -5,14 +5,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from ..arguments import as_count, as_flag, as_id, as_key, as_word, as_workflow_id, refuse, unless_none
+from ..arguments import as_count, as_flag, as_id, as_key, as_list, as_word, as_workflow_id, refuse, unless_none
 from ..operators.services import Facade
 from ..privacy.apply_display import apply_display
 from ..states import OperatorStatus, StepState, WorkflowId, WorkflowState
-from . import drawing, finding_signals, reads
+from . import drawing, finding_signals, outlines, reads
 from .finding import filters_of, instants_of
 from .finding_signals import OpenWait, StoredSignal
 from .history import History, as_place, read_history
+from .outlines import StepOutline, StepSpell
 from .records import CallbackRecord, StepPage, StepRecord, WorkflowRecord
 
 _STEP_PLACE: Final = re.compile(r"([0-7])\.([0-9]{1,9})", re.ASCII)
@@ -160,6 +161,34 @@ class WorkflowReads(Facade):
             return await reads.page_steps(
                 session, key, step=name, states=states, words=words, failed_first=order, after=place, limit=page
             )
+
+    async def outline(self, workflow_id: WorkflowId | str) -> Sequence[StepOutline]:
+        """All steps of a workflow without args, results and errors, in position order: what a drawing of it needs.
+
+        Raises:
+            WorkflowNotFoundError: It does not exist, or was pruned.
+        """
+        async with self._connect() as session:
+            return await outlines.list_outlines(session, as_workflow_id(workflow_id))
+
+    async def spells(self, workflow_id: WorkflowId | str, *, steps: Sequence[str] | None = None) -> Sequence[StepSpell]:
+        """How steps of a workflow spent their time, by position and then oldest first: what a Gantt chart needs.
+
+        Of what the retention removed only the last run is known.
+
+        Args:
+            steps: Only these; None for all.
+
+        Raises:
+            WorkflowNotFoundError: It does not exist, or was pruned.
+        """
+        key = as_workflow_id(workflow_id)
+        names = None if steps is None else [as_key("steps", name) for name in as_list("steps", steps, "names")]
+        async with self._connect() as session:
+            spells = await outlines.list_spells(session, key, names)
+            if not spells:
+                await reads.get_workflow(session, key)
+            return spells
 
     async def list_signals(
         self,
