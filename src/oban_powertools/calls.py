@@ -115,6 +115,10 @@ class Calls:
         async with self._services.connect() as session:
             return apply_display(self._services.display, await examine(session, deep=deeply))
 
+    def as_displayed[T](self, record: T) -> T:
+        """A record as the display policy shows it, for a door that hands on what an application reads for itself."""
+        return apply_display(self._services.display, record)
+
 
 @asynccontextmanager
 async def open_calls(

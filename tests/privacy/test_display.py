@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from oban_powertools import Cursor, DisplayPolicy, Powertools
+from oban_powertools import Cursor, DisplayPolicy, Powertools, Workflow
 from oban_powertools.operators.audit.writing import kept_state
 from oban_powertools.privacy.apply_display import apply_display
 from oban_powertools.privacy.display import LONGEST_ERROR, LONGEST_TEXT, REDACTED, Kind, shown_text
 from oban_powertools.privacy.redaction import redacted
-from tests.support.by_hand import Hand, chain
+from tests.support.by_hand import Hand, chain, step
 from tests.support.command import powertools
 
 CANARY = "hunter2canary"
@@ -252,3 +252,15 @@ def test_payloads_of_a_state_are_kept_as_hash_and_shape() -> None:
     assert (kept["step"]["result"]["shape"], kept["jobs"][0]["args"]["shape"]) == ("object of 1", "array of 1")
     assert kept == kept_state(DisplayPolicy(), state)
     assert kept != kept_state(DisplayPolicy(), {**state, "jobs": [{"args": ["another"]}]})
+
+
+async def test_a_record_is_displayed_as_the_policy_says(hand: Hand) -> None:
+    workflow = Workflow("secret", context={"password": "hunter2", "account": 7})
+    workflow.add("only", step({"password": "hunter2"}))
+    workflow_id = await hand.insert(workflow)
+
+    record = await hand.workflows.get(workflow_id)
+    page = await hand.workflows.list_steps(workflow_id)
+
+    assert hand.powertools.as_displayed(record).context == {"password": "[redacted]", "account": 7}
+    assert [each.args for each in hand.powertools.as_displayed(page).steps] == [{"password": "[redacted]"}]

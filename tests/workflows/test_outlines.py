@@ -38,7 +38,7 @@ async def test_an_outline_says_of_each_step_what_its_record_says(hand: Hand) -> 
     assert [{name: getattr(each, name) for name in SHARED} for each in outlines] == [
         {name: getattr(each, name) for name in SHARED} for each in records
     ]
-    names = {each.position: each.name for each in records}
+    names = dict(enumerate(each.name for each in records))
     assert [{names[place]: policy for place, policy in each.parents.items()} for each in outlines] == [
         dict(each.deps) for each in records
     ]
@@ -102,6 +102,6 @@ async def test_no_names_are_no_spells_and_no_workflow_is_an_error(hand: Hand) ->
 
     assert list(await hand.workflows.spells(workflow_id, steps=[])) == []
     with pytest.raises(WorkflowNotFoundError):
-        await hand.workflows.spells(10**15)
+        await hand.workflows.spells(WorkflowId(10**15))
     with pytest.raises(WorkflowNotFoundError):
-        await hand.workflows.outline(10**15)
+        await hand.workflows.outline(WorkflowId(10**15))
