@@ -101,3 +101,14 @@ async def test_two_manifests_have_two_tokens(hand: Hand) -> None:
 async def test_a_preview_that_does_not_exist_is_not_found(hand: Hand, call: str) -> None:
     with pytest.raises(PreviewNotFoundError):
         await getattr(hand.powertools.lifeline, call)(10**9)
+
+
+async def test_a_preview_says_whether_it_was_ready_before(hand: Hand) -> None:
+    target = f"{await failed_chain(hand)}/s0"
+
+    first = await preview(hand, "step_retry", target)
+    second = await preview(hand, "step_retry", target)
+
+    assert (first.id, first.is_new) == (second.id, True)
+    assert not second.is_new
+    assert not (await hand.powertools.lifeline.get_preview(first.id)).is_new

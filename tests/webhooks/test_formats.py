@@ -349,3 +349,8 @@ async def test_the_command_adds_an_endpoint_of_a_format_and_shows_of_a_chat_only
     assert "https://hooks.example/…" in listed.out
     assert "s3cr3tpath" not in made.out + listed.out + as_json.out
     assert as_json.json["webhooks"][0]["format"] == "chat"
+
+
+async def test_two_secrets_are_refused_without_being_repeated(post: Post) -> None:
+    with pytest.raises(InvalidArgumentError, match="secret is there beside secret_from_env; expected one of both"):
+        await post.add("https://example.com/", secret="whsec_AAAA", secret_from_env="BILLING_SECRET")

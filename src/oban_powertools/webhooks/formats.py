@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from ..arguments import as_text, refuse
-from ..errors import InvalidSettingError
+from ..errors import InvalidArgumentError, InvalidSettingError
 from .cloudevents import EVENT_TYPES, WORKFLOW_TYPES, check_types
 from .signing import check_secret, env_secret, new_secret, resolve_secret, sign
 
@@ -109,9 +109,10 @@ def choose_secret(form: Format, secret: str | None, variable: str | None) -> tup
 
     Raises:
         InvalidSettingError: The format takes none, or another, or needs one; the message does not repeat it.
+        InvalidArgumentError: Both are given.
     """
     if secret is not None and variable is not None:
-        raise ValueError("pass secret or secret_from_env, not both")
+        raise InvalidArgumentError("secret", "there beside secret_from_env", "one of both")
     kind = FORMATS[form].secret
     if kind is SecretKind.NONE and (secret is not None or variable is not None):
         raise InvalidSettingError("secret", "a secret", f"none: {form} takes no secret")

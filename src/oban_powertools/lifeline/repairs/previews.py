@@ -63,7 +63,7 @@ async def insert_preview(
     await session.run("store_token", {"id": row["id"], "token_hash": token.hash})
     stored = await find_stored(session, preview_id=row["id"])
     # Legal repairs and warnings are current, also where the plan was stored before.
-    return {**stored, "plan": {**stored["plan"], **details}}, token.text
+    return {**stored, "is_new": row["is_new"], "plan": {**stored["plan"], **details}}, token.text
 
 
 async def find_stored(session: Session, *, token: str | None = None, preview_id: int | None = None) -> Row:

@@ -75,6 +75,9 @@ class RepairPreview(AsDict):
     ended_at: datetime | None
     """When it was executed, or refused as drifted or expired; None where nobody tried."""
 
+    is_new: bool = False
+    """Whether this call stored it; False for the ready one of the same plan, and when it is read again."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MovedRow(AsDict):

@@ -160,7 +160,7 @@ RETURNING p.id;
 -- The ready preview of this plan and actor: the one that is there, or a new one.
 -- Args: actor_id, action, target_type, target_id, incident_fingerprint (text or NULL), plan_hash (text), arguments, written (json text),
 --   plan (jsonb text), ready_for (interval).
--- Rows: one: id, nonce, secret, inserted_at, expires_at.
+-- Rows: one: id, nonce, secret, inserted_at, expires_at, is_new (bool).
 WITH stored AS (
   INSERT INTO powertools.previews AS p (
     actor_id, action, target_type, target_id, arguments, incident_fingerprint, plan_hash, plan, written, expires_at
@@ -170,9 +170,10 @@ WITH stored AS (
     %(plan_hash)s, %(plan)s::jsonb, %(written)s::json, clock_timestamp() + %(ready_for)s::interval
   )
   ON CONFLICT (actor_id, plan_hash) WHERE status = 'ready' DO UPDATE SET plan_hash = excluded.plan_hash
-  RETURNING p.id, p.nonce, p.inserted_at, p.expires_at
+  -- An inserted row was written by nobody else yet.
+  RETURNING p.id, p.nonce, p.inserted_at, p.expires_at, p.xmax = 0 AS is_new
 )
-SELECT s.id, s.nonce, s.inserted_at, s.expires_at, powertools.repair_secret_v1() AS secret FROM stored s;
+SELECT s.id, s.nonce, s.inserted_at, s.expires_at, s.is_new, powertools.repair_secret_v1() AS secret FROM stored s;
 
 -- name: store_token
 -- Args: id (bigint), token_hash (bytea).
