@@ -80,6 +80,9 @@ class Act:
     timeline: str | None = None
     """Its name in an incident's timeline; only for acts on incidents."""
 
+    does: str = ""
+    """What it does in a sentence, for whoever chooses it; empty of acts that nobody chooses from a list."""
+
 
 _REPAIRABLE: Final = (
     TargetType.JOB,
@@ -104,6 +107,7 @@ def _repair(
     tells: bool = False,
     runs_again: bool = False,
     aimed: bool = False,
+    does: str = "",
 ) -> Act:
     return Act(
         targets=(target,),
@@ -116,24 +120,34 @@ def _repair(
         takes_away=takes_away,
         tells=tells,
         runs_again=runs_again,
+        does=does,
     )
 
 
-def _act(*targets: TargetType, permission: str, severity: Severity = Severity.MEDIUM, needs_reason: bool = True) -> Act:
-    return Act(targets=targets, permission=permission, severity=severity, needs_reason=needs_reason)
+def _act(
+    *targets: TargetType,
+    permission: str,
+    severity: Severity = Severity.MEDIUM,
+    needs_reason: bool = True,
+    does: str = "",
+) -> Act:
+    return Act(targets=targets, permission=permission, severity=severity, needs_reason=needs_reason, does=does)
 
 
 def _harmless(*targets: TargetType, permission: str) -> Act:
     return _act(*targets, permission=permission, severity=Severity.LOW, needs_reason=False)
 
 
-def _of_incidents(timeline: str, severity: Severity = Severity.LOW, *, needs_reason: bool = False) -> Act:
+def _of_incidents(
+    timeline: str, severity: Severity = Severity.LOW, *, needs_reason: bool = False, does: str = ""
+) -> Act:
     return Act(
         targets=(TargetType.INCIDENT,),
         permission="manage_incidents",
         severity=severity,
         needs_reason=needs_reason,
         timeline=timeline,
+        does=does,
     )
 
 
@@ -149,47 +163,155 @@ class Action(StrEnum):
         member.row = row
         return member
 
-    JOB_RESCUE = "job_rescue", _repair(TargetType.JOB, takes_away=True, runs_again=True)
-    JOB_RETRY = "job_retry", _repair(TargetType.JOB, runs_again=True)
-    JOB_CANCEL = "job_cancel", _repair(TargetType.JOB, Severity.HIGH, tells=True)
-    JOB_DISCARD = "job_discard", _repair(TargetType.JOB, Severity.HIGH, takes_away=True)
-    STEP_RETRY = "step_retry", _repair(TargetType.STEP, runs_again=True)
-    STEP_CANCEL = "step_cancel", _repair(TargetType.STEP, Severity.HIGH, tells=True)
-    STEP_COMPLETE = "step_complete", _repair(TargetType.STEP, Severity.HIGH)
-    STEP_SKIP = "step_skip", _repair(TargetType.STEP, Severity.HIGH)
-    STEP_HOLD = "step_hold", _repair(TargetType.STEP)
-    STEP_RELEASE = "step_release", _repair(TargetType.STEP)
+    JOB_RESCUE = (
+        "job_rescue",
+        _repair(
+            TargetType.JOB, takes_away=True, runs_again=True, does="The job is taken from its executor, and runs again."
+        ),
+    )
+    JOB_RETRY = (
+        "job_retry",
+        _repair(TargetType.JOB, runs_again=True, does="The job runs again, with an attempt left for it."),
+    )
+    JOB_CANCEL = (
+        "job_cancel",
+        _repair(
+            TargetType.JOB,
+            Severity.HIGH,
+            tells=True,
+            does="An idle job is cancelled; an executing one is asked to stop.",
+        ),
+    )
+    JOB_DISCARD = (
+        "job_discard",
+        _repair(TargetType.JOB, Severity.HIGH, takes_away=True, does="The job ends, discarded: it does not run again."),
+    )
+    STEP_RETRY = (
+        "step_retry",
+        _repair(
+            TargetType.STEP,
+            runs_again=True,
+            does="The step runs again, and what was cancelled because of it waits for it again.",
+        ),
+    )
+    STEP_CANCEL = (
+        "step_cancel",
+        _repair(
+            TargetType.STEP,
+            Severity.HIGH,
+            tells=True,
+            does="The step is cancelled; its executing job is asked to stop.",
+        ),
+    )
+    STEP_COMPLETE = (
+        "step_complete",
+        _repair(
+            TargetType.STEP, Severity.HIGH, does="The step is completed with a result that you give; nothing runs."
+        ),
+    )
+    STEP_SKIP = (
+        "step_skip",
+        _repair(TargetType.STEP, Severity.HIGH, does="The step is passed over, and what depends on it goes on."),
+    )
+    STEP_HOLD = "step_hold", _repair(TargetType.STEP, does="The step does not start before the hold ends.")
+    STEP_RELEASE = "step_release", _repair(TargetType.STEP, does="The hold ends, and the step starts when it is ready.")
     STEP_PUBLISH = "step_publish", _act(TargetType.STEP, permission=_EXECUTE, severity=Severity.LOW)
-    LATE_RESULT_ADOPT = "late_result_adopt", _repair(TargetType.LATE_RESULT)
-    LATE_RESULT_DISMISS = "late_result_dismiss", _repair(TargetType.LATE_RESULT, Severity.HIGH)
-    WORKFLOW_CANCEL = "workflow_cancel", _repair(TargetType.WORKFLOW, Severity.SEVERE, tells=True)
-    WORKFLOW_RETRY = "workflow_retry", _repair(TargetType.WORKFLOW, Severity.HIGH, runs_again=True)
-    WORKFLOW_HOLD = "workflow_hold", _repair(TargetType.WORKFLOW)
-    WORKFLOW_RELEASE = "workflow_release", _repair(TargetType.WORKFLOW)
+    LATE_RESULT_ADOPT = (
+        "late_result_adopt",
+        _repair(TargetType.LATE_RESULT, does="The late result becomes the job's own."),
+    )
+    LATE_RESULT_DISMISS = (
+        "late_result_dismiss",
+        _repair(TargetType.LATE_RESULT, Severity.HIGH, does="The late result is put aside; nothing else changes."),
+    )
+    WORKFLOW_CANCEL = (
+        "workflow_cancel",
+        _repair(
+            TargetType.WORKFLOW,
+            Severity.SEVERE,
+            tells=True,
+            does="Steps that wait are cancelled; executing jobs are asked to stop.",
+        ),
+    )
+    WORKFLOW_RETRY = (
+        "workflow_retry",
+        _repair(
+            TargetType.WORKFLOW,
+            Severity.HIGH,
+            runs_again=True,
+            does="Every failed step runs again, and what was cancelled because of it waits for it again.",
+        ),
+    )
+    WORKFLOW_HOLD = "workflow_hold", _repair(TargetType.WORKFLOW, does="No step of it starts before the hold ends.")
+    WORKFLOW_RELEASE = (
+        "workflow_release",
+        _repair(TargetType.WORKFLOW, does="The hold of each step ends, and those that are ready start."),
+    )
     EXECUTOR_RESCUE_ALL = (
         "executor_rescue_all",
-        _repair(TargetType.EXECUTOR, Severity.HIGH, takes_away=True, runs_again=True),
+        _repair(
+            TargetType.EXECUTOR,
+            Severity.HIGH,
+            takes_away=True,
+            runs_again=True,
+            does="Each job that it had in hand runs again, except those that must never run twice.",
+        ),
     )
-    CALLBACK_RETRY = "callback_retry", _repair(TargetType.CALLBACK, runs_again=True)
-    SIGNAL_REDIRECT = "signal_redirect", _repair(TargetType.SIGNAL, Severity.HIGH, aimed=True)
-    SIGNAL_DISCARD = "signal_discard", _repair(TargetType.SIGNAL)
+    CALLBACK_RETRY = (
+        "callback_retry",
+        _repair(TargetType.CALLBACK, runs_again=True, does="The callback is called again."),
+    )
+    SIGNAL_REDIRECT = (
+        "signal_redirect",
+        _repair(
+            TargetType.SIGNAL,
+            Severity.HIGH,
+            aimed=True,
+            does="The waiting step takes the signal, whatever name and key it waits for.",
+        ),
+    )
+    SIGNAL_DISCARD = "signal_discard", _repair(TargetType.SIGNAL, does="No later wait takes the signal.")
     PREVIEW_REPAIR = "preview_repair", _harmless(*_REPAIRABLE, permission="preview_repair")
     EXECUTE_REPAIR = "execute_repair", _act(*_REPAIRABLE, permission=_EXECUTE)
     PREVIEW_BULK = "preview_bulk", _harmless(TargetType.BULK, permission="preview_bulk")
     EXECUTE_BULK = "execute_bulk", _act(TargetType.BULK, permission="execute_bulk", severity=Severity.SEVERE)
-    INCIDENT_ACKNOWLEDGE = "incident_acknowledge", _of_incidents("acknowledged")
-    INCIDENT_ASSIGN = "incident_assign", _of_incidents("assigned")
-    INCIDENT_NOTE = "incident_note", _of_incidents("noted")
-    INCIDENT_MUTE = "incident_mute", _of_incidents("muted", Severity.MEDIUM, needs_reason=True)
+    INCIDENT_ACKNOWLEDGE = (
+        "incident_acknowledge",
+        _of_incidents("acknowledged", does="Others see that you have seen it."),
+    )
+    INCIDENT_ASSIGN = "incident_assign", _of_incidents("assigned", does="Others see who takes care of it.")
+    INCIDENT_NOTE = "incident_note", _of_incidents("noted", does="The note stands in its timeline.")
+    INCIDENT_MUTE = (
+        "incident_mute",
+        _of_incidents("muted", Severity.MEDIUM, needs_reason=True, does="No message is sent about it until then."),
+    )
     ARCHIVE_PRUNE = (
         "archive_prune",
         _act(TargetType.RECORDS, permission="archive_prune", severity=Severity.SEVERE),
     )
     AUDIT_EXPORT = "audit_export", _harmless(TargetType.AUDIT, permission="audit_export")
     MANAGE_WEBHOOKS = "manage_webhooks", _act(TargetType.WEBHOOK, permission="manage_webhooks")
-    QUEUE_PAUSE = "queue_pause", _act(TargetType.QUEUE, permission="manage_queues", severity=Severity.HIGH)
-    QUEUE_RESUME = "queue_resume", _act(TargetType.QUEUE, permission="manage_queues")
-    QUEUE_SCALE = "queue_scale", _act(TargetType.QUEUE, permission="manage_queues")
+    QUEUE_PAUSE = (
+        "queue_pause",
+        _act(
+            TargetType.QUEUE,
+            permission="manage_queues",
+            severity=Severity.HIGH,
+            does="Its executors take no more jobs; what runs goes on.",
+        ),
+    )
+    QUEUE_RESUME = (
+        "queue_resume",
+        _act(TargetType.QUEUE, permission="manage_queues", does="Its executors take jobs again."),
+    )
+    QUEUE_SCALE = (
+        "queue_scale",
+        _act(
+            TargetType.QUEUE,
+            permission="manage_queues",
+            does="Each of its executors may run so many jobs at once, until it is started anew.",
+        ),
+    )
     SETTINGS_CHANGE = "settings_change", _act(TargetType.SETTING, permission="settings_change", severity=Severity.HIGH)
 
 

@@ -2,9 +2,11 @@
 
 import pytest
 
-from oban_powertools.errors import PreviewNotFoundError
+from oban_powertools.errors import NotAuthorizedError, PreviewNotFoundError
+from oban_powertools.lifeline import Lifeline
+from oban_powertools.operators.authorization import Guard, Target
 from tests.support.by_hand import Hand
-from tests.support.repairing import OPERATOR, execute, failed_chain, preview
+from tests.support.repairing import OPERATOR, execute, failed_chain, outcomes, preview
 
 
 async def test_a_preview_gives_its_token_to_its_own_actor_and_to_nobody_else(hand: Hand) -> None:
@@ -112,3 +114,32 @@ async def test_a_preview_says_whether_it_was_ready_before(hand: Hand) -> None:
     assert (first.id, first.is_new) == (second.id, True)
     assert not second.is_new
     assert not (await hand.powertools.lifeline.get_preview(first.id)).is_new
+
+
+async def test_whoever_asks_is_told_before_why_they_may_not_execute(hand: Hand) -> None:
+    workflow_id = await failed_chain(hand)
+    shown = await preview(hand, "step_retry", f"{workflow_id}/s0")
+    refusal_of = hand.powertools.lifeline.find_execution_refusal
+
+    before = await refusal_of(shown.id, OPERATOR)
+    anothers = await refusal_of(shown.id, "somebody else")
+    await execute(hand, shown)
+    after = await refusal_of(shown.id, OPERATOR)
+
+    assert before is None
+    assert [anothers and anothers.code, after and after.code] == ["preview_of_another_actor", "preview_consumed"]
+    assert [code for _, _, code in await outcomes(hand) if code] == []
+
+
+async def test_whoever_is_not_allowed_is_told_before_and_the_policy_sees_the_whole_target(hand: Hand) -> None:
+    shown = await preview(hand, "step_retry", f"{await failed_chain(hand)}/s0")
+    asked: list[tuple[str, str | None]] = []
+
+    def nobody_may(_: object, action: str, target: Target) -> bool:
+        asked.append((action, target.workflow_name))
+        return False
+
+    refusal = await Lifeline(hand.services(guard=Guard(nobody_may))).find_execution_refusal(shown.id, OPERATOR)
+
+    assert isinstance(refusal, NotAuthorizedError)
+    assert asked == [("execute_repair", "chain")]

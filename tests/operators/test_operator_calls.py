@@ -74,6 +74,7 @@ READ = {
         "find_preview_of",
         "check_preview",
         "find_execution",
+        "find_execution_refusal",
         "bulk_status",
     },
 }

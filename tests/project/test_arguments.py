@@ -218,6 +218,7 @@ KINDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "lifeline.get_preview": {"preview_id": NOT_IDS, "token_for": NOT_ACTORS},
     "lifeline.check_preview": {"preview_id": NOT_IDS},
     "lifeline.find_execution": {"preview_id": NOT_IDS},
+    "lifeline.find_execution_refusal": {"preview_id": NOT_IDS, "asking": NOT_ACTORS},
     "lifeline.find_preview_of": {"preview_token": (*NOT_NAMES, None)},
     "lifeline.execute_repair": {**OF_AN_OPERATOR, "preview_token": (*NOT_NAMES, None)},
     "lifeline.preview_bulk": {

@@ -8,18 +8,23 @@ from contextlib import suppress
 
 from ...arguments import as_id, as_text
 from ...database import json_border
-from ...errors import PreviewNotFoundError
+from ...errors import CommandRefusedError, NotAuthorizedError, NotFoundError, PreviewDriftedError, PreviewNotFoundError
 from ...operators.audit import AuditRecord
-from ...operators.authorization import ActorLike, as_actor
-from ...operators.services import Facade
+from ...operators.authorization import Action, ActorLike, as_actor
+from ...operators.services import Facade, Services
 from . import previews
 from .drift import Promise, find_moved_rows
 from .records import PreviewCheck, RepairPreview
 from .rehearsal import read_rows
+from .targets import as_repair, find
 
 
 class Previews(Facade):
     """Read previews again."""
+
+    def __init__(self, services: Services) -> None:
+        super().__init__(services)
+        self._guard = services.guard
 
     async def get_preview(self, preview_id: int | str, *, token_for: ActorLike | None = None) -> RepairPreview:
         """A stored preview, without its token.
@@ -64,6 +69,33 @@ class Previews(Facade):
             moved=[previews.show_moved(self._display, moved) for moved in find_moved_rows(changes, now)],
             checked_at=stored["now"],
         )
+
+    async def find_execution_refusal(
+        self, preview_id: int | str, asking: ActorLike
+    ) -> CommandRefusedError | NotAuthorizedError | None:
+        """Why this actor may not execute a preview, as far as that is known before; None when they may.
+
+        Nothing is recorded and nothing is locked; an execution asks again, and compares every row.
+
+        Raises:
+            PreviewNotFoundError: There is none.
+            UnattributedActorError, ReservedActorError: The actor is none.
+        """
+        key, actor = as_id("preview_id", preview_id), as_actor(asking)
+        async with self._connect() as session:
+            stored = await previews.find_stored(session, preview_id=key)
+            if (refusal := previews.refuse_stored(stored, actor)) is not None:
+                return refusal
+            action, target = as_repair(stored["action"], stored["target_type"], stored["target_id"])
+            try:
+                target = (await find(session, target, stored["arguments"].get("to"))).target
+            except NotFoundError as error:
+                return PreviewDriftedError(key, [str(error)])
+        try:
+            await self._guard.check(actor, target, Action.EXECUTE_REPAIR, action)
+        except NotAuthorizedError as error:
+            return error
+        return None
 
     async def find_execution(self, preview_id: int | str) -> AuditRecord | None:
         """The audit record of a preview's execution; None while there is none, or when retention has removed it."""
