@@ -38,10 +38,10 @@ async def test_list_shows_the_newest_first(hand: Hand) -> None:
     ended = powertools("workflow", "list", dsn=hand.dsn)
 
     header, *rows = [line.split() for line in ended.out.split("\n\n")[0].splitlines() if not line.startswith(" ")]
-    assert header == ["STATUS", "ID", "NAME", "STATE", "STEPS", "FAILED", "INSERTED", "TIME"]
-    assert [row[:6] for row in rows] == [
-        ["Blocked", second, "sync_customer", "running", "3/4", "2"],
-        ["Blocked", str(first), "chain", "running", "0/2", rows[1][5]],
+    assert header == ["STATUS", "ID", "NAME", "STATE", "STEPS", "FAILED", "CANCELLED", "INSERTED", "TIME"]
+    assert [row[:7] for row in rows] == [
+        ["Blocked", second, "sync_customer", "running", "3/4", "1", "1"],
+        ["Blocked", str(first), "chain", "running", "0/2", *rows[1][5:7]],
     ]
 
 
@@ -127,8 +127,8 @@ async def test_show_names_what_each_step_waits_for_and_what_went_wrong(hand: Han
     assert below(before, "notify") == "    waits for bill"
     assert below(after, "bill").endswith("503 from billing")
     assert row(after, "notify") == ["Finished", "notify", "cancelled", "default"]
-    assert below(after, "notify") == "    cancelled_by_dependency"
-    assert "steps     3 of 4 done, 2 failed" in after
+    assert below(after, "notify") == "    cancelled by dependency"
+    assert "steps          3 of 4 ended, 1 failed, 1 cancelled" in after
 
 
 async def test_args_results_and_whole_errors_appear_only_where_they_were_asked_for(hand: Hand) -> None:

@@ -86,7 +86,7 @@ async def test_its_failure_is_the_steps_and_goes_up_to_the_outermost(each_hand: 
     assert [(await each_hand.workflow(w)).state for w in (inner, middle, workflow_id)] == ["failed"] * 3
     child = (await each_hand.steps(workflow_id))["child"]
     assert (child.state, child.error["workflow_id"]) == ("discarded", middle)
-    assert child.error["error"] == f"workflow {middle} failed, 2 of 3 steps failed"
+    assert child.error["error"] == f"workflow {middle} failed, 1 of 3 steps failed, 1 cancelled"
     assert (await each_hand.states(workflow_id))["after"] == "cancelled"
 
 
@@ -100,7 +100,7 @@ async def test_a_continue_edge_goes_on_after_a_failed_one(hand: Hand) -> None:
     await hand.run(child_id, {"s0": Cancel("no")})
 
     assert await hand.states(workflow_id) == {"child": "discarded", "after": "available"}
-    said = f"workflow {child_id} failed, 1 of 1 steps failed"
+    said = f"workflow {child_id} failed, 1 of 1 steps cancelled"
     assert (await hand.job(workflow_id, "after")).args == {"x": None, "e": said}
 
 

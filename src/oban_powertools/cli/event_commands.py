@@ -147,7 +147,7 @@ def _line(event: AnyEvent) -> tuple[str, ...]:
             )
             more = _describe(event)
         case WorkflowFinished():
-            failed = f": {names(event.failed_steps)}" if event.failed_steps else ""
+            failed = f"; not completed: {names(event.failed_steps)}" if event.failed_steps else ""
             status, change, more = event.status, "finished", f"{event.outcome}{failed}"
             of = f"{event.workflow_id} {event.workflow_label}"
         case IncidentUpdated() | ExecutorUpdated():

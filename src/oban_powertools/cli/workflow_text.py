@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import orjson
 
+from ..plural import tallied
 from ..states import OperatorStatus, StepKind, StepState, WorkflowState
 from ..workflows.failures import summary
 from ..workflows.records import CallbackRecord, StepRecord, WorkflowRecord
@@ -23,7 +24,14 @@ def workflow_reason(workflow: WorkflowRecord) -> str:
     """What gives it its status: the step, and the blocker in words; empty when nothing is in the way."""
     if workflow.blocker is not None:
         return ": ".join(part for part in (workflow.held_up_by, workflow.blocker.replace("_", " ")) if part)
-    return f"{workflow.held_up_by}: failed" if workflow.held_up_by and workflow.finished_at else ""
+    how = next(iter(uncompleted_steps(workflow)), "")
+    return f"{workflow.held_up_by}: {how}" if workflow.held_up_by and workflow.finished_at else ""
+
+
+def uncompleted_steps(workflow: WorkflowRecord) -> dict[str, int]:
+    """Word -> how many steps ended so instead of completing."""
+    numbers = {"failed": workflow.failed, "cancelled": workflow.cancelled, "expired": workflow.expired}
+    return {word: number for word, number in numbers.items() if number}
 
 
 def is_hindered(workflow: WorkflowRecord) -> bool:
@@ -35,15 +43,15 @@ def is_hindered(workflow: WorkflowRecord) -> bool:
 
 def workflow_facts(workflow: WorkflowRecord, callbacks: Sequence[CallbackRecord] = ()) -> dict[str, str]:
     """A workflow as facts; those that do not apply are empty."""
-    failed = f", {workflow.failed} failed" if workflow.failed else ""
+    ended = f"{workflow.total - workflow.open} of {workflow.total} ended"
     handled = {None: "", True: " (handled)", False: " (not handled)"}[workflow.failures_handled]
     return {
         "workflow": f"{workflow.id} {workflow.name}",
         "status": workflow.status,
         "why": workflow_reason(workflow),
         "state": state_beside(workflow.status, workflow.state),
-        "steps": f"{workflow.total - workflow.open} of {workflow.total} done{failed}",
-        "failed": names(workflow.failed_steps) + handled,
+        "steps": ", ".join([ended, *tallied(uncompleted_steps(workflow))]),
+        "not completed": names(workflow.failed_steps) + handled,
         "inserted": moment(workflow.inserted_at),
         "nested in": f"workflow {workflow.parent_id}" if workflow.parent_id else "",
         "cancel requested": moment(workflow.cancel_requested_at),
@@ -164,7 +172,7 @@ def compact(value: Any) -> str:
 def _step_reasons(step: StepRecord, states: Mapping[str, StepState]) -> str:
     if step.state.terminal:
         error = "" if step.state is StepState.COMPLETED else summary(step.error)
-        return ": ".join(part for part in (step.cause, error) if part)
+        return ": ".join(part for part in ((step.cause or "").replace("_", " "), error) if part)
     hold = f"held until {instant(step.held_until)}: {step.hold_reason}" if step.held_until else ""
     stop = "asked to stop" if step.cancel_requested_at else ""
     why = "; ".join(part for part in (hold, stop, _waits(step, states)) if part)

@@ -109,8 +109,17 @@ class ChildFacts:
     open: int
     """Those without an outcome."""
 
+    uncompleted: int
+    """Those that ended otherwise than completed, but for those that a cancel or an expiry of the workflow ended."""
+
     failed: int
     """Those that failed."""
+
+    cancelled: int
+    """Those that were cancelled."""
+
+    expired: int
+    """Those that expired."""
 
     max_failures: int | None
     """How many items of a map may fail."""
@@ -118,7 +127,7 @@ class ChildFacts:
     @property
     def came_through(self) -> bool:
         """Whether the workflow ended well enough for its step to complete."""
-        enough = self.max_failures is not None and self.failed <= self.max_failures
+        enough = self.max_failures is not None and self.uncompleted <= self.max_failures
         return self.state == WorkflowState.COMPLETED or (self.state == WorkflowState.FAILED and enough)
 
 

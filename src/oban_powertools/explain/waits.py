@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from ..plural import counted
+from ..plural import counted, tallied
 from .blocker_finding import BlockerFinding
 from .explanations import BlockerCode, Scope
 from .facts import ChildFacts, StepFacts, WorkflowFacts
@@ -44,8 +44,9 @@ def running_child(child: ChildFacts) -> BlockerFinding:
 def progress(child: ChildFacts) -> tuple[str, dict[str, Any]]:
     """The progress of a nested workflow or of a map's items: a sentence without its subject, and the facts."""
     ended = child.total - child.open
-    details: dict[str, Any] = {"workflow_id": child.id, "total": child.total, "done": ended, "failed": child.failed}
-    failed = f", {child.failed} failed" if child.failed else ""
+    uncompleted = {"failed": child.failed, "cancelled": child.cancelled, "expired": child.expired}
+    details: dict[str, Any] = {"workflow_id": child.id, "total": child.total, "done": ended, **uncompleted}
+    failed = "".join(f", {part}" for part in tallied(uncompleted))
     if child.max_failures is None:
         return f"runs workflow {child.id}, {ended} of {counted(child.total, 'step')} ended{failed}", details
     details["max_failures"] = child.max_failures

@@ -68,10 +68,17 @@ class WorkflowRecord(AsDict):
     """Steps without an outcome; 0 when the workflow has ended."""
 
     failed: int
-    """Steps that are discarded, expired or cancelled by a dependency."""
+    """Steps that failed: their state is ``discarded``."""
+
+    cancelled: int
+    """Steps that were cancelled, by whatever."""
+
+    expired: int
+    """Steps that expired."""
 
     failed_steps: tuple[str, ...]
-    """Their names, at most 1,000: those that failed by themselves first, then those cancelled because of them."""
+    """Names of those that ended without completing, at most 1,000: those that did so by themselves first, then those
+    cancelled because of them; without those that a cancel or an expiry of the workflow ended."""
 
     failures_handled: bool | None
     """Whether continue edges covered every failure; None while running or without failures."""

@@ -83,6 +83,35 @@ BEGIN
   );
 END $$;
 
+-- How many steps of a workflow ended without completing, by their own words; zeros for NULL. Index: the primary key.
+CREATE OR REPLACE FUNCTION powertools.step_ends_v1(of_workflow_id bigint, OUT failed int, OUT cancelled int, OUT expired int)
+LANGUAGE plpgsql STABLE
+-- PLANNED ONCE
+AS $$
+BEGIN
+  SELECT count(*) FILTER (WHERE s.state = 'discarded'), count(*) FILTER (WHERE s.state = 'cancelled'),
+    count(*) FILTER (WHERE s.state = 'expired')
+  INTO failed, cancelled, expired
+  FROM powertools.steps s
+  WHERE s.workflow_id = of_workflow_id AND s.state IN ('discarded', 'cancelled', 'expired');
+END $$;
+
+-- The same as a part of a sentence: 1 of 3 steps failed, 2 cancelled.
+CREATE OR REPLACE FUNCTION powertools.spelled_ends(w powertools.workflows) RETURNS text
+LANGUAGE sql STABLE
+AS $$
+  SELECT string_agg(CASE WHEN n.place = 1 THEN format('%s of %s steps %s', n.steps, w.total, n.word) ELSE format('%s %s', n.steps, n.word) END,
+    ', ' ORDER BY n.place)
+  FROM (
+    SELECT v.steps, v.word, row_number() OVER (ORDER BY v.place) AS place
+    FROM powertools.step_ends_v1(w.id) AS e
+    CROSS JOIN LATERAL (
+      VALUES (1, e.failed, 'failed'), (2, e.cancelled, 'cancelled'), (3, e.expired, 'expired')
+    ) AS v (place, steps, word)
+    WHERE v.steps > 0
+  ) AS n
+$$;
+
 -- Writes the events of these workflows' ends: the last events of their generation.
 CREATE OR REPLACE FUNCTION powertools.write_ends(workflow_ids bigint[]) RETURNS void
 LANGUAGE plpgsql

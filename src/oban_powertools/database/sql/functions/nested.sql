@@ -37,7 +37,7 @@ BEGIN
         'the results of workflow %s come to %s bytes, at most %s are allowed: return where they are instead',
         w.id, g.size, powertools.gathered_limit()
       )
-      ELSE format('workflow %s %s, %s of %s steps failed', w.id, w.state, w.failed, w.total)
+      ELSE concat_ws(', ', format('workflow %s %s', w.id, w.state), powertools.spelled_ends(w))
     END) END,
     w.inserted_at, w.inserted_at
   )::powertools.outcome)

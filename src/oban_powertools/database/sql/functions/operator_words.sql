@@ -220,7 +220,7 @@ BEGIN
 END $$;
 
 -- The words of workflows: the most urgent of their leaves', with the code and the place of the first leaf that has it. Of
--- one that failed: the first step that failed by itself. Rows: one an existing workflow of ids.
+-- one that failed: the first step that failed by itself, else the first that expired or was cancelled by itself. Rows: one an existing workflow of ids.
 CREATE OR REPLACE FUNCTION powertools.workflow_words_v1(ids bigint[])
 RETURNS TABLE (id bigint, word text, code text, leaf_workflow_id bigint, leaf_position int, leaf_name text)
 LANGUAGE plpgsql STABLE
@@ -250,7 +250,7 @@ BEGIN
     SELECT s.workflow_id, s.position, s.name FROM powertools.steps s
     WHERE a.open = 0 AND a.failed > 0 AND s.workflow_id = a.id AND s.state <> 'completed'
       AND s.cause IS DISTINCT FROM 'cancelled_by_dependency'
-    ORDER BY s.position LIMIT 1
+    ORDER BY array_position('{discarded,expired,cancelled}', s.state), s.position LIMIT 1
   ) AS s ON true;
 END $$;
 

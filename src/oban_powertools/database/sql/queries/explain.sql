@@ -65,8 +65,8 @@ SELECT
   s.cancel_requested_at, s.held_until, s.hold_reason,
   v.signal AS wait_signal, v.correlation_key AS wait_correlation_key, v.registered_at AS wait_registered_at,
   v.deadline_at AS wait_deadline_at,
-  c.id AS child_id, c.state AS child_state, c.total AS child_total, c.open AS child_open, c.failed AS child_failed,
-  c.max_failures AS child_max_failures,
+  c.id AS child_id, c.state AS child_state, c.total AS child_total, c.open AS child_open, c.failed AS child_uncompleted,
+  e.failed AS child_failed, e.cancelled AS child_cancelled, e.expired AS child_expired, c.max_failures AS child_max_failures,
   f.state AS fault_state, f.message AS fault_message, f.sqlstate AS fault_sqlstate, f.faults AS fault_faults,
   f.first_fault_at AS fault_first_fault_at, f.last_fault_at AS fault_last_fault_at
 FROM unnest(%(workflow_ids)s::bigint[], %(positions)s::int[]) AS wanted (workflow_id, position)
@@ -75,6 +75,7 @@ CROSS JOIN LATERAL (
 ) AS s
 LEFT JOIN powertools.waits v ON v.id = s.wait_id
 LEFT JOIN powertools.workflows c ON c.id = s.child_id
+CROSS JOIN LATERAL powertools.step_ends_v1(CASE WHEN c.failed + c.stopped > 0 THEN c.id END) AS e
 LEFT JOIN powertools.settle_faults f ON f.job_id = s.job_id AND f.repaired_at IS NULL
 ORDER BY s.workflow_id, s.position;
 

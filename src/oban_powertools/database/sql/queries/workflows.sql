@@ -74,13 +74,15 @@ SELECT powertools.move_on_v1(powertools.apply_outcomes_v1(
 -- Rows: all columns of the record; by id. Index: the primary keys, as powertools.workflow_words_v1.
 SELECT
   w.id, w.name, k.word AS status, w.state, k.code AS blocker,
-  CASE WHEN k.leaf_workflow_id = w.id THEN k.leaf_name ELSE k.leaf_name || ' of workflow ' || k.leaf_workflow_id END AS held_up_by, w.context, w.tags, w.generation, w.semantics_version, w.definition_version,
-  w.idempotency_key, w.total, w.open, w.failed, w.failures_handled, w.expires_at, w.cancel_requested_at,
+  CASE WHEN k.leaf_workflow_id = w.id THEN k.leaf_name ELSE k.leaf_name || ' of workflow ' || k.leaf_workflow_id END AS held_up_by,
+  w.context, w.tags, w.generation, w.semantics_version, w.definition_version,
+  w.idempotency_key, w.total, w.open, e.failed, e.cancelled, e.expired, w.failures_handled, w.expires_at, w.cancel_requested_at,
   w.expired_at, w.parent_id, w.parent_position,
   w.inserted_at, w.finished_at,
   CASE WHEN w.failed = 0 THEN '{}' ELSE powertools.failed_steps_v1(w.id) END AS failed_steps
 FROM powertools.workflow_words_v1(%(ids)s::bigint[]) AS k
 CROSS JOIN LATERAL (SELECT * FROM powertools.workflows WHERE id = k.id LIMIT 1) AS w
+CROSS JOIN LATERAL powertools.step_ends_v1(CASE WHEN w.failed + w.stopped > 0 THEN w.id END) AS e
 ORDER BY w.id;
 
 -- name: find_workflow_ids
