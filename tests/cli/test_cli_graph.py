@@ -102,7 +102,7 @@ async def test_a_focus_shows_its_neighbourhood_and_its_root_causes(hand: Hand) -
         "s1, Blocked (pending), on the blocked path",
         "s2, Blocked (pending), on the blocked path",
         "s3, Blocked (pending)",
-        "s4, Blocked (pending)",
+        "s4, Blocked (pending), 1 child not drawn",
     ]
     assert "1 step not shown" in ended.out
 

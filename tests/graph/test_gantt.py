@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oban_powertools.graph.gantt import MOST_TICKS, Chart, Spell, StepSpells, arrange
-from oban_powertools.graph.gantt_svg import WAITS, describe, draw_bars, draw_gantt
+from oban_powertools.graph.gantt_svg import WAITS, describe, draw_axis, draw_bars, draw_gantt
 from oban_powertools.graph.reading import read_chart
 from oban_powertools.states import OperatorStatus, StepPhase
 from tests.support.by_hand import Hand, chain
@@ -153,3 +153,21 @@ async def test_a_stored_workflow_is_charted_from_its_history(hand: Hand) -> None
     assert first.bars[-1].failed
     assert [bar.phase for bar in chart.rows[1].bars] == [StepPhase.DEPENDENCIES]
     assert not any(bar.goes_on for row in chart.rows for bar in row.bars)
+
+
+def test_the_axis_of_a_table_has_the_times_of_the_ticks_behind_the_bars() -> None:
+    chart = arrange([RETRIED], now=after(100))
+
+    axis, bars = ElementTree.fromstring(draw_axis(chart)), ElementTree.fromstring(draw_bars(chart.rows[0], chart.ticks))
+
+    assert [part.text for part in axis] == [tick.label for tick in chart.ticks if tick.place < 0.95]
+    assert sum(part.get("class") == "tick" for part in bars) == len(chart.ticks)
+
+
+async def test_a_chart_of_some_steps_has_only_these(hand: Hand) -> None:
+    workflow_id = await hand.insert(chain(3))
+    outline = await hand.workflows.outline(workflow_id)
+
+    chart = await read_chart(hand.powertools, workflow_id, outline[1:2])
+
+    assert [row.step.name for row in chart.rows] == ["s1"]

@@ -217,3 +217,23 @@ def test_a_box_that_can_be_opened_has_a_sign_for_it(size: Size) -> None:
 
     [sign] = [e for tag, e in elements(document) if e.get("class") == "toggle"]
     assert sign.findtext(f"{SVG}title") == "Open step"
+
+
+@pytest.mark.parametrize("direction", Direction)
+def test_a_box_whose_graph_goes_on_beyond_what_is_drawn_has_an_open_line_and_says_so(direction: Direction) -> None:
+    steps = [a_step(0), a_step(1, [0]), a_step(2, [1])]
+    graph = choose(steps, Choice(focus="1/step_1", up=0, down=0))
+
+    document = draw(place(graph, direction=direction), a_page())
+
+    assert [element.get("class") for tag, element in elements(document)].count("end") == 2
+    assert describe(graph.boxes[0]).endswith("1 parent not drawn, 1 child not drawn")
+
+
+def test_boxes_without_the_word_that_is_looked_for_stand_back() -> None:
+    steps = [a_step(0, status=OperatorStatus.BLOCKED), a_step(1, [0], status=OperatorStatus.WAITING)]
+
+    document = draw(place(choose(steps, Choice())), a_page(only=OperatorStatus.BLOCKED))
+
+    nodes = [element.get("class") for _, element in elements(document) if "node" in str(element.get("class"))]
+    assert ["aside" in str(names).split() for names in nodes] == [False, True]

@@ -165,6 +165,29 @@ def _descendants(steps: Sequence[Step], focus: Step, down: int) -> set[int]:
     return {focus.position}.union(*(_descendants(steps, child, down - 1) for child in children))
 
 
+@given(workflows(), st.data(), st.integers(0, 2), st.integers(0, 2))
+def test_a_box_at_the_edge_of_a_neighbourhood_counts_what_is_beyond(
+    steps: list[Step], data: st.DataObject, up: int, down: int
+) -> None:
+    focus = data.draw(st.sampled_from(steps))
+
+    graph = choose(steps, Choice(focus=focus.key, up=up, down=down))
+
+    drawn = positions(graph.boxes)
+    for box in graph.boxes:
+        above = {parent for step in box.steps for parent in step.parents}
+        own = {step.position for step in box.steps}
+        below = {step.position for step in steps if own & step.parents.keys()}
+        assert (box.more_above, box.more_below) == (len(above - drawn), len(below - drawn))
+
+
+@given(workflows())
+def test_nothing_is_beyond_where_everything_is_drawn(steps: list[Step]) -> None:
+    graph = choose(steps, Choice(focus=steps[0].key, hide_finished=True))
+
+    assert {(box.more_above, box.more_below) for box in graph.boxes} <= {(0, 0)}
+
+
 def test_the_focus_is_never_folded() -> None:
     graph = choose(fan(10), Choice(focus="1/step_4"))
 

@@ -4,14 +4,14 @@ Pure. Thick is work, thin is waiting: dashed for the next attempt, dotted for a 
 depends on. Work that failed is hollow. Nothing is inline; the look is that of ``graph.css``.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Final
 
 from ..explain.phrases import spell_span
 from ..states import OperatorStatus, StepPhase
 from ..workflows.drawing import as_label
-from .gantt import Bar, Chart, ChartRow
+from .gantt import Bar, Chart, ChartRow, Tick
 from .markup import attribute, number, reference, text
 from .stylesheet import stylesheet, word_class
 from .text_width import shorten_middle, text_width
@@ -27,6 +27,8 @@ _NAME: Final = 220.0
 _COLUMN: Final = 76.0
 _AXIS: Final = 640.0
 _CELL: Final = 1000.0
+_LAST_LABEL: Final = 0.95
+"""After this place of the axis there is no room for a time."""
 
 WAITS: Final = {
     StepPhase.DEPENDENCIES: "waits for other steps",
@@ -38,13 +40,28 @@ WAITS: Final = {
 """What a wait is called."""
 
 
-def draw_bars(row: ChartRow) -> str:
-    """The bars of a row as an ``<svg>`` that fills a cell; the cells beside it say the same in words."""
-    bars = "".join(_bar(bar, 0, 10, _CELL) for bar in row.bars)
+def draw_bars(row: ChartRow, ticks: Sequence[Tick] = ()) -> str:
+    """The bars of a row as an ``<svg>`` that fills a cell; the cells beside it say the same in words.
+
+    Args:
+        ticks: Marks of the axis, drawn behind the bars.
+    """
+    lines = "".join(f'<path class="tick" d="M{number(tick.place * _CELL)} 0v20"/>' for tick in ticks)
+    bars = lines + "".join(_bar(bar, 0, 10, _CELL) for bar in row.bars)
     return (
         f'<svg class="bars {_row_class(row)}" viewBox="0 0 {number(_CELL)} 20" preserveAspectRatio="none"'
         f' aria-hidden="true">{bars}</svg>'
     )
+
+
+def draw_axis(chart: Chart) -> str:
+    """The marks of the axis with their times as an ``<svg>`` that fills the head of a column."""
+    marks = "".join(
+        f'<text x="{number(tick.place * 100)}%" dx="4" y="14">{text(tick.label)}</text>'
+        for tick in chart.ticks
+        if tick.place < _LAST_LABEL
+    )
+    return f'<svg class="axis" width="100%" height="20" aria-hidden="true">{marks}</svg>'
 
 
 def draw_gantt(chart: Chart, *, title: str, description: str, link: LinkToStep | None = None) -> str:
@@ -79,7 +96,7 @@ def _axis(chart: Chart, left: float, bottom: float) -> Iterator[str]:
     for tick in chart.ticks:
         x = left + tick.place * _AXIS
         yield f'<path class="tick" d="M{number(x)} {number(_HEAD - 24)}V{number(bottom)}"/>'
-        if tick.place < 0.95:
+        if tick.place < _LAST_LABEL:
             yield f'<text class="say" x="{number(x + 5)}" y="{number(_HEAD - 12)}">{tick.label}</text>'
 
 

@@ -21,7 +21,7 @@ async def read_drawn_steps(calls: Calls, workflow_id: WorkflowId, opened: Collec
     """The steps of a workflow to draw, in position order.
 
     Args:
-        opened: Names of its steps, or keys of steps at any depth, whose nested workflow or map is read too.
+        opened: Names of its steps, or keys or places of steps at any depth, whose nested workflow or map is read too.
 
     Raises:
         WorkflowNotFoundError: It does not exist, or was pruned.
@@ -92,7 +92,8 @@ async def _read(calls: Calls, workflow_id: WorkflowId, opened: Collection[str]) 
     steps: list[Step] = []
     for record in await calls.workflows.outline(workflow_id):
         inside: Sequence[Step] = ()
-        if record.child_id is not None and f"{workflow_id}/{record.name}" in opened:
+        names = {f"{workflow_id}/{record.name}", f"{workflow_id}.{record.position}"}
+        if record.child_id is not None and not names.isdisjoint(opened):
             inside = await _read(calls, record.child_id, opened)
         steps.append(_step(record, inside))
     return steps

@@ -53,6 +53,11 @@ class Step:
         """Its id in a document."""
         return f"s{self.workflow_id}-{self.position}"
 
+    @property
+    def place(self) -> str:
+        """The same in a few characters, for an address: ``workflow id.position``."""
+        return f"{self.workflow_id}.{self.position}"
+
     def walk(self) -> Iterator["Step"]:
         """The step, and all steps inside it that were read."""
         yield self

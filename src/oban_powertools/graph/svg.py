@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
+from ..plural import counted
 from ..states import OperatorStatus, StepState
-from .flow import Point
+from .flow import STUB, Point
 from .glyphs import kind_glyph, state_glyph, symbols
 from .markup import attribute, number, reference, text
 from .place import INSET, MEASURES, TIMES, Direction, Measures, Picture, Placed, Size, Stroke, head_height
@@ -46,6 +47,9 @@ class Page:
 
     sprite: str | None = None
     """The address of a sprite with the glyphs; None puts those in use into the drawing."""
+
+    only: OperatorStatus | None = None
+    """Boxes without a step of this word stand back."""
 
     id_prefix: str = "graph"
     """Begins the ids of a drawing; each drawing of a document needs its own."""
@@ -148,7 +152,8 @@ class _Painter:
         box, page = placed.box, self._page
         href = page.link(box) if page.link is not None else None
         shapes = "".join(self._shapes(placed))
-        opening = f'id="{attribute(page.id_prefix)}-{box.step.anchor}" class="{_classes(box)}"'
+        names = _classes(box) if page.only is None or box.words[page.only] else f"{_classes(box)} aside"
+        opening = f'id="{attribute(page.id_prefix)}-{box.step.anchor}" class="{names}"'
         if box.is_focus:
             opening += ' aria-current="true"'
         title = f"<title>{text(describe(box))}</title>"
@@ -156,11 +161,25 @@ class _Painter:
             yield f'<g {opening} role="img">{title}{shapes}</g>'
         else:
             yield f'<a {opening} href="{reference(href)}">{title}{shapes}</a>'
+        yield from self._open_ends(placed)
         if placed.inside is not None:
             x, y = placed.x + INSET, placed.y + head_height(box, self._size)
             yield moved("".join(self.picture(placed.inside)), x, y)
         if page.toggle is not None and (target := page.toggle(box)) is not None:
             yield self._toggle(placed, target)
+
+    def _open_ends(self, placed: Placed) -> Iterator[str]:
+        """A short open line on each side where the graph goes on beyond what is drawn."""
+        along, across = (placed.width, placed.height) if self._turned else (placed.height, placed.width)
+        for more, begin, length in ((placed.box.more_above, 0.0, -STUB), (placed.box.more_below, along, STUB)):
+            if more:
+                middle = round(across / 2, 1)
+                x, y = (begin, middle) if self._turned else (middle, begin)
+                x, y = placed.x + x, placed.y + y
+                line = f"h{number(length)}" if self._turned else f"v{number(length)}"
+                cx, cy = (x + length, y) if self._turned else (x, y + length)
+                yield f'<path class="edge cut" d="M{number(x)} {number(y)}{line}"/>'
+                yield f'<circle class="end" cx="{number(cx)}" cy="{number(cy)}" r="2.5"/>'
 
     def _shapes(self, placed: Placed) -> Iterator[str]:
         box = placed.box
@@ -249,6 +268,10 @@ def describe(box: Box) -> str:
         words.append("root cause")
     elif box.on_path and not box.is_focus:
         words.append("on the blocked path")
+    if box.more_above:
+        words.append(f"{counted(box.more_above, 'parent')} not drawn")
+    if box.more_below:
+        words.append(f"{counted(box.more_below, 'child', 'children')} not drawn")
     return ", ".join(word.strip() for word in words)
 
 

@@ -83,6 +83,12 @@ class Box:
     on_path: bool = False
     """Whether it is between the focus and a root cause, or one of these."""
 
+    more_above: int = 0
+    """Parents that are farther from the focus than what is drawn."""
+
+    more_below: int = 0
+    """The same of children."""
+
     @property
     def is_fold(self) -> bool:
         """Whether it stands for several steps."""
@@ -150,10 +156,20 @@ def choose(steps: Sequence[Step], choice: Choice) -> Graph:
     children = children_of(parents)
     focus = _place_of(steps, choice.focus)
     path = _blocked_path(steps, parents, children, focus, choice.causes)
-    shown = _shown(steps, parents, children, focus, path, choice)
+    near = _near(parents, children, focus, choice)
+    shown = _shown(steps, near, focus, path, choice)
     groups = _fold(steps, children, shown, focus) if choice.fold else [[place] for place in shown]
     names = _shared_path(steps)
     boxes = [_box(steps, group, names, focus, path, choice) for group in groups]
+    if near is not None:
+        boxes = [
+            replace(
+                box,
+                more_above=len({parent for place in group for parent in parents[place]} - near),
+                more_below=len({child for place in group for child in children[place]} - near),
+            )
+            for box, group in zip(boxes, groups, strict=True)
+        ]
     box_of = {place: index for index, group in enumerate(groups) for place in group}
     edges = {
         (box_of[place], box_of[parent]): DrawnEdge(
@@ -220,17 +236,19 @@ def _is_cause(step: Step, causes: frozenset[str]) -> bool:
     return step.child_id is not None and any(key.startswith(f"{step.child_id}/") for key in causes)
 
 
+def _near(
+    parents: Sequence[Sequence[int]], children: Sequence[Sequence[int]], focus: int | None, choice: Choice
+) -> set[int] | None:
+    """What is around the focus; None where all is drawn."""
+    if focus is None or (choice.up is None and choice.down is None):
+        return None
+    return neighbourhood(focus, parents, children, choice.up or 0, choice.down or 0)
+
+
 def _shown(
-    steps: Sequence[Step],
-    parents: Sequence[Sequence[int]],
-    children: Sequence[Sequence[int]],
-    focus: int | None,
-    path: set[int],
-    choice: Choice,
+    steps: Sequence[Step], near: set[int] | None, focus: int | None, path: set[int], choice: Choice
 ) -> list[int]:
-    shown: Iterable[int] = range(len(steps))
-    if focus is not None and not (choice.up is None and choice.down is None):
-        shown = sorted(neighbourhood(focus, parents, children, choice.up or 0, choice.down or 0))
+    shown: Iterable[int] = range(len(steps)) if near is None else sorted(near)
     if choice.hide_finished:
         kept = path | {focus}
         shown = (place for place in shown if place in kept or steps[place].status != OperatorStatus.FINISHED)
