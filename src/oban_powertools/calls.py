@@ -5,6 +5,7 @@ Not for running jobs or loops (``powertools``).
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 from psycopg.conninfo import make_conninfo
@@ -14,11 +15,12 @@ from .arguments import as_flag
 from .config import Names, Settings
 from .database import Connect, Connection, ConnectListener, Queries, Session, connect
 from .database.pools import own_connection, own_pool
+from .errors import NotAuthorizedError
 from .events import Events
 from .explain import Explain
 from .lifeline import Lifeline
 from .operators.audit import Audit
-from .operators.authorization import Authorize, Guard
+from .operators.authorization import Action, ActorLike, Authorize, Guard, Target, as_actor
 from .operators.services import Services
 from .privacy.apply_display import apply_display
 from .privacy.display import DisplayPolicy
@@ -118,6 +120,28 @@ class Calls:
     def as_displayed[T](self, record: T) -> T:
         """A record as the display policy shows it, for a door that hands on what an application reads for itself."""
         return apply_display(self._services.display, record)
+
+    def under(self, *, authorize: Authorize | None = None, display: DisplayPolicy | None = None) -> "Calls":
+        """Calls on the same connections under other policies, for a door of its own; None keeps the policy.
+
+        Whoever takes them calls ``events.stop()`` at the end, where they were subscribed to.
+        """
+        guard = self._services.guard if authorize is None else Guard(authorize)
+        return Calls(replace(self._services, guard=guard, display=display or self._services.display))
+
+    async def find_refusal(self, actor: ActorLike, action: Action, target: Target) -> str | None:
+        """Why the host's policy would refuse an act, so that a door can say so before; None where it would not.
+
+        Nothing is recorded, and the act asks again.
+
+        Raises:
+            UnattributedActorError, ReservedActorError: The actor is none.
+        """
+        try:
+            await self._services.guard.check(as_actor(actor), target, action)
+        except NotAuthorizedError as error:
+            return error.why
+        return None
 
 
 @asynccontextmanager

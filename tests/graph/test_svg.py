@@ -14,7 +14,7 @@ from oban_powertools.graph.glyphs import GLYPHS, state_glyph
 from oban_powertools.graph.place import Direction, Picture, Size, place
 from oban_powertools.graph.steps import Step
 from oban_powertools.graph.stylesheet import stylesheet
-from oban_powertools.graph.svg import Page, describe, draw
+from oban_powertools.graph.svg import Surroundings, describe, draw
 from oban_powertools.graph.text_width import shorten_middle, text_width
 from oban_powertools.graph.view import Box, Choice, choose
 from oban_powertools.states import OperatorStatus, StepKind, StepState
@@ -47,8 +47,8 @@ ELEMENTS = {
 }
 
 
-def a_page(**fields: object) -> Page:
-    return replace(Page(title="nightly 41", description="3 of 7 steps have finished."), **fields)
+def a_page(**fields: object) -> Surroundings:
+    return replace(Surroundings(title="nightly 41", description="3 of 7 steps have finished."), **fields)
 
 
 def parsed(document: str) -> ElementTree.Element:

@@ -1,104 +1,101 @@
-"""An EventSource as browsers have it: the parser of the HTML standard, section 9.2.6, and its reconnects."""
+"""Chromium, by Playwright: whatever the machine has. Without one, tests are skipped with a sentence; CI refuses to.
 
-import asyncio
-import re
-from collections.abc import AsyncGenerator, Iterator
+Each page counts what must never happen: a violation of the content security policy, an error in its console, a request
+to another origin. ``checked`` fails when one did.
+"""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
-import httpx
-import orjson
+import pytest
+from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+ENVIRONMENT = "POWERTOOLS_TEST_CHROMIUM"
+"""Names another one."""
+
+WATCH = """
+document.addEventListener("securitypolicyviolation", (event) =>
+  console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
+"""
 
 
-@dataclass(frozen=True)
-class Message:
-    id: str
-    event: str
-    data: str
+def find_chromium() -> str | None:
+    """The program; None when there is none."""
+    return os.environ.get(ENVIRONMENT) or next(filter(None, map(shutil.which, NAMES)), None)
 
-    @property
-    def json(self) -> dict:
-        return orjson.loads(self.data)
+
+def require_chromium() -> str:
+    """The program; skips the test when there is none, and fails in CI."""
+    program = find_chromium()
+    if program is None:
+        message = f"no Chromium on this machine: install chromium, or set {ENVIRONMENT}"
+        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
+    return program
 
 
 @dataclass
-class Parser:
-    """Feed it text, however it was cut."""
+class Watched:
+    """A page, and what went wrong in it."""
 
-    last_id: str = ""
-    retry: int | None = None
-    comments: int = 0
-    _rest: str = ""
-    _event: str = ""
-    _data: list[str] = field(default_factory=list)
-    _id: str = ""
+    page: Page
+    faults: list[str] = field(default_factory=list)
 
-    def feed(self, text: str) -> Iterator[Message]:
-        *lines, self._rest = re.split(r"\r\n|\n|\r(?!\n|$)", self._rest + text)
-        for line in lines:
-            yield from self._dispatch() if line == "" else self._field(line)
+    def hear(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.faults.append(message.text)
 
-    def _field(self, line: str) -> Iterator[Message]:
-        name, _, value = line.partition(":")
-        value = value.removeprefix(" ")
-        match name:
-            case "":
-                self.comments += 1
-            case "event":
-                self._event = value
-            case "data":
-                self._data.append(value)
-            case "id" if "\0" not in value:
-                self._id = value
-            case "retry" if value.isdigit():
-                self.retry = int(value)
-        yield from ()
-
-    def _dispatch(self) -> Iterator[Message]:
-        self.last_id = self._id
-        event, data = self._event or "message", "\n".join(self._data)
-        self._event, self._data = "", []
-        if data:
-            yield Message(self.last_id, event, data)
+    def check_origin(self, url: str, origin: str) -> None:
+        if _origin(url) != _origin(origin):
+            self.faults.append(f"asked {url}")
 
 
-class RefusedError(Exception):
-    """A browser gives up for good when the answer is no stream."""
+@asynccontextmanager
+async def chromium(program: str | None = None) -> AsyncIterator[Browser]:
+    """A browser without a window."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=program or require_chromium(), args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        try:
+            yield browser
+        finally:
+            await browser.close()
 
-    def __init__(self, answer: httpx.Response) -> None:
-        super().__init__(answer.status_code, answer.text)
-        self.status = answer.status_code
 
-
-class EventSource:
-    """Comes back with the id of the last message whenever the stream ends; at once, not after ``retry``.
+@asynccontextmanager
+async def opened(browser: Browser, origin: str, **options) -> AsyncIterator[Watched]:
+    """A page of a browser that nobody used before, watched.
 
     Args:
-        headers: A browser's, such as cookies.
+        origin: The only one it may ask.
+        options: Of a Playwright context: ``viewport``, ``color_scheme``, ``forced_colors``, ``java_script_enabled``.
     """
+    context = await browser.new_context(base_url=origin, **options)
+    page = await context.new_page()
+    watched = Watched(page)
+    await page.add_init_script(WATCH)
+    page.on("console", watched.hear)
+    page.on("pageerror", lambda error: watched.faults.append(str(error)))
+    page.on("request", lambda request: watched.check_origin(request.url, origin))
+    try:
+        yield watched
+    finally:
+        await context.close()
 
-    def __init__(self, url: str, **headers: str) -> None:
-        self._url = url
-        self._headers = headers
-        self.parser = Parser()
-        self.connects = 0
-        self.connected = asyncio.Event()
 
-    async def messages(self) -> AsyncGenerator[Message]:
-        async with httpx.AsyncClient(timeout=httpx.Timeout(10, read=60)) as client:
-            while True:
-                last = {"Last-Event-ID": self.parser.last_id} if self.parser.last_id else {}
-                # What was received in part of a message is forgotten.
-                self.parser = Parser(last_id=self.parser.last_id, _id=self.parser.last_id)
-                try:
-                    async with client.stream("GET", self._url, headers={**self._headers, **last}) as answer:
-                        if answer.status_code != 200:
-                            await answer.aread()
-                            raise RefusedError(answer)
-                        self.connects += 1
-                        async for text in answer.aiter_text():
-                            for message in self.parser.feed(text):
-                                yield message
-                            if self.parser.last_id:
-                                self.connected.set()
-                except httpx.TransportError:
-                    await asyncio.sleep(0.05)  # a browser's pause, so that a server that is down is not flooded
+@asynccontextmanager
+async def checked(browser: Browser, origin: str, **options) -> AsyncIterator[Page]:
+    """As ``opened``; at its end nothing may have gone wrong in the page."""
+    async with opened(browser, origin, **options) as watched:
+        yield watched.page
+    assert watched.faults == []
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

@@ -15,6 +15,7 @@ import orjson
 
 from ..operators.audit import AuditFilter, AuditRecord, Outcome
 from ..operators.authorization import ActorType, Authorize, Surface
+from ..times import ago, moment
 from .exits import Exit
 from .forms import Form
 from .groups import Group, examples
@@ -23,7 +24,6 @@ from .next_commands import command_line
 from .output import print_block, print_facts, print_json, print_list, say, say_json
 from .tables import Column, Table
 from .target import Database, answering, on_database
-from .text import ago, moment
 from .values import acting, parse_instant
 
 _RECORDS: Final = Table[AuditRecord](

@@ -10,6 +10,7 @@ from ..lifeline.repairs import Bulk, BulkItem
 from ..lifeline.repairs.bulk import CONFIRMED_ABOVE
 from ..operators.authorization import Authorize
 from ..privacy.apply_display import apply_display
+from ..times import ago, moment
 from .exits import Exit, StoppedError
 from .forms import Form
 from .groups import Group, examples
@@ -19,7 +20,6 @@ from .next_commands import command_line
 from .output import note, print_facts, print_json, print_next, print_table, say
 from .tables import Column, Table
 from .target import Database, answering
-from .text import ago, moment
 from .values import accounted, acting, hold_for_option
 
 _TARGETS: Final = Table[str]((Column("TARGET", str, whole=True),))

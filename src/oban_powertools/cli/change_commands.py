@@ -15,6 +15,7 @@ from ..operators.authorization import Authorize
 from ..plural import counted
 from ..privacy.apply_display import apply_display
 from ..states import RecoveryAction, WorkflowId
+from ..times import ago
 from ..workflows.records import WorkflowRecord
 from .confirming import confirm
 from .exits import Exit
@@ -24,7 +25,6 @@ from .ids import parse_id
 from .output import print_json, print_list, say
 from .tables import Column, Table
 from .target import Database, answering, on_database
-from .text import ago
 from .values import accounted, parse_duration, payload_option
 from .workflow_text import names
 

@@ -7,6 +7,7 @@ import click
 from ..lifeline import ExecutorHealth
 from ..plural import counted
 from ..states import ExecutorState, ExecutorStatus
+from ..times import ago
 from .exits import Exit
 from .forms import Form
 from .groups import Group, examples
@@ -14,7 +15,7 @@ from .next_commands import command_line, find_worst
 from .output import print_list
 from .tables import Column, Table
 from .target import Database, answering
-from .text import ago, state_beside
+from .text import state_beside
 
 
 def _state(executor: ExecutorHealth) -> str:

@@ -22,10 +22,11 @@ from ..explain import (
 )
 from ..lifeline import SuggestedBulk
 from ..states import StepKind
+from ..times import ago
 from .next_commands import command_line
 from .output import print_facts, print_next, print_table, say
 from .tables import Column, Table
-from .text import ago, state_beside, word_and_state
+from .text import state_beside, word_and_state
 
 _BLOCKERS: Final = Table[Blocker](
     (

@@ -14,7 +14,7 @@ from ..graph.alone import draw_alone
 from ..graph.place import Direction, Size, place
 from ..graph.reading import find_key, read_causes, read_drawn_steps
 from ..graph.steps import Step
-from ..graph.svg import Page
+from ..graph.svg import Surroundings
 from ..graph.view import Choice, Graph, choose
 from ..plural import counted
 from ..states import OperatorStatus, WorkflowId
@@ -112,7 +112,7 @@ async def _picture(
         choice = replace(choice, focus=key, up=up, down=down, causes=await read_causes(calls, key))
     shown = choose(steps, choice)
     picture = place(shown, size=Size(size), direction=Direction(direction))
-    return draw_alone(picture, Page(title=f"{workflow.name} {workflow_id}", description=_summary(steps, shown)))
+    return draw_alone(picture, Surroundings(title=f"{workflow.name} {workflow_id}", description=_summary(steps, shown)))
 
 
 def _summary(steps: Sequence[Step], shown: Graph) -> str:

@@ -13,6 +13,7 @@ from ..incident_classes import IncidentClass
 from ..lifeline import Incident, Lifeline
 from ..operators.authorization import Authorize
 from ..states import IncidentState
+from ..times import ago, duration, instant
 from .exits import Exit
 from .forms import Form
 from .groups import Group, examples
@@ -23,7 +24,6 @@ from .output import note as remark
 from .output import print_json, print_list, say
 from .tables import Column, Table
 from .target import Database, answering
-from .text import ago, duration, instant
 from .values import accounted, acting, parse_duration
 
 

@@ -10,11 +10,12 @@ from ..explain import ExplainedRepair
 from ..lifeline import Incident, TimelineEntry
 from ..plural import counted
 from ..states import IncidentState
+from ..times import ago, instant, moment
 from .explain_text import bulk_command, repair_command
 from .next_commands import command_line, repeated, worst_first
 from .output import print_facts, print_next, print_table, say
 from .tables import Column, Table
-from .text import ago, instant, moment, state_beside, word_and_state
+from .text import state_beside, word_and_state
 
 _TIMELINE: Final = Table[TimelineEntry](
     (

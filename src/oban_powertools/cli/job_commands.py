@@ -6,6 +6,7 @@ from typing import Final
 import click
 
 from ..states import JobId, JobState
+from ..times import ago
 from ..upkeep.jobs import JobRecord
 from .exits import Exit
 from .explain_text import print_job
@@ -17,7 +18,7 @@ from .next_commands import command_line, find_worst
 from .output import note, print_json, print_list
 from .tables import Column, Table
 from .target import Database, answering
-from .text import ago, state_beside
+from .text import state_beside
 from .values import parse_instant
 
 

@@ -7,6 +7,7 @@ import click
 from ..operators.authorization import Authorize
 from ..plural import counted
 from ..states import OperatorStatus
+from ..times import ago
 from ..upkeep.queues import Queue, QueueHolder, QueueProducer
 from .exits import Exit
 from .forms import Form
@@ -15,7 +16,6 @@ from .next_commands import command_line, find_worst
 from .output import print_facts, print_json, print_list, print_next, print_table, say
 from .tables import Column, Table
 from .target import Database, answering
-from .text import ago
 from .values import accounted
 
 _node = click.option("--node", metavar="NODE", help="Only the executors of this node.  [default: all]")

@@ -12,6 +12,7 @@ from ..calls import Calls
 from ..lifeline.repairs import Change, Effect, RepairPreview
 from ..operators.authorization import Action, Authorize, Severity
 from ..plural import counted
+from ..times import moment
 from .confirming import confirm as confirm_act
 from .exits import Exit
 from .forms import Form
@@ -23,7 +24,6 @@ from .next_commands import command_line
 from .output import note, print_facts, print_json, print_next, print_table, say
 from .tables import Column, Table
 from .target import Database, answering
-from .text import moment
 from .values import accounted, acting, hold_for_option, payload_option
 
 _SHOWN: Final = 50

@@ -10,6 +10,7 @@ import click
 
 from ..acts import Action
 from ..operators.authorization import Authorize
+from ..times import duration, instant
 from ..upkeep.retention import PruneRun, RetainedClass
 from .confirming import confirm
 from .exits import Exit
@@ -19,7 +20,6 @@ from .next_commands import command_line
 from .output import note, print_facts, print_json, print_list, print_table
 from .tables import Column, Table
 from .target import Database, answering, on_database
-from .text import duration, instant
 from .values import accounted
 
 

@@ -9,6 +9,7 @@ import click
 
 from ..config import SHARED, SharedKind, SharedValue
 from ..operators.authorization import Authorize
+from ..times import ago
 from ..upkeep.settings import StoredSetting, spell
 from .exits import Exit
 from .forms import Form
@@ -16,7 +17,6 @@ from .groups import Group, examples
 from .output import print_json, print_list, say
 from .tables import Column, Table
 from .target import Database, answering
-from .text import ago
 from .values import accounted, parse_duration, parse_json
 
 _SETTINGS: Final = Table[StoredSetting](

@@ -7,6 +7,7 @@ from typing import Any, Final
 import click
 
 from ..acts import Action
+from ..times import ago
 from ..workflows.finding_signals import OpenWait, StoredSignal
 from .exits import Exit
 from .forms import Form
@@ -16,7 +17,6 @@ from .next_commands import command_line
 from .output import print_list
 from .tables import Column, Table
 from .target import Database, answering
-from .text import ago
 from .values import parse_instant
 
 

@@ -1,4 +1,4 @@
-"""Format text for a terminal: its width, its control characters, times and durations.
+"""Format text for a terminal: its width and its control characters.
 
 It knows nothing of workflows. The rule that must never break: text from the database cannot send control sequences to
 the reader's terminal, reverse its direction, or pass for another text.
@@ -6,7 +6,6 @@ the reader's terminal, reverse its direction, or pass for another text.
 
 import json
 import unicodedata
-from datetime import UTC, datetime, timedelta
 from typing import Final
 
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -141,51 +140,3 @@ def _first_line(text: str, columns: int) -> tuple[str, str]:
         if used > columns and end:
             break
     return (text[:end], text[end + 1 :]) if end else (text, "")
-
-
-def instant(at: datetime | None) -> str:
-    """An instant in UTC, to the second; empty for None.
-
-    >>> instant(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
-    '2026-01-02 03:04:05Z'
-    """
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at else ""
-
-
-def moment(at: datetime | None) -> str:
-    """An instant as a fact of one record: how long ago, and exactly; empty for None."""
-    return f"{ago(at)} ({instant(at)})" if at else ""
-
-
-def ago(at: datetime | None) -> str:
-    """How long ago an instant was, or in how long it comes, on this process's clock; empty for None.
-
-    >>> ago(datetime.now(UTC) - timedelta(minutes=3, seconds=20)), ago(datetime.now(UTC) + timedelta(hours=2.01))
-    ('3 min ago', 'in 2 h')
-    """
-    if at is None:
-        return ""
-    seconds = (datetime.now(UTC) - at).total_seconds()
-    if abs(seconds) < 1:
-        return "now"
-    units = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
-    count, unit = next(((abs(seconds) // size, unit) for unit, size in units if abs(seconds) >= size), (0, "s"))
-    return f"{count:.0f} {unit} ago" if seconds >= 0 else f"in {count:.0f} {unit}"
-
-
-def duration(span: timedelta) -> str:
-    """A duration in its two largest units.
-
-    >>> [duration(timedelta(seconds=s)) for s in (0.0424, 3.21, 75, 3_725, 93_600, 2_592_000)]
-    ['42 ms', '3.2 s', '1 min 15 s', '1 h 2 min', '1 d 2 h', '30 d']
-    """
-    seconds = max(span.total_seconds(), 0.0)
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    for size, big, small_size, small in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s")):
-        if seconds >= size:
-            rest = int(seconds % size // small_size)
-            return f"{int(seconds // size)} {big}" + (f" {rest} {small}" if rest else "")
-    return ""

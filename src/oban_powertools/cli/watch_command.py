@@ -21,6 +21,7 @@ from ..errors import DatabaseUnavailableError
 from ..lifeline import ExecutorHealth, Incident
 from ..plural import counted
 from ..states import ExecutorState
+from ..times import instant
 from ..upkeep.queues import Queue
 from .executor_commands import EXECUTORS
 from .exits import Exit
@@ -32,7 +33,7 @@ from .output import has_terminal, paint, print_json, repaint, say, second_screen
 from .queue_commands import QUEUES
 from .tables import Table
 from .target import Database, answering
-from .text import instant, shorten
+from .text import shorten
 from .values import parse_duration
 
 _LEAST: Final = timedelta(seconds=1)

@@ -16,6 +16,7 @@ from ..events.types import Cursor
 from ..operators.authorization import Authorize
 from ..plural import counted
 from ..privacy.apply_display import apply_display
+from ..times import ago, instant
 from ..webhooks import Answer, DeliveryState, EndpointId, Format, IssuedSecret, WebhookDelivery, WebhookEndpoint
 from ..webhooks.addresses import origin
 from ..webhooks.cloudevents import EVENT_TYPES
@@ -28,7 +29,6 @@ from .next_commands import command_line
 from .output import note, print_facts, print_json, print_list, say
 from .tables import Column, Table
 from .target import Database, answering, on_database
-from .text import ago, instant
 from .values import accounted, parse_duration
 
 _COUNTED: Final = 10_000

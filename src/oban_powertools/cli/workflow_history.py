@@ -7,6 +7,7 @@ import click
 
 from ..plural import counted
 from ..states import HistoryKind, StepPhase, WorkflowId
+from ..times import duration, instant
 from ..workflows.history import History, HistoryEntry, StepTimes
 from .exits import Exit
 from .forms import Form
@@ -15,7 +16,6 @@ from .ids import parse_id
 from .output import note, print_facts, print_list, print_table, say
 from .tables import Column, Table
 from .target import Database, answering
-from .text import duration, instant
 
 _WAITS: Final = {
     StepPhase.DEPENDENCIES: "waits for others",

@@ -9,6 +9,7 @@ import click
 
 from ..privacy.apply_display import apply_display
 from ..states import OperatorStatus, WorkflowId, WorkflowState
+from ..times import ago
 from ..workflows.records import WorkflowRecord
 from .exits import Exit
 from .forms import Form
@@ -18,7 +19,7 @@ from .next_commands import command_line, find_worst
 from .output import print_list
 from .tables import Column, Table
 from .target import Database, answering
-from .text import ago, state_beside
+from .text import state_beside
 from .values import parse_instant
 from .workflow_text import is_hindered, time_taken, workflow_reason
 

@@ -12,10 +12,11 @@ import orjson
 
 from ..plural import tallied
 from ..states import OperatorStatus, StepKind, StepState, WorkflowState
+from ..times import duration, instant, moment
 from ..workflows.failures import summary
 from ..workflows.records import CallbackRecord, StepRecord, WorkflowRecord
 from .tables import Column, Table
-from .text import duration, instant, moment, state_beside
+from .text import state_beside
 
 _SHOWN_NAMES: Final = 3
 

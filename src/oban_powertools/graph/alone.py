@@ -9,7 +9,7 @@ from ..workflows.drawing import as_label
 from .markup import number, text
 from .place import Picture
 from .stylesheet import stylesheet
-from .svg import MARGIN, Page, elements, moved, opening
+from .svg import MARGIN, Surroundings, elements, moved, opening
 from .text_width import shorten_middle, text_width
 
 _HEAD: Final = 56.0
@@ -25,7 +25,7 @@ _KEY: Final = (
 )
 
 
-def draw_alone(picture: Picture, page: Page) -> str:
+def draw_alone(picture: Picture, page: Surroundings) -> str:
     """The drawing as an SVG file."""
     definitions, body = elements(picture, page)
     key = _key(picture)
@@ -44,7 +44,7 @@ def draw_alone(picture: Picture, page: Page) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{"".join(parts)}</svg>\n'
 
 
-def _head(page: Page, width: float) -> str:
+def _head(page: Surroundings, width: float) -> str:
     title = shorten_middle(as_label(page.title), width, 16)
     words = shorten_middle(as_label(page.description), width, 11)
     return (

@@ -30,7 +30,7 @@ _WORDS: Final = tuple(OperatorStatus)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class Surroundings:
     """The page that a drawing is put into."""
 
     title: str
@@ -55,7 +55,7 @@ class Page:
     """Begins the ids of a drawing; each drawing of a document needs its own."""
 
 
-def draw(picture: Picture, page: Page) -> str:
+def draw(picture: Picture, page: Surroundings) -> str:
     """The drawing as an ``<svg>`` element for a page that has the stylesheet ``graph.css``."""
     definitions, body = elements(picture, page)
     width, height = picture.width + 2 * MARGIN, picture.height + 2 * MARGIN
@@ -64,7 +64,7 @@ def draw(picture: Picture, page: Page) -> str:
     )
 
 
-def elements(picture: Picture, page: Page) -> tuple[str, str]:
+def elements(picture: Picture, page: Surroundings) -> tuple[str, str]:
     """The definitions that a drawing needs, and the drawing with its corner at the origin."""
     painter = _Painter(picture.size, picture.direction, page)
     body = "".join(painter.picture(picture))
@@ -73,7 +73,7 @@ def elements(picture: Picture, page: Page) -> tuple[str, str]:
     return f"<defs>{symbols(painter.glyphs, f'{attribute(page.id_prefix)}-')}</defs>", body
 
 
-def opening(page: Page, width: float, height: float, classes: str) -> str:
+def opening(page: Surroundings, width: float, height: float, classes: str) -> str:
     """The beginning of a document: its extent, its title and its description."""
     prefix, extent = attribute(page.id_prefix), f"{number(width)} {number(height)}"
     return (
@@ -93,7 +93,7 @@ def moved(body: str, x: float, y: float) -> str:
 class _Painter:
     """Writes the elements of a picture, and remembers the glyphs that it used."""
 
-    def __init__(self, size: Size, direction: Direction, page: Page) -> None:
+    def __init__(self, size: Size, direction: Direction, page: Surroundings) -> None:
         self.glyphs: set[str] = set()
         self._size = size
         self._measures: Measures = MEASURES[size]

@@ -17,7 +17,7 @@ from oban_powertools import (
 )
 from oban_powertools import WorkflowState as State
 from oban_powertools.integrations.sse.stream import event_message, reset_message
-from tests.support.browser import Message, Parser
+from tests.support.event_source import Message, Parser
 
 FORGED = "x\r\n\r\nid: 999\nevent: workflow_finished\rdata: {}\n\n:\u2028\u2029\x85\x00"
 text = st.text() | st.just(FORGED) | st.text(st.sampled_from("\r\n:x \0\u2028dataeventid"))

@@ -12,7 +12,7 @@ from starlette.requests import HTTPConnection
 from oban_powertools import Powertools, Workflow
 from oban_powertools.errors import InvalidSettingError
 from oban_powertools.integrations.sse import events_app
-from tests.support.browser import EventSource, RefusedError
+from tests.support.event_source import EventSource, RefusedError
 from tests.support.site import Site, unreachable
 
 ALL = {"topic": "workflow:all"}

@@ -19,7 +19,7 @@ import pytest
 
 from oban_powertools import Cursor, Powertools, Workflow, WorkflowId
 from oban_powertools.integrations.sse.limits import StreamLimits, Turns
-from tests.support.browser import EventSource, Message, RefusedError
+from tests.support.event_source import EventSource, Message, RefusedError
 from tests.support.site import HOSTS, Site, unreachable
 
 SOON = 10

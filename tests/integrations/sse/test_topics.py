@@ -11,7 +11,7 @@ from oban_powertools import Cursor, Powertools
 from oban_powertools.errors import InvalidArgumentError, InvalidSettingError
 from oban_powertools.integrations.sse import events_app
 from tests.integrations.sse.test_refusals import ask
-from tests.support.browser import EventSource
+from tests.support.event_source import EventSource
 from tests.support.site import Site
 
 TOPICS = ("incident:all", "incident:7", "executor:all", "executor:app:oban:default:n:p", "audit:all")

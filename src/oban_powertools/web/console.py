@@ -1,0 +1,300 @@
+"""Make the console: routes, actor, errors, and the calls that it opens when it is first asked.
+
+Needs no lifespan of the host's. The rule that must never break: whoever is unknown sees nothing but static files.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import replace
+from typing import Final
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ..calls import Calls
+from ..errors import InvalidSettingError
+from ..operators.authorization import Actor, AllowAll, Authorize, find_actor
+from ..privacy.display import DisplayPolicy
+from . import pages, streams
+from .answers import Problem, find_problem, unexpected
+from .page import READ_ONLY, FindActor, Options, Page, PageRoute, Shell, actor_of, logger
+from .rates import Buckets, Rates
+from .security import SecurityLayer
+from .static_files import answer_file
+
+type OpenCalls = Callable[[], AbstractAsyncContextManager[Calls]]
+"""Opens the calls at the first request: ``lambda: open_calls(pool, authorize=...)``."""
+
+_NOBODY: Final = Actor(id="")
+
+
+def create_console(
+    calls: Calls | OpenCalls,
+    *,
+    actor: FindActor,
+    authorize: Authorize | None = None,
+    display: DisplayPolicy | None = None,
+    name: str = "Powertools",
+    environment: str | None = None,
+    read_only: bool = False,
+    base_path: str | None = None,
+    allowed_hosts: Collection[str] = (),
+    login_url: str | None = None,
+    others: Mapping[str, str] | None = None,
+    rates: Rates | None = None,
+) -> "Console":
+    """The console, an ASGI app to be mounted anywhere in a web application.
+
+        app.mount("/ops/jobs", create_console(powertools, actor=lambda connection: connection.session.get("user")))
+
+    Args:
+        calls: A ``Powertools``, other ``Calls``, or a function that opens some at the first request.
+        actor: Who sent a request, from the connection as the host's middleware left it: a name, a mapping with an
+            ``id``, or an ``Actor``. None is answered with 401, a ``PermissionError`` with 403. Sync or async.
+        authorize: Decides what operators may do here; None takes the policy of the calls.
+        display: Decides what is shown here; None takes the policy of the calls.
+        name: Of this installation, in the top bar.
+        environment: In a word, such as ``Production``, beside the name.
+        read_only: Whether nothing may be changed here, whoever asks.
+        base_path: The path it is mounted under, only for hosts that do not set ``root_path``.
+        allowed_hosts: Names by which browsers may call it; empty where the host's server checks them.
+        login_url: Where the page of somebody unknown leads.
+        others: Name -> address of other consoles, to switch to.
+        rates: How often one actor may preview and execute.
+
+    Raises:
+        InvalidSettingError: An argument is not what it should be.
+    """
+    if not callable(actor):
+        raise InvalidSettingError("actor", repr(actor)[:80], "a function (connection) -> who sent it, or None")
+    if not isinstance(calls, Calls) and not callable(calls):
+        raise InvalidSettingError("calls", repr(calls)[:80], "a Powertools, Calls, or a function that opens Calls")
+    if base_path is not None and (not base_path.startswith("/") or base_path.endswith("/")):
+        raise InvalidSettingError("base_path", repr(base_path), "a path such as /ops/jobs, without a slash at its end")
+    shell = Shell(
+        options=Options(
+            name=name,
+            environment=environment,
+            read_only=read_only,
+            everybody_may=isinstance(authorize, AllowAll),
+            base_path=base_path,
+            login_url=login_url,
+            others=dict(others or {}),
+        ),
+        nav=pages.nav(),
+        sayings=pages.sayings(),
+    )
+    opening = OpenedCalls(calls, authorize, display)
+    desk = Desk(opening, actor, shell, rates or Rates())
+    return Console(SecurityLayer(desk, allowed_hosts), opening.close)
+
+
+class OpenedCalls:
+    """The console's calls: opened once, when they are first needed, and again where that failed.
+
+    Args:
+        source: Open ones, or what opens them.
+        authorize, display: Policies for the console alone; None takes those of the source.
+    """
+
+    def __init__(self, source: Calls | OpenCalls, authorize: Authorize | None, display: DisplayPolicy | None) -> None:
+        self._source = source
+        self._authorize = authorize
+        self._display = display
+        self._stack = AsyncExitStack()
+        self._opening = asyncio.Lock()
+        self._calls: Calls | None = None
+
+    async def get(self) -> Calls:
+        """The calls.
+
+        Raises:
+            DatabaseUnavailableError, SchemaError, psycopg.Error: They cannot be opened now.
+        """
+        if self._calls is None:
+            async with self._opening:
+                if self._calls is None:
+                    self._calls = await self._open()
+        return self._calls
+
+    async def close(self) -> None:
+        """Close what was opened here."""
+        self._calls = None
+        await self._stack.aclose()
+
+    async def _open(self) -> Calls:
+        source = self._source
+        calls = source if isinstance(source, Calls) else await self._stack.enter_async_context(source())
+        if self._authorize is None and self._display is None:
+            return calls
+        ours = calls.under(authorize=self._authorize, display=self._display)
+        self._stack.push_async_callback(ours.events.stop)
+        return ours
+
+
+class Console:
+    """What ``create_console`` makes: an ASGI app.
+
+    Args:
+        app: Answers every request.
+        close: Closes what it opened.
+    """
+
+    def __init__(self, app: ASGIApp, close: Callable[[], Awaitable[None]]) -> None:
+        self._app = app
+        self._close = close
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        await self._app(scope, receive, send)
+
+    async def aclose(self) -> None:
+        """Close what the console opened; a host calls it when it shuts down, if it likes."""
+        await self._close()
+
+
+class Desk:
+    """Answers what the security layer lets pass: finds the page, asks who it is for, and says what went wrong."""
+
+    def __init__(
+        self,
+        calls: OpenedCalls,
+        actor: FindActor,
+        shell: Shell,
+        rates: Rates,
+    ) -> None:
+        self._calls = calls
+        self._find_actor = actor
+        self._shell = shell
+        self._buckets = Buckets(rates)
+        self._routes = [self._route(route) for route in (*pages.routes(), *streams.ROUTES)]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        scope = self._below(scope)
+        request = Request(scope, receive)
+        response = await self._respond(request)
+        response.headers["X-Request-Id"] = _request_id(request)
+        await response(scope, receive, send)
+
+    def _below(self, scope: Scope) -> Scope:
+        """The scope with the console's own path as ``root_path`` and the rest in ``powertools.path``."""
+        if self._shell.options.base_path is not None:
+            scope = {**scope, "root_path": self._shell.options.base_path}
+        root: str = scope.get("root_path", "").rstrip("/")
+        # Servers and mounts say the whole path; some hosts only what is left of it.
+        path = scope["path"].removeprefix(root) if f"{scope['path']}/".startswith(f"{root}/") else scope["path"]
+        # Some hosts add a slash to a mount's path, some take it away.
+        return {**scope, "root_path": root, "powertools.path": path.rstrip("/") or "/"}
+
+    async def _respond(self, request: Request) -> Response:
+        path: str = request.scope["powertools.path"]
+        try:
+            if refusal := request.scope.get("powertools.refusal"):
+                raise refusal
+            if path.startswith("/static/"):
+                return answer_file(path.removeprefix("/static/"))
+            if path == "/healthz":
+                return PlainTextResponse("ok\n")
+            return await self._page(request, path)
+        except Exception as error:  # noqa: BLE001 - logged there
+            return await self._fail(request, error)
+
+    async def _page(self, request: Request, path: str) -> Response:
+        route, params = self._find(request.method, path)
+        actor = await self._actor(request)
+        request.scope["path_params"] = params
+        if route.rate is not None:
+            self._check(actor, route)
+        page = Page(request, await self._calls.get(), actor, self._shell, _request_id(request))
+        return await route.answer(page)
+
+    def _check(self, actor: Actor, route: PageRoute) -> None:
+        assert route.rate is not None
+        if self._shell.options.read_only:
+            raise HTTPException(403, READ_ONLY)
+        if wait := self._buckets.take(actor.id, route.rate):
+            sentence = f"That is enough for a minute: wait {wait} seconds. Nothing was done."
+            raise HTTPException(429, sentence, {"Retry-After": str(wait)})
+
+    def _find(self, method: str, path: str) -> tuple[PageRoute, dict[str, str]]:
+        """The route of an address, and what its path names.
+
+        Raises:
+            HTTPException: 404, or 405 where the address has other methods.
+        """
+        wanted = "GET" if method == "HEAD" else method
+        others = False
+        for known, starlette_route in self._routes:
+            match, child = starlette_route.matches({"type": "http", "method": wanted, "path": path, "root_path": ""})
+            if match is Match.FULL:
+                return known, child["path_params"]
+            others = others or match is Match.PARTIAL
+        raise HTTPException(405 if others else 404)
+
+    def _route(self, route: PageRoute) -> tuple[PageRoute, BaseRoute]:
+        return route, Route(route.path, _never_called, methods=[route.method])
+
+    async def _actor(self, request: Request) -> Actor:
+        actor = find_actor(await actor_of(self._find_actor, request))
+        if actor is None:
+            raise HTTPException(401)
+        return actor if actor.request_id else replace(actor, request_id=_request_id(request))
+
+    async def _fail(self, request: Request, error: Exception) -> Response:
+        """The page of an error; nobody who is unknown learns anything from it."""
+        problem = find_problem(error)
+        if problem is None:
+            logger.error(
+                "%s %s failed (request %s)",
+                request.method,
+                request.scope["powertools.path"],
+                _request_id(request),
+                exc_info=error,
+            )
+            problem = unexpected(_request_id(request))
+        if problem.status == 401 and self._shell.options.login_url and request.method == "GET":
+            return RedirectResponse(self._shell.options.login_url, 303)
+        response = self._problem_page(request, problem, await self._whoever(request, problem))
+        if problem.retry_after:
+            response.headers["Retry-After"] = str(problem.retry_after)
+        if isinstance(error, HTTPException):
+            response.headers.update(error.headers or {})
+        return response
+
+    async def _whoever(self, request: Request, problem: Problem) -> Actor:
+        """Who the page of an error is for."""
+        if problem.status in (401, 421):
+            return _NOBODY
+        try:
+            return await self._actor(request)
+        except Exception:  # noqa: BLE001 - what the host's function raises has been reported, or is 401
+            return _NOBODY
+
+    def _problem_page(self, request: Request, problem: Problem, actor: Actor) -> Response:
+        shell = self._shell if actor.id else replace(self._shell, nav=())
+        page = Page(request, _NoCalls(), actor, shell, _request_id(request))
+        return page.problem(problem)
+
+
+class _NoCalls(Calls):
+    """For the page of an error, which reads nothing."""
+
+    def __init__(self) -> None:
+        pass
+
+
+def _request_id(request: Request) -> str:
+    known: str | None = request.scope.get("powertools.request_id")
+    if known is None:
+        known = request.scope["powertools.request_id"] = secrets.token_hex(8)
+    return known
+
+
+async def _never_called(_: Request) -> Response:
+    raise NotImplementedError

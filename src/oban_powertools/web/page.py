@@ -1,0 +1,372 @@
+"""What a page function gets and gives: the request with its actor, addresses, forms, parts that may fail, the answer.
+
+A page function is ``async def overview(page: Page) -> Response``; its module lists it in ``ROUTES``. It reads through
+``page.calls``, asks ``page.refusal`` what the actor may do, and answers with ``page.render`` or ``page.redirect``.
+
+The rule that must never break: what changes something is a POST that ends in a redirect.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+from urllib.parse import parse_qsl, quote, urlencode
+
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from ..arguments import as_word
+from ..calls import Calls
+from ..operators.authorization import Action, Actor, ActorLike, Target
+from ..privacy.logs import find_logger
+from .answers import Problem, find_problem, unexpected
+from .rates import Rate
+from .rendering import fill
+from .static_files import static_files
+
+logger: Final = find_logger("oban_powertools.web")
+
+ROWS: Final = 50
+"""Rows of a page of a list."""
+
+READ_WITHIN: Final = timedelta(seconds=3)
+"""How long a part of a page may read; then the part says so, and the page goes on without it."""
+
+THEMES: Final = ("light", "dark")
+THEME_COOKIE: Final = "powertools_theme"
+
+LONGEST_QUERY: Final = 500
+"""Characters of one value in an address."""
+
+MOST_FIELDS: Final = 1100
+"""Fields of one form: the ids of the largest bulk repair, and a few more."""
+
+_FORM_TYPE: Final = "application/x-www-form-urlencoded"
+
+type FindActor = Callable[[HTTPConnection], ActorLike | Awaitable[ActorLike | None] | None]
+"""Who sent a request, as the host's middleware left it; None for somebody unknown, who is answered with 401."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NavEntry:
+    """One page in the menu."""
+
+    name: str
+    """Its module in ``pages``."""
+
+    title: str
+    """What the menu says."""
+
+    path: str
+    """Where it is, without the console's own path."""
+
+    key: str | None
+    """``g``, then this key, goes there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the host says about the console."""
+
+    name: str
+    """The name of this installation."""
+
+    environment: str | None
+    """Its environment in a word, such as ``Production``."""
+
+    read_only: bool
+    """Whether nothing may be changed here."""
+
+    everybody_may: bool
+    """Whether the policy is ``AllowAll``."""
+
+    base_path: str | None
+    """The path under which the host mounts it, where its server does not say so in ``root_path``."""
+
+    login_url: str | None
+    """Where somebody unknown signs in."""
+
+    others: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Name -> address of other consoles of the same server."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shell:
+    """What is the same on every page of a console."""
+
+    options: Options
+    """As the host has it."""
+
+    nav: tuple[tuple[NavEntry, ...], ...]
+    """The menu, in groups."""
+
+    sayings: Mapping[str, str]
+    """Word in ``?said=`` -> the sentence that the next page shows after a redirect."""
+
+
+type PageFunction = Callable[["Page"], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageRoute:
+    """One address with one method."""
+
+    path: str
+    """As Starlette has it, ``/incidents/{id}``, without the console's own path."""
+
+    answer: PageFunction
+    """Makes the page, or does the act and redirects."""
+
+    method: str
+    """GET or POST."""
+
+    rate: Rate | None = None
+    """What it counts as, where one actor may only do so many a minute."""
+
+
+def get(path: str, answer: PageFunction) -> PageRoute:
+    """A page that shows something, and changes nothing."""
+    return PageRoute(path=path, answer=answer, method="GET")
+
+
+def post(path: str, answer: PageFunction, *, rate: Rate = Rate.CHANGE) -> PageRoute:
+    """A form that changes something; nobody gets there where the console is read-only."""
+    return PageRoute(path=path, answer=answer, method="POST", rate=rate)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel[T]:
+    """A part of a page that was read by itself: its value, or why there is none."""
+
+    value: T | None
+    """What was read; None where it failed."""
+
+    problem: Problem | None = None
+    """Why it failed."""
+
+    def __bool__(self) -> bool:
+        return self.problem is None
+
+
+class PostedForm:
+    """The fields of a posted form.
+
+    Args:
+        fields: In their order; a name may be there several times.
+    """
+
+    def __init__(self, fields: Sequence[tuple[str, str]]) -> None:
+        self._fields = fields
+
+    def text(self, name: str) -> str:
+        """The field without blanks around it; empty when it is absent."""
+        return next((value.strip() for field, value in self._fields if field == name), "")
+
+    def texts(self, name: str) -> list[str]:
+        """Every value of a field, such as ticked rows."""
+        return [value for field, value in self._fields if field == name and value]
+
+    def ticked(self, name: str) -> bool:
+        """Whether a box is ticked."""
+        return bool(self.text(name))
+
+
+class Page:
+    """One request for one page.
+
+    Args:
+        request: As it came.
+        calls: On the console's database.
+        actor: Who sent it.
+        shell: What is the same on every page.
+        request_id: In the log, in the audit and on error pages.
+    """
+
+    def __init__(self, request: Request, calls: Calls, actor: Actor, shell: Shell, request_id: str) -> None:
+        self.request = request
+        self.calls = calls
+        self.actor = actor
+        self.shell = shell
+        self.options = shell.options
+        self.request_id = request_id
+        self.by: dict[str, Any] = {"actor": actor, "source": "web"}
+        """The arguments with which an act says who did it, and through which door."""
+
+    # ---- what was asked for
+
+    @property
+    def path(self) -> str:
+        """The address of this page, without the console's own path."""
+        return self.request.scope["powertools.path"]
+
+    def param(self, name: str) -> str:
+        """A part of the path, such as ``id`` of ``/incidents/{id}``."""
+        return str(self.request.path_params[name])
+
+    def query(self, name: str) -> str | None:
+        """A value of the address; None when it is absent or empty.
+
+        Raises:
+            HTTPException: 400: it is too long.
+        """
+        value = self.request.query_params.get(name, "").strip()
+        if len(value) > LONGEST_QUERY:
+            raise HTTPException(400, f"{name} holds at most {LONGEST_QUERY} characters.")
+        return value or None
+
+    def word[W: StrEnum](self, name: str, words: type[W]) -> W | None:
+        """A value of the address that is one of some words; None when it is absent.
+
+        Raises:
+            InvalidArgumentError: It is another word.
+        """
+        value = self.query(name)
+        return None if value is None else as_word(name, value, words)
+
+    async def form(self) -> PostedForm:
+        """The fields of the form.
+
+        Raises:
+            HTTPException: 415: it is no form; 413: it has too many fields.
+        """
+        kind = self.request.headers.get("content-type", _FORM_TYPE).partition(";")[0].strip().lower()
+        if kind != _FORM_TYPE:
+            raise HTTPException(415, f"A form is sent as {_FORM_TYPE}.")
+        try:
+            body = (await self.request.body()).decode()
+            return PostedForm(parse_qsl(body, keep_blank_values=True, max_num_fields=MOST_FIELDS))
+        except ValueError as error:
+            raise HTTPException(413, f"A form has at most {MOST_FIELDS} fields, in UTF-8.") from error
+
+    # ---- addresses
+
+    def url(self, path: str, **query: object) -> str:
+        """The address of a page of this console.
+
+        Args:
+            path: Begins with a slash; quote what comes from data with ``segment``.
+            query: Values that are None or empty are left out.
+        """
+        pairs = [(name.rstrip("_"), value) for name, value in query.items() if value not in (None, "", False)]
+        told = [(name, "yes" if value is True else str(value)) for name, value in pairs]
+        return f"{self.request.scope['root_path']}{path}" + (f"?{urlencode(told)}" if told else "")
+
+    def here(self, **changes: object) -> str:
+        """This address with other values; the first page of it, unless a cursor is given."""
+        query: dict[str, object] = {
+            name: value for name, value in self.request.query_params.items() if name not in ("cursor", "said")
+        }
+        return self.url(self.path, **{**query, **changes})
+
+    # ---- what may be done
+
+    async def refusal(self, action: Action, target: Target) -> str | None:
+        """Why the actor may not do something, for the reason beside a disabled button; None when they may."""
+        if self.options.read_only:
+            return READ_ONLY
+        return await self.calls.find_refusal(self.actor, action, target)
+
+    # ---- answers
+
+    async def part[T](self, reading: Awaitable[T]) -> Panel[T]:
+        """Read something by itself: where it fails or takes too long, the rest of the page is still shown."""
+        try:
+            async with asyncio.timeout(READ_WITHIN.total_seconds()):
+                return Panel(value=await reading)
+        except Exception as error:
+            problem = find_problem(error)
+            if problem is None:
+                logger.exception("a part of %s failed (request %s)", self.path, self.request_id)
+            return Panel(value=None, problem=problem or unexpected(self.request_id))
+
+    async def parts(self, *readings: Awaitable[Any]) -> list[Panel[Any]]:
+        """Several parts at once, in their order."""
+        return await asyncio.gather(*(self.part(reading) for reading in readings))
+
+    def render(
+        self,
+        template: str,
+        *,
+        title: str,
+        crumbs: Sequence[tuple[str, str]] = (),
+        topics: Collection[str] = (),
+        status: int = 200,
+        **context: Any,
+    ) -> HTMLResponse:
+        """The page.
+
+        Args:
+            template: In ``templates``; extends ``layout.html``.
+            title: The one ``h1``; the title of the tab begins with it.
+            crumbs: Title and address of each page above this one, without the overview.
+            topics: What makes the page look again, such as ``incident:all``; empty for a page that is not live.
+            context: For the template.
+        """
+        given = self.request.query_params.get("said", "")
+        everything = {
+            "page": self,
+            "url": self.url,
+            "here": self.here,
+            "static": self._static,
+            "options": self.options,
+            "nav": self.shell.nav,
+            "actor": self.actor,
+            "title": title,
+            "crumbs": crumbs,
+            "said": self.shell.sayings.get(given),
+            "stream": self.url("/stream", topics=" ".join(topics)) if topics else None,
+            "theme": self._theme(),
+            "rendered_at": datetime.now(UTC),
+            "read_only_reason": READ_ONLY,
+            **context,
+        }
+        return HTMLResponse(fill(template, everything), status)
+
+    def redirect(self, path: str, *, said: str | None = None, **query: object) -> RedirectResponse:
+        """Where the browser goes after a POST.
+
+        Args:
+            path: As ``url``.
+            said: A word of the page module's ``SAYINGS``, whose sentence the next page shows.
+        """
+        return RedirectResponse(self.url(path, **query, said=said), 303)
+
+    def problem(self, problem: Problem) -> Response:
+        """The page of something that failed."""
+        return self.render("error.html", title=problem.title, problem=problem, status=problem.status)
+
+    def _static(self, name: str) -> str:
+        return self.url(f"/static/{static_files()[name].served_as}")
+
+    def _theme(self) -> str | None:
+        theme = self.request.cookies.get(THEME_COOKIE)
+        return theme if theme in THEMES else None
+
+
+READ_ONLY: Final = "This console is read-only: nothing can be changed here."
+
+
+def segment(text: str) -> str:
+    """A text as one part of a path.
+
+    >>> segment("app:oban/1")
+    'app%3Aoban%2F1'
+    """
+    return quote(text, safe="")
+
+
+async def actor_of(find: FindActor, connection: HTTPConnection) -> ActorLike | None:
+    """Who sent a request.
+
+    Raises:
+        HTTPException: 403: the host refuses them with a PermissionError.
+    """
+    try:
+        found = find(connection)
+        return await found if inspect.isawaitable(found) else found
+    except PermissionError as error:
+        raise HTTPException(403, str(error) or "You may not see this.") from error
