@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from oban_powertools import OperatorStatus, StepState, Workflow
-from oban_powertools.cli.workflow_text import steps_table, workflow_reason
+from oban_powertools.cli.workflow_text import steps_table
 from oban_powertools.explain import BlockerCode
 from oban_powertools.explain.diagnosing import STATUSES
 from oban_powertools.states import WorkflowId
+from oban_powertools.workflows.reasons import workflow_reason
 from tests.support.by_hand import Hand, step
 
 SEEDS = range(8)

@@ -10,6 +10,7 @@ import click
 from ..privacy.apply_display import apply_display
 from ..states import OperatorStatus, WorkflowId, WorkflowState
 from ..times import ago
+from ..workflows.reasons import workflow_reason
 from ..workflows.records import WorkflowRecord
 from .exits import Exit
 from .forms import Form
@@ -21,7 +22,7 @@ from .tables import Column, Table
 from .target import Database, answering
 from .text import state_beside
 from .values import parse_instant
-from .workflow_text import is_hindered, time_taken, workflow_reason
+from .workflow_text import is_hindered, time_taken
 
 WORKFLOWS: Final = Table[WorkflowRecord](
     (

@@ -6,7 +6,7 @@ The rule that must never break: args and results appear only where the user aske
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
@@ -14,25 +14,10 @@ from ..plural import tallied
 from ..states import OperatorStatus, StepKind, StepState, WorkflowState
 from ..times import duration, instant, moment
 from ..workflows.failures import summary
+from ..workflows.reasons import names, step_reason, uncompleted_steps, workflow_reason
 from ..workflows.records import CallbackRecord, StepRecord, WorkflowRecord
 from .tables import Column, Table
 from .text import state_beside
-
-_SHOWN_NAMES: Final = 3
-
-
-def workflow_reason(workflow: WorkflowRecord) -> str:
-    """What gives it its status: the step, and the blocker in words; empty when nothing is in the way."""
-    if workflow.blocker is not None:
-        return ": ".join(part for part in (workflow.held_up_by, workflow.blocker.replace("_", " ")) if part)
-    how = next(iter(uncompleted_steps(workflow)), "")
-    return f"{workflow.held_up_by}: {how}" if workflow.held_up_by and workflow.finished_at else ""
-
-
-def uncompleted_steps(workflow: WorkflowRecord) -> dict[str, int]:
-    """Word -> how many steps ended so instead of completing."""
-    numbers = {"failed": workflow.failed, "cancelled": workflow.cancelled, "expired": workflow.expired}
-    return {word: number for word, number in numbers.items() if number}
 
 
 def is_hindered(workflow: WorkflowRecord) -> bool:
@@ -96,7 +81,7 @@ def steps_table(states: Mapping[str, StepState]) -> Table[StepRecord]:
                 spare=True,
             ),
         ),
-        sentence=lambda step: _step_reasons(step, states),
+        sentence=lambda step: step_reason(step, states),
     )
 
 
@@ -107,7 +92,7 @@ def step_facts(step: StepRecord, states: Mapping[str, StepState]) -> dict[str, s
         "step": step.name,
         "status": step.status,
         "state": state_beside(step.status, step.state),
-        "why": _step_reasons(step, states),
+        "why": step_reason(step, states),
         "kind": "" if step.kind is StepKind.JOB else step.kind,
         "worker": step.worker or "",
         "queue": step.queue or "",
@@ -159,44 +144,9 @@ def error_text(step: StepRecord) -> str:
             return compact(other)
 
 
-def names(all_names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
-    more = len(all_names) - _SHOWN_NAMES
-    return ", ".join(all_names[:_SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")
-
-
 def compact(value: Any) -> str:
     """A JSON value on one line."""
     return orjson.dumps(value).decode()
-
-
-def _step_reasons(step: StepRecord, states: Mapping[str, StepState]) -> str:
-    if step.state.terminal:
-        error = "" if step.state is StepState.COMPLETED else summary(step.error)
-        return ": ".join(part for part in ((step.cause or "").replace("_", " "), error) if part)
-    hold = f"held until {instant(step.held_until)}: {step.hold_reason}" if step.held_until else ""
-    stop = "asked to stop" if step.cancel_requested_at else ""
-    why = "; ".join(part for part in (hold, stop, _waits(step, states)) if part)
-    moves = step.status in (OperatorStatus.RUNNING, OperatorStatus.RUNNABLE)
-    blocker = "" if step.blocker is None or moves else step.blocker.replace("_", " ")
-    # The blocker says what a sentence of the raw state cannot: that a queue is paused, an executor is lost.
-    said = (
-        step.state in (StepState.PENDING, StepState.AWAITING_SIGNAL) and step.status is not OperatorStatus.NEEDS_REVIEW
-    )
-    return why if said and why else ": ".join(part for part in (blocker, why) if part)
-
-
-def _waits(step: StepRecord, states: Mapping[str, StepState]) -> str:
-    if step.state is StepState.AWAITING_SIGNAL:
-        until = f" until {instant(step.deadline_at)}" if step.deadline_at else ""
-        return f"waits for signal {step.signal} with key {step.correlation_key}{until}"
-    if step.state is StepState.PENDING:
-        parents = [parent for parent in step.deps if not states[parent].terminal]
-        unstarted = "waits for its workflow to start" if step.pending else ""
-        return f"waits for {names(parents)}" if parents else unstarted
-    if step.child_id is not None:
-        return f"runs workflow {step.child_id}"
-    return summary(step.error)
 
 
 def time_taken(since: datetime | None, until: datetime | None) -> str:

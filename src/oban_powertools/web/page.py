@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from ..arguments import as_word
+from ..arguments import as_word, refuse
 from ..calls import Calls
 from ..operators.authorization import Action, Actor, ActorLike, Target
 from ..privacy.logs import find_logger
@@ -226,6 +226,21 @@ class Page:
         """
         value = self.query(name)
         return None if value is None else as_word(name, value, words)
+
+    def instant(self, name: str) -> datetime | None:
+        """An instant of the address, in UTC unless it says otherwise: ``2026-11-21``; None when it is absent.
+
+        Raises:
+            InvalidArgumentError: It is none.
+        """
+        value = self.query(name)
+        if value is None:
+            return None
+        try:
+            at = datetime.fromisoformat(value)
+            return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+        except (ValueError, OverflowError) as error:
+            raise refuse(name, value, "a day or an instant, such as 2026-11-21 or 2026-11-21T09:00Z") from error
 
     async def form(self) -> PostedForm:
         """The fields of the form.
