@@ -3,7 +3,12 @@
 Ages are on this process's clock.
 """
 
+import re
 from datetime import UTC, datetime, timedelta
+from typing import Final
+
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_LONGEST: Final = timedelta(days=3650)
 
 
 def instant(at: datetime | None) -> str:
@@ -52,3 +57,14 @@ def duration(span: timedelta) -> str:
             rest = int(seconds % size // small_size)
             return f"{int(seconds // size)} {big}" + (f" {rest} {small}" if rest else "")
     return ""
+
+
+def parse_span(text: str) -> timedelta | None:
+    """A duration that somebody typed, with its unit; None for what is none, or longer than ten years.
+
+    >>> parse_span("90s"), parse_span("2h"), parse_span("2 hours"), parse_span("0s")
+    (datetime.timedelta(seconds=90), datetime.timedelta(seconds=7200), None, None)
+    """
+    match = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
+    span = timedelta(seconds=int(match[1]) * _UNITS[match[2]]) if match else timedelta(0)
+    return span if timedelta(0) < span <= _LONGEST else None

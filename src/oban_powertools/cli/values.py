@@ -3,7 +3,6 @@
 import getpass
 import json
 import os
-import re
 import socket
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -12,11 +11,9 @@ from typing import Any, Final
 import click
 
 from ..database.json_border import read_json
+from ..times import parse_span
 from .importing import find_authorize
 from .next_commands import Repeated
-
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_LONGEST: Final = timedelta(days=3650)
 
 
 def parse_duration(ctx: click.Context, param: click.Parameter, value: str) -> timedelta:
@@ -25,9 +22,8 @@ def parse_duration(ctx: click.Context, param: click.Parameter, value: str) -> ti
     Raises:
         BadParameter: It is no such duration.
     """
-    match = re.fullmatch(r"([0-9]{1,9})([smhd])", value)
-    span = timedelta(seconds=int(match[1]) * _UNITS[match[2]]) if match else timedelta(0)
-    if not timedelta(0) < span <= _LONGEST:
+    span = parse_span(value)
+    if span is None:
         raise click.BadParameter(f"{value!r} is not a duration: 90s, 30m, 2h or 1d, at most 3650d", ctx, param)
     return span
 

@@ -18,6 +18,7 @@ from ..plural import counted
 from ..states import ExecutorStatus, IncidentStatus, OperatorStatus
 from ..times import ago, duration, instant
 from ..wire import rfc3339, to_json
+from .act_forms import act_row, act_title, act_verb, needs_form, target_path
 
 _GLYPH_OF_WORD: Final[Mapping[str, str]] = {
     ExecutorStatus.HEALTHY: "healthy",
@@ -59,7 +60,17 @@ def environment() -> Environment:
         }
     )
     names = cast("dict[str, Any]", made.__dict__["globals"])
-    names.update({"glyph_of": glyph_of, "now": lambda: datetime.now(UTC)})
+    names.update(
+        {
+            "glyph_of": glyph_of,
+            "now": lambda: datetime.now(UTC),
+            "act_title": act_title,
+            "act_verb": act_verb,
+            "act_row": act_row,
+            "needs_form": needs_form,
+            "target_path": target_path,
+        }
+    )
     return made
 
 

@@ -58,7 +58,9 @@ FAMILIES: Final[tuple[tuple[Family, ...], ...]] = (
         Family(name="executors", title="Executors", path="/executors", key="e"),
     ),
     (
+        Family(name="act"),
         Family(name="preview"),
+        Family(name="repair"),
         Family(name="bulk"),
         Family(name="audit", title="Audit", path="/audit", key="a"),
         Family(name="retention", title="Retention", path="/retention", key="r"),
