@@ -2,7 +2,7 @@
 
 import pytest
 
-from oban_powertools.errors import NotAuthorizedError, PreviewNotFoundError
+from oban_powertools.errors import NotAuthorizedError, PreviewConsumedError, PreviewNotFoundError
 from oban_powertools.lifeline import Lifeline
 from oban_powertools.operators.authorization import Guard, Target
 from tests.support.by_hand import Hand
@@ -18,14 +18,15 @@ async def test_a_preview_gives_its_token_to_its_own_actor_and_to_nobody_else(han
     assert (await lifeline.get_preview(shown.id, token_for=OPERATOR)).preview_token == shown.preview_token
 
 
-async def test_a_preview_that_is_over_gives_no_token(hand: Hand) -> None:
+async def test_the_token_of_a_preview_that_is_over_executes_nothing(hand: Hand) -> None:
     shown = await preview(hand, "step_retry", f"{await failed_chain(hand)}/s0")
     await execute(hand, shown)
 
     again = await hand.powertools.lifeline.get_preview(shown.id, token_for=OPERATOR)
 
-    assert (again.status, again.preview_token) == ("consumed", None)
-    assert again.ended_at is not None
+    assert (again.status, again.ended_at is None) == ("consumed", False)
+    with pytest.raises(PreviewConsumedError):
+        await execute(hand, again)
 
 
 async def test_a_preview_shows_its_arguments_and_no_payload(hand: Hand) -> None:

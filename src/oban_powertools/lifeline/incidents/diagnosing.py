@@ -68,11 +68,12 @@ def _saw(incident: Incident) -> Iterator[Fact]:
     if beats is not None:
         yield Fact(sentence=beats, source="executors", at=incident.last_detected_at)
     if incident.count:
-        sentence = f"{counted(incident.count, kind.replace('_', ' '))} affected."
+        verb = "is" if incident.count == 1 else "are"
+        sentence = f"{counted(incident.count, kind.replace('_', ' '))} {verb} affected."
         yield Fact(sentence=sentence, source=source, at=incident.last_detected_at)
     if incident.waiting_workflows:
-        steps = counted(incident.waiting_steps, "open step")
-        sentence = f"{steps} of {counted(incident.waiting_workflows, 'workflow')} without an outcome."
+        steps, verb = counted(incident.waiting_steps, "step"), "waits" if incident.waiting_steps == 1 else "wait"
+        sentence = f"{steps} of {counted(incident.waiting_workflows, 'workflow')} {verb} behind it."
         yield Fact(sentence=sentence, source="steps", at=incident.last_detected_at)
 
 

@@ -30,7 +30,7 @@ class Previews(Facade):
         """A stored preview, without its token.
 
         Args:
-            token_for: With the token, if it is ready and this actor previewed it.
+            token_for: With the token, if this actor previewed it; when it is over, that is refused.
 
         Raises:
             PreviewNotFoundError: There is none.
@@ -38,7 +38,7 @@ class Previews(Facade):
         key, asking = as_id("preview_id", preview_id), None if token_for is None else as_actor(token_for)
         async with self._connect() as session:
             stored = await previews.find_stored(session, preview_id=key)
-            own = asking is not None and asking.id == stored["actor_id"] and stored["status"] == "ready"
+            own = asking is not None and asking.id == stored["actor_id"]
             token = await previews.find_token(session, key) if own else None
         return previews.build_preview(self._display, stored, token)
 

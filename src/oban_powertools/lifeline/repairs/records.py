@@ -18,8 +18,7 @@ class RepairPreview(AsDict):
     """Of the stored preview; not its token."""
 
     preview_token: str | None
-    """Executes it, once, for the same actor. None when the preview is read again, other than by that actor while it is
-    ready."""
+    """Executes it, once, for the same actor. None when the preview is read again for anybody else."""
 
     status: str
     """``ready``, ``consumed``, ``drifted`` or ``expired``."""

@@ -3,9 +3,11 @@
 The core diagnoses it and decides what is legal; this page only lays it out.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, cast
 
 from starlette.responses import Response
@@ -15,6 +17,7 @@ from ...explain import ExplainedAction, ExplainedRepair
 from ...lifeline import Incident, TimelineEntry
 from ...operators.authorization import Target
 from ...states import IncidentState
+from ...times import instant
 from ..page import ROWS, Page, get
 
 _OWN: Final = (
@@ -45,6 +48,7 @@ _ENTRIES: Final[Mapping[str, tuple[str, str]]] = {
 """Kind of an entry of the timeline -> its glyph, and what it says."""
 
 _SENTENCES: Final = ("because", "note", "reason")
+_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +167,19 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 def _evidence(evidence: Any) -> Iterator[tuple[str, Any]]:
     for name, value in _mapping(evidence).items():
         if name not in _ELSEWHERE and value not in (None, [], {}):
-            yield name.replace("_", " "), value
+            yield name.replace("_", " "), _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    """A fact as people read it: yes and no, instants as everywhere."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str) and _INSTANT.match(value):
+        return instant(datetime.fromisoformat(value))
+    listed = cast("list[Any]", value) if isinstance(value, list) else []
+    if listed and all(isinstance(each, str | int) for each in listed):
+        return ", ".join(map(str, listed))
+    return cast("Any", value)
 
 
 def _stacks(evidence: Any) -> list[tuple[str, str]]:

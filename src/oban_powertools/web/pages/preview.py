@@ -1,0 +1,292 @@
+"""A preview: exactly what would change, what would not, what will be written down about it; then the decision.
+
+Its address is a permalink, and holds no token: whoever may see the console may read it, and the token is fetched on the
+server when its own actor executes it. The rules that must never break: what the page shows is the stored plan, not a
+new one; what is executed is that plan, once.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+from starlette.responses import Response
+
+from ...acts import Action, Severity
+from ...errors import (
+    NotAuthorizedError,
+    PowertoolsError,
+    PreviewConsumedError,
+    PreviewDriftedError,
+    PreviewExpiredError,
+    PreviewOfAnotherActorError,
+    ReasonRequiredError,
+    ReasonTooShortError,
+)
+from ...lifeline import Change, Effect, Incident, RepairPreview
+from ...operators.authorization import Target, TargetType
+from ...plural import counted
+from ..act_forms import act_title, act_verb, needs_form, risk_of
+from ..answers import Problem, find_problem
+from ..page import ROWS, Page, get, post
+from ..rates import Rate
+
+_LEADS: Final = ("state", "attempt", "attempts", "cause", "status")
+"""Columns that are said first, in this order."""
+
+_BAD: Final = frozenset({"discarded", "cancelled", "failed", "expired"})
+_SOURCES: Final = ("job", "step", "workflow", "wait", "signal", "late_result", "settle_fault")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowGroup:
+    """Rows of one kind that become the same."""
+
+    source: str
+    """``job``, ``step`` and so on."""
+
+    becomes: str
+    """Their state afterwards; empty where it stays."""
+
+    was: str
+    """Their state before, where it is one for all; empty for new ones."""
+
+    count: int
+    """How many rows."""
+
+    bad: bool
+    """Whether something ends for good that had not."""
+
+    rows: Sequence[Change]
+    """Those on this page."""
+
+    @property
+    def heading(self) -> str:
+        """As a heading."""
+        rows = counted(self.count, self.source.replace("_", " "))
+        if not self.was and not self.becomes:
+            return f"{rows} with other columns"
+        if not self.was:
+            return f"{counted(self.count, f'new {self.source}')}: {self.becomes}"
+        return f"{rows}: {self.was} becomes {self.becomes}" if self.was != self.becomes else f"{rows}: stays {self.was}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Typed:
+    """What was typed into the decision, and what is wrong with it."""
+
+    reason: str = ""
+    """The reason."""
+
+    confirm: str = ""
+    """The target or the number of rows."""
+
+    read: bool = False
+    """Whether the box is ticked."""
+
+    errors: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Field -> sentence."""
+
+
+async def preview(page: Page) -> Response:
+    """The page."""
+    return await _show(page, page.param("id"))
+
+
+async def execute(page: Page) -> Response:
+    """Execute it, once, and go to the result; a second time leads to the same result."""
+    preview_id = page.param("id")
+    form = await page.form()
+    found = await page.calls.lifeline.get_preview(preview_id)
+    if found.status == "consumed":
+        return page.redirect(f"/repairs/{found.id}")
+    typed = Typed(reason=form.text("reason"), confirm=form.text("confirm"), read=form.ticked("read"))
+    if found.status == "ready" and found.actor_id == page.actor.id and (errors := _unconfirmed(found, typed)):
+        typed = Typed(reason=typed.reason, confirm=typed.confirm, read=typed.read, errors=errors)
+        return await _show(page, preview_id, typed, status=422)
+    # Its own actor's token, whoever asks: the call refuses all others, and that is recorded.
+    token = (await page.calls.lifeline.get_preview(preview_id, token_for=found.actor_id)).preview_token
+    try:
+        await page.calls.lifeline.execute_repair(page.actor, token or "", typed.reason, source="web")
+    except PreviewConsumedError:
+        return page.redirect(f"/repairs/{found.id}")
+    except (PreviewDriftedError, PreviewExpiredError):
+        return page.redirect(f"/previews/{found.id}", said="preview-over")
+    except (ReasonRequiredError, ReasonTooShortError) as error:
+        sentence = f"{str(error)[:1].upper()}{str(error)[1:]}."
+        typed = Typed(reason=typed.reason, confirm=typed.confirm, read=typed.read, errors={"reason": sentence})
+        return await _show(page, preview_id, typed, status=422)
+    except PowertoolsError as error:
+        problem = find_problem(error)
+        if problem is None:
+            raise
+        return await _show(page, preview_id, typed, problem=problem, status=problem.status)
+    return page.redirect(f"/repairs/{found.id}")
+
+
+async def manifest(page: Page) -> Response:
+    """The whole preview as a file."""
+    found = await page.calls.lifeline.get_preview(page.param("id"))
+    headers = {"Content-Disposition": f'attachment; filename="preview-{found.id}.json"'}
+    content = orjson.dumps(found.to_dict(), option=orjson.OPT_INDENT_2)
+    return Response(content, media_type="application/json", headers=headers)
+
+
+async def _show(
+    page: Page, preview_id: str, typed: Typed | None = None, *, problem: Problem | None = None, status: int = 200
+) -> Response:
+    lifeline = page.calls.lifeline
+    found = await lifeline.get_preview(preview_id)
+    # What it leads on to, while it is still to be decided about.
+    check = await lifeline.check_preview(preview_id) if found.status in ("ready", "drifted") else None
+    refusal = await lifeline.find_execution_refusal(preview_id, page.actor)
+    moved = list(check.moved) if check else []
+    state = "changed" if found.status == "ready" and moved else found.status
+    risk = risk_of(found.severity, found.total_changes)
+    start = _start(page)
+    incident = await _incident(page, found)
+    again = Target(type=TargetType(found.target_type), id=found.target_id, repair=found.action)
+    return page.render(
+        "preview.html",
+        title=act_title(found.action, found.target_id),
+        crumbs=_crumbs(page, found, incident),
+        status=status,
+        preview=found,
+        state=state,
+        check=check,
+        moved=[(each, _then(found, each.source, each.id)) for each in moved],
+        refusal=refusal if refusal is None or not page.options.read_only else None,
+        read_only=page.options.read_only,
+        is_anothers=isinstance(refusal, PreviewOfAnotherActorError),
+        not_allowed=refusal if isinstance(refusal, NotAuthorizedError) else None,
+        may_preview=await page.refusal(Action.PREVIEW_REPAIR, again),
+        groups=group_rows(found.changes, start, start + ROWS),
+        all_groups=group_rows(found.changes, 0, 0),
+        shown=min(len(found.changes), start + ROWS),
+        start=start,
+        next=start + ROWS if start + ROWS < len(found.changes) else None,
+        effect=describe_effect(found.effect),
+        nots=list(_nots(found)),
+        risk=risk,
+        confirmed_by_name=risk is Severity.SEVERE,
+        confirmed_by_tick=risk is Severity.HIGH,
+        name=_name(found),
+        verb=_button(found),
+        typed=typed or Typed(),
+        problem=problem,
+        incident=incident,
+        columns_of=columns_of,
+        asks=needs_form(found.action, found.arguments.get("to")),
+    )
+
+
+def _crumbs(page: Page, found: RepairPreview, incident: Incident | None) -> list[tuple[str, str]]:
+    own = (f"Preview {found.id}", page.url(f"/previews/{found.id}"))
+    if incident is None:
+        return [own]
+    return [("Incidents", page.url("/incidents")), (str(incident.id), page.url(f"/incidents/{incident.id}")), own]
+
+
+async def _incident(page: Page, found: RepairPreview) -> Incident | None:
+    if found.incident_fingerprint is None:
+        return None
+    part = await page.part(page.calls.lifeline.get_incident(found.incident_fingerprint))
+    return part.value
+
+
+def _start(page: Page) -> int:
+    cursor = page.query("cursor") or "0"
+    return int(cursor) if cursor.isascii() and cursor.isdigit() and len(cursor) < 7 else 0
+
+
+def _name(found: RepairPreview) -> str:
+    """What a severe repair is confirmed with."""
+    return found.target_id if found.severity is Severity.SEVERE else str(found.total_changes)
+
+
+def _button(found: RepairPreview) -> str:
+    """Verb and count: Rescue 3 jobs."""
+    jobs = sum(change.source == "job" for change in found.changes)
+    if found.action is Action.EXECUTOR_RESCUE_ALL:
+        return f"Rescue {counted(jobs, 'job')}"
+    return f"{act_verb(found.action)} {found.target_type.replace('_', ' ')} {found.target_id}"
+
+
+def _unconfirmed(found: RepairPreview, typed: Typed) -> dict[str, str]:
+    risk = risk_of(found.severity, found.total_changes)
+    if risk is Severity.SEVERE and typed.confirm != _name(found):
+        return {"confirm": f"Type {_name(found)} to confirm it."}
+    if risk is Severity.HIGH and not typed.read:
+        return {"read": "Tick it, when you have read them."}
+    return {}
+
+
+def _then(found: RepairPreview, source: str, row_id: str) -> Change | None:
+    return next((change for change in found.changes if (change.source, change.id) == (source, row_id)), None)
+
+
+def group_rows(changes: Sequence[Change], start: int, end: int) -> list[RowGroup]:
+    """The rows by what they become, jobs first; each group with its rows between two places of the whole list."""
+    alike: dict[tuple[str, str, str], list[Change]] = {}
+    for change in changes:
+        was = str((change.before or {}).get("state") or "")
+        alike.setdefault((change.source, was, str(change.after.get("state") or "")), []).append(change)
+    groups: list[RowGroup] = []
+    place = 0
+    for (source, was, becomes), rows in sorted(alike.items(), key=lambda item: _SOURCES.index(item[0][0])):
+        here = rows[max(start - place, 0) : max(end - place, 0)]
+        place += len(rows)
+        groups.append(
+            RowGroup(
+                source=source,
+                was=was,
+                becomes=becomes,
+                count=len(rows),
+                bad=becomes in _BAD and was not in _BAD,
+                rows=here,
+            )
+        )
+    return groups
+
+
+def columns_of(change: Change) -> list[tuple[str, Any, Any]]:
+    """Column, before, after: those that are read first, first."""
+    fields = [(name, was, will) for name, (was, will) in change.fields.items()]
+    return sorted(fields, key=lambda each: (_LEADS.index(each[0]) if each[0] in _LEADS else len(_LEADS), each[0]))
+
+
+def describe_effect(effect: Effect) -> str:
+    """What follows in the graph, in a sentence."""
+    counts = (
+        (effect.steps_released, "step", "released"),
+        (effect.jobs_created, "job", "created"),
+        (len(effect.workflows_ended), "workflow", "ended"),
+        (len(effect.workflows_reopened), "workflow", "reopened"),
+    )
+    parts = [f"{counted(number, noun)} {done}" for number, noun, done in counts if number]
+    return ", ".join(parts)
+
+
+def _nots(found: RepairPreview) -> Iterator[str]:
+    row = found.action.row
+    yield "No other row is written: it does exactly this, once, and only while nothing here has changed."
+    if row.takes_away:
+        yield (
+            "No process is stopped or started. Should the executor come back, what it still reports counts as late and "
+            "changes nothing."
+        )
+    if row.tells:
+        yield "No executing job is stopped by force: it is asked to stop, and may still complete."
+    if not found.effect.workflows_ended and found.target_type in (TargetType.STEP, TargetType.WORKFLOW, TargetType.JOB):
+        yield "No workflow ends by it."
+    if not found.effect.jobs_created and row.runs_again:
+        yield "No new job is made: the one that is there runs again."
+
+
+SAYINGS: Final[Mapping[str, str]] = {"preview-over": "It was not executed: it is no longer true. Nothing was changed."}
+
+ROUTES: Final = (
+    get("/previews/{id}", preview),
+    get("/previews/{id}/manifest.json", manifest),
+    post("/previews/{id}/execute", execute, rate=Rate.EXECUTE),
+)
