@@ -158,6 +158,7 @@ async def test_every_answer_as_json_has_the_keys_of_the_reference(hand: Hand, ds
 
     elsewhere = {
         "start",
+        "mcp",
         "demo",
         "completion",
         "events",

@@ -260,6 +260,14 @@ def test_an_actor_is_kept_with_type_label_and_request_and_without_claims() -> No
     assert "permissions" not in repr(actor)
 
 
+@pytest.mark.parametrize("given", [{"id": "bot", "on_behalf_of": " ada "}, Actor(id="bot", on_behalf_of=" ada ")])
+def test_an_actor_says_on_whose_behalf_it_acts(given: Any) -> None:
+    actor = find_actor(given)
+
+    assert actor is not None
+    assert actor.on_behalf_of == "ada"
+
+
 def test_nobody_may_claim_to_be_powertools_itself() -> None:
     for given in ({"id": "x", "type": "system"}, Actor(id="x", type=ActorType.SYSTEM)):
         with pytest.raises(ValueError, match="Powertools itself"):

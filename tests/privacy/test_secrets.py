@@ -31,6 +31,7 @@ from oban_powertools.integrations.prometheus import PowertoolsCollector
 from oban_powertools.integrations.sse.stream import event_message
 from oban_powertools.states import JobId, WorkflowId
 from tests.cli.test_cli_reference import COMMANDS
+from tests.support.agents import read_as_agent
 from tests.support.by_hand import everybody_may
 from tests.support.command import POWERTOOLS, environment
 from tests.support.command import powertools as powertools_command
@@ -61,8 +62,8 @@ APPLICATION = {
 }
 """Table -> columns that hold the application's own data, or what signing needs; nothing else may hold any of it."""
 
-ASKED_FOR = {"workflow list", "workflow show", "workflow cancel", "signal"}
-"""Commands that print a context, args, results or a payload because somebody asked for exactly these."""
+ASKED_FOR = {"workflow list", "workflow show", "workflow cancel", "signal", "agents"}
+"""Doors that print a context, args, results or a payload because somebody asked for exactly these."""
 
 
 @dataclass
@@ -286,6 +287,7 @@ CASES: dict[str, Case] = {
     "audit verify": of(),
     "audit export": of(),
     "start": lambda _: [],
+    "mcp": lambda _: [],
     "uninstall": lambda _: [],
     "completion": lambda _: [],
     "demo": lambda _: [],
@@ -359,6 +361,7 @@ async def look_everywhere(world: World) -> None:
     assert any(getattr(event, "error", None) for event in events)
     world.outputs["events"] = repr(events)
     world.outputs["streams"] = "".join(event_message(event).encode().decode() for event in events)
+    world.outputs["agents"] = await read_as_agent(powertools, world.leaky, all_steps(), job_ids(world))
     collector = PowertoolsCollector(powertools)
     registry = CollectorRegistry()
     registry.register(collector)

@@ -88,11 +88,19 @@ async def results(powertools: Powertools, ids: dict[str, WorkflowId]) -> dict[st
 
 
 FREE_NUMBERS = ["found_signals", "workers"]
-"""Migrations with numbers that were free, so that the workers of both states go on."""
+"""Migrations with numbers that were free, so that the workers of both states go on; outside a transaction, so last."""
 
 UPGRADES = {
-    "615a837": ["before_release", "settings", "classes_and_callbacks", "compatible", *FREE_NUMBERS, "finding"],
-    "5aa1e6a": [*FREE_NUMBERS],
+    "615a837": [
+        "agents",
+        "before_release",
+        "settings",
+        "classes_and_callbacks",
+        "compatible",
+        *FREE_NUMBERS,
+        "finding",
+    ],
+    "5aa1e6a": ["agents", *FREE_NUMBERS],
 }
 """The migrations that each was without."""
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 import click
 
 from ..calls import Calls
+from ..lifeline.incidents import incident_key
 from ..lifeline.repairs import Bulk, BulkItem
 from ..lifeline.repairs.bulk import CONFIRMED_ABOVE
 from ..operators.authorization import Authorize
@@ -15,7 +16,7 @@ from .exits import Exit, StoppedError
 from .forms import Form
 from .groups import Group, examples
 from .ids import parse_id
-from .incident_option import incident_key, incident_option
+from .incident_option import incident_option
 from .next_commands import command_line
 from .output import note, print_facts, print_json, print_next, print_table, say
 from .tables import Column, Table

@@ -15,12 +15,12 @@ from ..errors import InvalidArgumentError
 from ..events.notices import ExecutorUpdated, IncidentUpdated, RepairEnded, RetentionRan, describe_notice, kind_of
 from ..events.topics import WORKFLOWS, AnyEvent, Topic, TopicKind
 from ..events.types import Cursor, StepUpdated, WorkflowFinished
+from ..lifeline.incidents import incident_key
 from ..states import WorkflowId, WorkflowState
 from .exits import Exit
 from .forms import Form
 from .groups import Group, examples
 from .ids import parse_id
-from .incident_option import incident_key
 from .output import colored, note, print_json, say
 from .target import Database, answering
 from .text import one_line

@@ -11,6 +11,7 @@ import click
 
 from ..incident_classes import IncidentClass
 from ..lifeline import Incident, Lifeline
+from ..lifeline.incidents import incident_key
 from ..operators.authorization import Authorize
 from ..states import IncidentState
 from ..times import ago, duration, instant
@@ -18,7 +19,7 @@ from .exits import Exit
 from .forms import Form
 from .groups import Group, examples
 from .ids import parse_id
-from .incident_option import incident_key, on_incident
+from .incident_option import on_incident
 from .incident_text import first_looks, print_incident, state_of, waiting_for
 from .output import note as remark
 from .output import print_json, print_list, say

@@ -11,11 +11,6 @@ incident_option: Final = click.option(
 )
 
 
-def incident_key(text: str) -> int | str:
-    """What names an incident: its id, when it is a number, or its fingerprint."""
-    return int(text) if text.isascii() and text.isdigit() and int(text) < 2**63 else text
-
-
 def on_incident(following: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add the argument ``INCIDENT``, which ``--incident`` may stand for; the command gets ``incident``.
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from ..calls import Calls
+from ..lifeline.incidents import incident_key
 from ..lifeline.repairs import Change, Effect, RepairPreview
 from ..operators.authorization import Action, Authorize, Severity
 from ..plural import counted
@@ -18,7 +19,7 @@ from .exits import Exit
 from .forms import Form
 from .groups import Group, examples
 from .ids import parse_id
-from .incident_option import incident_key, incident_option
+from .incident_option import incident_option
 from .incident_text import find_look
 from .next_commands import command_line
 from .output import note, print_facts, print_json, print_next, print_table, say

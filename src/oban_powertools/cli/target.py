@@ -104,9 +104,9 @@ class Database:
                 yield calls
 
     @asynccontextmanager
-    async def following(self) -> AsyncGenerator[Calls]:
-        """Every call, on connections that are renewed after the database was away."""
-        async with self._open(AsyncConnectionPool(self.find_dsn(), open=False)) as calls:
+    async def following(self, authorize: Authorize | None = None) -> AsyncGenerator[Calls]:
+        """Every call, on connections that are renewed after the database was away; ``authorize`` as ``calls``."""
+        async with self._open(AsyncConnectionPool(self.find_dsn(), open=False), authorize) as calls:
             yield calls
 
     def _open(

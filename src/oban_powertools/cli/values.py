@@ -92,7 +92,7 @@ _ACTOR: Final = click.option(
 _REASON: Final = click.option("--reason", required=True, help="Why: kept with the command, for whoever asks later.")
 
 
-_AUTHORIZE: Final = click.option(
+authorize_option: Final = click.option(
     "--authorize",
     cls=Repeated,
     envvar="POWERTOOLS_AUTHORIZE",
@@ -105,7 +105,7 @@ _AUTHORIZE: Final = click.option(
 
 def acting(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options ``--actor`` and ``--authorize``: who acts, and which policy decides."""
-    return _ACTOR(_AUTHORIZE(command))
+    return _ACTOR(authorize_option(command))
 
 
 def accounted(command: Callable[..., Any]) -> Callable[..., Any]:

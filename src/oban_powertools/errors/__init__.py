@@ -60,6 +60,8 @@ PowertoolsError
         BulkFilterError
         BulkTooLargeError
         BulkCountError
+        ExecutionDisabledError
+        NotConfirmedError
     UnstorableValueError
     WaitTimeoutError
     AnotherLoopError
@@ -71,6 +73,7 @@ PowertoolsError
 Each is declared: its fields, its code, and its sentence of what was found, what was expected and what to do (``base``).
 """
 
+from .agents import ExecutionDisabledError, NotConfirmedError
 from .arguments import InvalidArgumentError
 from .authorization import AuditRecordNotFoundError, NotAuthorizedError
 from .base import PowertoolsError
@@ -152,6 +155,7 @@ __all__ = [
     "DatabaseUnavailableError",
     "DsnMissingError",
     "EmbeddedNotInstalledError",
+    "ExecutionDisabledError",
     "ExtraMissingError",
     "Fault",
     "HeartbeatLateError",
@@ -167,6 +171,7 @@ __all__ = [
     "InvalidWorkflowError",
     "JobNotFoundError",
     "NotAuthorizedError",
+    "NotConfirmedError",
     "NotFoundError",
     "NotInStepError",
     "PowertoolsClosedError",

@@ -7,7 +7,7 @@ from ...incident_classes import IncidentClass
 from ...states import IncidentId, IncidentState, IncidentSubstatus
 from .incidents import Incidents
 from .projecting import Projector
-from .records import Affected, Fact, Incident, IncidentDiagnosis, SuggestedBulk, TimelineEntry
+from .records import Affected, Fact, Incident, IncidentDiagnosis, SuggestedBulk, TimelineEntry, incident_key
 
 __all__ = [
     "Affected",
@@ -22,4 +22,5 @@ __all__ = [
     "Projector",
     "SuggestedBulk",
     "TimelineEntry",
+    "incident_key",
 ]

@@ -215,3 +215,8 @@ class Incident(AsDict):
     def muted(self) -> bool:
         """Whether it is muted now, by this process's clock."""
         return self.muted_until is not None and self.muted_until > datetime.now(UTC)
+
+
+def incident_key(text: int | str) -> int | str:
+    """What names an incident: its id, when it is a number, or its fingerprint."""
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and int(text) < 2**63 else text

@@ -55,8 +55,13 @@ def _row(entry: Entry, display: DisplayPolicy) -> dict[str, Any]:
         "incident_id": entry.incident_id,
         "surface": entry.surface,
         "request_id": actor.request_id if actor else None,
-        "details": _render(display, Kind.DETAILS, dict(entry.details)),
+        "details": _render(display, Kind.DETAILS, _details(entry)),
     }
+
+
+def _details(entry: Entry) -> dict[str, Any]:
+    principal = entry.actor.on_behalf_of if entry.actor else None
+    return {**entry.details, **({"on_behalf_of": principal} if principal else {})}
 
 
 def kept_state(display: DisplayPolicy, state: Any) -> Any:

@@ -15,7 +15,7 @@ from ...database.json_border import storable_text
 from ...errors import ReservedActorError, UnattributedActorError
 
 LONGEST: Final = 200
-"""Stored characters of an id, label or request id; a longer one ends in a hash of the whole."""
+"""Stored characters of each text of an actor; a longer one ends in a hash of the whole."""
 
 RESERVED: Final = frozenset({"powertools", "system", "host"})
 """Ids under which Powertools and the host's own program are recorded."""
@@ -48,6 +48,9 @@ class Actor:
     request_id: str | None = None
     """The id of the request, for finding it in the host's own logs."""
 
+    on_behalf_of: str | None = None
+    """The person for whom an agent or a service acts; kept in the details of its records."""
+
     claims: Mapping[str, Any] = field(default_factory=dict[str, Any], compare=False, repr=False)
     """The mapping that the caller passed, with ``permissions`` or whatever else the host's policy reads; never
     stored."""
@@ -76,6 +79,7 @@ def find_actor(value: ActorLike | None) -> Actor | None:
                 id=_clean_text(value.id) or "",
                 label=_clean_text(value.label),
                 request_id=_clean_text(value.request_id),
+                on_behalf_of=_clean_text(value.on_behalf_of),
             )
         case str():
             actor = Actor(id=_clean_text(value) or "")
@@ -85,6 +89,7 @@ def find_actor(value: ActorLike | None) -> Actor | None:
                 type=as_word("the actor's type", value.get("type", ActorType.USER), ActorType),
                 label=_clean_text(value.get("label")),
                 request_id=_clean_text(value.get("request_id")),
+                on_behalf_of=_clean_text(value.get("on_behalf_of")),
                 claims=value,
             )
         case _:

@@ -11,6 +11,7 @@ class Surface(StrEnum):
     API = "api"
     CLI = "cli"
     WEB = "web"
+    MCP = "mcp"
     SYSTEM = "system"
 
 
@@ -22,5 +23,5 @@ def as_surface(source: str) -> Surface:
     """
     surface = as_word("source", source, Surface)
     if surface is Surface.SYSTEM:
-        raise refuse("source", "system", "api, cli or web: 'system' is Powertools itself")
+        raise refuse("source", "system", "api, cli, web or mcp: 'system' is Powertools itself")
     return surface

@@ -27,7 +27,7 @@ CREATE TABLE powertools.audit (
     actor_type IN ('user', 'service', 'agent', 'system') AND (actor_id <> '' OR outcome = 'refused')
   ),
   CONSTRAINT audit_outcome CHECK (outcome IN ('executed', 'refused', 'drifted', 'expired', 'failed')),
-  CONSTRAINT audit_surface CHECK (surface IN ('api', 'cli', 'web', 'system')),
+  CONSTRAINT audit_surface CHECK (surface IN ('api', 'cli', 'web', 'mcp', 'system')),
   CONSTRAINT audit_named CHECK (action <> '' AND target_type <> '' AND target_id <> '')
 );
 
