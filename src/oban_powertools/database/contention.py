@@ -3,7 +3,6 @@
 Not for lost connections (``sqlstates`` tells the two apart).
 """
 
-import asyncio
 import functools
 import random
 from collections.abc import Awaitable, Callable
@@ -11,6 +10,7 @@ from typing import Final
 
 import psycopg
 
+from ..driving import pause
 from .sqlstates import Trouble, find_trouble
 
 _TRIES: Final = 5
@@ -35,7 +35,7 @@ def begin_again[**P, T](work: Callable[P, Awaitable[T]]) -> Callable[P, Awaitabl
             except (psycopg.Error, BeginAgainError) as error:
                 if isinstance(error, psycopg.Error) and find_trouble(error) is not Trouble.CONTENDED:
                     raise
-                await asyncio.sleep(random.uniform(0.01, 0.05) * 2**attempt)  # noqa: S311 - jitter
+                await pause(random.uniform(0.01, 0.05) * 2**attempt)  # noqa: S311 - jitter
         return await work(*args, **kwargs)
 
     return trying

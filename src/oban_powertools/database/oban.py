@@ -35,7 +35,8 @@ async def caller_connection(conn: Any) -> Connection:
         return callers
     name = f"{type(unwrapped).__module__.partition('.')[0]}'s {type(unwrapped).__qualname__}"
     message = (
-        f"conn needs psycopg's asynchronous driver (postgresql+psycopg://), found {name}; no call is synchronous yet"
+        f"conn needs psycopg's asynchronous driver (postgresql+psycopg://), found {name}; for a synchronous one call "
+        "oban_powertools.sync"
     )
     raise TypeError(message)
 

@@ -3,7 +3,6 @@
 Nothing below the root has a default of its own: a missing service fails at the root.
 """
 
-import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -16,6 +15,7 @@ from ..config import Settings
 from ..database import Connect, Connection, ConnectListener, Queries, Session
 from ..database.oban import caller_connection
 from ..database.sqlstates import Trouble, find_trouble
+from ..driving import pause
 from ..privacy.display import DisplayPolicy
 from .authorization import Guard
 
@@ -74,7 +74,7 @@ class Services:
                 # A lock timeout is not retried: the caller has waited long enough.
                 if find_trouble(error) is not Trouble.CONTENDED or isinstance(error, psycopg.errors.LockNotAvailable):
                     raise
-                await asyncio.sleep(_RANDOM.uniform(0.01, 0.05) * tries)
+                await pause(_RANDOM.uniform(0.01, 0.05) * tries)
         async with self.transaction(conn) as session:
             return await work(session)
 

@@ -4,7 +4,6 @@ Not for running jobs: Oban's producers do what its own signals tell them, and re
 never break: the signal and its audit record are one transaction (invariant/I4).
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,6 +14,7 @@ import orjson
 from ..acts import Action, TargetType
 from ..arguments import as_count, as_key, refuse, unless_none
 from ..database import Session
+from ..driving import pause
 from ..errors import QueueNotFoundError
 from ..operators.audit import Operations
 from ..operators.authorization import ActorLike, Target
@@ -237,7 +237,7 @@ class Queues(Facade):
         connection may be down for a moment. To repeat one is harmless: it says what is to be, not what is to change.
         """
         for seconds in _AGAIN_AFTER:
-            await asyncio.sleep(seconds)
+            await pause(seconds)
             async with self._connect() as session:
                 rows = await session.all("list_queue_producers", {"queue": queue})
                 if all(is_done(row) for row in rows if row["producer"] in producers):

@@ -4,7 +4,6 @@ Runs in the caller's transaction. The rule that must never break: a preview leav
 execution keeps nothing that was not previewed.
 """
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +13,7 @@ from psycopg.rows import tuple_row
 
 from ...config import Settings
 from ...database import Session, json_border
+from ...driving import in_thread
 from ...errors import CommandRefusedError, NotFoundError, PreviewDriftedError
 from .actions import Applier
 from .drift import Promise, refuse_drift, refuse_moved
@@ -106,7 +106,7 @@ async def _do(session: Session, settings: Settings, repair: Repair, located: Loc
 
 async def _make_plan(repair: Repair, before: Mapping[RowKey, str], after: Observed) -> Plan:
     # 100,000 rows take a second; in a thread, so that other tasks go on.
-    return await asyncio.to_thread(make_plan, repair.subject, before, after.rows, after.events)
+    return await in_thread(lambda: make_plan(repair.subject, before, after.rows, after.events))
 
 
 def find_existing(written: Written) -> list[RowKey]:

@@ -1,0 +1,133 @@
+"""The synchronous groups of calls, made from the asynchronous ones: a call is added there, and is here.
+
+``facades.pyi`` has their types; ``python -m tools.sync_types`` writes it, and a test compares.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any, Final, cast
+
+from ..driving import drive
+from ..events import Events as _Events
+from ..events import Subscription as _Subscription
+from ..explain import Explain as _Explain
+from ..lifeline import Lifeline as _Lifeline
+from ..operators.audit import Audit as _Audit
+from ..upkeep.jobs import Jobs as _Jobs
+from ..upkeep.metrics import Metrics as _Metrics
+from ..upkeep.queues import Queues as _Queues
+from ..upkeep.settings import SharedSettings as _SharedSettings
+from ..webhooks import Webhooks as _Webhooks
+from ..workflows import WorkflowHandle as _WorkflowHandle
+from ..workflows import Workflows as _Workflows
+from .connections import callers_connection
+from .runs import Runs
+from .waiting import Subscription, WorkflowHandle
+
+NEED_A_LOOP: Final = frozenset({_Metrics, _Webhooks})
+"""Groups that ask other servers, or count over several calls: all of theirs run in the background."""
+
+_WAIT: Final = frozenset({"wait"})
+"""Calls that wait for others."""
+
+
+class Group:
+    """A group of synchronous calls."""
+
+    _name = ""
+
+    def __init__(self, runs: Runs) -> None:
+        self._runs = runs
+
+
+def _blocking(kind: type, name: str) -> type:
+    """The synchronous group of an asynchronous one."""
+    made: dict[str, Any] = {"__doc__": kind.__doc__, "__module__": __name__, "_name": name}
+    for attribute in dir(kind):
+        member = inspect.getattr_static(kind, attribute)
+        call = member.__func__ if isinstance(member, staticmethod) else member
+        if not attribute.startswith("_") and inspect.isroutine(call):
+            made[attribute] = _made_of(kind, call, attribute) or member
+    return type(kind.__name__, (Group,), made)
+
+
+def _made_of(kind: type, call: Callable[..., Any], name: str) -> Callable[..., Any] | None:
+    """A synchronous call of an asynchronous one; None of one that is synchronous already."""
+    if inspect.isasyncgenfunction(inspect.unwrap(call)):
+        made = contextmanager(_subscribing(name)) if inspect.unwrap(call) is not call else _iterating(name)
+    elif not inspect.iscoroutinefunction(call):
+        return None
+    elif kind in NEED_A_LOOP or name in _WAIT:
+        made = _in_background(name)
+    else:
+        made = _driving(name)
+    return functools.update_wrapper(made, call, assigned=("__doc__", "__name__"), updated=())
+
+
+def _driving(name: str) -> Callable[..., Any]:
+    def driven(self: Any, *args: Any, **options: Any) -> Any:
+        call = getattr(getattr(self._runs.find_calls(), self._name), name)
+        if options.get("conn") is not None:
+            options["conn"] = callers_connection(options["conn"])
+        return _for_caller(self, drive(call(*args, **options)))
+
+    return driven
+
+
+def _in_background(name: str) -> Callable[..., Any]:
+    def waiting(self: Any, *args: Any, **options: Any) -> Any:
+        background = self._runs.find_background()
+        return background.run(getattr(getattr(background.calls, self._name), name)(*args, **options))
+
+    return waiting
+
+
+def _iterating(name: str) -> Callable[..., Any]:
+    def each(self: Any, *args: Any, **options: Any) -> Generator[Any]:
+        found = getattr(getattr(self._runs.find_calls(), self._name), name)(*args, **options)
+        try:
+            while True:
+                try:
+                    yield drive(anext(found))
+                except StopAsyncIteration:
+                    return
+        finally:
+            drive(found.aclose())
+
+    return each
+
+
+def _subscribing(name: str) -> Callable[..., Generator[Any]]:
+    def subscribed(self: Any, *args: Any, **options: Any) -> Generator[Any]:
+        background = self._runs.find_background()
+        opening = getattr(getattr(background.calls, self._name), name)(*args, **options)
+        events: _Subscription[Any] = background.run(opening.__aenter__())
+        try:
+            yield Subscription(background, events)
+        finally:
+            background.run(opening.__aexit__(None, None, None))
+
+    return subscribed
+
+
+def _for_caller(group: Any, value: Any) -> Any:
+    """A handle that waits as its caller does; any other value as it is."""
+    if isinstance(value, _WorkflowHandle):
+        return WorkflowHandle(id=value.id, name=value.name, inserted=value.inserted, waits=group)
+    if isinstance(value, list):
+        return [_for_caller(group, each) for each in cast("list[Any]", value)]
+    return value
+
+
+Audit = _blocking(_Audit, "audit")
+Events = _blocking(_Events, "events")
+Explain = _blocking(_Explain, "explain")
+Jobs = _blocking(_Jobs, "jobs")
+Lifeline = _blocking(_Lifeline, "lifeline")
+Metrics = _blocking(_Metrics, "metrics")
+Queues = _blocking(_Queues, "queues")
+SharedSettings = _blocking(_SharedSettings, "shared_settings")
+Webhooks = _blocking(_Webhooks, "webhooks")
+Workflows = _blocking(_Workflows, "workflows")

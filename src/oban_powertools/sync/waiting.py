@@ -1,0 +1,88 @@
+"""What waits: a stored workflow, and a subscription to events."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol
+
+from ..events import AnyEvent, Cursor
+from ..events import Subscription as AsyncSubscription
+from ..states import WorkflowId
+from ..workflows import WorkflowRecord
+from .background import Background
+
+
+class Waits(Protocol):
+    """What a handle needs to wait for its workflow."""
+
+    def wait(self, workflow_id: WorkflowId, *, timeout: timedelta | None = None) -> WorkflowRecord:
+        """As ``Workflows.wait``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowHandle:
+    """A stored workflow to wait for."""
+
+    id: WorkflowId
+    """Its id."""
+
+    name: str
+    """Its label."""
+
+    inserted: bool
+    """False when its idempotency key named a workflow that existed already."""
+
+    waits: Waits = field(repr=False)
+    """Waits for it."""
+
+    def wait(self, timeout: timedelta | None = None) -> WorkflowRecord:
+        """As ``Workflows.wait``."""
+        return self.waits.wait(self.id, timeout=timeout)
+
+
+class Subscription[E: AnyEvent]:
+    """The events of one topic, oldest first, without an end: ``for event in subscription``.
+
+    Made by ``Events.subscribe`` and its like. One thread at a time may iterate.
+    """
+
+    def __init__(self, background: Background, events: AsyncSubscription[E]) -> None:
+        self._background = background
+        self._events = events
+
+    @property
+    def cursor(self) -> Cursor:
+        """Every event of the topic up to this cursor was delivered: pass it as ``since`` to go on after it."""
+        return self._events.cursor
+
+    def __iter__(self) -> Iterator[E]:
+        return self
+
+    def __next__(self) -> E:
+        """The next event; waits for it, however long the database is away.
+
+        Raises:
+            CursorExpiredError: Retention has removed events that were not given yet.
+            StopIteration: The subscription has ended.
+        """
+        try:
+            return self._background.run(self._events.__anext__())
+        except StopAsyncIteration:
+            raise StopIteration from None
+
+    def next(self, timeout: timedelta) -> E | None:
+        """The next event, or None when none came in that time.
+
+        Raises:
+            CursorExpiredError: As iterating.
+        """
+        return self._background.run(self._next(timeout))
+
+    async def _next(self, timeout: timedelta) -> E | None:
+        try:
+            async with asyncio.timeout(timeout.total_seconds()):
+                return await self._events.__anext__()
+        except TimeoutError:
+            return None
