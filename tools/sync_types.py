@@ -5,6 +5,7 @@
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 import textwrap
@@ -25,10 +26,10 @@ _HEAD: Final = """\
 # ruff: noqa: A002, E501
 from collections.abc import Generator
 from contextlib import AbstractContextManager
+from typing import Any
 
 {imports}
-from .runs import Runs
-from .waiting import Subscription, WorkflowHandle
+from .waiting import SyncSubscription, SyncWorkflowHandle
 
 """
 
@@ -54,8 +55,8 @@ def types_text() -> str:
 
 def _group(kind: type, imports: defaultdict[str, set[str]]) -> str:
     calls = [_call(call, imports) for call in _calls(kind)]
-    body = "\n".join(["def __init__(self, runs: Runs) -> None: ...", *calls])
-    return f"class {kind.__name__}:\n{textwrap.indent(body, '    ')}\n"
+    body = "\n".join(["def __init__(self, runs: Any) -> None: ...", *calls])
+    return f"class Sync{kind.__name__}:\n{textwrap.indent(body, '    ')}\n"
 
 
 def _calls(kind: type) -> Iterator[Any]:
@@ -73,7 +74,7 @@ def _call(member: Any, imports: defaultdict[str, set[str]]) -> str:
     arguments = function.args
     for named in (function.args, function.returns):
         _import(named, call, imports)
-    returns = ast.unparse(function.returns)
+    returns = re.sub(rf"\b({'|'.join(_OURS)})\b", r"Sync\1", ast.unparse(function.returns))
     if inspect.isasyncgenfunction(call):
         given = returns.removeprefix("AsyncGenerator[").removesuffix("]")
         is_context = member is not call and hasattr(member, "__wrapped__")

@@ -7,7 +7,7 @@ from typing import Final
 
 CODE: Final = Path(__file__).parents[2] / "src" / "oban_powertools"
 
-DOORS: Final = ("cli/", "demo/", "integrations/", "testing/", "web/")
+DOORS: Final = ("agents/", "cli/", "demo/", "integrations/", "sync/", "testing/", "web/")
 
 ROOTS: Final = ("calls.py", "powertools.py", "schema.py")
 """The last works where nothing is installed yet, and so without services."""

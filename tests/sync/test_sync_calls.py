@@ -22,7 +22,7 @@ from oban_powertools.errors import (
 )
 from oban_powertools.events import WorkflowFinished
 from oban_powertools.states import WorkflowId
-from oban_powertools.sync import Calls, open_calls
+from oban_powertools.sync import SyncCalls, open_sync_calls
 from tests.support.by_hand import step
 
 
@@ -34,12 +34,12 @@ def two_steps(name: str = "order") -> Workflow:
 
 
 @pytest.fixture
-def calls(dsn: str) -> Iterator[Calls]:
-    with open_calls(dsn, authorize=lambda actor, action, target: True) as calls:
+def calls(dsn: str) -> Iterator[SyncCalls]:
+    with open_sync_calls(dsn, authorize=lambda actor, action, target: True) as calls:
         yield calls
 
 
-def test_a_workflow_is_inserted_and_read(calls: Calls) -> None:
+def test_a_workflow_is_inserted_and_read(calls: SyncCalls) -> None:
     handle = calls.workflows.insert(two_steps())
 
     assert handle.inserted
@@ -47,19 +47,19 @@ def test_a_workflow_is_inserted_and_read(calls: Calls) -> None:
     assert [each.id for each in calls.workflows.list()] == [handle.id]
 
 
-def test_many_workflows_are_inserted_in_one_call(calls: Calls) -> None:
+def test_many_workflows_are_inserted_in_one_call(calls: SyncCalls) -> None:
     handles = calls.workflows.insert_many([two_steps("a"), two_steps("b")])
 
     assert [handle.wait for handle in handles]
     assert {each.name for each in calls.workflows.list()} == {"a", "b"}
 
 
-def test_an_error_is_that_of_the_asynchronous_call(calls: Calls) -> None:
+def test_an_error_is_that_of_the_asynchronous_call(calls: SyncCalls) -> None:
     with pytest.raises(WorkflowNotFoundError, match="workflow 7"):
         calls.workflows.get("7")
 
 
-def test_waiting_ends_with_the_workflow(calls: Calls) -> None:
+def test_waiting_ends_with_the_workflow(calls: SyncCalls) -> None:
     handle = calls.workflows.insert(two_steps())
     ended = threading.Thread(target=lambda: calls.workflows.request_cancel(handle.id, actor="ada", reason="not needed"))
     ended.start()
@@ -70,7 +70,7 @@ def test_waiting_ends_with_the_workflow(calls: Calls) -> None:
     assert record.state == "cancelled"
 
 
-def test_waiting_no_longer_than_one_wants(calls: Calls) -> None:
+def test_waiting_no_longer_than_one_wants(calls: SyncCalls) -> None:
     handle = calls.workflows.insert(two_steps())
 
     with pytest.raises(WaitTimeoutError):
@@ -79,7 +79,7 @@ def test_waiting_no_longer_than_one_wants(calls: Calls) -> None:
         calls.workflows.wait(handle.id, timeout=timedelta(0))
 
 
-def test_a_subscription_gives_events_to_a_for_loop(calls: Calls) -> None:
+def test_a_subscription_gives_events_to_a_for_loop(calls: SyncCalls) -> None:
     with calls.events.subscribe_all() as events:
         handle = calls.workflows.insert(two_steps())
         calls.workflows.request_cancel(handle.id, actor="ada", reason="not needed")
@@ -90,7 +90,7 @@ def test_a_subscription_gives_events_to_a_for_loop(calls: Calls) -> None:
     assert events.cursor == last.cursor
 
 
-def test_a_subscription_waits_no_longer_than_one_wants(calls: Calls) -> None:
+def test_a_subscription_waits_no_longer_than_one_wants(calls: SyncCalls) -> None:
     with calls.events.subscribe_all() as events:
         assert events.next(timeout=timedelta(milliseconds=1)) is None
         handle = calls.workflows.insert(two_steps())
@@ -101,7 +101,7 @@ def test_a_subscription_waits_no_longer_than_one_wants(calls: Calls) -> None:
     assert found.workflow_id == handle.id
 
 
-def test_an_export_is_read_as_a_for_loop_reads_a_file(calls: Calls) -> None:
+def test_an_export_is_read_as_a_for_loop_reads_a_file(calls: SyncCalls) -> None:
     handle = calls.workflows.insert(two_steps())
     calls.workflows.request_cancel(handle.id, actor="ada", reason="not needed")
 
@@ -110,7 +110,7 @@ def test_an_export_is_read_as_a_for_loop_reads_a_file(calls: Calls) -> None:
     assert [line for line in lines if "workflow_cancel" in line]
 
 
-def test_a_repair_is_previewed_and_executed(calls: Calls) -> None:
+def test_a_repair_is_previewed_and_executed(calls: SyncCalls) -> None:
     handle = calls.workflows.insert(two_steps())
     preview = calls.lifeline.preview_repair(
         "ada", action="workflow_cancel", target_type="workflow", target_id=handle.id
@@ -123,7 +123,7 @@ def test_a_repair_is_previewed_and_executed(calls: Calls) -> None:
 
 
 def test_without_a_policy_an_operator_changes_nothing(dsn: str) -> None:
-    with open_calls(dsn) as calls:
+    with open_sync_calls(dsn) as calls:
         handle = calls.workflows.insert(two_steps())
         with pytest.raises(NotAuthorizedError):
             calls.workflows.request_cancel(handle.id, actor="ada", reason="not needed")
@@ -134,14 +134,14 @@ def test_a_policy_that_awaits_refuses(dsn: str) -> None:
         await asyncio.sleep(1)
         return True
 
-    with open_calls(dsn, authorize=asks_a_server) as calls:
+    with open_sync_calls(dsn, authorize=asks_a_server) as calls:
         handle = calls.workflows.insert(two_steps())
         with pytest.raises(NotAuthorizedError, match="RuntimeError"):
             calls.workflows.request_cancel(handle.id, actor="ada", reason="not needed")
         assert calls.workflows.get(handle.id).state == "running"
 
 
-def test_a_call_works_where_a_loop_runs_as_in_a_notebook(calls: Calls) -> None:
+def test_a_call_works_where_a_loop_runs_as_in_a_notebook(calls: SyncCalls) -> None:
     async def cell() -> WorkflowId:
         return calls.workflows.insert(two_steps()).id
 
@@ -150,11 +150,11 @@ def test_a_call_works_where_a_loop_runs_as_in_a_notebook(calls: Calls) -> None:
 
 def test_the_schema_is_looked_for_at_once(empty_dsn: str) -> None:
     with pytest.raises(SchemaMissingError):
-        open_calls(empty_dsn)
+        open_sync_calls(empty_dsn)
 
 
 def test_after_the_end_a_call_says_so(dsn: str) -> None:
-    calls = open_calls(dsn)
+    calls = open_sync_calls(dsn)
     calls.close()
     calls.close()
 
@@ -163,11 +163,11 @@ def test_after_the_end_a_call_says_so(dsn: str) -> None:
 
 
 def test_a_pool_of_the_host_says_where_the_database_is(dsn: str) -> None:
-    with ConnectionPool(dsn, min_size=1, open=True) as pool, open_calls(pool) as calls:
+    with ConnectionPool(dsn, min_size=1, open=True) as pool, open_sync_calls(pool) as calls:
         assert calls.workflows.list() == []
 
 
-def test_threads_call_at_once(calls: Calls) -> None:
+def test_threads_call_at_once(calls: SyncCalls) -> None:
     barrier = threading.Barrier(8)
     ids: list[int] = []
 
@@ -186,7 +186,7 @@ def test_threads_call_at_once(calls: Calls) -> None:
     assert len(calls.workflows.list(limit=100)) == 40
 
 
-def test_a_child_of_fork_calls_on_connections_of_its_own(calls: Calls) -> None:
+def test_a_child_of_fork_calls_on_connections_of_its_own(calls: SyncCalls) -> None:
     calls.workflows.insert(two_steps("of the parent"))
     calls.metrics.read()
     child = os.fork()
@@ -205,7 +205,7 @@ def test_a_child_of_fork_calls_on_connections_of_its_own(calls: Calls) -> None:
 
 
 @pytest.mark.parametrize("commits", [True, False])
-def test_psycopgs_transaction_is_joined(calls: Calls, dsn: str, commits: bool) -> None:
+def test_psycopgs_transaction_is_joined(calls: SyncCalls, dsn: str, commits: bool) -> None:
     with psycopg.connect(dsn) as conn:
         conn.execute("CREATE TABLE orders (id int)")
         conn.commit()
@@ -217,7 +217,7 @@ def test_psycopgs_transaction_is_joined(calls: Calls, dsn: str, commits: bool) -
     assert len(calls.workflows.list()) == commits
 
 
-def test_a_cursor_and_a_savepoint_are_joined(calls: Calls, dsn: str) -> None:
+def test_a_cursor_and_a_savepoint_are_joined(calls: SyncCalls, dsn: str) -> None:
     with psycopg.connect(dsn) as conn, conn.cursor() as cursor:
         with pytest.raises(ZeroDivisionError), conn.transaction():
             calls.workflows.insert(two_steps("undone"), conn=cursor)
@@ -228,14 +228,14 @@ def test_a_cursor_and_a_savepoint_are_joined(calls: Calls, dsn: str) -> None:
     assert [each.name for each in calls.workflows.list()] == ["kept"]
 
 
-def test_on_an_autocommit_connection_a_call_commits(calls: Calls, dsn: str) -> None:
+def test_on_an_autocommit_connection_a_call_commits(calls: SyncCalls, dsn: str) -> None:
     with psycopg.connect(dsn, autocommit=True) as conn:
         calls.workflows.insert(two_steps(), conn=conn)
 
     assert len(calls.workflows.list()) == 1
 
 
-def test_a_callers_notices_and_statements_stay_the_callers(calls: Calls, dsn: str) -> None:
+def test_a_callers_notices_and_statements_stay_the_callers(calls: SyncCalls, dsn: str) -> None:
     heard: list[str] = []
     with psycopg.connect(dsn, prepare_threshold=0) as conn:
         conn.add_notice_handler(lambda notice: heard.append(notice.message_primary or ""))
@@ -247,7 +247,7 @@ def test_a_callers_notices_and_statements_stay_the_callers(calls: Calls, dsn: st
     assert heard == ["still heard"] * 3
 
 
-def test_sqlalchemys_session_is_joined(calls: Calls, dsn: str) -> None:
+def test_sqlalchemys_session_is_joined(calls: SyncCalls, dsn: str) -> None:
     engine = sqlalchemy.create_engine(dsn.replace("postgresql://", "postgresql+psycopg://", 1))
     with Session(engine) as session:
         calls.workflows.insert(two_steps("undone"), conn=session)
@@ -262,14 +262,14 @@ def test_sqlalchemys_session_is_joined(calls: Calls, dsn: str) -> None:
 
 
 @pytest.mark.parametrize("conn", [object(), "postgresql://", 7])
-def test_what_is_no_connection_is_refused_by_name(calls: Calls, conn: object) -> None:
+def test_what_is_no_connection_is_refused_by_name(calls: SyncCalls, conn: object) -> None:
     with pytest.raises(TypeError, match=f"found .*{type(conn).__name__}"):
         calls.workflows.insert(two_steps(), conn=conn)
 
 
 async def test_an_asynchronous_connection_is_refused_by_name(dsn: str) -> None:
     conn = await psycopg.AsyncConnection.connect(dsn)
-    calls = open_calls(dsn)
+    calls = open_sync_calls(dsn)
     with pytest.raises(TypeError, match=r"AsyncConnection.*asynchronous calls"):
         calls.workflows.insert(two_steps(), conn=conn)
     calls.close()

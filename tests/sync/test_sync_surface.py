@@ -9,7 +9,7 @@ from oban_powertools import calls, sync
 from tools.sync_types import TYPES, types_text
 
 GROUPS = {name: kind for name, kind in inspect.get_annotations(calls.Calls).items() if isinstance(kind, type)}
-SYNC = {name: kind for name, kind in inspect.get_annotations(sync.Calls).items() if isinstance(kind, type)}
+SYNC = {name: kind for name, kind in inspect.get_annotations(sync.SyncCalls).items() if isinstance(kind, type)}
 
 
 def public(kind: type) -> dict[str, Any]:

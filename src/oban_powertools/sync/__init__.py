@@ -3,7 +3,36 @@
 The calls are not written twice: each runs the asynchronous one on a connection that blocks.
 """
 
-from .calls import Calls, open_calls
-from .waiting import Subscription, WorkflowHandle
+from .calls import SyncCalls, open_sync_calls
+from .connections import SyncSource
+from .facades import (
+    SyncAudit,
+    SyncEvents,
+    SyncExplain,
+    SyncJobs,
+    SyncLifeline,
+    SyncMetrics,
+    SyncQueues,
+    SyncSharedSettings,
+    SyncWebhooks,
+    SyncWorkflows,
+)
+from .waiting import SyncSubscription, SyncWorkflowHandle
 
-__all__ = ["Calls", "Subscription", "WorkflowHandle", "open_calls"]
+__all__ = [
+    "SyncAudit",
+    "SyncCalls",
+    "SyncEvents",
+    "SyncExplain",
+    "SyncJobs",
+    "SyncLifeline",
+    "SyncMetrics",
+    "SyncQueues",
+    "SyncSharedSettings",
+    "SyncSource",
+    "SyncSubscription",
+    "SyncWebhooks",
+    "SyncWorkflowHandle",
+    "SyncWorkflows",
+    "open_sync_calls",
+]

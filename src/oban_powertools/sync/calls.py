@@ -2,64 +2,75 @@
 
 import atexit
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from ..config import Names, Settings
 from ..operators.authorization import Authorize
 from ..privacy.display import DisplayPolicy
-from .connections import Source
-from .facades import Audit, Events, Explain, Jobs, Lifeline, Metrics, Queues, SharedSettings, Webhooks, Workflows
+from .connections import SyncSource
+from .facades import (
+    SyncAudit,
+    SyncEvents,
+    SyncExplain,
+    SyncJobs,
+    SyncLifeline,
+    SyncMetrics,
+    SyncQueues,
+    SyncSharedSettings,
+    SyncWebhooks,
+    SyncWorkflows,
+)
 from .runs import Runs, Wanted
 
 
-class Calls:
-    """Every call, for a program without an event loop. Made by ``open_calls``; any thread may call.
+class SyncCalls:
+    """Every call, for a program without an event loop. Made by ``open_sync_calls``; any thread may call.
 
     A call blocks its thread. A child made by ``fork`` uses connections of its own from its first call on.
     """
 
-    workflows: Workflows
+    workflows: SyncWorkflows
     """Inserts, waits, reads and commands."""
 
-    audit: Audit
+    audit: SyncAudit
     """Lists and verifies who did what."""
 
-    explain: Explain
+    explain: SyncExplain
     """Explains workflows, steps and jobs."""
 
-    events: Events
+    events: SyncEvents
     """Reads, follows and publishes events."""
 
-    metrics: Metrics
+    metrics: SyncMetrics
     """Numbers about the whole database."""
 
-    webhooks: Webhooks
+    webhooks: SyncWebhooks
     """Sends events to other systems."""
 
-    lifeline: Lifeline
+    lifeline: SyncLifeline
     """Executors, incidents, repairs and retention."""
 
-    shared_settings: SharedSettings
+    shared_settings: SyncSharedSettings
     """Settings that are equal on all nodes."""
 
-    queues: Queues
+    queues: SyncQueues
     """Shows queues, and pauses, resumes and scales them."""
 
-    jobs: Jobs
+    jobs: SyncJobs
     """Finds jobs, of steps and plain ones."""
 
-    def __init__(self, runs: Runs) -> None:
+    def __init__(self, runs: Any) -> None:
         self._runs = runs
-        self.workflows = Workflows(runs)
-        self.audit = Audit(runs)
-        self.explain = Explain(runs)
-        self.events = Events(runs)
-        self.metrics = Metrics(runs)
-        self.webhooks = Webhooks(runs)
-        self.lifeline = Lifeline(runs)
-        self.shared_settings = SharedSettings(runs)
-        self.queues = Queues(runs)
-        self.jobs = Jobs(runs)
+        self.workflows = SyncWorkflows(runs)
+        self.audit = SyncAudit(runs)
+        self.explain = SyncExplain(runs)
+        self.events = SyncEvents(runs)
+        self.metrics = SyncMetrics(runs)
+        self.webhooks = SyncWebhooks(runs)
+        self.lifeline = SyncLifeline(runs)
+        self.shared_settings = SyncSharedSettings(runs)
+        self.queues = SyncQueues(runs)
+        self.jobs = SyncJobs(runs)
 
     def close(self) -> None:
         """Close the connections, as the end of the program does; later calls raise ``PowertoolsClosedError``."""
@@ -75,18 +86,18 @@ class Calls:
         self.close()
 
 
-def open_calls(
-    source: Source,
+def open_sync_calls(
+    source: SyncSource,
     *,
     authorize: Authorize | None = None,
     display: DisplayPolicy | None = None,
     schema: str = "powertools",
     prefix: str = "public",
     settings: Settings | None = None,
-) -> Calls:
+) -> SyncCalls:
     """The synchronous calls on a database whose schema is installed.
 
-        with open_calls("postgresql://localhost/shop", authorize=authorize) as calls:
+        with open_sync_calls("postgresql://localhost/shop", authorize=authorize) as calls:
             calls.workflows.insert(workflow)
 
     ``conn=`` of a call joins the caller's transaction: a psycopg connection or cursor, SQLAlchemy's session or
@@ -115,4 +126,4 @@ def open_calls(
     runs = Runs(wanted)
     runs.find_calls()
     atexit.register(runs.close)
-    return Calls(runs)
+    return SyncCalls(runs)

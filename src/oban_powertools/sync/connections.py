@@ -19,7 +19,7 @@ from ..database.session_settings import OWN_BOUNDS, configure_blocking, paramete
 _MOST_LAYERS: Final = 5
 """Objects around psycopg's connection, with itself."""
 
-type Source = str | ConnectionPool[Any]
+type SyncSource = str | ConnectionPool[Any]
 """A DSN, or the host's pool, whose database and parameters are used."""
 
 
@@ -62,7 +62,7 @@ class _OwnConnection(psycopg.Connection[Any]):
     blocking: BlockingConnection
 
 
-def own_pool(source: Source, size: int) -> ConnectionPool[_OwnConnection]:
+def blocking_pool(source: SyncSource, size: int) -> ConnectionPool[_OwnConnection]:
     """A pool of our own, open; it connects when it is first used."""
     return ConnectionPool(
         kwargs={**options_of(source), "autocommit": True},
@@ -77,7 +77,7 @@ def own_pool(source: Source, size: int) -> ConnectionPool[_OwnConnection]:
     )
 
 
-def options_of(source: Source) -> dict[str, Any]:
+def options_of(source: SyncSource) -> dict[str, Any]:
     """The libpq parameters of our connections.
 
     Raises:

@@ -10,36 +10,34 @@ from contextlib import contextmanager
 from typing import Any, Final, cast
 
 from ..driving import drive
-from ..events import Events as _Events
-from ..events import Subscription as _Subscription
-from ..explain import Explain as _Explain
-from ..lifeline import Lifeline as _Lifeline
-from ..operators.audit import Audit as _Audit
-from ..upkeep.jobs import Jobs as _Jobs
-from ..upkeep.metrics import Metrics as _Metrics
-from ..upkeep.queues import Queues as _Queues
-from ..upkeep.settings import SharedSettings as _SharedSettings
-from ..webhooks import Webhooks as _Webhooks
-from ..workflows import WorkflowHandle as _WorkflowHandle
-from ..workflows import Workflows as _Workflows
+from ..events import Events, Subscription
+from ..explain import Explain
+from ..lifeline import Lifeline
+from ..operators.audit import Audit
+from ..upkeep.jobs import Jobs
+from ..upkeep.metrics import Metrics
+from ..upkeep.queues import Queues
+from ..upkeep.settings import SharedSettings
+from ..webhooks import Webhooks
+from ..workflows import WorkflowHandle, Workflows
 from .connections import callers_connection
 from .runs import Runs
-from .waiting import Subscription, WorkflowHandle
+from .waiting import SyncSubscription, SyncWorkflowHandle
 
-NEED_A_LOOP: Final = frozenset({_Metrics, _Webhooks})
+NEED_A_LOOP: Final = frozenset({Metrics, Webhooks})
 """Groups that ask other servers, or count over several calls: all of theirs run in the background."""
 
 _WAIT: Final = frozenset({"wait"})
 """Calls that wait for others."""
 
 
-class Group:
+class SyncGroup:
     """A group of synchronous calls."""
 
     _name = ""
 
-    def __init__(self, runs: Runs) -> None:
-        self._runs = runs
+    def __init__(self, runs: Any) -> None:
+        self._runs: Runs = runs
 
 
 def _blocking(kind: type, name: str) -> type:
@@ -50,7 +48,7 @@ def _blocking(kind: type, name: str) -> type:
         call = member.__func__ if isinstance(member, staticmethod) else member
         if not attribute.startswith("_") and inspect.isroutine(call):
             made[attribute] = _made_of(kind, call, attribute) or member
-    return type(kind.__name__, (Group,), made)
+    return type(f"Sync{kind.__name__}", (SyncGroup,), made)
 
 
 def _made_of(kind: type, call: Callable[..., Any], name: str) -> Callable[..., Any] | None:
@@ -103,9 +101,9 @@ def _subscribing(name: str) -> Callable[..., Generator[Any]]:
     def subscribed(self: Any, *args: Any, **options: Any) -> Generator[Any]:
         background = self._runs.find_background()
         opening = getattr(getattr(background.calls, self._name), name)(*args, **options)
-        events: _Subscription[Any] = background.run(opening.__aenter__())
+        events: Subscription[Any] = background.run(opening.__aenter__())
         try:
-            yield Subscription(background, events)
+            yield SyncSubscription(background.run, events)
         finally:
             background.run(opening.__aexit__(None, None, None))
 
@@ -114,20 +112,20 @@ def _subscribing(name: str) -> Callable[..., Generator[Any]]:
 
 def _for_caller(group: Any, value: Any) -> Any:
     """A handle that waits as its caller does; any other value as it is."""
-    if isinstance(value, _WorkflowHandle):
-        return WorkflowHandle(id=value.id, name=value.name, inserted=value.inserted, waits=group)
+    if isinstance(value, WorkflowHandle):
+        return SyncWorkflowHandle(id=value.id, name=value.name, inserted=value.inserted, wait_for=group.wait)
     if isinstance(value, list):
         return [_for_caller(group, each) for each in cast("list[Any]", value)]
     return value
 
 
-Audit = _blocking(_Audit, "audit")
-Events = _blocking(_Events, "events")
-Explain = _blocking(_Explain, "explain")
-Jobs = _blocking(_Jobs, "jobs")
-Lifeline = _blocking(_Lifeline, "lifeline")
-Metrics = _blocking(_Metrics, "metrics")
-Queues = _blocking(_Queues, "queues")
-SharedSettings = _blocking(_SharedSettings, "shared_settings")
-Webhooks = _blocking(_Webhooks, "webhooks")
-Workflows = _blocking(_Workflows, "workflows")
+SyncAudit = _blocking(Audit, "audit")
+SyncEvents = _blocking(Events, "events")
+SyncExplain = _blocking(Explain, "explain")
+SyncJobs = _blocking(Jobs, "jobs")
+SyncLifeline = _blocking(Lifeline, "lifeline")
+SyncMetrics = _blocking(Metrics, "metrics")
+SyncQueues = _blocking(Queues, "queues")
+SyncSharedSettings = _blocking(SharedSettings, "shared_settings")
+SyncWebhooks = _blocking(Webhooks, "webhooks")
+SyncWorkflows = _blocking(Workflows, "workflows")

@@ -6,13 +6,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ..config import SharedValue
+from ..errors.authorization import NotAuthorizedError
+from ..errors.commands import CommandRefusedError
 from ..events.notices import ExecutorUpdated, IncidentUpdated, RepairEnded, RetentionRan
 from ..events.topics import AnyEvent, Topic
 from ..events.types import Cursor, Event, StepChange, StepUpdated
 from ..explain.explanations import JobExplanation, StepExplanation, WorkflowExplanation
 from ..incident_classes import IncidentClass
 from ..lifeline.incidents.records import Incident
-from ..lifeline.repairs.records import Bulk, BulkPreview, RepairDone, RepairPreview
+from ..lifeline.repairs.records import Bulk, BulkPreview, PreviewCheck, RepairDone, RepairPreview
 from ..operators.audit.reading import AuditFilter
 from ..operators.audit.records import AuditRecord, Verification
 from ..operators.authorization.actors import ActorLike
@@ -25,17 +27,25 @@ from ..upkeep.queues import Queue
 from ..upkeep.retention.records import PruneRun, RetentionStatus
 from ..upkeep.settings import StoredSetting
 from ..webhooks.formats import Format
-from ..webhooks.records import Answer, DeliveryState, EndpointId, IssuedSecret, WebhookDelivery, WebhookEndpoint
+from ..webhooks.records import (
+    Answer,
+    DeliveryState,
+    EndpointId,
+    IssuedSecret,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookHour,
+)
 from ..webhooks.webhooks import OLD_SECRET_KEPT_FOR
 from ..workflows.builder import Workflow
 from ..workflows.finding_signals import OpenWait, StoredSignal
 from ..workflows.history import History
+from ..workflows.outlines import StepOutline, StepSpell
 from ..workflows.records import CallbackRecord, Recovered, SignalRecord, StepPage, StepRecord, WorkflowRecord
-from .runs import Runs
-from .waiting import Subscription, WorkflowHandle
+from .waiting import SyncSubscription, SyncWorkflowHandle
 
-class Audit:
-    def __init__(self, runs: Runs) -> None: ...
+class SyncAudit:
+    def __init__(self, runs: Any) -> None: ...
     def check(self, record_id: int | str | None = None) -> Verification:
         """Compare one record with its hash and its seal with all that it holds; without an id, the newest 1,000 so."""
 
@@ -65,8 +75,8 @@ class Audit:
     def verify(self, *, head: str | None = None) -> Verification:
         """Compare every record with its hash, and every seal with its records and the seal before."""
 
-class Events:
-    def __init__(self, runs: Runs) -> None: ...
+class SyncEvents:
+    def __init__(self, runs: Any) -> None: ...
     def head(self) -> Cursor:
         """The cursor of the newest event; 0 when there was none yet."""
 
@@ -98,30 +108,30 @@ class Events:
 
     def subscribe(
         self, topic: Topic | str, *, since: Cursor | str | None = None
-    ) -> AbstractContextManager[Subscription[AnyEvent]]:
+    ) -> AbstractContextManager[SyncSubscription[AnyEvent]]:
         """Follow a topic by its name, such as ``incident:all``; as ``subscribe_all``."""
 
-    def subscribe_all(self, *, since: Cursor | str | None = None) -> AbstractContextManager[Subscription[Event]]:
+    def subscribe_all(self, *, since: Cursor | str | None = None) -> AbstractContextManager[SyncSubscription[Event]]:
         """Follow the events of every workflow; leaving the context unsubscribes."""
 
     def subscribe_audit(
         self, *, since: Cursor | str | None = None
-    ) -> AbstractContextManager[Subscription[RepairEnded | RetentionRan]]:
+    ) -> AbstractContextManager[SyncSubscription[RepairEnded | RetentionRan]]:
         """Follow what operators repair or are refused, and the runs of the retention; as ``subscribe_all``."""
 
     def subscribe_executors(
         self, executor_id: str | None = None, *, since: Cursor | str | None = None
-    ) -> AbstractContextManager[Subscription[ExecutorUpdated]]:
+    ) -> AbstractContextManager[SyncSubscription[ExecutorUpdated]]:
         """Follow which executors are late or missing and which have recovered, or one; as ``subscribe_all``."""
 
     def subscribe_incidents(
         self, incident_id: IncidentId | str | None = None, *, since: Cursor | str | None = None
-    ) -> AbstractContextManager[Subscription[IncidentUpdated]]:
+    ) -> AbstractContextManager[SyncSubscription[IncidentUpdated]]:
         """Follow what happens to incidents, or to one; as ``subscribe_all``."""
 
     def subscribe_workflow(
         self, workflow_id: WorkflowId | str, *, since: Cursor | str | None = None
-    ) -> AbstractContextManager[Subscription[Event]]:
+    ) -> AbstractContextManager[SyncSubscription[Event]]:
         """Follow the events of one workflow; as ``subscribe_all``."""
 
     def topic_all(self) -> str:
@@ -130,8 +140,8 @@ class Events:
     def topic_workflow(self, workflow_id: WorkflowId | str) -> str:
         """The name of the topic with the events of one workflow: ``workflow:42``."""
 
-class Explain:
-    def __init__(self, runs: Runs) -> None: ...
+class SyncExplain:
+    def __init__(self, runs: Any) -> None: ...
     def job(self, job_id: JobId | str, *, check_import: bool = False) -> JobExplanation:
         """Explain a job, a step's or a plain one."""
 
@@ -141,8 +151,8 @@ class Explain:
     def workflow_step(self, workflow_id: WorkflowId | str, step: str, *, check_import: bool = False) -> StepExplanation:
         """Explain a step, with its root causes upstream."""
 
-class Jobs:
-    def __init__(self, runs: Runs) -> None: ...
+class SyncJobs:
+    def __init__(self, runs: Any) -> None: ...
     def count(self, *, queue: str | None = None) -> Mapping[JobState, int]:
         """Jobs in each state, those that have none too; each count stops at 10,000."""
 
@@ -164,8 +174,8 @@ class Jobs:
     ) -> JobPage:
         """Jobs that fit everything that is given, newest first; errors as the display policy shows them."""
 
-class Lifeline:
-    def __init__(self, runs: Runs) -> None: ...
+class SyncLifeline:
+    def __init__(self, runs: Any) -> None: ...
     def acknowledge_incident(self, incident: int | str, *, actor: ActorLike, source: str = "api") -> Incident:
         """Acknowledge an incident: record that a person has seen it."""
 
@@ -174,8 +184,11 @@ class Lifeline:
     ) -> Incident:
         """Assign an incident to a person; None removes the assignee."""
 
-    def bulk_status(self, bulk_id: int | str) -> Bulk:
+    def bulk_status(self, bulk_id: int | str, *, token_for: ActorLike | None = None) -> Bulk:
         """A bulk repair with the outcome of each target."""
+
+    def check_preview(self, preview_id: int | str) -> PreviewCheck:
+        """Compare the rows that a preview shows with what they are now; locks nothing."""
 
     def execute_bulk(
         self,
@@ -191,13 +204,21 @@ class Lifeline:
     def execute_repair(self, actor: ActorLike, preview_token: str, reason: str, *, source: str = "api") -> RepairDone:
         """Execute a preview once, in one transaction with its audit record; or refuse."""
 
+    def find_execution(self, preview_id: int | str) -> AuditRecord | None:
+        """The audit record of a preview's execution; None while there is none, or when retention has removed it."""
+
+    def find_execution_refusal(
+        self, preview_id: int | str, asking: ActorLike
+    ) -> CommandRefusedError | NotAuthorizedError | None:
+        """Why this actor may not execute a preview, as far as that is known before; None when they may."""
+
     def find_preview_of(self, preview_token: str) -> RepairPreview | None:
         """The preview of a token, without the token; None when there is none."""
 
     def get_incident(self, incident: int | str) -> Incident:
         """One incident with its timeline."""
 
-    def get_preview(self, preview_id: int | str) -> RepairPreview:
+    def get_preview(self, preview_id: int | str, *, token_for: ActorLike | None = None) -> RepairPreview:
         """A stored preview, without its token."""
 
     def incidents_seen_ago(self) -> timedelta | None:
@@ -264,16 +285,16 @@ class Lifeline:
     ) -> PruneRun:
         """Remove every record whose time is over, as the sweep does by itself, and archive what is to be kept of it."""
 
-class Metrics:
-    def __init__(self, runs: Runs) -> None: ...
+class SyncMetrics:
+    def __init__(self, runs: Any) -> None: ...
     def count(self) -> Counts:
         """Count what happened since the last call, from the event log, and tell of it through telemetry."""
 
     def read(self) -> Readings:
         """Read every gauge, at most 5 s each; a database that does not answer gives none."""
 
-class Queues:
-    def __init__(self, runs: Runs) -> None: ...
+class SyncQueues:
+    def __init__(self, runs: Any) -> None: ...
     def get(self, queue: str) -> Queue:
         """One queue, with who serves it and who holds its places."""
 
@@ -291,8 +312,8 @@ class Queues:
     ) -> int:
         """Tell each of them how many jobs it may run at once, until it is started anew; as ``pause``."""
 
-class SharedSettings:
-    def __init__(self, runs: Runs) -> None: ...
+class SyncSharedSettings:
+    def __init__(self, runs: Any) -> None: ...
     def change(
         self, name: str, value: SharedValue, *, actor: ActorLike, reason: str, source: str = "api"
     ) -> StoredSetting:
@@ -301,8 +322,8 @@ class SharedSettings:
     def list_settings(self) -> list[StoredSetting]:
         """Every shared setting, by name; changes nothing."""
 
-class Webhooks:
-    def __init__(self, runs: Runs) -> None: ...
+class SyncWebhooks:
+    def __init__(self, runs: Any) -> None: ...
     def add(
         self,
         url: str,
@@ -350,6 +371,9 @@ class Webhooks:
 
     def list(self) -> list[WebhookEndpoint]:
         """Every endpoint, the oldest first."""
+
+    def outcomes(self, *, hours: int = 24) -> Sequence[WebhookHour]:
+        """What became of the deliveries of every endpoint, hour by hour; of each the newest 5,000 are looked at."""
 
     def remove(self, endpoint_id: EndpointId | str, *, actor: ActorLike, reason: str, source: str = "api") -> None:
         """Remove it, with its secrets and deliveries."""
@@ -401,8 +425,8 @@ class Webhooks:
     ) -> WebhookEndpoint:
         """Change the given fields; deliveries that wait for their next attempt are tried at once."""
 
-class Workflows:
-    def __init__(self, runs: Runs) -> None: ...
+class SyncWorkflows:
+    def __init__(self, runs: Any) -> None: ...
     def callbacks(self, workflow_id: WorkflowId | str) -> Sequence[CallbackRecord]:
         """What became of the ``on_finished`` job, once for each time that the workflow ended, oldest first."""
 
@@ -447,10 +471,10 @@ class Workflows:
     ) -> int:
         """Keep a step, or every step of a workflow, from starting; the hold ends by itself."""
 
-    def insert(self, workflow: Workflow, *, conn: Any = None) -> WorkflowHandle:
+    def insert(self, workflow: Workflow, *, conn: Any = None) -> SyncWorkflowHandle:
         """Check a definition and store it whole, with the jobs of its roots."""
 
-    def insert_many(self, workflows: Iterable[Workflow], *, conn: Any = None) -> list[WorkflowHandle]:
+    def insert_many(self, workflows: Iterable[Workflow], *, conn: Any = None) -> list[SyncWorkflowHandle]:
         """Insert several workflows, all or none, in a constant number of statements."""
 
     def list(
@@ -514,6 +538,9 @@ class Workflows:
     ) -> Sequence[OpenWait]:
         """Waits that no signal has ended yet and that fit everything that is given, newest first; as ``list_signals``."""
 
+    def outline(self, workflow_id: WorkflowId | str) -> Sequence[StepOutline]:
+        """All steps of a workflow without args, results and errors, in position order: what a drawing of it needs."""
+
     def recover(
         self,
         workflow_id: WorkflowId | str,
@@ -561,6 +588,9 @@ class Workflows:
         conn: Any = None,
     ) -> SignalRecord:
         """Deliver a signal; its payload becomes the result of the step that waits for it."""
+
+    def spells(self, workflow_id: WorkflowId | str, *, steps: Sequence[str] | None = None) -> Sequence[StepSpell]:
+        """How steps of a workflow spent their time, by position and then oldest first: what a Gantt chart needs."""
 
     def steps(self, workflow_id: WorkflowId | str) -> Sequence[StepRecord]:
         """All steps of a workflow, in position order."""

@@ -26,14 +26,14 @@ from ..privacy.display import DisplayPolicy
 from ..schema import verify
 from ..upkeep.settings import adopt
 from .background import Background
-from .connections import Source, connecting, options_of, own_pool
+from .connections import SyncSource, blocking_pool, connecting, options_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What ``open_calls`` was given."""
+    """What ``open_sync_calls`` was given."""
 
-    source: Source
+    source: SyncSource
     authorize: Authorize | None
     display: DisplayPolicy | None
     names: Names
@@ -66,7 +66,7 @@ class Runs:
         """
         with self._opening():
             if self._calls is None:
-                pool = own_pool(self._wanted.source, self._wanted.settings.pool_size)
+                pool = blocking_pool(self._wanted.source, self._wanted.settings.pool_size)
                 try:
                     drive(self._check(pool))
                 except BaseException:

@@ -1,28 +1,18 @@
 """What waits: a stored workflow, and a subscription to events."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Protocol
+from typing import Any
 
-from ..events import AnyEvent, Cursor
-from ..events import Subscription as AsyncSubscription
+from ..events import AnyEvent, Cursor, Subscription
 from ..states import WorkflowId
 from ..workflows import WorkflowRecord
-from .background import Background
-
-
-class Waits(Protocol):
-    """What a handle needs to wait for its workflow."""
-
-    def wait(self, workflow_id: WorkflowId, *, timeout: timedelta | None = None) -> WorkflowRecord:
-        """As ``Workflows.wait``."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkflowHandle:
+class SyncWorkflowHandle:
     """A stored workflow to wait for."""
 
     id: WorkflowId
@@ -34,22 +24,22 @@ class WorkflowHandle:
     inserted: bool
     """False when its idempotency key named a workflow that existed already."""
 
-    waits: Waits = field(repr=False)
-    """Waits for it."""
+    wait_for: Callable[..., WorkflowRecord] = field(repr=False)
+    """``SyncWorkflows.wait``."""
 
     def wait(self, timeout: timedelta | None = None) -> WorkflowRecord:
         """As ``Workflows.wait``."""
-        return self.waits.wait(self.id, timeout=timeout)
+        return self.wait_for(self.id, timeout=timeout)
 
 
-class Subscription[E: AnyEvent]:
+class SyncSubscription[E: AnyEvent]:
     """The events of one topic, oldest first, without an end: ``for event in subscription``.
 
     Made by ``Events.subscribe`` and its like. One thread at a time may iterate.
     """
 
-    def __init__(self, background: Background, events: AsyncSubscription[E]) -> None:
-        self._background = background
+    def __init__(self, run: Callable[[Coroutine[Any, Any, Any]], Any], events: Subscription[E]) -> None:
+        self._run = run
         self._events = events
 
     @property
@@ -68,7 +58,7 @@ class Subscription[E: AnyEvent]:
             StopIteration: The subscription has ended.
         """
         try:
-            return self._background.run(self._events.__anext__())
+            return self._run(self._events.__anext__())
         except StopAsyncIteration:
             raise StopIteration from None
 
@@ -78,7 +68,7 @@ class Subscription[E: AnyEvent]:
         Raises:
             CursorExpiredError: As iterating.
         """
-        return self._background.run(self._next(timeout))
+        return self._run(self._next(timeout))
 
     async def _next(self, timeout: timedelta) -> E | None:
         try:
