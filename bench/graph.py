@@ -20,7 +20,7 @@ from oban_powertools.graph.crossings import count_crossings, order_layers
 from oban_powertools.graph.mesh import build_mesh
 from oban_powertools.graph.place import place
 from oban_powertools.graph.steps import Step
-from oban_powertools.graph.svg import Page
+from oban_powertools.graph.svg import Surroundings
 from oban_powertools.graph.view import Choice, choose
 from oban_powertools.states import OperatorStatus
 
@@ -102,7 +102,7 @@ def _line(name: str, parents: Parents) -> None:
         begun = time.perf_counter()
         picture = place(choose(steps, Choice(fold=False)))
         laid_out = time.perf_counter()
-        document = draw_alone(picture, Page(title=name, description=name))
+        document = draw_alone(picture, Surroundings(title=name, description=name))
         layouts.append(laid_out - begun)
         drawings.append(time.perf_counter() - laid_out)
     mesh = build_mesh(parents)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oban_powertools.cli.incident_text import _evidence
-from oban_powertools.cli.text import instant
+from oban_powertools.times import instant
 
 
 @given(at=st.datetimes(timezones=st.just(UTC)), decimals=st.integers(0, 6))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from oban_powertools import Incident, Workflow
-from oban_powertools.states import WorkflowId
+from oban_powertools.states import JobId, WorkflowId
 from tests.support.by_hand import Hand, step
 from tests.support.executing import beat, die, take
 from tests.support.troubles import ADA, TROUBLES, fail, plain, project
@@ -195,6 +195,6 @@ async def test_a_job_whose_executor_is_dead_does_not_hang(hand: Hand) -> None:
     await die(hand, "dies")
     await project(hand)
 
-    explained = await hand.powertools.explain.job(dead)
+    explained = await hand.powertools.explain.job(JobId(dead))
 
     assert {each.incident_class for each in explained.incidents} == {"dead_executor"}
