@@ -53,6 +53,8 @@ SET opened_at = now() - interval '4.5 min', first_detected_at = now() - interval
     last_detected_at = now() - interval '20 s';
 UPDATE powertools.incident_entries SET at = now() - interval '4.5 min';
 UPDATE powertools.audit SET at = now() - (10.5 - id) * interval '1 min';
+UPDATE powertools.audit_links l SET row_hash = powertools.audit_hash_v1(a)
+FROM powertools.audit a WHERE a.id = l.audit_id;
 SET session_replication_role = origin
 """
 

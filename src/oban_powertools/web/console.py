@@ -45,6 +45,7 @@ def create_console(
     base_path: str | None = None,
     allowed_hosts: Collection[str] = (),
     login_url: str | None = None,
+    oban_web: str | None = None,
     others: Mapping[str, str] | None = None,
     rates: Rates | None = None,
 ) -> "Console":
@@ -64,6 +65,7 @@ def create_console(
         base_path: The path it is mounted under, only for hosts that do not set ``root_path``.
         allowed_hosts: Names by which browsers may call it; empty where the host's server checks them.
         login_url: Where the page of somebody unknown leads.
+        oban_web: The address of Oban Web, to which a job's page links, for inspection only.
         others: Name -> address of other consoles, to switch to.
         rates: How often one actor may preview and execute.
 
@@ -84,6 +86,7 @@ def create_console(
             everybody_may=isinstance(authorize, AllowAll),
             base_path=base_path,
             login_url=login_url,
+            oban_web=oban_web and oban_web.rstrip("/"),
             others=dict(others or {}),
         ),
         nav=pages.nav(),

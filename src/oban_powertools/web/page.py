@@ -90,6 +90,9 @@ class Options:
     login_url: str | None
     """Where somebody unknown signs in."""
 
+    oban_web: str | None
+    """Where Oban Web is, to which pages of jobs link."""
+
     others: Mapping[str, str] = field(default_factory=dict[str, str])
     """Name -> address of other consoles of the same server."""
 

@@ -4,6 +4,7 @@ The rule that must never break: a filter returns text, which the template escape
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import Enum
@@ -17,6 +18,7 @@ from ..graph.glyphs import state_glyph
 from ..plural import counted
 from ..states import ExecutorStatus, IncidentStatus, OperatorStatus
 from ..times import ago, duration, instant
+from ..webhooks.addresses import origin
 from ..wire import rfc3339, to_json
 from .act_forms import act_row, act_title, act_verb, needs_form, target_path
 
@@ -29,6 +31,9 @@ _GLYPH_OF_WORD: Final[Mapping[str, str]] = {
     IncidentStatus.RESOLVED: "completed",
 }
 """Words of other things than steps and workflows, whose glyphs graphs draw."""
+
+COUNTED: Final = 10_000
+"""Where the core's counts end."""
 
 _OPERATOR_WORDS: Final = frozenset(OperatorStatus)
 
@@ -54,6 +59,10 @@ def environment() -> Environment:
             "clock": clock,
             "number": number,
             "counted": said_count,
+            "capped": capped,
+            "size": size,
+            "host": host,
+            "pieces": pieces,
             "json": json_text,
             "word_class": word_class,
             "plain": plain_words,
@@ -104,6 +113,43 @@ def said_count(value: int, noun: str, plural: str = "") -> str:
     ('1 step', '1,206 steps')
     """
     return counted(value, noun, plural).replace(str(value), number(value), 1)
+
+
+def capped(value: int) -> str:
+    """A number that is counted no further than the core counts.
+
+    >>> capped(3), capped(10_000), capped(10_001)
+    ('3', '10,000+', '10,000+')
+    """
+    return f"{COUNTED:,}+" if value >= COUNTED else f"{value:,}"
+
+
+def size(value: int) -> str:
+    """Bytes in the unit that fits.
+
+    >>> size(512), size(73_728), size(5 * 2**30)
+    ('512 B', '72 KiB', '5.0 GiB')
+    """
+    units = ((2**30, "GiB", 1), (2**20, "MiB", 1), (2**10, "KiB", 0))
+    return next((f"{value / of:.{digits}f} {unit}" for of, unit, digits in units if value >= of), f"{value} B")
+
+
+def host(url: str) -> str:
+    """An address without what follows its host, which only whoever may write there knows.
+
+    >>> host("https://hooks.example/services/T0/secret")
+    'https://hooks.example/…'
+    """
+    return f"{origin(url)}/…"
+
+
+def pieces(text: object) -> list[str]:
+    """A path, a name or an id in the pieces behind which it may break.
+
+    >>> pieces("shop.workers.Pack"), pieces("41/send_mail")
+    (['shop.', 'workers.', 'Pack'], ['41/', 'send_', 'mail'])
+    """
+    return re.findall(r"[^._/:]*[._/:]+|[^._/:]+", str(text))
 
 
 def json_text(value: Any) -> str:

@@ -5,6 +5,7 @@ that graphs are drawn with, and of those of the shell.
 """
 
 import hashlib
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -58,6 +59,31 @@ def static_files() -> Mapping[str, StaticFile]:
         "icons.svg": read("icons.svg").replace("</svg>", f"{symbols(GLYPHS)}</svg>"),
     }
     return {name: _file(name, content.encode()) for name, content in contents.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VendoredFile:
+    """A file of others that is served from here."""
+
+    name: str
+    """Of the file."""
+
+    package: str
+    """What it is of."""
+
+    version: str
+    """Which one."""
+
+    licence: str
+    """Its SPDX name."""
+
+
+@cache
+def vendored() -> tuple[VendoredFile, ...]:
+    """What is served from here and was made by others."""
+    text = (files(__package__ or __name__) / "static" / "vendor.toml").read_text(encoding="utf-8")
+    names = ("name", "package", "version", "licence")
+    return tuple(VendoredFile(**{name: file[name] for name in names}) for file in tomllib.loads(text)["file"])
 
 
 def answer_file(served_as: str) -> Response:
