@@ -34,13 +34,13 @@ class Rates:
     """
 
     previews: int = 30
-    """Previews of one repair."""
+    """Previews of repairs, of one target or of many."""
 
     executes: int = 10
     """Executed repairs."""
 
     bulks: int = 2
-    """Previews and executions of bulk repairs."""
+    """Executed bulk repairs."""
 
     changes: int = 60
     """Other changes: acknowledged incidents, notes, paused queues."""

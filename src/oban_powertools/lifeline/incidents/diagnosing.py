@@ -36,7 +36,7 @@ _BEATS: Final[Mapping[tuple[object, object], str]] = {
 }
 """(whether its process is alive, whether its event loop answers) -> the sentence."""
 
-_RESCUES: Final = {"rescued": "taken from their executor", "left": "left to an operator"}
+_RESCUES: Final = {"rescued": "rescued", "left": "left to an operator"}
 """Kind of an entry in the timeline -> what happened to its job."""
 
 

@@ -128,7 +128,7 @@ class Bulks(Facade):
         """A bulk repair with the outcome of each target.
 
         Args:
-            token_for: With the token, until it has ended, if this actor previewed it.
+            token_for: With the token, if this actor previewed it; when it is over, that is refused.
 
         Raises:
             PreviewNotFoundError: There is none.
@@ -253,8 +253,8 @@ async def _make_token(session: Session, bulk_id: int) -> Token:
 
 
 async def _find_token(session: Session, bulk: Row, asking: Actor | None) -> str | None:
-    """The token for its actor, until it has ended; None of one that an earlier release made, which is shown once."""
-    if asking is None or asking.id != bulk["actor_id"] or bulk["status"] not in ("ready", "running"):
+    """The token for its actor; None of one that an earlier release made, which is shown once."""
+    if asking is None or asking.id != bulk["actor_id"]:
         return None
     token = await _make_token(session, bulk["id"])
     return token.text if token.hash == bytes(bulk["token_hash"]) else None

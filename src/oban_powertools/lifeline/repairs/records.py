@@ -196,7 +196,7 @@ class Bulk(AsDict):
     """The actor who previewed it."""
 
     preview_token: str | None
-    """Executes it, or lets it continue; only for the actor who previewed it, until it has ended."""
+    """Executes it, or lets it continue; only for the actor who previewed it."""
 
     filter: Mapping[str, Any]
     """What its targets had to match."""

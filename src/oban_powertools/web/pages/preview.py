@@ -31,8 +31,8 @@ from ..answers import Problem, find_problem
 from ..page import ROWS, Page, get, post
 from ..rates import Rate
 
-_LEADS: Final = ("state", "attempt", "attempts", "cause", "status")
-"""Columns that are said first, in this order."""
+_LEADS: Final = ("state", "status", "cause", "held_until", "cancel_requested_at", "adopted_at", "dismissed_at")
+"""Columns that say what happens to a row, in this order."""
 
 _BAD: Final = frozenset({"discarded", "cancelled", "failed", "expired"})
 _SOURCES: Final = ("job", "step", "workflow", "wait", "signal", "late_result", "settle_fault")
@@ -249,10 +249,22 @@ def group_rows(changes: Sequence[Change], start: int, end: int) -> list[RowGroup
     return groups
 
 
-def columns_of(change: Change) -> list[tuple[str, Any, Any]]:
-    """Column, before, after: those that are read first, first."""
-    fields = [(name, was, will) for name, (was, will) in change.fields.items()]
-    return sorted(fields, key=lambda each: (_LEADS.index(each[0]) if each[0] in _LEADS else len(_LEADS), each[0]))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """The columns of a row that change: name, before, after."""
+
+    leading: Sequence[tuple[str, Any, Any]]
+    """Those that say what happens to it."""
+
+    others: Sequence[tuple[str, Any, Any]]
+    """All others, by name."""
+
+
+def columns_of(change: Change) -> Columns:
+    """The columns of a row that change."""
+    fields = [(name, *change.fields[name]) for name in sorted(change.fields)]
+    leading = [each for name in _LEADS for each in fields if each[0] == name] or fields[:1]
+    return Columns(leading=leading, others=[each for each in fields if each not in leading])
 
 
 def describe_effect(effect: Effect) -> str:
