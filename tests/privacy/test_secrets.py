@@ -290,6 +290,7 @@ CASES: dict[str, Case] = {
     "mcp": lambda _: [],
     "uninstall": lambda _: [],
     "completion": lambda _: [],
+    "openapi": lambda _: [],
     "demo": lambda _: [],
 }
 """Command -> how it is called; in this order, which uses things before it removes them. ``start`` made the world."""

@@ -35,7 +35,7 @@ def test_the_reference_lists_what_a_module_offers_and_nothing_else(module: Modul
 def test_every_door_and_room_with_public_names_is_listed() -> None:
     """Or else is used by Powertools itself, such as ``database``."""
     internal = {"cli", "database", "database.oban", "lifeline.incidents", "lifeline.repairs", "operators.audit"}
-    internal |= {"operators.authorization", "upkeep.retention"}
+    internal |= {"operators.authorization", "upkeep.retention", "web.api"}
     declared = {
         ".".join(path.relative_to(ROOT / "src").with_suffix("").parts).removesuffix(".__init__")
         for path in (ROOT / "src").rglob("*.py")

@@ -38,6 +38,7 @@ COMMANDS: Final = {
     "bulk": ("bulk_commands", "Repair up to 1,000 targets: list them, then repair them one by one."),
     "mcp": ("mcp_command", "Give an agent the tools of an operator: it reads and previews, a person executes."),
     "completion": ("completion_command", "Print what completes commands and options in bash, zsh or fish."),
+    "openapi": ("openapi_command", "Print the OpenAPI 3.1 document of the JSON API."),
     "demo": ("..demo.command", "Watch a real workflow on two workers, one of them killed on the way."),
 }
 """Command -> the module that defines it (beside this one, or relative with dots), and its line in the help."""

@@ -12,21 +12,34 @@ from starlette.exceptions import HTTPException
 
 from ..database.sqlstates import Trouble, find_trouble
 from ..errors import (
+    BulkCountError,
+    BulkFilterError,
+    BulkTooLargeError,
     CommandRefusedError,
     ConfigurationError,
     CursorExpiredError,
     DatabaseUnavailableError,
     IdempotencyConflictError,
     InvalidArgumentError,
+    InvalidSettingError,
+    InvalidWorkflowError,
     NotAuthorizedError,
     NotFoundError,
     PowertoolsError,
     PreviewExpiredError,
+    PreviewOfAnotherActorError,
     ReadOnlyDatabaseError,
     ReasonRequiredError,
     ReasonTooShortError,
+    ReservedActorError,
     SchemaError,
     UnattributedActorError,
+    UnknownStatusError,
+    UnpublishableChangeError,
+    UnstorableValueError,
+    UnsupportedActionError,
+    UnsupportedRecoveryActionError,
+    UnsupportedTargetError,
 )
 from ..privacy.redaction import redacted
 
@@ -37,13 +50,26 @@ _STATUSES: Final[tuple[tuple[type[Exception], int], ...]] = (
     (PreviewExpiredError, 410),
     (ReasonRequiredError, 428),
     (ReasonTooShortError, 422),
+    (ReservedActorError, 403),
+    (PreviewOfAnotherActorError, 403),
+    (UnsupportedActionError, 422),
+    (UnsupportedTargetError, 422),
+    (UnsupportedRecoveryActionError, 422),
+    (UnknownStatusError, 422),
+    (UnpublishableChangeError, 422),
+    (BulkFilterError, 422),
+    (BulkTooLargeError, 422),
+    (BulkCountError, 428),
     (CommandRefusedError, 409),
     (IdempotencyConflictError, 409),
     (CursorExpiredError, 410),
     (DatabaseUnavailableError, 503),
     (ReadOnlyDatabaseError, 503),
     (SchemaError, 503),
-    (InvalidArgumentError, 400),
+    (UnstorableValueError, 422),
+    (InvalidWorkflowError, 422),
+    (InvalidArgumentError, 422),
+    (InvalidSettingError, 422),
     (ConfigurationError, 500),
 )
 """Error -> status; the first match counts."""
@@ -56,10 +82,11 @@ _TITLES: Final = {
     405: "Not in this way",
     409: "It was refused",
     410: "It is gone",
+    412: "Not as many",
     413: "Too large",
     415: "Not in this form",
     421: "Not this host",
-    422: "Something is missing",
+    422: "That is not accepted",
     428: "A reason is missing",
     429: "Too many at once",
     500: "This went wrong",
@@ -120,13 +147,20 @@ def unexpected(request_id: str) -> Problem:
     return _problem(500, "unexpected_error", detail)
 
 
+def status_of(kind: type[Exception]) -> int:
+    """The status of a class of errors."""
+    return next((status for base, status in _STATUSES if issubclass(kind, base)), 500)
+
+
 def title_of(status: int) -> str:
     """A few words for a status."""
     return _TITLES.get(status) or HTTPStatus(status).phrase
 
 
-def _status_of(error: Exception) -> int:
-    return next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
+def _status_of(error: PowertoolsError) -> int:
+    """The status of an error; a number of targets that is wrong, and not missing, has one of its own."""
+    wrong = isinstance(error, BulkCountError) and error.found is not None
+    return 412 if wrong else status_of(type(error))
 
 
 def _problem(status: int, code: str, detail: str, legal_next: tuple[str, ...] = ()) -> Problem:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -22,8 +22,9 @@ from ..operators.authorization import Actor, AllowAll, Authorize, find_actor
 from ..privacy.display import DisplayPolicy
 from . import pages, streams
 from .answers import Problem, find_problem, unexpected
+from .api import Api
 from .page import READ_ONLY, FindActor, Options, Page, PageRoute, Shell, actor_of, logger
-from .rates import Buckets, Rates
+from .rates import Buckets, Rate, Rates
 from .security import SecurityLayer
 from .static_files import answer_file
 
@@ -175,6 +176,7 @@ class Desk:
         self._find_actor = actor
         self._shell = shell
         self._buckets = Buckets(rates)
+        self._api = Api(calls.get, self._actor, self._check)
         self._routes = [self._route(route) for route in (*pages.routes(), *streams.ROUTES)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -197,6 +199,7 @@ class Desk:
 
     async def _respond(self, request: Request) -> Response:
         path: str = request.scope["powertools.path"]
+        for_programs = f"{path}/".startswith("/api/")
         try:
             if refusal := request.scope.get("powertools.refusal"):
                 raise refusal
@@ -204,24 +207,42 @@ class Desk:
                 return answer_file(path.removeprefix("/static/"))
             if path == "/healthz":
                 return PlainTextResponse("ok\n")
+            if path == "/readyz":
+                return await self._ready()
+            if for_programs:
+                return await self._api.respond(request, path)
             return await self._page(request, path)
         except Exception as error:  # noqa: BLE001 - logged there
-            return await self._fail(request, error)
+            return self._api.fail(request, error) if for_programs else await self._fail(request, error)
+
+    async def _ready(self) -> Response:
+        """Whether the database answers; whoever supervises this process is not asked who they are."""
+        try:
+            calls = await self._calls.get()
+            await calls.lifeline.incidents_seen_ago()
+        except Exception as error:  # noqa: BLE001 - said by its code
+            problem = find_problem(error) or unexpected("")
+            return PlainTextResponse(f"not ready: {problem.code}\n", 503, {"Retry-After": "5"})
+        return PlainTextResponse("ready\n")
 
     async def _page(self, request: Request, path: str) -> Response:
         route, params = self._find(request.method, path)
         actor = await self._actor(request)
         request.scope["path_params"] = params
         if route.rate is not None:
-            self._check(actor, route)
+            self._check(actor, route.rate)
         page = Page(request, await self._calls.get(), actor, self._shell, _request_id(request))
         return await route.answer(page)
 
-    def _check(self, actor: Actor, route: PageRoute) -> None:
-        assert route.rate is not None
+    def _check(self, actor: Actor, rate: Rate) -> None:
+        """Refuse an act where nothing may be changed, or the actor has done enough for a minute.
+
+        Raises:
+            HTTPException: 403 or 429.
+        """
         if self._shell.options.read_only:
             raise HTTPException(403, READ_ONLY)
-        if wait := self._buckets.take(actor.id, route.rate):
+        if wait := self._buckets.take(actor.id, rate):
             sentence = f"That is enough for a minute: wait {wait} seconds. Nothing was done."
             raise HTTPException(429, sentence, {"Retry-After": str(wait)})
 
@@ -243,7 +264,7 @@ class Desk:
     def _route(self, route: PageRoute) -> tuple[PageRoute, BaseRoute]:
         return route, Route(route.path, _never_called, methods=[route.method])
 
-    async def _actor(self, request: Request) -> Actor:
+    async def _actor(self, request: HTTPConnection) -> Actor:
         actor = find_actor(await actor_of(self._find_actor, request))
         if actor is None:
             raise HTTPException(401)
@@ -292,7 +313,7 @@ class _NoCalls(Calls):
         pass
 
 
-def _request_id(request: Request) -> str:
+def _request_id(request: HTTPConnection) -> str:
     known: str | None = request.scope.get("powertools.request_id")
     if known is None:
         known = request.scope["powertools.request_id"] = secrets.token_hex(8)

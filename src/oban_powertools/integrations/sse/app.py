@@ -20,6 +20,7 @@ from starlette.websockets import WebSocketClose
 from ...arguments import as_list
 from ...database.sqlstates import Trouble, find_trouble
 from ...errors import CursorExpiredError, InvalidSettingError, WorkflowNotFoundError
+from ...events.events import Events
 from ...events.topics import TopicKind
 from ...events.types import Cursor
 from ...powertools import Powertools
@@ -82,22 +83,31 @@ def events_app(
     if not kinds or not all(kind in TopicKind for kind in kinds):
         raise InvalidSettingError("topics", repr(kinds), f"some of: {', '.join(TopicKind)}")
     served = frozenset(TopicKind(kind) for kind in kinds)
-    return EventsApp(powertools, authorize, served, frozenset(origins), client or _address, limits or StreamLimits())
+    return EventsApp(
+        powertools.events, authorize, served, frozenset(origins), client or _address, limits or StreamLimits()
+    )
 
 
 class EventsApp:
-    """What ``events_app`` makes: an ASGI app."""
+    """What ``events_app`` makes: an ASGI app.
+
+    Args:
+        events: Of calls that are open while the app answers.
+        authorize, topics, allowed_origins, client, limits: As ``events_app``.
+        refuse: Answers a request that is not served; None says why in plain text.
+    """
 
     def __init__(
         self,
-        powertools: Powertools,
+        events: Events,
         authorize: AuthorizeEvents,
         topics: frozenset[TopicKind],
         allowed_origins: frozenset[str],
         client: Callable[[HTTPConnection], Hashable],
         limits: StreamLimits,
+        refuse: Callable[[Request, HTTPException], Response] | None = None,
     ) -> None:
-        self._events = powertools.events
+        self._events = events
         self._authorize = authorize
         self._topics = topics
         self._allowed_origins = allowed_origins
@@ -105,7 +115,7 @@ class EventsApp:
         self._limits = limits
         self._open = OpenStreams(limits)
         self._turns = Turns(limits)
-        self._http: ASGIApp = ExceptionMiddleware(self._answer, handlers={HTTPException: _refuse})
+        self._http: ASGIApp = ExceptionMiddleware(self._answer, handlers={HTTPException: _refusing(refuse or _refuse)})
 
     @property
     def open_streams(self) -> int:
@@ -188,7 +198,14 @@ def _address(connection: HTTPConnection) -> str | None:
     return connection.client.host if connection.client else None
 
 
-def _refuse(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
+def _refusing(refuse: Callable[[Request, HTTPException], Response]) -> Callable[[Request, Exception], Response]:
+    def answer(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return refuse(request, error)
+
+    return answer
+
+
+def _refuse(_: Request, error: HTTPException) -> Response:
     headers = {"Cache-Control": "no-store", **(error.headers or {})}
     return PlainTextResponse(f"{error.detail}\n", error.status_code, headers)

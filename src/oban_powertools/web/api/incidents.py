@@ -1,0 +1,164 @@
+"""Incidents: list, read, acknowledge, assign, note and mute them, and the executors that many are about."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from ...acts import Action
+from ...errors import IncidentNotFoundError, IncidentResolvedError, PowertoolsError
+from ...incident_classes import IncidentClass
+from ...lifeline import ExecutorHealth, Incident
+from ...states import IncidentState
+from ..rates import Rate
+from . import values
+from .endpoint import BEFORE, LIMIT, Call, Endpoint, Shape, cut_page, page
+from .values import INSTANT, PROSE, Parameter, or_null
+from .workflows import REASON
+
+_INCIDENT: Final = Parameter(
+    name="incident",
+    value=values.text(most=1000, whole_path=True),
+    about="Its id or its fingerprint.",
+    required=True,
+    example="12",
+)
+_FILTERS: Final = (
+    Parameter(
+        name="state", value=values.word(IncidentState), about="Only in this state; without it those that are open."
+    ),
+    Parameter(name="class", value=values.word(IncidentClass), about="Only of this class.", to="incident_class"),
+)
+
+
+async def list_incidents(call: Call) -> Any:
+    """Incidents as they were last projected, the last opened first."""
+    limit = call["limit"]
+    names = ("state", "incident_class", "before")
+    found = await call.calls.lifeline.list_incidents(**call.only(*names), limit=limit + 1)
+    return cut_page(
+        found, limit, lambda incident: incident.id, seen_ago_seconds=await call.calls.lifeline.incidents_seen_ago()
+    )
+
+
+async def get_incident(call: Call) -> Incident:
+    """One incident, with its evidence, the repairs that are legal now, and its timeline."""
+    return await call.calls.lifeline.get_incident(call["incident"])
+
+
+async def acknowledge_incident(call: Call) -> Incident:
+    """Record that a person has seen it."""
+    return await call.calls.lifeline.acknowledge_incident(call["incident"], **call.acting())
+
+
+async def assign_incident(call: Call) -> Incident:
+    """Record who takes care of it."""
+    return await call.calls.lifeline.assign_incident(call["incident"], call["assignee"], **call.acting())
+
+
+async def note_incident(call: Call) -> Incident:
+    """Add a note to its timeline."""
+    return await call.calls.lifeline.note_incident(call["incident"], call["note"], **call.acting())
+
+
+async def mute_incident(call: Call) -> Incident:
+    """Send no messages about it until an instant."""
+    return await call.calls.lifeline.mute_incident(call["incident"], until=call["until"], **call.reasoned())
+
+
+async def list_executors(call: Call) -> Any:
+    """Every executor: those that have not stopped first, then by queue, node and id."""
+    return page(await call.calls.lifeline.list_executor_health(), None)
+
+
+def _post(
+    word: str, handler: Callable[..., Any], act: Action, repeat: str, *body: Parameter, errors: tuple[Any, ...] = ()
+) -> Endpoint:
+    also: tuple[type[PowertoolsError], ...] = errors
+    return Endpoint(
+        method="POST",
+        path=f"/incidents/{{incident}}/{word}",
+        handler=handler,
+        tag="Incidents",
+        summary=handler.__doc__ or "",
+        answer=Shape(about="The incident as it is then.", kind=Incident),
+        path_inputs=(_INCIDENT,),
+        body=body,
+        act=act,
+        rate=Rate.CHANGE,
+        repeat=repeat,
+        errors=(IncidentNotFoundError, *also),
+    )
+
+
+_SAME: Final = "The incident stays as it is then; the audit and the timeline have another entry."
+
+ENDPOINTS: Final = (
+    Endpoint(
+        method="GET",
+        path="/incidents",
+        handler=list_incidents,
+        tag="Incidents",
+        summary="Incidents as they were last projected, the last opened first.",
+        answer=Shape(
+            about="A page of incidents. `seen_ago_seconds`: since a process last looked for them; null when none "
+            "ever did.",
+            kind=Incident,
+            paged=True,
+            extra={"seen_ago_seconds": float | None},
+        ),
+        query=(*_FILTERS, BEFORE, LIMIT),
+    ),
+    _post("acknowledge", acknowledge_incident, Action.INCIDENT_ACKNOWLEDGE, _SAME, errors=(IncidentResolvedError,)),
+    _post(
+        "assign",
+        assign_incident,
+        Action.INCIDENT_ASSIGN,
+        _SAME,
+        Parameter(
+            name="assignee",
+            value=or_null(values.text(most=200)),
+            about="Who takes care of it; null for nobody.",
+            required=True,
+            example="ada",
+        ),
+    ),
+    _post(
+        "note",
+        note_incident,
+        Action.INCIDENT_NOTE,
+        "Adds the note again.",
+        Parameter(name="note", value=PROSE, about="The note.", required=True, example="the node comes back at four"),
+    ),
+    _post(
+        "mute",
+        mute_incident,
+        Action.INCIDENT_MUTE,
+        _SAME,
+        Parameter(
+            name="until",
+            value=INSTANT,
+            about="No messages before this instant, which is in the future.",
+            required=True,
+            example="2099-11-21T13:10:00Z",
+        ),
+        REASON,
+        errors=(IncidentResolvedError,),
+    ),
+    Endpoint(
+        method="GET",
+        path="/incidents/{incident}",
+        handler=get_incident,
+        tag="Incidents",
+        summary="One incident, with its evidence, the repairs that are legal now, and its timeline.",
+        answer=Shape(about="The incident.", kind=Incident, tagged=True),
+        path_inputs=(_INCIDENT,),
+        errors=(IncidentNotFoundError,),
+    ),
+    Endpoint(
+        method="GET",
+        path="/executors",
+        handler=list_executors,
+        tag="Executors",
+        summary="Every executor: those that have not stopped first, then by queue, node and id.",
+        answer=Shape(about="All of them.", kind=ExecutorHealth, paged=True),
+    ),
+)

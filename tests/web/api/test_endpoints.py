@@ -1,0 +1,110 @@
+"""The table of endpoints: its document is up to date, its examples are valid, and no act is without an endpoint."""
+
+import re
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from oban_powertools.acts import REPAIRS, Action
+from oban_powertools.web.api import document
+from oban_powertools.web.api.endpoint import Endpoint
+from oban_powertools.web.api.endpoints import ENDPOINTS, ROOT
+from oban_powertools.web.api.schemas import Schemas
+from oban_powertools.wire import AsDict
+from tests.project.test_records_as_json import WRITTEN
+from tests.support.command import powertools
+from tests.support.operations import DOCUMENT, PAGE, as_text, written
+
+ACTS = [row for row in ENDPOINTS if row.method != "GET"]
+BESIDE = {"/api/v1/openapi.json", "/healthz", "/readyz"}
+
+
+def _name(row: Endpoint) -> str:
+    return row.name
+
+
+def test_the_committed_document_is_what_the_endpoints_make() -> None:
+    assert DOCUMENT.read_text() == as_text(), "python -m tests.support.operations"
+
+
+def test_the_page_lists_every_operation() -> None:
+    assert PAGE.read_text() == written(PAGE.read_text()), "python -m tests.support.operations"
+
+
+def test_the_command_prints_the_document() -> None:
+    assert powertools("openapi").out == as_text()
+
+
+def test_the_document_has_every_route_and_no_other() -> None:
+    routes = {(f"{ROOT}{row.path}", row.method.lower()) for row in ENDPOINTS} | {(path, "get") for path in BESIDE}
+
+    assert {(path, method) for path, methods in document()["paths"].items() for method in methods} == routes
+
+
+def test_every_operation_has_a_name_of_its_own() -> None:
+    names = [row.name for row in ENDPOINTS]
+
+    assert len(names) == len({*names})
+
+
+@pytest.mark.parametrize("row", ENDPOINTS, ids=_name)
+def test_a_path_names_its_inputs_in_their_order(row: Endpoint) -> None:
+    assert re.findall(r"\{(\w+)\}", row.path) == [one.name for one in row.path_inputs]
+
+
+@pytest.mark.parametrize("row", ENDPOINTS, ids=_name)
+def test_an_operation_that_changes_something_names_its_act_its_rate_and_what_a_repetition_does(row: Endpoint) -> None:
+    said = [row.act is not None, row.rate is not None, bool(row.repeat)]
+
+    assert said == [row.method != "GET"] * 3
+
+
+def test_every_act_has_an_endpoint() -> None:
+    assert {act for row in ENDPOINTS for act in row.acts} == {*Action}
+
+
+def test_a_repair_is_done_only_through_its_preview() -> None:
+    doing = {row.path for row in ENDPOINTS if {*row.acts} & {*REPAIRS}}
+
+    assert doing == {"/previews", "/previews/{preview_id}/execute", "/bulks/{bulk_id}/execute"}
+
+
+@pytest.mark.parametrize("row", ACTS, ids=_name)
+def test_the_example_of_a_body_is_valid(row: Endpoint) -> None:
+    body = document()["paths"][f"{ROOT}{row.path}"][row.method.lower()]["requestBody"]["content"]["application/json"]
+
+    assert [error.message for error in Draft202012Validator(body["schema"]).iter_errors(body["example"])] == []
+
+
+@pytest.mark.parametrize("row", ACTS, ids=_name)
+def test_the_example_of_a_body_is_read(row: Endpoint) -> None:
+    for one in row.body:
+        if one.example is not None:
+            one.value.read(one.name, one.example)
+
+
+@pytest.mark.parametrize("row", [row for row in ENDPOINTS if row.path_inputs or row.query], ids=_name)
+def test_the_example_of_a_parameter_is_valid_and_read(row: Endpoint) -> None:
+    for one in (*row.path_inputs, *row.query):
+        if one.example is not None:
+            assert Draft202012Validator(one.value.schema).is_valid(one.example)
+            one.value.read(one.name, one.example)
+
+
+@pytest.mark.parametrize(("record", "made"), WRITTEN)
+def test_the_schema_of_a_record_describes_what_is_written_of_it(record: AsDict, made: dict[str, Any]) -> None:
+    schemas = Schemas()
+    schema = {**schemas.of(type(record)), "components": {"schemas": schemas.components}}
+
+    assert [error.message for error in Draft202012Validator(schema).iter_errors(made)] == []
+
+
+def test_the_document_is_one_of_openapi() -> None:
+    parts = document()
+    references = set(re.findall(r'"#/components/schemas/(\w+)"', as_text()))
+
+    assert parts["openapi"] == "3.1.0"
+    assert references <= {*parts["components"]["schemas"]}
+    for schema in parts["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
