@@ -20,13 +20,14 @@ from ..calls import Calls
 from ..errors import InvalidSettingError
 from ..operators.authorization import Actor, AllowAll, Authorize, find_actor
 from ..privacy.display import DisplayPolicy
-from . import pages, streams
+from . import pages
 from .answers import Problem, find_problem, unexpected
 from .api import Api
 from .page import READ_ONLY, FindActor, Options, Page, PageRoute, Shell, actor_of, logger
 from .rates import Buckets, Rate, Rates
 from .security import SecurityLayer
 from .static_files import answer_file
+from .streams import Streams
 
 type OpenCalls = Callable[[], AbstractAsyncContextManager[Calls]]
 """Opens the calls at the first request: ``lambda: open_calls(pool, authorize=...)``."""
@@ -177,7 +178,7 @@ class Desk:
         self._shell = shell
         self._buckets = Buckets(rates)
         self._api = Api(calls.get, self._actor, self._check)
-        self._routes = [self._route(route) for route in (*pages.routes(), *streams.ROUTES)]
+        self._routes = [self._route(route) for route in (*pages.routes(), Streams(actor).route())]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
