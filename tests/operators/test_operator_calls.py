@@ -69,6 +69,7 @@ READ = {
         "retention_status",
         "list_incidents",
         "incidents_seen_ago",
+        "count_incidents",
         "get_incident",
         "get_preview",
         "find_preview_of",

@@ -19,7 +19,7 @@ from oban_powertools.wire import HOSTS, AsDict, to_json
 from tests.project.test_public_surface import MODULES
 
 OTHERS = {
-    *("Actor", "AuditFilter", "AwaitSignal", "Names", "Settings", "StreamLimits", "Target", "Topic"),
+    *("Actor", "AuditFilter", "AwaitSignal", "Names", "Rates", "Settings", "StreamLimits", "Target", "Topic"),
     *("Act", "Gauge", "IncidentRow"),
     *("Fault", "FinishedWorkflow", "Services", "StepContext", "WorkflowHandle"),
 }

@@ -17,11 +17,15 @@ async def looking(dsn: str, path: str = "/", **options) -> AsyncIterator[tuple[S
     """A page of the shop in Chromium, on which nothing may go wrong."""
     require_chromium()
     context = {"viewport": WIDE, **options}
-    async with furnished_console(dsn) as shop, served(shop.console) as origin, chromium() as browser:
-        async with checked(browser, origin, **context) as page:
-            await page.goto(path)
-            yield shop, page, browser
-            await page.goto("about:blank")  # ends its stream
+    async with (
+        furnished_console(dsn) as shop,
+        served(shop.console) as origin,
+        chromium() as browser,
+        checked(browser, origin, **context) as page,
+    ):
+        await page.goto(path)
+        yield shop, page, browser
+        await page.goto("about:blank")  # ends its stream
 
 
 async def test_a_row_that_changed_says_so_in_its_place(dsn: str) -> None:

@@ -4,7 +4,7 @@ from ..incident_classes import IncidentClass
 from ..runtime.executors import ExecutorHealth
 from ..states import ExecutorState, ExecutorStatus, IncidentState, IncidentStatus, IncidentSubstatus
 from ..upkeep.retention import PruneRun, RecordClass, RetainedClass, RetentionStatus
-from .incidents import Affected, Fact, Incident, IncidentDiagnosis, SuggestedBulk, TimelineEntry
+from .incidents import Affected, Fact, Incident, IncidentCounts, IncidentDiagnosis, SuggestedBulk, TimelineEntry
 from .lifeline import Lifeline
 from .repairs import Bulk, BulkItem, BulkPreview, Change, Effect, MovedRow, PreviewCheck, RepairDone, RepairPreview
 
@@ -21,6 +21,7 @@ __all__ = [
     "Fact",
     "Incident",
     "IncidentClass",
+    "IncidentCounts",
     "IncidentDiagnosis",
     "IncidentState",
     "IncidentStatus",

@@ -6,7 +6,7 @@ The rule that must never break: a filter returns text, which the template escape
 import json
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -29,6 +29,7 @@ _GLYPH_OF_WORD: Final[Mapping[str, str]] = {
     ExecutorStatus.STOPPED: "stopped",
     IncidentStatus.ACKNOWLEDGED: "acknowledged",
     IncidentStatus.RESOLVED: "completed",
+    IncidentStatus.MUTED: "muted",
 }
 """Words of other things than steps and workflows, whose glyphs graphs draw."""
 
@@ -54,6 +55,7 @@ def environment() -> Environment:
         {
             "ago": ago,
             "duration": duration,
+            "age": age,
             "instant": instant,
             "iso": rfc3339,
             "clock": clock,
@@ -66,6 +68,7 @@ def environment() -> Environment:
             "json": json_text,
             "word_class": word_class,
             "plain": plain_words,
+            "capital": capital,
         }
     )
     names = cast("dict[str, Any]", made.__dict__["globals"])
@@ -86,6 +89,16 @@ def environment() -> Environment:
 def fill(template: str, context: Mapping[str, Any]) -> str:
     """The page that a template makes."""
     return environment().get_template(template).render(context)
+
+
+def age(span: timedelta) -> str:
+    """A duration in whole seconds, for what is said again every few seconds.
+
+    >>> age(timedelta(seconds=8.7)), age(timedelta(seconds=0.2)), age(timedelta(minutes=3, seconds=2.5))
+    ('9 s', '0 s', '3 min 2 s')
+    """
+    seconds = round(span.total_seconds())
+    return f"{seconds} s" if seconds < 60 else duration(timedelta(seconds=seconds))
 
 
 def clock(at: datetime) -> str:
@@ -171,6 +184,15 @@ def word_class(word: str) -> str:
 def plain_words(name: str) -> str:
     """A name of the database's in words: ``failing_jobs`` -> ``failing jobs``."""
     return name.replace("_", " ")
+
+
+def capital(sentence: str) -> str:
+    """A sentence with a capital letter; the rest stays as it is.
+
+    >>> capital("executor on app-7 is gone"), capital("")
+    ('Executor on app-7 is gone', '')
+    """
+    return sentence[:1].upper() + sentence[1:]
 
 
 def glyph_of(word: str, state: str = "") -> str:

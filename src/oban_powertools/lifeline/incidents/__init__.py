@@ -7,13 +7,23 @@ from ...incident_classes import IncidentClass
 from ...states import IncidentId, IncidentState, IncidentSubstatus
 from .incidents import Incidents
 from .projecting import Projector
-from .records import Affected, Fact, Incident, IncidentDiagnosis, SuggestedBulk, TimelineEntry, incident_key
+from .records import (
+    Affected,
+    Fact,
+    Incident,
+    IncidentCounts,
+    IncidentDiagnosis,
+    SuggestedBulk,
+    TimelineEntry,
+    incident_key,
+)
 
 __all__ = [
     "Affected",
     "Fact",
     "Incident",
     "IncidentClass",
+    "IncidentCounts",
     "IncidentDiagnosis",
     "IncidentId",
     "IncidentState",

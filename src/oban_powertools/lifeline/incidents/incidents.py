@@ -1,18 +1,20 @@
 """The incident calls of ``powertools.lifeline``: project, list, get, acknowledge, assign, note, mute."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from ...arguments import LONGEST, as_count, as_id, as_instant, as_text, as_word, refuse, unless_none
+from ...arguments import LONGEST, as_count, as_id, as_instant, as_key, as_list, as_text, as_word, refuse, unless_none
 from ...incident_classes import IncidentClass
 from ...operators.authorization import Action, ActorLike
 from ...operators.services import Facade, Services
-from ...states import IncidentState
+from ...states import IncidentState, IncidentStatus
 from ...wire import rfc3339
 from . import reading
 from .handling import Handled, Handler
 from .projecting import Projector
-from .records import Incident
+from .reading import Chosen
+from .records import Incident, IncidentCounts
 
 _OPEN: Final = (IncidentState.ACTIVE, IncidentState.ACKNOWLEDGED)
 
@@ -40,13 +42,17 @@ class Incidents(Facade):
         """
         async with self._connect() as session:
             await self._projector.project(session)
-            return await reading.list_incidents(session, self._display, states=_OPEN)
+            return await reading.list_incidents(session, self._display, Chosen(states=_OPEN))
 
     async def list_incidents(
         self,
         *,
         state: IncidentState | str | None = None,
+        status: IncidentStatus | str | None = None,
         incident_class: IncidentClass | str | None = None,
+        but_not: Collection[IncidentClass | str] = (),
+        text: str | None = None,
+        opened_from: datetime | None = None,
         before: int | str | None = None,
         limit: int = 50,
     ) -> list[Incident]:
@@ -54,25 +60,38 @@ class Incidents(Facade):
 
         Args:
             state: Only in this state; None for those that are open, acknowledged or not.
+            status: Only with this word, which also tells those that are muted; then ``state`` None means any.
             incident_class: Only of this class.
+            but_not: None of these classes.
+            text: Only those whose fingerprint, subject or assignee has this in it, in any case.
+            opened_from: Only those that were opened, or came back, from this instant on; aware.
             before: The id of the last one of the previous page.
             limit: At most 1,000.
 
         Raises:
-            InvalidArgumentError: There is no such state or class.
+            InvalidArgumentError: There is no such state, word or class, or a filter is not what it should be.
         """
-        states = _OPEN if state is None else (as_word("state", state, IncidentState),)
-        kind = None if incident_class is None else as_word("incident_class", incident_class, IncidentClass)
+        word = None if status is None else as_word("status", status, IncidentStatus)
+        states = _OPEN if word is None else tuple(IncidentState)
+        chosen = Chosen(
+            states=states if state is None else (as_word("state", state, IncidentState),),
+            status=word,
+            incident_class=None if incident_class is None else as_word("incident_class", incident_class, IncidentClass),
+            but_not=tuple(as_word("but_not", each, IncidentClass) for each in as_list("but_not", but_not, "classes")),
+            text=unless_none(as_key, "text", text),
+            opened_from=None if opened_from is None else as_instant("opened_from", opened_from, "an aware instant"),
+        )
         older, page = unless_none(as_id, "before", before), as_count("limit", limit)
         async with self._connect() as session:
-            return await reading.list_incidents(
-                session,
-                self._display,
-                states=states,
-                incident_class=kind,
-                before=older,
-                limit=page,
-            )
+            return await reading.list_incidents(session, self._display, chosen, before=older, limit=page)
+
+    async def count_incidents(self) -> IncidentCounts:
+        """How many incidents there are of each word, and what hangs on those that need a review.
+
+        Each number ends at 10,000.
+        """
+        async with self._connect() as session:
+            return await reading.count_incidents(session)
 
     async def incidents_seen_ago(self) -> timedelta | None:
         """How long ago some process last projected incidents, by the database's clock; None when none ever did."""

@@ -2,7 +2,8 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Final, cast
 
 from ...arguments import as_id, as_key
@@ -12,26 +13,67 @@ from ...incident_classes import find_row
 from ...privacy.display import DisplayPolicy, Kind
 from ...states import IncidentState
 from .diagnosing import diagnose
-from .records import Incident, TimelineEntry
+from .records import Incident, IncidentCounts, TimelineEntry
 from .suggesting import OF_A_LIST, OF_ONE, suggest
+
+MOST_COUNTED: Final = 10_000
+"""Where a number of incidents ends."""
 
 MOST: Final = 1000
 """Incidents of one page, and entries of one kind in a timeline."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """Which incidents are asked for; None of a field asks for all."""
+
+    states: Sequence[str]
+    """In one of these states."""
+
+    status: str | None = None
+    """With this word."""
+
+    incident_class: str | None = None
+    """Of this class."""
+
+    but_not: Sequence[str] = ()
+    """Of none of these classes."""
+
+    text: str | None = None
+    """With this in the fingerprint, the subject or the assignee."""
+
+    opened_from: datetime | None = None
+    """Opened from this instant on."""
+
+
 async def list_incidents(
     session: Session,
     display: DisplayPolicy,
+    chosen: Chosen,
     *,
-    states: Sequence[str],
-    incident_class: str | None = None,
     before: int | None = None,
     limit: int = MOST,
 ) -> list[Incident]:
     """One page, the last opened first, each with the repairs that are legal now."""
-    args = {"states": list(states), "class": incident_class, "before": before, "page": min(limit, MOST)}
+    args = {
+        "states": list(chosen.states),
+        "status": chosen.status,
+        "class": chosen.incident_class,
+        "but_not": list(chosen.but_not),
+        "text": chosen.text,
+        "opened_from": chosen.opened_from,
+        "before": before,
+        "page": min(limit, MOST),
+    }
     incidents = [read(row, display) for row in await session.all("list_incidents", args)]
     return await suggest(session, incidents, OF_A_LIST)
+
+
+async def count_incidents(session: Session) -> IncidentCounts:
+    """How many there are."""
+    row = await session.one("incident_counts", {"most": MOST_COUNTED})
+    assert row is not None
+    return record(IncidentCounts, row)
 
 
 async def get_row(session: Session, which: int | str) -> dict[str, Any]:

@@ -217,6 +217,41 @@ class Incident(AsDict):
         return self.muted_until is not None and self.muted_until > datetime.now(UTC)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentCounts(AsDict):
+    """How many incidents there are; each number ends at 10,000."""
+
+    needs_review: int
+    """That nobody has taken, and that are not muted."""
+
+    acknowledged: int
+    """That a person has seen."""
+
+    muted: int
+    """Open, and muted."""
+
+    resolved: int
+    """That are over."""
+
+    resolved_lately: int
+    """That were over in the last 24 hours."""
+
+    last_resolved_at: datetime | None
+    """When the last one was over; None when none ever was."""
+
+    oldest_at: datetime | None
+    """Since when the oldest of those needs a review; None when none does."""
+
+    waiting_steps: int
+    """Steps without an outcome that hang on those that need a review; a step may hang on several."""
+
+    waiting_workflows: int
+    """Their workflows, likewise."""
+
+    by_class: Mapping[str, int]
+    """Class -> how many of it need a review."""
+
+
 def incident_key(text: int | str) -> int | str:
     """What names an incident: its id, when it is a number, or its fingerprint."""
     return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and int(text) < 2**63 else text

@@ -1,42 +1,194 @@
 """The overview: must somebody act? If not, why one may believe that."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
 
 from starlette.responses import Response
 
-from ...lifeline import ExecutorHealth
-from ...states import ExecutorState
-from ..page import Page, get
+from ...lifeline import ExecutorHealth, IncidentCounts
+from ...states import ExecutorState, IncidentStatus, OperatorStatus, StepState
+from ...upkeep.metrics import Readings
+from ...workflows import WorkflowRecord
+from ..page import Page, Panel, get
 
-_TOPICS: Final = ("incident:all", "executor:all", "workflow:all")
+TOPICS: Final = ("incident:all", "executor:all", "workflow:all")
+"""What the page is kept current by."""
+
+LOOKED_LATELY: Final = timedelta(minutes=1)
+"""Whoever looks for incidents does so every few seconds; a longer silence says that nobody does."""
+
+_MOST_COUNTED: Final = 100
+"""Workflows of a word that are counted; more are "100+"."""
+
+_SHOWN: Final = 5
+"""Rows of one list."""
+
+_NODES: Final = 24
+"""Nodes of the strip, those in trouble first."""
+
+_WAITING: Final = (
+    StepState.PENDING,
+    StepState.SCHEDULED,
+    StepState.RETRYABLE,
+    StepState.AWAITING_SIGNAL,
+    StepState.SUSPENDED,
+)
+_WORST_FIRST: Final = (ExecutorState.MISSING, ExecutorState.LATE, ExecutorState.HEALTHY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """The executors of one node."""
+
+    name: str
+    """Of the node."""
+
+    executors: Sequence[ExecutorHealth]
+    """Those that have not stopped, by queue."""
+
+    @property
+    def healthy(self) -> int:
+        """How many of them are healthy."""
+        return sum(executor.state is ExecutorState.HEALTHY for executor in self.executors)
+
+    @property
+    def urgency(self) -> int:
+        """How soon one looks at it; 0 is first."""
+        return min(_WORST_FIRST.index(executor.state) for executor in self.executors)
 
 
 async def overview(page: Page) -> Response:
     """The page."""
-    incidents, executors, repairs = await page.parts(
-        page.calls.lifeline.list_incidents(),
-        page.calls.lifeline.list_executor_health(),
-        page.calls.audit.list(limit=5),
+    calls = page.calls
+    counts, seen, urgent, review, blocked, steps, executors, acts = await page.parts(
+        calls.lifeline.count_incidents(),
+        calls.lifeline.incidents_seen_ago(),
+        calls.lifeline.list_incidents(status=IncidentStatus.NEEDS_REVIEW, limit=_SHOWN),
+        calls.workflows.list(status=OperatorStatus.NEEDS_REVIEW, limit=_MOST_COUNTED + 1),
+        calls.workflows.list(status=OperatorStatus.BLOCKED, limit=_MOST_COUNTED + 1),
+        calls.metrics.read(),
+        calls.lifeline.list_executor_health(),
+        calls.audit.list(limit=_SHOWN + 1),
     )
+    nodes = by_node(executors.value or ())
+    started = bool(executors.value) or seen.value is not None
     return page.render(
         "overview.html",
-        title="Overview",
-        topics=_TOPICS,
-        incidents=incidents,
+        title=_title(counts, seen, review, started=started or not executors),
+        topics=TOPICS,
+        counts=counts,
+        seen=seen,
+        is_late=bool(seen) and started and (seen.value is None or seen.value > LOOKED_LATELY),
+        urgent=urgent,
+        review=_with_more(review),
+        blocked=_with_more(blocked),
+        steps=_steps(steps),
         executors=executors,
-        nodes=_by_node(executors.value or ()),
-        repairs=repairs,
+        nodes=nodes[:_NODES],
+        more_nodes=len(nodes) - _NODES,
+        newest_beat=_newest_beat(executors.value or ()),
+        started=started,
+        acts=acts,
+        incomplete=not all((counts, seen, urgent, review, blocked, executors)),
     )
 
 
-def _by_node(executors: Sequence[ExecutorHealth]) -> Mapping[str, Any]:
-    """Node -> its executors, those that have not stopped."""
+def by_node(executors: Sequence[ExecutorHealth]) -> list[Node]:
+    """Nodes with those of their executors that have not stopped; those in trouble first, then by name."""
     nodes: dict[str, list[ExecutorHealth]] = {}
     for executor in executors:
         if executor.state is not ExecutorState.STOPPED:
             nodes.setdefault(executor.node, []).append(executor)
-    return dict(sorted(nodes.items()))
+    made = [Node(name=name, executors=sorted(each, key=lambda e: e.producer_scope)) for name, each in nodes.items()]
+    return sorted(made, key=lambda node: (node.urgency, node.name))
+
+
+def _title(
+    counts: Panel[IncidentCounts], seen: Panel[timedelta], review: Panel[list[WorkflowRecord]], *, started: bool
+) -> str:
+    """The answer in one line. Nothing is clear that could not be read."""
+    incidents = counts.value.needs_review if counts.value else 0
+    workflows = len(review.value or ())
+    if incidents:
+        return f"{incidents:,} incidents need a person" if incidents > 1 else "1 incident needs a person"
+    if workflows:
+        some = f"{_MOST_COUNTED}+" if workflows > _MOST_COUNTED else str(workflows)
+        return f"{some} workflows need a person" if workflows > 1 else "1 workflow needs a person"
+    if not started:
+        return "Nothing has run here yet"
+    if not (counts and seen and review):
+        return "Overview"
+    return "All clear" if seen.value is not None and seen.value <= LOOKED_LATELY else "Nobody looks for incidents"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """Some workflows of a word."""
+
+    part: Panel[list[WorkflowRecord]]
+    """The first of them."""
+
+    count: str
+    """How many there are, ``100+`` for more than were counted."""
+
+    open_steps: int
+    """Their steps without an outcome."""
+
+
+def _with_more(part: Panel[list[WorkflowRecord]]) -> Listed:
+    workflows = part.value or []
+    more = len(workflows) > _MOST_COUNTED
+    return Listed(
+        part=Panel(value=workflows[:_SHOWN], problem=part.problem),
+        count=f"{_MOST_COUNTED}+" if more else str(len(workflows)),
+        open_steps=sum(workflow.open for workflow in workflows),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steps:
+    """Steps without an outcome, each number at most 50,000."""
+
+    answered: bool
+    """Whether they could be counted."""
+
+    waiting: int
+    """For others, for time, for a signal, or for their next attempt."""
+
+    signals: int
+    """Of those, for a signal."""
+
+    runnable: int
+    """For a place in their queue."""
+
+    running: int
+    """In hand."""
+
+    oldest: timedelta
+    """How long the oldest runnable one has waited."""
+
+
+def _steps(part: Panel[Readings]) -> Steps:
+    readings = part.value
+    values = {(each.name, each.word): each.value for each in readings.values} if readings else {}
+
+    def open_steps(*states: StepState) -> int:
+        return int(sum(values.get(("open_steps", state.value), 0) for state in states))
+
+    return Steps(
+        answered=readings is not None and readings.answered["steps"],
+        waiting=open_steps(*_WAITING),
+        signals=open_steps(StepState.AWAITING_SIGNAL),
+        runnable=open_steps(StepState.AVAILABLE),
+        running=open_steps(StepState.EXECUTING),
+        oldest=timedelta(seconds=values.get(("oldest_waiting_step_seconds", None), 0)),
+    )
+
+
+def _newest_beat(executors: Sequence[ExecutorHealth]) -> datetime | None:
+    return max((executor.beat_at for executor in executors), default=None)
 
 
 ROUTES: Final = (get("/", overview),)

@@ -69,7 +69,8 @@
       const form = said.closest("form");
       const boxes = all(".pick input:not([data-all])", form);
       const chosen = boxes.filter((box) => box.checked).length;
-      said.textContent = `${chosen} chosen`;
+      said.dataset.none ??= said.textContent;
+      said.textContent = chosen ? `${chosen} chosen` : said.dataset.none;
       const whole = one("[data-all]", form);
       if (whole) {
         whole.checked = chosen > 0 && chosen === boxes.length;
@@ -202,6 +203,8 @@
   const listen = () => {
     if (source) return;
     source = new EventSource(stream);
+    // What happened between the page and its stream was told to nobody.
+    source.addEventListener("open", askSoon);
     source.addEventListener("changed", () => { heardAt = Date.now(); askSoon(); });
     source.addEventListener("beat", () => { heardAt = Date.now(); });
     source.addEventListener("error", () => {

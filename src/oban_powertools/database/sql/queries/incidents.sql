@@ -17,17 +17,53 @@ SELECT powertools.sweep_incidents_v1(%(every)s::interval) AS projected;
 SELECT extract(epoch FROM clock_timestamp() - max(p.projected_at))::float8 AS seconds FROM powertools.incident_projection p;
 
 -- name: list_incidents
--- Args: states (text[]), class (text; NULL: all), before (id; NULL: the first page), page (int).
+-- Args: states (text[]), status (the word), class, text (in fingerprint, subject or assignee), opened_from (timestamptz), each NULL
+-- for all; but_not (text[], classes), before (id; NULL: the first page), page (int).
 -- Rows: as get_incident, the last opened first. Index: incidents_opened.
 SELECT powertools.incident_word_v3(i.state, i.muted_until > clock_timestamp()) AS status, i.class AS incident_class, i.*
 FROM powertools.incidents i
 WHERE i.state = ANY (%(states)s::text[])
+  AND (%(status)s::text IS NULL OR powertools.incident_word_v3(i.state, i.muted_until > clock_timestamp()) = %(status)s::text)
   AND (%(class)s::text IS NULL OR i.class = %(class)s::text)
+  AND i.class <> ALL (%(but_not)s::text[])
+  AND (%(text)s::text IS NULL OR position(
+    lower(%(text)s::text) IN lower(concat_ws(' ', i.fingerprint, i.subject_id, i.assignee))
+  ) > 0)
+  AND (%(opened_from)s::timestamptz IS NULL OR i.opened_at >= %(opened_from)s::timestamptz)
   AND (%(before)s::bigint IS NULL OR (i.opened_at, i.id) < (
     SELECT b.opened_at, b.id FROM powertools.incidents b WHERE b.id = %(before)s::bigint
   ))
 ORDER BY i.opened_at DESC, i.id DESC
 LIMIT %(page)s::int;
+
+-- name: incident_counts
+-- Args: most (int): where a number ends.
+-- Rows: one; needs_review, acknowledged, muted, resolved, resolved_lately (in 24 hours, of those opened last), last_resolved_at,
+--   oldest_at, waiting_steps, waiting_workflows, by_class (object: class -> number; of those that need a review).
+-- Index: incidents_open, incidents_opened.
+WITH open AS (
+  SELECT powertools.incident_word_v3(i.state, i.muted_until > clock_timestamp()) AS word, i.class, i.opened_at, i.waiting_steps,
+    i.waiting_workflows
+  FROM powertools.incidents i WHERE i.state <> 'resolved' LIMIT %(most)s::int
+), counted AS (
+  SELECT count(*) FILTER (WHERE o.word = 'Needs Review') AS needs_review,
+    count(*) FILTER (WHERE o.word = 'Acknowledged') AS acknowledged,
+    count(*) FILTER (WHERE o.word = 'Muted') AS muted,
+    min(o.opened_at) FILTER (WHERE o.word = 'Needs Review') AS oldest_at,
+    coalesce(sum(o.waiting_steps) FILTER (WHERE o.word = 'Needs Review'), 0)::bigint AS waiting_steps,
+    coalesce(sum(o.waiting_workflows) FILTER (WHERE o.word = 'Needs Review'), 0)::bigint AS waiting_workflows
+  FROM open o
+), classes AS (
+  SELECT coalesce(jsonb_object_agg(c.class, c.incidents), '{}') AS by_class
+  FROM (SELECT o.class, count(*) AS incidents FROM open o WHERE o.word = 'Needs Review' GROUP BY o.class) AS c
+), over AS (
+  SELECT count(*) AS resolved, count(*) FILTER (WHERE r.resolved_at > now() - interval '1 day') AS resolved_lately,
+    max(r.resolved_at) AS last_resolved_at
+  FROM (
+    SELECT i.resolved_at FROM powertools.incidents i WHERE i.state = 'resolved' ORDER BY i.opened_at DESC LIMIT %(most)s::int
+  ) AS r
+)
+SELECT counted.*, over.*, classes.by_class FROM counted, over, classes;
 
 -- name: get_incident
 -- Args: id (bigint or NULL), fingerprint (text or NULL).
