@@ -102,7 +102,7 @@ async def test_chosen_incidents_lead_to_what_may_be_done_with_them(shop: Shop) -
     page = (await shop.client.get("/incidents/chosen?id=1&id=2")).text
 
     assert "Acknowledge 2 incidents" in page
-    assert "job rescue, 1 target" in page
+    assert "Preview: rescue 1 job" in page
 
 
 async def test_chosen_incidents_are_acknowledged_by_whoever_chose_them(shop: Shop) -> None:

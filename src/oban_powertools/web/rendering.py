@@ -50,7 +50,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    filters = cast("dict[str, Callable[..., str]]", made.__dict__["filters"])
+    filters = cast("dict[str, Callable[..., Any]]", made.__dict__["filters"])
     filters.update(
         {
             "ago": ago,

@@ -13,7 +13,7 @@ from ...wire import rfc3339
 from . import reading
 from .handling import Handled, Handler
 from .projecting import Projector
-from .reading import Chosen
+from .reading import ChosenIncidents
 from .records import Incident, IncidentCounts
 
 _OPEN: Final = (IncidentState.ACTIVE, IncidentState.ACKNOWLEDGED)
@@ -42,7 +42,7 @@ class Incidents(Facade):
         """
         async with self._connect() as session:
             await self._projector.project(session)
-            return await reading.list_incidents(session, self._display, Chosen(states=_OPEN))
+            return await reading.list_incidents(session, self._display, ChosenIncidents(states=_OPEN))
 
     async def list_incidents(
         self,
@@ -73,7 +73,7 @@ class Incidents(Facade):
         """
         word = None if status is None else as_word("status", status, IncidentStatus)
         states = _OPEN if word is None else tuple(IncidentState)
-        chosen = Chosen(
+        chosen = ChosenIncidents(
             states=states if state is None else (as_word("state", state, IncidentState),),
             status=word,
             incident_class=None if incident_class is None else as_word("incident_class", incident_class, IncidentClass),

@@ -24,7 +24,7 @@ MOST: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
+class ChosenIncidents:
     """Which incidents are asked for; None of a field asks for all."""
 
     states: Sequence[str]
@@ -49,7 +49,7 @@ class Chosen:
 async def list_incidents(
     session: Session,
     display: DisplayPolicy,
-    chosen: Chosen,
+    chosen: ChosenIncidents,
     *,
     before: int | None = None,
     limit: int = MOST,

@@ -39,7 +39,7 @@ _WORST_FIRST: Final = (ExecutorState.MISSING, ExecutorState.LATE, ExecutorState.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
+class NodeExecutors:
     """The executors of one node."""
 
     name: str
@@ -95,13 +95,13 @@ async def overview(page: Page) -> Response:
     )
 
 
-def by_node(executors: Sequence[ExecutorHealth]) -> list[Node]:
+def by_node(executors: Sequence[ExecutorHealth]) -> list[NodeExecutors]:
     """Nodes with those of their executors that have not stopped; those in trouble first, then by name."""
     nodes: dict[str, list[ExecutorHealth]] = {}
     for executor in executors:
         if executor.state is not ExecutorState.STOPPED:
             nodes.setdefault(executor.node, []).append(executor)
-    made = [Node(name=name, executors=sorted(each, key=lambda e: e.producer_scope)) for name, each in nodes.items()]
+    made = [NodeExecutors(name=name, executors=sorted(each, key=lambda e: e.producer_scope)) for name, each in nodes.items()]
     return sorted(made, key=lambda node: (node.urgency, node.name))
 
 

@@ -287,7 +287,11 @@
     j: () => step(1),
     k: () => step(-1),
     x: () => { const box = currentRow() && one(".pick input", currentRow()); if (box) box.click(); },
-    p: () => follow((currentRow() && one("[data-preview]", currentRow())) || one("[data-preview]")),
+    p: () => {
+      // A preview changes nothing; what executes is on its page, and no key presses it.
+      const first = (currentRow() && one("[data-preview]", currentRow())) || one("[data-preview]");
+      if (first) first.click();
+    },
     r: () => stream && setPaused(!paused),
     t: nextTheme,
     g: () => { goUntil = Date.now() + 1500; },
