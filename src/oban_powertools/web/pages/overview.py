@@ -101,8 +101,12 @@ def by_node(executors: Sequence[ExecutorHealth]) -> list[NodeExecutors]:
     for executor in executors:
         if executor.state is not ExecutorState.STOPPED:
             nodes.setdefault(executor.node, []).append(executor)
-    made = [NodeExecutors(name=name, executors=sorted(each, key=lambda e: e.producer_scope)) for name, each in nodes.items()]
+    made = [NodeExecutors(name=name, executors=sorted(each, key=_queue)) for name, each in nodes.items()]
     return sorted(made, key=lambda node: (node.urgency, node.name))
+
+
+def _queue(executor: ExecutorHealth) -> str:
+    return executor.producer_scope
 
 
 def _title(
