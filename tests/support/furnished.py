@@ -51,6 +51,7 @@ WHERE beat_node = node;
 UPDATE powertools.incidents
 SET opened_at = now() - interval '4.5 min', first_detected_at = now() - interval '4.5 min',
     last_detected_at = now() - interval '20 s';
+UPDATE powertools.incident_projection SET projected_at = now() - interval '20 s';
 UPDATE powertools.incident_entries SET at = now() - interval '4.5 min';
 UPDATE powertools.audit SET at = now() - (10.5 - id) * interval '1 min';
 UPDATE powertools.audit_links l SET row_hash = powertools.audit_hash_v1(a)

@@ -247,4 +247,4 @@ async def test_people_read_what_is_expected_and_what_to_do(release: Release) -> 
 
     assert ended.code == 6
     assert "  expected: bill(client: dict, total: int = 0)" in ended.out
-    assert ended.out.endswith("4 steps and jobs of 3 workers compared; 1 findings\n")
+    assert ended.out.endswith("4 steps and jobs of 3 workers compared; 1 finding\n")

@@ -1,11 +1,13 @@
 """``bulk preview | execute | status``: one repair for many targets, with an outcome for each."""
 
+import re
 from datetime import timedelta
 from typing import Any, Final
 
 import click
 
 from ..calls import Calls
+from ..errors import BulkFilterError
 from ..lifeline.incidents import incident_key
 from ..lifeline.repairs import Bulk, BulkItem
 from ..lifeline.repairs.bulk import CONFIRMED_ABOVE
@@ -52,6 +54,7 @@ def bulk() -> None:
 @click.option("--worker", metavar="NAME", help="Of this worker.")
 @click.option("--executor", "executor_id", metavar="ID", help="Jobs that this executor has in hand.")
 @click.option("--workflow-name", metavar="NAME", help="Of workflows of this name.")
+@click.option("--workflow-id", callback=parse_id, metavar="ID", help="Steps of this workflow.")
 @click.option("--step", metavar="NAME", help="Steps of this name.")
 @click.option("--cause", metavar="CAUSE", help="Steps that ended for this cause.")
 @click.option("--tag", metavar="TAG", help="Workflows with this tag.")
@@ -81,7 +84,12 @@ async def preview(
     async with target.calls(authorize) as calls:
         ids = ids if incident is None else await _find_targets(calls, action, incident)
         filter_ = {**filters, "ids": list(ids) or None}
-        record = await calls.lifeline.preview_bulk(actor, action, filter_, hold_for=hold_for, source="cli")
+        try:
+            record = await calls.lifeline.preview_bulk(actor, action, filter_, hold_for=hold_for, source="cli")
+        except BulkFilterError as error:
+            raise BulkFilterError(
+                _name_options(error.found), f"--incident, or {_name_options(error.expected)}"
+            ) from None
     if form.is_json:
         print_json({"bulk": record}, form)
         return Exit.DONE
@@ -99,6 +107,15 @@ async def preview(
     sure = ["--confirm", record.total] if record.total > CONFIRMED_ABOVE else []
     print_next(command_line("bulk", "execute", record.preview_token, *sure, acts=True, reason=True))
     return Exit.DONE
+
+
+def _name_options(said: str) -> str:
+    """What is said of a filter, its keys by the options that set them."""
+    options = {param.name: param.opts[0] for param in click.get_current_context().command.params}
+    subject, colon, keys = said.partition("one at least of: ")
+    if colon:
+        return subject + colon + ", ".join(["--incident", *(options.get(key, key) for key in keys.split(", "))])
+    return re.sub(r"^(names|says that) (\w+)", lambda found: f"{found[1]} {options.get(found[2], found[2])}", said)
 
 
 async def _find_targets(calls: Calls, action: str, incident: str) -> tuple[str, ...]:

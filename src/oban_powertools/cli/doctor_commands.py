@@ -3,12 +3,13 @@
 The rule that must never break: a check that could not run never ends as a success.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import click
 
 from ..config import PAYLOAD_LIMIT
 from ..database import Queries, Session
+from ..plural import counted
 from ..privacy.apply_display import apply_display
 from ..upkeep.deploy_check import check_deploy
 from ..upkeep.doctor import Finding, Level, Report, examine
@@ -57,9 +58,10 @@ def _print(report: Report, notes: bool) -> None:
     for broken in report.broken:
         note(f"could not be checked: {broken.check}: {broken.error}")
     count = len(report.checks) - len(report.broken)
+    hidden = " (--notes shows them)" if report.notes and not notes else ""
     say(
-        f"{count} checks made, {len(report.broken)} could not be made; "
-        f"{len(report.findings)} findings, {len(report.notes)} notes"
+        f"{counted(count, 'check')} made, {len(report.broken)} could not be made; "
+        f"{counted(len(report.findings), 'finding')}, {counted(len(report.notes), 'note')}{hidden}"
     )
 
 
@@ -102,14 +104,25 @@ async def check(
         print_json({"workers": checked.workers, "steps": checked.steps, "findings": checked.findings}, form)
     else:
         print_findings(checked.findings)
-        say(f"{checked.steps} steps and jobs of {checked.workers} workers compared; {len(checked.findings)} findings")
+        compared = f"{counted(checked.steps, 'step or job', 'steps and jobs')} of {counted(checked.workers, 'worker')}"
+        say(f"{compared} compared; {counted(len(checked.findings), 'finding')}")
     return Exit.FINDINGS if checked.findings else Exit.DONE
 
 
 def print_findings(findings: Sequence[Finding]) -> None:
-    """Print each finding with what is expected and what to do, on lines of its own."""
+    """Print findings, with what is expected and what to do on lines of their own, once for all that share them."""
+    for (check, level, expected), group in _grouped(findings, lambda each: (each.check, each.level, each.expected)):
+        for found, alike in _grouped(group, lambda each: each.found):
+            subjects = ", ".join(each.subject for each in alike)
+            say(Styled(click.style(level, fg=_COLORS[level])), f" [{check}] {subjects}: {found}")
+        say(f"  expected: {expected}")
+        for todo, _ in _grouped(group, lambda each: each.todo):
+            say(f"  to do:    {todo}")
+
+
+def _grouped[K](findings: Sequence[Finding], key: Callable[[Finding], K]) -> Iterable[tuple[K, list[Finding]]]:
+    """The findings by what they share, in the order of the first of each."""
+    groups: dict[K, list[Finding]] = {}
     for finding in findings:
-        level = Styled(click.style(finding.level, fg=_COLORS[finding.level]))
-        say(level, f" [{finding.check}] {finding.subject}: {finding.found}")
-        say(f"  expected: {finding.expected}")
-        say(f"  to do:    {finding.todo}")
+        groups.setdefault(key(finding), []).append(finding)
+    return groups.items()

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from ..acts import Action, TargetType
 from ..explain import (
+    CALLS_OF_PROGRAMS,
     Blocker,
     Dependency,
     ExplainedAction,
@@ -187,7 +188,7 @@ def _unsaid[T: _Summarised](table: Table[T], why: str) -> Table[T]:
 
 
 def _print_actions(legal: Sequence[ExplainedAction], illegal: Sequence[ExplainedAction]) -> None:
-    _print_part(_ACTIONS, [*legal, *illegal])
+    _print_part(_ACTIONS, [action for action in (*legal, *illegal) if action.name not in CALLS_OF_PROGRAMS])
 
 
 def _print_part[T](table: Table[T], records: Sequence[T], more: int = 0) -> None:

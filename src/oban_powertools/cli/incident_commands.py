@@ -14,13 +14,13 @@ from ..lifeline import Incident, Lifeline
 from ..lifeline.incidents import incident_key
 from ..operators.authorization import Authorize
 from ..states import IncidentState
-from ..times import ago, duration, instant
+from ..times import ago, instant
 from .exits import Exit
 from .forms import Form
 from .groups import Group, examples
 from .ids import parse_id
 from .incident_option import on_incident
-from .incident_text import first_looks, print_incident, state_of, waiting_for
+from .incident_text import first_looks, print_incident, say_unwatched, state_of, waiting_for
 from .output import note as remark
 from .output import print_json, print_list, say
 from .tables import Column, Table
@@ -33,19 +33,21 @@ def _waiting(incident: Incident) -> str:
     return f"{waiting} waiting" if waiting else ""
 
 
+def _assigned(incident: Incident) -> str:
+    return f"assigned to {incident.assignee}" if incident.assignee else ""
+
+
 INCIDENTS: Final = Table[Incident](
     (
         Column("STATUS", lambda incident: incident.status, whole=True),
         Column("ID", lambda incident: incident.id, whole=True),
         Column("STATE", state_of, whole=True),
-        Column("CLASS", lambda incident: incident.incident_class),
-        Column("COUNT", lambda incident: incident.count, number=True),
+        Column("CLASS", lambda incident: incident.incident_class, whole=True),
+        Column("COUNT", lambda incident: incident.count or None, number=True),
         Column("SINCE", lambda incident: ago(incident.opened_at), whole=True),
-        Column("ASSIGNEE", lambda incident: incident.assignee),
     ),
-    sentence=lambda incident: "; ".join(filter(None, (incident.title, _waiting(incident)))),
+    sentence=lambda incident: "; ".join(filter(None, (incident.title, _waiting(incident), _assigned(incident)))),
 )
-_FRESH: Final = timedelta(minutes=1)
 
 
 @click.group(cls=Group)
@@ -84,9 +86,8 @@ async def list_incidents(
         )
     then = first_looks(rows)
     print_list(form, "incidents", rows, INCIDENTS, empty="no incident", limit=limit, then=then)
-    if seen_ago is None or seen_ago > _FRESH:
-        when = "nobody has looked yet" if seen_ago is None else f"nobody has looked for {duration(seen_ago)}"
-        remark(f"{when}: incidents are found by processes that sweep; powertools doctor says whether one does")
+    if unwatched := say_unwatched(seen_ago):
+        remark(unwatched)
     return Exit.FINDINGS if fail_on and any(_alarms(incident, fail_on) for incident in rows) else Exit.DONE
 
 
@@ -99,10 +100,11 @@ async def show(target: Database, *, incident: str, form: Form) -> int:
     """Show one incident, by id or fingerprint, with its evidence and everything that happened to it."""
     async with target.calls() as calls:
         record = await calls.lifeline.get_incident(incident_key(incident))
+        seen_ago = await calls.lifeline.incidents_seen_ago()
     if form.is_json:
         print_json({"incident": record}, form)
         return Exit.DONE
-    print_incident(record)
+    print_incident(record, seen_ago)
     return Exit.DONE
 
 

@@ -3,27 +3,35 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 
 from ..explain import ExplainedRepair
 from ..lifeline import Incident, TimelineEntry
 from ..plural import counted
 from ..states import IncidentState
-from ..times import ago, instant, moment
+from ..times import ago, duration, instant, moment
 from .explain_text import bulk_command, repair_command
 from .next_commands import command_line, repeated, worst_first
-from .output import print_facts, print_next, print_table, say
+from .output import print_facts, print_next, print_table, say, terminal_width
+from .rescue_text import BECAME, describe_rescue
 from .tables import Column, Table
-from .text import state_beside, word_and_state
+from .text import one_line, state_beside, word_and_state, wrap
+
+_RESCUES: Final = ("rescued", "left")
+
+
+def _what(entry: TimelineEntry) -> str:
+    return BECAME.get(str(entry.detail.get("action")), entry.kind) if entry.kind in _RESCUES else entry.kind
+
 
 _TIMELINE: Final = Table[TimelineEntry](
     (
         Column("AT", lambda entry: ago(entry.at), whole=True),
-        Column("WHAT", lambda entry: entry.kind, whole=True),
+        Column("WHAT", _what, whole=True),
         Column("WHO", lambda entry: entry.actor or "powertools"),
     ),
-    sentence=lambda entry: _told(entry.detail),
+    sentence=lambda entry: describe_rescue(entry.detail) if entry.kind in _RESCUES else _told(entry.detail),
 )
 _SHOWN_REPAIRS: Final = 5
 _BESIDE_BULK: Final = 2
@@ -43,10 +51,16 @@ _ON_THEIR_OWN: Final = ("stacks", "id_type")
 """Evidence that has lines of its own, or says what other evidence is."""
 
 _SENTENCES: Final = ("title", "because", "note")
+_FRESH: Final = timedelta(minutes=1)
+_STACK: Final = "  "
 
 
-def print_incident(incident: Incident) -> None:
-    """Print an incident with its evidence, its timeline, and the commands that follow."""
+def print_incident(incident: Incident, seen_ago: timedelta | None) -> None:
+    """Print an incident with its evidence, its timeline, and the commands that follow.
+
+    Args:
+        seen_ago: When somebody looked for incidents last.
+    """
     print_facts(
         {
             "incident": str(incident.id),
@@ -56,7 +70,7 @@ def print_incident(incident: Incident) -> None:
             "status": word_and_state(incident.status, incident.state, incident.substatus),
             "since": moment(incident.opened_at),
             "first detected": moment(incident.first_detected_at) if incident.reopened else "",
-            "last seen": moment(incident.last_detected_at),
+            "last seen": moment(_last_seen(incident, seen_ago)),
             "resolved": moment(incident.resolved_at),
             "concerns": waiting_for(incident),
             "acknowledged by": incident.acknowledged_by or "",
@@ -71,10 +85,25 @@ def print_incident(incident: Incident) -> None:
     print_next(*_commands(incident))
 
 
+def _last_seen(incident: Incident, seen_ago: timedelta | None) -> datetime:
+    """An open incident was there when somebody looked last, though its row is written once a minute only."""
+    if incident.state is IncidentState.RESOLVED or seen_ago is None or incident.evidence.get("ids") == []:
+        return incident.last_detected_at
+    return max(incident.last_detected_at, datetime.now(UTC) - seen_ago)
+
+
 def first_looks(incidents: Sequence[Incident]) -> list[str]:
     """The commands that show those of a list that nobody has taken; of others only the first."""
     active = [incident for incident in incidents if incident.state is IncidentState.ACTIVE and not incident.muted]
     return [command_line("incidents", "show", each.id) for each in (active or worst_first(incidents)[:1])[:_MOST_SHOWN]]
+
+
+def say_unwatched(seen_ago: timedelta | None) -> str:
+    """That nobody has looked for incidents lately, so that a list of them may be out of date; empty when one has."""
+    if seen_ago is not None and seen_ago <= _FRESH:
+        return ""
+    when = "nobody has looked yet" if seen_ago is None else f"nobody has looked for {duration(seen_ago)}"
+    return f"{when}: incidents are found by processes that sweep; powertools doctor says whether one does"
 
 
 def state_of(incident: Incident) -> str:
@@ -166,4 +195,5 @@ def _print_stacks(entries: Any) -> None:
         say()
         say(f"WHAT {f'JOB {stack["job_id"]}' if stack.get('job_id') else 'IT'} IS DOING")
         for line in cast("list[Any]", lines) if isinstance(lines, list) else [lines]:
-            say(f"  {line}")
+            for part in wrap(one_line(str(line)), terminal_width() - len(_STACK)):
+                say(_STACK, part)

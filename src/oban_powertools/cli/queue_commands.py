@@ -4,16 +4,17 @@ from typing import Any, Final
 
 import click
 
+from ..acts import Action
 from ..operators.authorization import Authorize
 from ..plural import counted
 from ..states import OperatorStatus
 from ..times import ago
-from ..upkeep.queues import Queue, QueueHolder, QueueProducer
+from ..upkeep.queues import Queue, QueueHolder, QueueProducer, has_done
 from .exits import Exit
 from .forms import Form
 from .groups import Group, examples
 from .next_commands import command_line, find_worst
-from .output import print_facts, print_json, print_list, print_next, print_table, say
+from .output import note, print_facts, print_json, print_list, print_next, print_table, say
 from .tables import Column, Table
 from .target import Database, answering
 from .values import accounted
@@ -25,6 +26,16 @@ def _executors(each: Queue) -> str:
     return f"{each.executors}, {each.paused} paused" if each.paused else str(each.executors)
 
 
+def _running(each: Queue) -> str:
+    """Of how many places how many are taken; places of paused executors are none."""
+    return str(each.running) if each.paused or not each.executors else f"{each.running}/{_places(each.places)}"
+
+
+def _orphaned(each: Queue) -> int:
+    """Jobs that are marked executing, and that no living executor has."""
+    return max(each.executing - each.running, 0)
+
+
 QUEUES: Final = Table[Queue](
     (
         Column("STATUS", lambda queue: queue.status, whole=True),
@@ -32,7 +43,8 @@ QUEUES: Final = Table[Queue](
         Column("DUE", lambda queue: _many(queue.available), number=True),
         Column("OLDEST", lambda queue: ago(queue.oldest_due_at), whole=True),
         Column("LATER", lambda queue: _some(queue.scheduled + queue.retryable), number=True),
-        Column("RUNNING", lambda queue: f"{queue.running}/{_places(queue.places)}", number=True),
+        Column("RUNNING", _running, number=True),
+        Column("ORPHANED", lambda queue: _orphaned(queue) or None, number=True),
         Column("EXECUTORS", _executors, whole=True),
     )
 )
@@ -151,11 +163,16 @@ async def _tell(
     async with target.calls(authorize) as calls:
         tell = getattr(calls.queues, call)
         told = await tell(name, node=node, actor=actor, reason=reason, source="cli", **options)
+        asked = [one for one in (await calls.queues.get(name)).producers if node in (None, one.node)]
+    act, limit = Action(f"queue_{call}"), options.get("limit")
+    silent = sorted(one.node for one in asked if not has_done(act, one, limit))
     if form.is_json:
-        print_json({"queue": name, "node": node, "told": told}, form)
-    else:
-        say(f"{counted(told, 'executor')} of queue {name} told: {done}")
-        print_next(command_line("queues", "show", name))
+        print_json({"queue": name, "node": node, "told": told, "silent": silent}, form)
+        return Exit.DONE
+    say(f"{told - len(silent)} of {counted(told, 'executor')} of queue {name} {done}")
+    if silent:
+        note(f"no answer from {', '.join(silent)}: it is gone, or it does not hear; powertools executors list")
+    print_next(command_line("queues", "show", name))
     return Exit.DONE
 
 
@@ -166,11 +183,19 @@ def _facts(each: Queue) -> dict[str, str]:
         "available": _many(each.available),
         "scheduled": _some(each.scheduled),
         "retryable": _some(each.retryable),
-        "executing": _some(each.executing),
+        "executing": _some(each.executing) + (f", {_orphaned(each)} of them orphaned" if _orphaned(each) else ""),
         "oldest due": ago(each.oldest_due_at),
         "executors": _executors(each),
-        "places": f"{each.running} of {_places(each.places)} taken" if each.executors else "",
+        "places": _taken(each),
     }
+
+
+def _taken(each: Queue) -> str:
+    if not each.executors or each.paused == each.executors:
+        return ""
+    if each.paused:
+        return f"{_places(each.places)} of executors that are not paused"
+    return f"{each.running} of {_places(each.places)} taken"
 
 
 def _some(jobs: int) -> str:

@@ -10,7 +10,8 @@ import click
 
 from ..calls import Calls
 from ..lifeline.incidents import incident_key
-from ..lifeline.repairs import Change, Effect, RepairPreview
+from ..lifeline.repairs import Effect, RepairPreview
+from ..lifeline.repairs.wording import WordedChange, word_changes
 from ..operators.authorization import Action, Authorize, Severity
 from ..plural import counted
 from ..times import moment
@@ -153,7 +154,7 @@ def _print(record: RepairPreview, *, form: Form) -> None:
             "expires": moment(record.expires_at),
         }
     )
-    rows = [line for change in record.changes[:_SHOWN] for line in _rows(change)]
+    rows = [line for change in word_changes(record.changes)[:_SHOWN] for line in _rows(change)]
     if rows:
         say()
         print_table(_CHANGES, rows)
@@ -177,18 +178,16 @@ def _execute_command(record: RepairPreview, token: str) -> str:
     return command_line("repair", "execute", token, *sure, acts=True, reason=True)
 
 
-def _rows(change: Change) -> list[tuple[str, str, str, str]]:
-    name = f"{change.source} {change.id}"
+def _rows(change: WordedChange) -> list[tuple[str, str, str, str]]:
     if change.is_new:
-        return [(name, "", "", f"{change.after.get('state') or 'new'}")]
-    # Its state first: it is what the reader looks for.
-    fields = sorted(change.fields.items(), key=lambda item: item[0] != "state")
-    return [(name, field, _value(before), _value(after)) for field, (before, after) in fields]
+        _, state = change.fields.get("state", (None, None))
+        return [(change.row, "", "", _value(state) or "new")]
+    return [(change.row, field, _value(before), _value(after)) for field, (before, after) in change.fields.items()]
 
 
 def _value(value: Any) -> str:
     """A value of a row; of what is only compared by its hash the beginning."""
-    text = "" if value is None else str(value)
+    text = "" if value is None else {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
     return text[:_SHOWN_HASH] if text.startswith("sha256:") else text
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import click
 
+from ..acts import SHORTEST_REASON
 from ..database.json_border import read_json
 from ..times import parse_span
 from .importing import find_authorize
@@ -89,7 +90,11 @@ _ACTOR: Final = click.option(
     default=this_user,
     help="Who acts.  [default: user@host]",
 )
-_REASON: Final = click.option("--reason", required=True, help="Why: kept with the command, for whoever asks later.")
+_REASON: Final = click.option(
+    "--reason",
+    required=True,
+    help=f"Why, in {SHORTEST_REASON} characters at least: kept with the command, for whoever asks later.",
+)
 
 
 authorize_option: Final = click.option(

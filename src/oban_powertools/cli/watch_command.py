@@ -28,6 +28,7 @@ from .exits import Exit
 from .forms import Form
 from .groups import examples
 from .incident_commands import INCIDENTS
+from .incident_text import say_unwatched
 from .next_commands import worst_first
 from .output import has_terminal, paint, print_json, repaint, say, second_screen, terminal_size
 from .queue_commands import QUEUES
@@ -46,6 +47,9 @@ class _Look:
     """What there was to see at one instant."""
 
     at: datetime
+    unwatched: str
+    """That nobody looks for incidents; empty when somebody does."""
+
     incidents: Sequence[Incident]
     executors: Sequence[ExecutorHealth]
     queues: Sequence[Queue]
@@ -112,6 +116,7 @@ class _Source:
             calls = self._calls
             return _Look(
                 at=datetime.now(UTC),
+                unwatched=say_unwatched(await calls.lifeline.incidents_seen_ago()),
                 incidents=worst_first(await calls.lifeline.list_incidents(limit=100)),
                 executors=worst_first(
                     [
@@ -180,7 +185,7 @@ def _screen(look: _Look, lost_since: datetime | None, every: timedelta) -> list[
 def _sections(look: _Look, columns: int, room: int | None) -> list[str]:
     """The three tables; in so many lines, or whole."""
     parts = (
-        _section("incident", look.incidents, INCIDENTS, columns),
+        _section("incident", look.incidents, INCIDENTS, columns, look.unwatched),
         _section("executor", look.executors, EXECUTORS, columns),
         _section("queue", look.queues, QUEUES, columns),
     )
@@ -195,7 +200,7 @@ class _Section:
     rows: Sequence[Sequence[str]]
 
 
-def _section[T](noun: str, records: Sequence[T], table: Table[T], columns: int) -> _Section:
+def _section[T](noun: str, records: Sequence[T], table: Table[T], columns: int, remark: str = "") -> _Section:
     header, rows = "", list[list[str]]()
     for number, line in enumerate(table.lay_out(records, columns)):
         if number == 0:
@@ -204,7 +209,8 @@ def _section[T](noun: str, records: Sequence[T], table: Table[T], columns: int) 
             rows[-1].append(paint(line))
         else:
             rows.append([paint(line)])
-    return _Section(title=counted(len(records), noun), header=header, rows=rows)
+    title = "; ".join(filter(None, (counted(len(records), noun), remark)))
+    return _Section(title=shorten(title, columns), header=header, rows=rows)
 
 
 def _lines(section: _Section) -> int:

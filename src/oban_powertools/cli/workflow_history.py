@@ -14,6 +14,7 @@ from .forms import Form
 from .groups import examples
 from .ids import parse_id
 from .output import note, print_facts, print_list, print_table, say
+from .rescue_text import BECAME
 from .tables import Column, Table
 from .target import Database, answering
 
@@ -31,7 +32,8 @@ def _what(entry: HistoryEntry) -> str:
     about = "" if entry.kind in (HistoryKind.STEP, HistoryKind.WORKFLOW) else f"{entry.kind.replace('_', ' ')} "
     attempt = f", attempt {entry.attempt}" if entry.change == "started" or entry.kind is HistoryKind.RESCUE else ""
     outcome = f" {entry.outcome}" if entry.outcome not in (None, "executed") else ""
-    return f"{about}{entry.change.replace('_', ' ')}{attempt}{outcome}"
+    change = BECAME.get(entry.change) if entry.kind is HistoryKind.RESCUE else None
+    return f"{about}{change or entry.change.replace('_', ' ')}{attempt}{outcome}"
 
 
 def _then(entry: HistoryEntry) -> str:

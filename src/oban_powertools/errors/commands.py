@@ -48,7 +48,10 @@ class QueueNotFoundError(NotFoundError):
     """No executor serves this queue there; when it was only read, it has no jobs either."""
 
     code = "queue_not_found"
-    sentence = "nobody serves queue {queue} on {node}: powertools queues list shows those that have executors or jobs"
+    sentence = (
+        "nobody serves queue {queue} on {node}: powertools start --queues {queue}:10 starts an executor for it, and "
+        "powertools queues list shows the queues that have executors or jobs"
+    )
 
     queue: str
     node: str

@@ -4,6 +4,7 @@ Changes nothing. The rule that must never break: an explanation is computed from
 asked for, and never stored.
 """
 
+from .actions import CALLS_OF_PROGRAMS
 from .explain import Explain
 from .explained_incidents import ExplainedIncident, ExplainedRepair
 from .explanations import (
@@ -20,6 +21,7 @@ from .explanations import (
 )
 
 __all__ = [
+    "CALLS_OF_PROGRAMS",
     "Blocker",
     "BlockerCode",
     "Dependency",

@@ -5,6 +5,7 @@ refusal has the words of the error that the command raises.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from ..acts import Action, TargetType, repairs_of
 from ..errors import CommandRefusedError
@@ -17,6 +18,10 @@ from .job_facts import JobFacts
 
 type Actions = tuple[tuple[ExplainedAction, ...], tuple[ExplainedAction, ...]]
 """The legal ones and the illegal ones."""
+
+
+CALLS_OF_PROGRAMS: Final = frozenset({"complete_step"})
+"""Calls that only a program makes, which has the step's result; an operator's act is ``step_complete``."""
 
 
 def step_actions(step: StepFacts, waiting_on: Sequence[str], recovery: RecoveryFacts) -> Actions:

@@ -38,7 +38,7 @@ class JobRecord(AsDict):
     """Its id."""
 
     status: OperatorStatus | None
-    """The operator's word of its step; None for a plain job, and for one that its step runs on no more."""
+    """The operator's word of its step; Finished for a job of none that has ended, and None for one that has not."""
 
     state: JobState
     """Oban's state."""

@@ -4,10 +4,10 @@ Not for running jobs: Oban's producers do what its own signals tell them, and re
 never break: the signal and its audit record are one transaction (invariant/I4).
 """
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
@@ -225,11 +225,13 @@ class Queues(Facade):
                 await _send(session, signals)
                 was = {row["producer"]: {"paused": row["paused"], "limit": row["places"]} for row in told}
                 operation.update(before={"executors": was}, after={"told": signal, **details})
-        await self._repeat(name, {row["producer"] for row in told}, signals, _DONE[act](options))
+        await self._repeat(
+            name, {row["producer"] for row in told}, signals, lambda one: has_done(act, one, options.get("limit"))
+        )
         return len(told)
 
     async def _repeat(
-        self, queue: str, producers: Set[str], signals: Sequence[str], is_done: Callable[[Mapping[str, Any]], bool]
+        self, queue: str, producers: Set[str], signals: Sequence[str], is_done: Callable[[QueueProducer], bool]
     ) -> None:
         """Send the signals again, for a while, until each of these producers has done as they say.
 
@@ -239,18 +241,19 @@ class Queues(Facade):
         for seconds in _AGAIN_AFTER:
             await pause(seconds)
             async with self._connect() as session:
-                rows = await session.all("list_queue_producers", {"queue": queue})
-                if all(is_done(row) for row in rows if row["producer"] in producers):
+                each = await session.records(QueueProducer, "list_queue_producers", {"queue": queue})
+                if all(is_done(one) for one in each if one.producer in producers):
                     return
                 await _send(session, signals)
 
 
-_DONE: Final[Mapping[Action, Callable[[Mapping[str, int]], Callable[[Mapping[str, Any]], bool]]]] = {
-    Action.QUEUE_PAUSE: lambda _: lambda row: row["paused"],
-    Action.QUEUE_RESUME: lambda _: lambda row: not row["paused"],
-    Action.QUEUE_SCALE: lambda options: lambda row: row["places"] == options["limit"],
-}
-"""Act -> its options -> whether a producer has done it."""
+def has_done(act: Action, producer: QueueProducer, limit: int | None = None) -> bool:
+    """Whether a producer has done what an act on its queue told it.
+
+    Args:
+        limit: That of ``queue_scale``.
+    """
+    return producer.places == limit if act is Action.QUEUE_SCALE else producer.paused == (act is Action.QUEUE_PAUSE)
 
 
 async def _send(session: Session, signals: Sequence[str]) -> None:

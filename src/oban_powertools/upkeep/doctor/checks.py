@@ -9,7 +9,7 @@ from .finding import Finding, Level
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowCheck:
-    """A check whose query ``doctor_check_<name>`` has one row a finding."""
+    """A check whose query ``doctor_check_<name>`` has one row a finding, with its own ``todo`` where it knows more."""
 
     name: str
     """Of the check."""
@@ -27,7 +27,7 @@ class RowCheck:
         """Make it."""
         args = {"schema": session.queries.names.schema, "prefix": session.queries.names.prefix}
         return [
-            record(Finding, row, check=self.name, level=self.level, expected=self.expected, todo=self.todo)
+            record(Finding, {"todo": self.todo, **row}, check=self.name, level=self.level, expected=self.expected)
             for row in await session.all(f"doctor_check_{self.name}", args)
         ]
 
@@ -91,7 +91,7 @@ ROW_CHECKS: Final = (
         name="queues",
         level=Level.WARNING,
         expected="some process works on every queue that has jobs",
-        todo="start one: powertools start --queues NAME:LIMIT",
+        todo="start one for each",
     ),
     RowCheck(
         name="outcomes_aside",

@@ -132,7 +132,10 @@ BEGIN
       FROM jobs j WHERE j.workflow_id IS NOT NULL AND j.ended_at IS NULL
     ) AS a, powertools.leaf_words(a.ids, a.positions) AS w
   )
-  SELECT j.id, CASE WHEN j.ended_at IS NOT NULL THEN 'Finished' ELSE w.word END, j.state::text, w.code, j.queue, j.worker, j.attempt::int,
+  SELECT j.id, CASE
+      WHEN j.ended_at IS NOT NULL OR j.workflow_id IS NULL AND j.state IN ('completed', 'discarded', 'cancelled') THEN 'Finished'
+      ELSE w.word
+    END, j.state::text, w.code, j.queue, j.worker, j.attempt::int,
     j.max_attempts::int, j.priority::int, j.tags, j.workflow_id, j.name, j.attempted_by[1],
     CASE WHEN j.errors -> -1 IS NOT NULL THEN powertools.error_summary_v1(j.errors -> -1) END,
     timezone('UTC', j.inserted_at), timezone('UTC', j.scheduled_at), timezone('UTC', j.attempted_at),

@@ -210,7 +210,7 @@ WHERE j.state = 'available' AND j.attempt >= j.max_attempts
 GROUP BY j.queue ORDER BY j.queue LIMIT 20;
 
 -- name: doctor_check_queues
--- Rows: subject, found.
+-- Rows: subject, found, todo.
 -- Index: oban_jobs by state and queue.
 WITH RECURSIVE queues AS (
   (SELECT j.queue FROM public.oban_jobs j WHERE j.state = 'available' ORDER BY j.queue LIMIT 1)
@@ -220,7 +220,8 @@ WITH RECURSIVE queues AS (
   )
   FROM queues q WHERE q.queue IS NOT NULL
 )
-SELECT 'queue ' || q.queue AS subject, format('%%s %%s available for over a minute, and no executor works on it', w.waiting, CASE w.number WHEN 1 THEN 'job' ELSE 'jobs' END) AS found
+SELECT 'queue ' || q.queue AS subject, format('%%s %%s available for over a minute, and no executor works on it', w.waiting, CASE w.number WHEN 1 THEN 'job' ELSE 'jobs' END) AS found,
+  format('start one: powertools start --queues %%s:10', q.queue) AS todo
 FROM queues q
 CROSS JOIN LATERAL (
   SELECT CASE WHEN count(*) = 1000 THEN '1000 or more' ELSE count(*)::text END AS waiting, count(*) AS number

@@ -1,0 +1,210 @@
+"""What a person on call reads: names instead of places, options instead of fields, one line for what is the same."""
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from oban_powertools import Workflow
+from oban_powertools.acts import IN_BULK, SHORTEST_REASON
+from oban_powertools.cli.rescue_text import BECAME, describe_rescue
+from oban_powertools.lifeline.repairs.filters import FILTERS
+from tests.cli.test_cli_reference import COMMANDS
+from tests.support.by_hand import Hand, chain, step
+from tests.support.command import Ended, powertools
+
+WHY = ("--reason", "the bank is down")
+MIGRATIONS = Path(__file__).parents[2] / "src/oban_powertools/database/sql/migrations"
+
+
+async def run(hand: Hand, *arguments: str) -> Ended:
+    return await asyncio.to_thread(powertools, *arguments, dsn=hand.dsn)
+
+
+# Queues
+
+
+async def serve(hand: Hand, *, paused: str = "false", limit: int = 3, node: str = "node-a") -> None:
+    await hand.rows(
+        "INSERT INTO oban_producers (uuid, node, queue, meta, updated_at) VALUES (gen_random_uuid(), %s, 'default',"
+        " jsonb_build_object('local_limit', %s::int, 'paused', %s::bool), timezone('UTC', now()))",
+        node,
+        limit,
+        paused,
+    )
+
+
+@pytest.mark.parametrize(
+    ("verb", "limit", "silent"),
+    [("pause", (), True), ("resume", (), False), ("scale", ("5",), True), ("scale", ("3",), False)],
+)
+async def test_an_act_on_a_queue_says_who_has_not_done_it(
+    hand: Hand, verb: str, limit: tuple[str, ...], silent: bool
+) -> None:
+    await serve(hand)
+
+    ended = await run(hand, "queue", verb, "default", *limit, *WHY)
+
+    assert ended.out.startswith(f"{0 if silent else 1} of 1 executor of queue default")
+    assert ("no answer from node-a" in ended.err) == silent
+
+
+@pytest.mark.parametrize("words", [("pause", "mail"), ("resume", "mail"), ("scale", "mail", "5")])
+async def test_an_act_on_a_queue_that_nobody_serves_says_how_to_serve_it(hand: Hand, words: tuple[str, ...]) -> None:
+    ended = await run(hand, "queue", *words, *WHY)
+
+    assert ended.code == 3
+    assert "powertools start --queues mail:10" in ended.err
+
+
+async def test_a_paused_queue_offers_no_places_and_claims_none(hand: Hand) -> None:
+    await serve(hand, paused="true")
+
+    listed, shown = await run(hand, "queues", "list"), await run(hand, "queues", "show", "default")
+
+    assert "/0" not in listed.out
+    assert "of 0" not in shown.out
+
+
+async def test_jobs_that_no_living_executor_has_are_counted_apart(hand: Hand) -> None:
+    await serve(hand)
+    await hand.rows(
+        "INSERT INTO oban_jobs (state, queue, worker, attempted_by)"
+        " VALUES ('executing', 'default', 'A', '{node-x,gone}')"
+    )
+
+    listed, shown = await run(hand, "queues", "list"), await run(hand, "queues", "show", "default")
+
+    assert "ORPHANED" in listed.out
+    assert re.search(r"executing +1, 1 of them orphaned", shown.out)
+
+
+# What looks for incidents
+
+
+async def test_watch_says_that_nobody_looks_as_the_list_does(hand: Hand) -> None:
+    listed, watched = await run(hand, "incidents", "list"), await run(hand, "watch")
+
+    assert "nobody has looked yet" in listed.err
+    assert "0 incidents; nobody has looked yet" in watched.out
+
+
+# The doctor
+
+
+async def test_findings_that_are_the_same_are_printed_once(hand: Hand) -> None:
+    for name in ("deleted", "updated"):
+        await hand.rows(f"ALTER TABLE oban_jobs DISABLE TRIGGER powertools_jobs_{name}")
+
+    ended = await run(hand, "doctor")
+
+    [line] = [line for line in ended.out.splitlines() if line.startswith("error [triggers]")]
+    assert "powertools_jobs_deleted" in line
+    assert "powertools_jobs_updated" in line
+    texts = [line for line in ended.out.splitlines() if line.startswith("  ")]
+    assert len(texts) == len({*texts})
+
+
+async def test_notes_are_hidden_and_announced_without_their_option(hand: Hand) -> None:
+    hidden, shown = await run(hand, "doctor"), await run(hand, "doctor", "--notes")
+
+    assert "note [" not in hidden.out
+    assert "(--notes shows them)" in hidden.out
+    assert "note [" in shown.out
+    assert "(--notes" not in shown.out
+
+
+async def test_a_queue_without_an_executor_is_found_with_the_command_that_serves_it(hand: Hand) -> None:
+    await hand.insert(chain(1))
+    await hand.rows("UPDATE oban_jobs SET scheduled_at = timezone('UTC', now()) - interval '2 min'")
+
+    ended = await run(hand, "doctor")
+
+    assert "  to do:    start one: powertools start --queues default:10\n" in ended.out
+    assert not re.search(r"\b1 (checks|findings|notes)\b", ended.out)
+
+
+# Options
+
+
+def test_every_reason_says_how_long_it_has_to_be() -> None:
+    reasons = [
+        param
+        for command in COMMANDS.values()
+        for param in command.params
+        if isinstance(param, click.Option) and param.name == "reason"
+    ]
+
+    assert len(reasons) > 10
+    assert [param.help for param in reasons if f"{SHORTEST_REASON} characters" not in (param.help or "")] == []
+
+
+@pytest.mark.parametrize("action", IN_BULK)
+async def test_an_empty_filter_of_a_bulk_names_the_options_of_the_command(hand: Hand, action: Any) -> None:
+    ended = await run(hand, "bulk", "preview", action, *(("--for", "2h") if action.endswith("hold") else ()))
+
+    options = {name for param in COMMANDS["bulk", "preview"].params for name in param.opts}
+    named = ended.err.split("one at least of: ")[1].strip().split(", ")
+    _, keys = FILTERS[action.row.targets[0]]
+    assert {*named} <= options
+    assert len(named) == len(keys) + 1
+    assert "--incident" in named
+
+
+async def test_a_filter_of_a_bulk_that_is_none_of_the_act_is_named_by_its_option(hand: Hand) -> None:
+    ended = await run(hand, "bulk", "preview", "job_cancel", "--workflow-name", "bill")
+
+    assert "the filter names --workflow-name" in ended.err
+
+
+async def test_a_bulk_takes_the_steps_of_one_workflow(hand: Hand) -> None:
+    first, second = await hand.insert(chain(2)), await hand.insert(chain(2))
+
+    shown = await run(hand, "bulk", "preview", "step_cancel", "--workflow-id", str(second), "--step", "s0")
+
+    assert f"{second}/s0" in shown.out
+    assert f"{first}/s0" not in shown.out
+
+
+# Previews
+
+
+async def test_a_preview_names_steps_and_their_states_as_lists_do(hand: Hand) -> None:
+    workflow = Workflow("bill")
+    workflow.add("fetch", step())
+    workflow.add("charge", step(), deps=["fetch"])
+    workflow_id = await hand.insert(workflow)
+    await hand.start((await hand.job(workflow_id, "fetch")).id)
+    listed = (await hand.steps(workflow_id))["fetch"]
+
+    shown = await run(hand, "repair", "preview", "step_complete", f"{workflow_id}/fetch", "--payload", "1")
+
+    assert listed.state == "executing"
+    assert re.search(rf"step {workflow_id}/fetch +state +executing +completed", shown.out)
+    assert f"new job of step {workflow_id}/charge" in shown.out
+    assert not re.search(rf"step {workflow_id}/\d", shown.out)
+
+
+async def test_what_only_a_program_calls_does_not_stand_beside_the_act_of_an_operator(hand: Hand) -> None:
+    workflow_id = await hand.insert(chain(1))
+
+    shown = await run(hand, "workflow", "explain", str(workflow_id), "s0")
+
+    assert "step_complete" in shown.out
+    assert "complete_step" not in shown.out
+
+
+# Rescues
+
+
+def test_every_end_of_a_rescue_and_every_why_has_its_words() -> None:
+    [text] = [path.read_text() for path in MIGRATIONS.glob("0015_*.sql")]
+    checks = (re.findall(rf"CHECK \({name} IN \((.*)\)\)", text)[0] for name in ("action", "why"))
+    actions, whys = (re.findall(r"'(\w+)'", check) for check in checks)
+    spoken = {why: describe_rescue({"why": why}).rpartition(": ")[2] for why in whys}
+
+    assert {*actions} == BECAME.keys()
+    assert [why for why, words in spoken.items() if " " not in words] == []
