@@ -288,6 +288,8 @@ CASES: dict[str, Case] = {
     "audit export": of(),
     "start": lambda _: [],
     "mcp": lambda _: [],
+    "web": lambda _: [],
+    "password": lambda _: [],
     "uninstall": lambda _: [],
     "completion": lambda _: [],
     "openapi": lambda _: [],

@@ -46,14 +46,14 @@ def environment(dsn: str | None, **more: str) -> dict[str, str]:
     return {**ours, **({"OBAN_DSN": dsn} if dsn else {}), **more}
 
 
-def powertools(*arguments: str, dsn: str | None = None, cwd: Path | None = None, **env: str) -> Ended:
-    """Run to the end, with nobody to answer."""
+def powertools(*arguments: str, dsn: str | None = None, cwd: Path | None = None, stdin: str = "", **env: str) -> Ended:
+    """Run to the end, with nobody to answer; ``stdin`` is what a pipe brings."""
     done = subprocess.run(
         [POWERTOOLS, *arguments],
         cwd=cwd or "/",
         env=environment(dsn, **env),
         timeout=WITHIN,
-        stdin=subprocess.DEVNULL,
+        input=stdin,
         capture_output=True,
         text=True,
         check=False,

@@ -59,7 +59,7 @@ class _UnansweredError(Exception):
         self.question = question
 
 
-async def serve(door: Door) -> None:
+async def serve_agent(door: Door) -> None:
     """ToolAnswer one agent on standard input and output until its input ends.
 
     Whatever else would be written to standard output goes to standard error meanwhile.

@@ -36,6 +36,8 @@ COMMANDS: Final = {
     "settings": ("settings_commands", "See and change the settings that are equal on all nodes."),
     "repair": ("repair_commands", "Repair what is broken: preview a repair, then execute exactly that."),
     "bulk": ("bulk_commands", "Repair up to 1,000 targets: list them, then repair them one by one."),
+    "web": ("web_command", "Serve the console, until a signal says stop."),
+    "password": ("password_command", "Set the password of a user in the password file of powertools web."),
     "mcp": ("mcp_command", "Give an agent the tools of an operator: it reads and previews, a person executes."),
     "completion": ("completion_command", "Print what completes commands and options in bash, zsh or fish."),
     "openapi": ("openapi_command", "Print the OpenAPI 3.1 document of the JSON API."),

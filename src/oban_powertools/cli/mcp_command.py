@@ -57,10 +57,10 @@ def mcp(target: Database, *, on_behalf_of: str, agent: str | None, allow_execute
 async def _serve(target: Database, agent: Actor, authorize: Authorize, *, may_execute: bool) -> None:
     try:
         from ..agents.door import Door
-        from ..agents.server import serve
+        from ..agents.server import serve_agent
     except ModuleNotFoundError as error:
         raise ExtraMissingError("mcp", error.name or "") from error
 
     async with target.following(authorize) as calls:
         door = Door(calls=calls, agent=agent, may_execute=may_execute)
-        await serve(door)
+        await serve_agent(door)

@@ -23,7 +23,7 @@ from ..privacy.display import DisplayPolicy
 from . import pages
 from .answers import Problem, find_problem, unexpected
 from .api import Api
-from .page import READ_ONLY, FindActor, Options, Page, PageRoute, Shell, actor_of, logger
+from .page import PAGE_WITHIN, READ_ONLY, FindActor, Options, Page, PageRoute, Shell, actor_of, logger
 from .rates import Buckets, Rate, Rates
 from .security import SecurityLayer
 from .static_files import answer_file
@@ -233,7 +233,10 @@ class Desk:
         if route.rate is not None:
             self._check(actor, route.rate)
         page = Page(request, await self._calls.get(), actor, self._shell, _request_id(request))
-        return await route.answer(page)
+        if route.method == "POST":
+            return await route.answer(page)
+        async with asyncio.timeout(PAGE_WITHIN.total_seconds()):
+            return await route.answer(page)
 
     def _check(self, actor: Actor, rate: Rate) -> None:
         """Refuse an act where nothing may be changed, or the actor has done enough for a minute.

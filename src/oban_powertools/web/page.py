@@ -36,6 +36,9 @@ ROWS: Final = 50
 READ_WITHIN: Final = timedelta(seconds=3)
 """How long a part of a page may read; then the part says so, and the page goes on without it."""
 
+PAGE_WITHIN: Final = 2 * READ_WITHIN
+"""How long a whole page may read, with what it reads one after another; its query is cancelled then."""
+
 THEMES: Final = ("light", "dark")
 THEME_COOKIE: Final = "powertools_theme"
 

@@ -119,7 +119,8 @@ def is_same_origin(headers: Headers) -> bool:
     if "cookie" in headers:
         return False
     is_json = headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
-    return is_json or "authorization" in headers
+    # Not Basic, which browsers add by themselves, whichever page asks.
+    return is_json or headers.get("authorization", "").lower().startswith("bearer ")
 
 
 def bounded(receive: Receive) -> Receive:
