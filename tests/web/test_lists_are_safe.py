@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from oban_powertools import DisplayPolicy
@@ -11,7 +12,7 @@ from tests.support.by_hand import GUARD, UNGUARD
 from tests.support.console import Shop, furnished_console
 from tests.support.markup import read_markup
 
-PAYLOAD = "\"'></td></pre></textarea><svg/onload=alert(1)><script>alert(2)</script>{{7*7}}javascript:alert(3)//"
+PAYLOAD = "\"'></td></pre></textarea><svg/onload=alert(1)><script>alert(2)</script>{{7*7}}//javascript:alert(3)"
 
 PAGES = (
     "/jobs",
@@ -34,25 +35,30 @@ PAGES = (
     "/about/doctor",
 )
 
+ELSEWHERE = ("/retention/prune", "/audit/export?actor=ada", "/about", "/about/doctor")
+"""Pages that show no text of anybody's here."""
+
 EVERYWHERE = """
-UPDATE oban_jobs SET queue = %(text)s, worker = %(text)s, tags = ARRAY[%(text)s], attempted_by = ARRAY[%(text)s, 'x'],
-  args = %(json)s, meta = meta || %(json)s, errors = jsonb_build_array(jsonb_build_object('attempt', 1, 'error', %(text)s));
-UPDATE oban_producers SET node = %(text)s, queue = %(text)s;
-UPDATE powertools.workflows SET name = %(text)s, tags = ARRAY[%(text)s];
-UPDATE powertools.steps SET name = left(%(text)s, 90) || position, hold_reason = %(text)s, queue = %(text)s, worker = %(text)s;
-UPDATE powertools.signals SET signal = %(text)s, correlation_key = %(text)s;
-UPDATE powertools.waits SET signal = %(text)s, correlation_key = %(text)s;
-UPDATE powertools.executors SET node = %(text)s, producer_scope = %(text)s, executor_id = %(text)s || executor_id;
-UPDATE powertools.incidents SET title = %(text)s, assignee = %(text)s;
-UPDATE powertools.audit SET actor_id = %(text)s, actor_label = %(text)s, action = %(text)s, target_type = %(text)s,
-  target_id = %(text)s, step = %(text)s, reason = %(text)s, request_id = %(text)s, plan_hash = %(text)s,
-  before = %(json)s, after = %(json)s, details = %(json)s || jsonb_build_object('message', %(text)s, 'code', %(text)s);
-UPDATE powertools.webhook_endpoints SET description = %(text)s, types = ARRAY[%(text)s], workflow_name = %(text)s,
-  enabled = false, disabled_reason = %(text)s;
-UPDATE powertools.webhook_deliveries SET error = %(text)s, message = jsonb_build_object('type', %(text)s, 'subject', %(text)s);
-UPDATE powertools.settings SET changed_by = %(text)s, changed_at = now();
+UPDATE oban_jobs SET queue = {text}, worker = {text}, tags = ARRAY[{text}], attempted_by = ARRAY[{text}, 'x'],
+  args = {json}, meta = meta || {json},
+  errors = jsonb_build_array(jsonb_build_object('attempt', 1, 'error', {text}));
+UPDATE oban_producers SET node = {text}, queue = {text};
+UPDATE powertools.workflows SET name = {text}, tags = ARRAY[{text}];
+UPDATE powertools.steps SET name = left({text}, 90) || position;
+UPDATE powertools.steps SET queue = {text}, worker = {text} WHERE worker IS NOT NULL;
+UPDATE powertools.signals SET signal = {text}, correlation_key = {text};
+UPDATE powertools.waits SET signal = {text}, correlation_key = {text};
+UPDATE powertools.executors SET node = {text}, producer_scope = {text}, executor_id = {text} || executor_id;
+UPDATE powertools.incidents SET title = {text}, assignee = {text};
+UPDATE powertools.audit SET actor_id = {text}, actor_label = {text}, action = {text}, target_type = {text},
+  target_id = {text}, step = {text}, reason = {text}, request_id = {text}, plan_hash = {text},
+  before = {json}, after = {json}, details = {json} || jsonb_build_object('message', {text}, 'code', {text});
+UPDATE powertools.webhook_endpoints SET description = {text}, types = ARRAY[{text}], workflow_name = {text},
+  enabled = false, disabled_reason = {text};
+UPDATE powertools.webhook_deliveries SET error = {text},
+  message = jsonb_build_object('type', {text}, 'subject', {text});
 INSERT INTO powertools.prune_runs (actor, reason, outcome, error, pruned, finished_at)
-VALUES (%(text)s, %(text)s, 'failed', %(text)s, jsonb_build_object(%(text)s, 1), now())
+VALUES (NULL, {text}, 'failed', {text}, jsonb_build_object({text}, 1), now())
 """
 """Text columns that lists show, those of Oban and ours."""
 
@@ -66,9 +72,8 @@ async def planted(dsn: str, text: str) -> AsyncIterator[Shop]:
         )
         await shop.hand.rows(UNGUARD)
         for statement in EVERYWHERE.split(";\n"):
-            await shop.hand.conn.execute(
-                statement.encode(), {"text": text, "json": Jsonb({text: text, "deep": [text]})}
-            )
+            values = {"text": sql.Literal(text), "json": sql.Literal(Jsonb({text: text, "deep": [text]}))}
+            await shop.hand.conn.execute(sql.SQL(statement).format(**values))
         await shop.hand.rows(GUARD)
         yield shop
 
@@ -89,7 +94,7 @@ async def test_what_a_text_column_holds_is_shown_as_text_and_never_runs(shop: Sh
 
 
 async def test_the_payload_is_on_every_page_that_lists_what_holds_it(shop: Shop) -> None:
-    paths = [path for path in PAGES if path not in ("/retention/prune", "/audit/export?actor=ada", "/about/doctor")]
+    paths = [path for path in PAGES if path not in ELSEWHERE]
     pages = {path: read_markup((await shop.client.get(path)).text) for path in paths}
 
     assert [path for path, page in pages.items() if "alert(1)" not in page.text] == []
@@ -112,13 +117,12 @@ SECRETS = {
     "nested": [{"password": "velvetdeep"}],
 }
 LEAKS = """
-UPDATE oban_jobs SET args = %(json)s, meta = meta || %(json)s,
-  errors = jsonb_build_array(jsonb_build_object('attempt', 1, 'error', %(text)s));
+UPDATE oban_jobs SET args = {json}, meta = meta || {json},
+  errors = jsonb_build_array(jsonb_build_object('attempt', 1, 'error', {text}));
 UPDATE powertools.webhook_endpoints SET url = 'https://user:velvetuser@ledger.example/velvetpath?token=velvettoken',
-  description = %(text)s, enabled = false, disabled_reason = %(text)s;
-UPDATE powertools.webhook_deliveries SET error = %(text)s,
-  message = jsonb_build_object('type', 'a.b', 'subject', 's', 'data', %(json)s);
-UPDATE powertools.incidents SET title = %(text)s
+  description = {text}, enabled = false, disabled_reason = {text};
+UPDATE powertools.webhook_deliveries SET error = {text},
+  message = jsonb_build_object('type', 'a.b', 'subject', 's', 'data', {json})
 """
 """What is stored as it came, and is shown through the display policy only."""
 
@@ -128,7 +132,8 @@ async def test_what_looks_secret_is_on_no_page(dsn: str) -> None:
     async with furnished_console(dsn) as shop:
         await shop.hand.rows(UNGUARD)
         for statement in LEAKS.split(";\n"):
-            await shop.hand.conn.execute(statement.encode(), {"text": text, "json": Jsonb(SECRETS)})
+            values = {"text": sql.Literal(text), "json": sql.Literal(Jsonb(SECRETS))}
+            await shop.hand.conn.execute(sql.SQL(statement).format(**values))
         await shop.hand.rows(GUARD)
         paths = (*PAGES, "/jobs/4", "/webhooks/1/replay?delivery=35", "/queues/default")
         pages = {path: (await shop.client.get(path)).text for path in paths}

@@ -11,6 +11,7 @@ from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, cast
+from urllib.parse import urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -32,6 +33,8 @@ _GLYPH_OF_WORD: Final[Mapping[str, str]] = {
     IncidentStatus.MUTED: "muted",
 }
 """Words of other things than steps and workflows, whose glyphs graphs draw."""
+
+HIDDEN: Final = "a hidden address"
 
 COUNTED: Final = 10_000
 """Where the core's counts end."""
@@ -150,10 +153,14 @@ def size(value: int) -> str:
 def host(url: str) -> str:
     """An address without what follows its host, which only whoever may write there knows.
 
-    >>> host("https://hooks.example/services/T0/secret")
-    'https://hooks.example/…'
+    >>> host("https://hooks.example/services/T0/secret"), host("[hidden]")
+    ('https://hooks.example/…', 'a hidden address')
     """
-    return f"{origin(url)}/…"
+    try:
+        return f"{origin(url)}/…" if urlsplit(url).hostname else HIDDEN
+    except ValueError:
+        # what the display policy left of it is no address any more
+        return HIDDEN
 
 
 def pieces(text: object) -> list[str]:
