@@ -8,7 +8,8 @@ display policy.
 from ..errors import ExtraMissingError
 
 try:
-    from .console import Console, OpenCalls, create_console
+    from .console import Console, create_console
+    from .opening import OpenCalls
     from .page import FindActor
     from .rates import Rates
 except ModuleNotFoundError as _error:

@@ -117,9 +117,19 @@ class Problem:
     """Seconds after which it may succeed."""
 
 
+class NothingReadError(Exception):
+    """No part of a page could be read, all for the same reason."""
+
+    def __init__(self, problem: Problem | None) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+
 def find_problem(error: BaseException) -> Problem | None:
     """What an expected error means; None for one that nobody expected."""
     match error:
+        case NothingReadError():
+            return error.problem
         case HTTPException():
             return _of_http(error)
         case PowertoolsError():

@@ -6,8 +6,8 @@ Needs no lifespan of the host's. The rule that must never break: whoever is unkn
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Final
 
 from starlette.exceptions import HTTPException
@@ -23,14 +23,12 @@ from ..privacy.display import DisplayPolicy
 from . import pages
 from .answers import Problem, find_problem, unexpected
 from .api import Api
+from .opening import OpenCalls, OpenedCalls
 from .page import PAGE_WITHIN, READ_ONLY, FindActor, Options, Page, PageRoute, Shell, actor_of, logger
 from .rates import Buckets, Rate, Rates
 from .security import SecurityLayer
 from .static_files import answer_file
 from .streams import Streams
-
-type OpenCalls = Callable[[], AbstractAsyncContextManager[Calls]]
-"""Opens the calls at the first request: ``lambda: open_calls(pool, authorize=...)``."""
 
 _NOBODY: Final = Actor(id="")
 
@@ -97,49 +95,6 @@ def create_console(
     opening = OpenedCalls(calls, authorize, display)
     desk = Desk(opening, actor, shell, rates or Rates())
     return Console(SecurityLayer(desk, allowed_hosts), opening.close)
-
-
-class OpenedCalls:
-    """The console's calls: opened once, when they are first needed, and again where that failed.
-
-    Args:
-        source: Open ones, or what opens them.
-        authorize, display: Policies for the console alone; None takes those of the source.
-    """
-
-    def __init__(self, source: Calls | OpenCalls, authorize: Authorize | None, display: DisplayPolicy | None) -> None:
-        self._source = source
-        self._authorize = authorize
-        self._display = display
-        self._stack = AsyncExitStack()
-        self._opening = asyncio.Lock()
-        self._calls: Calls | None = None
-
-    async def get(self) -> Calls:
-        """The calls.
-
-        Raises:
-            DatabaseUnavailableError, SchemaError, psycopg.Error: They cannot be opened now.
-        """
-        if self._calls is None:
-            async with self._opening:
-                if self._calls is None:
-                    self._calls = await self._open()
-        return self._calls
-
-    async def close(self) -> None:
-        """Close what was opened here."""
-        self._calls = None
-        await self._stack.aclose()
-
-    async def _open(self) -> Calls:
-        source = self._source
-        calls = source if isinstance(source, Calls) else await self._stack.enter_async_context(source())
-        if self._authorize is None and self._display is None:
-            return calls
-        ours = calls.under(authorize=self._authorize, display=self._display)
-        self._stack.push_async_callback(ours.events.stop)
-        return ours
 
 
 class Console:
@@ -232,11 +187,12 @@ class Desk:
         request.scope["path_params"] = params
         if route.rate is not None:
             self._check(actor, route.rate)
-        page = Page(request, await self._calls.get(), actor, self._shell, _request_id(request))
-        if route.method == "POST":
-            return await route.answer(page)
-        async with asyncio.timeout(PAGE_WITHIN.total_seconds()):
-            return await route.answer(page)
+        async with asyncio.timeout(PAGE_WITHIN.total_seconds() if route.method == "GET" else None):
+            page = Page(request, await self._calls.get(), actor, self._shell, _request_id(request))
+            page.needs_review = await self._calls.needs_review()
+            response = await route.answer(page)
+        self._calls.answered_at = datetime.now(UTC)
+        return response
 
     def _check(self, actor: Actor, rate: Rate) -> None:
         """Refuse an act where nothing may be changed, or the actor has done enough for a minute.
@@ -307,7 +263,7 @@ class Desk:
     def _problem_page(self, request: Request, problem: Problem, actor: Actor) -> Response:
         shell = self._shell if actor.id else replace(self._shell, nav=())
         page = Page(request, _NoCalls(), actor, shell, _request_id(request))
-        return page.problem(problem)
+        return page.problem(problem, self._calls.answered_at)
 
 
 class _NoCalls(Calls):

@@ -23,7 +23,7 @@ from ..arguments import as_word, refuse
 from ..calls import Calls
 from ..operators.authorization import Action, Actor, ActorLike, Target
 from ..privacy.logs import find_logger
-from .answers import Problem, find_problem, unexpected
+from .answers import NothingReadError, Problem, find_problem, unexpected
 from .rates import Rate
 from .rendering import fill
 from .static_files import static_files
@@ -199,6 +199,8 @@ class Page:
         self.shell = shell
         self.options = shell.options
         self.request_id = request_id
+        self.needs_review: int | None = None
+        """Incidents that need a person, for the menu; None where nobody knows."""
         self.by: dict[str, Any] = {"actor": actor, "source": "web"}
         """The arguments with which an act says who did it, and through which door."""
 
@@ -305,8 +307,15 @@ class Page:
             return Panel(value=None, problem=problem or unexpected(self.request_id))
 
     async def parts(self, *readings: Awaitable[Any]) -> list[Panel[Any]]:
-        """Several parts at once, in their order."""
-        return await asyncio.gather(*(self.part(reading) for reading in readings))
+        """Several parts at once, in their order.
+
+        Raises:
+            NothingReadError: None of them could be read, because the database does not answer.
+        """
+        parts = await asyncio.gather(*(self.part(reading) for reading in readings))
+        if all(part.problem is not None and part.problem.status == 503 for part in parts):
+            raise NothingReadError(parts[0].problem)
+        return parts
 
     def render(
         self,
@@ -335,6 +344,7 @@ class Page:
             "static": self._static,
             "options": self.options,
             "nav": self.shell.nav,
+            "needs_review": self.needs_review,
             "actor": self.actor,
             "title": title,
             "crumbs": crumbs,
@@ -356,9 +366,15 @@ class Page:
         """
         return RedirectResponse(self.url(path, **query, said=said), 303)
 
-    def problem(self, problem: Problem) -> Response:
-        """The page of something that failed."""
-        return self.render("error.html", title=problem.title, problem=problem, status=problem.status)
+    def problem(self, problem: Problem, answered_at: datetime | None = None) -> Response:
+        """The page of something that failed.
+
+        Args:
+            answered_at: When the database last answered; None when it has not yet.
+        """
+        return self.render(
+            "error.html", title=problem.title, problem=problem, answered_at=answered_at, status=problem.status
+        )
 
     def _static(self, name: str) -> str:
         return self.url(f"/static/{static_files()[name].served_as}")

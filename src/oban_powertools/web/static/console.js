@@ -10,7 +10,6 @@
   // ---- Theme: system, light, dark, in a cookie that the server reads, so that nothing flashes
 
   const themes = ["system", "light", "dark"];
-  const themeButton = one("[data-theme-button]");
   let theme = root.dataset.theme || "system";
 
   const showTheme = () => {
@@ -26,8 +25,8 @@
     showTheme();
   };
 
-  themeButton.hidden = false;
-  themeButton.addEventListener("click", nextTheme);
+  one("[data-theme-button]").hidden = false;
+  one("[data-theme-button]").addEventListener("click", nextTheme);
   showTheme();
 
   // ---- Saying something to those who listen
@@ -39,18 +38,14 @@
   const copy = async (text) => {
     if (navigator.clipboard) return navigator.clipboard.writeText(text);
     const field = document.createElement("textarea");
-    field.value = text;
-    field.readOnly = true;
-    field.className = "visually-hidden";
+    Object.assign(field, { value: text, readOnly: true, className: "visually-hidden" });
     document.body.append(field);
     field.select();
     document.execCommand("copy");
     field.remove();
   };
 
-  const offerCopies = (within) => {
-    for (const button of all("[data-copy]", within)) button.hidden = false;
-  };
+  const offerCopies = (within) => all("[data-copy]", within).forEach((button) => { button.hidden = false; });
   offerCopies(document);
 
   document.addEventListener("click", async (event) => {
@@ -72,10 +67,7 @@
       said.dataset.none ??= said.textContent;
       said.textContent = chosen ? `${chosen} chosen` : said.dataset.none;
       const whole = one("[data-all]", form);
-      if (whole) {
-        whole.checked = chosen > 0 && chosen === boxes.length;
-        whole.indeterminate = chosen > 0 && chosen < boxes.length;
-      }
+      if (whole) whole.checked = chosen > 0 && chosen === boxes.length;
     }
   };
 
@@ -112,8 +104,7 @@
   const ACTS = "form, input, select, textarea, button, .button, [data-keep]";
 
   const patchAttributes = (now, next) => {
-    const names = now.localName === "use" ? ["href"] : ATTRIBUTES;
-    for (const name of names) {
+    for (const name of now.localName === "use" ? ["href"] : ATTRIBUTES) {
       const value = next.getAttribute(name);
       if (value === null) now.removeAttribute(name);
       else if (now.getAttribute(name) !== value) now.setAttribute(name, value);
@@ -157,10 +148,10 @@
     const said = [fresh && `${fresh} new`, gone && `${gone} gone`].filter(Boolean).join(", ");
     one("[data-new]").hidden = !said;
     if (said) one("[data-new-word]").textContent = `${said}, show`;
-    const summary = one("[data-summary]");
-    if (summary && summary.textContent !== one("[data-announce]").textContent && Date.now() - announcedAt > 10000) {
+    const summary = one("[data-summary]")?.textContent;
+    if (summary && summary !== one("[data-announce]").textContent && Date.now() - announcedAt > 10000) {
       announcedAt = Date.now();
-      announce(summary.textContent);
+      announce(summary);
     }
   };
 
@@ -208,7 +199,7 @@
     source.addEventListener("changed", () => { heardAt = Date.now(); askSoon(); });
     source.addEventListener("beat", () => { heardAt = Date.now(); });
     source.addEventListener("error", () => {
-      // Refused for good: then the page asks at intervals, and tries again when it is looked at anew.
+      // Refused for good: then the page asks at intervals, and listens again when it is looked at anew.
       if (source && source.readyState === EventSource.CLOSED) source = null;
     });
   };
@@ -273,24 +264,20 @@
     else location.href = above.href;
   };
 
-  const follow = (link) => { if (link && link.matches("a[href]")) link.click(); };
-
   const KEYS = {
     "/": () => {
       const field = one("[data-filter]") || one(".filters input[type=search]");
-      if (!field) return;
-      const box = field.closest("details");
-      if (box) box.open = true;
-      field.focus();
+      field?.closest("details")?.setAttribute("open", "");
+      field?.focus();
     },
     "?": () => dialog.showModal(),
     j: () => step(1),
     k: () => step(-1),
     x: () => { const box = currentRow() && one(".pick input", currentRow()); if (box) box.click(); },
     p: () => {
-      // A preview changes nothing; what executes is on its page, and no key presses it.
+      // A preview changes nothing, and no key presses what executes.
       const first = (currentRow() && one("[data-preview]", currentRow())) || one("[data-preview]");
-      if (first) first.click();
+      first?.click();
     },
     r: () => stream && setPaused(!paused),
     t: nextTheme,
@@ -304,7 +291,7 @@
     if (event.key === "Escape" && one(":popover-open")) return;
     const going = Date.now() < goUntil && one(`.nav a[data-key="${CSS.escape(event.key)}"]`);
     goUntil = 0;
-    const act = going ? () => follow(going) : KEYS[event.key];
+    const act = going ? () => going.click() : KEYS[event.key];
     if (!act) return;
     event.preventDefault();
     act();
