@@ -24,7 +24,7 @@ _TALLEST: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
+class HourBar:
     """One hour of a sparkline."""
 
     began_at: datetime
@@ -95,20 +95,20 @@ def _title(endpoints: Sequence[WebhookEndpoint]) -> str:
     return "An endpoint has dead deliveries" if len(dead) == 1 else f"{len(dead)} endpoints have dead deliveries"
 
 
-def _bars(outcomes: Sequence[WebhookHour], endpoint: WebhookEndpoint) -> list[Bar]:
+def _bars(outcomes: Sequence[WebhookHour], endpoint: WebhookEndpoint) -> list[HourBar]:
     """The last hours of an endpoint, the oldest first; heights are shares of the busiest hour."""
     now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     of_hours: Mapping[datetime, WebhookHour] = {
         hour.began_at: hour for hour in outcomes if hour.endpoint_id == endpoint.id
     }
     most = max((hour.delivered + hour.dead for hour in of_hours.values()), default=0) or 1
-    bars: list[Bar] = []
+    bars: list[HourBar] = []
     for place in range(_HOURS):
         began_at = now - timedelta(hours=_HOURS - 1 - place)
         hour = of_hours.get(began_at)
         delivered, dead = (hour.delivered, hour.dead) if hour else (0, 0)
         bars.append(
-            Bar(
+            HourBar(
                 began_at=began_at,
                 delivered=delivered,
                 dead=dead,
