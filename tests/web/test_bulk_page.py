@@ -170,7 +170,7 @@ async def test_somebody_else_reads_a_list_and_makes_their_own(shop: Shop) -> Non
 
     assert "List them yourself" in page
     assert 'class="decide"' not in page
-    assert (answer.status_code, "preview_of_another_actor" in answer.text) == (409, True)
+    assert (answer.status_code, "preview_of_another_actor" in answer.text) == (403, True)
 
 
 async def test_whoever_may_not_execute_it_reads_why(shop: Shop) -> None:

@@ -124,7 +124,7 @@ async def test_somebody_else_reads_a_preview_and_is_led_to_one_of_their_own(shop
 
     assert "Preview it yourself" in page
     assert 'class="decide"' not in page
-    assert (answer.status_code, "preview_of_another_actor" in answer.text) == (409, True)
+    assert (answer.status_code, "preview_of_another_actor" in answer.text) == (403, True)
     assert (await outcomes(shop.hand))[-1] == ("job_rescue", "refused", "preview_of_another_actor")
 
 

@@ -89,6 +89,7 @@ async def _show(page: Page, which: str) -> Response:
         "incident.html",
         title=found.title[:1].upper() + found.title[1:],
         crumbs=[("Incidents", page.url("/incidents")), (str(found.id), page.url(f"/incidents/{found.id}"))],
+        topics=("incident:all",),
         incident=found,
         handling=[(act, await _refusal_of(page, act, target, found)) for act in _OWN],
         repairs=repairs if page.query("repairs") == _ALL else repairs[:_MOST_REPAIRS],

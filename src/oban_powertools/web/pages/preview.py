@@ -5,9 +5,9 @@ server when its own actor executes it. The rules that must never break: what the
 new one; what is executed is that plan, once.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from starlette.responses import Response
@@ -23,52 +23,14 @@ from ...errors import (
     ReasonRequiredError,
     ReasonTooShortError,
 )
-from ...lifeline import Change, Effect, Incident, RepairPreview
+from ...lifeline import Change, Incident, RepairPreview
 from ...operators.authorization import Target, TargetType
 from ...plural import counted
 from ..act_forms import act_title, act_verb, needs_form, risk_of
 from ..answers import Problem, find_problem
+from ..changes import columns_of, describe_effect, group_rows, outcomes_of, plain_value
 from ..page import ROWS, Page, get, post
 from ..rates import Rate
-
-_LEADS: Final = ("state", "status", "cause", "held_until", "cancel_requested_at", "adopted_at", "dismissed_at")
-"""Columns that say what happens to a row, in this order."""
-
-_BAD: Final = frozenset({"discarded", "cancelled", "failed", "expired"})
-_SOURCES: Final = ("job", "step", "workflow", "wait", "signal", "late_result", "settle_fault")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowGroup:
-    """Rows of one kind that become the same."""
-
-    source: str
-    """``job``, ``step`` and so on."""
-
-    becomes: str
-    """Their state afterwards; empty where it stays."""
-
-    was: str
-    """Their state before, where it is one for all; empty for new ones."""
-
-    count: int
-    """How many rows."""
-
-    bad: bool
-    """Whether something ends for good that had not."""
-
-    rows: Sequence[Change]
-    """Those on this page."""
-
-    @property
-    def heading(self) -> str:
-        """As a heading."""
-        rows = counted(self.count, self.source.replace("_", " "))
-        if not self.was and not self.becomes:
-            return f"{rows} with other columns"
-        if not self.was:
-            return f"{counted(self.count, f'new {self.source}')}: {self.becomes}"
-        return f"{rows}: {self.was} becomes {self.becomes}" if self.was != self.becomes else f"{rows}: stays {self.was}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +112,8 @@ async def _show(
         "preview.html",
         title=act_title(found.action, found.target_id),
         crumbs=_crumbs(page, found, incident),
+        # Only the line that says whether it is current: nothing else moves while somebody decides.
+        topics=_topics(found) if found.status == "ready" else (),
         status=status,
         preview=found,
         state=state,
@@ -161,7 +125,7 @@ async def _show(
         not_allowed=refusal if isinstance(refusal, NotAuthorizedError) else None,
         may_preview=await page.refusal(Action.PREVIEW_REPAIR, again),
         groups=group_rows(found.changes, start, start + ROWS),
-        all_groups=group_rows(found.changes, 0, 0),
+        outcomes=outcomes_of(found.changes),
         shown=min(len(found.changes), start + ROWS),
         start=start,
         next=start + ROWS if start + ROWS < len(found.changes) else None,
@@ -176,6 +140,7 @@ async def _show(
         problem=problem,
         incident=incident,
         columns_of=columns_of,
+        plain=plain_value,
         asks=needs_form(found.action, found.arguments.get("to")),
     )
 
@@ -192,6 +157,12 @@ async def _incident(page: Page, found: RepairPreview) -> Incident | None:
         return None
     part = await page.part(page.calls.lifeline.get_incident(found.incident_fingerprint))
     return part.value
+
+
+def _topics(found: RepairPreview) -> tuple[str, ...]:
+    workflow_id = found.target_id.partition("/")[0]
+    of_workflow = found.target_type in (TargetType.STEP, TargetType.WORKFLOW)
+    return (f"workflow:{workflow_id}" if of_workflow else "workflow:all",)
 
 
 def _start(page: Page) -> int:
@@ -223,60 +194,6 @@ def _unconfirmed(found: RepairPreview, typed: Typed) -> dict[str, str]:
 
 def _then(found: RepairPreview, source: str, row_id: str) -> Change | None:
     return next((change for change in found.changes if (change.source, change.id) == (source, row_id)), None)
-
-
-def group_rows(changes: Sequence[Change], start: int, end: int) -> list[RowGroup]:
-    """The rows by what they become, jobs first; each group with its rows between two places of the whole list."""
-    alike: dict[tuple[str, str, str], list[Change]] = {}
-    for change in changes:
-        was = str((change.before or {}).get("state") or "")
-        alike.setdefault((change.source, was, str(change.after.get("state") or "")), []).append(change)
-    groups: list[RowGroup] = []
-    place = 0
-    for (source, was, becomes), rows in sorted(alike.items(), key=lambda item: _SOURCES.index(item[0][0])):
-        here = rows[max(start - place, 0) : max(end - place, 0)]
-        place += len(rows)
-        groups.append(
-            RowGroup(
-                source=source,
-                was=was,
-                becomes=becomes,
-                count=len(rows),
-                bad=becomes in _BAD and was not in _BAD,
-                rows=here,
-            )
-        )
-    return groups
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Columns:
-    """The columns of a row that change: name, before, after."""
-
-    leading: Sequence[tuple[str, Any, Any]]
-    """Those that say what happens to it."""
-
-    others: Sequence[tuple[str, Any, Any]]
-    """All others, by name."""
-
-
-def columns_of(change: Change) -> Columns:
-    """The columns of a row that change."""
-    fields = [(name, *change.fields[name]) for name in sorted(change.fields)]
-    leading = [each for name in _LEADS for each in fields if each[0] == name] or fields[:1]
-    return Columns(leading=leading, others=[each for each in fields if each not in leading])
-
-
-def describe_effect(effect: Effect) -> str:
-    """What follows in the graph, in a sentence."""
-    counts = (
-        (effect.steps_released, "step", "released"),
-        (effect.jobs_created, "job", "created"),
-        (len(effect.workflows_ended), "workflow", "ended"),
-        (len(effect.workflows_reopened), "workflow", "reopened"),
-    )
-    parts = [f"{counted(number, noun)} {done}" for number, noun, done in counts if number]
-    return ", ".join(parts)
 
 
 def _nots(found: RepairPreview) -> Iterator[str]:

@@ -10,8 +10,8 @@ from starlette.responses import Response
 from ...acts import TargetType
 from ...lifeline import MovedRow
 from ..act_forms import act_title, target_path
+from ..changes import columns_of, describe_effect, group_rows, outcomes_of
 from ..page import ROWS, Page, get
-from .preview import columns_of, describe_effect, group_rows
 
 _ENDED: Final = frozenset({"completed", "discarded", "cancelled", "expired"})
 
@@ -45,7 +45,8 @@ async def result(page: Page) -> Response:
         incident=incident,
         states=states,
         groups=group_rows(found.changes, start, start + ROWS),
-        all_groups=group_rows(found.changes, 0, 0),
+        outcomes=outcomes_of(found.changes),
+        topics=("workflow:all", "incident:all"),
         start=start,
         next=start + ROWS if start + ROWS < len(found.changes) else None,
         columns_of=columns_of,
