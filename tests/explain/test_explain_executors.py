@@ -76,11 +76,12 @@ async def test_silence_without_a_witness_is_no_evidence_until_it_is_missing_by_t
     workflow_id = await running_on_p1(hand)
     await silent(hand, "p1", 3600)
 
-    late = await explained_with(hand, workflow_id, 0.1, 7200)
+    silent_so_far = await explained_with(hand, workflow_id, 0.1, 7200)
     missing = await explained_with(hand, workflow_id, 0.1, 0.2)
 
-    assert (late.status, codes(late)) == (OperatorStatus.RUNNING, [])
-    assert late.summary.endswith(f"; its executor {FIRST} is late")
+    assert (silent_so_far.status, codes(silent_so_far)) == (OperatorStatus.BLOCKED, ["orphaned_by_missing_executor"])
+    assert f"its executor {FIRST} is silent: last seen 60 min ago; it counts as missing in " in silent_so_far.summary
+    assert silent_so_far.blockers[0].details["executor_state"] == "silent"
     assert (missing.status, codes(missing)) == (OperatorStatus.BLOCKED, ["orphaned_by_missing_executor"])
     assert missing.blockers[0].details["executor_state"] == "missing"
 

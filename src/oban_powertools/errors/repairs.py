@@ -56,23 +56,27 @@ class HeartbeatLateError(CommandRefusedError):
 
     code = "heartbeat_late"
     sentence = (
-        "job {job_id} may still run: its executor {executor_id} is late, its last heartbeat came {seconds} s ago; wait "
-        "until it is missing or sends heartbeats again"
+        "job {job_id} may still run: its executor {executor_id} is late, its last heartbeat came {seconds} s ago; "
+        "{advice}"
     )
 
     job_id: int
     executor_id: str
     seconds: int
+    missing_in: int
+    advice: str
 
 
 class RepairRequiresMissingExecutorError(CommandRefusedError):
     """The executor of the job is alive."""
 
     code = "repair_requires_missing_executor"
-    sentence = "{subject}: its executor {executor_id} is alive; cancel the job instead"
+    sentence = "{subject}: its executor {executor_id} is alive; {advice}"
 
     subject: str
     executor_id: str
+    missing_in: int | None
+    advice: str
 
 
 class IncidentMismatchError(CommandRefusedError):

@@ -6,10 +6,11 @@ is claimed that the facts do not show.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from ..states import OperatorStatus, StepState
+from ..workflows.job_rules import SILENT
 from .blocker_finding import BlockerFinding
 from .explanations import Blocker, BlockerCode, Scope
 from .facts import StepFacts
@@ -200,6 +201,8 @@ def _orphaned(job: JobFacts) -> BlockerFinding:
         evidence = f"its executor {job.executor_id} stopped {ago} ago"
     else:
         evidence = f"its executor {job.executor_id} is {job.executor_state}: last seen {ago} ago"
+    if job.executor_state == SILENT and job.missing_in is not None:
+        evidence += f"; it counts as missing in {spell_span(timedelta(seconds=job.missing_in))}"
     return BlockerFinding(
         code=BlockerCode.ORPHANED_BY_MISSING_EXECUTOR,
         scope=Scope.JOB,

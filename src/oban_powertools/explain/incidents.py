@@ -12,7 +12,7 @@ from ..acts import Action, TargetType
 from ..database import Session, record
 from ..incident_classes import Choices, find_row
 from ..states import Effects, StepState
-from ..workflows.job_rules import refuse_job
+from ..workflows.job_rules import LOST, refuse_job
 from ..workflows.rules import WORKFLOW_RULES
 from .actions import step_actions
 from .explained_incidents import ExplainedIncident, ExplainedRepair
@@ -152,7 +152,7 @@ def _target(repair: Action, row: Mapping[str, Any], subject: Subject) -> tuple[T
         case TargetType.JOB | TargetType.CALLBACK:
             return (target, str(job.id)) if job and not refuse_job(repair, job.row) else None
         case TargetType.EXECUTOR:
-            rescuable = job is not None and job.orphaned and job.effects != Effects.NEVER
+            rescuable = job is not None and job.executor_state in LOST and job.effects != Effects.NEVER
             return (target, row["subject_id"]) if rescuable else None
         case TargetType.LATE_RESULT:
             adoptable = row["adoptable"] and _takes_a_result(subject)

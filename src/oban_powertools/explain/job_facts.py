@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from ..states import TERMINAL_STEP_STATES, JobId, WorkflowId
-from ..workflows.job_rules import LOST
+from ..workflows.job_rules import LOST, SILENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,13 +110,17 @@ class JobFacts:
     """While it executes: its executor; None for one that sends no heartbeats."""
 
     executor_state: str | None
-    """While it executes: as ``list_executor_health`` has it, or ``gone`` or ``unknown``."""
+    """While it executes: as ``list_executor_health`` has it, or ``gone``, ``silent`` (late, and no sign of its
+    process) or ``unknown``."""
 
     executor_seen_at: datetime | None
     """When that executor sent its last heartbeat, or was stopped; None when it is unknown."""
 
     beat_seconds: int | None
     """The age of its last heartbeat, in seconds."""
+
+    missing_in: int | None
+    """Seconds until it counts as missing, if no heartbeat comes; None of an unknown one."""
 
     aside: int
     """While it executes: outcomes that its executor holds because the database does not take them, perhaps its own."""
@@ -156,14 +160,14 @@ class JobFacts:
 
     @property
     def orphaned(self) -> bool:
-        """Whether it is marked executing, but its executor has left it behind."""
-        return self.executor_state in LOST
+        """Whether it is marked executing, but its executor has left it behind, or has fallen silent."""
+        return self.executor_state in LOST or self.executor_state == SILENT
 
     @property
     def row(self) -> dict[str, Any]:
         """The row that the rules of a job's repairs take."""
-        names = "id state of_a_step step effects held_until executor_state executor_id beat_seconds".split()
-        return {name: getattr(self, name) for name in names}
+        names = "id state queue of_a_step step effects held_until executor_state executor_id beat_seconds missing_in"
+        return {name: getattr(self, name) for name in names.split()}
 
     @property
     def ended(self) -> bool:

@@ -93,7 +93,8 @@ class Queue(AsDict):
     """Its name."""
 
     status: OperatorStatus
-    """The operator's word: Blocked when it is paused everywhere, or no executor serves it and jobs wait."""
+    """The operator's word: Blocked when it is paused everywhere, or no executor serves it and jobs wait or are
+    marked executing."""
 
     available: int
     """Jobs that could run now; each count stops at 10,000."""

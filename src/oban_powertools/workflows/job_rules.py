@@ -4,6 +4,7 @@ Pure: rows as dicts in, a refusal or None out. The rule that must never break: a
 evidence that the executor is gone.
 """
 
+import shlex
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -17,6 +18,9 @@ JOB_REPAIRS: Final = repairs_of(TargetType.JOB)
 
 LOST: Final = frozenset({"gone", "missing", "stopped", "unknown"})
 """The states of an executor that has left its jobs behind."""
+
+SILENT: Final = "silent"
+"""The state of one that sends no heartbeats any more, while nothing proves that it is gone."""
 
 _ENDED: Final = frozenset({StepState.COMPLETED, StepState.DISCARDED, StepState.CANCELLED})
 
@@ -36,9 +40,21 @@ def refuse_alive(job: Row) -> CommandRefusedError | None:
     """Why a job may not be taken from its executor; None when the executor is gone, missing, stopped or unknown."""
     if job["executor_state"] in LOST:
         return None
+    missing_in = job["missing_in"]
+    if job["executor_state"] == SILENT:
+        advice = (
+            f"it counts as missing in {missing_in} s: try again then, or start a process "
+            f"(powertools start --queues {shlex.quote(job['queue'])}:10), which rescues the job by itself"
+        )
+        return HeartbeatLateError(job["id"], job["executor_id"], job["beat_seconds"], missing_in, advice)
     if job["executor_state"] == "late":
-        return HeartbeatLateError(job["id"], job["executor_id"], job["beat_seconds"])
-    return RepairRequiresMissingExecutorError(f"job {job['id']}", job["executor_id"] or "of plain Oban")
+        advice = "its process lives, but its event loop is blocked: end that process"
+        return HeartbeatLateError(job["id"], job["executor_id"], job["beat_seconds"], missing_in, advice)
+    ended = "" if missing_in is None else f"; if its process has ended, it counts as missing in {missing_in} s"
+    executor = job["executor_id"] or "of plain Oban"
+    return RepairRequiresMissingExecutorError(
+        f"job {job['id']}", executor, missing_in, f"cancel the job instead{ended}"
+    )
 
 
 def _unfit(action: Action, job: Row) -> str | None:

@@ -58,6 +58,23 @@ WHERE e.stopped_at IS NOT NULL OR e.died_at IS NOT NULL OR e.beat_at < clock_tim
     AND greatest(e.beat_at, w.beating_since) < clock_timestamp() - greatest(e.gone_after, w.gone_after)
 );
 
+-- executors/R7. Executors that have ended, or have sent no heartbeat for their gone_after: judged by whoever reads, against
+-- the last heartbeat, whether or not a process lives that could witness it. For what people are shown, and no evidence that
+-- they are gone (executors/R2), which they are only if they are among these.
+CREATE OR REPLACE VIEW powertools.silent_executors AS
+SELECT e.executor_id, e.node, e.producer, e.producer_scope
+FROM powertools.executors e
+CROSS JOIN (SELECT powertools.watched_since(statement_timestamp()) AS since OFFSET 0) AS c
+WHERE num_nonnulls(e.stopped_at, e.died_at, e.missing_at, e.relieved_at) > 0
+  OR greatest(e.beat_at, c.since) < statement_timestamp() - e.gone_after;
+
+-- Oban's producers that work on their queue, as far as the database knows: refreshed within a minute, and not silent.
+CREATE OR REPLACE VIEW powertools.producers_at_work AS
+SELECT o.uuid, o.name, o.node, o.queue, o.meta, o.started_at, o.updated_at
+FROM public.oban_producers o
+WHERE o.updated_at > timezone('UTC', now()) - interval '60 seconds'
+  AND NOT EXISTS (SELECT FROM powertools.silent_executors e WHERE e.node = o.node AND e.producer = o.uuid::text);
+
 -- The commands on workflows, carried out or refused, of operators and of the host's program; read from the audit.
 CREATE OR REPLACE VIEW powertools.commands AS
 SELECT a.id, a.workflow_id, a.step, a.action, a.actor_id AS actor, a.surface AS source, a.reason,

@@ -1,6 +1,6 @@
 -- Executors, and the rescue of jobs whose executor is gone.
 --
--- Rules: executors/R1 to R6, on docs/design/rules.md.
+-- Rules: executors/R1 to R7, on docs/design/rules.md.
 
 -- When the server started; a start in the future comes from a clock that was ahead, and is ignored.
 CREATE OR REPLACE FUNCTION powertools.server_started_at() RETURNS timestamptz
@@ -88,10 +88,36 @@ AS $$
   ))
 $$;
 
+-- Since when heartbeats could be expected: the server's start, and the end of a pause that all living executors had.
+CREATE OR REPLACE FUNCTION powertools.watched_since(at timestamptz) RETURNS timestamptz
+LANGUAGE sql STABLE
+AS $$
+  SELECT greatest(powertools.server_started_at(), (
+    SELECT min(CASE WHEN w.beating_since > w.started_at THEN w.beating_since ELSE '-infinity' END)
+    FROM powertools.executors w
+    WHERE w.stopped_at IS NULL AND w.beat_at > at - w.gone_after / 2
+  ))
+$$;
+
+-- Seconds until an executor counts as missing, if no heartbeat comes: by its missing_after, or by its gone_after once another
+-- one has watched for so long. At least 0.
+CREATE OR REPLACE FUNCTION powertools.missing_in_v1(e powertools.executors) RETURNS int
+LANGUAGE sql STABLE
+AS $$
+  SELECT greatest(0, ceil(extract(epoch FROM least(
+    greatest(e.beat_at, powertools.watched_since(clock_timestamp())) + e.missing_after,
+    (
+      SELECT min(greatest(e.beat_at, w.beating_since) + greatest(e.gone_after, w.gone_after))
+      FROM powertools.executors w
+      WHERE w.executor_id <> e.executor_id AND w.stopped_at IS NULL AND w.beat_at > clock_timestamp() - w.gone_after / 2
+    )
+  ) - clock_timestamp())))::int
+$$;
+
 -- Executors with their health, for people: by the age of the last heartbeat and the row's own late_after and
--- missing_after (defaults 45 s and 2 min, Settings.executor_..._after in config.py). Ages count from the server's
--- start, and from the end of a pause that all living executors had. An executor that is gone (executors/R2: the view
--- gone_executors in views.sql, by gone_after, 15 s), or whose jobs were rescued, is missing at once; one that was found
+-- missing_after (defaults 45 s and 2 min, Settings.executor_..._after in config.py). One that is silent for longer than its
+-- gone_after (15 s) is late at least, its process not alive. Ages count as watched_since says. An executor that is gone
+-- (executors/R2: the view gone_executors in views.sql), or whose jobs were rescued, is missing at once; one that was found
 -- missing stays so until its next heartbeat. A late event loop in a living process makes it late, never missing.
 CREATE OR REPLACE FUNCTION powertools.executor_health_v1(at timestamptz DEFAULT statement_timestamp())
 RETURNS TABLE (
@@ -100,17 +126,10 @@ RETURNS TABLE (
 )
 LANGUAGE sql STABLE
 AS $$
-  WITH clock AS (
-    SELECT at AS now, greatest(
-      powertools.server_started_at(),
-      (
-        SELECT min(CASE WHEN w.beating_since > w.started_at THEN w.beating_since ELSE '-infinity' END)
-        FROM powertools.executors w
-        WHERE w.stopped_at IS NULL AND w.beat_at > at - w.gone_after / 2
-      )
-    ) AS watched_since
+  WITH clock AS MATERIALIZED (
+    SELECT at AS now, powertools.watched_since(at) AS watched_since
   ), aged AS (
-    SELECT e.*, c.now - greatest(e.beat_at, c.watched_since) AS age, c.now - greatest(e.loop_beat_at, c.watched_since) AS loop_age,
+    SELECT e.*, least(e.late_after, e.gone_after) AS silent_after, c.now - greatest(e.beat_at, c.watched_since) AS age, c.now - greatest(e.loop_beat_at, c.watched_since) AS loop_age,
       num_nonnulls(e.relieved_at, e.missing_at) > 0 OR e.executor_id IN (SELECT g.executor_id FROM powertools.gone_executors g) AS gone
     FROM powertools.executors e CROSS JOIN clock c
   ), hands AS (
@@ -122,10 +141,10 @@ AS $$
     CASE
       WHEN a.stopped_at IS NOT NULL THEN 'stopped'
       WHEN a.age >= a.missing_after OR a.gone THEN 'missing'
-      WHEN a.loop_age >= a.late_after OR a.age >= a.late_after THEN 'late'
+      WHEN a.loop_age >= a.late_after OR a.age >= a.silent_after THEN 'late'
       ELSE 'healthy'
     END,
-    NOT a.gone AND a.age < a.late_after, NOT a.gone AND a.loop_age < a.late_after,
+    NOT a.gone AND a.age < a.silent_after, NOT a.gone AND a.loop_age < a.late_after,
     coalesce(h.jobs, 0), a.started_at, a.beat_at, a.loop_beat_at, a.stopped_at
   FROM aged a
   LEFT JOIN hands h ON h.node = a.node AND h.producer = a.producer

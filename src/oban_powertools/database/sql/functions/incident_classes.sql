@@ -52,7 +52,7 @@ AS $$
           SELECT FROM powertools.executors e
           WHERE e.producer_scope = h.producer_scope AND e.stopped_at IS NULL AND e.started_at > h.beat_at
         ) THEN NULL
-        WHEN h.state = 'late' THEN 'executor_late'
+        WHEN h.state = 'late' AND least(h.beat_at, h.loop_beat_at) < clock_timestamp() - x.late_after THEN 'executor_late'
         WHEN h.state = 'missing' AND h.beat_at BETWEEN clock_timestamp() - interval '1 day' AND clock_timestamp() - x.gone_after
           THEN 'executor_missing'
       END AS class

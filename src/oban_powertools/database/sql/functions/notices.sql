@@ -91,6 +91,8 @@ BEGIN
     FROM powertools.executors d
     JOIN powertools.executor_health_v1() AS h ON h.executor_id = d.executor_id
     WHERE d.beat_at = h.beat_at AND (h.state <> d.told_as OR h.state = 'missing' AND d.missing_at IS NULL)
+      -- one that is only silent so far is told of when it is missing
+      AND (h.state <> 'late' OR least(h.beat_at, h.loop_beat_at) < clock_timestamp() - d.late_after)
     ORDER BY d.executor_id FOR UPDATE OF d SKIP LOCKED
   ), marked AS (
     UPDATE powertools.executors e

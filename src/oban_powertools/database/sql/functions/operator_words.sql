@@ -22,8 +22,8 @@ AS $$
   END
 $$;
 
--- What Oban's producers and our executors say of queues: executors (alive: beating, or refreshed by Oban and not known to be
--- gone), paused (of them), places (sum of the limits of those not paused; NULL when one says none), running (jobs in their
+-- What Oban's producers and our executors say of queues: executors (alive: beating, or refreshed by Oban and not
+-- silent), paused (of them), places (sum of the limits of those not paused; NULL when one says none), running (jobs in their
 -- hands). By queue. Index: oban_jobs by state and queue; the producers are few.
 CREATE OR REPLACE FUNCTION powertools.queue_facts_v1(queues text[])
 RETURNS TABLE (queue text, executors bigint, paused bigint, places int, running bigint)
@@ -33,7 +33,7 @@ AS $$
     q.queue,
     greatest(count(o.uuid), (
       SELECT count(*) FROM powertools.executors e
-      WHERE e.producer_scope = q.queue AND e.stopped_at IS NULL AND e.beat_at > clock_timestamp() - e.gone_after
+      WHERE e.producer_scope = q.queue AND e.executor_id NOT IN (SELECT s.executor_id FROM powertools.silent_executors s)
     )),
     count(o.uuid) FILTER (WHERE o.meta -> 'paused' = 'true'),
     CASE WHEN bool_and(jsonb_typeof(o.meta -> 'local_limit') = 'number')
@@ -45,9 +45,7 @@ AS $$
       WHERE j.state = 'executing' AND j.queue = q.queue AND j.attempted_by[2] = ANY (array_agg(o.uuid::text))
     )
   FROM unnest(queues) AS q (queue)
-  LEFT JOIN public.oban_producers o
-    ON o.queue = q.queue AND o.updated_at > timezone('UTC', now()) - interval '60 seconds'
-    AND NOT EXISTS (SELECT FROM powertools.gone_executors g WHERE g.node = o.node AND g.producer = o.uuid::text)
+  LEFT JOIN powertools.producers_at_work o ON o.queue = q.queue
   GROUP BY q.queue
   ORDER BY q.queue
 $$;
@@ -116,9 +114,8 @@ BEGIN
       SELECT DISTINCT l.queue FROM leaves l WHERE l.job_state IN ('available', 'scheduled', 'retryable')
     )) AS q
   ), lost AS MATERIALIZED (
-    SELECT e.node, e.producer, h.state IN ('missing', 'stopped') OR e.stopped_at IS NULL AND EXISTS (
-      SELECT FROM powertools.gone_executors g WHERE g.executor_id = e.executor_id
-    ) AS lost
+    SELECT e.node, e.producer, h.state IN ('missing', 'stopped')
+      OR e.executor_id IN (SELECT s.executor_id FROM powertools.silent_executors s) AS lost
     FROM powertools.executors e
     JOIN powertools.executor_health_v1() h ON h.executor_id = e.executor_id
     WHERE EXISTS (SELECT FROM leaves l WHERE l.job_state = 'executing')

@@ -151,9 +151,8 @@ WITH RECURSIVE reached (position) AS (
   WHERE k.state <> 'completed' AND (k.state <> 'pending' OR k.held_until IS NOT NULL)
     AND (%(position)s::int IS NULL OR c.live = (k.finished_at IS NULL))
 ), executors AS MATERIALIZED (
-  SELECT e.node, e.producer, h.state = 'missing' OR EXISTS (
-    SELECT FROM powertools.gone_executors g WHERE g.executor_id = e.executor_id
-  ) AS lost
+  SELECT e.node, e.producer, h.state IN ('missing', 'stopped')
+    OR e.executor_id IN (SELECT s.executor_id FROM powertools.silent_executors s) AS lost
   FROM powertools.executors e
   JOIN powertools.executor_health_v1() h ON h.executor_id = e.executor_id
 ), kinds AS (
@@ -204,8 +203,8 @@ LIMIT %(page)s;
 -- name: explain_jobs
 -- Args: ids (bigint[]).
 -- Rows: the jobs that exist, by id, with the step they belong to, their settle fault, their quarantine, and while they
---   execute their executor: executor_state is as list_executor_health has it, or gone (rescue may act), or unknown
---   (NULL columns without one), and the session that holds it, as explain_workflows has it. Index: the primary keys,
+--   execute their executor: executor_state is as list_executor_health has it, or gone (rescue may act), silent (no heartbeat for its
+--   gone_after, and nobody witnessed it), or unknown (NULL columns without one), and the session that holds it, as explain_workflows has it. Index: the primary keys,
 --   rescues_quarantined; executors are few.
 WITH holding AS MATERIALIZED (
   SELECT l.transactionid AS xid, a.pid AS lock_pid, coalesce(nullif(a.application_name, ''), a.usename, '?') AS lock_session,
@@ -218,14 +217,16 @@ WITH holding AS MATERIALIZED (
     extract(epoch FROM clock_timestamp() - e.beat_at)::int AS seconds,
     CASE WHEN e.stopped_at IS NULL AND EXISTS (
       SELECT FROM powertools.gone_executors g WHERE g.executor_id = e.executor_id
-    ) THEN 'gone' ELSE h.state END AS state, e.aside, e.aside_since
+    ) THEN 'gone' WHEN h.state = 'late' AND e.executor_id IN (SELECT s.executor_id FROM powertools.silent_executors s) THEN 'silent' ELSE h.state END AS state, e.aside, e.aside_since
   FROM powertools.executors e
   JOIN powertools.executor_health_v1() h ON h.executor_id = e.executor_id
 )
 SELECT
   j.id, j.state::text, j.queue, j.worker, j.attempt, j.max_attempts, powertools.told_error_v1(j.errors -> -1) AS error,
   j.scheduled_at AT TIME ZONE 'UTC' AS scheduled_at, j.attempted_at AT TIME ZONE 'UTC' AS attempted_at,
-  j.attempted_by[1] AS node, e.executor_id, e.seconds AS beat_seconds, coalesce(e.aside, 0) AS aside, e.aside_since,
+  j.attempted_by[1] AS node, e.executor_id, e.seconds AS beat_seconds, (
+    SELECT powertools.missing_in_v1(x) FROM powertools.executors x WHERE x.executor_id = e.executor_id
+  ) AS missing_in, coalesce(e.aside, 0) AS aside, e.aside_since,
   coalesce(e.seen_at, o.updated_at AT TIME ZONE 'UTC') AS executor_seen_at,
   CASE WHEN j.state = 'executing' THEN coalesce(
     e.state, CASE WHEN o.updated_at > timezone('UTC', now()) - interval '60 seconds' THEN 'healthy' ELSE 'unknown' END

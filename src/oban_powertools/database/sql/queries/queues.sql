@@ -25,7 +25,7 @@ WITH RECURSIVE stocked (state, queue) AS (
   SELECT f.* FROM powertools.queue_facts_v1(ARRAY(SELECT n.queue FROM named n)) AS f
 )
 SELECT f.queue AS name, CASE
-    WHEN f.executors = 0 THEN CASE WHEN c.available + c.scheduled + c.retryable > 0 THEN 'Blocked' ELSE 'Finished' END
+    WHEN f.executors = 0 THEN CASE WHEN c.available + c.scheduled + c.retryable + c.executing > 0 THEN 'Blocked' ELSE 'Finished' END
     WHEN f.paused = f.executors THEN 'Blocked'
     WHEN f.running > 0 THEN 'Running'
     ELSE 'Runnable'
@@ -51,7 +51,7 @@ ORDER BY f.queue;
 
 -- name: list_queue_producers
 -- Args: queue (text).
--- Rows: name (of its Oban), node, producer, paused, places (NULL: it does not say), running, started_at, refreshed_at; of those that Oban refreshed within 60 s.
+-- Rows: name (of its Oban), node, producer, paused, places (NULL: it does not say), running, started_at, refreshed_at; of those that are at work.
 SELECT o.name, o.node, o.uuid::text AS producer, o.meta -> 'paused' = 'true' AS paused,
   CASE WHEN jsonb_typeof(o.meta -> 'local_limit') = 'number' THEN (o.meta ->> 'local_limit')::int END AS places,
   (
@@ -59,8 +59,8 @@ SELECT o.name, o.node, o.uuid::text AS producer, o.meta -> 'paused' = 'true' AS 
     WHERE j.state = 'executing' AND j.queue = o.queue AND j.attempted_by[2] = o.uuid::text
   ) AS running,
   o.started_at AT TIME ZONE 'UTC' AS started_at, o.updated_at AT TIME ZONE 'UTC' AS refreshed_at
-FROM public.oban_producers o
-WHERE o.queue = %(queue)s::text AND o.updated_at > timezone('UTC', now()) - interval '60 seconds'
+FROM powertools.producers_at_work o
+WHERE o.queue = %(queue)s::text
 ORDER BY o.node, o.uuid;
 
 -- name: list_queue_holders
