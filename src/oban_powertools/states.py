@@ -178,6 +178,9 @@ class StepPhase(StrEnum):
     WORK = "work"
     """Its worker works; of a nested workflow or a map, that does."""
 
+    RESCUE = "rescue"
+    """Its executor has sent its last heartbeat: nobody works, until its job is rescued."""
+
     RETRY = "retry"
     """It failed, and waits for its next attempt to start."""
 

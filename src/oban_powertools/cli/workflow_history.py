@@ -24,16 +24,21 @@ _WAITS: Final = {
     StepPhase.QUEUE: "waits in queue",
     StepPhase.SIGNAL: "waits for signal",
     StepPhase.WORK: "works",
+    StepPhase.RESCUE: "waits for rescue",
     StepPhase.RETRY: "waits for retry",
 }
 
 
+_CHANGES: Final = {"lost": "executor gone"}
+
+
 def _what(entry: HistoryEntry) -> str:
     about = "" if entry.kind in (HistoryKind.STEP, HistoryKind.WORKFLOW) else f"{entry.kind.replace('_', ' ')} "
+    run = f", run {entry.generation}" if entry.change == "started" and (entry.generation or 1) > 1 else ""
     attempt = f", attempt {entry.attempt}" if entry.change == "started" or entry.kind is HistoryKind.RESCUE else ""
     outcome = f" {entry.outcome}" if entry.outcome not in (None, "executed") else ""
-    change = BECAME.get(entry.change) if entry.kind is HistoryKind.RESCUE else None
-    return f"{about}{change or entry.change.replace('_', ' ')}{attempt}{outcome}"
+    change = BECAME.get(entry.change) if entry.kind is HistoryKind.RESCUE else _CHANGES.get(entry.change)
+    return f"{about}{change or entry.change.replace('_', ' ')}{run}{attempt}{outcome}"
 
 
 def _then(entry: HistoryEntry) -> str:
@@ -81,6 +86,7 @@ _TIMES: Final = Table[StepTimes](
         Column("UNTIL DUE", lambda times: _span(times.time_for), whole=True, spare=True),
         Column("IN QUEUE", lambda times: _span(times.queue_for), whole=True),
         Column("FOR SIGNAL", lambda times: _span(times.signal_for), whole=True),
+        Column("FOR RESCUE", lambda times: _span(times.rescue_for), whole=True, spare=True),
         Column("FOR RETRY", lambda times: _span(times.retry_for), whole=True),
         Column("WORKED", lambda times: _span(times.work_for), whole=True),
         Column("NOW", lambda times: _WAITS[times.phase] if times.phase else ""),

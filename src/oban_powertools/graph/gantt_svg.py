@@ -35,6 +35,7 @@ WAITS: Final = {
     StepPhase.QUEUE: "waits in its queue",
     StepPhase.TIME: "waits for its time",
     StepPhase.SIGNAL: "waits for its signal",
+    StepPhase.RESCUE: "waits for its rescue",
     StepPhase.RETRY: "waits for its next attempt",
 }
 """What a wait is called."""

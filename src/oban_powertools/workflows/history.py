@@ -35,7 +35,8 @@ class HistoryEntry(AsDict):
 
     change: str
     """What happened: of a step and its workflow the change as events have it, of a command the act, of a signal its
-    status, of an incident the entry of its timeline, of a rescue what became of the job."""
+    status, of an incident the entry of its timeline, of a rescue what became of the job. ``lost`` of a step: its
+    executor sent its last heartbeat then."""
 
     step: str | None
     """The step; None where it is not about one."""
@@ -46,8 +47,11 @@ class HistoryEntry(AsDict):
     state: str | None
     """The state of the step, or of the workflow that ended, after it."""
 
+    generation: int | None
+    """Which run of the step or workflow, from 1: each retry of one that failed begins another."""
+
     attempt: int | None
-    """Which attempt of the job."""
+    """Which attempt of the job: each run begins with the first again."""
 
     job_id: JobId | None
     """The job."""
@@ -62,7 +66,7 @@ class HistoryEntry(AsDict):
     """Whether it still does."""
 
     node: str | None
-    """Where the attempt ran; known of the last one of a job, while its row is kept."""
+    """Where the attempt ran; known of the last one of each job while its row is kept, and of rescued ones."""
 
     actor: str | None
     """Who acted; None for Powertools itself."""
@@ -101,7 +105,10 @@ class StepTimes(AsDict):
     """It waited for its signal."""
 
     work_for: timedelta
-    """It worked, in all attempts together."""
+    """It worked, in all attempts together, each until the last heartbeat of its executor at most."""
+
+    rescue_for: timedelta
+    """Its executor was gone, and its job not rescued yet."""
 
     retry_for: timedelta
     """It waited for a next attempt."""

@@ -101,3 +101,16 @@ LANGUAGE sql
 AS $$
   SELECT * FROM powertools.repair_after_v2(roots, job_ids, late_ids, '{}', marker, last_job_id)
 $$;
+
+-- 24: a history knew neither the runs of a step nor that its executor was lost.
+CREATE OR REPLACE FUNCTION powertools.step_phases_v1(of_workflow bigint, names text[])
+RETURNS TABLE (
+  step text, "position" int, number int, kept bool, at timestamptz, change text, state text, attempt int, job_id bigint,
+  node text, error text, phase text, until timestamptz
+)
+LANGUAGE sql STABLE
+AS $$
+  SELECT p.step, p.position, p.number, p.kept, p.at, p.change, p.state, p.attempt, p.job_id, p.node, p.error, p.phase, p.until
+  FROM powertools.step_phases_v2(of_workflow, names) AS p
+  WHERE p.change IS DISTINCT FROM 'lost'
+$$;

@@ -2,13 +2,15 @@
 -- from what the steps and their jobs still say.
 
 -- What a step does from each change on: rows in the order of a step's changes, first its wait for what it depends on (number 0).
--- phase: dependencies, time (of its start, or asked for by its worker), queue, signal, work, retry; NULL: it has ended. until:
--- when the phase ended; NULL: it goes on. kept: the change is an event, else a column of the step. names: NULL for all steps.
--- Index: the primary keys.
-CREATE OR REPLACE FUNCTION powertools.step_phases_v1(of_workflow bigint, names text[])
+-- phase: dependencies, time (of its start, or asked for by its worker), queue, signal, work, rescue (its executor has sent its
+-- last heartbeat), retry; NULL: it has ended. until: when the phase ended; NULL: it goes on. kept: the change is an event, else a
+-- column of the step. generation: which run of the step, from 1. names: NULL for all steps. After the start of an attempt whose
+-- executor was lost, a row with the change 'lost', as of its last heartbeat: what follows was nobody's work.
+-- Index: the primary keys, rescues_job; executors are few.
+CREATE OR REPLACE FUNCTION powertools.step_phases_v2(of_workflow bigint, names text[])
 RETURNS TABLE (
   step text, "position" int, number int, kept bool, at timestamptz, change text, state text, attempt int, job_id bigint,
-  node text, error text, phase text, until timestamptz
+  node text, error text, phase text, until timestamptz, generation int
 )
 LANGUAGE plpgsql STABLE
 -- PLANNED EACH TIME
@@ -21,7 +23,7 @@ DECLARE
 BEGIN
   RETURN QUERY
   WITH steps AS MATERIALIZED (
-    SELECT s.position, s.name, s.kind, s.job_id, j.attempt AS job_attempt, j.attempted_by[1] AS node, s.attempt, s.state, s.error,
+    SELECT s.position, s.name, s.kind, s.job_id, s.generation, j.attempt AS job_attempt, s.attempt, s.state, s.error,
       coalesce(s.released_at, timezone('UTC', j.inserted_at)) AS released_at,
       coalesce(s.started_at, timezone('UTC', j.attempted_at)) AS started_at, s.finished_at, w.inserted_at
     FROM powertools.workflows w
@@ -63,23 +65,62 @@ BEGIN
       PARTITION BY c.position ORDER BY c.change IS NOT NULL, c.kept, CASE WHEN c.kept THEN c.number END, c.at, c.number
     ) AS nth, count(*) OVER (PARTITION BY c.position) AS changes
     FROM changes c
+  ), phased AS MATERIALIZED (
+    SELECT s.name, o.*, s.generation - count(*) FILTER (WHERE o.change = 'recovered') OVER (PARTITION BY o.position)::int
+        + count(*) FILTER (WHERE o.change = 'recovered') OVER (PARTITION BY o.position ORDER BY o.nth)::int AS generation,
+      CASE
+        WHEN o.change IS NULL OR o.change = 'recovered' AND o.state = 'pending' THEN 'dependencies'
+        WHEN o.change = 'snoozed' OR o.state = 'scheduled' THEN 'time'
+        WHEN o.change = 'retrying' THEN 'retry'
+        WHEN o.state = 'executing' THEN 'work'
+        WHEN o.change = 'awaiting' OR o.state = 'awaiting_signal' THEN 'signal'
+        WHEN o.state IN ('completed', 'discarded', 'cancelled', 'expired') THEN NULL
+        WHEN o.state = 'pending' THEN 'dependencies'
+        ELSE 'queue'
+      END AS phase,
+      CASE WHEN o.nth < o.changes THEN greatest(lead(o.at) OVER (PARTITION BY o.position ORDER BY o.nth), o.at) END AS until
+    FROM ordered o
+    JOIN steps s ON s.position = o.position
+  ), attempts AS MATERIALIZED (
+    -- who made each attempt that is known, and how long it lived
+    SELECT p.position, p.nth, b.attempted_by[1] AS node, powertools.lost_since(b.attempted_by, p.until, r.id IS NOT NULL) AS lost_at
+    FROM phased p
+    LEFT JOIN LATERAL (
+      SELECT r.id, r.attempted_by FROM powertools.rescues r
+      WHERE r.job_id = p.job_id AND r.attempt = p.attempt AND r.action <> 'left'
+        AND r.attempted_at BETWEEN p.at - interval '1 s' AND coalesce(p.until, 'infinity')
+      ORDER BY r.id LIMIT 1
+    ) AS r ON true
+    LEFT JOIN public.oban_jobs j
+      ON j.id = p.job_id AND j.attempt = p.attempt AND powertools.is_job_of_v1(j.meta, of_workflow, p.position)
+    CROSS JOIN LATERAL (SELECT coalesce(r.attempted_by, j.attempted_by) AS attempted_by) AS b
+    WHERE p.change = 'started'
   )
-  SELECT s.name, o.position, o.number, o.kept, o.at, o.change, o.state, o.attempt, o.job_id,
-    CASE WHEN o.change = 'started' AND o.attempt = s.job_attempt AND o.job_id = s.job_id THEN s.node END, o.error,
-    CASE
-      WHEN o.change IS NULL OR o.change = 'recovered' AND o.state = 'pending' THEN 'dependencies'
-      WHEN o.change = 'snoozed' OR o.state = 'scheduled' THEN 'time'
-      WHEN o.change = 'retrying' THEN 'retry'
-      WHEN o.state = 'executing' THEN 'work'
-      WHEN o.change = 'awaiting' OR o.state = 'awaiting_signal' THEN 'signal'
-      WHEN o.state IN ('completed', 'discarded', 'cancelled', 'expired') THEN NULL
-      WHEN o.state = 'pending' THEN 'dependencies'
-      ELSE 'queue'
-    END,
-    CASE WHEN o.nth < o.changes THEN greatest(lead(o.at) OVER (PARTITION BY o.position ORDER BY o.nth), o.at) END
-  FROM ordered o
-  JOIN steps s ON s.position = o.position;
+  SELECT p.name, p.position, p.number, p.kept, p.at, p.change, p.state, p.attempt, p.job_id, a.node, p.error, p.phase,
+    CASE WHEN a.lost_at < coalesce(p.until, 'infinity') THEN greatest(a.lost_at, p.at) ELSE p.until END, p.generation
+  FROM phased p
+  LEFT JOIN attempts a ON a.position = p.position AND a.nth = p.nth
+  UNION ALL
+  SELECT p.name, p.position, p.number, p.kept, greatest(a.lost_at, p.at), 'lost', p.state, p.attempt, p.job_id, a.node, NULL, 'rescue',
+    p.until, p.generation
+  FROM phased p
+  JOIN attempts a ON a.position = p.position AND a.nth = p.nth AND a.lost_at < coalesce(p.until, 'infinity');
 END $$;
+
+-- When the executor of an attempt was seen for the last time, where it was lost before the attempt ended (until; NULL: it has
+-- not): it was rescued, or its executor had stopped or died by then, or had been silent for longer than it promised. NULL: it
+-- was not lost, or nobody knows its executor.
+CREATE OR REPLACE FUNCTION powertools.lost_since(attempted_by text[], until timestamptz, rescued bool) RETURNS timestamptz
+LANGUAGE sql STABLE
+AS $$
+  SELECT coalesce(e.stopped_at, e.beat_at)
+  FROM powertools.executors e
+  WHERE e.node = attempted_by[1] AND e.producer = attempted_by[2] AND (
+    rescued OR least(e.stopped_at, e.died_at) < until
+    OR until IS NOT NULL AND e.beat_at < until - e.gone_after
+    OR until IS NULL AND EXISTS (SELECT FROM powertools.silent_executors s WHERE s.executor_id = e.executor_id)
+  )
+$$;
 
 -- The incidents that concern a workflow, or one of its steps, now or then: those that named it, its jobs or its waits as
 -- evidence, among the 1,000 that were opened last while it lived; the open ones that concern it, of 200 of its steps at most;

@@ -20,13 +20,13 @@ ORDER BY s.position;
 -- name: step_spells
 -- Args: workflow_id (bigint); steps (text[]: only these, or NULL for all).
 -- Rows: step, phase, at, lasts_for (interval), goes_on, attempt (of work, else NULL), failed; by position, then in the order of time.
---   Index: as step_phases_v1.
+--   Index: as step_phases_v2.
 SELECT p.step, p.phase, p.at, coalesce(p.until, greatest(clock_timestamp(), p.at)) - p.at AS lasts_for, p.until IS NULL AS goes_on,
   CASE p.phase WHEN 'work' THEN p.attempt END AS attempt,
-  p.phase = 'work' AND coalesce(p.next IN ('retrying', 'discarded', 'expired', 'cancelled'), false) AS failed
+  p.phase = 'work' AND coalesce(p.next IN ('lost', 'retrying', 'discarded', 'expired', 'cancelled'), false) AS failed
 FROM (
   SELECT p.*, lead(p.change) OVER (PARTITION BY p.position ORDER BY p.change IS NOT NULL, p.kept, p.at, p.number) AS next
-  FROM powertools.step_phases_v1(%(workflow_id)s::bigint, %(steps)s::text[]) AS p
+  FROM powertools.step_phases_v2(%(workflow_id)s::bigint, %(steps)s::text[]) AS p
 ) AS p
 WHERE p.phase IS NOT NULL
 ORDER BY p.position, p.change IS NOT NULL, p.kept, p.at, p.number;
