@@ -1,20 +1,28 @@
 """What a history says of trouble: as it was then, by run and node, and no work where nobody works."""
 
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from oban_powertools import Workflow
 from oban_powertools.states import HistoryKind, StepPhase, WorkflowId
 from oban_powertools.workflows.history import History, HistoryEntry, StepTimes
 from tests.support.by_hand import Hand, chain, step
 from tests.support.command import powertools as run_command
-from tests.support.executing import beat, die, rescue, silent, stop, take
+from tests.support.executing import LONG_AGO, beat, die, rescue, restarted, silent, stop, take
 from tests.support.troubles import ADA, project
 
 STARTED_EARLIER = "UPDATE powertools.events SET at = at - interval '100 s' WHERE workflow_id = %s"
 INSERTED_EARLIER = "UPDATE powertools.workflows SET inserted_at = inserted_at - interval '100 s' WHERE id = %s"
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def _the_server_runs_for_long(hand: Hand) -> AsyncIterator[None]:
+    async with restarted(hand, LONG_AGO):
+        yield
 
 
 def steps_of(page: History, change: str) -> list[HistoryEntry]:
