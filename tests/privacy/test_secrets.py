@@ -35,6 +35,7 @@ from tests.support.agents import read_as_agent
 from tests.support.by_hand import everybody_may
 from tests.support.command import POWERTOOLS, environment
 from tests.support.command import powertools as powertools_command
+from tests.support.over_http import read_over_http
 
 ROOT = Path(__file__).parents[2]
 PLANTED = re.compile(r"velvet\w*|meadow\w*")
@@ -62,7 +63,7 @@ APPLICATION = {
 }
 """Table -> columns that hold the application's own data, or what signing needs; nothing else may hold any of it."""
 
-ASKED_FOR = {"workflow list", "workflow show", "workflow cancel", "signal", "agents"}
+ASKED_FOR = {"workflow list", "workflow show", "workflow cancel", "signal", "agents", "api"}
 """Doors that print a context, args, results or a payload because somebody asked for exactly these."""
 
 
@@ -365,6 +366,18 @@ async def look_everywhere(world: World) -> None:
     world.outputs["events"] = repr(events)
     world.outputs["streams"] = "".join(event_message(event).encode().decode() for event in events)
     world.outputs["agents"] = await read_as_agent(powertools, world.leaky, all_steps(), job_ids(world))
+    asked = {
+        "workflow_id": [world.leaky, world.broken],
+        "step": all_steps(),
+        "job_id": job_ids(world),
+        "queue": ["default"],
+        "incident": incident_ids(world),
+        "preview_id": ids(world, "previews"),
+        "bulk_id": ids(world, "bulks"),
+        "record_id": ids(world, "audit"),
+        "endpoint_id": ids(world, "webhook_endpoints"),
+    }
+    world.outputs["api"] = await read_over_http(powertools, asked)
     collector = PowertoolsCollector(powertools)
     registry = CollectorRegistry()
     registry.register(collector)

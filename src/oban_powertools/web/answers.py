@@ -142,7 +142,7 @@ def find_problem(error: BaseException) -> Problem | None:
                 status=503,
                 code="too_slow",
                 title="It takes too long",
-                detail="The database did not answer within 3 seconds. Ask for less, or try again.",
+                detail="The database did not answer in time. Ask for less, or try again.",
                 retry_after=5,
             )
         case psycopg.Error() | OSError() if find_trouble(error) is not Trouble.REFUSED:

@@ -139,8 +139,9 @@ class Desk:
         """Answer one request."""
         scope = self._below(scope)
         request = Request(scope, receive)
+        request_id = _request_id(request)
         response = await self._respond(request)
-        response.headers["X-Request-Id"] = _request_id(request)
+        response.headers["X-Request-Id"] = request_id
         await response(scope, receive, send)
 
     def _below(self, scope: Scope) -> Scope:

@@ -1,11 +1,14 @@
 """How the API answers: pages, problems, tags, repetitions; and that each request is recorded as what it was."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 from psycopg_pool import AsyncConnectionPool
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from oban_powertools import DisplayPolicy, Workflow, open_calls
 from oban_powertools.privacy.display import Kind
@@ -19,7 +22,7 @@ WHY = {"reason": "the bank is back, ticket 5512"}
 
 @pytest.fixture
 async def api(hand: Hand) -> AsyncIterator[httpx.AsyncClient]:
-    async with console_of(hand, rates=Rates(bulks=100)) as (_, client):
+    async with console_of(hand, rates=Rates(bulks=100, executes=100)) as (_, client):
         client.base_url = client.base_url.join("/api/v1")
         yield client
 
@@ -32,6 +35,10 @@ async def _previewed(api: httpx.AsyncClient, hand: Hand) -> tuple[dict[str, Any]
 async def _executed(api: httpx.AsyncClient, preview: dict[str, Any], **more: Any) -> httpx.Response:
     body = {"preview_token": preview["preview_token"], **WHY, **more}
     return await api.post(f"/previews/{preview['id']}/execute", json=body)
+
+
+async def _executed_at(client: httpx.AsyncClient, path: str, preview: dict[str, Any]) -> httpx.Response:
+    return await client.post(f"{path}/execute", json={"preview_token": preview["preview_token"], **WHY})
 
 
 # ---- pages
@@ -107,6 +114,29 @@ async def test_an_execution_that_is_repeated_returns_what_the_first_one_did(api:
     assert (await api.get(f"/audit/{first.json()['audit_id']}")).json()["reason"] == WHY["reason"]
 
 
+async def test_of_many_executions_at_once_one_is_the_first(api: httpx.AsyncClient, hand: Hand) -> None:
+    _, previewed = await _previewed(api, hand)
+
+    answers = await asyncio.gather(*(_executed(api, previewed.json()) for _ in range(20)))
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert sorted(answer.json()["replayed"] for answer in answers) == [False] + [True] * 19
+    assert len({answer.json()["audit_id"] for answer in answers}) == 1
+
+
+async def test_somebody_else_executes_nothing_and_is_told_nothing_of_it(api: httpx.AsyncClient, hand: Hand) -> None:
+    _, previewed = await _previewed(api, hand)
+    async with console_of(hand, actor=lambda connection: "bob") as (_, bob):
+        path = f"/api/v1/previews/{previewed.json()['id']}"
+        before = await _executed_at(bob, path, previewed.json())
+        shown = await bob.get(path)
+        await _executed(api, previewed.json())
+        after = await _executed_at(bob, path, previewed.json())
+
+    assert [answer.json()["code"] for answer in (before, after)] == ["preview_of_another_actor"] * 2
+    assert shown.json()["preview_token"] is None
+
+
 async def test_a_token_executes_only_its_own_preview(api: httpx.AsyncClient, hand: Hand) -> None:
     _, one = await _previewed(api, hand)
     _, other = await _previewed(api, hand)
@@ -132,7 +162,7 @@ async def test_a_preview_that_has_drifted_says_what_has_changed(api: httpx.Async
     _, previewed = await _previewed(api, hand)
     [job_id] = [change["id"] for change in previewed.json()["changes"] if change["source"] == "step"][:1]
     workflow_id = job_id.partition("/")[0]
-    await hand.powertools.workflows.recover(int(workflow_id), "s0", **{"actor": "bob", **WHY})
+    await hand.powertools.workflows.recover(workflow_id, "s0", **{"actor": "bob", **WHY})
 
     answer = await _executed(api, previewed.json())
 
@@ -151,6 +181,20 @@ async def test_a_bulk_that_is_repeated_repairs_nothing_twice(api: httpx.AsyncCli
     assert made.status_code == 201
     assert first.json()["outcomes"] == {"done": 2}
     assert second.json() == {**first.json(), "replayed": True}
+
+
+async def test_somebody_else_begins_no_bulk_and_that_is_recorded(api: httpx.AsyncClient, hand: Hand) -> None:
+    ids = [str(await hand.insert(chain(1)))]
+    made = (await api.post("/bulks", json={"action": "workflow_cancel", "filter": {"ids": ids}})).json()
+
+    async with console_of(hand, actor=lambda connection: "bob") as (_, bob):
+        answer = await _executed_at(bob, f"/api/v1/bulks/{made['id']}", made)
+        shown = (await bob.get(f"/api/v1/bulks/{made['id']}")).json()
+
+    [record] = (await api.get("/audit", params={"limit": "1"})).json()["items"]
+    assert (answer.status_code, answer.json()["code"]) == (403, "preview_of_another_actor")
+    assert (record["actor_id"], record["action"], record["outcome"]) == ("bob", "execute_bulk", "refused")
+    assert (shown["status"], shown["preview_token"]) == ("ready", None)
 
 
 async def test_a_token_executes_only_its_own_bulk(api: httpx.AsyncClient, hand: Hand) -> None:
@@ -192,6 +236,7 @@ async def test_a_body_that_cannot_be_read_is_a_problem_and_does_nothing(
 
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["request_id"] == answer.headers["x-request-id"] != ""
 
 
 @pytest.mark.parametrize(
@@ -308,6 +353,17 @@ async def test_an_export_is_a_record_on_each_line_and_recorded_before_the_first(
 
     assert answer.headers["content-type"] == "application/jsonl"
     assert [record for record in answer.text.splitlines() if '"audit_export"' in record]
+
+
+async def test_a_console_that_is_mounted_says_where_its_answers_are(hand: Hand) -> None:
+    async with console_of(hand) as (console, _):
+        host = Starlette(routes=[Mount("/ops/jobs", console)])
+        async with client_of(host, "/ops/jobs/api/v1") as mounted:
+            _, previewed = await _previewed(mounted, hand)
+            described = (await mounted.get("/openapi.json")).json()
+
+    assert previewed.headers["location"].startswith("/ops/jobs/api/v1/previews/")
+    assert described["servers"] == [{"url": "/ops/jobs"}]
 
 
 # ---- beside the API

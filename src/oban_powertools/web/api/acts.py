@@ -16,6 +16,9 @@ class ActRow(AsDict):
     name: str
     """Its name, through whichever door it comes and wherever it is recorded."""
 
+    does: str
+    """What it does in a sentence; empty of acts that nobody chooses from a list."""
+
     targets: tuple[TargetType, ...]
     """The types of target that it accepts."""
 
@@ -57,6 +60,7 @@ async def list_acts(_: Call) -> Any:
     rows = (
         ActRow(
             name=act.value,
+            does=act.row.does,
             targets=act.row.targets,
             permission=act.row.permission,
             severity=act.row.severity,

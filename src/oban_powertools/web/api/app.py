@@ -4,6 +4,7 @@ The rules that must never break: whoever is unknown learns nothing; a request th
 ``application/json``; the text of an unexpected error is logged, never sent.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import is_dataclass
@@ -17,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 from starlette.types import Message, Receive, Scope, Send
 
+from ...arguments import refuse
 from ...calls import Calls
 from ...database.json_border import read_json
 from ...errors import InvalidArgumentError
@@ -90,7 +92,8 @@ class Api:
 
     async def _answer(self, request: Request, path: str, actor: Actor) -> Response:
         if path == DOCUMENT and request.method in ("GET", "HEAD"):
-            return _write(request, document(), tagged=True)
+            here = [{"url": request.scope.get("root_path") or "/"}]
+            return _write(request, {**document(), "servers": here}, tagged=True)
         endpoint, named = self._find(request.method, path)
         if endpoint.rate is not None:
             self._check(actor, endpoint.rate)
@@ -101,7 +104,8 @@ class Api:
             return self._stream(request, calls, actor)
         call = Call(calls=calls, actor=actor, values=values, request=request)
         try:
-            answer = await endpoint.handler(call)
+            async with asyncio.timeout(endpoint.within.total_seconds() if endpoint.act is None else None):
+                answer = await endpoint.handler(call)
         except InvalidArgumentError as error:
             raise _in_words_of(endpoint, error) from error
         return answer if isinstance(answer, Response) else _finish(request, endpoint, calls, answer)
@@ -215,7 +219,7 @@ async def _read_body(request: Request) -> dict[str, Any]:
     except ValueError as error:
         raise HTTPException(400, f"The body cannot be read as JSON: {error}") from error
     if not isinstance(body, dict):
-        raise InvalidArgumentError("body", f"a JSON {type(body).__name__}", "a JSON object")
+        raise refuse("body", body, "a JSON object")
     return cast("dict[str, Any]", body)
 
 

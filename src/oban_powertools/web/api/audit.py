@@ -11,7 +11,7 @@ from ...operators.audit import AuditFilter, AuditRecord, Outcome, Verification
 from ...operators.authorization import ActorType, Surface
 from ..rates import Rate
 from . import values
-from .endpoint import BEFORE, LIMIT, Call, Endpoint, Shape, cut_page
+from .endpoint import BEFORE, LIMIT, SLOW, Call, Endpoint, Shape, cut_page
 from .values import ID, INSTANT, Parameter
 
 _RECORD: Final = Parameter(name="record_id", value=ID, about="The record.", required=True, example="7")
@@ -82,6 +82,7 @@ ENDPOINTS: Final = (
         handler=verify_audit,
         tag="Audit",
         summary="Compare every record with its hash, and every seal with its records and the seal before.",
+        within=SLOW,
         answer=Shape(about="What was found.", kind=Verification),
         query=(
             Parameter(

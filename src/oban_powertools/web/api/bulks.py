@@ -1,5 +1,6 @@
 """Bulk repairs: list the targets of one, begin it, follow it. The token is the idempotency key here, too."""
 
+import hmac
 from typing import Final
 
 from ...acts import IN_BULK, Action
@@ -32,25 +33,29 @@ async def create_bulk(call: Call) -> Reply:
 
 
 async def get_bulk(call: Call) -> Bulk:
-    """A bulk repair, with the outcome of each target."""
-    return await call.calls.lifeline.bulk_status(call["bulk_id"])
+    """A bulk repair, with the outcome of each target; its token only for the actor who made it, until it has ended."""
+    return await call.calls.lifeline.bulk_status(call["bulk_id"], token_for=call.actor)
 
 
 async def execute_bulk(call: Call) -> Reply:
     """Repair the targets one by one; the same request again goes on where it stopped, or returns what was done."""
-    lifeline, token = call.calls.lifeline, call["preview_token"]
+    lifeline, token, own = call.calls.lifeline, call["preview_token"], call.actor.id
     bulk = await lifeline.bulk_status(call["bulk_id"], token_for=call.actor)
-    if bulk.status == "done" and bulk.actor_id == call.actor.id:
-        return _reply(bulk, replayed=True)
-    if bulk.preview_token not in (None, token):
+    if bulk.actor_id != own:
+        # Somebody else's is refused by the call itself, which records that.
+        bulk = await lifeline.bulk_status(call["bulk_id"], token_for=bulk.actor_id)
+    if not hmac.compare_digest((bulk.preview_token or "").encode(), token.encode()):
         raise PreviewNotFoundError
+    if bulk.status == "done" and bulk.actor_id == own:
+        return _reply(bulk, replayed=True)
     reason = call.values.get("reason", "")
     done = await lifeline.execute_bulk(call.actor, token, reason, **call.only("confirm_total"), source="api")
     return _reply(done, replayed=False)
 
 
 def _reply(bulk: Bulk, *, replayed: bool) -> Reply:
-    return Reply(value={**bulk.to_dict(), "replayed": replayed}, location=f"/bulks/{bulk.id}")
+    shown = {**bulk.to_dict(), "preview_token": None, "replayed": replayed}
+    return Reply(value=shown, location=f"/bulks/{bulk.id}")
 
 
 ENDPOINTS: Final = (
@@ -84,7 +89,7 @@ ENDPOINTS: Final = (
         path="/bulks/{bulk_id}",
         handler=get_bulk,
         tag="Repairs",
-        summary="A bulk repair, with the outcome of each target.",
+        summary="A bulk repair, with the outcome of each target; its token only for the actor who made it.",
         answer=Shape(about="The bulk repair.", kind=Bulk, tagged=True),
         path_inputs=(_BULK,),
         errors=(PreviewNotFoundError,),

@@ -6,6 +6,7 @@ method names the act that the policy is call for.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -14,6 +15,7 @@ from ...acts import Action
 from ...calls import Calls
 from ...errors import PowertoolsError
 from ...operators.authorization import Actor
+from ..page import READ_WITHIN
 from ..rates import Rate
 from . import values
 from .values import ID, Parameter
@@ -23,6 +25,9 @@ PAGE: Final = 50
 
 MOST: Final = 200
 """Items of the largest page."""
+
+SLOW: Final = timedelta(seconds=60)
+"""How long what reads everything may take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +146,9 @@ class Endpoint:
 
     rate: Rate | None = None
     """Which rate limits it."""
+
+    within: timedelta = READ_WITHIN
+    """How long it may read, where it changes nothing; then the answer is 503."""
 
     repeat: str = ""
     """What happens when the same request comes twice; empty of what only reads."""

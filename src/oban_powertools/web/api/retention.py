@@ -9,7 +9,7 @@ from ...upkeep.doctor import Report
 from ...upkeep.settings import StoredSetting
 from ..rates import Rate
 from . import values
-from .endpoint import Call, Endpoint, Shape, page
+from .endpoint import SLOW, Call, Endpoint, Shape, page
 from .values import ANY, FLAG, SECONDS, Parameter
 from .workflows import REASON
 
@@ -128,6 +128,7 @@ ENDPOINTS: Final = (
         handler=examine_database,
         tag="Upkeep",
         summary="What the doctor finds in this database; changes nothing.",
+        within=SLOW,
         answer=Shape(about="The report.", kind=Report),
         query=(
             Parameter(

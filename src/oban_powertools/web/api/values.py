@@ -17,7 +17,8 @@ from ...errors import InvalidArgumentError
 MOST_SECONDS: Final = 36_525 * 86_400
 """100 years, the longest duration that a call takes."""
 
-_PROSE: Final = 10_000
+_PROSE: Final = 4_000
+"""Characters: also where each is escaped, a reason and a note fit into a body."""
 
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 

@@ -16,7 +16,7 @@ from ...graph.place import Direction, Size, place
 from ...graph.reading import find_key, read_causes, read_drawn_steps
 from ...graph.svg import Surroundings
 from ...graph.view import Choice, choose
-from ...states import OperatorStatus, StepState, WorkflowState
+from ...states import OperatorStatus, Policy, Position, StepKind, StepState, WorkflowState
 from ...wire import AsDict
 from ...workflows import CallbackRecord, HistoryEntry, StepRecord, StepTimes, WorkflowRecord
 from ..rates import Rate
@@ -75,10 +75,10 @@ class GraphStep(AsDict):
     state: StepState
     """The raw state."""
 
-    kind: str
-    """What it runs on: `job`, `signal`, `workflow` or `map`."""
+    kind: StepKind
+    """What it runs on."""
 
-    deps: Mapping[str, str]
+    deps: Mapping[str, Policy]
     """Parent's name -> what its failure does to this step: `cancel` or `continue`."""
 
     child_id: int | None
@@ -163,7 +163,8 @@ async def list_callbacks(call: Call) -> Any:
 async def get_graph(call: Call) -> WorkflowGraph:
     """The graph of a workflow: its steps and what each depends on."""
     workflow = await call.calls.workflows.get(call["workflow_id"])
-    records = await call.calls.workflows.steps(workflow.id)
+    records = await call.calls.workflows.outline(workflow.id)
+    names = {record.position: record.name for record in records}
     steps = (
         GraphStep(
             position=record.position,
@@ -171,7 +172,7 @@ async def get_graph(call: Call) -> WorkflowGraph:
             status=record.status,
             state=record.state,
             kind=record.kind,
-            deps={name: str(policy) for name, policy in record.deps.items()},
+            deps={names[Position(position)]: policy for position, policy in record.parents.items()},
             child_id=record.child_id,
         )
         for record in records
