@@ -47,13 +47,11 @@ async def _executed_at(client: httpx.AsyncClient, path: str, preview: dict[str, 
 async def test_pages_one_after_the_other_hold_every_item_once(api: httpx.AsyncClient, hand: Hand) -> None:
     ids = {str(await hand.insert(chain(1))) for _ in range(5)}
     seen: list[str] = []
-    cursor: dict[str, str] = {}
-    for _ in range(10):
+    page: dict[str, Any] = {"has_more": True, "next_cursor": None}
+    while page["has_more"]:
+        cursor = {"cursor": page["next_cursor"]} if page["next_cursor"] else {}
         page = (await api.get("/workflows", params={"limit": "2", "name": "chain", **cursor})).json()
         seen += [item["id"] for item in page["items"]]
-        if not page["has_more"]:
-            break
-        cursor = {"cursor": page["next_cursor"]}
 
     assert page["next_cursor"] is None
     assert len(seen) == len({*seen})
