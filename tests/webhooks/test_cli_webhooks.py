@@ -36,7 +36,7 @@ async def test_add_shows_the_secret_once_and_list_never(post: Post) -> None:
     assert secret not in listed.out + as_json.out
     assert listed.out.splitlines() == [
         "STATE    ID  URL",
-        "enabled  1   https://example.com/hook",
+        "enabled  1   https://example.com/…",
         "    the ledger; workflow.finished of billing",
     ]
     [endpoint] = as_json.json["webhooks"]

@@ -6,7 +6,6 @@ argument, which other users of the machine can read; nothing is changed without 
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from operator import attrgetter
 from typing import Any, Final
 
@@ -18,7 +17,6 @@ from ..plural import counted
 from ..privacy.apply_display import apply_display
 from ..times import ago, instant
 from ..webhooks import Answer, DeliveryState, EndpointId, Format, IssuedSecret, WebhookDelivery, WebhookEndpoint
-from ..webhooks.addresses import origin
 from ..webhooks.cloudevents import EVENT_TYPES
 from .confirming import ask_person
 from .exits import Exit
@@ -84,7 +82,7 @@ def webhooks() -> None:
 async def list_(target: Database, *, form: Form) -> int:
     """List the endpoints, with the numbers of waiting and dead deliveries."""
     async with target.calls() as calls:
-        endpoints = [_masked(apply_display(target.display, endpoint)) for endpoint in await calls.webhooks.list()]
+        endpoints = [apply_display(target.display, endpoint) for endpoint in await calls.webhooks.list()]
     empty = "no webhooks: powertools webhooks add URL makes one"
     print_list(form, "webhooks", endpoints, _ENDPOINTS, empty=empty, then=_next_commands(endpoints))
     return Exit.DONE
@@ -276,7 +274,7 @@ async def replay(
 
 def _show_changed(endpoint: WebhookEndpoint, word: str, *, form: Form) -> int:
     if form.is_json:
-        print_json({"webhook": _masked(endpoint)}, form)
+        print_json({"webhook": endpoint}, form)
     else:
         say(f"webhook {endpoint.id} is {word}")
     return Exit.DONE
@@ -284,7 +282,7 @@ def _show_changed(endpoint: WebhookEndpoint, word: str, *, form: Form) -> int:
 
 def _show_issued(issued: IssuedSecret, change: str, *, form: Form) -> int:
     if form.is_json:
-        print_json({"webhook": _masked(issued.endpoint), "secret": issued.secret}, form)
+        print_json({"webhook": issued.endpoint, "secret": issued.secret}, form)
         return Exit.DONE
     note(f"webhook {issued.endpoint.id} {change}")
     print_facts({"id": str(issued.endpoint.id), "secret": issued.secret or ""})
@@ -301,11 +299,6 @@ def _next_commands(endpoints: Sequence[WebhookEndpoint]) -> list[str]:
         if endpoint.dead:
             return [command_line("webhooks", "deliveries", endpoint.id, "--state", "dead")]
     return []
-
-
-def _masked(endpoint: WebhookEndpoint) -> WebhookEndpoint:
-    """Of a chat only where it is: whoever knows the rest can write there."""
-    return replace(endpoint, url=f"{origin(endpoint.url)}/…") if endpoint.format is Format.CHAT else endpoint
 
 
 def _count(counted: int) -> str:

@@ -28,7 +28,7 @@ FIELDS: Final[Mapping[str, Kind]] = {
     "details": Kind.DETAILS,
     "description": Kind.DETAILS,
     "message": Kind.DETAILS,
-    "url": Kind.DETAILS,
+    "url": Kind.URL,
 }
 """Field of a record -> the kind of its value. Names, tags, keys and ids are shown unchanged: people search by them."""
 

@@ -13,6 +13,7 @@ import orjson
 
 from .logs import find_logger
 from .redaction import REDACTED, redacted
+from .urls import masked_url
 
 logger: Final = find_logger(__name__)
 
@@ -44,6 +45,7 @@ class Kind(StrEnum):
     REASON = "reason"
     STATE = "state"
     DETAILS = "details"
+    URL = "url"
 
 
 class DisplayPolicy:
@@ -73,7 +75,9 @@ class DisplayPolicy:
         return rendered if isinstance(rendered, str) else REDACTED
 
     def show(self, kind: Kind, value: Any) -> Any:
-        """Hide values whose key looks secret and secrets in texts, and cut long texts."""
+        """Hide values whose key looks secret and secrets in texts, cut long texts, and of a URL show where it leads."""
+        if kind is Kind.URL and isinstance(value, str):
+            return masked_url(value)
         return _shorten(value, LONGEST_ERROR if kind is Kind.ERROR else LONGEST_TEXT, 0)
 
     def _failed(self, kind: Kind, fault: str) -> str:

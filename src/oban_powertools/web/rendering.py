@@ -17,9 +17,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..graph.glyphs import state_glyph
 from ..plural import counted
+from ..privacy.urls import masked_url
 from ..states import ExecutorStatus, IncidentStatus, OperatorStatus
 from ..times import ago, duration, instant
-from ..webhooks.addresses import origin
 from ..wire import rfc3339, to_json
 from .act_forms import act_row, act_title, act_verb, needs_form, target_path
 
@@ -157,7 +157,7 @@ def host(url: str) -> str:
     ('https://hooks.example/…', 'a hidden address')
     """
     try:
-        return f"{origin(url)}/…" if urlsplit(url).hostname else HIDDEN
+        return masked_url(url) if urlsplit(url).hostname else HIDDEN
     except ValueError:
         # what the display policy left of it is no address any more
         return HIDDEN

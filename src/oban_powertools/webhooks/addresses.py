@@ -56,16 +56,6 @@ def check_url(url: str, *, allow_private: bool) -> str:
     return url
 
 
-def origin(url: str) -> str:
-    """The part of a URL that may be shown: its path may contain a secret.
-
-    >>> origin("https://Example.com:8443/hook/s3cret?key=1")
-    'https://example.com:8443'
-    """
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
-
-
 def check_address(address: Address) -> None:
     """Refuse an address that is not public, in any notation.
 

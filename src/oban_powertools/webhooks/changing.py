@@ -13,8 +13,8 @@ from ..database import Session
 from ..errors import WebhookNotFoundError
 from ..operators.audit import Operation, Operations
 from ..operators.authorization import Action, ActorLike, Target, TargetType
+from ..privacy.urls import origin
 from ..wire import rfc3339
-from .addresses import origin
 from .records import EndpointId, WebhookEndpoint
 
 
