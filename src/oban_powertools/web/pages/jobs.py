@@ -15,6 +15,8 @@ from ..page import Page, get
 
 _FILTERS: Final = ("queue", "worker", "tag", "error", "since", "until")
 
+_BULK_ACTS: Final = (Action.JOB_RETRY, Action.JOB_CANCEL, Action.JOB_DISCARD)
+
 _ORDER: Final = (
     JobState.AVAILABLE,
     JobState.SCHEDULED,
@@ -49,13 +51,24 @@ async def list_jobs(page: Page) -> Response:
     return page.render(
         "jobs.html",
         title="Jobs",
+        topics=("workflow:all",),
         found=found,
         given=given,
         state=state,
         is_filtered=any(given.values()) or state is not None,
         first=cursor is None,
+        bulk_acts=_BULK_ACTS,
+        refusal=await page.refusal(Action.PREVIEW_BULK, Target(type=TargetType.BULK, id="*")),
+        all_that_fit=_all_that_fit(page, state, given),
         tabs=_tabs(page, state, {} if narrowed else counts.value or {}),
     )
+
+
+def _all_that_fit(page: Page, state: JobState | None, given: Mapping[str, str | None]) -> str | None:
+    """The form of a bulk repair of all that this list is about, where a manifest can be made of it."""
+    known = {"state": state, "queue": given["queue"], "worker": given["worker"]}
+    others = any(value for name, value in given.items() if name not in known)
+    return None if others or not any(known.values()) else page.url("/bulks/new", act=_BULK_ACTS[0], **known)
 
 
 def _tabs(

@@ -22,6 +22,7 @@ async def list_queues(page: Page) -> Response:
     return page.render(
         "queues.html",
         title=_title(blocked),
+        topics=("workflow:all", "executor:all"),
         found=found,
         queues=[*blocked, *(queue for queue in queues if queue.status is not OperatorStatus.BLOCKED)],
     )
