@@ -51,11 +51,11 @@ async def examine(page: Page) -> Response:
     """What the doctor finds."""
     report = await page.part(page.calls.examine())
     return page.render(
-        "doctor.html", title="Doctor", crumbs=[("About", page.url("/about"))], report=report, levels=_LEVELS
+        "doctor.html", title="Doctor", crumbs=[("About", page.url("/about"))], report=report, levels=LEVELS
     )
 
 
-_LEVELS: Final[Mapping[str, tuple[str, str]]] = {
+LEVELS: Final[Mapping[str, tuple[str, str]]] = {
     "error": ("needs-review", "act"),
     "warning": ("waiting", "hold"),
     "note": ("open", ""),
