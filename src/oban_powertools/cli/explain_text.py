@@ -171,11 +171,12 @@ def bulk_command(bulk: SuggestedBulk, incident_id: int) -> str:
 
 
 def _next_commands(explanation: WorkflowExplanation | StepExplanation | JobExplanation, target: object) -> list[str]:
-    """What repairs its incidents; else what tries again what failed."""
+    """What repairs its incidents; else what tries again what failed; else what shows its incidents."""
     if repairs := [(repair, incident.id) for incident in explanation.incidents for repair in incident.repairs]:
         return [repair_command(repair, incident_id) for repair, incident_id in repairs]
-    again = [action.name for action in explanation.legal_actions if action.name in _AGAIN]
-    return [command_line("repair", "preview", name, target, acts=True) for name in again[:1]]
+    if again := [action.name for action in explanation.legal_actions if action.name in _AGAIN]:
+        return [command_line("repair", "preview", again[0], target, acts=True)]
+    return [command_line("incidents", "show", incident.id) for incident in explanation.incidents]
 
 
 def _unsaid[T: _Summarised](table: Table[T], why: str) -> Table[T]:

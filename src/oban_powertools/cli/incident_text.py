@@ -179,7 +179,8 @@ def _told(detail: Mapping[str, Any]) -> str:
 def _plain(value: object) -> str:
     if isinstance(value, Mapping):
         pairs = cast("Mapping[str, object]", value).items()
-        return f"({', '.join(f'{name.replace("_", " ")} {_plain(each)}' for name, each in pairs)})"
+        known = (f"{name.replace('_', ' ')} {_plain(each)}" for name, each in pairs if each is not None)
+        return f"({', '.join(known)})"
     if isinstance(value, list | tuple):
         return ", ".join(map(_plain, cast("Sequence[object]", value)))
     if isinstance(value, str) and _INSTANT.fullmatch(value):

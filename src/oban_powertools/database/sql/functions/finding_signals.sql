@@ -44,7 +44,7 @@ BEGIN
 END $$;
 
 -- Of each of these stored signals, at most 5 waits that look alike, as the incident of unclaimed ones has them: first of its key,
--- then those that only spell name or key differently, then others of its name; among 500 of that name and the newest 2,000.
+-- then those that spell name or key differently or nearly, then others of its name; among 500 of that name and the newest 2,000.
 -- Index: waits_waiting, waits_open.
 CREATE OR REPLACE FUNCTION powertools.waits_alike_v1(signal_ids bigint[])
 RETURNS TABLE (signal_id bigint, wait_id bigint, workflow_id bigint, signal text, correlation_key text)
@@ -55,10 +55,11 @@ AS $$
 BEGIN
   RETURN QUERY
   WITH asked AS MATERIALIZED (
-    SELECT g.id, g.signal, g.correlation_key, powertools.plain_spelling(g.signal) AS name, powertools.plain_spelling(g.correlation_key) AS key
+    SELECT g.id, g.signal, g.correlation_key, powertools.plain_spelling(g.signal) AS name, powertools.plain_spelling(g.correlation_key) AS key,
+      powertools.near_spellings(powertools.plain_spelling(g.correlation_key)) AS near
     FROM powertools.signals g WHERE g.id = ANY (signal_ids)
   ), waiting AS MATERIALIZED (
-    SELECT w.*, powertools.plain_spelling(w.signal) AS name, powertools.plain_spelling(w.correlation_key) AS key
+    SELECT w.*, p.name, p.key, CASE WHEN p.name IN (SELECT a.name FROM asked a) THEN powertools.near_spellings(p.key) END AS near
     FROM (
       (
         SELECT v.id, v.workflow_id, v.signal, v.correlation_key FROM powertools.waits v
@@ -71,12 +72,15 @@ BEGIN
         WHERE v.state = 'waiting' AND v.signal = s.signal ORDER BY v.correlation_key LIMIT 500
       ) AS n
     ) AS w
+    CROSS JOIN LATERAL (
+      SELECT powertools.plain_spelling(w.signal) AS name, powertools.plain_spelling(w.correlation_key) AS key OFFSET 0
+    ) AS p
     WHERE EXISTS (SELECT FROM asked)
   ), pairs AS (
     SELECT a.id AS signal_id, w.id, CASE WHEN a.correlation_key = w.correlation_key THEN 1 ELSE 2 END AS rank
     FROM asked a JOIN waiting w ON w.key = a.key
     UNION
-    SELECT a.id, w.id, CASE WHEN w.name <> a.name OR w.signal <> a.signal THEN 2 ELSE 3 END
+    SELECT a.id, w.id, CASE WHEN w.signal <> a.signal OR w.near && a.near THEN 2 ELSE 3 END
     FROM asked a JOIN waiting w ON w.name = a.name
   )
   SELECT p.signal_id, w.id, w.workflow_id, w.signal, w.correlation_key

@@ -87,14 +87,28 @@ AS $$
   WHERE n.deliveries > 0
 $$;
 
--- A text without the differences of spelling that people make.
+-- A text without the differences of spelling that people and programs make: case, separators, leading zeros of a number.
 CREATE OR REPLACE FUNCTION powertools.plain_spelling(said text) RETURNS text
 LANGUAGE sql IMMUTABLE
-AS $$ SELECT regexp_replace(lower(said), '[^[:alnum:]]', '', 'g') $$;
+AS $$ SELECT regexp_replace(regexp_replace(lower(said), '(^|[^0-9])0+(?=[0-9])', E'\\1', 'g'), '[^[:alnum:]]', '', 'g') $$;
+
+-- What a plain spelling has in common with those that differ by one letter too many, too few, wrong or transposed: it without
+-- any one letter. Two that share one of these are near. Numbers have to be equal: order 7 is not order 8. None of a text with
+-- fewer than 4 letters, or over 100.
+CREATE OR REPLACE FUNCTION powertools.near_spellings(plain text) RETURNS text[]
+LANGUAGE sql IMMUTABLE
+AS $$
+  SELECT CASE WHEN length(t.letters) BETWEEN 4 AND 100 THEN
+    ARRAY(SELECT t.numbers || '/' || overlay(t.letters PLACING '' FROM n FOR 1) FROM generate_series(1, length(t.letters)) AS n)
+    || (t.numbers || '/' || t.letters) ELSE '{}' END
+  FROM (SELECT regexp_replace(plain, '[^0-9]+', ' ', 'g') AS numbers, regexp_replace(plain, '[0-9]', '', 'g') AS letters) AS t
+$$;
 
 -- Signals that have been stored for incident_unclaimed_after, and for no more than a day longer, without a wait that
 -- took them: by name, of each the first 500. With the waits that look alike, among 500 of that name and 2,000 of any:
--- first those that have its key, then those that only spell name or key differently, then the others of that name.
+-- first those that have its key, then those that only spell name or key differently, then those of that name whose key is near
+-- (looked for among 20 names), then the others of that name. A wait is meant for the signal whose key it has, spells differently
+-- or nearly.
 CREATE OR REPLACE FUNCTION powertools.detect_unclaimed_signals(whole bool) RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
@@ -118,8 +132,12 @@ AS $$
       (array_agg(u.correlation_key ORDER BY u.id))[: 50] AS signal_keys, (array_agg(DISTINCT u.correlation_key))[: 20] AS keys
     FROM unclaimed u GROUP BY u.signal ORDER BY u.signal LIMIT 1000
   ), waiting AS MATERIALIZED (
-    SELECT v.id, v.workflow_id, v.signal, v.correlation_key FROM powertools.waits v
+    SELECT v.id, v.workflow_id, v.signal, v.correlation_key, powertools.plain_spelling(v.signal) AS plain_signal,
+      powertools.plain_spelling(v.correlation_key) AS plain_key
+    FROM powertools.waits v
     WHERE v.state = 'waiting' AND EXISTS (SELECT FROM grouped) LIMIT 2000
+  ), few AS MATERIALIZED (
+    SELECT count(*) <= 20 AS are_few FROM grouped
   )
   SELECT 'unclaimed_signal', 'unclaimed_signal:' || g.signal, 'signal', g.signal,
     format(powertools.numbered(g.signals, '%s {signal|signals} %s {was|were} stored and no wait has taken {it|them}')
@@ -128,43 +146,53 @@ AS $$
       'ids', coalesce(to_jsonb(a.ids), '[]'), 'id_type', 'wait', 'alike', coalesce(to_jsonb(a.alike), '[]')),
     a.workflow_ids, NULL::timestamptz
   FROM grouped g
+  CROSS JOIN few
+  CROSS JOIN LATERAL (
+    SELECT powertools.plain_spelling(g.signal) AS signal, ARRAY(SELECT powertools.plain_spelling(k) FROM unnest(g.keys) AS k) AS keys,
+      CASE WHEN few.are_few THEN ARRAY(
+        SELECT unnest(powertools.near_spellings(powertools.plain_spelling(k))) FROM unnest(g.keys) AS k
+      ) ELSE '{}' END AS near
+    OFFSET 0
+  ) AS k
   CROSS JOIN LATERAL (
     SELECT count(*) AS waits, (array_agg(c.id ORDER BY c.rank, c.id))[: 50] AS ids,
       (array_agg(DISTINCT c.workflow_id))[: 1000] AS workflow_ids,
       array_agg(jsonb_build_object('wait_id', c.id, 'workflow_id', c.workflow_id, 'signal', c.signal, 'correlation_key', c.correlation_key,
-        'signal_id', CASE WHEN c.rank < 3 THEN powertools.likeliest_signal(c.correlation_key, g.signal_ids, g.signal_keys) END
+        'signal_id', CASE WHEN c.rank < 4 THEN powertools.likeliest_signal(c.correlation_key, g.signal_ids, g.signal_keys) END
       ) ORDER BY c.place) FILTER (WHERE c.place <= 10) AS alike
     FROM (
       SELECT d.*, row_number() OVER (ORDER BY d.rank, d.id) AS place FROM (
         SELECT DISTINCT ON (w.id) w.*, CASE
             WHEN w.correlation_key = ANY (g.keys) THEN 1
-            WHEN powertools.plain_spelling(w.correlation_key) = ANY (k.keys) THEN 2
-            ELSE 3
+            WHEN w.plain_key = ANY (k.keys) THEN 2
+            WHEN k.near && powertools.near_spellings(w.plain_key) THEN 3
+            ELSE 4
           END AS rank
         FROM (
           SELECT * FROM waiting
           UNION ALL
           (
-            SELECT v.id, v.workflow_id, v.signal, v.correlation_key FROM powertools.waits v
+            SELECT v.id, v.workflow_id, v.signal, v.correlation_key, k.signal, powertools.plain_spelling(v.correlation_key)
+            FROM powertools.waits v
             WHERE v.state = 'waiting' AND v.signal = g.signal ORDER BY v.correlation_key LIMIT 500
           )
         ) AS w
-        CROSS JOIN (SELECT ARRAY(SELECT powertools.plain_spelling(k) FROM unnest(g.keys) AS k) AS keys OFFSET 0) AS k
-        WHERE w.signal = g.signal OR w.correlation_key = ANY (g.keys)
-          OR powertools.plain_spelling(w.signal) = powertools.plain_spelling(g.signal)
+        WHERE w.signal = g.signal OR w.plain_key = ANY (k.keys) OR w.plain_signal = k.signal
       ) AS d
     ) AS c
   ) AS a
 $$;
 
 -- The signal among these that a wait with this key may be meant for: first one with its key, then one that only spells it
--- differently.
+-- differently, then a near one.
 CREATE OR REPLACE FUNCTION powertools.likeliest_signal(of_key text, signal_ids bigint[], keys text[]) RETURNS bigint
 LANGUAGE sql STABLE
 AS $$
-  SELECT s.id FROM unnest(signal_ids, keys) AS s (id, key)
-  WHERE powertools.plain_spelling(s.key) = powertools.plain_spelling(of_key)
-  ORDER BY s.key = of_key DESC, s.id LIMIT 1
+  SELECT s.id
+  FROM unnest(signal_ids, keys) AS s (id, key)
+  CROSS JOIN LATERAL (SELECT powertools.plain_spelling(s.key) AS key, powertools.plain_spelling(of_key) AS wanted OFFSET 0) AS p
+  WHERE p.key = p.wanted OR powertools.near_spellings(p.key) && powertools.near_spellings(p.wanted)
+  ORDER BY s.key = of_key DESC, p.key = p.wanted DESC, s.id LIMIT 1
 $$;
 
 -- The signal that looks like this wait, as the evidence of an incident says.
