@@ -183,8 +183,9 @@ class Desk:
         return PlainTextResponse("ready\n")
 
     async def _page(self, request: Request, path: str) -> Response:
-        route, params = self._find(request.method, path)
+        # First of all: whoever is unknown does not learn which addresses there are.
         actor = await self._actor(request)
+        route, params = self._find(request.method, path)
         request.scope["path_params"] = params
         if route.rate is not None:
             self._check(actor, route.rate)
