@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import threading
 from pathlib import Path
 
 import httpx
@@ -276,3 +277,23 @@ def test_a_page_whose_query_hangs_is_given_up_and_its_query_ended(dsn: str, tmp_
     assert answer.elapsed.total_seconds() < 6
     assert "takes too long" in answer.text
     assert waiting == (0,)
+
+
+def test_it_ends_within_five_seconds_with_open_streams(shared_dsn: str, tmp_path: Path) -> None:
+    with web_process(shared_dsn, tmp_path) as web:
+        opened = threading.Barrier(4)
+
+        def follow() -> None:
+            with httpx.stream("GET", f"{web.address}/stream?topics=incident%3Aall", timeout=30) as stream:
+                assert stream.status_code == 200
+                opened.wait(20)
+                list(stream.iter_raw())
+
+        readers = [threading.Thread(target=follow, daemon=True) for _ in range(3)]
+        for reader in readers:
+            reader.start()
+        opened.wait(20)
+        code, seconds = web.stop()
+
+    assert code == Exit.DONE
+    assert seconds < 5
