@@ -168,6 +168,18 @@ async def test_a_preview_that_has_drifted_says_what_has_changed(api: httpx.Async
     assert answer.json()["changed"]
 
 
+async def test_a_check_says_whether_the_one_who_asks_may_execute(api: httpx.AsyncClient, hand: Hand) -> None:
+    _, previewed = await _previewed(api, hand)
+    path = f"/previews/{previewed.json()['id']}/check"
+
+    async with console_of(hand, actor=lambda connection: "bob") as (_, bob):
+        refused = (await bob.get(f"/api/v1{path}")).json()
+    mine = (await api.get(path)).json()
+
+    assert (mine["refusal"], mine["moved"]) == (None, [])
+    assert refused["refusal"]["code"] == "preview_of_another_actor"
+
+
 async def test_a_bulk_that_is_repeated_repairs_nothing_twice(api: httpx.AsyncClient, hand: Hand) -> None:
     ids = [str(await hand.insert(chain(1))) for _ in range(2)]
     made = await api.post("/bulks", json={"action": "workflow_cancel", "filter": {"ids": ids}})
@@ -362,6 +374,13 @@ async def test_a_console_that_is_mounted_says_where_its_answers_are(hand: Hand) 
 
     assert previewed.headers["location"].startswith("/ops/jobs/api/v1/previews/")
     assert described["servers"] == [{"url": "/ops/jobs"}]
+
+
+async def test_what_reads_everything_runs_once_at_a_time(api: httpx.AsyncClient) -> None:
+    answers = await asyncio.gather(api.get("/audit/verify"), api.get("/doctor"), api.get("/me"))
+
+    assert [answer.status_code for answer in answers] == [200, 429, 200]
+    assert (await api.get("/doctor")).status_code == 200
 
 
 # ---- beside the API

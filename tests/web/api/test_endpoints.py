@@ -1,5 +1,6 @@
 """The table of endpoints: its document is up to date, its examples are valid, and no act is without an endpoint."""
 
+import inspect
 import re
 from typing import Any
 
@@ -12,11 +13,36 @@ from oban_powertools.web.api.endpoint import Endpoint
 from oban_powertools.web.api.endpoints import ENDPOINTS, ROOT
 from oban_powertools.web.api.schemas import Schemas
 from oban_powertools.wire import AsDict
+from tests.operators.test_operator_calls import READ
 from tests.project.test_records_as_json import WRITTEN
 from tests.support.command import powertools
 from tests.support.operations import DOCUMENT, PAGE, as_text, written
 
 ACTS = [row for row in ENDPOINTS if row.method != "GET"]
+LEFT_OUT = {
+    "workflows": {
+        "find",  # get
+        "results",  # the steps have them
+        "steps",  # list_steps, in pages
+        "to_dot",  # the graph, as JSON and SVG
+        "to_mermaid",
+        "wait",  # the stream of events
+    },
+    "events": {
+        "read",  # read_topic
+        "subscribe",  # the stream
+        "subscribe_all",
+        "subscribe_audit",
+        "subscribe_executors",
+        "subscribe_incidents",
+        "subscribe_workflow",
+        "topic_all",  # names of topics
+        "topic_workflow",
+    },
+    "lifeline": {"find_execution"},  # what a repeated execution answers
+}
+"""Calls that read and have no endpoint, each beside what has it."""
+
 BESIDE = {"/api/v1/openapi.json", "/healthz", "/readyz"}
 
 
@@ -98,6 +124,14 @@ def test_the_schema_of_a_record_describes_what_is_written_of_it(record: AsDict, 
     schema = {**schemas.of(type(record)), "components": {"schemas": schemas.components}}
 
     assert [error.message for error in Draft202012Validator(schema).iter_errors(made)] == []
+
+
+def test_every_call_that_reads_has_an_endpoint_or_is_left_out_for_a_reason() -> None:
+    sources = "".join(inspect.getsource(row.handler) for row in ENDPOINTS)
+    called = {(group, name) for group in READ for name in READ[group] if re.search(rf"\b{group}\.{name}\(", sources)}
+    every = {(group, name) for group in READ for name in READ[group]}
+
+    assert every - called == {(group, name) for group, names in LEFT_OUT.items() for name in names}
 
 
 def test_the_document_is_one_of_openapi() -> None:

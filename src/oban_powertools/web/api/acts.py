@@ -85,7 +85,6 @@ ENDPOINTS: Final = (
         path="/acts",
         handler=list_acts,
         tag="Acts",
-        summary="Everything that an operator can do.",
         answer=Shape(about="All of them.", kind=ActRow, paged=True),
     ),
     Endpoint(
@@ -93,7 +92,6 @@ ENDPOINTS: Final = (
         path="/me",
         handler=get_me,
         tag="Acts",
-        summary="Who asks, as the audit would record it.",
         answer=Shape(about="The actor.", kind=Me),
     ),
 )

@@ -1,4 +1,4 @@
-"""Shape requests to the API: find the row, the actor and the inputs, carry it out, write the answer or the problem.
+"""Answer requests to the API: find the row, the actor and the inputs, carry it out, write the answer or the problem.
 
 The rules that must never break: whoever is unknown learns nothing; a request that changes something is
 ``application/json``; the text of an unexpected error is logged, never sent.
@@ -6,7 +6,8 @@ The rules that must never break: whoever is unknown learns nothing; a request th
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import is_dataclass
 from typing import Any, Final, cast
 
@@ -30,7 +31,7 @@ from ...privacy.logs import find_logger
 from ...wire import to_json
 from ..answers import find_problem, unexpected
 from ..rates import Rate
-from .endpoint import Call, Endpoint, Reply
+from .endpoint import SLOW, Call, Endpoint, Reply
 from .endpoints import DOCUMENT, ENDPOINTS, ROOT
 from .events import stream_events
 from .openapi import document
@@ -65,10 +66,11 @@ class Api:
         self._check = check
         self._limits = limits or StreamLimits()
         self._paths = [(compile_path(_starlette_path(path))[0], methods) for path, methods in _by_path().items()]
+        self._slow = ""
         self._streams: tuple[Calls, EventsApp] | None = None
 
     async def respond(self, request: Request, path: str) -> Response:
-        """Shape one request; what it raises, ``fail`` answers.
+        """Answer one request; what it raises, ``fail`` answers.
 
         Args:
             path: Without the console's own path; begins with ``/api/``.
@@ -103,12 +105,34 @@ class Api:
             Topic.parse(values["topic"])
             return self._stream(request, calls, actor)
         call = Call(calls=calls, actor=actor, values=values, request=request)
+        with self._alone(endpoint):
+            return await self._carry_out(endpoint, call)
+
+    async def _carry_out(self, endpoint: Endpoint, call: Call) -> Response:
         try:
             async with asyncio.timeout(endpoint.within.total_seconds() if endpoint.act is None else None):
                 answer = await endpoint.handler(call)
         except InvalidArgumentError as error:
             raise _in_words_of(endpoint, error) from error
-        return answer if isinstance(answer, Response) else _finish(request, endpoint, calls, answer)
+        return answer if isinstance(answer, Response) else _finish(endpoint, call, answer)
+
+    @contextmanager
+    def _alone(self, endpoint: Endpoint) -> Generator[None]:
+        """Let one of those that read everything run at a time: several would take all connections.
+
+        Raises:
+            HTTPException: 429.
+        """
+        if endpoint.within is not SLOW:
+            yield
+            return
+        if self._slow:
+            raise HTTPException(429, f"{self._slow} reads everything just now: wait for it.", {"Retry-After": "5"})
+        self._slow = endpoint.name
+        try:
+            yield
+        finally:
+            self._slow = ""
 
     def _find(self, method: str, path: str) -> tuple[Endpoint, dict[str, str]]:
         """The row of an address, and what its path names.
@@ -160,7 +184,7 @@ class _Streamed(Response):
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Shape."""
+        """Answer."""
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -230,10 +254,11 @@ def _in_words_of(endpoint: Endpoint, error: InvalidArgumentError) -> InvalidArgu
     return InvalidArgumentError(names.get(error.argument, error.argument), error.found, error.expected)
 
 
-def _finish(request: Request, endpoint: Endpoint, calls: Calls, answer: Any) -> Response:
+def _finish(endpoint: Endpoint, call: Call, answer: Any) -> Response:
+    request = call.request
     reply = answer if isinstance(answer, Reply) else Reply(value=answer)
     response = _write(
-        request, to_json(_displayed(calls, reply.value)), status=reply.status, tagged=endpoint.answer.tagged
+        request, to_json(_displayed(call.calls, reply.value)), status=reply.status, tagged=endpoint.answer.tagged
     )
     if reply.location is not None:
         response.headers["Location"] = f"{request.scope.get('root_path', '')}{ROOT}{reply.location}"

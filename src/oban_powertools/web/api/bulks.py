@@ -64,7 +64,6 @@ ENDPOINTS: Final = (
         path="/bulks",
         handler=create_bulk,
         tag="Repairs",
-        summary="List the targets of a bulk repair: at most 1,000, with a token that repairs exactly these.",
         answer=Shape(about="The targets, with the token.", kind=BulkPreview, statuses=(201,)),
         body=(
             Parameter(
@@ -89,7 +88,6 @@ ENDPOINTS: Final = (
         path="/bulks/{bulk_id}",
         handler=get_bulk,
         tag="Repairs",
-        summary="A bulk repair, with the outcome of each target; its token only for the actor who made it.",
         answer=Shape(about="The bulk repair.", kind=Bulk, tagged=True),
         path_inputs=(_BULK,),
         errors=(PreviewNotFoundError,),
@@ -99,7 +97,6 @@ ENDPOINTS: Final = (
         path="/bulks/{bulk_id}/execute",
         handler=execute_bulk,
         tag="Repairs",
-        summary="Repair the targets one by one; the same request again goes on where it stopped.",
         answer=Shape(about="The bulk repair as it is then.", kind=Bulk, extra={"replayed": bool}),
         path_inputs=(_BULK,),
         body=(

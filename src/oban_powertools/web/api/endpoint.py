@@ -1,9 +1,10 @@
 """One row of the API: a method and a path, what it takes, what it answers, which act it is, and what it may refuse.
 
 Routes, the OpenAPI document and the tests are made of these rows. No I/O. The rule that must never break: an unsafe
-method names the act that the policy is call for.
+method names the act that the policy is asked for.
 """
 
+import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,7 +22,7 @@ from . import values
 from .values import ID, Parameter
 
 PAGE: Final = 50
-"""Items of a page unless another number is call for."""
+"""Items of a page unless another number is asked for."""
 
 MOST: Final = 200
 """Items of the largest page."""
@@ -118,13 +119,10 @@ class Endpoint:
     """Below the API; inputs of the path in braces."""
 
     handler: CarryOut
-    """What carries it out; its name is the name of the operation."""
+    """What carries it out; its name and docstring are those of the operation."""
 
     tag: str
     """The group that it is listed in."""
-
-    summary: str
-    """What it does, in one sentence."""
 
     answer: Shape
     """What comes back."""
@@ -139,7 +137,7 @@ class Endpoint:
     """Fields of the JSON object in the body."""
 
     act: Action | None = None
-    """What the policy is call for; None of what only reads."""
+    """What the policy is asked for; None of what only reads."""
 
     also: tuple[Action, ...] = ()
     """Further acts of the same endpoint, one of which a request is."""
@@ -160,6 +158,20 @@ class Endpoint:
     def name(self) -> str:
         """The name of the operation."""
         return getattr(self.handler, "__name__", "")
+
+    @property
+    def summary(self) -> str:
+        """What it does, in one sentence."""
+        return self._said[0]
+
+    @property
+    def description(self) -> str:
+        """What else there is to say of it."""
+        return self._said[2]
+
+    @property
+    def _said(self) -> tuple[str, str, str]:
+        return (inspect.getdoc(self.handler) or "").replace("``", "`").partition("\n\n")
 
     @property
     def acts(self) -> tuple[Action, ...]:
@@ -183,7 +195,7 @@ AFTER: Final = Parameter(name="cursor", value=values.text(most=200), about=_CURS
 
 
 def cut_page(items: Sequence[Any], limit: int, place: Callable[[Any], Any], **extra: Any) -> dict[str, Any]:
-    """A page of at most ``limit`` items, of which one more was call for than it holds."""
+    """A page of at most ``limit`` items, of which one more was asked for than it holds."""
     shown, more = items[:limit], len(items) > limit
     return page(shown, place(shown[-1]) if more else None, **extra)
 

@@ -34,7 +34,11 @@ async def list_events(call: Call) -> Any:
 
 
 async def stream_events(call: Call) -> Response:
-    """Events of a topic as they happen, as server-sent events."""
+    """Events of a topic as they happen, as server-sent events.
+
+    `Last-Event-ID`, else `after`, is the cursor of the last event that the client has; without one the stream begins
+    now. `reset`: the cursor is not in the log any more; read again, then go on from the event's id.
+    """
     raise NotImplementedError(call)  # the stream answers by itself: see ``app``
 
 
@@ -44,7 +48,6 @@ ENDPOINTS: Final = (
         path="/events",
         handler=list_events,
         tag="Events",
-        summary="Events of a topic after a cursor, oldest first; without a cursor none, but where to go on from.",
         answer=Shape(
             about="A page of events. `next_cursor` is always there: ask with it again for what has happened since.",
             kind=AnyEvent,
@@ -62,9 +65,6 @@ ENDPOINTS: Final = (
         path="/events/stream",
         handler=stream_events,
         tag="Events",
-        summary="Events of a topic as they happen, as server-sent events. `Last-Event-ID`, else `after`, is the cursor "
-        "of the last event that the client has; without one the stream begins now. `reset`: the cursor is not in the "
-        "log any more; read again, then go on from the event's id.",
         answer=Shape(about="The stream.", media=("text/event-stream",)),
         query=(_TOPIC, Parameter(name="after", value=PLACE, about="The cursor of the last event that the client has.")),
     ),

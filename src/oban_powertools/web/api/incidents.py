@@ -6,7 +6,7 @@ from typing import Any, Final
 from ...acts import Action
 from ...errors import IncidentNotFoundError, IncidentResolvedError, PowertoolsError
 from ...incident_classes import IncidentClass
-from ...lifeline import ExecutorHealth, Incident
+from ...lifeline import ExecutorHealth, Incident, IncidentCounts
 from ...states import IncidentState
 from ..rates import Rate
 from . import values
@@ -37,6 +37,11 @@ async def list_incidents(call: Call) -> Any:
     return cut_page(
         found, limit, lambda incident: incident.id, seen_ago_seconds=await call.calls.lifeline.incidents_seen_ago()
     )
+
+
+async def count_incidents(call: Call) -> IncidentCounts:
+    """How many incidents there are in each state, and what they affect."""
+    return await call.calls.lifeline.count_incidents()
 
 
 async def get_incident(call: Call) -> Incident:
@@ -78,7 +83,6 @@ def _post(
         path=f"/incidents/{{incident}}/{word}",
         handler=handler,
         tag="Incidents",
-        summary=handler.__doc__ or "",
         answer=Shape(about="The incident as it is then.", kind=Incident),
         path_inputs=(_INCIDENT,),
         body=body,
@@ -97,7 +101,6 @@ ENDPOINTS: Final = (
         path="/incidents",
         handler=list_incidents,
         tag="Incidents",
-        summary="Incidents as they were last projected, the last opened first.",
         answer=Shape(
             about="A page of incidents. `seen_ago_seconds`: since a process last looked for them; null when none "
             "ever did.",
@@ -106,6 +109,13 @@ ENDPOINTS: Final = (
             extra={"seen_ago_seconds": float | None},
         ),
         query=(*_FILTERS, BEFORE, LIMIT),
+    ),
+    Endpoint(
+        method="GET",
+        path="/incidents/counts",
+        handler=count_incidents,
+        tag="Incidents",
+        answer=Shape(about="The numbers.", kind=IncidentCounts),
     ),
     _post("acknowledge", acknowledge_incident, Action.INCIDENT_ACKNOWLEDGE, _SAME, errors=(IncidentResolvedError,)),
     _post(
@@ -148,7 +158,6 @@ ENDPOINTS: Final = (
         path="/incidents/{incident}",
         handler=get_incident,
         tag="Incidents",
-        summary="One incident, with its evidence, the repairs that are legal now, and its timeline.",
         answer=Shape(about="The incident.", kind=Incident, tagged=True),
         path_inputs=(_INCIDENT,),
         errors=(IncidentNotFoundError,),
@@ -158,7 +167,6 @@ ENDPOINTS: Final = (
         path="/executors",
         handler=list_executors,
         tag="Executors",
-        summary="Every executor: those that have not stopped first, then by queue, node and id.",
         answer=Shape(about="All of them.", kind=ExecutorHealth, paged=True),
     ),
 )

@@ -51,7 +51,6 @@ ENDPOINTS: Final = (
         path="/jobs",
         handler=list_jobs,
         tag="Jobs",
-        summary="Jobs that match all given filters, newest first.",
         answer=Shape(
             about="A page of jobs. `searched`: how many jobs were searched where these did not fill the page; go on "
             "with `next_cursor`.",
@@ -66,7 +65,6 @@ ENDPOINTS: Final = (
         path="/jobs/counts",
         handler=count_jobs,
         tag="Jobs",
-        summary="How many jobs each state has, of all queues or of one; each count stops at 10,000.",
         answer=Shape(about="State -> how many.", extra={"counts": Mapping[JobState, int]}),
         query=(Parameter(name="queue", value=values.text(), about="Only of this queue."),),
     ),
@@ -75,7 +73,6 @@ ENDPOINTS: Final = (
         path="/jobs/{job_id}",
         handler=get_job,
         tag="Jobs",
-        summary="One job with its args, meta and errors, as the display policy shows them.",
         answer=Shape(about="The job.", kind=JobDetail, tagged=True),
         path_inputs=(_JOB,),
         errors=(JobNotFoundError,),
@@ -85,7 +82,6 @@ ENDPOINTS: Final = (
         path="/jobs/{job_id}/explain",
         handler=explain_job,
         tag="Jobs",
-        summary="Why a job is as it is.",
         answer=Shape(about="The explanation.", kind=JobExplanation),
         path_inputs=(_JOB,),
         errors=(JobNotFoundError,),

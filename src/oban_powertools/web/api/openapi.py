@@ -13,7 +13,7 @@ from ...errors import (
     UnattributedActorError,
 )
 from ..answers import status_of, title_of
-from .endpoint import Endpoint, Shape
+from .endpoint import SLOW, Endpoint, Shape
 from .endpoints import DOCUMENT, ENDPOINTS, ROOT
 from .problems import MEDIA, SCHEMA
 from .schemas import Schema, Schemas
@@ -67,7 +67,7 @@ def _operation(endpoint: Endpoint, schemas: Schemas) -> Schema:
         "operationId": endpoint.name,
         "tags": [endpoint.tag],
         "summary": endpoint.summary,
-        **({"description": _describe(endpoint)} if endpoint.act else {}),
+        **({"description": description} if (description := _describe(endpoint)) else {}),
         "parameters": [
             *(_parameter(one, "path") for one in endpoint.path_inputs),
             *(_parameter(one, "query") for one in endpoint.query),
@@ -79,8 +79,11 @@ def _operation(endpoint: Endpoint, schemas: Schemas) -> Schema:
 
 
 def _describe(endpoint: Endpoint) -> str:
+    more = " ".join(endpoint.description.split())
+    if endpoint.act is None:
+        return more
     acts = ", ".join(f"`{act}`" for act in endpoint.acts)
-    return f"The policy is call for: {acts}. The same request again: {endpoint.repeat}"
+    return f"{more} The policy is asked for: {acts}. The same request again: {endpoint.repeat}".strip()
 
 
 def _parameter(one: Parameter, place: str) -> Schema:
@@ -155,7 +158,7 @@ def _refusals(endpoint: Endpoint) -> Schema:
     codes: dict[int, list[str]] = {status: [] for status in _ALWAYS}
     if endpoint.method != "GET":
         codes |= {status: [] for status in _WITH_BODY}
-    if endpoint.rate is not None or "text/event-stream" in endpoint.answer.media:
+    if endpoint.rate is not None or endpoint.within is SLOW or "text/event-stream" in endpoint.answer.media:
         codes[429] = []
     errors: list[type[PowertoolsError]] = [InvalidArgumentError, *endpoint.errors]
     if endpoint.act is not None:

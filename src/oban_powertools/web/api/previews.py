@@ -3,7 +3,8 @@
 The token of a preview is its idempotency key: whoever repeats an execution gets what the first one did.
 """
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from ...acts import REPAIRS, Action, TargetType
 from ...calls import Calls
@@ -21,6 +22,7 @@ from ...errors import (
     TargetNotFoundError,
 )
 from ...lifeline import PreviewCheck, RepairDone, RepairPreview
+from ...privacy.redaction import redacted
 from ..rates import Rate
 from . import values
 from .endpoint import Call, Endpoint, Reply, Shape
@@ -71,9 +73,12 @@ async def get_preview(call: Call) -> RepairPreview:
     return await call.calls.lifeline.get_preview(call["preview_id"], token_for=call.actor)
 
 
-async def check_preview(call: Call) -> PreviewCheck:
-    """Whether the rows of a preview are still as it shows them; locks nothing."""
-    return await call.calls.lifeline.check_preview(call["preview_id"])
+async def check_preview(call: Call) -> Any:
+    """Whether the rows of a preview are still as it shows them, and whether you may execute it; locks nothing."""
+    lifeline, preview_id = call.calls.lifeline, call["preview_id"]
+    refusal = await lifeline.find_execution_refusal(preview_id, call.actor)
+    checked = await lifeline.check_preview(preview_id)
+    return {**checked.to_dict(), "refusal": refusal and {"code": refusal.code, "detail": redacted(str(refusal))}}
 
 
 async def execute_preview(call: Call) -> Reply:
@@ -115,7 +120,6 @@ ENDPOINTS: Final = (
         path="/previews",
         handler=create_preview,
         tag="Repairs",
-        summary="Preview a repair, by carrying it out and rolling it back; its token executes exactly that.",
         answer=Shape(
             about="The preview, with its token: 201 for a new one, 200 for the ready one of the same plan and actor.",
             kind=RepairPreview,
@@ -159,7 +163,6 @@ ENDPOINTS: Final = (
         path="/previews/{preview_id}",
         handler=get_preview,
         tag="Repairs",
-        summary="A preview again; its token only for the actor who made it, while it is ready.",
         answer=Shape(about="The preview.", kind=RepairPreview, tagged=True),
         path_inputs=(PREVIEW,),
         errors=(PreviewNotFoundError,),
@@ -169,8 +172,11 @@ ENDPOINTS: Final = (
         path="/previews/{preview_id}/check",
         handler=check_preview,
         tag="Repairs",
-        summary="Whether the rows of a preview are still as it shows them; locks nothing.",
-        answer=Shape(about="What has changed since.", kind=PreviewCheck),
+        answer=Shape(
+            about="What has changed since. `refusal`: why you may not execute it, with `code` and `detail`; else null.",
+            kind=PreviewCheck,
+            extra={"refusal": Mapping[str, str] | None},
+        ),
         path_inputs=(PREVIEW,),
         errors=(PreviewNotFoundError,),
     ),
@@ -179,7 +185,6 @@ ENDPOINTS: Final = (
         path="/previews/{preview_id}/execute",
         handler=execute_preview,
         tag="Repairs",
-        summary="Execute a preview once; the same request again returns what it did, with `replayed`.",
         answer=Shape(about="What it did.", kind=RepairDone, extra={"replayed": bool}),
         path_inputs=(PREVIEW,),
         body=(TOKEN, REASON),

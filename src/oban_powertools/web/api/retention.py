@@ -6,6 +6,7 @@ from ...acts import Action
 from ...config import SHARED, SharedKind, SharedValue
 from ...lifeline import PruneRun, RetentionStatus
 from ...upkeep.doctor import Report
+from ...upkeep.metrics import Readings
 from ...upkeep.settings import StoredSetting
 from ..rates import Rate
 from . import values
@@ -27,7 +28,7 @@ async def run_prune(call: Call) -> PruneRun:
 
 
 async def list_settings(call: Call) -> Any:
-    """Every setting that is equal on all nodes, by name."""
+    """Every setting that is equal on all nodes, by name. A duration is a number of seconds."""
     return page(await call.calls.shared_settings.list_settings(), None)
 
 
@@ -48,6 +49,11 @@ def _as_value(name: str, given: Any) -> SharedValue:
             return given
 
 
+async def read_metrics(call: Call) -> Readings:
+    """Numbers about the whole database, as exporters of metrics read them."""
+    return await call.calls.metrics.read()
+
+
 async def examine_database(call: Call) -> Report:
     """What the doctor finds in this database; changes nothing."""
     return await call.calls.examine(deep=call["deep"])
@@ -59,7 +65,6 @@ ENDPOINTS: Final = (
         path="/retention",
         handler=get_retention,
         tag="Upkeep",
-        summary="How long each class of records is kept, how much is due, and the last run.",
         answer=Shape(about="The state of the retention.", kind=RetentionStatus),
     ),
     Endpoint(
@@ -67,7 +72,6 @@ ENDPOINTS: Final = (
         path="/retention/prune",
         handler=run_prune,
         tag="Upkeep",
-        summary="Remove every record whose time is over, in batches, and archive what is to be kept.",
         answer=Shape(about="The run.", kind=PruneRun),
         body=(
             Parameter(
@@ -88,7 +92,6 @@ ENDPOINTS: Final = (
         path="/settings",
         handler=list_settings,
         tag="Upkeep",
-        summary="Every setting that is equal on all nodes, by name. A duration is a number of seconds.",
         answer=Shape(about="All of them.", kind=StoredSetting, paged=True),
     ),
     Endpoint(
@@ -96,7 +99,6 @@ ENDPOINTS: Final = (
         path="/settings/{name}",
         handler=change_setting,
         tag="Upkeep",
-        summary="Set one for every process, which takes it over when it next reads the settings.",
         answer=Shape(about="The setting as it is then.", kind=StoredSetting),
         path_inputs=(
             Parameter(
@@ -124,10 +126,16 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         method="GET",
+        path="/metrics",
+        handler=read_metrics,
+        tag="Upkeep",
+        answer=Shape(about="The numbers, and which sources answered.", kind=Readings),
+    ),
+    Endpoint(
+        method="GET",
         path="/doctor",
         handler=examine_database,
         tag="Upkeep",
-        summary="What the doctor finds in this database; changes nothing.",
         within=SLOW,
         answer=Shape(about="The report.", kind=Report),
         query=(

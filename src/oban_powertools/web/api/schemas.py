@@ -38,7 +38,7 @@ _TEXT: Final[Schema] = {"type": "string"}
 
 
 class Schemas:
-    """The schemas of records, gathered while they are call for."""
+    """The schemas of records, gathered while they are asked for."""
 
     def __init__(self) -> None:
         self.components: dict[str, Schema] = {}

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from ...acts import Action
 from ...errors import CursorExpiredError, WebhookDeliveryNotFoundError, WebhookNotFoundError
-from ...webhooks import EVENT_TYPES, DeliveryState, Format, IssuedSecret, WebhookDelivery, WebhookEndpoint
+from ...webhooks import EVENT_TYPES, DeliveryState, Format, IssuedSecret, WebhookDelivery, WebhookEndpoint, WebhookHour
 from ..rates import Rate
 from . import values
 from .endpoint import BEFORE, LIMIT, Call, Endpoint, Reply, Shape, cut_page, page
@@ -40,8 +40,13 @@ async def list_webhooks(call: Call) -> Any:
     return page(await call.calls.webhooks.list(), None)
 
 
+async def tally_webhooks(call: Call) -> Any:
+    """What became of the deliveries of every endpoint, hour by hour."""
+    return page(await call.calls.webhooks.outcomes(hours=call["hours"]), None)
+
+
 async def add_webhook(call: Call) -> Reply:
-    """Add an endpoint: send events to a URL from now on."""
+    """Add an endpoint: send events to a URL from now on. The secret is shown this once."""
     names = ("description", "types", "workflow_name", "allow_private", "secret", "secret_from_env", "format")
     issued = await call.calls.webhooks.add(call["url"], **call.reasoned(*names, "console_url", "since"))
     return Reply(value=issued, status=201, location=f"/webhooks/{issued.endpoint.id}")
@@ -102,7 +107,6 @@ def _post(
         path=f"/webhooks/{{endpoint_id}}/{word}",
         handler=handler,
         tag="Webhooks",
-        summary=handler.__doc__ or "",
         answer=answer,
         path_inputs=(_ENDPOINT,),
         body=(*body, REASON),
@@ -122,7 +126,6 @@ ENDPOINTS: Final = (
         path="/webhooks",
         handler=list_webhooks,
         tag="Webhooks",
-        summary="Every endpoint, the oldest first.",
         answer=Shape(about="All of them.", kind=WebhookEndpoint, paged=True),
     ),
     Endpoint(
@@ -130,7 +133,6 @@ ENDPOINTS: Final = (
         path="/webhooks",
         handler=add_webhook,
         tag="Webhooks",
-        summary="Add an endpoint: send events to a URL from now on. The secret is shown this once.",
         answer=Shape(about="The endpoint with its secret.", kind=IssuedSecret, statuses=(201,)),
         body=(
             Parameter(
@@ -157,10 +159,19 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         method="GET",
+        path="/webhooks/outcomes",
+        handler=tally_webhooks,
+        tag="Webhooks",
+        answer=Shape(about="Only hours in which something was delivered or given up.", kind=WebhookHour, paged=True),
+        query=(
+            Parameter(name="hours", value=values.count(most=72), about="So many, with the one that runs.", default=24),
+        ),
+    ),
+    Endpoint(
+        method="GET",
         path="/webhooks/{endpoint_id}",
         handler=get_webhook,
         tag="Webhooks",
-        summary="One endpoint.",
         answer=Shape(about="The endpoint.", kind=WebhookEndpoint, tagged=True),
         path_inputs=(_ENDPOINT,),
         errors=(WebhookNotFoundError,),
@@ -170,7 +181,6 @@ ENDPOINTS: Final = (
         path="/webhooks/{endpoint_id}",
         handler=update_webhook,
         tag="Webhooks",
-        summary="Change the given fields; deliveries that wait for their next attempt are tried at once.",
         answer=_IS,
         path_inputs=(_ENDPOINT,),
         body=(
@@ -224,7 +234,6 @@ ENDPOINTS: Final = (
         path="/webhooks/{endpoint_id}/deliveries",
         handler=list_deliveries,
         tag="Webhooks",
-        summary="The deliveries of an endpoint, newest first.",
         answer=Shape(about="A page of deliveries.", kind=WebhookDelivery, paged=True),
         path_inputs=(_ENDPOINT,),
         query=(Parameter(name="state", value=values.word(DeliveryState), about="Only in this state."), BEFORE, LIMIT),

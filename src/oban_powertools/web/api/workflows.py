@@ -18,7 +18,7 @@ from ...graph.svg import Surroundings
 from ...graph.view import Choice, choose
 from ...states import OperatorStatus, Policy, Position, StepKind, StepState, WorkflowState
 from ...wire import AsDict
-from ...workflows import CallbackRecord, HistoryEntry, StepRecord, StepTimes, WorkflowRecord
+from ...workflows import CallbackRecord, HistoryEntry, StepRecord, StepSpell, StepTimes, WorkflowRecord
 from ..rates import Rate
 from . import values
 from .endpoint import AFTER, BEFORE, LIMIT, Call, Endpoint, Shape, cut_page, page
@@ -180,6 +180,12 @@ async def get_graph(call: Call) -> WorkflowGraph:
     return WorkflowGraph(workflow_id=workflow.id, name=workflow.name, steps=tuple(steps))
 
 
+async def list_spells(call: Call) -> Any:
+    """How the steps of a workflow spent their time, by position and then oldest first."""
+    steps = [call["step"]] if "step" in call.values else None
+    return page(await call.calls.workflows.spells(call["workflow_id"], steps=steps), None)
+
+
 async def draw_graph(call: Call) -> Response:
     """The graph as a picture."""
     workflow = await call.calls.workflows.get(call["workflow_id"])
@@ -222,7 +228,6 @@ def _get(
         path=f"/workflows/{{workflow_id}}{path}",
         handler=handler,
         tag="Workflows",
-        summary=(handler.__doc__ or ""),
         answer=answer,
         path_inputs=(WORKFLOW, STEP) if step else (WORKFLOW,),
         query=query,
@@ -258,7 +263,6 @@ ENDPOINTS: Final = (
         path="/workflows",
         handler=list_workflows,
         tag="Workflows",
-        summary="Workflows that match all given filters, newest first.",
         answer=Shape(about="A page of workflows.", kind=WorkflowRecord, paged=True),
         query=(*_FILTERS, BEFORE, LIMIT),
     ),
@@ -295,6 +299,12 @@ ENDPOINTS: Final = (
     _get("/callbacks", list_callbacks, Shape(about="The callbacks.", kind=CallbackRecord, paged=True)),
     _get("/graph", get_graph, Shape(about="Steps and edges.", kind=WorkflowGraph, tagged=True)),
     _get(
+        "/spells",
+        list_spells,
+        Shape(about="All of them.", kind=StepSpell, paged=True),
+        query=(Parameter(name="step", value=values.text(), about="Only of this step."),),
+    ),
+    _get(
         "/graph.svg",
         draw_graph,
         Shape(about="The picture.", media=("image/svg+xml",)),
@@ -306,7 +316,6 @@ ENDPOINTS: Final = (
         path="/workflows/{workflow_id}/publish",
         handler=publish_step,
         tag="Workflows",
-        summary="Tell subscribers of a change of a step that runs outside; it moves nothing.",
         answer=Shape(about="The event.", kind=StepUpdated),
         path_inputs=(WORKFLOW,),
         body=(
