@@ -95,7 +95,7 @@ async def test_every_event_is_a_line_for_people(hand: Hand) -> None:
         f"Running       started    {label} / pay  attempt 2",
         f"Finished      discarded  {label} / pay  attempt 2: LookupError: no such account",
         f"Finished      cancelled  {label} / thank",
-        f"Finished      finished   {label}  failed: pay, thank",
+        f"Finished      finished   {label}  failed; not completed: pay, thank",
     ]
 
 
@@ -141,7 +141,7 @@ async def test_until_finished_tells_by_its_exit_code_how_it_ended(hand: Hand) ->
     assert [(ask(w).code, ask(w).out) for w in (completed, failed)] == [(0, ""), (6, "")]
     replayed = ask(failed, "--since", "0")
     assert replayed.code == 6
-    assert replayed.out.splitlines()[-1].endswith(f"finished   {failed} chain  failed: s0")
+    assert replayed.out.splitlines()[-1].endswith(f"finished   {failed} chain  failed; not completed: s0")
 
 
 async def test_since_begins_behind_that_event(hand: Hand) -> None:

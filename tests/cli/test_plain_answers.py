@@ -8,8 +8,9 @@ from typing import Any
 import click
 import pytest
 
-from oban_powertools import Workflow
+from oban_powertools import Cursor, Workflow
 from oban_powertools.acts import IN_BULK, SHORTEST_REASON
+from oban_powertools.cli.event_commands import lay_out
 from oban_powertools.cli.rescue_text import BECAME, describe_rescue
 from oban_powertools.lifeline.repairs.filters import FILTERS
 from tests.cli.test_cli_reference import COMMANDS
@@ -208,3 +209,20 @@ def test_every_end_of_a_rescue_and_every_why_has_its_words() -> None:
 
     assert {*actions} == BECAME.keys()
     assert [why for why, words in spoken.items() if " " not in words] == []
+
+
+# Events
+
+
+async def test_an_event_fits_into_a_terminal_and_is_one_line_without_one(hand: Hand) -> None:
+    workflow = Workflow("the_monthly_bill_of_every_customer")
+    workflow.add("charge_the_card_of_the_customer", step(max_attempts=2))
+    workflow_id = await hand.insert(workflow)
+    await hand.run(workflow_id, {"charge_the_card_of_the_customer": ValueError("the bank is down " * 8)})
+    events = await hand.powertools.events.read(since=Cursor(0))
+
+    for event in events:
+        lines = [click.unstyle("".join(parts)) for parts in lay_out(event, 80)]
+        [whole] = [click.unstyle("".join(parts)) for parts in lay_out(event, None)]
+        assert max(map(len, lines)) <= 80
+        assert " ".join(" ".join(lines).split()) == " ".join(whole.split())

@@ -267,7 +267,7 @@ KINDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "lifeline.mute_incident": {**OF_INCIDENTS, "until": (*NOT_INSTANTS, None), "reason": NOT_REASONS},
     "queues.list": {},
     "jobs.list": {
-        "state": NOT_WORDS,
+        **dict.fromkeys(("state", "status"), NOT_WORDS),
         **dict.fromkeys(("queue", "worker", "tag", "error"), NOT_KEYS),
         **dict.fromkeys(("inserted_from", "inserted_to"), NOT_INSTANTS),
         "before": NOT_IDS,

@@ -67,10 +67,12 @@ SCREENS: Final[dict[str, tuple[str, ...]]] = {
 _INTRODUCTION: Final = """\
 # Screens
 
-What every list and every page of one thing looks like in a terminal of 80 columns. A test makes this page from a real
-database, a shop at three in the morning, and fails when it is out of date; `python -m tests.support.screens` makes it
-anew. Tokens, hashes and instants are put in by hand. The [rules](cli.md#forms-of-an-answer) of tables and of the
-commands below them are those of the command line.
+This page shows what every list, and every page about one thing, looks like in a terminal of 80 columns. A test runs
+each command against a real database, a shop at three in the morning, and fails when this page differs from what the
+command prints. Tokens, hashes and instants differ from run to run, so fixed ones stand here in their place.
+
+[Forms of an answer](cli.md#forms-of-an-answer) explains how tables are laid out and how to use the commands below
+them. To make this page anew, run `python -m tests.support.screens`.
 """
 
 _FIXED: Final = (

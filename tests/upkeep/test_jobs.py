@@ -210,3 +210,27 @@ async def test_the_count_of_a_state_stops(hand: Hand) -> None:
 async def test_a_job_that_is_gone_is_not_found(hand: Hand) -> None:
     with pytest.raises(JobNotFoundError):
         await hand.powertools.jobs.get(JobId(9))
+
+
+@pytest.mark.parametrize("word", [OperatorStatus.BLOCKED, OperatorStatus.FINISHED, OperatorStatus.RUNNING])
+async def test_jobs_are_found_by_the_word_of_their_step_page_by_page(hand: Hand, word: OperatorStatus) -> None:
+    done = await hand.insert(chain(1))
+    await hand.run_all(done)
+    for _ in range(3):
+        await hand.insert(chain(1))
+    everything = (await hand.powertools.jobs.list()).jobs
+    expected = [job.id for job in everything if job.status is word]
+
+    first = await hand.powertools.jobs.list(status=word.value, limit=2)
+    rest = await hand.powertools.jobs.list(status=word, before=first.next_before) if first.next_before else None
+
+    assert [job.id for job in (*first.jobs, *(rest.jobs if rest else ()))] == expected
+    assert (first.searched, rest.next_before if rest else None) == (None, None)
+
+
+async def test_a_word_and_a_state_that_exclude_each_other_find_nothing(hand: Hand) -> None:
+    await hand.insert(chain(1))
+
+    page = await hand.powertools.jobs.list(status=OperatorStatus.FINISHED, state=JobState.AVAILABLE)
+
+    assert page.jobs == ()

@@ -21,13 +21,14 @@ from .exits import Exit
 from .forms import Form
 from .groups import Group, examples
 from .ids import parse_id
-from .output import colored, note, print_json, say
+from .output import colored, has_terminal, note, print_json, say, terminal_width
 from .target import Database, answering
-from .text import one_line
+from .text import one_line, width, wrap
 from .workflow_text import names
 
 _WIDEST_CHANGE: Final = len("discarded")
 _WIDEST_WORD: Final = len("Needs Review")
+_INDENT: Final = "    "
 
 
 @click.group(cls=Group)
@@ -118,7 +119,8 @@ async def _print(following: AsyncIterator[AnyEvent], *, form: Form, until_finish
         if form.is_json:
             print_json(event.to_dict(), Form.JSONL)
         else:
-            say(*_line(event))
+            for line in lay_out(event, terminal_width() if has_terminal() else None):
+                say(*line)
         if until_finished and isinstance(event, WorkflowFinished):
             return _exit(event.outcome)
     return Exit.DONE
@@ -137,7 +139,25 @@ def _warn_in_one_line() -> None:
     logging.getLogger("psycopg.pool").propagate = False
 
 
-def _line(event: AnyEvent) -> tuple[str, ...]:
+def lay_out(event: AnyEvent, room: int | None) -> list[tuple[str, ...]]:
+    """An event as lines, each in parts: on one line for a file or a program, in so many columns for a person.
+
+    Args:
+        room: Columns of the terminal; None without one.
+    """
+    word, change, of, more = _parts(event)
+    head = f"{_instant(event.timestamp)}  {word:<{_WIDEST_WORD}}  ", colored(f"{change:<{_WIDEST_CHANGE}}")
+    beside, below = [part for part in (of, more) if part], list[str]()
+    taken = width(click.unstyle("".join(head)))
+    while room is not None and beside and taken + sum(2 + width(one_line(part)) for part in beside) > room:
+        below.insert(0, beside.pop())
+    first = (*head, *(f"  {part}" for part in beside))
+    parts = [part for text in below for part in wrap(one_line(text), (room or 0) - len(_INDENT))]
+    return [first, *((_INDENT, part) for part in parts)]
+
+
+def _parts(event: AnyEvent) -> tuple[str, str, str, str]:
+    """The word, what happened, what to, and what else there is to say."""
     match event:
         case StepUpdated():
             status, change, of = (
@@ -154,8 +174,7 @@ def _line(event: AnyEvent) -> tuple[str, ...]:
             status, change, of, more = event.status, kind_of(event), *describe_notice(event)
         case RepairEnded() | RetentionRan():
             status, change, of, more = "", kind_of(event), *describe_notice(event)
-    word, happened = f"{status:<{_WIDEST_WORD}}", colored(f"{change:<{_WIDEST_CHANGE}}")
-    return f"{_instant(event.timestamp)}  {word}  ", happened, f"  {of}  {more}".rstrip()
+    return status, change, of, more
 
 
 def _describe(event: StepUpdated) -> str:

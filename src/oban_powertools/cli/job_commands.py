@@ -5,7 +5,7 @@ from typing import Final
 
 import click
 
-from ..states import JobId, JobState
+from ..states import JobId, JobState, OperatorStatus
 from ..times import ago
 from ..upkeep.jobs import JobRecord
 from .exits import Exit
@@ -44,6 +44,9 @@ _JOBS: Final = Table[JobRecord](
 )
 
 
+_WORDS: Final = click.Choice([word.value for word in OperatorStatus], case_sensitive=False)
+
+
 @click.group(cls=Group)
 def job() -> None:
     """See jobs, of steps or plain; changes nothing."""
@@ -52,11 +55,13 @@ def job() -> None:
 @job.command(
     "list",
     epilog=examples(
+        "powertools job list --status 'needs review'",
         "powertools job list --state retryable",
         "powertools job list --queue billing --error timeout",
         "powertools job list --worker myapp.workers.Bill --since 2026-11-21",
     ),
 )
+@click.option("--status", type=_WORDS, metavar="WORD", help="Only with this word, such as 'needs review'.")
 @click.option("--state", type=click.Choice([state.value for state in JobState]), help="Only in this state.")
 @click.option("--queue", help="Only of this queue.")
 @click.option("--worker", help="Only of this worker, as in myapp.workers.Bill.")

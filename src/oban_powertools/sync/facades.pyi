@@ -1,6 +1,6 @@
 # Written by `python -m tools.sync_types`: the types of facades.py.
 # ruff: noqa: A002, E501
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,13 +13,23 @@ from ..events.topics import AnyEvent, Topic
 from ..events.types import Cursor, Event, StepChange, StepUpdated
 from ..explain.explanations import JobExplanation, StepExplanation, WorkflowExplanation
 from ..incident_classes import IncidentClass
-from ..lifeline.incidents.records import Incident
+from ..lifeline.incidents.records import Incident, IncidentCounts
 from ..lifeline.repairs.records import Bulk, BulkPreview, PreviewCheck, RepairDone, RepairPreview
 from ..operators.audit.reading import AuditFilter
 from ..operators.audit.records import AuditRecord, Verification
 from ..operators.authorization.actors import ActorLike
 from ..runtime.executors import ExecutorHealth
-from ..states import IncidentId, IncidentState, JobId, JobState, OperatorStatus, StepState, WorkflowId, WorkflowState
+from ..states import (
+    IncidentId,
+    IncidentState,
+    IncidentStatus,
+    JobId,
+    JobState,
+    OperatorStatus,
+    StepState,
+    WorkflowId,
+    WorkflowState,
+)
 from ..upkeep.jobs import JobDetail, JobPage
 from ..upkeep.metrics.metrics import Readings
 from ..upkeep.metrics.tally import Counts
@@ -163,6 +173,7 @@ class SyncJobs:
         self,
         *,
         state: JobState | str | None = None,
+        status: OperatorStatus | str | None = None,
         queue: str | None = None,
         worker: str | None = None,
         tag: str | None = None,
@@ -189,6 +200,9 @@ class SyncLifeline:
 
     def check_preview(self, preview_id: int | str) -> PreviewCheck:
         """Compare the rows that a preview shows with what they are now; locks nothing."""
+
+    def count_incidents(self) -> IncidentCounts:
+        """How many incidents there are of each word, and what hangs on those that need a review."""
 
     def execute_bulk(
         self,
@@ -231,7 +245,11 @@ class SyncLifeline:
         self,
         *,
         state: IncidentState | str | None = None,
+        status: IncidentStatus | str | None = None,
         incident_class: IncidentClass | str | None = None,
+        but_not: Collection[IncidentClass | str] = (),
+        text: str | None = None,
+        opened_from: datetime | None = None,
         before: int | str | None = None,
         limit: int = 50,
     ) -> list[Incident]:

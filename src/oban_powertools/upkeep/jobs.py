@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from ..arguments import as_count, as_id, as_job_id, as_key, as_word, unless_none
-from ..database import json_border
+from ..database import Session, json_border
 from ..errors import JobNotFoundError
 from ..operators.services import Facade
 from ..privacy.apply_display import apply_display
@@ -25,6 +25,9 @@ MAX_PAGE: Final = 1000
 
 MOST_COUNTED: Final = 10_000
 """Where the count of a state stops."""
+
+MOST_WORDED: Final = 5000
+"""Jobs whose word is computed for one page, when only one word is wanted."""
 
 WITHIN: Final = "5s"
 """How long the server may search."""
@@ -141,6 +144,7 @@ class Jobs(Facade):
         self,
         *,
         state: JobState | str | None = None,
+        status: OperatorStatus | str | None = None,
         queue: str | None = None,
         worker: str | None = None,
         tag: str | None = None,
@@ -155,6 +159,8 @@ class Jobs(Facade):
         A state or a queue of fewer than 10,000 jobs is searched whole. Anything else is searched 10,000 jobs at a time.
 
         Args:
+            status: The operator's word; with one, 5,000 of the jobs that fit everything else are looked at a time. One
+                of a job that has not ended is that of its step: plain ones have none.
             worker: Oban's path of its class.
             error: Words, or beginnings of words, of the last error: ``"timeout billing"``.
             inserted_from, inserted_to: From this instant on, before that one; aware.
@@ -167,24 +173,19 @@ class Jobs(Facade):
         """
         texts = {"queue": queue, "worker": worker, "tag": tag, "error": error}
         filters: dict[str, Any] = {name: as_key(name, text) for name, text in texts.items() if text is not None}
-        if state is not None:
-            filters["states"] = [as_word("state", state, JobState).value]
+        word = None if status is None else as_word("status", status, OperatorStatus)
+        if state is not None or word is not None:
+            wanted = [*JobState] if state is None else [as_word("state", state, JobState)]
+            filters["states"] = [each.value for each in wanted if _may_be(each, word)]
         filters |= instants_of({"inserted_from": inserted_from, "inserted_to": inserted_to})
-        older = None if before is None else as_id("before", before)
+        older = None if before is None else JobId(as_id("before", before))
         page = min(as_count("limit", limit), MAX_PAGE)
-        args = {"filters": json_border.dumps(filters), "before": older, "page": page + 1}
         async with self._connect() as session, session.bounded(WITHIN):
-            found = await session.one("find_jobs", args)
-            assert found is not None
-            ids: list[int] = found["ids"]
-            jobs = await session.records(JobRecord, "list_jobs", {"ids": ids[:page]}) if ids else []
-        more = ids[page - 1] if len(ids) > page else found["reached"]
-        page_of_jobs = JobPage(
-            jobs=tuple(jobs),
-            searched=found["searched"] if len(ids) <= page else None,
-            next_before=None if more is None else JobId(more),
-        )
-        return apply_display(self._display, page_of_jobs)
+            if word is None:
+                found = await _find(session, filters, older, page)
+            else:
+                found = await _find_worded(session, filters, word, older, page)
+        return apply_display(self._display, found)
 
     async def get(self, job_id: JobId | str) -> JobDetail:
         """One job with its args, meta and errors, as the display policy shows them.
@@ -210,3 +211,38 @@ class Jobs(Facade):
             rows = await session.all("count_jobs", args)
         counts = {row["state"]: row["jobs"] for row in rows}
         return {state: counts.get(state.value, 0) for state in JobState}
+
+
+def _may_be(state: JobState, word: OperatorStatus | None) -> bool:
+    ended = state in (JobState.COMPLETED, JobState.DISCARDED, JobState.CANCELLED)
+    return word is None or ended == (word is OperatorStatus.FINISHED)
+
+
+async def _find(session: Session, filters: Mapping[str, Any], before: JobId | None, page: int) -> JobPage:
+    found = await session.one("find_jobs", {"filters": json_border.dumps(filters), "before": before, "page": page + 1})
+    assert found is not None
+    ids: list[int] = found["ids"]
+    jobs = await session.records(JobRecord, "list_jobs", {"ids": ids[:page]}) if ids else []
+    more = ids[page - 1] if len(ids) > page else found["reached"]
+    return JobPage(
+        jobs=tuple(jobs),
+        searched=found["searched"] if len(ids) <= page else None,
+        next_before=None if more is None else JobId(more),
+    )
+
+
+async def _find_worded(
+    session: Session, filters: Mapping[str, Any], word: OperatorStatus, before: JobId | None, page: int
+) -> JobPage:
+    """Those with this word, which no index has: it is computed of the jobs that fit everything else."""
+    jobs, looked, place = list[JobRecord](), 0, before
+    while len(jobs) <= page and looked < MOST_WORDED:
+        part = await _find(session, filters, place, MAX_PAGE)
+        jobs += [job for job in part.jobs if job.status is word]
+        looked, place = looked + (part.searched or len(part.jobs)), part.next_before
+        if place is None:
+            break
+    shown, full = tuple(jobs[:page]), len(jobs) > page
+    return JobPage(
+        jobs=shown, searched=None if full or place is None else looked, next_before=shown[-1].id if full else place
+    )

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from ...config import Settings
-from ...database import Session, json_border
+from ...database import Row, Session, json_border
 from ...errors import CommandRefusedError, IllegalRepairError
 from ...operators.authorization import Action, TargetType
 from ...states import Effects, RecoveryAction, WorkflowId
@@ -17,7 +17,7 @@ from ...workflows import recovery
 from ...workflows.job_rules import JOB_REPAIRS, refuse_alive, refuse_job
 from ...workflows.rules import FAILED, RECOVERIES
 from ...workflows.signal_rules import SIGNAL_REPAIRS, refuse_signal
-from .targets import Located, Repair, Row
+from .targets import Located, Repair
 
 _RECOVERIES: Final = {**RECOVERIES, Action.WORKFLOW_RETRY: RecoveryAction.RETRY}
 

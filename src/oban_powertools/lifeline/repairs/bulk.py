@@ -15,7 +15,7 @@ import orjson
 
 from ...acts import IN_BULK
 from ...arguments import as_id
-from ...database import Session, json_border, record
+from ...database import Row, Session, json_border, record
 from ...database.contention import begin_again
 from ...errors import (
     BulkCountError,
@@ -37,7 +37,7 @@ from ...privacy.display import Kind
 from .actions import Applier
 from .filters import FILTERS, filter_args, read_filter
 from .records import Bulk, BulkItem, BulkPreview
-from .targets import Repair, Row, as_repair, check_arguments, find, find_locked
+from .targets import Repair, as_repair, check_arguments, find, find_locked
 from .tokens import READY_FOR, Token
 
 MOST: Final = 1000

@@ -9,8 +9,9 @@ from typing import Any, Final, Self
 
 import orjson
 
+from ...database import Row
 from ...errors import CommandRefusedError, NotFoundError, PreviewDriftedError
-from .plan import VERSION, Change, Plan, Row, RowKey, Written
+from .plan import VERSION, Change, Plan, RowKey, Written
 from .records import MovedRow
 
 _MOST_TOLD: Final = 100

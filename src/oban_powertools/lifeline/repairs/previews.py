@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from ...acts import REPAIRS, TargetType, repairs_of
-from ...database import Session, json_border, record
+from ...database import Row, Session, json_border, record
 from ...errors import (
     CommandRefusedError,
     PreviewConsumedError,
@@ -29,7 +29,7 @@ from ...states import Effects
 from .actions import legal_job_actions, legal_signal_actions, rescuable
 from .plan import CLOCKS, VERSION, Change, Plan
 from .records import MovedRow, RepairPreview
-from .targets import Located, Repair, Row
+from .targets import Located, Repair
 from .tokens import READY_FOR, Token
 
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from ...arguments import as_text
-from ...database import Session, json_border
+from ...database import Row, Session, json_border
 from ...database.contention import begin_again
 from ...errors import NotFoundError, PreviewDriftedError, PreviewExpiredError
 from ...operators.audit import Operation, Operations
@@ -23,7 +23,7 @@ from .drift import Promise
 from .plan import Change, Plan
 from .records import RepairDone, RepairPreview
 from .rehearsal import carry_out
-from .targets import Repair, Row, as_repair, check_arguments, find
+from .targets import Repair, as_repair, check_arguments, find
 
 _MOST_AUDITED: Final = 100
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from ...errors import JobNotFoundError
 from ...explain import JobExplanation
-from ...states import JobState
+from ...states import JobState, OperatorStatus
 from ...upkeep.jobs import JobDetail, JobRecord
 from . import values
 from .endpoint import BEFORE, LIMIT, Call, Endpoint, Shape, page
@@ -14,6 +14,7 @@ from .values import ID, INSTANT, Parameter
 _JOB: Final = Parameter(name="job_id", value=ID, about="The job.", required=True, example="8123")
 _FILTERS: Final = (
     Parameter(name="state", value=values.word(JobState), about="Only in this state of Oban's."),
+    Parameter(name="status", value=values.word(OperatorStatus), about="Only with this word of an operator."),
     Parameter(name="queue", value=values.text(), about="Only of this queue."),
     Parameter(name="worker", value=values.text(), about="Only of this worker: Oban's path of its class."),
     Parameter(name="tag", value=values.text(), about="Only with this tag."),

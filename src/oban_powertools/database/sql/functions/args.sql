@@ -42,7 +42,7 @@ AS $$
 $$;
 
 -- The outcomes of these steps that were released but have no job, because their args exceed the limit.
-CREATE OR REPLACE FUNCTION powertools.unresolved(workflow_ids bigint[], positions int[]) RETURNS powertools.outcome[]
+CREATE OR REPLACE FUNCTION powertools.oversized_args(workflow_ids bigint[], positions int[]) RETURNS powertools.outcome[]
 LANGUAGE plpgsql STABLE
 -- PLANNED EACH TIME ROW BY ROW
 AS $$

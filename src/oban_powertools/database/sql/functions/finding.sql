@@ -77,7 +77,7 @@ BEGIN
       UNION ALL
       (SELECT j.* FROM public.oban_jobs j WHERE review AND j.state = 'available' LIMIT most)
     ) AS j
-    WHERE powertools.unresolved(j.errors -> -1) OR j.state = 'available' AND j.attempt >= j.max_attempts
+    WHERE powertools.is_unimportable(j.errors -> -1) OR j.state = 'available' AND j.attempt >= j.max_attempts
     UNION ALL
     SELECT j.meta FROM unnest('{available,scheduled,suspended,executing,retryable}'::public.oban_job_state[]) AS s (state)
     CROSS JOIN LATERAL (SELECT j.meta, j.xmax FROM public.oban_jobs j WHERE locks AND j.state = s.state LIMIT most) AS j
@@ -197,20 +197,28 @@ BEGIN
   walk := narrow IS NULL AND NOT f ?| '{tag,idempotency_key,context,finished_from,finished_to}';
 END $$;
 
--- The id from which on workflows were inserted at this instant or later, found by bisection: ids are given in the order
--- of time, but for transactions that last. Who asks leaves those 10 minutes.
-CREATE OR REPLACE FUNCTION powertools.id_at(at timestamptz) RETURNS bigint
+-- The id from which on workflows, or jobs, were inserted at this instant or later, found by bisection: ids are given in the
+-- order of time, but for transactions that last. Who asks leaves those 10 minutes. Index: the primary keys.
+CREATE OR REPLACE FUNCTION powertools.id_at(at timestamptz, of_jobs bool) RETURNS bigint
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
   low bigint := 0;
-  high bigint := coalesce((SELECT w.id + 1 FROM powertools.workflows w ORDER BY w.id DESC LIMIT 1), 0);
+  high bigint := coalesce(CASE
+    WHEN of_jobs THEN (SELECT j.id + 1 FROM public.oban_jobs j ORDER BY j.id DESC LIMIT 1)
+    ELSE (SELECT w.id + 1 FROM powertools.workflows w ORDER BY w.id DESC LIMIT 1)
+  END, 0);
   middle bigint;
   probe record;
 BEGIN
   WHILE low < high LOOP
     middle := (low + high) / 2;
-    SELECT w.id, w.inserted_at INTO probe FROM powertools.workflows w WHERE w.id >= middle ORDER BY w.id LIMIT 1;
+    IF of_jobs THEN
+      SELECT j.id, timezone('UTC', j.inserted_at) AS inserted_at INTO probe
+      FROM public.oban_jobs j WHERE j.id >= middle ORDER BY j.id LIMIT 1;
+    ELSE
+      SELECT w.id, w.inserted_at INTO probe FROM powertools.workflows w WHERE w.id >= middle ORDER BY w.id LIMIT 1;
+    END IF;
     IF probe.inserted_at >= at THEN
       high := middle;
     ELSE
@@ -241,10 +249,12 @@ DECLARE
   lowest bigint := 0;
 BEGIN
   IF f ? 'inserted_to' OR f ? 'finished_to' THEN
-    below := least(below, powertools.id_at(least((f ->> 'inserted_to')::timestamptz, (f ->> 'finished_to')::timestamptz) + slack));
+    below := least(below, powertools.id_at(
+      least((f ->> 'inserted_to')::timestamptz, (f ->> 'finished_to')::timestamptz) + slack, of_jobs => false
+    ));
   END IF;
   IF f ? 'inserted_from' THEN
-    lowest := powertools.id_at((f ->> 'inserted_from')::timestamptz - slack) - 1;
+    lowest := powertools.id_at((f ->> 'inserted_from')::timestamptz - slack, of_jobs => false) - 1;
   END IF;
   above := coalesce((
     SELECT min(n.id) FROM (SELECT w.id FROM powertools.workflows w WHERE w.id < below ORDER BY w.id DESC LIMIT 1000) AS n

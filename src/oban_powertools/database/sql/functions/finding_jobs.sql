@@ -3,29 +3,6 @@
 -- What is rare by its state or its queue is found by Oban's index of these. Anything else is looked for among the newest jobs,
 -- by the primary key, and the answer says how far that came.
 
--- The id from which on jobs were inserted at this instant or later, by bisection; as id_at.
-CREATE OR REPLACE FUNCTION powertools.job_id_at(at timestamptz) RETURNS bigint
-LANGUAGE plpgsql STABLE
-AS $$
-DECLARE
-  low bigint := 0;
-  high bigint := coalesce((SELECT j.id + 1 FROM public.oban_jobs j ORDER BY j.id DESC LIMIT 1), 0);
-  middle bigint;
-  probe record;
-BEGIN
-  WHILE low < high LOOP
-    middle := (low + high) / 2;
-    SELECT j.id, timezone('UTC', j.inserted_at) AS inserted_at INTO probe
-    FROM public.oban_jobs j WHERE j.id >= middle ORDER BY j.id LIMIT 1;
-    IF probe.inserted_at >= at THEN
-      high := middle;
-    ELSE
-      low := probe.id + 1;
-    END IF;
-  END LOOP;
-  RETURN low;
-END $$;
-
 -- A page of jobs. f: what is asked for, {} for all: states (array), queue, worker, tag, error (words), inserted_from, inserted_to.
 -- before: only smaller ids. searched: how many of the newest were looked at when the page did not fill, and reached the id down
 -- to which; NULL when nothing more fits.
@@ -55,10 +32,10 @@ DECLARE
   narrow bigint[];
 BEGIN
   IF inserted_to IS NOT NULL THEN
-    below := least(below, powertools.job_id_at((f ->> 'inserted_to')::timestamptz + slack));
+    below := least(below, powertools.id_at((f ->> 'inserted_to')::timestamptz + slack, of_jobs => true));
   END IF;
   IF inserted_from IS NOT NULL THEN
-    lowest := powertools.job_id_at((f ->> 'inserted_from')::timestamptz - slack) - 1;
+    lowest := powertools.id_at((f ->> 'inserted_from')::timestamptz - slack, of_jobs => true) - 1;
   END IF;
   IF f ? 'states' OR f ? 'queue' THEN
     narrow := ARRAY(

@@ -61,7 +61,7 @@ AS $$
 $$;
 
 -- Whether the worker of a job that is to be tried again could not be imported, as its last error's line has it.
-CREATE OR REPLACE FUNCTION powertools.unresolved(error jsonb) RETURNS bool
+CREATE OR REPLACE FUNCTION powertools.is_unimportable(error jsonb) RETURNS bool
 LANGUAGE sql IMMUTABLE
 AS $$
   SELECT coalesce(CASE WHEN error::text LIKE '%WorkerResolutionError%'
@@ -86,7 +86,7 @@ BEGIN
       s.cancel_requested_at IS NOT NULL AS stopping, w.expired_at IS NOT NULL AS expired, w.cancel_requested_at IS NOT NULL AS cancelling,
       f.job_id IS NOT NULL AS faulted, j.id AS job_id, j.state::text AS job_state, j.queue, j.attempted_by, j.scheduled_at,
       j.state = 'available' AND j.attempt >= j.max_attempts AS exhausted,
-      j.state IN ('available', 'scheduled', 'retryable') AND powertools.unresolved(j.errors -> -1) AS unresolved,
+      j.state IN ('available', 'scheduled', 'retryable') AND powertools.is_unimportable(j.errors -> -1) AS unresolved,
       j.state = 'suspended' AND EXISTS (
         SELECT FROM powertools.rescues r WHERE r.job_id = j.id AND r.action = 'quarantined'
       ) AS quarantined,

@@ -104,7 +104,7 @@ BEGIN
   IF others IS NULL AND jobless = 0 THEN
     RETURN NULL;
   END IF;
-  RETURN CASE WHEN jobless > 0 THEN powertools.unresolved(workflow_ids, positions) END
+  RETURN CASE WHEN jobless > 0 THEN powertools.oversized_args(workflow_ids, positions) END
     || powertools.register_waits(others)
     || powertools.start_nested(others)
     || powertools.expand_maps(others);
