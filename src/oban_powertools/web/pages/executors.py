@@ -11,7 +11,7 @@ from ..page import Page, get
 
 _TOPICS: Final = ("executor:all",)
 
-MOST: Final = 200
+MOST: Final = 100
 """Executors of one page."""
 
 _ORDER: Final = (ExecutorStatus.MISSING, ExecutorStatus.LATE, ExecutorStatus.HEALTHY, ExecutorStatus.STOPPED)
