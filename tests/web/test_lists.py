@@ -368,3 +368,35 @@ async def test_where_nothing_fits_every_list_says_so_and_clears_the_filter(shop:
 
     assert {path: sentence in pages[path].words for path, sentence in nothing.items()} == dict.fromkeys(nothing, True)
     assert {path: path.partition("?")[0] in pages[path].links for path in nothing} == dict.fromkeys(nothing, True)
+
+
+async def test_jobs_are_found_by_the_word_of_their_step(shop: Shop) -> None:
+    page = await read(shop, "/jobs?status=Blocked")
+
+    assert [link for link in page.links if link.startswith("/jobs/")] == ["/jobs/7", "/jobs/6"]
+
+
+async def test_jobs_are_chosen_for_a_bulk_repair_and_all_that_fit_are_one_too(shop: Shop) -> None:
+    page = await read(shop, "/jobs?state=discarded&queue=default")
+
+    boxes = [
+        given["value"]
+        for tag, given in page.tags
+        if tag == "input" and given.get("type") == "checkbox" and given.get("name") == "id"
+    ]
+    verbs = [given["value"] for tag, given in page.tags if tag == "button" and given.get("name") == "act"]
+    assert (boxes, verbs) == (["4"], ["job_retry", "job_cancel", "job_discard"])
+    assert "/bulks/new?act=job_retry&state=discarded&queue=default" in page.links
+
+
+async def test_what_no_manifest_can_be_made_of_is_not_offered_as_one(shop: Shop) -> None:
+    page = await read(shop, "/jobs?state=discarded&error=bank")
+
+    assert not [link for link in page.links if link.startswith("/bulks/new")]
+
+
+async def test_every_row_of_a_list_can_be_stepped_to(shop: Shop) -> None:
+    pages = {path: await read(shop, path) for path in LISTS}
+
+    rows = {path: [1 for _, given in page.tags if "data-row" in given] for path, page in pages.items()}
+    assert {path for path, found in rows.items() if not found} == set()

@@ -9,11 +9,11 @@ from starlette.responses import Response
 from ...acts import Action, TargetType
 from ...explain import JobExplanation
 from ...operators.authorization import Target
-from ...states import JobState
+from ...states import JobState, OperatorStatus
 from ...upkeep.jobs import MOST_COUNTED, JobDetail
 from ..page import Page, get
 
-_FILTERS: Final = ("queue", "worker", "tag", "error", "since", "until")
+_FILTERS: Final = ("status", "queue", "worker", "tag", "error", "since", "until")
 
 _BULK_ACTS: Final = (Action.JOB_RETRY, Action.JOB_CANCEL, Action.JOB_DISCARD)
 
@@ -37,6 +37,7 @@ async def list_jobs(page: Page) -> Response:
     found, counts = await page.parts(
         page.calls.jobs.list(
             state=state,
+            status=page.word("status", OperatorStatus),
             queue=given["queue"],
             worker=given["worker"],
             tag=given["tag"],
@@ -55,6 +56,7 @@ async def list_jobs(page: Page) -> Response:
         found=found,
         given=given,
         state=state,
+        words=[word.value for word in OperatorStatus],
         is_filtered=any(given.values()) or state is not None,
         first=cursor is None,
         bulk_acts=_BULK_ACTS,

@@ -62,8 +62,8 @@ def _render(page: Page, template: str, found: Any, given: dict[str, str | None],
         first=page.query("cursor") is None,
         is_filtered=any(given.values()),
         tabs=[
-            ("Stored, taken by nobody", page.url("/signals"), page.path == "/signals", None),
-            ("Waits, ended by nobody", page.url("/signals/waits"), page.path == "/signals/waits", None),
+            ("Stored signals", page.url("/signals"), page.path == "/signals", None),
+            ("Open waits", page.url("/signals/waits"), page.path == "/signals/waits", None),
         ],
         **context,
     )
