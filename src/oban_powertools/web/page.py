@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
@@ -271,7 +271,7 @@ class Page:
         """The address of a page of this console.
 
         Args:
-            path: Begins with a slash; quote what comes from data with ``segment``.
+            path: Begins with a slash; quote what comes from data.
             query: Values that are None or empty are left out.
         """
         pairs = [(name.rstrip("_"), value) for name, value in query.items() if value not in (None, "", False)]
@@ -385,15 +385,6 @@ class Page:
 
 
 READ_ONLY: Final = "This console is read-only: nothing can be changed here."
-
-
-def segment(text: str) -> str:
-    """A text as one part of a path.
-
-    >>> segment("app:oban/1")
-    'app%3Aoban%2F1'
-    """
-    return quote(text, safe="")
 
 
 async def actor_of(find: FindActor, connection: HTTPConnection) -> ActorLike | None:
