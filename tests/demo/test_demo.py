@@ -9,10 +9,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import httpx
 import psutil
 import pytest
 
@@ -20,7 +22,7 @@ from oban_powertools.cli.main import powertools as root
 from oban_powertools.demo import census
 from oban_powertools.demo.screen import Screen
 from oban_powertools.errors import ExtraMissingError
-from tests.support.command import POWERTOOLS
+from tests.support.command import POWERTOOLS, on_a_terminal
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -129,6 +131,38 @@ def test_after_ctrl_c_nothing_is_left_running(place: Path) -> None:
 
     assert (demo.returncode, errors.strip()) == (130, "interrupted: the next run goes on from here")
     assert _processes(place) == []
+
+
+def test_at_a_terminal_it_ends_with_a_console_whose_incident_can_be_repaired(place: Path) -> None:
+    arguments = ("--data", str(place / "postgres"), "--report", str(place / "report"), "--fresh")
+    with on_a_terminal("demo", *arguments, dsn=None) as terminal:
+        terminal.read_until("Ctrl+C leaves")
+        [address] = re.findall(r"http://127\.0\.0\.1:\d+", terminal.shown)
+        incidents, workflows = (httpx.get(f"{address}{path}").text for path in ("/incidents", "/api/v1/workflows"))
+        ended = _retry_all(address)
+        terminal.type("\x03")
+        code = terminal.end()
+
+    assert "ConnectionError" in incidents
+    names = set(re.findall(r'"name":"([^"]+)"', workflows))
+    assert {"census of the standard library", "delivery of the census"} <= names
+    assert (ended, code) == ("completed", 0)
+    assert _processes(place) == []
+
+
+def _retry_all(address: str) -> str:
+    """Retry every mail in bulk, as a program does it; the state in which the delivery ends."""
+    with httpx.Client(base_url=f"{address}/api/v1", timeout=30) as client:
+        [found] = client.get("/workflows", params={"name": "delivery of the census"}).json()["items"]
+        asked = {"action": "step_retry", "filter": {"state": "discarded", "workflow_name": "delivery of the census"}}
+        bulk = client.post("/bulks", json=asked).raise_for_status().json()
+        order = {"preview_token": bulk["preview_token"], "reason": "the mail server is back"}
+        client.post(f"/bulks/{bulk['id']}/execute", json=order).raise_for_status()
+        until = time.monotonic() + 60
+        while (state := client.get(f"/workflows/{found['id']}").json()["state"]) != "completed":
+            assert time.monotonic() < until, state
+            time.sleep(0.2)
+        return state
 
 
 def test_a_folder_that_cannot_be_made_is_a_clear_error(place: Path) -> None:

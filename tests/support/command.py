@@ -102,7 +102,7 @@ class Terminal:
 
 
 @contextmanager
-def on_a_terminal(*arguments: str, dsn: str, columns: int = 80, **env: str) -> Iterator[Terminal]:
+def on_a_terminal(*arguments: str, dsn: str | None, columns: int = 80, **env: str) -> Iterator[Terminal]:
     master, other = pty.openpty()
     fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     process = subprocess.Popen(

@@ -10,20 +10,21 @@ from pathlib import Path
 
 from .. import Powertools, StepState, WorkflowId, WorkflowState
 from ..cli.exits import Exit, StoppedError
-from . import steps
+from . import console, steps
 from .database import open_database
 from .screen import Screen
 from .story import Story
 from .workers import demo_command, start_worker
 
 
-async def run(folder: Path, data_directory: Path | None, *, fresh: bool) -> None:
+async def run(folder: Path, data_directory: Path | None, *, fresh: bool, with_console: bool = False) -> None:
     """Run the census, or go on with the one that an earlier run left unfinished.
 
     Args:
         folder: For the report; absolute.
         data_directory: As ``start_embedded``.
         fresh: Forget what earlier runs left.
+        with_console: Serve the console at the end, until Ctrl+C.
 
     Raises:
         StoppedError: It cannot go on, or did not end as planned.
@@ -39,6 +40,13 @@ async def run(folder: Path, data_directory: Path | None, *, fresh: bool) -> None
                 story = Story(powertools, workflow_id, partial(start_worker, workers, data_directory), screen)
                 await story.watch(events)
         await _sum_up(powertools, story, screen, workflow_id)
+        _tell_what_next(data_directory, workflow_id, screen)
+        if with_console:
+            with ExitStack() as workers:
+                await console.show(powertools, dsn, folder, partial(start_worker, workers, data_directory), screen)
+
+
+def _tell_what_next(data_directory: Path | None, workflow_id: WorkflowId, screen: Screen) -> None:
     command = demo_command(data_directory)
     command[0] = "powertools" if shutil.which("powertools") == command[0] else _short(command[0])
     for verb in ("show", "explain"):

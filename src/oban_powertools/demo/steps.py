@@ -30,10 +30,28 @@ HANDLER: Final = f"leave out {WITHOUT_SOURCE}"
 """The step behind the continue edge."""
 
 
+READERS: Final = "Ada Barbara Edsger Frances Grace Hedy Jean Katherine Margaret Mary Niklaus Radia".split()
+"""Who is to get the report, which fails for all of them: enough for an incident."""
+
+
 @job(queue=QUEUE, max_attempts=3, priority=1)
 async def count_module(module: str) -> Count:
     """Parse and count one module, in a thread, so that the worker stays responsive; other steps go first."""
     return await asyncio.to_thread(census.count_module, module)
+
+
+@job(queue=QUEUE, max_attempts=1)
+def mail(reader: str, file: str, server: str) -> str:
+    """Send the report to one reader; fails while the mail server, which is a file here, is away."""
+    if not Path(server).exists():
+        raise ConnectionError("the mail server is down")
+    return f"{file} was sent to {reader}"
+
+
+@job(queue=QUEUE, max_attempts=3)
+def note_delivery(readers: list[str]) -> str:
+    """The end of the delivery, which waits for every reader."""
+    return f"delivered to {len(readers)} readers"
 
 
 @job(queue=QUEUE, max_attempts=3)
@@ -99,4 +117,13 @@ def build(folder: Path) -> Workflow:
         add(f"package {name}", combine_package.new(name, modules=counts)).result for name, counts in by_package.items()
     ]
     add("report", report.new(str(folder), python=python.result, packages=packages, left_out=left_out.result))
+    return workflow
+
+
+def delivery(file: Path, server: Path) -> Workflow:
+    """A mail for each reader, then a note of it. It fails while ``server`` does not exist."""
+    workflow = Workflow("delivery of the census", context={"report": file.name}, tags=["demo"])
+    add = functools.partial(workflow.add, effects="repeatable")
+    mails = [add(f"mail {reader}", mail.new(reader, file=str(file), server=str(server))).result for reader in READERS]
+    add("note", note_delivery.new(mails))
     return workflow

@@ -3,7 +3,6 @@
 The rule that must never break: open streams do not keep the process from ending within 5 s.
 """
 
-import asyncio
 import signal
 import socket
 from collections.abc import Callable, Generator
@@ -39,8 +38,16 @@ class Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
-        """As uvicorn's, without catching any."""
-        yield
+        """As uvicorn's, but the signal does not end the process afterwards.
+
+        The handler is uvicorn's own method: by that the streams find the server, and hear of its end.
+        """
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 async def serve(app: ASGIApp, listening: socket.socket, *, root_path: str = "", told: Callable[[], None]) -> None:
@@ -63,13 +70,4 @@ async def serve(app: ASGIApp, listening: socket.socket, *, root_path: str = "", 
         root_path=root_path,
         timeout_graceful_shutdown=GRACE,
     )
-    server = Server(config, told)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # Through uvicorn's own handler: that is where the streams hear of it.
-        loop.add_signal_handler(number, server.handle_exit, number, None)
-    try:
-        await server.serve(sockets=[listening])
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
+    await Server(config, told).serve(sockets=[listening])
