@@ -93,6 +93,7 @@ FREE_NUMBERS = ["found_signals", "workers"]
 UPGRADES = {
     "615a837": [
         "agents",
+        "endpoints_seen",
         "before_release",
         "settings",
         "classes_and_callbacks",
@@ -100,7 +101,7 @@ UPGRADES = {
         *FREE_NUMBERS,
         "finding",
     ],
-    "5aa1e6a": ["agents", *FREE_NUMBERS],
+    "5aa1e6a": ["agents", "endpoints_seen", *FREE_NUMBERS],
 }
 """The migrations that each was without."""
 

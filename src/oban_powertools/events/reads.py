@@ -7,6 +7,7 @@ were removed, the page says so.
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from ..database import Row, Session, record
@@ -130,6 +131,27 @@ class Log:
             events, since = await self.page(session, bounds, topic, since, limit)
             if events or since >= bounds.head:
                 return events, since
+
+    async def ended_meanwhile(
+        self, session: Session, seen_until: datetime, since: Cursor, oldest: Cursor
+    ) -> Sequence[IncidentUpdated]:
+        """The ends of incidents that were open at an instant, and whose events were removed from the log.
+
+        Args:
+            since: The cursor that was reached then.
+            oldest: The oldest cursor to read after; each event gets one of what was removed, this one only where
+                nothing else was.
+
+        Returns:
+            In the order in which they ended.
+        """
+        args = {"since": seen_until, "oldest": oldest, "page": oldest - since}
+        rows = await session.all("incidents_ended_meanwhile", args)
+        last = oldest if len(rows) == oldest - since else oldest - 1
+        return [
+            replace(event, title=self._display.render_text(Kind.DETAILS, event.title))
+            for event in (record(IncidentUpdated, row, cursor=Cursor(last - place)) for place, row in enumerate(rows))
+        ][::-1]
 
     async def find(self, workflow_id: WorkflowId, number: int) -> StepUpdated:
         """The committed change of a step with this number; waits until it is placed."""

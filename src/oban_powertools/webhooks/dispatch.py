@@ -6,7 +6,8 @@ deliveries of the events before it (webhooks/W1).
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Final
 
 from psycopg.types.json import Jsonb
@@ -67,6 +68,9 @@ class _Moved:
     storms: Mapping[str, Storm] | None = None
     """Its storms from now on; None leaves them."""
 
+    seen_until: datetime | None = None
+    """When the newest of these events happened; None for now, at the head of the log."""
+
 
 async def dispatch(log: Log, *, queue: str, source: str) -> int | None:
     """Write deliveries up to the newest event for every enabled endpoint, as far as one sweep goes.
@@ -111,12 +115,13 @@ async def _collect(
             events, reached = await log.page(session, bounds, None, Cursor(since), page)
         except CursorExpiredError as error:
             for endpoint in endpoints:
-                moved[endpoint["id"]] = _jump(batch, endpoint, error, source)
+                moved[endpoint["id"]] = await _jump(session, log, batch, endpoint, error, source)
             continue
         names = await _name_workflows(session, events, endpoints)
         for endpoint in endpoints:
             mine = [event for event in events if endpoint["workflow_name"] in (None, _name_of(event, names))]
-            moved[endpoint["id"]] = _tell(batch, endpoint, mine, reached, source)
+            seen_until = events[-1].timestamp if events and reached < bounds.head else None
+            moved[endpoint["id"]] = replace(_tell(batch, endpoint, mine, reached, source), seen_until=seen_until)
     return batch, moved
 
 
@@ -127,8 +132,10 @@ async def _whole_batches(session: Session, bounds: Bounds, since: int) -> int:
     return max(1, row["cursor"] - since)
 
 
-def _jump(batch: _Batch, endpoint: dict[str, Any], error: CursorExpiredError, source: str) -> _Moved:
-    """Continue at the oldest existing event, and write a message about the events that the receiver misses."""
+async def _jump(
+    session: Session, log: Log, batch: _Batch, endpoint: dict[str, Any], error: CursorExpiredError, source: str
+) -> _Moved:
+    """Continue at the oldest existing event: tell how many were missed, and what is over that was told as open."""
     missed = error.oldest - error.since
     logger.error(
         "webhook %s missed up to %s events: they were removed from the log before they could be sent",
@@ -138,11 +145,14 @@ def _jump(batch: _Batch, endpoint: dict[str, Any], error: CursorExpiredError, so
     oldest, form = Cursor(error.oldest), Format(endpoint["format"])
     if form is Format.CLOUDEVENTS:
         message = missed_message(source, after=Cursor(error.since), up_to=oldest)
+        storms = None
     else:
-        message = rendering.missed_message(form, missed=missed)
+        ended = await log.ended_meanwhile(session, endpoint["seen_until"], Cursor(error.since), oldest)
+        storms = _tell(batch, endpoint, ended, oldest, source).storms
+        message = rendering.missed_message(form, missed=missed) if len(ended) < missed else None
     if message is not None:
         batch.add(endpoint["id"], oldest, message)
-    return _Moved(cursor=oldest, missed=missed)
+    return _Moved(cursor=oldest, missed=missed, storms=storms, seen_until=endpoint["seen_until"])
 
 
 def _tell(batch: _Batch, endpoint: dict[str, Any], events: Sequence[AnyEvent], reached: Cursor, source: str) -> _Moved:
@@ -191,6 +201,7 @@ async def _store(session: Session, batch: _Batch, moved: Mapping[int, _Moved]) -
             "ids": list(moved),
             "cursors": [one.cursor for one in moved.values()],
             "missed": [one.missed for one in moved.values()],
+            "seen_untils": [one.seen_until for one in moved.values()],
             "storms": [None if one.storms is None else Jsonb(to_json(one.storms)) for one in moved.values()],
         }
         await session.run("move_webhooks", args)

@@ -29,6 +29,8 @@ CREATE TABLE powertools.webhook_endpoints (
   storms jsonb NOT NULL DEFAULT '{}',
   inserted_at timestamptz NOT NULL DEFAULT now(),
   updated_at timestamptz NOT NULL DEFAULT now(),
+  -- it was told of everything that was in the log then
+  seen_until timestamptz NOT NULL DEFAULT now(),
   CONSTRAINT webhook_endpoint_disabled CHECK (enabled = (disabled_reason IS NULL)),
   CONSTRAINT webhook_endpoint_format CHECK (format IN ('cloudevents', 'chat', 'pagerduty', 'alertmanager')),
   CONSTRAINT webhook_endpoint_lease CHECK ((lease IS NULL) = (leased_until IS NULL))

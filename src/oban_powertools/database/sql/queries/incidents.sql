@@ -190,3 +190,27 @@ SET state = CASE WHEN %(acknowledge)s::bool THEN 'acknowledged' ELSE i.state END
     muted_until = coalesce(%(muted_until)s::timestamptz, i.muted_until)
 WHERE i.id = %(id)s::bigint
 RETURNING powertools.incident_word_v3(i.state, i.muted_until > clock_timestamp()) AS status, i.class AS incident_class, i.*;
+
+-- name: incidents_ended_meanwhile
+-- Incidents that were open at an instant and were over before the oldest event that is kept, as their events would say it.
+-- Args: since (timestamptz); oldest (bigint, the cursor before that event); page (int): the last so many.
+-- Rows: as of an event of an incident, without a cursor; the last that ended first. Index: incident_entries_incident,
+--   event_batches by last_cursor; all incidents are read, once for an endpoint that retention has overtaken.
+SELECT i.id AS incident_id, i.fingerprint, i.class AS incident_class, 'resolved' AS change, powertools.incident_word_v3('resolved', false) AS status,
+  'resolved' AS state, i.subject_type, i.subject_id, i.title, i.count, i.waiting_workflows, i.waiting_steps, o.at AS opened_at,
+  false AS muted, NULL AS actor, r.detail ->> 'because' AS because, r.at AS timestamp
+FROM powertools.incidents i
+CROSS JOIN LATERAL (
+  SELECT e.at, e.kind FROM powertools.incident_entries e
+  WHERE e.incident_id = i.id AND e.kind IN ('detected', 'reopened', 'resolved') AND e.at <= %(since)s::timestamptz
+  ORDER BY e.id DESC LIMIT 1
+) AS o
+CROSS JOIN LATERAL (
+  SELECT e.at, e.detail FROM powertools.incident_entries e
+  WHERE e.incident_id = i.id AND e.kind = 'resolved' AND e.at > %(since)s::timestamptz AND e.at < coalesce((
+      SELECT b.inserted_at FROM powertools.event_batches b WHERE b.last_cursor > %(oldest)s::bigint ORDER BY b.last_cursor LIMIT 1
+    ), 'infinity')
+  ORDER BY e.id LIMIT 1
+) AS r
+WHERE o.kind <> 'resolved' AND i.first_detected_at <= %(since)s::timestamptz
+ORDER BY r.at DESC, i.id LIMIT %(page)s::int;

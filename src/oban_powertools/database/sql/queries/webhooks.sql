@@ -159,9 +159,9 @@ SELECT powertools.take_part_v2('dispatch_webhooks') AS mine;
 -- name: behind_webhooks
 -- The endpoints that have not seen the newest events and have room for more deliveries.
 -- Args: head (bigint); room (int).
--- Rows: id, types, workflow_name, cursor, format, console_url, storms; by id.
+-- Rows: id, types, workflow_name, cursor, format, console_url, storms, seen_until; by id.
 -- Locks: these rows.
-SELECT e.id, e.types, e.workflow_name, e.cursor, e.format, e.console_url, e.storms
+SELECT e.id, e.types, e.workflow_name, e.cursor, e.format, e.console_url, e.storms, e.seen_until
 FROM powertools.webhook_endpoints e
 WHERE e.enabled AND e.cursor < %(head)s::bigint
   AND NOT EXISTS (
@@ -189,11 +189,12 @@ INSERT INTO powertools.webhook_deliveries (endpoint_id, cursor, message)
 SELECT * FROM unnest(%(endpoint_ids)s::bigint[], %(cursors)s::bigint[], %(messages)s::jsonb[]);
 
 -- name: move_webhooks
--- Args: ids, cursors, missed (bigint[]; how many more events each has missed), storms (jsonb[]; NULL: as they are).
+-- Args: ids, cursors, missed (bigint[]; how many more events each has missed), storms (jsonb[]; NULL: as they are), seen_untils
+--   (timestamptz[]; of the newest of these events; NULL: now, at the head of the log).
 UPDATE powertools.webhook_endpoints e
-SET cursor = m.cursor, missed = e.missed + m.missed, storms = coalesce(m.storms, e.storms)
-FROM unnest(%(ids)s::bigint[], %(cursors)s::bigint[], %(missed)s::bigint[], %(storms)s::jsonb[])
-  AS m (id, cursor, missed, storms)
+SET cursor = m.cursor, missed = e.missed + m.missed, storms = coalesce(m.storms, e.storms), seen_until = coalesce(m.seen_until, now())
+FROM unnest(%(ids)s::bigint[], %(cursors)s::bigint[], %(missed)s::bigint[], %(storms)s::jsonb[], %(seen_untils)s::timestamptz[])
+  AS m (id, cursor, missed, storms, seen_until)
 WHERE e.id = m.id;
 
 -- name: idle_webhooks
