@@ -281,6 +281,9 @@ BEGIN
       bool_or(l.workflow_id <> step_words_v1.of_workflow) AS nested
     FROM leaves l JOIN worded w ON w.workflow_id = l.workflow_id AND w.position = l.position
     GROUP BY l.via
+  ), outside AS MATERIALIZED (
+    -- apart, so that it is one row beside each step, and no look through all of them
+    SELECT a.stuck FROM above a WHERE a.via IS NULL
   ), waiting (position, stuck) AS (
     SELECT a.via, a.stuck FROM above a WHERE a.via IS NOT NULL
     UNION
@@ -296,27 +299,37 @@ BEGIN
       WHERE c.workflow_id = step_words_v1.of_workflow AND c.position = e.child LIMIT 1
     ) AS c
     WHERE c.state = 'pending'
-  ), reached AS MATERIALIZED (
-    SELECT w.position, bool_or(w.stuck) AS stuck FROM waiting w GROUP BY w.position
+  ), told AS (
+    -- one pass by position instead of joins: statistics that lag behind a large insert would make these quadratic
+    SELECT p.position, bool_or(p.finished) AS finished, max(p.word) AS word, max(p.code) AS code, bool_or(p.nested) AS nested,
+      bool_or(p.stuck_inside) AS stuck_inside, bool_or(p.running_inside) AS running_inside, bool_or(p.stuck_before) AS stuck_before
+    FROM (
+      SELECT s.position, s.finished_at IS NOT NULL AS finished, NULL::text AS word, NULL::text AS code, NULL::bool AS nested,
+        NULL::bool AS stuck_inside, NULL::bool AS running_inside, NULL::bool AS stuck_before
+      FROM powertools.steps s WHERE s.workflow_id = step_words_v1.of_workflow
+      UNION ALL
+      SELECT w.position, NULL, w.word, w.code, NULL, NULL, NULL, NULL FROM worded w WHERE w.workflow_id = step_words_v1.of_workflow
+      UNION ALL
+      SELECT a.via, NULL, NULL, NULL, a.nested, a.stuck, a.running, NULL FROM above a WHERE a.via IS NOT NULL
+      UNION ALL
+      SELECT w.position, NULL, NULL, NULL, NULL, NULL, NULL, w.stuck FROM waiting w
+    ) AS p
+    GROUP BY p.position
   )
-  SELECT s.position,
+  SELECT t.position,
     CASE
-      WHEN s.finished_at IS NOT NULL THEN 'Finished'
-      WHEN w.position IS NULL THEN CASE coalesce(r.stuck, o.stuck) WHEN true THEN 'Blocked' WHEN false THEN 'Waiting' ELSE 'Needs Review' END
-      WHEN a.nested THEN CASE WHEN a.stuck THEN 'Blocked' WHEN a.running THEN 'Running' ELSE 'Waiting' END
-      ELSE w.word
+      WHEN t.finished THEN 'Finished'
+      WHEN t.word IS NULL THEN CASE coalesce(t.stuck_before, o.stuck) WHEN true THEN 'Blocked' WHEN false THEN 'Waiting' ELSE 'Needs Review' END
+      WHEN t.nested THEN CASE WHEN t.stuck_inside THEN 'Blocked' WHEN t.running_inside THEN 'Running' ELSE 'Waiting' END
+      ELSE t.word
     END,
     CASE
-      WHEN s.finished_at IS NOT NULL THEN NULL
-      WHEN w.position IS NULL THEN CASE WHEN coalesce(r.stuck, o.stuck) IS NULL THEN 'bookkeeping_fault' ELSE 'waiting_on_dependencies' END
-      ELSE w.code
+      WHEN t.finished THEN NULL
+      WHEN t.word IS NULL THEN CASE WHEN coalesce(t.stuck_before, o.stuck) IS NULL THEN 'bookkeeping_fault' ELSE 'waiting_on_dependencies' END
+      ELSE t.code
     END
-  FROM powertools.steps s
-  LEFT JOIN worded w ON w.workflow_id = s.workflow_id AND w.position = s.position
-  LEFT JOIN above a ON a.via = s.position
-  LEFT JOIN above o ON o.via IS NULL
-  LEFT JOIN reached r ON r.position = s.position
-  WHERE s.workflow_id = step_words_v1.of_workflow;
+  FROM told t
+  LEFT JOIN outside o ON true;
 END $$;
 
 -- The words of an incident and of an executor, which are their states, as people write them; and that an open incident is muted.

@@ -13,7 +13,9 @@ ORDER BY s.position;
 SELECT s.workflow_id, s.position, s.name, s.kind, s.worker, k.word AS status, s.state, k.code AS blocker, s.cause, s.child_id, s.job_id,
   s.attempt, s.max_attempts, wait.signal, s.held_until, s.started_at, s.finished_at, s.parents, s.continue_parents
 FROM powertools.step_words_v1(%(workflow_id)s::bigint) AS k
-JOIN powertools.step_states s ON s.workflow_id = %(workflow_id)s::bigint AND s.position = k.position
+CROSS JOIN LATERAL (
+  SELECT * FROM powertools.step_states WHERE workflow_id = %(workflow_id)s::bigint AND position = k.position LIMIT 1
+) AS s
 LEFT JOIN powertools.waits wait ON wait.id = s.wait_id
 ORDER BY s.position;
 

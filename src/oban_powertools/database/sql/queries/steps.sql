@@ -6,7 +6,9 @@
 WITH chosen AS MATERIALIZED (
   SELECT k.position, k.word, k.code, r.rank
   FROM powertools.step_words_v1(%(workflow_id)s::bigint) AS k
-  JOIN powertools.step_states s ON s.workflow_id = %(workflow_id)s::bigint AND s.position = k.position
+  CROSS JOIN LATERAL (
+    SELECT * FROM powertools.step_states WHERE workflow_id = %(workflow_id)s::bigint AND position = k.position LIMIT 1
+  ) AS s
   CROSS JOIN LATERAL (
     SELECT CASE
       WHEN NOT %(failed_first)s::bool THEN 0
@@ -31,7 +33,9 @@ SELECT
   s.parents, s.continue_parents, s.children, s.continue_children,
   s.released_at, s.scheduled_at, s.started_at, s.finished_at, k.rank
 FROM chosen k
-JOIN powertools.step_states s ON s.workflow_id = %(workflow_id)s::bigint AND s.position = k.position
+CROSS JOIN LATERAL (
+  SELECT * FROM powertools.step_states WHERE workflow_id = %(workflow_id)s::bigint AND position = k.position LIMIT 1
+) AS s
 LEFT JOIN powertools.waits wait ON wait.id = s.wait_id
 ORDER BY k.rank, s.position;
 
