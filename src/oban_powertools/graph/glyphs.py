@@ -7,7 +7,7 @@ ended. The console's sprite and a drawing on its own are made of these.
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from ..states import OperatorStatus, StepKind, StepState
+from ..states import OperatorStatus, StepKind, StepState, WorkflowState
 
 _LINE: Final = 'fill="none" stroke="currentColor" stroke-linecap="round" stroke-linejoin="round"'
 _RING: Final = "M8 1.75a6.25 6.25 0 1 1 0 12.5a6.25 6.25 0 0 1 0-12.5"
@@ -51,6 +51,7 @@ _OF_STATE: Final[Mapping[str, str]] = {
     StepState.DISCARDED: "discarded",
     StepState.CANCELLED: "cancelled",
     StepState.EXPIRED: "expired",
+    WorkflowState.FAILED: "discarded",
 }
 
 _OF_WORD: Final[Mapping[OperatorStatus, str]] = {

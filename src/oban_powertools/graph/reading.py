@@ -6,15 +6,34 @@ explanation.
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from ..calls import Calls
 from ..errors import StepNotFoundError
 from ..explain.phrases import spell_span
-from ..states import StepState, WorkflowId
+from ..states import OperatorStatus, StepState, WorkflowId
 from ..workflows.outlines import StepOutline
 from .gantt import Chart, Spell, StepSpells, arrange
 from .steps import Step
+
+
+class Charted(Protocol):
+    """A step to chart: its record, or its outline."""
+
+    @property
+    def name(self) -> str:
+        """Unique in its workflow."""
+        ...
+
+    @property
+    def status(self) -> OperatorStatus:
+        """The operator's word."""
+        ...
+
+    @property
+    def state(self) -> StepState:
+        """The raw state."""
+        ...
 
 
 async def read_drawn_steps(calls: Calls, workflow_id: WorkflowId, opened: Collection[str] = ()) -> list[Step]:
@@ -41,7 +60,7 @@ async def read_causes(calls: Calls, key: str) -> frozenset[str]:
     return frozenset(f"{cause.workflow_id}/{cause.step}" for cause in explanation.root_causes)
 
 
-async def read_chart(calls: Calls, workflow_id: WorkflowId, steps: Sequence[StepOutline] | None = None) -> Chart:
+async def read_chart(calls: Calls, workflow_id: WorkflowId, steps: Sequence[Charted] | None = None) -> Chart:
     """How the steps of a workflow spent their time, from its history, as far as that is kept.
 
     Args:
@@ -126,7 +145,7 @@ def _remark(record: StepOutline) -> str:
                 spell_span(record.finished_at - record.started_at) if record.finished_at and record.started_at else ""
             )
         case StepState.RETRYABLE:
-            return f"{attempt} failed"
+            return f"retry {record.attempt + 1} of {record.max_attempts}"
         case StepState.EXECUTING:
             if record.child_id is not None:
                 return f"workflow {record.child_id}"

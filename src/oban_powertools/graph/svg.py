@@ -16,7 +16,7 @@ from .glyphs import kind_glyph, state_glyph, symbols
 from .markup import attribute, number, reference, text
 from .place import INSET, MEASURES, TIMES, Direction, Measures, Picture, Placed, Size, Stroke, head_height
 from .stylesheet import word_class
-from .text_width import shorten_middle, text_width
+from .text_width import shorten_end, shorten_middle, text_width
 from .view import Box
 
 type LinkTo = Callable[[Box], str | None]
@@ -226,7 +226,7 @@ class _Painter:
         yield self._glyph(glyph, left, line - 10)
         word = box.foremost.status
         room = placed.width - 2 * measures.pad - 17 - text_width(f"{word} ", small)
-        remark = shorten_middle(remark_of(box), room, small)
+        remark = shorten_end(remark_of(box), room, small)
         yield (
             f'<text class="say" x="{number(left + 17)}" y="{number(line)}"><tspan class="word">{text(word)}</tspan>'
             f" {text(remark)}</text>"

@@ -43,6 +43,22 @@ def _em(character: str) -> float:
     return _WIDE if unicodedata.east_asian_width(character) in "WF" or character > "\uffff" else _OTHER
 
 
+def shorten_end(text: str, width: float, size: float) -> str:
+    """The text itself where it fits, else its beginning: words are told apart by that.
+
+    >>> shorten_end("signal catalogue.approved", 100, 12)
+    'signal catalog…'
+    """
+    if text_width(text, size) <= width:
+        return text
+    room = width - text_width("…", size)
+    for index, character in enumerate(text):
+        room -= text_width(character, size)
+        if room < 0:
+            return f"{text[:index].rstrip()}…"
+    return text
+
+
 def shorten_middle(text: str, width: float, size: float) -> str:
     """The text itself where it fits, else its beginning and its end: numbers at the end tell names apart.
 

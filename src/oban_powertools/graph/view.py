@@ -18,6 +18,8 @@ from .steps import Step
 LEAST_FOLDED: Final = 3
 """Equal siblings that become one box; two are drawn as they are."""
 
+_BETWEEN_WORDS: Final = " _-.:#/[("
+
 MOST_OPENED: Final = 200
 """Steps of an opened fold that are drawn one by one; the others stay folded."""
 
@@ -186,6 +188,33 @@ def choose(steps: Sequence[Step], choice: Choice) -> Graph:
     return Graph(boxes=boxes, edges=[edges[pair] for pair in sorted(edges)], hidden=len(steps) - len(shown))
 
 
+def chain_of(steps: Sequence[Step], cause: Step, step: Step) -> list[Step]:
+    """A shortest way from a root cause down to a step that waits for it, over steps that have not completed.
+
+    Args:
+        steps: All steps of one workflow, in position order.
+
+    Returns:
+        Both ends and what is between them; empty when there is no way.
+    """
+    behind: dict[int, int] = {step.position: step.position}
+    frontier = [step.position]
+    while frontier and cause.position not in behind:
+        ahead: list[int] = []
+        for place in frontier:
+            for parent in sorted(steps[place].parents):
+                if parent not in behind and steps[parent].state != StepState.COMPLETED:
+                    behind[parent] = place
+                    ahead.append(parent)
+        frontier = ahead
+    if cause.position not in behind:
+        return []
+    chain = [cause.position]
+    while chain[-1] != step.position:
+        chain.append(behind[chain[-1]])
+    return [steps[place] for place in chain]
+
+
 def neighbourhood(
     start: int, parents: Sequence[Sequence[int]], children: Sequence[Sequence[int]], up: int, down: int
 ) -> set[int]:
@@ -323,12 +352,19 @@ def _label(names: Sequence[str], path: str) -> str:
 
     >>> _label(["resize_08", "resize_09", "resize_10"], ""), _label(["etl.load"], "etl.")
     ('resize', 'load')
+    >>> _label(["sync_berlin", "sync_bologna"], ""), _label(["resizea", "resizeb"], "")
+    ('sync', 'resize')
     """
     first = as_label(names[0].removeprefix(path)) or as_label(names[0]) or "(no name)"
     if len(names) == 1:
         return first
-    shared = as_label(_shared_beginning(names).removeprefix(path)).rstrip("0123456789").rstrip(" _-.:#/[(")
-    return shared if len(shared) >= 3 else first
+    shared = as_label(_shared_beginning(names).removeprefix(path)).rstrip("0123456789")
+    whole = shared.rstrip(_BETWEEN_WORDS)
+    if whole == shared:
+        # The names part in the middle of a word: what is before that word, where there is enough of it.
+        before = shared[: max(map(shared.rfind, _BETWEEN_WORDS)) + 1].rstrip(_BETWEEN_WORDS)
+        whole = before if len(before) >= 3 else shared
+    return whole if len(whole) >= 3 else first
 
 
 def _shared_path(steps: Sequence[Step]) -> str:

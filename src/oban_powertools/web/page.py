@@ -341,7 +341,7 @@ class Page:
             "page": self,
             "url": self.url,
             "here": self.here,
-            "static": self._static,
+            "static": self.static,
             "options": self.options,
             "nav": self.shell.nav,
             "needs_review": self.needs_review,
@@ -376,7 +376,8 @@ class Page:
             "error.html", title=problem.title, problem=problem, answered_at=answered_at, status=problem.status
         )
 
-    def _static(self, name: str) -> str:
+    def static(self, name: str) -> str:
+        """The address of a file of the console's own, such as ``icons.svg``."""
         return self.url(f"/static/{static_files()[name].served_as}")
 
     def _theme(self) -> str | None:

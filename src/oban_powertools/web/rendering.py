@@ -72,6 +72,9 @@ def environment() -> Environment:
             "word_class": word_class,
             "plain": plain_words,
             "capital": capital,
+            "act_verb": act_verb,
+            "after": after,
+            "shape": shape,
         }
     )
     names = cast("dict[str, Any]", made.__dict__["globals"])
@@ -170,6 +173,32 @@ def pieces(text: object) -> list[str]:
     (['shop.', 'workers.', 'Pack'], ['41/', 'send_', 'mail'])
     """
     return re.findall(r"[^._/:]*[._/:]+|[^._/:]+", str(text))
+
+
+def after(sentence: str, subject: str) -> str:
+    """A sentence without its subject, which stands before it already.
+
+    >>> after("mail is running", "mail"), after("job 7 is running", "mail")
+    ('is running', 'job 7 is running')
+    """
+    return sentence.removeprefix(f"{subject} ") if subject else sentence
+
+
+def shape(value: Any) -> str:
+    """What kind of value it is, and how much of it, for what is folded.
+
+    >>> shape({"order": 7}), shape([1, 2]), shape("a"), shape(None)
+    ('1 key', '2 items', '1 character', 'null')
+    """
+    match value:
+        case dict():
+            return counted(len(cast("dict[Any, Any]", value)), "key")
+        case list():
+            return counted(len(cast("list[Any]", value)), "item")
+        case str():
+            return counted(len(value), "character")
+        case _:
+            return json.dumps(value, default=to_json)
 
 
 def json_text(value: Any) -> str:
