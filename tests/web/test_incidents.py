@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from oban_powertools.web.pages.incidents import STORM
+from oban_powertools.web.pages.overview import STORM
 from tests.support.by_hand import Hand, by_hand
 from tests.support.console import Shop, console_of, furnished_console
 

@@ -18,10 +18,7 @@ from ...lifeline import Incident, IncidentCounts
 from ...operators.authorization import Action, Target, TargetType
 from ...states import IncidentStatus
 from ..page import ROWS, Page, Panel, get, post
-from .overview import LOOKED_LATELY
-
-STORM: Final = 20
-"""So many incidents of one class that need a review are one row."""
+from .overview import find_storms, has_looked
 
 MOST_CHOSEN: Final = 50
 """Incidents that can be chosen at once: a page."""
@@ -67,7 +64,7 @@ async def list_incidents(page: Page) -> Response:
     text, cursor = page.query("q"), page.query("cursor")
     counts, seen = await page.parts(page.calls.lifeline.count_incidents(), page.calls.lifeline.incidents_seen_ago())
     filtered = bool(kind or since or text)
-    storms = {} if filtered or tab is not Tab.ACTIVE else _storms(counts)
+    storms = {} if filtered or tab is not Tab.ACTIVE else find_storms(counts)
     rows = await page.part(
         page.calls.lifeline.list_incidents(
             status=_STATUS_OF[tab],
@@ -94,7 +91,7 @@ async def list_incidents(page: Page) -> Response:
         first=cursor is None,
         counts=counts,
         seen=seen,
-        is_late=bool(seen) and (seen.value is None or seen.value > LOOKED_LATELY),
+        is_late=bool(seen) and not has_looked(seen.value),
         storms=storms if cursor is None else {},
         rows=Panel(value=incidents[:ROWS], problem=rows.problem),
         next=incidents[ROWS - 1].id if len(incidents) > ROWS else None,
@@ -137,12 +134,6 @@ async def acknowledge(page: Page) -> Response:
     if refused is not None and not done:
         raise refused
     return page.redirect("/incidents", said="some-acknowledged" if refused else "all-acknowledged")
-
-
-def _storms(counts: Panel[IncidentCounts]) -> dict[str, int]:
-    """Class -> number, of those that would fill the list; those that only a newer release knows stay rows."""
-    by_class: Mapping[str, int] = counts.value.by_class if counts.value else {}
-    return {name: number for name, number in sorted(by_class.items()) if number >= STORM and name in IncidentClass}
 
 
 def _count(counts: Panel[IncidentCounts], tab: Tab) -> str | None:

@@ -1,12 +1,13 @@
 """The overview: must somebody act? If not, why one may believe that."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from starlette.responses import Response
 
+from ...incident_classes import IncidentClass
 from ...lifeline import ExecutorHealth, IncidentCounts
 from ...states import ExecutorState, IncidentStatus, OperatorStatus, StepState
 from ...upkeep.metrics import Readings
@@ -16,7 +17,10 @@ from ..page import Page, Panel, get
 TOPICS: Final = ("incident:all", "executor:all", "workflow:all")
 """What the page is kept current by."""
 
-LOOKED_LATELY: Final = timedelta(minutes=1)
+STORM: Final = 20
+"""So many incidents of one class that need a review are one row."""
+
+_LOOKED_LATELY: Final = timedelta(minutes=1)
 """Whoever looks for incidents does so every few seconds; a longer silence says that nobody does."""
 
 _MOST_COUNTED: Final = 100
@@ -62,10 +66,11 @@ class NodeExecutors:
 async def overview(page: Page) -> Response:
     """The page."""
     calls = page.calls
-    counts, seen, urgent, review, blocked, steps, executors, acts = await page.parts(
-        calls.lifeline.count_incidents(),
-        calls.lifeline.incidents_seen_ago(),
-        calls.lifeline.list_incidents(status=IncidentStatus.NEEDS_REVIEW, limit=_SHOWN),
+    counts, seen = await page.parts(calls.lifeline.count_incidents(), calls.lifeline.incidents_seen_ago())
+    storms = find_storms(counts)
+    urgent, over, review, blocked, steps, executors, acts = await page.parts(
+        calls.lifeline.list_incidents(status=IncidentStatus.NEEDS_REVIEW, but_not=list(storms), limit=_SHOWN),
+        calls.lifeline.list_incidents(status=IncidentStatus.RESOLVED, limit=_SHOWN),
         calls.workflows.list(status=OperatorStatus.NEEDS_REVIEW, limit=_MOST_COUNTED + 1),
         calls.workflows.list(status=OperatorStatus.BLOCKED, limit=_MOST_COUNTED + 1),
         calls.metrics.read(),
@@ -80,8 +85,10 @@ async def overview(page: Page) -> Response:
         topics=TOPICS,
         counts=counts,
         seen=seen,
-        is_late=bool(seen) and started and (seen.value is None or seen.value > LOOKED_LATELY),
+        is_late=bool(seen) and started and not has_looked(seen.value),
+        storms=storms,
         urgent=urgent,
+        over=over,
         review=_with_more(review),
         blocked=_with_more(blocked),
         steps=_steps(steps),
@@ -93,6 +100,17 @@ async def overview(page: Page) -> Response:
         acts=acts,
         incomplete=not all((counts, seen, urgent, review, blocked, executors)),
     )
+
+
+def has_looked(seen_ago: timedelta | None) -> bool:
+    """Whether somebody has looked for incidents lately, so that what is not listed is not there."""
+    return seen_ago is not None and seen_ago <= _LOOKED_LATELY
+
+
+def find_storms(counts: Panel[IncidentCounts]) -> dict[str, int]:
+    """Class -> number, of those that would fill a list; one that only a newer release knows stays rows."""
+    by_class: Mapping[str, int] = counts.value.by_class if counts.value else {}
+    return {name: number for name, number in sorted(by_class.items()) if number >= STORM and name in IncidentClass}
 
 
 def by_node(executors: Sequence[ExecutorHealth]) -> list[NodeExecutors]:
@@ -124,7 +142,7 @@ def _title(
         return "Nothing has run here yet"
     if not (counts and seen and review):
         return "Overview"
-    return "All clear" if seen.value is not None and seen.value <= LOOKED_LATELY else "Nobody looks for incidents"
+    return "All clear" if has_looked(seen.value) else "Nobody looks for incidents"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
