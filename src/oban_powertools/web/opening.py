@@ -17,7 +17,7 @@ type OpenCalls = Callable[[], AbstractAsyncContextManager[Calls]]
 _KNOWN_FOR: Final = timedelta(seconds=5)
 """How long the number in the menu is shown before it is asked for again."""
 
-_ASKED_WITHIN: Final = 1.0
+_ASKED_WITHIN: Final = 0.5
 """Seconds that a page waits for it."""
 
 

@@ -33,6 +33,9 @@ logger: Final = find_logger("oban_powertools.web")
 ROWS: Final = 50
 """Rows of a page of a list."""
 
+_LEAST: Final = 0.5
+"""Seconds that a part has which is read after others have taken long."""
+
 READ_WITHIN: Final = timedelta(seconds=3)
 """How long a part of a page may read; then the part says so, and the page goes on without it."""
 
@@ -199,6 +202,7 @@ class Page:
         self.shell = shell
         self.options = shell.options
         self.request_id = request_id
+        self._began: float | None = None
         self.needs_review: int | None = None
         """Incidents that need a person, for the menu; None where nobody knows."""
         self.by: dict[str, Any] = {"actor": actor, "source": "web"}
@@ -298,13 +302,20 @@ class Page:
     async def part[T](self, reading: Awaitable[T]) -> Panel[T]:
         """Read something by itself: where it fails or takes too long, the rest of the page is still shown."""
         try:
-            async with asyncio.timeout(READ_WITHIN.total_seconds()):
+            async with asyncio.timeout_at(self._read_until()):
                 return Panel(value=await reading)
         except Exception as error:
             problem = find_problem(error)
             if problem is None:
                 logger.exception("a part of %s failed (request %s)", self.path, self.request_id)
             return Panel(value=None, problem=problem or unexpected(self.request_id))
+
+    def _read_until(self) -> float:
+        """When what is read now is given up, on the loop's clock; what a page reads later has less time left."""
+        now = asyncio.get_running_loop().time()
+        if self._began is None:
+            self._began = now
+        return max(self._began + READ_WITHIN.total_seconds(), now + _LEAST)
 
     async def parts(self, *readings: Awaitable[Any]) -> list[Panel[Any]]:
         """Several parts at once, in their order.

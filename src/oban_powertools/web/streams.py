@@ -87,10 +87,10 @@ class _Streaming(Response):
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with AsyncExitStack() as stack:
-            await self._follow(stack)
             stopping = anyio.Event()
+            await self._follow(stopping, stack)
             response = EventSourceResponse(
-                self._messages(stopping),
+                self._messages(),
                 headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
                 sep="\n",
                 ping=self._limits.heartbeat_every.total_seconds(),
@@ -103,8 +103,8 @@ class _Streaming(Response):
             except SendTimeoutError:
                 logger.info("a page of %s takes nothing any more: its stream is closed", self._page.actor.id)
 
-    async def _follow(self, stack: AsyncExitStack) -> None:
-        """Notice what happens, until the stack is closed."""
+    async def _follow(self, stopping: anyio.Event, stack: AsyncExitStack) -> None:
+        """Notice what happens, and that the server stops, until the stack is closed."""
         following: list[asyncio.Task[None]] = []
 
         async def stop() -> None:
@@ -116,6 +116,7 @@ class _Streaming(Response):
         # Before the subscriptions are closed, nobody waits for them any more.
         stack.push_async_callback(stop)
         following += [asyncio.create_task(self._notice(subscription)) for subscription in subscriptions]
+        following.append(asyncio.create_task(self._end_with(stopping)))
 
     async def _subscribe(self, topic: Topic, stack: AsyncExitStack) -> Subscription[Any]:
         try:
@@ -134,13 +135,18 @@ class _Streaming(Response):
             self._ended = True
             self._changed.set()
 
-    async def _messages(self, stopping: anyio.Event) -> AsyncGenerator[ServerSentEvent]:
+    async def _end_with(self, stopping: anyio.Event) -> None:
+        await stopping.wait()
+        self._ended = True
+        self._changed.set()
+
+    async def _messages(self) -> AsyncGenerator[ServerSentEvent]:
         clock = asyncio.get_running_loop().time
         earlier = 1 - _EARLIER * random.random()  # noqa: S311 - no secret
         ends_at = clock() + self._limits.lasts_for.total_seconds() * earlier
         check_at = clock() + self._limits.authorize_every.total_seconds()
         yield ServerSentEvent(event="beat", data="begun", retry=_AGAIN_AFTER)
-        while clock() < ends_at and not stopping.is_set() and not self._ended:
+        while clock() < ends_at and not self._ended:
             changed = await self._wait(min(_BEAT_EVERY, ends_at - clock()))
             if clock() >= check_at:
                 if not await self._is_still_here():
@@ -153,7 +159,8 @@ class _Streaming(Response):
         try:
             async with asyncio.timeout(max(0.0, seconds)):
                 await self._changed.wait()
-                await asyncio.sleep(_CALM)
+                if not self._ended:
+                    await asyncio.sleep(_CALM)
         except TimeoutError:
             pass
         changed = self._changed.is_set()
