@@ -74,10 +74,16 @@ def client_of(app: ASGIApp, path: str = "") -> httpx.AsyncClient:
 
 
 @asynccontextmanager
-async def served(app: ASGIApp) -> AsyncIterator[str]:
-    """Serves an app on loopback; its address, without a slash at the end."""
+async def served(app: ASGIApp, *, root_path: str = "") -> AsyncIterator[str]:
+    """Serves an app on loopback; its address, without a slash at the end.
+
+    Args:
+        root_path: As ``uvicorn --root-path``.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        config = uvicorn.Config(app, lifespan="off", log_level="warning", timeout_graceful_shutdown=2)
+        config = uvicorn.Config(
+            app, root_path=root_path, lifespan="off", log_level="warning", timeout_graceful_shutdown=2
+        )
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         try:

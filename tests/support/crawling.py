@@ -103,13 +103,17 @@ def route_of(method: str, address: str) -> str:
     )
 
 
-async def crawl(client: httpx.AsyncClient, *starts: str) -> Walk:
-    """Follow every link from these addresses on, a few of each route; nothing is posted."""
+async def crawl(client: httpx.AsyncClient, *starts: str, below: str = "") -> Walk:
+    """Follow every link from these addresses on, a few of each route; nothing is posted.
+
+    Args:
+        below: Where the console is mounted.
+    """
     walk, counts = Walk(), Counter[str]()
     waiting = deque(starts or ("/",))
     while waiting:
         address = waiting.popleft()
-        route = route_of("GET", address)
+        route = route_of("GET", address.removeprefix(below))
         if address in walk.answers or counts[route] >= A_KIND:
             continue
         counts[route] += 1
@@ -122,7 +126,7 @@ async def crawl(client: httpx.AsyncClient, *starts: str) -> Walk:
         for form in forms:
             action = form.action or address
             if form.method == "post":
-                walk.forms.setdefault((route_of("POST", action), action), form)
+                walk.forms.setdefault((route_of("POST", action.removeprefix(below)), action), form)
             else:
                 waiting.append(f"{action}?{form.body}" if form.fields else action)
     return walk
