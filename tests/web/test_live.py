@@ -4,8 +4,10 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 from playwright.async_api import Browser, Page, expect
 
+from oban_powertools.lifeline import Lifeline
 from tests.support.browser import checked, chromium, require_chromium
 from tests.support.console import Shop, furnished_console, served
 
@@ -90,3 +92,19 @@ async def test_a_page_is_whole_without_a_script(dsn: str) -> None:
         await expect(page.locator("h1")).to_be_visible()
         await expect(page.locator("[data-theme-button]")).to_be_hidden()
         await expect(page.locator("[data-pause]")).to_be_hidden()
+
+
+async def test_a_part_that_failed_is_asked_for_alone(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(_: Lifeline) -> None:
+        raise TimeoutError
+
+    with monkeypatch.context() as failing:
+        failing.setattr(Lifeline, "list_executor_health", fail)
+        async with looking(dsn) as (_, page, _):
+            await page.evaluate("document.body.dataset.same = 'yes'")
+            failing.undo()
+
+            await page.get_by_role("link", name="Ask again").click()
+
+            await expect(page.locator(".beats")).to_contain_text("node-a")
+            assert await page.evaluate("document.body.dataset.same") == "yes"

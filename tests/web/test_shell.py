@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from oban_powertools.web.console import Console
 from tests.support.console import Shop, furnished_console
 
 
@@ -59,7 +58,3 @@ async def test_a_chosen_theme_is_in_the_first_byte(shop: Shop) -> None:
     page = (await shop.client.get("/", headers={"Cookie": "powertools_theme=dark"})).text
 
     assert '<html lang="en" data-theme="dark">' in page
-
-
-def test_the_console_is_plain_asgi() -> None:
-    assert callable(Console.__call__)
