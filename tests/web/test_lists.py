@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from oban_powertools.web.api.endpoints import ENDPOINTS
 from tests.support.by_hand import GUARD, UNGUARD, Hand
 from tests.support.console import Shop, console_of, furnished_console
 from tests.support.markup import Markup, read_markup
@@ -32,6 +33,7 @@ PAGES = (
     "/webhooks/1/replay",
     "/about",
     "/about/doctor",
+    "/about/api",
 )
 LISTS = ("/jobs", "/queues", "/signals", "/signals/waits", "/executors", "/audit", "/webhooks")
 
@@ -400,3 +402,9 @@ async def test_every_row_of_a_list_can_be_stepped_to(shop: Shop) -> None:
 
     rows = {path: [1 for _, given in page.tags if "data-row" in given] for path, page in pages.items()}
     assert {path for path, found in rows.items() if not found} == set()
+
+
+async def test_the_page_of_the_api_names_every_operation(shop: Shop) -> None:
+    answer = (await shop.client.get("/about/api")).text.replace("<wbr>", "")
+
+    assert [row.path for row in ENDPOINTS if f">{row.method} <" not in answer and row.path not in answer] == []

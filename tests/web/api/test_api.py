@@ -270,11 +270,17 @@ async def test_a_parameter_that_is_none_is_named(api: httpx.AsyncClient, query: 
     assert (answer.status_code, answer.json()["fields"][0]["name"]) == (422, name)
 
 
-async def test_a_path_has_the_methods_that_the_refusal_of_another_lists(api: httpx.AsyncClient) -> None:
-    answer = await api.request("DELETE", "/webhooks/1")
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [("/webhooks/1", "GET, HEAD, PATCH"), ("/previews", "POST"), ("/openapi.json", "GET, HEAD"), ("/me", "GET, HEAD")],
+)
+async def test_a_path_has_the_methods_that_the_refusal_of_another_lists(
+    api: httpx.AsyncClient, path: str, allowed: str
+) -> None:
+    answer = await api.request("DELETE", path)
 
     assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
-    assert answer.headers["allow"] == "GET, HEAD, PATCH"
+    assert answer.headers["allow"] == allowed
 
 
 @pytest.mark.parametrize("path", ["/api/v1/nothing", "/api/v1", "/api/", "/api/v2/workflows"])

@@ -93,7 +93,9 @@ class Api:
         return answer_problem(problem, request_id, error, headers)
 
     async def _answer(self, request: Request, path: str, actor: Actor) -> Response:
-        if path == DOCUMENT and request.method in ("GET", "HEAD"):
+        if path == DOCUMENT:
+            if request.method not in ("GET", "HEAD"):
+                raise HTTPException(405, headers={"Allow": "GET, HEAD"})
             here = [{"url": request.scope.get("root_path") or "/"}]
             return _write(request, {**document(), "servers": here}, tagged=True)
         endpoint, named = self._find(request.method, path)

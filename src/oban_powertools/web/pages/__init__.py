@@ -66,7 +66,7 @@ FAMILIES: Final[tuple[tuple[Family, ...], ...]] = (
         Family(name="retention", title="Retention", path="/retention", key="r"),
         Family(name="webhooks", title="Webhooks", path="/webhooks", key="h"),
     ),
-    (Family(name="about", title="About", path="/about", key="b"), Family(name="components")),
+    (Family(name="about", title="About", path="/about", key="b"), Family(name="components"), Family(name="operations")),
 )
 """Every page module, in the order of the menu and in its groups."""
 
