@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from oban_powertools import Calls
 from oban_powertools.acts import REPAIRS, Action
 from oban_powertools.web.api import document
 from oban_powertools.web.api.endpoint import Endpoint
@@ -42,6 +43,18 @@ LEFT_OUT = {
     "lifeline": {"find_execution"},  # what a repeated execution answers
 }
 """Calls that read and have no endpoint, each beside what has it."""
+
+WHO = {"self", "conn", "actor", "asking", "source", "token_for"}
+NOT_TAKEN = {
+    ("list_steps", "step"),  # get_step
+    *(("get_step", name) for name in ("state", "status", "failed_first", "after", "limit")),
+    ("list_spells", "steps"),  # one step
+    ("list_incidents", "but_not"),  # class
+    ("export_audit", "chosen"),  # its fields
+    ("explain_step", "check_import"),  # imports into the process of the console
+    ("explain_job", "check_import"),
+}
+"""Operation, argument of its call that no client passes."""
 
 BESIDE = {"/api/v1/openapi.json", "/healthz", "/readyz"}
 
@@ -132,6 +145,23 @@ def test_every_call_that_reads_has_an_endpoint_or_is_left_out_for_a_reason() -> 
     every = {(group, name) for group in READ for name in READ[group]}
 
     assert every - called == {(group, name) for group, names in LEFT_OUT.items() for name in names}
+
+
+def test_an_operation_takes_whatever_its_call_takes() -> None:
+    missing = {(row.name, argument) for row in ENDPOINTS for argument in _arguments(row) - _inputs(row)}
+
+    assert missing == NOT_TAKEN
+
+
+def _inputs(row: Endpoint) -> set[str]:
+    return {one.argument for one in (*row.path_inputs, *row.query, *row.body)}
+
+
+def _arguments(row: Endpoint) -> set[str]:
+    """What the calls take that its handler makes, without who asks and through which door."""
+    calls = re.findall(r"\b(\w+)\.(\w+)\(", inspect.getsource(row.handler))
+    made = [getattr(Calls.__annotations__.get(group), name, None) for group, name in calls]
+    return {name for call in made if call is not None for name in inspect.signature(call).parameters} - WHO
 
 
 def test_the_document_is_one_of_openapi() -> None:

@@ -7,7 +7,7 @@ from ...acts import Action
 from ...errors import IncidentNotFoundError, IncidentResolvedError, PowertoolsError
 from ...incident_classes import IncidentClass
 from ...lifeline import ExecutorHealth, Incident, IncidentCounts
-from ...states import IncidentState
+from ...states import IncidentState, IncidentStatus
 from ..rates import Rate
 from . import values
 from .endpoint import BEFORE, LIMIT, Call, Endpoint, Shape, cut_page, page
@@ -25,14 +25,25 @@ _FILTERS: Final = (
     Parameter(
         name="state", value=values.word(IncidentState), about="Only in this state; without it those that are open."
     ),
+    Parameter(
+        name="status",
+        value=values.word(IncidentStatus),
+        about="Only with this operator's word, which also tells those that are muted; then `state` may be any.",
+    ),
     Parameter(name="class", value=values.word(IncidentClass), about="Only of this class.", to="incident_class"),
+    Parameter(
+        name="text",
+        value=values.text(most=1000),
+        about="Only with this in fingerprint, subject or assignee.",
+    ),
+    Parameter(name="opened_from", value=INSTANT, about="Opened, or come back, at this instant or later."),
 )
 
 
 async def list_incidents(call: Call) -> Any:
     """Incidents as they were last projected, the last opened first."""
     limit = call["limit"]
-    names = ("state", "incident_class", "before")
+    names = (*(one.argument for one in _FILTERS), "before")
     found = await call.calls.lifeline.list_incidents(**call.only(*names), limit=limit + 1)
     return cut_page(
         found, limit, lambda incident: incident.id, seen_ago_seconds=await call.calls.lifeline.incidents_seen_ago()
