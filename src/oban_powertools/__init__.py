@@ -23,7 +23,8 @@ _HOMES: Final = {
     ),
     "operators.audit": "Audit AuditFilter AuditFinding AuditRecord FindingKind Outcome Verification",
     "operators.authorization": (
-        "Action Actor ActorLike ActorType AllowAll Authorize Severity Surface Target TargetType permissions_policy"
+        "Action Actor ActorLike ActorType AllowAll Authorize SecondPerson Severity Surface Target TargetType "
+        "permissions_policy"
     ),
     "powertools": "Powertools",
     "privacy.display": "DisplayPolicy",

@@ -273,6 +273,15 @@ class Action(StrEnum):
     SIGNAL_DISCARD = "signal_discard", _repair(TargetType.SIGNAL, does="No later wait takes the signal.")
     PREVIEW_REPAIR = "preview_repair", _harmless(*_REPAIRABLE, permission="preview_repair")
     EXECUTE_REPAIR = "execute_repair", _act(*_REPAIRABLE, permission=_EXECUTE)
+    REPAIR_APPROVE = (
+        "repair_approve",
+        _act(
+            *_REPAIRABLE,
+            permission="approve_repair",
+            severity=Severity.HIGH,
+            does="Whoever previewed it may execute exactly what you have read.",
+        ),
+    )
     PREVIEW_BULK = "preview_bulk", _harmless(TargetType.BULK, permission="preview_bulk")
     EXECUTE_BULK = "execute_bulk", _act(TargetType.BULK, permission="execute_bulk", severity=Severity.SEVERE)
     INCIDENT_ACKNOWLEDGE = (

@@ -129,6 +129,11 @@ class Calls:
         guard = self._services.guard if authorize is None else Guard(authorize)
         return Calls(replace(self._services, guard=guard, display=display or self._services.display))
 
+    @property
+    def wants_second_person(self) -> bool:
+        """Whether the host's policy wants a second person for some repairs."""
+        return self._services.guard.wants_second_person
+
     async def find_refusal(self, actor: ActorLike, action: Action, target: Target) -> str | None:
         """Why the host's policy would refuse an act, so that a door can say so before; None where it would not.
 

@@ -75,6 +75,7 @@ READ = {
         "find_preview_of",
         "check_preview",
         "find_execution",
+        "find_approval",
         "find_execution_refusal",
         "bulk_status",
     },
@@ -142,6 +143,13 @@ async def _a_preview(powertools: Powertools, scene: Scene) -> None:
     scene.kept["token"] = found.preview_token
 
 
+async def _a_preview_of_another(powertools: Powertools, scene: Scene) -> None:
+    found = await powertools.lifeline.preview_repair(
+        "grace", action="workflow_cancel", target_type="workflow", target_id=scene.workflow_id
+    )
+    scene.kept["preview"] = found.id
+
+
 async def _a_bulk(powertools: Powertools, scene: Scene) -> None:
     found = await powertools.lifeline.preview_bulk("ada", "workflow_cancel", {"workflow_name": "chain"})
     scene.kept["token"] = found.preview_token
@@ -197,6 +205,11 @@ ROWS: dict[str, Row] = {
         (Action.EXECUTE_REPAIR, Action.WORKFLOW_CANCEL),
         lambda p, s: p.lifeline.execute_repair("ada", s.kept["token"], ADA["reason"]),
         prepare=_a_preview,
+    ),
+    "lifeline.approve_repair": Row(
+        (Action.REPAIR_APPROVE,),
+        lambda p, s: p.lifeline.approve_repair("ada", s.kept["preview"], ADA["reason"]),
+        prepare=_a_preview_of_another,
     ),
     "lifeline.preview_bulk": Row((Action.PREVIEW_BULK,), _a_bulk, recorded=False),
     "lifeline.execute_bulk": Row(

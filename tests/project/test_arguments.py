@@ -220,6 +220,8 @@ KINDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "lifeline.find_execution": {"preview_id": NOT_IDS},
     "lifeline.find_execution_refusal": {"preview_id": NOT_IDS, "asking": NOT_ACTORS},
     "lifeline.find_preview_of": {"preview_token": (*NOT_NAMES, None)},
+    "lifeline.find_approval": {"preview_id": NOT_IDS},
+    "lifeline.approve_repair": {**OF_AN_OPERATOR, "preview_id": NOT_IDS},
     "lifeline.execute_repair": {**OF_AN_OPERATOR, "preview_token": (*NOT_NAMES, None)},
     "lifeline.preview_bulk": {
         "actor": NOT_ACTORS,

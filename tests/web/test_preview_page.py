@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from oban_powertools import SecondPerson
 from oban_powertools.acts import REPAIRS, Action, Severity, TargetType
 from oban_powertools.operators.authorization import permissions_policy
-from tests.support.by_hand import Hand
+from tests.support.by_hand import Hand, everybody_may
 from tests.support.console import Shop, client_of, console_of, furnished_console
 from tests.support.repairing import everything, outcomes
 
@@ -222,6 +223,32 @@ async def test_a_result_that_is_none_yet_leads_to_the_preview(shop: Shop) -> Non
     answer = await shop.client.get(address.replace("previews", "repairs"))
 
     assert (answer.status_code, answer.headers["location"]) == (303, address)
+
+
+# Two persons
+
+
+async def test_a_second_person_approves_the_same_page_and_then_it_is_executed(shop: Shop) -> None:
+    policy = SecondPerson(everybody_may, when=lambda *_: True)
+    async with (
+        console_of(shop.hand, authorize=policy) as (_, ada),
+        console_of(shop.hand, authorize=policy, actor=lambda connection: GRACE) as (_, grace),
+    ):
+        address = await make(ada, "job_rescue", "6")
+        waiting = (await ada.get(address)).text
+        too_early = await execute(ada, address)
+        short = await grace.post(f"{address}/approve", data={"reason": "ok"})
+        approved = await grace.post(f"{address}/approve", data={"reason": "I have read it, it is right"})
+        page = (await ada.get(address)).text
+        done = await execute(ada, address)
+
+    assert "It waits for a second person" in waiting
+    assert 'class="decide"' not in waiting
+    assert (too_early.status_code, "approval_missing" in too_early.text) == (403, True)
+    assert (short.status_code, ">ok</textarea>" in short.text) == (422, True)
+    assert approved.headers["location"].startswith(address)
+    assert "Approved by grace" in page
+    assert done.headers["location"] == address.replace("previews", "repairs")
 
 
 # The friction follows the risk

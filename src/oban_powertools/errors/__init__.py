@@ -44,6 +44,7 @@ PowertoolsError
         ReservedActorError
         ReasonRequiredError
         NotAuthorizedError
+            ApprovalMissingError
         IncidentResolvedError
         UnpublishableChangeError
         UnsupportedActionError
@@ -53,6 +54,7 @@ PowertoolsError
         RepairRequiresMissingExecutorError
         IncidentMismatchError
         PreviewOfAnotherActorError
+        OwnPreviewError
         PreviewConsumedError
         PreviewExpiredError
         PreviewDriftedError
@@ -75,7 +77,7 @@ Each is declared: its fields, its code, and its sentence of what was found, what
 
 from .agents import ExecutionDisabledError, NotConfirmedError
 from .arguments import InvalidArgumentError
-from .authorization import AuditRecordNotFoundError, NotAuthorizedError
+from .authorization import ApprovalMissingError, AuditRecordNotFoundError, NotAuthorizedError
 from .base import PowertoolsError
 from .commands import (
     AlreadyTerminalError,
@@ -105,6 +107,7 @@ from .repairs import (
     HeartbeatLateError,
     IllegalRepairError,
     IncidentMismatchError,
+    OwnPreviewError,
     PreviewConsumedError,
     PreviewDriftedError,
     PreviewExpiredError,
@@ -144,6 +147,7 @@ from .webhooks import (
 __all__ = [
     "AlreadyTerminalError",
     "AnotherLoopError",
+    "ApprovalMissingError",
     "AuditRecordNotFoundError",
     "BulkCountError",
     "BulkFilterError",
@@ -174,6 +178,7 @@ __all__ = [
     "NotConfirmedError",
     "NotFoundError",
     "NotInStepError",
+    "OwnPreviewError",
     "PowertoolsClosedError",
     "PowertoolsError",
     "PreviewConsumedError",

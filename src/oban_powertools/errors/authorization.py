@@ -15,6 +15,13 @@ class NotAuthorizedError(CommandRefusedError):
     why: str
 
 
+class ApprovalMissingError(NotAuthorizedError):
+    """The host wants a second person for it, and nobody has approved its preview."""
+
+    code = "approval_missing"
+    sentence = "{action} {target} needs a second person: let somebody else read its preview and approve it"
+
+
 class AuditRecordNotFoundError(NotFoundError):
     """No record of the audit has this id."""
 

@@ -106,6 +106,15 @@ class PreviewOfAnotherActorError(CommandRefusedError):
     preview_id: int
 
 
+class OwnPreviewError(CommandRefusedError):
+    """Its own actor cannot be the second person."""
+
+    code = "own_preview"
+    sentence = "preview {preview_id} is your own: somebody else has to approve it"
+
+    preview_id: int
+
+
 class PreviewConsumedError(CommandRefusedError):
     """The token was used before."""
 

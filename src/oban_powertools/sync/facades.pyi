@@ -190,6 +190,11 @@ class SyncLifeline:
     def acknowledge_incident(self, incident: int | str, *, actor: ActorLike, source: str = "api") -> Incident:
         """Acknowledge an incident: record that a person has seen it."""
 
+    def approve_repair(
+        self, actor: ActorLike, preview_id: int | str, reason: str, *, source: str = "api"
+    ) -> AuditRecord:
+        """Approve a preview as the second person, where the host's policy is ``SecondPerson``; changes nothing else."""
+
     def assign_incident(
         self, incident: int | str, assignee: str | None, *, actor: ActorLike, source: str = "api"
     ) -> Incident:
@@ -217,6 +222,9 @@ class SyncLifeline:
 
     def execute_repair(self, actor: ActorLike, preview_token: str, reason: str, *, source: str = "api") -> RepairDone:
         """Execute a preview once, in one transaction with its audit record; or refuse."""
+
+    def find_approval(self, preview_id: int | str) -> AuditRecord | None:
+        """The audit record of a preview's approval by a second person; None while there is none."""
 
     def find_execution(self, preview_id: int | str) -> AuditRecord | None:
         """The audit record of a preview's execution; None while there is none, or when retention has removed it."""

@@ -22,6 +22,7 @@ from ...errors import (
 from ...explain import ExplainedAction
 from ...explain.step import find_step_actions
 from ...explain.workflow import find_workflow_actions
+from ...operators.audit import AuditRecord
 from ...operators.authorization import Action, Actor
 from ...plural import counted
 from ...privacy.display import DisplayPolicy, Kind
@@ -90,10 +91,20 @@ async def find_token(session: Session, preview_id: int) -> str | None:
     return token.text if token.hash == bytes(row["token_hash"]) else None
 
 
+async def find_approval(session: Session, preview_id: int) -> AuditRecord | None:
+    """The record of its approval by a second person; None while there is none."""
+    return await session.record(AuditRecord, "approval_of", {"id": preview_id})
+
+
 def refuse_stored(row: Row, actor: Actor) -> CommandRefusedError | None:
     """Why a stored preview may not be executed by this actor."""
     if row["actor_id"] != actor.id:
         return PreviewOfAnotherActorError(row["id"])
+    return refuse_status(row)
+
+
+def refuse_status(row: Row) -> CommandRefusedError | None:
+    """Why a stored preview may not be executed by anybody."""
     match row["status"]:
         case "ready":
             return None

@@ -91,11 +91,18 @@ class Previews(Facade):
                 target = (await find(session, target, stored["arguments"].get("to"))).target
             except NotFoundError as error:
                 return PreviewDriftedError(key, [str(error)])
+            approval = await previews.find_approval(session, key)
         try:
-            await self._guard.check(actor, target, Action.EXECUTE_REPAIR, action)
+            await self._guard.check(actor, target, Action.EXECUTE_REPAIR, action, approved=approval is not None)
         except NotAuthorizedError as error:
             return error
         return None
+
+    async def find_approval(self, preview_id: int | str) -> AuditRecord | None:
+        """The audit record of a preview's approval by a second person; None while there is none."""
+        key = as_id("preview_id", preview_id)
+        async with self._connect() as session:
+            return await previews.find_approval(session, key)
 
     async def find_execution(self, preview_id: int | str) -> AuditRecord | None:
         """The audit record of a preview's execution; None while there is none, or when retention has removed it."""

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from ...arguments import as_text
+from ...arguments import as_id, as_text
 from ...database import Row, Session, json_border
 from ...database.contention import begin_again
-from ...errors import NotFoundError, PreviewDriftedError, PreviewExpiredError
-from ...operators.audit import Operation, Operations
+from ...errors import NotFoundError, OwnPreviewError, PreviewDriftedError, PreviewExpiredError
+from ...operators.audit import AuditRecord, Operation, Operations
 from ...operators.authorization import Action, ActorLike, Target, TargetType
 from ...operators.services import Facade, Services
 from ..incidents import Projector
@@ -130,6 +130,46 @@ class Repairs(Facade):
                     await session.run("end_preview", {"id": stored["id"], "status": status})
                 raise
 
+    async def approve_repair(
+        self, actor: ActorLike, preview_id: int | str, reason: str, *, source: str = "api"
+    ) -> AuditRecord:
+        """Approve a preview as the second person, where the host's policy is ``SecondPerson``; changes nothing else.
+
+        Returns:
+            The record of the approval.
+
+        Raises:
+            OwnPreviewError: They previewed it themselves.
+            PreviewConsumedError, PreviewExpiredError, PreviewDriftedError, PreviewNotFoundError: As named.
+            NotAuthorizedError, UnattributedActorError, ReasonRequiredError, ReasonTooShortError: As named.
+        """
+        key, unknown = as_id("preview_id", preview_id), Target(type=TargetType.RECORDS, id="an unknown preview")
+        async with self._operations.begin(
+            actor, Action.REPAIR_APPROVE, unknown, reason=reason, source=source
+        ) as operation:
+            acting = operation.actor
+            async with self._connect() as session:
+                stored = await previews.find_stored(session, preview_id=key)
+            repair, target = as_repair(stored["action"], stored["target_type"], stored["target_id"])
+            operation.update(
+                target=target,
+                plan_hash=stored["plan_hash"],
+                incident_id=await self._find_incident_id(stored["incident_fingerprint"]),
+                # Only the record of an execution names its preview.
+                details={"preview": key, "repair": repair},
+            )
+            if (refusal := previews.refuse_status(stored)) is not None:
+                raise refusal
+            if acting.id == stored["actor_id"]:
+                raise OwnPreviewError(key)
+            await self._authorize_repair(operation, target, stored["arguments"])
+            async with operation.transaction():
+                pass
+            async with self._connect() as session:
+                approval = await previews.find_approval(session, key)
+        assert approval is not None, "it was recorded"
+        return approval
+
     @begin_again
     async def _preview(self, repair: Repair) -> RepairPreview:
         async with self._connect() as session, session.transaction():
@@ -172,12 +212,20 @@ class Repairs(Facade):
         if refusal is not None:
             raise refusal
         try:
-            await self._authorize_repair(operation, target, stored["arguments"], Action.EXECUTE_REPAIR)
+            approved = await self._is_approved(stored["id"])
+            await self._authorize_repair(
+                operation, target, stored["arguments"], Action.EXECUTE_REPAIR, approved=approved
+            )
         except NotFoundError as error:
             raise PreviewDriftedError(stored["id"], [str(error)]) from error
 
     async def _authorize_repair(
-        self, operation: Operation, target: Target, arguments: Mapping[str, Any], *also: Action
+        self,
+        operation: Operation,
+        target: Target,
+        arguments: Mapping[str, Any],
+        *also: Action,
+        approved: bool = False,
     ) -> Target:
         # The host decides with all facts, and before the caller learns what exists.
         missing: NotFoundError | None = None
@@ -187,10 +235,14 @@ class Repairs(Facade):
             except NotFoundError as error:
                 missing = error
         operation.update(target=target)
-        await operation.authorize(*also)
+        await operation.authorize(*also, approved=approved)
         if missing is not None:
             raise missing
         return target
+
+    async def _is_approved(self, preview_id: int) -> bool:
+        async with self._connect() as session:
+            return await previews.find_approval(session, preview_id) is not None
 
     async def _find_incident_id(self, fingerprint: str | None) -> int | None:
         if fingerprint is None:

@@ -185,11 +185,12 @@ class Operation:
         """Replace fields of its ``Entry``, with facts that are known by now."""
         self.entry = replace(self.entry, **facts)
 
-    async def authorize(self, *also: Action) -> Actor:
+    async def authorize(self, *also: Action, approved: bool = False) -> Actor:
         """Ask the host's policy, with all known facts of the target. Needs no transaction: the host may take its time.
 
         Args:
             also: Further actions that must be allowed; they are checked first.
+            approved: Whether a second person has approved it.
 
         Returns: The actor.
 
@@ -198,7 +199,7 @@ class Operation:
         """
         entry = self.entry
         actor = check_attributed(entry.actor, entry.reason, self.action)
-        await self._operations.services.guard.check(actor, entry.target, *also, self.action)
+        await self._operations.services.guard.check(actor, entry.target, *also, self.action, approved=approved)
         return actor
 
     @asynccontextmanager

@@ -5,7 +5,7 @@ The rule that must never break: what no policy allowed is refused (security/S1).
 
 from ...acts import Act, Action, Severity, TargetType
 from .actors import HOST, Actor, ActorLike, ActorType, as_actor, distinct, find_actor
-from .guard import Authorize, Guard
+from .guard import Authorize, Guard, SecondPerson
 from .policies import AllowAll, permissions_policy
 from .surfaces import Surface, as_surface
 from .targets import Target
@@ -20,6 +20,7 @@ __all__ = [
     "AllowAll",
     "Authorize",
     "Guard",
+    "SecondPerson",
     "Severity",
     "Surface",
     "Target",

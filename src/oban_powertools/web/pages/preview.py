@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from ...acts import Action, Severity
 from ...errors import (
+    ApprovalMissingError,
     NotAuthorizedError,
     PowertoolsError,
     PreviewConsumedError,
@@ -86,6 +87,24 @@ async def execute(page: Page) -> Response:
     return page.redirect(f"/repairs/{found.id}")
 
 
+async def approve(page: Page) -> Response:
+    """Approve it as the second person, and come back to it."""
+    preview_id = page.param("id")
+    reason = (await page.form()).text("reason")
+    typed = Typed(reason=reason)
+    try:
+        await page.calls.lifeline.approve_repair(page.actor, preview_id, reason, source="web")
+    except (ReasonRequiredError, ReasonTooShortError) as error:
+        sentence = f"{str(error)[:1].upper()}{str(error)[1:]}."
+        return await _show(page, preview_id, Typed(reason=reason, errors={"reason": sentence}), status=422)
+    except PowertoolsError as error:
+        problem = find_problem(error)
+        if problem is None:
+            raise
+        return await _show(page, preview_id, typed, problem=problem, status=problem.status)
+    return page.redirect(f"/previews/{preview_id}", said="preview-approved")
+
+
 async def manifest(page: Page) -> Response:
     """The whole preview as a file."""
     found = await page.calls.lifeline.get_preview(page.param("id"))
@@ -123,6 +142,9 @@ async def _show(
         read_only=page.options.read_only,
         is_anothers=isinstance(refusal, PreviewOfAnotherActorError),
         not_allowed=refusal if isinstance(refusal, NotAuthorizedError) else None,
+        awaits_approval=isinstance(refusal, ApprovalMissingError),
+        approval=await lifeline.find_approval(preview_id),
+        approve_refusal=await page.refusal(Action.REPAIR_APPROVE, again) if page.calls.wants_second_person else None,
         may_preview=await page.refusal(Action.PREVIEW_REPAIR, again),
         groups=group_rows(found.changes, start, start + ROWS),
         outcomes=outcomes_of(found.changes),
@@ -212,10 +234,14 @@ def _nots(found: RepairPreview) -> Iterator[str]:
         yield "No new job is made: the one that is there runs again."
 
 
-SAYINGS: Final[Mapping[str, str]] = {"preview-over": "It was not executed: it is no longer true. Nothing was changed."}
+SAYINGS: Final[Mapping[str, str]] = {
+    "preview-over": "It was not executed: it is no longer true. Nothing was changed.",
+    "preview-approved": "You have approved it: its own actor can execute it now.",
+}
 
 ROUTES: Final = (
     get("/previews/{id}", preview),
     get("/previews/{id}/manifest.json", manifest),
     post("/previews/{id}/execute", execute, rate=Rate.EXECUTE),
+    post("/previews/{id}/approve", approve, rate=Rate.EXECUTE),
 )

@@ -207,6 +207,18 @@ LEFT JOIN powertools.audit_links l ON l.audit_id = a.id
 WHERE p.id = %(id)s::bigint AND p.status = 'consumed'
 ORDER BY a.id DESC LIMIT 1;
 
+-- name: approval_of
+-- Args: id (bigint) of a preview. Rows: as list_audit; none, or one: the first approval by somebody else. Index: audit_action.
+SELECT a.id, a.at, a.actor_id, a.actor_type, a.actor_label, a.action, a.target_type, a.target_id,
+  a.workflow_id, a.step, a.reason, a.outcome, a.before, a.after, a.plan_hash, a.preview_id, a.incident_id, a.surface, a.request_id, a.details,
+  l.seal_id, encode(l.row_hash, 'hex') AS row_hash
+FROM powertools.previews p
+JOIN powertools.audit a ON a.action = 'repair_approve' AND a.outcome = 'executed' AND a.at >= p.inserted_at
+  AND (a.details ->> 'preview')::bigint = p.id AND a.plan_hash = p.plan_hash AND a.actor_id <> p.actor_id
+LEFT JOIN powertools.audit_links l ON l.audit_id = a.id
+WHERE p.id = %(id)s::bigint
+ORDER BY a.id LIMIT 1;
+
 -- name: consume_preview
 -- Args: id (bigint), actor_id (text). Locks: the preview.
 -- Rows: id, written (json: kind -> id -> checksum or null); none when it may not be consumed (any more).
