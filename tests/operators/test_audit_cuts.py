@@ -22,6 +22,7 @@ UNTRACED = {
     "audit.export",
     "lifeline.preview_repair",
     "lifeline.preview_bulk",
+    "lifeline.approve_repair",
     "webhooks.add",
     "webhooks.update",
     "webhooks.rotate_secret",

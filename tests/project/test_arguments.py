@@ -323,6 +323,7 @@ GIVEN: Mapping[str, Any] = {
     "target_type": "workflow",
     "target_id": "1",
     "preview_id": 1,
+    "asking": "ada",
     "preview_token": "t",
     "filter": {"ids": ["1"]},
     "bulk_id": 1,

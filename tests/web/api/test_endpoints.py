@@ -40,7 +40,10 @@ LEFT_OUT = {
         "topic_all",  # names of topics
         "topic_workflow",
     },
-    "lifeline": {"find_execution"},  # what a repeated execution answers
+    "lifeline": {
+        "find_execution",  # what a repeated execution answers
+        "find_approval",  # in the audit
+    },
 }
 """Calls that read and have no endpoint, each beside what has it."""
 

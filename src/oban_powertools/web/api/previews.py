@@ -12,6 +12,7 @@ from ...errors import (
     HeartbeatLateError,
     IllegalRepairError,
     IncidentMismatchError,
+    OwnPreviewError,
     PowertoolsError,
     PreviewConsumedError,
     PreviewDriftedError,
@@ -22,6 +23,7 @@ from ...errors import (
     TargetNotFoundError,
 )
 from ...lifeline import PreviewCheck, RepairDone, RepairPreview
+from ...operators.audit import AuditRecord
 from ...privacy.redaction import redacted
 from ..rates import Rate
 from . import values
@@ -94,6 +96,14 @@ async def execute_preview(call: Call) -> Reply:
         assert preview is not None
         done, replayed = await _find_done(call.calls, preview), True
     return Reply(value={**done.to_dict(), "replayed": replayed}, location=f"/audit/{done.audit_id}")
+
+
+async def approve_preview(call: Call) -> Reply:
+    """Approve a preview as the second person, where the policy wants one; its own actor may execute it then."""
+    done = await call.calls.lifeline.approve_repair(
+        call.actor, call["preview_id"], call.values.get("reason", ""), source="api"
+    )
+    return Reply(value=done, location=f"/audit/{done.id}")
 
 
 async def _find_done(calls: Calls, preview: RepairPreview) -> RepairDone:
@@ -193,5 +203,25 @@ ENDPOINTS: Final = (
         rate=Rate.EXECUTE,
         repeat="Changes nothing, and returns what the first one did, with `replayed: true`.",
         errors=_EXECUTED,
+    ),
+    Endpoint(
+        method="POST",
+        path="/previews/{preview_id}/approve",
+        handler=approve_preview,
+        tag="Repairs",
+        answer=Shape(about="The record of the approval.", kind=AuditRecord),
+        path_inputs=(PREVIEW,),
+        body=(REASON,),
+        act=Action.REPAIR_APPROVE,
+        also=REPAIRS,
+        rate=Rate.EXECUTE,
+        repeat="Approves it again, which changes nothing but adds a record.",
+        errors=(
+            PreviewNotFoundError,
+            PreviewDriftedError,
+            PreviewExpiredError,
+            PreviewConsumedError,
+            OwnPreviewError,
+        ),
     ),
 )

@@ -176,13 +176,12 @@ def _with(asked: Asked, errors: Mapping[str, str]) -> Asked:
 
 
 def _unconfirmed(asked: Asked, form: PostedForm) -> str | None:
-    match asked.action.row.severity:
-        case Severity.SEVERE if form.text("confirm") != asked.target_id:
-            return f"Type {asked.target_id} to confirm it."
-        case Severity.HIGH if not form.ticked("confirm"):
-            return "Tick it, to say that you know."
-        case _:
-            return None
+    severity = asked.action.row.severity
+    if severity is Severity.SEVERE and form.text("confirm") != asked.target_id:
+        return f"Type {asked.target_id} to confirm it."
+    if severity is Severity.HIGH and not form.ticked("confirm"):
+        return "Tick it, to say that you know."
+    return None
 
 
 def _sentence(error: Exception) -> str:
