@@ -213,7 +213,6 @@ ENDPOINTS: Final = (
         path_inputs=(PREVIEW,),
         body=(REASON,),
         act=Action.REPAIR_APPROVE,
-        also=REPAIRS,
         rate=Rate.EXECUTE,
         repeat="Approves it again, which changes nothing but adds a record.",
         errors=(
