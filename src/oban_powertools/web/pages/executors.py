@@ -5,11 +5,15 @@ from typing import Final
 
 from starlette.responses import Response
 
+from ...config import Settings
 from ...lifeline import ExecutorHealth, ExecutorStatus
 from ...plural import counted
 from ..page import Page, get
 
 _TOPICS: Final = ("executor:all",)
+
+_DEFAULTS: Final = Settings()
+"""With which ages processes start; each may have its own."""
 
 MOST: Final = 100
 """Executors of one page."""
@@ -31,6 +35,8 @@ async def list_executors(page: Page) -> Response:
         "executors.html",
         title=_title(working),
         topics=_TOPICS,
+        late_after=int(_DEFAULTS.executor_late_after.total_seconds()),
+        missing_after=int(_DEFAULTS.executor_missing_after.total_seconds()),
         found=found,
         chosen=status,
         newest=max((executor.beat_at for executor in working), default=None),
