@@ -1,12 +1,16 @@
 """The door of agents: a real client calls the real command over its pipes."""
 
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
-from oban_powertools import Workflow
+from oban_powertools import Workflow, schema
 from oban_powertools.agents.tools import TOOLS, Does
 from oban_powertools.cli.exits import Exit
 from tests.support.agents import Agent, agent, document_of, text_of
@@ -307,3 +311,30 @@ def workflow_of_one(name: str, **context: Any) -> Workflow:
     workflow = Workflow(name, context=context)
     workflow.add("one", step())
     return workflow
+
+
+# Below the policy
+
+
+@pytest.fixture
+def reading_dsn(shop: Hand, dsn: str) -> Iterator[str]:
+    """The shop's database, as a user who has the rights of ``powertools_read``."""
+    run, read, user = (f"agent_{part}_{os.getpid()}" for part in ("run", "read", "user"))
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute(schema.roles_sql(run=run, read=read).encode())
+        conn.execute(sql.SQL("CREATE ROLE {} LOGIN IN ROLE {}").format(sql.Identifier(user), sql.Identifier(read)))
+        yield make_conninfo(dsn, user=user)
+        for role in (user, read, run):
+            conn.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
+            conn.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+
+
+async def test_an_agent_whose_database_user_may_only_read_reads_and_cannot_even_preview(
+    reading_dsn: str, tmp_path: Path
+) -> None:
+    async with agent(reading_dsn, tmp_path, *ALLOWED) as one:
+        incidents = (await one.call("list_incidents"))["incidents"]
+        error = await one.refused("preview_repair", **ARGUMENTS["preview_repair"])
+
+    assert incidents
+    assert error["code"] == "not_authorized"
