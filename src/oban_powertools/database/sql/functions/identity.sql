@@ -38,10 +38,10 @@ $$;
 -- Whether a job that is named as evidence of a fault can still be acted upon: it is of no step, or the one that its step
 -- believes in while that has no outcome but a failure. Not one that was replaced when its step was retried, nor one whose
 -- step was completed, skipped or removed: nothing is legal on these (workflows/job_rules.py). Index: the steps' key.
-CREATE OR REPLACE FUNCTION powertools.still_counts(id bigint, meta jsonb) RETURNS bool
-LANGUAGE sql STABLE
+CREATE OR REPLACE FUNCTION powertools.still_counting(id bigint, meta jsonb) RETURNS SETOF bool
+LANGUAGE sql STABLE ROWS 1  -- a row or none, so that it is inlined: a call for each job costs 60 µs
 AS $$
-  SELECT NOT meta ?& '{position,uid}'::text[] OR EXISTS (
+  SELECT true WHERE NOT meta ?& '{position,uid}'::text[] OR EXISTS (
     SELECT FROM powertools.step_at_v1(powertools.workflow_of_v1(meta), powertools.position_of_v1(meta)) AS s
     WHERE s.job_id = id AND s.state IN ('available', 'discarded')
   )

@@ -35,7 +35,7 @@ AS $$
     FROM public.oban_jobs j
     JOIN powertools.executors e ON e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
     JOIN health h ON h.executor_id = e.executor_id AND h.state <> 'healthy'
-    WHERE j.state = 'executing' AND powertools.still_counts(j.id, j.meta)
+    WHERE j.state = 'executing' AND EXISTS (SELECT FROM powertools.still_counting(j.id, j.meta))
     GROUP BY e.executor_id
   ), judged AS (
     SELECT h.executor_id, h.node, h.producer_scope, h.state, h.beat_at, n.jobs, n.ids, n.workflow_ids,
@@ -91,7 +91,7 @@ AS $$
     SELECT coalesce(j.attempted_by[1], '?') AS node, coalesce(j.attempted_by[2], '?') AS producer, count(*) AS jobs,
       (array_agg(j.id ORDER BY j.id))[: 50] AS ids, (array_agg(DISTINCT powertools.workflow_of_v1(j.meta)))[: 1000] AS workflow_ids
     FROM public.oban_jobs j
-    WHERE j.state = 'executing' AND powertools.still_counts(j.id, j.meta)
+    WHERE j.state = 'executing' AND EXISTS (SELECT FROM powertools.still_counting(j.id, j.meta))
       AND NOT EXISTS (
         SELECT FROM powertools.executors e WHERE e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
       )
@@ -174,7 +174,7 @@ AS $$
   FROM (
     SELECT DISTINCT ON (r.job_id) r.* FROM powertools.rescues r WHERE r.action = 'quarantined' ORDER BY r.job_id, r.id DESC
   ) AS r
-  JOIN public.oban_jobs j ON j.id = r.job_id AND j.state = 'suspended' AND powertools.still_counts(j.id, j.meta)
+  JOIN public.oban_jobs j ON j.id = r.job_id AND j.state = 'suspended' AND EXISTS (SELECT FROM powertools.still_counting(j.id, j.meta))
   WHERE NOT EXISTS (
     SELECT FROM powertools.steps s
     WHERE s.workflow_id = r.workflow_id AND s.position = r.position AND s.held_until IS NOT NULL
@@ -203,7 +203,7 @@ AS $$
     SELECT j.id, j.worker, j.queue, j.meta, j.errors, j.attempted_by[1] AS node
     FROM public.oban_jobs j WHERE j.state = 'retryable' ORDER BY j.scheduled_at LIMIT 5000
   ) AS w
-  WHERE powertools.not_run(w.meta, w.errors) AND powertools.still_counts(w.id, w.meta)
+  WHERE powertools.not_run(w.meta, w.errors) AND EXISTS (SELECT FROM powertools.still_counting(w.id, w.meta))
   GROUP BY w.worker ORDER BY w.worker LIMIT 1000
 $$;
 
@@ -232,7 +232,7 @@ AS $$
       (array_agg(f.id ORDER BY f.at DESC))[: 50] AS ids, max(f.at) AT TIME ZONE 'UTC' AS last_at,
       (array_agg(DISTINCT powertools.workflow_of_v1(f.meta)))[: 1000] AS workflow_ids
     FROM failed f
-    WHERE powertools.still_counts(f.id, f.meta)
+    WHERE EXISTS (SELECT FROM powertools.still_counting(f.id, f.meta))
     GROUP BY 1, 2
   )
   SELECT 'failing_jobs', n.fingerprint, 'worker', g.worker,

@@ -65,7 +65,7 @@ AS $$
   SELECT c.name || ':' || e.executor_id
   FROM powertools.executors e
   JOIN powertools.incident_classes c ON c.concerns_by = 'executor_concerns'
-  WHERE j.state = 'executing' AND e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2] AND powertools.still_counts(j.id, j.meta)
+  WHERE j.state = 'executing' AND e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2] AND EXISTS (SELECT FROM powertools.still_counting(j.id, j.meta))
 $$;
 
 CREATE OR REPLACE FUNCTION powertools.orphaned_jobs_concerns(s powertools.steps, w powertools.workflows, j public.oban_jobs)
@@ -73,7 +73,7 @@ RETURNS SETOF text
 LANGUAGE sql STABLE
 AS $$
   SELECT format('orphaned_jobs:%s:%s', coalesce(j.attempted_by[1], '?'), coalesce(j.attempted_by[2], '?'))
-  WHERE j.state = 'executing' AND powertools.still_counts(j.id, j.meta)
+  WHERE j.state = 'executing' AND EXISTS (SELECT FROM powertools.still_counting(j.id, j.meta))
 $$;
 
 CREATE OR REPLACE FUNCTION powertools.workflow_stuck_concerns(s powertools.steps, w powertools.workflows, j public.oban_jobs)
@@ -104,7 +104,7 @@ AS $$
   SELECT format('failing_jobs:%s:%s', coalesce(j.worker, s.worker), powertools.error_class_v1(coalesce(j.errors -> -1, s.error)))
   WHERE clock_timestamp() - powertools.span_setting_v1('incident_failing_for') < CASE
     WHEN j.id IS NULL THEN CASE s.state WHEN 'discarded' THEN s.finished_at END
-    WHEN NOT powertools.still_counts(j.id, j.meta) THEN NULL
+    WHEN NOT EXISTS (SELECT FROM powertools.still_counting(j.id, j.meta)) THEN NULL
     WHEN j.state = 'discarded' THEN j.discarded_at AT TIME ZONE 'UTC'
     WHEN j.state = 'retryable' AND j.errors <> '[]' AND NOT powertools.not_run(j.meta, j.errors) THEN j.attempted_at AT TIME ZONE 'UTC'
   END
@@ -117,7 +117,7 @@ LANGUAGE sql STABLE
 AS $$
   SELECT 'worker_not_importable:' || j.worker
   WHERE powertools.not_run(j.meta, j.errors) AND j.state IN ('retryable', 'available', 'executing')
-    AND powertools.still_counts(j.id, j.meta)
+    AND EXISTS (SELECT FROM powertools.still_counting(j.id, j.meta))
 $$;
 
 CREATE OR REPLACE FUNCTION powertools.late_result_concerns(s powertools.steps, w powertools.workflows, j public.oban_jobs)

@@ -51,7 +51,7 @@ LANGUAGE sql STABLE
 AS $$
   SELECT EXISTS (
     SELECT FROM public.oban_jobs j
-    WHERE j.id = ANY ((SELECT powertools.ids_of(i))::bigint[]) AND j.state = 'executing' AND powertools.still_counts(j.id, j.meta)
+    WHERE j.id = ANY ((SELECT powertools.ids_of(i))::bigint[]) AND j.state = 'executing' AND EXISTS (SELECT FROM powertools.still_counting(j.id, j.meta))
       AND NOT EXISTS (
         SELECT FROM powertools.executors e WHERE e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
       )
@@ -76,7 +76,7 @@ CREATE OR REPLACE FUNCTION powertools.poison_job_holds(i powertools.incidents) R
 LANGUAGE sql STABLE
 AS $$
   SELECT EXISTS (SELECT FROM public.oban_jobs j WHERE j.id = ANY ((SELECT powertools.ids_of(i))::bigint[]) AND j.state = 'suspended'
-      AND powertools.still_counts(j.id, j.meta))
+      AND EXISTS (SELECT FROM powertools.still_counting(j.id, j.meta)))
     AND NOT EXISTS (SELECT FROM powertools.rescues r WHERE r.job_id = ANY ((SELECT powertools.ids_of(i))::bigint[]))
 $$;
 
@@ -86,7 +86,7 @@ LANGUAGE sql STABLE
 AS $$
   SELECT EXISTS (
     SELECT FROM public.oban_jobs j WHERE j.id = ANY ((SELECT powertools.ids_of(i))::bigint[]) AND powertools.not_run(j.meta, j.errors)
-      AND powertools.still_counts(j.id, j.meta) AND (
+      AND EXISTS (SELECT FROM powertools.still_counting(j.id, j.meta)) AND (
       j.state IN ('retryable', 'available')
       OR j.state = 'executing' AND j.attempted_at > timezone('UTC', clock_timestamp()) - interval '1 min'
     )

@@ -45,15 +45,15 @@ AS $$
 $$;
 
 -- Whether an executing job that has run for long can hang: its executor (NULL: not ours) lives and its event loop answers,
--- otherwise that is the incident; its worker does not say that it may run long; and something can be done about it.
+-- otherwise that is the incident; and its worker does not say that it may run long.
 CREATE OR REPLACE FUNCTION powertools.could_hang(j public.oban_jobs, e powertools.executors) RETURNS bool
 LANGUAGE sql STABLE
 AS $$
   SELECT j.state = 'executing' AND NOT j.meta @> '{"may_run_long": true}' AND CASE
     WHEN e.executor_id IS NULL THEN powertools.is_served(j.queue)
     ELSE num_nonnulls(e.stopped_at, e.died_at, e.missing_at, e.relieved_at) = 0
-      AND e.loop_beat_at > clock_timestamp() - e.late_after
-  END AND powertools.still_counts(j.id, j.meta)
+      AND e.loop_beat_at > statement_timestamp() - e.late_after
+  END
 $$;
 
 -- Attempts that have run far longer than those of their worker usually do, by worker. What is usual comes from the
@@ -71,7 +71,7 @@ AS $$
     FROM chosen c
     JOIN public.oban_jobs j ON j.state = 'executing' AND j.attempted_at < c.now - c.least
     LEFT JOIN powertools.executors e ON e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
-    WHERE powertools.could_hang(j, e)
+    WHERE powertools.could_hang(j, e) AND EXISTS (SELECT FROM powertools.still_counting(j.id, j.meta))
     ORDER BY j.attempted_at LIMIT 5000
   ), completed AS MATERIALIZED (
     SELECT j.worker, j.completed_at - j.attempted_at AS took
@@ -129,7 +129,7 @@ LANGUAGE sql STABLE
 AS $$
   SELECT EXISTS (
     SELECT FROM public.oban_jobs j
-    WHERE j.id = ANY ((SELECT powertools.ids_of(i))::bigint[]) AND j.state = 'executing' AND powertools.still_counts(j.id, j.meta)
+    WHERE j.id = ANY ((SELECT powertools.ids_of(i))::bigint[]) AND j.state = 'executing' AND EXISTS (SELECT FROM powertools.still_counting(j.id, j.meta))
       AND j.attempted_at < timezone('UTC', i.opened_at) AND NOT EXISTS (
         SELECT FROM powertools.executors e
         WHERE e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
@@ -148,7 +148,7 @@ AS $$
   LEFT JOIN powertools.executors e ON e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
   WHERE i.fingerprint = powertools.fingerprint_v1('hung_jobs:' || j.worker)
     AND j.attempted_at < timezone('UTC', clock_timestamp()) - make_interval(secs => (i.evidence ->> 'bound_seconds')::float8)
-    AND powertools.could_hang(j, e)
+    AND powertools.could_hang(j, e) AND EXISTS (SELECT FROM powertools.still_counting(j.id, j.meta))
 $$;
 
 -- Queues with an executor in which jobs, of steps or plain, have been due for incident_queue_late_after; a queue
