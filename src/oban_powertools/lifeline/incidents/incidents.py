@@ -1,6 +1,6 @@
 """The incident calls of ``powertools.lifeline``: project, list, get, acknowledge, assign, note, mute."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -17,6 +17,14 @@ from .reading import ChosenIncidents
 from .records import Incident, IncidentCounts
 
 _OPEN: Final = (IncidentState.ACTIVE, IncidentState.ACKNOWLEDGED)
+
+_STATES_OF: Final[Mapping[IncidentStatus, tuple[IncidentState, ...]]] = {
+    IncidentStatus.NEEDS_REVIEW: (IncidentState.ACTIVE,),
+    IncidentStatus.ACKNOWLEDGED: (IncidentState.ACKNOWLEDGED,),
+    IncidentStatus.MUTED: _OPEN,
+    IncidentStatus.RESOLVED: (IncidentState.RESOLVED,),
+}
+"""Word -> the states that may have it."""
 
 _FUTURE: Final = "an aware instant in the future, within 100 years"
 
@@ -72,7 +80,7 @@ class Incidents(Facade):
             InvalidArgumentError: There is no such state, word or class, or a filter is not what it should be.
         """
         word = None if status is None else as_word("status", status, IncidentStatus)
-        states = _OPEN if word is None else tuple(IncidentState)
+        states = _OPEN if word is None else _STATES_OF[word]
         chosen = ChosenIncidents(
             states=states if state is None else (as_word("state", state, IncidentState),),
             status=word,
