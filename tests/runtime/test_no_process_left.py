@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from oban_powertools import OperatorStatus
 from oban_powertools.errors import HeartbeatLateError, RepairRequiresMissingExecutorError
-from oban_powertools.states import WorkflowId
+from oban_powertools.states import JobId, WorkflowId
 from tests.support.by_hand import Hand, chain
 from tests.support.executing import LONG_AGO, beat, health, restarted, silent, take, watching
 
@@ -42,6 +42,7 @@ async def killed(hand: Hand, *, seconds: float) -> WorkflowId:
 async def shown(hand: Hand, workflow_id: WorkflowId) -> dict[str, Any]:
     """What each screen says of it: the executor, the step, its workflow, its job, its queue, and the explanation."""
     job_id = (await hand.job(workflow_id, "s0")).id
+    assert job_id is not None
     [queue] = await hand.powertools.queues.list()
     detail = await hand.powertools.queues.get("default")
     return {
@@ -49,7 +50,7 @@ async def shown(hand: Hand, workflow_id: WorkflowId) -> dict[str, Any]:
         "step": (await hand.steps(workflow_id))["s0"].status,
         "workflow": (await hand.workflow(workflow_id)).status,
         "job": (await hand.powertools.jobs.list()).jobs[0].status,
-        "explained": (await hand.powertools.explain.job(job_id)).status,
+        "explained": (await hand.powertools.explain.job(JobId(job_id))).status,
         "queue": queue.status,
         "producers": len(detail.producers),
     }
@@ -86,6 +87,7 @@ async def test_after_it_every_screen_says_that_nobody_works(hand: Hand, seconds:
 
 async def refusal(hand: Hand, workflow_id: WorkflowId, error: type[Exception]) -> str:
     job_id = (await hand.job(workflow_id, "s0")).id
+    assert job_id is not None
     with pytest.raises(error) as refused:
         await hand.powertools.lifeline.preview_repair("ada", action="job_rescue", target_type="job", target_id=job_id)
     return str(refused.value)
@@ -125,6 +127,7 @@ async def test_a_process_that_just_started_makes_it_missing_after_it_has_watched
 async def test_one_that_is_missing_may_be_rescued(hand: Hand) -> None:
     workflow_id = await killed(hand, seconds=121)
     job_id = (await hand.job(workflow_id, "s0")).id
+    assert job_id is not None
 
     preview = await hand.powertools.lifeline.preview_repair(
         "ada", action="job_rescue", target_type="job", target_id=job_id

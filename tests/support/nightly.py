@@ -61,7 +61,7 @@ def nightly_import() -> Workflow:
         definition_version="7",
     )
 
-    def add(name: str, *parents: str, queue: str = "default", go_on: tuple[str, ...] = (), **options: object) -> None:
+    def add(name: str, *parents: str, queue: str = "default", go_on: tuple[str, ...] = (), **options: Any) -> None:
         deps = dict.fromkeys(parents, "cancel") | dict.fromkeys(go_on, "continue")
         workflow.add(name, step({"run": 28}, queue=queue, max_attempts=5), deps=deps, **options)
 

@@ -96,7 +96,7 @@ async def test_a_part_that_takes_too_long_says_so(dsn: str, monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("error", "status"),
     [
-        (WorkflowNotFoundError("7"), 404),
+        (WorkflowNotFoundError(7), 404),
         (NotAuthorizedError("ada", "job_retry", "job 1", "no"), 403),
         (SchemaBehindError("powertools", 1, 2), 503),
         (TimeoutError(), 503),
