@@ -24,7 +24,7 @@ MOST_CHOSEN: Final = 50
 """Incidents that can be chosen at once: a page."""
 
 
-class Tab(StrEnum):
+class IncidentTab(StrEnum):
     """One tab of the list."""
 
     ACTIVE = "active"
@@ -41,11 +41,11 @@ class Since(StrEnum):
     WEEK = "week"
 
 
-_STATUS_OF: Final[Mapping[Tab, IncidentStatus]] = {
-    Tab.ACTIVE: IncidentStatus.NEEDS_REVIEW,
-    Tab.ACKNOWLEDGED: IncidentStatus.ACKNOWLEDGED,
-    Tab.MUTED: IncidentStatus.MUTED,
-    Tab.RESOLVED: IncidentStatus.RESOLVED,
+_STATUS_OF: Final[Mapping[IncidentTab, IncidentStatus]] = {
+    IncidentTab.ACTIVE: IncidentStatus.NEEDS_REVIEW,
+    IncidentTab.ACKNOWLEDGED: IncidentStatus.ACKNOWLEDGED,
+    IncidentTab.MUTED: IncidentStatus.MUTED,
+    IncidentTab.RESOLVED: IncidentStatus.RESOLVED,
 }
 _LASTS: Final[Mapping[Since, timedelta]] = {
     Since.HOUR: timedelta(hours=1),
@@ -57,14 +57,14 @@ _LASTS: Final[Mapping[Since, timedelta]] = {
 async def list_incidents(page: Page) -> Response:
     """The list."""
     tab, kind, since = (
-        page.word("state", Tab) or Tab.ACTIVE,
+        page.word("state", IncidentTab) or IncidentTab.ACTIVE,
         page.word("class", IncidentClass),
         page.word("since", Since),
     )
     text, cursor = page.query("q"), page.query("cursor")
     counts, seen = await page.parts(page.calls.lifeline.count_incidents(), page.calls.lifeline.incidents_seen_ago())
     filtered = bool(kind or since or text)
-    storms = {} if filtered or tab is not Tab.ACTIVE else find_storms(counts)
+    storms = {} if filtered or tab is not IncidentTab.ACTIVE else find_storms(counts)
     rows = await page.part(
         page.calls.lifeline.list_incidents(
             status=_STATUS_OF[tab],
@@ -82,7 +82,7 @@ async def list_incidents(page: Page) -> Response:
         title="Incidents",
         topics=("incident:all",),
         tab=tab,
-        tabs=[(each, each.capitalize(), _count(counts, each)) for each in Tab],
+        tabs=[(each, each.capitalize(), _count(counts, each)) for each in IncidentTab],
         classes=list(IncidentClass),
         kind=kind,
         since=since,
@@ -136,14 +136,14 @@ async def acknowledge(page: Page) -> Response:
     return page.redirect("/incidents", said="some-acknowledged" if refused else "all-acknowledged")
 
 
-def _count(counts: Panel[IncidentCounts], tab: Tab) -> str | None:
+def _count(counts: Panel[IncidentCounts], tab: IncidentTab) -> str | None:
     if counts.value is None:
         return None
     numbers = {
-        Tab.ACTIVE: counts.value.needs_review,
-        Tab.ACKNOWLEDGED: counts.value.acknowledged,
-        Tab.MUTED: counts.value.muted,
-        Tab.RESOLVED: counts.value.resolved,
+        IncidentTab.ACTIVE: counts.value.needs_review,
+        IncidentTab.ACKNOWLEDGED: counts.value.acknowledged,
+        IncidentTab.MUTED: counts.value.muted,
+        IncidentTab.RESOLVED: counts.value.resolved,
     }
     return "10,000+" if numbers[tab] >= 10_000 else f"{numbers[tab]:,}"
 
