@@ -6,10 +6,10 @@ The rule that must never break: only what ``graph`` wrote, which escapes every t
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 from markupsafe import Markup
 
@@ -108,6 +108,9 @@ class DrawnGraph:
     total: int
     """Steps of the workflow."""
 
+    words: Mapping[OperatorStatus, int]
+    """The operator's word -> steps of the workflow that have it."""
+
     hidden: int
     """Steps that are not drawn."""
 
@@ -164,10 +167,10 @@ def _edges(page: Page, name: str) -> int | None:
     return min(int(text), _MOST_AROUND) if text and text.isascii() and text.isdigit() and len(text) < 4 else None
 
 
-async def draw_graph(
+async def read_graph(
     page: Page, workflow: WorkflowRecord, chosen: str | None, causes: Sequence[str], within: Collection[str] = ()
-) -> DrawnGraph:
-    """The graph of a workflow.
+) -> Callable[[], Awaitable[DrawnGraph]]:
+    """Read the graph of a workflow; what is returned draws it, which for a large one takes longer than to read it.
 
     Args:
         chosen: The key of the step that is looked at.
@@ -196,8 +199,11 @@ async def draw_graph(
         ends = [step for key in (*causes[:1], chosen) for step in steps if step.key == key]
         return replace(graph, chain=chain_of(steps, ends[0], ends[1])) if len(ends) == 2 else graph
 
-    # Beside the event loop where it takes long, so that other pages are answered meanwhile.
-    return drawn() if len(steps) <= _IN_A_THREAD_ABOVE else await asyncio.to_thread(drawn)
+    async def draw_it() -> DrawnGraph:
+        # Beside the event loop where it takes long, so that other pages are answered meanwhile.
+        return drawn() if len(steps) <= _IN_A_THREAD_ABOVE else await asyncio.to_thread(drawn)
+
+    return draw_it
 
 
 class Links:
@@ -210,11 +216,17 @@ class Links:
     def __init__(self, page: Page) -> None:
         query = page.request.query_params.items()
         self._query: Mapping[str, str] = {name: value for name, value in query if name not in ("cursor", "said")}
+        others = {name: value for name, value in self._query.items() if value and name not in ("step", "focus")}
+        self._steps = f"?{urlencode(others)}&step=" if others else "?step="
 
     def here(self, **changes: str | None) -> str:
         """The address, relative to the page's own."""
         pairs = {name: value for name, value in {**self._query, **changes}.items() if value}
         return f"?{urlencode(pairs)}"
+
+    def to_step(self, name: str) -> str:
+        """As ``here(step=name)``, for the thousands."""
+        return self._steps + quote_plus(name)
 
 
 def _drawn(
@@ -251,6 +263,7 @@ def _drawn(
         size=size,
         boxes=len(boxes),
         total=workflow.total,
+        words=Counter(step.status for step in steps),
         hidden=graph.hidden,
         hides_finished=choice.hide_finished,
         focus=focus if choice.up is not None or choice.down is not None else None,
@@ -297,7 +310,7 @@ def _link(box: Box, workflow_id: WorkflowId, look: Look, links: Links, *, scroll
         return _toggle(box, look, links)
     step = box.step
     name = step.name if step.workflow_id == workflow_id else step.key
-    return links.here(step=name, focus=None) + (f"#{_PREFIX}-{step.anchor}" if scrolled else "")
+    return links.to_step(name) + (f"#{_PREFIX}-{step.anchor}" if scrolled else "")
 
 
 def _toggle(box: Box, look: Look, links: Links) -> str | None:

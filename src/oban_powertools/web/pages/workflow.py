@@ -22,7 +22,7 @@ from ...states import OperatorStatus, StepState, WorkflowId
 from ...workflows.reasons import step_reason, uncompleted_steps
 from ...workflows.records import WorkflowRecord
 from ..page import ROWS, Page, get
-from .drawings import FOCUSED_ABOVE, MOST_DRAWN, draw_chart, draw_graph
+from .drawings import FOCUSED_ABOVE, MOST_DRAWN, draw_chart, read_graph
 from .step import MOST_CHAIN, OfferedAct, SeenStep, find_step
 
 _EVENTS: Final = 200
@@ -54,6 +54,10 @@ async def show(page: Page) -> Response:
     name = page.query("step") or page.query("focus")
     seen = await find_step(page, workflow, name) if name and tab in _WITH_STEP else None
     body = await page.part(_BODIES[tab](page, workflow, why.value, seen))
+    view = dict(body.value or {})
+    if draw := view.pop("draw", None):
+        graph = await draw()
+        view |= {"graph": graph, "words": graph.words}
     return page.render(
         f"workflow/{tab}.html",
         title=f"{workflow.name} {workflow_id}",
@@ -71,7 +75,7 @@ async def show(page: Page) -> Response:
         missing=name if name and tab in _WITH_STEP and seen is None else None,
         most_chain=MOST_CHAIN,
         open_all=False,
-        **(body.value or {}),
+        **view,
     )
 
 
@@ -145,7 +149,7 @@ async def _graph(
     page: Page, workflow: WorkflowRecord, why: WorkflowExplanation | None, seen: SeenStep | None
 ) -> dict[str, Any]:
     if workflow.total > MOST_DRAWN:
-        return {"graph": None, "words": await _words(page, workflow), "most_drawn": MOST_DRAWN}
+        return {"graph": None, "words": {}, "most_drawn": MOST_DRAWN}
     key = f"{seen.workflow.id}/{seen.name}" if seen else None
     causes: list[str] = []
     if seen and seen.why.value:
@@ -153,9 +157,8 @@ async def _graph(
     elif why and why.open:
         examples = [cause for group in why.root_causes for cause in group.examples if cause.status in _STUCK]
         causes = [f"{cause.workflow_id}/{cause.step}" for cause in examples]
-    words = await _words(page, workflow)
     within = await _within(page, workflow, seen.workflow) if seen else []
-    return {"graph": await draw_graph(page, workflow, key, causes, within), "words": words, "most_drawn": MOST_DRAWN}
+    return {"draw": await read_graph(page, workflow, key, causes, within), "most_drawn": MOST_DRAWN}
 
 
 async def _within(page: Page, outer: WorkflowRecord, inner: WorkflowRecord) -> list[str]:
