@@ -15,7 +15,7 @@ HOSTS: Final = frozenset({"args", "context", "message", "meta", "payload", "resu
 """What the host stored, and messages as they are sent: given out as it is, also where it has ids of its own."""
 
 _ID: Final = ("id", "cursor", "next_before")
-_IDS: Final = ("ids",)
+_IDS: Final = ("ids", "workflows_ended", "workflows_reopened")
 _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 
 type _Write = Callable[[Any], Any]
