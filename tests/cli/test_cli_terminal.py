@@ -74,6 +74,7 @@ WRITERS = {
 }
 WITHOUT_DATA = {
     "click.echo(ctx.get_help(), err=True)",
+    "click.prompt('password', hide_input=True, confirmation_prompt='once more', err=True)",
     "click.prompt(\"Type the schema's name to go on\", default='', show_default=False, err=True)",
 }
 

@@ -9,7 +9,6 @@ from typing import Final, Protocol
 
 from ..acts import Action, TargetType
 from ..explain import (
-    CALLS_OF_PROGRAMS,
     Blocker,
     Dependency,
     ExplainedAction,
@@ -21,6 +20,7 @@ from ..explain import (
     StepExplanation,
     WorkflowExplanation,
 )
+from ..explain.actions import CALLS_OF_PROGRAMS
 from ..lifeline import SuggestedBulk
 from ..states import StepKind
 from ..times import ago

@@ -10,6 +10,7 @@ import logging
 import re
 import socket
 import sys
+import time
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
@@ -166,7 +167,7 @@ async def _serve(
     except ModuleNotFoundError as error:
         raise ExtraMissingError("web", error.name or "") from error
     if way.auth_file is not None:
-        actor = WithPassword(PasswordFile(way.auth_file))
+        actor = WithPassword(PasswordFile(way.auth_file), time.monotonic)
     elif way.user_header is not None:
         actor = named_by_proxy(way.proxies, way.user_header)
     else:

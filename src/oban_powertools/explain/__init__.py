@@ -4,7 +4,6 @@ Changes nothing. The rule that must never break: an explanation is computed from
 asked for, and never stored.
 """
 
-from .actions import CALLS_OF_PROGRAMS
 from .explain import Explain
 from .explained_incidents import ExplainedIncident, ExplainedRepair
 from .explanations import (
@@ -21,7 +20,6 @@ from .explanations import (
 )
 
 __all__ = [
-    "CALLS_OF_PROGRAMS",
     "Blocker",
     "BlockerCode",
     "Dependency",

@@ -28,7 +28,7 @@ class SyncWorkflowHandle:
     """``SyncWorkflows.wait``."""
 
     def wait(self, timeout: timedelta | None = None) -> WorkflowRecord:
-        """As ``Workflows.wait``."""
+        """Wait until it has ended, as ``SyncWorkflows.wait`` does."""
         return self.wait_for(self.id, timeout=timeout)
 
 

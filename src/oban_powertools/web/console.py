@@ -5,6 +5,7 @@ Needs no lifespan of the host's. The rule that must never break: whoever is unkn
 
 import asyncio
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -131,7 +132,7 @@ class Desk:
         self._calls = calls
         self._find_actor = actor
         self._shell = shell
-        self._buckets = Buckets(rates)
+        self._buckets = Buckets(rates, time.monotonic)
         self._api = Api(calls.get, self._actor, self._check)
         self._routes = [self._route(route) for route in (*pages.routes(), Streams(actor).route())]
 

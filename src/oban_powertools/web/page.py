@@ -24,6 +24,7 @@ from ..calls import Calls
 from ..operators.authorization import Action, Actor, ActorLike, Target
 from ..privacy.logs import find_logger
 from .answers import NothingReadError, Problem, find_problem, unexpected
+from .posted import PostedForm
 from .rates import Rate
 from .rendering import fill
 from .static_files import static_files
@@ -159,29 +160,6 @@ class Panel[T]:
 
     def __bool__(self) -> bool:
         return self.problem is None
-
-
-class PostedForm:
-    """The fields of a posted form.
-
-    Args:
-        fields: In their order; a name may be there several times.
-    """
-
-    def __init__(self, fields: Sequence[tuple[str, str]]) -> None:
-        self._fields = fields
-
-    def text(self, name: str) -> str:
-        """The field without blanks around it; empty when it is absent."""
-        return next((value.strip() for field, value in self._fields if field == name), "")
-
-    def texts(self, name: str) -> list[str]:
-        """Every value of a field, such as ticked rows."""
-        return [value for field, value in self._fields if field == name and value]
-
-    def ticked(self, name: str) -> bool:
-        """Whether a box is ticked."""
-        return bool(self.text(name))
 
 
 class Page:

@@ -4,7 +4,6 @@ Not for reads: their time and size are bounded. A host may pass other rates.
 """
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -56,7 +55,7 @@ class Buckets:
         clock: Seconds, monotonic.
     """
 
-    def __init__(self, rates: Rates, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, rates: Rates, clock: Callable[[], float]) -> None:
         self._rates = rates
         self._clock = clock
         self._full_at: dict[tuple[str, Rate], float] = {}

@@ -8,7 +8,6 @@ import asyncio
 import hashlib
 import hmac
 import secrets
-import time
 from base64 import b64decode
 from binascii import Error as NoBase64Error
 from collections import OrderedDict
@@ -80,7 +79,7 @@ class WithPassword:
         clock: Seconds, monotonic.
     """
 
-    def __init__(self, file: PasswordFile, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, file: PasswordFile, clock: Callable[[], float]) -> None:
         self._file = file
         self._clock = clock
         self._key = secrets.token_bytes(32)

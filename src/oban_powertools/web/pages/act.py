@@ -17,7 +17,8 @@ from ...errors import PowertoolsError, ReasonRequiredError, ReasonTooShortError
 from ...operators.authorization import Target
 from ..act_forms import FIELDS, act_title, needs_form, target_path
 from ..answers import Problem, find_problem
-from ..page import Page, PostedForm, get, post
+from ..page import Page, get, post
+from ..posted import PostedForm
 from ..rates import Rate
 
 type Do = Callable[[Page, str, Mapping[str, Any], str], Awaitable[str]]

@@ -33,7 +33,8 @@ from ...plural import counted
 from ...states import Cause, JobState, StepState, WorkflowState
 from ..act_forms import FIELDS, act_verb
 from ..answers import Problem, find_problem
-from ..page import ROWS, Page, PostedForm, get, logger, post
+from ..page import ROWS, Page, get, logger, post
+from ..posted import PostedForm
 from ..rates import Rate
 
 _WAITED: Final = timedelta(seconds=2)

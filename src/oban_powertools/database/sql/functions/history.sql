@@ -7,6 +7,7 @@
 -- column of the step. generation: which run of the step, from 1. names: NULL for all steps. After the start of an attempt whose
 -- executor was lost, a row with the change 'lost', as of its last heartbeat: what follows was nobody's work.
 -- Index: the primary keys, rescues_job; executors are few.
+-- Long: one pass gives every phase and what ended it; taken apart, each part would read the events again.
 CREATE OR REPLACE FUNCTION powertools.step_phases_v2(of_workflow bigint, names text[])
 RETURNS TABLE (
   step text, "position" int, number int, kept bool, at timestamptz, change text, state text, attempt int, job_id bigint,
