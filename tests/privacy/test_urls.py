@@ -13,7 +13,7 @@ from tests.support.command import powertools
 
 ADA: Any = {"actor": "ada", "reason": "because of a test"}
 URLS = {
-    "https://hooks.example/services/T0/s3cr3tpath": "https://hooks.example/…",
+    "https://hooks.example/services/TEAM/s3cr3tpath": "https://hooks.example/…",
     "https://hooks.example?key=s3cr3tpath": "https://hooks.example/…",
     "https://ada:s3cr3tpath@hooks.example:8443": "https://hooks.example:8443",
     "https://hooks.example": "https://hooks.example",
@@ -35,7 +35,7 @@ def test_a_policy_shows_of_a_url_where_it_leads(url: str) -> None:
 
 @pytest.mark.parametrize("form", Format)
 async def test_an_endpoint_of_any_format_is_shown_without_its_path(hand: Hand, form: Format) -> None:
-    url = "https://hooks.example/services/T0/s3cr3tpath"
+    url = "https://hooks.example/services/TEAM/s3cr3tpath"
     more = {"secret": "R" + "0" * 31} if form is Format.PAGERDUTY else {}
     await hand.powertools.webhooks.add(url, format=form, **more, **ADA)
 
@@ -49,7 +49,7 @@ async def test_an_endpoint_of_any_format_is_shown_without_its_path(hand: Hand, f
 
 
 async def test_a_policy_of_the_host_may_show_it_and_the_program_itself_has_it(hand: Hand) -> None:
-    url = "https://hooks.example/services/T0/path"
+    url = "https://hooks.example/services/TEAM/path"
     await hand.powertools.webhooks.add(url, **ADA)
 
     [endpoint] = await hand.powertools.webhooks.list()
