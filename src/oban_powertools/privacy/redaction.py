@@ -1,7 +1,8 @@
 """Find what looks like a secret in a text and replace it by ``[redacted]``: the one list of patterns.
 
 The database redacts what it stores by the same list (its function ``redacted``); a test compares the two pattern by
-pattern. So patterns use only what Python and PostgreSQL both understand, and ASCII classes: which characters a locale
+pattern. That function looks for one short expression first, which every pattern has to fit: a new one may need it
+wider. So patterns use only what Python and PostgreSQL both understand, and ASCII classes: which characters a locale
 calls a letter or a blank differs between servers. Groups before a word are capturing ones, because SQLAlchemy takes a
 colon and a word for a parameter. Python tries alternatives in their order, PostgreSQL prefers the longest: what may
 follow an alternative is part of it.
