@@ -223,7 +223,8 @@ def sayable() -> Iterator[tuple[str, str]]:
     queries = "".join(path.read_text() for path in sorted((ROOT / "database/sql/queries").glob("doctor*.sql")))
     for check in ROW_CHECKS:
         text = queries.partition(f"-- name: doctor_check_{check.name}\n")[2].partition("-- name: ")[0]
-        code = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
+        lines = (line for line in text.splitlines() if not line.startswith("--") and not line.endswith(" AS todo"))
+        code = "\n".join(lines)  # what to do is no finding: test_plain_answers
         for literal in re.findall(r"'((?:[^']|'')*)'", code):
             if " " in literal and not re.fullmatch(r"\d+ \w+|YYYY.*|client backend|[ \\a-z]{0,12}\\v", literal):
                 yield check.name, literal.replace("''", "'").replace("%%s", "%s")

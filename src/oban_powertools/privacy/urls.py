@@ -16,7 +16,7 @@ def origin(url: str) -> str:
 def masked_url(url: str) -> str:
     """A URL as people see it: its origin, and that more follows.
 
-    >>> masked_url("https://hooks.example/services/T0/secret"), masked_url("https://hooks.example")
+    >>> masked_url("https://hooks.example/services/TEAM/secret"), masked_url("https://hooks.example")
     ('https://hooks.example/…', 'https://hooks.example')
     """
     parts = urlsplit(url)

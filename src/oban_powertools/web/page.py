@@ -178,7 +178,7 @@ class Page:
         self.calls = calls
         self.actor = actor
         self.shell = shell
-        self.options = shell.options
+        self.options: Options = shell.options
         self.request_id = request_id
         self._began: float | None = None
         self.needs_review: int | None = None

@@ -156,7 +156,7 @@ def size(value: int) -> str:
 def host(url: str) -> str:
     """An address without what follows its host, which only whoever may write there knows.
 
-    >>> host("https://hooks.example/services/T0/secret"), host("[hidden]")
+    >>> host("https://hooks.example/services/TEAM/secret"), host("[hidden]")
     ('https://hooks.example/…', 'a hidden address')
     """
     try:

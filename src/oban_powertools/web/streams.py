@@ -55,7 +55,7 @@ class Streams:
     def __init__(self, find: FindActor, limits: StreamLimits = _LIMITS) -> None:
         self.find = find
         self.limits = limits
-        self.open = OpenStreams(limits)
+        self.open: OpenStreams = OpenStreams(limits)
 
     def route(self) -> PageRoute:
         """Where pages find them."""
