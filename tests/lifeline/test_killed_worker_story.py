@@ -204,7 +204,7 @@ async def test_what_a_killed_worker_left_is_found_explained_and_rescued_by_hand_
             woken = shop.command("incidents", "list", "--fail-on", "active")
             assert woken.code == 6
             assert "is gone with 2 jobs in hand" in woken.out
-            assert "missing" in shop.command("executors", "list").out
+            assert "Missing" in shop.command("executors", "list").out
 
             explained = await application.explain.workflow_step(handle.id, "ask the bank")
             job_id = str(explained.job_id)

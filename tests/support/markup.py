@@ -40,7 +40,8 @@ class Markup:
         ]
         found += [tag for tag, given in self.tags if tag in ("iframe", "object", "embed", "base", "style", "img")]
         found += ["script" for tag, given in self.tags if tag == "script" and "/static/" not in given.get("src", "")]
-        addresses = [given[name] for _, given in self.tags for name in _LINKS if name in given]
+        # An empty one is the page itself.
+        addresses = [given[name] for _, given in self.tags for name in _LINKS if given.get(name)]
         return found + [each for each in addresses if not each.startswith(("/", "#", "http://", "https://"))]
 
 
