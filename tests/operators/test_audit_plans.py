@@ -16,7 +16,9 @@ SELECT now() - interval '1 day' + g * interval '1 second', 'u' || g %% 500, 'use
   (g / 5)::text, CASE WHEN g %% 400 = 0 THEN 'refused' ELSE 'executed' END, 'api'
 FROM generate_series(1, %s) AS g
 """
-NOTHING: dict[str, Any] = dict.fromkeys(["actor", "action", "target_type", "target_id", "outcome", "since", "before"])
+NOTHING: dict[str, Any] = dict.fromkeys(
+    ["actor", "action", "target_type", "target_id", "outcome", "actor_type", "surface", "since", "until", "before"]
+)
 FILTERS: dict[str, dict[str, Any]] = {
     "nothing": {},
     "the next page": {"before": 15_000},
@@ -24,6 +26,9 @@ FILTERS: dict[str, dict[str, Any]] = {
     "an action": {"action": "job_7"},
     "a target": {"target_type": "job", "target_id": "77"},
     "an outcome": {"outcome": "refused"},
+    "a type of actors": {"actor_type": "user"},
+    "a surface": {"surface": "api"},
+    "an end": {"until": datetime.now(UTC) - timedelta(hours=23)},
     "an instant": {"since": datetime.now(UTC) + timedelta(days=365)},
 }
 
