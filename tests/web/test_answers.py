@@ -78,6 +78,8 @@ STATUSES: Final = {
     "bulk_count": 428,
     "execution_disabled": 409,
     "not_confirmed": 409,
+    "approval_missing": 403,
+    "own_preview": 409,
 }
 """Code -> status."""
 

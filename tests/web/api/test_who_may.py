@@ -74,7 +74,11 @@ async def test_whoever_may_nothing_is_refused_and_that_is_recorded(hand: Hand, r
     incident = next(iter((await project(hand)).values()))
     await hand.rows("INSERT INTO oban_producers (uuid, node, queue) VALUES (gen_random_uuid(), 'node-a', 'default')")
     issued = await hand.powertools.webhooks.add("https://example.com/", actor="bob", reason="because of a test")
+    previewed = await hand.powertools.lifeline.preview_repair(
+        "bob", action="workflow_cancel", target_type="workflow", target_id=workflow_id
+    )
     known = {
+        "preview_id": str(previewed.id),
         "workflow_id": str(workflow_id),
         "step": "s0",
         "target_id": f"{workflow_id}/s0",
