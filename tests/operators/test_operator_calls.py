@@ -143,8 +143,8 @@ async def _a_preview(powertools: Powertools, scene: Scene) -> None:
     scene.kept["token"] = found.preview_token
 
 
-async def _a_preview_of_another(powertools: Powertools, scene: Scene) -> None:
-    found = await powertools.lifeline.preview_repair(
+async def _a_preview_of_another(_: Powertools, scene: Scene) -> None:
+    found = await scene.hand.powertools.lifeline.preview_repair(
         "grace", action="workflow_cancel", target_type="workflow", target_id=scene.workflow_id
     )
     scene.kept["preview"] = found.id
