@@ -41,6 +41,12 @@ SILENT = """
 UPDATE powertools.executors SET beat_at = now() - interval '1 h', started_at = now() - interval '2 h'
 WHERE executor_id = 'e'
 """
+UP_FOR_LONG = """
+CREATE OR REPLACE FUNCTION powertools.server_started_at() RETURNS timestamptz LANGUAGE sql STABLE
+AS $$ SELECT now() - interval '1 day' $$
+"""
+"""Silence counts from the start of the server."""
+
 STOPPED = "UPDATE powertools.executors SET stopped_at = now() WHERE executor_id = 'e'"
 
 
@@ -115,6 +121,7 @@ async def test_each_notice_is_told_once_and_in_order_while_one_release_follows_t
             await later.enter_async_context(at_work(order[1], dsn))
             for number in range(3):
                 await troubles.of(f"during-{number}")
+            await conn.execute(UP_FOR_LONG.encode())
             await conn.execute(LOST.encode())
             await troubles.happen(SILENT, told="executor.missing incident.opened")
             await troubles.happen(STOPPED, told="executor.recovered incident.resolved")
