@@ -8,7 +8,7 @@ from oban_powertools.explain import ExplainedIncident, StepExplanation
 from oban_powertools.explain.explain import explain_step
 from oban_powertools.states import OperatorStatus, WorkflowId
 from tests.support.by_hand import Hand, step
-from tests.support.executing import beat, die, heartbeat, rescue, silent, stop, take, watching
+from tests.support.executing import LONG_AGO, beat, die, heartbeat, rescue, restarted, silent, stop, take, watching
 from tests.support.explaining import causes, codes, enqueue, job_id_of, register, sync
 from tests.support.troubles import project
 
@@ -76,8 +76,9 @@ async def test_silence_without_a_witness_is_no_evidence_until_it_is_missing_by_t
     workflow_id = await running_on_p1(hand)
     await silent(hand, "p1", 3600)
 
-    silent_so_far = await explained_with(hand, workflow_id, 0.1, 7200)
-    missing = await explained_with(hand, workflow_id, 0.1, 0.2)
+    async with restarted(hand, LONG_AGO):
+        silent_so_far = await explained_with(hand, workflow_id, 0.1, 7200)
+        missing = await explained_with(hand, workflow_id, 0.1, 0.2)
 
     assert (silent_so_far.status, codes(silent_so_far)) == (OperatorStatus.BLOCKED, ["orphaned_by_missing_executor"])
     assert f"its executor {FIRST} is silent: last seen 60 min ago; it counts as missing in " in silent_so_far.summary
