@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
+from ..calls import Calls
 from ..driving import drive
 from ..events import Events, Subscription
 from ..explain import Explain
@@ -39,6 +40,10 @@ class SyncGroup:
     def __init__(self, runs: Any) -> None:
         self._runs: Runs = runs
 
+    def _find(self, calls: Calls, name: str) -> Callable[..., Any]:
+        """The asynchronous call of this name in the same group."""
+        return getattr(getattr(calls, self._name), name)
+
 
 def _blocking(kind: type, name: str) -> type:
     """The synchronous group of an asynchronous one."""
@@ -66,7 +71,7 @@ def _made_of(kind: type, call: Callable[..., Any], name: str) -> Callable[..., A
 
 def _driving(name: str) -> Callable[..., Any]:
     def driven(self: Any, *args: Any, **options: Any) -> Any:
-        call = getattr(getattr(self._runs.find_calls(), self._name), name)
+        call = self._find(self._runs.find_calls(), name)
         if options.get("conn") is not None:
             options["conn"] = callers_connection(options["conn"])
         return _for_caller(self, drive(call(*args, **options)))
@@ -77,14 +82,14 @@ def _driving(name: str) -> Callable[..., Any]:
 def _in_background(name: str) -> Callable[..., Any]:
     def waiting(self: Any, *args: Any, **options: Any) -> Any:
         background = self._runs.find_background()
-        return background.run(getattr(getattr(background.calls, self._name), name)(*args, **options))
+        return background.run(self._find(background.calls, name)(*args, **options))
 
     return waiting
 
 
 def _iterating(name: str) -> Callable[..., Any]:
     def each(self: Any, *args: Any, **options: Any) -> Generator[Any]:
-        found = getattr(getattr(self._runs.find_calls(), self._name), name)(*args, **options)
+        found = self._find(self._runs.find_calls(), name)(*args, **options)
         try:
             while True:
                 try:
@@ -100,7 +105,7 @@ def _iterating(name: str) -> Callable[..., Any]:
 def _subscribing(name: str) -> Callable[..., Generator[Any]]:
     def subscribed(self: Any, *args: Any, **options: Any) -> Generator[Any]:
         background = self._runs.find_background()
-        opening = getattr(getattr(background.calls, self._name), name)(*args, **options)
+        opening = self._find(background.calls, name)(*args, **options)
         events: Subscription[Any] = background.run(opening.__aenter__())
         try:
             yield SyncSubscription(background.run, events)
