@@ -8,6 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_IN_JSON: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:[+-]\d\d:\d\d|Z)")
+"""With as many decimals as it has."""
+
 _LONGEST: Final = timedelta(days=3650)
 
 
@@ -18,6 +21,15 @@ def instant(at: datetime | None) -> str:
     '2026-01-02 03:04:05Z'
     """
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at else ""
+
+
+def find_instant(text: str) -> str | None:
+    """An instant that PostgreSQL wrote into JSON, as ``instant`` says it; None for any other text.
+
+    >>> find_instant("2026-01-02T03:04:05.06176+00:00"), find_instant("soon")
+    ('2026-01-02 03:04:05Z', None)
+    """
+    return instant(datetime.fromisoformat(text)) if _IN_JSON.fullmatch(text) else None
 
 
 def moment(at: datetime | None) -> str:

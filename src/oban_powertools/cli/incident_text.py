@@ -1,6 +1,5 @@
 """Print one incident: what is known of it, what its tasks do, what happened to it, and what to type next."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -10,7 +9,7 @@ from ..explain import ExplainedRepair
 from ..lifeline import Incident, TimelineEntry
 from ..plural import counted
 from ..states import IncidentState
-from ..times import ago, duration, instant, moment
+from ..times import ago, duration, find_instant, moment
 from .explain_text import bulk_command, repair_command
 from .next_commands import command_line, repeated, worst_first
 from .output import print_facts, print_next, print_table, say, terminal_width
@@ -43,9 +42,6 @@ _LOOKS: Final[Mapping[str, tuple[str, str]]] = {
     "queue": ("queues", "show"),
 }
 """What an incident or a repair is about -> the command that shows it."""
-
-_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:[+-]\d\d:\d\d|Z)")
-"""An instant as PostgreSQL writes it into JSON: with as many decimals as it has."""
 
 _ON_THEIR_OWN: Final = ("stacks", "id_type")
 """Evidence that has lines of its own, or says what other evidence is."""
@@ -183,8 +179,8 @@ def _plain(value: object) -> str:
         return f"({', '.join(known)})"
     if isinstance(value, list | tuple):
         return ", ".join(map(_plain, cast("Sequence[object]", value)))
-    if isinstance(value, str) and _INSTANT.fullmatch(value):
-        return instant(datetime.fromisoformat(value))
+    if isinstance(value, str):
+        return find_instant(value) or value
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 

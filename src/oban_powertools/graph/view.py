@@ -23,7 +23,7 @@ _BETWEEN_WORDS: Final = " _-.:#/[("
 MOST_OPENED: Final = 200
 """Steps of an opened fold that are drawn one by one; the others stay folded."""
 
-_URGENCY: Final = (
+URGENCY: Final = (
     OperatorStatus.NEEDS_REVIEW,
     OperatorStatus.BLOCKED,
     OperatorStatus.RUNNING,
@@ -114,7 +114,7 @@ class Box:
     @property
     def foremost(self) -> Step:
         """The step that most asks for a look; the first of several."""
-        return min(self.steps, key=lambda step: _URGENCY.index(step.status))
+        return min(self.steps, key=lambda step: URGENCY.index(step.status))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

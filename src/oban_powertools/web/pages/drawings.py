@@ -19,7 +19,7 @@ from ...graph.place import Direction, Size, place
 from ...graph.reading import read_drawn_steps
 from ...graph.steps import Step
 from ...graph.svg import Surroundings, draw
-from ...graph.view import Box, Choice, Graph, chain_of, choose
+from ...graph.view import URGENCY, Box, Choice, Graph, chain_of, choose
 from ...plural import counted
 from ...states import OperatorStatus, StepState, WorkflowId
 from ...workflows.records import WorkflowRecord
@@ -46,14 +46,6 @@ _IN_A_THREAD_ABOVE: Final = 400
 _PLACE: Final = re.compile(r"[0-9]{1,18}[.*][0-9]{1,9}", re.ASCII)
 _PREFIX: Final = "g"
 
-_URGENCY: Final = (
-    OperatorStatus.NEEDS_REVIEW,
-    OperatorStatus.BLOCKED,
-    OperatorStatus.RUNNING,
-    OperatorStatus.RUNNABLE,
-    OperatorStatus.WAITING,
-    OperatorStatus.FINISHED,
-)
 _BAD_ENDS: Final = frozenset({StepState.DISCARDED, StepState.EXPIRED})
 
 
@@ -280,7 +272,7 @@ def _worst(steps: Sequence[Step]) -> Step:
     """The step that most asks for a look: a failed one of those that ended, the first of several."""
 
     def urgency(step: Step) -> tuple[int, bool]:
-        return _URGENCY.index(step.status), step.state not in _BAD_ENDS
+        return URGENCY.index(step.status), step.state not in _BAD_ENDS
 
     return min(steps, key=urgency)
 
@@ -298,7 +290,7 @@ def _count(graph: Graph) -> int:
 
 def _description(workflow: WorkflowRecord, graph: Graph, boxes: Sequence[Box]) -> str:
     words = sum((box.words for box in graph.boxes), Counter[OperatorStatus]())
-    told = ", ".join(f"{words[word]:,} {word}" for word in _URGENCY if words[word])
+    told = ", ".join(f"{words[word]:,} {word}" for word in URGENCY if words[word])
     hidden = f"; {graph.hidden:,} are not drawn" if graph.hidden else ""
     drawn = f"{counted(len(boxes), 'box', 'boxes')} for {counted(workflow.total, 'step')}"
     return f"{drawn}: {told}{hidden}. The table of steps says the same."

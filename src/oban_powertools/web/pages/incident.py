@@ -3,11 +3,9 @@
 The core diagnoses it and decides what is legal; this page only lays it out.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final, cast
 
 from starlette.responses import Response
@@ -17,7 +15,7 @@ from ...explain import ExplainedAction, ExplainedRepair
 from ...lifeline import Incident, TimelineEntry
 from ...operators.authorization import Target
 from ...states import IncidentState
-from ...times import instant
+from ...times import find_instant
 from ..page import ROWS, Page, get
 
 _OWN: Final = (
@@ -48,7 +46,6 @@ _ENTRIES: Final[Mapping[str, tuple[str, str]]] = {
 """Kind of an entry of the timeline -> its glyph, and what it says."""
 
 _SENTENCES: Final = ("because", "note", "reason")
-_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,8 +172,8 @@ def _plain(value: Any) -> Any:
     """A fact as people read it: yes and no, instants as everywhere."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, str) and _INSTANT.match(value):
-        return instant(datetime.fromisoformat(value))
+    if isinstance(value, str):
+        return find_instant(value) or value
     listed = cast("list[Any]", value) if isinstance(value, list) else []
     if listed and all(isinstance(each, str | int) for each in listed):
         return ", ".join(map(str, listed))
