@@ -1,6 +1,7 @@
 """The fields of a posted form. Not for what they mean: the page that asked for them knows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 
 class PostedForm:
@@ -24,3 +25,20 @@ class PostedForm:
     def ticked(self, name: str) -> bool:
         """Whether a box is ticked."""
         return bool(self.text(name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What was typed to decide on a preview, and what is wrong with it."""
+
+    reason: str = ""
+    """The reason."""
+
+    confirm: str = ""
+    """The target, or how many."""
+
+    read: bool = False
+    """Whether the box is ticked."""
+
+    errors: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Field -> sentence."""

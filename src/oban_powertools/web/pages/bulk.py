@@ -34,7 +34,7 @@ from ...states import Cause, JobState, StepState, WorkflowState
 from ..act_forms import FIELDS, act_verb
 from ..answers import Problem, find_problem
 from ..page import ROWS, Page, get, logger, post
-from ..posted import PostedForm
+from ..posted import Decision, PostedForm
 from ..rates import Rate
 
 _WAITED: Final = timedelta(seconds=2)
@@ -82,23 +82,6 @@ class Chosen:
 
     incident: str = ""
     """The id of the incident that named them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """What was typed into the decision, and what is wrong with it."""
-
-    reason: str = ""
-    """The reason."""
-
-    confirm: str = ""
-    """How many."""
-
-    read: bool = False
-    """Whether the box is ticked."""
-
-    errors: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Field -> sentence."""
 
 
 async def choose(page: Page) -> Response:

@@ -6,7 +6,6 @@ new one; what is executed is that plan, once.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
 import orjson
@@ -31,24 +30,8 @@ from ..act_forms import act_title, act_verb, needs_form, risk_of
 from ..answers import Problem, find_problem
 from ..changes import columns_of, describe_effect, group_rows, outcomes_of, plain_value
 from ..page import ROWS, Page, get, post
+from ..posted import Decision
 from ..rates import Rate
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Typed:
-    """What was typed into the decision, and what is wrong with it."""
-
-    reason: str = ""
-    """The reason."""
-
-    confirm: str = ""
-    """The target or the number of rows."""
-
-    read: bool = False
-    """Whether the box is ticked."""
-
-    errors: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Field -> sentence."""
 
 
 async def preview(page: Page) -> Response:
@@ -63,9 +46,9 @@ async def execute(page: Page) -> Response:
     found = await page.calls.lifeline.get_preview(preview_id)
     if found.status == "consumed":
         return page.redirect(f"/repairs/{found.id}")
-    typed = Typed(reason=form.text("reason"), confirm=form.text("confirm"), read=form.ticked("read"))
+    typed = Decision(reason=form.text("reason"), confirm=form.text("confirm"), read=form.ticked("read"))
     if found.status == "ready" and found.actor_id == page.actor.id and (errors := _unconfirmed(found, typed)):
-        typed = Typed(reason=typed.reason, confirm=typed.confirm, read=typed.read, errors=errors)
+        typed = Decision(reason=typed.reason, confirm=typed.confirm, read=typed.read, errors=errors)
         return await _show(page, preview_id, typed, status=422)
     # Its own actor's token, whoever asks: the call refuses all others, and that is recorded.
     token = (await page.calls.lifeline.get_preview(preview_id, token_for=found.actor_id)).preview_token
@@ -77,7 +60,7 @@ async def execute(page: Page) -> Response:
         return page.redirect(f"/previews/{found.id}", said="preview-over")
     except (ReasonRequiredError, ReasonTooShortError) as error:
         sentence = f"{str(error)[:1].upper()}{str(error)[1:]}."
-        typed = Typed(reason=typed.reason, confirm=typed.confirm, read=typed.read, errors={"reason": sentence})
+        typed = Decision(reason=typed.reason, confirm=typed.confirm, read=typed.read, errors={"reason": sentence})
         return await _show(page, preview_id, typed, status=422)
     except PowertoolsError as error:
         problem = find_problem(error)
@@ -91,12 +74,12 @@ async def approve(page: Page) -> Response:
     """Approve it as the second person, and come back to it."""
     preview_id = page.param("id")
     reason = (await page.form()).text("reason")
-    typed = Typed(reason=reason)
+    typed = Decision(reason=reason)
     try:
         await page.calls.lifeline.approve_repair(page.actor, preview_id, reason, source="web")
     except (ReasonRequiredError, ReasonTooShortError) as error:
         sentence = f"{str(error)[:1].upper()}{str(error)[1:]}."
-        return await _show(page, preview_id, Typed(reason=reason, errors={"reason": sentence}), status=422)
+        return await _show(page, preview_id, Decision(reason=reason, errors={"reason": sentence}), status=422)
     except PowertoolsError as error:
         problem = find_problem(error)
         if problem is None:
@@ -114,7 +97,7 @@ async def manifest(page: Page) -> Response:
 
 
 async def _show(
-    page: Page, preview_id: str, typed: Typed | None = None, *, problem: Problem | None = None, status: int = 200
+    page: Page, preview_id: str, typed: Decision | None = None, *, problem: Problem | None = None, status: int = 200
 ) -> Response:
     lifeline = page.calls.lifeline
     found = await lifeline.get_preview(preview_id)
@@ -158,7 +141,7 @@ async def _show(
         confirmed_by_tick=risk is Severity.HIGH,
         name=_name(found),
         verb=_button(found),
-        typed=typed or Typed(),
+        typed=typed or Decision(),
         problem=problem,
         incident=incident,
         columns_of=columns_of,
@@ -205,7 +188,7 @@ def _button(found: RepairPreview) -> str:
     return f"{act_verb(found.action)} {found.target_type.replace('_', ' ')} {found.target_id}"
 
 
-def _unconfirmed(found: RepairPreview, typed: Typed) -> dict[str, str]:
+def _unconfirmed(found: RepairPreview, typed: Decision) -> dict[str, str]:
     risk = risk_of(found.severity, found.total_changes)
     if risk is Severity.SEVERE and typed.confirm != _name(found):
         return {"confirm": f"Type {_name(found)} to confirm it."}
