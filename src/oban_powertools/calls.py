@@ -24,6 +24,7 @@ from .operators.authorization import Action, ActorLike, Authorize, Guard, Target
 from .operators.services import Services
 from .privacy.apply_display import apply_display
 from .privacy.display import DisplayPolicy
+from .runtime.witness import Witness
 from .schema import SchemaStatus, status, verify
 from .upkeep.doctor import Report, examine
 from .upkeep.jobs import Jobs
@@ -174,7 +175,7 @@ async def open_calls(
         SchemaError: The schema is missing, behind, or newer than this release.
         ReadOnlyDatabaseError: The database cannot be written.
     """
-    names, settings = Names(schema=schema, prefix=prefix), settings or Settings()
+    names, settings, witness = Names(schema=schema, prefix=prefix), settings or Settings(), Witness()
     queries = Queries(names)
     guard, display = Guard(authorize), display or DisplayPolicy()
     if isinstance(source, AsyncConnectionPool):
@@ -185,9 +186,10 @@ async def open_calls(
         async with connecting() as session:
             await verify(session.conn, names)
             await adopt(session, settings)
+            await witness.look(session)
         calls = Calls(
             Services(
-                connect=connecting,
+                connect=witness.beside(connecting),
                 connect_listener=listening,
                 queries=queries,
                 settings=settings,

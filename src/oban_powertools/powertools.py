@@ -33,6 +33,7 @@ from .runtime.oban_hooks import attach, detach
 from .runtime.pulse import Pulse
 from .runtime.rescue import Rescuer
 from .runtime.sweep import SweepLoop, Swept, sweep_once
+from .runtime.witness import Witness
 from .sweep_parts import ALL_PARTS, SweepPart
 from .telemetry import Name, anybody_listens
 from .upkeep.retention import RetentionSweep
@@ -86,6 +87,7 @@ class Powertools(Calls):
         self._attachment.rescue = self._rescue
         self._projector = Projector(self.settings)
         self._heartbeats: Heartbeats | None = None
+        self._witness = Witness()
         super().__init__(
             Services(
                 connect=self._connect,
@@ -234,6 +236,9 @@ class Powertools(Calls):
 
     async def _sweep(self, last: Swept) -> Swept:
         async with self._connect() as session:
+            if not self._attachment.executors():
+                # With executors the heartbeats' thread looks around.
+                await self._witness.look(session)
             swept = await sweep_once(session, last, self.settings)
             await self._tell_cancelled_jobs(session)
             done = {part for part in SweepPart if await self._carry_out(part, session, due=part in swept.due)}

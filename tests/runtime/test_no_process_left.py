@@ -104,6 +104,21 @@ async def test_a_refused_rescue_says_when_it_is_missing_and_what_to_do(hand: Han
     assert "powertools start --queues default:10" in told
 
 
+async def test_after_a_restart_of_the_server_a_refusal_calls_nobody_alive_who_was_not_heard_since(
+    hand: Hand,
+) -> None:
+    workflow_id = await killed(hand, seconds=3600)
+
+    async with restarted(hand):
+        told = await refusal(hand, workflow_id, HeartbeatLateError)
+
+    assert re.search(
+        r"its last heartbeat came 3600 s ago; the database server has started since: it counts as missing in "
+        r"(119|120) s if that stays up, or start a process \(powertools start --queues default:10\)",
+        told,
+    )
+
+
 async def test_with_a_witness_it_is_missing_sooner_and_the_refusal_says_so(hand: Hand) -> None:
     workflow_id = await killed(hand, seconds=10)
     await watching(hand, 60)

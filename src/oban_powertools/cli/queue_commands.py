@@ -113,6 +113,8 @@ async def show(target: Database, *, name: str, form: Form) -> int:
         print_next(command_line("queue", "resume", name, reason=True))
     elif found.status is OperatorStatus.BLOCKED:
         print_next(command_line("start", "--queues", f"{name}:10"))
+    elif _orphaned(found):
+        print_next(command_line("executors", "list"))
     return Exit.DONE
 
 

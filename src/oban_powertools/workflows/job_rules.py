@@ -41,20 +41,30 @@ def refuse_alive(job: Row) -> CommandRefusedError | None:
     if job["executor_state"] in LOST:
         return None
     missing_in = job["missing_in"]
-    if job["executor_state"] == SILENT:
-        advice = (
-            f"it counts as missing in {missing_in} s: try again then, or start a process "
-            f"(powertools start --queues {shlex.quote(job['queue'])}:10), which rescues the job by itself"
-        )
-        return HeartbeatLateError(job["id"], job["executor_id"], job["beat_seconds"], missing_in, advice)
-    if job["executor_state"] == "late":
-        advice = "its process lives, but its event loop is blocked: end that process"
-        return HeartbeatLateError(job["id"], job["executor_id"], job["beat_seconds"], missing_in, advice)
+    if late := _advise_about_late(job):
+        return HeartbeatLateError(job["id"], job["executor_id"], job["beat_seconds"], missing_in, late)
     ended = "" if missing_in is None else f"; if its process has ended, it counts as missing in {missing_in} s"
     executor = job["executor_id"] or "of plain Oban"
     return RepairRequiresMissingExecutorError(
         f"job {job['id']}", executor, missing_in, f"cancel the job instead{ended}"
     )
+
+
+def _advise_about_late(job: Row) -> str | None:
+    """What to do about an executor of which nobody knows whether it lives; None where it does."""
+    missing = f"it counts as missing in {job['missing_in']} s"
+    queue = shlex.quote(job["queue"])
+    start = f"start a process (powertools start --queues {queue}:10), which rescues the job by itself"
+    match job["executor_state"]:
+        case "silent":
+            return f"{missing}: try again then, or {start}"
+        case "unheard":
+            # Cancelling needs a process that lives; and each new start of the server begins the countdown anew.
+            return f"the database server has started since: {missing} if that stays up, or {start}"
+        case "late":
+            return "its process lives, but its event loop is blocked: end that process"
+        case _:
+            return None
 
 
 def _unfit(action: Action, job: Row) -> str | None:

@@ -42,7 +42,11 @@ AS $$
     (
       SELECT count(*)
       FROM public.oban_jobs j
-      WHERE j.state = 'executing' AND j.queue = q.queue AND j.attempted_by[2] = ANY (array_agg(o.uuid::text))
+      WHERE j.state = 'executing' AND j.queue = q.queue AND j.attempted_by[2] = ANY (array_agg(o.uuid::text) || ARRAY(
+        -- Oban's table is empty after a crash of the server (oban/O16)
+        SELECT e.producer FROM powertools.executors e
+        WHERE e.producer_scope = q.queue AND e.executor_id NOT IN (SELECT s.executor_id FROM powertools.silent_executors s)
+      ))
     )
   FROM unnest(queues) AS q (queue)
   LEFT JOIN powertools.producers_at_work o ON o.queue = q.queue

@@ -25,6 +25,14 @@ FROM (
     AND num_nonnulls(e.stopped_at, e.died_at, e.relieved_at) = 0
 ) AS n;
 
+-- name: neighbours
+-- Args: host.
+-- Rows: executor_id, pid, ticks; of the executors whose processes this host can see, and that may be alive.
+-- Index: executors are few.
+SELECT e.executor_id, e.pid, e.ticks
+FROM powertools.executors e
+WHERE e.host = %(host)s::text AND num_nonnulls(e.stopped_at, e.died_at, e.relieved_at) = 0;
+
 -- name: keep_stacks
 -- Keeps what the hung tasks of an executor, or its blocked event loop, are doing.
 -- Args: executor_id; stacks (JSON as executors.stacks; NULL: nothing hangs any more).
@@ -35,7 +43,7 @@ RETURNING true AS kept;
 
 -- name: executors_died
 -- Reports processes of this host that have ended.
--- Args: ids (of their executors), host, seen_by (an executor of the process that saw it).
+-- Args: ids (of their executors), host, seen_by (an executor of the process that saw it, or that process).
 -- Rows: one, died: how many are gone by that.
 -- Locks: the executors' rows, by id, skipping locked ones.
 SELECT powertools.executors_died_v1(%(ids)s::text[], %(host)s::text, %(seen_by)s::text) AS died;

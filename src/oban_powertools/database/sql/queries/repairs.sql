@@ -13,12 +13,14 @@ LEFT JOIN public.oban_jobs j
 WHERE w.id = %(workflow_id)s::bigint;
 
 -- name: repair_jobs
--- Jobs as a repair's targets, each with its step while that runs on it or ended with it, and its executor.
+-- Jobs as a repair's targets, each with its step while that runs on it or ended with it, and its executor. One that has sent
+-- no heartbeat since the server started, shorter ago than would be silence, is unheard.
 -- Args: ids (bigint[]).
 -- Rows: by id. Index: primary keys; executors are few.
 WITH health AS MATERIALIZED (
   SELECT x.node, x.producer, x.executor_id, h.state, extract(epoch FROM clock_timestamp() - x.beat_at)::int AS seconds,
     h.state = 'late' AND x.executor_id IN (SELECT s.executor_id FROM powertools.silent_executors s) AS silent,
+    x.beat_at < powertools.server_started_at() AS unheard,
     EXISTS (SELECT FROM powertools.gone_executors g WHERE g.executor_id = x.executor_id) AS gone
   FROM powertools.executors x
   JOIN powertools.executor_health_v1() h ON h.executor_id = x.executor_id
@@ -38,6 +40,7 @@ SELECT j.id, j.state::text AS state, j.queue, j.worker, j.attempt,
     ) THEN 'healthy' ELSE 'unknown' END
     WHEN e.gone THEN 'gone'
     WHEN e.silent THEN 'silent'
+    WHEN e.unheard AND e.state IN ('healthy', 'late') THEN 'unheard'
     ELSE e.state
   END AS executor_state
 FROM public.oban_jobs j
