@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 from urllib.parse import quote
 
-from .errors import DatabaseUnavailableError, EmbeddedNotInstalledError, InheritedServerError
+from .errors import DatabaseUnavailableError, EmbeddedMissingError, EmbeddedNotInstalledError, InheritedServerError
 from .privacy.logs import find_logger
 
 START_WITHIN: Final = timedelta(minutes=1)
@@ -88,19 +88,23 @@ class EmbeddedServer:
         self._users.close()
 
 
-def start_embedded(data_directory: Path | None = None) -> EmbeddedServer:
+def start_embedded(data_directory: Path | None = None, *, create: bool = True) -> EmbeddedServer:
     """Start the server of a data directory, or join it where it already runs; blocks for about a second.
 
     Args:
         data_directory: Made when missing. By default ``oban-powertools/postgres`` in ``$XDG_DATA_HOME``
             (``~/.local/share``); for root ``/var/lib/oban-powertools``.
+        create: Whether a directory without a cluster gets one; else it is refused, and nothing is written.
 
     Raises:
+        EmbeddedMissingError: There is no cluster in it, and none is to be made.
         EmbeddedNotInstalledError: The extra ``embedded`` is missing.
         DatabaseUnavailableError: The server did not start; the error ends with its last words.
     """
     programs = _find_programs()
     directory = (data_directory or _default_data_directory()).expanduser().resolve()
+    if not create and not (directory / "cluster").exists():
+        raise EmbeddedMissingError(directory)
     try:
         installation = _Installation(directory, programs)
         with installation.one_at_a_time():

@@ -10,9 +10,11 @@ import pytest
 
 from oban_powertools import Cursor, Workflow
 from oban_powertools.acts import IN_BULK, SHORTEST_REASON
+from oban_powertools.cli.doctor_commands import print_findings
 from oban_powertools.cli.event_commands import lay_out
 from oban_powertools.cli.rescue_text import BECAME, describe_rescue
 from oban_powertools.lifeline.repairs.filters import FILTERS
+from oban_powertools.upkeep.doctor import Finding, Level
 from tests.cli.test_cli_reference import COMMANDS
 from tests.support.by_hand import Hand, chain, step
 from tests.support.command import Ended, powertools
@@ -107,6 +109,34 @@ async def test_findings_that_are_the_same_are_printed_once(hand: Hand) -> None:
     assert "powertools_jobs_updated" in line
     texts = [line for line in ended.out.splitlines() if line.startswith("  ")]
     assert len(texts) == len({*texts})
+
+
+def finding(number: int, **more: str) -> Finding:
+    facts = {"found": "it is gone", "expected": "it is there", "todo": "mend it", **more}
+    return Finding(check="triggers", level=Level.ERROR, subject=f"trigger {number}", **facts)
+
+
+@pytest.mark.parametrize(("alike", "lines"), [(3, 1), (4, 5)])
+def test_many_findings_of_one_cause_are_counted_and_have_a_line_each(
+    alike: int, lines: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_findings([finding(number) for number in range(alike)])
+
+    told = capsys.readouterr().out.splitlines()
+    assert len(told) == lines + 2
+    assert all(any(f"trigger {number}" in line for line in told) for number in range(alike))
+
+
+def test_what_to_do_stands_right_below_what_it_is_about(capsys: pytest.CaptureFixture[str]) -> None:
+    print_findings([finding(1, todo="mend one"), finding(2, todo="mend two"), finding(3, todo="mend one")])
+
+    told = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert [line for line in told if not line.startswith("expected")] == [
+        "error [triggers] trigger 1, trigger 3: it is gone",
+        "to do:    mend one",
+        "error [triggers] trigger 2: it is gone",
+        "to do:    mend two",
+    ]
 
 
 async def test_notes_are_hidden_and_announced_without_their_option(hand: Hand) -> None:

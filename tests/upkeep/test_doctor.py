@@ -159,16 +159,6 @@ SET_UP = {
         "table oban_producers",
         "empty, while 1 job began to execute in the last 5 minutes",
     ),
-    "several leaders": (
-        """
-        INSERT INTO oban_producers (uuid, node, queue) VALUES (gen_random_uuid(), 'a', 'q');
-        INSERT INTO oban_producers (uuid, node, queue) VALUES (gen_random_uuid(), 'b', 'q');
-        INSERT INTO oban_leaders (node, elected_at, expires_at) VALUES ('a', now(), now() + interval '3 s')
-        """,
-        "leader",
-        "Oban's leader lease",
-        "3 s long, with 2 nodes: each of them leads most of the time",
-    ),
     "a sweep that is too old": (
         "UPDATE powertools.sweep_parts SET succeeded_at = '2026-01-02 03:04:05+00'",
         "sweep",
@@ -217,7 +207,8 @@ SET_UP = {
     "a process that was started with another setting": (
         """
         INSERT INTO powertools.executors (
-          executor_id, node, producer, producer_scope, started_at, beat_at, loop_beat_at, beating_since, gone_after,
+          executor_id, node, producer, producer_scope, started_at, beat_at,
+  loop_beat_at, beating_since, gone_after,
           started_with
         )
         VALUES ('e', 'node-a', 'p', 'default', now(), now(), now(), now(), '1 h', '{"incident_failing_count": 7}')
@@ -309,6 +300,22 @@ async def test_a_database_with_workflows_of_every_kind_is_sound(each_hand: Hand,
 
     assert found(report) == []
     assert "invariants" in report.checks
+
+
+LEADERS = """
+INSERT INTO oban_producers (uuid, node, queue) VALUES ('00000000-0000-0000-0000-000000000001', 'a', 'q');
+INSERT INTO oban_producers (uuid, node, queue) VALUES ('00000000-0000-0000-0000-000000000002', 'b', 'q');
+INSERT INTO oban_leaders (node, elected_at, expires_at) VALUES ('a', now(), now() + interval '3 s')
+"""
+DEAD_LEADER = b"""
+INSERT INTO powertools.executors (
+  executor_id, node, producer, producer_scope, started_at, beat_at, loop_beat_at, beating_since, gone_after,
+  died_at, died_seen_by
+)
+VALUES (
+  'b', 'b', '00000000-0000-0000-0000-000000000002', 'q', now(), now(), now(), now(), '15 s', now(), 'a'
+)
+"""
 
 
 @pytest.mark.parametrize("what", SET_UP)
@@ -411,6 +418,29 @@ async def test_it_leaves_nothing_behind(dsn: str, spoilt: psycopg.AsyncConnectio
             limit = await (await conn.execute(b"SHOW statement_timeout")).fetchone()
 
     assert (rows, limit) == ([], ("1min",))
+
+
+@pytest.mark.parametrize("dead", [False, True])
+async def test_several_leaders_are_good_to_know_and_dead_ones_are_none(
+    dsn: str, spoilt: psycopg.AsyncConnection, *, dead: bool
+) -> None:
+    await spoilt.execute(LEADERS.encode())
+    if dead:
+        await spoilt.execute(DEAD_LEADER)
+
+    report = await look(dsn)
+
+    told = "3 s long, with 2 nodes: each of them leads most of the time"
+    assert [note.found for note in report.notes if note.check == "leader"] == ([] if dead else [told])
+    assert [finding for finding in report.findings if finding.check == "leader"] == []
+
+
+async def test_that_no_process_has_run_yet_is_good_to_know_where_nothing_waits_for_one(dsn: str) -> None:
+    report = await look(dsn)
+
+    told = "no process with Powertools has run here yet, and nothing waits for one"
+    assert [note.found for note in report.notes if note.check == "sweep"] == [told]
+    assert found(report) == []
 
 
 async def test_every_known_defect_of_oban_is_a_note(dsn: str) -> None:

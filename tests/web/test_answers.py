@@ -12,6 +12,7 @@ STATUSES: Final = {
     "powertools_error": 500,
     "configuration": 500,
     "dsn_missing": 500,
+    "embedded_missing": 500,
     "embedded_not_installed": 500,
     "inherited_server": 500,
     "extra_missing": 500,

@@ -4,6 +4,7 @@ The rule that must never break: a check that could not run never ends as a succe
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 import click
 
@@ -20,6 +21,9 @@ from .importing import import_from_here, import_modules
 from .output import Styled, note, print_json, say
 from .start_command import queues_option
 from .target import Database, answering
+
+_BESIDE: Final = 3
+"""Subjects on one line; more of them have one each."""
 
 _COLORS = {Level.ERROR: "red", Level.WARNING: "yellow", Level.NOTE: None}
 
@@ -110,14 +114,20 @@ async def check(
 
 
 def print_findings(findings: Sequence[Finding]) -> None:
-    """Print findings, with what is expected and what to do on lines of their own, once for all that share them."""
-    for (check, level, expected), group in _grouped(findings, lambda each: (each.check, each.level, each.expected)):
+    """Print findings, those of one cause together, with what is expected and what to do right below them."""
+    for (check, level, expected, todo), group in _grouped(findings, _cause):
         for found, alike in _grouped(group, lambda each: each.found):
-            subjects = ", ".join(each.subject for each in alike)
+            beside = alike if len(alike) <= _BESIDE else ()
+            subjects = ", ".join(each.subject for each in beside) or f"{len(alike)} of them"
             say(Styled(click.style(level, fg=_COLORS[level])), f" [{check}] {subjects}: {found}")
+            for each in () if beside else alike:
+                say(f"    {each.subject}")
         say(f"  expected: {expected}")
-        for todo, _ in _grouped(group, lambda each: each.todo):
-            say(f"  to do:    {todo}")
+        say(f"  to do:    {todo}")
+
+
+def _cause(finding: Finding) -> tuple[str, Level, str, str]:
+    return finding.check, finding.level, finding.expected, finding.todo
 
 
 def _grouped[K](findings: Sequence[Finding], key: Callable[[Finding], K]) -> Iterable[tuple[K, list[Finding]]]:

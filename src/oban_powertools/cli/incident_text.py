@@ -98,7 +98,9 @@ def say_unwatched(seen_ago: timedelta | None) -> str:
     """That nobody has looked for incidents lately, so that a list of them may be out of date; empty when one has."""
     if seen_ago is not None and seen_ago <= _FRESH:
         return ""
-    when = "nobody has looked yet" if seen_ago is None else f"nobody has looked for {duration(seen_ago)}"
+    if seen_ago is None:
+        return "nobody has looked yet: incidents are found by processes with Powertools, as powertools start runs one"
+    when = f"nobody has looked for {duration(seen_ago)}"
     return f"{when}: incidents are found by processes that sweep; powertools doctor says whether one does"
 
 

@@ -84,7 +84,7 @@ def _sentence(error: BaseException) -> str:
         case click.ClickException():
             return error.format_message()
         case PowertoolsError() | StoppedError():
-            return str(error)
+            return "".join((str(error), *getattr(error, "__notes__", ())))
         case psycopg.errors.InsufficientPrivilege():
             return f"the database refused: {first_line(error)}"
         case psycopg.Error() if find_trouble(error) is not Trouble.REFUSED:

@@ -14,6 +14,7 @@ from ..upkeep.settings import find_apart
 from .exits import Exit
 from .forms import Form
 from .groups import examples
+from .next_commands import command_line
 from .output import note, print_facts, print_json, say, say_lines
 from .target import Database, answering
 
@@ -36,7 +37,7 @@ async def install(target: Database, *, as_sql: bool, with_oban: bool, form: Form
         return _print_sql(oban + schema.sql(target.names), form)
     if with_oban:
         raise click.UsageError("--with-oban belongs to --sql; install brings Oban's tables by itself")
-    async with target.connection() as conn:
+    async with target.connection(create=True) as conn:
         before = await schema.status(conn, target.names)
         applied = await schema.install(conn, target.names)
         after = await schema.status(conn, target.names)
@@ -107,10 +108,10 @@ async def status(target: Database, *, form: Form) -> int:
 
 def _next_command(record: SchemaStatus) -> str:
     if record.found == 0 or not record.oban_installed:
-        return "powertools install"
+        return command_line("install")
     if record.is_too_new:
         return f"install a newer oban-powertools, for version {record.compatible_from} at least"
-    return "powertools upgrade" if record.pending else ""
+    return command_line("upgrade") if record.pending else ""
 
 
 def _status_json(record: SchemaStatus) -> dict[str, object]:

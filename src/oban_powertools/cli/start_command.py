@@ -22,7 +22,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from .. import schema
 from ..config import Settings
-from ..database import describe_dsn
+from ..database import connect, describe_dsn
 from ..database.oban import Config
 from ..database.pools import obans_pool
 from ..powertools import Powertools
@@ -127,8 +127,9 @@ def start(
 
 async def _work(target: Database, settings: Settings, *, turbo: bool) -> None:
     stopping = _stop_on_signals()
-    async with target.connection() as session:
-        if target.data_directory:
+    embedded, dsn = target.data_directory is not None, target.find_dsn(create=True)
+    async with await connect(dsn) as session:
+        if embedded:
             await schema.install(session, target.names)
         await target.check(session)
         database = describe_dsn(session.info.dsn)
@@ -136,7 +137,7 @@ async def _work(target: Database, settings: Settings, *, turbo: bool) -> None:
     set_json_dumps(orjson.dumps)  # as oban start
     set_json_loads(orjson.loads)
     config = target.config
-    pool = obans_pool(target.find_dsn(), **_pool_options(config))
+    pool = obans_pool(dsn, **_pool_options(config))
     await pool.open(wait=True)
     try:
         oban = await config.create_oban(pool)

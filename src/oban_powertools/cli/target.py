@@ -6,6 +6,9 @@ The rule that must never break: a password is never printed, not even when the D
 import asyncio
 import dataclasses
 import functools
+import signal
+import sys
+import threading
 import tomllib
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -23,13 +26,13 @@ from ..config import Names
 from ..database import Connection, check_dsn, connect
 from ..database.oban import Config, oban_config, our_table
 from ..embedded import start_embedded
-from ..errors import DsnMissingError, InvalidSettingError
+from ..errors import DsnMissingError, InvalidSettingError, SchemaBehindError, SchemaMissingError
 from ..operators.authorization import Authorize
 from ..privacy.display import DisplayPolicy
 from ..schema import verify
 from .forms import formatted
 from .importing import check_table, configured_authorize, configured_display, find_display
-from .next_commands import Repeated
+from .next_commands import Repeated, command_line
 
 OBAN_TOML: Final = "oban.toml"
 """Read from the current directory, as oban's own command does."""
@@ -51,26 +54,33 @@ class Database:
     display: DisplayPolicy
     """Decides what is shown and kept of values that may hold secrets."""
 
-    def find_dsn(self) -> str:
+    def find_dsn(self, *, create: bool = False) -> str:
         """The DSN to connect to; starts the embedded server for a data directory.
+
+        Args:
+            create: Whether a data directory without a server gets one: for what installs, and nothing else.
 
         Raises:
             DsnMissingError: No database is named anywhere.
+            EmbeddedMissingError: There is no server in the data directory.
             InvalidSettingError: The DSN cannot be read.
         """
-        dsn = start_embedded(self.data_directory).dsn if self.data_directory else self.config.dsn
+        if self.data_directory:
+            _leave_when_asked_to_end()
+            return start_embedded(self.data_directory, create=create).dsn
+        dsn = self.config.dsn
         if not dsn:
             raise DsnMissingError
         return check_dsn(dsn)
 
     @asynccontextmanager
-    async def connection(self) -> AsyncGenerator[Connection]:
-        """One autocommit connection with timeouts; the schema is not checked yet.
+    async def connection(self, *, create: bool = False) -> AsyncGenerator[Connection]:
+        """One autocommit connection with timeouts; the schema is not checked yet. ``create`` as ``find_dsn``.
 
         Raises:
             DatabaseUnavailableError: The server did not answer or refused.
         """
-        async with await connect(self.find_dsn()) as conn:
+        async with await connect(self.find_dsn(create=create)) as conn:
             yield conn
 
     async def check(self, conn: Connection) -> None:
@@ -117,6 +127,18 @@ class Database:
         return open_calls(
             source, authorize=authorize, display=self.display, schema=self.names.schema, prefix=self.names.prefix
         )
+
+
+def _leave_when_asked_to_end() -> None:
+    """Have SIGTERM and a closed terminal end this process so that it leaves the embedded server, as at any other exit.
+
+    Whoever handles them already, as workers do, goes on doing so.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, lambda received, _: sys.exit(128 + received))
 
 
 class Directory(click.Path):
@@ -205,7 +227,12 @@ def on_database(command: Callable[..., Any]) -> Callable[..., Any]:
         names = Names(schema=schema, prefix=config.prefix or "public")
         display = display or configured_display(table, config_path or OBAN_TOML)
         target = Database(config=config, names=names, data_directory=data_directory, display=display)
-        return command(target, **arguments)
+        try:
+            return command(target, **arguments)
+        except (SchemaMissingError, SchemaBehindError) as error:
+            # The command that they end with needs the options that said which database is meant.
+            error.add_note(command_line().removeprefix("powertools"))
+            raise
 
     return functools.reduce(lambda wrapped, option: option(wrapped), reversed(_OPTIONS), run)
 

@@ -3,6 +3,7 @@
 PowertoolsError
     ConfigurationError
         DsnMissingError
+        EmbeddedMissingError
         EmbeddedNotInstalledError
         InheritedServerError
         WebhooksNotInstalledError
@@ -125,6 +126,7 @@ from .setup import (
     DatabaseEncodingError,
     DatabaseUnavailableError,
     DsnMissingError,
+    EmbeddedMissingError,
     EmbeddedNotInstalledError,
     ExtraMissingError,
     InheritedServerError,
@@ -158,6 +160,7 @@ __all__ = [
     "DatabaseEncodingError",
     "DatabaseUnavailableError",
     "DsnMissingError",
+    "EmbeddedMissingError",
     "EmbeddedNotInstalledError",
     "ExecutionDisabledError",
     "ExtraMissingError",

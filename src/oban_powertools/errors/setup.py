@@ -32,6 +32,18 @@ class EmbeddedNotInstalledError(ConfigurationError):
     )
 
 
+class EmbeddedMissingError(ConfigurationError):
+    """The data directory that was named has no embedded server yet, and only an install makes one."""
+
+    code = "embedded_missing"
+    sentence = (
+        "there is no embedded PostgreSQL in {data_directory}: is it spelt right? To make one: "
+        "powertools install --data-directory {data_directory}"
+    )
+
+    data_directory: Path
+
+
 class InheritedServerError(ConfigurationError):
     """A child made by fork was to stop the embedded server of its parent."""
 

@@ -9,7 +9,7 @@ from .finding import Finding, Level
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowCheck:
-    """A check whose query ``doctor_check_<name>`` has one row a finding, with its own ``todo`` where it knows more."""
+    """A check whose query ``doctor_check_<name>`` has one row a finding, with its own ``todo`` and ``level`` where it knows more."""
 
     name: str
     """Of the check."""
@@ -27,7 +27,7 @@ class RowCheck:
         """Make it."""
         args = {"schema": session.queries.names.schema, "prefix": session.queries.names.prefix}
         return [
-            record(Finding, {"todo": self.todo, **row}, check=self.name, level=self.level, expected=self.expected)
+            record(Finding, {"todo": self.todo, "level": self.level, **row}, check=self.name, expected=self.expected)
             for row in await session.all(f"doctor_check_{self.name}", args)
         ]
 
@@ -107,9 +107,9 @@ ROW_CHECKS: Final = (
     ),
     RowCheck(
         name="leader",
-        level=Level.WARNING,
-        expected="a lease of 30 s, one leader",
-        todo="Oban 0.7 cannot do better (oban/O1): cron jobs need to be unique, or run cron on one node only",
+        level=Level.NOTE,
+        expected="a lease of 30 s, one leader; Oban 0.7 cannot do better (oban/O1)",
+        todo="if you have cron jobs: make them unique, or run cron on one node only",
     ),
     RowCheck(
         name="roles",

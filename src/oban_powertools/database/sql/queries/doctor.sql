@@ -132,8 +132,8 @@ HAVING min(b.inserted_at) < clock_timestamp() - interval '1 minute';
 
 -- name: doctor_check_sweep
 -- Each part by itself, so that one that fails is not hidden by the others. All of them are one finding where no process
--- sweeps. Retention rests for 10 minutes between its runs.
--- Rows: subject, found.
+-- sweeps; before there is anything to do, that is good to know only. Retention rests for 10 minutes between its runs.
+-- Rows: subject, found, level.
 -- Index: workflows_unfinished.
 WITH parts AS (
   SELECT p.name, p.succeeded_at, p.succeeded_at BETWEEN clock_timestamp() - k.every AND clock_timestamp() + interval '1 s' AS fresh
@@ -144,17 +144,22 @@ WITH parts AS (
 )
 SELECT 'the sweep' AS subject,
   CASE
-    WHEN w.succeeded_at IS NULL THEN 'it never succeeded, and there are unfinished workflows'
-    ELSE 'it last succeeded at ' || to_char(w.succeeded_at, 'YYYY-MM-DD HH24:MI:SS TZ')
-  END AS found
+    WHEN w.succeeded_at IS NOT NULL THEN 'it last succeeded at ' || to_char(w.succeeded_at, 'YYYY-MM-DD HH24:MI:SS TZ')
+    WHEN n.needed THEN 'it never succeeded, and there are unfinished workflows'
+    ELSE 'no process with Powertools has run here yet, and nothing waits for one'
+  END AS found,
+  CASE WHEN w.succeeded_at IS NULL AND NOT n.needed THEN 'note' ELSE 'error' END AS level
 FROM whole w
-WHERE NOT w.alive AND (w.succeeded_at IS NOT NULL OR EXISTS (
-  SELECT FROM powertools.workflows o
-  WHERE o.state IN ('running', 'cancel_requested') AND o.inserted_at < clock_timestamp() - interval '1 minute'
-))
+CROSS JOIN LATERAL (
+  SELECT EXISTS (
+    SELECT FROM powertools.workflows o
+    WHERE o.state IN ('running', 'cancel_requested') AND o.inserted_at < clock_timestamp() - interval '1 minute'
+  ) AS needed
+) AS n
+WHERE NOT w.alive
 UNION ALL
 SELECT 'the sweep''s part ' || p.name,
-  coalesce('it last succeeded at ' || to_char(p.succeeded_at, 'YYYY-MM-DD HH24:MI:SS TZ'), 'it never succeeded')
+  coalesce('it last succeeded at ' || to_char(p.succeeded_at, 'YYYY-MM-DD HH24:MI:SS TZ'), 'it never succeeded'), 'error'
 FROM parts p
 -- a new database has pruned nothing yet
 WHERE (SELECT w.alive FROM whole w) AND p.fresh IS NOT TRUE AND (p.name <> 'retention' OR p.succeeded_at IS NOT NULL);
@@ -271,7 +276,7 @@ SELECT 'Oban''s leader lease' AS subject,
   format('%%s s long, with %%s nodes: each of them leads most of the time', round(extract(epoch FROM l.expires_at - l.elected_at)), n.nodes) AS found
 FROM public.oban_leaders l
 CROSS JOIN (
-  SELECT count(DISTINCT p.node) AS nodes FROM public.oban_producers p WHERE p.updated_at > timezone('UTC', now()) - interval '1 minute'
+  SELECT count(DISTINCT p.node) AS nodes FROM powertools.producers_at_work p
 ) AS n
 WHERE l.expires_at - l.elected_at < interval '15 s' AND n.nodes > 1;
 
