@@ -65,6 +65,33 @@ async def test_a_plain_job_is_explained_too(hand: Hand) -> None:
     assert (answer["schema_version"], answer["explanation"]["job_id"]) == (1, str(job_id))
 
 
+async def test_what_nobody_serves_leads_to_the_command_that_serves_it_before_any_incident(hand: Hand) -> None:
+    workflow_id = await hand.insert(chain(2))
+    job_id = (await hand.job(workflow_id, "s0")).id
+    start = "next: powertools start --queues default:10  # where your workers are, with your limit and --import"
+
+    def told(*words: object) -> str:
+        return powertools(*map(str, words), dsn=hand.dsn).out
+
+    assert start in told("job", "explain", job_id)
+    assert start in told("workflow", "explain", workflow_id, "s0")
+    assert f"next: powertools workflow explain {workflow_id} s0" in told("workflow", "explain", workflow_id)
+    assert f"next: powertools workflow explain {workflow_id} s0" in told("workflow", "explain", workflow_id, "s1")
+
+
+async def test_a_paused_queue_leads_to_its_resumption(hand: Hand) -> None:
+    workflow_id = await hand.insert(chain(1))
+    await hand.rows("UPDATE oban_jobs SET scheduled_at = scheduled_at - interval '10 min'")
+    await hand.rows(
+        "INSERT INTO oban_producers (uuid, node, queue, meta, updated_at) VALUES (gen_random_uuid(), 'a', 'default',"
+        """ '{"paused": true, "local_limit": 3}', timezone('UTC', now()))"""
+    )
+
+    ended = powertools("workflow", "explain", str(workflow_id), "s0", dsn=hand.dsn)
+
+    assert "next: powertools queue resume default --reason" in ended.out
+
+
 async def test_a_worker_is_imported_only_when_asked_for_and_from_the_current_directory(
     hand: Hand, tmp_path: Path
 ) -> None:

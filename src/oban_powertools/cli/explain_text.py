@@ -3,13 +3,14 @@
 ``oban_powertools.explain`` computes them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
 from ..acts import Action, TargetType
 from ..explain import (
     Blocker,
+    BlockerCode,
     Dependency,
     ExplainedAction,
     ExplainedIncident,
@@ -171,12 +172,39 @@ def bulk_command(bulk: SuggestedBulk, incident_id: int) -> str:
 
 
 def _next_commands(explanation: WorkflowExplanation | StepExplanation | JobExplanation, target: object) -> list[str]:
-    """What repairs its incidents; else what tries again what failed; else what shows its incidents."""
-    if repairs := [(repair, incident.id) for incident in explanation.incidents for repair in incident.repairs]:
-        return [repair_command(repair, incident_id) for repair, incident_id in repairs]
-    if again := [action.name for action in explanation.legal_actions if action.name in _AGAIN]:
+    """What serves its queue; what repairs its incidents, else what tries again what failed; what shows the others."""
+    commands = [*dict.fromkeys(_serve(explanation))]
+    repairs = [(repair, incident.id) for incident in explanation.incidents for repair in incident.repairs]
+    commands += [repair_command(repair, incident_id) for repair, incident_id in repairs]
+    again = [action.name for action in explanation.legal_actions if action.name in _AGAIN]
+    if again and not commands:
         return [command_line("repair", "preview", again[0], target, acts=True)]
-    return [command_line("incidents", "show", incident.id) for incident in explanation.incidents]
+    unrepaired = [incident.id for incident in explanation.incidents if not incident.repairs]
+    return commands + [command_line("incidents", "show", incident_id) for incident_id in unrepaired]
+
+
+def _serve(explanation: WorkflowExplanation | StepExplanation | JobExplanation) -> Iterator[str]:
+    """What lets a queue run that nobody serves or that is paused; of a root cause, what explains it."""
+    for blocker in explanation.blockers:
+        queue = blocker.details.get("queue")
+        if blocker.code == BlockerCode.QUEUE_HAS_NO_EXECUTOR:
+            yield command_line("start", "--queues", f"{queue}:10")
+        elif blocker.code == BlockerCode.QUEUE_PAUSED:
+            yield command_line("queue", "resume", queue, acts=True, reason=True)
+    for cause in _causes(explanation):
+        if cause.code in (BlockerCode.QUEUE_HAS_NO_EXECUTOR, BlockerCode.QUEUE_PAUSED):
+            yield command_line("workflow", "explain", cause.workflow_id, cause.step)
+
+
+def _causes(explanation: WorkflowExplanation | StepExplanation | JobExplanation) -> Iterator[RootCause]:
+    """The first of each kind of its root causes; a job has none."""
+    match explanation:
+        case WorkflowExplanation():
+            yield from (group.examples[0] for group in explanation.root_causes)
+        case StepExplanation():
+            yield from {cause.code: cause for cause in reversed(explanation.root_causes)}.values()
+        case JobExplanation():
+            return
 
 
 def _unsaid[T: _Summarised](table: Table[T], why: str) -> Table[T]:

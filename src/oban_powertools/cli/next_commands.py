@@ -17,6 +17,9 @@ _REPEATED: Final = "oban_powertools.repeated"
 _WHY: Final = '--reason "..."'
 """As it is printed: the reader writes the reason."""
 
+_AS_YOURS: Final = "  # where your workers are, with your limit and --import"
+"""Behind a command that starts a process: the database knows the queue, and nothing else of how yours are started."""
+
 _WORST_FIRST: Final[Sequence[frozenset[str]]] = (
     frozenset({OperatorStatus.NEEDS_REVIEW, ExecutorStatus.MISSING}),
     frozenset({OperatorStatus.BLOCKED, ExecutorStatus.LATE}),
@@ -62,7 +65,7 @@ def command_line(*words: object, acts: bool = False, reason: bool = False) -> st
     options = {name: value for name, value in typed.items() if acts or reason or name not in ("--actor", "--authorize")}
     parts = [shlex.join(["powertools", *map(str, words)]), *([_WHY] if reason else [])]
     parts += [shlex.join([name, redacted(value)]) for name, value in options.items()]
-    return " ".join(parts)
+    return " ".join(parts) + (_AS_YOURS if words[:1] == ("start",) else "")
 
 
 def repeated(command: str) -> str:

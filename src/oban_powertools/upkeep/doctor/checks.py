@@ -9,7 +9,7 @@ from .finding import Finding, Level
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowCheck:
-    """A check whose query ``doctor_check_<name>`` has one row a finding, with its own ``todo`` and ``level`` where it knows more."""
+    """A check whose query ``doctor_check_<name>`` has one row a finding; its own ``todo`` or ``level`` knows more."""
 
     name: str
     """Of the check."""
