@@ -354,3 +354,21 @@ async def seq_scans(hand: Hand) -> dict[str, int]:
         " ('steps', 'workflows', 'oban_jobs', 'waits', 'settle_faults', 'events')"
     )
     return {row["relname"]: row["seq_scan"] for row in rows}
+
+
+SEEN_AT = "SELECT last_detected_at FROM powertools.incidents"
+
+
+@pytest.mark.parametrize("alone", [False, True])
+async def test_what_is_over_was_last_seen_when_somebody_looked_last(hand: Hand, *, alone: bool) -> None:
+    trouble = TROUBLES["workflow_stuck"]
+    await trouble.happen(hand)
+    [opened] = (await project(hand, trouble.fingerprint, **trouble.settings)).values()
+    await project(hand, **trouble.settings)
+    looked_at = await hand.one("SELECT projected_at FROM powertools.incident_projection")
+    written_at = await hand.one(SEEN_AT)
+    await trouble.end(hand)
+
+    await project(hand, opened.fingerprint if alone else None, **trouble.settings)
+
+    assert await hand.one(SEEN_AT) == (written_at if alone else looked_at)

@@ -19,6 +19,10 @@ AS $$
 DECLARE
   found powertools.detected[];
   crowded text[];
+  -- a row is written once a minute only, but what is over now was still seen the last time that somebody looked
+  seen_at CONSTANT timestamptz := (
+    SELECT least(p.projected_at, clock_timestamp()) FROM powertools.incident_projection p WHERE only_fingerprint IS NULL
+  );
 BEGIN
   IF NOT powertools.take_part_v2('project_incidents') THEN
     PERFORM FROM powertools.sweep_parts p WHERE p.name = 'project_incidents' FOR NO KEY UPDATE;
@@ -38,7 +42,8 @@ BEGIN
   PERFORM powertools.keep_incidents(found);
   WITH over AS (
     UPDATE powertools.incidents i
-    SET state = 'resolved', resolved_at = clock_timestamp(), muted_until = NULL, waiting_workflows = 0, waiting_steps = 0
+    SET state = 'resolved', resolved_at = clock_timestamp(), muted_until = NULL, waiting_workflows = 0, waiting_steps = 0,
+        last_detected_at = CASE WHEN i.count > 0 THEN greatest(i.last_detected_at, seen_at) ELSE i.last_detected_at END
     FROM powertools.incidents b
     WHERE b.id = i.id AND i.state <> 'resolved' AND (only_fingerprint IS NULL OR i.fingerprint = only_fingerprint)
       AND i.class <> ALL (crowded) AND NOT EXISTS (SELECT FROM unnest(found) AS f WHERE f.fingerprint = i.fingerprint)
@@ -62,7 +67,7 @@ BEGIN
   -- An incident whose cause holds for a while although nothing shows it any more: it names nothing, and no workflow waits
   -- for it now.
   UPDATE powertools.incidents i
-  SET count = 0, waiting_workflows = 0, waiting_steps = 0, evidence = i.evidence || '{"ids": []}'
+  SET count = 0, waiting_workflows = 0, waiting_steps = 0, last_detected_at = greatest(i.last_detected_at, seen_at), evidence = i.evidence || '{"ids": []}'
   WHERE i.state <> 'resolved' AND (only_fingerprint IS NULL OR i.fingerprint = only_fingerprint)
     AND i.holds_until > clock_timestamp() AND (i.count, i.waiting_workflows, i.waiting_steps) <> (0, 0, 0)
     AND i.class <> ALL (crowded) AND NOT EXISTS (SELECT FROM unnest(found) AS f WHERE f.fingerprint = i.fingerprint);
