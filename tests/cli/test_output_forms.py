@@ -10,6 +10,7 @@ import pytest
 
 from oban_powertools.cli.main import run
 from tests.cli.test_cli_reference import COMMANDS, options
+from tests.support.by_hand import Hand
 from tests.support.command import powertools
 from tests.support.furnished import furnished, set_ages
 from tests.support.screens import SCREENS, words_of
@@ -106,3 +107,19 @@ def test_an_error_is_a_line_on_stderr_in_every_form() -> None:
         ended = powertools("workflow", "show", "0", "--output", form, dsn="postgresql://")
         assert (ended.code, ended.out) == (2, "")
         assert "'0' is not an id" in ended.error
+
+
+@pytest.mark.parametrize("form", [("--json",), ("--output", "json"), ("--output=jsonl",)], ids=" ".join)
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(("workflow", "show", "999"), "workflow_not_found"), (("workflow", "list", "--limit", "x"), "usage")],
+)
+async def test_an_error_is_json_where_a_program_reads(
+    hand: Hand, words: tuple[str, ...], code: str, form: tuple[str, ...]
+) -> None:
+    plain = await asyncio.to_thread(powertools, *words, dsn=hand.dsn)
+    ended = await asyncio.to_thread(powertools, *words, *form, dsn=hand.dsn)
+
+    [line] = ended.err.splitlines()
+    assert json.loads(line) == {"schema_version": 1, "error": {"code": code, "message": plain.error}}
+    assert (ended.code, ended.out) == (plain.code, "")

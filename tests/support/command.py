@@ -33,8 +33,10 @@ class Ended:
 
     @property
     def error(self) -> str:
-        """The only line on stderr, which must be one of error."""
+        """The only line on stderr, which must be one of error; in JSON its message."""
         [line] = self.err.splitlines()
+        if line.startswith("{"):
+            return json.loads(line)["error"]["message"]
         assert line.startswith("error: ")
         return line.removeprefix("error: ")
 

@@ -1,7 +1,8 @@
 """The form of an answer: a table for people, JSON for programs; one pair of options for every command."""
 
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any, Final
 
@@ -24,6 +25,16 @@ class Form(StrEnum):
     def is_json(self) -> bool:
         """Whether a program reads it."""
         return self is not Form.TABLE
+
+
+def form_of(arguments: Sequence[str]) -> Form:
+    """The form that the arguments of a command line ask for, whatever else is wrong with them."""
+    options = [*arguments[: arguments.index("--")]] if "--" in arguments else [*arguments]
+    asked = [after for before, after in itertools.pairwise(options) if before == "--output"]
+    asked += [each.removeprefix("--output=") for each in options if each.startswith("--output=")]
+    if "--json" in options:
+        return Form.JSON
+    return next((form for form in Form if form.value in asked), Form.TABLE)
 
 
 _OUTPUT: Final = click.option(

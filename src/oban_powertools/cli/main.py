@@ -88,7 +88,8 @@ def run(arguments: Sequence[str]) -> int:
         code = powertools.main(list(arguments), prog_name="powertools", standalone_mode=False)
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the top of the command
+        from .forms import form_of
         from .reporting import report
 
-        return report(error, debug="--debug" in arguments)
+        return report(error, debug="--debug" in arguments, form=form_of(arguments))
     return code or Exit.DONE

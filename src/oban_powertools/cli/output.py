@@ -84,19 +84,19 @@ class OneLineFormatter(logging.Formatter):
         return "\n".join(map(text.visible, super().format(record).split("\n")))
 
 
-def print_json(answer: Mapping[str, Any], form: Form = Form.JSON) -> None:
+def print_json(answer: Mapping[str, Any], form: Form = Form.JSON, *, err: bool = False) -> None:
     """One JSON document with ``schema_version`` first; records, ids and enums in it are written as ``wire`` does.
 
     Args:
         form: ``JSONL`` puts it on one line.
     """
     document = {"schema_version": SCHEMA_VERSION, **wire.to_json(answer)}
-    say_json(orjson.dumps(document, option=None if form is Form.JSONL else orjson.OPT_INDENT_2).decode())
+    say_json(orjson.dumps(document, option=None if form is Form.JSONL else orjson.OPT_INDENT_2).decode(), err=err)
 
 
-def say_json(document: str) -> None:
+def say_json(document: str, *, err: bool = False) -> None:
     """Write a JSON document: exact for its reader, and without control characters for a terminal."""
-    click.echo(text.visible_json(document))
+    click.echo(text.visible_json(document), err=err)
 
 
 def print_list[T](

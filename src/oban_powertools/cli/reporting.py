@@ -27,7 +27,8 @@ from ..errors import (
 from ..privacy.logs import first_line, format_traceback
 from ..privacy.redaction import redacted
 from .exits import Exit, StoppedError
-from .output import say, say_lines
+from .forms import Form
+from .output import print_json, say, say_lines
 
 EXIT_CODES: Final[tuple[tuple[type[BaseException], Exit], ...]] = (
     (ConfigurationError, Exit.USAGE),
@@ -58,8 +59,8 @@ def find_exit_code(error: BaseException) -> Exit | None:
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), None)
 
 
-def report(error: BaseException, *, debug: bool) -> Exit:
-    """Print on stderr what went wrong; returns the exit code."""
+def report(error: BaseException, *, debug: bool, form: Form = Form.TABLE) -> Exit:
+    """Print on stderr what went wrong, in JSON on one line for a program; returns the exit code."""
     code = find_exit_code(error)
     if code is Exit.BROKEN_PIPE:
         # The reader of the pipe has left; the interpreter must not complain when it flushes at exit.
@@ -68,12 +69,35 @@ def report(error: BaseException, *, debug: bool) -> Exit:
     if debug:
         say_lines(format_traceback(error), err=True)
     if code is not Exit.INTERRUPTED:
-        first, *more = redacted(_sentence(error)).split("\n")
-        say(f"error: {first}", err=True)
-        for line in more:
-            # Lines from a text of the database are indented, so that they cannot pass for ours.
-            say(f"  {line.removeprefix('  ')}", err=True)
+        _say_error(error, form)
     return Exit.FAILED if code is None else code
+
+
+def _say_error(error: BaseException, form: Form) -> None:
+    sentence = redacted(_sentence(error))
+    if form.is_json:
+        print_json({"error": {"code": _code(error), "message": sentence}}, Form.JSONL, err=True)
+        return
+    first, *more = sentence.split("\n")
+    say(f"error: {first}", err=True)
+    for line in more:
+        # Lines from a text of the database are indented, so that they cannot pass for ours.
+        say(f"  {line.removeprefix('  ')}", err=True)
+
+
+def _code(error: BaseException) -> str:
+    """A stable name for scripts: that of our errors, else what kind of error it is."""
+    match error:
+        case PowertoolsError():
+            return error.code
+        case click.UsageError():
+            return "usage"
+        case psycopg.Error():
+            return "database"
+        case StoppedError() | click.ClickException():
+            return "stopped"
+        case _:
+            return "unexpected"
 
 
 def _sentence(error: BaseException) -> str:
