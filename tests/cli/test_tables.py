@@ -71,15 +71,34 @@ def test_numbers_are_aligned_to_the_right() -> None:
     assert lines(table, ("a", "", ""), ("a" * 100, "", "")) == ["JOBS", "   1", " 100"]
 
 
-def test_a_sentence_follows_its_row_on_at_most_three_lines_of_its_own() -> None:
+def test_a_sentence_follows_its_row_whole_on_lines_of_its_own_and_only_a_very_long_one_is_cut() -> None:
     table = Table[Record](PLAIN.columns, sentence=lambda record: record[1])
+    sentence = "the bank does not answer"
 
-    assert lines(table, ("Blocked", "the bank does not answer " * 5, "q"), ("Running", "", "q"), room=30)[2:] == [
-        "    the bank does not answer",
-        "    the bank does not answer",
-        "    the bank does not answer …",
+    assert lines(table, ("Blocked", " ".join([sentence] * 5), "q"), ("Running", "", "q"), room=30)[2:] == [
+        *[f"    {sentence}"] * 5,
         "Running                  q",
     ]
+    assert lines(table, ("Blocked", f"{sentence} " * 20, "q"), room=30)[2:] == [
+        *[f"    {sentence}"] * 7,
+        f"    {sentence} …",
+    ]
+
+
+def test_a_state_that_its_word_says_is_shown_only_beside_states_that_no_word_says() -> None:
+    def state(record: Record) -> str:
+        return text.state_beside(record[0], record[1])
+
+    table = Table[Record](
+        (
+            Column("STATUS", lambda record: record[0], whole=True),
+            Column("STATE", state, whole=True, else_=lambda record: record[1]),
+        )
+    )
+
+    running, blocked = ("Running", "running", ""), ("Blocked", "executing", "")
+    assert lines(table, running) == ["STATUS", "Running"]
+    assert lines(table, running, blocked) == ["STATUS   STATE", "Running  running", "Blocked  executing"]
 
 
 @given(st.lists(st.tuples(CELL, CELL, WORDS), min_size=1), st.integers(30, 200))

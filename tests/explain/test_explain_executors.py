@@ -81,7 +81,7 @@ async def test_silence_without_a_witness_is_no_evidence_until_it_is_missing_by_t
         missing = await explained_with(hand, workflow_id, 0.1, 0.2)
 
     assert (silent_so_far.status, codes(silent_so_far)) == (OperatorStatus.BLOCKED, ["orphaned_by_missing_executor"])
-    assert f"its executor {FIRST} is silent: last seen 60 min ago; it counts as missing in " in silent_so_far.summary
+    assert f"its executor {FIRST} is silent: last seen 1 h ago; it counts as missing in " in silent_so_far.summary
     assert silent_so_far.blockers[0].details["executor_state"] == "silent"
     assert (missing.status, codes(missing)) == (OperatorStatus.BLOCKED, ["orphaned_by_missing_executor"])
     assert missing.blockers[0].details["executor_state"] == "missing"
@@ -98,7 +98,7 @@ async def test_what_is_left_to_an_operator_says_so(hand: Hand) -> None:
     explained = await hand.powertools.explain.workflow_step(workflow_id, "charge")
 
     assert explained.summary == (
-        f"charge is marked executing, but its executor {FIRST} is gone: last seen 60 s ago; it is left to an operator"
+        f"charge is marked executing, but its executor {FIRST} is gone: last seen 1 min ago; it is left to an operator"
     )
     assert explained.blockers[0].details["left_to_operator"] is True
 

@@ -141,7 +141,7 @@ async def test_a_held_step_says_until_when_and_why(hand: Hand, name: str) -> Non
 
     [blocker] = [blocker for blocker in found.blockers if blocker.code == "held"]
     assert (found.status, blocker.scope) == (OperatorStatus.WAITING, Scope.STEP)
-    assert blocker.summary == f"{name} is held for 60 min more: the account is closed"
+    assert blocker.summary == f"{name} is held for 1 h more: the account is closed"
     assert blocker.retry_at == blocker.details["held_until"]
 
 

@@ -7,9 +7,11 @@ import pytest
 
 from oban_powertools import ExecutorState, Settings
 from oban_powertools.errors import InvalidSettingError
+from oban_powertools.runtime.executors import find_replaced
 from tests.support.by_hand import Hand
 from tests.support.command import powertools as run_command
-from tests.support.executing import beat, gone, health, heartbeat, silent, stop, take, watching
+from tests.support.executing import LONG_AGO, beat, gone, health, heartbeat, restarted, silent, stop, take, watching
+from tests.support.troubles import plain
 
 
 async def test_a_heartbeat_twice_for_one_executor_is_one_row_with_the_later_time(hand: Hand) -> None:
@@ -255,3 +257,46 @@ def _plain() -> Any:
     from tests.support.by_hand import step
 
     return step(max_attempts=3)
+
+
+@pytest.mark.parametrize(("successor", "replaced"), [("default", True), ("mail", False), (None, False)])
+async def test_a_missing_executor_is_replaced_once_another_serves_its_queue(
+    hand: Hand, successor: str | None, *, replaced: bool
+) -> None:
+    await beat(hand, "p1")
+    await silent(hand, "p1", 3600)
+    if successor is not None:
+        await hand.powertools.lifeline.refresh_heartbeats([heartbeat("p2", producer_scope=successor)])
+
+    async with restarted(hand, LONG_AGO):
+        everyone = await hand.powertools.lifeline.list_executor_health()
+
+    p1 = heartbeat("p1")["executor_id"]
+    assert find_replaced(everyone) == ({p1} if replaced else set())
+
+
+async def test_one_that_has_a_job_in_hand_is_not_replaced(hand: Hand) -> None:
+    await beat(hand, "p1")
+    await take(hand, await plain(hand), "p1")
+    await silent(hand, "p1", 3600)
+    await beat(hand, "p2")
+
+    async with restarted(hand, LONG_AGO):
+        everyone = await hand.powertools.lifeline.list_executor_health()
+
+    assert [executor.state for executor in everyone if executor.executing] == ["missing"]
+    assert find_replaced(everyone) == set()
+
+
+async def test_a_replaced_executor_is_not_watched_and_leads_nowhere(hand: Hand) -> None:
+    await beat(hand, "p1")
+    await silent(hand, "p1", 3600)
+    await beat(hand, "p2")
+
+    async with restarted(hand, LONG_AGO):
+        listed = run_command("executors", "list", dsn=hand.dsn)
+        watched = run_command("watch", dsn=hand.dsn)
+
+    assert "replaced" in listed.out
+    assert "next:" not in listed.out
+    assert "1 executor\n" in watched.out

@@ -50,7 +50,9 @@ _STEP_CAUSES: Final = Table[RootCause](
     (
         Column("ROOT CAUSE", lambda cause: cause.step),
         Column("STATUS", lambda cause: cause.status, whole=True),
-        Column("STATE", lambda cause: state_beside(cause.status, cause.state), whole=True),
+        Column(
+            "STATE", lambda cause: state_beside(cause.status, cause.state), whole=True, else_=lambda cause: cause.state
+        ),
         Column("CODE", lambda cause: cause.code, whole=True),
     ),
     sentence=lambda cause: cause.summary,

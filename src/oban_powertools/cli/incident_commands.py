@@ -41,7 +41,7 @@ INCIDENTS: Final = Table[Incident](
     (
         Column("STATUS", lambda incident: incident.status, whole=True),
         Column("ID", lambda incident: incident.id, whole=True),
-        Column("STATE", state_of, whole=True),
+        Column("STATE", state_of, whole=True, else_=lambda incident: incident.state),
         Column("CLASS", lambda incident: incident.incident_class, whole=True),
         Column("COUNT", lambda incident: incident.count or None, number=True),
         Column("SINCE", lambda incident: ago(incident.opened_at), whole=True),

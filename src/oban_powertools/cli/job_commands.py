@@ -33,7 +33,7 @@ _JOBS: Final = Table[JobRecord](
     (
         Column("STATUS", lambda job: job.status, whole=True),
         Column("ID", lambda job: job.id, whole=True),
-        Column("STATE", lambda job: state_beside(job.status, job.state), whole=True),
+        Column("STATE", lambda job: state_beside(job.status, job.state), whole=True, else_=lambda job: job.state),
         Column("QUEUE", lambda job: job.queue),
         Column("WORKER", lambda job: job.worker, end=True),
         Column("ATTEMPT", lambda job: f"{job.attempt}/{job.max_attempts}", whole=True),

@@ -15,7 +15,8 @@ from . import text
 _GAP: Final = "  "
 _NARROWEST: Final = 8
 _INDENT: Final = "    "
-_SENTENCE_LINES: Final = 3
+_SENTENCE_LINES: Final = 8
+"""Ours end with what to do, and quote 200 characters of an error at most: none of them is cut in 80 columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,9 @@ class Column[T]:
 
     spare: bool = False
     """Left out where not everything fits; the last one goes first."""
+
+    else_: Callable[[T], object] | None = None
+    """What an empty cell shows where another row has something in this column; without, it looks like a fault."""
 
     end: bool = False
     """Shortened in front, because its end tells it apart: the path of a worker."""
@@ -94,6 +98,8 @@ class _Strip:
 
 def _cut_strip[T](column: Column[T], records: Sequence[T]) -> _Strip:
     values = [column.cell(record) for record in records]
+    if column.else_ is not None and any(values):
+        values = [value or column.else_(record) for value, record in zip(values, records, strict=True)]
     cells = [column.title, *("" if value is None else text.one_line(str(value)) for value in values)]
     width = max(map(text.width, cells))
     fixed = column.whole or column.number

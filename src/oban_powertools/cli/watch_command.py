@@ -20,10 +20,11 @@ from ..database.sqlstates import Trouble, find_trouble
 from ..errors import DatabaseUnavailableError
 from ..lifeline import ExecutorHealth, Incident
 from ..plural import counted
+from ..runtime.executors import find_replaced
 from ..states import ExecutorState
 from ..times import instant
 from ..upkeep.queues import Queue
-from .executor_commands import EXECUTORS
+from .executor_commands import executors_table
 from .exits import Exit
 from .forms import Form
 from .groups import examples
@@ -34,7 +35,7 @@ from .output import has_terminal, paint, print_json, repaint, say, second_screen
 from .queue_commands import QUEUES
 from .tables import Table
 from .target import Database, answering
-from .text import shorten
+from .text import shorten, wrap
 from .values import parse_duration
 
 _LEAST: Final = timedelta(seconds=1)
@@ -118,19 +119,20 @@ class _Source:
                 at=datetime.now(UTC),
                 unwatched=say_unwatched(await calls.lifeline.incidents_seen_ago()),
                 incidents=worst_first(await calls.lifeline.list_incidents(limit=100)),
-                executors=worst_first(
-                    [
-                        each
-                        for each in await calls.lifeline.list_executor_health()
-                        if each.state is not ExecutorState.STOPPED
-                    ]
-                ),
+                executors=worst_first(_that_matter(await calls.lifeline.list_executor_health())),
                 queues=worst_first(await calls.queues.list()),
             )
         except BaseException:
             self._calls = None
             await self._open.aclose()
             raise
+
+
+def _that_matter(executors: Sequence[ExecutorHealth]) -> list[ExecutorHealth]:
+    """Those that have not stopped, and are not replaced."""
+    replaced = find_replaced(executors)
+    working = (each for each in executors if each.state is not ExecutorState.STOPPED)
+    return [each for each in working if each.executor_id not in replaced]
 
 
 async def _repaint(source: _Source, look: _Look, every: timedelta) -> None:
@@ -186,7 +188,7 @@ def _sections(look: _Look, columns: int, room: int | None) -> list[str]:
     """The three tables; in so many lines, or whole."""
     parts = (
         _section("incident", look.incidents, INCIDENTS, columns, look.unwatched),
-        _section("executor", look.executors, EXECUTORS, columns),
+        _section("executor", look.executors, executors_table(look.executors), columns),
         _section("queue", look.queues, QUEUES, columns),
     )
     rooms = _share([_lines(part) for part in parts], room)
@@ -195,7 +197,7 @@ def _sections(look: _Look, columns: int, room: int | None) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Section:
-    title: str
+    title: Sequence[str]
     header: str
     rows: Sequence[Sequence[str]]
 
@@ -210,11 +212,11 @@ def _section[T](noun: str, records: Sequence[T], table: Table[T], columns: int, 
         else:
             rows.append([paint(line)])
     title = "; ".join(filter(None, (counted(len(records), noun), remark)))
-    return _Section(title=shorten(title, columns), header=header, rows=rows)
+    return _Section(title=wrap(title, columns), header=header, rows=rows)
 
 
 def _lines(section: _Section) -> int:
-    return 2 + (1 + sum(map(len, section.rows)) if section.rows else 0)
+    return 1 + len(section.title) + (1 + sum(map(len, section.rows)) if section.rows else 0)
 
 
 def _share(needed: Sequence[int], room: int | None) -> list[int]:
@@ -227,7 +229,7 @@ def _share(needed: Sequence[int], room: int | None) -> list[int]:
 
 def _cut(section: _Section, room: int) -> list[str]:
     """A blank line, the title, and as many whole rows as there is room for."""
-    shown, used = list[str](), 3
+    shown, used = list[str](), 2 + len(section.title)
     hidden = 0
     for row in section.rows:
         if used + len(row) <= room and not hidden:
@@ -235,6 +237,6 @@ def _cut(section: _Section, room: int) -> list[str]:
             used += len(row)
         else:
             hidden += 1
-    title = f"{section.title}, {hidden} not shown" if hidden else section.title
-    head = ["", title] + ([section.header] if shown else [])
+    title = [*section.title[:-1], f"{section.title[-1]}, {hidden} not shown"] if hidden else section.title
+    head = ["", *title] + ([section.header] if shown else [])
     return [*head, *shown][: max(room, 2)]

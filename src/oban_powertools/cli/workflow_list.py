@@ -29,7 +29,12 @@ WORKFLOWS: Final = Table[WorkflowRecord](
         Column("STATUS", lambda workflow: workflow.status, whole=True),
         Column("ID", lambda workflow: workflow.id, whole=True),
         Column("NAME", lambda workflow: workflow.name),
-        Column("STATE", lambda workflow: state_beside(workflow.status, workflow.state), whole=True),
+        Column(
+            "STATE",
+            lambda workflow: state_beside(workflow.status, workflow.state),
+            whole=True,
+            else_=lambda workflow: workflow.state,
+        ),
         Column("STEPS", lambda workflow: f"{workflow.total - workflow.open}/{workflow.total}", whole=True),
         Column("FAILED", lambda workflow: workflow.failed or None, number=True),
         Column("CANCELLED", lambda workflow: workflow.cancelled or None, number=True, spare=True),

@@ -71,7 +71,9 @@ def steps_table(states: Mapping[str, StepState]) -> Table[StepRecord]:
         (
             Column("STATUS", lambda step: step.status, whole=True),
             Column("STEP", lambda step: step.name),
-            Column("STATE", lambda step: state_beside(step.status, step.state), whole=True),
+            Column(
+                "STATE", lambda step: state_beside(step.status, step.state), whole=True, else_=lambda step: step.state
+            ),
             Column("ATTEMPT", lambda step: f"{step.attempt}/{step.max_attempts}" if step.job_id else "", whole=True),
             Column("QUEUE", lambda step: step.queue if step.kind is StepKind.JOB else step.kind),
             Column("JOB", lambda step: step.job_id, whole=True),

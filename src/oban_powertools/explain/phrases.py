@@ -5,23 +5,26 @@ from datetime import timedelta
 from typing import Any, Final
 
 from ..privacy.redaction import redacted
+from ..times import duration
 from ..workflows.failures import summary
 
 MAX_ERROR: Final = 200
 """Characters of an error that a sentence quotes."""
 
 
-def spell_span(duration: timedelta) -> str:
-    """A duration in words; a negative one counts as 0.
+def spell_span(span: timedelta) -> str:
+    """A duration in words, to the second; a negative one counts as 0.
 
-    >>> spell_span(timedelta(seconds=40)), spell_span(timedelta(minutes=3)), spell_span(timedelta(hours=50))
-    ('40 s', '3 min', '2 d')
+    As ``times.duration``, but without a second unit where the first one says enough.
+
+    >>> [spell_span(timedelta(seconds=s)) for s in (40, 85, 180, 6_000, 180_000)]
+    ['40 s', '1 min 25 s', '3 min', '1 h 40 min', '2 d']
     """
-    seconds = max(0, round(duration.total_seconds()))
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
+    seconds = max(0, round(span.total_seconds()))
+    if seconds < 60:
+        return f"{seconds} s"
+    number, unit, *more = duration(timedelta(seconds=seconds)).split()
+    return " ".join((number, unit, *(more if number == "1" else ())))
 
 
 def error_line(error: Any) -> str | None:

@@ -68,6 +68,24 @@ class ExecutorHealth(AsDict):
     """When it was stopped in good order."""
 
 
+def find_replaced(executors: Iterable[ExecutorHealth]) -> frozenset[str]:
+    """The ids of those that are missing and concern nobody any more: nothing in hand, and another serves their queue.
+
+    As no incident is about them either (``detect_executors``).
+    """
+    everyone = [executor for executor in executors if executor.stopped_at is None]
+    return frozenset(
+        executor.executor_id
+        for executor in everyone
+        if executor.state is ExecutorState.MISSING
+        and not executor.executing
+        and any(
+            other.producer_scope == executor.producer_scope and other.started_at > executor.beat_at
+            for other in everyone
+        )
+    )
+
+
 class Executors(Facade):
     """Read the health of executors, and refresh the host's own."""
 
