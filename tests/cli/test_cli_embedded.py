@@ -3,11 +3,12 @@
 import fcntl
 import signal
 import subprocess
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
 
-from tests.support.command import POWERTOOLS, environment, powertools
+from tests.support.command import POWERTOOLS, environment, powertools, worker
 
 READ = [("workflow", "list"), ("doctor",), ("status",), ("upgrade",), ("watch",), ("events", "tail")]
 """Some that go to the database by each of the ways there are; only ``install`` and ``start`` make a server."""
@@ -58,3 +59,14 @@ def is_stopped(directory: Path) -> bool:
         except BlockingIOError:
             return False
     return True
+
+
+def test_a_worker_opens_the_server_once(server_directory: Path, tmp_path: Path) -> None:
+    here = ("--data-directory", str(server_directory / "data"))
+
+    with worker(*here, "--queues", "default:1", dsn=None, cwd=tmp_path) as running:
+        told = [*takewhile(lambda line: "working on" not in line, running._log)]
+        running.signal(signal.SIGTERM)
+        assert running.end() == 0
+
+    assert len([line for line in told if "embedded PostgreSQL runs in" in line]) == 1
