@@ -128,14 +128,15 @@ def test_many_findings_of_one_cause_are_counted_and_have_a_line_each(
 
 
 def test_what_to_do_stands_right_below_what_it_is_about(capsys: pytest.CaptureFixture[str]) -> None:
-    print_findings([finding(1, todo="mend one"), finding(2, todo="mend two"), finding(3, todo="mend one")])
+    off = {"found": "it is off", "todo": "switch it on"}
+    print_findings([finding(1), finding(2, **off), finding(3)])
 
     told = [line.strip() for line in capsys.readouterr().out.splitlines()]
     assert [line for line in told if not line.startswith("expected")] == [
         "error [triggers] trigger 1, trigger 3: it is gone",
-        "to do:    mend one",
-        "error [triggers] trigger 2: it is gone",
-        "to do:    mend two",
+        "to do:    mend it",
+        "error [triggers] trigger 2: it is off",
+        "to do:    switch it on",
     ]
 
 

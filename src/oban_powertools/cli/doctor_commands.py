@@ -3,7 +3,7 @@
 The rule that must never break: a check that could not run never ends as a success.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 import click
@@ -114,23 +114,27 @@ async def check(
 
 
 def print_findings(findings: Sequence[Finding]) -> None:
-    """Print findings, those of one cause together, with what is expected and what to do right below them."""
-    for (check, level, expected, todo), group in _grouped(findings, _cause):
-        for found, alike in _grouped(group, lambda each: each.found):
+    """Print findings, those of one cause together: what is to be done below it, once for all that share it."""
+    for (check, level, expected), group in _grouped(findings, lambda each: (each.check, each.level, each.expected)):
+        kinds = _grouped(group, lambda each: each.found)
+        apart = len(kinds) > 1 and len({each.todo for each in group}) > 1
+        for found, alike in kinds:
             beside = alike if len(alike) <= _BESIDE else ()
             subjects = ", ".join(each.subject for each in beside) or f"{len(alike)} of them"
             say(Styled(click.style(level, fg=_COLORS[level])), f" [{check}] {subjects}: {found}")
             for each in () if beside else alike:
                 say(f"    {each.subject}")
+            _print_todos(alike if apart else ())
         say(f"  expected: {expected}")
+        _print_todos(() if apart else group)
+
+
+def _print_todos(findings: Sequence[Finding]) -> None:
+    for todo in dict.fromkeys(each.todo for each in findings):
         say(f"  to do:    {todo}")
 
 
-def _cause(finding: Finding) -> tuple[str, Level, str, str]:
-    return finding.check, finding.level, finding.expected, finding.todo
-
-
-def _grouped[K](findings: Sequence[Finding], key: Callable[[Finding], K]) -> Iterable[tuple[K, list[Finding]]]:
+def _grouped[K](findings: Sequence[Finding], key: Callable[[Finding], K]) -> Collection[tuple[K, list[Finding]]]:
     """The findings by what they share, in the order of the first of each."""
     groups: dict[K, list[Finding]] = {}
     for finding in findings:
