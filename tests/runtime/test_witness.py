@@ -16,6 +16,7 @@ from oban_powertools.runtime.witness import Witness
 from oban_powertools.states import WorkflowId
 from tests.runtime.test_idle import sweeping
 from tests.support.by_hand import Hand, chain, everybody_may
+from tests.support.command import powertools
 from tests.support.executing import beat, gone, take
 from tests.support.ledger import eventually
 
@@ -93,6 +94,21 @@ async def test_a_job_of_an_ended_process_may_be_rescued_by_hand_at_once(hand: Ha
         preview = await calls.lifeline.preview_repair("ada", action="job_rescue", target_type="job", target_id=job_id)
 
     assert preview.action == "job_rescue"
+    assert any("was seen to have ended" in warning for warning in preview.warnings)
+    assert not any("may still run" in warning for warning in preview.warnings)
+
+
+async def test_what_an_ended_process_left_leads_to_its_rescue_before_there_is_an_incident(hand: Hand) -> None:
+    workflow_id = await ended_here(hand)
+    job_id = (await hand.job(workflow_id, "s0")).id
+
+    def told(*words: object) -> str:
+        return powertools(*map(str, words), dsn=hand.dsn).out
+
+    rescue = f"next: powertools repair preview job_rescue {job_id}\n"
+    assert rescue in told("job", "explain", job_id)
+    assert rescue in told("workflow", "explain", workflow_id, "s0")
+    assert f"next: powertools workflow explain {workflow_id} s0\n" in told("workflow", "explain", workflow_id)
 
 
 async def test_what_a_reader_stores_of_what_it_saw_is_the_evidence_alone(hand: Hand) -> None:

@@ -78,6 +78,10 @@ _INCIDENTS: Final = Table[ExplainedIncident](
 _AGAIN: Final = (Action.WORKFLOW_RETRY, Action.STEP_RETRY, Action.JOB_RETRY)
 
 
+_UNSERVED: Final = (BlockerCode.QUEUE_HAS_NO_EXECUTOR, BlockerCode.QUEUE_PAUSED)
+"""Codes of root causes whose own explanation has the command that helps, and no repair."""
+
+
 class _Summarised(Protocol):
     @property
     def summary(self) -> str: ...
@@ -181,6 +185,9 @@ def _next_commands(explanation: WorkflowExplanation | StepExplanation | JobExpla
     again = [action.name for action in explanation.legal_actions if action.name in _AGAIN]
     if again and not commands:
         return [command_line("repair", "preview", again[0], target, acts=True)]
+    if not commands and Action.JOB_RESCUE in {action.name for action in explanation.legal_actions}:
+        job_id = None if isinstance(explanation, WorkflowExplanation) else explanation.job_id
+        commands.append(command_line("repair", "preview", Action.JOB_RESCUE, job_id, acts=True))
     unrepaired = [incident.id for incident in explanation.incidents if not incident.repairs]
     return commands + [command_line("incidents", "show", incident_id) for incident_id in unrepaired]
 
@@ -194,7 +201,8 @@ def _serve(explanation: WorkflowExplanation | StepExplanation | JobExplanation) 
         elif blocker.code == BlockerCode.QUEUE_PAUSED:
             yield command_line("queue", "resume", queue, acts=True, reason=True)
     for cause in _causes(explanation):
-        if cause.code in (BlockerCode.QUEUE_HAS_NO_EXECUTOR, BlockerCode.QUEUE_PAUSED):
+        orphaned = cause.code == BlockerCode.ORPHANED_BY_MISSING_EXECUTOR and not explanation.incidents
+        if orphaned or cause.code in _UNSERVED:
             yield command_line("workflow", "explain", cause.workflow_id, cause.step)
 
 

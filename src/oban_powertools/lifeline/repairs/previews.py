@@ -232,6 +232,8 @@ def _unsure(job: Row) -> str:
         return "nobody knows the executor: the job may still run"
     if job["executor_state"] == "stopped":
         return f"executor {job['executor_id']} stopped in good order"
+    if job["process_ended"]:
+        return f"the process of executor {job['executor_id']} was seen to have ended"
     age = job["beat_seconds"]
     return f"the last heartbeat of executor {job['executor_id']} came {age} s ago: the job may still run"
 

@@ -20,7 +20,7 @@ WHERE w.id = %(workflow_id)s::bigint;
 WITH health AS MATERIALIZED (
   SELECT x.node, x.producer, x.executor_id, h.state, extract(epoch FROM clock_timestamp() - x.beat_at)::int AS seconds,
     h.state = 'late' AND x.executor_id IN (SELECT s.executor_id FROM powertools.silent_executors s) AS silent,
-    x.beat_at < powertools.server_started_at() AS unheard,
+    x.beat_at < powertools.server_started_at() AS unheard, x.died_at IS NOT NULL AS process_ended,
     EXISTS (SELECT FROM powertools.gone_executors g WHERE g.executor_id = x.executor_id) AS gone
   FROM powertools.executors x
   JOIN powertools.executor_health_v1() h ON h.executor_id = x.executor_id
@@ -29,7 +29,7 @@ SELECT j.id, j.state::text AS state, j.queue, j.worker, j.attempt,
   j.meta ?& ARRAY['position', 'uid'] AS of_a_step,
   NOT j.meta ? 'position' AND j.meta ?& ARRAY['workflow_id', 'outcome', 'failed_steps'] AS is_callback,
   s.workflow_id, s.name AS step, s.state AS step_state, s.effects, s.held_until, s.cause, w.root_id, w.name AS workflow_name, w.tags,
-  w.semantics_version, e.executor_id, e.seconds AS beat_seconds, (
+  w.semantics_version, e.executor_id, e.seconds AS beat_seconds, e.process_ended, (
     SELECT powertools.missing_in_v1(x) FROM powertools.executors x WHERE x.executor_id = e.executor_id
   ) AS missing_in,
   CASE
