@@ -39,6 +39,7 @@ async def preview_bulk(request: Request) -> ToolAnswer:
         request.door.agent,
         request["action"],
         request["filter"],
+        incident_fingerprint=await _find_fingerprint(request),
         hold_for=span_of("hold_for_seconds", request["hold_for_seconds"]),
         source=_SOURCE,
     )

@@ -176,6 +176,7 @@ TOOLS: Final[Mapping[str, Tool]] = {
                 {"type": "object"},
                 required=True,
             ),
+            "incident": key("The incident that it is for: its id or its fingerprint."),
             "hold_for_seconds": _HOLD_FOR,
         },
         answer=repairing.preview_bulk,

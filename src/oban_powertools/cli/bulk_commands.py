@@ -82,10 +82,14 @@ async def preview(
     if incident is not None and ids:
         raise click.UsageError("--incident names the targets: leave --id away")
     async with target.calls(authorize) as calls:
-        ids = ids if incident is None else await _find_targets(calls, action, incident)
+        fingerprint = None
+        if incident is not None:
+            fingerprint, ids = await _find_targets(calls, action, incident)
         filter_ = {**filters, "ids": list(ids) or None}
         try:
-            record = await calls.lifeline.preview_bulk(actor, action, filter_, hold_for=hold_for, source="cli")
+            record = await calls.lifeline.preview_bulk(
+                actor, action, filter_, incident_fingerprint=fingerprint, hold_for=hold_for, source="cli"
+            )
         except BulkFilterError as error:
             raise BulkFilterError(
                 _name_options(error.found), f"--incident, or {_name_options(error.expected)}"
@@ -98,12 +102,15 @@ async def preview(
             "bulk": str(record.id),
             "repair": record.action,
             "targets": str(record.total),
+            "effect": record.action.row.does,
             "token": record.preview_token,
             "expires": moment(record.expires_at),
         }
     )
     say()
     print_table(_TARGETS, record.target_ids)
+    for warning in record.warnings:
+        note(f"warning: {warning}")
     sure = ["--confirm", record.total] if record.total > CONFIRMED_ABOVE else []
     print_next(command_line("bulk", "execute", record.preview_token, *sure, acts=True, reason=True))
     return Exit.DONE
@@ -118,12 +125,12 @@ def _name_options(said: str) -> str:
     return re.sub(r"^(names|says that) (\w+)", lambda found: f"{found[1]} {options.get(found[2], found[2])}", said)
 
 
-async def _find_targets(calls: Calls, action: str, incident: str) -> tuple[str, ...]:
-    """The targets that an incident names for a repair."""
+async def _find_targets(calls: Calls, action: str, incident: str) -> tuple[str, tuple[str, ...]]:
+    """The fingerprint of an incident, and the targets that it names for a repair."""
     record = await calls.lifeline.get_incident(incident_key(incident))
     named = [each.target_id for each in record.repairs if each.action == action]
     if targets := next((each.ids for each in record.bulk if each.action == action), tuple(named)):
-        return targets
+        return record.fingerprint, targets
     legal = ", ".join(sorted({each.action for each in record.repairs})) or "none now"
     raise StoppedError(f"incident {record.id} names no target for {action}; its repairs: {legal}", Exit.CONFLICT)
 

@@ -277,6 +277,7 @@ class SyncLifeline:
         action: str,
         filter: Mapping[str, Any],
         *,
+        incident_fingerprint: str | None = None,
         hold_for: timedelta | None = None,
         source: str = "api",
     ) -> BulkPreview:

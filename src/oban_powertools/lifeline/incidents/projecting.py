@@ -7,6 +7,7 @@ from typing import Final
 
 import psycopg
 
+from ...acts import Action
 from ...config import Settings
 from ...database import Session
 from ...incident_classes import find_row
@@ -60,8 +61,10 @@ class Projector:
             await self.project(session, fingerprint)
         return incident_id
 
-    async def warn(self, session: Session, fingerprint: str) -> str | None:
-        """A warning before a repair, when the fault that caused the incident may still be there; else None."""
+    async def warn(self, session: Session, fingerprint: str, action: Action) -> str | None:
+        """A warning before a repair that runs work again, when the incident's cause may still be there; else None."""
+        if not action.row.runs_again:
+            return None
         row = await session.one("get_incident", {"id": None, "fingerprint": fingerprint})
         if row is None or row["state"] == "resolved":
             return None

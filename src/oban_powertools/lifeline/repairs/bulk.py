@@ -7,14 +7,14 @@ never break: only targets in the manifest are touched.
 import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
 import orjson
 
 from ...acts import IN_BULK
-from ...arguments import as_id
+from ...arguments import as_id, as_text
 from ...database import Row, Session, json_border, record
 from ...database.contention import begin_again
 from ...errors import (
@@ -34,6 +34,7 @@ from ...operators.audit import Entry, Operation, Operations, check_reason
 from ...operators.authorization import Action, Actor, ActorLike, Target, TargetType, as_actor
 from ...operators.services import Facade, Services
 from ...privacy.display import Kind
+from ..incidents import Projector
 from .actions import Applier
 from .filters import FILTERS, filter_args, read_filter
 from .records import Bulk, BulkItem, BulkPreview
@@ -55,6 +56,7 @@ class Bulks(Facade):
     def __init__(self, services: Services) -> None:
         super().__init__(services)
         self._operations = Operations(services)
+        self._projector = Projector(services.settings)
 
     async def preview_bulk(
         self,
@@ -62,6 +64,7 @@ class Bulks(Facade):
         action: str,
         filter: Mapping[str, Any],  # noqa: A002 - the word of the contract
         *,
+        incident_fingerprint: str | None = None,
         hold_for: timedelta | None = None,
         source: str = "api",
     ) -> BulkPreview:
@@ -69,6 +72,7 @@ class Bulks(Facade):
 
         Args:
             filter: What to match, all of it: ``ids``, ``state``, ``queue``, ``worker`` and so on, by type of target.
+            incident_fingerprint: The incident that it is for: its record and each target's name it.
 
         Raises:
             BulkFilterError, BulkTooLargeError: The filter is empty or unknown, or matches nothing or too much.
@@ -83,9 +87,15 @@ class Bulks(Facade):
             operation.update(target=replace(target, repair=repair))
             arguments = check_arguments(repair, hold_for=hold_for)
             conditions = read_filter(repair, filter)
+            async with self._connect() as session:
+                operation.update(incident_id=await self._find_bulk_incident(session, incident_fingerprint))
             acting = await operation.authorize()
+            asked = _Asked(
+                action=repair, conditions=conditions, arguments=arguments, incident_fingerprint=incident_fingerprint
+            )
             async with self._connect() as session, session.transaction():
-                return await _insert_manifest(session, acting, repair, conditions, arguments)
+                warnings = await self._warn_of_bulk(session, asked)
+                return await _insert_manifest(session, acting, asked, warnings)
 
     async def execute_bulk(
         self,
@@ -113,7 +123,9 @@ class Bulks(Facade):
             acting = operation.actor
             async with self._connect() as session:
                 bulk = await _find_bulk(session, token=preview_token)
-            operation.update(target=replace(unknown, id=str(bulk["id"]), repair=Action(bulk["action"])))
+                incident_id = await self._find_bulk_incident(session, bulk["incident_fingerprint"])
+            about_target = replace(unknown, id=str(bulk["id"]), repair=Action(bulk["action"]))
+            operation.update(target=about_target, incident_id=incident_id)
             reason_text = str(self._display.render(Kind.REASON, check_reason(reason)))
             _refuse(bulk, acting, confirm_total)
             await operation.authorize()
@@ -143,6 +155,16 @@ class Bulks(Facade):
         unlisted = sum(row["target_id"] not in listed for row in matching)
         return record(Bulk, bulk, preview_token=token, items=items, unlisted=unlisted)
 
+    async def _find_bulk_incident(self, session: Session, fingerprint: str | None) -> int | None:
+        if fingerprint is None:
+            return None
+        return await self._projector.find_id(session, as_text("incident_fingerprint", fingerprint))
+
+    async def _warn_of_bulk(self, session: Session, asked: "_Asked") -> list[str]:
+        fingerprint = asked.incident_fingerprint
+        warning = fingerprint and await self._projector.warn(session, fingerprint, asked.action)
+        return [warning] if warning else []
+
     async def _repair_items(self, bulk: Row, about: Entry) -> None:
         while True:
             args = {"id": bulk["id"], "pending": True, "page": _AT_ONCE}
@@ -152,8 +174,10 @@ class Bulks(Facade):
                 break
             for item in items:
                 await self._begin_item(bulk, item, about)
-        async with self._connect() as session:
+        async with self._connect() as session, session.transaction():
             await session.run("end_bulk", {"id": bulk["id"]})
+            if bulk["incident_fingerprint"] is not None:
+                await self._projector.recompute(session, bulk["incident_fingerprint"])
 
     async def _begin_item(self, bulk: Row, item: Row, about: Entry) -> None:
         action = Action(bulk["action"])
@@ -180,7 +204,11 @@ class Bulks(Facade):
     async def _repair_item(self, operation: Operation, bulk: Row, item: Row) -> None:
         about = operation.entry
         repair = Repair(
-            target=about.target, arguments=bulk["arguments"], actor_id=operation.actor.id, reason=about.reason or ""
+            target=about.target,
+            arguments=bulk["arguments"],
+            actor_id=operation.actor.id,
+            reason=about.reason or "",
+            incident_fingerprint=bulk["incident_fingerprint"],
         )
         args = {"id": bulk["id"], "place": item["place"], "outcome": "done", "detail": None}
         async with self._connect() as session, session.transaction():
@@ -196,10 +224,25 @@ class Bulks(Facade):
             await operation.record(session)
 
 
-async def _insert_manifest(
-    session: Session, actor: Actor, action: Action, conditions: Mapping[str, Any], arguments: dict[str, Any]
-) -> BulkPreview:
-    rows = await _find_matching(session, action, conditions)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What a bulk repair is to do, checked."""
+
+    action: Action
+    """The repair."""
+
+    conditions: Mapping[str, Any]
+    """As ``read_filter`` returns them."""
+
+    arguments: Mapping[str, Any]
+    """As ``check_arguments`` returns them."""
+
+    incident_fingerprint: str | None
+    """The incident that it is for."""
+
+
+async def _insert_manifest(session: Session, actor: Actor, asked: _Asked, warnings: Sequence[str]) -> BulkPreview:
+    rows = await _find_matching(session, asked.action, asked.conditions)
     if len(rows) > MOST:
         raise BulkTooLargeError(MOST)
     if not rows:
@@ -207,12 +250,13 @@ async def _insert_manifest(
     manifest = [[row["target_id"], row["state_hash"]] for row in rows]
     stored: dict[str, Any] = {
         "actor_id": actor.id,
-        "action": action,
-        "filter": json_border.dumps(conditions),
-        "arguments": json_border.dumps(arguments),
+        "action": asked.action,
+        "filter": json_border.dumps(asked.conditions),
+        "arguments": json_border.dumps(asked.arguments),
+        "incident_fingerprint": asked.incident_fingerprint,
         "token_hash": Token.random().hash,
         "ready_for": READY_FOR,
-        "manifest_hash": hashlib.sha256(orjson.dumps([action, arguments, manifest])).hexdigest(),
+        "manifest_hash": hashlib.sha256(orjson.dumps([asked.action, asked.arguments, manifest])).hexdigest(),
         "target_ids": [row["target_id"] for row in rows],
         "state_hashes": [row["state_hash"] for row in rows],
     }
@@ -220,7 +264,7 @@ async def _insert_manifest(
     assert row is not None
     token = await _make_token(session, row["id"])
     await session.run("store_bulk_token", {"id": row["id"], "token_hash": token.hash})
-    return record(BulkPreview, {**stored, **row}, preview_token=token.text, total=len(rows))
+    return record(BulkPreview, {**stored, **row}, preview_token=token.text, total=len(rows), warnings=warnings)
 
 
 async def _start(session: Session, operation: Operation, bulk: Row) -> None:

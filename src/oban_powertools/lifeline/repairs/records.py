@@ -158,6 +158,12 @@ class BulkPreview(AsDict):
     manifest_hash: str
     """SHA-256 of the manifest with the state of each target, in hex."""
 
+    incident_fingerprint: str | None
+    """The incident that it is for."""
+
+    warnings: Sequence[str]
+    """What to know before it is executed."""
+
     expires_at: datetime
     """Until when it may begin; database clock."""
 
@@ -197,6 +203,9 @@ class Bulk(AsDict):
 
     preview_token: str | None
     """Executes it, or lets it continue; only for the actor who previewed it."""
+
+    incident_fingerprint: str | None
+    """The incident that it is for."""
 
     filter: Mapping[str, Any]
     """What its targets had to match."""

@@ -173,7 +173,7 @@ class Repairs(Facade):
     @begin_again
     async def _preview(self, repair: Repair) -> RepairPreview:
         async with self._connect() as session, session.transaction():
-            warnings = await self._warn_of_incident(session, repair.incident_fingerprint)
+            warnings = await self._warn_of_incident(session, repair)
             located, plan = await carry_out(session, self._settings, repair)
             stored, token = await previews.insert_preview(session, repair, located, plan, warnings)
         return previews.build_preview(self._display, stored, token)
@@ -251,8 +251,9 @@ class Repairs(Facade):
         async with self._connect() as session:
             return await self._projector.find_id(session, fingerprint)
 
-    async def _warn_of_incident(self, session: Session, fingerprint: str | None) -> list[str]:
-        warning = None if fingerprint is None else await self._projector.warn(session, fingerprint)
+    async def _warn_of_incident(self, session: Session, repair: Repair) -> list[str]:
+        fingerprint = repair.incident_fingerprint
+        warning = None if fingerprint is None else await self._projector.warn(session, fingerprint, repair.action)
         return [] if warning is None else [warning]
 
 

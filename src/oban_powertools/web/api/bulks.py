@@ -27,7 +27,7 @@ _BULK: Final = Parameter(name="bulk_id", value=ID, about="The bulk repair.", req
 async def create_bulk(call: Call) -> Reply:
     """List the targets of a bulk repair: at most 1,000, with a token that repairs exactly these."""
     made = await call.calls.lifeline.preview_bulk(
-        call.actor, call["action"], call["filter"], **call.only("hold_for"), source="api"
+        call.actor, call["action"], call["filter"], **call.only("incident_fingerprint", "hold_for"), source="api"
     )
     return Reply(value=made, status=201, location=f"/bulks/{made.id}")
 
@@ -76,6 +76,7 @@ ENDPOINTS: Final = (
                 required=True,
                 example={"state": "discarded", "queue": "mail"},
             ),
+            Parameter(name="incident_fingerprint", value=values.text(most=2000), about="The incident that it is for."),
             HOLD_FOR,
         ),
         act=Action.PREVIEW_BULK,

@@ -74,7 +74,7 @@ async def preview(page: Page) -> Response:
             action=asked.action,
             target_type=asked.action.row.targets[0],
             target_id=asked.target_id,
-            incident_fingerprint=await _fingerprint(page, asked.incident),
+            incident_fingerprint=await find_fingerprint(page, asked.incident),
             source="web",
             **values,
         )
@@ -190,7 +190,8 @@ def _sentence(error: Exception) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-async def _fingerprint(page: Page, incident: str) -> str | None:
+async def find_fingerprint(page: Page, incident: str) -> str | None:
+    """The fingerprint of an incident that a form names by its id or by that; None where it names none."""
     if not incident.isdigit():
         return incident or None
     return (await page.calls.lifeline.get_incident(incident)).fingerprint

@@ -25,7 +25,7 @@ from ...errors import (
     ReasonRequiredError,
     ReasonTooShortError,
 )
-from ...lifeline import Bulk
+from ...lifeline import Bulk, Incident
 from ...lifeline.repairs.bulk import CONFIRMED_ABOVE, MOST
 from ...lifeline.repairs.filters import FILTERS
 from ...operators.authorization import Target
@@ -36,6 +36,7 @@ from ..answers import Problem, find_problem
 from ..page import ROWS, Page, get, logger, post
 from ..posted import Decision, PostedForm
 from ..rates import Rate
+from .act import find_fingerprint
 
 _WAITED: Final = timedelta(seconds=2)
 """How long a browser waits for the end of a small bulk; a larger one goes on behind its page."""
@@ -81,7 +82,7 @@ class Chosen:
     """Targets that were ticked."""
 
     incident: str = ""
-    """The id of the incident that named them."""
+    """The incident that it is for, by its id or its fingerprint."""
 
 
 async def choose(page: Page) -> Response:
@@ -102,14 +103,19 @@ async def preview(page: Page) -> Response:
         return await _form(page, chosen, problem)
     try:
         made = await page.calls.lifeline.preview_bulk(
-            page.actor, chosen.action, {**filters, "ids": list(chosen.ids) or None}, hold_for=hold_for, source="web"
+            page.actor,
+            chosen.action,
+            {**filters, "ids": list(chosen.ids) or None},
+            incident_fingerprint=await find_fingerprint(page, chosen.incident),
+            hold_for=hold_for,
+            source="web",
         )
     except PowertoolsError as error:
         problem = find_problem(error)
         if problem is None:
             raise
         return await _form(page, chosen, problem)
-    return page.redirect(f"/bulks/{made.id}", incident=chosen.incident)
+    return page.redirect(f"/bulks/{made.id}")
 
 
 async def bulk(page: Page) -> Response:
@@ -192,15 +198,18 @@ async def _show(
     items = [item for item in shown.items if only is None or item.outcome == only]
     kind = found.action.row.targets[0]
     own = found.actor_id == page.actor.id
+    incident = await _incident(page, found)
     response = page.render(
         "bulk.html",
         title=f"{act_verb(found.action)} {counted(found.total, kind.replace('_', ' '))}",
         status=status,
         crumbs=[
-            *([("Incidents", page.url("/incidents"))] if page.query("incident") else []),
+            *([("Incidents", page.url("/incidents"))] if incident else []),
+            *([(str(incident.id), page.url(f"/incidents/{incident.id}"))] if incident else []),
             (f"Bulk {found.id}", page.url(f"/bulks/{found.id}")),
         ],
         bulk=shown,
+        incident=incident,
         hold_for=timedelta(seconds=found.arguments["hold_for"]) if "hold_for" in found.arguments else None,
         kind=kind,
         row=found.action.row,
@@ -221,6 +230,12 @@ async def _show(
     if found.status == "running":
         response.headers["Refresh"] = _LOOKS_EVERY
     return response
+
+
+async def _incident(page: Page, found: Bulk) -> Incident | None:
+    if found.incident_fingerprint is None:
+        return None
+    return (await page.part(page.calls.lifeline.get_incident(found.incident_fingerprint))).value
 
 
 def _unconfirmed(found: Bulk, typed: Decision) -> dict[str, str]:

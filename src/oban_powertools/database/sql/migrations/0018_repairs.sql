@@ -51,6 +51,7 @@ CREATE TABLE powertools.bulks (
   expires_at timestamptz NOT NULL,
   started_at timestamptz,
   ended_at timestamptz,
+  incident_fingerprint text,
   CONSTRAINT bulk_status CHECK (status IN ('ready', 'running', 'done', 'expired')),
   CONSTRAINT bulk_started CHECK ((started_at IS NOT NULL) = (status IN ('running', 'done'))),
   CONSTRAINT bulk_ended CHECK ((ended_at IS NOT NULL) = (status IN ('done', 'expired')))

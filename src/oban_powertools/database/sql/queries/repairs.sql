@@ -324,12 +324,14 @@ FROM signals s FULL JOIN given g ON g.id::bigint = s.id
 ORDER BY coalesce(s.id, g.id::bigint) LIMIT %(page)s::int;
 
 -- name: store_bulk
--- Args: actor_id, action, manifest_hash (text), filter (jsonb text), arguments (json text), token_hash (bytea), ready_for
---   (interval), target_ids, state_hashes (text[], one entry an item). Rows: id, inserted_at, expires_at.
+-- Args: actor_id, action, manifest_hash (text), filter (jsonb text), arguments (json text), incident_fingerprint (text or
+--   NULL), token_hash (bytea), ready_for (interval), target_ids, state_hashes (text[], one entry an item). Rows: id, inserted_at, expires_at.
 WITH bulk AS (
-  INSERT INTO powertools.bulks AS b (actor_id, action, filter, arguments, manifest_hash, total, token_hash, expires_at)
+  INSERT INTO powertools.bulks AS b (
+    actor_id, action, filter, arguments, manifest_hash, incident_fingerprint, total, token_hash, expires_at
+  )
   VALUES (
-    %(actor_id)s, %(action)s, %(filter)s::jsonb, %(arguments)s::json, %(manifest_hash)s,
+    %(actor_id)s, %(action)s, %(filter)s::jsonb, %(arguments)s::json, %(manifest_hash)s, %(incident_fingerprint)s::text,
     cardinality(%(target_ids)s::text[]), %(token_hash)s::bytea, clock_timestamp() + %(ready_for)s::interval
   )
   RETURNING b.id, b.inserted_at, b.expires_at
@@ -351,7 +353,8 @@ SELECT powertools.repair_secret_v1() AS secret;
 -- name: find_bulk
 -- Args: token_hash (bytea or NULL), id (bigint or NULL). Rows: none, or one, with counts by outcome.
 SELECT b.id, CASE WHEN b.status = 'ready' AND b.expires_at <= clock_timestamp() THEN 'expired' ELSE b.status END AS status,
-  b.actor_id, b.action, b.filter, b.arguments, b.manifest_hash, b.total, b.reason, b.inserted_at, b.expires_at, b.started_at, b.token_hash,
+  b.actor_id, b.action, b.filter, b.arguments, b.manifest_hash, b.incident_fingerprint, b.total, b.reason, b.inserted_at, b.expires_at,
+  b.started_at, b.token_hash,
   b.ended_at, (
     SELECT coalesce(jsonb_object_agg(c.outcome, c.items), '{}')
     FROM (SELECT i.outcome, count(*) AS items FROM powertools.bulk_items i WHERE i.bulk_id = b.id GROUP BY i.outcome) AS c
