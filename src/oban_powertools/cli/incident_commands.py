@@ -33,6 +33,10 @@ def _waiting(incident: Incident) -> str:
     return f"{waiting} waiting" if waiting else ""
 
 
+def _left_open(incident: Incident) -> str:
+    return incident.kept_open if not incident.count and incident.holds_until else ""
+
+
 def _assigned(incident: Incident) -> str:
     return f"assigned to {incident.assignee}" if incident.assignee else ""
 
@@ -46,7 +50,9 @@ INCIDENTS: Final = Table[Incident](
         Column("COUNT", lambda incident: incident.count or None, number=True),
         Column("SINCE", lambda incident: ago(incident.opened_at), whole=True),
     ),
-    sentence=lambda incident: "; ".join(filter(None, (incident.title, _waiting(incident), _assigned(incident)))),
+    sentence=lambda incident: "; ".join(
+        filter(None, (incident.title, _waiting(incident), _left_open(incident), _assigned(incident)))
+    ),
 )
 
 

@@ -64,6 +64,7 @@ def print_incident(incident: Incident, seen_ago: timedelta | None) -> None:
             "what": incident.title,
             "look first": incident.advice if incident.state is not IncidentState.RESOLVED else "",
             "status": word_and_state(incident.status, incident.state, incident.substatus),
+            "kept open": incident.kept_open,
             "since": moment(incident.opened_at),
             "first detected": moment(incident.first_detected_at) if incident.reopened else "",
             "last seen": moment(_last_seen(incident, seen_ago)),

@@ -9,9 +9,10 @@ from typing import Any, Final, cast
 from ...arguments import as_id, as_key
 from ...database import Row, Session, record
 from ...errors import IncidentNotFoundError
-from ...incident_classes import find_row
+from ...incident_classes import IncidentRow, find_row
 from ...privacy.display import DisplayPolicy, Kind
 from ...states import IncidentState
+from ...times import instant
 from .diagnosing import diagnose
 from .records import Incident, IncidentCounts, TimelineEntry
 from .suggesting import OF_A_LIST, OF_ONE, suggest
@@ -126,7 +127,27 @@ def _help(row: Row, evidence: object) -> dict[str, Any]:
         told = cast("Mapping[str, object]", evidence)
         values = {name: shlex.quote(str(value)) for name, value in told.items() if type(value) in (str, int)}
     commands = (_fill(command, values) for command in incident_class.helps)
-    return {"advice": incident_class.advice, "commands": tuple(filter(None, commands))}
+    return {
+        "advice": "" if _nothing_left(row) else incident_class.advice,
+        "commands": tuple(filter(None, commands)),
+        "kept_open": _say_kept_open(row, incident_class),
+    }
+
+
+def _nothing_left(row: Row) -> bool:
+    """Whether it stays open though nothing that it counted is as it was."""
+    return row["state"] != IncidentState.RESOLVED and row["holds_until"] is not None and not row["count"]
+
+
+def _say_kept_open(row: Row, incident_class: IncidentRow) -> str:
+    """What keeps it open: that what ends it has not been seen, and its time, where it has one."""
+    if row["state"] == IncidentState.RESOLVED:
+        return ""
+    sentence = f"open until {incident_class.over_because}"
+    if row["holds_until"] is None:
+        return sentence
+    sentence = f"{sentence}: {instant(row['holds_until'])} at the earliest"
+    return f"nothing of it is left to repair; {sentence}, if nothing more comes" if _nothing_left(row) else sentence
 
 
 def _fill(command: str, values: Mapping[str, str]) -> str | None:

@@ -169,6 +169,9 @@ class Incident(AsDict):
     last_detected_at: datetime
     """When it was last seen, within a minute."""
 
+    holds_until: datetime | None
+    """Until when at least it stays open, whatever is repaired; None of one that is over as soon as its evidence is."""
+
     resolved_at: datetime | None
     """When it was over; None while it is open."""
 
@@ -196,7 +199,10 @@ class Incident(AsDict):
     """The same repair for several of them at once; empty for fewer than two."""
 
     advice: str = ""
-    """What to look at first; empty of a class that only a newer release knows."""
+    """What to look at first; empty when nothing of it is left, and of a class that only a newer release knows."""
+
+    kept_open: str = ""
+    """What keeps it open and until when; empty when it is over, and of a class that only a newer release knows."""
 
     commands: tuple[str, ...] = ()
     """Commands of a shell that end it where no repair can, such as one that starts a worker; empty when it is over."""
