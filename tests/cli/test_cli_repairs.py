@@ -2,6 +2,7 @@
 
 from tests.support.by_hand import Hand, chain
 from tests.support.command import powertools
+from tests.support.troubles import TROUBLES, project
 
 WHY = ("--reason", "because the bank is back")
 
@@ -57,4 +58,41 @@ async def test_a_bulk_tells_what_became_of_each_target(hand: Hand) -> None:
 
     assert done.code == 1
     assert "1 done, 1 refused" in done.out
+    assert "next: powertools bulk preview workflow_cancel --id 4100\n" in done.out
     assert "target_not_found" in powertools("bulk", "status", shown.json["bulk"]["id"], dsn=hand.dsn).out
+
+
+async def test_a_bulk_for_an_incident_leads_back_to_it(hand: Hand) -> None:
+    await TROUBLES["failing_jobs"].happen(hand)
+    incident = (await project(hand))[TROUBLES["failing_jobs"].fingerprint]
+    shown = powertools("bulk", "preview", "job_retry", "--incident", str(incident.id), "--json", dsn=hand.dsn)
+    await hand.rows("UPDATE oban_jobs SET state = 'completed', completed_at = now(), discarded_at = NULL WHERE id = 1")
+
+    done = powertools("bulk", "execute", shown.json["bulk"]["preview_token"], *WHY, dsn=hand.dsn, COLUMNS="300")
+
+    _, _, then = done.out.partition("next: ")
+    assert [line.strip().removeprefix("or: ") for line in then.splitlines()] == [
+        f"powertools bulk preview job_retry --incident {incident.fingerprint}",
+        f"powertools incidents show {incident.fingerprint}",
+        "powertools job explain 1",
+    ]
+
+
+async def test_a_drift_names_steps_as_every_screen_and_the_command_that_previews_again(hand: Hand) -> None:
+    workflow_id = await hand.insert(chain(2))
+    target = f"{workflow_id}/s0"
+    await hand.start((await hand.job(workflow_id, "s0")).id)
+    preview = ("repair", "preview", "step_complete", target, "--payload", "1")
+    token = powertools(*preview, "--json", dsn=hand.dsn).json["preview"]["preview_token"]
+    await hand.rows("UPDATE oban_jobs SET state = 'retryable', scheduled_at = now() + interval '1 h'")
+
+    ended = powertools("repair", "execute", token, *WHY, "--actor", "ada", dsn=hand.dsn, COLUMNS="300")
+    mine = powertools("repair", "execute", token, *WHY, dsn=hand.dsn, COLUMNS="300")
+
+    assert (ended.code, mine.code) == (5, 5)
+    assert "made by another actor" in ended.err
+    assert f"  powertools repair preview step_complete {target} --payload JSON" in ended.err
+    assert 'state was "executing", now "retryable"' in mine.err
+    assert f"  powertools repair preview step_complete {target} --payload JSON" in mine.err
+    assert "sha256" not in mine.err
+    assert f"{workflow_id}/0" not in mine.err

@@ -59,7 +59,8 @@ SURFACES = {"http": "api"}
 
 async def failing(hand: Hand) -> Incident:
     await FAILING.happen(hand)
-    return await (await project(hand) and hand.powertools.lifeline.get_incident(FAILING.fingerprint))
+    await project(hand)
+    return await hand.powertools.lifeline.get_incident(FAILING.fingerprint)
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -113,7 +114,7 @@ async def test_a_bulk_that_was_previewed_for_none_carries_none(hand: Hand) -> No
 
 async def test_the_cause_is_warned_of_exactly_where_work_runs_again(hand: Hand) -> None:
     incident = await failing(hand)
-    ids = [str(id) for id in incident.evidence["ids"]]
+    ids = [str(each) for each in incident.evidence["ids"]]
     more: dict[str, Any] = {"incident_fingerprint": incident.fingerprint}
 
     warned = {

@@ -104,4 +104,4 @@ def test_a_row_at_the_front_that_is_new_moves_nothing_out_of_sight() -> None:
     added = {("step", "40/0000"): {**ROW, "workflow_id": 40}, **before}
     shown = plan(before, cancelled(before))
 
-    assert find_drift(shown.changes, shown.written, plan(added, cancelled(added))) == ["step 40/0000 would change too"]
+    assert find_drift(shown.changes, shown.written, plan(added, cancelled(added))) == ["step 40/s would change too"]

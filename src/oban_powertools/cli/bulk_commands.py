@@ -1,6 +1,7 @@
 """``bulk preview | execute | status``: one repair for many targets, with an outcome for each."""
 
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, Final
 
@@ -19,11 +20,15 @@ from .forms import Form
 from .groups import Group, examples
 from .ids import parse_id
 from .incident_option import incident_option
+from .incident_text import find_look
 from .next_commands import command_line
 from .output import note, print_facts, print_json, print_next, print_table, say
 from .tables import Column, Table
 from .target import Database, answering
 from .values import accounted, acting, hold_for_option
+
+_MOST_NAMED: Final = 20
+"""Targets that a command to copy names."""
 
 _TARGETS: Final = Table[str]((Column("TARGET", str, whole=True),))
 _ITEMS: Final = Table[BulkItem](
@@ -180,3 +185,22 @@ def _print(record: Bulk, *, form: Form) -> None:
     print_table(_ITEMS, record.items)
     if record.unlisted:
         note(f"{record.unlisted} more match by now; they are not in the manifest and were not touched")
+    if record.status == "done":
+        print_next(*_commands(record))
+
+
+def _commands(done: Bulk) -> Iterator[str]:
+    """What previews those again that were not repaired, and what shows whether it helped: the incident, or a target."""
+    left = [item.target_id for item in done.items if item.outcome != "done"]
+    hold_for = ["--for", f"{done.arguments['hold_for']}s"] if "hold_for" in done.arguments else []
+    if left and done.incident_fingerprint is not None:
+        yield command_line(
+            "bulk", "preview", done.action, "--incident", done.incident_fingerprint, *hold_for, acts=True
+        )
+    elif left and len(left) <= _MOST_NAMED:
+        named = [word for target_id in left for word in ("--id", target_id)]
+        yield command_line("bulk", "preview", done.action, *named, *hold_for, acts=True)
+    first = [*left, *(item.target_id for item in done.items)][:1]
+    if done.incident_fingerprint is not None:
+        yield command_line("incidents", "show", done.incident_fingerprint)
+    yield from filter(None, (find_look(done.action.row.targets[0], target_id) for target_id in first))

@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from ..calls import Calls
+from ..errors import PreviewDriftedError, PreviewExpiredError, PreviewOfAnotherActorError
 from ..lifeline.incidents import incident_key
 from ..lifeline.repairs import Effect, RepairPreview
 from ..lifeline.repairs.wording import WordedChange, word_changes
@@ -16,7 +17,7 @@ from ..operators.authorization import Action, Authorize, Severity
 from ..plural import counted
 from ..times import moment
 from .confirming import confirm as confirm_act
-from .exits import Exit
+from .exits import Exit, StoppedError
 from .forms import Form
 from .groups import Group, examples
 from .ids import parse_id
@@ -120,7 +121,12 @@ async def execute(
         previewed = await calls.lifeline.find_preview_of(token)
         if previewed is not None:
             confirm_act(previewed.action, confirm == previewed.target_id, f"--confirm {previewed.target_id}")
-        repaired = await calls.lifeline.execute_repair(actor, token, reason, source="cli")
+        try:
+            repaired = await calls.lifeline.execute_repair(actor, token, reason, source="cli")
+        except (PreviewDriftedError, PreviewExpiredError, PreviewOfAnotherActorError) as error:
+            if previewed is None or form.is_json:
+                raise
+            raise StoppedError(f"{error}:\n{_preview_command(previewed)}", Exit.CONFLICT) from error
     if form.is_json:
         print_json({"repaired": repaired}, form)
     else:
@@ -164,6 +170,17 @@ def _print(record: RepairPreview, *, form: Form) -> None:
         note(f"warning: {warning}")
     if record.preview_token is not None:
         print_next(_execute_command(record, record.preview_token))
+
+
+def _preview_command(record: RepairPreview) -> str:
+    """What previews the same again; the payload, which is kept nowhere, is the reader's to write."""
+    arguments = record.arguments
+    words: list[object] = ["repair", "preview", record.action, record.target_id]
+    words += ["--incident", record.incident_fingerprint] if record.incident_fingerprint else []
+    words += ["--for", f"{arguments['hold_for']}s"] if "hold_for" in arguments else []
+    words += ["--to", arguments["to"]] if "to" in arguments else []
+    words += ["--payload", "JSON"] if record.action is Action.STEP_COMPLETE else []
+    return command_line(*words, acts=True)
 
 
 def _look_command(done: RepairPreview) -> str:

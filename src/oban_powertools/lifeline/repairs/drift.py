@@ -1,6 +1,8 @@
 """What a preview has promised, and how that differs from what the repair would do now.
 
-Pure. The rule that must never break: every row that differs is reported, also one that the preview did not contain.
+Pure. Rows are named as on every screen, what has changed comes before what would follow from it, and a value that is
+kept as a hash is not printed. The rule that must never break: every row that differs is reported, also one that the
+preview did not contain.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,8 +15,11 @@ from ...database import Row
 from ...errors import CommandRefusedError, NotFoundError, PreviewDriftedError
 from .plan import VERSION, Change, Plan, RowKey, Written
 from .records import MovedRow
+from .wording import find_step_names, name_column, name_row, name_steps, show_state
 
 _MOST_TOLD: Final = 100
+_HASHED: Final = "sha256:"
+"""How a value begins of which a plan keeps only the hash."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,17 +86,23 @@ def find_drift(previewed: Sequence[Change], then: Written, now: Plan) -> list[st
     Returns:
         One sentence per field; for rows beyond the first 1,000 one sentence per row.
     """
-    drift: list[str] = []
+    causes: list[str] = []
+    effects: list[str] = []
+    names = find_step_names([*previewed, *now.changes])
     promised = {(c.source, c.id): c for c in previewed}
     planned = {(c.source, c.id): c for c in now.changes}
-    for source, name, was in _checksums(then):
-        checksum = now.written.get(source, {}).get(name)
-        if checksum is None:
-            drift.append(f"{source} {name} would not change any more")
-        elif checksum != was:
-            drift += _describe_drift(source, name, promised.get((source, name)), planned.get((source, name)))
-    added = ((source, name) for source, name, _ in _checksums(now.written) if then.get(source, {}).get(name) is None)
-    return drift + [f"{source} {name} would change too" for source, name in added]
+    for source, row_id, checksum in _checksums(then):
+        found = now.written.get(source, {}).get(row_id)
+        if found is None:
+            effects.append(f"{name_row(source, row_id, names)} would not change any more")
+        elif found != checksum:
+            was, will = _describe_drift(source, row_id, promised, planned, names)
+            causes += was
+            effects += will
+    added = (
+        (source, row_id) for source, row_id, _ in _checksums(now.written) if then.get(source, {}).get(row_id) is None
+    )
+    return [*causes, *effects, *(f"{name_row(*key, names)} would change too" for key in added)]
 
 
 def _checksums(written: Written) -> Iterator[tuple[str, str, int]]:
@@ -99,19 +110,38 @@ def _checksums(written: Written) -> Iterator[tuple[str, str, int]]:
         yield from ((source, name, checksum) for name, checksum in rows.items() if checksum is not None)
 
 
-def _describe_drift(source: str, name: str, then: Change | None, now: Change | None) -> list[str]:
+def _describe_drift(
+    source: str,
+    row_id: str,
+    promised: Mapping[RowKey, Change],
+    planned: Mapping[RowKey, Change],
+    names: Mapping[str, str],
+) -> tuple[list[str], list[str]]:
+    """How a row is not as it was, and how it would become something else."""
+    row, key = name_row(source, row_id, names), (source, row_id)
+    then, now = promised.get(key), planned.get(key)
     if then is None or now is None:
-        return [f"{source} {name} was, or would become, something else"]
-    was = _differences(source, name, then.before, now.before, "was")
-    return was + _differences(source, name, then.after, now.after, "would become")
+        return [f"{row} was, or would become, something else"], []
+    was = _compare(_show(then, then.before, promised), _show(now, now.before, planned))
+    will = _compare(then.after, now.after)
+    return _sentences(row, source, was, names), _sentences(row, source, will, names, "would become")
+
+
+def _show(change: Change, before: Row | None, changes: Mapping[RowKey, Change]) -> Row | None:
+    """A row as it was, a step with its state as lists show it."""
+    if change.source != "step" or before is None:
+        return before
+    job = changes.get(("job", str(before.get("job_id"))))
+    return {**before, "state": show_state(before, job and job.before)}
 
 
 def find_moved(previewed: Sequence[Change], now: Mapping[RowKey, Row]) -> list[str]:
     """Find how the rows of a preview have changed since, one sentence per field."""
     drift: list[str] = []
+    names = find_step_names(previewed)
     for moved in find_moved_rows(previewed, now):
-        name = f"{moved.source} {moved.id}"
-        drift += [f"{name} is gone"] if moved.gone else _sentences(name, moved.fields, "was")
+        row = name_row(moved.source, moved.id, names)
+        drift += [f"{row} is gone"] if moved.gone else _sentences(row, moved.source, moved.fields, names)
     return drift
 
 
@@ -127,19 +157,20 @@ def find_moved_rows(previewed: Sequence[Change], now: Mapping[RowKey, Row]) -> l
     return moved
 
 
-def _differences(source: str, name: str, then: Row | None, now: Row | None, verb: str) -> list[str]:
-    return _sentences(f"{source} {name}", _compare(then, now), verb)
-
-
 def _compare(then: Row | None, now: Row | None) -> dict[str, tuple[Any, Any]]:
     then, now = then or {}, now or {}
     names = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
     return {name: (then.get(name), now.get(name)) for name in names}
 
 
-def _sentences(row: str, fields: Mapping[str, tuple[Any, Any]], verb: str) -> list[str]:
-    return [f"{row}: {name} {verb} {_shorten(was)}, now {_shorten(now)}" for name, (was, now) in fields.items()]
+def _sentences(
+    row: str, source: str, fields: Mapping[str, tuple[Any, Any]], names: Mapping[str, str], verb: str = "was"
+) -> list[str]:
+    return [_sentence(f"{row}: {name_column(source, name)}", values, names, verb) for name, values in fields.items()]
 
 
-def _shorten(value: Any) -> str:
-    return orjson.dumps(value).decode()
+def _sentence(field: str, values: tuple[Any, Any], names: Mapping[str, str], verb: str) -> str:
+    if any(isinstance(value, str) and value.startswith(_HASHED) for value in values):
+        return f"{field} {verb} something else"
+    was, now = (orjson.dumps(name_steps(value, names)).decode() for value in values)
+    return f"{field} {verb} {was}, now {now}"

@@ -33,9 +33,40 @@ class WordedChange:
 
 def word_changes(changes: Sequence[Change]) -> list[WordedChange]:
     """The changes of a preview, in their order, as a person reads them."""
-    names = {each.id: f"{each.after['workflow_id']}/{each.after['name']}" for each in changes if _is_named_step(each)}
+    names = find_step_names(changes)
     jobs = {each.id: each for each in changes if each.source == "job"}
     return [_word(each, names, jobs) for each in changes]
+
+
+def find_step_names(changes: Sequence[Change]) -> Mapping[str, str]:
+    """Place of a step -> its name, ``41/2`` -> ``41/bill``, of the steps among the changes."""
+    return {each.id: f"{each.after['workflow_id']}/{each.after['name']}" for each in changes if _is_named_step(each)}
+
+
+def name_row(source: str, row_id: str, names: Mapping[str, str]) -> str:
+    """A row as a person names it.
+
+    Args:
+        names: As ``find_step_names``.
+    """
+    return name_steps(row_id if row_id.startswith("new ") else f"{source} {row_id}", names)
+
+
+def name_column(source: str, name: str) -> str:
+    """A column by its name on a screen."""
+    return _COLUMNS.get((source, name), name)
+
+
+def name_steps(value: Any, names: Mapping[str, str]) -> Any:
+    """The text with each step by its name; what is no text as it is."""
+    return _STEP.sub(lambda place: names.get(place[0], place[0]), value) if isinstance(value, str) else value
+
+
+def show_state(step: Row | None, job: Row | None) -> Any:
+    """The state of a step: while it has a live job, the job's own, where that is known."""
+    if step is None:
+        return None
+    return job.get("state") if job is not None and step.get("state") == StepState.AVAILABLE else step.get("state")
 
 
 def _is_named_step(change: Change) -> bool:
@@ -44,27 +75,20 @@ def _is_named_step(change: Change) -> bool:
 
 def _word(change: Change, names: Mapping[str, str], jobs: Mapping[str, Change]) -> WordedChange:
     fields = {
-        _COLUMNS.get((change.source, name), name): (_name_steps(before, names), _name_steps(after, names))
+        name_column(change.source, name): (name_steps(before, names), name_steps(after, names))
         for name, (before, after) in change.fields.items()
     }
     if change.source == "step":
-        was, will = _shown_state(change.before, jobs, now=True), _shown_state(change.after, jobs, now=False)
+        was = show_state(change.before, _job_of(change.before, jobs, now=True))
+        will = show_state(change.after, _job_of(change.after, jobs, now=False))
         fields = {name: each for name, each in fields.items() if name != "state"}
         fields |= {"state": (was, will)} if was != will else {}
-    row = change.id if change.id.startswith("new ") else f"{change.source} {change.id}"
     # Its state first: it is what the reader looks for.
     ordered = dict(sorted(fields.items(), key=lambda item: item[0] != "state"))
-    return WordedChange(row=_name_steps(row, names), is_new=change.is_new, fields=ordered)
+    return WordedChange(row=name_row(change.source, change.id, names), is_new=change.is_new, fields=ordered)
 
 
-def _shown_state(step: Row | None, jobs: Mapping[str, Change], *, now: bool) -> Any:
-    """The state of a step: while it has a live job, the job's own."""
-    if step is None:
-        return None
-    job = jobs.get(str(step.get("job_id"))) if step.get("state") == StepState.AVAILABLE else None
-    row = None if job is None else job.before if now else job.after
-    return step.get("state") if row is None else row.get("state")
-
-
-def _name_steps(value: Any, names: Mapping[str, str]) -> Any:
-    return _STEP.sub(lambda place: names.get(place[0], place[0]), value) if isinstance(value, str) else value
+def _job_of(step: Row | None, jobs: Mapping[str, Change], *, now: bool) -> Row | None:
+    """The row of a step's job among the changes, as it is or will be."""
+    job = jobs.get(str((step or {}).get("job_id")))
+    return None if job is None else job.before if now else job.after
