@@ -160,6 +160,10 @@ def _find_warnings(action: Action, located: Located, plan: Plan) -> list[str]:
     warnings = [_unsure(job) for job in executing] if action.row.takes_away else []
     if executing and action.row.tells:
         warnings.append("the job is executing: it is told to stop, and may still complete")
+    elif _ends_under(executing, plan) and not action.row.takes_away:
+        warnings.append(
+            "the job is executing: its code goes on running, is not told, and what it comes to counts no more"
+        )
     unsure = sum(job["effects"] == Effects.ASK for job in located.jobs)
     unsure += plan.repeated
     if unsure and action.row.runs_again:
@@ -173,6 +177,15 @@ def _find_warnings(action: Action, located: Located, plan: Plan) -> list[str]:
         warnings.append("the bookkeeping fails on the way: see the settle faults among the changes")
     warnings += _warn_of_signal(located.signal) if action.row.aimed and located.signal else []
     return list(dict.fromkeys(warnings))[:10]
+
+
+def _ends_under(executing: Sequence[Row], plan: Plan) -> bool:
+    """Whether a step gets its outcome while its job executes."""
+    ids = {job["id"] for job in executing}
+    steps = ((each.before, each.after) for each in plan.changes if each.source == "step" and each.before is not None)
+    return any(
+        was["job_id"] in ids and was["finished_at"] is None and will["finished_at"] is not None for was, will in steps
+    )
 
 
 def _warn_of_signal(signal: Row) -> list[str]:

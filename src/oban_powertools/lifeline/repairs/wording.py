@@ -13,6 +13,9 @@ from ...states import StepState
 from .plan import Change
 
 _STEP: Final = re.compile(r"(?<=\bstep )\S+/\d+")
+_OF_ITS_JOB: Final = frozenset({"released_at", "started_at"})
+"""Columns of a step that are empty while its job says them."""
+
 _COLUMNS: Final = {("workflow", "failed"): "not completed"}
 """Kind of row and column -> its name on a screen, where the column counts more than its name says."""
 
@@ -81,11 +84,20 @@ def _word(change: Change, names: Mapping[str, str], jobs: Mapping[str, Change]) 
     if change.source == "step":
         was = show_state(change.before, _job_of(change.before, jobs, now=True))
         will = show_state(change.after, _job_of(change.after, jobs, now=False))
-        fields = {name: each for name, each in fields.items() if name != "state"}
+        known = _job_of(change.before, jobs, now=True)
+        fields = {name: each for name, each in fields.items() if name != "state" and not _is_known(name, each, known)}
         fields |= {"state": (was, will)} if was != will else {}
     # Its state first: it is what the reader looks for.
     ordered = dict(sorted(fields.items(), key=lambda item: item[0] != "state"))
     return WordedChange(row=name_row(change.source, change.id, names), is_new=change.is_new, fields=ordered)
+
+
+def _is_known(column: str, values: tuple[Any, Any], job: Row | None) -> bool:
+    """Whether a step only writes down by now what its job, and so every list, has said before."""
+    if job is None:
+        return False
+    before, after = values
+    return (column == "attempt" and job.get("attempt") == after) or (column in _OF_ITS_JOB and before is None)
 
 
 def _job_of(step: Row | None, jobs: Mapping[str, Change], *, now: bool) -> Row | None:
