@@ -9,6 +9,7 @@ from oban_powertools import OperatorStatus, Powertools
 from oban_powertools.errors import NotAuthorizedError, QueueNotFoundError, ReasonRequiredError
 from oban_powertools.upkeep.queues import Queues
 from tests.support.by_hand import Hand, chain, step
+from tests.support.executing import die, rescue, take
 from tests.support.ledger import eventually
 
 WHO = {"actor": "ada", "reason": "billing is down"}
@@ -130,3 +131,22 @@ async def test_the_jobs_that_hold_a_queues_places_are_named(hand: Hand) -> None:
 async def test_a_queue_without_executors_and_jobs_is_unknown(hand: Hand) -> None:
     with pytest.raises(QueueNotFoundError):
         await hand.powertools.queues.get("nothing")
+
+
+async def test_a_rescued_job_is_due_since_its_rescue_and_hides_no_older_one(hand: Hand) -> None:
+    inserted = await hand.oban.enqueue_many(step(max_attempts=3), step())
+    await hand.rows(
+        "UPDATE oban_jobs SET scheduled_at = scheduled_at - make_interval(hours => 3 - id::int),"
+        " inserted_at = inserted_at - interval '3 h'"
+    )
+    await take(hand, inserted[0].id, "p1")
+    await die(hand, "p1")
+    await rescue(hand)
+
+    queue = await hand.powertools.queues.get("default")
+
+    other = await hand.one("SELECT scheduled_at AT TIME ZONE 'UTC' FROM oban_jobs WHERE id = %s", inserted[1].id)
+    assert queue.oldest_due_at == other
+    await hand.rows("DELETE FROM oban_jobs WHERE id = %s", inserted[1].id)
+    alone = await hand.powertools.queues.get("default")
+    assert alone.oldest_due_at == await hand.one("SELECT at FROM powertools.rescues")

@@ -12,6 +12,7 @@ from oban_powertools.states import HistoryKind, StepPhase, WorkflowId
 from oban_powertools.workflows.history import History, HistoryEntry, StepTimes
 from tests.support.by_hand import Hand, chain, step
 from tests.support.counting import count_sent
+from tests.support.executing import die, rescue, take
 
 ADA: Any = {"actor": "ada", "reason": "billing is back"}
 SECOND = timedelta(seconds=1)
@@ -259,3 +260,19 @@ async def test_what_does_not_exist_has_no_history(hand: Hand) -> None:
 async def test_only_a_place_that_a_page_gave_is_taken(hand: Hand, after: Any) -> None:
     with pytest.raises(InvalidArgumentError):
         await history(hand, WorkflowId(1), after=after)
+
+
+async def test_a_rescued_attempt_waits_in_its_queue_and_not_for_a_retry(hand: Hand) -> None:
+    workflow = Workflow("rescued")
+    workflow.add("s0", step(max_attempts=3))
+    workflow_id = await hand.insert(workflow)
+    await take(hand, (await hand.job(workflow_id, "s0")).id, "p1")
+    await die(hand, "p1")
+    await rescue(hand)
+
+    page = await history(hand, workflow_id)
+
+    [waits] = [entry for entry in page.entries if entry.change == "retrying"]
+    assert (waits.state, waits.phase) == ("available", StepPhase.QUEUE)
+    assert times_of(page, "s0").phase == StepPhase.QUEUE
+    assert times_of(page, "s0").retry_for == timedelta(0)

@@ -99,7 +99,7 @@ class StepTimes(AsDict):
     """It waited for its time: scheduled, or a later one that its worker asked for."""
 
     queue_for: timedelta
-    """It waited in its queue before its first attempt."""
+    """It waited in its queue: before its first attempt, and again after a rescue."""
 
     signal_for: timedelta
     """It waited for its signal."""

@@ -72,7 +72,8 @@ BEGIN
       CASE
         WHEN o.change IS NULL OR o.change = 'recovered' AND o.state = 'pending' THEN 'dependencies'
         WHEN o.change = 'snoozed' OR o.state = 'scheduled' THEN 'time'
-        WHEN o.change = 'retrying' THEN 'retry'
+        -- one that was rescued is due at once: it waits in its queue
+        WHEN o.change = 'retrying' AND o.state <> 'available' THEN 'retry'
         WHEN o.state = 'executing' THEN 'work'
         WHEN o.change = 'awaiting' OR o.state = 'awaiting_signal' THEN 'signal'
         WHEN o.state IN ('completed', 'discarded', 'cancelled', 'expired') THEN NULL

@@ -175,7 +175,7 @@ AS $$
     FROM (SELECT * FROM lanes LIMIT 1000) AS l
     CROSS JOIN chosen c
     CROSS JOIN LATERAL (
-      SELECT j.id, j.meta, greatest(j.scheduled_at, j.inserted_at, j.attempted_at) AS due_at
+      SELECT j.id, j.meta, powertools.due_since_v1(j.id, j.scheduled_at, j.inserted_at, j.attempted_at) AS due_at
       FROM public.oban_jobs j
       WHERE j.state = 'available' AND j.queue = l.queue AND j.priority = l.priority AND j.scheduled_at < c.due_before
       ORDER BY j.scheduled_at, j.id LIMIT 1000

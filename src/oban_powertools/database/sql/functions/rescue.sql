@@ -239,3 +239,15 @@ BEGIN
     ORDER BY j.id FOR UPDATE OF j SKIP LOCKED
   ), modes);
 END $$;
+
+-- Since when an available job could run, in UTC: its time, its insertion, its last attempt or its rescue, whichever came last.
+-- Index: rescues_job, looked at only for a job that was fetched before.
+CREATE OR REPLACE FUNCTION powertools.due_since_v1(
+  job_id bigint, scheduled_at timestamp, inserted_at timestamp, attempted_at timestamp
+) RETURNS timestamp
+LANGUAGE sql STABLE
+AS $$
+  SELECT greatest(scheduled_at, inserted_at, attempted_at, CASE WHEN attempted_at IS NOT NULL THEN (
+    SELECT max(r.at) AT TIME ZONE 'UTC' FROM powertools.rescues r WHERE r.job_id = due_since_v1.job_id AND r.action <> 'left'
+  ) END)
+$$;

@@ -59,10 +59,12 @@ WITH jobs AS (
   CROSS JOIN LATERAL (
     SELECT count(*) AS steps,
       CASE s.state WHEN 'available' THEN
-        extract(epoch FROM timezone('UTC', now()) - min(f.scheduled_at))::float
+        extract(epoch FROM timezone('UTC', now()) - min(
+          powertools.due_since_v1(f.id, f.scheduled_at, f.inserted_at, f.attempted_at)
+        ))::float
       END AS oldest_seconds
     FROM (
-      SELECT o.meta, o.scheduled_at FROM public.oban_jobs o
+      SELECT o.meta, o.id, o.scheduled_at, o.inserted_at, o.attempted_at FROM public.oban_jobs o
       WHERE o.state = s.state::public.oban_job_state LIMIT %(most)s::int
     ) AS f
     WHERE f.meta ? 'position' AND f.meta ? 'uid'

@@ -39,11 +39,12 @@ CROSS JOIN LATERAL (
     (SELECT count(*) FROM (SELECT FROM public.oban_jobs j WHERE j.state = 'retryable' AND j.queue = f.queue LIMIT 10000) AS n) AS retryable,
     (SELECT count(*) FROM (SELECT FROM public.oban_jobs j WHERE j.state = 'executing' AND j.queue = f.queue LIMIT 10000) AS n) AS executing,
     (
-      SELECT min(d.scheduled_at) AT TIME ZONE 'UTC'
+      -- of the first 100 of each priority: one that was rescued is due since then, and stands before those that wait longer
+      SELECT min(powertools.due_since_v1(d.id, d.scheduled_at, d.inserted_at, d.attempted_at)) AT TIME ZONE 'UTC'
       FROM generate_series(0, 9) AS p (priority)
       CROSS JOIN LATERAL (
-        SELECT j.scheduled_at FROM public.oban_jobs j
-        WHERE j.state = 'available' AND j.queue = f.queue AND j.priority = p.priority ORDER BY j.scheduled_at LIMIT 1
+        SELECT j.id, j.scheduled_at, j.inserted_at, j.attempted_at FROM public.oban_jobs j
+        WHERE j.state = 'available' AND j.queue = f.queue AND j.priority = p.priority ORDER BY j.scheduled_at LIMIT 100
       ) AS d
     ) AS oldest_due_at
 ) AS c
