@@ -5,6 +5,8 @@ import os
 import subprocess
 from pathlib import Path
 
+from oban_powertools import Workflow
+from tests.support.by_hand import Hand, step
 from tests.support.command import POWERTOOLS, environment, powertools
 from tests.support.furnished import furnished
 
@@ -66,3 +68,17 @@ async def test_a_password_of_the_command_line_is_not_in_the_command_that_follows
 
     assert all("--dsn" in command for command in commands(shown.out))
     assert "s3cretword" not in shown.out + shown.err
+
+
+async def test_what_waits_for_a_queue_leads_to_it_before_an_incident_is_open(hand: Hand) -> None:
+    workflow = Workflow("mailing")
+    workflow.add("s0", step(queue="mail"))
+    workflow_id = await hand.insert(workflow)
+
+    single = powertools("workflow", "explain", str(workflow_id), "s0", dsn=hand.dsn)
+    whole = powertools("workflow", "explain", str(workflow_id), dsn=hand.dsn)
+    queue = powertools("queues", "show", "mail", dsn=hand.dsn)
+
+    assert commands(single.out) == ["powertools start --queues mail:10"]
+    assert commands(whole.out) == [f"powertools workflow explain {workflow_id} s0"]
+    assert commands(queue.out) == ["powertools start --queues mail:10"]

@@ -76,9 +76,7 @@ _INCIDENTS: Final = Table[ExplainedIncident](
     sentence=lambda incident: incident.title,
 )
 _AGAIN: Final = (Action.WORKFLOW_RETRY, Action.STEP_RETRY, Action.JOB_RETRY)
-
-
-_UNSERVED: Final = (BlockerCode.QUEUE_HAS_NO_EXECUTOR, BlockerCode.QUEUE_PAUSED)
+_OF_QUEUES: Final = (BlockerCode.QUEUE_HAS_NO_EXECUTOR, BlockerCode.QUEUE_PAUSED, BlockerCode.QUEUE_SATURATED)
 """Codes of root causes whose own explanation has the command that helps, and no repair."""
 
 
@@ -193,16 +191,18 @@ def _next_commands(explanation: WorkflowExplanation | StepExplanation | JobExpla
 
 
 def _serve(explanation: WorkflowExplanation | StepExplanation | JobExplanation) -> Iterator[str]:
-    """What lets a queue run that nobody serves or that is paused; of a root cause, what explains it."""
+    """What lets a queue run that is unserved or paused, or shows a full one; of a root cause, what explains it."""
     for blocker in explanation.blockers:
         queue = blocker.details.get("queue")
         if blocker.code == BlockerCode.QUEUE_HAS_NO_EXECUTOR:
             yield command_line("start", "--queues", f"{queue}:10")
         elif blocker.code == BlockerCode.QUEUE_PAUSED:
             yield command_line("queue", "resume", queue, acts=True, reason=True)
+        elif blocker.code == BlockerCode.QUEUE_SATURATED:
+            yield command_line("queues", "show", queue)
     for cause in _causes(explanation):
         orphaned = cause.code == BlockerCode.ORPHANED_BY_MISSING_EXECUTOR and not explanation.incidents
-        if orphaned or cause.code in _UNSERVED:
+        if orphaned or cause.code in _OF_QUEUES:
             yield command_line("workflow", "explain", cause.workflow_id, cause.step)
 
 
