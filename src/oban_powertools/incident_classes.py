@@ -113,7 +113,7 @@ class IncidentClass(StrEnum):
             helps=_START_A_WORKER,
             concerns_by="executor_concerns",
             over_because="it sends heartbeats again, has stopped, was replaced or removed, or was missing for a day",
-            means="Its process has ended, or cannot reach the database. It had nothing in hand.",
+            means="Its process has ended, or cannot reach the database. What it had in hand was rescued.",
             unknown="Why it ended: its own logs say.",
             unattended=(
                 "Nothing is lost. Its queue runs on in other processes, if there are any; after a day this is "

@@ -234,3 +234,16 @@ async def test_a_word_and_a_state_that_exclude_each_other_find_nothing(hand: Han
     page = await hand.powertools.jobs.list(status=OperatorStatus.FINISHED, state=JobState.AVAILABLE)
 
     assert page.jobs == ()
+
+
+async def test_a_job_that_a_retry_replaced_keeps_the_name_of_its_step(hand: Hand) -> None:
+    workflow_id = await hand.insert(chain(1))
+    await hand.run(workflow_id, {"s0": ValueError("no")})
+    await hand.workflows.recover(workflow_id, actor="ada", reason="because of a test")
+
+    page = await hand.powertools.jobs.list()
+
+    assert [(one.workflow_id, one.step, one.status) for one in page.jobs] == [
+        (workflow_id, "s0", "Blocked"),
+        (workflow_id, "s0", "Finished"),
+    ]

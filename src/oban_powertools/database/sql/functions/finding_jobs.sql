@@ -96,21 +96,21 @@ AS $$
 BEGIN
   RETURN QUERY
   WITH jobs AS MATERIALIZED (
-    SELECT j.*, s.workflow_id, s.position, s.name, s.finished_at AS ended_at
+    -- one that a retry replaced keeps the name of its step, and has an end of its own
+    SELECT j.*, s.workflow_id, s.position, s.name, s.job_id = j.id AS is_its_job, s.finished_at AS ended_at
     FROM public.oban_jobs j
     LEFT JOIN powertools.steps s
-      ON s.workflow_id = powertools.workflow_of_v1(j.meta) AND s.position = powertools.position_of_v1(j.meta)
-      AND s.job_id = j.id AND powertools.is_job_of_v1(j.meta, s.workflow_id, s.position)
+      ON s.workflow_id = powertools.workflow_of_v1(j.meta) AND s.position = powertools.position_of_v1(j.meta) AND j.meta ? 'uid'
     WHERE j.id = ANY (ids)
   ), worded AS MATERIALIZED (
     SELECT w.workflow_id, w.position, w.word, w.code
     FROM (
       SELECT coalesce(array_agg(j.workflow_id), '{}') AS ids, coalesce(array_agg(j.position), '{}') AS positions
-      FROM jobs j WHERE j.workflow_id IS NOT NULL AND j.ended_at IS NULL
+      FROM jobs j WHERE j.is_its_job AND j.ended_at IS NULL
     ) AS a, powertools.leaf_words(a.ids, a.positions) AS w
   )
   SELECT j.id, CASE
-      WHEN j.ended_at IS NOT NULL OR j.workflow_id IS NULL AND j.state IN ('completed', 'discarded', 'cancelled') THEN 'Finished'
+      WHEN j.is_its_job AND j.ended_at IS NOT NULL OR j.is_its_job IS NOT TRUE AND j.state IN ('completed', 'discarded', 'cancelled') THEN 'Finished'
       ELSE w.word
     END, j.state::text, w.code, j.queue, j.worker, j.attempt::int,
     j.max_attempts::int, j.priority::int, j.tags, j.workflow_id, j.name, j.attempted_by[1],
@@ -118,6 +118,6 @@ BEGIN
     timezone('UTC', j.inserted_at), timezone('UTC', j.scheduled_at), timezone('UTC', j.attempted_at),
     timezone('UTC', coalesce(j.completed_at, j.discarded_at, j.cancelled_at))
   FROM jobs j
-  LEFT JOIN worded w ON w.workflow_id = j.workflow_id AND w.position = j.position
+  LEFT JOIN worded w ON j.is_its_job AND w.workflow_id = j.workflow_id AND w.position = j.position
   ORDER BY j.id DESC;
 END $$;

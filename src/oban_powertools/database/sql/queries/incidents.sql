@@ -72,7 +72,7 @@ SELECT powertools.incident_word_v3(i.state, i.muted_until > clock_timestamp()) A
 WHERE i.id = %(id)s::bigint OR i.fingerprint = %(fingerprint)s::text;
 
 -- name: incident_timeline
--- Its entries; the rescues, since it was first opened, of the jobs that it names or has named; acts of operators for
+-- Its entries; the rescues, since it was first opened, of the jobs that it names or has named, or of a missing executor; acts of operators for
 -- it, also refused ones.
 -- Args: id (bigint), page (int): the newest so many.
 -- Rows: at, kind, actor (NULL: Powertools), detail; oldest first. Index: incident_entries_incident, rescues_job, audit_incident.
@@ -94,6 +94,17 @@ FROM (
       WHERE e.incident_id = i.id AND e.kind IN ('detected', 'changed', 'reopened')
     )
     WHERE i.id = %(id)s::bigint AND i.evidence ->> 'id_type' = 'job' AND r.at >= i.first_detected_at - interval '5 min'
+    ORDER BY r.id DESC LIMIT %(page)s::int
+  )
+  UNION ALL
+  -- of an executor also what it had in hand before it was an incident, among the last 5,000 rescues
+  (
+    SELECT r.at, 'rescued', NULL, jsonb_build_object(
+      'job_id', r.job_id, 'attempt', r.attempt, 'action', r.action, 'why', r.why, 'worker', r.worker
+    ), r.id
+    FROM powertools.incidents i
+    JOIN (SELECT * FROM powertools.rescues l ORDER BY l.id DESC LIMIT 5000) AS r ON r.executor_id = i.subject_id
+    WHERE i.id = %(id)s::bigint AND i.subject_type = 'executor' AND i.evidence -> 'ids' = '[]' AND r.action <> 'left'
     ORDER BY r.id DESC LIMIT %(page)s::int
   )
   UNION ALL
