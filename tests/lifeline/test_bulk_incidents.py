@@ -13,7 +13,7 @@ from tests.support.agents import agent
 from tests.support.by_hand import Hand
 from tests.support.command import powertools as run_command
 from tests.support.console import console_of
-from tests.support.repairing import OPERATOR, REASON, preview
+from tests.support.repairing import OPERATOR, REASON, preview, repair
 from tests.support.troubles import TROUBLES, project
 
 FAILING = TROUBLES["failing_jobs"]
@@ -128,3 +128,18 @@ async def test_the_cause_is_warned_of_exactly_where_work_runs_again(hand: Hand) 
     }
     one = await preview(hand, "job_retry", ids[0], **more)
     assert [each for each in one.warnings if "the cause is still active" in each]
+
+
+async def test_the_act_that_ends_an_incident_stands_before_its_end(hand: Hand) -> None:
+    await TROUBLES["late_result"].happen(hand)
+    incident = (await project(hand))[TROUBLES["late_result"].fingerprint]
+
+    await repair(
+        hand,
+        "late_result_dismiss",
+        incident.evidence["ids"][0],
+        incident_fingerprint=TROUBLES["late_result"].fingerprint,
+    )
+
+    timeline = (await hand.powertools.lifeline.get_incident(incident.id)).timeline
+    assert [entry.kind for entry in timeline][-2:] == ["late_result_dismiss", "resolved"]

@@ -187,9 +187,11 @@ class Repairs(Facade):
                 raise await previews.find_refusal(session, stored, operation.actor)
             promise = Promise.of(stored, row["written"])
             _, plan = await carry_out(session, self._settings, repair, promise)
-            if repair.incident_fingerprint is not None:
-                await self._projector.recompute(session, repair.incident_fingerprint)
             operation.update(**_audited(plan))
+            if repair.incident_fingerprint is not None:
+                # The act stands in the timeline before what follows from it.
+                await operation.record(session)
+                await self._projector.recompute(session, repair.incident_fingerprint)
         return RepairDone(
             preview_id=stored["id"],
             audit_id=operation.record_id,
