@@ -48,13 +48,15 @@ BEGIN
     WHERE b.id = i.id AND i.state <> 'resolved' AND (only_fingerprint IS NULL OR i.fingerprint = only_fingerprint)
       AND i.class <> ALL (crowded) AND NOT EXISTS (SELECT FROM unnest(found) AS f WHERE f.fingerprint = i.fingerprint)
       AND NOT powertools.still_holds(i)
-    RETURNING i.id, i.class, i.count, i.subject_id, b.muted_until > clock_timestamp() AS muted
+    RETURNING i.id, i.class, i.count, i.subject_type, i.subject_id, b.muted_until > clock_timestamp() AS muted
   )
   INSERT INTO powertools.incident_entries (incident_id, kind, detail)
-  SELECT o.id, 'resolved', jsonb_build_object('count', o.count, 'because', CASE
-    WHEN o.class = 'dead_executor' AND NOT EXISTS (SELECT FROM powertools.executors e WHERE e.executor_id = o.subject_id)
-    THEN 'its row was removed: what it had in hand is orphaned' ELSE c.over_because
-  END) || CASE WHEN o.muted THEN '{"muted": true}' ELSE '{}' END::jsonb
+  SELECT o.id, 'resolved', jsonb_build_object('count', o.count, 'because', coalesce(
+    CASE o.subject_type
+      WHEN 'executor' THEN powertools.why_executor_is_over(o.class, o.subject_id)
+      WHEN 'queue' THEN powertools.why_queue_is_over(o.class, o.subject_id)
+    END, c.over_because
+  )) || CASE WHEN o.muted THEN '{"muted": true}' ELSE '{}' END::jsonb
   FROM over o JOIN powertools.incident_classes c ON c.name = o.class;
   -- One whose mute has ended while nobody has taken it is told of again, once.
   WITH heard AS (
@@ -72,6 +74,36 @@ BEGIN
     AND i.holds_until > clock_timestamp() AND (i.count, i.waiting_workflows, i.waiting_steps) <> (0, 0, 0)
     AND i.class <> ALL (crowded) AND NOT EXISTS (SELECT FROM unnest(found) AS f WHERE f.fingerprint = i.fingerprint);
 END $$;
+
+-- Which of the reasons for which an incident of an executor ends it was; NULL: its class has one reason, or nobody knows.
+CREATE OR REPLACE FUNCTION powertools.why_executor_is_over(of_class text, of_executor text) RETURNS text
+LANGUAGE sql STABLE
+AS $$
+  SELECT CASE
+    WHEN h.executor_id IS NULL THEN CASE of_class
+      WHEN 'dead_executor' THEN 'its row was removed: what it had in hand is orphaned' ELSE 'its row was removed'
+    END
+    WHEN of_class = 'dead_executor' THEN NULL
+    WHEN h.stopped_at IS NOT NULL THEN 'it has stopped'
+    WHEN h.process_alive AND h.loop_responsive THEN 'it sends heartbeats in time'
+    WHEN EXISTS (
+      SELECT FROM powertools.executors e
+      WHERE e.producer_scope = h.producer_scope AND e.stopped_at IS NULL AND e.started_at > h.beat_at
+    ) THEN 'another executor was started for its queue'
+    WHEN of_class = 'executor_late' THEN 'it is missing by now'
+    WHEN h.beat_at < clock_timestamp() - interval '1 day' THEN 'it was missing for a day'
+  END
+  FROM (SELECT) AS one LEFT JOIN powertools.executor_health_v1() AS h ON h.executor_id = of_executor
+$$;
+
+-- Which of the reasons for which an incident of a late queue ends it was; NULL: its class has one reason.
+CREATE OR REPLACE FUNCTION powertools.why_queue_is_over(of_class text, of_queue text) RETURNS text
+LANGUAGE sql STABLE
+AS $$
+  SELECT CASE WHEN of_class = 'queue_late' THEN CASE
+    WHEN powertools.is_served(of_queue) THEN 'its oldest due job has not waited for so long' ELSE 'nobody works on the queue any more'
+  END END
+$$;
 
 -- Stores detected incidents: new ones, those that come back, and those that have changed. The caller holds the part's
 -- row, so nobody else inserts one meanwhile, and only a new incident uses up an id.
