@@ -135,6 +135,7 @@ async def history(
 def _print_times(page: History) -> None:
     if page.times:
         say()
+        say("How long each step waited, and worked:")
         print_table(_TIMES, page.times)
     if page.known_from:
         note(f"events before {instant(page.known_from)} were removed: of a step without its events only the last run")
