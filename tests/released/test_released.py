@@ -92,6 +92,7 @@ FREE_NUMBERS = ["found_signals", "workers"]
 
 UPGRADES = {
     "615a837": [
+        "bulk_incidents",
         "agents",
         "endpoints_seen",
         "before_release",
@@ -101,7 +102,7 @@ UPGRADES = {
         *FREE_NUMBERS,
         "finding",
     ],
-    "5aa1e6a": ["agents", "endpoints_seen", *FREE_NUMBERS],
+    "5aa1e6a": ["bulk_incidents", "agents", "endpoints_seen", *FREE_NUMBERS],
 }
 """The migrations that each was without."""
 
