@@ -52,10 +52,8 @@ BEGIN
   )
   INSERT INTO powertools.incident_entries (incident_id, kind, detail)
   SELECT o.id, 'resolved', jsonb_build_object('count', o.count, 'because', coalesce(
-    CASE o.subject_type
-      WHEN 'executor' THEN powertools.why_executor_is_over(o.class, o.subject_id)
-      WHEN 'queue' THEN powertools.why_queue_is_over(o.class, o.subject_id)
-    END, c.over_because
+    CASE WHEN o.subject_type = 'executor' THEN powertools.why_executor_is_over(o.class, o.subject_id) END,
+    powertools.why_queue_is_over(o.class, o.subject_id), c.over_because
   )) || CASE WHEN o.muted THEN '{"muted": true}' ELSE '{}' END::jsonb
   FROM over o JOIN powertools.incident_classes c ON c.name = o.class;
   -- One whose mute has ended while nobody has taken it is told of again, once.
