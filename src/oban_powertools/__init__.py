@@ -26,6 +26,7 @@ _HOMES: Final = {
         "Action Actor ActorLike ActorType AllowAll Authorize SecondPerson Severity Surface Target TargetType "
         "permissions_policy"
     ),
+    "operators.revealing": "Revealable Revealed",
     "powertools": "Powertools",
     "privacy.display": "DisplayPolicy",
     "runtime.step": "AwaitSignal FinishedWorkflow StepContext current_step current_workflow",

@@ -47,6 +47,7 @@ from .operators.authorization import (
     TargetType,
     permissions_policy,
 )
+from .operators.revealing import Revealable, Revealed
 from .powertools import Powertools
 from .privacy.display import DisplayPolicy
 from .runtime.step import AwaitSignal, FinishedWorkflow, StepContext, current_step, current_workflow
@@ -132,6 +133,8 @@ __all__ = [
     "Reference",
     "RepairEnded",
     "RetentionRan",
+    "Revealable",
+    "Revealed",
     "SecondPerson",
     "Settings",
     "Severity",

@@ -321,6 +321,17 @@ class Action(StrEnum):
             does="Each of its executors may run so many jobs at once, until it is started anew.",
         ),
     )
+    REVEAL_VALUE = (
+        "reveal_value",
+        _act(
+            TargetType.JOB,
+            TargetType.STEP,
+            TargetType.WORKFLOW,
+            permission="reveal_value",
+            severity=Severity.HIGH,
+            does="You see the value as it is stored, with what the display policy hides of it.",
+        ),
+    )
     SETTINGS_CHANGE = "settings_change", _act(TargetType.SETTING, permission="settings_change", severity=Severity.HIGH)
 
 

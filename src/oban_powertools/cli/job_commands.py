@@ -1,4 +1,4 @@
-"""``job list`` and ``explain``: find and explain any Oban job, a step's or a plain one."""
+"""``job list``, ``explain`` and ``reveal``: find, explain and reveal any Oban job, a step's or a plain one."""
 
 from datetime import datetime
 from typing import Final
@@ -16,6 +16,7 @@ from .ids import parse_id
 from .importing import check_import_option
 from .next_commands import command_line, find_worst
 from .output import note, print_json, print_list
+from .reveal_commands import reveal_of_job
 from .tables import Column, Table
 from .target import Database, answering
 from .text import state_beside
@@ -50,6 +51,9 @@ _WORDS: Final = click.Choice([word.value for word in OperatorStatus], case_sensi
 @click.group(cls=Group)
 def job() -> None:
     """See jobs, of steps or plain; changes nothing."""
+
+
+job.add_command(reveal_of_job)
 
 
 @job.command(

@@ -25,6 +25,7 @@ from .ids import parse_id
 from .importing import check_import_option
 from .next_commands import command_line
 from .output import note, print_block, print_facts, print_json, print_next, print_table, say
+from .reveal_commands import reveal_of_workflow
 from .target import Database, answering
 from .workflow_history import history
 from .workflow_list import list_workflows
@@ -44,7 +45,7 @@ def workflow() -> None:
     """See workflows, and change them."""
 
 
-for _command in (list_workflows, history, cancel, recover, hold, release, list_commands, graph):
+for _command in (list_workflows, history, cancel, recover, hold, release, list_commands, graph, reveal_of_workflow):
     workflow.add_command(_command)
 
 

@@ -51,7 +51,8 @@ class Kind(StrEnum):
 class DisplayPolicy:
     """Decides what is shown of a value; ``Powertools(oban, display=...)`` takes one of your own.
 
-    A subclass overrides ``show``; the doors call ``render`` and ``render_text``.
+    A subclass overrides ``show`` and ``may_reveal``; the doors call ``render`` and ``render_text``, and what reveals a
+    value ``allows_reveal``.
     """
 
     def render(self, kind: Kind, value: Any) -> Any:
@@ -79,6 +80,22 @@ class DisplayPolicy:
         if kind is Kind.URL and isinstance(value, str):
             return masked_url(value)
         return _shorten(value, LONGEST_ERROR if kind is Kind.ERROR else LONGEST_TEXT, 0)
+
+    def allows_reveal(self, kind: Kind, value: Any) -> bool:
+        """Whether an operator who may, and says why, may see the value as it is; not when the policy fails.
+
+        Args:
+            value: As it is stored.
+        """
+        try:
+            return self.may_reveal(kind, value) is True
+        except Exception as error:  # noqa: BLE001 - whatever a host's policy raises
+            self._failed(kind, type(error).__name__)
+            return False
+
+    def may_reveal(self, kind: Kind, value: Any) -> bool:  # noqa: ARG002 - for those who override it
+        """Whether a value may be revealed at all, to whomever the host's authorization allows it; only True says so."""
+        return True
 
     def _failed(self, kind: Kind, fault: str) -> str:
         logger.error("the display policy %s failed for a value of kind %s: %s", type(self).__name__, kind, fault)

@@ -18,6 +18,7 @@ from ..lifeline.repairs.records import Bulk, BulkPreview, PreviewCheck, RepairDo
 from ..operators.audit.reading import AuditFilter
 from ..operators.audit.records import AuditRecord, Verification
 from ..operators.authorization.actors import ActorLike
+from ..operators.revealing import Revealable, Revealed
 from ..runtime.executors import ExecutorHealth
 from ..states import (
     IncidentId,
@@ -184,6 +185,11 @@ class SyncJobs:
         limit: int = 50,
     ) -> JobPage:
         """Jobs that fit everything that is given, newest first; errors as the display policy shows them."""
+
+    def reveal(
+        self, job_id: JobId | str, *, what: Revealable | str, actor: ActorLike, reason: str, source: str = "api"
+    ) -> Revealed:
+        """One value of a job as it is stored, with what the display policy hides of it; the audit keeps who saw it."""
 
 class SyncLifeline:
     def __init__(self, runs: Any) -> None: ...
@@ -601,6 +607,18 @@ class SyncWorkflows:
 
     def results(self, workflow_id: WorkflowId | str) -> dict[str, Any]:
         """Step name -> result of the completed steps, in position order; None where there is no result."""
+
+    def reveal(
+        self,
+        workflow_id: WorkflowId | str,
+        step: str | None = None,
+        *,
+        what: Revealable | str,
+        actor: ActorLike,
+        reason: str,
+        source: str = "api",
+    ) -> Revealed:
+        """One value as it is stored, with what the display policy hides of it; the audit keeps who saw it."""
 
     def signal(
         self,

@@ -1,18 +1,22 @@
 """Find Oban's jobs, those of steps and plain ones, by Oban's own indexes.
 
-Not for changing them (``lifeline``), and not for one job's whole story (``explain``). A search is bounded: what is rare
+Not for changing them (``lifeline``), and not for one job's whole story (``explain``). What the display policy hides of
+a job is revealed here, as an audited act (``operators.revealing``). A search is bounded: what is rare
 by its state or queue is found however old it is, anything else among the newest; the answer says how far it came.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
+from ..acts import TargetType
 from ..arguments import as_count, as_id, as_job_id, as_key, as_word, unless_none
 from ..database import Session, json_border
 from ..errors import JobNotFoundError
-from ..operators.services import Facade
+from ..operators.authorization import ActorLike, Target
+from ..operators.revealing import Revealable, Revealed, Revealer, find_in_workflow
+from ..operators.services import Facade, Services
 from ..privacy.apply_display import apply_display
 from ..states import JobId, JobState, OperatorStatus, WorkflowId
 from ..wire import AsDict
@@ -140,6 +144,10 @@ class JobPage(AsDict):
 class Jobs(Facade):
     """Find jobs."""
 
+    def __init__(self, services: Services) -> None:
+        super().__init__(services)
+        self._revealer = Revealer(services)
+
     async def list(
         self,
         *,
@@ -195,10 +203,31 @@ class Jobs(Facade):
         """
         key = as_job_id(job_id)
         async with self._connect() as session:
-            job = await session.record(JobDetail, "get_job", {"id": key})
-        if job is None:
-            raise JobNotFoundError(key)
-        return apply_display(self._display, job)
+            return apply_display(self._display, await _get(session, key))
+
+    async def reveal(
+        self, job_id: JobId | str, *, what: Revealable | str, actor: ActorLike, reason: str, source: str = "api"
+    ) -> Revealed:
+        """One value of a job as it is stored, with what the display policy hides of it; the audit keeps who saw it.
+
+        Args:
+            what: ``args``, ``meta`` or ``error``: the last one, within 20,000 characters.
+
+        Raises:
+            JobNotFoundError: It does not exist, or was pruned.
+            NotAuthorizedError: The host or its display policy does not allow it, or the actor is an agent.
+            UnattributedActorError, ReasonRequiredError: No actor; no reason.
+        """
+        key = as_job_id(job_id)
+
+        async def read(session: Session, chosen: Revealable) -> Any:
+            job = await _get(session, key)
+            if chosen is Revealable.ERROR:
+                return job.errors[0].error if job.errors else None
+            return job.meta if chosen is Revealable.META else job.args
+
+        target = Target(type=TargetType.JOB, id=str(key))
+        return await self._revealer.reveal(target, what, _find_target, read, actor=actor, reason=reason, source=source)
 
     async def count(self, *, queue: str | None = None) -> Mapping[JobState, int]:
         """Jobs in each state, those that have none too; each count stops at 10,000.
@@ -211,6 +240,23 @@ class Jobs(Facade):
             rows = await session.all("count_jobs", args)
         counts = {row["state"]: row["jobs"] for row in rows}
         return {state: counts.get(state.value, 0) for state in JobState}
+
+
+async def _get(session: Session, job_id: JobId) -> JobDetail:
+    job = await session.record(JobDetail, "get_job", {"id": job_id})
+    if job is None:
+        raise JobNotFoundError(job_id)
+    return job
+
+
+async def _find_target(session: Session, target: Target) -> Target:
+    jobs = await session.records(JobRecord, "list_jobs", {"ids": [int(target.id)]})
+    if not jobs:
+        return target
+    [job] = jobs
+    of_step = replace(target, workflow_id=job.workflow_id, step=job.step)
+    known = of_step if job.workflow_id is None else await find_in_workflow(session, of_step)
+    return replace(known, queue=job.queue, worker=job.worker)
 
 
 def _may_be(state: JobState, word: OperatorStatus | None) -> bool:

@@ -30,6 +30,7 @@ from .compile import compile_workflow
 from .handle import WorkflowHandle
 from .reading import WorkflowReads
 from .records import Recovered, SignalRecord, WorkflowRecord
+from .revealing import WorkflowReveals
 from .rules import find_recovery
 from .scripts import warn_of_scripts
 from .stamping import stamped
@@ -322,5 +323,5 @@ class WorkflowWrites(Facade):
             return await session.all("list_commands", args)
 
 
-class Workflows(WorkflowReads, WorkflowWrites):
-    """Insert, wait for, read and command workflows."""
+class Workflows(WorkflowReads, WorkflowWrites, WorkflowReveals):
+    """Insert, wait for, read, command and reveal workflows."""

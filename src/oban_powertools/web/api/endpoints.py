@@ -2,12 +2,27 @@
 
 from typing import Final
 
-from . import acts, audit, bulks, events, incidents, jobs, previews, queues, retention, signals, webhooks, workflows
+from . import (
+    acts,
+    audit,
+    bulks,
+    events,
+    incidents,
+    jobs,
+    previews,
+    queues,
+    retention,
+    reveals,
+    signals,
+    webhooks,
+    workflows,
+)
 from .endpoint import Endpoint
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *workflows.ENDPOINTS,
     *jobs.ENDPOINTS,
+    *reveals.ENDPOINTS,
     *queues.ENDPOINTS,
     *signals.ENDPOINTS,
     *incidents.ENDPOINTS,

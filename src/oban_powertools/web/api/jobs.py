@@ -11,7 +11,7 @@ from . import values
 from .endpoint import BEFORE, LIMIT, Call, Endpoint, Shape, page
 from .values import ID, INSTANT, Parameter
 
-_JOB: Final = Parameter(name="job_id", value=ID, about="The job.", required=True, example="8123")
+JOB: Final = Parameter(name="job_id", value=ID, about="The job.", required=True, example="8123")
 _FILTERS: Final = (
     Parameter(name="state", value=values.word(JobState), about="Only in this state of Oban's."),
     Parameter(name="status", value=values.word(OperatorStatus), about="Only with this word of an operator."),
@@ -75,7 +75,7 @@ ENDPOINTS: Final = (
         handler=get_job,
         tag="Jobs",
         answer=Shape(about="The job.", kind=JobDetail, tagged=True),
-        path_inputs=(_JOB,),
+        path_inputs=(JOB,),
         errors=(JobNotFoundError,),
     ),
     Endpoint(
@@ -84,7 +84,7 @@ ENDPOINTS: Final = (
         handler=explain_job,
         tag="Jobs",
         answer=Shape(about="The explanation.", kind=JobExplanation),
-        path_inputs=(_JOB,),
+        path_inputs=(JOB,),
         errors=(JobNotFoundError,),
     ),
 )

@@ -61,6 +61,7 @@ FAMILIES: Final[tuple[tuple[Family, ...], ...]] = (
         Family(name="act"),
         Family(name="preview"),
         Family(name="repair"),
+        Family(name="reveal"),
         Family(name="bulk"),
         Family(name="audit", title="Audit", path="/audit", key="a"),
         Family(name="retention", title="Retention", path="/retention", key="r"),

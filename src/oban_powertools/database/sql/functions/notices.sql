@@ -47,7 +47,7 @@ BEGIN
 END $$;
 
 -- Writes notices for acts of operators on jobs, steps, workflows, executors and signals, executed or refused; not for what
--- Powertools does by itself or the host's program reports.
+-- Powertools does by itself or the host's program reports, nor for a value that was revealed.
 CREATE OR REPLACE FUNCTION powertools.tell_of_repairs_v1() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -60,7 +60,7 @@ BEGIN
   FROM added a
   WHERE a.actor_type <> 'system' AND (a.actor_id, a.actor_type) <> ('host', 'service')
     AND a.target_type IN ('job', 'step', 'late_result', 'workflow', 'executor', 'callback', 'signal')
-    AND a.action NOT IN ('preview_repair', 'step_publish');
+    AND a.action NOT IN ('preview_repair', 'step_publish', 'reveal_value');
   RETURN NULL;
 END $$;
 
