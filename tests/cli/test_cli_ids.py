@@ -156,6 +156,8 @@ async def trouble(hand: Hand, asked: Asked) -> None:
     await TROUBLES["executor_missing"].happen(hand)
     [incident, *_] = (await project(hand, **TROUBLES["executor_missing"].settings)).values()
     await asked.ask("job explain", str(job))
+    await asked.ask("job reveal", str(job), "--what", "args", *WHY)
+    await asked.ask("workflow reveal", str(failed), "s0", "--what", "args", *WHY)
     await asked.ask("incidents list")
     await asked.ask("incidents ack", str(incident.id))
     await asked.ask("incidents assign", str(incident.id), "ada")

@@ -137,6 +137,8 @@ async def test_every_answer_as_json_has_the_keys_of_the_reference(hand: Hand, ds
         ("watch",),
         ("job", "list"),
         ("job", "explain", job_id),
+        ("job", "reveal", job_id, "--what", "args", "--reason", "because of a test"),
+        ("workflow", "reveal", workflow_id, "--what", "context", "--reason", "because of a test"),
         ("audit", "list"),
         ("audit", "show", "1"),
         ("audit", "verify"),

@@ -15,6 +15,8 @@ UNTRACED = {
     "queues.pause",
     "queues.resume",
     "queues.scale",
+    "jobs.reveal",
+    "workflows.reveal",
     "workflows.hold",
     "workflows.release",
     "workflows.complete_step",

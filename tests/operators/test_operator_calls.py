@@ -132,6 +132,10 @@ async def _a_queue(_: Powertools, scene: Scene) -> None:
     await scene.hand.rows("INSERT INTO oban_producers (uuid, node, queue) VALUES (gen_random_uuid(), 'n', 'default')")
 
 
+async def _a_job(_: Powertools, scene: Scene) -> None:
+    scene.kept["job"] = (await scene.hand.job(scene.workflow_id, "s0")).id
+
+
 async def _a_failure(_: Powertools, scene: Scene) -> None:
     await scene.hand.run(scene.workflow_id, {"s0": ValueError("no")})
 
@@ -234,6 +238,12 @@ ROWS: dict[str, Row] = {
     "webhooks.enable": Row(WEBHOOK, lambda p, s: p.webhooks.enable(s.kept["webhook"], **ADA), prepare=_a_webhook),
     "webhooks.remove": Row(WEBHOOK, lambda p, s: p.webhooks.remove(s.kept["webhook"], **ADA), prepare=_a_webhook),
     "webhooks.replay": Row(WEBHOOK, lambda p, s: p.webhooks.replay(s.kept["webhook"], **ADA), prepare=_a_webhook),
+    "jobs.reveal": Row(
+        (Action.REVEAL_VALUE,), lambda p, s: p.jobs.reveal(s.kept["job"], what="args", **ADA), prepare=_a_job
+    ),
+    "workflows.reveal": Row(
+        (Action.REVEAL_VALUE,), lambda p, s: p.workflows.reveal(s.workflow_id, what="context", **ADA)
+    ),
     "queues.pause": Row((Action.QUEUE_PAUSE,), lambda p, _: p.queues.pause("default", **ADA), prepare=_a_queue),
     "queues.resume": Row((Action.QUEUE_RESUME,), lambda p, _: p.queues.resume("default", **ADA), prepare=_a_queue),
     "queues.scale": Row((Action.QUEUE_SCALE,), lambda p, _: p.queues.scale("default", 3, **ADA), prepare=_a_queue),

@@ -66,6 +66,9 @@ APPLICATION = {
 ASKED_FOR = {"workflow list", "workflow show", "workflow cancel", "signal", "agents", "api"}
 """Doors that print a context, args, results or a payload because somebody asked for exactly these."""
 
+REVEALS = {"job reveal", "workflow reveal"}
+"""Doors that print a value as it is stored, to whoever may see it and says why; nothing else of it remains."""
+
 
 @dataclass
 class World:
@@ -240,6 +243,11 @@ CASES: dict[str, Case] = {
     "watch": of(),
     "signals waits": of(),
     "job explain": lambda w: [[str(number)] for number in job_ids(w)],
+    "job reveal": lambda w: [[str(job_ids(w)[0]), "--what", "args", *WHY]],
+    "workflow reveal": lambda w: [
+        [str(w.leaky), "--what", "context", *WHY],
+        [str(w.leaky), "keeps", "--what", "result", *WHY],
+    ],
     "signal": of("approved", "--key", "9", "--payload", '{"otp_secret": "velvetsent", "note": "meadowsent"}'),
     "events tail": lambda w: [[]],
     "executors list": of(),
@@ -414,7 +422,7 @@ async def test_no_planted_secret_appears_at_any_door(
 
 def leaks_of(world: World, name: str, output: str) -> list[str]:
     """What an output must not hold and does, with what stands before it."""
-    hidden = (HIDDEN if name in ASKED_FOR else PLANTED).pattern
+    hidden = "velvetreason" if name in REVEALS else (HIDDEN if name in ASKED_FOR else PLANTED).pattern
     shown_once = [] if name.endswith((" preview", " execute")) else world.tokens
     anything = "|".join([hidden, *map(re.escape, [WEBHOOK_SECRET, ENV_SECRET, *shown_once])])
     return sorted(set(re.findall(f".{{0,120}}(?:{anything})", output)))[:10]
