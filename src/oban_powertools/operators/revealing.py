@@ -13,14 +13,12 @@ from ..acts import Action, TargetType
 from ..arguments import as_word, refuse
 from ..database import Session
 from ..errors import NotAuthorizedError
-from ..privacy.apply_display import FIELDS
+from ..privacy import apply_display
 from ..wire import AsDict
 from .audit import Operation, Operations, check_attributed
 from .authorization import ActorLike, ActorType, Target
 from .authorization.targets import with_facts
 from .services import Services
-
-__all__ = ["Revealable", "Revealed"]
 
 
 class Revealable(StrEnum):
@@ -97,7 +95,7 @@ class Revealer:
             await self._authorize(operation, find_target)
             async with operation.transaction() as session:
                 value = await read(session, chosen)
-                if value is not None and not self._services.display.allows_reveal(FIELDS[chosen], value):
+                if value is not None and not self._services.display.allows_reveal(apply_display.FIELDS[chosen], value):
                     raise _refusal(operation, _NEVER)
         return Revealed(target=str(target), what=chosen, value=value, audit_id=operation.record_id)
 

@@ -21,8 +21,8 @@ from ..page import Page, get, post
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """Whose value is asked for, and which."""
+class HiddenValue:
+    """A value that the display policy may hide, and whose it is."""
 
     target: Target
     """A job, a step or a workflow."""
@@ -61,26 +61,26 @@ async def reveal_of_workflow(page: Page) -> Response:
     return await _reveal(page, _of_workflow(page, (await page.form()).text("what")))
 
 
-async def _reveal(page: Page, asked: Asked) -> Response:
+async def _reveal(page: Page, hidden: HiddenValue) -> Response:
     form = await page.form()
     reason = form.text("reason")
     if not form.ticked("confirm"):
-        return await _render(page, asked, reason=reason, unticked=True, status=422)
+        return await _render(page, hidden, reason=reason, unticked=True, status=422)
     try:
-        revealed = await _call(page, asked, reason)
+        revealed = await _call(page, hidden, reason)
     except (ReasonRequiredError, ReasonTooShortError) as error:
         text = str(error)
-        return await _render(page, asked, reason=reason, wrong=f"{text[:1].upper()}{text[1:]}.", status=422)
+        return await _render(page, hidden, reason=reason, wrong=f"{text[:1].upper()}{text[1:]}.", status=422)
     except PowertoolsError as error:
         problem = find_problem(error)
         if problem is None:
             raise
-        return await _render(page, asked, reason=reason, problem=problem, status=problem.status)
-    return await _render(page, asked, revealed=revealed)
+        return await _render(page, hidden, reason=reason, problem=problem, status=problem.status)
+    return await _render(page, hidden, revealed=revealed)
 
 
-async def _call(page: Page, asked: Asked, reason: str) -> Revealed:
-    target, what = asked.target, asked.what
+async def _call(page: Page, hidden: HiddenValue, reason: str) -> Revealed:
+    target, what = hidden.target, hidden.what
     if target.type is TargetType.JOB:
         return await page.calls.jobs.reveal(JobId(int(target.id)), what=what, reason=reason, **page.by)
     workflow_id = WorkflowId(int(target.workflow_id or 0))
@@ -89,7 +89,7 @@ async def _call(page: Page, asked: Asked, reason: str) -> Revealed:
 
 async def _render(
     page: Page,
-    asked: Asked,
+    hidden: HiddenValue,
     *,
     revealed: Revealed | None = None,
     reason: str = "",
@@ -98,36 +98,36 @@ async def _render(
     problem: Problem | None = None,
     status: int = 200,
 ) -> Response:
-    path, query = asked.back
+    path, query = hidden.back
     back = page.url(path, **query)
-    named = str(asked.target)
+    named = str(hidden.target)
     return page.render(
         "reveal.html",
-        title=f"{asked.what.capitalize()} of {named}",
+        title=f"{hidden.what.capitalize()} of {named}",
         status=status,
         crumbs=[(f"{named[:1].upper()}{named[1:]}", back)],
-        asked=asked,
+        hidden=hidden,
         row=Action.REVEAL_VALUE.row,
         revealed=revealed,
         reason=reason,
         wrong=wrong,
         unticked=unticked,
         problem=problem,
-        refusal=None if revealed else await page.refusal(Action.REVEAL_VALUE, asked.target),
-        action=page.url(page.path, step=asked.target.step),
+        refusal=None if revealed else await page.refusal(Action.REVEAL_VALUE, hidden.target),
+        action=page.url(page.path, step=hidden.target.step),
         back=back,
     )
 
 
-def _of_job(page: Page, what: str | None) -> Asked:
+def _of_job(page: Page, what: str | None) -> HiddenValue:
     target = Target(type=TargetType.JOB, id=str(as_job_id(page.param("id"))))
-    return Asked(target=target, what=_what(target, what))
+    return HiddenValue(target=target, what=_what(target, what))
 
 
-def _of_workflow(page: Page, what: str | None) -> Asked:
+def _of_workflow(page: Page, what: str | None) -> HiddenValue:
     step = page.request.query_params.get("step") or None
     target = Target.of_workflow(as_workflow_id(page.param("id")), step)
-    return Asked(target=target, what=_what(target, what))
+    return HiddenValue(target=target, what=_what(target, what))
 
 
 def _what(target: Target, what: str | None) -> Revealable:
