@@ -61,7 +61,7 @@ async def test_a_policy_that_refuses_leaves_stdout_empty(hand: Hand, tmp_path: P
         cwd=tmp_path,
     )
 
-    assert (ended.code, ended.out) == (Exit.REFUSED, "")
+    assert (ended.code, ended.out) == (Exit.NOT_AUTHORISED, "")
     assert "velvet" not in ended.err
 
 

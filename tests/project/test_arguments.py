@@ -347,6 +347,8 @@ GIVEN: Mapping[str, Any] = {
 
 GIVEN_HERE: Mapping[str, Mapping[str, Any]] = {
     "workflows.recover": {"action": "retry"},
+    "workflows.reveal": {"what": "context"},
+    "jobs.reveal": {"what": "args"},
     "webhooks.add": {"since": None},
     "shared_settings.change": {"name": "incident_stuck_after", "value": timedelta(minutes=1)},
 }
