@@ -9,7 +9,7 @@ import pytest
 from oban import Oban
 from psycopg_pool import AsyncConnectionPool
 
-from oban_powertools import IncidentClass, IncidentState, Powertools, Settings, Workflow
+from oban_powertools import Action, IncidentClass, IncidentState, Powertools, Settings, Workflow
 from oban_powertools.lifeline.incidents import Projector
 from tests.support.by_hand import Hand, chain, step
 from tests.support.executing import beat, die, rescue, silent, stop, take, watching
@@ -250,9 +250,10 @@ async def test_one_incident_alone_can_be_looked_at_again(hand: Hand) -> None:
     assert recomputed == (await hand.powertools.lifeline.get_incident(fingerprint)).id
     assert (await hand.powertools.lifeline.get_incident(fingerprint)).state == IncidentState.RESOLVED
     assert await projector.recompute(hand.session, "dead_executor:nobody") is None
-    warned = await projector.warn(hand.session, TROUBLES["callback_failed"].fingerprint)
+    warned = await projector.warn(hand.session, TROUBLES["callback_failed"].fingerprint, Action.JOB_RETRY)
     assert warned is not None and "still active" in warned
-    assert await projector.warn(hand.session, fingerprint) is None
+    assert await projector.warn(hand.session, TROUBLES["callback_failed"].fingerprint, Action.STEP_SKIP) is None
+    assert await projector.warn(hand.session, fingerprint, Action.JOB_RETRY) is None
 
 
 async def test_two_projections_at_once_give_one_row_a_fingerprint_and_no_error(hand: Hand, shared_dsn: str) -> None:

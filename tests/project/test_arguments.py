@@ -225,6 +225,7 @@ KINDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "lifeline.approve_repair": {**OF_AN_OPERATOR, "preview_id": NOT_IDS},
     "lifeline.execute_repair": {**OF_AN_OPERATOR, "preview_token": (*NOT_NAMES, None)},
     "lifeline.preview_bulk": {
+        "incident_fingerprint": NOT_NAMES,
         "actor": NOT_ACTORS,
         "source": NOT_WORDS,
         "action": NOT_WORDS,

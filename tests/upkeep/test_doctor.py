@@ -207,8 +207,7 @@ SET_UP = {
     "a process that was started with another setting": (
         """
         INSERT INTO powertools.executors (
-          executor_id, node, producer, producer_scope, started_at, beat_at,
-  loop_beat_at, beating_since, gone_after,
+          executor_id, node, producer, producer_scope, started_at, beat_at, loop_beat_at, beating_since, gone_after,
           started_with
         )
         VALUES ('e', 'node-a', 'p', 'default', now(), now(), now(), now(), '1 h', '{"incident_failing_count": 7}')

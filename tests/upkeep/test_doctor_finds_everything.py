@@ -199,6 +199,8 @@ SERVER = {
 """Check -> what it says of a server that is set up badly, and in use; * stands for what varies."""
 
 ELSEWHERE = {
+    "leader": {"Oban's leader lease\n3 s long, with 2 nodes: each of them leads most of the time"},
+    "sweep": {"the sweep\nno process with Powertools has run here yet, and nothing waits for one"},
     "invariants": {"one_live_job_a_step"},
     "locks": {*LOCKS.values()},
     "roles": {"role powertools_test_stranger\nmay connect to this database"},
