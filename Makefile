@@ -1,6 +1,6 @@
 # Everything runs in .venv, which is made from the first Python >= 3.12 found (or: make PYTHON=/path/to/python).
 .DEFAULT_GOAL := help
-.PHONY: help demo test check coverage crash bench nightly api-check changelog dist clean
+.PHONY: help demo test check docs coverage crash bench nightly api-check changelog dist clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -28,6 +28,9 @@ check: $(READY) ## Check format, lint, import contract, types, and that what use
 	$(BIN)/pyright
 	@verified=$$(PATH="$(abspath $(BIN)):$$PATH" pyright --verifytypes oban_powertools --ignoreexternal) \
 	  || { echo "$$verified"; exit 1; }
+
+docs: $(READY) ## Build the documentation site into build/docs; a dead link is an error
+	$(BIN)/python -m tools.docs_site
 
 # Not part of `make test`, because it makes every test slower. The floor is what is reached today.
 coverage: $(READY) ## Run the tests and print which lines and branches they reach, child processes too
