@@ -4,18 +4,20 @@ The rule that must never break: a schema name is checked here before it is put i
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Final, Literal, assert_never, cast
 
 import orjson
+from oban import Job
 
 from .arguments import LONGEST, as_count, as_flag, as_span, as_text, refuse
 from .errors import InvalidArgumentError, InvalidSettingError
 
-__all__ = ["Names", "RescueMode", "Settings", "SharedValue"]
+__all__ = ["Around", "Names", "RescueMode", "Settings", "SharedValue"]
 
 PAYLOAD_LIMIT: Final = 1024 * 1024
 """Bytes of JSON in one step's args or result."""
@@ -44,6 +46,10 @@ type RescueMode = Literal["automatic", "operator"]
 
 type SharedValue = timedelta | int | Mapping[str, RescueMode] | None
 """The value of a shared setting: a span of time, None for ever; a count; queue or ``*`` -> how it is rescued."""
+
+
+type Around = Callable[[Job], AbstractContextManager[Any]]
+"""Gives for a job what is entered around its plain function, in the same thread."""
 
 
 class SharedKind(StrEnum):
@@ -162,19 +168,27 @@ def check_fields(settings: Any) -> None:
 
 
 def _check(name: str, kind: Any, value: object) -> None:
-    if kind == timedelta | None or kind == int | None:
-        return  # a shared setting, checked by its own type
+    if name in SHARED or (name == "function_threads" and value is None):
+        return  # a shared setting is checked by its own type
     if kind is timedelta:
         # An interval must be positive; an age may be 0.
         as_span(name, value, least=timedelta(milliseconds=name.endswith("_every")), most=LONGEST)
-    elif kind is int:
+    elif kind in (int, int | None):
         as_count(name, value)
     elif kind is bool:
         as_flag(name, value)
     elif kind is str or (kind == str | None and value is not None):
         as_text(name, value)
+    elif kind == Sequence[Around]:
+        _check_around(name, value)
     elif kind != str | None and not isinstance(value, Mapping):
         raise refuse(name, value, "a dict")
+
+
+def _check_around(name: str, value: object) -> None:
+    is_list = isinstance(cast("Any", value), list | tuple)
+    if not is_list or not all(callable(function) for function in cast("Sequence[object]", value)):
+        raise refuse(name, value, "a list of functions (job) -> context manager")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,6 +235,14 @@ class Settings:
 
     pool_size: int = 4
     """Most connections of our own pool."""
+
+    function_threads: int | None = None
+    """Most threads in which workers that are plain functions run; None for twice as many as the queues of this process
+    may run jobs."""
+
+    around_functions: Sequence[Around] = ()
+    """Each gives for a job a context manager, which is entered around its plain function, in the same thread; the first
+    is the outermost."""
 
     listen: bool = True
     """Whether a process with subscribers listens for notifications; if not, it only polls."""

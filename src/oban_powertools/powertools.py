@@ -81,7 +81,7 @@ class Powertools(Calls):
         self.settings: Settings = settings or Settings()
         self._names = Names(schema=schema, prefix=prefix_of(oban))
         self._queries = Queries(self._names)
-        self._attachment = attach(oban, self._queries, turbo=turbo, payload_limit=self.settings.payload_limit)
+        self._attachment = attach(oban, self._queries, turbo=turbo, settings=self.settings)
         self._sweep_loop = SweepLoop(self._sweep, self.settings.sweep_every)
         self._rescuer = Rescuer(self.settings, self._attachment.hands)
         self._attachment.rescue = self._rescue

@@ -51,6 +51,7 @@ USED = {
     "._running_jobs",
     "._cancellation",
     "._pool",
+    "._limit",
     "._signal_token",
     "._name",
     "._node",
@@ -67,6 +68,7 @@ USED = {
 OVERRIDDEN = {
     "_report_started",
     "_process",
+    "_perform",
     "_timeout",
     "_record_stopped",
     "_report_stopped",

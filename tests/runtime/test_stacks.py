@@ -12,6 +12,9 @@ from oban_powertools.runtime.stacks import LONGEST, MOST_FRAMES, Stacks, stack_o
 KEY = "app:oban:default:node-a:p1"
 
 
+def no_thread(job_id: int) -> None: ...
+
+
 async def deep(levels: int) -> None:
     if levels:
         await deep(levels - 1)
@@ -85,7 +88,7 @@ def test_a_thread_that_has_ended_has_no_stack() -> None:
 async def test_stacks_are_told_once_and_taken_back_when_nothing_hangs_any_more() -> None:
     task = asyncio.create_task(deep(0))
     await asyncio.sleep(0)
-    stacks = Stacks(DisplayPolicy())
+    stacks = Stacks(DisplayPolicy(), no_thread)
 
     first = list(stacks.changes({KEY: {7: task, 8: task}}, [7, 99], blocked=False))
     again = list(stacks.changes({KEY: {7: task}}, [7], blocked=False))
@@ -106,7 +109,7 @@ async def test_a_display_policy_hides_a_stack() -> None:
 
     task = asyncio.create_task(deep(0))
     await asyncio.sleep(0)
-    [(_, text)] = Stacks(Nothing()).changes({KEY: {7: task}}, [7], blocked=False)
+    [(_, text)] = Stacks(Nothing(), no_thread).changes({KEY: {7: task}}, [7], blocked=False)
     task.cancel()
 
     assert text == '[{"job_id":7,"blocks_loop":false,"stack":null}]'

@@ -123,6 +123,10 @@ class Acknowledger:
         await self._keep_refused(outcomes, acked)
         return acked
 
+    async def keep_late(self, acks: Sequence[Ack]) -> None:
+        """Keep what attempts came to that have another outcome already."""
+        await self._keep_refused([storable(ack, self._backoff) for ack in acks], [])
+
     def attempts_aside(self) -> frozenset[Attempt]:
         """The attempts that were set aside and are still in hand: job id, and when the attempt began."""
         return frozenset(self._aside)
@@ -245,7 +249,7 @@ class Acknowledger:
             logger.exception("the late results of %d jobs could not be kept", len(late))
             return
         if count:
-            logger.warning("%d late results are kept: their attempts had been rescued meanwhile", count)
+            logger.warning("%d late results are kept: their attempts had ended, or been rescued, meanwhile", count)
 
 
 def _key_of(outcome: JobOutcome) -> Attempt:

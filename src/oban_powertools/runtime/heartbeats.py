@@ -99,6 +99,10 @@ class Producers(Protocol):
         """What runs here, by the ids of the executors."""
         ...
 
+    def thread_of(self, job_id: int) -> int | None:
+        """The id of the thread in which a job's plain function runs; None where it runs in none."""
+        ...
+
     def know(self, executors: Sequence[LocalExecutor]) -> None:
         """The database knows these."""
         ...
@@ -163,7 +167,7 @@ class Heartbeats:
     async def start(self) -> None:
         """Start; returns after the first heartbeat, or after a few seconds."""
         self._loop = asyncio.get_running_loop()
-        self._stacks = Stacks(self._display)
+        self._stacks = Stacks(self._display, self._producers.thread_of)
         self._parameters = await resolve(self._pool)
         self._answered_at = time.monotonic()
         self._first = asyncio.Event()

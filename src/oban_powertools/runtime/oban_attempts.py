@@ -11,29 +11,26 @@ tests/runtime/test_oban_contract.py names.
 # pyright: reportPrivateUsage=false, reportUnknownVariableType=false, reportUnknownMemberType=false
 
 import asyncio
-import functools
-import inspect
 import math
-import signal
-import threading
-import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from operator import attrgetter
-from types import CodeType
 from typing import Any, Final, cast
 
 from oban import Cancel, Job
 from oban._backoff import jittery_clamped
 from oban._executor import AckAction, Executor
 from oban._producer import LocalDispatcher, Producer
-from oban.worker import WorkerResolutionError, resolve_worker
+from oban.worker import JobTimeoutError, WorkerResolutionError, resolve_worker
 
 from ..errors import UnstorableValueError
 from ..privacy.logs import find_logger
 from ..workflows.failures import describe_failure, kept_error
 from .acks import MAX_SECONDS, find_faults, is_span
+from .plain_functions import find_plain_function
+from .raised import as_exception, last_line, raised_by_a_signal, traceback_of
 from .rescue import Attempt
+from .threads import FunctionCall, Threads
 
 logger: Final = find_logger(__name__)
 
@@ -41,6 +38,8 @@ NOT_RUN_META: Final = "not_run"
 """Key of a job's meta: the attempts in which no code of its worker ran."""
 
 _INTERRUPTED: Final = "it seemed to hang, was asked to stop, and was cancelled at what it awaited"
+
+_RUNS_ON: Final = "its function runs on in a thread, which cannot be stopped"
 
 _FIRST_WAIT: Final = 2.0
 _LONGEST_WAIT: Final = 300.0
@@ -54,15 +53,25 @@ _IDENTITY_OF: Final = attrgetter(
 """The fields of a job that are saved from changes by its worker: they decide whose outcome this is."""
 
 
-def guard(*producers: Producer, hangs: Callable[[int | None], bool]) -> None:
-    """Guard the attempts of these producers, unless somebody else's dispatcher runs them.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptHost:
+    """What the attempts of one Oban instance are run with."""
 
-    Args:
-        hangs: Whether the job with this id seems to hang.
-    """
+    hangs: Callable[[int | None], bool]
+    """Whether the job with this id seems to hang."""
+
+    threads: Threads
+    """Where plain functions run."""
+
+    keep_late: Callable[[AckAction], None]
+    """Keeps what a function came to after its attempt had ended."""
+
+
+def guard(*producers: Producer, host: AttemptHost) -> None:
+    """Guard the attempts of these producers, unless somebody else's dispatcher runs them."""
     for producer in producers:
         if type(producer._dispatcher) is LocalDispatcher:
-            producer._dispatcher = GuardedDispatcher(hangs)
+            producer._dispatcher = GuardedDispatcher(host)
 
 
 def unguard(*producers: Producer) -> None:
@@ -73,31 +82,27 @@ def unguard(*producers: Producer) -> None:
 
 
 class GuardedDispatcher(LocalDispatcher):
-    """Runs the jobs of a producer as Oban does, with an executor that lets no exception escape.
+    """Runs the jobs of a producer as Oban does, with an executor that lets no exception escape."""
 
-    Args:
-        hangs: Whether the job with this id seems to hang.
-    """
-
-    def __init__(self, hangs: Callable[[int | None], bool]) -> None:
-        self._hangs = hangs
+    def __init__(self, host: AttemptHost) -> None:
+        self._host = host
 
     def cancel(self, producer: Producer, job: Job) -> None:
         """Ask an attempt to stop. The task of one that seems to hang is cancelled too, once, at what it awaits."""
         super().cancel(producer, job)
         running: tuple[Job, asyncio.Task[None]] | None = cast("Any", producer._running_jobs).get(job.id)
-        if running is not None and running[0] is job and running[1].cancelling() == 0 and self._hangs(job.id):
+        if running is not None and running[0] is job and running[1].cancelling() == 0 and self._host.hangs(job.id):
             running[1].cancel()
 
     def dispatch(self, producer: Producer, job: Job) -> asyncio.Task[None]:
         """Start an attempt."""
-        return asyncio.create_task(_attempt(producer, job))
+        return asyncio.create_task(_attempt(producer, job, self._host))
 
 
-async def _attempt(producer: Producer, job: Job) -> None:
+async def _attempt(producer: Producer, job: Job, host: AttemptHost) -> None:
     # As Producer._execute.
     job._cancellation = asyncio.Event()
-    executor = await GuardedExecutor(job, lambda: _stops(producer)).execute()
+    executor = await GuardedExecutor(job, lambda: _stops(producer), host).execute()
     producer._pending_acks.append(executor.action)
 
 
@@ -115,11 +120,14 @@ class GuardedExecutor(Executor):
 
     Args:
         stops: Whether the producer is being stopped: a cancelled attempt is then left to be rescued, as with Oban.
+        host: None runs plain functions on the event loop, as Oban does.
     """
 
-    def __init__(self, job: Job, stops: Callable[[], bool]) -> None:
+    def __init__(self, job: Job, stops: Callable[[], bool], host: AttemptHost | None = None) -> None:
         super().__init__(job, safe=True)
         self._stops = stops
+        self._host = host
+        self._call: FunctionCall | None = None
         self._task: asyncio.Task[Any] | None = None
         self._identity = _IDENTITY_OF(job)
         # Any JSON can stand in the column.
@@ -138,9 +146,41 @@ class GuardedExecutor(Executor):
         except BaseException as error:  # noqa: BLE001 - attempts/B1
             self._raise_if_stopped(error)
             if isinstance(error, asyncio.CancelledError) and self._was_cancelled():
-                self.result = Cancel(_INTERRUPTED)
+                self.result = Cancel(f"{_INTERRUPTED}; {_RUNS_ON}" if self._runs_on else _INTERRUPTED)
             else:
                 self._fail(error)
+
+    async def _perform(self, worker: Any) -> Any:
+        if self._host is None or (function := find_plain_function(worker, self.job)) is None:
+            return await super()._perform(worker)
+        call = self._call = await self._host.threads.admit(self.job, function)
+        try:
+            return await super()._perform(call)
+        except JobTimeoutError as error:
+            if call.runs_on:
+                raise JobTimeoutError(f"{error}; {_RUNS_ON}") from error.__cause__
+            raise
+        finally:
+            if call.leave(self._come_late):
+                logger.warning("the attempt of job %s (%s) is over, and %s", self.job.id, call.worker, _RUNS_ON)
+
+    @property
+    def _runs_on(self) -> bool:
+        return self._call is not None and self._call.runs_on
+
+    def _come_late(self, call: FunctionCall) -> None:
+        """What the function came to after its attempt had ended is refused, and kept as that of a rescued one is."""
+        if call.is_orphan or call.error is not None or self._host is None:
+            how = "returned; its job runs again" if call.error is None else f"raised {last_line(call.error)}"
+            logger.warning("the function that job %s left in a thread has %s", call.job_id, how)
+            return
+        try:
+            self._restore_job()
+            self.result, self._traceback = call.value, None
+            super()._record_stopped()
+            self._host.keep_late(self.action)
+        except BaseException:
+            logger.exception("what the function of job %s returned too late cannot be kept", call.job_id)
 
     def _was_cancelled(self) -> bool:
         """Whether it was asked to stop, and cancelled because it did not look."""
@@ -154,7 +194,7 @@ class GuardedExecutor(Executor):
             self._ran = False
             if isinstance(error, WorkerResolutionError):
                 raise
-            reason = _last_line(error)
+            reason = last_line(error)
             raise WorkerResolutionError(
                 f"Importing the module of worker '{self.job.worker}' raised {reason}"
             ) from error
@@ -202,8 +242,8 @@ class GuardedExecutor(Executor):
         job.meta = self._meta
 
     def _fail(self, error: BaseException) -> None:
-        self.result = _as_exception(error)
-        self._traceback = _traceback_of(error)
+        self.result = as_exception(error)
+        self._traceback = traceback_of(error)
 
     def _failed(self) -> AckAction:
         job = self.job
@@ -240,7 +280,7 @@ class GuardedExecutor(Executor):
             fault = f"returned {seconds!r}, expected a number of seconds up to {MAX_SECONDS}"
         except BaseException as error:  # noqa: BLE001 - attempts/B1
             self._raise_if_stopped(error)
-            fault = f"raised {_last_line(error)}"
+            fault = f"raised {last_line(error)}"
         self._remark = f"The worker's backoff() {fault}; Oban's own holds."
         return jittery_clamped(self.job.attempt, self.job.max_attempts)
 
@@ -269,9 +309,14 @@ class GuardedExecutor(Executor):
             case Exception():
                 stopped = False
             case _:
-                stopped = _raised_by_a_signal(error)
-        if stopped:
+                stopped = raised_by_a_signal(error)
+        if stopped and not self._came_from_a_thread(error):
+            if self._call is not None:
+                self._call.is_orphan = True
             raise error
+
+    def _came_from_a_thread(self, error: BaseException) -> bool:
+        return self._call is not None and error is self._call.error
 
     def _runs(self) -> bool:
         # A coroutine that is closed gets a GeneratorExit, outside of its task.
@@ -287,54 +332,6 @@ def _text_of(error: Any) -> object:
 
 def _is_number(value: Any) -> bool:
     return type(value) in (int, float)
-
-
-def _as_exception(error: BaseException) -> Exception:
-    """The exception itself, or a replacement where it is no Exception or its name or text cannot be read."""
-    kind = type(error)
-    try:
-        name, attributes = kind.__name__, {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
-    except BaseException as broken:  # noqa: BLE001 - whatever its author wrote
-        return RuntimeError(f"the exception's name cannot be read, because that raises {type(broken).__qualname__}")
-    try:
-        text = str(error)
-    except BaseException as broken:  # noqa: BLE001 - whatever its author wrote
-        text = f"its text cannot be read, because that raises {type(broken).__qualname__}"
-    else:
-        if isinstance(error, Exception):
-            return error
-    return type(name, (Exception,), dict[str, object](attributes))(text)
-
-
-def _traceback_of(error: BaseException) -> str:
-    try:
-        return "".join(traceback.format_exception(error))
-    except BaseException as broken:  # noqa: BLE001 - whatever its author wrote
-        kind = type(broken).__qualname__
-        return f"{_last_line(error)}\nIts traceback cannot be written, because that raises {kind}."
-
-
-def _last_line(error: BaseException) -> str:
-    """The class and the text."""
-    exception = _as_exception(error)
-    return f"{type(exception).__qualname__}: {exception}".rstrip(": ")
-
-
-def _raised_by_a_signal(error: BaseException) -> bool:
-    """Whether a signal handler raised it: SystemExit or KeyboardInterrupt in a process that has to end."""
-    if threading.current_thread() is not threading.main_thread():
-        return False
-    # Python's own handler is not written in Python, so its exception cannot be told from a worker's.
-    if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        return True
-    handlers = {_code_of(signal.getsignal(number)) for number in signal.valid_signals()}
-    return any(frame.f_code in handlers for frame, _ in traceback.walk_tb(error.__traceback__))
-
-
-def _code_of(handler: Any) -> CodeType | None:
-    while isinstance(handler, functools.partial):
-        handler = cast("Callable[..., Any]", handler.func)
-    return getattr(inspect.unwrap(handler), "__code__", None) if callable(handler) else None
 
 
 def attempts_of(producer: Producer) -> Iterator[Attempt]:

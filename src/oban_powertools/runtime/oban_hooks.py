@@ -27,7 +27,7 @@ from oban._query import Query, _ack_jobs, _insert_jobs
 from psycopg_pool import AsyncConnectionPool
 
 from .. import telemetry
-from ..config import PAYLOAD_LIMIT
+from ..config import PAYLOAD_LIMIT, Settings
 from ..database import Connection, Queries, Session, crash_points
 from ..database.oban import find_connection
 from ..database.pools import soon_again
@@ -41,10 +41,11 @@ from .bulk_insert import insert_in_bulk
 from .executors import LONGEST_NAME
 from .heartbeats import LocalExecutor
 from .oban_acks import UNINSTALLED, AckStore
-from .oban_attempts import attempts_of, guard, is_torn_down, unguard
+from .oban_attempts import AttemptHost, attempts_of, guard, is_torn_down, unguard
 from .rescue import Hand
 from .results import wrap_result
 from .stacks import Tasks
+from .threads import Threads
 
 logger: Final = find_logger(__name__)
 
@@ -72,16 +73,18 @@ _REGISTRY: Final = cast("dict[str, Callable[..., Any]]", _extensions)
 class Attachment:
     """One Oban instance that the hooks serve."""
 
-    def __init__(self, oban: Oban, queries: Queries, *, turbo: bool, payload_limit: int) -> None:
+    def __init__(self, oban: Oban, queries: Queries, *, turbo: bool, settings: Settings) -> None:
         self.oban = oban
         self.query: Query = oban._query
         self.queries = queries
         self.turbo = turbo
-        self.payload_limit = payload_limit
+        self.payload_limit = settings.payload_limit
         self.own_pool: AsyncConnectionPool[Any] | None = None
         self.guests: AsyncConnectionPool[Any] | None = None
         store = AckStore(self.query, self.connect, turbo=turbo)
         self.acknowledge: Acknowledger = Acknowledger(store.store, store.keep_late, jittery_clamped, stops=self._stops)
+        self.threads = Threads(lambda: settings.function_threads or 2 * self._jobs_at_once(), settings.around_functions)
+        self.host = AttemptHost(hangs=self.hangs, threads=self.threads, keep_late=self._keep_late)
         self.rescue: Callable[[], Awaitable[int]] | None = None
         self.sees_fetches = False
         self._fetching: set[str] = set()
@@ -89,6 +92,7 @@ class Attachment:
         self._known: set[str] = set()
         self._forgotten: set[str] = set()
         self._hung: frozenset[int] = frozenset()
+        self._keeping: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def connect(self) -> AsyncGenerator[Session]:
@@ -117,6 +121,14 @@ class Attachment:
         """Whether this instance executes this very job now."""
         return any(producer._running_jobs.get(job.id, (None,))[0] is job for producer in self.oban._producers.values())
 
+    def _jobs_at_once(self) -> int:
+        return sum(producer._limit for producer in self.oban._producers.values())
+
+    def _keep_late(self, ack: AckAction) -> None:
+        # Referred to by the event loop as long as it runs only if we do.
+        self._keeping.add(task := asyncio.create_task(self.acknowledge.keep_late([ack])))
+        task.add_done_callback(self._keeping.discard)
+
     def _stops(self) -> bool:
         return any(producer._stopping.is_set() for producer in self.oban._producers.values())
 
@@ -139,9 +151,13 @@ class Attachment:
             aside_age=aside_age,
             known=producer._uuid in self._known,
             asked_to_stop=producer._stopping.is_set() and not is_torn_down(producer),
-            # stop() holds the lock until it ends; a job that ignored its cancel runs on.
-            stopped=producer._stopping.is_set() and not producer._init_lock.locked() and not producer._running_jobs,
+            stopped=self._has_stopped(producer),
         )
+
+    def _has_stopped(self, producer: Producer) -> bool:
+        # stop() holds the lock until it ends; a job that ignored its cancel, or runs in a thread, runs on.
+        ended = producer._stopping.is_set() and not producer._init_lock.locked() and not producer._running_jobs
+        return ended and not self.threads.has_orphans(producer._queue)
 
     def tasks(self) -> dict[str, Tasks]:
         """The tasks of the jobs that run here, by the ids of the executors; from any thread."""
@@ -150,6 +166,10 @@ class Attachment:
             running = cast("dict[int, tuple[Job, asyncio.Task[None]]]", producer._running_jobs.copy())
             tasks[self._executor(producer).executor_id] = {job_id: task for job_id, (_, task) in running.items()}
         return tasks
+
+    def thread_of(self, job_id: int) -> int | None:
+        """The thread in which a job's plain function runs; from any thread."""
+        return self.threads.thread_of(job_id)
 
     def know(self, executors: Sequence[LocalExecutor]) -> None:
         """The database knows these: from now on their end is noticed."""
@@ -274,7 +294,7 @@ class Hooks:
         attachment = self._attachments.get(id(producer._query))
         if attachment is None:
             return await _get_jobs(producer)
-        guard(producer, hangs=attachment.hangs)
+        guard(producer, host=attachment.host)
         await attachment.until_known(producer)
 
         async def fetch() -> list[Job]:
@@ -325,7 +345,7 @@ class Hooks:
             return await _insert_jobs(query, jobs)
 
 
-def attach(oban: Oban, queries: Queries, *, turbo: bool, payload_limit: int) -> Attachment:
+def attach(oban: Oban, queries: Queries, *, turbo: bool, settings: Settings) -> Attachment:
     """Take the slots that are free and serve this Oban instance from them.
 
     A slot that somebody else has filled is logged and left; the trigger keeps everything right without it.
@@ -338,9 +358,9 @@ def attach(oban: Oban, queries: Queries, *, turbo: bool, payload_limit: int) -> 
             logger.warning("Oban's extension %s is held by %r; going on without it", slot, holder)
     if oban._signal_token:
         logger.warning("this Oban runs already: results of steps that ran before Powertools(oban) was made are lost")
-    attachment = Attachment(oban, queries, turbo=turbo, payload_limit=payload_limit)
+    attachment = Attachment(oban, queries, turbo=turbo, settings=settings)
     attachment.sees_fetches = _REGISTRY["producer.get_jobs"] == hooks.get_jobs
-    guard(*oban._producers.values(), hangs=attachment.hangs)
+    guard(*oban._producers.values(), host=attachment.host)
     hooks.attach(attachment)
     return attachment
 

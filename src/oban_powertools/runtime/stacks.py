@@ -10,7 +10,7 @@ must never break: no stack leaves the process but through the display policy.
 import asyncio
 import sys
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from types import CodeType
@@ -19,6 +19,7 @@ from typing import Any, Final, cast
 import orjson
 
 from ..privacy.display import DisplayPolicy, Kind
+from .threads import OF_CALL
 
 MOST_FRAMES: Final = 30
 """Frames of one stack: the innermost."""
@@ -57,10 +58,12 @@ class Stacks:
 
     Args:
         display: Decides what of the lines is stored.
+        thread_of: The id of the thread in which a job's plain function runs; None where it runs in none.
     """
 
-    def __init__(self, display: DisplayPolicy) -> None:
+    def __init__(self, display: DisplayPolicy, thread_of: Callable[[int], int | None]) -> None:
         self._display = display
+        self._thread_of = thread_of
         self._loop = asyncio.get_running_loop()
         self._thread_id = threading.get_ident()
         self._told: dict[str, str] = {}
@@ -82,7 +85,7 @@ class Stacks:
         """
         blocking = [self._blocking_stack(tasks)] if blocked else []
         for executor_id, running in tasks.items():
-            written = self._write(blocking or list(_hung_stacks(running, hung)))
+            written = self._write(blocking or list(self._hung_stacks(running, hung)))
             if written != self._told.get(executor_id):
                 yield executor_id, written
                 self._remember(executor_id, written)
@@ -99,6 +102,12 @@ class Stacks:
         job_id = next((job_id for job_id, task in running if task is current), None)
         return Stack(job_id, stack_of_thread(self._thread_id), blocks_loop=True)
 
+    def _hung_stacks(self, tasks: Tasks, hung: Collection[int]) -> Iterator[Stack]:
+        ids = sorted(tasks.keys() & set(hung))
+        for job_id in ids[:_MOST_STACKS]:
+            thread_id = self._thread_of(job_id)
+            yield Stack(job_id, stack_of_task(tasks[job_id]) if thread_id is None else stack_of_thread(thread_id))
+
     def _write(self, stacks: Sequence[Stack]) -> str | None:
         entries = [
             {
@@ -111,22 +120,16 @@ class Stacks:
         return orjson.dumps(entries).decode() if entries else None
 
 
-def _hung_stacks(tasks: Tasks, hung: Collection[int]) -> Iterator[Stack]:
-    ids = sorted(tasks.keys() & set(hung))
-    for job_id in ids[:_MOST_STACKS]:
-        yield Stack(job_id, stack_of_task(tasks[job_id]))
-
-
 def stack_of_task(task: asyncio.Task[Any]) -> list[str]:
     """The lines in which a suspended task waits, and those of the task that it waits for."""
     return _bounded(list(islice(_walk_task(task), _DEEPEST)))
 
 
 def stack_of_thread(thread_id: int) -> list[str]:
-    """The lines that a thread runs now; empty when it has ended."""
+    """The lines that a thread runs now, those of the worker where it runs one; empty when it has ended."""
     frame = sys._current_frames().get(thread_id)  # noqa: SLF001 - documented, for debuggers such as this
     lines: list[str] = []
-    while frame is not None and len(lines) < MOST_FRAMES:
+    while frame is not None and frame.f_code is not OF_CALL and len(lines) < MOST_FRAMES:
         lines.append(_line(frame.f_code, frame.f_lineno))
         frame = frame.f_back
     return _bounded(lines[::-1])
