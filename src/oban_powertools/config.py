@@ -171,8 +171,8 @@ def _check(name: str, kind: Any, value: object) -> None:
     if name in SHARED or (name == "function_threads" and value is None):
         return  # a shared setting is checked by its own type
     if kind is timedelta:
-        # An interval must be positive; an age may be 0.
-        as_span(name, value, least=timedelta(milliseconds=name.endswith("_every")), most=LONGEST)
+        # An interval or a limit must be positive; an age may be 0.
+        as_span(name, value, least=timedelta(milliseconds=name.endswith(("_every", "_within"))), most=LONGEST)
     elif kind in (int, int | None):
         as_count(name, value)
     elif kind is bool:

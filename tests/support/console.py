@@ -11,7 +11,8 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
 
 import httpx
 import uvicorn
@@ -24,6 +25,9 @@ from tests.support.furnished import furnished, set_ages
 WHO = {"id": "ada", "label": "Ada Lovelace"}
 HOST = "http://console.test"
 """Where the client is; its forms come from here."""
+
+PATIENT: Final = timedelta(minutes=2)
+"""How long a part of a page may read in tests that are not about that: a machine may be busy."""
 
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 """What a browser says of a form of our own."""
@@ -54,7 +58,13 @@ async def console_of(hand: Hand, **options: Any) -> AsyncIterator[tuple[Console,
     """A console on whatever the hand's database holds, and its client."""
     console = create_console(
         hand.powertools,
-        **{"actor": lambda connection: WHO, "authorize": everybody_may, "name": "shop", **options},
+        **{
+            "actor": lambda connection: WHO,
+            "authorize": everybody_may,
+            "name": "shop",
+            "read_within": PATIENT,
+            **options,
+        },
     )
     async with client_of(console) as client:
         try:

@@ -8,7 +8,7 @@ import httpx
 from oban_powertools import Calls
 from oban_powertools.web import create_console
 from oban_powertools.web.api.endpoints import ENDPOINTS, ROOT
-from tests.support.console import client_of
+from tests.support.console import PATIENT, client_of
 
 ENDLESS = "stream_events"
 """The stream; its events are those of the pages."""
@@ -20,7 +20,7 @@ async def read_over_http(calls: Calls, ids: Mapping[str, Sequence[object]]) -> s
     Args:
         ids: Name of an input of a path -> its values.
     """
-    console = create_console(calls, actor=lambda connection: "somebody")
+    console = create_console(calls, actor=lambda connection: "somebody", read_within=PATIENT)
     async with client_of(console) as client:
         answers = [
             await client.get(f"{ROOT}{path}", params={"topic": "workflow:all", "cursor": "0"} if is_log else {})

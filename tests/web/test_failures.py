@@ -4,20 +4,21 @@ import logging
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
 
 import httpx
 import pytest
 from psycopg_pool import AsyncConnectionPool
 
 from oban_powertools import Calls, open_calls
-from oban_powertools.errors import NotAuthorizedError, SchemaBehindError, WorkflowNotFoundError
+from oban_powertools.errors import InvalidSettingError, NotAuthorizedError, SchemaBehindError, WorkflowNotFoundError
 from oban_powertools.lifeline import Lifeline
 from oban_powertools.web import Rates, create_console
-from oban_powertools.web import page as page_module
 from oban_powertools.web.answers import find_problem
 from oban_powertools.web.pages import overview
 from tests.support.by_hand import by_hand
-from tests.support.console import client_of, console_of, furnished_console
+from tests.support.console import PATIENT, client_of, console_of, furnished_console
 from tests.support.site import unreachable
 
 
@@ -31,7 +32,7 @@ async def lazily(dsn: str) -> AsyncIterator[httpx.AsyncClient]:
         async with pool, open_calls(pool) as calls:
             yield calls
 
-    console = create_console(opening, actor=lambda connection: "ada")
+    console = create_console(opening, actor=lambda connection: "ada", read_within=PATIENT)
     async with client_of(console) as asking:
         yield asking
     await console.aclose()
@@ -82,8 +83,7 @@ async def test_a_part_that_takes_too_long_says_so(dsn: str, monkeypatch: pytest.
             await session.conn.execute("SELECT pg_sleep(30)")
 
     monkeypatch.setattr(Lifeline, "list_executor_health", sleep)
-    monkeypatch.setattr(page_module, "READ_WITHIN", page_module.READ_WITHIN / 10)
-    async with by_hand(dsn, turbo=True) as hand, console_of(hand) as (_, client):
+    async with by_hand(dsn, turbo=True) as hand, console_of(hand, read_within=timedelta(seconds=1)) as (_, client):
         answer = await client.get("/")
 
         left = await hand.rows(
@@ -91,6 +91,14 @@ async def test_a_part_that_takes_too_long_says_so(dsn: str, monkeypatch: pytest.
             " AND pid <> pg_backend_pid()"
         )
     assert (answer.status_code, "too_slow" in answer.text, left) == (200, True, [])
+
+
+@pytest.mark.parametrize("within", [timedelta(0), timedelta(seconds=-1), 3])
+def test_a_page_has_some_time(within: Any) -> None:
+    never: Any = open_calls
+
+    with pytest.raises(InvalidSettingError, match="read_within"):
+        create_console(never, actor=lambda connection: "ada", read_within=within)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from oban_powertools.web import Console, create_console
 from tests.support.by_hand import Hand, by_hand, everybody_may
-from tests.support.console import WHO, client_of
+from tests.support.console import PATIENT, WHO, client_of
 
 type Host = Callable[[Console], ASGIApp]
 
@@ -85,6 +85,8 @@ HOSTS: dict[str, tuple[Host, dict[str, Any]]] = {
     "base_path": (stripped_without_a_word, {"base_path": PATH}),
 }
 
+OURS: dict[str, Any] = {"actor": lambda connection: WHO, "authorize": everybody_may, "read_within": PATIENT}
+
 
 @pytest.fixture
 async def hand(dsn: str):
@@ -99,7 +101,7 @@ def addresses(page: str) -> Iterator[str]:
 @pytest.mark.parametrize("name", HOSTS)
 async def test_every_address_of_a_page_leads_into_the_console(hand: Hand, name: str) -> None:
     host, options = HOSTS[name]
-    console = create_console(hand.powertools, actor=lambda connection: WHO, authorize=everybody_may, **options)
+    console = create_console(hand.powertools, **{**OURS, **options})
 
     async with client_of(host(console)) as client:
         pages = {path: await client.get(PATH + path) for path in PAGES}
@@ -116,7 +118,7 @@ async def test_every_address_of_a_page_leads_into_the_console(hand: Hand, name: 
 @pytest.mark.parametrize("name", HOSTS)
 async def test_an_act_goes_back_into_the_console(hand: Hand, name: str) -> None:
     host, options = HOSTS[name]
-    console = create_console(hand.powertools, actor=lambda connection: WHO, authorize=everybody_may, **options)
+    console = create_console(hand.powertools, **{**OURS, **options})
 
     async with client_of(host(console)) as client:
         answer = await client.post(f"{PATH}/incidents/acknowledge", data={"id": "999"})
@@ -130,7 +132,7 @@ async def test_an_act_goes_back_into_the_console(hand: Hand, name: str) -> None:
 
 
 async def test_a_console_alone_has_addresses_of_its_own(hand: Hand) -> None:
-    console = create_console(hand.powertools, actor=lambda connection: WHO)
+    console = create_console(hand.powertools, actor=lambda connection: WHO, read_within=PATIENT)
 
     async with client_of(console) as client:
         page = await client.get("/incidents/")
@@ -139,7 +141,7 @@ async def test_a_console_alone_has_addresses_of_its_own(hand: Hand) -> None:
 
 
 async def test_a_lifespan_is_not_needed(hand: Hand) -> None:
-    console = create_console(hand.powertools, actor=lambda connection: WHO)
+    console = create_console(hand.powertools, actor=lambda connection: WHO, read_within=PATIENT)
     sent: list[Any] = []
 
     async def receive() -> Any:

@@ -1,5 +1,7 @@
 """The steps of a workflow in pages: those that failed first, by state, by word."""
 
+from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -72,15 +74,41 @@ async def test_a_step_of_a_page_is_the_step_of_the_whole_list(hand: Hand) -> Non
     assert page.parents == {"ready": StepState.AVAILABLE, "bad": StepState.DISCARDED}
 
 
-async def test_a_page_of_a_large_workflow_is_two_statements(hand: Hand) -> None:
+@pytest.mark.parametrize(("deps", "statements"), [([], 1), (["first"], 2)])
+async def test_a_page_of_a_large_workflow_is_one_statement_and_one_for_the_names_of_parents(
+    hand: Hand, deps: list[str], statements: int
+) -> None:
     workflow = Workflow("large")
-    workflow.add_many({f"s{n}": step() for n in range(300)})
+    workflow.add("first", step())
+    workflow.add_many({f"s{n}": step() for n in range(300)}, deps=deps)
     workflow_id = await hand.insert(workflow)
     async with open_calls(hand.conn) as calls:
         sent = count_sent(hand.conn)
         page = await calls.workflows.list_steps(workflow_id, limit=100)
 
-    assert (len(page.steps), len(sent)) == (100, 2)
+    assert (len(page.steps), len(sent)) == (100, statements)
+
+
+@pytest.mark.parametrize(
+    "asked", [{}, {"limit": 1}, {"failed_first": False}, {"state": "suspended"}, {"step": "bad"}, {"after": "7.99"}]
+)
+async def test_a_page_says_how_many_steps_of_the_whole_workflow_have_which_word(
+    hand: Hand, asked: dict[str, Any]
+) -> None:
+    workflow_id = await mixed(hand)
+
+    page = await hand.workflows.list_steps(workflow_id, **asked)
+
+    assert page.words == Counter(each.status for each in await hand.workflows.steps(workflow_id))
+
+
+async def test_a_page_without_payloads_is_the_same_without_args_and_results(hand: Hand) -> None:
+    workflow_id = await mixed(hand)
+
+    lean = await hand.workflows.list_steps(workflow_id, payloads=False)
+
+    whole = await hand.workflows.list_steps(workflow_id)
+    assert lean.steps == tuple(replace(each, args=None, result=None) for each in whole.steps)
 
 
 async def test_the_steps_of_what_does_not_exist_are_not_listed(hand: Hand) -> None:

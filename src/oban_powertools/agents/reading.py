@@ -57,8 +57,8 @@ async def get_workflow(request: Request) -> ToolAnswer:
     workflows, key = request.door.calls.workflows, request["workflow_id"]
     limit = page_of(request["limit"], PAGE, MOST)
     workflow = request.door.calls.as_displayed(await workflows.get(key))
-    page = await workflows.list_steps(key, after=request["after"], limit=limit)
-    steps = [_without_payloads(request, step) for step in page.steps]
+    page = await workflows.list_steps(key, after=request["after"], limit=limit, payloads=False)
+    steps = [_lean(step) for step in request.door.calls.as_displayed(page).steps]
     return {"workflow": workflow, "steps": steps, "next_after": page.next_after}
 
 
@@ -103,7 +103,6 @@ def _next(records: Sequence[Incident] | Sequence[AuditRecord], page: int) -> int
     return records[-1].id if len(records) == page else None
 
 
-def _without_payloads(request: Request, step: StepRecord) -> dict[str, Any]:
-    shown = request.door.calls.as_displayed(replace(step, args=None, result=None))
-    lean = replace(shown, error=summary(shown.error) or None).to_dict()
+def _lean(step: StepRecord) -> dict[str, Any]:
+    lean = replace(step, error=summary(step.error) or None).to_dict()
     return {name: value for name, value in lean.items() if name not in ("args", "result")}

@@ -4,6 +4,7 @@ The commands of this file run in a read-only transaction.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import click
@@ -35,7 +36,6 @@ from .workflow_text import (
     step_facts,
     step_json,
     steps_table,
-    without_payloads,
     workflow_facts,
 )
 
@@ -87,7 +87,7 @@ async def show(
     Args and results appear only with --step and --results, without what looks secret.
     """
     # a program gets them by position, as ever
-    only: Any = {"state": state, "status": status, "failed_first": not form.is_json}
+    only: Any = {"state": state, "status": status, "failed_first": not form.is_json, "payloads": False}
     chooses = any(option is not None for option in (state, status, limit, after))
     if (step_name is not None) + results + chooses > 1:
         raise click.UsageError("--step, --results and what chooses steps exclude each other")
@@ -110,7 +110,7 @@ async def show(
         while form.is_json and limit is None and page.next_after:
             more = await calls.workflows.list_steps(key, **only, after=page.next_after, limit=MAX_PAGE)
             page = _joined(page, more)
-    steps = [apply_display(target.display, without_payloads(step)) for step in page.steps]
+    steps = [apply_display(target.display, step) for step in page.steps]
     if form.is_json:
         answer = {
             "workflow": record,
@@ -134,9 +134,7 @@ async def show(
 
 
 def _joined(page: StepPage, more: StepPage) -> StepPage:
-    return StepPage(
-        steps=(*page.steps, *more.steps), parents={**page.parents, **more.parents}, next_after=more.next_after
-    )
+    return replace(more, steps=(*page.steps, *more.steps), parents={**page.parents, **more.parents})
 
 
 @workflow.command(

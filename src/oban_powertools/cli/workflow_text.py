@@ -118,11 +118,6 @@ def step_facts(step: StepRecord, states: Mapping[str, StepState]) -> dict[str, s
     }
 
 
-def without_payloads(step: StepRecord) -> StepRecord:
-    """A step without its args and its result, which only a step's own page shows."""
-    return replace(step, args=None, result=None)
-
-
 def step_json(step: StepRecord, *, detail: bool) -> dict[str, Any]:
     """A step for JSON.
 

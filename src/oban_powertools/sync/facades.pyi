@@ -555,6 +555,7 @@ class SyncWorkflows:
         failed_first: bool = True,
         after: str | None = None,
         limit: int = 100,
+        payloads: bool = True,
     ) -> StepPage:
         """A page of the steps of a workflow that fit everything that is given."""
 

@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from starlette.exceptions import HTTPException
@@ -25,7 +25,7 @@ from . import pages
 from .answers import Problem, find_problem, unexpected
 from .api import Api
 from .opening import OpenCalls, OpenedCalls
-from .page import PAGE_WITHIN, READ_ONLY, FindActor, Options, Page, PageRoute, Shell, actor_of, logger
+from .page import READ_ONLY, READ_WITHIN, FindActor, Options, Page, PageRoute, Shell, actor_of, logger
 from .rates import Buckets, Rate, Rates
 from .security import SecurityLayer
 from .static_files import answer_file
@@ -49,6 +49,7 @@ def create_console(
     oban_web: str | None = None,
     others: Mapping[str, str] | None = None,
     rates: Rates | None = None,
+    read_within: timedelta = READ_WITHIN,
 ) -> "Console":
     """The console, an ASGI app to be mounted anywhere in a web application.
 
@@ -69,6 +70,8 @@ def create_console(
         oban_web: The address of Oban Web, to which a job's page links, for inspection only.
         others: Name -> address of other consoles, to switch to.
         rates: How often one actor may preview and execute.
+        read_within: How long a part of a page may read, and the API for one answer, before it is given up; a whole
+            page has twice as long.
 
     Raises:
         InvalidSettingError: An argument is not what it should be.
@@ -88,6 +91,7 @@ def create_console(
             base_path=base_path,
             login_url=login_url,
             oban_web=oban_web and oban_web.rstrip("/"),
+            read_within=read_within,
             others=dict(others or {}),
         ),
         nav=pages.nav(),
@@ -133,7 +137,7 @@ class Desk:
         self._find_actor = actor
         self._shell = shell
         self._buckets = Buckets(rates, time.monotonic)
-        self._api = Api(calls.get, self._actor, self._check)
+        self._api = Api(calls.get, self._actor, self._check, read_within=shell.options.read_within)
         self._routes = [self._route(route) for route in (*pages.routes(), Streams(actor).route())]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -190,9 +194,10 @@ class Desk:
         request.scope["path_params"] = params
         if route.rate is not None:
             self._check(actor, route.rate)
-        async with asyncio.timeout(PAGE_WITHIN.total_seconds() if route.method == "GET" else None):
+        options = self._shell.options
+        async with asyncio.timeout(options.page_within.total_seconds() if route.method == "GET" else None):
             page = Page(request, await self._calls.get(), actor, self._shell, _request_id(request))
-            page.needs_review = await self._calls.needs_review()
+            page.needs_review = await self._calls.needs_review(within=options.read_at_least)
             response = await route.answer(page)
         self._calls.answered_at = datetime.now(UTC)
         return response

@@ -17,9 +17,6 @@ type OpenCalls = Callable[[], AbstractAsyncContextManager[Calls]]
 _KNOWN_FOR: Final = timedelta(seconds=5)
 """How long the number in the menu is shown before it is asked for again."""
 
-_ASKED_WITHIN: Final = 0.5
-"""Seconds that a page waits for it."""
-
 
 class OpenedCalls:
     """The console's calls: opened once, when they are first needed, and again where that failed.
@@ -53,15 +50,18 @@ class OpenedCalls:
                     self._calls = await self._open()
         return self._calls
 
-    async def needs_review(self) -> int | None:
+    async def needs_review(self, *, within: timedelta) -> int | None:
         """How many incidents need a person, for the menu of every page; None where that cannot be said now.
 
         Asked every few seconds for all pages together.
+
+        Args:
+            within: How long a page waits for it.
         """
         if self._ask_again.take():
             try:
                 calls = await self.get()
-                async with asyncio.timeout(_ASKED_WITHIN):
+                async with asyncio.timeout(within.total_seconds()):
                     self._needs_review = (await calls.lifeline.count_incidents()).needs_review
             except Exception:  # noqa: BLE001 - the page itself says what is wrong
                 self._needs_review = None

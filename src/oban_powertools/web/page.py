@@ -21,6 +21,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from ..arguments import as_word, refuse
 from ..calls import Calls
+from ..config import check_fields
 from ..operators.authorization import Action, Actor, ActorLike, Target
 from ..privacy.logs import find_logger
 from .answers import NothingReadError, Problem, find_problem, unexpected
@@ -34,14 +35,12 @@ logger: Final = find_logger("oban_powertools.web")
 ROWS: Final = 50
 """Rows of a page of a list."""
 
-_LEAST: Final = 0.5
-"""Seconds that a part has which is read after others have taken long."""
-
 READ_WITHIN: Final = timedelta(seconds=3)
-"""How long a part of a page may read; then the part says so, and the page goes on without it."""
+"""How long a part of a page may read, unless the host says otherwise; then the page says so, and goes on without it."""
 
-PAGE_WITHIN: Final = 2 * READ_WITHIN
-"""How long a whole page may read, with what it reads one after another; its query is cancelled then."""
+_WHOLE: Final = 2
+_LEAST: Final = 1 / 6
+"""Of what a part has."""
 
 THEMES: Final = ("light", "dark")
 THEME_COOKIE: Final = "powertools_theme"
@@ -100,8 +99,24 @@ class Options:
     oban_web: str | None
     """Where Oban Web is, to which pages of jobs link."""
 
+    read_within: timedelta = READ_WITHIN
+    """How long a part of a page may read."""
+
     others: Mapping[str, str] = field(default_factory=dict[str, str])
     """Name -> address of other consoles of the same server."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    @property
+    def page_within(self) -> timedelta:
+        """How long a whole page may read, with what it reads one after another; its query is cancelled then."""
+        return self.read_within * _WHOLE
+
+    @property
+    def read_at_least(self) -> timedelta:
+        """How long a part has in any case that is read after others have taken long."""
+        return self.read_within * _LEAST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,7 +308,8 @@ class Page:
         now = asyncio.get_running_loop().time()
         if self._began is None:
             self._began = now
-        return max(self._began + READ_WITHIN.total_seconds(), now + _LEAST)
+        within, least = self.options.read_within, self.options.read_at_least
+        return max(self._began + within.total_seconds(), now + least.total_seconds())
 
     async def parts(self, *readings: Awaitable[Any]) -> list[Panel[Any]]:
         """Several parts at once, in their order.

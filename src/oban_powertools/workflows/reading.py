@@ -137,6 +137,7 @@ class WorkflowReads(Facade):
         failed_first: bool = True,
         after: str | None = None,
         limit: int = 100,
+        payloads: bool = True,
     ) -> StepPage:
         """A page of the steps of a workflow that fit everything that is given.
 
@@ -148,6 +149,7 @@ class WorkflowReads(Facade):
                 False: all by position.
             after: Where the page before ended: its ``next_after``.
             limit: At most 1,000.
+            payloads: Whether args and results are read; without, they are None.
 
         Raises:
             WorkflowNotFoundError: It does not exist, or was pruned.
@@ -156,11 +158,11 @@ class WorkflowReads(Facade):
         name = unless_none(as_key, "step", step)
         states = None if state is None else [as_word("state", state, StepState)]
         words = None if status is None else [as_word("status", status, OperatorStatus)]
-        order, page = as_flag("failed_first", failed_first), as_count("limit", limit)
+        chosen: dict[str, Any] = {"step": name, "states": states, "words": words, "after": place}
+        chosen |= {"failed_first": as_flag("failed_first", failed_first), "limit": as_count("limit", limit)}
+        with_payloads = as_flag("payloads", payloads)
         async with self._connect() as session:
-            return await reads.page_steps(
-                session, key, step=name, states=states, words=words, failed_first=order, after=place, limit=page
-            )
+            return await reads.page_steps(session, key, **chosen, payloads=with_payloads)
 
     async def outline(self, workflow_id: WorkflowId | str) -> Sequence[StepOutline]:
         """All steps of a workflow without args, results and errors, in position order: what a drawing of it needs.

@@ -3,7 +3,7 @@
 Runs in the caller's transaction and locks nothing. A step with a live job has the job's own state, never a copy of it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from ..database import Row, Session, json_border, record
@@ -56,9 +56,8 @@ async def list_steps(session: Session, workflow_id: WorkflowId) -> list[StepReco
         WorkflowNotFoundError: It does not exist, or was pruned.
     """
     everything = dict.fromkeys(("step", "states", "words", "rank", "position", "page"))
-    rows = await session.all("get_steps", {"workflow_id": workflow_id, "failed_first": False, **everything})
-    if not rows:
-        raise WorkflowNotFoundError(workflow_id)
+    whole = {"failed_first": False, "payloads": True, **everything}
+    rows, _ = await _read_steps(session, {"workflow_id": workflow_id, **whole})
     names: dict[int, str] = {row["position"]: row["name"] for row in rows}
     return [_step(row, names) for row in rows]
 
@@ -73,29 +72,44 @@ async def page_steps(
     failed_first: bool,
     after: tuple[int, int] | None,
     limit: int,
+    payloads: bool,
 ) -> StepPage:
     """A page of the steps of a workflow.
 
     Raises:
         WorkflowNotFoundError: It does not exist, or was pruned.
     """
-    every = await session.all("step_names", {"workflow_id": workflow_id})
-    if not every:
-        raise WorkflowNotFoundError(workflow_id)
-    names: dict[int, str] = {row["position"]: row["name"] for row in every}
     rank, position = after or (None, None)
     page = min(limit, MAX_PAGE)
     chosen = {"step": step, "states": states and [*states], "words": words and [*words], "failed_first": failed_first}
-    args = {"workflow_id": workflow_id, **chosen, "rank": rank, "position": position, "page": page + 1}
-    rows = await session.all("get_steps", args)
-    steps = tuple(_step(row, names) for row in rows[:page])
-    last = rows[page - 1] if len(rows) > page else None
+    place = {"rank": rank, "position": position, "page": page + 1}
+    rows, counts = await _read_steps(session, {"workflow_id": workflow_id, **chosen, **place, "payloads": payloads})
+    shown = rows[:page]
+    named = sorted({position for row in shown for position in _named(row)})
+    others = await session.all("step_names", {"workflow_id": workflow_id, "positions": named}) if named else []
+    names: dict[int, str] = {row["position"]: row["name"] for row in others}
+    steps = tuple(_step(row, names) for row in shown)
     parents = {name for step in steps for name in step.deps}
+    last = shown[-1] if len(rows) > page else None
     return StepPage(
         steps=steps,
-        parents={row["name"]: StepState(row["state"]) for row in every if row["name"] in parents},
+        parents={row["name"]: StepState(row["state"]) for row in others if row["name"] in parents},
+        words={word: counts[word] for word in OperatorStatus if word in counts},
         next_after=f"{last['rank']}.{last['position']}" if last else None,
     )
+
+
+async def _read_steps(session: Session, args: dict[str, Any]) -> tuple[list[Row], Mapping[str, int]]:
+    """The steps, and of how many of the whole workflow each word is.
+
+    Raises:
+        WorkflowNotFoundError: It does not exist, or was pruned.
+    """
+    rows = await session.all("get_steps", args)
+    counts = rows[0]["all_words"]
+    if counts is None:
+        raise WorkflowNotFoundError(args["workflow_id"])
+    return [row for row in rows if row["position"] is not None], counts
 
 
 async def list_results(session: Session, workflow_id: WorkflowId) -> dict[str, Any]:
@@ -137,13 +151,21 @@ async def list_nodes(session: Session, workflow_id: WorkflowId) -> list[Node]:
 def _step(row: Row, names: Mapping[int, str]) -> StepRecord:
     edges = _edges(row)
     deps = {names[position]: edges[position] for position in sorted(edges)}
-    args = row["args"] if row["args"] is not None else _unresolved(row["template"], names)
+    args = row["args"]
+    if args is None and row["template"] is not None:
+        args = _unresolved(row["template"], names)
     return record(StepRecord, row, deps=deps, args=args)
 
 
 def _edges(row: Row) -> dict[int, Policy]:
     edges = dict.fromkeys(row["parents"], Policy.CANCEL)
     return edges | dict.fromkeys(row["continue_parents"] or (), Policy.CONTINUE)
+
+
+def _named(row: Row) -> Iterator[int]:
+    """Positions of the steps whose names its record has."""
+    yield from _edges(row)
+    yield from (part[0] for part in row["template"] or () if not isinstance(part, str))
 
 
 def _unresolved(template: Sequence[Any], names: Mapping[int, str]) -> Any:

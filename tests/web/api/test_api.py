@@ -14,7 +14,7 @@ from oban_powertools import DisplayPolicy, Workflow, open_calls
 from oban_powertools.privacy.display import Kind
 from oban_powertools.web import Rates, create_console
 from tests.support.by_hand import Hand, chain, step
-from tests.support.console import client_of, console_of
+from tests.support.console import PATIENT, client_of, console_of
 from tests.support.repairing import failed_chain
 
 WHY = {"reason": "the bank is back, ticket 5512"}
@@ -401,7 +401,7 @@ async def test_a_supervisor_is_not_asked_who_it_is(hand: Hand) -> None:
 
 async def test_a_console_without_its_database_is_not_ready_and_says_so_as_a_problem(dsn: str) -> None:
     pool: Any = AsyncConnectionPool("postgresql://nobody@127.0.0.1:1/nothing", open=False)
-    console = create_console(lambda: open_calls(pool), actor=lambda connection: "ada")
+    console = create_console(lambda: open_calls(pool), actor=lambda connection: "ada", read_within=PATIENT)
     async with client_of(console) as client:
         health, ready = await client.get("/healthz"), await client.get("/readyz")
         answer = await client.get("/api/v1/workflows")

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import is_dataclass
+from datetime import timedelta
 from typing import Any, Final, cast
 
 import orjson
@@ -51,6 +52,7 @@ class Api:
         calls: Opens the calls, or returns the open ones.
         actor: Says who sent a request; raises where nobody did.
         check: Refuses an act where the console is read-only, or the actor has done enough for a minute.
+        read_within: How long an answer may be read for that changes nothing.
         limits: Of streams.
     """
 
@@ -59,11 +61,14 @@ class Api:
         calls: Callable[[], Awaitable[Calls]],
         actor: Callable[[HTTPConnection], Awaitable[Actor]],
         check: Callable[[Actor, Rate], None],
+        *,
+        read_within: timedelta,
         limits: StreamLimits | None = None,
     ) -> None:
         self._calls = calls
         self._find_actor = actor
         self._check = check
+        self._read_within = read_within
         self._limits = limits or StreamLimits()
         self._paths = [(compile_path(_starlette_path(path))[0], methods) for path, methods in _by_path().items()]
         self._slow = ""
@@ -111,8 +116,9 @@ class Api:
             return await self._carry_out(endpoint, call)
 
     async def _carry_out(self, endpoint: Endpoint, call: Call) -> Response:
+        within = (endpoint.within or self._read_within).total_seconds()
         try:
-            async with asyncio.timeout(endpoint.within.total_seconds() if endpoint.act is None else None):
+            async with asyncio.timeout(within if endpoint.act is None else None):
                 answer = await endpoint.handler(call)
         except InvalidArgumentError as error:
             raise _in_words_of(endpoint, error) from error

@@ -16,7 +16,6 @@ from ...acts import Action
 from ...calls import Calls
 from ...errors import PowertoolsError
 from ...operators.authorization import Actor
-from ..page import READ_WITHIN
 from ..rates import Rate
 from . import values
 from .values import ID, Parameter
@@ -145,8 +144,8 @@ class Endpoint:
     rate: Rate | None = None
     """Which rate limits it."""
 
-    within: timedelta = READ_WITHIN
-    """How long it may read, where it changes nothing; then the answer is 503."""
+    within: timedelta | None = None
+    """How long it may read, where it changes nothing; then the answer is 503. None for what the console allows."""
 
     repeat: str = ""
     """What happens when the same request comes twice; empty of what only reads."""

@@ -116,7 +116,7 @@ async def list_steps(call: Call) -> Any:
     found = await call.calls.workflows.list_steps(
         call["workflow_id"], **call.only("state", "status", "failed_first", "after", "limit")
     )
-    return page(found.steps, found.next_after, parents=found.parents)
+    return page(found.steps, found.next_after, parents=found.parents, words=found.words)
 
 
 async def get_step(call: Call) -> StepRecord:
@@ -257,6 +257,7 @@ _HISTORY_EXTRA: Final = {
     "jobs_gone": int,
     "times": tuple[StepTimes, ...],
 }
+_STEPS_EXTRA: Final = {"parents": Mapping[str, StepState], "words": Mapping[OperatorStatus, int]}
 ENDPOINTS: Final = (
     Endpoint(
         method="GET",
@@ -270,7 +271,7 @@ ENDPOINTS: Final = (
     _get(
         "/steps",
         list_steps,
-        Shape(about="A page of steps.", kind=StepRecord, paged=True, extra={"parents": Mapping[str, StepState]}),
+        Shape(about="A page of steps.", kind=StepRecord, paged=True, extra=_STEPS_EXTRA),
         query=(*_STEP_FILTERS, AFTER, LIMIT),
     ),
     _get(

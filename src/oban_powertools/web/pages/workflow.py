@@ -3,8 +3,6 @@
 The core explains it and decides what is legal; this page only lays it out.
 """
 
-from collections import Counter
-from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
 from typing import Any, Final
@@ -176,33 +174,29 @@ async def _within(page: Page, outer: WorkflowRecord, inner: WorkflowRecord) -> l
 _STUCK: Final = (OperatorStatus.NEEDS_REVIEW, OperatorStatus.BLOCKED)
 
 
-async def _words(page: Page, workflow: WorkflowRecord) -> Mapping[OperatorStatus, int]:
-    """The operator's word -> steps that have it."""
-    return Counter(step.status for step in await page.calls.workflows.outline(workflow.id))
-
-
 async def _steps(
     page: Page, workflow: WorkflowRecord, _: WorkflowExplanation | None, __: SeenStep | None
 ) -> dict[str, Any]:
     word, state = page.word("word", OperatorStatus), page.word("state", StepState)
     by_place = page.query("order") == "position"
     found = await page.calls.workflows.list_steps(
-        workflow.id, status=word, state=state, failed_first=not by_place, after=page.query("cursor"), limit=ROWS
+        workflow.id,
+        status=word,
+        state=state,
+        failed_first=not by_place,
+        after=page.query("cursor"),
+        limit=ROWS,
+        payloads=False,
     )
-    steps = page.calls.as_displayed(replace(found, steps=tuple(map(_without_payloads, found.steps)))).steps
     return {
-        "steps": [(step, step_reason(step, found.parents)) for step in steps],
+        "steps": [(step, step_reason(step, found.parents)) for step in page.calls.as_displayed(found).steps],
         "next": found.next_after,
         "first_page": page.query("cursor") is None,
-        "words": await _words(page, workflow),
+        "words": found.words,
         "word": word,
         "state": state,
         "by_place": by_place,
     }
-
-
-def _without_payloads(step: Any) -> Any:
-    return replace(step, args=None, result=None)
 
 
 async def _gantt(
@@ -210,19 +204,16 @@ async def _gantt(
 ) -> dict[str, Any]:
     """A page of steps in their order; the axis is that of what is shown."""
     word, cursor = page.word("word", OperatorStatus), page.query("cursor")
-    outlines = await page.calls.workflows.outline(workflow.id)
-    after = int(cursor) if cursor and cursor.isascii() and cursor.isdigit() and len(cursor) < 10 else -1
-    fitting = [step for step in outlines if word is None or step.status is word]
-    shown = [step for step in fitting if step.position > after][: ROWS + 1]
-    more, shown = len(shown) > ROWS, shown[:ROWS]
-    chart = draw_chart(await read_chart(page.calls, workflow.id, shown)) if shown else None
+    found = await page.calls.workflows.list_steps(
+        workflow.id, status=word, failed_first=False, after=cursor, limit=ROWS, payloads=False
+    )
     return {
-        "chart": chart,
-        "shown": shown,
-        "fitting": len(fitting),
-        "next": shown[-1].position if more else None,
+        "chart": draw_chart(await read_chart(page.calls, workflow.id, found.steps)) if found.steps else None,
+        "shown": found.steps,
+        "fitting": found.words.get(word, 0) if word else workflow.total,
+        "next": found.next_after,
         "first_page": cursor is None,
-        "words": Counter(step.status for step in outlines),
+        "words": found.words,
         "word": word,
     }
 

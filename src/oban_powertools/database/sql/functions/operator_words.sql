@@ -123,7 +123,7 @@ BEGIN
     FROM powertools.executors e
     JOIN powertools.executor_health_v1() h ON h.executor_id = e.executor_id
     WHERE EXISTS (SELECT FROM leaves l WHERE l.job_state = 'executing')
-  ), coded AS (
+  ), coded AS MATERIALIZED (
     SELECT l.workflow_id, l.position, l.name, coalesce(l.job_state, l.own_state) = 'executing' AS executing, array_remove(
       CASE
         WHEN l.faulted THEN ARRAY['bookkeeping_fault']

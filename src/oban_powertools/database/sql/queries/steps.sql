@@ -1,14 +1,21 @@
 -- name: get_steps
 -- Args: workflow_id (bigint); step (text: only this one, or NULL), states, words (text[] or NULL for all); failed_first (bool: by rank, else by position); rank, position
---   (int or NULL) of the last step of the page before; page (int or NULL for all).
+--   (int or NULL) of the last step of the page before; page (int or NULL for all); payloads (bool: whether args, template and result are read).
 -- Rows: all columns of the record, and rank (0: failed by itself; 1 to 5: by its word, what needs a person first; 6: cancelled
---   because of another; 7: any other outcome), by rank and position. Index: the primary key.
-WITH chosen AS MATERIALIZED (
-  SELECT k.position, k.word, k.code, r.rank
-  FROM powertools.step_words_v1(%(workflow_id)s::bigint) AS k
-  CROSS JOIN LATERAL (
-    SELECT * FROM powertools.step_states WHERE workflow_id = %(workflow_id)s::bigint AND position = k.position LIMIT 1
-  ) AS s
+--   because of another; 7: any other outcome), by rank and position. The first row has in all_words how many steps of the
+--   workflow have each word; NULL without a workflow. Without a step it is the only row, and the rest of it NULL.
+-- Index: the primary key; a step's own row is read only where its word does not decide.
+WITH worded AS MATERIALIZED (
+  SELECT k.position, k.word, k.code FROM powertools.step_words_v1(%(workflow_id)s::bigint) AS k
+), chosen AS MATERIALIZED (
+  SELECT k.position, k.word, k.code, r.rank, row_number() OVER (ORDER BY r.rank, k.position) AS place
+  FROM worded k
+  LEFT JOIN LATERAL (
+    SELECT * FROM powertools.step_states
+    WHERE workflow_id = %(workflow_id)s::bigint AND position = k.position
+      AND (%(step)s::text IS NOT NULL OR %(states)s::text[] IS NOT NULL OR %(failed_first)s::bool AND k.word = 'Finished')
+    LIMIT 1
+  ) AS s ON true
   CROSS JOIN LATERAL (
     SELECT CASE
       WHEN NOT %(failed_first)s::bool THEN 0
@@ -26,22 +33,32 @@ WITH chosen AS MATERIALIZED (
   LIMIT %(page)s::int
 )
 SELECT
+  CASE WHEN k.place > 1 THEN NULL ELSE a.words END AS all_words,
   s.workflow_id, s.position, s.name, s.kind, s.worker, s.queue, k.word AS status, s.state, k.code AS blocker, s.cause, s.effects, s.generation, s.pending,
   s.depth, s.child_id, s.cancel_requested_at, s.held_until, s.hold_reason, wait.signal, wait.correlation_key,
-  wait.deadline_at, s.job_id, s.attempt, s.max_attempts, s.args, s.template, s.result, s.result IS NOT NULL AS has_result,
+  wait.deadline_at, s.job_id, s.attempt, s.max_attempts,
+  CASE WHEN %(payloads)s::bool THEN s.args END AS args, CASE WHEN %(payloads)s::bool THEN s.template END AS template,
+  CASE WHEN %(payloads)s::bool THEN s.result END AS result, s.result IS NOT NULL AS has_result,
   powertools.told_error_v1(s.error) AS error,
   s.parents, s.continue_parents, s.children, s.continue_children,
   s.released_at, s.scheduled_at, s.started_at, s.finished_at, k.rank
-FROM chosen k
-CROSS JOIN LATERAL (
+FROM (
+  SELECT jsonb_object_agg(c.word, c.steps) AS words FROM (SELECT word, count(*) AS steps FROM worded GROUP BY word) AS c
+) AS a
+LEFT JOIN chosen k ON true
+LEFT JOIN LATERAL (
   SELECT * FROM powertools.step_states WHERE workflow_id = %(workflow_id)s::bigint AND position = k.position LIMIT 1
-) AS s
+) AS s ON true
 LEFT JOIN powertools.waits wait ON wait.id = s.wait_id
 ORDER BY k.rank, s.position;
 
 -- name: step_names
--- Args: workflow_id (bigint). Rows: position, name, state of every step. Index: the primary key.
-SELECT s.position, s.name, s.state FROM powertools.step_states s WHERE s.workflow_id = %(workflow_id)s::bigint;
+-- Args: workflow_id (bigint), positions (int[]). Rows: position, name, state of these steps. Index: the primary key.
+SELECT s.position, s.name, s.state
+FROM unnest(%(positions)s::int[]) AS u (position)
+CROSS JOIN LATERAL (
+  SELECT * FROM powertools.step_states WHERE workflow_id = %(workflow_id)s::bigint AND position = u.position LIMIT 1
+) AS s;
 
 -- name: get_results
 -- Args: workflow_id (bigint).
