@@ -109,6 +109,7 @@ KINDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
         "failed_first": NOT_FLAGS,
         "after": NOT_PLACES,
         "limit": NOT_COUNTS,
+        "payloads": NOT_FLAGS,
     },
     "workflows.outline": {"workflow_id": NOT_IDS},
     "workflows.spells": {"workflow_id": NOT_IDS, "steps": (*NOT_LISTS, [""], [7], ["a\0b"])},

@@ -25,9 +25,10 @@ from . import pages
 from .answers import Problem, find_problem, unexpected
 from .api import Api
 from .opening import OpenCalls, OpenedCalls
-from .page import READ_ONLY, READ_WITHIN, FindActor, Options, Page, PageRoute, Shell, actor_of, logger
+from .page import READ_ONLY, FindActor, Page, PageRoute, actor_of, logger
 from .rates import Buckets, Rate, Rates
 from .security import SecurityLayer
+from .shell import READ_WITHIN, Options, Shell
 from .static_files import answer_file
 from .streams import Streams
 

@@ -8,9 +8,9 @@ The rule that must never break: what changes something is a POST that ends in a 
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
@@ -21,26 +21,19 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from ..arguments import as_word, refuse
 from ..calls import Calls
-from ..config import check_fields
 from ..operators.authorization import Action, Actor, ActorLike, Target
 from ..privacy.logs import find_logger
 from .answers import NothingReadError, Problem, find_problem, unexpected
 from .posted import PostedForm
 from .rates import Rate
 from .rendering import fill
+from .shell import Options, Shell
 from .static_files import static_files
 
 logger: Final = find_logger("oban_powertools.web")
 
 ROWS: Final = 50
 """Rows of a page of a list."""
-
-READ_WITHIN: Final = timedelta(seconds=3)
-"""How long a part of a page may read, unless the host says otherwise; then the page says so, and goes on without it."""
-
-_WHOLE: Final = 2
-_LEAST: Final = 1 / 6
-"""Of what a part has."""
 
 THEMES: Final = ("light", "dark")
 THEME_COOKIE: Final = "powertools_theme"
@@ -55,82 +48,6 @@ _FORM_TYPE: Final = "application/x-www-form-urlencoded"
 
 type FindActor = Callable[[HTTPConnection], ActorLike | Awaitable[ActorLike | None] | None]
 """Who sent a request, as the host's middleware left it; None for somebody unknown, who is answered with 401."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NavEntry:
-    """One page in the menu."""
-
-    name: str
-    """Its module in ``pages``."""
-
-    title: str
-    """What the menu says."""
-
-    path: str
-    """Where it is, without the console's own path."""
-
-    key: str | None
-    """``g``, then this key, goes there."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What the host says about the console."""
-
-    name: str
-    """The name of this installation."""
-
-    environment: str | None
-    """Its environment in a word, such as ``Production``."""
-
-    read_only: bool
-    """Whether nothing may be changed here."""
-
-    everybody_may: bool
-    """Whether the policy is ``AllowAll``."""
-
-    base_path: str | None
-    """The path under which the host mounts it, where its server does not say so in ``root_path``."""
-
-    login_url: str | None
-    """Where somebody unknown signs in."""
-
-    oban_web: str | None
-    """Where Oban Web is, to which pages of jobs link."""
-
-    read_within: timedelta = READ_WITHIN
-    """How long a part of a page may read."""
-
-    others: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Name -> address of other consoles of the same server."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-
-    @property
-    def page_within(self) -> timedelta:
-        """How long a whole page may read, with what it reads one after another; its query is cancelled then."""
-        return self.read_within * _WHOLE
-
-    @property
-    def read_at_least(self) -> timedelta:
-        """How long a part has in any case that is read after others have taken long."""
-        return self.read_within * _LEAST
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shell:
-    """What is the same on every page of a console."""
-
-    options: Options
-    """As the host has it."""
-
-    nav: tuple[tuple[NavEntry, ...], ...]
-    """The menu, in groups."""
-
-    sayings: Mapping[str, str]
-    """Word in ``?said=`` -> the sentence that the next page shows after a redirect."""
 
 
 type PageFunction = Callable[["Page"], Awaitable[Response]]

@@ -49,7 +49,7 @@ class WorkflowReveals(Facade):
             if name is None:
                 return (await get_workflow(session, key)).context
             every = {"states": None, "words": None, "after": None}
-            found = await page_steps(session, key, step=name, **every, failed_first=False, limit=1)
+            found = await page_steps(session, key, step=name, **every, failed_first=False, limit=1, payloads=True)
             if not found.steps:
                 raise StepNotFoundError(key, name)
             return getattr(found.steps[0], chosen)

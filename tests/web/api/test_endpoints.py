@@ -50,7 +50,8 @@ LEFT_OUT = {
 WHO = {"self", "conn", "actor", "asking", "source", "token_for"}
 NOT_TAKEN = {
     ("list_steps", "step"),  # get_step
-    *(("get_step", name) for name in ("state", "status", "failed_first", "after", "limit")),
+    *(("get_step", name) for name in ("state", "status", "failed_first", "after", "limit", "payloads")),
+    ("list_steps", "payloads"),  # always read, and shown as the display policy has them
     ("list_spells", "steps"),  # one step
     ("list_incidents", "but_not"),  # class
     ("export_audit", "chosen"),  # its fields

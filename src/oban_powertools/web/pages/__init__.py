@@ -24,7 +24,8 @@ from functools import cache
 from types import ModuleType
 from typing import Final, cast
 
-from ..page import NavEntry, PageRoute
+from ..page import PageRoute
+from ..shell import NavEntry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
