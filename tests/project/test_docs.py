@@ -3,8 +3,8 @@
 A page is run from top to bottom in a directory and on a database of its own. A ``python`` block is a program; one that
 starts with ``# name.py`` is only saved under that name. A ``sql`` block is run by the database's owner. In a
 ``console`` block the lines after ``$`` are commands and the others what they print, ``...`` standing for anything;
-``powertools start`` runs in the background until the page ends, and ``psql -f`` is run by the database's owner. Other
-blocks are for reading.
+``powertools start`` runs in the background until the page ends, and ``psql -f`` is run by the database's owner.
+``TOKEN`` in a command is the token that was printed last. Other blocks are for reading.
 """
 
 import dataclasses
@@ -68,8 +68,8 @@ def _name(page: Path) -> str:
 @pytest.mark.parametrize("page", [page for page in PAGES if _blocks(page)], ids=_name)
 def test_the_code_of_a_page_runs_and_prints_what_the_page_shows(page: Path, dsn: str, server_directory: Path) -> None:
     with ExitStack() as background:
+        reader = _Reader(server_directory, None if page == TUTORIAL else dsn, background)
         for kind, text in _blocks(page):
-            reader = _Reader(server_directory, None if page == TUTORIAL else dsn, background)
             getattr(reader, f"follow_{kind}")(text)
 
 
@@ -85,6 +85,7 @@ class _Reader:
         self._directory = directory
         self._dsn = dsn
         self._background = background
+        self._token = ""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("OBAN_", "PG"))}
         self._environment = kept | {"PATH": f"{Path(sys.executable).parent}:{kept['PATH']}", "COLUMNS": "120"}
         if dsn is not None:
@@ -109,7 +110,8 @@ class _Reader:
             elif command.startswith("psql -f "):
                 self.follow_sql((self._directory / command.removeprefix("psql -f ")).read_text())
             else:
-                printed = self._run(command)
+                printed = self._run(re.sub(r"\bTOKEN\b", self._token, command))
+                self._token = next(iter(re.findall(r"^token +(\w+)$", printed, re.MULTILINE)), self._token)
                 expected = ".*".join(re.escape(part) for part in shown.strip().split("..."))
                 assert re.fullmatch(expected, printed, re.DOTALL), f"$ {command}\n{printed}"
 
