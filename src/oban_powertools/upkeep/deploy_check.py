@@ -6,7 +6,7 @@ it, never a loop.
 """
 
 import inspect
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -78,7 +78,7 @@ class _Worker:
         self._function: inspect.Signature | None = None
         try:
             worker: Any = resolve_worker(path)
-            self._function, self._fault = _signature(worker)
+            self._function, self._fault = read_signature(worker)
         except (Exception, SystemExit) as error:  # noqa: BLE001 (the imported module may raise anything)
             self._fault = f"cannot be imported: {type(error).__name__}: {format_error(error)}"
 
@@ -101,8 +101,8 @@ class _Worker:
             )
 
 
-def _signature(worker: Any) -> tuple[inspect.Signature | None, str | None]:
-    """What its args are bound to, for a function worker; else what is wrong with the class."""
+def read_signature(worker: Any) -> tuple[inspect.Signature | None, str | None]:
+    """What its args are bound to, for a function worker, and None for a class; and what is wrong with either."""
     process = getattr(worker, "process", None)
     if not (inspect.isclass(worker) and callable(process)):
         return None, "is no worker: it has no process"
@@ -117,10 +117,13 @@ def _signature(worker: Any) -> tuple[inspect.Signature | None, str | None]:
 
 
 def _binding_fault(function: inspect.Signature, row: Mapping[str, Any]) -> str | None:
-    if not row["args_are_object"]:
-        return "the args are no object"
+    return find_binding_fault(function, row["arguments"]) if row["args_are_object"] else "the args are no object"
+
+
+def find_binding_fault(function: inspect.Signature, arguments: Iterable[str]) -> str | None:
+    """Why these arguments do not fit a function worker; None when they do."""
     try:
-        function.bind(**dict.fromkeys(row["arguments"]))
+        function.bind(**dict.fromkeys(arguments))
     except TypeError as error:
         return str(error)
     return None
