@@ -7,12 +7,9 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import pytest
-
-if TYPE_CHECKING:
-    from .testing import SyncWorkflowRunner, WorkflowRunner
 
 _OPTION: Final = "powertools_dsn"
 _VARIABLE: Final = "POWERTOOLS_TEST_DSN"
@@ -84,14 +81,14 @@ def powertools_template(powertools_server: str, powertools_options: dict[str, An
 @pytest.fixture
 def powertools_dsn(powertools_server: str, powertools_template: str) -> Iterator[str]:
     """The DSN of a database of the test's own, with both schemas."""
-    from .testing.databases import open_database
+    from .testing.databases import copy_template
 
-    with open_database(powertools_server, powertools_template) as dsn:
+    with copy_template(powertools_server, powertools_template) as dsn:
         yield dsn
 
 
 @pytest.fixture
-def workflow_runner(powertools_dsn: str, powertools_options: dict[str, Any]) -> "Iterator[WorkflowRunner]":
+def workflow_runner(powertools_dsn: str, powertools_options: dict[str, Any]) -> Iterator[Any]:
     """Runs workflows in this process without waiting, for asynchronous tests."""
     from .testing import WorkflowRunner
 
@@ -100,7 +97,7 @@ def workflow_runner(powertools_dsn: str, powertools_options: dict[str, Any]) -> 
 
 
 @pytest.fixture
-def sync_workflow_runner(powertools_dsn: str, powertools_options: dict[str, Any]) -> "Iterator[SyncWorkflowRunner]":
+def sync_workflow_runner(powertools_dsn: str, powertools_options: dict[str, Any]) -> Iterator[Any]:
     """Runs workflows in this process without waiting, for tests without an event loop."""
     from .testing import SyncWorkflowRunner
 

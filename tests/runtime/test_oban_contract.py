@@ -26,7 +26,7 @@ from oban._query import Query, _ack_jobs, _insert_jobs, unwrap_connection
 from oban.worker import WorkerResolutionError, resolve_worker
 
 from oban_powertools.database import oban as reading
-from oban_powertools.runtime import oban_acks, oban_attempts, oban_hooks
+from oban_powertools.runtime import oban_acks, oban_attempts, oban_draining, oban_hooks
 from oban_powertools.runtime.results import Encoded, StepResult, wrap_result
 from oban_powertools.telemetry import Name, anybody_listens
 from tests.support.by_hand import Hand, chain, step
@@ -36,6 +36,7 @@ USED = {
     "oban._config.Config",
     "oban._executor.AckAction",
     "oban._executor.Executor",
+    "oban._executor._current_job",
     "oban._extensions._extensions",
     "oban._lifeline._rescue",
     "oban._producer.LocalDispatcher",
@@ -52,6 +53,7 @@ USED = {
     "._cancellation",
     "._pool",
     "._limit",
+    "._get_mode",
     "._signal_token",
     "._name",
     "._node",
@@ -94,7 +96,7 @@ TEXTS = {
 def test_this_file_names_every_internal_that_the_hooks_use() -> None:
     nodes = [
         node
-        for module in (reading, oban_hooks, oban_acks, oban_attempts)
+        for module in (reading, oban_hooks, oban_acks, oban_attempts, oban_draining)
         for node in ast.walk(ast.parse(Path(inspect.getfile(module)).read_text()))
     ]
     imported = {

@@ -63,7 +63,7 @@ def schema_of(inputs: Mapping[str, Input]) -> dict[str, Any]:
     }
 
 
-def check(inputs: Mapping[str, Input], arguments: Mapping[str, Any]) -> dict[str, Any]:
+def check_inputs(inputs: Mapping[str, Input], arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments that were passed; null counts as not passed.
 
     Raises:

@@ -22,7 +22,7 @@ from ..errors import InvalidArgumentError, PowertoolsError
 from ..privacy.logs import find_logger, first_line
 from ..privacy.redaction import redacted
 from .door import Door, Request, ToolAnswer
-from .inputs import check, schema_of
+from .inputs import check_inputs, schema_of
 from .tools import TOOLS, Tool, offered
 
 NAME: Final = "oban-powertools"
@@ -107,7 +107,7 @@ async def _call(door: Door, ctx: Context, params: types.CallToolRequestParams) -
 
     about_client = ctx.session.client_params
     client = about_client.client_info.name if about_client else None
-    arguments = check(tool.inputs, params.arguments or {})
+    arguments = check_inputs(tool.inputs, params.arguments or {})
     return await tool.answer(Request(door=door.introduced(client), arguments=arguments, confirm=confirm))
 
 

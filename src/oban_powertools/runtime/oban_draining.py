@@ -9,7 +9,7 @@ tests/runtime/test_oban_contract.py names.
 import asyncio
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import oban.testing
 from oban import Job, Oban
@@ -62,7 +62,8 @@ async def attempt(job: Job, find_worker: FindWorker) -> AckAction:
 
 def find_not_run(outcomes: Sequence[AckAction]) -> AckAction | None:
     """An attempt in which no code of its worker ran, because it could not be imported."""
-    return next((outcome for outcome in outcomes if NOT_RUN_META in (outcome.meta or ())), None)
+    metas: list[tuple[AckAction, Any]] = [(outcome, cast("Any", outcome).meta or ()) for outcome in outcomes]
+    return next((outcome for outcome, meta in metas if NOT_RUN_META in meta), None)
 
 
 async def acknowledge(oban: Oban, outcomes: Sequence[AckAction]) -> None:

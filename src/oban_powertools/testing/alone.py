@@ -12,7 +12,7 @@ from oban import Cancel, Job, Snooze
 from oban.worker import resolve_worker
 
 from ..config import PAYLOAD_LIMIT
-from ..database.json_border import find_faults
+from ..database import json_border
 from ..errors import UnstorableValueError
 from ..runtime.oban_draining import running
 from ..runtime.results import StepResult, wrap_result
@@ -50,7 +50,7 @@ class StepAlone:
             Exception: Whatever the worker raised.
         """
         args: Any = self._resolved(job.args)
-        if faults := find_faults(args, "args"):
+        if faults := json_border.find_faults(args, "args"):
             raise UnstorableValueError("the args", faults)
         own = self.context.job
         own.worker, own.args, own.queue, own.extra = job.worker, json.loads(json.dumps(args)), job.queue, {}

@@ -83,7 +83,7 @@ def make_template(server_dsn: str, names: Names = Names()) -> str:
 
 
 @contextmanager
-def open_database(server_dsn: str, template: str) -> Generator[str]:
+def copy_template(server_dsn: str, template: str) -> Generator[str]:
     """A copy of a template for one test; gives its DSN."""
     name = f"powertools_test_{os.getpid()}_{next(_NUMBERS)}"
     copy = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))

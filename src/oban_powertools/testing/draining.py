@@ -19,9 +19,12 @@ _MOST_JUMPS: Final = 5_000
 _MOST_IDLE_JUMPS: Final = 20
 """Instants at which nothing happens."""
 
-_NOT_IMPORTABLE: Final = "the worker {} of job {} cannot be imported, so that its job is tried for ever: import it, or give a fake of its step"
+_NOT_IMPORTABLE: Final = (
+    "the worker {} of job {} cannot be imported, so the job would be tried for ever: import it, or give a fake of its "
+    "step"
+)
 
-type Check = Callable[[], Awaitable[bool]]
+type GoalCheck = Callable[[], Awaitable[bool]]
 
 
 class NothingMovesError(AssertionError):
@@ -32,10 +35,10 @@ class NothingMovesError(AssertionError):
 class Goal:
     """What a run is to reach."""
 
-    reached: Check
+    reached: GoalCheck
     """Whether it is reached."""
 
-    answer: Check
+    answer: GoalCheck
     """Sends signals that the test has given for what waits now; whether there was one."""
 
     within: timedelta

@@ -84,10 +84,8 @@ class Faked:
     async def _outcome(self, name: str, fake: Any, job: Job) -> Any:
         if isinstance(fake, list):
             fake = self._next(name, cast("list[Any]", fake))
-        if isinstance(fake, BaseException) or (
-            isinstance(fake, type) and issubclass(cast("type", fake), BaseException)
-        ):
-            raise cast("BaseException", fake)
+        if _is_exception(fake):
+            raise fake
         if not callable(fake):
             return fake
         outcome = fake(**job.args)
@@ -102,3 +100,7 @@ class Faked:
             )
             raise self.wrong
         return outcomes[taken - 1]
+
+
+def _is_exception(fake: Any) -> bool:
+    return isinstance(fake, BaseException) or (isinstance(fake, type) and issubclass(fake, BaseException))

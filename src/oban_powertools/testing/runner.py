@@ -11,7 +11,7 @@ from oban import Oban
 
 from ..arguments import as_span, as_workflow_id
 from ..config import Names, Settings
-from ..operators.authorization import AllowAll, Authorize
+from ..operators.authorization import Authorize
 from ..powertools import Powertools
 from ..privacy.display import DisplayPolicy
 from ..states import WorkflowId, WorkflowState
@@ -28,8 +28,13 @@ from .ran import WorkflowRun
 type Runnable = Workflow | WorkflowHandle | SyncWorkflowHandle | WorkflowId | int | str
 """A definition, which is inserted; or a workflow that is stored, by its handle or id."""
 
-LONGEST: Final = timedelta(days=3650)
+PASSES_AT_MOST: Final = timedelta(days=3650)
 """How much time passes in a run at most."""
+
+
+def everybody_may(*_: object) -> bool:
+    """The policy of a runner that was given none."""
+    return True
 
 
 class WorkflowRunner:
@@ -40,7 +45,7 @@ class WorkflowRunner:
 
     Args:
         dsn: A database of the test's own, with both schemas.
-        authorize: Decides what operators may do.
+        authorize: Decides what operators may do; None lets everybody do everything.
         display: Decides what is shown of values that may hold secrets.
         schema: Where our tables are.
         prefix: Where Oban's tables are.
@@ -69,7 +74,7 @@ class WorkflowRunner:
         self.dsn = dsn
         self._clock = Clock(dsn, Names(schema=schema, prefix=prefix))
         self._idle = IdlePowertools(
-            dsn, prefix=prefix, authorize=authorize or AllowAll(), display=display, schema=schema, settings=settings
+            dsn, prefix=prefix, authorize=authorize or everybody_may, display=display, schema=schema, settings=settings
         )
         self.powertools = self._idle
         self.oban = self.powertools.oban
@@ -82,7 +87,7 @@ class WorkflowRunner:
         fakes: Fakes | None = None,
         signals: Mapping[str, Any] | None = None,
         until: str | None = None,
-        within: timedelta = LONGEST,
+        within: timedelta = PASSES_AT_MOST,
     ) -> WorkflowRun:
         """Run a workflow to its end, with its callbacks: retries, delays, deadlines, maps and nested workflows.
 

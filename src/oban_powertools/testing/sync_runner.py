@@ -6,12 +6,11 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
-from ..operators.authorization import AllowAll
 from ..sync import SyncCalls, open_sync_calls
 from ..workflows.records import SignalRecord
 from .fakes import Fakes
 from .ran import WorkflowRun
-from .runner import LONGEST, Runnable, WorkflowRunner
+from .runner import PASSES_AT_MOST, Runnable, WorkflowRunner, everybody_may
 
 
 class SyncWorkflowRunner:
@@ -34,7 +33,7 @@ class SyncWorkflowRunner:
         self._loop = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         shared = {name: options[name] for name in ("display", "schema", "prefix", "settings") if name in options}
         try:
-            self.calls = open_sync_calls(dsn, authorize=options.get("authorize") or AllowAll(), **shared)
+            self.calls = open_sync_calls(dsn, authorize=options.get("authorize") or everybody_may, **shared)
         except BaseException:
             self._runner.close()
             raise
@@ -46,7 +45,7 @@ class SyncWorkflowRunner:
         fakes: Fakes | None = None,
         signals: Mapping[str, Any] | None = None,
         until: str | None = None,
-        within: timedelta = LONGEST,
+        within: timedelta = PASSES_AT_MOST,
     ) -> WorkflowRun:
         """As ``WorkflowRunner.run``."""
         return self._do(self._runner.run(workflow, fakes=fakes, signals=signals, until=until, within=within))
