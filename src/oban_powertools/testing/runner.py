@@ -106,10 +106,10 @@ class WorkflowRunner:
             WrongFakeError: A fake, or a signal, is for a step that there is not.
             InvalidWorkflowError: The definition is faulty.
         """
+        before = self._clock.passed
         workflow_id = await self._stored(workflow)
         faked = Faked(fakes)
         faked.check_names(await self._clock.step_kinds(workflow_id))
-        before = self._clock.passed
 
         async def reached() -> bool:
             if until is not None and await self._clock.has_begun(workflow_id, until):
