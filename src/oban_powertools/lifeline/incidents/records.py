@@ -249,7 +249,7 @@ class IncidentCounts(AsDict):
     """Since when the oldest of those needs a review; None when none does."""
 
     waiting_steps: int
-    """Steps without an outcome that hang on those that need a review; a step may hang on several."""
+    """Steps without an outcome of the workflows that those which need a review concern; a step may count twice."""
 
     waiting_workflows: int
     """Their workflows, likewise."""
