@@ -79,6 +79,7 @@ async def test_what_waits_for_a_queue_leads_to_it_before_an_incident_is_open(han
     whole = powertools("workflow", "explain", str(workflow_id), dsn=hand.dsn)
     queue = powertools("queues", "show", "mail", dsn=hand.dsn)
 
-    assert commands(single.out) == ["powertools start --queues mail:10"]
+    start = "powertools start --queues mail:10  # where your workers are, with your limit and --import"
+    assert commands(single.out) == [start]
     assert commands(whole.out) == [f"powertools workflow explain {workflow_id} s0"]
-    assert commands(queue.out) == ["powertools start --queues mail:10"]
+    assert commands(queue.out) == [start]

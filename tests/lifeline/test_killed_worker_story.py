@@ -229,7 +229,7 @@ async def test_what_a_killed_worker_left_is_found_explained_and_rescued_by_hand_
 
             refused = shop.execute(shown)
             assert refused.code == 5
-            assert f"job {job_id} would not change any more" in refused.error
+            assert f"job {job_id} would not change any more" in refused.err
             [drifted] = shop.audited("drifted")
             assert (drifted["actor_id"], drifted["surface"], drifted["reason"]) == ("ada", "cli", WHY)
             assert len(await shop.calls(3)) == 3

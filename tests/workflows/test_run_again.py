@@ -251,5 +251,5 @@ def test_wherever_a_step_and_its_job_meet_both_say_so() -> None:
             if "powertools.steps" in around and "is_job_of_v1" not in around:
                 alone.append(f"{path.name}: {found[0]}")
 
-    # an invariant, which looks at the id alone
-    assert alone == ["invariants.sql: j.id = s.job_id"]
+    # joined by what the job says of itself; an invariant, which looks at the id alone
+    assert alone == ["finding_jobs.sql: s.job_id = j.id", "invariants.sql: j.id = s.job_id"]
