@@ -31,7 +31,7 @@ class Revealable(StrEnum):
     ERROR = "error"
 
 
-VALUES_OF: Final = {
+VALUES_OF: Final[dict[TargetType, tuple[Revealable, ...]]] = {
     TargetType.JOB: (Revealable.ARGS, Revealable.META, Revealable.ERROR),
     TargetType.STEP: (Revealable.ARGS, Revealable.RESULT, Revealable.ERROR),
     TargetType.WORKFLOW: (Revealable.CONTEXT,),

@@ -78,13 +78,15 @@ class Attachment:
         self.query: Query = oban._query
         self.queries = queries
         self.turbo = turbo
-        self.payload_limit = settings.payload_limit
+        self.payload_limit: int = settings.payload_limit
         self.own_pool: AsyncConnectionPool[Any] | None = None
         self.guests: AsyncConnectionPool[Any] | None = None
         store = AckStore(self.query, self.connect, turbo=turbo)
         self.acknowledge: Acknowledger = Acknowledger(store.store, store.keep_late, jittery_clamped, stops=self._stops)
-        self.threads = Threads(lambda: settings.function_threads or 2 * self._jobs_at_once(), settings.around_functions)
-        self.host = AttemptHost(hangs=self.hangs, threads=self.threads, keep_late=self._keep_late)
+        self.threads: Threads = Threads(
+            lambda: settings.function_threads or 2 * self._jobs_at_once(), settings.around_functions
+        )
+        self.host: AttemptHost = AttemptHost(hangs=self.hangs, threads=self.threads, keep_late=self._keep_late)
         self.rescue: Callable[[], Awaitable[int]] | None = None
         self.sees_fetches = False
         self._fetching: set[str] = set()

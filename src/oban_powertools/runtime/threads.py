@@ -29,9 +29,9 @@ class FunctionCall:
     """A plain function that runs for an attempt. Made by ``Threads.admit``; Oban's executor takes it for the worker."""
 
     def __init__(self, threads: "Threads", job: Job, function: Callable[[], Any]) -> None:
-        self.job_id = job.id or 0
-        self.worker = job.worker
-        self.queue = job.queue
+        self.job_id: int = job.id or 0
+        self.worker: str = job.worker
+        self.queue: str = job.queue
         self.thread_id: int | None = None
         self.value: Any = None
         self.error: BaseException | None = None
