@@ -30,6 +30,8 @@ DOCSTRINGS: Final = "- [Docstrings](reference/python/index.rst): what the source
 
 FENCED: Final = re.compile(r"(^ *```.*?^ *```$)", re.MULTILINE | re.DOTALL)
 LINK: Final = re.compile(r"(?P<image>!?)\[(?P<text>(?:[^\]\[]|\[[^\]]*\])+)\]\((?P<target>[^)\s]+)\)")
+PICTURE: Final = re.compile(r"^!\[([^\]]+)\]\(([^)\s]+)\.light\.png\)$", re.MULTILINE)
+"""A picture on a line of its own; the same in dark is beside it."""
 
 
 @dataclass
@@ -121,7 +123,17 @@ def _with_links(page: Path, place: Path) -> str:
     """
     linking = _Linking(page, place)
     prose_and_code = FENCED.split(page.read_text())
-    return "".join(text if at % 2 else LINK.sub(linking, text) for at, text in enumerate(prose_and_code))
+    return "".join(
+        text if at % 2 else PICTURE.sub(_in_both_themes, LINK.sub(linking, text))
+        for at, text in enumerate(prose_and_code)
+    )
+
+
+def _in_both_themes(picture: re.Match[str]) -> str:
+    alt, path = picture.groups()
+    return "\n".join(
+        f"```{{image}} {path}.{theme}.png\n:alt: {alt}\n:class: only-{theme}\n```" for theme in ("light", "dark")
+    )
 
 
 class _Linking:
