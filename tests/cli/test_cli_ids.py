@@ -143,6 +143,8 @@ async def change(hand: Hand, asked: Asked, workflow: str) -> None:
     await asked.ask("retention prune", "--yes", *WHY)
     preview = (await asked.ask("repair preview", "step_hold", f"{workflow}/fetch", "--for", "1h"))["preview"]
     await asked.ask("repair show", preview["id"])
+    await asked.ask("repair list")
+    await asked.ask("repair approve", preview["id"], "--actor", "grace", *WHY)
     await asked.ask("repair execute", preview["preview_token"], *WHY)
     bulk = (await asked.ask("bulk preview", "workflow_cancel", "--id", workflow))["bulk"]
     await asked.ask("bulk execute", bulk["preview_token"], *WHY)

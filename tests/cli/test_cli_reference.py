@@ -154,6 +154,8 @@ async def test_every_answer_as_json_has_the_keys_of_the_reference(hand: Hand, ds
         ("queues", "show", "default"),
         ("repair", "preview", "step_hold", f"{other_id}/s0", "--for", "1h"),
         ("repair", "show", "1"),
+        ("repair", "list"),
+        ("repair", "approve", "1", "--actor", "grace", "--reason", "because of a test"),
         ("bulk", "preview", "workflow_cancel", "--id", workflow_id),
         ("bulk", "status", "1"),
     ]

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oban_powertools.graph.gantt import MOST_TICKS, Chart, Spell, StepSpells, arrange
-from oban_powertools.graph.gantt_svg import WAITS, describe, draw_axis, draw_bars, draw_gantt
+from oban_powertools.graph.gantt_svg import WAITS, describe, draw_axis, draw_bars, draw_gantt, fitting
 from oban_powertools.graph.reading import read_chart
+from oban_powertools.graph.text_width import text_width
 from oban_powertools.states import OperatorStatus, StepPhase
 from tests.support.by_hand import Hand, chain
 
@@ -96,13 +97,32 @@ def test_an_axis_has_a_few_ticks_at_equal_distances(length: float) -> None:
     [
         (74 * 60, ["02:00", "02:15", "02:30", "02:45", "03:00"]),
         (50, ["02:00:10", "02:00:20", "02:00:30", "02:00:40", "02:00:50"]),
-        (30 * 3600, ["28 Nov 06:00", "12:00", "18:00", "29 Nov 00:00", "06:00"]),
+        (30 * 3600, ["28 Nov 06:00", "12:00", "18:00", "29 Nov", "06:00"]),
     ],
 )
 def test_ticks_are_round_times_and_name_a_day_where_it_is_new(length: float, labels: Sequence[str]) -> None:
     chart = arrange([a_step(spell(StepPhase.WORK, 0, length))], now=after(length))
 
     assert [tick.label for tick in chart.ticks] == labels
+
+
+@given(st.floats(0.01, 1e8), st.floats(0, 86_400), st.sampled_from([190.0, 420.0, 640.0]))
+def test_no_label_of_an_axis_overlaps_another_or_leaves_it(length: float, start: float, width: float) -> None:
+    chart = arrange([a_step(spell(StepPhase.WORK, start, start + length))], now=after(start + length))
+
+    shown = fitting(chart.ticks, width, 12)
+
+    ends = [tick.place * width + text_width(tick.label, 12) for tick in shown]
+    assert all(end < following.place * width for end, following in zip(ends, shown[1:], strict=False))
+    assert all(end <= width for end in ends)
+
+
+def test_a_day_that_begins_is_named_before_a_time_of_the_day_before() -> None:
+    chart = arrange([a_step(spell(StepPhase.WORK, 0, 4 * 86_400))], now=after(4 * 86_400))
+
+    labels = [tick.label for tick in fitting(chart.ticks, 190, 12)]
+
+    assert labels == ["29 Nov", "1 Dec"]
 
 
 def test_each_kind_of_wait_looks_different_from_work_and_from_the_others() -> None:
@@ -160,7 +180,7 @@ def test_the_axis_of_a_table_has_the_times_of_the_ticks_behind_the_bars() -> Non
 
     axis, bars = ElementTree.fromstring(draw_axis(chart)), ElementTree.fromstring(draw_bars(chart.rows[0], chart.ticks))
 
-    assert [part.text for part in axis] == [tick.label for tick in chart.ticks if tick.place < 0.95]
+    assert [part.text for part in axis] == ["02:00:04", "02:00:30", "02:01:00"]  # 02:01:30 would not fit
     assert sum(part.get("class") == "tick" for part in bars) == len(chart.ticks)
 
 

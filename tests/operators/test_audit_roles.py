@@ -188,6 +188,7 @@ async def test_every_command_that_only_reads_works_for_both_roles(dsn: str, gran
             "audit verify",
             "retention status",
             "repair show 1",
+            "repair list",
             "webhooks list",
             "webhooks deliveries 1",
         )

@@ -71,6 +71,8 @@ READ = {
         "incidents_seen_ago",
         "count_incidents",
         "get_incident",
+        "list_previews",
+        "list_upcoming",
         "get_preview",
         "find_preview_of",
         "check_preview",

@@ -259,6 +259,8 @@ CASES: dict[str, Case] = {
     "incidents mute": lambda w: [[incident_ids(w)[0], *ONE_HOUR, *WHY]],
     "repair preview": preview,
     "repair execute": execute,
+    "repair list": of(),
+    "repair approve": lambda w: [[str(number), *WHY] for number in ids(w, "previews")],
     "repair show": lambda w: [[str(number)] for number in ids(w, "previews")],
     "bulk preview": lambda w: [["workflow_cancel", "--id", str(w.spend()), "--id", str(w.broken)]],
     "bulk execute": execute,

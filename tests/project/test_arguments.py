@@ -95,6 +95,7 @@ KINDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
         **dict.fromkeys(("idempotency_key", "label", "worker", "step", "error"), NOT_KEYS),
         **dict.fromkeys(("inserted_from", "inserted_to", "finished_from", "finished_to"), NOT_INSTANTS),
         "context": ("", 7, [], {}, {"a": object()}),
+        "nested": NOT_FLAGS,
         "name": NOT_KEYS,
         "tag": NOT_KEYS,
         "before": NOT_IDS,
@@ -222,6 +223,13 @@ KINDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "lifeline.find_execution": {"preview_id": NOT_IDS},
     "lifeline.find_execution_refusal": {"preview_id": NOT_IDS, "asking": NOT_ACTORS},
     "lifeline.find_preview_of": {"preview_token": (*NOT_NAMES, None)},
+    "lifeline.list_upcoming": {"limit": NOT_COUNTS},
+    "lifeline.list_previews": {
+        "status": NOT_WORDS,
+        **dict.fromkeys(("actor", "action", "target_type", "target_id"), NOT_KEYS),
+        "before": NOT_IDS,
+        "limit": NOT_COUNTS,
+    },
     "lifeline.find_approval": {"preview_id": NOT_IDS},
     "lifeline.approve_repair": {**OF_AN_OPERATOR, "preview_id": NOT_IDS},
     "lifeline.execute_repair": {**OF_AN_OPERATOR, "preview_token": (*NOT_NAMES, None)},
@@ -457,6 +465,7 @@ def test_what_takes_an_id_says_so_by_its_name() -> None:
     by_name = {(call, argument) for call, kinds in KINDS.items() for argument in kinds if argument.endswith(names)}
 
     ids = by_name - {("audit.list", "target_id"), ("audit.list", "since"), ("lifeline.preview_repair", "target_id")}
+    ids -= {("lifeline.list_previews", "target_id")}  # of whatever type
     ids -= {("events.subscribe_executors", "executor_id")}  # text of the host's, as Oban's uuid of a producer
     assert {(call, argument) for call, argument in ids if KINDS[call][argument] != NOT_INSTANTS} == {
         *TAKES_AN_ID,

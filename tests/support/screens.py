@@ -23,6 +23,7 @@ SCREENS: Final[dict[str, tuple[str, ...]]] = {
     "Repairs": (
         "powertools repair preview job_rescue 6 --incident 1",
         "powertools repair show 1",
+        "powertools repair list",
         "powertools bulk preview workflow_cancel --id 3 --id 4",
         "powertools bulk status 1",
     ),

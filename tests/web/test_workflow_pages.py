@@ -429,3 +429,48 @@ def titles(svg: ElementTree.Element) -> list[str]:
     """What the boxes are called."""
     found = [(element.findtext("title") or "").split(", ")[0] for element in svg.iter() if is_node(element)]
     return [title.split(" \u00d7 ")[0] for title in found]
+
+
+# ---- workflows that run in others
+
+
+@pytest.fixture
+async def nesting(here: Shop) -> Shop:
+    """One that runs in another."""
+    outer, inner = Workflow("outer"), Workflow("inner")
+    inner.add("work", step(queue="nobody serves it"))
+    outer.add_workflow("child", inner)
+    await here.hand.insert(outer)
+    return here
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("", ["outer"]),
+        ("status=Blocked", ["outer"]),
+        ("status=Blocked&nested=yes", ["inner", "outer"]),
+        ("nested=yes", ["inner", "outer"]),
+        ("nested=only", ["inner"]),
+        ("step=work", ["inner"]),
+        ("name=inner", ["inner"]),
+        ("name=inner&nested=no", []),
+    ],
+)
+async def test_nested_workflows_are_left_out_unless_asked_or_searched_for(
+    nesting: Shop, query: str, names: list[str]
+) -> None:
+    assert rows(await text_of(nesting, f"/workflows?{query}")) == names
+
+
+async def test_a_list_without_nested_workflows_says_so_and_leads_to_them(nesting: Shop) -> None:
+    page = await text_of(nesting, "/workflows")
+
+    assert "without those that run in others" in page
+    assert 'href="/workflows?nested=yes"' in page
+
+
+async def test_a_nested_workflow_is_marked_with_what_it_runs_in(nesting: Shop) -> None:
+    page = await text_of(nesting, "/workflows?nested=yes")
+
+    assert '<span class="sub">in <a href="/workflows/1">workflow 1</a></span>' in page

@@ -239,3 +239,17 @@ async def rows_read(hand: Hand, search: Callable[[Calls], Awaitable[Any]]) -> in
         before = await hand.one(READ)
         await search(calls)
         return await hand.one(READ) - before
+
+
+@pytest.mark.parametrize(
+    ("nested", "names"), [(None, ["inner", "outer", "sync"]), (False, ["outer", "sync"]), (True, ["inner"])]
+)
+async def test_workflows_that_run_in_others_are_told_apart(hand: Hand, nested: bool | None, names: list[str]) -> None:
+    await insert(hand)
+    outer, inner = Workflow("outer"), Workflow("inner")
+    inner.add("work", step())
+    outer.add_workflow("child", inner)
+    await hand.insert(outer)
+
+    assert sorted(workflow.name for workflow in await hand.workflows.list(nested=nested)) == names
+    assert sorted(workflow.name for workflow in await hand.workflows.list(nested=nested, state="running")) == names

@@ -1,4 +1,4 @@
-"""``repair preview | execute | show``: two commands, so that a plan is read before it is executed.
+"""``repair preview | execute | approve | show | list``: two commands, so that a plan is read before it is executed.
 
 A severe repair asks for its target's name again.
 """
@@ -25,6 +25,7 @@ from .incident_option import incident_option
 from .incident_text import find_look
 from .next_commands import command_line
 from .output import note, print_facts, print_json, print_next, print_table, say
+from .repair_list import list_previews
 from .tables import Column, Table
 from .target import Database, answering
 from .values import accounted, acting, hold_for_option, payload_option
@@ -135,6 +136,27 @@ async def execute(
         if previewed is not None:
             print_next(_look_command(previewed))
     return Exit.DONE
+
+
+@repair.command(epilog=examples("powertools repair approve 7 --reason 'the plan is right'"))
+@click.argument("preview_id", metavar="ID", callback=parse_id)
+@accounted
+@answering
+async def approve(
+    target: Database, *, preview_id: int, actor: str, reason: str, authorize: Authorize, form: Form
+) -> int:
+    """Approve a preview as the second person, where the policy wants one; its own actor executes it then."""
+    async with target.calls(authorize) as calls:
+        record = await calls.lifeline.approve_repair(actor, preview_id, reason, source="cli")
+    if form.is_json:
+        print_json({"approved": record}, form)
+    else:
+        say(f"approved: preview {preview_id}; audit record {record.id}")
+        print_next(command_line("repair", "show", preview_id))
+    return Exit.DONE
+
+
+repair.add_command(list_previews)
 
 
 @repair.command(epilog=examples("powertools repair show 7"))

@@ -10,6 +10,7 @@ import click
 from ..privacy.apply_display import apply_display
 from ..states import OperatorStatus, WorkflowId, WorkflowState
 from ..times import ago
+from ..workflows.finding import Nested, nested_filter
 from ..workflows.reasons import workflow_reason
 from ..workflows.records import WorkflowRecord
 from .exits import Exit
@@ -24,11 +25,16 @@ from .text import state_beside
 from .values import parse_instant
 from .workflow_text import is_hindered, time_taken
 
+
+def _inside(workflow: WorkflowRecord) -> str:
+    return f" in {workflow.parent_id}" if workflow.parent_id is not None else ""
+
+
 WORKFLOWS: Final = Table[WorkflowRecord](
     (
         Column("STATUS", lambda workflow: workflow.status, whole=True),
         Column("ID", lambda workflow: workflow.id, whole=True),
-        Column("NAME", lambda workflow: workflow.name),
+        Column("NAME", lambda workflow: f"{workflow.name}{_inside(workflow)}"),
         Column(
             "STATE",
             lambda workflow: state_beside(workflow.status, workflow.state),
@@ -76,6 +82,11 @@ _FILTERS: Final = (
     click.option("--worker", help="Only with a step of this worker, as in myapp.workers.Bill."),
     click.option("--step", metavar="NAME", help="Only with a step of this name."),
     click.option("--error", metavar="WORDS", help="Only with a step whose last error has these words."),
+    click.option(
+        "--nested",
+        type=click.Choice([each.value for each in Nested]),
+        help="Whether to list those that run in others; without it they are when something is searched for.",
+    ),
     click.option("--since", "inserted_from", callback=parse_instant, metavar="INSTANT", help="Inserted from then on."),
     click.option("--until", "inserted_to", callback=parse_instant, metavar="INSTANT", help="Inserted before."),
     click.option(
@@ -104,15 +115,23 @@ def _filtered(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--before", callback=parse_id, metavar="ID", help="Only older than this workflow: the next page.")
 @answering
 async def list_workflows(
-    target: Database, *, limit: int, before: int | None, form: Form, **filters: str | datetime | dict[str, Any] | None
+    target: Database,
+    *,
+    nested: str | None,
+    limit: int,
+    before: int | None,
+    form: Form,
+    **filters: str | datetime | dict[str, Any] | None,
 ) -> int:
     """List workflows that fit everything that is given, newest first."""
     asked: dict[str, Any] = {name: value for name, value in filters.items() if value is not None}
+    searches = bool(asked.keys() - {"status", "state"})
+    with_nested = nested_filter(Nested(nested) if nested else None, searches=searches)
     async with target.snapshot() as calls:
         older = WorkflowId(before) if before else None
-        workflows = await calls.workflows.list(**asked, limit=limit, before=older)
+        workflows = await calls.workflows.list(**asked, nested=with_nested, limit=limit, before=older)
     workflows = [apply_display(target.display, workflow) for workflow in workflows]
-    empty = "no workflow matches" if asked or before else "no workflow yet"
+    empty = "no workflow matches" if asked or nested or before else "no workflow yet"
     worst = find_worst(workflows)
     then = [_next_command(worst)] if worst else []
     print_list(form, "workflows", workflows, WORKFLOWS, empty=empty, limit=limit, then=then)

@@ -6,7 +6,7 @@ before it; a step that has not run yet has one row.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Final
 
 from ..states import OperatorStatus, StepPhase
@@ -23,6 +23,7 @@ _STEPS: Final = (
     *(timedelta(days=step) for step in (1, 2, 7, 14, 28, 91, 182, 364)),
 )
 _DAY: Final = timedelta(days=1)
+_MIDNIGHT: Final = time()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +124,11 @@ class Tick:
     place: float
     """From 0 to 1 of the axis."""
 
+    begins_day: bool
+    """Whether it is the midnight of a day."""
+
     label: str
-    """The time, and the day where that is new."""
+    """The time, and the day where that is new; midnight is the day alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,21 +201,26 @@ def _ticks(begin: datetime, end: datetime) -> list[Tick]:
     ticks: list[Tick] = []
     while at <= end:
         is_new = names_days and (not ticks or ticks[-1].at.date() != at.date())
-        ticks.append(Tick(at=at, place=(at - begin) / (end - begin), label=_label(at, step, names_day=is_new)))
+        ticks.append(_tick(at, begin, end, _label(at, step, names_day=is_new)))
         at += step
     if not ticks or ticks[0].place > 1 / (MOST_TICKS + 1):
-        ticks.insert(0, Tick(at=begin, place=0.0, label=_label(begin.astimezone(UTC), step, names_day=names_days)))
+        ticks.insert(0, _tick(begin, begin, end, _label(begin.astimezone(UTC), step, names_day=names_days)))
     return ticks
+
+
+def _tick(at: datetime, begin: datetime, end: datetime, label: str) -> Tick:
+    begins_day = at.astimezone(UTC).time() == _MIDNIGHT
+    return Tick(at=at, place=(at - begin) / (end - begin), begins_day=begins_day, label=label)
 
 
 def _label(at: datetime, step: timedelta, *, names_day: bool) -> str:
     day = f"{at.day} {at:%b}"
-    if step >= _DAY:
+    if step >= _DAY or (names_day and at.time() == _MIDNIGHT):
         return day
     if step >= timedelta(minutes=1):
-        time = f"{at:%H:%M}"
+        clock = f"{at:%H:%M}"
     elif step >= _SECOND:
-        time = f"{at:%H:%M:%S}"
+        clock = f"{at:%H:%M:%S}"
     else:
-        time = f"{at:%H:%M:%S}.{at.microsecond // 1000:03}"
-    return f"{day} {time}" if names_day else time
+        clock = f"{at:%H:%M:%S}.{at.microsecond // 1000:03}"
+    return f"{day} {clock}" if names_day else clock

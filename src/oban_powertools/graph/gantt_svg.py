@@ -27,8 +27,14 @@ _NAME: Final = 220.0
 _COLUMN: Final = 76.0
 _AXIS: Final = 640.0
 _CELL: Final = 1000.0
-_LAST_LABEL: Final = 0.95
-"""After this place of the axis there is no room for a time."""
+_COLUMN_WIDE: Final = 420.0
+"""Pixels of a page's axis beside the other columns on a large screen."""
+
+_COLUMN_NARROW: Final = 190.0
+"""Pixels of it where a table is at its narrowest."""
+
+_LABEL_ROOM: Final = 8.0
+"""Pixels around a label."""
 
 WAITS: Final = {
     StepPhase.DEPENDENCIES: "waits for other steps",
@@ -57,12 +63,34 @@ def draw_bars(row: ChartRow, ticks: Sequence[Tick] = ()) -> str:
 
 def draw_axis(chart: Chart) -> str:
     """The marks of the axis with their times as an ``<svg>`` that fills the head of a column."""
+    always = fitting(chart.ticks, _COLUMN_NARROW, 12)
     marks = "".join(
-        f'<text x="{number(tick.place * 100)}%" dx="4" y="14">{text(tick.label)}</text>'
-        for tick in chart.ticks
-        if tick.place < _LAST_LABEL
+        f'<text class="{"always" if tick in always else "if-wide"}" x="{number(tick.place * 100)}%" dx="4" y="14">'
+        f"{text(tick.label)}</text>"
+        for tick in fitting(chart.ticks, _COLUMN_WIDE, 12)
     )
     return f'<svg class="axis" width="100%" height="20" aria-hidden="true">{marks}</svg>'
+
+
+def fitting(ticks: Sequence[Tick], width: float, size: float) -> list[Tick]:
+    """The marks whose times fit beside each other, days before times of a day, and all within the axis.
+
+    Args:
+        width: Of the axis, in pixels.
+        size: Of the type, in pixels.
+    """
+    kept: dict[Tick, tuple[float, float]] = {}
+    for tick in sorted(ticks, key=lambda tick: not tick.begins_day):
+        begin, end = _extent(tick, width, size)
+        if end <= width and all(end <= other_begin or other_end <= begin for other_begin, other_end in kept.values()):
+            kept[tick] = (begin, end)
+    return sorted(kept, key=lambda tick: tick.place)
+
+
+def _extent(tick: Tick, width: float, size: float) -> tuple[float, float]:
+    """Where its label begins and ends, with the room around it."""
+    begin = tick.place * width
+    return begin, begin + _LABEL_ROOM + text_width(tick.label, size)
 
 
 def draw_gantt(chart: Chart, *, title: str, description: str, link: LinkToStep | None = None) -> str:
@@ -94,10 +122,11 @@ def _axis(chart: Chart, left: float, bottom: float) -> Iterator[str]:
         x = number(_MARGIN + _NAME + index * _COLUMN - 16)
         yield f'<text class="say" x="{x}" y="{number(_HEAD - 12)}" text-anchor="end">{name}</text>'
     yield f'<text class="say" x="{number(_MARGIN)}" y="{number(_HEAD - 12)}">Step</text>'
+    labelled = fitting(chart.ticks, _AXIS, 11)
     for tick in chart.ticks:
         x = left + tick.place * _AXIS
         yield f'<path class="tick" d="M{number(x)} {number(_HEAD - 24)}V{number(bottom)}"/>'
-        if tick.place < _LAST_LABEL:
+        if tick in labelled:
             yield f'<text class="say" x="{number(x + 5)}" y="{number(_HEAD - 12)}">{tick.label}</text>'
 
 

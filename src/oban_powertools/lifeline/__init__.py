@@ -6,7 +6,20 @@ from ..states import ExecutorState, ExecutorStatus, IncidentState, IncidentStatu
 from ..upkeep.retention import PruneRun, RecordClass, RetainedClass, RetentionStatus
 from .incidents import Affected, Fact, Incident, IncidentCounts, IncidentDiagnosis, SuggestedBulk, TimelineEntry
 from .lifeline import Lifeline
-from .repairs import Bulk, BulkItem, BulkPreview, Change, Effect, MovedRow, PreviewCheck, RepairDone, RepairPreview
+from .repairs import (
+    Bulk,
+    BulkItem,
+    BulkPreview,
+    Change,
+    Effect,
+    ListedPreview,
+    MovedRow,
+    PreviewCheck,
+    PreviewStatus,
+    RepairDone,
+    RepairPreview,
+)
+from .upcoming import Upcoming, UpcomingKind
 
 __all__ = [
     "Affected",
@@ -27,8 +40,10 @@ __all__ = [
     "IncidentStatus",
     "IncidentSubstatus",
     "Lifeline",
+    "ListedPreview",
     "MovedRow",
     "PreviewCheck",
+    "PreviewStatus",
     "PruneRun",
     "RecordClass",
     "RepairDone",
@@ -37,4 +52,6 @@ __all__ = [
     "RetentionStatus",
     "SuggestedBulk",
     "TimelineEntry",
+    "Upcoming",
+    "UpcomingKind",
 ]

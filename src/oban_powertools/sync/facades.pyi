@@ -14,7 +14,16 @@ from ..events.types import Cursor, Event, StepChange, StepUpdated
 from ..explain.explanations import JobExplanation, StepExplanation, WorkflowExplanation
 from ..incident_classes import IncidentClass
 from ..lifeline.incidents.records import Incident, IncidentCounts
-from ..lifeline.repairs.records import Bulk, BulkPreview, PreviewCheck, RepairDone, RepairPreview
+from ..lifeline.repairs.records import (
+    Bulk,
+    BulkPreview,
+    ListedPreview,
+    PreviewCheck,
+    PreviewStatus,
+    RepairDone,
+    RepairPreview,
+)
+from ..lifeline.upcoming import Upcoming
 from ..operators.audit.reading import AuditFilter
 from ..operators.audit.records import AuditRecord, Verification
 from ..operators.authorization.actors import ActorLike
@@ -268,6 +277,22 @@ class SyncLifeline:
         limit: int = 50,
     ) -> list[Incident]:
         """Incidents as they were last projected, the last opened first."""
+
+    def list_previews(
+        self,
+        *,
+        status: PreviewStatus | str | None = None,
+        actor: str | None = None,
+        action: str | None = None,
+        target_type: str | None = None,
+        target_id: str | None = None,
+        before: int | str | None = None,
+        limit: int = 50,
+    ) -> list[ListedPreview]:
+        """Previews, the newest first, those that can still be executed compared with the rows as they are now."""
+
+    def list_upcoming(self, *, limit: int = 50) -> list[Upcoming]:
+        """What happens next if nobody acts, the soonest first."""
 
     def mute_incident(
         self, incident: int | str, *, until: datetime, reason: str, actor: ActorLike, source: str = "api"
@@ -523,6 +548,7 @@ class SyncWorkflows:
         worker: str | None = None,
         step: str | None = None,
         error: str | None = None,
+        nested: bool | None = None,
         inserted_from: datetime | None = None,
         inserted_to: datetime | None = None,
         finished_from: datetime | None = None,

@@ -5,12 +5,39 @@ No I/O. ``functions/finding.sql`` finds the workflows of each filter.
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any, cast
 
-from ..arguments import as_key, as_word, refuse
+from ..arguments import as_flag, as_key, as_word, refuse
 from ..database import json_border
 from ..errors import UnstorableValueError
 from ..states import OperatorStatus, WorkflowState
+
+
+class Nested(StrEnum):
+    """What a list for people does with workflows that run in others."""
+
+    YES = "yes"
+    """Shows them."""
+
+    NO = "no"
+    """Leaves them out."""
+
+    ONLY = "only"
+    """Shows nothing else."""
+
+
+def nested_filter(asked: Nested | None, *, searches: bool) -> bool | None:
+    """The filter ``nested`` of a list for people.
+
+    The outermost workflow says what holds up those that run in it, so they are left out, unless somebody searches.
+
+    Args:
+        searches: Whether there is another filter than by a word or a state.
+    """
+    if asked is None:
+        asked = Nested.YES if searches else Nested.NO
+    return {Nested.YES: None, Nested.NO: False, Nested.ONLY: True}[asked]
 
 
 def filters_of(
@@ -19,6 +46,7 @@ def filters_of(
     status: OperatorStatus | str | None,
     label: str | None,
     context: Mapping[str, Any] | None,
+    nested: bool | None,
     texts: Mapping[str, str | None],
     instants: Mapping[str, datetime | None],
 ) -> dict[str, Any]:
@@ -37,6 +65,8 @@ def filters_of(
         filters["state"] = as_word("state", state, WorkflowState).value
     if status is not None:
         filters["status"] = as_word("status", status, OperatorStatus).value
+    if nested is not None:
+        filters["nested"] = as_flag("nested", nested)
     fields = {} if context is None else _fields(context)
     if label is not None:
         fields["label"] = as_key("label", label)

@@ -71,6 +71,7 @@ class WorkflowReads(Facade):
         worker: str | None = None,
         step: str | None = None,
         error: str | None = None,
+        nested: bool | None = None,
         inserted_from: datetime | None = None,
         inserted_to: datetime | None = None,
         finished_from: datetime | None = None,
@@ -86,6 +87,7 @@ class WorkflowReads(Facade):
             context: Fields that the context has, with these values, at any depth: ``{"account_id": 42}``.
             worker, step: Some step has this worker (Oban's path of its class), or this name.
             error: Words, or beginnings of words, of the last error of some step: ``"timeout billing"``.
+            nested: Whether it runs in another workflow; None for both.
             inserted_from, inserted_to, finished_from, finished_to: From this instant on, before that one; aware.
             before: Only ids below this one: the last id of the previous page.
             limit: At most 1,000.
@@ -98,6 +100,7 @@ class WorkflowReads(Facade):
             status=status,
             label=label,
             context=context,
+            nested=nested,
             texts={
                 "name": name,
                 "tag": tag,

@@ -3,7 +3,17 @@
 from .bulk import Bulks
 from .plan import Change, Effect
 from .reading import Previews
-from .records import Bulk, BulkItem, BulkPreview, MovedRow, PreviewCheck, RepairDone, RepairPreview
+from .records import (
+    Bulk,
+    BulkItem,
+    BulkPreview,
+    ListedPreview,
+    MovedRow,
+    PreviewCheck,
+    PreviewStatus,
+    RepairDone,
+    RepairPreview,
+)
 from .repairs import Repairs
 
 __all__ = [
@@ -13,8 +23,10 @@ __all__ = [
     "Bulks",
     "Change",
     "Effect",
+    "ListedPreview",
     "MovedRow",
     "PreviewCheck",
+    "PreviewStatus",
     "Previews",
     "RepairDone",
     "RepairPreview",

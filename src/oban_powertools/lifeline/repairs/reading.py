@@ -4,19 +4,38 @@ Changes nothing and locks nothing. The rule that must never break: the token of 
 previewed it, and to nobody else (security/S3).
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
+from typing import Final
 
-from ...arguments import as_id, as_text
-from ...database import json_border
-from ...errors import CommandRefusedError, NotAuthorizedError, NotFoundError, PreviewDriftedError, PreviewNotFoundError
+from ...acts import REPAIRS
+from ...arguments import as_count, as_id, as_key, as_text, as_word, unless_none
+from ...database import Row, Session, json_border, record
+from ...errors import (
+    ApprovalMissingError,
+    CommandRefusedError,
+    NotAuthorizedError,
+    NotFoundError,
+    PreviewDriftedError,
+    PreviewNotFoundError,
+    ReservedActorError,
+    UnattributedActorError,
+)
 from ...operators.audit import AuditRecord
 from ...operators.authorization import Action, ActorLike, as_actor
 from ...operators.services import Facade, Services
 from . import previews
 from .drift import Promise, find_moved_rows
-from .records import PreviewCheck, RepairPreview
+from .plan import VERSION, Change
+from .records import ListedPreview, PreviewCheck, PreviewStatus, RepairPreview
 from .rehearsal import read_rows
 from .targets import as_repair, find
+
+_MOST: Final = 1000
+"""Previews of one page."""
+
+_COMPARED: Final = 100
+"""Rows of each preview of a list that are compared with what they are now."""
 
 
 class Previews(Facade):
@@ -41,6 +60,61 @@ class Previews(Facade):
             own = asking is not None and asking.id == stored["actor_id"]
             token = await previews.find_token(session, key) if own else None
         return previews.build_preview(self._display, stored, token)
+
+    async def list_previews(
+        self,
+        *,
+        status: PreviewStatus | str | None = None,
+        actor: str | None = None,
+        action: str | None = None,
+        target_type: str | None = None,
+        target_id: str | None = None,
+        before: int | str | None = None,
+        limit: int = 50,
+    ) -> list[ListedPreview]:
+        """Previews, the newest first, those that can still be executed compared with the rows as they are now.
+
+        Args:
+            status: What has become of them.
+            actor: Only of this actor's id.
+            action: Only of this repair.
+            target_type: Only about this type of target, with ``target_id`` about this one.
+            before: Only ids below this one: the last id of the previous page.
+            limit: At most 1,000.
+
+        Raises:
+            InvalidArgumentError: A filter is not what it should be.
+        """
+        texts = {"actor": actor, "action": action, "target_type": target_type, "target_id": target_id}
+        args = {
+            **{name: unless_none(as_key, name, text) for name, text in texts.items()},
+            "status": None if status is None else as_word("status", status, PreviewStatus).value,
+            "actions": list(REPAIRS),
+            "before": unless_none(as_id, "before", before),
+            "compared": _COMPARED,
+            "page": min(as_count("limit", limit), _MOST),
+        }
+        async with self._connect() as session:
+            rows = await session.all("list_previews", args)
+            changed = await _find_changed(session, rows)
+        return [
+            record(
+                ListedPreview,
+                row,
+                severity=Action(row["action"]).row.severity,
+                has_changed=changed.get(row["id"]),
+                awaits_approval=await self._awaits_approval(row),
+            )
+            for row in rows
+        ]
+
+    async def _awaits_approval(self, row: Row) -> bool:
+        if row["status"] != PreviewStatus.READY or row["approved_by"] or not self._guard.wants_second_person:
+            return False
+        with suppress(PreviewNotFoundError, UnattributedActorError, ReservedActorError):
+            refusal = await self.find_execution_refusal(row["id"], row["actor_id"])
+            return isinstance(refusal, ApprovalMissingError)
+        return False
 
     async def find_preview_of(self, preview_token: str) -> RepairPreview | None:
         """The preview of a token, without the token; None when there is none."""
@@ -109,3 +183,12 @@ class Previews(Facade):
         key = as_id("preview_id", preview_id)
         async with self._connect() as session:
             return await session.record(AuditRecord, "execution_of", {"id": key})
+
+
+async def _find_changed(session: Session, rows: Sequence[Row]) -> dict[int, bool]:
+    """Preview -> whether one of its rows has changed since, of those that are ready; all are read at once."""
+    open_ones = [row for row in rows if row["status"] == PreviewStatus.READY]
+    changes = {row["id"]: [Change(**change) for change in row["changes"] if change["before"]] for row in open_ones}
+    keys = {(change.source, change.id) for those in changes.values() for change in those}
+    now = {key: json_border.loads(content) for key, content in (await read_rows(session, keys)).items()}
+    return {row["id"]: row["version"] != VERSION or bool(find_moved_rows(changes[row["id"]], now)) for row in open_ones}

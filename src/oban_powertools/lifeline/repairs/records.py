@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from ...operators.authorization import Action, Severity
@@ -76,6 +77,78 @@ class RepairPreview(AsDict):
 
     is_new: bool = False
     """Whether this call stored it; False for the ready one of the same plan, and when it is read again."""
+
+
+class PreviewStatus(StrEnum):
+    """What has become of a preview."""
+
+    READY = "ready"
+    """Its token can be used."""
+
+    CONSUMED = "consumed"
+    """It was executed."""
+
+    DRIFTED = "drifted"
+    """Its execution was refused, because it would have done something else."""
+
+    EXPIRED = "expired"
+    """Nobody executed it in time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedPreview(AsDict):
+    """A preview in a list."""
+
+    id: int
+    """Of the stored preview; not its token."""
+
+    status: PreviewStatus
+    """What has become of it."""
+
+    action: Action
+    """Which repair."""
+
+    target_type: str
+    """What it is about."""
+
+    target_id: str
+    """Which one."""
+
+    actor_id: str
+    """The actor who previewed it."""
+
+    severity: Severity
+    """How much harm a mistake does."""
+
+    incident_fingerprint: str | None
+    """The incident that it is for."""
+
+    total_changes: int
+    """How many rows it changes or makes."""
+
+    warnings: Sequence[str]
+    """Warnings before it is executed."""
+
+    has_changed: bool | None
+    """Whether one of its first 100 rows is not as it was any more; None when it is over."""
+
+    awaits_approval: bool
+    """Whether it can be executed only after a second person has approved it, which nobody has."""
+
+    approved_by: str | None
+    """The actor who approved it as the second person."""
+
+    plan_hash: str
+    """SHA-256 of the whole plan, in hex."""
+
+    created_at: datetime
+    """When it was previewed first."""
+
+    expires_at: datetime
+    """Until when its token is valid; database clock."""
+
+    ended_at: datetime | None
+    """When it was executed, or refused as drifted or expired; None where nobody tried."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

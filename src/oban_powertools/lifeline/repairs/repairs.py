@@ -156,7 +156,7 @@ class Repairs(Facade):
                 plan_hash=stored["plan_hash"],
                 incident_id=await self._find_incident_id(stored["incident_fingerprint"]),
                 # Only the record of an execution names its preview.
-                details={"preview": key, "repair": repair},
+                details={"preview": str(key), "repair": repair},
             )
             if (refusal := previews.refuse_status(stored)) is not None:
                 raise refusal

@@ -6,7 +6,7 @@ from typing import Any, Final
 from ...acts import Action
 from ...errors import IncidentNotFoundError, IncidentResolvedError, PowertoolsError
 from ...incident_classes import IncidentClass
-from ...lifeline import ExecutorHealth, Incident, IncidentCounts
+from ...lifeline import ExecutorHealth, Incident, IncidentCounts, Upcoming
 from ...states import IncidentState, IncidentStatus
 from ..rates import Rate
 from . import values
@@ -83,6 +83,11 @@ async def mute_incident(call: Call) -> Incident:
 async def list_executors(call: Call) -> Any:
     """Every executor: those that have not stopped first, then by queue, node and id."""
     return page(await call.calls.lifeline.list_executor_health(), None)
+
+
+async def list_upcoming(call: Call) -> Any:
+    """What happens next by itself if nobody acts: rescues, retries, deadlines, ends of holds; the soonest first."""
+    return page(await call.calls.lifeline.list_upcoming(limit=call["limit"]), None)
 
 
 def _post(
@@ -172,6 +177,14 @@ ENDPOINTS: Final = (
         answer=Shape(about="The incident.", kind=Incident, tagged=True),
         path_inputs=(_INCIDENT,),
         errors=(IncidentNotFoundError,),
+    ),
+    Endpoint(
+        method="GET",
+        path="/upcoming",
+        handler=list_upcoming,
+        tag="Incidents",
+        answer=Shape(about="All of them, at most 100.", kind=Upcoming, paged=True),
+        query=(LIMIT,),
     ),
     Endpoint(
         method="GET",

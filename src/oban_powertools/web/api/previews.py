@@ -22,12 +22,12 @@ from ...errors import (
     RepairRequiresMissingExecutorError,
     TargetNotFoundError,
 )
-from ...lifeline import PreviewCheck, RepairDone, RepairPreview
+from ...lifeline import ListedPreview, PreviewCheck, PreviewStatus, RepairDone, RepairPreview
 from ...operators.audit import AuditRecord
 from ...privacy.redaction import redacted
 from ..rates import Rate
 from . import values
-from .endpoint import Call, Endpoint, Reply, Shape
+from .endpoint import BEFORE, LIMIT, Call, Endpoint, Reply, Shape, cut_page
 from .values import ANY, ID, SECONDS, Parameter
 from .workflows import REASON
 
@@ -41,6 +41,14 @@ TOKEN: Final = Parameter(
 )
 HOLD_FOR: Final = Parameter(
     name="hold_for_seconds", value=SECONDS, about="How long, of a hold; it ends by itself.", to="hold_for"
+)
+
+_FILTERS: Final = (
+    Parameter(name="status", value=values.word(PreviewStatus), about="What has become of them."),
+    Parameter(name="actor_id", value=values.text(), about="Only of this actor.", to="actor"),
+    Parameter(name="action", value=values.word(REPAIRS), about="Only of this repair."),
+    Parameter(name="target_type", value=values.word(TargetType), about="Only about this type of target."),
+    Parameter(name="target_id", value=values.text(most=2000), about="Only about this one, with `target_type`."),
 )
 
 type _Errors = tuple[type[PowertoolsError], ...]
@@ -68,6 +76,13 @@ async def create_preview(call: Call) -> Reply:
         source="api",
     )
     return Reply(value=preview, status=201 if preview.is_new else 200, location=f"/previews/{preview.id}")
+
+
+async def list_previews(call: Call) -> Any:
+    """Previews, the newest first, those that can still be executed compared with the rows as they are now."""
+    names, limit = [one.argument for one in _FILTERS], call["limit"]
+    found = await call.calls.lifeline.list_previews(**call.only(*names, "before"), limit=limit + 1)
+    return cut_page(found, limit, lambda preview: preview.id)
 
 
 async def get_preview(call: Call) -> RepairPreview:
@@ -167,6 +182,14 @@ ENDPOINTS: Final = (
         rate=Rate.PREVIEW,
         repeat="Returns the ready preview of the same plan, with the same token.",
         errors=_PREVIEWED,
+    ),
+    Endpoint(
+        method="GET",
+        path="/previews",
+        handler=list_previews,
+        tag="Repairs",
+        answer=Shape(about="A page of previews, without their tokens.", kind=ListedPreview, paged=True),
+        query=(*_FILTERS, BEFORE, LIMIT),
     ),
     Endpoint(
         method="GET",

@@ -52,6 +52,7 @@ _FILTERS: Final = (
     Parameter(
         name="error", value=values.text(), about="Words, or beginnings of words, of the last error of some step."
     ),
+    Parameter(name="nested", value=FLAG, about="Whether it runs in another workflow; both without it."),
     Parameter(name="inserted_from", value=INSTANT, about="Inserted at this instant or later."),
     Parameter(name="inserted_to", value=INSTANT, about="Inserted before this instant."),
     Parameter(name="finished_from", value=INSTANT, about="Finished at this instant or later."),

@@ -60,6 +60,7 @@ FAMILIES: Final[tuple[tuple[Family, ...], ...]] = (
     ),
     (
         Family(name="act"),
+        Family(name="previews", title="Previews", path="/previews", key="p"),
         Family(name="preview"),
         Family(name="repair"),
         Family(name="reveal"),

@@ -11,8 +11,9 @@ from starlette.responses import Response
 
 from ...acts import Action
 from ...events import Cursor
+from ...lifeline import Upcoming, UpcomingKind
 from ...operators.audit import Outcome
-from ...states import ExecutorStatus, IncidentStatus, JobState, OperatorStatus
+from ...states import ExecutorStatus, IncidentStatus, JobId, JobState, OperatorStatus, WorkflowId
 from ...upkeep.doctor import Finding, Level
 from ...webhooks import DeliveryState, EndpointId, Format, WebhookEndpoint
 from ..act_forms import FIELDS
@@ -100,6 +101,29 @@ def _endpoint(*, enabled: bool) -> WebhookEndpoint:
     )
 
 
+def _coming() -> list[Upcoming]:
+    """One of each kind."""
+    now = datetime.now(UTC)
+    return [
+        Upcoming(
+            kind=kind,
+            at=now + timedelta(seconds=40 * (number + 1)),
+            jobs=3 if kind is UpcomingKind.RESCUE else 0,
+            executor_id="app-7",
+            node="app-7",
+            queue="billing",
+            job_id=JobId(8121),
+            worker="shop.workers.Charge",
+            attempt=2,
+            max_attempts=5,
+            workflow_id=None if kind is UpcomingKind.START else WorkflowId(41),
+            workflow_name="sync_customer",
+            step=None if kind is UpcomingKind.EXPIRY else "sync_billing",
+        )
+        for number, kind in enumerate(UpcomingKind)
+    ]
+
+
 async def components(page: Page) -> Response:
     """The page."""
     sheet = static_files()["console.css"].content.decode()
@@ -122,6 +146,7 @@ async def components(page: Page) -> Response:
         bars=_BARS,
         tokens=list(dict.fromkeys(tokens)),
         minutes=_minutes,
+        coming=_coming(),
     )
 
 

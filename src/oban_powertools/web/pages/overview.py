@@ -68,14 +68,15 @@ async def overview(page: Page) -> Response:
     calls = page.calls
     counts, seen = await page.parts(calls.lifeline.count_incidents(), calls.lifeline.incidents_seen_ago())
     storms = find_storms(counts)
-    urgent, over, review, blocked, steps, executors, acts = await page.parts(
+    urgent, over, review, blocked, steps, executors, acts, coming = await page.parts(
         calls.lifeline.list_incidents(status=IncidentStatus.NEEDS_REVIEW, but_not=list(storms), limit=_SHOWN),
         calls.lifeline.list_incidents(status=IncidentStatus.RESOLVED, limit=_SHOWN),
-        calls.workflows.list(status=OperatorStatus.NEEDS_REVIEW, limit=_MOST_COUNTED + 1),
-        calls.workflows.list(status=OperatorStatus.BLOCKED, limit=_MOST_COUNTED + 1),
+        calls.workflows.list(status=OperatorStatus.NEEDS_REVIEW, nested=False, limit=_MOST_COUNTED + 1),
+        calls.workflows.list(status=OperatorStatus.BLOCKED, nested=False, limit=_MOST_COUNTED + 1),
         calls.metrics.read(),
         calls.lifeline.list_executor_health(),
         calls.audit.list(limit=_SHOWN + 1),
+        calls.lifeline.list_upcoming(limit=_SHOWN),
     )
     nodes = by_node(executors.value or ())
     started = bool(executors.value) or seen.value is not None
@@ -98,6 +99,7 @@ async def overview(page: Page) -> Response:
         newest_beat=_newest_beat(executors.value or ()),
         started=started,
         acts=acts,
+        coming=coming,
         incomplete=not all((counts, seen, urgent, review, blocked, executors)),
     )
 

@@ -153,7 +153,7 @@ async def _show(
 def _crumbs(page: Page, found: RepairPreview, incident: Incident | None) -> list[tuple[str, str]]:
     own = (f"Preview {found.id}", page.url(f"/previews/{found.id}"))
     if incident is None:
-        return [own]
+        return [("Previews", page.url("/previews")), own]
     return [("Incidents", page.url("/incidents")), (str(incident.id), page.url(f"/incidents/{incident.id}")), own]
 
 

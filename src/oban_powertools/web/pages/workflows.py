@@ -10,6 +10,7 @@ from starlette.responses import Response
 from ...arguments import refuse
 from ...database.json_border import read_json
 from ...states import OperatorStatus, WorkflowState
+from ...workflows.finding import Nested, nested_filter
 from ...workflows.reasons import uncompleted_steps, workflow_reason
 from ...workflows.records import WorkflowRecord
 from ..page import ROWS, Page, get
@@ -47,7 +48,9 @@ await powertools.workflows.insert(order)
 async def list_workflows(page: Page) -> Response:
     """The list."""
     given = {name: page.query(name) for name in (*_TEXTS, "context", *_INSTANTS)}
-    found = await page.part(_find(page, given))
+    asked = page.word("nested", Nested)
+    nested = nested_filter(asked, searches=any(given.values()))
+    found = await page.part(_find(page, given, nested))
     workflows, more = found.value or ([], False)
     filters = {name: value for name, value in given.items() if value}
     return page.render(
@@ -62,12 +65,16 @@ async def list_workflows(page: Page) -> Response:
         filters=filters,
         word=page.query("status"),
         state=page.query("state"),
+        asks_nested=asked,
+        leaves_out_nested=nested is False,
         tabs=_tabs(page),
         first=_FIRST,
     )
 
 
-async def _find(page: Page, given: Mapping[str, str | None]) -> tuple[Sequence[WorkflowRecord], bool]:
+async def _find(
+    page: Page, given: Mapping[str, str | None], nested: bool | None
+) -> tuple[Sequence[WorkflowRecord], bool]:
     """A page of workflows, and whether there are more."""
     filters: dict[str, Any] = {argument: given[name] for name, argument in _TEXTS.items() if given[name]}
     filters |= {argument: page.instant(name) for name, argument in _INSTANTS.items() if given[name]}
@@ -77,6 +84,7 @@ async def _find(page: Page, given: Mapping[str, str | None]) -> tuple[Sequence[W
     workflows = await page.calls.workflows.list(
         status=page.word("status", OperatorStatus),
         state=page.word("state", WorkflowState),
+        nested=nested,
         before=cursor,
         limit=ROWS + 1,
         **filters,

@@ -129,6 +129,7 @@ DECLARE
   of_context CONSTANT jsonb := f -> 'context';
   of_worker CONSTANT text := f ->> 'worker';
   of_step CONSTANT text := f ->> 'step';
+  of_nested CONSTANT bool := f ->> 'nested';
   live CONSTANT bool := f ? 'status' AND f ->> 'status' <> 'Finished';
   inserted_from CONSTANT timestamptz := f ->> 'inserted_from';
   inserted_to CONSTANT timestamptz := least((f ->> 'inserted_to')::timestamptz, (f ->> 'finished_to')::timestamptz);
@@ -140,6 +141,7 @@ BEGIN
     SELECT w.id FROM powertools.workflows w
     WHERE w.id > above AND w.id < below
       AND (of_state IS NULL OR w.state = of_state) AND (of_name IS NULL OR w.name = of_name)
+      AND (of_nested IS NULL OR (w.parent_id IS NOT NULL) = of_nested)
       AND (NOT live OR w.state IN ('running', 'cancel_requested')) AND (NOT f ? 'status' OR live OR w.finished_at IS NOT NULL)
       AND (inserted_from IS NULL OR w.inserted_at >= inserted_from) AND (inserted_to IS NULL OR w.inserted_at < inserted_to)
       AND (of_worker IS NULL OR EXISTS (SELECT FROM powertools.steps s WHERE s.workflow_id = w.id AND s.worker = of_worker))
@@ -155,6 +157,7 @@ BEGIN
       AND (of_state IS NULL OR w.state = of_state) AND (of_name IS NULL OR w.name = of_name)
       AND (of_tag IS NULL OR w.tags @> of_tag AND w.tags <> '{}') AND (of_key IS NULL OR w.idempotency_key = of_key)
       AND (of_context IS NULL OR w.context @> of_context AND w.context <> '{}')
+      AND (of_nested IS NULL OR (w.parent_id IS NOT NULL) = of_nested)
       AND (NOT live OR w.state IN ('running', 'cancel_requested')) AND (NOT f ? 'status' OR live OR w.finished_at IS NOT NULL)
       AND (inserted_from IS NULL OR w.inserted_at >= inserted_from) AND (inserted_to IS NULL OR w.inserted_at < inserted_to)
       AND (finished_from IS NULL OR w.finished_at >= finished_from) AND (finished_to IS NULL OR w.finished_at < finished_to)
@@ -229,8 +232,8 @@ BEGIN
 END $$;
 
 -- A page of workflows. f: what is asked for, {} for all: state, status (the operator's word), name, tag,
--- idempotency_key, context (an object that it contains), worker, step, error (words), inserted_from, inserted_to,
--- finished_from, finished_to (from inclusive, to exclusive). before: only smaller ids; NULL: the first page.
+-- idempotency_key, context (an object that it contains), worker, step, error (words), nested (bool: whether it runs in another),
+-- inserted_from, inserted_to, finished_from, finished_to (from inclusive, to exclusive). before: only smaller ids; NULL: the first page.
 CREATE OR REPLACE FUNCTION powertools.find_workflows_v1(f jsonb, before bigint, page int) RETURNS SETOF bigint
 LANGUAGE plpgsql STABLE
 AS $$

@@ -65,6 +65,63 @@ FROM powertools.executor_health_v1(coalesce(%(now)s::timestamptz, statement_time
 JOIN powertools.executors e ON e.executor_id = h.executor_id
 ORDER BY h.stopped_at IS NOT NULL, h.producer_scope, h.node, h.executor_id;
 
+-- name: list_upcoming
+-- What happens by itself: rescues of silent executors' jobs, jobs that become due, deadlines of waits, ends of holds, expiries.
+-- Args: page (int, rows). Rows: the soonest first. Index: executors are few; oban_jobs_staging_index, waits_deadline, steps_held,
+--   workflows_expiring; executing jobs are few.
+WITH silent AS MATERIALIZED (
+  SELECT x.executor_id, x.node, x.producer, x.producer_scope, CASE
+    WHEN EXISTS (SELECT FROM powertools.gone_executors g WHERE g.executor_id = x.executor_id) THEN clock_timestamp()
+    ELSE clock_timestamp() + make_interval(secs => powertools.missing_in_v1(x))
+  END AS at
+  FROM powertools.executors x
+  WHERE x.relieved_at IS NULL AND x.executor_id IN (SELECT s.executor_id FROM powertools.silent_executors s)
+), staged AS MATERIALIZED (
+  SELECT j.id, j.state, j.scheduled_at, j.queue, j.worker, j.attempt, j.max_attempts, j.meta
+  FROM public.oban_jobs j
+  WHERE j.state IN ('scheduled', 'retryable')
+  ORDER BY j.scheduled_at LIMIT %(page)s::int
+), coming AS (
+  SELECT 'rescue' AS kind, x.at, count(*)::int AS jobs, x.executor_id, x.node, x.producer_scope AS queue, NULL::bigint AS job_id,
+    NULL AS worker, NULL::int AS attempt, NULL::int AS max_attempts, NULL::bigint AS workflow_id, NULL AS step
+  FROM silent x
+  JOIN public.oban_jobs j ON j.state = 'executing' AND j.attempted_by[1] = x.node AND j.attempted_by[2] = x.producer
+  LEFT JOIN powertools.steps s ON powertools.is_its_job_v1(s, j.id, j.meta)
+  -- those whose effects must never happen twice are left to operators
+  WHERE s.effects IS DISTINCT FROM 'never'
+  GROUP BY x.at, x.executor_id, x.node, x.producer_scope
+  UNION ALL
+  SELECT CASE g.state WHEN 'retryable' THEN 'retry' ELSE 'start' END, timezone('UTC', g.scheduled_at), 0, NULL, NULL, g.queue, g.id, g.worker,
+    CASE WHEN g.state = 'retryable' THEN g.attempt + 1 END, g.max_attempts,
+    CASE WHEN g.meta ? 'position' THEN powertools.workflow_of_v1(g.meta) END, g.meta ->> 'step'
+  FROM staged g
+  UNION ALL
+  SELECT 'deadline', d.deadline_at, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, d.workflow_id, s.name
+  FROM (
+    SELECT v.deadline_at, v.workflow_id, v.position FROM powertools.waits v
+    WHERE v.state = 'waiting' AND v.deadline_at IS NOT NULL
+    ORDER BY v.deadline_at LIMIT %(page)s::int
+  ) AS d
+  CROSS JOIN LATERAL powertools.step_at_v1(d.workflow_id, d.position) AS s
+  UNION ALL
+  SELECT 'hold_end', h.held_until, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, h.workflow_id, h.name
+  FROM (
+    SELECT s.held_until, s.workflow_id, s.name FROM powertools.steps s
+    WHERE s.held_until IS NOT NULL ORDER BY s.held_until LIMIT %(page)s::int
+  ) AS h
+  UNION ALL
+  SELECT 'expiry', e.expires_at, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, e.id, NULL
+  FROM (
+    SELECT w.expires_at, w.id FROM powertools.workflows w
+    WHERE w.expires_at IS NOT NULL AND w.state = 'running' ORDER BY w.expires_at LIMIT %(page)s::int
+  ) AS e
+)
+SELECT c.*, w.name AS workflow_name
+FROM coming c
+LEFT JOIN LATERAL (SELECT * FROM powertools.workflows WHERE id = c.workflow_id LIMIT 1) AS w ON true
+ORDER BY c.at, c.kind, c.workflow_id, c.job_id
+LIMIT %(page)s::int;
+
 -- name: rescue
 -- Args: batch, thorough (bool; false: only what executors that are gone have left).
 -- Rows: one, rescued (NULL: another node does it).
