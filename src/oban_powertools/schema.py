@@ -4,7 +4,6 @@ The tables are in ``sql/migrations``, the functions in ``sql/functions``. The ru
 and functions change in one transaction, so that no function meets a table of another release.
 """
 
-import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -13,12 +12,14 @@ from importlib.resources import files
 from typing import Final
 
 import psycopg
-from oban.schema import install_sql as oban_install_sql
+from psycopg.pq import TransactionStatus
 
 from .config import Names
 from .database import Connection, Queries, fetch_all, fetch_one, render
 from .database.functions import functions_sql
 from .database.migrations import Index, Migration, migrations
+from .database.oban_tables import oban_script
+from .driving import pause
 from .errors import (
     DatabaseEncodingError,
     ReadOnlyDatabaseError,
@@ -242,18 +243,20 @@ async def upgrade(conn: Connection, names: Names = Names()) -> list[str]:
     if current.is_too_new:
         raise SchemaAheadError(names.schema, current.found, current.expected)
     _refuse_others(current, names)
-    applied = await _apply(conn, names) if current.pending else []
+    # Within a caller's transaction nobody else sees a new schema before its commit, and nothing can be built outside.
+    whole = current.found == 0 and conn.info.transaction_status != TransactionStatus.IDLE
+    applied = await _apply(conn, names, whole=whole) if current.pending else []
     for migration in migrations():
-        if migration.indexes and migration.name in current.pending:
+        if migration.indexes and migration.name in current.pending and migration.name not in applied:
             applied += await _build(conn, migration, names)
     await conn.execute(b"RESET lock_timeout")
     return applied
 
 
-async def _apply(conn: Connection, names: Names) -> list[str]:
+async def _apply(conn: Connection, names: Names, *, whole: bool) -> list[str]:
     for tries in range(_LOCK_TRIES):
         try:
-            return await _apply_once(conn, names)
+            return await _apply_once(conn, names, whole=whole)
         except _MADE_BY_OTHERS:
             # What is built outside a transaction comes afterwards, here and there.
             missing = (await status(conn, names)).pending
@@ -263,11 +266,11 @@ async def _apply(conn: Connection, names: Names) -> list[str]:
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
             if tries == _LOCK_TRIES - 1:
                 raise
-            await asyncio.sleep(0.2)
+            await pause(0.2)
     return []
 
 
-async def _apply_once(conn: Connection, names: Names) -> list[str]:
+async def _apply_once(conn: Connection, names: Names, *, whole: bool) -> list[str]:
     async with conn.transaction():
         await conn.execute(b"SET LOCAL lock_timeout = '2s'")
         # Only the owner can take this lock; an advisory one could be held by any role that may connect. On a fresh
@@ -275,10 +278,11 @@ async def _apply_once(conn: Connection, names: Names) -> list[str]:
         if (await status(conn, names)).found:
             await conn.execute(f"LOCK TABLE {names.schema}.migrations IN SHARE UPDATE EXCLUSIVE MODE".encode())
         missing = (await status(conn, names)).pending
-        pending = [migration for migration in migrations() if migration.name in missing]
-        if pending:
-            await conn.execute(_sql([migration for migration in pending if not migration.indexes], names))
-        return [migration.name for migration in pending if not migration.indexes]
+        if not missing:
+            return []
+        pending = [each for each in migrations() if each.name in missing and (whole or not each.indexes)]
+        await conn.execute(_sql(pending, names))
+        return [migration.name for migration in pending]
 
 
 async def _build(conn: Connection, migration: Migration, names: Names) -> list[str]:
@@ -317,11 +321,11 @@ async def _repeat_after_deadlocks(step: Callable[[], Awaitable[None]]) -> None:
         try:
             return await step()
         except psycopg.errors.DeadlockDetected:
-            await asyncio.sleep(0.2)
+            await pause(0.2)
         except psycopg.errors.InternalError_ as error:
             if "concurrently" not in str(error):
                 raise
-            await asyncio.sleep(0.2)
+            await pause(0.2)
 
 
 async def _drop_unfinished(conn: Connection, index: Index, names: Names) -> None:
@@ -341,33 +345,21 @@ async def _wait_for_builders(conn: Connection, index: Index, names: Names) -> No
                 await conn.execute(b"SET LOCAL lock_timeout = '200ms'; SET LOCAL statement_timeout = 0")
                 await conn.execute(render(f"LOCK TABLE {index.table} IN SHARE UPDATE EXCLUSIVE MODE", names))
         except psycopg.errors.LockNotAvailable:
-            await asyncio.sleep(0.2)
+            await pause(0.2)
         else:
             return
 
 
-def oban_sql(prefix: str) -> str:
-    """The SQL of Oban's own tables, which may run in one transaction with ours.
-
-    Oban makes its enum and then adds ``suspended`` to it. Older servers refuse to use an added value before the commit
-    ("unsafe use of new value"), as our functions and indexes do, so the enum is created with it.
-    """
-    return re.sub(r"('scheduled',)(\s+)('executing')", r"\1\2'suspended',\2\3", oban_install_sql(prefix), count=1)
-
-
 async def _install_oban(conn: Connection, names: Names) -> None:
-    # Oban looks for its type in current_schema(), so the prefix has to lead the search path (oban/O23).
-    prefix = names.prefix
-    text = f"CREATE SCHEMA IF NOT EXISTS {prefix}; SET LOCAL search_path TO {prefix};\n{oban_sql(prefix)}"
     try:
         async with conn.transaction():
-            await conn.execute(text.encode())
+            await conn.execute(oban_script(names).encode())
     except _MADE_BY_OTHERS:
         if not (await status(conn, names)).oban_installed:
             raise
     except psycopg.errors.DeadlockDetected:
         # Whoever installs at the same moment builds an index on the tables that are there by now.
-        await asyncio.sleep(0.2)
+        await pause(0.2)
         if not (await status(conn, names)).oban_installed:
             raise
 

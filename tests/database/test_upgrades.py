@@ -14,6 +14,7 @@ from oban_powertools import Powertools, Workflow, schema
 from oban_powertools.config import Names
 from oban_powertools.database import Queries, Session, connect
 from oban_powertools.database.migrations import Migration, migrations, read_migration
+from oban_powertools.database.oban_tables import oban_sql
 from oban_powertools.errors import SchemaAheadError, SchemaBehindError
 from oban_powertools.upkeep.doctor import examine
 from tests.database.test_schema import echo
@@ -179,7 +180,7 @@ async def test_the_sql_of_a_fresh_install_is_one_script_and_that_of_an_upgrade_e
     assert "CONCURRENTLY" not in schema.sql().replace(INDEX, "")
     assert upgrade.index("outside a transaction, statement by statement") < upgrade.index("CONCURRENTLY")
     async with await connect(empty_dsn) as conn:
-        await conn.execute(schema.oban_sql("public").encode())
+        await conn.execute(oban_sql("public").encode())
         async with conn.transaction():
             await conn.execute(schema.sql().encode())
         assert (await schema.status(conn)).found == later.version

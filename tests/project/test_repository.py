@@ -172,7 +172,8 @@ def _is_silent(value: object) -> bool:
 
 def _importable_names() -> Iterator[str]:
     for module in pkgutil.walk_packages(oban_powertools.__path__, "oban_powertools."):
-        if not module.name.endswith("__main__"):
+        # Modules of the Django app are imported by a project with settings.
+        if not module.name.endswith("__main__") and ".integrations.django." not in module.name:
             yield module.name
 
 

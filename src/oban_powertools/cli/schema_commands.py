@@ -6,7 +6,6 @@
 import click
 
 from .. import schema
-from ..config import Names
 from ..database import Queries, Session, describe_dsn
 from ..errors import SchemaMissingError
 from ..schema import SchemaStatus
@@ -33,7 +32,7 @@ async def install(target: Database, *, as_sql: bool, with_oban: bool, form: Form
     Repeating it changes nothing. --sql needs no database.
     """
     if as_sql:
-        oban = _oban_sql(target.names) if with_oban else ""
+        oban = schema.oban_script(target.names) if with_oban else ""
         return _print_sql(oban + schema.sql(target.names), form)
     if with_oban:
         raise click.UsageError("--with-oban belongs to --sql; install brings Oban's tables by itself")
@@ -136,14 +135,3 @@ def _print_sql(sql: str, form: Form) -> int:
     else:
         note("nothing to do: the schema is up to date")
     return Exit.DONE
-
-
-def _oban_sql(names: Names) -> str:
-    # Oban looks for its type in current_schema(), as schema.install knows.
-    return (
-        "-- Run all of this in one transaction.\n"
-        f"CREATE SCHEMA IF NOT EXISTS {names.prefix};\n"
-        f"SET LOCAL search_path TO {names.prefix};\n"
-        f"{schema.oban_sql(names.prefix)}\n"
-        "SET LOCAL search_path TO DEFAULT;\n\n"
-    )

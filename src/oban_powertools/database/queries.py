@@ -126,13 +126,17 @@ async def execute_query(conn: Connection, query: bytes, args: dict[str, Any] | N
 async def joined(conn: Connection) -> AsyncGenerator[None]:
     """A savepoint inside the caller's transaction, which stays the caller's to commit.
 
-    psycopg's ``transaction()`` would commit on its own where none is open yet, so an implicit
-    transaction is begun first; on an autocommit connection it is a transaction of its own.
+    On an autocommit connection it is a transaction of its own.
     """
-    if not conn.autocommit and conn.info.transaction_status == TransactionStatus.IDLE:
-        await conn.execute(b"SELECT")
+    await begin_callers(conn)
     async with conn.transaction():
         yield
+
+
+async def begin_callers(conn: Connection) -> None:
+    """Begin the caller's transaction where nothing was sent yet: psycopg's ``transaction()`` would commit it."""
+    if not conn.autocommit and conn.info.transaction_status == TransactionStatus.IDLE:
+        await conn.execute(b"SELECT")
 
 
 def check_dsn(dsn: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from psycopg import AsyncTransaction
 from psycopg.abc import AdaptContext
+from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow
 
 from .queries import Connection, Queries, execute_query, fetch_all, fetch_one, joined
@@ -78,6 +79,20 @@ class Session:
         Args:
             limit: PostgreSQL's statement_timeout.
         """
-        async with self.conn.transaction():
+        # A setting for the rest of the transaction outlives a savepoint that is released.
+        async with self.conn.transaction(force_rollback=self._is_inside):
             await self.run("bound_reading", {"limit": limit})
             yield
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncGenerator[None]:
+        """A transaction that reads one moment and writes nothing; within a caller's, it reads what that one reads."""
+        inside = self._is_inside
+        async with self.conn.transaction(force_rollback=inside):
+            if not inside:
+                await self.conn.execute(b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            yield
+
+    @property
+    def _is_inside(self) -> bool:
+        return self.conn.info.transaction_status != TransactionStatus.IDLE

@@ -15,7 +15,7 @@ from ..cli.groups import examples
 from ..cli.target import Directory
 from . import console
 from .database import open_database
-from .run import run
+from .run import run_demo
 from .workers import work
 
 _FOLDER: Final = Directory(file_okay=False, writable=True, path_type=Path)
@@ -48,7 +48,7 @@ def demo(ctx: click.Context, report: Path, data: Path | None, fresh: bool, no_co
     except OSError as error:
         raise StoppedError(str(error), Exit.FAILED) from error
     try:
-        asyncio.run(run(report.resolve(), data, fresh=fresh, with_console=not no_console and _has_console()))
+        asyncio.run(run_demo(report.resolve(), data, fresh=fresh, with_console=not no_console and _has_console()))
     except KeyboardInterrupt:
         click.echo("\ninterrupted: the next run goes on from here", err=True)
         raise

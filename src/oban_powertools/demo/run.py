@@ -17,7 +17,7 @@ from .story import Story
 from .workers import demo_command, start_worker
 
 
-async def run(folder: Path, data_directory: Path | None, *, fresh: bool, with_console: bool = False) -> None:
+async def run_demo(folder: Path, data_directory: Path | None, *, fresh: bool, with_console: bool = False) -> None:
     """Run the census, or go on with the one that an earlier run left unfinished.
 
     Args:

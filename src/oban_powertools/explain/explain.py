@@ -14,10 +14,9 @@ from .job import explain_job
 from .step import explain_step
 from .workflow import explain_workflow
 
-# One snapshot for all reads. The planner is kept to index look-ups, because a plan made while a table
-# was small would read the whole of it for every ancestor.
-_SNAPSHOT: Final = (
-    b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; "
+# The planner is kept to index look-ups, because a plan made while a table was small would read the whole of it for
+# every ancestor.
+_BY_INDEX: Final = (
     b"SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; "
     b"SET LOCAL jit = off"
 )
@@ -69,6 +68,6 @@ class Explain(Facade):
 
     @asynccontextmanager
     async def _snapshot(self) -> AsyncGenerator[Session]:
-        async with self._connect() as session, session.transaction():
-            await session.conn.execute(_SNAPSHOT)
+        async with self._connect() as session, session.snapshot():
+            await session.conn.execute(_BY_INDEX)
             yield session

@@ -7,7 +7,7 @@ and leaves those of its parent alone.
 import os
 import threading
 import weakref
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -40,11 +40,20 @@ class Wanted:
     settings: Settings
 
 
-class Runs:
-    """Opens what a call needs, once, and closes it all."""
+type OnHost = Callable[[Queries], AbstractAsyncContextManager[Session]]
+"""Gives a session on a connection of the host's."""
 
-    def __init__(self, wanted: Wanted) -> None:
+
+class Runs:
+    """Opens what a call needs, once, and closes it all.
+
+    Args:
+        on_host: A session on the host's connection of the thread that calls, instead of a pool of our own.
+    """
+
+    def __init__(self, wanted: Wanted, on_host: OnHost | None = None) -> None:
         self._wanted = wanted
+        self._on_host = on_host
         self._queries = Queries(wanted.names)
         self._closed = False
         self.forget()
@@ -72,6 +81,8 @@ class Runs:
                 except BaseException:
                     pool.close()
                     raise
+                if self._on_host is not None:
+                    pool.close()
                 self._pool, self._calls = pool, Calls(self._services(pool))
             return self._calls
 
@@ -108,13 +119,13 @@ class Runs:
             await adopt(session, self._wanted.settings)
 
     def _services(self, pool: ConnectionPool[Any]) -> Services:
-        wanted = self._wanted
+        wanted, on_host = self._wanted, self._on_host
 
         async def listening() -> Connection:
             raise AssertionError("only the calls in the background listen")
 
         def connect() -> AbstractAsyncContextManager[Session]:
-            return connecting(pool, self._queries)
+            return connecting(pool, self._queries) if on_host is None else on_host(self._queries)
 
         return Services(
             connect=connect,

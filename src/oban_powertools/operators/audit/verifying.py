@@ -13,9 +13,6 @@ from psycopg.rows import DictRow
 from ...database import Session
 from .records import AuditFinding, FindingKind, Verification
 
-SNAPSHOT: Final = b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
-"""The first statement of the transaction: retention removes nothing from this snapshot."""
-
 _ROWS: Final = 5000
 """Rows of one page."""
 
@@ -47,8 +44,7 @@ async def verify(session: Session, head: str | None = None) -> Verification:
 
     Locks: none; one transaction reads the audit as it is at its start, whatever retention removes meanwhile.
     """
-    async with session.transaction():
-        await session.conn.execute(SNAPSHOT)
+    async with session.snapshot():  # from which retention removes nothing
         findings = await _unguarded(session)
         rows = 0
         async for count, breaks in _rows(session):
@@ -78,8 +74,7 @@ async def verify_part(session: Session, record_id: int | None) -> Verification |
 
     Locks: none; as ``verify``.
     """
-    async with session.transaction():
-        await session.conn.execute(SNAPSHOT)
+    async with session.snapshot():  # from which retention removes nothing
         part = await session.one("audit_part", {"id": record_id, "most": PART})
         assert part is not None
         if record_id is not None and not part["linked"]:

@@ -48,3 +48,13 @@ CROSS JOIN LATERAL (
     WHERE j.state = s.state AND (%(queue)s::text IS NULL OR j.queue = %(queue)s::text) LIMIT %(most)s::int
   ) AS counted
 ) AS c;
+
+-- name: task_job
+-- A job that is a task of Django's.
+-- Args: id, worker.
+-- Rows: one or none; finished_at is NULL until it has ended. Instants with a time zone.
+SELECT j.id, j.state::text AS state, j.args, j.meta, j.errors, j.attempt, j.attempted_by,
+  j.inserted_at AT TIME ZONE 'UTC' AS inserted_at, j.attempted_at AT TIME ZONE 'UTC' AS attempted_at,
+  coalesce(j.completed_at, j.discarded_at, j.cancelled_at) AT TIME ZONE 'UTC' AS finished_at
+FROM public.oban_jobs j
+WHERE j.id = %(id)s::bigint AND j.worker = %(worker)s::text;

@@ -39,3 +39,7 @@ SELECT (SELECT i.indisvalid FROM pg_index i WHERE i.indexrelid = to_regclass(%(n
 -- name: check_invariants
 -- Rows: invariant, workflow_id, step_position (NULL for the workflow as a whole), detail; one a violation.
 SELECT invariant, workflow_id, step_position, detail FROM powertools.check_invariants_v1();
+
+-- name: count_workflows
+-- Rows: one; workflows is how many are stored. Reads the whole table: only before it may be dropped.
+SELECT count(*) AS workflows FROM powertools.workflows;
