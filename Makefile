@@ -42,7 +42,7 @@ crash: $(READY) ## Kill processes at every crash point and count what was lost
 bench: $(READY) ## Measure speed, write-ahead log and memory
 	$(BIN)/python -m bench
 
-nightly: $(READY) ## Run the tests under every Python and on every PostgreSQL that is promised
+nightly: $(READY) ## Run the tests under every Python, on every PostgreSQL and with every Django that is promised
 	$(BIN)/python -m tools.nightly
 
 api-check: $(RELEASING) ## Say what breaks users' code since the last tag

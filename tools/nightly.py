@@ -1,6 +1,7 @@
-"""Runs the tests under every Python and on every PostgreSQL that is promised: ``python -m tools.nightly [PART ...]``.
+"""Runs the tests under every Python, on every PostgreSQL and with every Django that is promised.
 
-A part is ``python3.12`` or ``postgresql14``; without any, all are run, one after the other, each with all tests.
+``python -m tools.nightly [PART ...]``: a part is ``python3.12``, ``postgresql14`` or ``django5.2``; without any, all
+are run, one after the other, each with all tests, those of Django with the tests about it.
 What this machine cannot run is named at the end, and is a failure where ``CI=true``.
 """
 
@@ -22,6 +23,9 @@ from tools.servers import VERSIONS, running
 ROOT: Final = Path(__file__).parents[1]
 KEPT: Final = ROOT / ".nightly"
 """Environments and servers, for the next night."""
+DJANGOS: Final = ("5.2", "6.0")
+"""Beside the newest, which ``make test`` runs with."""
+WITH_DJANGO: Final = ("tests/integrations/django", "tests/sync")
 PYTEST: Final = ("-m", "pytest", "-q", "-n", "logical", "--maxprocesses=8", "--dist=worksteal")
 
 
@@ -49,7 +53,8 @@ def _parts() -> dict[str, Callable[[list[str]], int]]:
     classifiers = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["classifiers"]
     pythons = re.findall(r"Python :: (3\.\d+)", "\n".join(classifiers))
     under = {f"python{version}": partial(_under_python, version) for version in pythons}
-    return under | {f"postgresql{major}": partial(_on_postgresql, major) for major in VERSIONS}
+    under |= {f"postgresql{major}": partial(_on_postgresql, major) for major in VERSIONS}
+    return under | {f"django{version}": partial(_with_django, version) for version in DJANGOS}
 
 
 def _run(part: str, run: Callable[[list[str]], int], tests: list[str]) -> str:
@@ -83,6 +88,16 @@ def _on_postgresql(major: int, tests: list[str]) -> int:
     with running(major, KEPT) as dsn:
         environment = {**os.environ, "POWERTOOLS_TEST_DSN": dsn}
         return subprocess.run([sys.executable, *PYTEST, *tests], cwd=ROOT, env=environment, check=False).returncode
+
+
+def _with_django(version: str, tests: list[str]) -> int:
+    """Before the installed one in the path of modules, so that everything else is as ever."""
+    folder = KEPT / f"django{version}"
+    install = ["-m", "pip", "install", "--quiet", "--upgrade", "--no-deps", "--target", str(folder)]
+    subprocess.run([sys.executable, *install, f"django=={version}.*"], cwd=ROOT, check=True)
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    command = [sys.executable, *PYTEST, *(tests or WITH_DJANGO)]
+    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 
 
 if __name__ == "__main__":

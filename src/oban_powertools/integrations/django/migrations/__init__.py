@@ -1,0 +1,1 @@
+"""Migrations: one for each release that changes the schema; a test says when one is missing."""

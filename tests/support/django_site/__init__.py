@@ -1,0 +1,1 @@
+"""A Django project for tests, in their own process."""
