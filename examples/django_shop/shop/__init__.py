@@ -1,0 +1,1 @@
+"""A shop: an order and its workflow are one transaction."""
