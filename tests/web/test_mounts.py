@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from oban_powertools.web import Console, create_console
 from tests.support.by_hand import Hand, by_hand, everybody_may
 from tests.support.console import PATIENT, WHO, client_of
+from tests.support.django_site.configured import configure
 
 type Host = Callable[[Console], ASGIApp]
 
@@ -35,8 +36,8 @@ def under_fastapi(console: Console) -> ASGIApp:
 def under_django(console: Console) -> ASGIApp:
     """As docs/how-to/console.md has it."""
     if not django_settings.configured:
-        django_settings.configure(ROOT_URLCONF=(), SECRET_KEY="of a test")
-    pages = get_asgi_application()
+        configure()
+    pages: Any = get_asgi_application()
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and f"{scope['path']}/".startswith(f"{PATH}/"):

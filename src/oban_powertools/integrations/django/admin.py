@@ -4,7 +4,7 @@ Whoever may look at the console sees them. The rule that must never break: nothi
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin
 from django.db.models import Model, QuerySet
@@ -16,10 +16,8 @@ from .actors import may_look
 from .configuration import configuration
 from .models import ListedExecutor, ListedIncident, ListedJob, ListedWorkflow
 
-if TYPE_CHECKING:
-    _ModelAdmin = admin.ModelAdmin[Any]
-else:
-    _ModelAdmin = admin.ModelAdmin  # Django's own takes no argument
+_ModelAdmin: Any = admin.ModelAdmin
+"""Generic for type checkers and not when it runs."""
 
 
 class _ReadOnly(_ModelAdmin):
@@ -54,7 +52,8 @@ class _ReadOnly(_ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """From the database with our schema."""
-        return super().get_queryset(request).using(configuration().database)
+        rows: Any = super()
+        return rows.get_queryset(request).using(configuration().database)
 
     @admin.display(description="console")
     def in_console(self, row: Any) -> SafeString:
@@ -63,7 +62,7 @@ class _ReadOnly(_ModelAdmin):
 
 
 @admin.register(ListedWorkflow)
-class WorkflowAdmin(_ReadOnly):
+class _WorkflowAdmin(_ReadOnly):
     """Workflows."""
 
     list_display = (
@@ -90,7 +89,7 @@ class WorkflowAdmin(_ReadOnly):
 
 
 @admin.register(ListedIncident)
-class IncidentAdmin(_ReadOnly):
+class _IncidentAdmin(_ReadOnly):
     """Incidents."""
 
     list_display = (
@@ -116,7 +115,7 @@ class IncidentAdmin(_ReadOnly):
 
 
 @admin.register(ListedExecutor)
-class ExecutorAdmin(_ReadOnly):
+class _ExecutorAdmin(_ReadOnly):
     """Executors."""
 
     list_display = (
@@ -136,7 +135,7 @@ class ExecutorAdmin(_ReadOnly):
 
 
 @admin.register(ListedJob)
-class JobAdmin(_ReadOnly):
+class _JobAdmin(_ReadOnly):
     """Jobs."""
 
     list_display = (

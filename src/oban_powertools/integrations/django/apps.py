@@ -1,5 +1,7 @@
 """The app: ``"oban_powertools.integrations.django"`` in ``INSTALLED_APPS``."""
 
+from typing import Any
+
 from django.apps import AppConfig
 from django.core.checks import Tags, register
 
@@ -12,7 +14,7 @@ class PowertoolsConfig(AppConfig):
 
     name = "oban_powertools.integrations.django"
     label = APP
-    verbose_name = "Powertools"
+    verbose_name: Any = "Powertools"
 
     def ready(self) -> None:
         """Register the checks."""

@@ -30,10 +30,10 @@ class ListedWorkflow(models.Model):
     class Meta:
         """Oban's and our tables are made by ``BringSchema``."""
 
-        managed = False
-        default_permissions = ()
-        db_table = find_table("schema", "workflows")
-        verbose_name = "workflow"
+        managed: ClassVar[bool] = False
+        default_permissions: ClassVar[Sequence[str]] = ()
+        db_table: ClassVar[str] = find_table("schema", "workflows")
+        verbose_name: ClassVar[str] = "workflow"
         ordering: ClassVar[Sequence[str]] = ["-id"]
 
     def __str__(self) -> str:
@@ -55,10 +55,10 @@ class ListedIncident(models.Model):
     class Meta:
         """As above."""
 
-        managed = False
-        default_permissions = ()
-        db_table = find_table("schema", "incidents")
-        verbose_name = "incident"
+        managed: ClassVar[bool] = False
+        default_permissions: ClassVar[Sequence[str]] = ()
+        db_table: ClassVar[str] = find_table("schema", "incidents")
+        verbose_name: ClassVar[str] = "incident"
         ordering: ClassVar[Sequence[str]] = ["-id"]
 
     def __str__(self) -> str:
@@ -78,10 +78,10 @@ class ListedExecutor(models.Model):
     class Meta:
         """As above."""
 
-        managed = False
-        default_permissions = ()
-        db_table = find_table("schema", "executors")
-        verbose_name = "executor"
+        managed: ClassVar[bool] = False
+        default_permissions: ClassVar[Sequence[str]] = ()
+        db_table: ClassVar[str] = find_table("schema", "executors")
+        verbose_name: ClassVar[str] = "executor"
         ordering: ClassVar[Sequence[str]] = ["-started_at"]
 
     def __str__(self) -> str:
@@ -101,10 +101,10 @@ class ListedJob(models.Model):
     class Meta:
         """As above."""
 
-        managed = False
-        default_permissions = ()
-        db_table = find_table("prefix", "oban_jobs")
-        verbose_name = "job"
+        managed: ClassVar[bool] = False
+        default_permissions: ClassVar[Sequence[str]] = ()
+        db_table: ClassVar[str] = find_table("prefix", "oban_jobs")
+        verbose_name: ClassVar[str] = "job"
         ordering: ClassVar[Sequence[str]] = ["-id"]
 
     def __str__(self) -> str:
@@ -117,7 +117,7 @@ class ConsolePermissions(ListedWorkflow):
     class Meta:
         """One permission to look, and one for each permission of acts."""
 
-        proxy = True
-        default_permissions = ()
-        verbose_name = "console"
+        proxy: ClassVar[bool] = True
+        default_permissions: ClassVar[Sequence[str]] = ()
+        verbose_name: ClassVar[str] = "console"
         permissions: ClassVar[Sequence[tuple[str, str]]] = NAMED

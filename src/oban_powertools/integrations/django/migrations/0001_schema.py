@@ -1,8 +1,10 @@
 """The schema, Oban's tables where they are missing, and what Django knows of both."""
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from django.db import migrations, models
+from django.db.migrations.operations.base import Operation
 
 from ..actors import NAMED
 from ..configuration import find_table
@@ -12,8 +14,8 @@ from ..operations import BringSchema
 class Migration(migrations.Migration):
     """Runs in one transaction."""
 
-    initial = True
-    operations: ClassVar = [
+    initial: Any = True
+    operations: ClassVar[Sequence[Operation]] = [
         BringSchema(24),
         migrations.CreateModel(
             name="ListedWorkflow",
