@@ -11,6 +11,7 @@ from typing import Any, Final
 _HOMES: Final = {
     "calls": "Calls open_calls",
     "config": "Settings",
+    "current": "current_powertools",
     "errors": "PowertoolsError",
     "events": (
         "AnyEvent Cursor Event Events ExecutorChange ExecutorUpdated IncidentChange IncidentUpdated Notice RepairEnded "

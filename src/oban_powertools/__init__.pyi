@@ -2,6 +2,7 @@
 
 from .calls import Calls, open_calls
 from .config import Settings
+from .current import current_powertools
 from .errors import PowertoolsError
 from .events import (
     AnyEvent,
@@ -167,6 +168,7 @@ __all__ = [
     "WorkflowRecord",
     "WorkflowState",
     "Workflows",
+    "current_powertools",
     "current_step",
     "current_workflow",
     "open_calls",

@@ -130,6 +130,10 @@ class Calls:
         guard = self._services.guard if authorize is None else Guard(authorize)
         return Calls(replace(self._services, guard=guard, display=display or self._services.display))
 
+    def through(self, connect: Connect, connect_listener: ConnectListener) -> "Calls":
+        """These calls on other connections to the same database."""
+        return Calls(replace(self._services, connect=connect, connect_listener=connect_listener))
+
     @property
     def wants_second_person(self) -> bool:
         """Whether the host's policy wants a second person for some repairs."""

@@ -11,16 +11,16 @@ from types import UnionType
 from typing import Any, Final, Self
 
 import psycopg
-from oban import Oban
+from oban import Oban, current_job
 
 from . import schema as schema_module
 from .calls import Calls
 from .config import Names, Settings
 from .database import Connection, Queries, Session, check_dsn, connect
-from .database.oban import oban_config, pool_of, prefix_of
+from .database.oban import find_instance, give_back_name, oban_config, pool_of, prefix_of
 from .database.pools import obans_pool, own_connection, own_pool
 from .embedded import start_embedded
-from .errors import AnotherLoopError, InvalidSettingError
+from .errors import AnotherLoopError, InvalidSettingError, OpenedInWorkerError
 from .events.retention import keep_events
 from .lifeline.incidents import Projector
 from .operators.audit import seal
@@ -82,6 +82,7 @@ class Powertools(Calls):
         self._names = Names(schema=schema, prefix=prefix_of(oban))
         self._queries = Queries(self._names)
         self._attachment = attach(oban, self._queries, turbo=turbo, settings=self.settings)
+        self._attachment.owner = self
         self._sweep_loop = SweepLoop(self._sweep, self.settings.sweep_every)
         self._rescuer = Rescuer(self.settings, self._attachment.hands)
         self._attachment.rescue = self._rescue
@@ -131,6 +132,7 @@ class Powertools(Calls):
 
         Raises:
             InvalidSettingError: Both a dsn and a data_directory are given, or an argument is not what it should be.
+            OpenedInWorkerError: A worker opens it on the Oban of its own process.
             EmbeddedNotInstalledError: No database is named and the extra is not installed.
             DatabaseUnavailableError: The server did not answer or refused.
             SchemaError: The schema is missing, behind, or newer than this release.
@@ -143,6 +145,7 @@ class Powertools(Calls):
             raise InvalidSettingError("dsn", "empty", "a DSN; None takes OBAN_DSN, else starts the embedded PostgreSQL")
         if dsn is not None and data_directory is not None:
             raise InvalidSettingError("data_directory", str(data_directory), "a dsn or a data_directory, not both")
+        former = _former_instance(oban_options.get("name", "Oban"))
         config = oban_config(dsn)
         server_dsn = config.dsn if data_directory is None else None
         prefix = oban_options.setdefault("prefix", config.prefix or "public")
@@ -154,6 +157,7 @@ class Powertools(Calls):
                 async with oban, powertools:
                     yield powertools
             finally:
+                give_back_name(oban, former)
                 powertools.close()
                 await powertools.ended()
 
@@ -174,7 +178,7 @@ class Powertools(Calls):
             await pool.close()
             raise
         self._attachment.own_pool = pool
-        self._loop = asyncio.get_running_loop()
+        self._loop = self._attachment.loop = asyncio.get_running_loop()
         self._attachment.guests = own_pool(
             pool_of(self.oban), self.settings.pool_size, min_size=0, name="powertools-guests"
         )
@@ -301,6 +305,13 @@ def _check_options(authorize: object, display: object, turbo: object, settings: 
 def _check(argument: str, value: object, kind: type | UnionType, expected: str) -> None:
     if not isinstance(value, kind):
         raise InvalidSettingError(argument, repr(value)[:80], expected)
+
+
+def _former_instance(name: str) -> Oban | None:
+    former, job = find_instance(name), current_job()
+    if former is not None and job is not None:
+        raise OpenedInWorkerError(job.worker, name)
+    return former
 
 
 async def _prepare(server_dsn: str | None, names: Names, data_directory: Path | None) -> str:

@@ -37,6 +37,8 @@ STATUSES: Final = {
     "another_loop": 500,
     "reserved_meta": 500,
     "not_in_step": 500,
+    "not_in_worker": 500,
+    "opened_in_worker": 500,
     "cursor_expired": 410,
     "not_found": 404,
     "workflow_not_found": 404,

@@ -12,12 +12,23 @@ from typing import Any, cast
 from oban import Oban
 from oban._config import Config
 from oban._query import unwrap_connection
+from oban.oban import _instances
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg_pool import AsyncConnectionPool
 
 from .queries import Connection
 
-__all__ = ["Config", "caller_connection", "find_connection", "oban_config", "our_table", "pool_of", "prefix_of"]
+__all__ = [
+    "Config",
+    "caller_connection",
+    "find_connection",
+    "find_instance",
+    "give_back_name",
+    "oban_config",
+    "our_table",
+    "pool_of",
+    "prefix_of",
+]
 
 
 async def caller_connection(conn: Any) -> Connection:
@@ -64,6 +75,21 @@ def prefix_of(oban: Oban) -> str:
 def pool_of(oban: Oban) -> AsyncConnectionPool[Any]:
     """The pool an instance was made with."""
     return oban._query._pool
+
+
+def find_instance(name: str) -> Oban | None:
+    """The instance that ``enqueue()`` of workers uses for this name."""
+    return _instances.get(name)
+
+
+def give_back_name(oban: Oban, former: Oban | None) -> None:
+    """Let the instance that had this one's name before have it again, unless a later one has taken it."""
+    if _instances.get(oban._name) is not oban:
+        return
+    if former is None:
+        del _instances[oban._name]
+    else:
+        _instances[oban._name] = former
 
 
 def oban_config(dsn: str | None, path: str | None = None) -> Config:

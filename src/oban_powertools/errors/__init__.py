@@ -71,6 +71,8 @@ PowertoolsError
     PowertoolsClosedError
     ReservedMetaError
     NotInStepError
+    NotInWorkerError
+    OpenedInWorkerError
     CursorExpiredError
 
 Each is declared: its fields, its code, and its sentence of what was found, what was expected and what to do (``base``).
@@ -120,7 +122,15 @@ from .repairs import (
     UnsupportedActionError,
     UnsupportedTargetError,
 )
-from .running import AnotherLoopError, NotInStepError, PowertoolsClosedError, ReservedMetaError, WaitTimeoutError
+from .running import (
+    AnotherLoopError,
+    NotInStepError,
+    NotInWorkerError,
+    OpenedInWorkerError,
+    PowertoolsClosedError,
+    ReservedMetaError,
+    WaitTimeoutError,
+)
 from .setup import (
     ConfigurationError,
     DatabaseEncodingError,
@@ -181,6 +191,8 @@ __all__ = [
     "NotConfirmedError",
     "NotFoundError",
     "NotInStepError",
+    "NotInWorkerError",
+    "OpenedInWorkerError",
     "OwnPreviewError",
     "PowertoolsClosedError",
     "PowertoolsError",

@@ -53,3 +53,26 @@ class NotInStepError(PowertoolsError):
 
     code = "not_in_step"
     sentence = "no workflow step runs here: current_step() works only inside a worker that runs a step's job"
+
+
+class NotInWorkerError(PowertoolsError):
+    """Asked for the calls of the process that runs a worker where they cannot be had."""
+
+    code = "not_in_worker"
+    sentence = "the calls of the process that runs a worker cannot be had here: {why}"
+
+    why: str
+
+
+class OpenedInWorkerError(PowertoolsError):
+    """A worker opens another Powertools on the Oban instance of its own process."""
+
+    code = "opened_in_worker"
+    sentence = (
+        "the worker {worker} opens another Powertools on an Oban named {instance}, which would take over every "
+        "enqueue() of this process: call current_powertools(), in a plain function oban_powertools.sync.current_sync_calls(); or "
+        "pass name= for an Oban of its own"
+    )
+
+    worker: str
+    instance: str

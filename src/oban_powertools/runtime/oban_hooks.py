@@ -10,6 +10,7 @@ tests/runtime/test_oban_contract.py names everything used here and fails when an
 # pyright: reportPrivateUsage=false, reportUnknownVariableType=false, reportUnknownMemberType=false
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -79,6 +80,11 @@ class Attachment:
         self.queries = queries
         self.turbo = turbo
         self.payload_limit: int = settings.payload_limit
+        self.owner: object = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.sync_calls: object = None
+        self.lock = threading.Lock()
+        self.when_detached: list[Callable[[], None]] = []
         self.own_pool: AsyncConnectionPool[Any] | None = None
         self.guests: AsyncConnectionPool[Any] | None = None
         store = AckStore(self.query, self.connect, turbo=turbo)
@@ -371,6 +377,8 @@ def detach(attachment: Attachment) -> None:
     """Give the instance back to Oban's defaults."""
     unguard(*attachment.oban._producers.values())
     attachment.acknowledge.stop()
+    while attachment.when_detached:
+        attachment.when_detached.pop()()
     for hooks in _installed():
         hooks.detach(attachment)
 

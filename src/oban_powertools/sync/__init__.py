@@ -17,6 +17,7 @@ from .facades import (
     SyncWebhooks,
     SyncWorkflows,
 )
+from .inside import current_sync_calls
 from .waiting import SyncSubscription, SyncWorkflowHandle
 
 __all__ = [
@@ -34,5 +35,6 @@ __all__ = [
     "SyncWebhooks",
     "SyncWorkflowHandle",
     "SyncWorkflows",
+    "current_sync_calls",
     "open_sync_calls",
 ]

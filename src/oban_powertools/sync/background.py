@@ -12,7 +12,27 @@ from typing import Any
 from ..calls import Calls
 
 
-class Background:
+class OnLoop:
+    """The asynchronous calls, and the event loop of another thread on which they run."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, calls: Calls) -> None:
+        self._loop = loop
+        self.calls: Calls = calls
+
+    def run[T](self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine there, and block this thread until it ends; an interruption here cancels it."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        """End what was opened for it: nothing."""
+
+
+class Background(OnLoop):
     """A thread with an event loop and the asynchronous calls.
 
     Args:
@@ -28,7 +48,7 @@ class Background:
         self._thread = threading.Thread(target=self._loop.run_forever, name="powertools-sync", daemon=True)
         self._thread.start()
         try:
-            self.calls: Calls = self.run(self._open())
+            super().__init__(self._loop, self.run(self._open()))
         except BaseException:
             self._end()
             raise
@@ -36,15 +56,6 @@ class Background:
     async def _open(self) -> Calls:
         self._opened = self._opening()
         return await self._opened.__aenter__()
-
-    def run[T](self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine there, and block this thread until it ends; an interruption here cancels it."""
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
 
     def close(self) -> None:
         """Close the calls and end the thread."""

@@ -22,6 +22,9 @@ _MOST_LAYERS: Final = 5
 type SyncSource = str | ConnectionPool[Any]
 """A DSN, or the host's pool, whose database and parameters are used."""
 
+type SyncOptions = Callable[[], dict[str, Any]]
+"""Asks for the libpq parameters of the next connection."""
+
 
 def callers_connection(conn: object) -> BlockingConnection:
     """The psycopg connection behind what a caller passed as ``conn``.
@@ -62,10 +65,10 @@ class _OwnConnection(psycopg.Connection[Any]):
     blocking: BlockingConnection
 
 
-def blocking_pool(source: SyncSource, size: int) -> ConnectionPool[_OwnConnection]:
+def blocking_pool(options: SyncOptions, size: int) -> ConnectionPool[_OwnConnection]:
     """A pool of our own, open; it connects when it is first used."""
     return ConnectionPool(
-        kwargs={**options_of(source), "autocommit": True},
+        kwargs=lambda: {**options(), "autocommit": True},
         connection_class=_OwnConnection,
         configure=_configure,
         check=_check,

@@ -17,7 +17,7 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from ..calls import Calls, open_calls
 from ..config import Names, Settings
-from ..database import Connection, Queries, Session
+from ..database import Connection, Queries
 from ..driving import drive
 from ..errors import PowertoolsClosedError
 from ..operators.authorization import Authorize, Guard
@@ -25,8 +25,8 @@ from ..operators.services import Services
 from ..privacy.display import DisplayPolicy
 from ..schema import verify
 from ..upkeep.settings import adopt
-from .background import Background
-from .connections import SyncSource, blocking_pool, connecting, options_of
+from .background import Background, OnLoop
+from .connections import SyncOptions, SyncSource, blocking_pool, connecting, options_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +42,11 @@ class Wanted:
 
 type OnHost = Callable[[Queries], AbstractAsyncContextManager[Session]]
 """Gives a session on a connection of the host's."""
+
+
+async def listen_nowhere() -> Connection:
+    """For calls that are driven: only those on a loop listen."""
+    raise AssertionError("only the calls on a loop listen")
 
 
 class Runs:
@@ -64,7 +69,7 @@ class Runs:
         self._lock = threading.RLock()
         self._pool: ConnectionPool[Any] | None = None
         self._calls: Calls | None = None
-        self._background: Background | None = None
+        self._background: OnLoop | None = None
 
     def find_calls(self) -> Calls:
         """The asynchronous calls, to be driven without a loop.
@@ -75,7 +80,7 @@ class Runs:
         """
         with self._opening():
             if self._calls is None:
-                pool = blocking_pool(self._wanted.source, self._wanted.settings.pool_size)
+                pool = blocking_pool(self._find_options(), self._wanted.settings.pool_size)
                 try:
                     drive(self._check(pool))
                 except BaseException:
@@ -83,10 +88,14 @@ class Runs:
                     raise
                 if self._on_host is not None:
                     pool.close()
-                self._pool, self._calls = pool, Calls(self._services(pool))
+                self._pool, self._calls = pool, self._make_calls(pool)
             return self._calls
 
-    def find_background(self) -> Background:
+    def _find_options(self) -> SyncOptions:
+        options = options_of(self._wanted.source)
+        return lambda: options
+
+    def find_background(self) -> OnLoop:
         """The loop for what needs one.
 
         Raises:
@@ -118,23 +127,21 @@ class Runs:
             await verify(session.conn, self._wanted.names)
             await adopt(session, self._wanted.settings)
 
-    def _services(self, pool: ConnectionPool[Any]) -> Services:
+    def _make_calls(self, pool: ConnectionPool[Any]) -> Calls:
         wanted, on_host = self._wanted, self._on_host
-
-        async def listening() -> Connection:
-            raise AssertionError("only the calls in the background listen")
 
         def connect() -> AbstractAsyncContextManager[Session]:
             return connecting(pool, self._queries) if on_host is None else on_host(self._queries)
 
-        return Services(
+        services = Services(
             connect=connect,
-            connect_listener=listening,
+            connect_listener=listen_nowhere,
             queries=self._queries,
             settings=wanted.settings,
             guard=Guard(wanted.authorize),
             display=wanted.display or DisplayPolicy(),
         )
+        return Calls(services)
 
     @asynccontextmanager
     async def _open_calls(self) -> AsyncGenerator[Calls]:
