@@ -70,7 +70,8 @@ class OpenedInWorkerError(PowertoolsError):
     code = "opened_in_worker"
     sentence = (
         "the worker {worker} opens another Powertools on an Oban named {instance}, which would take over every "
-        "enqueue() of this process: call current_powertools(), in a plain function oban_powertools.sync.current_sync_calls(); or "
+        "enqueue() of this process: call current_powertools(), in a plain function "
+        "oban_powertools.sync.current_sync_calls(); or "
         "pass name= for an Oban of its own"
     )
 
