@@ -17,7 +17,7 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from ..calls import Calls, open_calls
 from ..config import Names, Settings
-from ..database import Connection, Queries
+from ..database import Connection, Queries, Session
 from ..driving import drive
 from ..errors import PowertoolsClosedError
 from ..operators.authorization import Authorize, Guard
