@@ -21,7 +21,8 @@ from tests.project.test_public_surface import MODULES
 OTHERS = {
     *("Actor", "AuditFilter", "AwaitSignal", "Names", "Rates", "Settings", "StreamLimits", "Target", "Topic"),
     *("Act", "Gauge", "IncidentRow"),
-    *("Fault", "FinishedWorkflow", "Services", "StepContext", "SyncWorkflowHandle", "WorkflowHandle"),
+    *("Fault", "FinishedWorkflow", "Services", "StepAlone", "StepContext", "SyncWorkflowHandle", "WorkflowHandle"),
+    "WorkflowRun",
 }
 """Public dataclasses that are no answers: arguments, rows of registries, and what holds live objects."""
 
