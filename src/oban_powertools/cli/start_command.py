@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack
 from typing import Any, Final
 
 import click
@@ -31,11 +32,15 @@ from ..workflows.job_identity import identity_of, is_step
 from .exits import Exit
 from .groups import examples
 from .importing import find_settings, import_from_here, import_modules
+from .json_log import JsonFormatter
+from .listening import address_of, listen
 from .output import OneLineFormatter
 from .running import run_to_its_end
 from .target import Database, on_database
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+
+_LINE: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 logger: Final = find_logger("oban_powertools.cli")
 
@@ -90,6 +95,22 @@ queues_option: Final = click.option(
     show_default=True,
     help="To stderr.",
 )
+@click.option("--log-jobs", is_flag=True, help="Log one line for each job that has ended.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="A line for each record.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    envvar="POWERTOOLS_PORT",
+    show_envvar=True,
+    help="Answer /livez, /readyz and /metrics here; 0 takes a free one.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address of --port.")
 @on_database
 def start(
     target: Database,
@@ -100,6 +121,10 @@ def start(
     settings: Settings,
     turbo: bool,
     log_level: str,
+    log_jobs: bool,
+    log_format: str,
+    port: int | None,
+    host: str,
 ) -> int:
     """Run workers until a signal says stop.
 
@@ -117,15 +142,21 @@ def start(
         )
     logging.basicConfig(level=log_level.upper(), stream=sys.stderr)
     for handler in logging.getLogger().handlers:
-        handler.setFormatter(OneLineFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        is_json = log_format == "json"
+        handler.setFormatter(JsonFormatter() if is_json else OneLineFormatter(_LINE))
         handler.addFilter(Redacting())
     import_from_here()
     import_modules(modules)
-    run_to_its_end(_work(dataclasses.replace(target, config=config), settings, turbo=turbo))
+    with ExitStack() as stack:
+        listening = None if port is None else stack.enter_context(listen(host, port))
+        work = _work(dataclasses.replace(target, config=config), settings, listening, turbo=turbo, log_jobs=log_jobs)
+        run_to_its_end(work)
     return Exit.DONE
 
 
-async def _work(target: Database, settings: Settings, *, turbo: bool) -> None:
+async def _work(
+    target: Database, settings: Settings, listening: socket.socket | None, *, turbo: bool, log_jobs: bool
+) -> None:
     stopping = _stop_on_signals()
     embedded, dsn = target.data_directory is not None, target.find_dsn(create=True)
     async with await connect(dsn) as session:
@@ -133,7 +164,7 @@ async def _work(target: Database, settings: Settings, *, turbo: bool) -> None:
             await schema.install(session, target.names)
         await target.check(session)
         database = describe_dsn(session.info.dsn)
-    _follow_oban(logging.getLogger().isEnabledFor(logging.DEBUG))
+    _follow_oban(logging.getLogger().isEnabledFor(logging.DEBUG), log_jobs=log_jobs)
     set_json_dumps(orjson.dumps)  # as oban start
     set_json_loads(orjson.loads)
     config = target.config
@@ -143,7 +174,14 @@ async def _work(target: Database, settings: Settings, *, turbo: bool) -> None:
         oban = await config.create_oban(pool)
         # Attached before Oban starts: a job that runs without the hooks loses its result.
         attached = Powertools(oban, display=target.display, schema=target.names.schema, turbo=turbo, settings=settings)
-        async with oban, attached:
+        async with AsyncExitStack() as stack:
+            if listening is not None:
+                from .probes import Probes
+
+                await stack.enter_async_context(Probes(attached, stopping).serve(listening))
+                logger.info("answering probes on %s", address_of(listening))
+            await stack.enter_async_context(oban)
+            await stack.enter_async_context(attached)
             logger.info("working on %s as %s; database %s", _listed(config.queues), config.node, database)
             await stopping.wait()
     finally:
@@ -187,11 +225,14 @@ def _stop_on_signals() -> asyncio.Event:
     return stopping
 
 
-def _follow_oban(every_job: bool) -> None:
-    """Log what Oban reports: a failed job as one line, every job only at DEBUG; never args and meta."""
+def _follow_oban(every_job: bool, *, log_jobs: bool) -> None:
+    """Log what Oban reports: a failed job as one line, every job at DEBUG or as asked; never args and meta."""
     loops = [name for name in telemetry_logger.EVENTS if not name.startswith("oban.job.")]
     telemetry_logger.attach(level=logging.DEBUG, events=loops)
     telemetry.attach("powertools", ["oban.job.exception"], _log_failure)
+    telemetry.attach("powertools", ["oban.queue.shutdown"], _log_shutdown)
+    if log_jobs:
+        telemetry.attach("powertools-jobs", ["oban.job.stop", "oban.job.exception"], _log_end)
     if every_job:
         telemetry.attach("powertools-debug", ["oban.job.start", "oban.job.stop"], _log_job)
 
@@ -200,6 +241,25 @@ def _log_failure(_: str, event: dict[str, Any]) -> None:
     logger.warning(
         "%s is %s: %s: %s", _attempt(event["job"]), event["state"], event["error_type"], event["error_message"]
     )
+
+
+def _log_shutdown(_: str, event: dict[str, Any]) -> None:
+    if event["orphaned"]:
+        jobs = ", ".join(map(str, event["orphaned"]))
+        logger.warning("the grace period of queue %s is over; left to run elsewhere: jobs %s", event["queue"], jobs)
+
+
+def _log_end(_: str, event: dict[str, Any]) -> None:
+    job, seconds = event["job"], event["duration"] / 1e9
+    fields = {
+        "job_id": job.id,
+        "worker": job.worker,
+        "queue": job.queue,
+        "attempt": job.attempt,
+        "state": str(event["state"]),
+        "seconds": round(seconds, 3),
+    }
+    logger.info("%s is %s after %.3f s", _attempt(job), event["state"], seconds, extra={"fields": fields})
 
 
 def _log_job(_: str, event: dict[str, Any]) -> None:

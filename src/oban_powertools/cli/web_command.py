@@ -24,8 +24,9 @@ from ..database import check_dsn
 from ..errors import ExtraMissingError
 from ..operators.authorization import Authorize
 from ..privacy.logs import Redacting
-from .exits import Exit, StoppedError
+from .exits import Exit
 from .groups import examples
+from .listening import address_of, listen
 from .output import OneLineFormatter, say
 from .start_command import LOG_LEVELS
 from .target import Database, on_database
@@ -143,7 +144,7 @@ def web(
     targets = _targets(target, databases, shell.pop("name"))
     for each in targets.values():
         each.find_dsn()
-    with _listen(host, port) as listening:
+    with listen(host, port) as listening:
         names = (*hosts, *_LOOPBACK_NAMES, host, socket.gethostname())
         asyncio.run(_serve(targets, authorize, way, listening, hosts=names, root_path=root_path, **shell))
     return Exit.DONE
@@ -175,7 +176,7 @@ async def _serve(
     openings = {name: functools.partial(target.following, authorize) for name, target in targets.items()}
     standalone = Standalone(openings, Site(actor=actor, hosts=hosts, root_path=root_path, **shell))
     try:
-        await serve(standalone.app, listening, root_path=root_path, told=lambda: say(f"{_address(listening)}/"))
+        await serve(standalone.app, listening, root_path=root_path, told=lambda: say(f"{address_of(listening)}/"))
     finally:
         await standalone.aclose()
 
@@ -223,19 +224,6 @@ def _targets(target: Database, databases: Mapping[str, str], name: str | None) -
 
 def _name_of(dsn: str) -> str:
     return str(conninfo_to_dict(dsn).get("dbname") or "Powertools")
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
-        raise StoppedError(f"cannot listen on {host}:{port}: {error}", Exit.FAILED) from error
-
-
-def _address(listening: socket.socket) -> str:
-    host, port = listening.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _log(level: str) -> None:

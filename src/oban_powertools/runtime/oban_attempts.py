@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, Final, cast
 
-from oban import Cancel, Job
+from oban import Cancel, Job, Oban
 from oban._backoff import jittery_clamped
 from oban._executor import AckAction, Executor
 from oban._producer import LocalDispatcher, Producer
@@ -109,6 +109,12 @@ async def _attempt(producer: Producer, job: Job, host: AttemptHost) -> None:
 def is_torn_down(producer: Producer) -> bool:
     """Whether its event loop is ending: then all tasks are cancelled, also its own, which a stop never does."""
     return producer._loop_task is not None and producer._loop_task.cancelling() > 0
+
+
+def dead_queues(oban: Oban) -> list[str]:
+    """The queues of an instance whose producers have ended although nobody stopped them."""
+    producers = oban._producers.values()
+    return [p._queue for p in producers if p._loop_task and p._loop_task.done() and not p._stopping.is_set()]
 
 
 def _stops(producer: Producer) -> bool:
