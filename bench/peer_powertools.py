@@ -67,7 +67,7 @@ class PowertoolsPeer(harness.Peer):
         return self.scalar("SELECT count(*) FROM powertools.steps WHERE state = 'completed' AND result IS NOT NULL")
 
     def stop(self) -> None:
-        self.powertools.close()
+        self.loop.run_until_complete(self.powertools.close())
         self.loop.run_until_complete(self.pool.close())
         self.loop.close()
         super().stop()

@@ -124,7 +124,7 @@ async def running(dsn: str, queue: str, *, turbo: bool) -> AsyncIterator[Oban]:
         async with oban, powertools:
             await asyncio.sleep(0.3)
             yield oban
-        powertools.close()
+        await powertools.close()
 
 
 async def measure(dsn: str, rounds: int, jobs: int) -> None:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, Final, cast
 
 from .errors import InvalidArgumentError
+from .spelling import one_of
 from .states import JobId, WorkflowId
 
 LARGEST_ID: Final = 2**63 - 1
@@ -42,7 +43,9 @@ def as_id(argument: str, value: object) -> int:
     Raises:
         InvalidArgumentError: It is no whole number from 1 to 2**63 - 1.
     """
-    return _whole(argument, value, 1, LARGEST_ID, "an id, a whole number from 1 to 2**63 - 1 or its text")
+    # A handle, a record or a job for its id.
+    hint = "" if isinstance(value, str | int) or not hasattr(value, "id") else f"; pass {argument}=....id"
+    return _whole(argument, value, 1, LARGEST_ID, f"an id, a whole number from 1 to 2**63 - 1 or its text{hint}")
 
 
 def as_cursor(argument: str, value: object) -> int:
@@ -78,20 +81,29 @@ def as_job_id(value: object) -> JobId:
 def as_span(
     argument: str, value: object, *, least: timedelta = timedelta.min, most: timedelta = timedelta.max
 ) -> timedelta:
-    """A span of time.
+    """A span of time: a ``timedelta``, or a number of seconds.
+
+    >>> as_span("timeout", 1.5)
+    datetime.timedelta(seconds=1, microseconds=500000)
 
     Raises:
-        InvalidArgumentError: It is no ``timedelta``, also where seconds were meant; or below ``least``, or above
-            ``most``.
+        InvalidArgumentError: It is neither; or below ``least``, or above ``most``.
     """
-    if not isinstance(value, timedelta):
-        number = f"{value!r}" if isinstance(value, int | float) and not isinstance(value, bool) else "30"
-        raise refuse(argument, value, f"a timedelta, such as timedelta(seconds={number})")
-    if value < least:
+    span = _seconds(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+    if not isinstance(span, timedelta):
+        raise refuse(argument, value, "a timedelta, such as timedelta(seconds=30), or a number of seconds, such as 30")
+    if span < least:
         raise refuse(argument, value, f"a timedelta of {least} at least")
-    if value > most:
+    if span > most:
         raise refuse(argument, value, f"a timedelta of {most} at most")
-    return value
+    return span
+
+
+def _seconds(number: float) -> timedelta | None:
+    try:
+        return timedelta(seconds=number)
+    except (ValueError, OverflowError):  # no number, or beyond the longest
+        return None
 
 
 def as_instant(
@@ -186,7 +198,7 @@ def as_word[Word: StrEnum](argument: str, value: object, words: type[Word]) -> W
         InvalidArgumentError: It is none of them.
     """
     if not isinstance(value, str) or value not in words:
-        raise refuse(argument, value, f"one of: {', '.join(words)}")
+        raise refuse(argument, value, one_of(value, words))
     return words(value)
 
 

@@ -15,6 +15,7 @@ from .arguments import as_flag
 from .config import Names, Settings
 from .database import Connect, Connection, ConnectListener, Queries, Session, connect
 from .database.pools import own_connection, own_pool
+from .entering import entered
 from .errors import NotAuthorizedError
 from .events import Events
 from .explain import Explain
@@ -154,7 +155,7 @@ class Calls:
         return None
 
 
-@asynccontextmanager
+@entered("open_calls is entered: async with open_calls(...) as calls")
 async def open_calls(
     source: AsyncConnectionPool[Any] | Connection,
     *,

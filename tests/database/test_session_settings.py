@@ -386,7 +386,7 @@ async def test_powertools_runs_on_whatever_pool_oban_runs_on(options: dict[str, 
             workflow.add("a", quick.new(n=1))
             record = await (await powertools.workflows.insert(workflow)).wait(timeout=timedelta(seconds=20))
 
-    powertools.close()
+    await powertools.close()
     assert record.state == "completed"
 
 

@@ -251,7 +251,7 @@ async def _through_pooler(dsn: str, **settings: Any) -> AsyncIterator[Powertools
             async with powertools:
                 yield powertools
         finally:
-            powertools.close()
+            await powertools.close()
 
 
 async def test_behind_a_pooler_in_transaction_mode_events_are_polled_for(

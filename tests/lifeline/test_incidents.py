@@ -294,7 +294,7 @@ async def test_the_sweep_of_a_running_process_projects(dsn: str) -> None:
                 ]
 
             await eventually(appeared)
-        powertools.close()
+        await powertools.close()
 
 
 async def test_a_projection_that_fails_is_logged_and_the_sweep_goes_on(

@@ -43,7 +43,7 @@ NOT_IDS = (
     b"1",
 )
 NOT_CURSORS = tuple(found for found in NOT_IDS if found != 0)
-NOT_SPANS = (0, 30, 0.5, "30s", "", True, [], {})
+NOT_SPANS = ("30s", "30", "", True, [], {}, float("nan"), float("inf"), 1e300)
 NOT_LISTS = ("", "abc", b"abc", 7, 1.5, True, {"a": 1})
 NOT_NAMES = ("", "  ", 7, 0, True, [], {}, b"a")
 NOT_TOPICS = (*NOT_NAMES, "job:all", "workflow", "workflow:01", "incident:abc", "audit:1")

@@ -235,7 +235,7 @@ async def test_a_session_that_speaks_another_encoding_stores_everything_all_the_
 
         acked = await hand.run(workflow_id, outcomes)
 
-        powertools.close()
+        await powertools.close()
         rows = await hand.rows(
             "SELECT name, state, result, error ->> 'text' AS text FROM powertools.steps ORDER BY position"
         )

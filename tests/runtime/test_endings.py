@@ -303,7 +303,7 @@ async def test_a_producer_is_guarded_while_powertools_is_attached_and_another_di
         oban = Oban(pool=hand.oban._query._pool, name="guarded", queues={"default": 3}, dispatcher=dispatcher)
         powertools = Powertools(oban)
         dispatchers.append(oban._producers["default"]._dispatcher)
-        powertools.close()
+        await powertools.close()
         dispatchers.append(oban._producers["default"]._dispatcher)
 
     assert [type(dispatcher) for dispatcher in dispatchers[:2]] == [GuardedDispatcher, LocalDispatcher]

@@ -392,7 +392,7 @@ async def test_a_callers_connection_is_unwrapped_as_we_pass_it_on(hand: Hand) ->
 
 
 async def test_obans_own_ack_and_insert_do_what_ours_replace(hand: Hand) -> None:
-    hand.powertools.close()
+    await hand.powertools.close()
     [job] = await _insert_jobs(hand.oban._query, [step()])
     [started] = await hand.start(job.id)
 

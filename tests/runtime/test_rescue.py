@@ -271,7 +271,7 @@ async def test_obans_own_rescue_is_replaced_on_this_instance_only(hand: Hand) ->
 
     await lifeline._rescue()
     replaced = (await job(hand, job_id))["state"]
-    hand.powertools.close()
+    await hand.powertools.close()
     await lifeline._rescue()
 
     assert (replaced, (await job(hand, job_id))["state"]) == ("executing", "available")

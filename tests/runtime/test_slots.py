@@ -44,7 +44,7 @@ async def test_importing_takes_no_slot_and_attaching_takes_five(
 ) -> None:
     before = dict(free_slots)
 
-    Powertools(Oban(pool=pool, name="slots")).close()
+    await Powertools(Oban(pool=pool, name="slots")).close()
 
     assert (before, tuple(free_slots)) == ({}, SLOTS)
 
@@ -107,7 +107,7 @@ async def test_an_oban_without_powertools_gets_obans_own_functions(hand: Hand, p
 
 
 async def test_closing_gives_the_instance_back_to_oban(hand: Hand) -> None:
-    hand.powertools.close()
+    await hand.powertools.close()
 
     async with hand.oban._query._pool.connection() as conn, count_executed(conn) as plans:
         await hand.oban.enqueue_many(step(), step(), conn=conn)
@@ -139,7 +139,7 @@ async def test_where_our_schema_was_uninstalled_obans_own_functions_take_over(
             jobs = await hand.start(*[job.id for job in inserted])
             acked = await hand.ack(*[await hand.execute(job, {"x": 1}) for job in jobs])
             states = await hand.rows("SELECT DISTINCT state::text FROM oban_jobs")
-        powertools.close()
+        await powertools.close()
 
     assert (sorted(acked), states) == (sorted(job.id or 0 for job in inserted), [{"state": "completed"}])
 
@@ -171,7 +171,7 @@ INSERTED = f"SELECT {', '.join(FIELDS.split())} FROM oban_jobs ORDER BY id"
 async def test_a_bulk_insert_equals_obans_insert_field_by_field(hand: Hand) -> None:
     ours = await hand.oban.enqueue_many(*many_jobs())
     rows = await hand.rows(INSERTED)
-    hand.powertools.close()
+    await hand.powertools.close()
     await hand.rows("TRUNCATE oban_jobs")
     theirs = await hand.oban.enqueue_many(*many_jobs())
 
@@ -213,7 +213,7 @@ async def test_a_bulk_insert_writes_json_as_the_pool_it_goes_through(shared_dsn:
             powertools = Powertools(Oban(pool=pool, name="configured"))
             async with powertools:
                 await powertools.oban.enqueue(step({"at": SOON}))
-            powertools.close()
+            await powertools.close()
 
         assert await hand.one("SELECT args FROM oban_jobs") == {"at": str(SOON)}
 

@@ -248,7 +248,7 @@ async def by_hand(dsn: str, *, turbo: bool) -> AsyncIterator[Hand]:
             yield hand
             assert await hand.violations() == []
         finally:
-            powertools.close()
+            await powertools.close()
             await _asked_for_the_last_time()
             await hand.leave_empty()
 

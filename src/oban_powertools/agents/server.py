@@ -21,6 +21,7 @@ from ..database.sqlstates import Trouble, find_trouble
 from ..errors import InvalidArgumentError, PowertoolsError
 from ..privacy.logs import find_logger, first_line
 from ..privacy.redaction import redacted
+from ..spelling import one_of
 from .door import Door, Request, ToolAnswer
 from .inputs import check_inputs, schema_of
 from .tools import TOOLS, Tool, offered
@@ -100,7 +101,7 @@ def build_server(door: Door) -> Server[dict[str, Any]]:
 async def _call(door: Door, ctx: Context, params: types.CallToolRequestParams) -> ToolAnswer:
     tool = TOOLS.get(params.name)
     if tool is None:
-        raise InvalidArgumentError("tool", repr(params.name[:80]), f"one of: {', '.join(TOOLS)}")
+        raise InvalidArgumentError("tool", repr(params.name[:80]), one_of(params.name, TOOLS))
 
     async def confirm(question: str) -> bool | None:
         return await _ask(ctx, params, question)

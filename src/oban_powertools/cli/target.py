@@ -25,7 +25,7 @@ from ..calls import Calls, open_calls
 from ..config import Names
 from ..database import Connection, check_dsn, connect
 from ..database.oban import Config, oban_config, our_table
-from ..embedded import start_embedded
+from ..embedded import find_embedded, start_embedded
 from ..errors import DsnMissingError, InvalidSettingError, SchemaBehindError, SchemaMissingError
 from ..operators.authorization import Authorize
 from ..privacy.display import DisplayPolicy
@@ -224,6 +224,8 @@ def on_database(command: Callable[..., Any]) -> Callable[..., Any]:
         config, table = _load_config(config_path, dsn, prefix)
         if "authorize" in arguments:
             arguments["authorize"] = arguments["authorize"] or configured_authorize(table, config_path or OBAN_TOML)
+        if data_directory is None and not config.dsn:
+            data_directory = _find_private_server()
         names = Names(schema=schema, prefix=config.prefix or "public")
         display = display or configured_display(table, config_path or OBAN_TOML)
         target = Database(config=config, names=names, data_directory=data_directory, display=display)
@@ -247,6 +249,14 @@ def answering(command: Callable[..., Coroutine[Any, Any, int]]) -> Callable[...,
         return asyncio.run(command(target, **arguments))
 
     return run
+
+
+def _find_private_server() -> Path | None:
+    """The server that ``Powertools.open`` starts where nothing is named; None where it never did."""
+    directory = find_embedded()
+    if directory is not None:
+        click.echo(f"no database is named: using the private PostgreSQL in {directory}", err=True)
+    return directory
 
 
 def _refuse_two_databases(data_directory: Path | None) -> None:

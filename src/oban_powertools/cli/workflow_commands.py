@@ -13,6 +13,7 @@ import orjson
 from ..errors import StepNotFoundError
 from ..explain import StepExplanation
 from ..privacy.apply_display import apply_display, apply_display_to_result
+from ..spelling import did_you_mean
 from ..states import OperatorStatus, StepState, WorkflowId
 from ..workflows.reads import MAX_PAGE
 from ..workflows.records import StepPage, StepRecord
@@ -100,7 +101,8 @@ async def show(
         if step_name is not None:
             page = await calls.workflows.list_steps(key, step=step_name)
             if not page.steps:
-                raise StepNotFoundError(key, step_name)
+                names = [step.name for step in await calls.workflows.outline(key)]
+                raise StepNotFoundError(key, step_name, did_you_mean(step_name, names))
             return _print_step(apply_display(target.display, page.steps[0]), page.parents, form)
         record = apply_display(target.display, await calls.workflows.get(key))
         callbacks = [apply_display(target.display, callback) for callback in await calls.workflows.callbacks(key)]

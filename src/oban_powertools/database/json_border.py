@@ -5,17 +5,20 @@ read back differently is refused, with a hint. The rule that must never break: a
 or it was refused (property/P15).
 """
 
-import dataclasses
 import datetime as dt
 import json
 import math
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from enum import Enum
+from pathlib import PurePath
+from types import CoroutineType
 from typing import Any, Final, cast
 
 import orjson
+from oban import Job
 
 from ..errors import Fault, UnstorableValueError
 
@@ -25,6 +28,10 @@ MAX_DEPTH: Final = 200
 MAX_INTEGER: Final = 2**63 - 1
 
 _HINTS: Final[tuple[tuple[type, str], ...]] = (
+    (Job, "add it as a step, and pass that step's result"),
+    (CoroutineType, "await it first"),
+    (Enum, "pass value.value"),
+    (PurePath, "pass str(value)"),
     (dt.datetime, "pass value.isoformat()"),
     (dt.date, "pass value.isoformat()"),
     (dt.time, "pass value.isoformat()"),
@@ -35,7 +42,22 @@ _HINTS: Final[tuple[tuple[type, str], ...]] = (
     (tuple, "pass list(value)"),
     (set, "pass sorted(value)"),
     (frozenset, "pass sorted(value)"),
+    (str, "pass str(value)"),
+    (int, "pass int(value)"),
+    (float, "pass float(value)"),
+    (Mapping, "pass dict(value)"),
+    (Sequence, "pass list(value)"),
+    (Iterator, "pass list(value)"),
 )
+"""Type -> what to pass instead; the first one counts."""
+
+_DUCKS: Final = (
+    ("model_dump", 'pass value.model_dump(mode="json")'),
+    ("__dataclass_fields__", "pass dataclasses.asdict(value)"),
+    ("__attrs_attrs__", "pass attrs.asdict(value)"),
+    ("tolist", "pass value.tolist()"),
+)
+"""Attribute of a type -> what to pass instead."""
 
 
 _NUMBER: Final = re.compile(r'"(?:[^"\\]|\\.)*"|-?[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?')
@@ -223,12 +245,15 @@ def _kind_name(value: Any) -> str:
 
 
 def _hint(value: Any) -> str:
-    if dataclasses.is_dataclass(value):
-        return "pass dataclasses.asdict(value)"
-    if hasattr(value, "model_dump"):
-        return 'pass value.model_dump(mode="json")'
-    for kind, hint in _HINTS:
-        if isinstance(value, kind):
+    kind = cast("type[object]", type(value))
+    own: str | None = getattr(kind, "__in_json__", None)
+    if own is not None:
+        return own
+    for known, hint in _HINTS:
+        if issubclass(kind, known):
+            return hint
+    for attribute, hint in _DUCKS:
+        if hasattr(kind, attribute):
             return hint
     return "pass text, numbers, true, false, null, lists or dicts with text keys"
 

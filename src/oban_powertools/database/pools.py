@@ -21,6 +21,7 @@ from psycopg import AsyncConnection
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
+from ..errors import AnotherLoopError
 from ..privacy.logs import find_logger
 from .session_settings import configure, configure_blocking, configure_obans, parameters
 from .sqlstates import Trouble, find_trouble
@@ -53,9 +54,21 @@ class Pool(AsyncConnectionPool[AsyncConnection[Any]]):
         super().__init__(conninfo, open=False, **options)
         self._lost_at: float | None = None
         self._asking = asyncio.Lock()
+        self._home: asyncio.AbstractEventLoop | None = None
+
+    async def open(self, wait: bool = False, timeout: float = 30.0) -> None:
+        """As psycopg's; belongs to the running event loop from now on."""
+        self._home = asyncio.get_running_loop()
+        await super().open(wait=wait, timeout=timeout)
 
     async def getconn(self, timeout: float | None = None) -> AsyncConnection[Any]:
-        """As psycopg's, but of a connection that lives as far as this machine knows."""
+        """As psycopg's, but of a connection that lives as far as this machine knows.
+
+        Raises:
+            AnotherLoopError: The pool was opened in another event loop; in this one its locks work only by luck.
+        """
+        if self._home is not None and asyncio.get_running_loop() is not self._home:
+            raise AnotherLoopError
         while True:
             conn = await super().getconn(timeout)
             if lives(conn):

@@ -27,6 +27,8 @@ from .values import ADAPTERS
 
 type Connection = AsyncConnection[Any]
 
+_SCHEMES: Final = ("postgresql://", "postgres://")
+
 _A_DSN: Final = (
     "postgresql://user@host/database (without +driver) with @ : / # % in a password percent-encoded, or key=value pairs"
 )
@@ -146,9 +148,14 @@ def check_dsn(dsn: str) -> str:
         InvalidSettingError: It cannot be read; the message does not show it, because a password may stand in it.
     """
     try:
-        conninfo_to_dict(dsn)
+        parts = conninfo_to_dict(dsn)
     except psycopg.ProgrammingError:
         raise InvalidSettingError("the DSN", "unreadable", _A_DSN) from None
+    # libpq takes what follows an unescaped @ or / of a password for a host, a port or a database.
+    host, port, database = (str(parts.get(part) or "") for part in ("host", "port", "dbname"))
+    misread = "@" in host[1:] or ("@" in database and "%40" not in dsn) or not re.fullmatch(r"[0-9,]*", port)
+    if misread and dsn.startswith(_SCHEMES):
+        raise InvalidSettingError("the DSN", "split inside its password", _A_DSN)
     return dsn
 
 

@@ -1,8 +1,8 @@
 """The base of every error, with its stable code. It knows no particular error.
 
 An error is declared, not written: its fields are annotations, passed in their order or by name, and its sentence names
-them in braces. Both are inherited. Several texts may be passed as a list; they are stored as a tuple and printed with
-commas.
+them in braces. Both are inherited. A field may have a default. Several texts may be passed as a list;
+they are stored as a tuple and printed with commas.
 """
 
 from typing import Any, ClassVar, cast, dataclass_transform, get_origin
@@ -28,8 +28,9 @@ class PowertoolsError(Exception):
         cls._fields += tuple(name for name, kind in cls.__annotations__.items() if get_origin(kind) is not ClassVar)
 
     def __init__(self, *values: Any, **named: Any) -> None:
-        fields: dict[str, Any] = dict(zip(self._fields, values, strict=False)) | named
-        if len(values) + len(named) != len(fields) or fields.keys() != {*self._fields}:
+        passed: dict[str, Any] = dict(zip(self._fields, values, strict=False)) | named
+        fields = {name: getattr(type(self), name) for name in self._fields if hasattr(type(self), name)} | passed
+        if len(values) + len(named) != len(passed) or fields.keys() != {*self._fields}:
             raise TypeError(f"{type(self).__name__} takes {', '.join(self._fields) or 'nothing'}")
         for name in self._fields:
             setattr(self, name, tuple(fields[name]) if type(fields[name]) is list else fields[name])

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
+from ..spelling import did_you_mean
 from ..states import SEMANTICS_VERSION
 from .base import PowertoolsError
 
@@ -29,10 +30,13 @@ class StepNotFoundError(NotFoundError):
     """The workflow has no step of this name."""
 
     code = "step_not_found"
-    sentence = "workflow {workflow_id} has no step {step!r}: powertools workflow show {workflow_id} lists its steps"
+    sentence = (
+        "workflow {workflow_id} has no step {step!r}{meant}: powertools workflow show {workflow_id} lists its steps"
+    )
 
     workflow_id: int
     step: str
+    meant: str = ""
 
 
 class JobNotFoundError(NotFoundError):
@@ -49,12 +53,13 @@ class QueueNotFoundError(NotFoundError):
 
     code = "queue_not_found"
     sentence = (
-        "nobody serves queue {queue} on {node}: powertools start --queues {queue}:10 starts an executor for it, and "
-        "powertools queues list shows the queues that have executors or jobs"
+        "nobody serves queue {queue} on {node}{meant}: powertools start --queues {queue}:10 starts an executor for it, "
+        "and powertools queues list shows the queues that have executors or jobs"
     )
 
     queue: str
     node: str
+    meant: str = ""
 
 
 class CommandRefusedError(PowertoolsError):
@@ -93,6 +98,9 @@ class UnknownStatusError(CommandRefusedError):
 
     status: str
     expected: Sequence[str]
+
+    def __str__(self) -> str:
+        return super().__str__() + did_you_mean(self.status, self.expected)
 
 
 class UnsupportedSemanticsError(CommandRefusedError):
@@ -146,6 +154,9 @@ class UnsupportedRecoveryActionError(CommandRefusedError):
 
     action: str
     expected: Sequence[str]
+
+    def __str__(self) -> str:
+        return super().__str__() + did_you_mean(self.action, self.expected)
 
 
 class UnattributedActorError(CommandRefusedError):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
+from ..spelling import did_you_mean
 from .commands import CommandRefusedError, NotFoundError
 
 
@@ -15,6 +16,9 @@ class UnsupportedActionError(CommandRefusedError):
 
     action: str
     expected: Sequence[str]
+
+    def __str__(self) -> str:
+        return super().__str__() + did_you_mean(self.action, self.expected)
 
 
 class UnsupportedTargetError(CommandRefusedError):

@@ -4,16 +4,15 @@ Numbering events (placing) runs in a transaction of its own, never in the caller
 """
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
-from typing import Any, cast, overload
+from typing import Any, Final, cast, overload
 
 from ..acts import Action
 from ..arguments import as_count, as_cursor, as_id, as_text, as_workflow_id, unless_none
+from ..entering import entered
 from ..errors import WorkflowNotFoundError
 from ..operators.authorization import HOST, ActorLike
 from ..operators.commanding import Commander
 from ..operators.services import Facade, Services
-from ..states import IncidentId, WorkflowId
 from .feed import Feed
 from .listener import Listener
 from .notices import ExecutorUpdated, IncidentUpdated, RepairEnded, RetentionRan
@@ -22,6 +21,10 @@ from .reads import Log
 from .subscription import Subscription
 from .topics import WORKFLOWS, AnyEvent, Topic, TopicKind, of_workflow
 from .types import Cursor, Event, StepChange, StepUpdated
+
+_SUBSCRIBE: Final = (
+    "a subscription is entered: async with powertools.events.subscribe...() as events, then async for event in events"
+)
 
 
 class Events(Facade):
@@ -42,12 +45,12 @@ class Events(Facade):
         """The name of the topic with the events of every workflow: ``workflow:all``."""
         return "workflow:all"
 
-    def topic_workflow(self, workflow_id: WorkflowId | str) -> str:
+    def topic_workflow(self, workflow_id: int | str) -> str:
         """The name of the topic with the events of one workflow: ``workflow:42``."""
         return f"workflow:{as_workflow_id(workflow_id)}"
 
-    @asynccontextmanager
-    async def subscribe_all(self, *, since: Cursor | str | None = None) -> AsyncGenerator[Subscription[Event]]:
+    @entered(_SUBSCRIBE)
+    async def subscribe_all(self, *, since: int | str | None = None) -> AsyncGenerator[Subscription[Event]]:
         """Follow the events of every workflow; leaving the context unsubscribes.
 
             async with powertools.events.subscribe_all() as events:
@@ -63,9 +66,9 @@ class Events(Facade):
         async with self._feed.subscribed(WORKFLOWS, _after(since)) as subscription:
             yield subscription
 
-    @asynccontextmanager
+    @entered(_SUBSCRIBE)
     async def subscribe_workflow(
-        self, workflow_id: WorkflowId | str, *, since: Cursor | str | None = None
+        self, workflow_id: int | str, *, since: int | str | None = None
     ) -> AsyncGenerator[Subscription[Event]]:
         """Follow the events of one workflow; as ``subscribe_all``.
 
@@ -80,9 +83,9 @@ class Events(Facade):
         async with self._feed.subscribed(of_workflow(key), after) as subscription:
             yield subscription
 
-    @asynccontextmanager
+    @entered(_SUBSCRIBE)
     async def subscribe_incidents(
-        self, incident_id: IncidentId | str | None = None, *, since: Cursor | str | None = None
+        self, incident_id: int | str | None = None, *, since: int | str | None = None
     ) -> AsyncGenerator[Subscription[IncidentUpdated]]:
         """Follow what happens to incidents, or to one; as ``subscribe_all``.
 
@@ -94,9 +97,9 @@ class Events(Facade):
         async with self._feed.subscribed(Topic(kind=TopicKind.INCIDENT, subject=key), _after(since)) as subscription:
             yield subscription
 
-    @asynccontextmanager
+    @entered(_SUBSCRIBE)
     async def subscribe_executors(
-        self, executor_id: str | None = None, *, since: Cursor | str | None = None
+        self, executor_id: str | None = None, *, since: int | str | None = None
     ) -> AsyncGenerator[Subscription[ExecutorUpdated]]:
         """Follow which executors are late or missing and which have recovered, or one; as ``subscribe_all``.
 
@@ -108,9 +111,9 @@ class Events(Facade):
         async with self._feed.subscribed(Topic(kind=TopicKind.EXECUTOR, subject=key), _after(since)) as subscription:
             yield subscription
 
-    @asynccontextmanager
+    @entered(_SUBSCRIBE)
     async def subscribe_audit(
-        self, *, since: Cursor | str | None = None
+        self, *, since: int | str | None = None
     ) -> AsyncGenerator[Subscription[RepairEnded | RetentionRan]]:
         """Follow what operators repair or are refused, and the runs of the retention; as ``subscribe_all``.
 
@@ -120,9 +123,9 @@ class Events(Facade):
         async with self._feed.subscribed(Topic(kind=TopicKind.AUDIT), _after(since)) as subscription:
             yield subscription
 
-    @asynccontextmanager
+    @entered(_SUBSCRIBE)
     async def subscribe(
-        self, topic: Topic | str, *, since: Cursor | str | None = None
+        self, topic: Topic | str, *, since: int | str | None = None
     ) -> AsyncGenerator[Subscription[AnyEvent]]:
         """Follow a topic by its name, such as ``incident:all``; as ``subscribe_all``.
 
@@ -144,9 +147,7 @@ class Events(Facade):
         async with self._log.placed() as (_, bounds):
             return bounds.head
 
-    async def read(
-        self, *, since: Cursor | str, workflow_id: WorkflowId | str | None = None, limit: int = 1000
-    ) -> list[Event]:
+    async def read(self, *, since: int | str, workflow_id: int | str | None = None, limit: int = 1000) -> list[Event]:
         """One page of events, oldest first; empty when there is none after the cursor.
 
         Args:
@@ -161,7 +162,7 @@ class Events(Facade):
         topic = WORKFLOWS if workflow_id is None else of_workflow(workflow_id)
         return cast("list[Event]", await self.read_topic(topic, since=since, limit=limit))
 
-    async def read_topic(self, topic: Topic | str, *, since: Cursor | str, limit: int = 1000) -> list[AnyEvent]:
+    async def read_topic(self, topic: Topic | str, *, since: int | str, limit: int = 1000) -> list[AnyEvent]:
         """One page of a topic, such as ``incident:all``; as ``read``.
 
         Raises:
@@ -174,7 +175,7 @@ class Events(Facade):
     @overload
     async def publish(
         self,
-        workflow_id: WorkflowId | str,
+        workflow_id: int | str,
         step: str,
         change: StepChange | str,
         *,
@@ -188,7 +189,7 @@ class Events(Facade):
     @overload
     async def publish(
         self,
-        workflow_id: WorkflowId | str,
+        workflow_id: int | str,
         step: str,
         change: StepChange | str,
         *,
@@ -201,7 +202,7 @@ class Events(Facade):
     ) -> StepUpdated | None: ...
     async def publish(
         self,
-        workflow_id: WorkflowId | str,
+        workflow_id: int | str,
         step: str,
         change: StepChange | str,
         *,
@@ -261,7 +262,7 @@ class Events(Facade):
             await session.run("notify_readers")
 
 
-def _after(since: Cursor | str | None) -> Cursor | None:
+def _after(since: int | str | None) -> Cursor | None:
     return None if since is None else Cursor(as_cursor("since", since))
 
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 from itertools import takewhile
 from typing import Any, Final
 
-from ..errors import CursorExpiredError
+from ..errors import AnotherLoopError, CursorExpiredError
 from ..every import Every
 from ..privacy.logs import find_logger
 from .listener import SPACING, Listener
@@ -82,7 +82,10 @@ class Feed:
 
         Raises:
             CursorExpiredError: The cursor is not in the log.
+            AnotherLoopError: The feed runs in another event loop.
         """
+        if any(run.get_loop() is not asyncio.get_running_loop() for run in self._runs):
+            raise AnotherLoopError
         member = object()
         self._members.add(member)
         try:
@@ -192,7 +195,7 @@ class Feed:
         try:
             bounds = await self._advance(with_starts=with_starts)
         except Exception as error:
-            if not self._failing:
+            if not self._failing and not isinstance(error, AnotherLoopError):
                 logger.warning("reading the event log failed, trying again: %s", error, exc_info=True)
             self._failing = True
             for looker in lookers:

@@ -10,7 +10,6 @@ from ..database import Session
 from ..database.json_border import check_payload
 from ..errors import (
     AlreadyTerminalError,
-    StepNotFoundError,
     StepNotReleasedError,
     UnpublishableChangeError,
     UnsupportedSemanticsError,
@@ -18,6 +17,7 @@ from ..errors import (
 )
 from ..privacy.shortening import shortened
 from ..states import SEMANTICS_VERSION, TERMINAL_STEP_STATES, StepState, WorkflowId
+from ..workflows.unknown_steps import unknown_step
 from .types import StepChange
 
 PUBLISHABLE: Final = {
@@ -68,7 +68,7 @@ async def publish_change(
     if row is None:
         raise WorkflowNotFoundError(workflow_id)
     if row["position"] is None:
-        raise StepNotFoundError(workflow_id, step)
+        raise await unknown_step(session, workflow_id, step)
     if row["semantics_version"] != SEMANTICS_VERSION:
         raise UnsupportedSemanticsError(workflow_id, row["semantics_version"])
     if row["state"] in TERMINAL_STEP_STATES:

@@ -8,7 +8,6 @@ from ..arguments import as_job_id, as_key, as_workflow_id
 from ..database import Session
 from ..operators.services import Facade
 from ..privacy.apply_display import apply_display
-from ..states import JobId, WorkflowId
 from .explanations import JobExplanation, StepExplanation, WorkflowExplanation
 from .job import explain_job
 from .step import explain_step
@@ -25,9 +24,7 @@ _BY_INDEX: Final = (
 class Explain(Facade):
     """Explain the current state of steps, workflows and jobs."""
 
-    async def workflow_step(
-        self, workflow_id: WorkflowId | str, step: str, *, check_import: bool = False
-    ) -> StepExplanation:
+    async def workflow_step(self, workflow_id: int | str, step: str, *, check_import: bool = False) -> StepExplanation:
         """Explain a step, with its root causes upstream.
 
         Args:
@@ -41,7 +38,7 @@ class Explain(Facade):
             explanation = await explain_step(session, key, name, check_import=check_import)
         return apply_display(self._display, explanation)
 
-    async def workflow(self, workflow_id: WorkflowId | str) -> WorkflowExplanation:
+    async def workflow(self, workflow_id: int | str) -> WorkflowExplanation:
         """Explain a workflow: its steps by state, and the root causes in groups.
 
         Raises:
@@ -52,7 +49,7 @@ class Explain(Facade):
             explanation = await explain_workflow(session, key)
         return apply_display(self._display, explanation)
 
-    async def job(self, job_id: JobId | str, *, check_import: bool = False) -> JobExplanation:
+    async def job(self, job_id: int | str, *, check_import: bool = False) -> JobExplanation:
         """Explain a job, a step's or a plain one.
 
         Args:

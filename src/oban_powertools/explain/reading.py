@@ -6,8 +6,9 @@ Runs in the caller's transaction and locks nothing. The number of queries does n
 from collections.abc import Iterable, Sequence
 
 from ..database import Session, record
-from ..errors import StepNotFoundError, WorkflowNotFoundError
+from ..errors import WorkflowNotFoundError
 from ..states import StepState, WorkflowId
+from ..workflows.unknown_steps import unknown_step
 from .facts import RecoveryFacts, StepFacts, WorkflowFacts
 from .job_facts import JobFacts, QueueFacts
 
@@ -34,7 +35,7 @@ async def read_step(session: Session, workflow_id: WorkflowId, name: str) -> Ste
     steps = await read_step_facts(session, [(workflow_id, row["position"])]) if row else []
     if not steps:
         await read_workflow(session, workflow_id)
-        raise StepNotFoundError(workflow_id, name)
+        raise await unknown_step(session, workflow_id, name)
     return steps[0]
 
 

@@ -11,6 +11,7 @@ from typing import Protocol, assert_never
 from ..calls import Calls
 from ..errors import StepNotFoundError
 from ..explain.phrases import spell_span
+from ..spelling import did_you_mean
 from ..states import OperatorStatus, StepState, WorkflowId
 from ..workflows.outlines import StepOutline
 from .gantt import Chart, Spell, StepSpells, arrange
@@ -104,7 +105,8 @@ def find_key(steps: Sequence[Step], name: str) -> str:
     for step in steps:
         if any(part.key == name for part in step.walk()):
             return name
-    raise StepNotFoundError(WorkflowId(steps[0].workflow_id), name)
+    meant = did_you_mean(name, (step.name for step in steps))
+    raise StepNotFoundError(WorkflowId(steps[0].workflow_id), name, meant)
 
 
 async def _read(calls: Calls, workflow_id: WorkflowId, opened: Collection[str]) -> list[Step]:

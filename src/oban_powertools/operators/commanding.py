@@ -55,7 +55,7 @@ class Commander:
     async def command(
         self,
         act: Action | None,
-        workflow_id: WorkflowId | str,
+        workflow_id: int | str,
         step: str | None,
         actor: ActorLike,
         reason: str | None,

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from oban import Cancel, Job, Record, Snooze
 
+from ..arguments import as_span, unless_none
 from ..database.json_border import check_payload, dumps
 from ..errors import Fault, PowertoolsError, UnstorableValueError
 from ..telemetry import TRACE_META
@@ -91,6 +92,7 @@ def _wait(wait: AwaitSignal) -> dict[str, Any]:
     faults = [fault for name, text in texts.items() for fault in text_faults(text, f"wait.{name}")]
     if not all(isinstance(text, str) and text.strip() for text in texts.values()):
         faults = [Fault(code="signal_required", message="a wait needs a signal and a correlation key, both text")]
-    if faults := faults + span_faults(wait.deadline, "deadline", code="invalid_deadline"):
+    deadline = unless_none(as_span, "deadline", wait.deadline)
+    if faults := faults + span_faults(deadline, "deadline", code="invalid_deadline"):
         raise UnstorableValueError("the wait", faults)
-    return {**texts, "deadline": wait.deadline.total_seconds() if wait.deadline is not None else None}
+    return {**texts, "deadline": deadline.total_seconds() if deadline is not None else None}

@@ -37,8 +37,8 @@ class AwaitSignal:
     correlation_key: str
     """Which signal of that name."""
 
-    deadline: timedelta | None = None
-    """Time until the step expires; None waits for ever."""
+    deadline: timedelta | float | None = None
+    """Time until the step expires, also in seconds; None waits for ever."""
 
     def __post_init__(self) -> None:
         # Checked in the worker's own line, so that its attempt fails with this reason.
@@ -81,7 +81,7 @@ class StepContext:
         deps: Deps = (),
         on_failure: PolicyName = "cancel",
         effects: EffectsName = "ask",
-        delay: timedelta | None = None,
+        delay: timedelta | float | None = None,
     ) -> StepHandle:
         """Add a step to this workflow, to be stored with this step's completion or not at all.
 

@@ -30,7 +30,6 @@ from ..operators.authorization.actors import ActorLike
 from ..operators.revealing import Revealable, Revealed
 from ..runtime.executors import ExecutorHealth
 from ..states import (
-    IncidentId,
     IncidentState,
     IncidentStatus,
     JobId,
@@ -47,15 +46,7 @@ from ..upkeep.queues import Queue
 from ..upkeep.retention.records import PruneRun, RetentionStatus
 from ..upkeep.settings import StoredSetting
 from ..webhooks.formats import Format
-from ..webhooks.records import (
-    Answer,
-    DeliveryState,
-    EndpointId,
-    IssuedSecret,
-    WebhookDelivery,
-    WebhookEndpoint,
-    WebhookHour,
-)
+from ..webhooks.records import Answer, DeliveryState, IssuedSecret, WebhookDelivery, WebhookEndpoint, WebhookHour
 from ..webhooks.webhooks import OLD_SECRET_KEPT_FOR
 from ..workflows.builder import Workflow
 from ..workflows.finding_signals import OpenWait, StoredSignal
@@ -102,7 +93,7 @@ class SyncEvents:
 
     def publish(
         self,
-        workflow_id: WorkflowId | str,
+        workflow_id: int | str,
         step: str,
         change: StepChange | str,
         *,
@@ -115,60 +106,58 @@ class SyncEvents:
     ) -> StepUpdated | None:
         """Publish what happened to a step that runs elsewhere: it started, will be retried, or snoozes."""
 
-    def read(
-        self, *, since: Cursor | str, workflow_id: WorkflowId | str | None = None, limit: int = 1000
-    ) -> list[Event]:
+    def read(self, *, since: int | str, workflow_id: int | str | None = None, limit: int = 1000) -> list[Event]:
         """One page of events, oldest first; empty when there is none after the cursor."""
 
-    def read_topic(self, topic: Topic | str, *, since: Cursor | str, limit: int = 1000) -> list[AnyEvent]:
+    def read_topic(self, topic: Topic | str, *, since: int | str, limit: int = 1000) -> list[AnyEvent]:
         """One page of a topic, such as ``incident:all``; as ``read``."""
 
     def stop(self) -> None:
         """End every subscription of this process."""
 
     def subscribe(
-        self, topic: Topic | str, *, since: Cursor | str | None = None
+        self, topic: Topic | str, *, since: int | str | None = None
     ) -> AbstractContextManager[SyncSubscription[AnyEvent]]:
         """Follow a topic by its name, such as ``incident:all``; as ``subscribe_all``."""
 
-    def subscribe_all(self, *, since: Cursor | str | None = None) -> AbstractContextManager[SyncSubscription[Event]]:
+    def subscribe_all(self, *, since: int | str | None = None) -> AbstractContextManager[SyncSubscription[Event]]:
         """Follow the events of every workflow; leaving the context unsubscribes."""
 
     def subscribe_audit(
-        self, *, since: Cursor | str | None = None
+        self, *, since: int | str | None = None
     ) -> AbstractContextManager[SyncSubscription[RepairEnded | RetentionRan]]:
         """Follow what operators repair or are refused, and the runs of the retention; as ``subscribe_all``."""
 
     def subscribe_executors(
-        self, executor_id: str | None = None, *, since: Cursor | str | None = None
+        self, executor_id: str | None = None, *, since: int | str | None = None
     ) -> AbstractContextManager[SyncSubscription[ExecutorUpdated]]:
         """Follow which executors are late or missing and which have recovered, or one; as ``subscribe_all``."""
 
     def subscribe_incidents(
-        self, incident_id: IncidentId | str | None = None, *, since: Cursor | str | None = None
+        self, incident_id: int | str | None = None, *, since: int | str | None = None
     ) -> AbstractContextManager[SyncSubscription[IncidentUpdated]]:
         """Follow what happens to incidents, or to one; as ``subscribe_all``."""
 
     def subscribe_workflow(
-        self, workflow_id: WorkflowId | str, *, since: Cursor | str | None = None
+        self, workflow_id: int | str, *, since: int | str | None = None
     ) -> AbstractContextManager[SyncSubscription[Event]]:
         """Follow the events of one workflow; as ``subscribe_all``."""
 
     def topic_all(self) -> str:
         """The name of the topic with the events of every workflow: ``workflow:all``."""
 
-    def topic_workflow(self, workflow_id: WorkflowId | str) -> str:
+    def topic_workflow(self, workflow_id: int | str) -> str:
         """The name of the topic with the events of one workflow: ``workflow:42``."""
 
 class SyncExplain:
     def __init__(self, runs: Any) -> None: ...
-    def job(self, job_id: JobId | str, *, check_import: bool = False) -> JobExplanation:
+    def job(self, job_id: int | str, *, check_import: bool = False) -> JobExplanation:
         """Explain a job, a step's or a plain one."""
 
-    def workflow(self, workflow_id: WorkflowId | str) -> WorkflowExplanation:
+    def workflow(self, workflow_id: int | str) -> WorkflowExplanation:
         """Explain a workflow: its steps by state, and the root causes in groups."""
 
-    def workflow_step(self, workflow_id: WorkflowId | str, step: str, *, check_import: bool = False) -> StepExplanation:
+    def workflow_step(self, workflow_id: int | str, step: str, *, check_import: bool = False) -> StepExplanation:
         """Explain a step, with its root causes upstream."""
 
 class SyncJobs:
@@ -176,7 +165,7 @@ class SyncJobs:
     def count(self, *, queue: str | None = None) -> Mapping[JobState, int]:
         """Jobs in each state, those that have none too; each count stops at 10,000."""
 
-    def get(self, job_id: JobId | str) -> JobDetail:
+    def get(self, job_id: int | str) -> JobDetail:
         """One job with its args, meta and errors, as the display policy shows them."""
 
     def list(
@@ -190,7 +179,7 @@ class SyncJobs:
         error: str | None = None,
         inserted_from: datetime | None = None,
         inserted_to: datetime | None = None,
-        before: JobId | str | None = None,
+        before: int | str | None = None,
         limit: int = 50,
     ) -> JobPage:
         """Jobs that fit everything that is given, newest first; errors as the display policy shows them."""
@@ -309,7 +298,7 @@ class SyncLifeline:
         filter: Mapping[str, Any],
         *,
         incident_fingerprint: str | None = None,
-        hold_for: timedelta | None = None,
+        hold_for: timedelta | float | None = None,
         source: str = "api",
     ) -> BulkPreview:
         """List the targets of a bulk repair: a manifest of at most 1,000, with a token."""
@@ -323,7 +312,7 @@ class SyncLifeline:
         target_id: str | int,
         incident_fingerprint: str | None = None,
         payload: Any = None,
-        hold_for: timedelta | None = None,
+        hold_for: timedelta | float | None = None,
         to: str | None = None,
         source: str = "api",
     ) -> RepairPreview:
@@ -373,7 +362,7 @@ class SyncQueues:
 class SyncSharedSettings:
     def __init__(self, runs: Any) -> None: ...
     def change(
-        self, name: str, value: SharedValue, *, actor: ActorLike, reason: str, source: str = "api"
+        self, name: str, value: SharedValue | float, *, actor: ActorLike, reason: str, source: str = "api"
     ) -> StoredSetting:
         """Set one, for every process from its next look on."""
 
@@ -396,35 +385,31 @@ class SyncWebhooks:
         secret_from_env: str | None = None,
         format: Format | str = Format.CLOUDEVENTS,
         console_url: str | None = None,
-        since: Cursor | str | None = None,
+        since: int | str | None = None,
         source: str = "api",
     ) -> IssuedSecret:
         """Add an endpoint: send events to a URL from now on."""
 
     def deliveries(
         self,
-        endpoint_id: EndpointId | str,
+        endpoint_id: int | str,
         *,
         state: DeliveryState | str | None = None,
-        before: Cursor | str | None = None,
+        before: int | str | None = None,
         limit: int = 50,
     ) -> Sequence[WebhookDelivery]:
         """Deliveries of an endpoint, of the newest event first; delivered ones for 3 days, dead ones for 30."""
 
-    def disable(
-        self, endpoint_id: EndpointId | str, *, actor: ActorLike, reason: str, source: str = "api"
-    ) -> WebhookEndpoint:
+    def disable(self, endpoint_id: int | str, *, actor: ActorLike, reason: str, source: str = "api") -> WebhookEndpoint:
         """Send nothing until it is enabled again; events wait in the log."""
 
     def dispatch(self) -> int:
         """Write deliveries for new events and insert the jobs that send them."""
 
-    def enable(
-        self, endpoint_id: EndpointId | str, *, actor: ActorLike, reason: str, source: str = "api"
-    ) -> WebhookEndpoint:
+    def enable(self, endpoint_id: int | str, *, actor: ActorLike, reason: str, source: str = "api") -> WebhookEndpoint:
         """Enable it: deliveries continue where they stopped."""
 
-    def get(self, endpoint_id: EndpointId | str) -> WebhookEndpoint:
+    def get(self, endpoint_id: int | str) -> WebhookEndpoint:
         """One endpoint."""
 
     def list(self) -> list[WebhookEndpoint]:
@@ -433,13 +418,13 @@ class SyncWebhooks:
     def outcomes(self, *, hours: int = 24) -> Sequence[WebhookHour]:
         """What became of the deliveries of every endpoint, hour by hour; of each the newest 5,000 are looked at."""
 
-    def remove(self, endpoint_id: EndpointId | str, *, actor: ActorLike, reason: str, source: str = "api") -> None:
+    def remove(self, endpoint_id: int | str, *, actor: ActorLike, reason: str, source: str = "api") -> None:
         """Remove it, with its secrets and deliveries."""
 
     def replay(
         self,
-        endpoint_id: EndpointId | str,
-        cursor: Cursor | str | None = None,
+        endpoint_id: int | str,
+        cursor: int | str | None = None,
         *,
         actor: ActorLike,
         reason: str,
@@ -449,11 +434,11 @@ class SyncWebhooks:
 
     def rotate_secret(
         self,
-        endpoint_id: EndpointId | str,
+        endpoint_id: int | str,
         *,
         actor: ActorLike,
         reason: str,
-        keep_old_for: timedelta = OLD_SECRET_KEPT_FOR,
+        keep_old_for: timedelta | float = OLD_SECRET_KEPT_FOR,
         secret: str | None = None,
         secret_from_env: str | None = None,
         source: str = "api",
@@ -463,12 +448,12 @@ class SyncWebhooks:
     def sweep(self) -> bool:
         """Dispatch, and remove old deliveries; returns whether this node did all of it."""
 
-    def test(self, endpoint_id: EndpointId | str) -> Answer:
+    def test(self, endpoint_id: int | str) -> Answer:
         """Send a ping from this process at once, ahead of all waiting deliveries."""
 
     def update(
         self,
-        endpoint_id: EndpointId | str,
+        endpoint_id: int | str,
         *,
         actor: ActorLike,
         reason: str,
@@ -485,15 +470,15 @@ class SyncWebhooks:
 
 class SyncWorkflows:
     def __init__(self, runs: Any) -> None: ...
-    def callbacks(self, workflow_id: WorkflowId | str) -> Sequence[CallbackRecord]:
+    def callbacks(self, workflow_id: int | str) -> Sequence[CallbackRecord]:
         """What became of the ``on_finished`` job, once for each time that the workflow ended, oldest first."""
 
-    def commands(self, workflow_id: WorkflowId | str, *, limit: int = 100) -> Sequence[dict[str, Any]]:
+    def commands(self, workflow_id: int | str, *, limit: int = 100) -> Sequence[dict[str, Any]]:
         """The commands on a workflow, refused ones too, newest first: one dict per row of the view ``commands``."""
 
     def complete_step(
         self,
-        workflow_id: WorkflowId | str,
+        workflow_id: int | str,
         step: str,
         *,
         status: str = "completed",
@@ -505,23 +490,23 @@ class SyncWorkflows:
     ) -> None:
         """End a released step that runs outside Oban; its job ends with it."""
 
-    def find(self, workflow_id: WorkflowId | str) -> WorkflowRecord | None:
+    def find(self, workflow_id: int | str) -> WorkflowRecord | None:
         """One workflow; None when it does not exist."""
 
-    def get(self, workflow_id: WorkflowId | str) -> WorkflowRecord:
+    def get(self, workflow_id: int | str) -> WorkflowRecord:
         """One workflow."""
 
     def history(
-        self, workflow_id: WorkflowId | str, *, step: str | None = None, after: str | None = None, limit: int = 100
+        self, workflow_id: int | str, *, step: str | None = None, after: str | None = None, limit: int = 100
     ) -> History:
         """Everything that happened to a workflow in one timeline, oldest first, and how its steps spent their time."""
 
     def hold(
         self,
-        workflow_id: WorkflowId | str,
+        workflow_id: int | str,
         step: str | None = None,
         *,
-        hold_for: timedelta,
+        hold_for: timedelta | float,
         actor: ActorLike,
         reason: str,
         source: str = "api",
@@ -553,7 +538,7 @@ class SyncWorkflows:
         inserted_to: datetime | None = None,
         finished_from: datetime | None = None,
         finished_to: datetime | None = None,
-        before: WorkflowId | str | None = None,
+        before: int | str | None = None,
         limit: int = 50,
     ) -> list[WorkflowRecord]:
         """Workflows that fit everything that is given, newest first."""
@@ -563,7 +548,7 @@ class SyncWorkflows:
         *,
         signal: str | None = None,
         correlation_key: str | None = None,
-        workflow_id: WorkflowId | str | None = None,
+        workflow_id: int | str | None = None,
         inserted_from: datetime | None = None,
         inserted_to: datetime | None = None,
         before: int | str | None = None,
@@ -573,7 +558,7 @@ class SyncWorkflows:
 
     def list_steps(
         self,
-        workflow_id: WorkflowId | str,
+        workflow_id: int | str,
         *,
         step: str | None = None,
         state: StepState | str | None = None,
@@ -590,7 +575,7 @@ class SyncWorkflows:
         *,
         signal: str | None = None,
         correlation_key: str | None = None,
-        workflow_id: WorkflowId | str | None = None,
+        workflow_id: int | str | None = None,
         registered_from: datetime | None = None,
         registered_to: datetime | None = None,
         before: int | str | None = None,
@@ -598,12 +583,12 @@ class SyncWorkflows:
     ) -> Sequence[OpenWait]:
         """Waits that no signal has ended yet and that fit everything that is given, newest first; as ``list_signals``."""
 
-    def outline(self, workflow_id: WorkflowId | str) -> Sequence[StepOutline]:
+    def outline(self, workflow_id: int | str) -> Sequence[StepOutline]:
         """All steps of a workflow without args, results and errors, in position order: what a drawing of it needs."""
 
     def recover(
         self,
-        workflow_id: WorkflowId | str,
+        workflow_id: int | str,
         step: str | None = None,
         action: str = "retry",
         *,
@@ -617,7 +602,7 @@ class SyncWorkflows:
 
     def release(
         self,
-        workflow_id: WorkflowId | str,
+        workflow_id: int | str,
         step: str | None = None,
         *,
         actor: ActorLike,
@@ -628,11 +613,11 @@ class SyncWorkflows:
         """End the hold of a step, or of every step of a workflow; steps that are ready start."""
 
     def request_cancel(
-        self, workflow_id: WorkflowId | str, *, actor: ActorLike, reason: str, source: str = "api", conn: Any = None
+        self, workflow_id: int | str, *, actor: ActorLike, reason: str, source: str = "api", conn: Any = None
     ) -> None:
         """Request a workflow's cancel: idle steps and their jobs are cancelled, executing jobs are asked to stop."""
 
-    def results(self, workflow_id: WorkflowId | str) -> dict[str, Any]:
+    def results(self, workflow_id: int | str) -> dict[str, Any]:
         """Step name -> result of the completed steps, in position order; None where there is no result."""
 
     def reveal(
@@ -654,24 +639,24 @@ class SyncWorkflows:
         payload: Any = None,
         *,
         dedupe_key: str | None = None,
-        workflow_id: WorkflowId | str | None = None,
-        expires_in: timedelta | None = None,
+        workflow_id: int | str | None = None,
+        expires_in: timedelta | float | None = None,
         only_begun: bool = False,
         conn: Any = None,
     ) -> SignalRecord:
         """Deliver a signal; its payload becomes the result of the step that waits for it."""
 
-    def spells(self, workflow_id: WorkflowId | str, *, steps: Sequence[str] | None = None) -> Sequence[StepSpell]:
+    def spells(self, workflow_id: int | str, *, steps: Sequence[str] | None = None) -> Sequence[StepSpell]:
         """How steps of a workflow spent their time, by position and then oldest first: what a Gantt chart needs."""
 
-    def steps(self, workflow_id: WorkflowId | str) -> Sequence[StepRecord]:
+    def steps(self, workflow_id: int | str) -> Sequence[StepRecord]:
         """All steps of a workflow, in position order."""
 
-    def to_dot(self, workflow_id: WorkflowId | str) -> str:
+    def to_dot(self, workflow_id: int | str) -> str:
         """A stored workflow with its states in Graphviz's DOT language."""
 
-    def to_mermaid(self, workflow_id: WorkflowId | str) -> str:
+    def to_mermaid(self, workflow_id: int | str) -> str:
         """A stored workflow with its states as a Mermaid flowchart."""
 
-    def wait(self, workflow_id: WorkflowId | str, *, timeout: timedelta | None = None) -> WorkflowRecord:
+    def wait(self, workflow_id: int | str, *, timeout: timedelta | float | None = None) -> WorkflowRecord:
         """Wait until the workflow has ended."""

@@ -159,7 +159,7 @@ class Jobs(Facade):
         error: str | None = None,
         inserted_from: datetime | None = None,
         inserted_to: datetime | None = None,
-        before: JobId | str | None = None,
+        before: int | str | None = None,
         limit: int = 50,
     ) -> JobPage:
         """Jobs that fit everything that is given, newest first; errors as the display policy shows them.
@@ -195,7 +195,7 @@ class Jobs(Facade):
                 found = await _find_worded(session, filters, word, older, page)
         return apply_display(self._display, found)
 
-    async def get(self, job_id: JobId | str) -> JobDetail:
+    async def get(self, job_id: int | str) -> JobDetail:
         """One job with its args, meta and errors, as the display policy shows them.
 
         Raises:

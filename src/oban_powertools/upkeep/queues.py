@@ -19,6 +19,7 @@ from ..errors import QueueNotFoundError
 from ..operators.audit import Operations
 from ..operators.authorization import ActorLike, Target
 from ..operators.services import Facade, Services
+from ..spelling import did_you_mean
 from ..states import JobId, OperatorStatus, WorkflowId
 from ..wire import AsDict
 
@@ -155,7 +156,8 @@ class Queues(Facade):
             args = {"queue": name, "page": MOST_HOLDERS}
             holders = await session.records(QueueHolder, "list_queue_holders", args)
         if not (found.available + found.scheduled + found.retryable + found.executing + found.executors):
-            raise QueueNotFoundError(name, _ANYWHERE)
+            async with self._connect() as session:
+                raise await _unknown_queue(session, name, _ANYWHERE)
         return replace(found, producers=tuple(producers), holders=tuple(holders))
 
     async def pause(
@@ -217,7 +219,7 @@ class Queues(Facade):
                 rows = await session.all("list_queue_producers", {"queue": name})
                 told = [row for row in rows if where in (None, row["node"])]
                 if not told:
-                    raise QueueNotFoundError(name, where or _ANYWHERE)
+                    raise await _unknown_queue(session, name, where or _ANYWHERE)
                 # As Oban's own _scope_signal: a producer compares its name and node with it.
                 idents = {"any"} if where is None else {f"{row['name']}.{where}" for row in told}
                 for ident in sorted(idents):
@@ -260,6 +262,11 @@ def has_done(act: Action, producer: QueueProducer, limit: int | None = None) -> 
 async def _send(session: Session, signals: Sequence[str]) -> None:
     for signal in signals:
         await session.run("signal_queue", {"signal": signal})
+
+
+async def _unknown_queue(session: Session, name: str, where: str) -> QueueNotFoundError:
+    known = [queue.name for queue in await _read(session, None) if queue.name != name]
+    return QueueNotFoundError(name, where, did_you_mean(name, known))
 
 
 async def _read(session: Session, names: Sequence[str] | None) -> "list[Queue]":

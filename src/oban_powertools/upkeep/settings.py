@@ -19,6 +19,7 @@ from ..operators.audit import Operations
 from ..operators.authorization import ActorLike, Target
 from ..operators.services import Services
 from ..privacy.logs import find_logger
+from ..spelling import one_of
 from ..wire import AsDict
 
 __all__ = ["SharedSettings", "StoredSetting"]
@@ -125,13 +126,14 @@ class SharedSettings:
             return await read_settings(session)
 
     async def change(
-        self, name: str, value: SharedValue, *, actor: ActorLike, reason: str, source: str = "api"
+        self, name: str, value: SharedValue | float, *, actor: ActorLike, reason: str, source: str = "api"
     ) -> StoredSetting:
         """Set one, for every process from its next look on.
 
         Args:
             name: One of ``list_settings``.
-            value: A ``timedelta``, None for ever; a number; or a dict, queue or ``*`` -> ``automatic`` or ``operator``.
+            value: A ``timedelta`` or seconds, None for ever; a number; or a dict, queue or ``*`` -> ``automatic`` or
+            ``operator``.
             reason: Why; kept in the audit.
             source: The door: ``api``, ``cli`` or ``web``.
 
@@ -142,7 +144,7 @@ class SharedSettings:
         Locks: the setting.
         """
         if (setting := SHARED.get(as_text("name", name))) is None:
-            raise refuse("name", name, f"one of {', '.join(SHARED)}")
+            raise refuse("name", name, one_of(name, SHARED))
         stored = setting.to_row(setting.check(name, value))
         target = Target(type=TargetType.SETTING, id=name)
         async with self._operations.begin(

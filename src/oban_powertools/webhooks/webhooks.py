@@ -72,7 +72,7 @@ class Webhooks(Facade):
         secret_from_env: str | None = None,
         format: Format | str = Format.CLOUDEVENTS,  # noqa: A002 - its name on every door
         console_url: str | None = None,
-        since: Cursor | str | None = None,
+        since: int | str | None = None,
         source: str = "api",
     ) -> IssuedSecret:
         """Add an endpoint: send events to a URL from now on.
@@ -121,7 +121,7 @@ class Webhooks(Facade):
         async with self._connect() as session:
             return await session.records(WebhookEndpoint, "read_webhook_endpoints", {"id": None})
 
-    async def get(self, endpoint_id: EndpointId | str) -> WebhookEndpoint:
+    async def get(self, endpoint_id: int | str) -> WebhookEndpoint:
         """One endpoint.
 
         Raises:
@@ -132,7 +132,7 @@ class Webhooks(Facade):
 
     async def update(
         self,
-        endpoint_id: EndpointId | str,
+        endpoint_id: int | str,
         *,
         actor: ActorLike,
         reason: str,
@@ -177,11 +177,11 @@ class Webhooks(Facade):
 
     async def rotate_secret(
         self,
-        endpoint_id: EndpointId | str,
+        endpoint_id: int | str,
         *,
         actor: ActorLike,
         reason: str,
-        keep_old_for: timedelta = OLD_SECRET_KEPT_FOR,
+        keep_old_for: timedelta | float = OLD_SECRET_KEPT_FOR,
         secret: str | None = None,
         secret_from_env: str | None = None,
         source: str = "api",
@@ -202,7 +202,7 @@ class Webhooks(Facade):
             return IssuedSecret(endpoint=await get_endpoint(session, key), secret=plain)
 
     async def disable(
-        self, endpoint_id: EndpointId | str, *, actor: ActorLike, reason: str, source: str = "api"
+        self, endpoint_id: int | str, *, actor: ActorLike, reason: str, source: str = "api"
     ) -> WebhookEndpoint:
         """Send nothing until it is enabled again; events wait in the log.
 
@@ -219,7 +219,7 @@ class Webhooks(Facade):
             return await get_endpoint(session, key)
 
     async def enable(
-        self, endpoint_id: EndpointId | str, *, actor: ActorLike, reason: str, source: str = "api"
+        self, endpoint_id: int | str, *, actor: ActorLike, reason: str, source: str = "api"
     ) -> WebhookEndpoint:
         """Enable it: deliveries continue where they stopped.
 
@@ -232,9 +232,7 @@ class Webhooks(Facade):
             await session.run("hurry_webhook", {"id": key})
             return await get_endpoint(session, key)
 
-    async def remove(
-        self, endpoint_id: EndpointId | str, *, actor: ActorLike, reason: str, source: str = "api"
-    ) -> None:
+    async def remove(self, endpoint_id: int | str, *, actor: ActorLike, reason: str, source: str = "api") -> None:
         """Remove it, with its secrets and deliveries.
 
         Raises:
@@ -244,7 +242,7 @@ class Webhooks(Facade):
         async with changing(self._operations, "remove", key, actor, reason, source) as (session, _):
             await session.run("delete_webhook_endpoint", {"id": key})
 
-    async def test(self, endpoint_id: EndpointId | str) -> Answer:
+    async def test(self, endpoint_id: int | str) -> Answer:
         """Send a ping from this process at once, ahead of all waiting deliveries.
 
         Raises:
@@ -272,10 +270,10 @@ class Webhooks(Facade):
 
     async def deliveries(
         self,
-        endpoint_id: EndpointId | str,
+        endpoint_id: int | str,
         *,
         state: DeliveryState | str | None = None,
-        before: Cursor | str | None = None,
+        before: int | str | None = None,
         limit: int = 50,
     ) -> Sequence[WebhookDelivery]:
         """Deliveries of an endpoint, of the newest event first; delivered ones for 3 days, dead ones for 30.
@@ -314,8 +312,8 @@ class Webhooks(Facade):
 
     async def replay(
         self,
-        endpoint_id: EndpointId | str,
-        cursor: Cursor | str | None = None,
+        endpoint_id: int | str,
+        cursor: int | str | None = None,
         *,
         actor: ActorLike,
         reason: str,

@@ -1,7 +1,7 @@
 """Define a workflow in Python; nothing is written here.
 
-A wrong argument, such as text for a list or seconds for a timedelta, is refused in that line. A faulty definition is
-not: ``insert`` reports all its faults at once.
+A wrong argument, such as text for a list or for a timedelta, is refused in that line. A faulty definition is
+not, but for a name that is there already: ``insert`` reports all its faults at once.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,6 +13,8 @@ from oban import Job
 
 from ..arguments import as_list, as_span, refuse, unless_none
 from ..database import json_border
+from ..errors import Fault, InvalidWorkflowError
+from ..spelling import did_you_mean
 from ..states import StepKind
 from . import drawing
 from .inputs import (
@@ -100,8 +102,8 @@ class Workflow:
         name: A label; not unique.
         context: JSON that every step sees as ``current_step().context``; at most 8 KiB.
         idempotency_key: The same key returns the workflow that exists already.
-        expires_in: Time from insert (from its start, when nested) until an unfinished workflow expires;
-            each recovery restarts it.
+        expires_in: Time from insert (from its start, when nested) until an unfinished workflow expires, also in
+            seconds; each recovery restarts it.
         tags: For filtering.
         definition_version: Your name for this version of the definition.
         on_finished: A job inserted in the transaction that ends the workflow; ``current_workflow()`` has the outcome.
@@ -109,6 +111,8 @@ class Workflow:
     Raises:
         InvalidArgumentError: An argument of a call is not what the call asks for.
     """
+
+    __in_json__: ClassVar[str] = "add_workflow(name, workflow) makes it a step, whose result can be passed"
 
     item: ClassVar[Reference] = Reference("", "item")
     """In the args of ``map``: the item, or a part of it as in ``Workflow.item["id"]``."""
@@ -119,7 +123,7 @@ class Workflow:
         *,
         context: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
-        expires_in: timedelta | None = None,
+        expires_in: timedelta | float | None = None,
         tags: Iterable[str] = (),
         definition_version: str | None = None,
         on_finished: Job | None = None,
@@ -143,7 +147,7 @@ class Workflow:
         deps: Deps = (),
         on_failure: PolicyName = "cancel",
         effects: EffectsName = "ask",
-        delay: timedelta | None = None,
+        delay: timedelta | float | None = None,
     ) -> StepHandle:
         """Add a step.
 
@@ -156,10 +160,13 @@ class Workflow:
             on_failure: What a failed parent does to this step where the edge does not say:
                 ``cancel`` it, or ``continue``.
             effects: May the step run twice? Repairs and rescue respect it.
-            delay: Time between release and start (a job's own ``scheduled_at`` is absolute).
+            delay: Time between release and start, also in seconds (a job's own ``scheduled_at`` is absolute).
 
         Returns:
             A handle to name as a dependency, or to take ``.result`` and ``.error`` from.
+
+        Raises:
+            InvalidWorkflowError: The workflow has a step of this name.
         """
         if isinstance(cast("object", job), Workflow):
             raise refuse("job", job, "an Oban job; add_workflow adds a workflow as one step")
@@ -172,7 +179,7 @@ class Workflow:
         *,
         signal: str,
         correlation_key: str | Reference,
-        deadline: timedelta | None = None,
+        deadline: timedelta | float | None = None,
         deps: Deps = (),
         on_failure: PolicyName = "cancel",
     ) -> StepHandle:
@@ -181,7 +188,7 @@ class Workflow:
         Args:
             signal: The signal's name, as ``workflows.signal`` sends it.
             correlation_key: Which signal of that name: text, or a result reference.
-            deadline: Time from the beginning of the wait until the step expires; None waits for ever.
+            deadline: Time from the beginning of the wait until the step expires, also in seconds; None waits for ever.
         """
         span = unless_none(as_span, "deadline", deadline)
         wait = SignalWait(signal=signal, correlation_key=correlation_key, deadline=span)
@@ -235,17 +242,21 @@ class Workflow:
         deps: Deps,
         on_failure: PolicyName,
         effects: EffectsName = "ask",
-        delay: timedelta | None = None,
+        delay: timedelta | float | None = None,
     ) -> StepHandle:
-        span = unless_none(as_span, "delay", delay)
-        step = StepDefinition(
-            name=name, runs=runs, on_failure=on_failure, effects=effects, delay=span, added_at=line_of_the_caller()
-        )
+        span, line = unless_none(as_span, "delay", delay), line_of_the_caller()
+        step = StepDefinition(name=name, runs=runs, on_failure=on_failure, effects=effects, delay=span, added_at=line)
         step.deps.extend(read_edges(deps, on_failure))
+        first = self._by_name.setdefault(name, step) if isinstance(cast("object", name), str) else step
+        if first is not step and name:
+            raise self._twice(first, line)
         self.steps.append(step)
-        if isinstance(cast("object", name), str):
-            self._by_name.setdefault(name, step)
         return StepHandle(name, self)
+
+    def _twice(self, first: StepDefinition, line: str) -> InvalidWorkflowError:
+        message = f"a step of this name was added at {first.added_at}; names are unique in a workflow"
+        fault = Fault(code="duplicate_step_name", message=message, step=first.name, added_at=line)
+        return InvalidWorkflowError(str(self.name), [fault])
 
     def add_many(
         self,
@@ -254,7 +265,7 @@ class Workflow:
         deps: Deps = (),
         on_failure: PolicyName = "cancel",
         effects: EffectsName = "ask",
-        delay: timedelta | None = None,
+        delay: timedelta | float | None = None,
     ) -> list[StepHandle]:
         """Add several steps with the same options; handles in the mapping's order."""
         parents = read_deps(deps)
@@ -279,7 +290,8 @@ class Workflow:
             raise ValueError(f"the handle {name!r} belongs to another workflow than {self.name!r}")
         step = self._by_name.get(name)
         if step is None:
-            raise ValueError(f"workflow {self.name!r} has no step {name!r}: add it before connecting it")
+            meant = did_you_mean(name, self._by_name)
+            raise ValueError(f"workflow {self.name!r} has no step {name!r}{meant}: add it before connecting it")
         step.deps.append((parent, step.on_failure if policy is None else policy))
 
     @staticmethod

@@ -8,10 +8,11 @@ from typing import Any, Final
 
 from ..database import Session, json_border
 from ..database.json_border import check_payload
-from ..errors import StepNotFoundError, UnknownStatusError
+from ..errors import UnknownStatusError
 from ..states import StepState, WorkflowId
 from .reads import get_workflow
 from .rules import refuse_change, refuse_completion
+from .unknown_steps import unknown_step
 
 COMPLETION_STATUSES: Final = ("completed", "discarded", "cancelled")
 """The outcomes of a step that runs elsewhere."""
@@ -65,7 +66,7 @@ async def _completable_job(session: Session, workflow_id: WorkflowId, step: str,
     row = await session.one("step_for_completion", {"workflow_id": workflow_id, "step": step})
     if row is None:
         await get_workflow(session, workflow_id)
-        raise StepNotFoundError(workflow_id, step)
+        raise await unknown_step(session, workflow_id, step)
     workflow = {"id": workflow_id, "semantics_version": row["semantics_version"]}
     refusal = refuse_change(workflow) or refuse_completion(workflow_id, {**row, "job_ended": ended})
     if refusal is not None:

@@ -4,7 +4,6 @@ Linear in steps and edges. The rule that must never break: nothing reaches the d
 """
 
 import dataclasses
-import difflib
 import inspect
 import itertools
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from oban import Job
 from ..config import CONTEXT_LIMIT
 from ..database import json_border
 from ..errors import Fault, InvalidWorkflowError
+from ..spelling import did_you_mean
 from ..states import Effects, Policy
 from .bounds import MOST_LEVELS, schedule_faults, span_faults, text_faults
 from .builder import MapOver, SignalWait, StepDefinition, StepName, Workflow
@@ -125,11 +125,6 @@ class _Compiler:
         for position, step in enumerate(self._workflow.steps):
             if not _is_text(step.name):
                 self._fault("step_name_required", f"step {position} needs a name, found {step.name!r}")
-            elif step.name in self._positions:
-                message = (
-                    f"two steps have this name, the second added at {step.added_at}; names are unique in a workflow"
-                )
-                self._fault("duplicate_step_name", message, step.name)
             else:
                 self._positions[step.name] = position
                 self._check_text(step.name, "name", step.name)
@@ -140,10 +135,14 @@ class _Compiler:
         for parent, policy in step.deps:
             self._add_edge(position, step, parent, policy)
         if not _is_word(step.on_failure, _POLICIES) and all(policy != step.on_failure for _, policy in step.deps):
-            message = f"on_failure is {step.on_failure!r}; expected cancel or continue"
+            meant = did_you_mean(step.on_failure, _POLICIES)
+            message = f"on_failure is {step.on_failure!r}; expected cancel or continue{meant}"
             self._fault("unknown_policy", message, step.name)
         if not _is_word(step.effects, _EFFECTS):
-            self._fault("unknown_effects", f"effects is {step.effects!r}; expected repeatable, ask or never", step.name)
+            message = (
+                f"effects is {step.effects!r}; expected repeatable, ask or never{did_you_mean(step.effects, _EFFECTS)}"
+            )
+            self._fault("unknown_effects", message, step.name)
         self._adopt(span_faults(step.delay, "delay", code="invalid_delay"), step.name)
         self._check_runs(position, step)
         for reference in self._references[position]:
@@ -286,11 +285,8 @@ class _Compiler:
             )
 
     def _name_of(self, name: object) -> str:
-        # Comparing names is slow: only for a message, and among few names.
-        if not isinstance(name, str) or len(self._faults) > 20 or len(self._positions) > 1000:
-            return ""
-        close = difflib.get_close_matches(name, self._positions, 1)
-        return f"; did you mean {close[0]!r}?" if close else ""
+        # Comparing names is slow: only for a few messages.
+        return "" if len(self._faults) > 20 else did_you_mean(name, self._positions)
 
     def _report_cycle(self, cycle: Sequence[int]) -> None:
         names = [self._workflow.steps[position].name for position in cycle]

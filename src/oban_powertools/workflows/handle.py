@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Protocol
+from typing import ClassVar, Protocol
 
+from ..arguments import as_span, unless_none
 from ..states import WorkflowId
 from .records import WorkflowRecord
 
@@ -20,6 +21,8 @@ class Waits(Protocol):
 class WorkflowHandle:
     """A stored workflow to wait for."""
 
+    __in_json__: ClassVar[str] = "pass value.id"
+
     id: WorkflowId
     """Its id."""
 
@@ -32,6 +35,6 @@ class WorkflowHandle:
     waiters: Waits = field(repr=False)
     """Waits for it."""
 
-    async def wait(self, timeout: timedelta | None = None) -> WorkflowRecord:
+    async def wait(self, timeout: timedelta | float | None = None) -> WorkflowRecord:
         """As ``Workflows.wait``."""
-        return await self.waiters.wait(self.id, timeout=timeout)
+        return await self.waiters.wait(self.id, timeout=unless_none(as_span, "timeout", timeout))

@@ -12,9 +12,10 @@ from typing import Any, Final
 
 from ..arguments import refuse
 from ..database import Session, record
-from ..errors import StepNotFoundError, WorkflowNotFoundError
+from ..errors import WorkflowNotFoundError
 from ..states import HistoryKind, JobId, OperatorStatus, StepPhase, WorkflowId
 from ..wire import AsDict
+from .unknown_steps import unknown_step
 
 MAX_PAGE: Final = 1000
 """Most entries of a page."""
@@ -199,7 +200,7 @@ async def read_history(
     if bounds is None:
         raise WorkflowNotFoundError(workflow_id)
     if not bounds["known_step"]:
-        raise StepNotFoundError(workflow_id, step or "")
+        raise await unknown_step(session, workflow_id, step or "")
     page = min(limit, MAX_PAGE)
     place = {"at": after and after.at, "rank": after and after.rank, "id": after and after.id}
     rows = await session.all("history_entries", {**whose, **place, "page": page + 1})

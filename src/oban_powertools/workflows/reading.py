@@ -29,7 +29,7 @@ def _as_place(argument: str, value: object) -> tuple[int, int]:
 def _signal_filters(
     signal: str | None,
     correlation_key: str | None,
-    workflow_id: WorkflowId | str | None,
+    workflow_id: int | str | None,
     since: datetime | None,
     until: datetime | None,
 ) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def _signal_filters(
 class WorkflowReads(Facade):
     """The calls that only read."""
 
-    async def get(self, workflow_id: WorkflowId | str) -> WorkflowRecord:
+    async def get(self, workflow_id: int | str) -> WorkflowRecord:
         """One workflow.
 
         Raises:
@@ -52,7 +52,7 @@ class WorkflowReads(Facade):
         async with self._connect() as session:
             return await reads.get_workflow(session, as_workflow_id(workflow_id))
 
-    async def find(self, workflow_id: WorkflowId | str) -> WorkflowRecord | None:
+    async def find(self, workflow_id: int | str) -> WorkflowRecord | None:
         """One workflow; None when it does not exist."""
         async with self._connect() as session:
             workflows = await reads.find_workflows(session, [as_workflow_id(workflow_id)])
@@ -76,7 +76,7 @@ class WorkflowReads(Facade):
         inserted_to: datetime | None = None,
         finished_from: datetime | None = None,
         finished_to: datetime | None = None,
-        before: WorkflowId | str | None = None,
+        before: int | str | None = None,
         limit: int = 50,
     ) -> list[WorkflowRecord]:
         """Workflows that fit everything that is given, newest first.
@@ -121,7 +121,7 @@ class WorkflowReads(Facade):
         async with self._connect() as session:
             return await reads.list_workflows(session, filters, before=older, limit=page)
 
-    async def steps(self, workflow_id: WorkflowId | str) -> Sequence[StepRecord]:
+    async def steps(self, workflow_id: int | str) -> Sequence[StepRecord]:
         """All steps of a workflow, in position order.
 
         Raises:
@@ -132,7 +132,7 @@ class WorkflowReads(Facade):
 
     async def list_steps(
         self,
-        workflow_id: WorkflowId | str,
+        workflow_id: int | str,
         *,
         step: str | None = None,
         state: StepState | str | None = None,
@@ -167,7 +167,7 @@ class WorkflowReads(Facade):
         async with self._connect() as session:
             return await reads.page_steps(session, key, **chosen, payloads=with_payloads)
 
-    async def outline(self, workflow_id: WorkflowId | str) -> Sequence[StepOutline]:
+    async def outline(self, workflow_id: int | str) -> Sequence[StepOutline]:
         """All steps of a workflow without args, results and errors, in position order: what a drawing of it needs.
 
         Raises:
@@ -176,7 +176,7 @@ class WorkflowReads(Facade):
         async with self._connect() as session:
             return await outlines.list_outlines(session, as_workflow_id(workflow_id))
 
-    async def spells(self, workflow_id: WorkflowId | str, *, steps: Sequence[str] | None = None) -> Sequence[StepSpell]:
+    async def spells(self, workflow_id: int | str, *, steps: Sequence[str] | None = None) -> Sequence[StepSpell]:
         """How steps of a workflow spent their time, by position and then oldest first: what a Gantt chart needs.
 
         Of what the retention removed only the last run is known.
@@ -200,7 +200,7 @@ class WorkflowReads(Facade):
         *,
         signal: str | None = None,
         correlation_key: str | None = None,
-        workflow_id: WorkflowId | str | None = None,
+        workflow_id: int | str | None = None,
         inserted_from: datetime | None = None,
         inserted_to: datetime | None = None,
         before: int | str | None = None,
@@ -227,7 +227,7 @@ class WorkflowReads(Facade):
         *,
         signal: str | None = None,
         correlation_key: str | None = None,
-        workflow_id: WorkflowId | str | None = None,
+        workflow_id: int | str | None = None,
         registered_from: datetime | None = None,
         registered_to: datetime | None = None,
         before: int | str | None = None,
@@ -244,7 +244,7 @@ class WorkflowReads(Facade):
         async with self._connect() as session:
             return await finding_signals.list_waits(session, filters, before=older, limit=page)
 
-    async def results(self, workflow_id: WorkflowId | str) -> dict[str, Any]:
+    async def results(self, workflow_id: int | str) -> dict[str, Any]:
         """Step name -> result of the completed steps, in position order; None where there is no result.
 
         Raises:
@@ -253,7 +253,7 @@ class WorkflowReads(Facade):
         async with self._connect() as session:
             return await reads.list_results(session, as_workflow_id(workflow_id))
 
-    async def callbacks(self, workflow_id: WorkflowId | str) -> Sequence[CallbackRecord]:
+    async def callbacks(self, workflow_id: int | str) -> Sequence[CallbackRecord]:
         """What became of the ``on_finished`` job, once for each time that the workflow ended, oldest first.
 
         Raises:
@@ -263,7 +263,7 @@ class WorkflowReads(Facade):
             return await reads.list_callbacks(session, as_workflow_id(workflow_id))
 
     async def history(
-        self, workflow_id: WorkflowId | str, *, step: str | None = None, after: str | None = None, limit: int = 100
+        self, workflow_id: int | str, *, step: str | None = None, after: str | None = None, limit: int = 100
     ) -> History:
         """Everything that happened to a workflow in one timeline, oldest first, and how its steps spent their time.
 
@@ -285,7 +285,7 @@ class WorkflowReads(Facade):
             history = await read_history(session, key, step=name, after=place, limit=page)
         return apply_display(self._display, history)
 
-    async def to_mermaid(self, workflow_id: WorkflowId | str) -> str:
+    async def to_mermaid(self, workflow_id: int | str) -> str:
         """A stored workflow with its states as a Mermaid flowchart.
 
         Raises:
@@ -294,7 +294,7 @@ class WorkflowReads(Facade):
         async with self._connect() as session:
             return drawing.mermaid(await reads.list_nodes(session, as_workflow_id(workflow_id)))
 
-    async def to_dot(self, workflow_id: WorkflowId | str) -> str:
+    async def to_dot(self, workflow_id: int | str) -> str:
         """A stored workflow with its states in Graphviz's DOT language.
 
         Raises:

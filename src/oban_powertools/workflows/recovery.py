@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from ..database import Session, json_border
-from ..errors import IllegalTransitionError, StepNotFoundError, UnsupportedRecoveryActionError, WorkflowNotFoundError
+from ..errors import IllegalTransitionError, UnsupportedRecoveryActionError, WorkflowNotFoundError
 from ..states import Cause, RecoveryAction, StepState, WorkflowId
 from .commands import complete_step
 from .rules import (
@@ -24,6 +24,7 @@ from .rules import (
     refuse_retry_of_all,
     refuse_revival,
 )
+from .unknown_steps import unknown_step
 
 _SNAPSHOT: Final = ("state", "cause", "generation", "attempt", "error")
 
@@ -87,7 +88,7 @@ async def read_steps(session: Session, workflow_id: WorkflowId, step: str | None
     """
     rows = await session.all("command_steps", {"workflow_id": workflow_id, "step": step})
     if step is not None and not rows:
-        raise StepNotFoundError(workflow_id, step)
+        raise await unknown_step(session, workflow_id, step)
     return rows
 
 

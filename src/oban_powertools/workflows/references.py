@@ -4,7 +4,7 @@ The database resolves a reference when it releases the step, so the job's row ho
 language can run. A reference is a value of its own, never part of a text.
 """
 
-from typing import Any, Final, Literal, Never, NoReturn
+from typing import Any, ClassVar, Final, Literal, Never, NoReturn
 
 type Part = Literal["result", "error", "item"]
 
@@ -23,6 +23,11 @@ _NOT_YET: Final = (
 _NO_TEXT: Final = "a step has no text: its name is step.name, and step.result is a value of its own in the args"
 
 
+_NO_VALUE: Final = (
+    "a step is no value: pass its result, step.result, in the args of a later step, and compute in the worker"
+)
+
+
 def _not_yet(*_: object) -> NoReturn:
     raise TypeError(_NOT_YET)
 
@@ -31,6 +36,8 @@ class Reference:
     """The result (or error) of a step, or a part of it: ``billing.result["total"]``."""
 
     __slots__ = ("owner", "part", "path", "step")
+
+    __in_json__: ClassVar[str] = "a reference is filled in only in the args of a later step of its workflow"
 
     def __init__(
         self, step: str, part: Part = "result", path: tuple[str | int, ...] = (), owner: object = None
@@ -69,8 +76,10 @@ class Reference:
 # Operations of a value that a reference does not have. Not declared in the class, so that type checkers refuse them,
 # too.
 for _operation in (
-    "add radd sub rsub mul rmul truediv rtruediv floordiv rfloordiv mod rmod pow rpow matmul rmatmul and rand or "
-    "ror xor rxor invert neg pos abs lt le gt ge bool int float len contains await"
+    "add radd sub rsub mul rmul truediv rtruediv floordiv rfloordiv mod rmod divmod rdivmod pow rpow matmul rmatmul "
+    "and rand or ror xor rxor lshift rlshift rshift rrshift invert neg pos abs round trunc floor ceil "
+    "eq ne lt le gt ge bool int float complex index bytes len contains reversed next setitem delitem "
+    "await aiter anext enter exit aenter aexit"
 ).split():
     setattr(Reference, f"__{_operation}__", _not_yet)
 
@@ -79,6 +88,8 @@ class StepHandle:
     """A step that was added: name it as a dependency, or take its result into later args."""
 
     __slots__ = ("_owner", "name")
+
+    __in_json__: ClassVar[str] = "a step is no value; pass its result: step.result"
 
     def __init__(self, name: str, owner: object) -> None:
         self.name: Final = name
@@ -109,3 +120,17 @@ class StepHandle:
 
     def __format__(self, spec: str) -> NoReturn:
         raise TypeError(_NO_TEXT)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"a step has no {name!r}: for a part of its value write step.result[{name!r}]")
+
+
+def _no_value(*_: object) -> NoReturn:
+    raise TypeError(_NO_VALUE)
+
+
+for _operation in (
+    "add radd sub rsub mul rmul truediv rtruediv floordiv rfloordiv mod rmod pow rpow neg lt le gt ge int float index "
+    "iter next await"
+).split():
+    setattr(StepHandle, f"__{_operation}__", _no_value)

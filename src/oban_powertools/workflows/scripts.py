@@ -4,10 +4,11 @@ A script that works on its own queues gets no warning, and neither does one that
 """
 
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from ..database.json_border import loads
 from ..privacy.logs import find_logger
 from .plan import WorkflowPlan
 
@@ -22,12 +23,7 @@ def warn_of_scripts(plans: Sequence[WorkflowPlan], queues_here: Callable[[], Col
     Args:
         queues_here: The queues that this process works on; only called where there is such a worker.
     """
-    queues = {
-        step.worker: step.queue
-        for plan in plans
-        for step in plan.steps
-        if step.worker is not None and step.worker.startswith(_SCRIPT)
-    }
+    queues = {worker: queue for plan in plans for worker, queue in _workers_of(plan) if worker.startswith(_SCRIPT)}
     if not queues:
         return
     here = queues_here()
@@ -41,3 +37,15 @@ def warn_of_scripts(plans: Sequence[WorkflowPlan], queues_here: Callable[[], Col
                 worker,
                 module,
             )
+
+
+def _workers_of(plan: WorkflowPlan) -> Iterator[tuple[str, str | None]]:
+    """Worker and queue of every job that the workflow, and those nested in it, may insert."""
+    for step in plan.steps:
+        if step.worker is not None:
+            yield step.worker, step.queue
+        if step.nested is not None:
+            yield from _workers_of(step.nested)
+    if plan.on_finished is not None and _SCRIPT in plan.on_finished:
+        job = loads(plan.on_finished)
+        yield job["worker"], job["queue"]

@@ -10,7 +10,6 @@ from typing import Any
 from ..arguments import LONGEST, as_flag, as_id, as_span, as_text, refuse, unless_none
 from ..database import Session, json_border
 from ..errors import Fault, UnstorableValueError
-from ..states import WorkflowId
 from .bounds import text_faults
 from .records import SignalRecord
 
@@ -22,8 +21,8 @@ async def deliver(
     payload: Any,
     *,
     dedupe_key: str | None,
-    workflow_id: WorkflowId | str | None,
-    expires_in: timedelta | None,
+    workflow_id: int | str | None,
+    expires_in: timedelta | float | None,
     only_begun: bool,
     payload_limit: int,
 ) -> SignalRecord:
@@ -46,7 +45,7 @@ async def deliver(
     if faults:
         raise UnstorableValueError("the signal", faults)
     if expires_in is not None:
-        as_span("expires_in", expires_in, least=timedelta(microseconds=1), most=LONGEST)
+        expires_in = as_span("expires_in", expires_in, least=timedelta(microseconds=1), most=LONGEST)
     args = {
         **names,
         "workflow_id": unless_none(as_id, "workflow_id", workflow_id),

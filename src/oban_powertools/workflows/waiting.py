@@ -16,7 +16,7 @@ from psycopg_pool import PoolClosed
 
 from ..database import Connect
 from ..database.sqlstates import Trouble, find_trouble
-from ..errors import PowertoolsClosedError, WaitTimeoutError
+from ..errors import AnotherLoopError, PowertoolsClosedError, WaitTimeoutError
 from ..privacy.logs import find_logger
 from ..states import WorkflowId
 from .reads import get_workflow
@@ -89,7 +89,10 @@ class Waiters:
         """Wait until it has; False when the time ran out first. Without any time, ask once."""
         if timeout is not None and timeout <= timedelta(0):
             return workflow_id in await outlasting(lambda: self._find_ended([workflow_id]), timedelta(0))
-        future = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        if self._task is not None and not self._task.done() and self._task.get_loop() is not loop:
+            raise AnotherLoopError
+        future = loop.create_future()
         self._waiting.setdefault(workflow_id, []).append(future)
         self._tick = _FIRST_TICK
         if self._task is None or self._task.done():
@@ -119,7 +122,7 @@ class Waiters:
         while self._waiting:
             try:
                 ended = await outlasting(self._find_awaited)
-            except PowertoolsClosedError as error:
+            except (AnotherLoopError, PowertoolsClosedError) as error:
                 self._fail(error)
                 return
             except Exception as error:

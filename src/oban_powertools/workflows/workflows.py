@@ -22,7 +22,7 @@ from ..database import Session, crash_points
 from ..operators.authorization import HOST, ActorLike
 from ..operators.commanding import Commander
 from ..operators.services import Facade, Services
-from ..states import StepState, WorkflowId
+from ..states import StepState
 from ..telemetry import Name
 from . import commands, recovery, signals, store
 from .builder import Workflow, as_definition
@@ -93,11 +93,11 @@ class WorkflowWrites(Facade):
             for definition, s in zip(definitions, stored, strict=True)
         ]
 
-    async def wait(self, workflow_id: WorkflowId | str, *, timeout: timedelta | None = None) -> WorkflowRecord:
+    async def wait(self, workflow_id: int | str, *, timeout: timedelta | float | None = None) -> WorkflowRecord:
         """Wait until the workflow has ended.
 
         Args:
-            timeout: None waits for ever, ``timedelta(0)`` asks once; process clock.
+            timeout: Also in seconds; None waits for ever, 0 asks once. Process clock.
 
         Raises:
             WaitTimeoutError: It had not ended in time.
@@ -109,7 +109,7 @@ class WorkflowWrites(Facade):
 
     async def complete_step(
         self,
-        workflow_id: WorkflowId | str,
+        workflow_id: int | str,
         step: str,
         *,
         status: str = "completed",
@@ -159,8 +159,8 @@ class WorkflowWrites(Facade):
         payload: Any = None,
         *,
         dedupe_key: str | None = None,
-        workflow_id: WorkflowId | str | None = None,
-        expires_in: timedelta | None = None,
+        workflow_id: int | str | None = None,
+        expires_in: timedelta | float | None = None,
         only_begun: bool = False,
         conn: Any = None,
     ) -> SignalRecord:
@@ -169,7 +169,7 @@ class WorkflowWrites(Facade):
         Args:
             dedupe_key: A repeat of the same signal, key and dedupe key changes nothing.
             workflow_id: Which workflow is meant, where several wait.
-            expires_in: How long it is kept for a future wait; None without a limit.
+            expires_in: How long it is kept for a future wait, also in seconds; None without a limit.
             only_begun: Only for workflows that have begun, never for one that is inserted later.
             conn: Joins the caller's transaction, as in ``insert``.
 
@@ -195,7 +195,7 @@ class WorkflowWrites(Facade):
         return record
 
     async def request_cancel(
-        self, workflow_id: WorkflowId | str, *, actor: ActorLike, reason: str, source: str = "api", conn: Any = None
+        self, workflow_id: int | str, *, actor: ActorLike, reason: str, source: str = "api", conn: Any = None
     ) -> None:
         """Request a workflow's cancel: idle steps and their jobs are cancelled, executing jobs are asked to stop.
 
@@ -213,7 +213,7 @@ class WorkflowWrites(Facade):
 
     async def recover(
         self,
-        workflow_id: WorkflowId | str,
+        workflow_id: int | str,
         step: str | None = None,
         action: str = "retry",
         *,
@@ -262,10 +262,10 @@ class WorkflowWrites(Facade):
 
     async def hold(
         self,
-        workflow_id: WorkflowId | str,
+        workflow_id: int | str,
         step: str | None = None,
         *,
-        hold_for: timedelta,
+        hold_for: timedelta | float,
         actor: ActorLike,
         reason: str,
         source: str = "api",
@@ -276,7 +276,7 @@ class WorkflowWrites(Facade):
         Pending steps are not released, jobs that have not started are suspended; executing ones continue.
 
         Args:
-            hold_for: Time until the hold ends by itself; database clock.
+            hold_for: Time until the hold ends by itself, also in seconds; database clock.
 
         Returns:
             How many steps are held.
@@ -295,7 +295,7 @@ class WorkflowWrites(Facade):
 
     async def release(
         self,
-        workflow_id: WorkflowId | str,
+        workflow_id: int | str,
         step: str | None = None,
         *,
         actor: ActorLike,
@@ -316,7 +316,7 @@ class WorkflowWrites(Facade):
         async with self._commander.command(act, workflow_id, step, actor, reason, source, conn=conn) as command:
             return await recovery.release(command.session, command.workflow_id, step)
 
-    async def commands(self, workflow_id: WorkflowId | str, *, limit: int = 100) -> Sequence[dict[str, Any]]:
+    async def commands(self, workflow_id: int | str, *, limit: int = 100) -> Sequence[dict[str, Any]]:
         """The commands on a workflow, refused ones too, newest first: one dict per row of the view ``commands``."""
         async with self._connect() as session:
             args = {"workflow_id": as_workflow_id(workflow_id), "page": as_count("limit", limit)}

@@ -65,7 +65,7 @@ class Bulks(Facade):
         filter: Mapping[str, Any],  # noqa: A002 - the word of the contract
         *,
         incident_fingerprint: str | None = None,
-        hold_for: timedelta | None = None,
+        hold_for: timedelta | float | None = None,
         source: str = "api",
     ) -> BulkPreview:
         """List the targets of a bulk repair: a manifest of at most 1,000, with a token.

@@ -12,6 +12,7 @@ from oban.job import JobState
 from ...arguments import as_id, as_key, as_list
 from ...errors import BulkFilterError, InvalidArgumentError
 from ...operators.authorization import Action, TargetType
+from ...spelling import did_you_mean, one_of
 from ...states import Cause, StepState, WorkflowState
 from .targets import as_repair
 
@@ -52,7 +53,8 @@ def read_filter(action: Action, filter_: object) -> dict[str, Any]:
     if not conditions:
         raise BulkFilterError("is empty", expected)
     if unknown := conditions.keys() - set(names):
-        raise BulkFilterError(f"names {', '.join(sorted(map(str, unknown)))}", expected)
+        meant = did_you_mean(min(map(str, unknown)), names)
+        raise BulkFilterError(f"names {', '.join(sorted(map(str, unknown)))}", f"{expected}{meant}")
     try:
         return {name: _read(action, target_type, name, conditions[name]) for name in names if name in conditions}
     except InvalidArgumentError as error:
@@ -76,5 +78,5 @@ def _read(action: Action, target_type: TargetType, name: str, value: object) -> 
         return as_id("workflow_id", value)
     text, words = as_key(name, value), _WORDS.get((target_type, name))
     if words is not None and text not in words:
-        raise InvalidArgumentError(name, repr(text), f"one of: {', '.join(words)}")
+        raise InvalidArgumentError(name, repr(text), one_of(text, words))
     return text

@@ -45,7 +45,7 @@ class Repairs(Facade):
         target_id: str | int,
         incident_fingerprint: str | None = None,
         payload: Any = None,
-        hold_for: timedelta | None = None,
+        hold_for: timedelta | float | None = None,
         to: str | None = None,
         source: str = "api",
     ) -> RepairPreview:
@@ -56,7 +56,7 @@ class Repairs(Facade):
             target_id: A number; ``41/bill`` for a step; an executor's id.
             incident_fingerprint: The incident that it is for.
             payload: The result, of ``step_complete``.
-            hold_for: How long, of ``step_hold`` and ``workflow_hold``; whole seconds.
+            hold_for: How long, of ``step_hold`` and ``workflow_hold``, also as a number; whole seconds.
             to: The waiting step that takes it, of ``signal_redirect``: ``41/bill``.
 
         Returns:

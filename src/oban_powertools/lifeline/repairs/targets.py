@@ -136,7 +136,7 @@ def _parsed(action: Action, target_type: TargetType, target_id: str) -> Target:
 
 
 def check_arguments(
-    action: Action, payload: Any = None, hold_for: timedelta | None = None, to: str | None = None
+    action: Action, payload: Any = None, hold_for: timedelta | float | None = None, to: str | None = None
 ) -> dict[str, Any]:
     """Check the arguments of a repair; returns them as a preview stores them.
 
@@ -144,7 +144,7 @@ def check_arguments(
         UnsupportedTargetError: An argument is missing, or is not one of this action.
     """
     if (hold_for is not None) != (action in HOLDS):
-        expected = "hold_for, a timedelta" if hold_for is None else "no hold_for"
+        expected = "hold_for, a timedelta or seconds" if hold_for is None else "no hold_for"
         raise UnsupportedTargetError(action, "anything with these arguments", expected)
     if payload is not None and action is not Action.STEP_COMPLETE:
         raise UnsupportedTargetError(action, "anything with these arguments", "no payload")
@@ -154,9 +154,10 @@ def check_arguments(
     if to is not None:
         return {"to": _parsed(action, TargetType.STEP, as_text("to", to)).id}
     if hold_for is not None:
-        if as_span("hold_for", hold_for, most=LONGEST) < timedelta(seconds=1):
-            raise UnsupportedTargetError(action, f"anything for {hold_for}", "1 s at least")
-        return {"hold_for": int(hold_for.total_seconds())}
+        span = as_span("hold_for", hold_for, most=LONGEST)
+        if span < timedelta(seconds=1):
+            raise UnsupportedTargetError(action, f"anything for {span}", "1 s at least")
+        return {"hold_for": int(span.total_seconds())}
     return {"payload": payload} if payload is not None else {}
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 from ...arguments import LARGEST_ID, as_key, as_list, as_word, is_storable, refuse
 from ...database import json_border
 from ...errors import InvalidArgumentError
+from ...spelling import one_of
 
 MOST_SECONDS: Final = 36_525 * 86_400
 """100 years, the longest duration that a call takes."""
@@ -150,7 +151,7 @@ def word(words: type[StrEnum] | Sequence[str]) -> ValueKind:
         if isinstance(words, type):
             return as_word(name, value, words)
         if value not in known:
-            raise refuse(name, value, f"one of: {', '.join(known)}")
+            raise refuse(name, value, one_of(value, known))
         return value
 
     return ValueKind(schema={"type": "string", "enum": known}, read=read)

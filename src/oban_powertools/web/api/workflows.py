@@ -16,6 +16,7 @@ from ...graph.place import Direction, Size, place
 from ...graph.reading import find_key, read_causes, read_drawn_steps
 from ...graph.svg import Surroundings
 from ...graph.view import Choice, choose
+from ...spelling import did_you_mean
 from ...states import OperatorStatus, Policy, Position, StepKind, StepState, WorkflowState
 from ...wire import AsDict
 from ...workflows import CallbackRecord, HistoryEntry, StepRecord, StepSpell, StepTimes, WorkflowRecord
@@ -124,7 +125,9 @@ async def get_step(call: Call) -> StepRecord:
     """One step as it is now."""
     found = await call.calls.workflows.list_steps(call["workflow_id"], step=call["step"], limit=1)
     if not found.steps:
-        raise StepNotFoundError(call["workflow_id"], call["step"])
+        outline = await call.calls.workflows.outline(call["workflow_id"])
+        meant = did_you_mean(call["step"], (step.name for step in outline))
+        raise StepNotFoundError(call["workflow_id"], call["step"], meant)
     return found.steps[0]
 
 
