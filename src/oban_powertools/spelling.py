@@ -14,7 +14,7 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     >>> did_you_mean("chargee", ["charge", "bill"]), did_you_mean("ship", ["charge", "bill"])
     ("; did you mean 'charge'?", '')
     """
-    names = list(known)
+    names = [str(each) for each in known]
     if not isinstance(name, str) or len(names) > _MOST:
         return ""
     by_lower = {each.lower(): each for each in reversed(names)}

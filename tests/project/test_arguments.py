@@ -12,7 +12,8 @@ import pytest
 
 from oban_powertools import AuditFilter, PowertoolsError, Workflow
 from oban_powertools.errors import InvalidArgumentError
-from tests.support.by_hand import Hand, chain, step
+from oban_powertools.sync import open_sync_calls
+from tests.support.by_hand import Hand, chain, everybody_may, step
 
 NOT_IDS = (
     "",
@@ -458,6 +459,36 @@ async def outcome(method: Callable[..., Any], **arguments: Any) -> tuple[str, st
     except PowertoolsError as error:
         return f"{type(error)} {error}", getattr(error, "argument", None)
     return "done", None
+
+
+TAKES_A_SPAN = [
+    (name, argument)
+    for name, kinds in KINDS.items()
+    for argument, refused in kinds.items()
+    if refused[: len(NOT_SPANS)] == NOT_SPANS
+]
+
+
+def test_what_takes_a_duration_says_so_by_its_name() -> None:
+    names = ("timeout", "expires_in", "_for", "value")
+    by_name = {(call, argument) for call, kinds in KINDS.items() for argument in kinds if argument.endswith(names)}
+
+    assert by_name - {("lifeline.get_preview", "token_for"), ("lifeline.bulk_status", "token_for")} == {*TAKES_A_SPAN}
+
+
+@pytest.mark.parametrize(("name", "argument"), TAKES_A_SPAN)
+async def test_every_call_that_takes_a_duration_takes_its_seconds(hand: Hand, name: str, argument: str) -> None:
+    others = arguments_of(name, dict(calls(hand.powertools))[name], argument)
+    with open_sync_calls(hand.dsn, authorize=everybody_may) as blocking:
+        for room in (hand.powertools, blocking):
+            method = dict(calls(room))[name]
+
+            span = await outcome(method, **{**others, argument: timedelta(hours=1)})
+            seconds = await outcome(method, **{**others, argument: 3600})
+            fraction = await outcome(method, **{**others, argument: 3600.5})
+
+            assert (span, span) == (seconds, fraction)
+            assert span[1] != argument
 
 
 def test_what_takes_an_id_says_so_by_its_name() -> None:

@@ -130,7 +130,9 @@ def test_a_duplicate_step_name_is_told_where_it_is_added_with_the_line_of_the_fi
     workflow = Workflow("twins")
     workflow.add("twin", step())
 
-    with pytest.raises(InvalidWorkflowError, match=r"a step of this name was added at .*test_builder\.py:\d+") as caught:
+    with pytest.raises(
+        InvalidWorkflowError, match=r"a step of this name was added at .*test_builder\.py:\d+"
+    ) as caught:
         workflow.add("twin", step())
 
     assert [(fault.code, fault.step) for fault in caught.value.faults] == [("duplicate_step_name", "twin")]

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final, Self, assert_never
 
 from ..arguments import as_text, as_workflow_id, refuse
+from ..spelling import did_you_mean
 from .notices import ExecutorUpdated, IncidentUpdated, Notice, RepairEnded, RetentionRan
 from .types import Event, StepUpdated, WorkflowFinished
 
@@ -53,7 +54,7 @@ class Topic:
         text = as_text("topic", name)
         kind, colon, subject = text.partition(":")
         if not colon or kind not in TopicKind or not subject or len(subject) > _LONGEST:
-            raise refuse("topic", text, _EXPECTED)
+            raise refuse("topic", text, f"{_EXPECTED}{did_you_mean(kind, TopicKind)}")
         if subject == "all":
             return cls(kind=TopicKind(kind))
         numbered = subject.isascii() and subject.isdigit() and subject[0] != "0" and int(subject) < 2**63

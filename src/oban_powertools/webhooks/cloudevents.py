@@ -12,6 +12,7 @@ from ..errors import InvalidArgumentError, InvalidSettingError
 from ..events.notices import KINDS, ExecutorUpdated, IncidentUpdated, RepairEnded, RetentionRan, kind_of
 from ..events.topics import AnyEvent
 from ..events.types import Cursor, StepChange, StepUpdated, WorkflowFinished
+from ..spelling import did_you_mean
 from ..wire import rfc3339
 
 FINISHED: Final = "workflow.finished"
@@ -39,8 +40,9 @@ def check_types(types: object) -> list[str]:
         raise InvalidSettingError(
             "types", "an empty list", f"None for those of workflows, or some of: {', '.join(EVENT_TYPES)}"
         )
-    if not all(name in EVENT_TYPES for name in names):
-        raise InvalidSettingError("types", repr(names), f"a list of: {', '.join(EVENT_TYPES)}")
+    if unknown := [name for name in names if name not in EVENT_TYPES]:
+        meant = did_you_mean(unknown[0], EVENT_TYPES)
+        raise InvalidSettingError("types", repr(names), f"a list of: {', '.join(EVENT_TYPES)}{meant}")
     chosen = [name for name in EVENT_TYPES if name in names]
     return [] if chosen == [*WORKFLOW_TYPES] else chosen
 

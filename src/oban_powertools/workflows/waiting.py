@@ -108,7 +108,7 @@ class Waiters:
     async def stop(self) -> None:
         """Stop polling; those who still wait get an error."""
         self._fail(PowertoolsClosedError())
-        if self._task is not None:
+        if self._task is not None and not self._task.done():
             await asyncio.wait([self._task])
 
     def _forget(self, workflow_id: WorkflowId, future: asyncio.Future[None]) -> None:
