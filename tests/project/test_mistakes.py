@@ -17,7 +17,8 @@ from typing import Any, get_type_hints
 
 import psycopg
 import pytest
-from oban import Job, job
+from oban import Job
+from oban.decorators import job
 
 from oban_powertools import (
     AwaitSignal,
@@ -26,6 +27,7 @@ from oban_powertools import (
     StepContext,
     Workflow,
     WorkflowHandle,
+    WorkflowId,
     open_calls,
     sync,
 )
@@ -36,12 +38,17 @@ from tests.support.by_hand import Hand, Scripted, chain, everybody_may, step
 from tests.support.command import environment
 from tests.support.command import powertools as command
 
+# As an application without a type checker has them.
 ANY: Any = None
-"""As an application without a type checker has things."""
+SET: Any = Settings
+LIMITED: Any = StreamLimits
 
 
 @job(queue="default")
 def charge(amount: Any = None) -> None: ...
+
+
+CHARGE: Any = charge
 
 
 @dataclass
@@ -67,13 +74,13 @@ def passing(value: object) -> Callable[[Hand], Awaitable[Any]]:
 
     async def insert(hand: Hand) -> None:
         workflow = workflow_with("charge")
-        workflow.add("ship", charge.new(amount={"of": [value]}))
+        workflow.add("ship", CHARGE.new(amount={"of": [value]}))
         await hand.workflows.insert(workflow)
 
     return insert
 
 
-def building(build: Callable[[Workflow], Any]) -> Callable[[Hand], Awaitable[Any]]:
+def building(build: Callable[[Any], Any]) -> Callable[[Hand], Awaitable[Any]]:
     """Build on a workflow of one step, and insert it."""
 
     async def insert(hand: Hand) -> None:
@@ -164,6 +171,11 @@ async def wait_in_a_transaction(hand: Hand) -> None:
             await conn.rollback()
 
 
+def as_any(hand: Hand) -> Any:
+    """Its workflows, for a wrong argument."""
+    return hand.workflows
+
+
 async def open_on(dsn: str) -> None:
     async with Powertools.open(dsn):
         pass
@@ -216,7 +228,7 @@ MISTAKES: dict[str, tuple[Callable[[Hand], Any], str]] = {
     "enqueued job as on_finished": (finish_enqueued, ENQUEUED),
     "enqueued job as an arg": (pass_enqueued, "Job is not JSON-safe; add it as a step, and pass that step's result"),
     "the worker instead of its job": (
-        building(lambda w: w.add("a", ANY or charge)),
+        building(lambda w: w.add("a", CHARGE)),
         r"call \.new\(\.\.\.\) on the worker",
     ),
     "a coroutine of enqueue": (enqueue_without_await, r"pass what new\(\.\.\.\) gives, not enqueue"),
@@ -236,7 +248,7 @@ MISTAKES: dict[str, tuple[Callable[[Hand], Any], str]] = {
     "a path": (passing(Path("x")), r"pass str\(value\)"),
     "a generator": (passing(x for x in ()), r"pass list\(value\)"),
     "a handle of a step": (
-        building(lambda w: w.add("b", charge.new(amount=w.add("a", step())))),
+        building(lambda w: w.add("b", CHARGE.new(amount=w.add("a", step())))),
         r"pass its result: a",
     ),
     "a workflow": (passing(chain(1)), r"add_workflow\(name, workflow\) makes it a step"),
@@ -319,7 +331,7 @@ MISTAKES: dict[str, tuple[Callable[[Hand], Any], str]] = {
         ),
         "did you mean 'events_kept_for'",
     ),
-    "class of records": (awaiting(lambda _: Settings(retention={"workflow": 60})), "did you mean 'workflows'"),
+    "class of records": (awaiting(lambda _: SET(retention={"workflow": 60})), "did you mean 'workflows'"),
     "type of event of a webhook": (
         lambda hand: hand.powertools.webhooks.add(
             "https://example.com/", types=["workflow.finish"], actor="ada", reason="because of a test"
@@ -333,19 +345,17 @@ MISTAKES: dict[str, tuple[Callable[[Hand], Any], str]] = {
         building(lambda w: w.await_signal("charge", signal="s", correlation_key="k")),
         "charge: a step of this name was added at",
     ),
-    "insert a job": (lambda hand: hand.workflows.insert(ANY or step()), r"workflow\.add\(name, job\)"),
-    "insert a list": (lambda hand: hand.workflows.insert(ANY or [chain(1)]), "insert_many takes several"),
-    "map a job": (building(lambda w: w.map("m", charge.new(), over=[1])), "the worker itself: map makes its jobs"),
+    "insert a job": (lambda hand: as_any(hand).insert(step()), r"workflow\.add\(name, job\)"),
+    "insert a list": (lambda hand: as_any(hand).insert([chain(1)]), "insert_many takes several"),
+    "map a job": (building(lambda w: w.map("m", CHARGE.new(), over=[1])), "the worker itself: map makes its jobs"),
     "text for tags": (awaiting(lambda _: Workflow("w", tags="abc")), r"a list of tags; for one: \['abc'\]"),
     # Settings and arguments of Powertools
     "authorize=True": (lambda _: open_with(authorize=True), "authorize is True; expected a function"),
     "data_directory as text": (lambda _: open_with(data_directory="data"), r"expected a pathlib\.Path.*Path\('data'\)"),
-    "a setting that is none": (awaiting(lambda _: Settings(sweep_every=ANY or "1s")), "sweep_every is '1s'; expected"),
-    "a limit that is none": (awaiting(lambda _: StreamLimits(streams=ANY or "5")), "streams is '5'; expected"),
+    "a setting that is none": (awaiting(lambda _: SET(sweep_every="1s")), "sweep_every is '1s'; expected"),
+    "a limit that is none": (awaiting(lambda _: LIMITED(streams="5")), "streams is '5'; expected"),
     "a handle as an id": (
-        asking(
-            lambda hand: hand.workflows.get(ANY or WorkflowHandle(id=ANY or 1, name="x", inserted=True, waiters=ANY))
-        ),
+        asking(lambda hand: as_any(hand).get(WorkflowHandle(id=WorkflowId(1), name="x", inserted=True, waiters=ANY))),
         r"pass workflow_id=\.\.\.\.id",
     ),
     "a wait for what is not committed": (wait_in_a_transaction, "or is not committed yet"),
@@ -378,7 +388,7 @@ async def test_the_sentence_comes_at_the_call(hand: Hand, mistake: str) -> None:
 async def test_a_notebook_starts_and_closes(dsn: str) -> None:
     powertools = await Powertools.start(dsn, queues={"default": 1}, authorize=everybody_may)
     workflow = Workflow("orders")
-    workflow.add("charge", charge.new())
+    workflow.add("charge", CHARGE.new())
     handle = await powertools.workflows.insert(workflow)
 
     assert (await handle.wait(30)).state == "completed"
@@ -415,11 +425,11 @@ async def test_calls_of_open_calls_stay_in_their_loop(hand: Hand) -> None:
 
 
 def test_seconds_are_kept_as_durations() -> None:
-    settings = Settings(sweep_every=2, events_kept_for=3600, retention={"audit": 86_400, "signals": None})
+    settings = SET(sweep_every=2, events_kept_for=3600, retention={"audit": 86_400, "signals": None})
 
     assert (settings.sweep_every, settings.events_kept_for) == (timedelta(seconds=2), timedelta(hours=1))
     assert settings.retention == {"audit": timedelta(days=1), "signals": None}
-    assert StreamLimits(lasts_for=60).lasts_for == timedelta(minutes=1)
+    assert LIMITED(lasts_for=60).lasts_for == timedelta(minutes=1)
 
 
 def public_callables() -> Iterator[tuple[str, Any]]:
@@ -510,7 +520,7 @@ def test_the_private_server_is_told_of_and_the_command_finds_it(
     server_directory: Path,
 ) -> None:
     directory = server_directory / "oban-powertools" / "postgres"
-    home = {"XDG_DATA_HOME": str(server_directory)}
+    home: dict[str, Any] = {"XDG_DATA_HOME": str(server_directory)}
     before = command("workflow", "list", **home)
     told = subprocess.run(
         [sys.executable, "-c", OPENED], env=environment(None, **home), capture_output=True, text=True, check=True

@@ -29,16 +29,7 @@ from ..operators.audit.records import AuditRecord, Verification
 from ..operators.authorization.actors import ActorLike
 from ..operators.revealing import Revealable, Revealed
 from ..runtime.executors import ExecutorHealth
-from ..states import (
-    IncidentState,
-    IncidentStatus,
-    JobId,
-    JobState,
-    OperatorStatus,
-    StepState,
-    WorkflowId,
-    WorkflowState,
-)
+from ..states import IncidentState, IncidentStatus, JobState, OperatorStatus, StepState, WorkflowState
 from ..upkeep.jobs import JobDetail, JobPage
 from ..upkeep.metrics.metrics import Readings
 from ..upkeep.metrics.tally import Counts
@@ -185,7 +176,7 @@ class SyncJobs:
         """Jobs that fit everything that is given, newest first; errors as the display policy shows them."""
 
     def reveal(
-        self, job_id: JobId | str, *, what: Revealable | str, actor: ActorLike, reason: str, source: str = "api"
+        self, job_id: int | str, *, what: Revealable | str, actor: ActorLike, reason: str, source: str = "api"
     ) -> Revealed:
         """One value of a job as it is stored, with what the display policy hides of it; the audit keeps who saw it."""
 
@@ -622,7 +613,7 @@ class SyncWorkflows:
 
     def reveal(
         self,
-        workflow_id: WorkflowId | str,
+        workflow_id: int | str,
         step: str | None = None,
         *,
         what: Revealable | str,

@@ -27,7 +27,7 @@ class SyncWorkflowHandle:
     wait_for: Callable[..., WorkflowRecord] = field(repr=False)
     """``SyncWorkflows.wait``."""
 
-    def wait(self, timeout: timedelta | None = None) -> WorkflowRecord:
+    def wait(self, timeout: timedelta | float | None = None) -> WorkflowRecord:
         """Wait until it has ended, as ``SyncWorkflows.wait`` does."""
         return self.wait_for(self.id, timeout=timeout)
 

@@ -206,7 +206,7 @@ class Jobs(Facade):
             return apply_display(self._display, await _get(session, key))
 
     async def reveal(
-        self, job_id: JobId | str, *, what: Revealable | str, actor: ActorLike, reason: str, source: str = "api"
+        self, job_id: int | str, *, what: Revealable | str, actor: ActorLike, reason: str, source: str = "api"
     ) -> Revealed:
         """One value of a job as it is stored, with what the display policy hides of it; the audit keeps who saw it.
 

@@ -9,7 +9,6 @@ from ..errors import StepNotFoundError
 from ..operators.authorization import ActorLike, Target
 from ..operators.revealing import Revealable, Revealed, Revealer, find_in_workflow
 from ..operators.services import Facade, Services
-from ..states import WorkflowId
 from .reads import get_workflow, page_steps
 
 
@@ -22,7 +21,7 @@ class WorkflowReveals(Facade):
 
     async def reveal(
         self,
-        workflow_id: WorkflowId | str,
+        workflow_id: int | str,
         step: str | None = None,
         *,
         what: Revealable | str,
