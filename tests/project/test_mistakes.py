@@ -577,4 +577,4 @@ async def test_a_step_not_found_pickles_with_what_was_meant() -> None:
 
 def test_an_unknown_setting_of_a_process_is_refused() -> None:
     with pytest.raises((TypeError, InvalidSettingError)):
-        Settings(sweep_evry=1)
+        SET(sweep_evry=1)
