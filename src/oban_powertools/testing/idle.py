@@ -9,6 +9,7 @@ from ..database import Session
 from ..database.session_settings import configure, configure_obans, parameters
 from ..powertools import Powertools
 from ..runtime.oban_draining import find_default, set_default
+from ..runtime.oban_hooks import detach
 from .connections import LooselyPooled
 
 
@@ -35,7 +36,7 @@ class IdlePowertools(Powertools):
 
     def finish(self) -> None:
         """Close the connections, and give ``enqueue`` back the instance that it had."""
-        self.close()
+        detach(self._attachment)
         self._obans.finish()
         self._own.finish()
         set_default(self._default)

@@ -17,6 +17,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ..arguments import as_span
 from ..calls import Calls
 from ..errors import InvalidSettingError
 from ..operators.authorization import Actor, AllowAll, Authorize, find_actor
@@ -50,7 +51,7 @@ def create_console(
     oban_web: str | None = None,
     others: Mapping[str, str] | None = None,
     rates: Rates | None = None,
-    read_within: timedelta = READ_WITHIN,
+    read_within: timedelta | float = READ_WITHIN,
 ) -> "Console":
     """The console, an ASGI app to be mounted anywhere in a web application.
 
@@ -92,7 +93,7 @@ def create_console(
             base_path=base_path,
             login_url=login_url,
             oban_web=oban_web and oban_web.rstrip("/"),
-            read_within=read_within,
+            read_within=as_span("read_within", read_within),
             others=dict(others or {}),
         ),
         nav=pages.nav(),
