@@ -173,7 +173,7 @@ def check_fields(settings: Any) -> None:
 
 def _check(name: str, kind: Any, value: object) -> object:
     """The value; seconds as a span."""
-    if name in SHARED or (name == "function_threads" and value is None):
+    if (name in SHARED and name != "rescue") or (name == "function_threads" and value is None):
         return value  # a shared setting is checked by its own type
     if kind is timedelta:
         # An interval or a limit must be positive; an age may be 0.

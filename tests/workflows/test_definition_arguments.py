@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from oban import Job
 from oban.decorators import job, worker
 
 from oban_powertools import AwaitSignal, Powertools, PowertoolsError, Settings, Workflow, WorkflowId
+from oban_powertools.config import Around
 from oban_powertools.errors import AnotherLoopError, InvalidArgumentError, InvalidSettingError, InvalidWorkflowError
 from oban_powertools.integrations.sse import StreamLimits
 from oban_powertools.workflows.compile import compile_workflow
@@ -342,6 +343,7 @@ def test_every_setting_refuses_what_is_none(kind: Any) -> None:
         str: ("", 7, None, []),
         str | None: ("", 7, []),
         timedelta | None: (*NOT_SPANS, -timedelta(seconds=1), timedelta.max),
+        Sequence[Around]: ("", 7, None, "abc", [7]),
         int | None: (0, -1, True, "5", 1.5),
     }
     accepted: list[str] = []

@@ -8,5 +8,5 @@ from ..states import WorkflowId
 
 async def unknown_step(session: Session, workflow_id: WorkflowId, name: str) -> StepNotFoundError:
     """What to raise; reads the names of the workflow's steps."""
-    rows = await session.all("step_names", {"workflow_id": workflow_id})
+    rows = await session.all("known_step_names", {"workflow_id": workflow_id})
     return StepNotFoundError(workflow_id, name, did_you_mean(name, (row["name"] for row in rows)))

@@ -60,6 +60,11 @@ CROSS JOIN LATERAL (
   SELECT * FROM powertools.step_states WHERE workflow_id = %(workflow_id)s::bigint AND position = u.position LIMIT 1
 ) AS s;
 
+-- name: known_step_names
+-- For an unknown name: which one was meant?
+-- Args: workflow_id (bigint). Rows: name of the first 1,001 steps, by position. Index: the primary key.
+SELECT s.name FROM powertools.steps s WHERE s.workflow_id = %(workflow_id)s::bigint ORDER BY s.position LIMIT 1001;
+
 -- name: get_results
 -- Args: workflow_id (bigint).
 -- Rows: name, result of the completed steps, by position. Index: the primary key.
