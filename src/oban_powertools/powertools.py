@@ -3,6 +3,7 @@
 The rule that must never break: a fault of ours can slow a queue, never stop it (invariant/I6).
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
