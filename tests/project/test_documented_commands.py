@@ -45,17 +45,16 @@ def test_every_toml_block_parses(page: Path, text: str) -> None:
 
 
 def _commands(page: Path) -> Iterator[str]:
-    """Each command of ours in a block, on one line."""
+    """Each command of ours in a block or in a sentence, on one line."""
     for text in _blocks(page):
         joined = text.replace("\\\n", " ")
         yield from re.findall(r"^(?:\$ |next: |  or: )?powertools (?=[a-z-])(.+)$", joined, re.MULTILINE)
-    containers = [
-        c for text in _blocks(page, "yaml") for document in yaml.safe_load_all(text) for c in _lists(document)
-    ]
-    images = [
-        json.loads(words) for text in _blocks(page, "dockerfile") for words in re.findall(r"^CMD (.*)$", text, re.M)
-    ]
-    yield from (shlex.join(words) for words in [*containers, *images])
+    for text in _blocks(page, "yaml"):
+        yield from (shlex.join(words) for document in yaml.safe_load_all(text) for words in _lists(document))
+    for text in _blocks(page, "dockerfile"):
+        yield from (shlex.join(json.loads(words)) for words in re.findall(r"^CMD (.*)$", text, re.MULTILINE))
+    prose = FENCED.sub("", page.read_text()) if page.name != "CHANGELOG.md" else ""
+    yield from (" ".join(words.split()) for words in re.findall(r"`powertools\s(?=[a-z-])([^`]+)`", prose))
 
 
 def _lists(document: Any) -> Iterator[list[str]]:

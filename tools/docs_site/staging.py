@@ -74,9 +74,23 @@ def stage(source: Path) -> None:
     home, listed = (source / "index.md").read_text().split(ALL_PAGES)
     parts = read_parts(listed.replace(API, API + DOCSTRINGS))
     python_api.write(source / "reference" / "python")
+    _link_docstrings(source / "reference")
     for part in parts:
         _write(source / f"{part.name}.md", _part_page(part))
     _write(source / "index.md", f"{home}\n{_toctree('', [f'{part.title} <{part.name}>' for part in parts])}")
+
+
+def _link_docstrings(reference: Path) -> None:
+    """Under the heading of a public name, lead to its docstring."""
+    short = {name.rpartition(".")[2]: name for name in python_api.find_homes()}
+    for page in sorted(reference.glob("*.md")):
+        text = re.sub(
+            r"^## (\w+)$",
+            lambda title: f"{title[0]}\n\n{{py:obj}}`Docstring <{short[title[1]]}>`" if title[1] in short else title[0],
+            page.read_text(),
+            flags=re.MULTILINE,
+        )
+        page.write_text(text)
 
 
 def read_parts(listed: str) -> list[Part]:
