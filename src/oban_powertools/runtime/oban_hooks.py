@@ -83,7 +83,7 @@ class Attachment:
         self.owner: object = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self.sync_calls: object = None
-        self.lock = threading.Lock()
+        self.lock: threading.Lock = threading.Lock()
         self.when_detached: list[Callable[[], None]] = []
         self.own_pool: AsyncConnectionPool[Any] | None = None
         self.guests: AsyncConnectionPool[Any] | None = None
