@@ -10,7 +10,7 @@ import pytest
 from oban_powertools import SecondPerson
 from oban_powertools.acts import REPAIRS, Action, Severity, TargetType
 from oban_powertools.operators.authorization import permissions_policy
-from tests.support.by_hand import Hand, everybody_may
+from tests.support.by_hand import Hand, chain, everybody_may
 from tests.support.console import Shop, client_of, console_of, furnished_console
 from tests.support.repairing import everything, outcomes
 
@@ -335,3 +335,32 @@ async def test_a_form_of_another_origin_does_nothing(hand: Hand) -> None:
         answer = await client.post("/previews", data={"act": "job_rescue", "target": "6"})
 
     assert answer.status_code == 403
+
+
+# ---- the graph of what it does
+
+
+async def test_a_preview_of_a_workflow_draws_the_steps_it_touches_with_their_states_before_and_after(
+    shop: Shop,
+) -> None:
+    address = await make(shop.client, "workflow_retry", "2")
+
+    page = (await shop.client.get(address)).text
+
+    drawn = page.partition("The steps that it touches")[2].partition("</svg>")[0]
+    assert "→ available" in drawn
+    assert drawn.count("→ pending") >= 2
+
+
+async def test_a_preview_of_a_job_draws_nothing(shop: Shop) -> None:
+    page = (await shop.client.get(await make(shop.client, "job_rescue", "6"))).text
+
+    assert "The steps that it touches" not in page
+
+
+async def test_a_preview_of_many_steps_draws_nothing(hand: Hand) -> None:
+    await hand.insert(chain(30))
+    async with console_of(hand) as (_, client):
+        page = (await client.get(await make(client, "workflow_cancel", "1"))).text
+
+    assert "The steps that it touches" not in page

@@ -32,6 +32,7 @@ from ..changes import columns_of, describe_effect, group_rows, outcomes_of, plai
 from ..page import ROWS, Page, get, post
 from ..posted import Decision
 from ..rates import Rate
+from .effects import read_effect
 
 
 async def preview(page: Page) -> Response:
@@ -120,6 +121,7 @@ async def _show(
         preview=found,
         state=state,
         check=check,
+        drawn=(await page.part(read_effect(page, found))).value,
         moved=[(each, _then(found, each.source, each.id)) for each in moved],
         refusal=refusal if refusal is None or not page.options.read_only else None,
         read_only=page.options.read_only,
