@@ -46,7 +46,7 @@ async def read_effect(page: Page, preview: RepairPreview) -> Markup | None:
         sprite=page.static("icons.svg"),
         id_prefix="effect",
     )
-    picture = place(graph, size=Size.MEDIUM, direction=Direction.DOWN)
+    picture = place(graph, size=Size.LARGE, direction=Direction.DOWN)
     return Markup(draw(picture, drawing))  # noqa: S704 - graph.markup escapes every text in it
 
 
