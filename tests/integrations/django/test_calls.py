@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
@@ -11,7 +12,7 @@ from django.test import override_settings
 from oban import Job
 
 from oban_powertools import Workflow
-from oban_powertools.errors import NotFoundError
+from oban_powertools.errors import NotFoundError, WaitTimeoutError
 from oban_powertools.integrations.django import enqueue, powertools
 from tests.support.by_hand import step
 
@@ -153,3 +154,15 @@ def large() -> Workflow:
     workflow = Workflow("large")
     workflow.add("a", Job(worker="shop.jobs.mail", args={"text": "x" * 100}))
     return workflow
+
+
+def test_waiting_runs_beside_the_transaction_and_ends_with_close() -> None:
+    handle = powertools.workflows.insert(bill())
+    with pytest.raises(WaitTimeoutError):
+        handle.wait(timeout=timedelta(0))
+
+    powertools.close()
+
+    assert names() == ["bill"]
+    with pytest.raises(WaitTimeoutError):
+        handle.wait(timeout=timedelta(0))

@@ -14,7 +14,7 @@ from oban import telemetry
 
 from oban_powertools import Powertools, Workflow, WorkflowState
 from oban_powertools.integrations.django import enqueue, powertools
-from tests.support.django_site import jobs
+from tests.support.django_site import orm
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def workers(migrated: str) -> Iterator[Any]:
     telemetry.attach(workers.__name__, ["oban.job.exception"], workers._replace_broken)
     yield workers
     telemetry.detach(workers.__name__)
-    jobs.PIDS.clear()
+    orm.PIDS.clear()
 
 
 def run(dsn: str, workers: Any) -> None:
@@ -39,7 +39,7 @@ def run(dsn: str, workers: Any) -> None:
 def test_a_plain_function_works_with_the_orm_and_its_connection_is_closed(migrated: str, workers: Any) -> None:
     workflow = Workflow("counting")
     for name in ("first", "second"):
-        workflow.add(name, jobs.note_pid.new())
+        workflow.add(name, orm.note_pid.new())
     workflow_id = powertools.workflows.insert(workflow).id
 
     async def work() -> WorkflowState:
@@ -49,13 +49,13 @@ def test_a_plain_function_works_with_the_orm_and_its_connection_is_closed(migrat
     assert async_to_sync(work)() == "completed"
     with psycopg.connect(migrated) as conn:
         alive = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY (%s)"
-        assert conn.execute(alive, (jobs.PIDS,)).fetchone() == (0,)
-    assert len(jobs.PIDS) == 2
+        assert conn.execute(alive, (orm.PIDS,)).fetchone() == (0,)
+    assert len(orm.PIDS) == 2
 
 
 def test_a_connection_that_an_asynchronous_worker_found_broken_is_replaced(migrated: str, workers: Any) -> None:
     assert User.objects.count() == 0
-    enqueue(jobs.count_users.new())
+    enqueue(orm.count_users.new())
     raw: Any = connection.connection
     with psycopg.connect(migrated, autocommit=True) as conn:
         conn.execute("SELECT pg_terminate_backend(%s, 5000)", (raw.info.backend_pid,))
