@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -36,6 +37,7 @@ from .json_log import JsonFormatter
 from .listening import address_of, listen
 from .output import OneLineFormatter
 from .running import run_to_its_end
+from .supervising import Supervisor, find_place
 from .target import Database, on_database
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
@@ -111,6 +113,10 @@ queues_option: Final = click.option(
     help="Answer /livez, /readyz and /metrics here; 0 takes a free one.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address of --port.")
+@click.option(
+    "--processes", type=click.IntRange(1, 256), default=1, show_default=True, help="Worker processes to run and keep."
+)
+@click.option("--reload", is_flag=True, help="For development: start again when a Python file here changes.")
 @on_database
 def start(
     target: Database,
@@ -125,33 +131,47 @@ def start(
     log_format: str,
     port: int | None,
     host: str,
+    processes: int,
+    reload: bool,
 ) -> int:
     """Run workers until a signal says stop.
 
     SIGTERM and Ctrl+C let running jobs finish (15 s, or shutdown_grace_period in oban.toml); a second
     Ctrl+C ends the process at once. Workers are imported from the current directory, as with python -m.
     """
-    config = dataclasses.replace(
-        target.config,
-        queues=target.config.queues | queues,
-        node=node or target.config.node or f"{socket.gethostname()}.{os.getpid()}",
-    )
-    if not config.queues:
-        raise click.UsageError(
-            "no queue to work on: pass --queues default:20, set OBAN_QUEUES, or write it in oban.toml"
-        )
-    logging.basicConfig(level=log_level.upper(), stream=sys.stderr)
-    for handler in logging.getLogger().handlers:
-        is_json = log_format == "json"
-        handler.setFormatter(JsonFormatter() if is_json else OneLineFormatter(_LINE))
-        handler.addFilter(Redacting())
+    place = find_place()
+    config = _configure(target.config, queues, node, place)
+    _log_to_stderr(log_level, is_json=log_format == "json")
+    if place is None and (processes > 1 or reload):
+        return Supervisor(processes, Path.cwd() if reload else None).run()
     import_from_here()
     import_modules(modules)
     with ExitStack() as stack:
-        listening = None if port is None else stack.enter_context(listen(host, port))
+        listening = None if port is None else stack.enter_context(listen(host, port and port + (place or 0)))
         work = _work(dataclasses.replace(target, config=config), settings, listening, turbo=turbo, log_jobs=log_jobs)
         run_to_its_end(work)
     return Exit.DONE
+
+
+def _configure(config: Config, queues: dict[str, int], node: str | None, place: int | None) -> Config:
+    named = node or config.node
+    if named and place is not None:
+        named = f"{named}.{place}"
+    queued = dataclasses.replace(
+        config, queues={**config.queues, **queues}, node=named or f"{socket.gethostname()}.{os.getpid()}"
+    )
+    if not queued.queues:
+        raise click.UsageError(
+            "no queue to work on: pass --queues default:20, set OBAN_QUEUES, or write it in oban.toml"
+        )
+    return queued
+
+
+def _log_to_stderr(level: str, *, is_json: bool) -> None:
+    logging.basicConfig(level=level.upper(), stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(JsonFormatter() if is_json else OneLineFormatter(_LINE))
+        handler.addFilter(Redacting())
 
 
 async def _work(
