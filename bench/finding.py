@@ -120,7 +120,7 @@ async def measure(dsn: str, workflows: int) -> None:
     """Print how long each search takes."""
     async with fresh_database(dsn) as fresh, await connect(fresh) as conn:
         started = time.perf_counter()
-        await _generate(conn, workflows)
+        await generate(conn, workflows)
         print(f"{workflows:,} workflows generated in {time.perf_counter() - started:.0f} s")
         slow: list[str] = []
         async with open_calls(conn) as calls:
@@ -143,7 +143,8 @@ def _searching(asked: dict[str, Any]) -> Callable[[Calls], Awaitable[Any]]:
     return lambda calls: calls.workflows.list(**asked)
 
 
-async def _generate(conn: Connection, workflows: int) -> None:
+async def generate(conn: Connection, workflows: int) -> None:
+    """Fill a database with them, and what stands beside them."""
     for statement in GENERATE.read_text().replace("%(n)s", str(workflows)).split(";\n"):
         await conn.execute(statement.encode())
     await conn.execute(b"VACUUM ANALYZE")

@@ -70,4 +70,6 @@ INSERT INTO powertools.events (workflow_id, number, position, batch_id, place, a
 SELECT i, e.number, 0, 0, 1, now(), i, 1, e.change, e.state
 FROM generate_series(1, %(n)s, 1000) AS i,
   (VALUES (1, 'released', 'available'), (2, 'started', 'executing'), (3, 'completed', 'completed')) AS e (number, change, state);
+SELECT setval(pg_get_serial_sequence('powertools.workflows', 'id'), %(n)s), setval(pg_get_serial_sequence('oban_jobs', 'id'), 2 * %(n)s),
+  setval(pg_get_serial_sequence('powertools.waits', 'id'), %(n)s);
 RESET session_replication_role

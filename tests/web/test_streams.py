@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 
 import pytest
 
+from oban_powertools.web.streams import TOGETHER, Streams
 from tests.support.console import furnished_console, served
 from tests.support.event_source import EventSource, RefusedError
 from tests.support.ledger import eventually
@@ -62,3 +64,18 @@ async def test_somebody_unknown_gets_no_stream(dsn: str) -> None:
         answer = await shop.client.get("/stream?topics=incident:all")
 
     assert answer.status_code == 401
+
+
+def test_a_page_is_told_at_once_where_few_are_open_and_where_many_are_each_at_its_own_time() -> None:
+    streams = Streams(lambda _: "ada")
+    with ExitStack() as few:
+        for page in range(TOGETHER):
+            few.enter_context(streams.open.one_more(page))
+        assert {streams.calm() for _ in range(100)} == {1.0}
+
+        for page in range(TOGETHER, 10 * TOGETHER):
+            few.enter_context(streams.open.one_more(page))
+        waits = [streams.calm() for _ in range(1000)]
+
+    assert (min(waits) >= 1, max(waits) <= 19) == (True, True)
+    assert 8 < sum(waits) / len(waits) < 12

@@ -37,6 +37,9 @@ _BEAT_EVERY: Final = 10.0
 _CALM: Final = 1.0
 """Seconds between two messages, at least: a page does not ask at every event of a busy database."""
 
+TOGETHER: Final = 20
+"""Pages of one process that are told something in a second: each then asks for itself again."""
+
 _AGAIN_AFTER: Final = 1000
 """Milliseconds after which a browser comes back."""
 
@@ -60,6 +63,11 @@ class Streams:
     def route(self) -> PageRoute:
         """Where pages find them."""
         return get("/stream", self._answer)
+
+    def calm(self) -> float:
+        """Seconds from what happens until a page is told: where many are open they would else all ask at once."""
+        apart = max(_CALM, self.open.count / TOGETHER)
+        return random.uniform(_CALM, 2 * apart - _CALM)  # noqa: S311 - no secret
 
     async def _answer(self, page: Page) -> Response:
         return _Streaming(self, page, _topics(page))
@@ -160,7 +168,7 @@ class _Streaming(Response):
             async with asyncio.timeout(max(0.0, seconds)):
                 await self._changed.wait()
                 if not self._ended:
-                    await asyncio.sleep(_CALM)
+                    await asyncio.sleep(self._streams.calm())
         except TimeoutError:
             pass
         changed = self._changed.is_set()

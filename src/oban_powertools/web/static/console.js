@@ -72,11 +72,10 @@
   };
 
   document.addEventListener("change", (event) => {
-    if (event.target.matches("[data-all]")) {
-      const form = event.target.closest("form");
-      for (const box of all(".pick input:not([data-all])", form)) box.checked = event.target.checked;
-    }
-    if (event.target.matches(".pick input")) countChosen();
+    const { target } = event;
+    const others = target.matches("[data-all]") ? all(".pick input:not([data-all])", target.closest("form")) : [];
+    for (const box of others) box.checked = target.checked;
+    if (target.matches(".pick input")) countChosen();
   });
   for (const whole of all("[data-all]")) whole.closest(".pick").hidden = false;
   countChosen();
@@ -175,7 +174,11 @@
       if (!answer.ok) throw new Error(answer.status);
       const next = new DOMParser().parseFromString(await answer.text(), "text/html");
       if (isBusy()) return;
+      // What somebody points at stays under the pointer: by as much as grew above it, the page is scrolled.
+      const held = one(`:is(a, ${ACTS}):hover`);
+      const top = held?.getBoundingClientRect().top;
       takeOver(next);
+      if (held) scrollBy({ top: held.getBoundingClientRect().top - top, behavior: "instant" });
       patch(asOf, one("[data-as-of]", next));
       heardAt = Date.now();
       show("live");
@@ -204,10 +207,7 @@
     });
   };
 
-  const rest = () => {
-    if (source) source.close();
-    source = null;
-  };
+  const rest = () => { source?.close(); source = null; };
 
   const setPaused = (value) => {
     paused = value;
