@@ -241,10 +241,9 @@ async def _measure_executors(clock: Clock, conn: Connection) -> None:
 @click.option("--workflows", default=1_000_000, show_default=True)
 def main(workflows: int) -> None:
     """Measure."""
+    measure_drawings(STEPS_DRAWN)
     with server() as dsn:
         asyncio.run(measure(dsn, workflows))
-    print("\nlayouts")
-    measure_drawings(STEPS_DRAWN)
 
 
 if __name__ == "__main__":
