@@ -26,6 +26,7 @@ check: $(READY) ## Check format, lint, import contract, types, and that what use
 	$(BIN)/ruff check
 	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/pyright
+	$(BIN)/mypy
 	@verified=$$(PATH="$(abspath $(BIN)):$$PATH" pyright --verifytypes oban_powertools --ignoreexternal) \
 	  || { echo "$$verified"; exit 1; }
 

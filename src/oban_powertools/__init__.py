@@ -12,6 +12,7 @@ _HOMES: Final = {
     "calls": "Calls open_calls",
     "config": "Settings",
     "current": "current_powertools",
+    "decorators": "Worker job worker",
     "errors": "PowertoolsError",
     "events": (
         "AnyEvent Cursor Event Events ExecutorChange ExecutorUpdated IncidentChange IncidentUpdated Notice RepairEnded "
@@ -43,6 +44,7 @@ _HOMES: Final = {
     "workflows.outlines": "StepOutline StepSpell",
     "workflows.records": "CallbackRecord Recovered SignalRecord StepPage StepRecord WorkflowRecord",
     "workflows.references": "Reference StepHandle",
+    "workflows.typed_job": "TypedJob",
 }
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names.split()}
 

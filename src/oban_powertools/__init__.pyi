@@ -3,6 +3,7 @@
 from .calls import Calls, open_calls
 from .config import Settings
 from .current import current_powertools
+from .decorators import Worker, job, worker
 from .errors import PowertoolsError
 from .events import (
     AnyEvent,
@@ -74,6 +75,7 @@ from .workflows.history import History, HistoryEntry, StepTimes
 from .workflows.outlines import StepOutline, StepSpell
 from .workflows.records import CallbackRecord, Recovered, SignalRecord, StepPage, StepRecord, WorkflowRecord
 from .workflows.references import Reference, StepHandle
+from .workflows.typed_job import TypedJob
 
 __all__ = [
     "Action",
@@ -158,8 +160,10 @@ __all__ = [
     "Target",
     "TargetType",
     "TimelineEntry",
+    "TypedJob",
     "Verification",
     "WaitAlike",
+    "Worker",
     "Workflow",
     "WorkflowExplanation",
     "WorkflowFinished",
@@ -171,6 +175,8 @@ __all__ = [
     "current_powertools",
     "current_step",
     "current_workflow",
+    "job",
     "open_calls",
     "permissions_policy",
+    "worker",
 ]

@@ -14,7 +14,7 @@ from typing import Any
 
 from oban import Job
 
-from oban_powertools import Actor, AllowAll, Powertools, Workflow, schema
+from oban_powertools import Actor, AllowAll, Powertools, StepHandle, Workflow, schema
 from oban_powertools.database import connect
 from tests.released.work import Item
 
@@ -35,7 +35,7 @@ def definitions() -> dict[str, Workflow]:
     first = {name: workflow.add("a", echo([1, 2, 3])) for name, workflow in all_of_them.items() if name != "failed"}
     inner = Workflow("inner")
     inner.add("y", echo(inner.add("x", echo(7)).result, "later"))
-    second = {
+    second: dict[str, StepHandle[Any]] = {
         "finished": all_of_them["finished"].add("b", echo(first["finished"].result)),
         "chain": all_of_them["chain"].add("b", echo(first["chain"].result, "later")),
         "waiting": all_of_them["waiting"].await_signal("b", signal="go", correlation_key="k", deps=[first["waiting"]]),

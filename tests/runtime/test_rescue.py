@@ -25,7 +25,7 @@ async def plain(hand: Hand, producer: str, *, ago: float = 0, **options: Any) ->
 async def stepped(hand: Hand, producer: str, effects: str, **options: Any) -> int:
     """The same, of a workflow's step."""
     workflow = Workflow("one")
-    workflow.add("a", step(**{"max_attempts": 3, **options}), effects=effects)  # pyright: ignore[reportArgumentType]
+    workflow.add("a", step(**{"max_attempts": 3, **options}), effects=effects)  # pyright: ignore[reportArgumentType, reportCallIssue]
     found = await hand.job(await hand.insert(workflow), "a")
     assert found.id is not None
     await take(hand, found.id, producer)

@@ -114,7 +114,7 @@ def test_what_is_no_job_is_refused_with_a_hint() -> None:
         def new(cls) -> None: ...
 
     workflow = Workflow("jobless", on_finished=Forgotten)  # pyright: ignore[reportArgumentType]
-    workflow.add("a", Forgotten)  # pyright: ignore[reportArgumentType]
+    workflow.add("a", Forgotten)  # pyright: ignore[reportArgumentType, reportCallIssue]
 
     found = faults(workflow)
 

@@ -16,7 +16,7 @@ from .. import Calls, Powertools, open_calls
 from ..cli.values import this_user
 from . import steps
 from .screen import Screen
-from .workers import Worker
+from .workers import WorkerProcess
 
 PORT: Final = 8787
 """Tried first; else a free one is taken."""
@@ -35,7 +35,7 @@ def is_installed() -> bool:
 
 
 async def show(
-    powertools: Powertools, dsn: str, folder: Path, start_worker: Callable[[], Worker], screen: Screen
+    powertools: Powertools, dsn: str, folder: Path, start_worker: Callable[[], WorkerProcess], screen: Screen
 ) -> None:
     """Let the delivery of the report fail, then serve the console until Ctrl+C; a worker runs what is repaired.
 

@@ -14,7 +14,7 @@ from .. import Event, Powertools, StepChange, StepRecord, StepState, WorkflowFin
 from ..cli.exits import Exit, StoppedError
 from .screen import Screen
 from .steps import FLAKY, HANDLER
-from .workers import Worker, node_of
+from .workers import WorkerProcess, node_of
 
 KILL_AT: Final = 1 / 3
 """Share of the steps that have ended when a worker is killed."""
@@ -26,7 +26,7 @@ class Story:
     """What happens to the workflow and its workers, from now on."""
 
     def __init__(
-        self, powertools: Powertools, workflow_id: WorkflowId, start_worker: Callable[[], Worker], screen: Screen
+        self, powertools: Powertools, workflow_id: WorkflowId, start_worker: Callable[[], WorkerProcess], screen: Screen
     ) -> None:
         self.killed: int | None = None  # its pid
         self.held: Mapping[str, int] = {}  # by the killed worker: step -> attempt
@@ -89,7 +89,7 @@ class Story:
             if event.state.terminal:
                 self._ended.add(event.step_name)
 
-    async def _kill(self, worker: Worker) -> None:
+    async def _kill(self, worker: WorkerProcess) -> None:
         """Kill a worker once it has steps in hand, and start another one."""
         if len(await self._held_by(worker)) < 2:
             return
@@ -100,7 +100,7 @@ class Story:
         self._screen.event(f"worker {worker.pid} is killed (SIGKILL) with {len(self.held)} steps in hand", "red")
         self._screen.event(f"worker {self._start_worker().pid} starts in its place")
 
-    async def _held_by(self, worker: Worker) -> Mapping[str, int]:
+    async def _held_by(self, worker: WorkerProcess) -> Mapping[str, int]:
         executing = [step for step in await self.steps() if step.state is StepState.EXECUTING]
         return {step.name: step.attempt for step in executing if await self.node_of(step) == node_of(worker.pid)}
 

@@ -17,7 +17,7 @@ from .. import Powertools, Settings
 from .database import open_database
 from .steps import QUEUE
 
-type Worker = subprocess.Popen[bytes]
+type WorkerProcess = subprocess.Popen[bytes]
 STEPS_AT_ONCE: Final = 8
 """Of one worker."""
 GONE_AFTER: Final = timedelta(seconds=3)
@@ -44,7 +44,7 @@ def node_of(worker_pid: int) -> str:
     return f"worker-{worker_pid}"
 
 
-def start_worker(workers: ExitStack, data_directory: Path | None) -> Worker:
+def start_worker(workers: ExitStack, data_directory: Path | None) -> WorkerProcess:
     """Start a worker; the end of the stack lets it finish the steps in hand, and waits for it."""
     command = [*demo_command(data_directory), "worker"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)  # Ctrl-C is the demo's to handle

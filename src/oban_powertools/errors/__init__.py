@@ -66,7 +66,10 @@ PowertoolsError
         ExecutionDisabledError
         NotConfirmedError
     UnstorableValueError
+    UnfitValueError
+    UnsupportedAnnotationError
     WaitTimeoutError
+    StepNotCompletedError
     AnotherLoopError
     PowertoolsClosedError
     ReservedMetaError
@@ -100,7 +103,14 @@ from .commands import (
     WorkflowEndedError,
     WorkflowNotFoundError,
 )
-from .definition import Fault, IdempotencyConflictError, InvalidWorkflowError, UnstorableValueError
+from .definition import (
+    Fault,
+    IdempotencyConflictError,
+    InvalidWorkflowError,
+    UnfitValueError,
+    UnstorableValueError,
+    UnsupportedAnnotationError,
+)
 from .events import CursorExpiredError, UnpublishableChangeError
 from .incidents import IncidentNotFoundError, IncidentResolvedError
 from .repairs import (
@@ -129,6 +139,7 @@ from .running import (
     OpenedInWorkerError,
     PowertoolsClosedError,
     ReservedMetaError,
+    StepNotCompletedError,
     WaitTimeoutError,
 )
 from .setup import (
@@ -213,15 +224,18 @@ __all__ = [
     "SchemaError",
     "SchemaMissingError",
     "SharedJobsTableError",
+    "StepNotCompletedError",
     "StepNotFoundError",
     "StepNotReleasedError",
     "TargetNotFoundError",
     "UnattributedActorError",
+    "UnfitValueError",
     "UnknownObanSchemaError",
     "UnknownStatusError",
     "UnpublishableChangeError",
     "UnstorableValueError",
     "UnsupportedActionError",
+    "UnsupportedAnnotationError",
     "UnsupportedRecoveryActionError",
     "UnsupportedSemanticsError",
     "UnsupportedTargetError",

@@ -67,3 +67,29 @@ class UnstorableValueError(PowertoolsError):
 
     def __str__(self) -> str:
         return f"{self.what} cannot be stored: " + "; ".join(str(fault) for fault in self.faults)
+
+
+class UnfitValueError(PowertoolsError, ValueError):
+    """A worker's args, or a result, do not fit their annotations; ``faults`` says where, and never shows a value."""
+
+    code = "unfit_value"
+
+    what: str
+    faults: Sequence[Fault]
+
+    def __str__(self) -> str:
+        return f"{self.what} must fit the annotations: " + "; ".join(str(fault) for fault in self.faults)
+
+
+class UnsupportedAnnotationError(PowertoolsError, TypeError):
+    """A parameter or the result of a worker is annotated with a type that has no JSON form."""
+
+    code = "unsupported_annotation"
+    sentence = (
+        "{worker} cannot be a worker: {parameter} is annotated with {annotation}, which has no JSON form: {advice}"
+    )
+
+    worker: str
+    parameter: str
+    annotation: str
+    advice: str

@@ -18,6 +18,20 @@ class WaitTimeoutError(PowertoolsError, TimeoutError):
     waited_for: timedelta
 
 
+class StepNotCompletedError(PowertoolsError):
+    """The result of a step was asked for, and its workflow has ended without one."""
+
+    code = "step_not_completed"
+    sentence = (
+        "step {step!r} of workflow {workflow_id} is {state}, so it has no result: powertools workflow explain "
+        "{workflow_id} {step!r} says why"
+    )
+
+    workflow_id: int
+    step: str
+    state: str
+
+
 class PowertoolsClosedError(PowertoolsError):
     """Powertools was left while somebody waited for a workflow; the workflow itself goes on."""
 

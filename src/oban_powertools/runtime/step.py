@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, overload
 
 from oban import Job, current_job
 
@@ -19,6 +19,7 @@ from ..states import WorkflowId, WorkflowState
 from ..workflows.builder import Deps, EffectsName, PolicyName, Workflow, read_deps
 from ..workflows.job_identity import identity_of, is_callback, is_step
 from ..workflows.references import StepHandle
+from ..workflows.typed_job import TypedJob
 
 _APPENDED: Final = "powertools_appended"
 
@@ -73,6 +74,18 @@ class StepContext:
     job: Job
     """The job itself; ``job.cancelled()`` tells whether it was asked to stop."""
 
+    @overload
+    def append[Result](
+        self,
+        name: str,
+        job: TypedJob[Result],
+        *,
+        deps: Deps = (),
+        on_failure: PolicyName = "cancel",
+        effects: EffectsName = "ask",
+        delay: timedelta | float | None = None,
+    ) -> StepHandle[Result]: ...
+    @overload
     def append(
         self,
         name: str,
@@ -82,7 +95,17 @@ class StepContext:
         on_failure: PolicyName = "cancel",
         effects: EffectsName = "ask",
         delay: timedelta | float | None = None,
-    ) -> StepHandle:
+    ) -> StepHandle[Any]: ...
+    def append(
+        self,
+        name: str,
+        job: Job,
+        *,
+        deps: Deps = (),
+        on_failure: PolicyName = "cancel",
+        effects: EffectsName = "ask",
+        delay: timedelta | float | None = None,
+    ) -> StepHandle[Any]:
         """Add a step to this workflow, to be stored with this step's completion or not at all.
 
         Args:

@@ -7,6 +7,7 @@ import functools
 import inspect
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, Final, cast
 
 from ..calls import Calls
@@ -15,6 +16,7 @@ from ..events import Events, Subscription
 from ..explain import Explain
 from ..lifeline import Lifeline
 from ..operators.audit import Audit
+from ..states import WorkflowId
 from ..upkeep.jobs import Jobs
 from ..upkeep.metrics import Metrics
 from ..upkeep.queues import Queues
@@ -43,6 +45,10 @@ class SyncGroup:
     def _find(self, calls: Calls, name: str) -> Callable[..., Any]:
         """The asynchronous call of this name in the same group."""
         return getattr(getattr(calls, self._name), name)
+
+    def _result_of(self, workflow_id: WorkflowId, step: str, *, timeout: timedelta | None) -> Any:
+        background = self._runs.find_background()
+        return background.run(background.calls.workflows.waiters.result(workflow_id, step, timeout=timeout))
 
 
 def _blocking(kind: type, name: str) -> type:
@@ -115,12 +121,18 @@ def _subscribing(name: str) -> Callable[..., Generator[Any]]:
     return subscribed
 
 
-def _for_caller(group: Any, value: Any) -> Any:
+def _for_caller(self: Any, value: Any) -> Any:
     """A handle that waits as its caller does; any other value as it is."""
     if isinstance(value, WorkflowHandle):
-        return SyncWorkflowHandle(id=value.id, name=value.name, inserted=value.inserted, wait_for=group.wait)
+        return SyncWorkflowHandle(
+            id=value.id,
+            name=value.name,
+            inserted=value.inserted,
+            wait_for=self.wait,
+            result_of=self._result_of,
+        )
     if isinstance(value, list):
-        return [_for_caller(group, each) for each in cast("list[Any]", value)]
+        return [_for_caller(self, each) for each in cast("list[Any]", value)]
     return value
 
 

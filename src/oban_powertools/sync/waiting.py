@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, overload
 
+from ..arguments import as_span, unless_none
 from ..events import AnyEvent, Cursor, Subscription
 from ..states import WorkflowId
-from ..workflows import WorkflowRecord
+from ..workflows import StepHandle, WorkflowRecord
+from ..workflows.handle import as_returned, step_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,9 +29,21 @@ class SyncWorkflowHandle:
     wait_for: Callable[..., WorkflowRecord] = field(repr=False)
     """``SyncWorkflows.wait``."""
 
+    result_of: Callable[..., Any] = field(repr=False)
+    """Waits for a step's result."""
+
     def wait(self, timeout: timedelta | float | None = None) -> WorkflowRecord:
         """Wait until it has ended, as ``SyncWorkflows.wait`` does."""
         return self.wait_for(self.id, timeout=timeout)
+
+    @overload
+    def result[Result](self, step: StepHandle[Result], timeout: timedelta | float | None = None) -> Result: ...
+    @overload
+    def result(self, step: str, timeout: timedelta | float | None = None) -> Any: ...
+    def result(self, step: StepHandle[Any] | str, timeout: timedelta | float | None = None) -> Any:
+        """Wait until a step has completed, and read its result, as ``WorkflowHandle.result`` does."""
+        within = unless_none(as_span, "timeout", timeout)
+        return as_returned(step, self.result_of(self.id, step_name(step), timeout=within))
 
 
 class SyncSubscription[E: AnyEvent]:

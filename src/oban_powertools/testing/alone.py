@@ -18,7 +18,7 @@ from ..runtime.oban_draining import running
 from ..runtime.results import StepResult, wrap_result
 from ..runtime.step import AwaitSignal, StepContext, appended_of, current_step
 from ..workflows.builder import Workflow
-from ..workflows.references import Reference
+from ..workflows.references import Reference, is_reference, place_of
 
 _UID: Final = "testing"
 
@@ -74,9 +74,9 @@ class StepAlone:
         return [step.name for step in workflow.steps[1:]] if workflow is not None else []
 
     def _resolved(self, value: Any) -> Any:
+        if is_reference(value):
+            return self._look_up(value)
         match value:
-            case Reference():
-                return self._look_up(value)
             case dict():
                 return {key: self._resolved(item) for key, item in cast("dict[Any, Any]", value).items()}
             case list() | tuple():
@@ -84,12 +84,13 @@ class StepAlone:
             case _:
                 return value
 
-    def _look_up(self, reference: Reference) -> Any:
-        source, word = (self.errors, "errors") if reference.part == "error" else (self.results, "results")
-        if reference.step not in source:
-            raise KeyError(f"{reference!r} needs {word}={{{reference.step!r}: ...}}")
-        found: Any = source[reference.step]
-        for key in reference.path:
+    def _look_up(self, reference: Reference[Any]) -> Any:
+        step, part, path, _ = place_of(reference)
+        source, word = (self.errors, "errors") if part == "error" else (self.results, "results")
+        if step not in source:
+            raise KeyError(f"{reference!r} needs {word}={{{step!r}: ...}}")
+        found: Any = source[step]
+        for key in path:
             try:
                 found = found[key]
             except (LookupError, TypeError):

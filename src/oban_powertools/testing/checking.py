@@ -10,8 +10,9 @@ from ..config import PAYLOAD_LIMIT
 from ..errors import Fault, InvalidWorkflowError
 from ..privacy.logs import format_error
 from ..upkeep.deploy_check import find_binding_fault, read_signature
-from ..workflows.builder import MapOver, Workflow, as_definition
+from ..workflows.builder import Workflow, as_definition
 from ..workflows.compile import compile_workflow
+from ..workflows.runs import MapOver
 
 
 def check(workflow: Workflow, *, payload_limit: int = PAYLOAD_LIMIT) -> None:

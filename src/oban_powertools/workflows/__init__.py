@@ -7,7 +7,8 @@ from .history import History, HistoryEntry, StepTimes
 from .inputs import Deps, EffectsName, PolicyName, StepName
 from .outlines import StepOutline, StepSpell
 from .records import CallbackRecord, Recovered, SignalRecord, StepPage, StepRecord, WorkflowRecord
-from .references import Part, Reference, StepHandle
+from .references import Part, PlaceOfValue, Reference, StepHandle, place_of
+from .typed_job import MakesJobs, TypedJob
 from .workflows import Workflows
 
 __all__ = [
@@ -16,8 +17,10 @@ __all__ = [
     "EffectsName",
     "History",
     "HistoryEntry",
+    "MakesJobs",
     "OpenWait",
     "Part",
+    "PlaceOfValue",
     "PolicyName",
     "Recovered",
     "Reference",
@@ -30,10 +33,12 @@ __all__ = [
     "StepSpell",
     "StepTimes",
     "StoredSignal",
+    "TypedJob",
     "WaitAlike",
     "Waits",
     "Workflow",
     "WorkflowHandle",
     "WorkflowRecord",
     "Workflows",
+    "place_of",
 ]

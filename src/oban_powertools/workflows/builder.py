@@ -4,19 +4,18 @@ A wrong argument, such as text for a list or for a timedelta, is refused in that
 not, but for a name that is there already: ``insert`` reports all its faults at once.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal, cast, overload
 
 from oban import Job
 
+from ..annotations import ANYTHING, Codec, list_of
 from ..arguments import as_list, as_span, refuse, unless_none
-from ..database import json_border
 from ..errors import Fault, InvalidWorkflowError
 from ..spelling import did_you_mean
-from ..states import StepKind
 from . import drawing
+from .defined_nodes import nodes_of
 from .inputs import (
     Deps,
     EffectsName,
@@ -30,63 +29,11 @@ from .inputs import (
     refuse_enqueued,
 )
 from .references import Reference, StepHandle
+from .runs import MapOver, Nested, RunsOn, SignalWait, StepDefinition
+from .typed_job import MakesJobs, TypedJob, result_codec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignalWait:
-    """What an ``await_signal`` step waits for."""
-
-    signal: str
-    """The signal's name."""
-
-    correlation_key: str | Reference
-    """Which signal of that name; a reference is resolved when the wait begins."""
-
-    deadline: timedelta | None
-    """Time from the beginning of the wait until it expires."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MapOver:
-    """What a ``map`` step runs for each item of a list."""
-
-    over: Reference | list[Any]
-    """The list, usually a result known only at run time."""
-
-    job: Job
-    """The job of one item; ``Workflow.item`` in its args stands for the item."""
-
-    max_failures: int
-    """How many items may fail before the map does."""
-
-
-@dataclass(slots=True, kw_only=True)
-class StepDefinition:
-    """One added step, as the author defined it."""
-
-    name: str
-    """Unique in the workflow."""
-
-    runs: "Job | SignalWait | MapOver | Workflow"
-    """What it runs on: a job with all its options, a wait, a map, or a nested workflow."""
-
-    on_failure: PolicyName
-    """The policy of edges without one of their own."""
-
-    effects: EffectsName
-    """May it run twice?"""
-
-    delay: timedelta | None
-    """Time between release and start."""
-
-    added_at: str = ""
-    """The line of code that added it, ``file:line``."""
-
-    deps: list[tuple[StepName, PolicyName]] = field(default_factory=list[tuple[StepName, PolicyName]])
-    """Explicit edges in their order: parent, policy."""
-
-
-class Workflow:
+class Workflow(Nested):
     """A definition: named steps, each an Oban job, and the edges between them.
 
     >>> from oban import job
@@ -114,7 +61,7 @@ class Workflow:
 
     __in_json__: ClassVar[str] = "add_workflow(name, workflow) makes it a step, whose result can be passed"
 
-    item: ClassVar[Reference] = Reference("", "item")
+    item: ClassVar[Any] = cast("Reference[Any]", Reference("", "item"))
     """In the args of ``map``: the item, or a part of it as in ``Workflow.item["id"]``."""
 
     def __init__(
@@ -139,6 +86,18 @@ class Workflow:
         self.steps: list[StepDefinition] = []
         self._by_name: dict[str, StepDefinition] = {}
 
+    @overload
+    def add[Result](
+        self,
+        name: str,
+        job: TypedJob[Result],
+        *,
+        deps: Deps = (),
+        on_failure: PolicyName = "cancel",
+        effects: EffectsName = "ask",
+        delay: timedelta | float | None = None,
+    ) -> StepHandle[Result]: ...
+    @overload
     def add(
         self,
         name: str,
@@ -148,7 +107,17 @@ class Workflow:
         on_failure: PolicyName = "cancel",
         effects: EffectsName = "ask",
         delay: timedelta | float | None = None,
-    ) -> StepHandle:
+    ) -> StepHandle[Any]: ...
+    def add(
+        self,
+        name: str,
+        job: Job,
+        *,
+        deps: Deps = (),
+        on_failure: PolicyName = "cancel",
+        effects: EffectsName = "ask",
+        delay: timedelta | float | None = None,
+    ) -> StepHandle[Any]:
         """Add a step.
 
         Args:
@@ -178,11 +147,11 @@ class Workflow:
         name: str,
         *,
         signal: str,
-        correlation_key: str | Reference,
+        correlation_key: str | Reference[str],
         deadline: timedelta | float | None = None,
         deps: Deps = (),
         on_failure: PolicyName = "cancel",
-    ) -> StepHandle:
+    ) -> StepHandle[Any]:
         """Add a step without a job that waits for a signal; the signal's payload is its result.
 
         Args:
@@ -196,7 +165,7 @@ class Workflow:
 
     def add_workflow(
         self, name: str, workflow: "Workflow", *, deps: Deps = (), on_failure: PolicyName = "cancel"
-    ) -> StepHandle:
+    ) -> StepHandle[dict[str, Any]]:
         """Add a workflow as one step: it starts when the step is released, and the step ends as it ends.
 
         Its result is a map of the nested workflow's results, step name -> result. It is stored with this
@@ -205,25 +174,89 @@ class Workflow:
         as_definition("workflow", workflow)
         return self._add(name, workflow, deps, on_failure)
 
+    @overload
+    def map[Item, Result](
+        self,
+        name: str,
+        worker: Callable[[Item], TypedJob[Result]],
+        *,
+        over: Reference[Sequence[Item]] | Sequence[Item],
+        max_failures: Literal[0] = 0,
+        deps: Deps = (),
+        on_failure: PolicyName = "cancel",
+        effects: EffectsName = "ask",
+    ) -> StepHandle[list[Result]]: ...
+    @overload
+    def map[Item, Result](
+        self,
+        name: str,
+        worker: Callable[[Item], TypedJob[Result]],
+        *,
+        over: Reference[Sequence[Item]] | Sequence[Item],
+        max_failures: int,
+        deps: Deps = (),
+        on_failure: PolicyName = "cancel",
+        effects: EffectsName = "ask",
+    ) -> StepHandle[list[Result | None]]: ...
+    @overload
+    def map[Result](
+        self,
+        name: str,
+        worker: MakesJobs[Result],
+        *,
+        over: Reference[Any] | Sequence[Any],
+        args: Mapping[str, Any] | None = None,
+        max_failures: Literal[0] = 0,
+        deps: Deps = (),
+        on_failure: PolicyName = "cancel",
+        effects: EffectsName = "ask",
+    ) -> StepHandle[list[Result]]: ...
+    @overload
+    def map[Result](
+        self,
+        name: str,
+        worker: MakesJobs[Result],
+        *,
+        over: Reference[Any] | Sequence[Any],
+        args: Mapping[str, Any] | None = None,
+        max_failures: int,
+        deps: Deps = (),
+        on_failure: PolicyName = "cancel",
+        effects: EffectsName = "ask",
+    ) -> StepHandle[list[Result | None]]: ...
+    @overload
     def map(
         self,
         name: str,
-        worker: Any,
+        worker: type[Any],
         *,
-        over: Reference | list[Any],
+        over: Reference[Any] | Sequence[Any],
         args: Mapping[str, Any] | None = None,
         max_failures: int = 0,
         deps: Deps = (),
         on_failure: PolicyName = "cancel",
         effects: EffectsName = "ask",
-    ) -> StepHandle:
+    ) -> StepHandle[list[Any]]: ...
+    def map(
+        self,
+        name: str,
+        worker: Any,
+        *,
+        over: Reference[Any] | Sequence[Any],
+        args: Mapping[str, Any] | None = None,
+        max_failures: int = 0,
+        deps: Deps = (),
+        on_failure: PolicyName = "cancel",
+        effects: EffectsName = "ask",
+    ) -> StepHandle[Any]:
         """Add a step that runs a worker once for each item of a list known only at run time.
 
         Args:
-            worker: An Oban worker class or job function; its options are kept.
+            worker: A function that makes the job of an item, such as ``bill.new`` or
+                ``lambda order: bill.new(order.total)``; or a worker, whose options are kept.
             over: The list: a result reference, or a list.
-            args: Args of each item's job, where ``Workflow.item`` (or a part of it) stands for the item; None
-                passes the item alone, as ``item``.
+            args: With a worker: args of each item's job, where ``Workflow.item`` (or a part of it) stands for the item;
+                None passes the item alone, as ``item``.
             max_failures: How many items may fail before the map does; their results are null.
 
         Returns:
@@ -231,19 +264,21 @@ class Workflow:
         """
         if type(max_failures) is not int:
             raise refuse("max_failures", max_failures, "a whole number")
-        item_args = {"item": Workflow.item} if args is None else dict(as_mapping("args", args))
-        mapped = MapOver(over=over, job=item_job(worker, item_args), max_failures=max_failures)
+        job = item_job(worker, over, None if args is None else as_mapping("args", args))
+        mapped = MapOver(
+            over=list(over) if isinstance(over, tuple) else cast("Any", over), job=job, max_failures=max_failures
+        )
         return self._add(name, mapped, deps, on_failure, effects)
 
     def _add(
         self,
         name: str,
-        runs: "Job | SignalWait | MapOver | Workflow",
+        runs: RunsOn,
         deps: Deps,
         on_failure: PolicyName,
         effects: EffectsName = "ask",
         delay: timedelta | float | None = None,
-    ) -> StepHandle:
+    ) -> StepHandle[Any]:
         span, line = unless_none(as_span, "delay", delay), line_of_the_caller()
         step = StepDefinition(name=name, runs=runs, on_failure=on_failure, effects=effects, delay=span, added_at=line)
         step.deps.extend(read_edges(deps, on_failure))
@@ -251,13 +286,24 @@ class Workflow:
         if first is not step and name:
             raise self._twice(first, line)
         self.steps.append(step)
-        return StepHandle(name, self)
+        return StepHandle(name, self, _codec_of(runs))
 
     def _twice(self, first: StepDefinition, line: str) -> InvalidWorkflowError:
         message = f"a step of this name was added at {first.added_at}; names are unique in a workflow"
         fault = Fault(code="duplicate_step_name", message=message, step=first.name, added_at=line)
         return InvalidWorkflowError(str(self.name), [fault])
 
+    @overload
+    def add_many[Result](
+        self,
+        jobs: Mapping[str, TypedJob[Result]],
+        *,
+        deps: Deps = (),
+        on_failure: PolicyName = "cancel",
+        effects: EffectsName = "ask",
+        delay: timedelta | float | None = None,
+    ) -> list[StepHandle[Result]]: ...
+    @overload
     def add_many(
         self,
         jobs: Mapping[str, Job],
@@ -266,7 +312,16 @@ class Workflow:
         on_failure: PolicyName = "cancel",
         effects: EffectsName = "ask",
         delay: timedelta | float | None = None,
-    ) -> list[StepHandle]:
+    ) -> list[StepHandle[Any]]: ...
+    def add_many(
+        self,
+        jobs: Mapping[str, Any],
+        *,
+        deps: Deps = (),
+        on_failure: PolicyName = "cancel",
+        effects: EffectsName = "ask",
+        delay: timedelta | float | None = None,
+    ) -> list[StepHandle[Any]]:
         """Add several steps with the same options; handles in the mapping's order."""
         parents = read_deps(deps)
         return [
@@ -295,29 +350,21 @@ class Workflow:
         step.deps.append((parent, step.on_failure if policy is None else policy))
 
     @staticmethod
-    def result(step: str) -> Reference:
+    def result(step: str) -> Any:
         """The result of a step by name; in a later step's args it implies the dependency."""
-        return Reference(step)
+        reference: Reference[Any] = Reference(step)
+        return reference
 
     def to_mermaid(self) -> str:
         """The definition as a Mermaid flowchart; edges to steps that were not added are left out."""
-        return drawing.mermaid(self._nodes())
+        return drawing.mermaid(nodes_of(self.steps))
 
     def to_dot(self) -> str:
         """The definition in Graphviz's DOT language; edges to steps that were not added are left out."""
-        return drawing.dot(self._nodes())
+        return drawing.dot(nodes_of(self.steps))
 
     def __repr__(self) -> str:
         return f"<Workflow {self.name!r} of {len(self.steps)} steps>"
-
-    def _nodes(self) -> list[drawing.Node]:
-        positions: dict[str, int] = {}
-        for position, step in enumerate(self.steps):
-            positions.setdefault(step.name, position)
-        return [
-            drawing.Node(name=str(step.name), parents=_drawn_parents(step, positions), kind=_kind(step.runs))
-            for step in self.steps
-        ]
 
 
 def as_definition(argument: str, value: object) -> Workflow:
@@ -338,40 +385,11 @@ def as_definition(argument: str, value: object) -> Workflow:
     raise refuse(argument, cast("object", value), expected)
 
 
-def _kind(runs: Any) -> StepKind:
+def _codec_of(runs: RunsOn) -> Codec:
     match runs:
-        case SignalWait():
-            return StepKind.SIGNAL
-        case MapOver():
-            return StepKind.MAP
-        case Workflow():
-            return StepKind.WORKFLOW
-        case _:
-            return StepKind.JOB
-
-
-def _drawn_parents(step: StepDefinition, positions: Mapping[str, int]) -> dict[int, str]:
-    references: list[Reference] = []
-
-    def leaf(value: Any, _: str) -> bool:
-        if isinstance(value, Reference):
-            references.append(value)
-        return isinstance(value, Reference)
-
-    json_border.find_faults(_referring(step.runs), "args", leaf)
-    edges = [(parent.name if isinstance(parent, StepHandle) else parent, policy) for parent, policy in step.deps]
-    edges += [(reference.step, step.on_failure) for reference in references if reference.part != "item"]
-    return {positions[parent]: policy for parent, policy in reversed(edges) if parent in positions}
-
-
-def _referring(runs: Any) -> list[Any]:
-    """The values of a step that may contain references to other steps."""
-    match runs:
-        case SignalWait():
-            return [runs.correlation_key]
-        case MapOver():
-            return [runs.over, runs.job.args]
         case Job():
-            return [runs.args]
+            return result_codec(runs)
+        case MapOver():
+            return list_of(result_codec(runs.job))
         case _:
-            return []
+            return ANYTHING

@@ -18,13 +18,15 @@ from ..errors import Fault, InvalidWorkflowError
 from ..spelling import did_you_mean
 from ..states import Effects, Policy
 from .bounds import MOST_LEVELS, schedule_faults, span_faults, text_faults
-from .builder import MapOver, SignalWait, StepDefinition, StepName, Workflow
+from .builder import Workflow, as_definition
 from .encode import job_columns, step_columns, template
 from .graph import children_of, depths, find_cycle
 from .identity import identity
+from .inputs import StepName
 from .job_identity import RESERVED_META
 from .plan import StepPlan, WorkflowPlan
-from .references import Reference, StepHandle
+from .references import Reference, StepHandle, is_reference, place_of
+from .runs import MapOver, Nested, SignalWait, StepDefinition
 
 _POLICIES: Final = frozenset(str(policy) for policy in Policy)
 _EFFECTS: Final = frozenset(str(effects) for effects in Effects)
@@ -68,7 +70,7 @@ class _Compiler:
         self._positions: dict[str, int] = {}
         self._edges: list[dict[int, Policy]] = [{} for _ in workflow.steps]
         self._implied: set[tuple[int, int]] = set()
-        self._references: list[list[Reference]] = [[] for _ in workflow.steps]
+        self._references: list[list[Reference[Any]]] = [[] for _ in workflow.steps]
         self._nested: dict[int, WorkflowPlan] = {}
 
     def compile(self) -> WorkflowPlan:
@@ -150,8 +152,8 @@ class _Compiler:
 
     def _check_runs(self, position: int, step: StepDefinition) -> None:
         match step.runs:
-            case Workflow() as nested:
-                self._check_nested(position, nested, step.name)
+            case Nested() as nested:
+                self._check_nested(position, as_definition("workflow", nested), step.name)
             case SignalWait() as wait:
                 self._check_wait(position, wait, step.name)
             case MapOver() as mapped:
@@ -170,7 +172,7 @@ class _Compiler:
 
     def _check_wait(self, position: int, wait: SignalWait, step: str) -> None:
         key: Any = wait.correlation_key
-        if isinstance(key, Reference):
+        if is_reference(key):
             self._check_json({"correlation_key": key}, "args", step, self._payload_limit, position)
         elif _is_key(key):
             self._check_text(key, "args.correlation_key", step)
@@ -230,9 +232,9 @@ class _Compiler:
                 message = f"a step is no value; pass its result: {part.name}.result"
                 self._fault("non_serializable", message, step, place)
                 return True
-            if not isinstance(part, Reference) or position is None:
+            if not is_reference(part) or position is None:
                 return False
-            if not (items and part.part == "item"):
+            if not (items and place_of(part).part == "item"):
                 self._references[position].append(part)
             return True
 
@@ -264,16 +266,17 @@ class _Compiler:
             message = f"two edges from {name!r} with different policies; keep one"
             self._fault("conflicting_edges", message, step.name, "deps")
 
-    def _add_reference(self, position: int, step: StepDefinition, reference: Reference) -> None:
-        if reference.owner is not None and reference.owner is not self._workflow:
+    def _add_reference(self, position: int, step: StepDefinition, reference: Reference[Any]) -> None:
+        name, part, path, owner = place_of(reference)
+        if owner is not None and owner is not self._workflow:
             message = f"{reference!r} belongs to another workflow"
             return self._fault("unknown_reference", message, step.name, "args")
-        if reference.part == "item":
+        if part == "item":
             return self._fault("unknown_reference", "Workflow.item stands only in the args of a map", step.name, "args")
-        self._adopt(json_border.find_faults([key for key in reference.path if isinstance(key, str)], "args"), step.name)
-        source = self._positions.get(reference.step)
+        self._adopt(json_border.find_faults([key for key in path if isinstance(key, str)], "args"), step.name)
+        source = self._positions.get(name)
         if source is None:
-            message = f"{reference!r} refers to a step that does not exist{self._name_of(reference.step)}"
+            message = f"{reference!r} refers to a step that does not exist{self._name_of(name)}"
             return self._fault("unknown_reference", message, step.name, "args")
         if source == position:
             message = f"{reference!r} refers to the step itself, not to an ancestor"
@@ -328,7 +331,7 @@ class _Compiler:
     def _plan_runs(self, position: int, step: StepDefinition) -> dict[str, Any]:
         columns: dict[str, Any] = {**dict.fromkeys(_OPTIONAL_COLUMNS), "priority": 0, "max_attempts": 1}
         match step.runs:
-            case Workflow():
+            case Nested():
                 columns |= {"kind": "workflow", "args": "{}", "nested": self._nested[position]}
             case SignalWait() as wait:
                 args = {"signal": wait.signal, "correlation_key": wait.correlation_key}
@@ -369,7 +372,7 @@ def _is_text(value: object) -> bool:
 
 
 def _is_key(value: object) -> bool:
-    return isinstance(value, Reference) or _is_text(value)
+    return is_reference(value) or _is_text(value)
 
 
 def _is_word(value: object, words: frozenset[str]) -> bool:

@@ -12,7 +12,7 @@ import orjson
 from oban import Job
 
 from ..database import json_border
-from .references import Reference
+from .references import is_reference, place_of
 
 _MARK: Final = uuid.uuid4().hex
 _MARKED: Final = re.compile(f'"{_MARK}:([0-9]+)"')
@@ -30,9 +30,10 @@ def template(args: Any, positions: Mapping[str, int]) -> str:
     seen: list[list[Any]] = []
 
     def mark(value: Any) -> str:
-        assert isinstance(value, Reference)
-        source = _ITEM if value.part == "item" else positions[value.step]
-        seen.append([source, value.part, [str(key) for key in value.path]])
+        assert is_reference(value)
+        step, part, path, _ = place_of(value)
+        source = _ITEM if part == "item" else positions[step]
+        seen.append([source, part, [str(key) for key in path]])
         return f"{_MARK}:{len(seen) - 1}"
 
     text = orjson.dumps(args, default=mark, option=orjson.OPT_SORT_KEYS).decode()

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, overload
 
-from ..arguments import as_span, unless_none
+from ..annotations import read_result
+from ..arguments import as_key, as_span, unless_none
 from ..states import WorkflowId
 from .records import WorkflowRecord
+from .references import StepHandle, codec_of
 
 
 class Waits(Protocol):
@@ -14,6 +16,10 @@ class Waits(Protocol):
 
     async def wait(self, workflow_id: WorkflowId, *, timeout: timedelta | None = None) -> WorkflowRecord:
         """As ``Workflows.wait``."""
+        ...
+
+    async def result(self, workflow_id: WorkflowId, step: str, *, timeout: timedelta | None = None) -> Any:
+        """The JSON of a step's result, once it has one."""
         ...
 
 
@@ -38,3 +44,37 @@ class WorkflowHandle:
     async def wait(self, timeout: timedelta | float | None = None) -> WorkflowRecord:
         """As ``Workflows.wait``."""
         return await self.waiters.wait(self.id, timeout=unless_none(as_span, "timeout", timeout))
+
+    @overload
+    async def result[Result](self, step: StepHandle[Result], timeout: timedelta | float | None = None) -> Result: ...
+    @overload
+    async def result(self, step: str, timeout: timedelta | float | None = None) -> Any: ...
+    async def result(self, step: StepHandle[Any] | str, timeout: timedelta | float | None = None) -> Any:
+        """Wait until a step has completed, whatever the others do, and read its result.
+
+        Args:
+            step: As ``add`` returned it, for the type that its worker returns; by its name for plain JSON.
+            timeout: As in ``wait``.
+
+        Raises:
+            StepNotCompletedError: It ended without completing.
+            UnfitValueError: The stored result does not fit the annotation of the worker.
+            WaitTimeoutError: It had not ended in time.
+            StepNotFoundError: There is no such step.
+        """
+        within = unless_none(as_span, "timeout", timeout)
+        return as_returned(step, await self.waiters.result(self.id, step_name(step), timeout=within))
+
+
+def step_name(step: StepHandle[Any] | str) -> str:
+    """The name of a step, by its handle or itself."""
+    return step.name if isinstance(step, StepHandle) else as_key("step", step)
+
+
+def as_returned(step: StepHandle[Any] | str, result: Any) -> Any:
+    """The JSON of a step's result as the value that its worker returned.
+
+    Raises:
+        UnfitValueError: It does not fit the annotation of the worker.
+    """
+    return read_result(codec_of(step), result, f"step {step.name!r}") if isinstance(step, StepHandle) else result

@@ -10,17 +10,22 @@ from typing import Any, Final, Literal, cast
 from oban import Job
 from oban.worker import worker_name
 
+from ..annotations import ANYTHING, Border
 from ..arguments import as_list, refuse
 from ..errors import InvalidArgumentError
-from .references import StepHandle
+from .references import Reference, StepHandle, is_reference, item_codec
+from .typed_job import typed
 
 type PolicyName = Literal["cancel", "continue"]
 type EffectsName = Literal["repeatable", "ask", "never"]
-type StepName = str | StepHandle
+type StepName = str | StepHandle[Any]
 type Deps = StepName | Iterable[StepName] | Mapping[StepName, PolicyName] | Mapping[str, PolicyName]
 
 _PACKAGE: Final = __file__.removesuffix("workflows/inputs.py")
 """The folder of this package."""
+
+BORDER: Final = "_powertools_border"
+"""The attribute of a worker of ours with what its args and its result are."""
 
 _JOB_OPTIONS: Final = frozenset(inspect.signature(Job).parameters)
 """The options of an Oban job; a worker's other options go to ``extra``."""
@@ -51,17 +56,41 @@ def read_edges(deps: Deps, policy: PolicyName) -> list[tuple[StepName, PolicyNam
     return [(dep, policy) for dep in parents]
 
 
-def item_job(worker: Any, args: dict[str, Any]) -> Job:
-    """The job of one item, as the worker's own ``new`` would make it: options that are not Oban's go to ``extra``."""
+def item_job(worker: Any, over: Any, args: Mapping[str, Any] | None) -> Job:
+    """The job of one item.
+
+    Args:
+        worker: Makes it of the item; or a worker, whose options that are not Oban's go to ``extra`` as with ``new``.
+        over: The list, whose items may be known to have fields.
+        args: None passes the item alone.
+    """
     if isinstance(worker, Job):
-        raise refuse("worker", worker, "the worker itself: map makes its jobs, with args= for their args")
+        raise refuse("worker", worker, "the worker itself, or a function that makes a job of an item")
     if not isinstance(worker, type):
-        raise refuse("worker", worker, "a class with @worker, or a function with @job")
+        return _made_of_item(worker, over, args)
+    written: dict[str, Any] = {"item": Reference("", "item")} if args is None else dict(args)
+    border: Border | None = getattr(worker, BORDER, None)
     options: dict[str, Any] = getattr(worker, "_opts", {})
     job_options: dict[str, Any] = {name: value for name, value in options.items() if name in _JOB_OPTIONS}
     if len(job_options) < len(options):
         job_options["extra"] = {name: value for name, value in options.items() if name not in _JOB_OPTIONS}
-    return Job(worker_name(worker), args=args, **job_options)
+    if border is None:
+        return Job(worker_name(worker), args=written, **job_options)
+    return typed(Job(worker_name(worker), args=border.write_args(written), **job_options), border.returns)
+
+
+def _made_of_item(make: Any, over: Any, args: Mapping[str, Any] | None) -> Job:
+    expected = "a class with @worker, a function with @job, or a function that makes the job of an item"
+    if not callable(make):
+        raise refuse("worker", make, expected)
+    if args is not None:
+        raise refuse("args", args, "left out: the function that makes the job of an item says its args")
+    codec = item_codec(over) if is_reference(over) else ANYTHING
+    job = make(Reference("", "item", codec=codec))
+    if not isinstance(job, Job):
+        raise refuse("worker", make, expected)
+    refuse_enqueued("worker", job)
+    return job
 
 
 def as_mapping(argument: str, value: object) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from ..database import Row, Session, json_border, record
-from ..errors import WorkflowNotFoundError
+from ..errors import StepNotFoundError, WorkflowNotFoundError
 from ..states import OperatorStatus, Policy, StepState, WorkflowId
 from .drawing import Node
 from .records import CallbackRecord, StepPage, StepRecord, WorkflowRecord
@@ -122,6 +122,19 @@ async def list_results(session: Session, workflow_id: WorkflowId) -> dict[str, A
     if not rows:
         await get_workflow(session, workflow_id)
     return {row["name"]: row["result"] for row in rows}
+
+
+async def get_result(session: Session, workflow_id: WorkflowId, step: str) -> tuple[StepState, Any]:
+    """The state of a step, and its result when it has completed.
+
+    Raises:
+        WorkflowNotFoundError, StepNotFoundError: There is no such workflow or step.
+    """
+    rows = await session.all("get_result", {"workflow_id": workflow_id, "step": step})
+    if not rows:
+        await get_workflow(session, workflow_id)
+        raise StepNotFoundError(workflow_id, step)
+    return StepState(rows[0]["state"]), rows[0]["result"]
 
 
 async def list_callbacks(session: Session, workflow_id: WorkflowId) -> list[CallbackRecord]:

@@ -9,17 +9,17 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 from psycopg_pool import PoolClosed
 
 from ..database import Connect
 from ..database.sqlstates import Trouble, find_trouble
-from ..errors import AnotherLoopError, PowertoolsClosedError, WaitTimeoutError
+from ..errors import AnotherLoopError, PowertoolsClosedError, StepNotCompletedError, WaitTimeoutError
 from ..privacy.logs import find_logger
-from ..states import WorkflowId
-from .reads import get_workflow
+from ..states import StepState, WorkflowId
+from .reads import get_result, get_workflow
 from .records import WorkflowRecord
 
 logger: Final = find_logger(__name__)
@@ -75,6 +75,24 @@ class Waiters:
         if not await self._has_ended(workflow_id, timeout):
             raise WaitTimeoutError(workflow_id, timeout or timedelta(0))
         return await outlasting(lambda: self._get(workflow_id), timeout)
+
+    async def result(self, workflow_id: WorkflowId, step: str, *, timeout: timedelta | None = None) -> Any:
+        """Wait until a step has completed: what a handle's ``result`` does, with its errors; as plain JSON."""
+        tick, began_at = _FIRST_TICK, time.monotonic()
+        while True:
+            state, result = await outlasting(lambda: self._get_result(workflow_id, step), timeout)
+            if state is StepState.COMPLETED:
+                return result
+            if state.terminal:
+                raise StepNotCompletedError(workflow_id, step, state)
+            if timeout is not None and time.monotonic() - began_at >= timeout.total_seconds():
+                raise WaitTimeoutError(workflow_id, timeout)
+            await asyncio.sleep(tick)
+            tick = min(_LONGEST_TICK, tick * 2)
+
+    async def _get_result(self, workflow_id: WorkflowId, step: str) -> tuple[StepState, Any]:
+        async with self._connect() as session:
+            return await get_result(session, workflow_id, step)
 
     async def _get(self, workflow_id: WorkflowId) -> WorkflowRecord:
         async with self._connect() as session:

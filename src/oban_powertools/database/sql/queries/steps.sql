@@ -73,6 +73,13 @@ FROM powertools.steps
 WHERE workflow_id = %(workflow_id)s::bigint AND state = 'completed'
 ORDER BY position;
 
+-- name: get_result
+-- Args: workflow_id (bigint), step (text).
+-- Rows: none, or one: state, result of the step. Index: step_name_unique.
+SELECT state, result
+FROM powertools.steps
+WHERE workflow_id = %(workflow_id)s::bigint AND name = %(step)s::text;
+
 -- name: step_for_completion
 -- The step and its job's id, to lock the job before the workflow.
 -- Args: workflow_id (bigint), step (text).
