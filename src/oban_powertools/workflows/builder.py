@@ -29,11 +29,11 @@ from .inputs import (
     refuse_enqueued,
 )
 from .references import Reference, StepHandle
-from .runs import MapOver, Nested, RunsOn, SignalWait, StepDefinition
+from .runs import MapOver, NestedStep, RunsOn, SignalWait, StepDefinition
 from .typed_job import MakesJobs, TypedJob, result_codec
 
 
-class Workflow(Nested):
+class Workflow(NestedStep):
     """A definition: named steps, each an Oban job, and the edges between them.
 
     >>> from oban import job

@@ -26,7 +26,7 @@ from .inputs import StepName
 from .job_identity import RESERVED_META
 from .plan import StepPlan, WorkflowPlan
 from .references import Reference, StepHandle, is_reference, place_of
-from .runs import MapOver, Nested, SignalWait, StepDefinition
+from .runs import MapOver, NestedStep, SignalWait, StepDefinition
 
 _POLICIES: Final = frozenset(str(policy) for policy in Policy)
 _EFFECTS: Final = frozenset(str(effects) for effects in Effects)
@@ -152,7 +152,7 @@ class _Compiler:
 
     def _check_runs(self, position: int, step: StepDefinition) -> None:
         match step.runs:
-            case Nested() as nested:
+            case NestedStep() as nested:
                 self._check_nested(position, as_definition("workflow", nested), step.name)
             case SignalWait() as wait:
                 self._check_wait(position, wait, step.name)
@@ -331,7 +331,7 @@ class _Compiler:
     def _plan_runs(self, position: int, step: StepDefinition) -> dict[str, Any]:
         columns: dict[str, Any] = {**dict.fromkeys(_OPTIONAL_COLUMNS), "priority": 0, "max_attempts": 1}
         match step.runs:
-            case Nested():
+            case NestedStep():
                 columns |= {"kind": "workflow", "args": "{}", "nested": self._nested[position]}
             case SignalWait() as wait:
                 args = {"signal": wait.signal, "correlation_key": wait.correlation_key}

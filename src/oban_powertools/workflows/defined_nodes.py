@@ -9,7 +9,7 @@ from ..database import json_border
 from ..states import StepKind
 from .drawing import Node
 from .references import PlaceOfValue, StepHandle, is_reference, place_of
-from .runs import MapOver, Nested, SignalWait, StepDefinition
+from .runs import MapOver, NestedStep, SignalWait, StepDefinition
 
 
 def nodes_of(steps: Sequence[StepDefinition]) -> list[Node]:
@@ -26,7 +26,7 @@ def _kind(runs: Any) -> StepKind:
             return StepKind.SIGNAL
         case MapOver():
             return StepKind.MAP
-        case Nested():
+        case NestedStep():
             return StepKind.WORKFLOW
         case _:
             return StepKind.JOB

@@ -38,11 +38,11 @@ class MapOver:
     """How many items may fail before the map does."""
 
 
-class Nested:
+class NestedStep:
     """A workflow as a step of another one: the base of ``Workflow``, which is defined above."""
 
 
-type RunsOn = Job | SignalWait | MapOver | Nested
+type RunsOn = Job | SignalWait | MapOver | NestedStep
 """What a step runs on."""
 
 
