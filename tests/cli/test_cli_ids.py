@@ -117,6 +117,7 @@ async def look(hand: Hand, asked: Asked, workflow: str) -> None:
     await asked.ask("workflow explain", workflow)
     await asked.ask("workflow explain", workflow, "nested")
     await asked.ask("workflow graph", workflow)
+    await asked.ask("workflow export", workflow)
     await asked.ask("workflow history", workflow)
     await hand.workflows.signal("approved", "nobody", workflow_id=workflow)
     await asked.ask("signals list")

@@ -125,6 +125,7 @@ async def test_every_answer_as_json_has_the_keys_of_the_reference(hand: Hand, ds
         ("workflow", "explain", workflow_id),
         ("workflow", "explain", workflow_id, "s1"),
         ("workflow", "graph", workflow_id),
+        ("workflow", "export", workflow_id),
         ("workflow", "graph", workflow_id, "--svg", "-"),
         ("workflow", "commands", workflow_id),
         ("workflow", "hold", workflow_id, "--for", "1h", "--reason", "because of a test"),

@@ -42,6 +42,7 @@ READ = {
         "wait",
         "commands",
         "to_mermaid",
+        "export",
         "to_dot",
     },
     "queues": {"list", "get"},

@@ -229,6 +229,7 @@ CASES: dict[str, Case] = {
         *([str(w.leaky), "--step", name] for name in (*steps_that_ended(), "waits", "later", "after", "retries")),
     ],
     "workflow explain": lambda w: [[str(w.leaky)], [str(w.broken)], *([str(w.leaky), name] for name in all_steps())],
+    "workflow export": lambda w: [[str(w.leaky)]],
     "workflow graph": lambda w: [[str(w.leaky), *how] for how in ([], ["--format", "dot"], ["--svg", "-"])],
     "workflow hold": lambda w: [[str(w.spend()), *ONE_HOUR, *WHY]],
     "workflow release": lambda w: [[str(w.leaky), "later", *WHY]],

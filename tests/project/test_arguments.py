@@ -127,6 +127,7 @@ KINDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "workflows.results": {"workflow_id": NOT_IDS},
     "workflows.callbacks": {"workflow_id": NOT_IDS},
     "workflows.to_mermaid": {"workflow_id": NOT_IDS},
+    "workflows.export": {"workflow_id": NOT_IDS},
     "workflows.to_dot": {"workflow_id": NOT_IDS},
     "workflows.commands": {"workflow_id": NOT_IDS, "limit": NOT_COUNTS},
     "workflows.complete_step": {

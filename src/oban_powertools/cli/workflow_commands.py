@@ -20,6 +20,7 @@ from ..workflows.records import StepPage, StepRecord
 from .change_commands import cancel, hold, list_commands, recover, release
 from .exits import Exit
 from .explain_text import print_step, print_workflow
+from .export_command import export
 from .forms import Form
 from .graph_command import graph
 from .groups import Group, examples
@@ -46,7 +47,18 @@ def workflow() -> None:
     """See workflows, and change them."""
 
 
-for _command in (list_workflows, history, cancel, recover, hold, release, list_commands, graph, reveal_of_workflow):
+for _command in (
+    list_workflows,
+    history,
+    cancel,
+    recover,
+    hold,
+    release,
+    list_commands,
+    graph,
+    export,
+    reveal_of_workflow,
+):
     workflow.add_command(_command)
 
 

@@ -4,6 +4,7 @@ from .alone import StepAlone, step_context
 from .checking import check
 from .draining import NothingMovesError
 from .fakes import Fakes, WrongFakeError
+from .loading import UnreadableExportError
 from .ran import WorkflowRun
 from .runner import Runnable, WorkflowRunner, open_runner
 from .sync_runner import SyncWorkflowRunner
@@ -14,6 +15,7 @@ __all__ = [
     "Runnable",
     "StepAlone",
     "SyncWorkflowRunner",
+    "UnreadableExportError",
     "WorkflowRun",
     "WorkflowRunner",
     "WrongFakeError",

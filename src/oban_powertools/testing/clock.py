@@ -88,8 +88,12 @@ class Clock:
 
     async def let_pass(self, by: timedelta) -> None:
         """Move every stored instant back."""
-        await self._ask("let_pass", by=by)
+        await self.shift(by)
         self._jumped += by
+
+    async def shift(self, by: timedelta) -> None:
+        """Make what is stored older, or younger, which is no time that passes."""
+        await self._ask("let_pass", by=by)
 
     async def has_ended(self, workflow_id: WorkflowId) -> bool | None:
         """Whether a workflow and what it nests have ended, with their callbacks; None when there is none."""

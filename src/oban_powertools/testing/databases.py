@@ -32,8 +32,8 @@ MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a directory of its own is made 
 ROOM: Final = 2**30
 """Bytes that must be free in memory, for a server's files to lie there; else they lie where temporary files do."""
 
-_UNSAFE: Final = ("fsync", "synchronous_commit", "full_page_writes")
-"""What makes a server survive a crash of its machine, which no test needs."""
+_NEEDLESS: Final = ("fsync", "synchronous_commit", "full_page_writes", "autovacuum", "jit")
+"""What lets a server survive a crash of its machine, or pays off in databases that live longer than a test."""
 _NUMBERS: Final = itertools.count(1)
 _LOCK: Final = "SELECT pg_advisory_lock(4711474747)"
 
@@ -56,7 +56,7 @@ def open_server(directory: Path) -> Generator[str]:
     server = start_embedded(directory)
     try:
         with psycopg.connect(server.dsn, autocommit=True) as conn:
-            for setting in _UNSAFE:
+            for setting in _NEEDLESS:
                 conn.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(setting)))
             conn.execute("SELECT pg_reload_conf()")
         yield server.dsn

@@ -3,6 +3,7 @@
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -23,6 +24,7 @@ from .clock import Clock
 from .draining import Drainer, Goal, NothingMovesError
 from .fakes import Faked, Fakes
 from .idle import IdlePowertools
+from .loading import age_of, insert_rows, read_export
 from .ran import WorkflowRun
 
 type Runnable = Workflow | WorkflowHandle | SyncWorkflowHandle | WorkflowId | int | str
@@ -72,7 +74,8 @@ class WorkflowRunner:
         settings: Settings | None = None,
     ) -> None:
         self.dsn = dsn
-        self._clock = Clock(dsn, Names(schema=schema, prefix=prefix))
+        self._names = Names(schema=schema, prefix=prefix)
+        self._clock = Clock(dsn, self._names)
         self._idle = IdlePowertools(
             dsn, prefix=prefix, authorize=authorize or everybody_may, display=display, schema=schema, settings=settings
         )
@@ -148,6 +151,25 @@ class WorkflowRunner:
         record = await self.powertools.workflows.signal(signal, correlation_key, payload, **options)
         await self.drain()
         return record
+
+    async def load(self, source: str | Path | Mapping[str, Any]) -> WorkflowId:
+        """Bring back a workflow that ``powertools workflow export`` wrote, as it was at that moment, with its ids.
+
+        Args:
+            source: The file, or its content.
+
+        Raises:
+            UnreadableExportError: It is no exported workflow that this release knows, or its ids are taken here.
+        """
+        document = read_export(source)
+        age = age_of(document)
+        # Everything else grows older and young again, so that only its rows are younger.
+        await self._clock.shift(age)
+        try:
+            async with self._idle.session() as session:
+                return await insert_rows(session.conn, document, self._names)
+        finally:
+            await self._clock.shift(-age)
 
     async def look(self, workflow: Runnable, *, passed: timedelta = timedelta(0)) -> WorkflowRun:
         """A stored workflow as it is now.

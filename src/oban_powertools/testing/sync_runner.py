@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Coroutine, Mapping
 from datetime import timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from ..states import WorkflowId
 from ..sync import SyncCalls, open_sync_calls
 from ..workflows.records import SignalRecord
 from .fakes import Fakes
@@ -61,6 +63,10 @@ class SyncWorkflowRunner:
     def signal(self, signal: str, correlation_key: str, payload: Any = None, **options: Any) -> SignalRecord:
         """As ``WorkflowRunner.signal``."""
         return self._do(self._runner.signal(signal, correlation_key, payload, **options))
+
+    def load(self, source: str | Path | Mapping[str, Any]) -> WorkflowId:
+        """As ``WorkflowRunner.load``."""
+        return self._do(self._runner.load(source))
 
     def look(self, workflow: Runnable) -> WorkflowRun:
         """As ``WorkflowRunner.look``."""

@@ -10,6 +10,7 @@ from ..operators.services import Facade
 from ..privacy.apply_display import apply_display
 from ..states import OperatorStatus, StepState, WorkflowId, WorkflowState
 from . import drawing, finding_signals, outlines, reads
+from .exporting import export_workflow
 from .finding import filters_of, instants_of
 from .finding_signals import OpenWait, StoredSignal
 from .history import History, as_place, read_history
@@ -284,6 +285,17 @@ class WorkflowReads(Facade):
         async with self._connect() as session:
             history = await read_history(session, key, step=name, after=place, limit=page)
         return apply_display(self._display, history)
+
+    async def export(self, workflow_id: WorkflowId | str) -> dict[str, Any]:
+        """A whole workflow, with what is nested in it and around it, as one JSON document, to bring it back in a test.
+
+        Values are as the display policy shows them: docs/reference/workflow-export.md has the format.
+
+        Raises:
+            WorkflowNotFoundError: It does not exist, or was pruned.
+        """
+        async with self._connect() as session:
+            return await export_workflow(session, as_workflow_id(workflow_id), self._display)
 
     async def to_mermaid(self, workflow_id: int | str) -> str:
         """A stored workflow with its states as a Mermaid flowchart.
