@@ -92,7 +92,7 @@ async def insert_rows(conn: Connection, document: Mapping[str, Any], names: Name
 
 
 async def _as_one_batch(conn: Connection, table: sql.Identifier, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Events of many batches, some of them with events of others, as one batch that has its place in the log to come."""
+    """Events of many batches, some of which held those of others, as one batch that has no place in the log yet."""
     numbers: dict[int, list[int]] = {}
     for event in events:
         numbers.setdefault(event["workflow_id"], []).append(event["number"])
