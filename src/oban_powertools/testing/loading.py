@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 from ..config import Names
 from ..database import Connection
 from ..states import WorkflowId
-from ..workflows.exporting import FORMAT, TABLES, VERSION
+from ..workflows.exporting import EXPORT_FORMAT, EXPORT_VERSION, EXPORTED_TABLES
 
 _COLUMNS: Final = """
 SELECT a.attname FROM pg_attribute a
@@ -52,13 +52,13 @@ def read_export(source: str | Path | Mapping[str, Any]) -> Mapping[str, Any]:
         document = {}
     parts = cast("Mapping[str, Any]", document)
     found = (parts.get("format"), parts.get("version"))
-    if found != (FORMAT, VERSION):
+    if found != (EXPORT_FORMAT, EXPORT_VERSION):
         message = (
-            f"format is {found[0]!r}, version {found[1]!r}; expected {FORMAT!r}, version {VERSION}, as `powertools "
+            f"format is {found[0]!r}, version {found[1]!r}; expected {EXPORT_FORMAT!r}, version {EXPORT_VERSION}, as `powertools "
             "workflow export` writes it"
         )
         raise UnreadableExportError(message)
-    if missing := [name for name in ("workflow_id", "exported_at", *TABLES) if name not in parts]:
+    if missing := [name for name in ("workflow_id", "exported_at", *EXPORTED_TABLES) if name not in parts]:
         raise UnreadableExportError(f"the export lacks {', '.join(missing)}")
     return parts
 
@@ -76,7 +76,7 @@ async def insert_rows(conn: Connection, document: Mapping[str, Any], names: Name
     """
     try:
         async with conn.transaction():
-            for name in TABLES:
+            for name in EXPORTED_TABLES:
                 if rows := document[name]:
                     written = (
                         rows if name != "events" else await _as_one_batch(conn, _table_of("event_batches", names), rows)

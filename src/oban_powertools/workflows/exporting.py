@@ -14,9 +14,9 @@ from ..privacy.display import DisplayPolicy, Kind
 from ..states import WorkflowId
 from .job_identity import RESERVED_META
 
-FORMAT: Final = "oban-powertools/workflow"
-VERSION: Final = 1
-TABLES: Final = ("workflows", "steps", "waits", "signals", "callbacks", "jobs", "events")
+EXPORT_FORMAT: Final = "oban-powertools/workflow"
+EXPORT_VERSION: Final = 1
+EXPORTED_TABLES: Final = ("workflows", "steps", "waits", "signals", "callbacks", "jobs", "events")
 
 _MARK: Final = "powertools-reference-"
 
@@ -33,11 +33,11 @@ async def export_workflow(session: Session, workflow_id: WorkflowId, display: Di
         raise WorkflowNotFoundError(workflow_id)
     shown = _Shown(display)
     return {
-        "format": FORMAT,
-        "version": VERSION,
+        "format": EXPORT_FORMAT,
+        "version": EXPORT_VERSION,
         "workflow_id": workflow_id,
         "exported_at": row["exported_at"].isoformat(),
-        **{table: [shown.row(table, each) for each in row[table]] for table in TABLES},
+        **{table: [shown.row(table, each) for each in row[table]] for table in EXPORTED_TABLES},
     }
 
 
