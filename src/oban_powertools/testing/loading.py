@@ -54,8 +54,8 @@ def read_export(source: str | Path | Mapping[str, Any]) -> Mapping[str, Any]:
     found = (parts.get("format"), parts.get("version"))
     if found != (EXPORT_FORMAT, EXPORT_VERSION):
         message = (
-            f"format is {found[0]!r}, version {found[1]!r}; expected {EXPORT_FORMAT!r}, version {EXPORT_VERSION}, as `powertools "
-            "workflow export` writes it"
+            f"format is {found[0]!r}, version {found[1]!r}; expected {EXPORT_FORMAT!r}, version {EXPORT_VERSION}, "
+            "as `powertools workflow export` writes it"
         )
         raise UnreadableExportError(message)
     if missing := [name for name in ("workflow_id", "exported_at", *EXPORTED_TABLES) if name not in parts]:
