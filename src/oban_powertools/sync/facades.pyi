@@ -481,6 +481,9 @@ class SyncWorkflows:
     ) -> None:
         """End a released step that runs outside Oban; its job ends with it."""
 
+    def export(self, workflow_id: int | str) -> dict[str, Any]:
+        """A whole workflow, with what is nested in it and around it, as one JSON document, to bring it back in a test."""
+
     def find(self, workflow_id: int | str) -> WorkflowRecord | None:
         """One workflow; None when it does not exist."""
 

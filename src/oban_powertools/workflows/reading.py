@@ -286,7 +286,7 @@ class WorkflowReads(Facade):
             history = await read_history(session, key, step=name, after=place, limit=page)
         return apply_display(self._display, history)
 
-    async def export(self, workflow_id: WorkflowId | str) -> dict[str, Any]:
+    async def export(self, workflow_id: int | str) -> dict[str, Any]:
         """A whole workflow, with what is nested in it and around it, as one JSON document, to bring it back in a test.
 
         Values are as the display policy shows them: docs/reference/workflow-export.md has the format.
