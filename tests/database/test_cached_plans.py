@@ -7,7 +7,7 @@ from psycopg import AsyncConnection
 
 from oban_powertools import Settings, Workflow
 from oban_powertools.database import Session
-from oban_powertools.explain.explain import _SNAPSHOT, explain_step, explain_workflow
+from oban_powertools.explain.explain import explain_step, explain_workflow
 from oban_powertools.runtime.sweep import Swept, sweep_once
 from oban_powertools.states import WorkflowId
 from tests.support.by_hand import Hand, chain, step
@@ -139,8 +139,7 @@ async def rows_explained(hand: Hand, workflow_id: WorkflowId, last: str) -> tupl
         lambda: explain_step(Session(hand.conn, queries), workflow_id, last),
         lambda: explain_workflow(Session(hand.conn, queries), workflow_id),
     ):
-        async with hand.conn.transaction():
-            await hand.conn.execute(_SNAPSHOT)
+        async with hand.session.snapshot():
             before = await hand.one(READ)
             await explaining()
             found.append(await hand.one(READ) - (before or 0))

@@ -401,7 +401,7 @@ async def test_a_verification_reads_what_was_there_at_its_start_whatever_retenti
     await three_seals(hand)
     queries = hand.powertools._services.queries
     page = {"after": -1, "page": 5000}
-    await other.execute(verifying.SNAPSHOT)
+    await other.execute(b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
     before = await fetch_one(other, queries["verify_audit_rows"], page)
 
     pruned = await hand.one("SELECT powertools.prune_audit_v1('0', 2)")
