@@ -21,16 +21,14 @@ async def export(target: Database, *, workflow_id: int, file: str | None, form: 
     """Export a workflow with everything nested in it, as the display policy shows it, to bring it back in a test."""
     async with target.snapshot() as calls:
         exported = await calls.workflows.export(str(workflow_id))
-    if form.is_json and file is None:
-        print_json(exported, form)
-        return Exit.DONE
     text = orjson.dumps(exported, option=orjson.OPT_INDENT_2).decode()
-    if file is None:
-        say_lines(text)
-        return Exit.DONE
-    _write(Path(file), text)
+    if file is not None:
+        _write(Path(file), text)
     if form.is_json:
-        print_json({"workflow_id": workflow_id, "file": file}, form)
+        # As text: in the answers of commands ids are text, and in the document they are what the database has.
+        print_json({"workflow_id": workflow_id, "file": file, "export": text if file is None else None}, form)
+    elif file is None:
+        say_lines(text)
     else:
         note(f"exported into {file}: workflow_runner.load({file!r}) brings it back in a test")
     return Exit.DONE
