@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from markupsafe import Markup
-
 from ...graph.place import Direction, Size, place
 from ...graph.reading import read_drawn_steps
 from ...graph.steps import Step
@@ -18,6 +16,7 @@ from ...lifeline import RepairPreview
 from ...plural import counted
 from ...states import WorkflowId
 from ..page import Page
+from .drawings import let_through
 
 MOST_TOUCHED: Final = 24
 """Steps above which nothing is drawn."""
@@ -28,7 +27,7 @@ _MOST_READ: Final = 2_000
 _OF_WORKFLOWS: Final = ("step", "workflow")
 
 
-async def read_effect(page: Page, preview: RepairPreview) -> Markup | None:
+async def read_effect(page: Page, preview: RepairPreview) -> str | None:
     """The steps that a preview touches, with those they depend on; None where these are none, or many."""
     moves = _moves(preview)
     if preview.target_type not in _OF_WORKFLOWS or not 0 < len(moves) <= MOST_TOUCHED:
@@ -47,7 +46,7 @@ async def read_effect(page: Page, preview: RepairPreview) -> Markup | None:
         id_prefix="effect",
     )
     picture = place(graph, size=Size.LARGE, direction=Direction.DOWN)
-    return Markup(draw(picture, drawing))  # noqa: S704 - graph.markup escapes every text in it
+    return let_through(draw(picture, drawing))
 
 
 def _moves(preview: RepairPreview) -> Mapping[int, str]:
