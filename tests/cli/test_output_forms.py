@@ -22,6 +22,7 @@ LISTS = {
     ("incidents", "list"): "incidents",
     ("job", "list"): "jobs",
     ("queues", "list"): "queues",
+    ("repair", "list"): "previews",
     ("retention", "status"): "classes",
     ("settings", "list"): "settings",
     ("signals", "list"): "signals",

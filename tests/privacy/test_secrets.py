@@ -63,7 +63,7 @@ APPLICATION = {
 }
 """Table -> columns that hold the application's own data, or what signing needs; nothing else may hold any of it."""
 
-ASKED_FOR = {"workflow list", "workflow show", "workflow cancel", "signal", "agents", "api"}
+ASKED_FOR = {"workflow list", "workflow show", "workflow export", "workflow cancel", "signal", "agents", "api"}
 """Doors that print a context, args, results or a payload because somebody asked for exactly these."""
 
 REVEALS = {"job reveal", "workflow reveal"}

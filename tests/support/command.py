@@ -19,6 +19,8 @@ from typing import IO, Any
 POWERTOOLS = str(Path(sys.executable).with_name("powertools"))
 WITHIN = 50
 """Seconds a command may take; far above what it needs."""
+NOWHERE = "/nonexistent/powertools-tests"
+"""Where no embedded server lies."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,10 @@ class Ended:
 
 
 def environment(dsn: str | None, **more: str) -> dict[str, str]:
-    """Ours without any setting of Oban, PostgreSQL or a terminal, but this database."""
+    """Ours without any setting of Oban, PostgreSQL or a terminal, and no server at home, but this database."""
     others = ("OBAN_", "POWERTOOLS_", "PG", "NO_COLOR", "COLUMNS", "LINES")
     ours = {k: v for k, v in os.environ.items() if not k.startswith(others)}
-    return {**ours, **({"OBAN_DSN": dsn} if dsn else {}), **more}
+    return {**ours, "XDG_DATA_HOME": NOWHERE, **({"OBAN_DSN": dsn} if dsn else {}), **more}
 
 
 def powertools(*arguments: str, dsn: str | None = None, cwd: Path | None = None, stdin: str = "", **env: str) -> Ended:

@@ -140,9 +140,9 @@ STEP_RETURNS: dict[str, tuple[Way, str]] = {
     "a prickly object": (Prickly, "RuntimeError: no __class__"),
     "nested deeply": (lambda: _deep(100_000), "nested deeper than 200 levels"),
     "an exit that is returned": (lambda: SystemExit(3), "SystemExit is not JSON-safe"),
-    "a deadline in seconds": (
-        lambda: AwaitSignal("paid", "k", deadline=_any(60)),
-        "deadline is 60; expected a timedelta",
+    "a deadline in words": (
+        lambda: AwaitSignal("paid", "k", deadline=_any("60 s")),
+        "deadline is '60 s'; expected a timedelta",
     ),
     "a signal that is none": (lambda: AwaitSignal(_any(None), "k"), "a wait needs a signal"),
 }

@@ -1,6 +1,7 @@
 """The lists where an actor may do nothing, where nothing may be changed, where a part fails, and with 10,000 rows."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import psycopg
@@ -120,7 +121,7 @@ async def test_a_part_that_fails_says_so_and_the_rest_is_shown(
 
 async def test_a_list_that_takes_too_long_says_so_and_the_page_comes(dsn: str) -> None:
     async with (
-        furnished_console(dsn) as shop,
+        furnished_console(dsn, read_within=timedelta(seconds=1)) as shop,
         await psycopg.AsyncConnection.connect(dsn) as other,
     ):
         await other.execute("LOCK TABLE powertools.signals IN ACCESS EXCLUSIVE MODE")

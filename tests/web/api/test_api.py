@@ -272,7 +272,12 @@ async def test_a_parameter_that_is_none_is_named(api: httpx.AsyncClient, query: 
 
 @pytest.mark.parametrize(
     ("path", "allowed"),
-    [("/webhooks/1", "GET, HEAD, PATCH"), ("/previews", "POST"), ("/openapi.json", "GET, HEAD"), ("/me", "GET, HEAD")],
+    [
+        ("/webhooks/1", "GET, HEAD, PATCH"),
+        ("/previews", "GET, HEAD, POST"),
+        ("/openapi.json", "GET, HEAD"),
+        ("/me", "GET, HEAD"),
+    ],
 )
 async def test_a_path_has_the_methods_that_the_refusal_of_another_lists(
     api: httpx.AsyncClient, path: str, allowed: str

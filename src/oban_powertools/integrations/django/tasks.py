@@ -7,7 +7,6 @@ transaction. Not for workflows. What does not fit is on the page ``docs/how-to/u
 never break: a row of jobs can only run what the project has declared as a task.
 """
 
-import logging
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -28,10 +27,11 @@ from oban import Cancel, Job, Record
 
 from ...database import Queries
 from ...driving import drive
+from ...privacy.logs import find_logger
 from .calls import enqueue, on_session
 from .configuration import configuration
 
-logger: Final = logging.getLogger(__name__)
+logger: Final = find_logger(__name__)
 
 _LOWEST: Final = 9
 """Oban's last priority; 0 is its first."""
