@@ -42,6 +42,18 @@ async def test_a_step_is_explained_with_what_it_depends_on(hand: Hand) -> None:
     assert "complete_step" not in verdicts
 
 
+async def test_the_job_of_a_step_that_failed_leads_to_the_retry_of_its_step(hand: Hand) -> None:
+    workflow_id = await hand.insert(chain(2))
+    job = await hand.job(workflow_id, "s0")
+    await hand.run(workflow_id, {"s0": ValueError("HTTP 503")})
+    retry = f"powertools repair preview step_retry {workflow_id}/s0"
+
+    explained = powertools("job", "explain", str(job.id), dsn=hand.dsn)
+
+    assert f"next: {retry}\n" in explained.out
+    assert powertools(*retry.split()[1:], dsn=hand.dsn).code == 0
+
+
 async def test_an_explanation_as_json_has_ids_as_text(hand: Hand) -> None:
     workflow_id = await failing(hand)
 

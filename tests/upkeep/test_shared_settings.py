@@ -121,8 +121,8 @@ async def test_what_an_operator_sets_counts_from_the_next_look_on(hand: Hand) ->
 
 
 WRONG = {
-    SharedKind.SPAN: (None, 60, "1h", timedelta(0), timedelta.max),
-    SharedKind.SPAN_OR_FOREVER: (60, timedelta(seconds=59), timedelta.max),
+    SharedKind.SPAN: (None, True, "1h", timedelta(0), timedelta.max),
+    SharedKind.SPAN_OR_FOREVER: (59, timedelta(seconds=59), timedelta.max),
     SharedKind.COUNT: (None, 0, True, "5", 1.5),
     SharedKind.RESCUE_MODES: (None, 7, {"mail": "sometimes"}, {7: "operator"}),
 }

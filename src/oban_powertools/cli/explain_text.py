@@ -182,6 +182,8 @@ def _next_commands(explanation: WorkflowExplanation | StepExplanation | JobExpla
     commands += [repair_command(repair, incident_id) for repair, incident_id in repairs]
     again = [action.name for action in explanation.legal_actions if action.name in _AGAIN]
     if again and not commands:
+        if isinstance(explanation, JobExplanation) and again[0] == Action.STEP_RETRY:
+            target = f"{explanation.workflow_id}/{explanation.step}"
         return [command_line("repair", "preview", again[0], target, acts=True)]
     if not commands and Action.JOB_RESCUE in {action.name for action in explanation.legal_actions}:
         job_id = None if isinstance(explanation, WorkflowExplanation) else explanation.job_id

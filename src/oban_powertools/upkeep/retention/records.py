@@ -80,7 +80,7 @@ class RetainedClass(AsDict):
     """Whether something of a record is kept in the archive when it is removed."""
 
     rows: int
-    """About how many rows there are, live ones too, as the planner has it."""
+    """About how many rows there are, live ones too, as the server's statistics have it."""
 
     bytes: int
     """What they take with their indexes."""
