@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, cast
 
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
@@ -17,7 +17,6 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..arguments import as_span
 from ..calls import Calls
 from ..errors import InvalidSettingError
 from ..operators.authorization import Actor, AllowAll, Authorize, find_actor
@@ -93,7 +92,7 @@ def create_console(
             base_path=base_path,
             login_url=login_url,
             oban_web=oban_web and oban_web.rstrip("/"),
-            read_within=as_span("read_within", read_within),
+            read_within=cast("timedelta", read_within),  # options take seconds, too
             others=dict(others or {}),
         ),
         nav=pages.nav(),
