@@ -33,6 +33,7 @@ from ..schema import verify
 from .forms import formatted
 from .importing import check_table, configured_authorize, configured_display, find_display
 from .next_commands import Repeated, command_line
+from .output import say
 
 OBAN_TOML: Final = "oban.toml"
 """Read from the current directory, as oban's own command does."""
@@ -255,7 +256,7 @@ def _find_private_server() -> Path | None:
     """The server that ``Powertools.open`` starts where nothing is named; None where it never did."""
     directory = find_embedded()
     if directory is not None:
-        click.echo(f"no database is named: using the private PostgreSQL in {directory}", err=True)
+        say(f"no database is named: using the private PostgreSQL in {directory}", err=True)
     return directory
 
 
