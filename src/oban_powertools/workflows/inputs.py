@@ -65,7 +65,9 @@ def item_job(worker: Any, over: Any, args: Mapping[str, Any] | None) -> Job:
         args: None passes the item alone.
     """
     if isinstance(worker, Job):
-        raise refuse("worker", worker, "the worker itself, or a function that makes a job of an item")
+        raise refuse(
+            "worker", worker, "the worker itself: map makes its jobs; or a function that makes a job of an item"
+        )
     if not isinstance(worker, type):
         return _made_of_item(worker, over, args)
     written: dict[str, Any] = {"item": Reference("", "item")} if args is None else dict(args)
