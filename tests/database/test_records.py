@@ -139,7 +139,8 @@ def test_no_record_is_made_of_a_row_in_another_way() -> None:
     by_hand = re.compile(r"[A-Z]\w+\(\*\*(row|\{\*\*row)|\w+=row\[.*\n\s*\w+=row\[.*\n\s*\w+=row\[")
     places = [str(file.relative_to(SRC)) for file in SRC.rglob("*.py") if by_hand.search(file.read_text())]
 
-    assert places == []
+    # a TaskResult, which is Django's
+    assert places == ["integrations/django/tasks.py"]
 
 
 def _calls() -> Iterator[tuple[type, str]]:

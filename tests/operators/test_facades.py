@@ -89,7 +89,8 @@ def left_out(arguments: ast.arguments) -> Iterator[str]:
 
 
 def test_below_the_root_nothing_that_is_wired_may_be_left_out() -> None:
-    root = {SOURCES / "powertools.py", SOURCES / "calls.py"}
+    # The runner of users' tests opens its own, as they ask.
+    root = {SOURCES / "powertools.py", SOURCES / "calls.py", SOURCES / "testing" / "runner.py"}
 
     found = {path.name: list(wired(path)) for path in SOURCES.rglob("*.py") if path not in root}
 

@@ -64,7 +64,7 @@ async def opens_another() -> str:
 
 @job(queue="default", max_attempts=1)
 async def opens_one_of_another_name() -> int:
-    async with Powertools.open(DSN[0], name="other") as other:
+    async with Powertools.open(DSN[0], name="its_own") as other:
         return len(await other.workflows.results((await other.workflows.insert(of_one("x", GREET.new()))).id))
 
 
