@@ -32,7 +32,7 @@ _CLASSES: Final = Table[RetainedClass](
         Column("CLASS", lambda retained: retained.name, whole=True),
         Column("KEPT FOR", _span, whole=True),
         Column("ARCHIVED", lambda retained: "yes" if retained.is_archived else "", whole=True),
-        Column("ROWS", lambda retained: retained.rows, number=True),
+        Column("ROWS", lambda retained: "?" if retained.rows is None else retained.rows, number=True),
         Column("SIZE", lambda retained: f"{retained.bytes / 2**20:.1f} MiB", number=True),
         Column("DUE", lambda retained: "?" if retained.due is None else retained.due, number=True),
     )

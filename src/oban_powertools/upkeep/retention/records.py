@@ -79,8 +79,8 @@ class RetainedClass(AsDict):
     is_archived: bool
     """Whether something of a record is kept in the archive when it is removed."""
 
-    rows: int
-    """About how many rows there are, live ones too, as the server's statistics have it."""
+    rows: int | None
+    """About how many rows there are, live ones too, as the planner has it; None until the table has been analyzed."""
 
     bytes: int
     """What they take with their indexes."""

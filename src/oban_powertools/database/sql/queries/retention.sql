@@ -30,8 +30,8 @@ SELECT r.* FROM powertools.prune_runs r ORDER BY r.id DESC LIMIT 1;
 
 -- name: retention_sizes
 -- Args: tables (names without the schema), schema.
--- Rows: name, rows (as the statistics count them, else as the planner has them), bytes (with indexes).
-SELECT t.name, coalesce(nullif(pg_stat_get_live_tuples(c.oid), 0), greatest(c.reltuples, 0)::bigint) AS rows, pg_total_relation_size(c.oid) AS bytes
+-- Rows: name, rows (as the planner has them; NULL where nobody has analyzed yet), bytes (with indexes).
+SELECT t.name, nullif(c.reltuples, -1)::bigint AS rows, pg_total_relation_size(c.oid) AS bytes
 FROM unnest(%(tables)s::text[]) AS t (name)
 JOIN pg_class c ON c.oid = to_regclass(format('%%I.%%I', %(schema)s::text, t.name));
 
