@@ -6,7 +6,7 @@ import click
 
 from ..acts import REPAIRS
 from ..lifeline.repairs import ListedPreview, PreviewStatus
-from ..times import ago, moment
+from ..times import ago
 from .exits import Exit
 from .forms import Form
 from .groups import examples
@@ -37,7 +37,6 @@ PREVIEWS: Final = Table[ListedPreview](
         Column("TARGET", lambda preview: f"{preview.target_type.replace('_', ' ')} {preview.target_id}"),
         Column("ROWS", lambda preview: preview.total_changes, number=True, spare=True),
         Column("WHO", lambda preview: preview.actor_id),
-        Column("MADE", lambda preview: moment(preview.created_at), whole=True, spare=True),
         Column("EXPIRES", lambda preview: ago(preview.expires_at) if _is_open(preview) else "", whole=True),
     ),
     sentence=_say,
