@@ -27,7 +27,7 @@ from ..every import Every
 from ..privacy.display import DisplayPolicy
 from ..privacy.logs import find_logger
 from .executors import Beat, beat_args
-from .processes import has_ended, this_process
+from .processes import find_ended, this_process
 from .stacks import Stacks, Tasks
 
 logger: Final = find_logger(__name__)
@@ -295,8 +295,7 @@ class Heartbeats:
     def _find_dead(self) -> list[_Neighbour]:
         if self._failures or not self._look_around.take():
             return []
-        processes = {(n.pid, n.ticks) for n in self._neighbours}
-        dead = {process for process in processes if has_ended(*process)}
+        dead = find_ended((n.pid, n.ticks) for n in self._neighbours)
         return [n for n in self._neighbours if (n.pid, n.ticks) in dead]
 
     def _say_dead(self, dead: Sequence[_Neighbour]) -> None:

@@ -7,6 +7,7 @@ be read proves nothing.
 
 import hashlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -56,6 +57,11 @@ def has_ended(pid: int, ticks: int) -> bool:
     if int(fields[19]) != ticks:
         return True
     return fields[0] in _DEAD and _threads(pid) <= 1
+
+
+def find_ended(processes: Iterable[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Those of these processes, by pid and ticks, that have certainly ended; each is looked at once."""
+    return {process for process in set(processes) if has_ended(*process)}
 
 
 def _host() -> str | None:

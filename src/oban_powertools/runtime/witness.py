@@ -17,7 +17,7 @@ from psycopg.pq import TransactionStatus
 from ..database import Connect, Session
 from ..every import Every
 from ..privacy.logs import find_logger
-from .processes import has_ended, this_process
+from .processes import find_ended, this_process
 
 logger: Final = find_logger(__name__)
 
@@ -56,8 +56,7 @@ class Witness:
             return
         try:
             rows = await session.all("neighbours", {"host": self._here.host})
-            processes = {(row["pid"], row["ticks"]) for row in rows}
-            ended = {process for process in processes if has_ended(*process)}
+            ended = find_ended((row["pid"], row["ticks"]) for row in rows)
             dead = [row["executor_id"] for row in rows if (row["pid"], row["ticks"]) in ended]
             if dead:
                 args = {"ids": dead, "host": self._here.host, "seen_by": f"process {os.getpid()}, which reads"}
