@@ -3,6 +3,12 @@
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
+TEMPLATE = "{{9973*9973}}"
+"""What a template engine would compute, if it read texts."""
+
+COMPUTED = str(9973 * 9973)
+"""What it would make of it: too long to be in a page by chance, as in its clock."""
+
 _LINKS = ("href", "src", "action", "formaction", "data", "xlink:href")
 _QUIET = ("script", "style", "title")
 _WITHIN_WORDS = ("wbr", "a", "code", "strong", "em", "time", "kbd")

@@ -6,8 +6,9 @@ import sys
 import pytest
 
 from tests.support.console import Shop, furnished_console
+from tests.support.markup import COMPUTED, TEMPLATE
 
-PAYLOADS = ('<svg onload="alert(1)">', '"><script>alert(1)</script>', "{{7*7}}", "' onmouseover='alert(1)")
+PAYLOADS = ('<svg onload="alert(1)">', '"><script>alert(1)</script>', TEMPLATE, "' onmouseover='alert(1)")
 
 SPOIL = """
 SET session_replication_role = replica;
@@ -37,7 +38,7 @@ async def test_what_is_shown_is_text(shop: Shop, payload: str) -> None:
     raw = {path for path, page in pages.items() if payload in page and "<" in payload}
     assert raw == set()
     assert [path for path, page in pages.items() if "alert(1)" in page and "onmouseover='alert" in page] == []
-    assert "49" not in pages["/"].partition("A person must act")[2].partition("</ul>")[0] or payload != PAYLOADS[2]
+    assert [path for path, page in pages.items() if COMPUTED in page] == []
 
 
 async def test_what_was_asked_for_is_shown_as_text(shop: Shop) -> None:
