@@ -1,7 +1,7 @@
 """Fills a database with workflows under way, by the release that is on the path: what a dump of it is made from.
 
     PYTHONPATH=<sources of the release>:. python tests/released/make_dump.py <dsn>
-    pg_dump --inserts --no-owner <dsn> | sed '/^\\\\/d' > tests/released/<release>.sql
+    pg_dump --inserts --no-owner <dsn> | sed '/^\\\\/d' > tests/released/<release>/database.dump
 
 On PostgreSQL 15, so that both servers of the tests read it. Queue ``later`` is worked on by nobody: its steps are for
 those who upgrade.

@@ -42,7 +42,7 @@ async def old_dsn(old: Path, request: pytest.FixtureRequest) -> str:
     """A database as the earlier state left it, on each server."""
     dsn: str = request.getfixturevalue(request.param)
     async with await connect(dsn) as conn:
-        await conn.execute((old / "dump.sql").read_text().encode())
+        await conn.execute((old / "database.dump").read_text().encode())
     return dsn
 
 
