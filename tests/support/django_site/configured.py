@@ -9,6 +9,7 @@ from typing import Any
 import django
 from django.conf import settings
 from django.db import connections
+from django.db.migrations.loader import MigrationLoader
 from psycopg.conninfo import conninfo_to_dict
 
 
@@ -55,6 +56,8 @@ def configure() -> None:
         USE_TZ=True,
     )
     django.setup()
+    # Names of tables are read from the settings once, as for models: not first in a test that has other settings.
+    MigrationLoader(None)
     if zone is None:
         os.environ.pop("TZ", None)
     else:
