@@ -1,6 +1,6 @@
 # Everything runs in .venv, which is made from the first Python >= 3.12 found (or: make PYTHON=/path/to/python).
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs coverage crash bench nightly api-check changelog dist clean
+.PHONY: help demo test check docs coverage crash bench bench-full nightly api-check changelog dist clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -40,8 +40,12 @@ coverage: $(READY) ## Run the tests and print which lines and branches they reac
 crash: $(READY) ## Kill processes at every crash point and count what was lost
 	$(BIN)/pytest -q -m crash
 
-bench: $(READY) ## Measure speed, write-ahead log and memory
+bench: $(READY) ## Measure speed, write-ahead log and memory, in a few minutes
 	$(BIN)/python -m bench
+
+# Makes an environment for each peer, once, in $$BENCH_TMP or the temporary directory; bench/README.md says more.
+bench-full: $(READY) ## Measure everything, among our peers too, and put table and plots into the documentation: hours
+	$(BIN)/python -m bench --full
 
 nightly: $(READY) ## Run the tests under every Python, on every PostgreSQL and with every Django that is promised
 	$(BIN)/python -m tools.nightly

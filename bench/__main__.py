@@ -1,4 +1,4 @@
-"""``make bench``: the figures that need nothing from outside, in less than three minutes.
+"""``make bench``: the figures that need nothing from outside, in a few minutes; ``make bench-full``: all of them.
 
 ``bench/README.md`` says what each figure means. Compare figures of one run only: they move with the machine.
 """
@@ -7,22 +7,27 @@ import asyncio
 
 import click
 
-from bench import graph, large, memory, plain_jobs, rescue, speed
+from bench import graph, large, memory, plain_jobs, rescue
+from bench.peers.lineup import OTHERS, OURS
+from bench.peers.publish import RESULTS, publish
+from bench.peers.run import Everything, run
+from bench.peers.table import table
 from bench.server import server
-from bench.speed import Setting
 
-SHORT = [Setting(turbo=True, limit=100), Setting(turbo=False, limit=100)]
-FULL = [
-    *(Setting(turbo=True, limit=limit) for limit in (20, 100, 500)),
-    Setting(turbo=True, limit=100, processes=2),
-    Setting(turbo=False, limit=100),
-]
+QUICK = Everything(systems=[OURS], together=True, turbo_off=True, plain=False)
+FULL = Everything(systems=[OURS, *OTHERS], full=True, history=1_000_000, history_within=300)
+
+
+def among_peers(dsn: str, *, full: bool) -> None:
+    """Print the table; the whole one goes into the documentation, too."""
+    document = run(dsn, FULL if full else QUICK, RESULTS if full else None)
+    print(table(document), flush=True)
+    if full:
+        publish(document)
 
 
 async def measure(dsn: str, *, full: bool) -> None:
-    """Print everything."""
-    _title("Workflows, no-op steps: submitting included, everything durable")
-    await speed.measure(dsn, FULL if full else SHORT, runs=3)
+    """Print everything else."""
     _title("Jobs of no workflow, with Powertools installed")
     await plain_jobs.measure(dsn, rounds=7 if full else 5, jobs=2000)
     _title("One large workflow")
@@ -41,10 +46,12 @@ def _title(text: str) -> None:
 
 
 @click.command()
-@click.option("--full", is_flag=True, help="Everything: 100,000 steps in one workflow, 200,000 steps for the memory.")
+@click.option("--full", is_flag=True, help="Everything, and our peers: takes hours.")
 def main(full: bool) -> None:
     """Measure speed, write-ahead log and memory."""
     with server() as dsn:
+        _title("Workflows, no-op steps: submitting included, everything durable")
+        among_peers(dsn, full=full)
         asyncio.run(measure(dsn, full=full))
 
 

@@ -62,7 +62,7 @@ async def scalar[T](conn: Connection, query: str, kind: type[T], *args: object) 
 
 
 class WalMeter:
-    """Bytes of write-ahead log since it was made; a checkpoint comes first, as in the peers' harness."""
+    """Bytes of write-ahead log since it was made; a checkpoint comes first."""
 
     def __init__(self, conn: Connection, start: str) -> None:
         self._conn = conn

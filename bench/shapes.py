@@ -1,4 +1,4 @@
-"""The workflows that are measured, as in the peers' harness.
+"""The workflows that are measured, the same for us and for our peers (``bench.peers.lineup``).
 
 W1: 200 chains of 10 steps. W2: 20 x (1, 100, 1). W3: 1 x (1, 2000, 1). W4: one chain of 10 at a time on an idle system.
 """

@@ -1,14 +1,13 @@
-"""Steps per second (W1 to W3) and milliseconds per hop (W4): one worker process, submitting included, durable."""
+"""One measured submission, submitting included and durable: what the other benchmarks compare two ways of with."""
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from statistics import median
 
 from bench.server import WalMeter, fresh_database
-from bench.shapes import WORKLOADS, chain, steps_in
+from bench.shapes import steps_in
 from bench.worker import Fleet, fleet
 from oban_powertools import Powertools, Workflow
 from oban_powertools.database import Connection, connect
@@ -68,18 +67,6 @@ async def ended(conn: Connection, ids: Sequence[int], poll: float = 0.01) -> Non
             await asyncio.sleep(poll)
 
 
-async def hops(powertools: Powertools, conn: Connection, repeats: int, size: int = 10) -> list[float]:
-    """Milliseconds a hop, one figure for each chain."""
-    figures: list[float] = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        handle = await powertools.workflows.insert(chain(size))
-        await ended(conn, [handle.id], poll=0.003)
-        figures.append((time.perf_counter() - started) * 1000 / size)
-        await asyncio.sleep(0.05)
-    return figures
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
     """How the workers run."""
@@ -98,33 +85,3 @@ class Setting:
         async with fresh_database(dsn) as fresh, await connect(fresh) as conn, Powertools.open(fresh) as powertools:
             with fleet(fresh, limit=self.limit, turbo=self.turbo, processes=self.processes) as workers:
                 yield powertools, conn, workers
-
-
-async def measure(dsn: str, settings: Sequence[Setting], runs: int) -> None:
-    """Print the medians of W1 to W4; the settings take turns, and every run has a new database."""
-    for name, build in WORKLOADS.items():
-        batches: dict[Setting, list[Batch]] = {setting: [] for setting in settings}
-        for _ in range(runs):
-            for setting in settings:
-                async with setting.system(dsn) as system:
-                    batches[setting].append(await run_batch(*system, build))
-        for setting in settings:
-            print(f"{name}  {setting!s:<15} {_summary(batches[setting])}", flush=True)
-    for setting in settings:
-        async with setting.system(dsn) as (powertools, conn, _):
-            await hops(powertools, conn, 3)
-            figures = sorted(await hops(powertools, conn, 30))
-        print(
-            f"W4  {setting!s:<15} {median(figures):6.1f} ms a hop ({figures[0]:.1f} to {figures[-1]:.1f})", flush=True
-        )
-
-
-def _summary(batches: Sequence[Batch]) -> str:
-    rates = [batch.rate for batch in batches]
-    return (
-        f"{median(rates):6.0f} steps/s ({min(rates):.0f} to {max(rates):.0f})  "
-        f"{median(b.submit_seconds / b.seconds for b in batches):4.0%} of it submitting  "
-        f"{median(b.wal_bytes / b.steps for b in batches):5.0f} B of WAL a step  "
-        f"{median(b.cpu_seconds / b.steps for b in batches) * 1e3:5.3f} ms of worker CPU a step  "
-        f"{batches[-1].rss / 2**20:4.0f} MB"
-    )

@@ -24,7 +24,7 @@ COUNTER = Counter()
 
 
 class Body:
-    """What a step does; the peers' harness brings its own, which counts across processes."""
+    """What a step does; ``bench.peers`` brings its own, which counts across processes."""
 
     run: Callable[[int], dict[str, Any]] = COUNTER.no_op
 

@@ -6,56 +6,56 @@ As it comes: W1 to W4 for every peer and for us at 100 and at 20 at a time, and 
 """
 
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
-from bench.peers.environments import NotInstalledError, redis
 from bench.peers.lineup import OTHERS, OURS
 from bench.peers.publish import RESULTS, publish
 from bench.peers.run import Everything, run
 from bench.peers.table import table
 from bench.server import server
 
+LOCAL = RESULTS.parent / "local" / "peers.json"
+"""Where results go that are not for the documentation; not under version control."""
+
 
 @click.command()
 @click.option("--peers", default=",".join(OTHERS), show_default=True, help="Who else takes part; empty for nobody.")
+@click.option("--limits", default="100,20", show_default=True, help="Steps at a time.")
 @click.option("--rounds", default=3, show_default=True, help="How often everybody has a turn.")
-@click.option("--small", is_flag=True, help="A trial of a minute or so, whose figures mean nothing.")
+@click.option("--small", is_flag=True, help="A trial of some minutes, whose figures mean nothing.")
 @click.option("--full", is_flag=True, help="Also other conditions, and W5: takes hours.")
 @click.option("--history", default=1_000_000, show_default=True, help="Steps of the history for W5.")
 @click.option("--history-within", default=300.0, show_default=True, help="Seconds for a peer's history.")
-@click.option("--json", "file", type=click.Path(path_type=Path), help="Where the results go, run by run.")
-@click.option("--publish", "publishing", is_flag=True, help="Put table and plots into the documentation.")
+@click.option("--json", "file", default=LOCAL, type=click.Path(path_type=Path), help="Where the results go.")
+@click.option("--publish", "publishing", is_flag=True, help="Put results, table and plots into the documentation.")
 def main(
     peers: str,
+    limits: str,
     rounds: int,
     small: bool,
     full: bool,
     history: int,
     history_within: float,
-    file: Path | None,
+    file: Path,
     publishing: bool,
 ) -> None:
     """Measure us among our peers: one table."""
-    others: Sequence[str] = [name for name in peers.split(",") if name]
-    if unknown := set(others) - set(OTHERS):
-        raise click.UsageError(f"unknown: {', '.join(sorted(unknown))}; known are {', '.join(OTHERS)}")
+    others = [name for name in peers.split(",") if name]
+    if unknown := sorted(set(others) - set(OTHERS)):
+        raise click.UsageError(f"unknown: {', '.join(unknown)}; known are {', '.join(OTHERS)}")
     wanted = Everything(
-        systems=[OURS, *others], rounds=rounds, small=small, full=full, history=history, history_within=history_within
+        systems=[OURS, *others],
+        limits=[int(limit) for limit in limits.split(",")],
+        rounds=rounds,
+        small=small,
+        full=full,
+        history=history,
+        history_within=history_within,
     )
-    with ExitStack() as stack:
-        dsn = stack.enter_context(server())
-        address = ""
-        if "celery" in others:
-            try:
-                address = stack.enter_context(redis())
-            except NotInstalledError as error:
-                wanted.missing["celery"] = str(error)
-        file = file or (RESULTS if publishing else RESULTS.parent / "local" / "peers.json")
-        document = run(dsn, address, wanted, file)
+    with server() as dsn:
+        document = run(dsn, wanted, RESULTS if publishing else file)
     print(f"\n{table(document)}")
     if publishing:
         publish(document)

@@ -60,13 +60,13 @@ def peer_of(system: str) -> type[Peer]:
     return import_module(f"bench.peers.systems.{system}").System
 
 
-def among_peers(systems: Sequence[str], *, small: bool = False) -> list[Candidate]:
-    """Us and these, at 100 and at 20 at a time; everybody is given the same."""
+def among_peers(systems: Sequence[str], limits: Sequence[int] = LIMITS, *, small: bool = False) -> list[Candidate]:
+    """Us and these, each with these steps at a time; everybody is given the same."""
     work = SMALL if small else WORK
     return [
-        Candidate(system=system, limit=limit, work=work, history=not small and (limit == LIMITS[0] or system in FIXED))
+        Candidate(system=system, limit=limit, work=work, history=limit == LIMITS[0] or system in FIXED)
         for system in systems
-        for limit in ((FIXED[system],) if system in FIXED else LIMITS)
+        for limit in ((FIXED[system],) if system in FIXED else limits)
     ]
 
 
@@ -77,12 +77,17 @@ def plain_jobs(*, small: bool = False) -> list[Candidate]:
     return [Candidate(system="oban", limit=100, condition=condition, work=work) for condition in conditions]
 
 
+def turbo_off() -> list[Candidate]:
+    """Ourselves as it is without turbo: Oban's own acks and inserts, row by row."""
+    return [Candidate(system=OURS, limit=100, condition="turbo off", work=WORK)]
+
+
 def conditions() -> list[Candidate]:
     """Ourselves in other conditions than alone on an empty database."""
     only_w1 = {"W1": WORK["W1"]}
     return [
         *(Candidate(system=OURS, limit=100, processes=n, work=WORK) for n in (2, 4)),
-        Candidate(system=OURS, limit=100, condition="turbo off", work=WORK),
+        *turbo_off(),
         Candidate(system=OURS, limit=100, condition="10,000 open workflows", work=WORK),
         Candidate(system=OURS, limit=100, condition="200 subscribers", work=WORK, hops=False),
         Candidate(system=OURS, limit=100, condition="event log off", work=WORK),

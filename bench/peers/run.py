@@ -3,20 +3,20 @@
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Final
 
-from bench.peers.environments import Environment, NotInstalledError, environment
+from bench.peers.environments import Environment, NotInstalledError, environment, redis
 from bench.peers.history import measure_history
-from bench.peers.lineup import HOP, Candidate, among_peers, conditions, peer_of, plain_jobs
+from bench.peers.lineup import HOP, LIMITS, Candidate, among_peers, conditions, peer_of, plain_jobs, turbo_off
 from bench.peers.measure import Bench, PeerFailedError, Running
 from bench.peers.results import Document, Row, describe, figures, new_document, new_row
 
-
 WORKLOADS: Final = ("W1", "W2", "W3", "W4")
-"""Each on a database of its own, but in a trial one after another on one."""
+"""In the order in which they are measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,35 +24,54 @@ class Everything:
     """What is wanted."""
 
     systems: list[str]
-    rounds: int
+    limits: Sequence[int] = LIMITS
+    rounds: int = 3
     small: bool = False
+    """Whether it is a trial, whose figures mean nothing."""
+    together: bool = False
+    """Whether the workloads of a turn follow one another on one database, which saves the time to start."""
     full: bool = False
     """Whether other conditions and W5 are measured too."""
     history: int = 0
     history_within: float = 0.0
+    turbo_off: bool = False
+    """Whether we take part without turbo too."""
     plain: bool = True
     """Whether plain Oban jobs take part."""
     missing: dict[str, str] = field(default_factory=dict[str, str])
     """System -> why it cannot take part."""
 
     def candidates(self) -> Iterator[Candidate]:
-        yield from among_peers(self.systems, small=self.small)
+        yield from among_peers(self.systems, self.limits, small=self.small)
         if self.full:
             yield from (one for one in conditions() if one.system in self.systems)
+        elif self.turbo_off:
+            yield from turbo_off()
         if self.plain:
             yield from plain_jobs(small=self.small)
 
 
-def run(dsn: str, redis: str, wanted: Everything, file: Path | None) -> Document:
-    """Measure; the document is written to ``file`` after every run, so that a stopped one is not lost."""
+def run(dsn: str, wanted: Everything, file: Path | None) -> Document:
+    """Measure; the document is written to ``file`` after every turn, so that a stopped run is not lost."""
+    with ExitStack() as stack:
+        address = ""
+        if "celery" in wanted.systems and "celery" not in wanted.missing:
+            try:
+                address = stack.enter_context(redis())
+            except NotInstalledError as error:
+                wanted.missing["celery"] = str(error)
+        return _run(dsn, address, wanted, file)
+
+
+def _run(dsn: str, redis_address: str, wanted: Everything, file: Path | None) -> Document:
     document = new_document(dsn, rounds=wanted.rounds, small=wanted.small)
     candidates = list(wanted.candidates())
     environments = _environments({one.system for one in candidates}, wanted.missing, document)
     rows = [(one, new_row(one)) for one in candidates if one.system in environments]
     document["rows"] = [row for _, row in rows]
-    bench = Bench(dsn, environments, redis)
+    bench = Bench(dsn, environments, redis_address)
     for number in range(1, wanted.rounds + 1):
-        for workloads in (WORKLOADS,) if wanted.small else ((one,) for one in WORKLOADS):
+        for workloads in (WORKLOADS,) if wanted.together or wanted.small else ((one,) for one in WORKLOADS):
             for candidate, row in rows:
                 _turn(bench, candidate, row, workloads, number)
                 _write(document, file)

@@ -1,4 +1,4 @@
-"""The pictures of the console in the README and the docs are there, are small, and are in no distribution."""
+"""The pictures in the README and the docs are there, are small, and are in no distribution."""
 
 import re
 import subprocess
@@ -6,15 +6,22 @@ import sys
 import tarfile
 from pathlib import Path
 
+from bench.peers import plots
 from tests.support.pictures import MOST, PICTURES, TARGET
 
 ROOT = Path(__file__).parents[2]
-PAGES = (ROOT / "README.md", ROOT / "docs" / "how-to" / "console.md")
-NAMES = {f"console-{name}.{scheme}.png" for name in PICTURES for scheme in ("light", "dark")}
+PAGES = (
+    ROOT / "README.md",
+    ROOT / "docs" / "how-to" / "console.md",
+    ROOT / "docs" / "design" / "performance.md",
+)
+NAMES = {f"console-{name}.{scheme}.png" for name in PICTURES for scheme in ("light", "dark")} | {
+    f"{name}.{scheme}.svg" for name in plots.PICTURES for scheme in plots.THEMES
+}
 
 
 def test_every_picture_is_there_and_no_other() -> None:
-    assert {path.name for path in TARGET.iterdir()} == NAMES, "python -m tests.support.pictures"
+    assert {path.name for path in TARGET.iterdir()} == NAMES, "python -m tests.support.pictures or bench.peers.publish"
 
 
 def test_every_picture_is_shown_in_light_and_in_dark() -> None:
@@ -42,5 +49,5 @@ def test_no_distribution_carries_them_or_names_them(tmp_path: Path) -> None:
         file = packed.extractfile(info)
         assert file is not None
         described = file.read().decode()
-    assert [name for name in names if name.endswith(".png")] == []
+    assert [name for name in names if name.endswith(".png") or "/docs/images/" in name] == []
     assert "<picture>" not in described

@@ -30,7 +30,7 @@ DOCSTRINGS: Final = "- [Docstrings](reference/python/index.rst): what the source
 
 FENCED: Final = re.compile(r"(^ *```.*?^ *```$)", re.MULTILINE | re.DOTALL)
 LINK: Final = re.compile(r"(?P<image>!?)\[(?P<text>(?:[^\]\[]|\[[^\]]*\])+)\]\((?P<target>[^)\s]+)\)")
-PICTURE: Final = re.compile(r'<picture>.*?<img src="([^"]+)\.light\.png" alt="([^"]+)">.*?</picture>', re.DOTALL)
+PICTURE: Final = re.compile(r'<picture>.*?<img src="([^"]+)\.light\.(png|svg)" alt="([^"]+)">.*?</picture>', re.DOTALL)
 """A picture in two themes, as a repository shows it: by what the reader's system prefers. The site has a switch."""
 
 
@@ -144,9 +144,9 @@ def _with_links(page: Path, place: Path) -> str:
 
 
 def _in_both_themes(picture: re.Match[str]) -> str:
-    path, alt = picture.groups()
+    path, kind, alt = picture.groups()
     return "\n".join(
-        f"```{{image}} {path}.{theme}.png\n:alt: {alt}\n:class: only-{theme}\n```" for theme in ("light", "dark")
+        f"```{{image}} {path}.{theme}.{kind}\n:alt: {alt}\n:class: only-{theme}\n```" for theme in ("light", "dark")
     )
 
 
