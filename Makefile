@@ -9,7 +9,7 @@ CANDIDATES := $(PYTHON) python3 python3.14 python3.13 python3.12 python $(wildca
 SUITABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 12))
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## Run a real workflow with two worker processes, one of them killed on the way
 	$(BIN)/powertools demo

@@ -105,6 +105,12 @@ def redis() -> Iterator[str]:
             process.wait(REDIS_WITHIN)
 
 
+def redis_version() -> str:
+    """As the program says."""
+    said = _run(["redis-server", "--version"])
+    return said.partition("v=")[2].partition(" ")[0]
+
+
 def _until_it_answers(port: int) -> None:
     deadline = time.monotonic() + REDIS_WITHIN
     while True:

@@ -31,13 +31,14 @@ type Document = dict[str, Any]
 type Row = dict[str, Any]
 
 
-def new_document(dsn: str, *, rounds: int, small: bool) -> Document:
+def new_document(dsn: str, *, rounds: int, small: bool, redis: str | None) -> Document:
     """Without anything measured yet."""
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
         "machine": _machine(),
         "postgres": _postgres(dsn),
+        "redis": redis,
         "rounds": rounds,
         "small": small,
         "systems": {},

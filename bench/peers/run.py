@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from bench.peers.environments import Environment, NotInstalledError, environment, redis
+from bench.peers.environments import Environment, NotInstalledError, environment, redis, redis_version
 from bench.peers.history import measure_history
 from bench.peers.lineup import HOP, LIMITS, Candidate, among_peers, conditions, peer_of, plain_jobs, turbo_off
 from bench.peers.measure import Bench, PeerFailedError, Running
@@ -60,11 +60,13 @@ def run(dsn: str, wanted: Everything, file: Path | None) -> Document:
                 address = stack.enter_context(redis())
             except NotInstalledError as error:
                 wanted.missing["celery"] = str(error)
-        return _run(dsn, address, wanted, file)
+        document = new_document(
+            dsn, rounds=wanted.rounds, small=wanted.small, redis=redis_version() if address else None
+        )
+        return _run(dsn, address, wanted, file, document)
 
 
-def _run(dsn: str, redis_address: str, wanted: Everything, file: Path | None) -> Document:
-    document = new_document(dsn, rounds=wanted.rounds, small=wanted.small)
+def _run(dsn: str, redis_address: str, wanted: Everything, file: Path | None, document: Document) -> Document:
     candidates = list(wanted.candidates())
     environments = _environments({one.system for one in candidates}, wanted.missing, document)
     rows = [(one, new_row(one)) for one in candidates if one.system in environments]

@@ -93,6 +93,8 @@ def _legend(document: Document) -> list[str]:
         f"{when}: {how}; x: how many times the better of {BASE}'s rows in the same rounds.",
         f"{where}, Python {machine['python']}; PostgreSQL {version} ({settings}).",
     ]
+    if redis := document["redis"]:
+        lines.append(f"Redis {redis} (appendonly yes, appendfsync always).")
     if others:
         lines.append(f"Others used {median(others):.0%} of the processors meanwhile, at most {max(others):.0%}.")
     if document["small"]:
