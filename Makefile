@@ -44,7 +44,7 @@ bench: $(READY) ## Measure speed, write-ahead log and memory, in a few minutes
 	$(BIN)/python -m bench
 
 # Makes an environment for each peer, once, in $$BENCH_TMP or the temporary directory; bench/README.md says more.
-bench-full: $(READY) ## Measure everything, among our peers too, and put table and plots into the documentation: hours
+bench-full: $(READY) ## Measure everything, among our peers too, and put table and plots into the documentation: one to two hours
 	$(BIN)/python -m bench --full
 
 nightly: $(READY) ## Run the tests under every Python, on every PostgreSQL and with every Django that is promised

@@ -43,6 +43,8 @@ def main(
 ) -> None:
     """Measure us among our peers: one table."""
     others = [name for name in peers.split(",") if name]
+    if publishing and small:
+        raise click.UsageError("a trial is not for the documentation: leave out --small or --publish")
     if unknown := sorted(set(others) - set(OTHERS)):
         raise click.UsageError(f"unknown: {', '.join(unknown)}; known are {', '.join(OTHERS)}")
     wanted = Everything(

@@ -29,8 +29,13 @@ SMALL: Final[Mapping[str, Work]] = {
 """For a trial, whose figures mean nothing."""
 HOP: Final = 10
 """Steps of one chain of W4."""
-HISTORY: Final = Work(shape="chain", count=500, size=10)
-"""How history is made for W5: executed, not copied."""
+HISTORY: Final = Work(shape="chain", count=1000, size=10)
+"""How history is made for W5, again and again: executed, not copied."""
+LARGE: Final[Mapping[str, Mapping[str, Work]]] = {
+    "10,000 workflows of 10 steps": {"W1": Work(shape="chain", count=10_000, size=10)},
+    "one workflow of 100,002 steps": {"W3": Work(shape="fan", count=1, size=100_000)},
+}
+"""Submissions that are large, and under which workload they are in the table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,11 +100,8 @@ def conditions() -> list[Candidate]:
             Candidate(system=one, limit=100, payload=10_000, work=only_w1, hops=False)
             for one in (OURS, "absurd", "dbos")
         ),
-        Candidate(
-            system=OURS,
-            limit=100,
-            condition="10,000 workflows, or one of 100,002 steps",
-            work={"W1": Work(shape="chain", count=10_000, size=10), "W3": Work(shape="fan", count=1, size=100_000)},
-            hops=False,
+        *(
+            Candidate(system=OURS, limit=100, condition=condition, work=work, hops=False)
+            for condition, work in LARGE.items()
         ),
     ]

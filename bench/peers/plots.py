@@ -70,7 +70,10 @@ def _svg(document: Document, reading: str, workloads: Sequence[str], colours: Co
         rows = _rows(document, workload)
         parts += _group(NAMES[workload], workload, rows, top, colours)
         top += HEAD + len(rows) * (BAR + GAP) + 6
-    how = f"Median of {document['rounds']} rounds, line: smallest to largest. Everything durable."
+    rounds = (
+        "One round" if document["rounds"] == 1 else f"Median of {document['rounds']} rounds, line: smallest to largest"
+    )
+    how = f"{rounds}. Everything durable. Behind a name: steps at a time."
     where = f"{reading}. {how} {document['at'][:10]}"
     parts.append(_text(8, top + 14, where, colours.quiet, size=12))
     height = top + 28

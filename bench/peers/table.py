@@ -8,7 +8,12 @@ from bench.peers.lineup import BASE
 from bench.peers.results import Document, Row, figures, ratios
 
 HEADS = ("System, steps at a time", "W1, steps/s", "W2, steps/s", "W3, steps/s", "W4, ms a hop", "W5 : W1")
-COSTS = ("submitted, steps/s", "WAL, B a step", "worker CPU, ms a step", "MB")
+COSTS = (  # of W1, or of the row's only workload
+    "submitted, steps/s",
+    "WAL, B a step",
+    "worker CPU, ms a step",
+    "MB",
+)
 
 
 def table(document: Document) -> str:
@@ -63,8 +68,8 @@ def _ratio(grown: Sequence[float], empty: Sequence[float]) -> float:
 
 
 def _costs(row: Row) -> list[str]:
-    """Of W1."""
-    runs: list[dict[str, Any]] = row["runs"].get("W1", [])
+    """Of W1, or else of what was measured first."""
+    runs: list[dict[str, Any]] = next((runs for name, runs in row["runs"].items() if name != "W4"), [])
     if not runs:
         return ["", "", "", ""]
     wal = median(run["wal_bytes"] / run["steps"] for run in runs)

@@ -206,6 +206,7 @@ def test_no_peer_is_among_what_the_project_depends_on() -> None:
 def test_the_page_and_its_plots_show_what_was_measured() -> None:
     stored = json.loads(RESULTS.read_text())
 
+    assert not stored["small"]
     assert BEGIN in PAGE.read_text()
     assert END in PAGE.read_text()
     assert published(PAGE.read_text(), stored) == PAGE.read_text(), "python -m bench.peers.publish"
