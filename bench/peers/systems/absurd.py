@@ -17,7 +17,7 @@ class System(Peer):
         "the one connection of its worker; a fan-out is `asyncio.gather`. Its worker looks for tasks every 20 ms (250 "
         "as it comes)."
     )
-    lacks = "Steps are not handed to other processes; no log of events to subscribe to, no graph, no history of a step's attempts."
+    lacks = "Steps are not handed to other processes; no log of events to follow, no graph, no attempts of a step."
 
     def install(self) -> None:
         # The schema is not in the SDK; the command that ships with it has it.

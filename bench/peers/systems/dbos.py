@@ -17,7 +17,7 @@ class System(Peer):
         "Durable functions on PostgreSQL, started and run in one process, which is how it was fastest: chains as "
         "functions in as many threads as steps at a time, fan-outs as one async function and `asyncio.gather`."
     )
-    lacks = "No step is handed to another process here (its queues would do that); no log of events to subscribe to, no graph."
+    lacks = "Steps are not handed to other processes (its queues would do that); no log of events to follow, no graph."
     works_where_it_submits = True
 
     def install(self) -> None:
