@@ -21,10 +21,10 @@ HEAD: Final = 34
 """Pixels of a group's title."""
 
 NAMES: Final[Mapping[str, str]] = {
-    "W1": "W1: 200 chains of 10 steps, steps a second",
-    "W2": "W2: 20 times 1, then 100 at once, then 1, steps a second",
-    "W3": "W3: 1, then 2,000 at once, then 1, steps a second",
-    "W4": "W4: from a step to the next one on an idle system, milliseconds",
+    "W1": "Chains: 200 workflows of 10 steps, steps a second",
+    "W2": "Fans: 20 workflows of 1 step, then 100 at once, then 1, steps a second",
+    "W3": "One large fan: 1 step, then 2,000 at once, then 1, steps a second",
+    "W4": "Hop: from a step to the next one on an idle system, milliseconds",
 }
 PICTURES: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
     "speed-steps": ("More is better", ("W1", "W2", "W3")),
