@@ -73,7 +73,7 @@ def _svg(document: Document, reading: str, workloads: Sequence[str], colours: Co
     rounds = (
         "One round" if document["rounds"] == 1 else f"Median of {document['rounds']} rounds, line: smallest to largest"
     )
-    how = f"{rounds}. Everything durable. Behind a name: steps at a time."
+    how = f"{rounds}. Durable, but for Celery. Behind a name: steps at a time."
     where = f"{reading}. {how} {document['at'][:10]}"
     parts.append(_text(8, top + 14, where, colours.quiet, size=12))
     height = top + 28

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from bench.peers.environments import Environment, NotInstalledError, environment, redis, redis_version
+from bench.peers.environments import Environment, NotInstalledError, describe_redis, environment, redis
 from bench.peers.history import measure_history
 from bench.peers.lineup import HOP, LIMITS, Candidate, among_peers, conditions, peer_of, plain_jobs, turbo_off
 from bench.peers.measure import Bench, PeerFailedError, Running
@@ -61,7 +61,7 @@ def run(dsn: str, wanted: Everything, file: Path | None) -> Document:
             except NotInstalledError as error:
                 wanted.missing["celery"] = str(error)
         document = new_document(
-            dsn, rounds=wanted.rounds, small=wanted.small, redis=redis_version() if address else None
+            dsn, rounds=wanted.rounds, small=wanted.small, redis=describe_redis() if address else None
         )
         return _run(dsn, address, wanted, file, document)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from statistics import median
-from typing import Any
+from typing import Any, Final
 
 from bench.peers.lineup import BASE
 from bench.peers.results import Document, Row, figures, ratios
@@ -15,6 +15,8 @@ HEADS = (  # W1 to W5; the pages of the documentation keep such codes for rules
     "hop, ms",
     "with a history",
 )
+QUIET: Final = 0.05
+"""Share of the processors that others may use while figures are to mean something."""
 COSTS = (  # of W1, or of the row's only workload
     "submitted, steps/s",
     "WAL, B a step",
@@ -106,9 +108,10 @@ def _legend(document: Document) -> list[str]:
         f"{where}, Python {machine['python']}; PostgreSQL {version} ({settings}).",
     ]
     if redis := document["redis"]:
-        lines.append(f"Redis {redis} (appendonly yes, appendfsync always).")
+        lines.append(f"Redis {redis}.")
     if others:
-        lines.append(f"Others used {median(others):.0%} of the processors meanwhile, at most {max(others):.0%}.")
+        busy = " **Too much: measure again on a quiet machine.**" if median(others) > QUIET else ""
+        lines.append(f"Others used {median(others):.0%} of the processors meanwhile, at most {max(others):.0%}.{busy}")
     if document["small"]:
         lines.append("A trial: the work is so small that the figures mean nothing.")
     return lines

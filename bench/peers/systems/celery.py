@@ -14,12 +14,12 @@ class System(Peer):
     requires = ("celery[redis]", "psycopg[binary]")
     versions_of = ("celery", "redis")
     about = (
-        "Tasks over Redis (append-only file, fsync always), acks_late, in a prefork pool of two processes whatever is "
-        "asked for: the setting in which it was fastest on two processors."
+        "Tasks over Redis (append-only file, synced every second), acks_late, in a prefork pool of two processes "
+        "whatever is asked for: the setting in which it was fastest on two processors."
     )
     lacks = (
-        "No workflow is stored: a chain lives in the message that is under way. No state of a workflow, no repair, no "
-        "events that can be read again."
+        "No durability of the last second of work. No workflow is stored: a chain lives in the message under way. "
+        "No state of a workflow, no repair, no events that can be read again."
     )
 
     def install(self) -> None:

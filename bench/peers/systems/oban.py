@@ -23,7 +23,7 @@ from oban_powertools.database import connect
 class System(JobQueue):
     versions_of = ("oban", "psycopg")
     about = "Jobs without dependencies, enqueued in one batch, results recorded: what Powertools builds on."
-    lacks = "No workflows; W4 is a job that enqueues the next one itself."
+    lacks = "No workflows; the hop is that of a job which enqueues the next one itself."
 
     def install(self) -> None:
         if self.condition:

@@ -17,8 +17,8 @@ class System(JobQueue):
     versions_of = ("pgqueuer", "asyncpg")
     about = "Jobs without dependencies over asyncpg, enqueued in one batch."
     lacks = (
-        "No workflows, no stored results, outcomes written in batches some time later; W4 is a job that enqueues the "
-        "next one itself."
+        "No workflows, no stored results, outcomes written in batches some time later; the hop is that of a job which "
+        "enqueues the next one itself."
     )
 
     def install(self) -> None:

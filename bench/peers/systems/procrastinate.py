@@ -16,7 +16,7 @@ class System(JobQueue):
     about = (
         "Jobs without dependencies, enqueued in one batch; looked for every second (5 as it comes) and when notified."
     )
-    lacks = "No workflows, no stored results; W4 is a job that enqueues the next one itself."
+    lacks = "No workflows, no stored results; the hop is that of a job which enqueues the next one itself."
 
     def install(self) -> None:
         with self._app(import_module("procrastinate").SyncPsycopgConnector(conninfo=self.uri)).open() as app:
