@@ -78,12 +78,19 @@ def powertools_template(powertools_server: str, powertools_options: dict[str, An
     )
 
 
-@pytest.fixture
-def powertools_dsn(powertools_server: str, powertools_template: str) -> Iterator[str]:
-    """The DSN of a database of the test's own, with both schemas."""
-    from .testing.databases import copy_template
+@pytest.fixture(scope="session")
+def _powertools_databases(powertools_server: str) -> Iterator[Any]:
+    from .testing.databases import Server
 
-    with copy_template(powertools_server, powertools_template) as dsn:
+    server = Server(powertools_server)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def powertools_dsn(_powertools_databases: Any, powertools_template: str) -> Iterator[str]:
+    """The DSN of a database of the test's own, with both schemas."""
+    with _powertools_databases.copy(powertools_template) as dsn:
         yield dsn
 
 

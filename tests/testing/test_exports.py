@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 
 from oban_powertools import Workflow
 from oban_powertools.testing import UnreadableExportError, WorkflowRunner, open_runner
-from oban_powertools.testing.databases import copy_template
+from oban_powertools.testing.databases import Server
 from tests.support.command import powertools
 from tests.testing.workers import double, echo, fail, flaky, tell
 
@@ -46,8 +46,10 @@ async def exported(workflow_runner: WorkflowRunner) -> dict[str, Any]:
 
 @pytest.fixture
 def other_dsn(powertools_server: str, powertools_template: str) -> Any:
-    with copy_template(powertools_server, powertools_template) as dsn:
+    server = Server(powertools_server)
+    with server.copy(powertools_template) as dsn:
         yield dsn
+    server.close()
 
 
 def moments_apart(one: Any, other: Any) -> bool:

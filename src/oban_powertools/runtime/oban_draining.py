@@ -39,10 +39,15 @@ class _DrainedExecutor(GuardedExecutor):
         return worker
 
 
-async def fetch(oban: Oban, queues: Sequence[str]) -> list[Job]:
-    """Make available what is due in these queues, and take some of it."""
+async def fetch(oban: Oban, queues: Sequence[str], *, stage: bool) -> list[Job]:
+    """Take some jobs of these queues.
+
+    Args:
+        stage: First make available what is due in them.
+    """
     query = oban._query
-    await query.stage_jobs(limit=1000, queues=list(queues))
+    if stage:
+        await query.stage_jobs(limit=1000, queues=list(queues))
     jobs: list[Job] = []
     for queue in queues:
         jobs += await query.fetch_jobs(demand=_BATCH, queue=queue, node=_NODE, uuid=_NODE)

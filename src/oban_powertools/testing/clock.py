@@ -6,6 +6,7 @@ agree on what is now.
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from importlib.resources import files
 from typing import Any, Final
@@ -16,20 +17,45 @@ from ..config import Names
 from ..database import Connection, fetch_all, fetch_one, render
 from ..database.session_settings import configure
 from ..states import WorkflowId
-from .connections import LooselyPooled
+from .connections import LooselyPooled, Sessions
 
 _ASK: Final = {
-    "due_queues": b"SELECT powertools_testing.due_queues() AS value",
-    "due_in": b"SELECT powertools_testing.due_in() AS value",
     "let_pass": b"SELECT powertools_testing.let_pass(%(by)s::interval) AS value",
-    "has_ended": b"SELECT powertools_testing.has_ended(%(id)s::bigint) AS value",
-    "has_begun": b"SELECT powertools_testing.has_begun(%(id)s::bigint, %(step)s::text) AS value",
     "step_kinds": b"SELECT powertools_testing.step_kinds(%(id)s::bigint) AS value",
 }
-_IS_THERE: Final = b"SELECT to_regnamespace('powertools_testing') IS NOT NULL AS value"
+_MOMENT: Final = b"SELECT * FROM powertools_testing.moment(%(id)s::bigint, %(step)s::text)"
+_IS_THERE: Final = b"SELECT to_regprocedure('powertools_testing.moment(bigint, text)') IS NOT NULL AS value"
 _WAITS: Final = b"SELECT * FROM powertools_testing.open_waits(%(id)s::bigint)"
 NEAREST: Final = timedelta(milliseconds=1)
 """So far beyond what is due does a jump go, because a clock has a grain."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """What is now."""
+
+    queues: Sequence[str]
+    """Queues with a job that may run."""
+
+    staged: bool
+    """Whether one of those is still to be made available: its time has come."""
+
+    due_in: timedelta | None
+    """How long until something is due; None when nothing ever is."""
+
+    reached: bool | None
+    """Whether what was asked for has happened; None when no job's turn is over yet, or there is no such workflow."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Awaited:
+    """Where a run is to get."""
+
+    workflow_id: WorkflowId
+    """The workflow that is to end, with what it nests and their callbacks."""
+
+    step: str | None = None
+    """Or this step of its is to have run once, or to wait."""
 
 
 def clock_sql(names: Names) -> bytes:
@@ -48,7 +74,7 @@ class Clock:
     def __init__(self, dsn: str, names: Names) -> None:
         self._names = names
         # On a connection of its own, so that no other session is without triggers.
-        self._pool = LooselyPooled(dsn, configure=self._prepare, autocommit=True)
+        self._pool = LooselyPooled(Sessions(dsn, configure=self._prepare), autocommit=True)
         self._jumped = timedelta(0)
         self._began_at = time.monotonic()
 
@@ -78,13 +104,13 @@ class Clock:
             row = await fetch_one(conn, _ASK[question], args)
         return row["value"] if row is not None else None
 
-    async def due_queues(self) -> Sequence[str]:
-        """Queues with a job that may run now."""
-        return await self._ask("due_queues")
-
-    async def due_in(self) -> timedelta | None:
-        """How long until something is due; None when nothing ever is."""
-        return await self._ask("due_in")
+    async def look(self, awaited: Awaited | None = None) -> Moment:
+        """What is now, and whether a run has got where it was to get."""
+        args = {"id": awaited.workflow_id, "step": awaited.step} if awaited is not None else {"id": None, "step": None}
+        async with self._pool.connection() as conn:
+            row = await fetch_one(conn, _MOMENT, args)
+        assert row is not None
+        return Moment(**row)
 
     async def let_pass(self, by: timedelta) -> None:
         """Move every stored instant back."""
@@ -94,14 +120,6 @@ class Clock:
     async def shift(self, by: timedelta) -> None:
         """Make what is stored older, or younger, which is no time that passes."""
         await self._ask("let_pass", by=by)
-
-    async def has_ended(self, workflow_id: WorkflowId) -> bool | None:
-        """Whether a workflow and what it nests have ended, with their callbacks; None when there is none."""
-        return await self._ask("has_ended", id=workflow_id)
-
-    async def has_begun(self, workflow_id: WorkflowId, step: str) -> bool | None:
-        """Whether a step has run once, or waits; None when there is none."""
-        return await self._ask("has_begun", id=workflow_id, step=step)
 
     async def step_kinds(self, workflow_id: WorkflowId) -> dict[str, str]:
         """The name of each step, also of what it nests -> what it runs on."""

@@ -3,53 +3,48 @@
 
 CREATE SCHEMA IF NOT EXISTS powertools_testing;
 
--- Queues with a job that may run now.
-CREATE OR REPLACE FUNCTION powertools_testing.due_queues() RETURNS text[]
-LANGUAGE sql
+-- What is now, in one question: queues with a job that may run (of them staged says whether one is scheduled until now,
+-- so that it is to be made available first), how long until something is due (NULL when nothing ever is; overdue things
+-- count as due now), and whether a run has got where it was to get: its workflow and what that nests have ended, with
+-- their on_finished jobs, or the step has begun: its job ran or may run, its wait waits. In PL/pgSQL, which plans it once.
+CREATE OR REPLACE FUNCTION powertools_testing.moment(
+  workflow_id bigint, step text, OUT queues text[], OUT staged bool, OUT due_in interval, OUT reached bool
+)
+LANGUAGE plpgsql
 AS $$
-  SELECT coalesce(array_agg(DISTINCT j.queue ORDER BY j.queue), '{}')
+DECLARE
+  now_at CONSTANT timestamptz := clock_timestamp();
+  next_at timestamptz;
+BEGIN
+  SELECT
+    coalesce(array_agg(DISTINCT j.queue ORDER BY j.queue) FILTER (WHERE j.state = 'available' OR j.scheduled_at <= timezone('UTC', now_at)), '{}'),
+    coalesce(bool_or(j.state <> 'available' AND j.scheduled_at <= timezone('UTC', now_at)), false),
+    min(j.scheduled_at) FILTER (WHERE j.state <> 'available') AT TIME ZONE 'UTC'
+  INTO queues, staged, next_at
   FROM public.oban_jobs j
-  WHERE j.attempt < j.max_attempts
-    AND (j.state = 'available' OR j.state IN ('scheduled', 'retryable') AND j.scheduled_at <= timezone('UTC', clock_timestamp()))
-$$;
+  WHERE j.state IN ('available', 'scheduled', 'retryable') AND j.attempt < j.max_attempts;
 
--- How long until something is due; NULL when nothing ever is. Overdue things count as due now.
-CREATE OR REPLACE FUNCTION powertools_testing.due_in() RETURNS interval
-LANGUAGE sql
-AS $$
-  SELECT CASE WHEN count(d.at) > 0 THEN greatest(min(d.at) - clock_timestamp(), '0') END
-  FROM (
-    SELECT min(j.scheduled_at) AT TIME ZONE 'UTC' AS at FROM public.oban_jobs j
-    WHERE j.state IN ('scheduled', 'retryable') AND j.attempt < j.max_attempts
-    UNION ALL
-    SELECT min(w.deadline_at) FROM powertools.waits w WHERE w.state = 'waiting'
-    UNION ALL
-    SELECT min(w.expires_at) FROM powertools.workflows w WHERE w.state = 'running'
-    UNION ALL
-    SELECT min(s.held_until) FROM powertools.steps s
-    UNION ALL
-    SELECT min(f.last_fault_at) + make_interval(secs => 62) FROM powertools.settle_faults f WHERE f.repaired_at IS NULL
-  ) AS d
-$$;
+  next_at := least(
+    next_at,
+    (SELECT min(w.deadline_at) FROM powertools.waits w WHERE w.state = 'waiting'),
+    (SELECT min(w.expires_at) FROM powertools.workflows w WHERE w.state = 'running'),
+    (SELECT min(s.held_until) FROM powertools.steps s),
+    (SELECT min(f.last_fault_at) + make_interval(secs => 62) FROM powertools.settle_faults f WHERE f.repaired_at IS NULL)
+  );
+  due_in := greatest(next_at - now_at, CASE WHEN next_at IS NOT NULL THEN interval '0' END);
 
--- Whether a workflow and what it nests have ended, with their on_finished jobs; NULL when there is no such workflow.
-CREATE OR REPLACE FUNCTION powertools_testing.has_ended(workflow_id bigint) RETURNS bool
-LANGUAGE sql
-AS $$
-  SELECT w.finished_at IS NOT NULL AND NOT EXISTS (
-    SELECT FROM powertools.workflows f JOIN powertools.callbacks c ON c.workflow_id = f.id
-    WHERE f.root_id = w.root_id AND c.ended_at IS NULL
-  )
-  FROM powertools.workflows w WHERE w.id = has_ended.workflow_id
-$$;
-
--- Whether a step has begun: its job ran or may run, its wait waits; NULL when there is no such step.
-CREATE OR REPLACE FUNCTION powertools_testing.has_begun(workflow_id bigint, step text) RETURNS bool
-LANGUAGE sql
-AS $$
-  SELECT s.state NOT IN ('pending', 'available') OR s.attempt > 0
-  FROM powertools.steps s WHERE s.name = has_begun.step AND s.workflow_id = has_begun.workflow_id
-$$;
+  SELECT
+    w.finished_at IS NOT NULL AND NOT EXISTS (
+      SELECT FROM powertools.workflows f JOIN powertools.callbacks c ON c.workflow_id = f.id
+      WHERE f.root_id = w.root_id AND c.ended_at IS NULL
+    )
+    OR EXISTS (
+      SELECT FROM powertools.steps s
+      WHERE s.workflow_id = w.id AND s.name = moment.step AND (s.state NOT IN ('pending', 'available') OR s.attempt > 0)
+    )
+  INTO reached
+  FROM powertools.workflows w WHERE w.id = moment.workflow_id;
+END $$;
 
 -- The waits of a workflow and of what it nests that no signal has ended yet.
 CREATE OR REPLACE FUNCTION powertools_testing.open_waits(workflow_id bigint)
@@ -79,15 +74,19 @@ $$;
 -- Lets time pass: let_pass(by) moves every stored instant back, so that what was 30 days ahead is due now and what
 -- happened now is 30 days ago, by the clock of the database and by that of this process alike. Left out are the rows of
 -- living processes, and the audit: its rows are chained by their hashes and cannot be changed. Made from the catalog, so
--- that no table is forgotten; steps before their jobs, whose triggers compare the two.
+-- that no table is forgotten; steps before their jobs, whose triggers compare the two. An update of a table without
+-- rows is not even planned.
 DO $make$
 DECLARE
   moves text;
 BEGIN
-  SELECT string_agg(format('  UPDATE %I.%I SET %s;', t.nspname, t.relname, t.moved), E'\n' ORDER BY t.relname LIKE 'oban%', t.relname)
+  SELECT string_agg(
+    format(E'  IF pg_relation_size(%L) > 0 THEN\n    UPDATE %s SET %s;\n  END IF;', t.name, t.name, t.moved),
+    E'\n' ORDER BY t.name LIKE '%.oban%', t.name
+  )
   INTO moves
   FROM (
-    SELECT n.nspname, c.relname, string_agg(format('%1$I = %1$I - by', a.attname), ', ' ORDER BY a.attnum) AS moved
+    SELECT format('%I.%I', n.nspname, c.relname) AS name, string_agg(format('%1$I = %1$I - by', a.attname), ', ' ORDER BY a.attnum) AS moved
     FROM pg_class c
     JOIN pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''

@@ -15,7 +15,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 import psycopg
@@ -77,25 +77,49 @@ def make_template(server_dsn: str, names: Names = Names()) -> str:
             conn.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(unfinished)))
             with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
                 runner.run(_install(database_dsn(server_dsn, unfinished), names))
+            # The first session of a database stores what it has read of the catalog, and the copies have it too.
+            psycopg.connect(database_dsn(server_dsn, unfinished)).close()
             renamed = sql.SQL("ALTER DATABASE {} RENAME TO {}")
             conn.execute(renamed.format(sql.Identifier(unfinished), sql.Identifier(name)))
     return name
 
 
-@contextmanager
-def copy_template(server_dsn: str, template: str) -> Generator[str]:
-    """A copy of a template for one test; gives its DSN."""
-    name = f"powertools_test_{os.getpid()}_{next(_NUMBERS)}"
-    copy = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
-    with psycopg.connect(server_dsn, autocommit=True) as conn:
+class Server:
+    """Makes databases on a server, over one connection that stays.
+
+    Args:
+        dsn: A server whose user may create databases.
+    """
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._conn: psycopg.Connection[tuple[Any, ...]] | None = None
+
+    @contextmanager
+    def copy(self, template: str) -> Generator[str]:
+        """A copy of a template for one test; gives its DSN."""
+        name = f"powertools_test_{os.getpid()}_{next(_NUMBERS)}"
+        copy = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+        conn = self._connected()
         # Faster where nothing is flushed to a disk, and slower where it is.
         if conn.info.server_version >= 150000 and conn.execute("SHOW fsync").fetchone() == ("off",):
             copy += sql.SQL(" STRATEGY file_copy")
         conn.execute(copy)
-    try:
-        yield database_dsn(server_dsn, name)
-    finally:
-        _execute(server_dsn, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        try:
+            yield database_dsn(self._dsn, name)
+        finally:
+            drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+            self._connected().execute(drop)
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._conn is not None:
+            self._conn.close()
+
+    def _connected(self) -> psycopg.Connection[tuple[Any, ...]]:
+        if self._conn is None or self._conn.closed:
+            self._conn = psycopg.connect(self._dsn, autocommit=True)
+        return self._conn
 
 
 def database_dsn(server_dsn: str, name: str) -> str:
@@ -103,11 +127,6 @@ def database_dsn(server_dsn: str, name: str) -> str:
     if "://" in server_dsn:
         return urlsplit(server_dsn)._replace(path=f"/{quote(name)}").geturl()
     return make_conninfo(server_dsn, dbname=name)
-
-
-def _execute(dsn: str, statement: sql.Composed) -> None:
-    with psycopg.connect(dsn, autocommit=True) as conn:
-        conn.execute(statement)
 
 
 async def _install(dsn: str, names: Names) -> None:

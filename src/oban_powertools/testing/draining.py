@@ -10,7 +10,7 @@ from typing import Final
 
 from ..runtime.oban_draining import acknowledge, attempt, fetch, find_not_run, rescue_all
 from ..runtime.sweep import Swept, sweep_once
-from .clock import NEAREST, Clock
+from .clock import NEAREST, Awaited, Clock, Moment
 from .fakes import Faked
 from .idle import IdlePowertools
 
@@ -35,8 +35,8 @@ class NothingMovesError(AssertionError):
 class Goal:
     """What a run is to reach."""
 
-    reached: GoalCheck
-    """Whether it is reached."""
+    awaited: Awaited
+    """Where it is to get."""
 
     answer: GoalCheck
     """Sends signals that the test has given for what waits now; whether there was one."""
@@ -58,16 +58,16 @@ class Drainer:
         self._oban = powertools.oban
         self._clock = clock
 
-    async def run_due(self, faked: Faked) -> int:
-        """Run jobs until none may run now, without time passing; returns how many attempts that took.
+    async def run_due(self, faked: Faked, awaited: Awaited | None = None) -> tuple[int, Moment]:
+        """Run jobs until none may run now, without time passing; returns how many attempts that took, and what is then.
 
         Raises:
             WrongFakeError: A fake has too few outcomes.
             NothingMovesError: A worker cannot be imported, so its job would be tried for ever.
         """
         attempts = 0
-        while queues := await self._clock.due_queues():
-            jobs = await fetch(self._oban, queues)
+        while (moment := await self._clock.look(awaited)).queues:
+            jobs = await fetch(self._oban, moment.queues, stage=moment.staged)
             if not jobs:
                 break
             outcomes = [await attempt(job, faked.find_worker) for job in jobs]
@@ -77,7 +77,7 @@ class Drainer:
                 raise faked.wrong
             if (not_run := find_not_run(outcomes)) is not None:
                 raise NothingMovesError(_NOT_IMPORTABLE.format(not_run.job.worker, not_run.job.id))
-        return attempts
+        return attempts, moment
 
     async def sweep(self) -> bool:
         """Do what the loop of a process would: end waits and workflows whose time is up, and so on; whether it did."""
@@ -89,7 +89,7 @@ class Drainer:
         """Run jobs and sweep until nothing more happens now; returns how many attempts and sweeps did something."""
         moves = 0
         while moves < _MOST_JUMPS:
-            attempts = await self.run_due(faked)
+            attempts, _ = await self.run_due(faked)
             moves += attempts
             if not await self.sweep():
                 return moves
@@ -99,7 +99,7 @@ class Drainer:
     async def advance(self, by: timedelta, faked: Faked) -> None:
         """Let time pass, stopping wherever something is due."""
         await self.run_now(faked)
-        while (due_in := await self._clock.due_in()) is not None and due_in < by:
+        while (due_in := (await self._clock.look()).due_in) is not None and due_in < by:
             await self._clock.let_pass(due_in + NEAREST)
             by = max(timedelta(0), by - due_in - NEAREST)
             await self.run_now(faked)
@@ -111,19 +111,20 @@ class Drainer:
         idle = jumps = 0
         passed = self._clock.passed
         while True:
-            moved = await self.run_due(faked) > 0
-            if await goal.reached():
+            attempts, moment = await self.run_due(faked, goal.awaited)
+            if moment.reached:
                 return None
             if await self.sweep() or await goal.answer():
                 idle = 0
                 continue
-            due_in = await self._clock.due_in()
+            # Read before the sweep, which has found nothing to do.
+            due_in = moment.due_in
             if due_in is None:
                 # What is executing runs in no process: it was loaded, or its worker took this one with it.
                 if await rescue_all(self._oban):
                     continue
                 return "nothing is scheduled that would move it"
-            idle, jumps = 0 if moved else idle + 1, jumps + 1
+            idle, jumps = 0 if attempts else idle + 1, jumps + 1
             if idle > _MOST_IDLE_JUMPS:
                 return "nothing happens although it is due"
             if jumps > _MOST_JUMPS:

@@ -5,12 +5,12 @@ from typing import Any
 
 from oban import Oban
 
-from ..database import Session
-from ..database.session_settings import configure, configure_obans, parameters
+from ..database import Session, json_border
+from ..database.session_settings import configure, parameters
 from ..powertools import Powertools
 from ..runtime.oban_draining import find_default, set_default
 from ..runtime.oban_hooks import detach
-from .connections import LooselyPooled
+from .connections import LooselyPooled, Sessions
 
 
 class IdlePowertools(Powertools):
@@ -23,12 +23,14 @@ class IdlePowertools(Powertools):
     """
 
     def __init__(self, dsn: str, *, prefix: str, **options: Any) -> None:
-        parts = parameters(dsn)
         self._default = find_default()
-        self._obans = LooselyPooled("", configure=configure_obans, **parts)
-        self._own = LooselyPooled("", configure=configure, **parts, autocommit=True)
-        super().__init__(Oban(pool=self._obans, prefix=prefix), **options)
-        self._attachment.own_pool = self._attachment.guests = self._own
+        # One for all: what Oban fetches and we settle is then planned in one session.
+        self._sessions = Sessions("", configure=configure, **parameters(dsn))
+        own = LooselyPooled(self._sessions, autocommit=True, dumps=json_border.dumps)
+        obans = LooselyPooled(self._sessions, autocommit=False)
+        super().__init__(Oban(pool=obans, prefix=prefix), **options)
+        self._pools = (obans, own)
+        self._attachment.own_pool = self._attachment.guests = own
 
     def session(self) -> AbstractAsyncContextManager[Session]:
         """A session in autocommit."""
@@ -37,6 +39,6 @@ class IdlePowertools(Powertools):
     def finish(self) -> None:
         """Close the connections, and give ``enqueue`` back the instance that it had."""
         detach(self._attachment)
-        self._obans.finish()
-        self._own.finish()
+        for pool in self._pools:
+            pool.finish()
         set_default(self._default)

@@ -20,7 +20,7 @@ from ..sync import SyncWorkflowHandle
 from ..workflows.builder import Workflow
 from ..workflows.handle import WorkflowHandle
 from ..workflows.records import SignalRecord, StepRecord
-from .clock import Clock
+from .clock import Awaited, Clock
 from .draining import Drainer, Goal, NothingMovesError
 from .fakes import Faked, Fakes
 from .idle import IdlePowertools
@@ -114,15 +114,11 @@ class WorkflowRunner:
         faked = Faked(fakes)
         faked.check_names(await self._clock.step_kinds(workflow_id))
 
-        async def reached() -> bool:
-            if until is not None and await self._clock.has_begun(workflow_id, until):
-                return True
-            return bool(await self._clock.has_ended(workflow_id))
-
         async def answer() -> bool:
             return await self._answer(workflow_id, signals or {})
 
-        goal = Goal(reached=reached, answer=answer, within=as_span("within", within))
+        awaited = Awaited(workflow_id=workflow_id, step=until)
+        goal = Goal(awaited=awaited, answer=answer, within=as_span("within", within))
         refusal = await self._drainer.run_to(goal, faked)
         run = await self.look(workflow_id, passed=self._clock.passed - before)
         if refusal is not None:

@@ -5,7 +5,7 @@ from collections.abc import Coroutine, Mapping
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from ..states import WorkflowId
 from ..sync import SyncCalls, open_sync_calls
@@ -13,6 +13,9 @@ from ..workflows.records import SignalRecord
 from .fakes import Fakes
 from .ran import WorkflowRun
 from .runner import PASSES_AT_MOST, Runnable, WorkflowRunner, everybody_may
+
+_OF_CALLS: Final = ("display", "schema", "prefix", "settings")
+"""Options of a runner that are those of its calls too."""
 
 
 class SyncWorkflowRunner:
@@ -26,19 +29,21 @@ class SyncWorkflowRunner:
     dsn: str
     """The test's database, for what connects by itself."""
 
-    calls: SyncCalls
-    """Every call on that database, as ``open_sync_calls`` opens them."""
-
     def __init__(self, dsn: str, **options: Any) -> None:
         self.dsn = dsn
         self._runner = WorkflowRunner(dsn, **options)
         self._loop = asyncio.Runner(loop_factory=asyncio.new_event_loop)
-        shared = {name: options[name] for name in ("display", "schema", "prefix", "settings") if name in options}
-        try:
-            self.calls = open_sync_calls(dsn, authorize=options.get("authorize") or everybody_may, **shared)
-        except BaseException:
-            self._runner.close()
-            raise
+        self._options = options
+        self._calls: SyncCalls | None = None
+
+    @property
+    def calls(self) -> SyncCalls:
+        """Every call on that database, as ``open_sync_calls`` opens them; opened when first asked for."""
+        if self._calls is None:
+            shared = {name: value for name, value in self._options.items() if name in _OF_CALLS}
+            authorize = self._options.get("authorize") or everybody_may
+            self._calls = open_sync_calls(self.dsn, authorize=authorize, **shared)
+        return self._calls
 
     def run(
         self,
@@ -74,7 +79,8 @@ class SyncWorkflowRunner:
 
     def close(self) -> None:
         """As ``WorkflowRunner.close``."""
-        self.calls.close()
+        if self._calls is not None:
+            self._calls.close()
         self._loop.close()
         self._runner.close()
 
