@@ -20,6 +20,8 @@ SEED ?= 1696976179
 test: $(READY) ## Run the tests, one process a core (each starts its own PostgreSQL)
 	$(BIN)/python -m compileall -q src
 	$(BIN)/pytest -q -n logical --maxprocesses=8 --dist=worksteal $(if $(filter random,$(SEED)),,--randomly-seed=$(SEED))
+	@echo "a hundred tests of a user's, as two processes run them:"
+	cd examples/testing && $(abspath $(BIN))/pytest -q -n 2
 
 check: $(READY) ## Check format, lint, import contract, types, and that what users may import has types throughout
 	$(BIN)/ruff format --check

@@ -10,7 +10,8 @@ from oban import current_job
 
 from .errors import NotInWorkerError
 from .powertools import Powertools
-from .runtime.oban_hooks import Attachment, find_attachment
+from .runtime.oban_attachment import Attachment
+from .runtime.oban_hooks import find_attachment
 
 _ON_ITS_LOOP: Final = (
     "this is not the event loop of that process; in a plain function, or another thread, call "

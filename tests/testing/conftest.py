@@ -4,6 +4,7 @@ import pytest
 
 from oban_powertools import pytest_plugin
 
+_powertools_databases = pytest_plugin._powertools_databases
 powertools_dsn = pytest_plugin.powertools_dsn
 powertools_options = pytest_plugin.powertools_options
 powertools_template = pytest_plugin.powertools_template

@@ -1,23 +1,28 @@
 """A runner runs workflows to their end, by the real engine and without waiting."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import oban.testing
 import pytest
 from oban import Job, Oban
 
-from oban_powertools import AwaitSignal, Workflow
-from oban_powertools.testing import NothingMovesError, WorkflowRunner, open_runner
+from oban_powertools import AwaitSignal, Workflow, current_powertools
+from oban_powertools.errors import InlineModeError, InvalidArgumentError, NotInWorkerError
+from oban_powertools.testing import NothingMovesError, SyncWorkflowRunner, WorkflowRunner, open_runner
 from tests.testing.workers import (
     CALLED,
     append,
     ask,
+    asks_for_the_other_calls,
     charge,
     double,
     echo,
     enqueue_another,
     fail,
     flaky,
+    inserts_another,
+    inserts_another_plainly,
     sleepy,
     snooze_for_ever,
     tell,
@@ -248,6 +253,91 @@ async def test_inline_mode_does_not_keep_a_runner_from_running(workflow_runner: 
         run = await workflow_runner.run(workflow)
 
     run.assert_step("enqueue", result=True)
+
+
+async def test_inserting_a_workflow_in_inline_mode_is_refused_and_names_the_runner(
+    workflow_runner: WorkflowRunner, sync_workflow_runner: SyncWorkflowRunner
+) -> None:
+    workflow = Workflow("t")
+    workflow.add("echo", echo.new(x=1))
+    insert, insert_many = workflow_runner.powertools.workflows.insert, workflow_runner.powertools.workflows.insert_many
+
+    with oban.testing.mode("inline"):
+        with pytest.raises(InlineModeError, match=r"workflow 't' .* workflow_runner"):
+            await insert(workflow)
+        with pytest.raises(InlineModeError):
+            await insert_many([workflow])
+        with pytest.raises(InlineModeError):
+            sync_workflow_runner.calls.workflows.insert(workflow)
+        assert await insert_many([]) == []
+        with oban.testing.mode("manual"):
+            handle = await insert(workflow)
+
+    assert handle.inserted
+
+
+@pytest.mark.parametrize("worker", [inserts_another, inserts_another_plainly], ids=["async", "plain"])
+async def test_a_worker_has_the_calls_of_its_process(workflow_runner: WorkflowRunner, worker: Any) -> None:
+    workflow = Workflow("t")
+    workflow.add("insert", worker.new())
+
+    run = await workflow_runner.run(workflow)
+
+    run.assert_finished()
+    (await workflow_runner.run(run.results["insert"])).assert_step("echo", result="another")
+
+
+def test_a_worker_has_the_calls_of_its_process_without_asyncio_too(sync_workflow_runner: SyncWorkflowRunner) -> None:
+    for worker in (inserts_another, inserts_another_plainly):
+        workflow = Workflow("t")
+        workflow.add("insert", worker.new())
+
+        run = sync_workflow_runner.run(workflow)
+
+        sync_workflow_runner.run(run.results["insert"]).assert_step("echo", result="another")
+
+
+async def test_an_asynchronous_worker_is_refused_the_calls_that_block(workflow_runner: WorkflowRunner) -> None:
+    workflow = Workflow("t")
+    workflow.add("ask", asks_for_the_other_calls.new())
+
+    run = await workflow_runner.run(workflow)
+
+    assert "call current_powertools()" in run.results["ask"]
+
+
+async def test_the_calls_of_a_worker_end_with_it(workflow_runner: WorkflowRunner) -> None:
+    workflow = Workflow("t")
+    workflow.add("insert", inserts_another.new())
+    await workflow_runner.run(workflow)
+
+    with pytest.raises(NotInWorkerError):
+        current_powertools()
+
+
+@pytest.mark.parametrize("hour", [3600, 3600.0, timedelta(hours=1)], ids=["int", "float", "timedelta"])
+async def test_durations_are_seconds_or_a_timedelta(workflow_runner: WorkflowRunner, hour: Any) -> None:
+    workflow = Workflow("t")
+    workflow.add("snooze", snooze_for_ever.new())
+
+    with pytest.raises(NothingMovesError, match="no more than 1:00:00 was to pass"):
+        await workflow_runner.run(workflow, within=hour)
+    await workflow_runner.advance(hour)
+    assert (await workflow_runner.look(1, passed=hour)).passed == timedelta(hours=1)
+
+
+@pytest.mark.parametrize("wrong", ["1h", True, -1, timedelta(days=-1)])
+async def test_what_is_no_duration_is_refused_by_name(workflow_runner: WorkflowRunner, wrong: Any) -> None:
+    workflow = Workflow("t")
+    workflow.add("echo", echo.new(x=1))
+    stored = await workflow_runner.powertools.workflows.insert(workflow)
+
+    with pytest.raises(InvalidArgumentError, match="within"):
+        await workflow_runner.run(stored, within=wrong)
+    with pytest.raises(InvalidArgumentError, match="by"):
+        await workflow_runner.advance(wrong)
+    with pytest.raises(InvalidArgumentError, match="passed"):
+        await workflow_runner.look(stored, passed=wrong)
 
 
 async def test_a_closed_runner_gives_enqueue_back_what_it_had(powertools_dsn: str) -> None:

@@ -5,7 +5,9 @@ from typing import Any
 from oban import Cancel, Job, Oban, Snooze
 from oban.decorators import job, worker
 
-from oban_powertools import AwaitSignal, current_step, current_workflow
+from oban_powertools import AwaitSignal, Workflow, current_powertools, current_step, current_workflow
+from oban_powertools.errors import NotInWorkerError
+from oban_powertools.sync import current_sync_calls
 
 CALLED: list[str] = []
 
@@ -78,3 +80,29 @@ async def enqueue_another() -> int:
 @job(queue="default")
 async def append() -> None:
     current_step().append("more", double.new(n=4))
+
+
+@job(queue="default")
+async def inserts_another() -> int:
+    return (await current_powertools().workflows.insert(_of_one("another"))).id
+
+
+@job(queue="default")
+def inserts_another_plainly() -> int:
+    with current_sync_calls() as calls:
+        return calls.workflows.insert(_of_one("another")).id
+
+
+@job(queue="default")
+async def asks_for_the_other_calls() -> str:
+    try:
+        current_sync_calls()
+    except NotInWorkerError as error:
+        return str(error)
+    return "given"
+
+
+def _of_one(name: str) -> Workflow:
+    workflow = Workflow(name)
+    workflow.add("echo", echo.new(x=name))
+    return workflow

@@ -42,6 +42,7 @@ STATUSES: Final = {
     "not_in_step": 500,
     "not_in_worker": 500,
     "opened_in_worker": 500,
+    "inline_mode": 500,
     "cursor_expired": 410,
     "not_found": 404,
     "workflow_not_found": 404,

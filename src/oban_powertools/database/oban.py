@@ -13,6 +13,7 @@ from oban import Oban
 from oban._config import Config
 from oban._query import unwrap_connection
 from oban.oban import _instances
+from oban.testing import _get_mode
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg_pool import AsyncConnectionPool
 
@@ -24,6 +25,7 @@ __all__ = [
     "find_connection",
     "find_instance",
     "give_back_name",
+    "mode_of_tests",
     "oban_config",
     "our_table",
     "pool_of",
@@ -90,6 +92,11 @@ def give_back_name(oban: Oban, former: Oban | None) -> None:
         del _instances[oban._name]
     else:
         _instances[oban._name] = former
+
+
+def mode_of_tests() -> str | None:
+    """Oban's testing mode in this context: ``inline``, ``manual``, or None."""
+    return _get_mode()
 
 
 def oban_config(dsn: str | None, path: str | None = None) -> Config:

@@ -76,6 +76,7 @@ PowertoolsError
     NotInStepError
     NotInWorkerError
     OpenedInWorkerError
+    InlineModeError
     CursorExpiredError
 
 Each is declared: its fields, its code, and its sentence of what was found, what was expected and what to do (``base``).
@@ -134,6 +135,7 @@ from .repairs import (
 )
 from .running import (
     AnotherLoopError,
+    InlineModeError,
     NotInStepError,
     NotInWorkerError,
     OpenedInWorkerError,
@@ -194,6 +196,7 @@ __all__ = [
     "IncidentNotFoundError",
     "IncidentResolvedError",
     "InheritedServerError",
+    "InlineModeError",
     "InvalidArgumentError",
     "InvalidSettingError",
     "InvalidWorkflowError",

@@ -78,6 +78,19 @@ class NotInWorkerError(PowertoolsError):
     why: str
 
 
+class InlineModeError(PowertoolsError):
+    """A workflow is inserted while Oban's testing mode is ``inline``, in which nothing would ever run it."""
+
+    code = "inline_mode"
+    sentence = (
+        "workflow {workflow} is inserted while Oban's testing mode is inline: the database moves a workflow on, so no "
+        "call can run it to its end; run it with the fixture workflow_runner (oban_powertools.testing), or insert it "
+        "inside of `with oban.testing.mode('manual'):`"
+    )
+
+    workflow: str
+
+
 class OpenedInWorkerError(PowertoolsError):
     """A worker opens another Powertools on the Oban instance of its own process."""
 

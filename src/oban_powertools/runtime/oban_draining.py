@@ -17,7 +17,9 @@ from oban._executor import AckAction, _current_job
 from oban.oban import _instances
 
 from ..workflows.job_identity import remember_identities
+from .oban_attachment import Attachment, Drained
 from .oban_attempts import NOT_RUN_META, GuardedExecutor
+from .plain_functions import find_plain_function
 
 _NODE: Final = "testing"
 _BATCH: Final = 20
@@ -28,9 +30,18 @@ type FindWorker = Callable[[Job, Callable[[], type]], type]
 
 
 class _DrainedExecutor(GuardedExecutor):
-    def __init__(self, job: Job, find_worker: FindWorker) -> None:
+    def __init__(self, job: Job, find_worker: FindWorker, attachment: Attachment) -> None:
         super().__init__(job, lambda: False)
         self._choose = find_worker
+        self._attachment = attachment
+
+    async def _perform(self, worker: Any) -> Any:
+        self._attachment.drained = Drained(self.job, blocks=find_plain_function(worker, self.job) is not None)
+        self._attachment.loop = asyncio.get_running_loop()
+        try:
+            return await super()._perform(worker)
+        finally:
+            self._attachment.drained = None
 
     def _find_worker(self) -> type:
         worker = self._choose(self.job, super()._find_worker)
@@ -55,12 +66,16 @@ async def fetch(oban: Oban, queues: Sequence[str], *, stage: bool) -> list[Job]:
     return jobs
 
 
-async def attempt(job: Job, find_worker: FindWorker) -> AckAction:
-    """Run one attempt of a fetched job; returns its outcome, which is not stored yet."""
+async def attempt(job: Job, find_worker: FindWorker, attachment: Attachment) -> AckAction:
+    """Run one attempt of a fetched job; returns its outcome, which is not stored yet.
+
+    Args:
+        attachment: Of the Powertools that the worker gets as that of its process.
+    """
     job._cancellation = asyncio.Event()
     # A worker's own enqueue inserts, whatever mode the test is in: the job is then run like any other.
     with oban.testing.mode("manual"):
-        executor = await _DrainedExecutor(job, find_worker).execute()
+        executor = await _DrainedExecutor(job, find_worker, attachment).execute()
     assert executor.action is not None
     return executor.action
 
@@ -106,8 +121,3 @@ def set_default(instance: Oban | None) -> None:
         _instances.pop("Oban", None)
     else:
         _instances["Oban"] = instance
-
-
-def mode_of_tests() -> Any:
-    """Oban's testing mode in this context: ``inline``, ``manual``, or None."""
-    return oban.testing._get_mode()

@@ -15,7 +15,7 @@ from ..database.oban import pool_of
 from ..database.pools import resolve
 from ..errors import NotInWorkerError
 from ..powertools import Powertools
-from ..runtime.oban_hooks import Attachment
+from ..runtime.oban_attachment import Attachment
 from .background import OnLoop
 from .calls import SyncCalls
 from .connections import SyncOptions, connecting
@@ -38,7 +38,8 @@ def current_sync_calls() -> SyncCalls:
         NotInWorkerError: No attempt runs here, or an event loop does.
     """
     attachment, powertools = find_here()
-    if asyncio._get_running_loop() is not None:  # noqa: SLF001 - documented, and raises nothing
+    plainly_drained = attachment.drained is not None and attachment.drained.blocks
+    if not plainly_drained and asyncio._get_running_loop() is not None:  # noqa: SLF001 - documented, and raises nothing
         raise NotInWorkerError(_BLOCKS)
     with attachment.lock:
         if not isinstance(attachment.sync_calls, SyncCalls):

@@ -70,7 +70,7 @@ class Drainer:
             jobs = await fetch(self._oban, moment.queues, stage=moment.staged)
             if not jobs:
                 break
-            outcomes = [await attempt(job, faked.find_worker) for job in jobs]
+            outcomes = [await attempt(job, faked.find_worker, self._powertools.attachment) for job in jobs]
             await acknowledge(self._oban, outcomes)
             attempts += len(jobs)
             if faked.wrong is not None:

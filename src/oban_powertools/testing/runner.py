@@ -90,7 +90,7 @@ class WorkflowRunner:
         fakes: Fakes | None = None,
         signals: Mapping[str, Any] | None = None,
         until: str | None = None,
-        within: timedelta = PASSES_AT_MOST,
+        within: timedelta | float = PASSES_AT_MOST,
     ) -> WorkflowRun:
         """Run a workflow to its end, with its callbacks: retries, delays, deadlines, maps and nested workflows.
 
@@ -99,7 +99,7 @@ class WorkflowRunner:
                 with the step's args; or a list of those, one an attempt. The name of a map means its items.
             signals: Step name, or signal, -> the payload that comes once nothing else is to do but wait for it.
             until: Stop as soon as this step has run, or waits, and nothing more happens without time passing.
-            within: How much time may pass.
+            within: How much time may pass; also in seconds.
 
         Returns:
             The workflow as it is then, however it ended: ``run.assert_finished()``.
@@ -109,6 +109,7 @@ class WorkflowRunner:
             WrongFakeError: A fake, or a signal, is for a step that there is not.
             InvalidWorkflowError: The definition is faulty.
         """
+        within = as_span("within", within, least=timedelta(0))
         before = self._clock.passed
         workflow_id = await self._stored(workflow)
         faked = Faked(fakes)
@@ -118,7 +119,7 @@ class WorkflowRunner:
             return await self._answer(workflow_id, signals or {})
 
         awaited = Awaited(workflow_id=workflow_id, step=until)
-        goal = Goal(awaited=awaited, answer=answer, within=as_span("within", within))
+        goal = Goal(awaited=awaited, answer=answer, within=within)
         refusal = await self._drainer.run_to(goal, faked)
         run = await self.look(workflow_id, passed=self._clock.passed - before)
         if refusal is not None:
@@ -134,13 +135,13 @@ class WorkflowRunner:
         """
         return await self._drainer.run_now(Faked(fakes))
 
-    async def advance(self, by: timedelta, *, fakes: Fakes | None = None) -> None:
+    async def advance(self, by: timedelta | float, *, fakes: Fakes | None = None) -> None:
         """Let time pass, and run what becomes due meanwhile, in its order.
 
         Args:
-            by: How much; nothing waits for it.
+            by: How much, also in seconds; nothing waits for it.
         """
-        await self._drainer.advance(as_span("by", by), Faked(fakes))
+        await self._drainer.advance(as_span("by", by, least=timedelta(0)), Faked(fakes))
 
     async def signal(self, signal: str, correlation_key: str, payload: Any = None, **options: Any) -> SignalRecord:
         """Deliver a signal, as ``workflows.signal`` does, and run what may run then."""
@@ -167,11 +168,11 @@ class WorkflowRunner:
         finally:
             await self._clock.shift(-age)
 
-    async def look(self, workflow: Runnable, *, passed: timedelta = timedelta(0)) -> WorkflowRun:
+    async def look(self, workflow: Runnable, *, passed: timedelta | float = timedelta(0)) -> WorkflowRun:
         """A stored workflow as it is now.
 
         Args:
-            passed: What ``WorkflowRun.passed`` says.
+            passed: What ``WorkflowRun.passed`` says; also in seconds.
         """
         workflow_id = await self._stored(workflow)
         workflows = self.powertools.workflows
@@ -181,7 +182,7 @@ class WorkflowRunner:
             why = f"All {record.total} steps completed." if record.total > 1 else "Its step completed."
         else:
             why = (await self.powertools.explain.workflow(workflow_id)).summary
-        return WorkflowRun(workflow=record, steps=steps, why=why, passed=passed)
+        return WorkflowRun(workflow=record, steps=steps, why=why, passed=as_span("passed", passed, least=timedelta(0)))
 
     def close(self) -> None:
         """Close the connections, and give Oban back what it had."""

@@ -52,7 +52,7 @@ class SyncWorkflowRunner:
         fakes: Fakes | None = None,
         signals: Mapping[str, Any] | None = None,
         until: str | None = None,
-        within: timedelta = PASSES_AT_MOST,
+        within: timedelta | float = PASSES_AT_MOST,
     ) -> WorkflowRun:
         """As ``WorkflowRunner.run``."""
         return self._do(self._runner.run(workflow, fakes=fakes, signals=signals, until=until, within=within))
@@ -61,7 +61,7 @@ class SyncWorkflowRunner:
         """As ``WorkflowRunner.drain``."""
         return self._do(self._runner.drain(fakes=fakes))
 
-    def advance(self, by: timedelta, *, fakes: Fakes | None = None) -> None:
+    def advance(self, by: timedelta | float, *, fakes: Fakes | None = None) -> None:
         """As ``WorkflowRunner.advance``."""
         self._do(self._runner.advance(by, fakes=fakes))
 

@@ -19,6 +19,8 @@ from ..arguments import (
     unless_none,
 )
 from ..database import Session, crash_points
+from ..database.oban import mode_of_tests
+from ..errors import InlineModeError
 from ..operators.authorization import HOST, ActorLike
 from ..operators.commanding import Commander
 from ..operators.services import Facade, Services
@@ -62,6 +64,7 @@ class WorkflowWrites(Facade):
         Raises:
             InvalidWorkflowError: Lists every fault; nothing was written.
             IdempotencyConflictError: The key belongs to a workflow with another definition.
+            InlineModeError: Oban's testing mode is ``inline``, in which no process ever runs its steps.
         """
         return (await self.insert_many([as_definition("workflow", workflow)], conn=conn))[0]
 
@@ -73,6 +76,7 @@ class WorkflowWrites(Facade):
         """
         several = as_list("workflows", workflows, "workflows")
         definitions = [as_definition(f"workflows[{place}]", each) for place, each in enumerate(several)]
+        _refuse_inline(definitions)
         plans = [compile_workflow(definition, self._settings.payload_limit) for definition in definitions]
         warn_of_scripts(plans, self.queues_here)
         steps = sum(len(plan.steps) for plan in plans)
@@ -325,3 +329,8 @@ class WorkflowWrites(Facade):
 
 class Workflows(WorkflowReads, WorkflowWrites, WorkflowReveals):
     """Insert, wait for, read, command and reveal workflows."""
+
+
+def _refuse_inline(definitions: Sequence[Workflow]) -> None:
+    if definitions and mode_of_tests() == "inline":
+        raise InlineModeError(repr(definitions[0].name))
