@@ -14,7 +14,7 @@ from psycopg_pool import AsyncConnectionPool
 from .arguments import as_flag
 from .config import Names, Settings
 from .database import Connect, Connection, ConnectListener, Queries, Session, connect
-from .database.pools import own_connection, own_pool
+from .database.pools import own_connection, own_pool, taken
 from .entering import entered
 from .errors import NotAuthorizedError
 from .events import Events
@@ -217,7 +217,7 @@ async def _over_pool(
 
         @asynccontextmanager
         async def connecting() -> AsyncGenerator[Session]:
-            async with pool.connection() as conn:
+            async with taken(pool) as conn:
                 yield Session(conn, queries)
 
         yield connecting, lambda: own_connection(source, settings.listen_dsn)

@@ -3,8 +3,10 @@
 import json
 import re
 import signal
+import socket
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,31 @@ async def test_a_worker_process_answers_its_probes_and_prometheus(hand: Hand, sh
     assert "powertools_open_steps" in metrics[1]
     assert other == (404, "/livez, /readyz or /metrics\n")
     assert UNREADY_AFTER == 10
+
+
+def two_free_ports() -> int:
+    """The first of two ports, one after the other, on which nobody listens."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as first:
+            port: int = first.getsockname()[1]
+            with suppress(OSError, OverflowError), socket.create_server(("127.0.0.1", port + 1)):
+                return port
+
+
+async def test_each_of_several_processes_answers_on_a_port_of_its_own(hand: Hand, shop: Path) -> None:
+    port = two_free_ports()
+    arguments = ("--queues", "default:2", "--processes", "2", "--port", str(port))
+    with worker(*arguments, dsn=hand.dsn, cwd=shop) as running:
+        addresses = {address_of(running), address_of(running)}
+
+        async def ready() -> bool:
+            return {answer(address, "/readyz") for address in addresses} == {(200, "ok\n")}
+
+        assert await eventually(ready, within=30)
+        running.signal(signal.SIGTERM)
+        assert running.end() == 0
+
+    assert addresses == {f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port + 1}"}
 
 
 async def test_a_port_that_is_taken_is_refused(hand: Hand, shop: Path) -> None:

@@ -1,5 +1,6 @@
 """The steps of the crash tests: one worker that does what its args say and writes the ledger."""
 
+import asyncio
 import os
 import time
 from collections.abc import Sequence
@@ -41,6 +42,19 @@ class Step:
                 raise RuntimeError("on purpose")
             case _:
                 return 1 + sum(value or 0 for value in job.args.get("inputs", []))
+
+    def backoff(self, job: Job) -> int:
+        return 0
+
+
+class PlainStep:
+    """Returns 1, from a thread: ``process`` is a plain function. ``gate`` as that of ``Step``."""
+
+    def process(self, job: Job) -> int:
+        ledger.write("start")
+        asyncio.run(ledger.pass_gate(job.args["gate"] + job.attempt - 1))
+        ledger.write("end")
+        return 1
 
     def backoff(self, job: Job) -> int:
         return 0

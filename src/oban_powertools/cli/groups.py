@@ -1,5 +1,6 @@
 """How commands show their help."""
 
+import copy
 import importlib
 from collections.abc import Mapping
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import click
 
 from .exits import Exit, StoppedError
+from .program import as_called
 
 
 class Group(click.Group):
@@ -19,6 +21,16 @@ class Group(click.Group):
         """As click; looks in the group beside as well."""
         found = super().get_command(ctx, cmd_name)
         return found if found or self.beside is None else self.beside.commands.get(cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click; the examples of its help begin with the program that was called."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None and command.epilog and (epilog := as_called(command.epilog)) != command.epilog:
+            command = copy.copy(command)
+            command.epilog = epilog
+        return name, command, rest
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """As click, whose behaviour here differs between versions."""

@@ -10,6 +10,7 @@ import click
 
 from .exits import Exit
 from .groups import LazyGroup, examples
+from .program import USUAL, called
 
 COMMANDS: Final = {
     "install": ("schema_commands", "Install the schema, and Oban's tables where they are missing."),
@@ -74,8 +75,11 @@ def main() -> None:
     sys.exit(run(sys.argv[1:]))
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(arguments: Sequence[str], program: str = USUAL) -> int:
     """Run one command.
+
+    Args:
+        program: What was typed before the arguments, for the commands that it prints.
 
     Returns:
         Its exit code, one of ``Exit``. Data went to stdout, everything else to stderr.
@@ -84,12 +88,13 @@ def run(arguments: Sequence[str]) -> int:
         if isinstance(stream, TextIOWrapper):
             # A character that the terminal cannot show is no reason to fail.
             stream.reconfigure(errors="backslashreplace")
-    try:
-        code = powertools.main(list(arguments), prog_name="powertools", standalone_mode=False)
-        sys.stdout.flush()
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the top of the command
-        from .forms import form_of
-        from .reporting import report
+    with called(program, COMMANDS):
+        try:
+            code = powertools.main(list(arguments), prog_name=program, standalone_mode=False)
+            sys.stdout.flush()
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the top of the command
+            from .forms import form_of
+            from .reporting import report
 
-        return report(error, debug="--debug" in arguments, form=form_of(arguments))
-    return code or Exit.DONE
+            return report(error, debug="--debug" in arguments, form=form_of(arguments))
+        return code or Exit.DONE

@@ -12,6 +12,7 @@ import click
 
 from ..privacy.redaction import redacted
 from ..states import ExecutorStatus, IncidentStatus, JobState, OperatorStatus, WorkflowState
+from .program import as_called
 
 _REPEATED: Final = "oban_powertools.repeated"
 _WHY: Final = '--reason "..."'
@@ -65,7 +66,7 @@ def command_line(*words: object, acts: bool = False, reason: bool = False) -> st
     options = {name: value for name, value in typed.items() if acts or reason or name not in ("--actor", "--authorize")}
     parts = [shlex.join(["powertools", *map(str, words)]), *([_WHY] if reason else [])]
     parts += [shlex.join([name, redacted(value)]) for name, value in options.items()]
-    return " ".join(parts) + (_AS_YOURS if words[:1] == ("start",) else "")
+    return as_called(" ".join(parts)) + (_AS_YOURS if words[:1] == ("start",) else "")
 
 
 def repeated(command: str) -> str:

@@ -17,6 +17,7 @@ import orjson
 from .. import wire
 from . import text
 from .forms import Form
+from .program import as_called
 from .tables import Table, TableLine
 
 SCHEMA_VERSION: Final = 1
@@ -58,7 +59,8 @@ class Styled(str):
 
 def say(*parts: str, err: bool = False) -> None:
     """Write one line; control characters are made visible unless the text is ``Styled``."""
-    click.echo("".join(part if isinstance(part, Styled) else text.one_line(part) for part in parts), err=err)
+    line = "".join(part if isinstance(part, Styled) else text.one_line(part) for part in parts)
+    click.echo(as_called(line), err=err)
 
 
 def say_lines(block: str, *, err: bool = False) -> None:

@@ -29,6 +29,7 @@ from ..privacy.redaction import redacted
 from .exits import Exit, StoppedError
 from .forms import Form
 from .output import print_json, say, say_lines
+from .program import as_called
 
 EXIT_CODES: Final[tuple[tuple[type[BaseException], Exit], ...]] = (
     (ConfigurationError, Exit.USAGE),
@@ -74,7 +75,7 @@ def report(error: BaseException, *, debug: bool, form: Form = Form.TABLE) -> Exi
 
 
 def _say_error(error: BaseException, form: Form) -> None:
-    sentence = redacted(_sentence(error))
+    sentence = as_called(redacted(_sentence(error)))
     if form.is_json:
         print_json({"error": {"code": _code(error), "message": sentence}}, Form.JSONL, err=True)
         return

@@ -13,7 +13,8 @@ import asyncio
 import random
 import select
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 import psycopg
@@ -21,7 +22,7 @@ from psycopg import AsyncConnection
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
-from ..errors import AnotherLoopError
+from ..errors import AnotherLoopError, PowertoolsClosedError
 from ..privacy.logs import find_logger
 from .session_settings import configure, configure_blocking, configure_obans, parameters
 from .sqlstates import Trouble, find_trouble
@@ -147,6 +148,21 @@ async def soon_again[T](ask: Callable[[], Awaitable[T]], stopping: asyncio.Event
             logger.debug("asking again: %s", error)
             await asyncio.sleep(pause * _RANDOM.uniform(0.5, 1))
     return await ask()
+
+
+@asynccontextmanager
+async def taken(pool: HostPool) -> AsyncGenerator[AsyncConnection[Any]]:
+    """A connection of a pool, committed at the end.
+
+    Raises:
+        PowertoolsClosedError: The pool is closed, or not open yet.
+    """
+    async with AsyncExitStack() as stack:
+        try:
+            conn = await stack.enter_async_context(pool.connection())
+        except PoolClosed as error:
+            raise PowertoolsClosedError from error
+        yield conn
 
 
 async def resolve(source: HostPool) -> dict[str, Any]:

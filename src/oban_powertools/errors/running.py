@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
+from psycopg_pool import PoolClosed
+
 from .base import PowertoolsError
 
 
@@ -32,11 +34,17 @@ class StepNotCompletedError(PowertoolsError):
     state: str
 
 
-class PowertoolsClosedError(PowertoolsError):
-    """Powertools was left while somebody waited for a workflow; the workflow itself goes on."""
+class PowertoolsClosedError(PowertoolsError, PoolClosed):
+    """A call came after Powertools, or its calls, were left, or before they were entered; or this ended its waiting.
+
+    What is stored goes on. It is psycopg's ``PoolClosed`` too, because that is what such a call used to raise.
+    """
 
     code = "powertools_closed"
-    sentence = "this Powertools was closed, which ends all waiting here: wait within `async with powertools`"
+    sentence = (
+        "this Powertools is closed, or not open yet, which ends all waiting here: make calls within `async with`, or "
+        "between `start` and `close`"
+    )
 
 
 class ReservedMetaError(PowertoolsError):

@@ -22,6 +22,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from ..config import Settings
 from ..database import Connection, Queries, Session
+from ..database.pools import taken
 from ..operators.authorization import distinct
 from ..privacy.logs import find_logger
 from ..workflows.job_identity import is_step
@@ -92,13 +93,13 @@ class Attachment:
     @asynccontextmanager
     async def connect(self) -> AsyncGenerator[Session]:
         """A session on our own pool while it is open, else on a connection of Oban's, which commits at exit."""
-        async with self._open(self.own_pool).connection() as conn:
+        async with taken(self._open(self.own_pool)) as conn:
             yield Session(conn, self.queries)
 
     @asynccontextmanager
     async def connect_guest(self) -> AsyncGenerator[Connection]:
         """As ``connect``, for callers that hold it while we need another: a pool must not wait for itself."""
-        async with self._open(self.guests).connection() as conn:
+        async with taken(self._open(self.guests)) as conn:
             yield conn
 
     def _open(self, pool: AsyncConnectionPool[Any] | None) -> AsyncConnectionPool[Any]:

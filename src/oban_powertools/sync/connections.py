@@ -5,16 +5,17 @@ Not for running anything on them (``calls``).
 
 import inspect
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any, Final, cast
 
 import psycopg
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolClosed
 
 from ..database import Queries, Session, check_dsn
 from ..database.blocking import BlockingConnection
 from ..database.pools import lives
 from ..database.session_settings import OWN_BOUNDS, configure_blocking, parameters
+from ..errors import PowertoolsClosedError
 
 _MOST_LAYERS: Final = 5
 """Objects around psycopg's connection, with itself."""
@@ -108,5 +109,9 @@ def _check(conn: _OwnConnection) -> None:
 @asynccontextmanager
 async def connecting(pool: ConnectionPool[_OwnConnection], queries: Queries) -> AsyncGenerator[Session]:
     """A session on a connection of the pool; without a loop, getting one blocks this thread."""
-    with pool.connection() as conn:
+    with ExitStack() as stack:
+        try:
+            conn = stack.enter_context(pool.connection())
+        except PoolClosed as error:  # by another thread, meanwhile
+            raise PowertoolsClosedError from error
         yield Session(conn.blocking, queries)

@@ -14,7 +14,7 @@ from psycopg.abc import Dumper
 from psycopg.adapt import AdaptersMap, PyFormat
 from psycopg.pq import TransactionStatus
 from psycopg.types.json import Json, Jsonb, JsonDumpsFunction, set_json_dumps
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolClosed
 
 from ..database.session_settings import is_pooled
 
@@ -115,7 +115,13 @@ class LooselyPooled(AsyncConnectionPool[AsyncConnection[Any]]):
             await self.putconn(conn)
 
     async def getconn(self, timeout: float | None = None) -> AsyncConnection[Any]:  # noqa: ARG002 - psycopg's signature
-        """A connection that nobody uses."""
+        """A connection that nobody uses.
+
+        Raises:
+            PoolClosed: It was finished.
+        """
+        if self._finished:
+            raise PoolClosed("the runner is closed")
         conn = await self._sessions.take()
         await conn.set_autocommit(self._autocommit)
         for kind, dumper in self._dumpers:

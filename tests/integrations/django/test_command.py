@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from typing import Any
 
@@ -72,3 +73,39 @@ def test_workers_are_found_by_their_modules_name_or_named(
 def test_a_setting_that_cannot_work_is_told_before_anything_runs() -> None:
     with pytest.raises(CommandError, match="a dict with 'QUEUE'"):
         call_command("powertools", "queues", "list")
+
+
+def stored_workflow() -> int:
+    workflow = Workflow("bill")
+    workflow.add("a", step())
+    return powertools.workflows.insert(workflow).id
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["workflow", "list"], "next: manage.py powertools workflow explain"),
+        (["workflow", "explain", "{id}"], "manage.py powertools start --queues"),
+        (["workflow", "show", "--help"], "  manage.py powertools workflow show 41"),
+        (["workflow", "--help"], "Usage: manage.py powertools workflow"),
+        (["retention", "status", "--help"], "manage.py powertools retention status"),
+    ],
+    ids=" ".join,
+)
+def test_what_it_prints_to_copy_begins_with_manage_py(
+    arguments: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored = str(stored_workflow())
+    with pytest.raises(SystemExit):
+        Command().run_from_argv(["manage.py", "powertools", *(each.format(id=stored) for each in arguments)])
+
+    printed = "".join(capsys.readouterr())
+    assert hint in printed
+    assert not re.search(r"(?<!manage\.py )powertools (workflow|start|retention)\b", printed)
+
+
+def test_an_error_names_the_commands_of_manage_py_too(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        Command().run_from_argv(["manage.py", "powertools", "workflow", "list", "--state", "stuck"])
+
+    assert "(see manage.py powertools workflow list -h)" in capsys.readouterr().err

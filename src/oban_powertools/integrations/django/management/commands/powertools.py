@@ -22,6 +22,9 @@ _IMPORTING: Final = ("start", "check")
 
 _WORKERS: Final = "oban_powertools.integrations.django.workers"
 
+_PROGRAM: Final = "manage.py powertools"
+"""How people call it, for the commands that it prints."""
+
 _OF_DJANGO: Final = ("--settings", "--pythonpath")
 """Options that every command of Django has; ``django-admin`` has read them."""
 
@@ -57,7 +60,7 @@ def _run(arguments: Sequence[str]) -> int:
     at = arguments.index(name) + 1 if name in _IMPORTING else 0
     workers = ("--import", _WORKERS) if at else ()
     with _environment(configuration()):
-        return run([*arguments[:at], *workers, *arguments[at:]])
+        return run([*arguments[:at], *workers, *arguments[at:]], _PROGRAM)
 
 
 @contextmanager
