@@ -2,13 +2,13 @@
 
 import pickle
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, get_type_hints
 
 import pytest
 from psycopg_pool import AsyncConnectionPool, PoolClosed
 
 from oban_powertools import Powertools
-from oban_powertools.calls import open_calls
+from oban_powertools.calls import Calls, open_calls
 from oban_powertools.errors import PowertoolsClosedError
 from oban_powertools.sync import open_sync_calls
 from oban_powertools.testing import open_runner
@@ -70,11 +70,8 @@ def test_a_synchronous_call_after_the_end_says_so(dsn: str, facade: str) -> None
         CALLS[facade](ended)
 
 
-async def test_every_facade_is_known_here(dsn: str) -> None:
-    ended = await left(dsn)
-    facades = {name for name, value in vars(ended).items() if not name.startswith("_") and hasattr(value, "_services")}
-
-    assert facades == set(CALLS)
+def test_every_facade_is_known_here() -> None:
+    assert {name for name in get_type_hints(Calls) if not name.startswith("_")} == set(CALLS)
 
 
 async def test_a_connection_and_a_subscription_after_the_end_say_so(dsn: str) -> None:
@@ -84,7 +81,7 @@ async def test_a_connection_and_a_subscription_after_the_end_say_so(dsn: str) ->
         async with ended.connect():
             pass
     with pytest.raises(PowertoolsClosedError):
-        async with ended.events.subscribe("*") as events:
+        async with ended.events.subscribe("executor:all") as events:
             async for _ in events:
                 break
 

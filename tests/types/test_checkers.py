@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 WRONG = sorted((Path(__file__).parent / "wrong").glob("*.py"))
 RIGHT = sorted((ROOT / "examples" / "typed").glob("*.py"))
+PAGES = ["README.md", "docs/index.md", "docs/tutorial.md"]
 BIN = Path(sys.executable).parent
 STRICT = {"typeCheckingMode": "strict", "pythonVersion": "3.12"}
 
@@ -56,6 +57,22 @@ def test_each_wrong_line_is_refused_and_no_other(checker: Callable[..., Errors],
 @pytest.mark.parametrize("checker", [pyright, mypy])
 def test_the_examples_pass_the_strictest_checks(checker: Callable[..., Errors], tmp_path: Path) -> None:
     assert checker(RIGHT, tmp_path) == set()
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("checker", [pyright, mypy])
+@pytest.mark.parametrize("page", PAGES)
+def test_the_pages_where_authors_begin_pass_too(checker: Callable[..., Errors], tmp_path: Path, page: str) -> None:
+    blocks = tmp_path / "blocks"
+    blocks.mkdir()
+    # A page that shows a file again means its last version; what used the first one is left out.
+    for name, block in re.findall(r"```python\n# (\w+\.py)\n(.*?)```", (ROOT / page).read_text(), re.DOTALL):
+        (blocks / name).write_text(f"\n{block}")
+    (blocks / "first.py").unlink(missing_ok=True)
+    checked = tmp_path / "checked"
+    checked.mkdir()
+
+    assert checker(sorted(blocks.glob("*.py")), checked) == set()
 
 
 def test_no_example_asks_a_checker_to_look_away() -> None:

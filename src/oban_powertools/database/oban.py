@@ -9,11 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
-from oban import Oban
+from oban import Oban, testing
 from oban._config import Config
 from oban._query import unwrap_connection
 from oban.oban import _instances
-from oban.testing import _get_mode
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg_pool import AsyncConnectionPool
 
@@ -96,7 +95,7 @@ def give_back_name(oban: Oban, former: Oban | None) -> None:
 
 def mode_of_tests() -> str | None:
     """Oban's testing mode in this context: ``inline``, ``manual``, or None."""
-    return _get_mode()
+    return testing._get_mode()
 
 
 def oban_config(dsn: str | None, path: str | None = None) -> Config:

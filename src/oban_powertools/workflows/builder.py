@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Literal, cast, overload
 
 from oban import Job
 
-from ..annotations import ANYTHING, Codec, list_of
 from ..arguments import as_list, as_span, refuse, unless_none
 from ..errors import Fault, InvalidWorkflowError
 from ..spelling import did_you_mean
@@ -23,13 +22,13 @@ from .inputs import (
     StepName,
     as_mapping,
     item_job,
-    line_of_the_caller,
+    place_of_the_caller,
     read_deps,
     read_edges,
     refuse_enqueued,
 )
 from .references import Reference, StepHandle
-from .runs import MapOver, NestedStep, RunsOn, SignalWait, StepDefinition
+from .runs import MapOver, NestedStep, RunsOn, SignalWait, StepDefinition, codec_of, refuse_workflow
 from .typed_job import MakesJobs, TypedJob, result_codec
 
 
@@ -137,9 +136,11 @@ class Workflow(NestedStep):
         Raises:
             InvalidWorkflowError: The workflow has a step of this name.
         """
-        if isinstance(cast("object", job), Workflow):
-            raise refuse("job", job, "an Oban job; add_workflow adds a workflow as one step")
-        refuse_enqueued("job", job)
+        if type(job) is not Job:  # as most of Oban's own are
+            refuse_workflow(job)
+            refuse_enqueued("job", job)
+        elif job.id is not None:
+            refuse_enqueued("job", job)
         return self._add(name, job, deps, on_failure, effects, delay)
 
     def await_signal(
@@ -279,18 +280,28 @@ class Workflow(NestedStep):
         effects: EffectsName = "ask",
         delay: timedelta | float | None = None,
     ) -> StepHandle[Any]:
-        span, line = unless_none(as_span, "delay", delay), line_of_the_caller()
-        step = StepDefinition(name=name, runs=runs, on_failure=on_failure, effects=effects, delay=span, added_at=line)
-        step.deps.extend(read_edges(deps, on_failure))
-        first = self._by_name.setdefault(name, step) if isinstance(cast("object", name), str) else step
+        step = StepDefinition(
+            name=name,
+            runs=runs,
+            on_failure=on_failure,
+            effects=effects,
+            delay=None if delay is None else as_span("delay", delay),
+            place=place_of_the_caller(),
+            deps=read_edges(deps, on_failure),
+        )
+        first = self._by_name.setdefault(name, step) if type(name) is str else self._first_named(step)
         if first is not step and name:
-            raise self._twice(first, line)
+            raise self._twice(first, step)
         self.steps.append(step)
-        return StepHandle(name, self, _codec_of(runs))
+        return StepHandle(name, self, result_codec(runs) if isinstance(runs, Job) else codec_of(runs))
 
-    def _twice(self, first: StepDefinition, line: str) -> InvalidWorkflowError:
+    def _first_named(self, step: StepDefinition) -> StepDefinition:
+        is_text = isinstance(cast("object", step.name), str)  # what is none is a fault that insert reports
+        return self._by_name.setdefault(step.name, step) if is_text else step
+
+    def _twice(self, first: StepDefinition, step: StepDefinition) -> InvalidWorkflowError:
         message = f"a step of this name was added at {first.added_at}; names are unique in a workflow"
-        fault = Fault(code="duplicate_step_name", message=message, step=first.name, added_at=line)
+        fault = Fault(code="duplicate_step_name", message=message, step=first.name, added_at=step.added_at)
         return InvalidWorkflowError(str(self.name), [fault])
 
     @overload
@@ -383,13 +394,3 @@ def as_definition(argument: str, value: object) -> Workflow:
         case _:
             expected = "a Workflow"
     raise refuse(argument, cast("object", value), expected)
-
-
-def _codec_of(runs: RunsOn) -> Codec:
-    match runs:
-        case Job():
-            return result_codec(runs)
-        case MapOver():
-            return list_of(result_codec(runs.job))
-        case _:
-            return ANYTHING

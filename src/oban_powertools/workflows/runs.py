@@ -6,8 +6,11 @@ from typing import Any
 
 from oban import Job
 
-from .inputs import EffectsName, PolicyName, StepName
+from ..annotations import ANYTHING, Codec, list_of
+from ..arguments import refuse
+from .inputs import EffectsName, Place, PolicyName, StepName, line_of
 from .references import Reference
+from .typed_job import result_codec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +68,34 @@ class StepDefinition:
     delay: timedelta | None
     """Time between release and start."""
 
-    added_at: str = ""
-    """The line of code that added it, ``file:line``."""
+    place: Place | None = None
+    """Where code added it."""
 
     deps: list[tuple[StepName, PolicyName]] = field(default_factory=list[tuple[StepName, PolicyName]])
     """Explicit edges in their order: parent, policy."""
+
+    @property
+    def added_at(self) -> str:
+        """The line of code that added it, ``file:line``."""
+        return line_of(self.place)
+
+
+def codec_of(runs: RunsOn) -> Codec:
+    """The codec of a step's result."""
+    match runs:
+        case Job():
+            return result_codec(runs)
+        case MapOver():
+            return list_of(result_codec(runs.job))
+        case _:
+            return ANYTHING
+
+
+def refuse_workflow(job: object) -> None:
+    """Refuse a workflow in the place of a job.
+
+    Raises:
+        InvalidArgumentError: As named.
+    """
+    if isinstance(job, NestedStep):
+        raise refuse("job", job, "an Oban job; add_workflow adds a workflow as one step")

@@ -8,6 +8,7 @@ import psycopg
 from psycopg_pool import PoolTimeout
 
 from ...database import Session
+from ...errors import PowertoolsClosedError
 from ...operators.services import Facade, Services
 from ...privacy.logs import find_logger
 from ...wire import AsDict
@@ -48,13 +49,19 @@ class Metrics(Facade):
         self._tally = Tally(services.connect)
 
     async def read(self) -> Readings:
-        """Read every gauge, at most 5 s each; a database that does not answer gives none."""
+        """Read every gauge, at most 5 s each; a database that does not answer gives none.
+
+        Raises:
+            PowertoolsClosedError: These calls are closed.
+        """
         values: list[Reading] = []
         answered: dict[str, bool] = {}
         for name, source in SOURCES.items():
             try:
                 async with self._connect() as session, session.bounded():
                     values += await source(session)
+            except PowertoolsClosedError:
+                raise
             except psycopg.Error as error:
                 logger.warning("the metrics of %s could not be read: %s", name, error)
                 answered[name] = False
