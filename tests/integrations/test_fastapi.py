@@ -1,5 +1,6 @@
 """The FastAPI shop, asynchronous and synchronous, behind a real server; and the integration by itself."""
 
+import asyncio
 import json
 import os
 import socket
@@ -20,6 +21,7 @@ from oban_powertools import errors
 from oban_powertools.errors import InvalidSettingError, PowertoolsClosedError, PowertoolsError
 from oban_powertools.integrations.fastapi import FastAPIPowertools, handle_errors
 from oban_powertools.web.answers import status_of
+from tests.support.browser import checked, chromium, opened, require_chromium
 from tests.support.command import environment
 
 SHOP = Path(__file__).parents[2] / "examples" / "fastapi_shop"
@@ -196,3 +198,25 @@ def test_a_missing_extra_is_named() -> None:
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, env=os.environ)
 
     assert "pip install 'oban-powertools[fastapi]'" in said.stderr
+
+
+@pytest.mark.timeout(120)
+async def test_the_console_opens_in_chromium_for_whoever_is_logged_in(shop: httpx.Client) -> None:
+    origin = str(shop.base_url).rstrip("/")
+    workflow = await asyncio.to_thread(lambda: shop.post("/orders", json={"amount": 30}).json()["workflow"])
+    await asyncio.to_thread(follow, shop, workflow, **ADA)
+
+    async with chromium(require_chromium()) as browser:
+        async with checked(browser, origin, extra_http_headers=ADA) as page:
+            await page.goto("/ops/workflows")
+            await page.get_by_role("link", name="order").first.click()
+            await page.wait_for_url(f"**/ops/workflows/{workflow}*")
+            heading = await page.get_by_role("heading", level=1).inner_text()
+            charged = await page.get_by_role("link", name="charge").count()
+        async with opened(browser, origin) as stranger:
+            answer = await stranger.page.goto("/ops/workflows")
+
+    assert heading.split() == ["order", str(workflow)]
+    assert charged > 0
+    assert answer is not None
+    assert answer.status in (401, 403)
