@@ -298,6 +298,7 @@ async def test_a_workflow_that_never_was_is_not_found_and_one_that_is_gone_says_
 async def test_a_step_that_is_not_there_leaves_the_rest_of_the_page(shop: Shop) -> None:
     assert "There is no step of this name" in await text_of(shop, "/workflows/3?step=nobody")
     await text_of(shop, "/workflows/3/step?name=nobody", status=404)
+    assert "did you mean 'pack'?" in unescape(await text_of(shop, "/workflows/3/step?name=pakc", status=404))
     await text_of(shop, "/workflows/3/step", status=404)
 
 

@@ -90,7 +90,7 @@ def stored_workflow() -> int:
         (["workflow", "--help"], "Usage: manage.py powertools workflow"),
         (["retention", "status", "--help"], "manage.py powertools retention status"),
     ],
-    ids=" ".join,
+    ids=lambda given: given if isinstance(given, str) else " ".join(given),
 )
 def test_what_it_prints_to_copy_begins_with_manage_py(
     arguments: list[str], hint: str, capsys: pytest.CaptureFixture[str]

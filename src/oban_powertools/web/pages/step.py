@@ -126,6 +126,8 @@ async def read_step(page: Page, workflow: WorkflowRecord, name: str) -> SeenStep
     except InvalidArgumentError as error:
         raise StepNotFoundError(workflow.id, name) from error
     if not found.steps:
+        # Which raises, and says which step was meant.
+        await page.calls.explain.workflow_step(workflow.id, name)
         raise StepNotFoundError(workflow.id, name)
     [record] = page.calls.as_displayed(found).steps
     why = await page.part(page.calls.explain.workflow_step(workflow.id, name))
