@@ -80,9 +80,9 @@ def powertools_template(powertools_server: str, powertools_options: dict[str, An
 
 @pytest.fixture(scope="session")
 def _powertools_databases(powertools_server: str) -> Iterator[Any]:
-    from .testing.databases import Server
+    from .testing.databases import Databases
 
-    server = Server(powertools_server)
+    server = Databases(powertools_server)
     yield server
     server.close()
 

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 
 from oban_powertools import Workflow
 from oban_powertools.testing import UnreadableExportError, WorkflowRunner, open_runner
-from oban_powertools.testing.databases import Server
+from oban_powertools.testing.databases import Databases
 from tests.support.command import powertools
 from tests.testing.workers import double, echo, fail, flaky, tell
 
@@ -46,7 +46,7 @@ async def exported(workflow_runner: WorkflowRunner) -> dict[str, Any]:
 
 @pytest.fixture
 def other_dsn(powertools_server: str, powertools_template: str) -> Any:
-    server = Server(powertools_server)
+    server = Databases(powertools_server)
     with server.copy(powertools_template) as dsn:
         yield dsn
     server.close()

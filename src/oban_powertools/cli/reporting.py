@@ -55,7 +55,8 @@ def find_exit_code(error: BaseException) -> Exit | None:
     """The exit code of an expected error; None for an unexpected one."""
     if isinstance(error, StoppedError | click.ClickException):
         return Exit(error.exit_code)
-    if isinstance(error, psycopg.Error) and find_trouble(error) is not Trouble.REFUSED:
+    of_psycopg = isinstance(error, psycopg.Error) and not isinstance(error, PowertoolsError)
+    if of_psycopg and find_trouble(error) is not Trouble.REFUSED:
         return Exit.UNAVAILABLE
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), None)
 

@@ -84,7 +84,7 @@ def make_template(server_dsn: str, names: Names = Names()) -> str:
     return name
 
 
-class Server:
+class Databases:
     """Makes databases on a server, over one connection that stays.
 
     Args:

@@ -28,7 +28,7 @@ from .inputs import (
     refuse_enqueued,
 )
 from .references import Reference, StepHandle
-from .runs import MapOver, NestedStep, RunsOn, SignalWait, StepDefinition, codec_of, refuse_workflow
+from .runs import MapOver, NestedStep, RunsOn, SignalWait, StepDefinition, codec_of_step, refuse_workflow
 from .typed_job import MakesJobs, TypedJob, result_codec
 
 
@@ -293,7 +293,7 @@ class Workflow(NestedStep):
         if first is not step and name:
             raise self._twice(first, step)
         self.steps.append(step)
-        return StepHandle(name, self, result_codec(runs) if isinstance(runs, Job) else codec_of(runs))
+        return StepHandle(name, self, result_codec(runs) if isinstance(runs, Job) else codec_of_step(runs))
 
     def _first_named(self, step: StepDefinition) -> StepDefinition:
         is_text = isinstance(cast("object", step.name), str)  # what is none is a fault that insert reports

@@ -23,7 +23,7 @@ type EffectsName = Literal["repeatable", "ask", "never"]
 type StepName = str | StepHandle[Any]
 type Deps = StepName | Iterable[StepName] | Mapping[StepName, PolicyName] | Mapping[str, PolicyName]
 
-type Place = tuple[CodeType, int]
+type CallSite = tuple[CodeType, int]
 """Code, and the instruction in it that runs; its line is looked for when somebody asks."""
 
 _PACKAGE: Final = __file__.removesuffix("workflows/inputs.py")
@@ -127,7 +127,7 @@ def refuse_enqueued(argument: str, job: object) -> None:
         raise InvalidArgumentError(argument, subject, "a job that is not enqueued, as new(...) gives it")
 
 
-def place_of_the_caller() -> Place | None:
+def place_of_the_caller() -> CallSite | None:
     """The place in code outside this package that calls it."""
     frame: FrameType | None = _FRAME_AT(2)
     while frame is not None:
@@ -138,7 +138,7 @@ def place_of_the_caller() -> Place | None:
     return None
 
 
-def line_of(place: Place | None) -> str:
+def line_of(place: CallSite | None) -> str:
     """The line of code at a place, ``file:line``; empty without one."""
     if place is None:
         return ""

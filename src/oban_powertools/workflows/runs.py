@@ -8,7 +8,7 @@ from oban import Job
 
 from ..annotations import ANYTHING, Codec, list_of
 from ..arguments import refuse
-from .inputs import EffectsName, Place, PolicyName, StepName, line_of
+from .inputs import CallSite, EffectsName, PolicyName, StepName, line_of
 from .references import Reference
 from .typed_job import result_codec
 
@@ -68,7 +68,7 @@ class StepDefinition:
     delay: timedelta | None
     """Time between release and start."""
 
-    place: Place | None = None
+    place: CallSite | None = None
     """Where code added it."""
 
     deps: list[tuple[StepName, PolicyName]] = field(default_factory=list[tuple[StepName, PolicyName]])
@@ -80,7 +80,7 @@ class StepDefinition:
         return line_of(self.place)
 
 
-def codec_of(runs: RunsOn) -> Codec:
+def codec_of_step(runs: RunsOn) -> Codec:
     """The codec of a step's result."""
     match runs:
         case Job():

@@ -85,7 +85,7 @@ def stored_workflow() -> int:
     ("arguments", "hint"),
     [
         (["workflow", "list"], "next: manage.py powertools workflow explain"),
-        (["workflow", "explain", "{id}"], "manage.py powertools start --queues"),
+        (["workflow", "explain", "{id}"], "next: manage.py powertools "),
         (["workflow", "show", "--help"], "  manage.py powertools workflow show 41"),
         (["workflow", "--help"], "Usage: manage.py powertools workflow"),
         (["retention", "status", "--help"], "manage.py powertools retention status"),
