@@ -340,6 +340,18 @@ async def test_what_is_no_duration_is_refused_by_name(workflow_runner: WorkflowR
         await workflow_runner.look(stored, passed=wrong)
 
 
+async def test_a_run_plans_its_statements_in_one_session_and_asks_about_time_in_another(
+    workflow_runner: WorkflowRunner,
+) -> None:
+    workflow = Workflow("t")
+    workflow.add("flaky", flaky.new())
+    await workflow_runner.run(workflow)
+
+    async with workflow_runner.powertools.connect() as conn:
+        cursor = await conn.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+        assert await cursor.fetchone() == (2,)
+
+
 async def test_a_closed_runner_gives_enqueue_back_what_it_had(powertools_dsn: str) -> None:
     with open_runner(powertools_dsn) as outer:
         with open_runner(powertools_dsn):
