@@ -106,6 +106,9 @@ async def _differences(hand: Hand, row: dict[str, Any]) -> AsyncIterator[Any]:
         code = told.blockers[0].code if told.blockers and told.status != OperatorStatus.FINISHED else None
         if (each["word"], each["code"]) != (told.status, code):
             yield (workflow_id, told.step, each["word"], each["code"], told.status, code, told.summary)
+        [alone] = (await hand.workflows.list_steps(workflow_id, step=told.step)).steps
+        if (alone.status, alone.blocker) != (told.status, code):
+            yield (workflow_id, "alone", told.step, alone.status, alone.blocker, told.status, code, told.summary)
 
 
 async def _serve(hand: Hand) -> None:

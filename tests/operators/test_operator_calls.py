@@ -67,6 +67,7 @@ READ = {
     "audit": {"list", "get", "verify", "check"},
     "lifeline": {
         "list_executor_health",
+        "count_executors",
         "retention_status",
         "list_incidents",
         "incidents_seen_ago",

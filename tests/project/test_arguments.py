@@ -201,12 +201,18 @@ KINDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "audit.check": {"record_id": NOT_IDS},
     "audit.verify": {"head": NOT_KEYS},
     "audit.export": {"actor": NOT_ACTORS, "chosen": ({}, "", 7, []), "source": NOT_WORDS},
-    "metrics.read": {},
+    "metrics.read": {"only": (*NOT_LISTS, ["none"], [7])},
     "metrics.count": {},
     "lifeline.refresh_heartbeats": {
         "heartbeats": (*NOT_LISTS, [7], [{}], [{"executor_id": "", "node": "n", "producer_scope": "q"}])
     },
-    "lifeline.list_executor_health": {},
+    "lifeline.list_executor_health": {
+        "status": NOT_WORDS,
+        "worst_nodes": NOT_COUNTS,
+        "after": (*NOT_TEXTS, "", "p1"),
+        "limit": NOT_COUNTS,
+    },
+    "lifeline.count_executors": {},
     "lifeline.retention_status": {},
     "lifeline.run_archive_prune": {**OF_AN_OPERATOR, "dry_run": NOT_FLAGS},
     "lifeline.preview_repair": {

@@ -7,7 +7,6 @@ import pytest
 
 from oban_powertools import ExecutorState, Settings
 from oban_powertools.errors import InvalidSettingError
-from oban_powertools.runtime.executors import find_replaced
 from tests.support.by_hand import Hand
 from tests.support.command import powertools as run_command
 from tests.support.executing import LONG_AGO, beat, gone, health, heartbeat, restarted, silent, stop, take, watching
@@ -272,7 +271,7 @@ async def test_a_missing_executor_is_replaced_once_another_serves_its_queue(
         everyone = await hand.powertools.lifeline.list_executor_health()
 
     p1 = heartbeat("p1")["executor_id"]
-    assert find_replaced(everyone) == ({p1} if replaced else set())
+    assert {executor.executor_id for executor in everyone if executor.replaced} == ({p1} if replaced else set())
 
 
 async def test_one_that_has_a_job_in_hand_is_not_replaced(hand: Hand) -> None:
@@ -285,7 +284,7 @@ async def test_one_that_has_a_job_in_hand_is_not_replaced(hand: Hand) -> None:
         everyone = await hand.powertools.lifeline.list_executor_health()
 
     assert [executor.state for executor in everyone if executor.executing] == ["missing"]
-    assert find_replaced(everyone) == set()
+    assert not any(executor.replaced for executor in everyone)
 
 
 async def test_a_replaced_executor_is_not_watched_and_leads_nowhere(hand: Hand) -> None:

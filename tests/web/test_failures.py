@@ -78,7 +78,7 @@ async def test_an_unexpected_error_is_told_by_its_request_alone(
 
 
 async def test_a_part_that_takes_too_long_says_so(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def sleep(self: Lifeline) -> None:
+    async def sleep(self: Lifeline, **_: object) -> None:
         async with self._connect() as session:
             await session.conn.execute("SELECT pg_sleep(30)")
 

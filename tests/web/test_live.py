@@ -95,7 +95,7 @@ async def test_a_page_is_whole_without_a_script(dsn: str) -> None:
 
 
 async def test_a_part_that_failed_is_asked_for_alone(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fail(_: Lifeline) -> None:
+    async def fail(_: Lifeline, **__: object) -> None:
         raise TimeoutError
 
     with monkeypatch.context() as failing:

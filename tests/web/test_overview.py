@@ -68,7 +68,7 @@ async def test_nothing_is_clear_that_could_not_be_read(hand: Hand, monkeypatch: 
 
 
 async def test_a_part_that_fails_leaves_the_others(hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fail(_: Lifeline) -> None:
+    async def fail(_: Lifeline, **__: object) -> None:
         raise RuntimeError("a secret")
 
     await beat(hand, "p1")

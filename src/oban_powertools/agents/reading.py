@@ -63,8 +63,12 @@ async def get_workflow(request: Request) -> ToolAnswer:
 
 
 async def list_executors(request: Request) -> ToolAnswer:
-    """Every executor with its health."""
-    return {"executors": await request.door.calls.lifeline.list_executor_health()}
+    """Executors with their health, in pages."""
+    page = page_of(request["limit"], PAGE, MOST)
+    lifeline = request.door.calls.lifeline
+    found = await lifeline.list_executor_health(status=request["status"], after=request["after"], limit=page + 1)
+    following = found[page - 1].cursor if len(found) > page else None
+    return {"executors": found[:page], "next_after": following}
 
 
 async def list_queues(request: Request) -> ToolAnswer:

@@ -14,7 +14,7 @@ from ..acts import IN_BULK, REPAIRS, SHORTEST_REASON
 from ..incident_classes import IncidentClass
 from ..operators.audit import Outcome
 from ..operators.authorization import ActorType, Surface
-from ..states import IncidentState
+from ..states import ExecutorStatus, IncidentState
 from . import reading, repairing
 from .door import Request, ToolAnswer
 from .inputs import Input, anything, count, key, word, words
@@ -118,7 +118,12 @@ TOOLS: Final[Mapping[str, Tool]] = {
         limit=_LIMIT,
     ),
     "list_executors": _read(
-        "List executors", "Every executor with its health and its last heartbeat.", reading.list_executors
+        "List executors",
+        "Executors with their health and their last heartbeat, those that have not stopped first.",
+        reading.list_executors,
+        status=word("Only with this word.", ExecutorStatus),
+        after=words("Only the executors after this place: next_after of the page before."),
+        limit=_LIMIT,
     ),
     "list_queues": _read(
         "List queues", "Every queue: who serves it, what waits in it, and since when.", reading.list_queues

@@ -20,11 +20,10 @@ from ..database.sqlstates import Trouble, find_trouble
 from ..errors import DatabaseUnavailableError
 from ..lifeline import ExecutorHealth, Incident
 from ..plural import counted
-from ..runtime.executors import find_replaced
 from ..states import ExecutorState
 from ..times import instant
 from ..upkeep.queues import Queue
-from .executor_commands import executors_table
+from .executor_commands import EXECUTORS
 from .exits import Exit
 from .forms import Form
 from .groups import examples
@@ -130,9 +129,7 @@ class _Source:
 
 def _that_matter(executors: Sequence[ExecutorHealth]) -> list[ExecutorHealth]:
     """Those that have not stopped, and are not replaced."""
-    replaced = find_replaced(executors)
-    working = (each for each in executors if each.state is not ExecutorState.STOPPED)
-    return [each for each in working if each.executor_id not in replaced]
+    return [each for each in executors if each.state is not ExecutorState.STOPPED and not each.replaced]
 
 
 async def _repaint(source: _Source, look: _Look, every: timedelta) -> None:
@@ -188,7 +185,7 @@ def _sections(look: _Look, columns: int, room: int | None) -> list[str]:
     """The three tables; in so many lines, or whole."""
     parts = (
         _section("incident", look.incidents, INCIDENTS, columns, look.unwatched),
-        _section("executor", look.executors, executors_table(look.executors), columns),
+        _section("executor", look.executors, EXECUTORS, columns),
         _section("queue", look.queues, QUEUES, columns),
     )
     rooms = _share([_lines(part) for part in parts], room)

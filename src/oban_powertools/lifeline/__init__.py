@@ -1,7 +1,7 @@
 """The lifeline: the health of executors, incidents, and repairs."""
 
 from ..incident_classes import IncidentClass
-from ..runtime.executors import ExecutorHealth
+from ..runtime.executors import ExecutorCounts, ExecutorHealth
 from ..states import ExecutorState, ExecutorStatus, IncidentState, IncidentStatus, IncidentSubstatus
 from ..upkeep.retention import PruneRun, RecordClass, RetainedClass, RetentionStatus
 from .incidents import Affected, Fact, Incident, IncidentCounts, IncidentDiagnosis, SuggestedBulk, TimelineEntry
@@ -28,6 +28,7 @@ __all__ = [
     "BulkPreview",
     "Change",
     "Effect",
+    "ExecutorCounts",
     "ExecutorHealth",
     "ExecutorState",
     "ExecutorStatus",

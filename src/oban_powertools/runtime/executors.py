@@ -7,9 +7,10 @@ counts.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
+from urllib.parse import quote, unquote
 
-from ..arguments import LONGEST, as_list, as_span, is_storable, refuse
+from ..arguments import LONGEST, as_count, as_list, as_span, as_word, is_storable, refuse, unless_none
 from ..config import Settings
 from ..database import Session
 from ..operators.services import Facade
@@ -67,23 +68,82 @@ class ExecutorHealth(AsDict):
     stopped_at: datetime | None
     """When it was stopped in good order."""
 
+    replaced: bool
+    """Whether it is missing and concerns nobody any more: nothing in hand, and another serves its queue since.
 
-def find_replaced(executors: Iterable[ExecutorHealth]) -> frozenset[str]:
-    """The ids of those that are missing and concern nobody any more: nothing in hand, and another serves their queue.
+    No incident is about it either (``detect_executors``)."""
 
-    As no incident is about them either (``detect_executors``).
-    """
-    everyone = [executor for executor in executors if executor.stopped_at is None]
-    return frozenset(
-        executor.executor_id
-        for executor in everyone
-        if executor.state is ExecutorState.MISSING
-        and not executor.executing
-        and any(
-            other.producer_scope == executor.producer_scope and other.started_at > executor.beat_at
-            for other in everyone
-        )
-    )
+    @property
+    def cursor(self) -> str:
+        """Its place in the list: ``after`` takes it for the page behind it, also when it is gone by then."""
+        return str(Place(self.stopped_at is not None, self.producer_scope, self.node, self.executor_id))
+
+
+class Place(NamedTuple):
+    """A place in the list of executors; its text is what callers pass on."""
+
+    stopped: bool
+    """Whether it has stopped: these come last."""
+
+    scope: str
+    """Its queue."""
+
+    node: str
+    """Its node."""
+
+    id: str
+    """Its id."""
+
+    def __str__(self) -> str:
+        """As a path, which neither a shell nor an address needs quotes for."""
+        names = (quote(name, safe=":") for name in (self.scope, self.node, self.id))
+        return "/".join([str(int(self.stopped)), *names])
+
+    @classmethod
+    def read(cls, argument: str, value: object) -> "Place":
+        """The place that a text says.
+
+        Raises:
+            InvalidArgumentError: It is none.
+        """
+        match value.split("/") if isinstance(value, str) else ():
+            case ["0" | "1" as stopped, *quoted] if len(quoted) == 3:
+                scope, node, executor_id = (unquote(name) for name in quoted)
+                if all(map(is_storable, (scope, node, executor_id))):
+                    return cls(stopped == "1", scope, node, executor_id)
+            case _:
+                pass
+        raise refuse(argument, value, "the cursor of an executor of the page before")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutorCounts(AsDict):
+    """How many executors there are."""
+
+    by_status: Mapping[ExecutorStatus, int]
+    """The operator's word -> executors that have it, also of words that none has."""
+
+    replaced: int
+    """Of the missing ones, those that concern nobody any more, as ``ExecutorHealth.replaced`` has it."""
+
+    missing_nodes: int
+    """Nodes with a missing one."""
+
+    nodes: int
+    """Nodes with one that has not stopped."""
+
+    newest_beat_at: datetime | None
+    """The last heartbeat of those that have not stopped; None where there is none."""
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return sum(self.by_status.values())
+
+    @property
+    def working(self) -> int:
+        """Those that have not stopped."""
+        return self.total - self.by_status[ExecutorStatus.STOPPED]
 
 
 class Executors(Facade):
@@ -111,14 +171,48 @@ class Executors(Facade):
             row = await session.one("beat", beat_args(beats, self._settings))
         return row["beats"] if row else 0
 
-    async def list_executor_health(self) -> list[ExecutorHealth]:
-        """Every executor with its health, by the database's clock; changes nothing.
+    async def list_executor_health(
+        self,
+        *,
+        status: ExecutorStatus | str | None = None,
+        worst_nodes: int | None = None,
+        after: str | None = None,
+        limit: int | None = None,
+    ) -> list[ExecutorHealth]:
+        """Executors with their health, by the database's clock; changes nothing.
+
+        Args:
+            status: The operator's word; None for all.
+            worst_nodes: Only those that have not stopped, of at most so many nodes: first nodes with one that is
+                missing, then with one that is late, then by name.
+            after: Where the page before ended: the ``cursor`` of its last one.
+            limit: At most so many; None for all.
 
         Returns:
             Those that have not stopped first, then by scope, node and id.
+
+        Raises:
+            InvalidArgumentError: An argument is not what it should be.
         """
+        word = unless_none(_as_status, "status", status)
+        nodes, page = unless_none(as_count, "worst_nodes", worst_nodes), unless_none(as_count, "limit", limit)
+        place = unless_none(Place.read, "after", after)
         async with self._connect() as session:
-            return await list_health(session)
+            return await list_health(session, status=word, worst_nodes=nodes, after=place, limit=page)
+
+    async def count_executors(self) -> ExecutorCounts:
+        """How many executors have which health, by the database's clock; changes nothing."""
+        async with self._connect() as session:
+            rows = await session.all("count_executors")
+        counts = {row["status"]: row["executors"] for row in rows}
+        beats = [row["newest_beat_at"] for row in rows if row["state"] != ExecutorState.STOPPED]
+        return ExecutorCounts(
+            by_status={status: counts.get(status.value, 0) for status in ExecutorStatus},
+            replaced=sum(row["replaced"] for row in rows),
+            missing_nodes=sum(row["nodes"] for row in rows if row["state"] == ExecutorState.MISSING),
+            nodes=rows[0]["working_nodes"] if rows else 0,
+            newest_beat_at=max(beats, default=None),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,10 +304,28 @@ def beat_args(
     }
 
 
-async def list_health(session: Session, now: datetime | None = None) -> list[ExecutorHealth]:
-    """Every executor with its health at an instant.
+async def list_health(
+    session: Session,
+    now: datetime | None = None,
+    *,
+    status: ExecutorStatus | None = None,
+    worst_nodes: int | None = None,
+    after: Place | None = None,
+    limit: int | None = None,
+) -> list[ExecutorHealth]:
+    """Executors with their health at an instant.
 
     Args:
         now: None for the database's clock.
+        status: Only with this word.
+        worst_nodes: Only of so many nodes, as ``list_executor_health`` says.
+        after: Only those behind this place.
+        limit: At most so many.
     """
-    return await session.records(ExecutorHealth, "list_executor_health", {"now": now})
+    place = after._asdict() if after else dict.fromkeys(Place._fields)
+    args = {"now": now, "status": status and status.value, "worst_nodes": worst_nodes, "page": limit, **place}
+    return await session.records(ExecutorHealth, "list_executor_health", args)
+
+
+def _as_status(argument: str, value: object) -> ExecutorStatus:
+    return as_word(argument, value, ExecutorStatus)

@@ -28,8 +28,8 @@ from ..operators.audit.reading import AuditFilter
 from ..operators.audit.records import AuditRecord, Verification
 from ..operators.authorization.actors import ActorLike
 from ..operators.revealing import Revealable, Revealed
-from ..runtime.executors import ExecutorHealth
-from ..states import IncidentState, IncidentStatus, JobState, OperatorStatus, StepState, WorkflowState
+from ..runtime.executors import ExecutorCounts, ExecutorHealth
+from ..states import ExecutorStatus, IncidentState, IncidentStatus, JobState, OperatorStatus, StepState, WorkflowState
 from ..upkeep.jobs import JobDetail, JobPage
 from ..upkeep.metrics.metrics import Readings
 from ..upkeep.metrics.tally import Counts
@@ -201,6 +201,9 @@ class SyncLifeline:
     def check_preview(self, preview_id: int | str) -> PreviewCheck:
         """Compare the rows that a preview shows with what they are now; locks nothing."""
 
+    def count_executors(self) -> ExecutorCounts:
+        """How many executors have which health, by the database's clock; changes nothing."""
+
     def count_incidents(self) -> IncidentCounts:
         """How many incidents there are of each word, and what hangs on those that need a review."""
 
@@ -241,8 +244,15 @@ class SyncLifeline:
     def incidents_seen_ago(self) -> timedelta | None:
         """How long ago some process last projected incidents, by the database's clock; None when none ever did."""
 
-    def list_executor_health(self) -> list[ExecutorHealth]:
-        """Every executor with its health, by the database's clock; changes nothing."""
+    def list_executor_health(
+        self,
+        *,
+        status: ExecutorStatus | str | None = None,
+        worst_nodes: int | None = None,
+        after: str | None = None,
+        limit: int | None = None,
+    ) -> list[ExecutorHealth]:
+        """Executors with their health, by the database's clock; changes nothing."""
 
     def list_incidents(
         self,
@@ -328,8 +338,8 @@ class SyncMetrics:
     def count(self) -> Counts:
         """Count what happened since the last call, from the event log, and tell of it through telemetry."""
 
-    def read(self) -> Readings:
-        """Read every gauge, at most 5 s each; a database that does not answer gives none."""
+    def read(self, *, only: Collection[str] | None = None) -> Readings:
+        """Read the gauges, each source at most 5 s; a database that does not answer gives none."""
 
 class SyncQueues:
     def __init__(self, runs: Any) -> None: ...

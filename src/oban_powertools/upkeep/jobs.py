@@ -5,7 +5,7 @@ a job is revealed here, as an audited act (``operators.revealing``). A search is
 by its state or queue is found however old it is, anything else among the newest; the answer says how far it came.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -32,6 +32,8 @@ MOST_COUNTED: Final = 10_000
 
 MOST_WORDED: Final = 5000
 """Jobs whose word is computed for one page, when only one word is wanted."""
+
+_ENDED: Final = frozenset({JobState.COMPLETED, JobState.DISCARDED, JobState.CANCELLED})
 
 WITHIN: Final = "5s"
 """How long the server may search."""
@@ -260,35 +262,84 @@ async def _find_target(session: Session, target: Target) -> Target:
 
 
 def _may_be(state: JobState, word: OperatorStatus | None) -> bool:
-    ended = state in (JobState.COMPLETED, JobState.DISCARDED, JobState.CANCELLED)
-    return word is None or ended == (word is OperatorStatus.FINISHED)
+    """Whether a job in this state can have this word: as ``word_of`` and ``leaf_words`` in operator_words.sql."""
+    match word:
+        case None:
+            return True
+        case OperatorStatus.FINISHED:
+            return state in _ENDED
+        case OperatorStatus.RUNNING:
+            return state is JobState.EXECUTING
+        case OperatorStatus.RUNNABLE:
+            return state is JobState.AVAILABLE
+        case OperatorStatus.WAITING:
+            return state not in _ENDED and state is not JobState.EXECUTING
+        case OperatorStatus.BLOCKED | OperatorStatus.NEEDS_REVIEW:
+            return state not in _ENDED
 
 
-async def _find(session: Session, filters: Mapping[str, Any], before: JobId | None, page: int) -> JobPage:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What a search came to."""
+
+    ids: list[int]
+    """The newest first."""
+
+    searched: int | None
+    """As in the page."""
+
+    next_before: JobId | None
+    """As in the page."""
+
+
+async def _find_ids(session: Session, filters: Mapping[str, Any], before: JobId | None, page: int) -> _Found:
     found = await session.one("find_jobs", {"filters": json_border.dumps(filters), "before": before, "page": page + 1})
     assert found is not None
     ids: list[int] = found["ids"]
-    jobs = await session.records(JobRecord, "list_jobs", {"ids": ids[:page]}) if ids else []
     more = ids[page - 1] if len(ids) > page else found["reached"]
-    return JobPage(
-        jobs=tuple(jobs),
+    return _Found(
+        ids=ids[:page],
         searched=found["searched"] if len(ids) <= page else None,
         next_before=None if more is None else JobId(more),
     )
+
+
+async def _find(session: Session, filters: Mapping[str, Any], before: JobId | None, page: int) -> JobPage:
+    found = await _find_ids(session, filters, before, page)
+    return JobPage(jobs=await _read(session, found.ids), searched=found.searched, next_before=found.next_before)
 
 
 async def _find_worded(
     session: Session, filters: Mapping[str, Any], word: OperatorStatus, before: JobId | None, page: int
 ) -> JobPage:
     """Those with this word, which no index has: it is computed of the jobs that fit everything else."""
-    jobs, looked, place = list[JobRecord](), 0, before
-    while len(jobs) <= page and looked < MOST_WORDED:
-        part = await _find(session, filters, place, MAX_PAGE)
-        jobs += [job for job in part.jobs if job.status is word]
-        looked, place = looked + (part.searched or len(part.jobs)), part.next_before
+    fitting, looked, place = list[int](), 0, before
+    while len(fitting) <= page and looked < MOST_WORDED:
+        part = await _find_ids(session, filters, place, MOST_WORDED)
+        fitting += await _with_word(session, part.ids, word, page + 1 - len(fitting))
+        looked, place = looked + (part.searched or len(part.ids)), part.next_before
         if place is None:
             break
-    shown, full = tuple(jobs[:page]), len(jobs) > page
+    shown, full = fitting[:page], len(fitting) > page
     return JobPage(
-        jobs=shown, searched=None if full or place is None else looked, next_before=shown[-1].id if full else place
+        jobs=await _read(session, shown),
+        searched=None if full or place is None else looked,
+        next_before=JobId(shown[-1]) if full else place,
     )
+
+
+async def _with_word(session: Session, ids: Sequence[int], word: OperatorStatus, wanted: int) -> list[int]:
+    """The newest of these jobs that have this word, at least as many as are wanted where there are so many.
+
+    In batches that grow: a word that is common is found in the first, one that is rare costs few statements.
+    """
+    fitting, begin, size = list[int](), 0, 4 * wanted
+    while begin < len(ids) and len(fitting) < wanted:
+        batch = {"ids": ids[begin : begin + size], "word": word.value}
+        fitting += [row["id"] for row in await session.all("jobs_of_word", batch)]
+        begin, size = begin + size, 4 * size
+    return fitting
+
+
+async def _read(session: Session, ids: Sequence[int]) -> tuple[JobRecord, ...]:
+    return tuple(await session.records(JobRecord, "list_jobs", {"ids": ids})) if ids else ()

@@ -220,7 +220,9 @@ class StepPage(AsDict):
     """Name -> state of the steps that these depend on."""
 
     words: Mapping[OperatorStatus, int]
-    """The operator's word -> steps of the whole workflow that have it; without those that no step has."""
+    """The operator's word -> steps of the whole workflow that have it; without those that no step has.
+
+    With ``step`` only of that one."""
 
     next_after: str | None
     """Pass it as ``after`` for the next page; None at the end."""

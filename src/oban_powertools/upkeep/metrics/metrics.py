@@ -1,12 +1,13 @@
 """The calls of ``powertools.metrics``."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import psycopg
 from psycopg_pool import PoolTimeout
 
+from ...arguments import as_list, refuse
 from ...database import Session
 from ...errors import PowertoolsClosedError
 from ...operators.services import Facade, Services
@@ -38,7 +39,7 @@ class Readings(AsDict):
     """Of the sources that answered."""
 
     answered: Mapping[str, bool]
-    """Source -> whether it answered in time."""
+    """Source that was to be read -> whether it answered in time."""
 
 
 class Metrics(Facade):
@@ -48,15 +49,20 @@ class Metrics(Facade):
         super().__init__(services)
         self._tally = Tally(services.connect)
 
-    async def read(self) -> Readings:
-        """Read every gauge, at most 5 s each; a database that does not answer gives none.
+    async def read(self, *, only: Collection[str] | None = None) -> Readings:
+        """Read the gauges, each source at most 5 s; a database that does not answer gives none.
+
+        Args:
+            only: The sources to read, of those in ``Readings.answered``; None for all.
 
         Raises:
+            InvalidArgumentError: There is no such source.
             PowertoolsClosedError: These calls are closed.
         """
+        chosen = SOURCES if only is None else {name: SOURCES[name] for name in _as_sources(only)}
         values: list[Reading] = []
         answered: dict[str, bool] = {}
-        for name, source in SOURCES.items():
+        for name, source in chosen.items():
             try:
                 async with self._connect() as session, session.bounded():
                     values += await source(session)
@@ -69,7 +75,7 @@ class Metrics(Facade):
                     break
             else:
                 answered[name] = True
-        return Readings(values=values, answered={name: answered.get(name, False) for name in SOURCES})
+        return Readings(values=values, answered={name: answered.get(name, False) for name in chosen})
 
     async def count(self) -> Counts:
         """Count what happened since the last call, from the event log, and tell of it through telemetry.
@@ -84,3 +90,11 @@ class Metrics(Facade):
             psycopg.Error: The database did not answer in 5 s; what was read until then is counted.
         """
         return await self._tally.count()
+
+
+def _as_sources(only: Collection[str]) -> list[str]:
+    names = as_list("only", only, "names of sources")
+    for name in names:
+        if not isinstance(name, str) or name not in SOURCES:
+            raise refuse("only", name, f"one of {', '.join(SOURCES)}")
+    return names

@@ -184,12 +184,13 @@ LIMIT: Final = Parameter(
 """How long a page is."""
 
 
-_CURSOR: Final = "The `next_cursor` of the page before; without it the first page."
+CURSOR: Final = "The `next_cursor` of the page before; without it the first page."
+"""What a cursor is."""
 
-BEFORE: Final = Parameter(name="cursor", value=ID, about=_CURSOR, to="before")
+BEFORE: Final = Parameter(name="cursor", value=ID, about=CURSOR, to="before")
 """Where a page of a list goes on whose newest come first."""
 
-AFTER: Final = Parameter(name="cursor", value=values.text(most=200), about=_CURSOR, to="after")
+AFTER: Final = Parameter(name="cursor", value=values.text(most=200), about=CURSOR, to="after")
 """Where a page goes on of a list that knows its own places."""
 
 

@@ -1,16 +1,17 @@
 """Incidents: list, read, acknowledge, assign, note and mute them, and the executors that many are about."""
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, Final
 
 from ...acts import Action
 from ...errors import IncidentNotFoundError, IncidentResolvedError, PowertoolsError
 from ...incident_classes import IncidentClass
-from ...lifeline import ExecutorHealth, Incident, IncidentCounts, Upcoming
-from ...states import IncidentState, IncidentStatus
+from ...lifeline import ExecutorCounts, ExecutorHealth, Incident, IncidentCounts, Upcoming
+from ...states import ExecutorStatus, IncidentState, IncidentStatus
 from ..rates import Rate
 from . import values
-from .endpoint import BEFORE, LIMIT, Call, Endpoint, Shape, cut_page, page
+from .endpoint import BEFORE, CURSOR, LIMIT, Call, Endpoint, Shape, cut_page, page
 from .values import INSTANT, PROSE, Parameter, or_null
 from .workflows import REASON
 
@@ -21,6 +22,12 @@ _INCIDENT: Final = Parameter(
     required=True,
     example="12",
 )
+_EXECUTOR_STATUS: Final = Parameter(
+    name="status", value=values.word(ExecutorStatus), about="Only with this operator's word."
+)
+_AFTER_EXECUTOR: Final = Parameter(name="cursor", value=values.text(most=4000), about=CURSOR, to="after")
+"""Longer than other cursors: it holds names."""
+
 _FILTERS: Final = (
     Parameter(
         name="state", value=values.word(IncidentState), about="Only in this state; without it those that are open."
@@ -81,8 +88,15 @@ async def mute_incident(call: Call) -> Incident:
 
 
 async def list_executors(call: Call) -> Any:
-    """Every executor: those that have not stopped first, then by queue, node and id."""
-    return page(await call.calls.lifeline.list_executor_health(), None)
+    """Executors: those that have not stopped first, then by queue, node and id."""
+    limit = call["limit"]
+    found = await call.calls.lifeline.list_executor_health(**call.only("status", "after"), limit=limit + 1)
+    return cut_page(found, limit, attrgetter("cursor"))
+
+
+async def count_executors(call: Call) -> ExecutorCounts:
+    """How many executors have which health, and when the last heartbeat came."""
+    return await call.calls.lifeline.count_executors()
 
 
 async def list_upcoming(call: Call) -> Any:
@@ -191,6 +205,14 @@ ENDPOINTS: Final = (
         path="/executors",
         handler=list_executors,
         tag="Executors",
-        answer=Shape(about="All of them.", kind=ExecutorHealth, paged=True),
+        answer=Shape(about="A page of them.", kind=ExecutorHealth, paged=True),
+        query=(_EXECUTOR_STATUS, _AFTER_EXECUTOR, LIMIT),
+    ),
+    Endpoint(
+        method="GET",
+        path="/executors/counts",
+        handler=count_executors,
+        tag="Executors",
+        answer=Shape(about="The numbers.", kind=ExecutorCounts),
     ),
 )

@@ -6,7 +6,7 @@ from typing import Final
 from starlette.responses import Response
 
 from ...config import Settings
-from ...lifeline import ExecutorHealth, ExecutorStatus
+from ...lifeline import ExecutorCounts, ExecutorHealth, ExecutorStatus
 from ...plural import counted
 from ..page import Page, get
 
@@ -24,29 +24,29 @@ _ORDER: Final = (ExecutorStatus.MISSING, ExecutorStatus.LATE, ExecutorStatus.HEA
 async def list_executors(page: Page) -> Response:
     """The list."""
     status, cursor = page.word("status", ExecutorStatus), page.query("cursor")
-    found = await page.part(page.calls.lifeline.list_executor_health())
-    everyone: Sequence[ExecutorHealth] = found.value or ()
-    working = [executor for executor in everyone if executor.status is not ExecutorStatus.STOPPED]
-    chosen = [executor for executor in everyone if executor.status is status] if status else working
-    shown = sorted(chosen, key=_place)
-    begin = next((place for place, executor in enumerate(shown) if executor.executor_id == cursor), -1) + 1
-    rows = shown[begin : begin + MOST]
+    lifeline = page.calls.lifeline
+    found, counted_ = await page.parts(
+        lifeline.list_executor_health(status=status, after=cursor, limit=MOST + 1), lifeline.count_executors()
+    )
+    counts: ExecutorCounts | None = counted_.value
+    # without a word those that have stopped are left out: they come last
+    fitting = [executor for executor in found.value or () if status or executor.status is not ExecutorStatus.STOPPED]
+    rows = fitting[:MOST]
     return page.render(
         "executors.html",
-        title=_title(working),
+        title=await _title(page, counts),
         topics=_TOPICS,
         late_after=int(_DEFAULTS.executor_late_after.total_seconds()),
         missing_after=int(_DEFAULTS.executor_missing_after.total_seconds()),
         found=found,
         chosen=status,
-        newest=max((executor.beat_at for executor in working), default=None),
-        working=working,
-        everyone=everyone,
+        counts=counts,
+        healthy=counts.by_status[ExecutorStatus.HEALTHY] if counts else 0,
         nodes=_by_node(rows),
-        next=rows[-1].executor_id if begin + MOST < len(shown) else None,
+        next=rows[-1].cursor if len(fitting) > MOST else None,
         first=cursor is None,
-        all_in_trouble=len(working) > 1 and all(executor.status is not ExecutorStatus.HEALTHY for executor in working),
-        tabs=_tabs(page, everyone, status),
+        all_in_trouble=counts and counts.working > 1 and not counts.by_status[ExecutorStatus.HEALTHY],
+        tabs=_tabs(page, counts, status),
     )
 
 
@@ -57,33 +57,41 @@ def _place(executor: ExecutorHealth) -> tuple[str, str, str]:
 def _by_node(executors: Sequence[ExecutorHealth]) -> Mapping[str, Sequence[ExecutorHealth]]:
     """Node -> its executors, both in order."""
     nodes: dict[str, list[ExecutorHealth]] = {}
-    for executor in executors:
+    for executor in sorted(executors, key=_place):
         nodes.setdefault(executor.node, []).append(executor)
     return nodes
 
 
 def _tabs(
-    page: Page, everyone: Sequence[ExecutorHealth], status: ExecutorStatus | None
-) -> list[tuple[str, str, bool, str]]:
-    counts = {each: sum(executor.status is each for executor in everyone) for each in _ORDER}
-    working = len(everyone) - counts[ExecutorStatus.STOPPED]
+    page: Page, counts: ExecutorCounts | None, status: ExecutorStatus | None
+) -> list[tuple[str, str, bool, str | None]]:
+    def number(status: ExecutorStatus) -> str | None:
+        return f"{counts.by_status[status]:,}" if counts else None
+
     return [
-        ("Not stopped", page.here(status=None), status is None, str(working)),
-        *((each.value, page.here(status=each.value), each is status, str(counts[each])) for each in _ORDER),
+        ("Not stopped", page.here(status=None), status is None, f"{counts.working:,}" if counts else None),
+        *((each.value, page.here(status=each.value), each is status, number(each)) for each in _ORDER),
     ]
 
 
-def _title(working: Sequence[ExecutorHealth]) -> str:
+async def _title(page: Page, counts: ExecutorCounts | None) -> str:
     """What is wrong in a sentence, or the name of the page."""
-    missing = sorted({executor.node for executor in working if executor.status is ExecutorStatus.MISSING})
-    late = sum(executor.status is ExecutorStatus.LATE for executor in working)
+    missing = counts.missing_nodes if counts else 0
+    late = counts.by_status[ExecutorStatus.LATE] if counts else 0
     if not missing and not late:
         return "Executors"
-    told = [f"{missing[0]} is missing" if len(missing) == 1 else f"{len(missing)} nodes are missing"] if missing else []
+    told = [await _missing(page, missing)] if missing else []
     if late:
         told.append(f"{counted(late, 'executor')} {'is' if late == 1 else 'are'} late")
     sentence = " and ".join(told)
-    return sentence[:1].upper() + sentence[1:] if not missing or len(missing) > 1 else sentence
+    return sentence[:1].upper() + sentence[1:] if missing != 1 else sentence
+
+
+async def _missing(page: Page, nodes: int) -> str:
+    if nodes > 1:
+        return f"{nodes:,} nodes are missing"
+    first = await page.part(page.calls.lifeline.list_executor_health(status=ExecutorStatus.MISSING, limit=1))
+    return f"{first.value[0].node} is missing" if first.value else "One node is missing"
 
 
 ROUTES: Final = (get("/executors", list_executors),)

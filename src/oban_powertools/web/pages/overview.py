@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from starlette.responses import Response
 
 from ...incident_classes import IncidentClass
-from ...lifeline import ExecutorHealth, IncidentCounts
+from ...lifeline import ExecutorCounts, ExecutorHealth, IncidentCounts
 from ...states import ExecutorState, IncidentStatus, OperatorStatus, StepState
 from ...upkeep.metrics import Readings
 from ...workflows import WorkflowRecord
@@ -68,21 +68,23 @@ async def overview(page: Page) -> Response:
     calls = page.calls
     counts, seen = await page.parts(calls.lifeline.count_incidents(), calls.lifeline.incidents_seen_ago())
     storms = find_storms(counts)
-    urgent, over, review, blocked, steps, executors, acts, coming = await page.parts(
+    urgent, over, review, blocked, steps, executors, reporting, acts, coming = await page.parts(
         calls.lifeline.list_incidents(status=IncidentStatus.NEEDS_REVIEW, but_not=list(storms), limit=_SHOWN),
         calls.lifeline.list_incidents(status=IncidentStatus.RESOLVED, limit=_SHOWN),
         calls.workflows.list(status=OperatorStatus.NEEDS_REVIEW, nested=False, limit=_MOST_COUNTED + 1),
         calls.workflows.list(status=OperatorStatus.BLOCKED, nested=False, limit=_MOST_COUNTED + 1),
-        calls.metrics.read(),
-        calls.lifeline.list_executor_health(),
+        calls.metrics.read(only=("steps",)),
+        calls.lifeline.list_executor_health(worst_nodes=_NODES),
+        calls.lifeline.count_executors(),
         calls.audit.list(limit=_SHOWN + 1),
         calls.lifeline.list_upcoming(limit=_SHOWN),
     )
+    fleet: ExecutorCounts | None = reporting.value
     nodes = by_node(executors.value or ())
-    started = bool(executors.value) or seen.value is not None
+    started = bool(fleet and fleet.total) or seen.value is not None
     return page.render(
         "overview.html",
-        title=_title(counts, seen, review, started=started or not executors),
+        title=_title(counts, seen, review, started=started or not reporting),
         topics=TOPICS,
         counts=counts,
         seen=seen,
@@ -94,13 +96,13 @@ async def overview(page: Page) -> Response:
         blocked=_with_more(blocked),
         steps=_steps(steps),
         executors=executors,
-        nodes=nodes[:_NODES],
-        more_nodes=len(nodes) - _NODES,
-        newest_beat=_newest_beat(executors.value or ()),
+        nodes=nodes,
+        fleet=fleet,
+        more_nodes=fleet.nodes - len(nodes) if fleet else 0,
         started=started,
         acts=acts,
         coming=coming,
-        incomplete=not all((counts, seen, urgent, review, blocked, executors)),
+        incomplete=not all((counts, seen, urgent, review, blocked, executors, reporting)),
     )
 
 
@@ -209,10 +211,6 @@ def _steps(part: Panel[Readings]) -> Steps:
         running=open_steps(StepState.EXECUTING),
         oldest=timedelta(seconds=values.get(("oldest_waiting_step_seconds", None), 0)),
     )
-
-
-def _newest_beat(executors: Sequence[ExecutorHealth]) -> datetime | None:
-    return max((executor.beat_at for executor in executors), default=None)
 
 
 ROUTES: Final = (get("/", overview),)

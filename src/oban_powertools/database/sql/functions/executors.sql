@@ -147,8 +147,7 @@ AS $$
     NOT a.gone AND a.age < a.silent_after, NOT a.gone AND a.loop_age < a.late_after,
     coalesce(h.jobs, 0), a.started_at, a.beat_at, a.loop_beat_at, a.stopped_at
   FROM aged a
-  LEFT JOIN hands h ON h.node = a.node AND h.producer = a.producer
-  ORDER BY a.stopped_at IS NOT NULL, a.producer_scope, a.node, a.executor_id;
+  LEFT JOIN hands h ON h.node = a.node AND h.producer = a.producer;
 $$;
 
 -- A count in the meta of a job; 0 for any other value.

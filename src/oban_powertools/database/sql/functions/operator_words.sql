@@ -29,11 +29,14 @@ CREATE OR REPLACE FUNCTION powertools.queue_facts_v1(queues text[])
 RETURNS TABLE (queue text, executors bigint, paused bigint, places int, running bigint)
 LANGUAGE sql STABLE
 AS $$
+  WITH beating AS MATERIALIZED (
+    SELECT e.producer_scope, e.producer FROM powertools.executors e
+    WHERE e.producer_scope = ANY (queues) AND e.executor_id NOT IN (SELECT s.executor_id FROM powertools.silent_executors s)
+  )
   SELECT
     q.queue,
     greatest(count(o.uuid), (
-      SELECT count(*) FROM powertools.executors e
-      WHERE e.producer_scope = q.queue AND e.executor_id NOT IN (SELECT s.executor_id FROM powertools.silent_executors s)
+      SELECT count(*) FROM beating e WHERE e.producer_scope = q.queue
     )),
     count(o.uuid) FILTER (WHERE o.meta -> 'paused' = 'true'),
     CASE WHEN bool_and(jsonb_typeof(o.meta -> 'local_limit') = 'number')
@@ -44,8 +47,7 @@ AS $$
       FROM public.oban_jobs j
       WHERE j.state = 'executing' AND j.queue = q.queue AND j.attempted_by[2] = ANY (array_agg(o.uuid::text) || ARRAY(
         -- Oban's table is empty after a crash of the server (oban/O16)
-        SELECT e.producer FROM powertools.executors e
-        WHERE e.producer_scope = q.queue AND e.executor_id NOT IN (SELECT s.executor_id FROM powertools.silent_executors s)
+        SELECT e.producer FROM beating e WHERE e.producer_scope = q.queue
       ))
     )
   FROM unnest(queues) AS q (queue)
@@ -123,6 +125,8 @@ BEGIN
     FROM powertools.executors e
     JOIN powertools.executor_health_v1() h ON h.executor_id = e.executor_id
     WHERE EXISTS (SELECT FROM leaves l WHERE l.job_state = 'executing')
+      -- each leaf looks through what is left here
+      AND (e.node, e.producer) IN (SELECT l.attempted_by[1], l.attempted_by[2] FROM leaves l WHERE l.job_state = 'executing')
   ), coded AS MATERIALIZED (
     SELECT l.workflow_id, l.position, l.name, coalesce(l.job_state, l.own_state) = 'executing' AS executing, array_remove(
       CASE

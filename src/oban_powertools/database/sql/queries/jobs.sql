@@ -5,6 +5,31 @@
 -- Rows: one; ids (bigint[], newest first), searched (int or NULL), reached (bigint or NULL). Index: as that.
 SELECT f.ids, f.searched, f.reached FROM powertools.find_jobs_v1(%(filters)s::jsonb, %(before)s::bigint, %(page)s::int) AS f;
 
+-- name: jobs_of_word
+-- Args: ids (bigint[]); word (the operator's).
+-- Rows: id; those that have this word in powertools.listed_jobs_v1, newest first. Index: the primary keys.
+WITH jobs AS MATERIALIZED (
+  SELECT j.id, j.state, s.workflow_id, s.position, s.job_id = j.id AS is_its_job, s.finished_at AS ended_at
+  FROM public.oban_jobs j
+  LEFT JOIN powertools.steps s
+    ON s.workflow_id = powertools.workflow_of_v1(j.meta) AND s.position = powertools.position_of_v1(j.meta) AND j.meta ? 'uid'
+  WHERE j.id = ANY (%(ids)s::bigint[])
+), worded AS MATERIALIZED (
+  SELECT w.workflow_id, w.position, w.word
+  FROM (
+    SELECT coalesce(array_agg(j.workflow_id), '{}') AS ids, coalesce(array_agg(j.position), '{}') AS positions
+    FROM jobs j WHERE j.is_its_job AND j.ended_at IS NULL
+  ) AS a, powertools.leaf_words(a.ids, a.positions) AS w
+)
+SELECT j.id
+FROM jobs j
+LEFT JOIN worded w ON j.is_its_job AND w.workflow_id = j.workflow_id AND w.position = j.position
+WHERE %(word)s::text = CASE
+  WHEN j.is_its_job AND j.ended_at IS NOT NULL OR j.is_its_job IS NOT TRUE AND j.state IN ('completed', 'discarded', 'cancelled') THEN 'Finished'
+  ELSE w.word
+END
+ORDER BY j.id DESC;
+
 -- name: list_jobs
 -- Args: ids (bigint[]).
 -- Rows: as powertools.listed_jobs_v1; newest first. Index: the primary keys.

@@ -58,11 +58,11 @@ WITH jobs AS (
   FROM unnest('{available,scheduled,executing,retryable,suspended}'::text[]) AS s (state)
   CROSS JOIN LATERAL (
     SELECT count(*) AS steps,
-      CASE s.state WHEN 'available' THEN
-        extract(epoch FROM timezone('UTC', now()) - min(
-          powertools.due_since_v1(f.id, f.scheduled_at, f.inserted_at, f.attempted_at)
-        ))::float
-      END AS oldest_seconds
+      extract(epoch FROM timezone('UTC', now()) - min(
+        -- as due_since_v1 has it, which is asked only of those that were fetched before: a call a row is most of the time
+        CASE WHEN f.attempted_at IS NULL THEN greatest(f.scheduled_at, f.inserted_at)
+          ELSE powertools.due_since_v1(f.id, f.scheduled_at, f.inserted_at, f.attempted_at) END
+      ) FILTER (WHERE s.state = 'available'))::float AS oldest_seconds
     FROM (
       SELECT o.meta, o.id, o.scheduled_at, o.inserted_at, o.attempted_at FROM public.oban_jobs o
       WHERE o.state = s.state::public.oban_job_state LIMIT %(most)s::int
@@ -114,12 +114,6 @@ FROM powertools.event_log l;
 -- Rows: one; faults. Index: settle_faults_open.
 SELECT count(*) AS faults
 FROM (SELECT FROM powertools.settle_faults f WHERE f.repaired_at IS NULL LIMIT %(most)s::int) AS f;
-
--- name: count_executors
--- Rows: state, executors.
-SELECT h.state, count(*) AS executors
-FROM powertools.executor_health_v1() AS h
-GROUP BY h.state;
 
 -- name: count_outcomes_aside
 -- Outcomes that executors have set aside, of those that have not stopped.

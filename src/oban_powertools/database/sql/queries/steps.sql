@@ -3,10 +3,71 @@
 --   (int or NULL) of the last step of the page before; page (int or NULL for all); payloads (bool: whether args, template and result are read).
 -- Rows: all columns of the record, and rank (0: failed by itself; 1 to 5: by its word, what needs a person first; 6: cancelled
 --   because of another; 7: any other outcome), by rank and position. The first row has in all_words how many steps of the
---   workflow have each word; NULL without a workflow. Without a step it is the only row, and the rest of it NULL.
+--   workflow have each word, with step only that one's; NULL without a workflow. Without a step it is the only row, and the rest
+--   of it NULL.
 -- Index: the primary key; a step's own row is read only where its word does not decide.
-WITH worded AS MATERIALIZED (
-  SELECT k.position, k.word, k.code FROM powertools.step_words_v1(%(workflow_id)s::bigint) AS k
+-- Long: the word of one step, as step_words_v1 has it of all, which would take as long for one.
+WITH RECURSIVE it AS MATERIALIZED (
+  SELECT s.position, s.child_id, s.finished_at IS NOT NULL AS finished, s.state <> 'pending' OR s.pending = 0 AND s.held_until IS NOT NULL AS released
+  FROM powertools.step_states s
+  WHERE s.workflow_id = %(workflow_id)s::bigint AND s.name = %(step)s::text LIMIT 1
+), before (position) AS (
+  -- what it waits for, up to what has been released
+  SELECT i.position FROM it i WHERE NOT i.finished AND NOT i.released
+  UNION
+  SELECT p.position
+  FROM before b
+  CROSS JOIN LATERAL (
+    SELECT s.parents || s.continue_parents AS parents FROM powertools.steps s
+    WHERE s.workflow_id = %(workflow_id)s::bigint AND s.position = b.position AND s.state = 'pending' LIMIT 1
+  ) AS s
+  CROSS JOIN LATERAL unnest(s.parents) AS e (parent)
+  CROSS JOIN LATERAL (
+    SELECT s.position FROM powertools.steps s
+    WHERE s.workflow_id = %(workflow_id)s::bigint AND s.position = e.parent AND s.finished_at IS NULL LIMIT 1
+  ) AS p
+), leaves AS MATERIALIZED (
+  -- inside of what it runs
+  SELECT l.workflow_id, l.position, false AS outside
+  FROM powertools.leaves_of(ARRAY(SELECT i.child_id FROM it i WHERE NOT i.finished AND i.released AND i.child_id IS NOT NULL)) AS l
+  UNION ALL
+  SELECT l.workflow_id, l.position, l.via IS NULL
+  FROM powertools.leaves_of(ARRAY(SELECT %(workflow_id)s::bigint FROM it i WHERE NOT i.finished AND NOT i.released)) AS l
+  WHERE l.via IS NULL OR l.via IN (SELECT b.position FROM before b)
+), leaf AS MATERIALIZED (
+  SELECT w.workflow_id, w.position, w.word, w.code
+  FROM (
+    SELECT coalesce(array_agg(p.workflow_id), '{}') AS ids, coalesce(array_agg(p.position), '{}') AS positions
+    FROM (
+      SELECT l.workflow_id, l.position FROM leaves l
+      UNION
+      SELECT %(workflow_id)s::bigint, i.position FROM it i WHERE NOT i.finished AND i.released
+    ) AS p
+  ) AS a, powertools.leaf_words(a.ids, a.positions) AS w
+), around AS (
+  SELECT bool_or(w.word IN ('Needs Review', 'Blocked')) FILTER (WHERE NOT l.outside) AS stuck,
+    bool_or(w.word IN ('Needs Review', 'Blocked')) FILTER (WHERE l.outside) AS stuck_outside,
+    bool_or(w.word = 'Running') AS running, count(*) > 0 AS any
+  FROM leaves l JOIN leaf w ON w.workflow_id = l.workflow_id AND w.position = l.position
+), worded AS MATERIALIZED (
+  SELECT k.position, k.word, k.code FROM powertools.step_words_v1(%(workflow_id)s::bigint) AS k WHERE %(step)s::text IS NULL
+  UNION ALL
+  SELECT i.position,
+    CASE
+      WHEN i.finished THEN 'Finished'
+      WHEN NOT i.released THEN CASE coalesce(a.stuck, a.stuck_outside) WHEN true THEN 'Blocked' WHEN false THEN 'Waiting' ELSE 'Needs Review' END
+      WHEN i.child_id IS NOT NULL AND a.any THEN CASE WHEN a.stuck THEN 'Blocked' WHEN a.running THEN 'Running' ELSE 'Waiting' END
+      ELSE o.word
+    END,
+    CASE
+      WHEN i.finished THEN NULL
+      WHEN i.released THEN o.code
+      WHEN coalesce(a.stuck, a.stuck_outside) IS NULL THEN 'bookkeeping_fault'
+      ELSE 'waiting_on_dependencies'
+    END
+  FROM it i
+  CROSS JOIN around a
+  LEFT JOIN leaf o ON o.workflow_id = %(workflow_id)s::bigint AND o.position = i.position
 ), chosen AS MATERIALIZED (
   SELECT k.position, k.word, k.code, r.rank, row_number() OVER (ORDER BY r.rank, k.position) AS place
   FROM worded k
@@ -43,7 +104,11 @@ SELECT
   s.parents, s.continue_parents, s.children, s.continue_children,
   s.released_at, s.scheduled_at, s.started_at, s.finished_at, k.rank
 FROM (
-  SELECT jsonb_object_agg(c.word, c.steps) AS words FROM (SELECT word, count(*) AS steps FROM worded GROUP BY word) AS c
+  SELECT coalesce(
+    jsonb_object_agg(c.word, c.steps),
+    (SELECT '{}'::jsonb FROM powertools.workflows w WHERE w.id = %(workflow_id)s::bigint AND %(step)s::text IS NOT NULL)
+  ) AS words
+  FROM (SELECT word, count(*) AS steps FROM worded GROUP BY word) AS c
 ) AS a
 LEFT JOIN chosen k ON true
 LEFT JOIN LATERAL (
