@@ -67,8 +67,8 @@ class OpenPage:
         """Open it, and keep it current until it is cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen(opened))
+            await self._ask()
             while True:
-                await self._ask()
                 self._changed.clear()
                 await asyncio.sleep(CALM)
                 try:
@@ -76,10 +76,11 @@ class OpenPage:
                         await self._changed.wait()
                 except TimeoutError:
                     pass
+                await self._ask(**{"X-Powertools-Live": "yes"})
 
-    async def _ask(self) -> None:
+    async def _ask(self, **more: str) -> None:
         begun = time.perf_counter()
-        answer = await self._client.get(self._address, headers=self._who)
+        answer = await self._client.get(self._address, headers={**self._who, **more})
         self._looked.answers += 1
         self._looked.refused += answer.status_code != 200
         self._looked.waited.append(time.perf_counter() - begun)

@@ -4,17 +4,21 @@ Pure and deterministic, and blind to states: the same structure gives the same p
 stand beside each other in rows, so that many single steps are a block and no line.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import sqrt
 from typing import Final
 
 from .flow import Flow, Line, Point, Spacing, lay_out
+from .layouts import Layouts
 from .text_width import text_width
 from .view import Box, DrawnEdge, Graph, is_dashed
 
 TIMES: Final = "\u00d7"
+
+type LayOut = Callable[..., Flow]
+"""``flow.lay_out``, or what keeps its results."""
 
 
 class Size(StrEnum):
@@ -171,9 +175,15 @@ class _Part:
     """Indices of parent and child in this part -> the edge."""
 
 
-def place(graph: Graph, *, size: Size = Size.MEDIUM, direction: Direction = Direction.DOWN) -> Picture:
-    """Place a graph, and the graphs inside its open boxes."""
-    return _place(graph, size, direction, _box_width(graph, size))
+def place(
+    graph: Graph, *, size: Size = Size.MEDIUM, direction: Direction = Direction.DOWN, layouts: Layouts | None = None
+) -> Picture:
+    """Place a graph, and the graphs inside its open boxes.
+
+    Args:
+        layouts: Those that are kept; None to lay out anew.
+    """
+    return _place(graph, size, direction, _box_width(graph, size), layouts.lay_out if layouts else lay_out)
 
 
 def head_height(box: Box, size: Size) -> float:
@@ -181,12 +191,14 @@ def head_height(box: Box, size: Size) -> float:
     return MEASURES[size].head if box.inside is not None else 0.0
 
 
-def _place(graph: Graph, size: Size, direction: Direction, width: float) -> Picture:
+def _place(graph: Graph, size: Size, direction: Direction, width: float, lay_out: LayOut) -> Picture:
     measures = MEASURES[size]
-    insides = [None if box.inside is None else _place(box.inside, size, direction, width) for box in graph.boxes]
+    insides = [
+        None if box.inside is None else _place(box.inside, size, direction, width, lay_out) for box in graph.boxes
+    ]
     extents = [_extent(inside, measures, width) for inside in insides]
     parts = _parts(graph)
-    flows = [_flow(part, extents, measures.spacing, direction) for part in parts]
+    flows = [_flow(part, extents, measures.spacing, direction, lay_out) for part in parts]
     corners, breadth, depth = _in_rows(flows, measures.spacing, direction)
     where: dict[int, Point] = {}
     strokes: list[Stroke] = []
@@ -260,7 +272,7 @@ def _parts(graph: Graph) -> list[_Part]:
     return sorted(parts.values(), key=lambda part: len(part.boxes) == 1)
 
 
-def _flow(part: _Part, extents: Sequence[Point], spacing: Spacing, direction: Direction) -> Flow:
+def _flow(part: _Part, extents: Sequence[Point], spacing: Spacing, direction: Direction, lay_out: LayOut) -> Flow:
     sizes = [_turned(extents[box], direction is Direction.RIGHT) for box in part.boxes]
     if len(sizes) == 1:
         [(breadth, depth)] = sizes

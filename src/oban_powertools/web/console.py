@@ -4,6 +4,7 @@ Needs no lifespan of the host's. The rule that must never break: whoever is unkn
 """
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -31,6 +32,15 @@ from .security import SecurityLayer
 from .shell import READ_WITHIN, Options, Shell
 from .static_files import answer_file
 from .streams import Streams
+
+AT_ONCE: Final = 3
+"""Pages that are open and ask for themselves again are answered so many at a time, the others wait in line.
+
+After a burst of changes all would else share the few connections, be slow together and be given up, and so would what
+somebody has just clicked, which does not wait here."""
+
+LIVE: Final = "x-powertools-live"
+"""The header with which a page asks for itself again (``console.js``)."""
 
 _NOBODY: Final = Actor(id="")
 
@@ -138,6 +148,7 @@ class Desk:
         self._find_actor = actor
         self._shell = shell
         self._buckets = Buckets(rates, time.monotonic)
+        self._turns = asyncio.Semaphore(AT_ONCE)
         self._api = Api(calls.get, self._actor, self._check, read_within=shell.options.read_within)
         self._routes = [self._route(route) for route in (*pages.routes(), Streams(actor).route())]
 
@@ -196,7 +207,11 @@ class Desk:
         if route.rate is not None:
             self._check(actor, route.rate)
         options = self._shell.options
-        async with asyncio.timeout(options.page_within.total_seconds() if route.method == "GET" else None):
+        # In line before the clock starts: what waits for its turn has not been slow.
+        async with (
+            self._turns if LIVE in request.headers else contextlib.nullcontext(),
+            asyncio.timeout(options.page_within.total_seconds() if route.method == "GET" else None),
+        ):
             page = Page(request, await self._calls.get(), actor, self._shell, _request_id(request))
             page.needs_review = await self._calls.needs_review(within=options.read_at_least)
             response = await route.answer(page)

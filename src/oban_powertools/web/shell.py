@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from ..config import check_fields
+from ..graph.layouts import Layouts
 
 READ_WITHIN: Final = timedelta(seconds=3)
 """How long a part of a page may read, unless the host says otherwise; then the page says so, and goes on without it."""
@@ -89,3 +90,6 @@ class Shell:
 
     sayings: Mapping[str, str]
     """Word in ``?said=`` -> the sentence that the next page shows after a redirect."""
+
+    layouts: Layouts = field(default_factory=Layouts)
+    """Of the graphs that were looked at last."""

@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from ...graph.gantt import Chart, ChartRow
 from ...graph.gantt_svg import draw_axis, draw_bars
+from ...graph.layouts import Layouts
 from ...graph.place import Direction, Size, place
 from ...graph.reading import read_drawn_steps
 from ...graph.steps import Step
@@ -187,7 +188,10 @@ async def read_graph(
     links = Links(page)
 
     def drawn() -> DrawnGraph:
-        graph = _drawn(workflow, steps, choice, look, links, sprite=page.static("icons.svg"), by_itself=by_itself)
+        drawing = _Drawing(
+            links=links, sprite=page.static("icons.svg"), layouts=page.shell.layouts, by_itself=by_itself
+        )
+        graph = _drawn(workflow, steps, choice, look, drawing)
         ends = [step for key in (*causes[:1], chosen) for step in steps if step.key == key]
         return replace(graph, chain=chain_of(steps, ends[0], ends[1])) if len(ends) == 2 else graph
 
@@ -221,15 +225,29 @@ class Links:
         return self._steps + quote_plus(name)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Drawing:
+    """What a drawing takes from its page."""
+
+    links: Links
+    """Where its boxes lead."""
+
+    sprite: str
+    """The address of the glyphs."""
+
+    layouts: Layouts
+    """Those that are kept."""
+
+    by_itself: bool
+    """Whether nobody asked for its focus."""
+
+
 def _drawn(
     workflow: WorkflowRecord,
     steps: Sequence[Step],
     choice: Choice,
     look: Look,
-    links: Links,
-    *,
-    sprite: str,
-    by_itself: bool,
+    drawing: _Drawing,
 ) -> DrawnGraph:
     graph = choose(steps, choice)
     if look.hide is None and not look.all and _count(graph) > DRAWN_AT_ONCE:
@@ -237,20 +255,20 @@ def _drawn(
         graph = choose(steps, choice)
     boxes = list(_boxes(graph))
     size = look.size or (Size.MEDIUM if len(boxes) <= DRAWN_AT_ONCE else Size.SMALL)
-    picture = place(graph, size=size, direction=look.direction)
+    picture = place(graph, size=size, direction=look.direction, layouts=drawing.layouts)
     scrolled = len(boxes) > _SCROLLED_ABOVE
-    drawing = Surroundings(
+    around = Surroundings(
         title=f"Graph of {workflow.name} {workflow.id}",
         description=_description(workflow, graph, boxes),
-        link=lambda box: _link(box, workflow.id, look, links, scrolled=scrolled),
-        toggle=lambda box: _toggle(box, look, links),
-        sprite=sprite,
+        link=lambda box: _link(box, workflow.id, look, drawing.links, scrolled=scrolled),
+        toggle=lambda box: _toggle(box, look, drawing.links),
+        sprite=drawing.sprite,
         only=look.word,
         id_prefix=_PREFIX,
     )
     focus = next((step for step in steps if step.key == choice.focus), None)
     return DrawnGraph(
-        svg=let_through(draw(picture, drawing)),
+        svg=let_through(draw(picture, around)),
         look=look,
         size=size,
         boxes=len(boxes),
@@ -259,7 +277,7 @@ def _drawn(
         hidden=graph.hidden,
         hides_finished=choice.hide_finished,
         focus=focus if choice.up is not None or choice.down is not None else None,
-        by_itself=by_itself,
+        by_itself=drawing.by_itself,
         folds=any(box.is_fold and box.inside is None for box in boxes),
         has_path=any(edge.on_path for edge in graph.edges),
         has_dashed=any(stroke.is_dashed for stroke in picture.strokes),
