@@ -61,6 +61,41 @@ async def test_jobs_whose_effects_must_never_happen_twice_are_not_rescued(dsn: s
     assert UpcomingKind.RESCUE not in kinds
 
 
+async def test_an_incident_has_what_happens_to_its_subject_and_to_what_it_affects(dsn: str) -> None:
+    async with furnished(dsn) as hand:
+        lifeline = hand.powertools.lifeline
+        everything = await coming(hand, limit=100)
+        by_class = {each.incident_class: each for each in await lifeline.list_incidents()}
+        gone = await lifeline.get_incident(by_class["dead_executor"].id)
+
+        entries = await coming(hand, concerning=gone)
+
+    assert [(entry.kind, entry.executor_id) for entry in entries] == [(UpcomingKind.RESCUE, gone.subject_id)]
+    assert len(everything) > len(entries)
+
+
+async def test_a_stuck_workflow_has_the_ends_of_its_own_holds_and_waits_and_no_others(hand: Hand) -> None:
+    ids: list[int] = []
+    for _ in range(2):
+        workflow = Workflow("refund", expires_in=HOUR * 9)
+        workflow.await_signal("approval", signal="approved", correlation_key=str(len(ids)), deadline=HOUR * 6)
+        workflow.add("pay", step(), deps=["approval"])
+        workflow.add("later", step(schedule_in=60))
+        ids.append(await hand.insert(workflow))
+    await hand.rows(
+        "INSERT INTO powertools.incidents (fingerprint, class, subject_type, subject_id, title, count, evidence,"
+        " waiting_workflows, waiting_steps, first_detected_at, opened_at, last_detected_at)"
+        " VALUES (%s, 'workflow_stuck', 'workflow', %s, 'it is stuck', 1, '{}', 0, 0, now(), now(), now())",
+        f"workflow_stuck:{ids[1]}",
+        str(ids[1]),
+    )
+    stuck = await hand.powertools.lifeline.get_incident(f"workflow_stuck:{ids[1]}")
+
+    entries = await coming(hand, concerning=stuck)
+
+    assert [(entry.kind, entry.workflow_id) for entry in entries] == [("deadline", ids[1]), ("expiry", ids[1])]
+
+
 async def test_nothing_comes_where_nothing_waits_for_time(hand: Hand) -> None:
     await hand.run_all(await hand.insert(chain(2)), None)
 

@@ -231,7 +231,7 @@ KINDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "lifeline.find_execution": {"preview_id": NOT_IDS},
     "lifeline.find_execution_refusal": {"preview_id": NOT_IDS, "asking": NOT_ACTORS},
     "lifeline.find_preview_of": {"preview_token": (*NOT_NAMES, None)},
-    "lifeline.list_upcoming": {"limit": NOT_COUNTS},
+    "lifeline.list_upcoming": {"concerning": (*NOT_NAMES, "1", 1), "limit": NOT_COUNTS},
     "lifeline.list_previews": {
         "status": NOT_WORDS,
         **dict.fromkeys(("actor", "action", "target_type", "target_id"), NOT_KEYS),

@@ -195,7 +195,7 @@ async def test_a_list_can_be_taken_away_as_a_file(shop: Shop) -> None:
     assert answer.text.splitlines()[:2] == ["target,outcome,detail,ended_at", "3,pending,,"]
 
 
-@pytest.mark.parametrize("act", [act for act in IN_BULK if act is not Action.STEP_COMPLETE])
+@pytest.mark.parametrize("act", IN_BULK)
 async def test_the_form_of_every_bulk_repair_is_there(shop: Shop, act: Action) -> None:
     assert (await shop.client.get("/bulks/new", params={"act": act})).status_code == 200
 
@@ -206,3 +206,12 @@ async def test_no_page_of_a_list_holds_its_token(shop: Shop) -> None:
 
     assert token
     assert token not in (await shop.client.get(address)).text
+
+
+async def test_many_steps_are_completed_without_a_result(shop: Shop) -> None:
+    form = (await shop.client.get("/bulks/new?act=step_complete")).text
+    address = await make(shop.client, act="step_complete", id=["2/charge"])
+
+    assert "Each is completed without a result" in form
+    assert 'name="payload"' not in form
+    assert listed((await shop.client.get(address)).text) == ["2/charge"]

@@ -197,3 +197,10 @@ async def test_a_queue_is_scaled_to_a_number(shop: Shop) -> None:
     some = await shop.client.post("/acts/queue_scale", data={**fields, "limit": "5"})
 
     assert (none.status_code, some.status_code) == (422, 303)
+
+
+async def test_an_open_incident_says_what_happens_next_by_itself(shop: Shop) -> None:
+    page = (await shop.client.get("/incidents/1")).text
+
+    assert "Next, by itself" in page
+    assert "of default on node-a</p>" in page

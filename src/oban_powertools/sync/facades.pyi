@@ -281,7 +281,7 @@ class SyncLifeline:
     ) -> list[ListedPreview]:
         """Previews, the newest first, those that can still be executed compared with the rows as they are now."""
 
-    def list_upcoming(self, *, limit: int = 50) -> list[Upcoming]:
+    def list_upcoming(self, *, concerning: Incident | None = None, limit: int = 50) -> list[Upcoming]:
         """What happens next if nobody acts, the soonest first."""
 
     def mute_incident(

@@ -31,7 +31,7 @@ from ...lifeline.repairs.filters import FILTERS
 from ...operators.authorization import Target
 from ...plural import counted
 from ...states import Cause, JobState, StepState, WorkflowState
-from ..act_forms import FIELDS, act_verb
+from ..act_forms import FIELDS, ActField, act_verb
 from ..answers import Problem, find_problem
 from ..page import ROWS, Page, get, logger, post
 from ..posted import Decision, PostedForm
@@ -43,9 +43,6 @@ _WAITED: Final = timedelta(seconds=2)
 
 _LOOKS_EVERY: Final = "2"
 """Seconds after which the page of a running bulk is loaded again, also without a script."""
-
-_ACTS: Final = tuple(act for act in IN_BULK if act is not Action.STEP_COMPLETE)
-"""What the page offers: one result for many steps is typed in a program."""
 
 _STATES: Final[Mapping[TargetType, tuple[str, ...]]] = {
     TargetType.JOB: tuple(JobState),
@@ -180,9 +177,9 @@ async def _form(page: Page, chosen: Chosen, problem: Problem | None = None) -> R
         row=chosen.action.row,
         filters=[(name, _LABELS[name]) for name in _filters(chosen.action)],
         choices={"state": _STATES.get(kind, ()), "cause": tuple(Cause)},
-        fields=FIELDS.get(chosen.action, ()),
-        acts=[act for act in _ACTS if act.row.targets[0] is kind],
-        kinds={each.row.targets[0]: each for each in reversed(_ACTS)},
+        fields=_fields(chosen.action),
+        acts=[act for act in IN_BULK if act.row.targets[0] is kind],
+        kinds={each.row.targets[0]: each for each in reversed(IN_BULK)},
         kind=kind,
         problem=problem,
         refusal=await page.refusal(Action.PREVIEW_BULK, _target(str(chosen.action), chosen.action)),
@@ -253,7 +250,7 @@ async def _finish(running: asyncio.Future[Bulk], bulk_id: int) -> None:
 
 
 def _action(name: str) -> Action:
-    if name not in _ACTS:
+    if name not in IN_BULK:
         raise HTTPException(404)
     return Action(name)
 
@@ -263,8 +260,13 @@ def _filters(action: Action) -> tuple[str, ...]:
     return tuple(name for name in names if name != "ids")
 
 
+def _fields(action: Action) -> tuple[ActField, ...]:
+    """What the form asks for; a result is one step's own, and many steps are completed without one."""
+    return () if action is Action.STEP_COMPLETE else FIELDS.get(action, ())
+
+
 def _names(action: Action) -> tuple[str, ...]:
-    return (*_filters(action), *(each.name for each in FIELDS.get(action, ())))
+    return (*_filters(action), *(each.name for each in _fields(action)))
 
 
 def _read(form: PostedForm) -> Chosen:
@@ -279,7 +281,7 @@ def _read(form: PostedForm) -> Chosen:
 
 def _hold_for(chosen: Chosen) -> Any:
     """The duration of a hold; None of other repairs. Raises ValueError with the sentence to show."""
-    for each in FIELDS.get(chosen.action, ()):
+    for each in _fields(chosen.action):
         return each.read(chosen.values[each.name])
     return None
 

@@ -27,6 +27,8 @@ _OWN: Final = (
 _BESIDE_BULK: Final = 2
 _MOST_REPAIRS: Final = 8
 _ALL: Final = "all"
+_COMING: Final = 3
+"""Of what happens by itself, the next ones."""
 
 _ELSEWHERE: Final = ("stacks", "id_type", "ids", "code", "alike")
 """Evidence that has a place of its own on the page."""
@@ -82,12 +84,15 @@ async def _show(page: Page, which: str) -> Response:
     found = await page.calls.lifeline.get_incident(which)
     target = _target(found)
     repairs = _repairs(found)
+    is_over = found.state is IncidentState.RESOLVED
+    coming = None if is_over else await page.part(page.calls.lifeline.list_upcoming(concerning=found, limit=_COMING))
     return page.render(
         "incident.html",
         title=found.title[:1].upper() + found.title[1:],
         crumbs=[("Incidents", page.url("/incidents")), (str(found.id), page.url(f"/incidents/{found.id}"))],
         topics=("incident:all",),
         incident=found,
+        coming=coming,
         handling=[(act, await _refusal_of(page, act, target, found)) for act in _OWN],
         repairs=repairs if page.query("repairs") == _ALL else repairs[:_MOST_REPAIRS],
         more_repairs=len(repairs) - _MOST_REPAIRS if page.query("repairs") != _ALL else 0,

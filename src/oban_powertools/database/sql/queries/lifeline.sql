@@ -106,8 +106,9 @@ GROUP BY t.state;
 
 -- name: list_upcoming
 -- What happens by itself: rescues of silent executors' jobs, jobs that become due, deadlines of waits, ends of holds, expiries.
--- Args: page (int, rows). Rows: the soonest first. Index: executors are few; oban_jobs_staging_index, waits_deadline, steps_held,
---   workflows_expiring; executing jobs are few.
+-- Args: page (int, rows); executor_ids (text[]), job_ids, workflow_ids (bigint[]): only of these; all NULL: everything.
+-- Rows: the soonest first. Index: executors are few; oban_jobs_staging_index, waits_deadline, steps_held,
+--   workflows_expiring, of certain ones the primary keys; executing jobs are few.
 WITH silent AS MATERIALIZED (
   SELECT x.executor_id, x.node, x.producer, x.producer_scope, CASE
     WHEN EXISTS (SELECT FROM powertools.gone_executors g WHERE g.executor_id = x.executor_id) THEN clock_timestamp()
@@ -115,11 +116,18 @@ WITH silent AS MATERIALIZED (
   END AS at
   FROM powertools.executors x
   WHERE x.relieved_at IS NULL AND x.executor_id IN (SELECT s.executor_id FROM powertools.silent_executors s)
+    AND (%(executor_ids)s::text[] IS NULL OR x.executor_id = ANY (%(executor_ids)s::text[]))
 ), staged AS MATERIALIZED (
+  (
+    SELECT j.id, j.state, j.scheduled_at, j.queue, j.worker, j.attempt, j.max_attempts, j.meta
+    FROM public.oban_jobs j
+    WHERE %(job_ids)s::bigint[] IS NULL AND j.state IN ('scheduled', 'retryable')
+    ORDER BY j.scheduled_at LIMIT %(page)s::int
+  )
+  UNION ALL
   SELECT j.id, j.state, j.scheduled_at, j.queue, j.worker, j.attempt, j.max_attempts, j.meta
   FROM public.oban_jobs j
-  WHERE j.state IN ('scheduled', 'retryable')
-  ORDER BY j.scheduled_at LIMIT %(page)s::int
+  WHERE j.id = ANY (%(job_ids)s::bigint[]) AND j.state IN ('scheduled', 'retryable')
 ), coming AS (
   SELECT 'rescue' AS kind, x.at, count(*)::int AS jobs, x.executor_id, x.node, x.producer_scope AS queue, NULL::bigint AS job_id,
     NULL AS worker, NULL::int AS attempt, NULL::int AS max_attempts, NULL::bigint AS workflow_id, NULL AS step
@@ -137,22 +145,38 @@ WITH silent AS MATERIALIZED (
   UNION ALL
   SELECT 'deadline', d.deadline_at, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, d.workflow_id, s.name
   FROM (
+    (
+      SELECT v.deadline_at, v.workflow_id, v.position FROM powertools.waits v
+      WHERE %(workflow_ids)s::bigint[] IS NULL AND v.state = 'waiting' AND v.deadline_at IS NOT NULL
+      ORDER BY v.deadline_at LIMIT %(page)s::int
+    )
+    UNION ALL
     SELECT v.deadline_at, v.workflow_id, v.position FROM powertools.waits v
-    WHERE v.state = 'waiting' AND v.deadline_at IS NOT NULL
-    ORDER BY v.deadline_at LIMIT %(page)s::int
+    WHERE v.workflow_id = ANY (%(workflow_ids)s::bigint[]) AND v.state = 'waiting' AND v.deadline_at IS NOT NULL
   ) AS d
   CROSS JOIN LATERAL powertools.step_at_v1(d.workflow_id, d.position) AS s
   UNION ALL
   SELECT 'hold_end', h.held_until, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, h.workflow_id, h.name
   FROM (
+    (
+      SELECT s.held_until, s.workflow_id, s.name FROM powertools.steps s
+      WHERE %(workflow_ids)s::bigint[] IS NULL AND s.held_until IS NOT NULL ORDER BY s.held_until LIMIT %(page)s::int
+    )
+    UNION ALL
     SELECT s.held_until, s.workflow_id, s.name FROM powertools.steps s
-    WHERE s.held_until IS NOT NULL ORDER BY s.held_until LIMIT %(page)s::int
+    WHERE s.workflow_id = ANY (%(workflow_ids)s::bigint[]) AND s.held_until IS NOT NULL
   ) AS h
   UNION ALL
   SELECT 'expiry', e.expires_at, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, e.id, NULL
   FROM (
+    (
+      SELECT w.expires_at, w.id FROM powertools.workflows w
+      WHERE %(workflow_ids)s::bigint[] IS NULL AND w.expires_at IS NOT NULL AND w.state = 'running'
+      ORDER BY w.expires_at LIMIT %(page)s::int
+    )
+    UNION ALL
     SELECT w.expires_at, w.id FROM powertools.workflows w
-    WHERE w.expires_at IS NOT NULL AND w.state = 'running' ORDER BY w.expires_at LIMIT %(page)s::int
+    WHERE w.id = ANY (%(workflow_ids)s::bigint[]) AND w.expires_at IS NOT NULL AND w.state = 'running'
   ) AS e
 )
 SELECT c.*, w.name AS workflow_name
