@@ -166,7 +166,7 @@ def _tabs(
     return [
         ("All", page.here(state=None), state is None, None),
         *(
-            (each.value, page.here(state=each.value), each is state, _capped(counts.get(each)))
+            (each.value.capitalize(), page.here(state=each.value), each is state, _capped(counts.get(each)))
             for each in DeliveryState
         ),
     ]
