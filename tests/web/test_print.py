@@ -7,7 +7,7 @@ from tests.support.browser import checked, chromium
 from tests.support.console import furnished_console, served
 from tests.support.every_page import busy
 
-A4 = {"width": 718, "height": 1047}
+PAPER = {"width": 718, "height": 1047}
 """Its pixels at 96 an inch, within margins of a centimetre."""
 
 PAGES = (
@@ -39,7 +39,7 @@ async def test_a_page_on_paper_fits_the_sheet_and_has_nothing_that_acts(dsn: str
         furnished_console(dsn) as shop,
         served(shop.console) as origin,
         chromium() as browser,
-        checked(browser, origin, viewport=A4, color_scheme="dark") as page,
+        checked(browser, origin, viewport=PAPER, color_scheme="dark") as page,
     ):
         await busy(shop)
         for address in PAGES:
@@ -59,7 +59,7 @@ async def test_a_time_on_paper_says_when_and_what_may_be_done_keeps_its_name(dsn
         furnished_console(dsn) as shop,
         served(shop.console) as origin,
         chromium() as browser,
-        checked(browser, origin, viewport=A4) as page,
+        checked(browser, origin, viewport=PAPER) as page,
     ):
         await page.goto("/incidents/1")
         await page.emulate_media(media="print")

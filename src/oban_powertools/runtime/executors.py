@@ -76,10 +76,10 @@ class ExecutorHealth(AsDict):
     @property
     def cursor(self) -> str:
         """Its place in the list: ``after`` takes it for the page behind it, also when it is gone by then."""
-        return str(Place(self.stopped_at is not None, self.producer_scope, self.node, self.executor_id))
+        return str(ExecutorPlace(self.stopped_at is not None, self.producer_scope, self.node, self.executor_id))
 
 
-class Place(NamedTuple):
+class ExecutorPlace(NamedTuple):
     """A place in the list of executors; its text is what callers pass on."""
 
     stopped: bool
@@ -100,7 +100,7 @@ class Place(NamedTuple):
         return "/".join([str(int(self.stopped)), *names])
 
     @classmethod
-    def read(cls, argument: str, value: object) -> "Place":
+    def read(cls, argument: str, value: object) -> "ExecutorPlace":
         """The place that a text says.
 
         Raises:
@@ -196,7 +196,7 @@ class Executors(Facade):
         """
         word = unless_none(_as_status, "status", status)
         nodes, page = unless_none(as_count, "worst_nodes", worst_nodes), unless_none(as_count, "limit", limit)
-        place = unless_none(Place.read, "after", after)
+        place = unless_none(ExecutorPlace.read, "after", after)
         async with self._connect() as session:
             return await list_health(session, status=word, worst_nodes=nodes, after=place, limit=page)
 
@@ -310,7 +310,7 @@ async def list_health(
     *,
     status: ExecutorStatus | None = None,
     worst_nodes: int | None = None,
-    after: Place | None = None,
+    after: ExecutorPlace | None = None,
     limit: int | None = None,
 ) -> list[ExecutorHealth]:
     """Executors with their health at an instant.
@@ -322,7 +322,7 @@ async def list_health(
         after: Only those behind this place.
         limit: At most so many.
     """
-    place = after._asdict() if after else dict.fromkeys(Place._fields)
+    place = after._asdict() if after else dict.fromkeys(ExecutorPlace._fields)
     args = {"now": now, "status": status and status.value, "worst_nodes": worst_nodes, "page": limit, **place}
     return await session.records(ExecutorHealth, "list_executor_health", args)
 
