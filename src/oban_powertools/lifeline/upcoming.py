@@ -3,6 +3,7 @@
 Not a promise: whatever happens before may change it. Reads only.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -99,11 +100,14 @@ class Coming(Facade):
         """
         page = min(as_count("limit", limit), _MOST)
         concerned = unless_none(_as_concerned, "concerning", concerning)
-        args = concerned.args() if concerned else dict.fromkeys(("executor_ids", "job_ids", "workflow_ids"))
+        args = concerned.args() if concerned else _EVERYTHING
         async with self._connect() as session:
             rows = await session.all("list_upcoming", {"page": _MOST if concerned else page, **args})
         found = [record(Upcoming, row) for row in rows]
         return [entry for entry in found if concerned is None or concerned.includes(entry)][:page]
+
+
+_EVERYTHING: Final[Mapping[str, Any]] = {"executor_ids": None, "job_ids": None, "workflow_ids": None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +121,7 @@ class _Concerned:
     whole: bool
     """Whether it is about a workflow, so about whichever step of it."""
 
-    def args(self) -> dict[str, Any]:
+    def args(self) -> Mapping[str, Any]:
         """The arguments of the query."""
         return {
             "executor_ids": sorted(self.executors),
