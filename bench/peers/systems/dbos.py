@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
+from uuid import uuid4
 
 from bench.peers.ran import RAN
 from bench.peers.work import Peer, Work
@@ -32,7 +33,6 @@ class System(Peer):
         self._dbos.DBOS.launch()
         self._loop = asyncio.new_event_loop()
         self._free = asyncio.Semaphore(self.limit)
-        self._submitted = 0
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
 
     def _define(self, dbos: Any) -> None:
@@ -51,8 +51,7 @@ class System(Peer):
         self._chain, self._fan = dbos.workflow(name="chain")(chain), dbos.workflow(name="fan")(fan)
 
     def submit(self, work: Work) -> Sequence[str]:
-        ids = [f"{self._submitted + i}" for i in range(work.count)]
-        self._submitted += work.count
+        ids = [str(uuid4()) for _ in range(work.count)]
         for one in ids:
             if work.shape == "chain":
                 with self._dbos.SetWorkflowID(one):
