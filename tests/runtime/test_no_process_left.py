@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from oban_powertools.errors import HeartbeatLateError, RepairRequiresMissingExec
 from oban_powertools.states import JobId, WorkflowId
 from tests.support.by_hand import Hand, chain
 from tests.support.executing import LONG_AGO, beat, health, restarted, silent, take, watching
+from tests.support.troubles import plain, project
 
 PRODUCER = """
 INSERT INTO oban_producers (uuid, name, node, queue, meta, updated_at)
@@ -149,3 +151,73 @@ async def test_one_that_is_missing_may_be_rescued(hand: Hand) -> None:
     )
 
     assert preview.action == "job_rescue"
+
+
+# What is told of a queue goes by the same rule (``queue_facts_v1``).
+
+OLD_JOBS = (
+    "UPDATE oban_jobs SET scheduled_at = scheduled_at - interval '1 h', inserted_at = inserted_at - interval '1 h'"
+)
+
+
+async def told(hand: Hand, *, seconds: float) -> dict[str, Any]:
+    """What each door says of a queue with jobs that are due for an hour, whose only process was killed so long ago."""
+    await killed(hand, seconds=seconds)
+    job_id = await plain(hand, max_attempts=9)
+    await hand.rows(OLD_JOBS)
+    found = await project(hand, incident_stuck_after=timedelta(seconds=10))
+    queue = await hand.powertools.queues.get("default")
+    doctor = await hand.powertools.examine()
+    return {
+        "executors": queue.executors,
+        "explained": [one.code for one in (await hand.powertools.explain.job(JobId(job_id))).blockers],
+        "incidents": sorted(name for name in found if name.startswith(("queue_late", "workflow_stuck"))),
+        "doctor": [one.found for one in doctor.findings if one.subject == "queue default"],
+    }
+
+
+async def test_a_queue_whose_process_lives_is_late_for_each_door(hand: Hand) -> None:
+    assert await told(hand, seconds=14) == {
+        "executors": 1,
+        "explained": [],
+        "incidents": ["queue_late:default"],
+        "doctor": [],
+    }
+
+
+@pytest.mark.parametrize("seconds", [16, 59, 119, 121])
+async def test_a_queue_whose_process_was_killed_has_no_executor_for_each_door_at_the_same_instant(
+    hand: Hand, seconds: float
+) -> None:
+    assert await told(hand, seconds=seconds) == {
+        "executors": 0,
+        "explained": ["queue_has_no_executor"],
+        "incidents": ["workflow_stuck:queue:default"],
+        "doctor": ["1 job available for over a minute, and no executor works on it"],
+    }
+
+
+async def test_a_late_queue_whose_process_is_killed_ends_for_that_reason(hand: Hand) -> None:
+    await killed(hand, seconds=14)
+    await plain(hand, max_attempts=9)
+    await hand.rows(OLD_JOBS)
+    await project(hand)
+
+    await silent(hand, PRODUCER_ID, 5)
+    await project(hand)
+
+    ended = (await hand.powertools.lifeline.get_incident("queue_late:default")).timeline[-1]
+    assert (ended.kind, ended.detail["because"]) == ("resolved", "nobody works on the queue any more")
+
+
+async def test_the_places_of_a_late_queue_count_only_what_is_in_living_hands(hand: Hand) -> None:
+    await killed(hand, seconds=60)
+    await beat(hand, "p2")
+    await hand.rows(PRODUCER.replace("0001", "0002").replace("10}", "1}"))
+    await plain(hand, max_attempts=9)
+    await hand.rows(OLD_JOBS)
+
+    incident = (await project(hand))["queue_late:default"]
+
+    assert incident.title.endswith("its executors take none or too few")
+    assert (incident.evidence["places"], incident.evidence["executing"]) == (1, 0)

@@ -16,19 +16,11 @@ AS $$
   FROM (SELECT extract(epoch FROM span)) AS s (seconds)
 $$;
 
--- Whether a queue is served: by an executor that is not missing, or by a producer of Oban's.
+-- Whether a queue is served, as every screen says it (executors/R7): an executor works on it that is not silent, or a producer
+-- of Oban's that is none of ours.
 CREATE OR REPLACE FUNCTION powertools.is_served(of_queue text) RETURNS bool
 LANGUAGE sql STABLE
-AS $$
-  SELECT EXISTS (
-    SELECT FROM powertools.executors e
-    WHERE e.producer_scope = of_queue AND num_nonnulls(e.stopped_at, e.missing_at) = 0
-      AND greatest(e.beat_at, powertools.server_started_at()) > clock_timestamp() - e.missing_after
-  ) OR EXISTS (
-    SELECT FROM public.oban_producers p
-    WHERE p.queue = of_queue AND p.updated_at > timezone('UTC', clock_timestamp()) - interval '1 min'
-  )
-$$;
+AS $$ SELECT f.executors > 0 FROM powertools.queue_facts_v1(ARRAY[of_queue]) AS f $$;
 
 -- The part of a late executor's evidence about a blocked event loop: its process, and the stack that blocks it, if the
 -- process reported these.
@@ -44,13 +36,13 @@ AS $$
   SELECT '{}' WHERE NOT blocked
 $$;
 
--- Whether an executing job that has run for long can hang: its executor (NULL: not ours) lives and its event loop answers,
--- otherwise that is the incident; and its worker does not say that it may run long.
+-- Whether an executing job that has run for long can hang: its executor (NULL: not ours, a producer of Oban's) lives and its
+-- event loop answers, otherwise that is the incident; and its worker does not say that it may run long.
 CREATE OR REPLACE FUNCTION powertools.could_hang(j public.oban_jobs, e powertools.executors) RETURNS bool
 LANGUAGE sql STABLE
 AS $$
   SELECT j.state = 'executing' AND NOT j.meta @> '{"may_run_long": true}' AND CASE
-    WHEN e.executor_id IS NULL THEN powertools.is_served(j.queue)
+    WHEN e.executor_id IS NULL THEN EXISTS (SELECT FROM powertools.producers_at_work o WHERE o.uuid::text = j.attempted_by[2])
     ELSE num_nonnulls(e.stopped_at, e.died_at, e.missing_at, e.relieved_at) = 0
       AND e.loop_beat_at > statement_timestamp() - e.late_after
   END
@@ -185,29 +177,23 @@ AS $$
   )
   SELECT 'queue_late', 'queue_late:' || q.queue, 'queue', q.queue,
     format(powertools.numbered(q.jobs, '%s {job of queue %s has|jobs of queue %s have} been due for over %s: ') || CASE
-      WHEN p.paused THEN 'it is paused'
-      WHEN p.halted > 0 THEN format('%s of its %s executors are paused', p.halted, p.producers)
-      WHEN p.executing >= p.places THEN 'all of its places are taken'
+      WHEN f.paused = f.executors THEN 'it is paused'
+      WHEN f.paused > 0 THEN format('%s of its %s executors are paused', f.paused, f.executors)
+      WHEN f.running >= p.places THEN 'all of its places are taken'
       ELSE 'its executors take none or too few'
     END, q.jobs, q.queue, powertools.span_in_words(c.after)), q.jobs,
-    jsonb_strip_nulls(jsonb_build_object('code', CASE WHEN p.halted > 0 THEN 'queue_paused' WHEN p.executing >= p.places THEN 'queue_saturated' END,
-      'queue', q.queue, 'since', q.since, 'paused', p.paused, 'places', p.places, 'executing', p.executing,
+    jsonb_strip_nulls(jsonb_build_object('code', CASE WHEN f.paused > 0 THEN 'queue_paused' WHEN f.running >= p.places THEN 'queue_saturated' END,
+      'queue', q.queue, 'since', q.since, 'paused', f.paused = f.executors, 'places', p.places, 'executing', f.running,
       'ids', to_jsonb(q.ids), 'id_type', 'job')),
     q.workflow_ids, NULL::timestamptz
   FROM late q
+  JOIN powertools.queue_facts_v1(ARRAY(SELECT l.queue FROM late l)) AS f ON f.queue = q.queue AND f.executors > 0
   CROSS JOIN chosen c
   CROSS JOIN LATERAL (
-    SELECT coalesce(bool_and(o.meta @> '{"paused": true}'), false) AS paused, count(*) AS producers,
-      count(*) FILTER (WHERE o.meta @> '{"paused": true}') AS halted,
-      coalesce(sum(powertools.count_of(o.meta -> 'local_limit')), 0) AS places, (
-        SELECT count(*) FROM (
-          SELECT FROM public.oban_jobs j WHERE j.state = 'executing' AND j.queue = q.queue LIMIT 5000
-        ) AS j
-      ) AS executing
-    FROM public.oban_producers o
-    WHERE o.queue = q.queue AND o.updated_at > timezone('UTC', clock_timestamp()) - interval '1 min'
+    -- NULL: none says how many
+    SELECT nullif(sum(powertools.count_of(o.meta -> 'local_limit')), 0) AS places
+    FROM powertools.producers_at_work o WHERE o.queue = q.queue
   ) AS p
-  WHERE powertools.is_served(q.queue)
 $$;
 
 -- What helps the queue of an incident about one, or about an endpoint: whether to resume it, because an executor of it is paused;

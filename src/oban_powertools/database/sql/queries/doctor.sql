@@ -236,13 +236,7 @@ CROSS JOIN LATERAL (
     LIMIT 1000
   ) AS j
 ) AS w
-WHERE w.number > 0 AND NOT EXISTS (
-  SELECT FROM public.oban_producers p
-  WHERE p.queue = q.queue AND p.updated_at > timezone('UTC', now()) - interval '1 minute'
-) AND NOT EXISTS (
-  SELECT FROM powertools.executors e
-  WHERE e.producer_scope = q.queue AND e.stopped_at IS NULL AND e.beat_at > now() - interval '1 minute'
-)
+WHERE w.number > 0 AND (SELECT f.executors = 0 FROM powertools.queue_facts_v1(ARRAY[q.queue]) AS f)
 LIMIT 20;
 
 -- name: doctor_check_outcomes_aside
