@@ -5,7 +5,7 @@ and functions change in one transaction, so that no function meets a table of an
 """
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
@@ -16,8 +16,10 @@ from psycopg.pq import TransactionStatus
 
 from .config import Names
 from .database import Connection, Queries, fetch_all, fetch_one, render
+from .database.concurrent_indexes import build_index, repeat_after_deadlocks, wait_and_run
 from .database.functions import functions_sql
-from .database.migrations import Index, Migration, migrations
+from .database.known_migrations import find_strangers
+from .database.migrations import Migration, migrations
 from .database.oban_tables import oban_script
 from .driving import pause
 from .errors import (
@@ -26,9 +28,11 @@ from .errors import (
     SchemaAheadError,
     SchemaBehindError,
     SchemaMissingError,
+    SchemaUnknownError,
     SharedJobsTableError,
     UnknownObanSchemaError,
 )
+from .privacy.logs import first_line
 from .wire import AsDict
 
 MINIMUM_SERVER_VERSION: Final = 140000
@@ -76,6 +80,10 @@ class SchemaStatus(AsDict):
 
     others: tuple[str, ...] = ()
     """Other schemas of Powertools on the same jobs, in order: there must be none."""
+
+    strangers: tuple[str, ...] = ()
+    """Recorded migrations whose number or name belongs to another one of this release, such as ``3 release``: there
+    must be none, as such a schema can neither be worked on nor upgraded."""
 
     @property
     def is_newer(self) -> bool:
@@ -138,7 +146,8 @@ async def status(conn: Connection, names: Names = Names()) -> SchemaStatus:
     applied: list[str] = installed["names"] if installed else []
     expected = migrations()[-1].version
     newest = max(versions, default=0)
-    pending = [m for m in migrations() if m.name not in applied and newest <= expected]
+    strangers = find_strangers(zip(versions, applied, strict=True))
+    pending = [m for m in migrations() if m.name not in applied and newest <= expected and not strangers]
     first = pending[0].version if pending else newest + 1
     return SchemaStatus(
         schema=names.schema,
@@ -148,13 +157,25 @@ async def status(conn: Connection, names: Names = Names()) -> SchemaStatus:
         pending=tuple(migration.name for migration in pending),
         oban_installed=row["oban_columns"] is not None,
         others=tuple(row["others"]),
+        strangers=tuple(f"{number} {name}" for number, name in strangers),
     )
+
+
+def refuse_unknown(current: SchemaStatus) -> None:
+    """Refuse a schema whose migrations are not those of a state that this release knows.
+
+    Raises:
+        SchemaUnknownError: It has strangers.
+    """
+    if current.strangers:
+        raise SchemaUnknownError(current.schema, f"migrations {', '.join(current.strangers)}")
 
 
 async def verify(conn: Connection, names: Names = Names()) -> None:
     """Refuse a schema that does not fit this release.
 
     Raises:
+        SchemaUnknownError: Of a state that this release neither works on nor upgrades.
         SchemaMissingError: Not installed; run ``powertools install``.
         SchemaBehindError: Older; run ``powertools upgrade``.
         SchemaAheadError: Newer, and not compatible with this release; install a newer one.
@@ -166,6 +187,7 @@ async def verify(conn: Connection, names: Names = Names()) -> None:
     """
     await _verify_server(conn, names)
     current = await status(conn, names)
+    refuse_unknown(current)
     if current.found == 0:
         raise SchemaMissingError(names.schema)
     if current.found < current.expected:
@@ -218,6 +240,7 @@ async def install(conn: Connection, names: Names = Names()) -> list[str]:
 
     Raises:
         SchemaAheadError: A newer release has been here, and this one no longer works on what it left.
+        SchemaUnknownError: A state has been here that this release does not know; nothing was changed.
         UnknownObanSchemaError: Oban's tables are not those of a supported release.
         SharedJobsTableError: Another schema of Powertools is on the same jobs.
         DatabaseEncodingError: The database is not in UTF-8.
@@ -226,7 +249,9 @@ async def install(conn: Connection, names: Names = Names()) -> list[str]:
         Oban's jobs table, waited for in slices of 2 s so that a busy queue never stalls behind it.
     """
     await _verify_server(conn, names)
-    if not (await status(conn, names)).oban_installed:
+    current = await status(conn, names)
+    refuse_unknown(current)
+    if not current.oban_installed:
         await _install_oban(conn, names)
     return await upgrade(conn, names)
 
@@ -240,6 +265,7 @@ async def upgrade(conn: Connection, names: Names = Names()) -> list[str]:
     Returns, raises and locks as ``install``, which also brings Oban's tables.
     """
     current = await status(conn, names)
+    refuse_unknown(current)
     if current.is_too_new:
         raise SchemaAheadError(names.schema, current.found, current.expected)
     _refuse_others(current, names)
@@ -263,6 +289,11 @@ async def _apply(conn: Connection, names: Names, *, whole: bool) -> list[str]:
             if any(migration.name in missing and not migration.indexes for migration in migrations()):
                 raise
             return []
+        except psycopg.errors.InsufficientPrivilege:
+            raise
+        except psycopg.errors.ProgrammingError as error:
+            # Its tables are not what its migrations say: rolled back, with everything before it.
+            raise SchemaUnknownError(names.schema, first_line(error)) from error
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
             if tries == _LOCK_TRIES - 1:
                 raise
@@ -287,67 +318,15 @@ async def _apply_once(conn: Connection, names: Names, *, whole: bool) -> list[st
 
 async def _build(conn: Connection, migration: Migration, names: Names) -> list[str]:
     for index in migration.indexes:
-        await _repeat_after_deadlocks(partial(_build_index, conn, index, names))
+        await repeat_after_deadlocks(partial(build_index, conn, index, names))
     for drop in migration.drops:
-        await _repeat_after_deadlocks(partial(_wait_and_run, conn, render(drop, names)))
+        await repeat_after_deadlocks(partial(wait_and_run, conn, render(drop, names)))
     async with conn.transaction():
         await conn.execute(f"LOCK TABLE {names.schema}.migrations IN SHARE UPDATE EXCLUSIVE MODE".encode())
         if migration.name not in (await status(conn, names)).pending:
             return []
         await conn.execute(render(migration.record, names))
     return [migration.name]
-
-
-async def _build_index(conn: Connection, index: Index, names: Names) -> None:
-    await _drop_unfinished(conn, index, names)  # an interrupted build leaves an invalid one
-    await _wait_and_run(conn, render(index.text, names))
-
-
-async def _wait_and_run(conn: Connection, statement: bytes) -> None:
-    """Run what waits for the transactions of others, however long they take."""
-    await conn.execute(b"SELECT set_config('lock_timeout', '0', false), set_config('statement_timeout', '0', false)")
-    try:
-        await conn.execute(statement)
-    finally:
-        await conn.execute(b"RESET statement_timeout")
-
-
-async def _repeat_after_deadlocks(step: Callable[[], Awaitable[None]]) -> None:
-    """Another session is at the same index at the same moment, and one of them had to give way.
-
-    PostgreSQL has no code of its own for two that drop the same index: "tuple concurrently updated" is internal_error.
-    """
-    while True:
-        try:
-            return await step()
-        except psycopg.errors.DeadlockDetected:
-            await pause(0.2)
-        except psycopg.errors.InternalError_ as error:
-            if "concurrently" not in str(error):
-                raise
-            await pause(0.2)
-
-
-async def _drop_unfinished(conn: Connection, index: Index, names: Names) -> None:
-    await _wait_for_builders(conn, index, names)
-    name = render(f"{index.table.partition('.')[0]}.{index.name}", names).decode()
-    row = await fetch_one(conn, Queries(names)["schema_index"], {"name": name})
-    if row is not None and row["valid"] is False:
-        await conn.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}".encode())
-
-
-async def _wait_for_builders(conn: Connection, index: Index, names: Names) -> None:
-    # A session that is building it holds this lock until it is done, and waits for transactions that began before: who
-    # waits in one transaction for long is in a deadlock with it.
-    while True:
-        try:
-            async with conn.transaction():
-                await conn.execute(b"SET LOCAL lock_timeout = '200ms'; SET LOCAL statement_timeout = 0")
-                await conn.execute(render(f"LOCK TABLE {index.table} IN SHARE UPDATE EXCLUSIVE MODE", names))
-        except psycopg.errors.LockNotAvailable:
-            await pause(0.2)
-        else:
-            return
 
 
 async def _install_oban(conn: Connection, names: Names) -> None:

@@ -64,6 +64,7 @@ def test_status_of_a_current_schema_is_done(dsn: str) -> None:
             "expected": NEWEST,
             "schema": "powertools",
             "others": [],
+            "strangers": [],
             "compatible_from": NEWEST,
             "pending": [],
             "oban_installed": True,

@@ -66,6 +66,7 @@ async def upgrade(target: Database, *, as_sql: bool, after: int | None, form: Fo
         return _print_sql(schema.sql(target.names, after=after), form)
     async with target.connection() as conn:
         before = await schema.status(conn, target.names)
+        schema.refuse_unknown(before)
         if before.found == 0:
             raise SchemaMissingError(target.names.schema)
         if as_sql:
@@ -85,7 +86,7 @@ async def status(target: Database, *, form: Form) -> int:
     async with target.connection() as conn:
         record, database = await schema.status(conn, target.names), describe_dsn(conn.info.dsn)
         session = Session(conn, Queries(target.names))
-        apart = await find_apart(session) if record.found == record.expected else []
+        apart = await find_apart(session) if record.found == record.expected and not record.strangers else []
     if form.is_json:
         print_json({"schema": _status_json(record), "settings_apart": apart}, form)
     else:
@@ -97,6 +98,7 @@ async def status(target: Database, *, form: Form) -> int:
                 "this release": f"version {record.expected}",
                 "works from": f"version {record.compatible_from}" if record.is_newer else "",
                 "pending": ", ".join(record.pending),
+                "unknown": f"migrations {', '.join(record.strangers)}" if record.strangers else "",
                 "settings": f"processes were started with other ones: {', '.join(apart)}" if apart else "",
                 "Oban's tables": f"in schema {target.names.prefix}" if record.oban_installed else "missing",
                 "to do": _next_command(record),
@@ -106,6 +108,11 @@ async def status(target: Database, *, form: Form) -> int:
 
 
 def _next_command(record: SchemaStatus) -> str:
+    if record.strangers:
+        return (
+            "it cannot be upgraded: let its workflows end with the version that made it, then "
+            f"{command_line('uninstall')} and {command_line('install')}"
+        )
     if record.found == 0 or not record.oban_installed:
         return command_line("install")
     if record.is_too_new:

@@ -26,7 +26,7 @@ from ..config import Names
 from ..database import Connection, check_dsn, connect
 from ..database.oban import Config, oban_config, our_table
 from ..embedded import find_embedded, start_embedded
-from ..errors import DsnMissingError, InvalidSettingError, SchemaBehindError, SchemaMissingError
+from ..errors import DsnMissingError, InvalidSettingError, SchemaBehindError, SchemaMissingError, SchemaUnknownError
 from ..operators.authorization import Authorize
 from ..privacy.display import DisplayPolicy
 from ..schema import verify
@@ -232,7 +232,7 @@ def on_database(command: Callable[..., Any]) -> Callable[..., Any]:
         target = Database(config=config, names=names, data_directory=data_directory, display=display)
         try:
             return command(target, **arguments)
-        except (SchemaMissingError, SchemaBehindError) as error:
+        except (SchemaMissingError, SchemaBehindError, SchemaUnknownError) as error:
             # The command that they end with needs the options that said which database is meant.
             error.add_note(command_line().removeprefix("powertools"))
             raise

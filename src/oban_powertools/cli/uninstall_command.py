@@ -62,7 +62,9 @@ async def _find_loss(target: Database) -> _Loss:
             raise StoppedError(
                 f"nothing to uninstall: schema {status.schema!r} is not installed in {where}", Exit.NOT_FOUND
             )
-        unfinished = await _count_unfinished(conn, target) if status.found == status.expected else None
+        unfinished = (
+            await _count_unfinished(conn, target) if status.found == status.expected and not status.strangers else None
+        )
     return _Loss(schema=status.schema, where=where, unfinished=unfinished)
 
 

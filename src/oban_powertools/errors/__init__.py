@@ -17,6 +17,7 @@ PowertoolsError
         SchemaMissingError
         SchemaBehindError
         SchemaAheadError
+        SchemaUnknownError
         SharedJobsTableError
         DatabaseEncodingError
         UnknownObanSchemaError
@@ -159,6 +160,7 @@ from .setup import (
     SchemaBehindError,
     SchemaError,
     SchemaMissingError,
+    SchemaUnknownError,
     SharedJobsTableError,
     UnknownObanSchemaError,
 )
@@ -226,6 +228,7 @@ __all__ = [
     "SchemaBehindError",
     "SchemaError",
     "SchemaMissingError",
+    "SchemaUnknownError",
     "SharedJobsTableError",
     "StepNotCompletedError",
     "StepNotFoundError",

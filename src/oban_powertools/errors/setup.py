@@ -129,6 +129,20 @@ class SchemaAheadError(SchemaError):
     expected: int
 
 
+class SchemaUnknownError(SchemaError):
+    """The installed schema is of a state that this release does not know: it neither works on it nor upgrades it."""
+
+    code = "schema_unknown"
+    sentence = (
+        "schema {schema!r} is of a state that this release does not know, from before the first release, and cannot be "
+        "upgraded: found {found}. Nothing was changed. Let its workflows end with the version that made it; then "
+        "install anew, after powertools uninstall"
+    )
+
+    schema: str
+    found: str
+
+
 class SharedJobsTableError(SchemaError):
     """Another schema of Powertools moves workflows on the same jobs: each would take the other's results."""
 

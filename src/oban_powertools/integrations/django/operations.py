@@ -95,6 +95,7 @@ class BringSchema(Operation):
 async def _bring(conn: Connection, names: Names, version: int) -> None:
     await begin_callers(conn)
     status = await schema.status(conn, names)
+    schema.refuse_unknown(status)
     if status.found >= version:
         return
     if (

@@ -99,6 +99,12 @@ async def _make(session: Session, check: Check, limit: str) -> list[Finding]:
 
 
 def _mismatch(status: SchemaStatus, prefix: str) -> Finding | None:
+    if status.strangers:
+        return _schema_finding(
+            f"migrations {', '.join(status.strangers)}: a state that this release does not know",
+            f"those of version {status.expected}; it cannot be upgraded",
+            "let its workflows end with the version that made it, then powertools uninstall and powertools install",
+        )
     if not status.oban_installed:
         return _schema_finding(f"no Oban tables in schema {prefix}", "those of oban 0.7", "powertools install")
     if status.others:
