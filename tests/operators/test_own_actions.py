@@ -1,10 +1,13 @@
 """What Powertools ends by itself because its time is over is in the audit as the system's, once, in the same commit."""
 
+import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
-from oban_powertools import Workflow
+from oban_powertools import Action, Workflow
 from oban_powertools.operators.audit import AuditRecord
+from oban_powertools.operators.audit.reading import AUDITED_ACTS
 from tests.support.by_hand import Hand, chain, step
 
 IN_NO_TIME = timedelta(milliseconds=1)
@@ -113,3 +116,11 @@ async def test_what_cannot_be_recorded_does_not_expire(hand: Hand) -> None:
         await hand.rows("ALTER TABLE powertools.audit DROP CONSTRAINT refuse")
 
     assert kept["wait"] == "awaiting_signal"
+
+
+def test_what_powertools_does_by_itself_is_listed_where_it_is_looked_for() -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/audit.md").read_text()
+    [table] = re.findall(r"## What Powertools does by itself\n\n((?:\|.*\n)+)", page)
+    told = {name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+
+    assert told - {*Action} == {*AUDITED_ACTS} - {*Action}

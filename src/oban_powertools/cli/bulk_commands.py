@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 
 from ..calls import Calls
-from ..errors import BulkFilterError
+from ..errors import BulkCountError, BulkFilterError
 from ..lifeline.incidents import incident_key
 from ..lifeline.repairs import Bulk, BulkItem
 from ..lifeline.repairs.bulk import CONFIRMED_ABOVE
@@ -96,9 +96,7 @@ async def preview(
                 actor, action, filter_, incident_fingerprint=fingerprint, hold_for=hold_for, source="cli"
             )
         except BulkFilterError as error:
-            raise BulkFilterError(
-                _name_options(error.found), f"--incident, or {_name_options(error.expected)}"
-            ) from None
+            raise type(error)(_name_options(error.found), f"--incident, or {_name_options(error.expected)}") from None
     if form.is_json:
         print_json({"bulk": record}, form)
         return Exit.DONE
@@ -160,7 +158,11 @@ async def execute(
     Exit code 1 when a target was not repaired.
     """
     async with target.calls(authorize) as calls:
-        record = await calls.lifeline.execute_bulk(actor, token, reason, confirm_total=confirm_total, source="cli")
+        try:
+            record = await calls.lifeline.execute_bulk(actor, token, reason, confirm_total=confirm_total, source="cli")
+        except BulkCountError as error:
+            error.add_note(f": --confirm {error.expected}")
+            raise
     _print(apply_display(target.display, record), form=form)
     return Exit.DONE if record.outcomes.get("done") == record.total else Exit.FAILED
 

@@ -12,6 +12,9 @@ import psycopg
 
 from ..database.sqlstates import Trouble, find_trouble
 from ..errors import (
+    BulkCountError,
+    BulkFilterError,
+    BulkMatchesNothingError,
     CommandRefusedError,
     ConfigurationError,
     CursorExpiredError,
@@ -22,7 +25,15 @@ from ..errors import (
     NotFoundError,
     PowertoolsError,
     ReadOnlyDatabaseError,
+    ReasonRequiredError,
+    ReasonTooShortError,
+    ReservedActorError,
     SchemaError,
+    UnattributedActorError,
+    UnknownStatusError,
+    UnsupportedActionError,
+    UnsupportedRecoveryActionError,
+    UnsupportedTargetError,
 )
 from ..privacy.logs import first_line, format_traceback
 from ..privacy.redaction import redacted
@@ -31,11 +42,27 @@ from .forms import Form
 from .output import print_json, say, say_lines
 from .program import as_called
 
+_MISTAKES: Final[tuple[type[CommandRefusedError], ...]] = (
+    UnattributedActorError,
+    ReservedActorError,
+    ReasonRequiredError,
+    ReasonTooShortError,
+    UnsupportedActionError,
+    UnsupportedTargetError,
+    UnsupportedRecoveryActionError,
+    UnknownStatusError,
+    BulkFilterError,
+    BulkCountError,
+)
+"""Refusals of what was typed, whatever the database holds: usage, as what click refuses."""
+
 EXIT_CODES: Final[tuple[tuple[type[BaseException], Exit], ...]] = (
     (ConfigurationError, Exit.USAGE),
     (InvalidArgumentError, Exit.USAGE),
     (NotFoundError, Exit.NOT_FOUND),
     (NotAuthorizedError, Exit.NOT_AUTHORISED),
+    (BulkMatchesNothingError, Exit.CONFLICT),
+    *((mistake, Exit.USAGE) for mistake in _MISTAKES),
     (CommandRefusedError, Exit.CONFLICT),
     (IdempotencyConflictError, Exit.CONFLICT),
     (CursorExpiredError, Exit.CONFLICT),

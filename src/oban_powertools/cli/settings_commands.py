@@ -10,11 +10,11 @@ import click
 from ..config import SHARED, SharedKind, SharedValue
 from ..operators.authorization import Authorize
 from ..times import ago
-from ..upkeep.settings import StoredSetting, spell
+from ..upkeep.settings import StoredSetting, say_below_floor, spell
 from .exits import Exit
 from .forms import Form
 from .groups import Group, examples
-from .output import print_json, print_list, say
+from .output import note, print_json, print_list, say
 from .tables import Column, Table
 from .target import Database, answering
 from .values import accounted, parse_duration, parse_json
@@ -42,6 +42,8 @@ async def list_(target: Database, *, form: Form) -> int:
     async with target.calls() as calls:
         stored = await calls.shared_settings.list_settings()
     print_list(form, "settings", stored, _SETTINGS, empty="")
+    for remark in dict.fromkeys(filter(None, (say_below_floor(each.name, stored) for each in stored))):
+        note(remark)
     return Exit.DONE
 
 
@@ -51,8 +53,17 @@ def _parse(ctx: click.Context, param: click.Parameter, value: str) -> SharedValu
             return None
         case SharedKind.SPAN | SharedKind.SPAN_OR_FOREVER:
             return parse_duration(ctx, param, value)
-        case SharedKind.COUNT | SharedKind.RESCUE_MODES:
+        case SharedKind.COUNT:
+            return _parse_count(ctx, param, value)
+        case SharedKind.RESCUE_MODES:
             return parse_json(ctx, param, value)
+
+
+def _parse_count(ctx: click.Context, param: click.Parameter, value: str) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a whole number", ctx, param) from None
 
 
 @settings.command(
@@ -73,8 +84,11 @@ async def set_(
     """Set one for every process: 90s, 30m, 2h or 1d, forever for a class of records; a number; or JSON."""
     async with target.calls(authorize) as calls:
         setting = await calls.shared_settings.change(name, value, actor=actor, reason=reason, source="cli")
+        remark = say_below_floor(name, await calls.shared_settings.list_settings())
     if form.is_json:
         print_json({"setting": setting}, form)
     else:
         say(f"{setting.name} is {spell(setting.value)} now")
+    if remark:
+        note(remark)
     return Exit.DONE

@@ -34,6 +34,7 @@ PowertoolsError
         IncidentNotFoundError
         TargetNotFoundError
         PreviewNotFoundError
+            BulkNotFoundError
     CommandRefusedError
         AlreadyTerminalError
         StepNotReleasedError
@@ -62,6 +63,7 @@ PowertoolsError
         PreviewDriftedError
         ReasonTooShortError
         BulkFilterError
+            BulkMatchesNothingError
         BulkTooLargeError
         BulkCountError
         ExecutionDisabledError
@@ -118,6 +120,8 @@ from .incidents import IncidentNotFoundError, IncidentResolvedError
 from .repairs import (
     BulkCountError,
     BulkFilterError,
+    BulkMatchesNothingError,
+    BulkNotFoundError,
     BulkTooLargeError,
     HeartbeatLateError,
     IllegalRepairError,
@@ -178,6 +182,8 @@ __all__ = [
     "AuditRecordNotFoundError",
     "BulkCountError",
     "BulkFilterError",
+    "BulkMatchesNothingError",
+    "BulkNotFoundError",
     "BulkTooLargeError",
     "CommandRefusedError",
     "ConfigurationError",

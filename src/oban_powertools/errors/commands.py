@@ -52,14 +52,18 @@ class QueueNotFoundError(NotFoundError):
     """No executor serves this queue there; when it was only read, it has no jobs either."""
 
     code = "queue_not_found"
-    sentence = (
-        "nobody serves queue {queue} on {node}{meant}: powertools start --queues {queue}:10 starts an executor for it, "
-        "and powertools queues list shows the queues that have executors or jobs"
-    )
 
     queue: str
     node: str
     meant: str = ""
+
+    def __str__(self) -> str:
+        # Nobody starts an executor for a name that was mistyped.
+        starts = f"powertools start --queues {self.queue}:10 starts an executor for it, and "
+        return (
+            f"nobody serves queue {self.queue} on {self.node}{self.meant}: {'' if self.meant else starts}powertools "
+            "queues list shows the queues that have executors or jobs"
+        )
 
 
 class CommandRefusedError(PowertoolsError):

@@ -12,8 +12,8 @@ class CursorExpiredError(PowertoolsError):
 
     code = "cursor_expired"
     sentence = (
-        "cursor {since} is not in the event log, which can be read from {oldest} to {head}: read the workflows as "
-        "they are now (workflows.list, workflows.steps), then subscribe without a cursor"
+        "cursor {since} is not in the event log, which can be read from {oldest} to {head}: read how the workflows are "
+        "now, as powertools workflow list does, then follow the log without a cursor"
     )
 
     since: int

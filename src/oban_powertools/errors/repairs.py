@@ -101,6 +101,13 @@ class PreviewNotFoundError(NotFoundError):
     sentence = "there is no such preview (or retention has removed it): preview the repair again"
 
 
+class BulkNotFoundError(PreviewNotFoundError):
+    """No bulk repair has this id or token."""
+
+    code = "bulk_not_found"
+    sentence = "there is no such bulk repair (or retention has removed it): preview it again"
+
+
 class PreviewOfAnotherActorError(CommandRefusedError):
     """The token was given to somebody else."""
 
@@ -162,13 +169,19 @@ class ReasonTooShortError(CommandRefusedError):
 
 
 class BulkFilterError(CommandRefusedError):
-    """The filter of a bulk repair is empty, unknown, or matches nothing."""
+    """The filter of a bulk repair is empty or unknown, or it matches nothing (``BulkMatchesNothingError``)."""
 
     code = "bulk_filter"
     sentence = "the filter {found}; expected {expected}"
 
     found: str
     expected: str
+
+
+class BulkMatchesNothingError(BulkFilterError):
+    """Nothing is as the filter of a bulk repair says now."""
+
+    code = "bulk_matches_nothing"
 
 
 class BulkTooLargeError(CommandRefusedError):

@@ -26,6 +26,9 @@ __all__ = ["SharedSettings", "StoredSetting"]
 
 logger: Final = find_logger(__name__)
 
+_FLOORS: Final = {"incident_hung_unknown_after": "incident_hung_after"}
+"""A shared setting -> another that counts in its stead where it is longer (``detect_hung_jobs``)."""
+
 _UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "m"))
 
 
@@ -62,6 +65,16 @@ def spell(value: SharedValue) -> str:
             return str(value)
         case _:
             return orjson.dumps(dict(value)).decode()
+
+
+def say_below_floor(name: str, stored: Iterable[StoredSetting]) -> str:
+    """That a setting, or one whose floor it is, has no effect because its floor is longer; empty when it has."""
+    values = {each.name: each.value for each in stored}
+    for below, floor in _FLOORS.items():
+        short, long = values.get(below), values.get(floor)
+        if name in (below, floor) and isinstance(short, timedelta) and isinstance(long, timedelta) and short < long:
+            return f"{below} is {spell(short)}, and has no effect while {floor} is longer ({spell(long)}): that counts"
+    return ""
 
 
 async def read_settings(session: Session) -> list[StoredSetting]:

@@ -19,14 +19,14 @@ from ...database import Row, Session, json_border, record
 from ...database.contention import begin_again
 from ...errors import (
     BulkCountError,
-    BulkFilterError,
+    BulkMatchesNothingError,
+    BulkNotFoundError,
     BulkTooLargeError,
     CommandRefusedError,
     NotFoundError,
     PowertoolsError,
     PreviewConsumedError,
     PreviewExpiredError,
-    PreviewNotFoundError,
     PreviewOfAnotherActorError,
     UnsupportedActionError,
 )
@@ -113,7 +113,7 @@ class Bulks(Facade):
 
         Raises:
             BulkCountError, PreviewConsumedError, PreviewExpiredError, PreviewOfAnotherActorError: As named.
-            PreviewNotFoundError, NotAuthorizedError, UnattributedActorError: As named.
+            BulkNotFoundError, NotAuthorizedError, UnattributedActorError: As named.
             ReasonRequiredError, ReasonTooShortError: As named.
         """
         unknown = Target(type=TargetType.BULK, id="an unknown bulk")
@@ -143,7 +143,7 @@ class Bulks(Facade):
             token_for: With the token, if this actor previewed it; when it is over, that is refused.
 
         Raises:
-            PreviewNotFoundError: There is none.
+            BulkNotFoundError: There is none.
         """
         key, asking = as_id("bulk_id", bulk_id), None if token_for is None else as_actor(token_for)
         async with self._connect() as session:
@@ -246,7 +246,7 @@ async def _insert_manifest(session: Session, actor: Actor, asked: _Asked, warnin
     if len(rows) > MOST:
         raise BulkTooLargeError(MOST)
     if not rows:
-        raise BulkFilterError("matches nothing", "one target at least")
+        raise BulkMatchesNothingError("matches nothing", "one target at least")
     manifest = [[row["target_id"], row["state_hash"]] for row in rows]
     stored: dict[str, Any] = {
         "actor_id": actor.id,
@@ -283,7 +283,7 @@ async def _find_bulk(session: Session, *, token: str | None = None, bulk_id: int
     args = {"token_hash": None if token is None else Token.of_caller(token).hash, "id": bulk_id}
     row = await session.one("find_bulk", args)
     if row is None:
-        raise PreviewNotFoundError
+        raise BulkNotFoundError
     if row["action"] not in IN_BULK:
         # Another release made it, for an action that this one does not have.
         raise UnsupportedActionError(row["action"], IN_BULK)

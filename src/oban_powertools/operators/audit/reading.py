@@ -6,12 +6,30 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from ...arguments import as_instant, as_key, as_word, unless_none
+from ...acts import Action, TargetType
+from ...arguments import as_instant, as_key, as_word, refuse, unless_none
 from ...database import Session
+from ...spelling import one_of
 from ..authorization import ActorType, Surface
 from .records import AuditRecord, Outcome
 
-_WORDS: Final[Mapping[str, type[StrEnum]]] = {"outcome": Outcome, "actor_type": ActorType, "surface": Surface}
+_WORDS: Final[Mapping[str, type[StrEnum]]] = {
+    "target_type": TargetType,
+    "outcome": Outcome,
+    "actor_type": ActorType,
+    "surface": Surface,
+}
+AUDITED_ACTS: Final = (
+    *Action,
+    "hold_expire",
+    "job_meta_restore",
+    "job_quarantine",
+    "wait_expire",
+    "webhook_disable",
+    "workflow_expire",
+)
+"""The acts of operators, and what Powertools does by itself and no operator can (``record_system_v1``)."""
+
 _PAGE: Final = 1000
 """Records read at once."""
 
@@ -28,7 +46,7 @@ class AuditFilter:
     """Only of this actor's id."""
 
     action: str | None = None
-    """Only of this action."""
+    """Only of this action: an ``Action``, or what Powertools does by itself, such as ``hold_expire``."""
 
     target_type: str | None = None
     """Only about this type of target."""
@@ -59,6 +77,8 @@ class AuditFilter:
         for name, words in _WORDS.items():
             if getattr(self, name) is not None:
                 as_word(name, getattr(self, name), words)
+        if self.action is not None and self.action not in AUDITED_ACTS:
+            raise refuse("action", self.action, one_of(self.action, AUDITED_ACTS))
 
 
 async def list_records(session: Session, chosen: AuditFilter, *, before: int | None, limit: int) -> list[AuditRecord]:

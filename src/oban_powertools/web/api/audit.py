@@ -8,6 +8,7 @@ from starlette.responses import Response, StreamingResponse
 from ...acts import Action, TargetType
 from ...errors import AuditRecordNotFoundError
 from ...operators.audit import AuditFilter, AuditRecord, Outcome, Verification
+from ...operators.audit.reading import AUDITED_ACTS
 from ...operators.authorization import ActorType, Surface
 from ..rates import Rate
 from . import values
@@ -17,7 +18,7 @@ from .values import ID, INSTANT, Parameter
 _RECORD: Final = Parameter(name="record_id", value=ID, about="The record.", required=True, example="7")
 _FILTERS: Final = (
     Parameter(name="actor", value=values.text(most=1000), about="Only of this actor's id.", example="ada"),
-    Parameter(name="action", value=values.text(most=200), about="Only this act.", example="step_retry"),
+    Parameter(name="action", value=values.word(AUDITED_ACTS), about="Only this act.", example="step_retry"),
     Parameter(name="target_type", value=values.word(TargetType), about="Only about this type of target."),
     Parameter(name="target_id", value=values.text(most=2000), about="Only about this target; with `target_type`."),
     Parameter(name="outcome", value=values.word(Outcome), about="Only with this outcome."),

@@ -7,10 +7,10 @@ from ...acts import IN_BULK, Action
 from ...errors import (
     BulkCountError,
     BulkFilterError,
+    BulkNotFoundError,
     BulkTooLargeError,
     PreviewConsumedError,
     PreviewExpiredError,
-    PreviewNotFoundError,
     PreviewOfAnotherActorError,
 )
 from ...lifeline import Bulk, BulkPreview
@@ -45,7 +45,7 @@ async def execute_bulk(call: Call) -> Reply:
         # Somebody else's is refused by the call itself, which records that.
         bulk = await lifeline.bulk_status(call["bulk_id"], token_for=bulk.actor_id)
     if not hmac.compare_digest((bulk.preview_token or "").encode(), token.encode()):
-        raise PreviewNotFoundError
+        raise BulkNotFoundError
     if bulk.status == "done" and bulk.actor_id == own:
         return _reply(bulk, replayed=True)
     reason = call.values.get("reason", "")
@@ -91,7 +91,7 @@ ENDPOINTS: Final = (
         tag="Repairs",
         answer=Shape(about="The bulk repair.", kind=Bulk, tagged=True),
         path_inputs=(_BULK,),
-        errors=(PreviewNotFoundError,),
+        errors=(BulkNotFoundError,),
     ),
     Endpoint(
         method="POST",
@@ -116,7 +116,7 @@ ENDPOINTS: Final = (
         repeat="Repairs no target twice: it goes on where it stopped, and when all are done returns them, with "
         "`replayed: true`.",
         errors=(
-            PreviewNotFoundError,
+            BulkNotFoundError,
             PreviewExpiredError,
             PreviewConsumedError,
             PreviewOfAnotherActorError,
