@@ -318,7 +318,7 @@ async def _apply_once(conn: Connection, names: Names, *, whole: bool) -> list[st
 
 async def _build(conn: Connection, migration: Migration, names: Names) -> list[str]:
     for index in migration.indexes:
-        await repeat_after_deadlocks(partial(build_index, conn, index, names))
+        await repeat_after_deadlocks(partial(build_index, conn, index, Queries(names)))
     for drop in migration.drops:
         await repeat_after_deadlocks(partial(wait_and_run, conn, render(drop, names)))
     async with conn.transaction():
