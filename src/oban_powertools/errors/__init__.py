@@ -63,7 +63,6 @@ PowertoolsError
         PreviewDriftedError
         ReasonTooShortError
         BulkFilterError
-            BulkMatchesNothingError
         BulkTooLargeError
         BulkCountError
         ExecutionDisabledError
@@ -120,7 +119,6 @@ from .incidents import IncidentNotFoundError, IncidentResolvedError
 from .repairs import (
     BulkCountError,
     BulkFilterError,
-    BulkMatchesNothingError,
     BulkNotFoundError,
     BulkTooLargeError,
     HeartbeatLateError,
@@ -182,7 +180,6 @@ __all__ = [
     "AuditRecordNotFoundError",
     "BulkCountError",
     "BulkFilterError",
-    "BulkMatchesNothingError",
     "BulkNotFoundError",
     "BulkTooLargeError",
     "CommandRefusedError",

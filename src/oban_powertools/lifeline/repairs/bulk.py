@@ -19,7 +19,7 @@ from ...database import Row, Session, json_border, record
 from ...database.contention import begin_again
 from ...errors import (
     BulkCountError,
-    BulkMatchesNothingError,
+    BulkFilterError,
     BulkNotFoundError,
     BulkTooLargeError,
     CommandRefusedError,
@@ -246,7 +246,7 @@ async def _insert_manifest(session: Session, actor: Actor, asked: _Asked, warnin
     if len(rows) > MOST:
         raise BulkTooLargeError(MOST)
     if not rows:
-        raise BulkMatchesNothingError("matches nothing", "one target at least")
+        raise BulkFilterError("matches nothing", "one target at least")
     manifest = [[row["target_id"], row["state_hash"]] for row in rows]
     stored: dict[str, Any] = {
         "actor_id": actor.id,
