@@ -1,5 +1,6 @@
 """``repair`` and ``bulk`` on the command line: two commands each, with honest exit codes."""
 
+from oban_powertools.states import WorkflowId
 from tests.support.by_hand import Hand, chain
 from tests.support.command import powertools
 from tests.support.troubles import TROUBLES, project
@@ -58,7 +59,7 @@ async def test_a_bulk_tells_what_became_of_each_target(hand: Hand) -> None:
 
     assert done.code == 1
     assert "1 done, 1 refused" in done.out
-    assert "next: powertools bulk preview workflow_cancel --id 4100\n" in done.out
+    assert "bulk preview" not in done.out
     assert "target_not_found" in powertools("bulk", "status", shown.json["bulk"]["id"], dsn=hand.dsn).out
 
 
@@ -72,10 +73,54 @@ async def test_a_bulk_for_an_incident_leads_back_to_it(hand: Hand) -> None:
 
     _, _, then = done.out.partition("next: ")
     assert [line.strip().removeprefix("or: ") for line in then.splitlines()] == [
-        f"powertools bulk preview job_retry --incident {incident.fingerprint}",
         f"powertools incidents show {incident.fingerprint}",
         "powertools job explain 1",
     ]
+
+
+async def test_what_follows_a_bulk_previews_what_it_left_and_the_repair_still_fits(hand: Hand) -> None:
+    ids = [str(await hand.insert(chain(2))) for _ in range(4)]
+    named = [word for workflow_id in ids for word in ("--id", workflow_id)]
+    shown = powertools("bulk", "preview", "workflow_hold", *named, "--for", "2h", "--json", dsn=hand.dsn)
+    await hand.workflows.request_cancel(WorkflowId(int(ids[1])), actor="ops-2", reason="nobody needs it")
+    await hand.start((await hand.job(WorkflowId(int(ids[2])), "s0")).id)
+    await hand.run(WorkflowId(int(ids[3])), {"s0": 1})
+
+    done = powertools("bulk", "execute", shown.json["bulk"]["preview_token"], *WHY, dsn=hand.dsn)
+    again = powertools(*done.out.partition("next: powertools ")[2].splitlines()[0].split(), "--json", dsn=hand.dsn)
+
+    assert "2 done, 2 drifted" in done.out
+    assert again.json["bulk"]["target_ids"] == [ids[3]]
+    assert again.json["bulk"]["warnings"] == []
+
+
+async def test_a_bulk_that_left_nothing_to_repair_suggests_no_preview(hand: Hand) -> None:
+    workflow_id = await hand.insert(chain(2))
+    shown = powertools("bulk", "preview", "workflow_cancel", "--id", str(workflow_id), "--json", dsn=hand.dsn)
+    await hand.workflows.request_cancel(workflow_id, actor="ops-2", reason="nobody needs it")
+
+    done = powertools("bulk", "execute", shown.json["bulk"]["preview_token"], *WHY, dsn=hand.dsn)
+    again = powertools("bulk", "preview", "workflow_cancel", "--left-by", "1", dsn=hand.dsn)
+
+    assert "1 drifted" in done.out
+    assert "bulk preview" not in done.out
+    assert (again.code, "has left nothing that workflow_cancel fits now" in again.err) == (5, True)
+
+
+async def test_a_drift_whose_repair_does_not_fit_any_more_leads_to_what_shows_why(hand: Hand) -> None:
+    workflow_id = await hand.insert(chain(1))
+    shown = powertools("repair", "preview", "workflow_hold", str(workflow_id), "--for", "1h", "--json", dsn=hand.dsn)
+    await hand.run_all(workflow_id)
+
+    ended = powertools("repair", "execute", shown.json["preview"]["preview_token"], *WHY, dsn=hand.dsn, COLUMNS="300")
+    seen = powertools("repair", "show", "1", dsn=hand.dsn)
+
+    assert ended.code == 5
+    assert "is already completed: there is nothing left to cancel or hold" in ended.err
+    assert "The repair does not fit any more" in ended.err
+    assert "repair preview" not in ended.err
+    assert ended.err.rstrip().endswith(f"powertools workflow explain {workflow_id}")
+    assert "expires" not in seen.out
 
 
 async def test_a_drift_names_steps_as_every_screen_and_the_command_that_previews_again(hand: Hand) -> None:

@@ -74,12 +74,15 @@ async def nothing(hand: Hand, workflow_id: WorkflowId) -> None:
 def calls(
     hand: Hand, workflow_id: WorkflowId, name: str | None, job_id: int | None
 ) -> Mapping[str, Callable[[Any], Awaitable[Any]]]:
-    """Action -> the command, on a connection; of a job the preview, which takes back what it does."""
+    """Action -> the command, on a connection; of a job and of a cancel the preview, which takes back what it does.
+
+    A call that cancels may be repeated; an operator is offered it once.
+    """
     workflows, of = hand.workflows, "workflow" if name is None else "step"
 
-    def preview(action: str) -> Callable[[Any], Awaitable[Any]]:
+    def preview(action: str, target_type: str = "job", target_id: object = job_id) -> Callable[[Any], Awaitable[Any]]:
         return lambda _: hand.powertools.lifeline.preview_repair(
-            "ops-1", action=action, target_type="job", target_id=str(job_id)
+            "ops-1", action=action, target_type=target_type, target_id=str(target_id)
         )
 
     def recover(action: str) -> Callable[[Any], Awaitable[Any]]:
@@ -87,11 +90,12 @@ def calls(
 
     return {
         "complete_step": lambda conn: workflows.complete_step(workflow_id, name or "", conn=conn),
-        "workflow_cancel": lambda conn: workflows.request_cancel(workflow_id, conn=conn, **WHO),
+        "workflow_cancel": preview("workflow_cancel", "workflow", workflow_id),
         f"{of}_hold": lambda conn: workflows.hold(workflow_id, name, hold_for=AN_HOUR, conn=conn, **WHO),
         f"{of}_release": lambda conn: workflows.release(workflow_id, name, conn=conn, **WHO),
         "signal": lambda conn: workflows.signal("approved", "7", conn=conn),
-        **{f"step_{action}": recover(action) for action in ("retry", "cancel", "complete", "skip")},
+        **{f"step_{action}": recover(action) for action in ("retry", "complete", "skip")},
+        "step_cancel": preview("step_cancel", "step", f"{workflow_id}/{name}"),
         "workflow_retry": recover("retry"),
         **{action: preview(action) for action in ("job_rescue", "job_retry", "job_cancel", "job_discard")},
     }

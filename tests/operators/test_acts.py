@@ -15,7 +15,7 @@ from tests.support.one_more import copy_sources, insert, run
 
 ROW = """    STEP_TOUCH = "step_touch", _repair(TargetType.STEP, Severity.HIGH)
 """
-RULE = """    Action.STEP_TOUCH: lambda workflow, step, _: refuse_on_ended(workflow),
+RULE = """    Action.STEP_TOUCH: lambda workflow, step: refuse_on_ended(workflow),
 """
 FUNCTION = """
 

@@ -272,6 +272,11 @@ class Moves:
         self._broken.clear()
         await self._hand.rows("DELETE FROM broken")
 
+    async def take_over_commands(self) -> None:
+        """Count what the audit has by now, where a test has acted beside these moves."""
+        await self._look()
+        self._commands = self.seen.commands
+
     # The end
 
     async def to_the_end(self) -> None:

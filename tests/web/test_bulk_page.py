@@ -134,13 +134,15 @@ async def test_a_running_one_shows_how_far_it_is_and_looks_again_without_a_scrip
     assert (await shop.hand.powertools.lifeline.bulk_status(1)).status == "done"
 
 
-async def test_what_was_not_done_can_be_previewed_again(shop: Shop) -> None:
+async def test_what_was_left_and_can_still_be_repaired_can_be_previewed_again(shop: Shop) -> None:
     address = await make(shop.client, act="workflow_hold", hold_for="2h", id=["4", "1"])
+    await shop.hand.rows("UPDATE powertools.bulk_items SET state_hash = 'another' WHERE target_id = '4'")
     await shop.client.post(f"{address}/execute", data=WHY)
 
     page = (await shop.client.get(address)).text
 
-    assert "Preview the other 1 again" in page
+    assert "Preview the 1 that can still be repaired" in page
+    assert page.count('<input type="hidden" name="id"') == 1
     assert re.search(r'<td[^>]*data-label="Why"[^>]*>\w+: ', page)
 
 

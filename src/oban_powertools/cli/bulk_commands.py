@@ -27,9 +27,6 @@ from .tables import Column, Table
 from .target import Database, answering
 from .values import accounted, acting, hold_for_option
 
-_MOST_NAMED: Final = 20
-"""Targets that a command to copy names."""
-
 _TARGETS: Final = Table[str]((Column("TARGET", str, whole=True),))
 _ITEMS: Final = Table[BulkItem](
     (
@@ -50,6 +47,7 @@ def bulk() -> None:
     epilog=examples(
         "powertools bulk preview step_retry --state discarded --workflow-name billing",
         "powertools bulk preview job_cancel --id 7 --id 8",
+        "powertools bulk preview job_cancel --left-by 3",
     )
 )
 @click.argument("action", metavar="ACTION")
@@ -64,6 +62,9 @@ def bulk() -> None:
 @click.option("--cause", metavar="CAUSE", help="Steps that ended for this cause.")
 @click.option("--tag", metavar="TAG", help="Workflows with this tag.")
 @click.option("--signal", metavar="NAME", help="Stored signals of this name.")
+@click.option(
+    "--left-by", callback=parse_id, metavar="ID", help="What this bulk repair has left and the repair still fits."
+)
 @incident_option
 @hold_for_option
 @acting
@@ -73,6 +74,7 @@ async def preview(
     *,
     action: str,
     ids: tuple[str, ...],
+    left_by: int | None,
     incident: str | None,
     hold_for: timedelta | None,
     actor: str,
@@ -84,12 +86,15 @@ async def preview(
 
     A target has to match every filter.
     """
-    if incident is not None and ids:
-        raise click.UsageError("--incident names the targets: leave --id away")
+    naming = [name for name, value in {"--incident": incident, "--left-by": left_by, "--id": ids}.items() if value]
+    if len(naming) > 1:
+        raise click.UsageError(f"{naming[0]} names the targets: leave {naming[1]} away")
     async with target.calls(authorize) as calls:
         fingerprint = None
         if incident is not None:
             fingerprint, ids = await _find_targets(calls, action, incident)
+        if left_by is not None:
+            fingerprint, ids = await _find_left(calls, action, left_by)
         filter_ = {**filters, "ids": list(ids) or None}
         try:
             record = await calls.lifeline.preview_bulk(
@@ -138,6 +143,18 @@ async def _find_targets(calls: Calls, action: str, incident: str) -> tuple[str, 
         return record.fingerprint, targets
     legal = ", ".join(sorted({each.action for each in record.repairs})) or "none now"
     raise StoppedError(f"incident {record.id} names no target for {action}; its repairs: {legal}", Exit.CONFLICT)
+
+
+async def _find_left(calls: Calls, action: str, bulk_id: int) -> tuple[str | None, tuple[str, ...]]:
+    """The incident that a bulk repair was for, and the targets that it has left and that may still be repaired."""
+    record = await calls.lifeline.bulk_status(bulk_id)
+    if record.action.value != action:
+        raise StoppedError(f"bulk {bulk_id} was a {record.action}, not a {action}", Exit.CONFLICT)
+    if record.status != "done":
+        raise StoppedError(f"bulk {bulk_id} is {record.status}: it has not left anything yet", Exit.CONFLICT)
+    if not record.repairable:
+        raise StoppedError(f"bulk {bulk_id} has left nothing that {action} fits now", Exit.CONFLICT)
+    return record.incident_fingerprint, tuple(record.repairable)
 
 
 @bulk.command(epilog=examples("powertools bulk execute TOKEN --reason 'the bank is back'"))
@@ -194,16 +211,11 @@ def _print(record: Bulk, *, form: Form) -> None:
 
 
 def _commands(done: Bulk) -> Iterator[str]:
-    """What previews those again that were not repaired, and what shows whether it helped: the incident, or a target."""
+    """What previews those that still can be repaired, and what shows whether it helped: the incident, or a target."""
     left = [item.target_id for item in done.items if item.outcome != "done"]
     hold_for = ["--for", f"{done.arguments['hold_for']}s"] if "hold_for" in done.arguments else []
-    if left and done.incident_fingerprint is not None:
-        yield command_line(
-            "bulk", "preview", done.action, "--incident", done.incident_fingerprint, *hold_for, acts=True
-        )
-    elif left and len(left) <= _MOST_NAMED:
-        named = [word for target_id in left for word in ("--id", target_id)]
-        yield command_line("bulk", "preview", done.action, *named, *hold_for, acts=True)
+    if done.repairable:
+        yield command_line("bulk", "preview", done.action, "--left-by", done.id, *hold_for, acts=True)
     first = [*left, *(item.target_id for item in done.items)][:1]
     if done.incident_fingerprint is not None:
         yield command_line("incidents", "show", done.incident_fingerprint)

@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from ..calls import Calls
-from ..errors import PreviewDriftedError, PreviewExpiredError, PreviewOfAnotherActorError
+from ..errors import CommandRefusedError, PreviewDriftedError, PreviewExpiredError, PreviewOfAnotherActorError
 from ..lifeline.incidents import incident_key
 from ..lifeline.repairs import Effect, RepairPreview
 from ..lifeline.repairs.wording import WordedChange, word_changes
@@ -127,7 +127,7 @@ async def execute(
         except (PreviewDriftedError, PreviewExpiredError, PreviewOfAnotherActorError) as error:
             if previewed is None or form.is_json:
                 raise
-            raise StoppedError(f"{error}:\n{_preview_command(previewed)}", Exit.CONFLICT) from error
+            raise StoppedError(f"{error}:\n{_advise(error, previewed)}", Exit.CONFLICT) from error
     if form.is_json:
         print_json({"repaired": repaired}, form)
     else:
@@ -179,7 +179,8 @@ def _print(record: RepairPreview, *, form: Form) -> None:
             "repair": f"{record.action} {record.target_type} {record.target_id}",
             "effect": _describe_effect(record.effect),
             "token": record.preview_token or "",
-            "expires": moment(record.expires_at),
+            "expires": moment(record.expires_at) if record.status == "ready" else "",
+            "ended": moment(record.ended_at),
         }
     )
     rows = [line for change in word_changes(record.changes)[:_SHOWN] for line in _rows(change)]
@@ -203,6 +204,12 @@ def _preview_command(record: RepairPreview) -> str:
     words += ["--to", arguments["to"]] if "to" in arguments else []
     words += ["--payload", "JSON"] if record.action is Action.STEP_COMPLETE else []
     return command_line(*words, acts=True)
+
+
+def _advise(error: CommandRefusedError, record: RepairPreview) -> str:
+    """What previews the same again, where that would be accepted; else what shows the target as it is."""
+    fits = isinstance(error, PreviewOfAnotherActorError) or getattr(error, "refused", None) is None
+    return _preview_command(record) if fits else _look_command(record)
 
 
 def _look_command(done: RepairPreview) -> str:

@@ -139,9 +139,12 @@ class PreviewExpiredError(CommandRefusedError):
     """The token is too old."""
 
     code = "preview_expired"
-    sentence = "preview {preview_id} has expired: preview the repair again"
 
     preview_id: int
+    refused: str | None = None
+
+    def __str__(self) -> str:
+        return f"preview {self.preview_id} has expired: {_advise(self.refused)}"
 
 
 class PreviewDriftedError(CommandRefusedError):
@@ -151,11 +154,20 @@ class PreviewDriftedError(CommandRefusedError):
 
     preview_id: int
     changed: Sequence[str]
+    refused: str | None = None
 
     def __str__(self) -> str:
         listed = "; ".join(self.changed[:10])
         more = f"; and {len(self.changed) - 10} more" if len(self.changed) > 10 else ""
-        return f"preview {self.preview_id} is no longer true: {listed}{more}. Preview the repair again"
+        advice = _advise(None if self.refused in self.changed else self.refused, fits=self.refused is None)
+        return f"preview {self.preview_id} is no longer true: {listed}{more}. {advice[:1].upper()}{advice[1:]}"
+
+
+def _advise(refused: str | None, *, fits: bool = True) -> str:
+    """To preview the repair again, only where that would be accepted."""
+    if refused is None and fits:
+        return "preview the repair again"
+    return f"the repair does not fit any more{f': {refused}' if refused else ''}"
 
 
 class ReasonTooShortError(CommandRefusedError):

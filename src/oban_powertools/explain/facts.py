@@ -63,7 +63,8 @@ class WorkflowFacts:
     @property
     def row(self) -> dict[str, Any]:
         """The row that the rules of commands take."""
-        return {"id": self.id, "state": self.state, "semantics_version": self.semantics_version}
+        names = ("id", "state", "semantics_version", "cancel_requested_at")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def not_started(self) -> bool:
@@ -219,14 +220,8 @@ class StepFacts:
     @property
     def row(self) -> dict[str, Any]:
         """The row that the rules of commands take."""
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "state": self.state,
-            "cause": self.cause,
-            "effects": self.effects,
-            "held_until": self.held_until,
-        }
+        names = ("name", "kind", "state", "cause", "effects", "held_until", "cancel_requested_at")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,3 +236,9 @@ class RecoveryFacts:
 
     retryable: int | None = None
     """How many steps of the workflow may be retried together; None for a single step."""
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """What it adds to the row that the rules of commands take."""
+        names = ("retry_refused", "revival_refused", "retryable")
+        return {name: getattr(self, name) for name in names}

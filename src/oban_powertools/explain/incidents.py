@@ -160,9 +160,8 @@ def _target(repair: Action, row: Mapping[str, Any], subject: Subject) -> tuple[T
             return (target, str(row["late_result_id"])) if legal else None
         case TargetType.WORKFLOW:
             workflow = step.workflow if step else subject.workflow
-            if workflow is None or row["subject_type"] != "workflow" or WORKFLOW_RULES[repair](workflow.row, 0, None):
-                return None
-            return (target, row["subject_id"])
+            legal = workflow and row["subject_type"] == "workflow" and not WORKFLOW_RULES[repair](workflow.row)
+            return (target, row["subject_id"]) if legal else None
         case TargetType.STEP:
             legal = step and repair in {action.name for action in subject.actions}
             return (target, _step_id(subject) or "") if step and legal else None

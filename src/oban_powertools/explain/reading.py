@@ -19,7 +19,7 @@ async def read_workflow(session: Session, workflow_id: WorkflowId) -> WorkflowFa
     Raises:
         WorkflowNotFoundError: It does not exist, or was pruned.
     """
-    workflows = await _read_workflows(session, [workflow_id])
+    workflows = await read_workflows(session, [workflow_id])
     if not workflows:
         raise WorkflowNotFoundError(workflow_id)
     return workflows[workflow_id]
@@ -43,13 +43,14 @@ async def read_step_facts(session: Session, places: Sequence[tuple[int, int]]) -
     """The steps at these places, workflow and position, with their live jobs; by place."""
     args = {"workflow_ids": [place[0] for place in places], "positions": [place[1] for place in places]}
     rows = await session.all("explain_steps", args)
-    workflows = await _read_workflows(session, sorted({row["workflow_id"] for row in rows}))
+    workflows = await read_workflows(session, sorted({row["workflow_id"] for row in rows}))
     live = [row["job_id"] for row in rows if row["own_state"] == StepState.AVAILABLE]
     jobs = {job.id: job for job in await read_jobs(session, live)}
     return [record(StepFacts, row, workflow=workflows[row["workflow_id"]], job=jobs.get(row["job_id"])) for row in rows]
 
 
-async def _read_workflows(session: Session, ids: Sequence[int]) -> dict[int, WorkflowFacts]:
+async def read_workflows(session: Session, ids: Sequence[int]) -> dict[int, WorkflowFacts]:
+    """Id -> those of these workflows that exist."""
     workflows = await session.records(WorkflowFacts, "explain_workflows", {"ids": list(ids)}) if ids else []
     return {workflow.id: workflow for workflow in workflows}
 
@@ -72,3 +73,15 @@ async def read_recovery(session: Session, workflow_id: WorkflowId, step: StepFac
         return RecoveryFacts()
     args = {"workflow_id": workflow_id, "position": step.position if step else None}
     return await session.record(RecoveryFacts, "explain_recovery", args) or RecoveryFacts()
+
+
+async def read_recoveries(session: Session, steps: Iterable[StepFacts]) -> dict[tuple[int, int], RecoveryFacts]:
+    """Workflow and position of each ended step among these -> the obstacles to its recovery."""
+    ended = [step for step in steps if step.ended]
+    if not ended:
+        return {}
+    args = {"workflow_ids": [step.workflow.id for step in ended], "positions": [step.position for step in ended]}
+    return {
+        (row["workflow_id"], row["position"]): record(RecoveryFacts, row)
+        for row in await session.all("recoveries_of", args)
+    }

@@ -9,6 +9,7 @@ from typing import Any, Final
 from ..database import Session
 from ..plural import counted
 from ..states import OperatorStatus, WorkflowId
+from ..workflows.rules import NOT_STARTED
 from .actions import Actions, workflow_actions
 from .blocker_finding import BlockerFinding
 from .causes import MAX_CAUSES, find_causes, group_causes
@@ -72,7 +73,9 @@ async def find_workflow_actions(session: Session, workflow_id: WorkflowId) -> Ac
 
 async def _find_actions(session: Session, workflow: WorkflowFacts, states: Sequence[Mapping[str, Any]]) -> Actions:
     recovery = await read_recovery(session, workflow.id)
-    return workflow_actions(workflow, sum(row["held"] for row in states), recovery)
+    held = sum(row["held"] for row in states)
+    holdable = sum(row["steps"] if row["state"] in NOT_STARTED else row["held"] for row in states)
+    return workflow_actions(workflow, held, holdable, recovery)
 
 
 def _status(workflow: WorkflowFacts, groups: Sequence[RootCauseGroup]) -> OperatorStatus:

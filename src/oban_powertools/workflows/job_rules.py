@@ -12,6 +12,7 @@ from ..acts import Action, TargetType, repairs_of
 from ..database import Row
 from ..errors import CommandRefusedError, HeartbeatLateError, IllegalRepairError, RepairRequiresMissingExecutorError
 from ..states import Effects, StepState
+from .rules import FAILED
 
 JOB_REPAIRS: Final = repairs_of(TargetType.JOB)
 """The repairs whose target is a job."""
@@ -34,6 +35,17 @@ def refuse_job(action: Action, job: Row, subject: str = "") -> CommandRefusedErr
     if job["state"] == StepState.EXECUTING and action.row.takes_away:
         return refuse_alive(job)
     return None
+
+
+def find_way_through(action: Action, step_state: str | None) -> Action | None:
+    """The repair of its step that does what this one does to a job; None where it is done to the job itself.
+
+    Args:
+        step_state: Of the step that believes in the job; None without one.
+    """
+    if action is Action.JOB_CANCEL and step_state is not None:
+        return Action.STEP_CANCEL
+    return Action.STEP_RETRY if action is Action.JOB_RETRY and step_state in FAILED else None
 
 
 def refuse_alive(job: Row) -> CommandRefusedError | None:

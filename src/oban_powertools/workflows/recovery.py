@@ -17,8 +17,10 @@ from .rules import (
     FAILED,
     Row,
     legal_recoveries,
+    refuse_cancel_again,
     refuse_change,
     refuse_hold,
+    refuse_hold_of_all,
     refuse_on_ended,
     refuse_recovery,
     refuse_retry_of_all,
@@ -46,20 +48,25 @@ class Recovery:
     """Further steps that came back because they had been cancelled with them."""
 
 
-async def request_cancel(session: Session, workflow_id: WorkflowId) -> None:
+async def request_cancel(session: Session, workflow_id: WorkflowId, *, again: bool = True) -> None:
     """Cancel a workflow and everything nested in it: idle steps end now, executing jobs are asked to stop.
 
     Repeating it asks the executing jobs again.
 
+    Args:
+        again: Whether it may be repeated, as by a caller that got no answer.
+
     Raises:
         WorkflowNotFoundError: It does not exist.
         WorkflowEndedError: It has ended.
+        IllegalTransitionError: It was asked to stop before, and must not be again.
         UnsupportedSemanticsError: It follows the rules of another release.
 
     Locks: the family as settle; idle jobs that no other session is changing.
     """
     workflow = await lock_workflow(session, workflow_id)
-    if (refusal := refuse_on_ended(workflow)) is not None:
+    refusal = refuse_on_ended(workflow) or (None if again else refuse_cancel_again(workflow))
+    if refusal is not None:
         raise refusal
     await session.run("stop_workflow", {"workflow_id": workflow_id})
 
@@ -100,10 +107,12 @@ async def recover(
     *,
     payload: Any,
     payload_limit: int,
+    again: bool = True,
 ) -> Recovery:
     """Retry, cancel, complete or skip a step; or retry every failed step.
 
     Args:
+        again: Whether a step may be asked to stop that was asked before.
         step: None for every failed step that may run again (``retry`` only).
         payload: The result, for ``complete``.
 
@@ -119,11 +128,13 @@ async def recover(
     json_border.check_payload("the payload", payload, payload_limit)
     if step is not None:
         await session.run("lock_step_job", {"workflow_id": workflow_id, "step": step})
-    await lock_workflow(session, workflow_id)
+    workflow = await lock_workflow(session, workflow_id)
     targets = await read_steps(session, workflow_id, step)
     _refuse_illegal(workflow_id, step, RecoveryAction(action), targets)
-    if targets[0]["state"] in FAILED:
-        await _refuse_revival(session, workflow_id, step, action)
+    if step is None:
+        await _refuse_revival(session, workflow_id, action)
+    elif action == RecoveryAction.CANCEL and not again and (refusal := refuse_cancel_again(workflow, targets[0])):
+        raise refusal
     if action == RecoveryAction.CANCEL:
         revived = 0
         await session.run("cancel_step", {"workflow_id": workflow_id, "position": targets[0]["position"]})
@@ -154,6 +165,8 @@ async def hold(session: Session, workflow_id: WorkflowId, step: str | None, hold
     args = {"workflow_id": workflow_id, "position": position, "hold_for": hold_for, "reason": reason}
     row = await session.one("hold", args)
     held = row["held"] if row else 0
+    if target is None and (refusal := refuse_hold_of_all(workflow_id, held)) is not None:
+        raise refusal
     if target and not held:
         raise IllegalTransitionError(workflow_id, step, "hold", "its job is being changed", legal_recoveries(target))
     return held
@@ -180,9 +193,9 @@ def _refuse_illegal(workflow_id: WorkflowId, step: str | None, action: RecoveryA
         raise refusal
 
 
-async def _refuse_revival(session: Session, workflow_id: WorkflowId, step: str | None, action: str) -> None:
+async def _refuse_revival(session: Session, workflow_id: WorkflowId, action: str) -> None:
     row = await session.one("revival_refusal", {"workflow_id": workflow_id})
-    refusal = refuse_revival(workflow_id, step, action, row["refusal"] if row else None)
+    refusal = refuse_revival(workflow_id, None, action, row["refusal"] if row else None)
     if refusal is not None:
         raise refusal
 

@@ -36,11 +36,14 @@ FAILED: Final = TERMINAL_STEP_STATES - {StepState.COMPLETED}
 _RUNS_A_JOB: Final = frozenset(
     {StepState.AVAILABLE, StepState.SCHEDULED, StepState.EXECUTING, StepState.RETRYABLE, StepState.SUSPENDED}
 )
-_NOT_STARTED: Final = frozenset({StepState.PENDING, StepState.AVAILABLE, StepState.SCHEDULED, StepState.RETRYABLE})
+NOT_STARTED: Final = frozenset({StepState.PENDING, StepState.AVAILABLE, StepState.SCHEDULED, StepState.RETRYABLE})
+"""The states of steps that may be held."""
+
 _NESTED: Final = frozenset({StepKind.WORKFLOW, StepKind.MAP})
 
-"""A step as it is: name, kind, state, cause, effects, held_until, and ``retry_refused`` of a failed one, as
-``retry_refusal_v1`` says it. Or a workflow: id, state, semantics_version."""
+"""A step as it is: name, kind, state, cause, effects, held_until, cancel_requested_at, and of a failed one
+``retry_refused`` and ``revival_refused``, as ``retry_refusal_v1`` and ``revival_refusal_v1`` say it. Or a workflow: id,
+state, semantics_version, cancel_requested_at."""
 
 
 def refuse_change(workflow: Row) -> CommandRefusedError | None:
@@ -58,8 +61,28 @@ def refuse_on_ended(workflow: Row) -> CommandRefusedError | None:
     return WorkflowEndedError(workflow["id"], workflow["state"]) if ended else None
 
 
+def refuse_cancel_again(workflow: Row, step: Row | None = None) -> CommandRefusedError | None:
+    """Why a repair does not ask a workflow, or a step of it, to stop a second time: that changes nothing.
+
+    The calls ask again instead, so that a caller may repeat them.
+    """
+    asked_at = workflow["cancel_requested_at"] if step is None else step["cancel_requested_at"]
+    if asked_at is None or (step is not None and step["state"] in TERMINAL_STEP_STATES):
+        return None
+    name, legal = (None, []) if step is None else (step["name"], legal_recoveries(step))
+    return IllegalTransitionError(workflow["id"], name, RecoveryAction.CANCEL, "it was asked to stop before", legal)
+
+
 def legal_recoveries(step: Row) -> list[str]:
-    """The recovery actions that are legal on a step in its state."""
+    """The recovery actions that are legal on a step now, and change something."""
+    if step["state"] in FAILED and step.get("revival_refused") is not None:
+        return []
+    asked = step.get("cancel_requested_at") is not None
+    return [action for action in _fitting(step) if action != RecoveryAction.CANCEL or not asked]
+
+
+def _fitting(step: Row) -> list[str]:
+    """The recovery actions that fit the state of a step."""
     state = step["state"]
     completing: list[str] = [RecoveryAction.COMPLETE, RecoveryAction.SKIP]
     if state == StepState.COMPLETED or state not in StepState:
@@ -79,10 +102,10 @@ def retryable(step: Row) -> bool:
 
 def refuse_recovery(workflow_id: WorkflowId, step: Row, action: str) -> CommandRefusedError | None:
     """Why a step may not be recovered in this way."""
-    legal = legal_recoveries(step)
-    if action in legal:
-        return None
-    return IllegalTransitionError(workflow_id, step["name"], action, _describe_state(step), legal)
+    if action not in _fitting(step):
+        return IllegalTransitionError(workflow_id, step["name"], action, _describe_state(step), legal_recoveries(step))
+    revival_refused = step.get("revival_refused") if step["state"] in FAILED else None
+    return refuse_revival(workflow_id, step["name"], action, revival_refused)
 
 
 def refuse_retry_of_all(workflow_id: WorkflowId, retryable_steps: int) -> CommandRefusedError | None:
@@ -105,9 +128,20 @@ def refuse_revival(
 
 def refuse_hold(workflow_id: WorkflowId, step: Row) -> CommandRefusedError | None:
     """Why a step of a running workflow may not be held."""
-    if step["state"] in _NOT_STARTED or (step["state"] == StepState.SUSPENDED and step["held_until"]):
+    if step["state"] in NOT_STARTED or (step["state"] == StepState.SUSPENDED and step["held_until"]):
         return None
     return IllegalTransitionError(workflow_id, step["name"], "hold", f"it is {step['state']}", legal_recoveries(step))
+
+
+def refuse_hold_of_all(workflow_id: WorkflowId, holdable: int) -> CommandRefusedError | None:
+    """Why a running workflow may not be held as a whole.
+
+    Args:
+        holdable: Its steps that have not started, or that are held.
+    """
+    if holdable:
+        return None
+    return IllegalTransitionError(workflow_id, None, "hold", "none of its steps is still to start", [])
 
 
 def refuse_completion(workflow_id: WorkflowId, step: Row) -> CommandRefusedError | None:
@@ -138,29 +172,33 @@ def find_recovery(action: str, step: str | None) -> Action | None:
     return next((act for act, recovery in RECOVERIES.items() if recovery == action), None)
 
 
-def _refuse_step_recovery(
-    action: RecoveryAction, workflow: Row, step: Row, revival_refused: str | None
-) -> CommandRefusedError | None:
-    illegal = refuse_recovery(workflow["id"], step, action)
-    return illegal or refuse_revival(workflow["id"], step["name"], action, revival_refused)
+def _refuse_step_recovery(action: RecoveryAction, workflow: Row, step: Row) -> CommandRefusedError | None:
+    refusal = refuse_recovery(workflow["id"], step, action)
+    return refusal or (refuse_cancel_again(workflow, step) if action is RecoveryAction.CANCEL else None)
 
 
-def _refuse_step_hold(workflow: Row, step: Row, _: str | None) -> CommandRefusedError | None:
+def _refuse_step_hold(workflow: Row, step: Row) -> CommandRefusedError | None:
     return refuse_on_ended(workflow) or refuse_hold(workflow["id"], step)
 
 
-def _refuse_step_release(workflow: Row, _: Row, __: str | None) -> CommandRefusedError | None:
+def _refuse_step_release(workflow: Row, _: Row) -> CommandRefusedError | None:
     return refuse_change(workflow)
 
 
-def _refuse_workflow_retry(
-    workflow: Row, retryable_steps: int, revival_refused: str | None
-) -> CommandRefusedError | None:
+def _refuse_workflow_cancel(workflow: Row) -> CommandRefusedError | None:
+    return refuse_on_ended(workflow) or refuse_cancel_again(workflow)
+
+
+def _refuse_workflow_retry(workflow: Row) -> CommandRefusedError | None:
     return (
         refuse_change(workflow)
-        or refuse_retry_of_all(workflow["id"], retryable_steps)
-        or refuse_revival(workflow["id"], None, RecoveryAction.RETRY, revival_refused)
+        or refuse_retry_of_all(workflow["id"], workflow.get("retryable", 0))
+        or refuse_revival(workflow["id"], None, RecoveryAction.RETRY, workflow.get("revival_refused"))
     )
+
+
+def _refuse_workflow_hold(workflow: Row) -> CommandRefusedError | None:
+    return refuse_on_ended(workflow) or refuse_hold_of_all(workflow["id"], workflow.get("holdable", 0))
 
 
 RECOVERIES: Final[Mapping[Action, RecoveryAction]] = {
@@ -171,20 +209,21 @@ RECOVERIES: Final[Mapping[Action, RecoveryAction]] = {
 }
 """Act on a step -> its word in ``recover``."""
 
-STEP_RULES: Final[Mapping[Action, Callable[[Row, Row, str | None], CommandRefusedError | None]]] = {
+STEP_RULES: Final[Mapping[Action, Callable[[Row, Row], CommandRefusedError | None]]] = {
     **{act: partial(_refuse_step_recovery, how) for act, how in RECOVERIES.items()},
     Action.STEP_HOLD: _refuse_step_hold,
     Action.STEP_RELEASE: _refuse_step_release,
 }
-"""Repair of a step -> why it may not be done: workflow, step, and the answer of ``revival_refusal_v1``."""
+"""Repair of a step -> why it may not be done, or would change nothing: workflow and step."""
 
-WORKFLOW_RULES: Final[Mapping[Action, Callable[[Row, int, str | None], CommandRefusedError | None]]] = {
-    Action.WORKFLOW_CANCEL: lambda workflow, _, __: refuse_on_ended(workflow),
+WORKFLOW_RULES: Final[Mapping[Action, Callable[[Row], CommandRefusedError | None]]] = {
+    Action.WORKFLOW_CANCEL: _refuse_workflow_cancel,
     Action.WORKFLOW_RETRY: _refuse_workflow_retry,
-    Action.WORKFLOW_HOLD: lambda workflow, _, __: refuse_on_ended(workflow),
-    Action.WORKFLOW_RELEASE: lambda workflow, _, __: refuse_change(workflow),
+    Action.WORKFLOW_HOLD: _refuse_workflow_hold,
+    Action.WORKFLOW_RELEASE: refuse_change,
 }
-"""Repair of a workflow -> why it may not be done: workflow, steps that may run again, and as above."""
+"""Repair of a workflow -> the same: workflow, also with ``retryable`` and ``holdable``, its steps that may run again or
+be held, and ``revival_refused`` as of a step."""
 
 
 def _describe_state(step: Row) -> str:

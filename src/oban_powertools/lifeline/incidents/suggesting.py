@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ...database import Row, Session, record
+from ...database import Row, Session
 from ...explain import ExplainedRepair
 from ...explain.actions import step_actions
 from ...explain.facts import RecoveryFacts, StepFacts
 from ...explain.incidents import Subject, legal_repairs, refused_repairs
-from ...explain.reading import read_jobs, read_step_facts, read_workflow
+from ...explain.reading import read_jobs, read_recoveries, read_step_facts, read_workflow
 from ...operators.authorization import Action, TargetType
 from ...states import IncidentState
 from .records import Affected, Incident, SuggestedBulk
@@ -142,17 +142,6 @@ async def _read(session: Session, rows: Sequence[Row]) -> _Facts:
     jobs = {int(job.id): Subject(job=job) for job in await read_jobs(session, alone)}
     workflow_ids = sorted({row["workflow_id"] for row in rows if row["subject_type"] == "workflow"})
     workflows = {one: Subject.of_workflow(await read_workflow(session, one)) for one in workflow_ids}
-    return _Facts(steps=steps, recoveries=await _read_recoveries(session, steps), subjects=jobs, workflows=workflows)
-
-
-async def _read_recoveries(
-    session: Session, steps: Mapping[tuple[int, int], StepFacts]
-) -> dict[tuple[int, int], RecoveryFacts]:
-    ended = [place for place, step in steps.items() if step.ended]
-    if not ended:
-        return {}
-    args = {"workflow_ids": [place[0] for place in ended], "positions": [place[1] for place in ended]}
-    return {
-        (row["workflow_id"], row["position"]): record(RecoveryFacts, row)
-        for row in await session.all("recoveries_of", args)
-    }
+    return _Facts(
+        steps=steps, recoveries=await read_recoveries(session, steps.values()), subjects=jobs, workflows=workflows
+    )

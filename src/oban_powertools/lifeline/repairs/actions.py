@@ -14,7 +14,7 @@ from ...errors import CommandRefusedError, IllegalRepairError
 from ...operators.authorization import Action, TargetType
 from ...states import Effects, RecoveryAction, WorkflowId
 from ...workflows import recovery
-from ...workflows.job_rules import JOB_REPAIRS, refuse_alive, refuse_job
+from ...workflows.job_rules import JOB_REPAIRS, find_way_through, refuse_alive, refuse_job
 from ...workflows.rules import FAILED, RECOVERIES
 from ...workflows.signal_rules import SIGNAL_REPAIRS, refuse_signal
 from .targets import Located, Repair
@@ -61,7 +61,7 @@ class Applier:
 
     async def cancel_workflow(self, session: Session, _: Repair, located: Located) -> None:
         """Stop a workflow."""
-        await recovery.request_cancel(session, _workflow_of(located))
+        await recovery.request_cancel(session, _workflow_of(located), again=False)
 
     async def rescue_all(self, session: Session, repair: Repair, located: Located) -> None:
         """Take every job from a dead executor that may run again."""
@@ -81,20 +81,20 @@ class Applier:
         """Give a job up."""
         await session.run("discard_job", {"id": located.jobs[0]["id"]})
 
-    async def cancel_job(self, session: Session, _: Repair, located: Located) -> None:
+    async def cancel_job(self, session: Session, repair: Repair, located: Located) -> None:
         """Cancel a job; that of a step through its step."""
-        if located.target.step is not None:
-            await self._recover(session, located.target.workflow_id, located.target.step, "cancel")
-        else:
-            await session.run("cancel_job", {"id": located.jobs[0]["id"]})
+        await self._do_to_job(session, repair, located, "cancel_job")
 
-    async def retry_job(self, session: Session, _: Repair, located: Located) -> None:
+    async def retry_job(self, session: Session, repair: Repair, located: Located) -> None:
         """Run a job again; the failed one of a step through its step."""
-        job = located.jobs[0]
-        if located.target.step is not None and job["step_state"] in FAILED:
-            await self._recover(session, located.target.workflow_id, located.target.step, "retry")
+        await self._do_to_job(session, repair, located, "retry_job")
+
+    async def _do_to_job(self, session: Session, repair: Repair, located: Located, query: str) -> None:
+        job, target = located.jobs[0], located.target
+        if through := find_way_through(repair.action, job["step_state"]):
+            await self._recover(session, target.workflow_id, target.step, RECOVERIES[through])
         else:
-            await session.run("retry_job", {"id": job["id"]})
+            await session.run(query, {"id": job["id"]})
 
     async def dismiss(self, session: Session, repair: Repair, located: Located) -> None:
         """Put a late result aside."""
@@ -142,8 +142,9 @@ class Applier:
         payload: Any = None,
     ) -> None:
         assert workflow_id is not None
+        limit = self._settings.payload_limit
         await recovery.recover(
-            session, workflow_id, step, recovery_action, payload=payload, payload_limit=self._settings.payload_limit
+            session, workflow_id, step, recovery_action, payload=payload, payload_limit=limit, again=False
         )
 
 

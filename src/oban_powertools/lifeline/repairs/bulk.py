@@ -37,9 +37,11 @@ from ...privacy.display import Kind
 from ..incidents import Projector
 from .actions import Applier
 from .filters import FILTERS, filter_args, read_filter
+from .judging import judge
 from .records import Bulk, BulkItem, BulkPreview
 from .targets import Repair, as_repair, check_arguments, find, find_locked
 from .tokens import READY_FOR, Token
+from .warning import warn_of_many
 
 MOST: Final = 1000
 """Targets of one bulk repair."""
@@ -94,8 +96,10 @@ class Bulks(Facade):
                 action=repair, conditions=conditions, arguments=arguments, incident_fingerprint=incident_fingerprint
             )
             async with self._connect() as session, session.transaction():
-                warnings = await self._warn_of_bulk(session, asked)
-                return await _insert_manifest(session, acting, asked, warnings)
+                rows = await _find_targets(session, asked)
+                judged = await judge(session, repair, [row["target_id"] for row in rows], incident_fingerprint)
+                warnings = [*warn_of_many(repair, judged), *await self._warn_of_bulk(session, asked)]
+                return await _insert_manifest(session, acting, asked, rows, warnings)
 
     async def execute_bulk(
         self,
@@ -151,9 +155,10 @@ class Bulks(Facade):
             token = await _find_token(session, bulk, asking)
             items = await session.records(BulkItem, "bulk_items", {"id": key, "pending": False, "page": MOST})
             matching = await _find_matching(session, Action(bulk["action"]), bulk["filter"])
+            repairable = await _find_repairable(session, bulk, items)
         listed = {item.target_id for item in items}
         unlisted = sum(row["target_id"] not in listed for row in matching)
-        return record(Bulk, bulk, preview_token=token, items=items, unlisted=unlisted)
+        return record(Bulk, bulk, preview_token=token, items=items, unlisted=unlisted, repairable=repairable)
 
     async def _find_bulk_incident(self, session: Session, fingerprint: str | None) -> int | None:
         if fingerprint is None:
@@ -241,12 +246,18 @@ class _Asked:
     """The incident that it is for."""
 
 
-async def _insert_manifest(session: Session, actor: Actor, asked: _Asked, warnings: Sequence[str]) -> BulkPreview:
+async def _find_targets(session: Session, asked: _Asked) -> Sequence[Row]:
     rows = await _find_matching(session, asked.action, asked.conditions)
     if len(rows) > MOST:
         raise BulkTooLargeError(MOST)
     if not rows:
         raise BulkFilterError("matches nothing", "one target at least")
+    return rows
+
+
+async def _insert_manifest(
+    session: Session, actor: Actor, asked: _Asked, rows: Sequence[Row], warnings: Sequence[str]
+) -> BulkPreview:
     manifest = [[row["target_id"], row["state_hash"]] for row in rows]
     stored: dict[str, Any] = {
         "actor_id": actor.id,
@@ -265,6 +276,13 @@ async def _insert_manifest(session: Session, actor: Actor, asked: _Asked, warnin
     token = await _make_token(session, row["id"])
     await session.run("store_bulk_token", {"id": row["id"], "token_hash": token.hash})
     return record(BulkPreview, {**stored, **row}, preview_token=token.text, total=len(rows), warnings=warnings)
+
+
+async def _find_repairable(session: Session, bulk: Row, items: Sequence[BulkItem]) -> list[str]:
+    """The targets that it has left, and whose repair is legal now."""
+    left = [item.target_id for item in items if item.outcome != "done"] if bulk["status"] == "done" else []
+    judged = await judge(session, Action(bulk["action"]), left, bulk["incident_fingerprint"]) if left else []
+    return [each.target_id for each in judged if each.refusal is None]
 
 
 async def _start(session: Session, operation: Operation, bulk: Row) -> None:

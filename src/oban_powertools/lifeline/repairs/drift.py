@@ -13,7 +13,7 @@ import orjson
 
 from ...database import Row
 from ...errors import CommandRefusedError, NotFoundError, PreviewDriftedError
-from .plan import VERSION, Change, Plan, RowKey, Written
+from .plan import NOW, VERSION, Change, Plan, RowKey, Written
 from .records import MovedRow
 from .wording import find_step_names, name_column, name_row, name_steps, show_state
 
@@ -73,7 +73,8 @@ def refuse_moved(
     Args:
         now: The rows that the preview would have changed, as they are now.
     """
-    return PreviewDriftedError(promise.preview_id, [str(refusal), *find_moved(promise.changes, now)[:_MOST_TOLD]])
+    changed = [str(refusal), *find_moved(promise.changes, now)[:_MOST_TOLD]]
+    return PreviewDriftedError(promise.preview_id, changed, str(refusal))
 
 
 def find_drift(previewed: Sequence[Change], then: Written, now: Plan) -> list[str]:
@@ -172,5 +173,11 @@ def _sentences(
 def _sentence(field: str, values: tuple[Any, Any], names: Mapping[str, str], verb: str) -> str:
     if any(isinstance(value, str) and value.startswith(_HASHED) for value in values):
         return f"{field} {verb} something else"
-    was, now = (orjson.dumps(name_steps(value, names)).decode() for value in values)
+    was, now = (_say(name_steps(value, names)) for value in values)
     return f"{field} {verb} {was}, now {now}"
+
+
+def _say(value: Any) -> str:
+    if value is None:
+        return "empty"
+    return "the time of the repair" if value == NOW else orjson.dumps(value).decode()

@@ -24,14 +24,14 @@ from ...explain.step import find_step_actions
 from ...explain.workflow import find_workflow_actions
 from ...operators.audit import AuditRecord
 from ...operators.authorization import Action, Actor
-from ...plural import counted
 from ...privacy.display import DisplayPolicy, Kind
-from ...states import Effects
-from .actions import legal_job_actions, legal_signal_actions, rescuable
+from ...workflows.job_rules import JOB_REPAIRS
+from .actions import legal_job_actions, legal_signal_actions
 from .plan import CLOCKS, VERSION, Change, Plan
 from .records import MovedRow, RepairPreview
 from .targets import Located, Repair
 from .tokens import READY_FOR, Token
+from .warning import warn
 
 
 async def insert_preview(
@@ -43,7 +43,7 @@ async def insert_preview(
         warnings: In addition to those of the target and the plan.
     """
     legal, illegal = await _find_legal(session, located)
-    warned = [*_find_warnings(repair.action, located, plan), *warnings]
+    warned = [*warn(repair, located, plan), *warnings]
     details = {"warnings": warned, "legal": list(legal), "illegal": dict(illegal)}
     key = {"actor_id": repair.actor_id, "plan_hash": plan.hash}
     await session.run("expire_previews", key)
@@ -154,57 +154,11 @@ def _store_plan(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _find_warnings(action: Action, located: Located, plan: Plan) -> list[str]:
-    """Warnings before this is executed; at most 10."""
-    executing = [job for job in located.jobs if job["state"] == "executing"]
-    warnings = [_unsure(job) for job in executing] if action.row.takes_away else []
-    if executing and action.row.tells:
-        warnings.append("the job is executing: it is told to stop, and may still complete")
-    elif _ends_under(executing, plan) and not action.row.takes_away:
-        warnings.append(
-            "the job is executing: its code goes on running, is not told, and what it comes to counts no more"
-        )
-    unsure = sum(job["effects"] == Effects.ASK for job in located.jobs)
-    unsure += plan.repeated
-    if unsure and action.row.runs_again:
-        warnings.append(
-            f"{counted(unsure, 'step')} may have had effects that happen again: ask whoever knows the worker"
-        )
-    left_alone = len(located.jobs) - len(rescuable(located)) if action is Action.EXECUTOR_RESCUE_ALL else 0
-    if left_alone:
-        warnings.append(f"{counted(left_alone, 'job')} of the executor are left: their effects must never happen twice")
-    if "settle_fault" in plan.written:
-        warnings.append("the bookkeeping fails on the way: see the settle faults among the changes")
-    warnings += _warn_of_signal(located.signal) if action.row.aimed and located.signal else []
-    return list(dict.fromkeys(warnings))[:10]
-
-
-def _ends_under(executing: Sequence[Row], plan: Plan) -> bool:
-    """Whether a step gets its outcome while its job executes."""
-    ids = {job["id"] for job in executing}
-    steps = ((each.before, each.after) for each in plan.changes if each.source == "step" and each.before is not None)
-    return any(
-        was["job_id"] in ids and was["finished_at"] is None and will["finished_at"] is not None for was, will in steps
-    )
-
-
-def _warn_of_signal(signal: Row) -> list[str]:
-    """How a signal differs from the wait that is to take it."""
-    warnings = [
-        f"the signal's {word} is {signal[name]}, the wait's {signal['to_' + name]}"
-        for name, word in (("signal", "name"), ("correlation_key", "key"))
-        if signal[name] != signal["to_" + name]
-    ]
-    if signal["workflow_id"] not in (None, signal["to_workflow_id"]):
-        warnings.append(f"it was sent to workflow {signal['workflow_id']}")
-    if signal["expired"]:
-        warnings.append("its sender wanted nobody to take it any more by now")
-    return warnings
-
-
 async def _find_legal(session: Session, located: Located) -> tuple[Sequence[str], Mapping[str, str]]:
     """The repairs of the same target that are legal now, and those that are not, each with its reason."""
     target = located.target
+    if target.type is TargetType.JOB and target.workflow_id is not None and target.step is not None:
+        return _named(JOB_REPAIRS, *await find_step_actions(session, target.workflow_id, target.step))
     if target.type in ("job", "callback"):
         return legal_job_actions(located)
     if target.type is TargetType.SIGNAL:
@@ -212,8 +166,8 @@ async def _find_legal(session: Session, located: Located) -> tuple[Sequence[str]
     if target.workflow_id is None or target.type not in ("step", "workflow"):
         return (), {}
     if target.step is not None:
-        return _named(*await find_step_actions(session, target.workflow_id, target.step))
-    return _named(*await find_workflow_actions(session, target.workflow_id))
+        return _named(repairs_of(TargetType.STEP), *await find_step_actions(session, target.workflow_id, target.step))
+    return _named(repairs_of(TargetType.WORKFLOW), *await find_workflow_actions(session, target.workflow_id))
 
 
 def _shown_change(display: DisplayPolicy, change: Change) -> Change:
@@ -240,23 +194,11 @@ def _shown_row(display: DisplayPolicy, row: Row) -> Row:
     return {**plain, **(cast("Row", rendered) if isinstance(rendered, dict) else dict.fromkeys(rest, rendered))}
 
 
-def _unsure(job: Row) -> str:
-    if job["executor_id"] is None:
-        return "nobody knows the executor: the job may still run"
-    if job["executor_state"] == "stopped":
-        return f"executor {job['executor_id']} stopped in good order"
-    if job["process_ended"]:
-        return f"the process of executor {job['executor_id']} was seen to have ended"
-    age = job["beat_seconds"]
-    return f"the last heartbeat of executor {job['executor_id']} came {age} s ago: the job may still run"
-
-
 def _named(
-    legal: Sequence[ExplainedAction], illegal: Sequence[ExplainedAction]
+    own: Sequence[Action], legal: Sequence[ExplainedAction], illegal: Sequence[ExplainedAction]
 ) -> tuple[Sequence[str], Mapping[str, str]]:
-    # Only repairs of the target itself: those of its job, and reports of the host's program, have other targets and
-    # calls.
-    own = {*repairs_of(TargetType.STEP), *repairs_of(TargetType.WORKFLOW)}
+    # Only repairs of the target itself: those of its job or step, and reports of the host's program, have other targets
+    # and calls.
     return (
         [action.name for action in legal if action.name in own],
         {action.name: action.reason or "" for action in illegal if action.name in own},

@@ -164,7 +164,7 @@ class Previews(Facade):
             try:
                 target = (await find(session, target, stored["arguments"].get("to"))).target
             except NotFoundError as error:
-                return PreviewDriftedError(key, [str(error)])
+                return PreviewDriftedError(key, [str(error)], str(error))
             approval = await previews.find_approval(session, key)
         try:
             await self._guard.check(actor, target, Action.EXECUTE_REPAIR, action, approved=approval is not None)

@@ -298,6 +298,9 @@ class Bulk(AsDict):
     items: Sequence[BulkItem]
     """In the order of the manifest."""
 
+    repairable: Sequence[str]
+    """Targets that it has left when it was done, and that the same repair fits as they are now."""
+
     unlisted: int
     """Targets that match the filter now and are not in the manifest: they are not touched. Counted up to 1,000."""
 

@@ -7,13 +7,14 @@ break: a refusal changes nothing and is recorded in the audit; token, change and
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
 from ...arguments import as_id, as_text
 from ...database import Row, Session, json_border
 from ...database.contention import begin_again
-from ...errors import NotFoundError, OwnPreviewError, PreviewDriftedError, PreviewExpiredError
+from ...errors import CommandRefusedError, NotFoundError, OwnPreviewError, PreviewDriftedError, PreviewExpiredError
 from ...operators.audit import AuditRecord, Operation, Operations
 from ...operators.authorization import Action, ActorLike, Target, TargetType
 from ...operators.services import Facade, Services
@@ -128,6 +129,7 @@ class Repairs(Facade):
                 status = "drifted" if isinstance(error, PreviewDriftedError) else "expired"
                 async with self._connect() as session:
                     await session.run("end_preview", {"id": stored["id"], "status": status})
+                error.refused = error.refused or await self._find_refusal(stored)
                 raise
 
     async def approve_repair(
@@ -200,6 +202,24 @@ class Repairs(Facade):
             effect=plan.effect,
         )
 
+    @begin_again
+    async def _find_refusal(self, stored: Row) -> str | None:
+        """Why a preview of the same would be refused now; None when it would be accepted, and change something."""
+        action, target = as_repair(stored["action"], stored["target_type"], stored["target_id"])
+        repair = Repair(
+            target=replace(target, repair=action),
+            arguments=stored["arguments"],
+            actor_id=stored["actor_id"],
+            reason="a look",
+            incident_fingerprint=stored["incident_fingerprint"],
+        )
+        try:
+            async with self._connect() as session, session.transaction():
+                _, plan = await carry_out(session, self._settings, repair)
+        except (CommandRefusedError, NotFoundError) as refusal:
+            return str(refusal)
+        return None if plan.total or repair.action.row.tells else "it would change nothing"
+
     async def _check_stored(self, operation: Operation, stored: Row) -> None:
         refusal = previews.refuse_stored(stored, operation.actor)
         # Before it can be refused: the record of a refusal names the workflow, too.
@@ -219,7 +239,7 @@ class Repairs(Facade):
                 operation, target, stored["arguments"], Action.EXECUTE_REPAIR, approved=approved
             )
         except NotFoundError as error:
-            raise PreviewDriftedError(stored["id"], [str(error)]) from error
+            raise PreviewDriftedError(stored["id"], [str(error)], str(error)) from error
 
     async def _authorize_repair(
         self,

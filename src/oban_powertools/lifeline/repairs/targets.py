@@ -276,15 +276,23 @@ async def _lock(session: Session, located: Located) -> None:
 
 def _refuse_incident(located: Located, incident_fingerprint: str | None) -> CommandRefusedError | None:
     """Refuse what is not of the incident's executor, or of its signals; incidents of other classes pass."""
-    kind, _, executor_id = (incident_fingerprint or "").partition(":")
+    kind = (incident_fingerprint or "").partition(":")[0]
     if located.signal is not None and kind == _OF_SIGNALS and located.signal["fingerprint"] != incident_fingerprint:
         name = located.signal["signal"]
         return IncidentMismatchError(str(located.target), incident_fingerprint or "", f"its signal is {name}")
-    if kind not in _OF_AN_EXECUTOR or located.target.type not in (TargetType.JOB, TargetType.EXECUTOR):
+    if located.target.type is TargetType.JOB:
+        return refuse_executor(located.jobs, str(located.target), incident_fingerprint)
+    if located.target.type is TargetType.EXECUTOR:
+        return refuse_executor([{"executor_id": located.target.id}], str(located.target), incident_fingerprint)
+    return None
+
+
+def refuse_executor(
+    owned: Sequence[Row], subject: str, incident_fingerprint: str | None
+) -> IncidentMismatchError | None:
+    """Refuse for an incident of an executor what is not that executor's."""
+    kind, _, executor_id = (incident_fingerprint or "").partition(":")
+    others = [row["executor_id"] for row in owned if row["executor_id"] != executor_id]
+    if kind not in _OF_AN_EXECUTOR or not others:
         return None
-    owners = (
-        [located.target.id] if located.target.type is TargetType.EXECUTOR else [j["executor_id"] for j in located.jobs]
-    )
-    if all(owner == executor_id for owner in owners):
-        return None
-    return IncidentMismatchError(str(located.target), incident_fingerprint or "", f"its executor is {owners[0]}")
+    return IncidentMismatchError(subject, incident_fingerprint or "", f"its executor is {others[0]}")

@@ -216,7 +216,6 @@ async def _show(
         next=start + ROWS if start + ROWS < len(items) else None,
         only=only,
         done=found.total - found.outcomes.get("pending", 0),
-        failed=[item.target_id for item in shown.items if item.outcome not in ("done", "pending")],
         own=own,
         refusal=await page.refusal(Action.EXECUTE_BULK, _target(str(found.id), found.action)),
         typed=typed or Decision(),

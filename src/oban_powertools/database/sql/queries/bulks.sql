@@ -88,6 +88,36 @@ SELECT coalesce(s.id::text, g.id) AS target_id, CASE WHEN s.id IS NOT NULL
 FROM signals s FULL JOIN given g ON g.id::bigint = s.id
 ORDER BY coalesce(s.id, g.id::bigint) LIMIT %(page)s::int;
 
+-- name: step_places
+-- Where these steps are; without those that do not exist.
+-- Args: workflow_ids (bigint[]), names (text[]): one entry a step. Rows: workflow_id, position. Index: step_name_unique.
+SELECT s.workflow_id, s.position
+FROM unnest(%(workflow_ids)s::bigint[], %(names)s::text[]) AS n (workflow_id, name)
+JOIN powertools.steps s ON s.workflow_id = n.workflow_id AND s.name = n.name;
+
+-- name: workflows_judged
+-- What decides which repairs of workflows are legal. Reads every step of them.
+-- Args: ids (bigint[]), not_started (text[], the states of steps that may be held).
+-- Rows: id, held, holdable (steps), retryable (failed steps that may run again), revival_refused (text or NULL), repeated (retryable
+--   steps that may have had effects). Index: the primary keys.
+SELECT w.id, n.held, n.holdable, cardinality(r.positions) AS retryable, powertools.revival_refusal_v1(w.id) AS revival_refused, (
+    SELECT count(*)::int FROM powertools.steps s
+    WHERE s.workflow_id = w.id AND s.position = ANY (r.positions) AND s.effects = 'ask' AND s.attempt > 0
+  ) AS repeated
+FROM powertools.workflows w
+CROSS JOIN LATERAL (SELECT powertools.retryable_v1(w.id) AS positions) AS r
+CROSS JOIN LATERAL (
+  SELECT count(s.held_until) AS held,
+    count(*) FILTER (WHERE s.state = ANY (%(not_started)s::text[]) OR s.held_until IS NOT NULL) AS holdable
+  FROM powertools.step_states s WHERE s.workflow_id = w.id
+) AS n
+WHERE w.id = ANY (%(ids)s::bigint[])
+ORDER BY w.id;
+
+-- name: signals_judged
+-- Args: ids (bigint[]). Rows: id, status, by id. Index: the primary key.
+SELECT g.id, g.status FROM powertools.signals g WHERE g.id = ANY (%(ids)s::bigint[]) ORDER BY g.id;
+
 -- name: store_bulk
 -- Args: actor_id, action, manifest_hash (text), filter (jsonb text), arguments (json text), incident_fingerprint (text or
 --   NULL), token_hash (bytea), ready_for (interval), target_ids, state_hashes (text[], one entry an item). Rows: id, inserted_at, expires_at.

@@ -30,7 +30,7 @@ SELECT 1 AS locked FROM locked;
 
 -- name: command_workflow
 -- Args: workflow_id (bigint). Rows: none, or one.
-SELECT w.id, w.state, w.generation, w.open, w.failed, w.semantics_version
+SELECT w.id, w.state, w.generation, w.open, w.failed, w.semantics_version, w.cancel_requested_at
 FROM powertools.workflows w WHERE w.id = %(workflow_id)s::bigint;
 
 -- name: command_steps
@@ -38,9 +38,11 @@ FROM powertools.workflows w WHERE w.id = %(workflow_id)s::bigint;
 -- Args: workflow_id (bigint), step (text; NULL for every failed step that may run again).
 -- Rows: by position.
 SELECT s.position, s.name, s.kind, s.state, s.cause, s.effects, s.generation, s.attempt,
-  powertools.told_error_v1(s.error) AS error, s.job_id, s.held_until,
+  powertools.told_error_v1(s.error) AS error, s.job_id, s.held_until, s.cancel_requested_at,
   CASE WHEN %(step)s::text IS NOT NULL AND s.finished_at IS NOT NULL
-    THEN powertools.retry_refusal_v1(s.workflow_id, s.position) END AS retry_refused
+    THEN powertools.retry_refusal_v1(s.workflow_id, s.position) END AS retry_refused,
+  CASE WHEN %(step)s::text IS NOT NULL AND s.finished_at IS NOT NULL
+    THEN powertools.revival_refusal_v1(s.workflow_id) END AS revival_refused
 FROM powertools.step_states s
 WHERE s.workflow_id = %(workflow_id)s::bigint AND CASE
     WHEN %(step)s::text IS NOT NULL THEN s.name = %(step)s::text

@@ -28,7 +28,7 @@ WITH health AS MATERIALIZED (
 SELECT j.id, j.state::text AS state, j.queue, j.worker, j.attempt,
   j.meta ?& ARRAY['position', 'uid'] AS of_a_step,
   NOT j.meta ? 'position' AND j.meta ?& ARRAY['workflow_id', 'outcome', 'failed_steps'] AS is_callback,
-  s.workflow_id, s.name AS step, s.state AS step_state, s.effects, s.held_until, s.cause, w.root_id, w.name AS workflow_name, w.tags,
+  s.workflow_id, s.position, s.name AS step, s.state AS step_state, s.effects, s.held_until, s.cause, w.root_id, w.name AS workflow_name, w.tags,
   w.semantics_version, e.executor_id, e.seconds AS beat_seconds, e.process_ended, (
     SELECT powertools.missing_in_v1(x) FROM powertools.executors x WHERE x.executor_id = e.executor_id
   ) AS missing_in,
