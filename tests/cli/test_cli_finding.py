@@ -139,6 +139,33 @@ async def test_a_stored_signal_leads_to_the_wait_that_looks_alike(hand: Hand) ->
     assert f"  or: powertools workflow explain {workflow_id} approve" in ended.out
 
 
+async def test_an_ambiguous_signal_names_the_waits_and_what_gives_it_to_each(hand: Hand) -> None:
+    first, second = await expense(hand), await expense(hand)
+    await hand.rows("DELETE FROM powertools.signals")
+
+    ended = await run(hand, "signal", "approved", "--key", "expense-7")
+
+    assert ended.code == 6
+    assert {f"approve of workflow {one} " in ended.err for one in (first, second)} == {True}
+    assert {f"signal_redirect 3 --to {one}/approve" in ended.out for one in (first, second)} == {True}
+
+
+async def test_no_redirection_to_a_wait_with_another_key_is_suggested_as_no_incident_suggests_it(hand: Hand) -> None:
+    workflow_id = await expense(hand)
+    await hand.rows("DELETE FROM powertools.signals")
+    await hand.workflows.signal("approved", "expense-8")
+    other = await run(hand, "signals", "list")
+    await hand.workflows.signal("approved", "expence-7")
+
+    both = await run(hand, "signals", "list")
+
+    assert "approve waits for approved with key expense-7" in other.out
+    assert "signal_redirect" not in other.out
+    assert both.out.count("signal_redirect") == 1
+    [misspelt] = await hand.rows("SELECT id FROM powertools.signals WHERE correlation_key = 'expence-7'")
+    assert f"signal_redirect {misspelt['id']} --to {workflow_id}/approve" in both.out
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [

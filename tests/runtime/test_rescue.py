@@ -10,6 +10,7 @@ import pytest
 from oban import Job
 
 from oban_powertools import Workflow
+from oban_powertools.states import HistoryKind
 from tests.support.by_hand import Hand, step
 from tests.support.executing import beat, die, health, job, rescue, rescues, silent, stop, take, watching
 
@@ -54,6 +55,32 @@ async def test_a_job_of_an_executor_that_is_gone_is_available_again_with_what_ha
     assert found["errors"][0]["error"].startswith("Rescued: the executor app:oban:default:node-a:p1 was gone")
     assert await rescues(hand) == [("gone", "retried", 1)]
     assert Job(**{k: v for k, v in found.items() if k != "errors"}).state == "available"
+
+
+@pytest.mark.parametrize("asked", ["workflow", "step", "around"])
+async def test_what_was_asked_to_stop_is_cancelled_instead_and_every_sentence_says_so(hand: Hand, asked: str) -> None:
+    inner, outer = Workflow("inner"), Workflow("outer")
+    inner.add("s", step())
+    outer.add_workflow("nested", inner)
+    outer_id = await hand.insert(outer)
+    workflow_id = (await hand.steps(outer_id))["nested"].child_id
+    assert workflow_id is not None
+    job_id = (await hand.job(workflow_id, "s")).id
+    await take(hand, job_id, "p1")
+    who = {"actor": "ada", "reason": "nobody needs it"}
+    if asked == "step":
+        await hand.workflows.recover(workflow_id, "s", "cancel", **who)
+    else:
+        await hand.workflows.request_cancel(workflow_id if asked == "workflow" else outer_id, **who)
+    await die(hand, "p1")
+
+    await rescue(hand)
+
+    found = await job(hand, job_id)
+    assert (found["state"], (await hand.states(workflow_id))["s"]) == ("cancelled", "cancelled")
+    assert found["errors"][-1]["error"].endswith("it was asked to stop, and does not run again")
+    page = await hand.workflows.history(workflow_id)
+    assert [entry.change for entry in page.entries if entry.kind is HistoryKind.RESCUE] == ["cancelled"]
 
 
 async def test_an_executor_that_is_gone_is_missing_before_and_after_the_rescue_until_it_beats_again(hand: Hand) -> None:

@@ -64,6 +64,7 @@ async def test_a_stored_signal_shows_the_waits_that_look_alike_the_likest_first(
     [signal] = await hand.workflows.list_signals()
 
     assert [wait.workflow_id for wait in signal.alike] == [of_key, spelled, of_name]
+    assert [wait.meant for wait in signal.alike] == [True, True, False]
     assert signal.alike[0].step == "approve"
 
 

@@ -1,5 +1,6 @@
 """The history of a workflow: everything in one timeline, in order and in pages, waiting told apart from working."""
 
+import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +17,14 @@ from tests.support.executing import die, rescue, take
 
 ADA: Any = {"actor": "ada", "reason": "billing is back"}
 SECOND = timedelta(seconds=1)
+INCIDENT = """
+INSERT INTO powertools.incidents (fingerprint, class, state, subject_type, subject_id, title, count, evidence,
+  waiting_workflows, waiting_steps, first_detected_at, opened_at, last_detected_at, resolved_at)
+VALUES ('failing_jobs:a:b', 'failing_jobs', 'resolved', 'worker', 'a', 'jobs of a fail', 1,
+  jsonb_build_object('id_type', 'job', 'ids', jsonb_build_array(%s::bigint)), 0, 0, now(), now(), now(), now())
+RETURNING id
+"""
+ENTRY = "INSERT INTO powertools.incident_entries (incident_id, kind, detail) VALUES (%s, %s, %s::jsonb)"
 SHIFT = "UPDATE powertools.events SET at = at + %s * interval '1 s' WHERE workflow_id = %s AND number >= %s"
 
 
@@ -144,18 +153,48 @@ async def test_commands_stand_among_what_they_did_also_refused_ones(hand: Hand) 
     ]
 
 
+async def test_a_command_stands_before_what_it_did(hand: Hand) -> None:
+    workflow_id = await hand.insert(chain(2))
+    await hand.run(workflow_id, {"s0": ValueError("no")})
+    await hand.workflows.recover(workflow_id, "s0", "skip", **ADA)
+    await hand.workflows.request_cancel(workflow_id, **ADA)
+
+    told = [(entry.kind, entry.change) for entry in (await history(hand, workflow_id)).entries]
+
+    skip, cancel = told.index((HistoryKind.COMMAND, "step_skip")), told.index((HistoryKind.COMMAND, "workflow_cancel"))
+    assert told[skip + 1 : cancel] == [
+        (HistoryKind.STEP, "recovered"),
+        (HistoryKind.STEP, "completed"),
+        (HistoryKind.STEP, "recovered"),
+        (HistoryKind.STEP, "released"),
+    ]
+    assert told[cancel + 1 :] == [(HistoryKind.STEP, "cancelled"), (HistoryKind.WORKFLOW, "finished")]
+
+
+async def test_only_the_phases_of_an_incident_that_concerned_it_are_part_of_its_history(hand: Hand) -> None:
+    first, second = await hand.insert(chain(1)), await hand.insert(chain(1))
+    jobs = {
+        one: await hand.one("SELECT job_id FROM powertools.steps WHERE workflow_id = %s", one)
+        for one in (first, second)
+    }
+    incident = await hand.one(INCIDENT, jobs[second])
+    for kind, workflow_id in (("detected", first), ("resolved", None), ("reopened", second), ("resolved", None)):
+        evidence = {"evidence": {"id_type": "job", "ids": [jobs[workflow_id]]}} if workflow_id else {}
+        await hand.rows(ENTRY, incident, kind, json.dumps(evidence))
+
+    told = {
+        workflow_id: [e.change for e in (await history(hand, workflow_id)).entries if e.kind is HistoryKind.INCIDENT]
+        for workflow_id in (first, second)
+    }
+
+    assert told == {first: ["detected", "resolved"], second: ["reopened", "resolved"]}
+
+
 async def test_an_incident_that_names_its_job_is_part_of_its_history(hand: Hand) -> None:
     workflow_id, other = await hand.insert(chain(1)), await hand.insert(chain(1))
     await hand.run(workflow_id, {"s0": ValueError("no")})
     job = await hand.one("SELECT job_id FROM powertools.steps WHERE workflow_id = %s", workflow_id)
-    incident = await hand.one(
-        "INSERT INTO powertools.incidents (fingerprint, class, state, subject_type, subject_id, title, count, evidence,"
-        " waiting_workflows, waiting_steps, first_detected_at, opened_at, last_detected_at, resolved_at)"
-        " VALUES ('failing_jobs:a:b', 'failing_jobs', 'resolved', 'worker', 'a', 'jobs of a fail', 1,"
-        " jsonb_build_object("
-        "'id_type', 'job', 'ids', jsonb_build_array(%s::bigint)), 0, 0, now(), now(), now(), now()) RETURNING id",
-        job,
-    )
+    incident = await hand.one(INCIDENT, job)
     for kind in ("detected", "resolved"):
         await hand.rows("INSERT INTO powertools.incident_entries (incident_id, kind) VALUES (%s, %s)", incident, kind)
 

@@ -8,6 +8,7 @@ BECAME: Final[Mapping[str, str]] = {
     "isolated": "runs again, by itself",
     "quarantined": "set aside after too many crashes",
     "discarded": "discarded",
+    "cancelled": "cancelled, as it was asked to stop",
     "left": "left to operators",
 }
 """Action of a rescue -> what became of the job."""

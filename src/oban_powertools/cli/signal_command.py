@@ -3,19 +3,22 @@
 A signal that woke no step and never will does not end as a success.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
 import click
 
+from ..acts import Action
 from ..privacy.apply_display import apply_display
 from ..states import SignalStatus, WorkflowId
+from ..workflows.finding_signals import OpenWait
 from .exits import Exit
 from .forms import Form
 from .groups import examples
 from .ids import parse_id
-from .output import note, print_json, say
+from .next_commands import command_line
+from .output import note, print_json, print_next, say
 from .target import Database, answering
 from .values import find_duration, payload_option
 
@@ -26,6 +29,9 @@ _SAID: Final[Mapping[SignalStatus, str]] = {
     SignalStatus.AMBIGUOUS: "several workflows wait for it: nobody was woken, say which with --workflow",
     SignalStatus.DUPLICATE: "it was delivered before, nothing changed",
 }
+_MOST: Final = 5
+"""Waits that are named, of a signal that several could take."""
+
 _LOST: Final = (SignalStatus.LATE, SignalStatus.AMBIGUOUS)
 
 
@@ -72,9 +78,21 @@ async def signal(
             expires_in=expires_in,
             only_begun=only_begun,
         )
+        waits: Sequence[OpenWait] = ()
+        if delivered.status is SignalStatus.AMBIGUOUS:
+            waits = await calls.workflows.list_waits(signal=name, correlation_key=key, limit=_MOST)
     if form.is_json:
         print_json({"signal": apply_display(target.display, delivered)}, form)
     else:
         say(f"signal {delivered.id} is {delivered.status}")
         note(_SAID[delivered.status])
+        for wait in waits:
+            note(f"{wait.step} of workflow {wait.workflow_id} {wait.workflow_name} waits for it")
+        print_next(*(_give_to(delivered.id, wait) for wait in waits))
     return Exit.FINDINGS if delivered.status in _LOST else Exit.DONE
+
+
+def _give_to(signal_id: int, wait: OpenWait) -> str:
+    """What gives the signal to this wait, among several."""
+    step = f"{wait.workflow_id}/{wait.step}"
+    return command_line("repair", "preview", Action.SIGNAL_REDIRECT, signal_id, "--to", step, acts=True)

@@ -8,7 +8,7 @@ import click
 
 from ..acts import Action
 from ..times import ago
-from ..workflows.finding_signals import OpenWait, StoredSignal
+from ..workflows.finding_signals import OpenWait, StoredSignal, WaitAlike
 from .exits import Exit
 from .forms import Form
 from .groups import Group, examples
@@ -27,9 +27,8 @@ def _alike(signal: StoredSignal) -> list[str]:
     ]
 
 
-def _redirect(signal: StoredSignal) -> list[str]:
-    """What ends the likest wait with it, and what says more about that wait."""
-    wait = signal.alike[0]
+def _redirect(signal: StoredSignal, wait: WaitAlike) -> list[str]:
+    """What ends the wait with it, and what says more about that wait."""
     step = f"{wait.workflow_id}/{wait.step}"
     return [
         command_line("repair", "preview", Action.SIGNAL_REDIRECT, signal.id, "--to", step, acts=True),
@@ -108,8 +107,9 @@ async def list_signals(
     """List signals that no wait has taken yet, newest first, with the waits that look alike."""
     async with target.snapshot() as calls:
         found = await calls.workflows.list_signals(**only, inserted_from=since, inserted_to=until, limit=limit)
-    longest = next((signal for signal in reversed(found) if signal.alike), None)
-    then = _redirect(longest) if longest else []
+    meant = ((signal, wait) for signal in reversed(found) for wait in signal.alike if wait.meant)
+    longest = next(meant, None)
+    then = _redirect(*longest) if longest else []
     print_list(form, "signals", found, _SIGNALS, empty="no signal is stored", limit=limit, then=then)
     return Exit.DONE
 

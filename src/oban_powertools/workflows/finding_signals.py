@@ -35,6 +35,9 @@ class WaitAlike(AsDict):
     correlation_key: str
     """The key that it waits for."""
 
+    meant: bool
+    """Whether the signal has this key, or spells it differently or nearly: then a redirection is suggested."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSignal(AsDict):

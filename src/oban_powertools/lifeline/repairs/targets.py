@@ -144,13 +144,15 @@ def check_arguments(
         UnsupportedTargetError: An argument is missing, or is not one of this action.
     """
     if (hold_for is not None) != (action in HOLDS):
-        expected = "hold_for, a timedelta or seconds" if hold_for is None else "no hold_for"
-        raise UnsupportedTargetError(action, "anything with these arguments", expected)
+        given = ("anything without a duration", "hold_for (--for), a timedelta or seconds")
+        raise UnsupportedTargetError(
+            action, *(given if hold_for is None else ("anything for a while", "no hold_for (--for)"))
+        )
     if payload is not None and action is not Action.STEP_COMPLETE:
-        raise UnsupportedTargetError(action, "anything with these arguments", "no payload")
+        raise UnsupportedTargetError(action, "anything with a payload", "no payload")
     if (to is not None) != action.row.aimed:
-        expected = "to, the step that it is given to, such as 41/bill" if to is None else "no to"
-        raise UnsupportedTargetError(action, "anything with these arguments", expected)
+        given = ("a signal alone", "also to (--to), the step that it is given to, such as 41/bill")
+        raise UnsupportedTargetError(action, *(given if to is None else ("anything for another step", "no to (--to)")))
     if to is not None:
         return {"to": _parsed(action, TargetType.STEP, as_text("to", to)).id}
     if hold_for is not None:

@@ -124,13 +124,16 @@ AS $$
   )
 $$;
 
--- The incidents that concern a workflow, or one of its steps, now or then: those that named it, its jobs or its waits as
--- evidence, among the 1,000 that were opened last while it lived; the open ones that concern it, of 200 of its steps at most;
--- and those that somebody acted for. Index: incidents_opened, incident_entries_incident, audit_workflow, the primary keys.
-CREATE OR REPLACE FUNCTION powertools.incidents_of_v1(of_workflow bigint, of_step text) RETURNS SETOF bigint
+-- The phases of incidents that concern a workflow, or one of its steps, now or then; a phase begins when the incident is opened or
+-- reopened, and is counted by the times that it was reopened. Those that named it, its jobs or its waits as evidence, among the
+-- 1,000 incidents that were opened last while it lived; the last one of the open ones that concern it, of 200 of its steps at most;
+-- and those in which somebody acted for it. Index: incidents_opened, incident_entries_incident, audit_workflow, the primary keys.
+CREATE OR REPLACE FUNCTION powertools.incidents_of_v2(of_workflow bigint, of_step text)
+RETURNS TABLE (incident_id bigint, phase bigint)
 LANGUAGE plpgsql STABLE
 -- PLANNED EACH TIME
 AS $$
+#variable_conflict use_column
 BEGIN
   RETURN QUERY
   WITH workflow AS MATERIALIZED (
@@ -154,20 +157,26 @@ BEGIN
     FROM powertools.incidents i, workflow w
     WHERE i.last_detected_at >= w.inserted_at AND i.first_detected_at <= w.until
     ORDER BY i.opened_at DESC LIMIT 1000
-  ), named AS (
-    SELECT l.id, l.evidence ->> 'id_type' AS of, l.evidence -> 'ids' AS ids FROM lately l
-    UNION ALL
-    SELECT l.id, e.detail -> 'evidence' ->> 'id_type', e.detail -> 'evidence' -> 'ids'
+  ), phases AS MATERIALIZED (
+    SELECT e.incident_id, e.detail -> 'evidence' AS evidence,
+      count(*) FILTER (WHERE e.kind = 'reopened') OVER (PARTITION BY e.incident_id ORDER BY e.id) AS phase
     FROM lately l JOIN powertools.incident_entries e ON e.incident_id = l.id AND e.kind IN ('detected', 'changed', 'reopened')
+  ), named AS (
+    SELECT p.incident_id, p.phase, p.evidence ->> 'id_type' AS of, p.evidence -> 'ids' AS ids FROM phases p
+    UNION ALL
+    SELECT l.id, coalesce((SELECT max(p.phase) FROM phases p WHERE p.incident_id = l.id), 0), l.evidence ->> 'id_type', l.evidence -> 'ids'
+    FROM lately l
   )
-  SELECT n.id
+  SELECT n.incident_id, n.phase
   FROM named n
   CROSS JOIN LATERAL jsonb_array_elements_text(CASE jsonb_typeof(n.ids) WHEN 'array' THEN n.ids ELSE '[]' END) AS e (id)
   JOIN ids u ON u.of = n.of AND u.id::text = e.id
   UNION
-  SELECT l.id FROM lately l WHERE l.subject_type = 'workflow' AND l.subject_id = of_workflow::text
+  -- one about this workflow, in each of its phases
+  SELECT n.incident_id, n.phase FROM named n
+  JOIN lately l ON l.id = n.incident_id AND l.subject_type = 'workflow' AND l.subject_id = of_workflow::text
   UNION
-  SELECT c.incident_id
+  SELECT c.incident_id, powertools.phase_at(c.incident_id, 'infinity')
   FROM (
     SELECT coalesce(array_agg(p.id), '{}') AS ids, coalesce(array_agg(p.position), '{}') AS positions FROM (
       (
@@ -180,6 +189,13 @@ BEGIN
   ) AS a
   CROSS JOIN LATERAL powertools.incidents_concerning_v1(a.ids, a.positions, array_fill(NULL::bigint, ARRAY[cardinality(a.ids)])) AS c
   UNION
-  SELECT a.incident_id FROM powertools.audit a
+  SELECT a.incident_id, powertools.phase_at(a.incident_id, a.at) FROM powertools.audit a
   WHERE a.workflow_id = of_workflow AND a.incident_id IS NOT NULL AND (of_step IS NULL OR a.step = of_step);
 END $$;
+
+-- How often an incident had been reopened by then.
+CREATE OR REPLACE FUNCTION powertools.phase_at(of_incident bigint, by timestamptz) RETURNS bigint
+LANGUAGE sql STABLE
+AS $$
+  SELECT count(*) FROM powertools.incident_entries e WHERE e.incident_id = of_incident AND e.kind = 'reopened' AND e.at <= by
+$$;

@@ -183,6 +183,15 @@ AS $$
   ) AS a
 $$;
 
+-- Whether a signal with this key may be meant for a wait with that one: it has its key, or spells it differently or nearly. Only
+-- then is its redirection suggested.
+CREATE OR REPLACE FUNCTION powertools.is_meant_for_v1(key text, of_wait text) RETURNS bool
+LANGUAGE sql STABLE
+AS $$
+  SELECT p.key = p.wanted OR powertools.near_spellings(p.key) && powertools.near_spellings(p.wanted)
+  FROM (SELECT powertools.plain_spelling(key) AS key, powertools.plain_spelling(of_wait) AS wanted OFFSET 0) AS p
+$$;
+
 -- The signal among these that a wait with this key may be meant for: first one with its key, then one that only spells it
 -- differently, then a near one.
 CREATE OR REPLACE FUNCTION powertools.likeliest_signal(of_key text, signal_ids bigint[], keys text[]) RETURNS bigint
@@ -190,9 +199,8 @@ LANGUAGE sql STABLE
 AS $$
   SELECT s.id
   FROM unnest(signal_ids, keys) AS s (id, key)
-  CROSS JOIN LATERAL (SELECT powertools.plain_spelling(s.key) AS key, powertools.plain_spelling(of_key) AS wanted OFFSET 0) AS p
-  WHERE p.key = p.wanted OR powertools.near_spellings(p.key) && powertools.near_spellings(p.wanted)
-  ORDER BY s.key = of_key DESC, p.key = p.wanted DESC, s.id LIMIT 1
+  WHERE powertools.is_meant_for_v1(s.key, of_key)
+  ORDER BY s.key = of_key DESC, powertools.plain_spelling(s.key) = powertools.plain_spelling(of_key) DESC, s.id LIMIT 1
 $$;
 
 -- The signal that looks like this wait, as the evidence of an incident says.

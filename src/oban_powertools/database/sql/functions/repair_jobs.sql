@@ -10,7 +10,7 @@ AS $$
   )
 $$;
 
--- Rescues executing jobs that nobody works on, by an operator's decision.
+-- Rescues executing jobs that nobody works on, by an operator's decision; one that was asked to stop is cancelled.
 CREATE OR REPLACE FUNCTION powertools.rescue_jobs_v1(job_ids bigint[]) RETURNS int
 LANGUAGE plpgsql
 -- PLANNED EACH TIME
@@ -20,7 +20,7 @@ DECLARE
 BEGIN
   WITH facts AS (
     SELECT j.id, j.attempt, j.queue, j.worker, j.attempted_by, e.executor_id, s.workflow_id, s.position,
-      coalesce(j.attempted_at, j.inserted_at) AT TIME ZONE 'UTC' AS attempted_at,
+      powertools.was_asked_to_stop(s) AS stops, coalesce(j.attempted_at, j.inserted_at) AT TIME ZONE 'UTC' AS attempted_at,
       CASE WHEN e.executor_id IS NULL THEN 'unknown' WHEN e.stopped_at IS NULL THEN 'gone' WHEN e.abrupt THEN 'ended' ELSE 'stopped' END AS why
     FROM public.oban_jobs j
     LEFT JOIN powertools.executors e ON e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2]
@@ -28,8 +28,13 @@ BEGIN
     WHERE j.id = ANY (job_ids) AND j.state = 'executing'
   ), moved AS (
     UPDATE public.oban_jobs j
-    SET state = 'available', max_attempts = greatest(j.max_attempts, j.attempt + 1),
-        errors = j.errors || powertools.operator_error(j.attempt, 'Rescued by an operator: it runs again'),
+    SET state = (CASE WHEN f.stops THEN 'cancelled' ELSE 'available' END)::public.oban_job_state,
+        cancelled_at = CASE WHEN f.stops THEN timezone('UTC', clock_timestamp()) ELSE j.cancelled_at END,
+        max_attempts = CASE WHEN f.stops THEN j.max_attempts ELSE greatest(j.max_attempts, j.attempt + 1) END,
+        errors = j.errors || powertools.operator_error(j.attempt, CASE
+          WHEN f.stops THEN 'Rescued by an operator: it was asked to stop, and does not run again'
+          ELSE 'Rescued by an operator: it runs again'
+        END),
         meta = j.meta || jsonb_build_object('rescued', powertools.count_of(j.meta -> 'rescued') + 1)
     FROM facts f WHERE j.id = f.id
     RETURNING j.queue

@@ -1,6 +1,16 @@
 -- Rescue: what happens to the jobs of executors that are gone, that are unknown, or that do not know the job. The view
 -- gone_executors (views.sql) and executors.sql say which executors are gone.
 
+-- Whether a step, its workflow or one around it was asked to stop, or its time was over: what was lost then does not run again.
+CREATE OR REPLACE FUNCTION powertools.was_asked_to_stop(s powertools.steps) RETURNS bool
+LANGUAGE sql STABLE
+AS $$
+  SELECT s.cancel_requested_at IS NOT NULL OR EXISTS (
+    SELECT FROM powertools.workflows w JOIN powertools.workflows r ON r.id = w.root_id
+    WHERE w.id = s.workflow_id AND coalesce(w.cancel_requested_at, w.expired_at, r.cancel_requested_at, r.expired_at) IS NOT NULL
+  )
+$$;
+
 -- Rescues jobs. modes: queue or '*' -> 'automatic' or 'operator', the setting rescue (config.py). What happens to
 -- each, the first that applies:
 --   left         its queue is the operators', its meta says "rescue": "ask", or it is a step that must never run twice
@@ -8,7 +18,7 @@
 --   quarantined  its executors died while running it for the third time, or stopped for the tenth within an hour, and no
 --                other job of the executor has as many
 --   isolated     the same, but several jobs have as many: they run one by one, so that only the culprit kills its executor
---   retried      anything else
+--   retried      anything else; one of a step or workflow that was asked to stop is cancelled instead
 -- A job that may run again has an attempt left for it (oban/O20). Returns how many jobs it changed.
 -- Long: one statement decides, changes and records, so that no decision rests on rows that have changed since.
 CREATE OR REPLACE FUNCTION powertools.rescue_these(orphans powertools.orphan[], modes jsonb) RETURNS int
@@ -23,7 +33,7 @@ BEGIN
   WITH facts AS (
     SELECT j.id, j.attempt, j.max_attempts, j.queue, j.worker, j.attempted_by, o.executor_id, o.why, s.workflow_id, s.position,
       coalesce(j.attempted_at, j.inserted_at) AT TIME ZONE 'UTC' AS attempted_at,
-      CASE
+      powertools.was_asked_to_stop(s) AS stops, CASE
         WHEN coalesce(modes ->> j.queue, modes ->> '*') = 'operator' THEN 'ask'
         WHEN j.meta ->> 'rescue' IN ('ask', 'fail') THEN j.meta ->> 'rescue'
         WHEN s.effects = 'never' THEN 'ask'
@@ -55,6 +65,7 @@ BEGIN
     SELECT s.*, CASE
         WHEN s.policy = 'ask' THEN 'left'
         WHEN s.policy = 'fail' OR s.attempt >= s.max_attempts AND s.why NOT IN ('ended', 'stopped') THEN 'discarded'
+        WHEN s.stops THEN 'retried'
         WHEN s.suspect AND (s.alike = 1 OR s.crashes >= s.patience + 7) THEN 'quarantined'
         WHEN s.suspect THEN 'isolated'
         ELSE 'retried'
@@ -62,12 +73,13 @@ BEGIN
     FROM suspects s
   ), moved AS (
     UPDATE public.oban_jobs j
-    SET state = (CASE d.action
-          WHEN 'discarded' THEN 'discarded' WHEN 'isolated' THEN 'retryable'
-          WHEN 'retried' THEN 'available' WHEN 'quarantined' THEN 'available'
+    SET state = (CASE
+          WHEN d.action = 'discarded' THEN 'discarded' WHEN d.stops THEN 'cancelled'
+          WHEN d.action = 'isolated' THEN 'retryable' ELSE 'available'
         END)::public.oban_job_state,
         discarded_at = CASE d.action WHEN 'discarded' THEN timezone('UTC', clock_timestamp()) ELSE j.discarded_at END,
-        max_attempts = CASE d.action WHEN 'discarded' THEN j.max_attempts ELSE greatest(j.max_attempts, j.attempt + 1) END,
+        cancelled_at = CASE WHEN d.action <> 'discarded' AND d.stops THEN timezone('UTC', clock_timestamp()) ELSE j.cancelled_at END,
+        max_attempts = CASE WHEN d.action = 'discarded' OR d.stops THEN j.max_attempts ELSE greatest(j.max_attempts, j.attempt + 1) END,
         -- all turns together take five minutes at most
         scheduled_at = CASE d.action
           WHEN 'isolated' THEN timezone('UTC', clock_timestamp()) + d.turn * least(interval '15 s', interval '5 min' / d.alike)
@@ -84,7 +96,8 @@ BEGIN
               WHEN 'lost' THEN format('the executor %s does not run it', d.executor_id)
               ELSE format('nobody knows its executor %s', array_to_string(d.attempted_by, ' '))
             END,
-            CASE d.action
+            CASE CASE WHEN d.stops AND d.action = 'retried' THEN 'cancelled' ELSE d.action END
+              WHEN 'cancelled' THEN 'it was asked to stop, and does not run again'
               WHEN 'retried' THEN 'it runs again'
               WHEN 'isolated' THEN 'it runs again apart from others that were running whenever an executor died'
               WHEN 'quarantined' THEN format('it is quarantined, because %s executors %s while they ran it', d.crashes,
@@ -239,6 +252,15 @@ BEGIN
     ORDER BY j.id FOR UPDATE OF j SKIP LOCKED
   ), modes);
 END $$;
+
+-- What became of a rescued job: the action, or cancelled where it was asked to stop and did not run again; as long as the job is kept.
+CREATE OR REPLACE FUNCTION powertools.became_v1(r powertools.rescues) RETURNS text
+LANGUAGE sql STABLE
+AS $$
+  SELECT CASE WHEN r.action IN ('retried', 'isolated') AND EXISTS (
+    SELECT FROM public.oban_jobs j WHERE j.id = r.job_id AND j.state = 'cancelled' AND j.attempt = r.attempt
+  ) THEN 'cancelled' ELSE r.action END
+$$;
 
 -- Since when an available job could run, in UTC: its time, its insertion, its last attempt or its rescue, whichever came last.
 -- Index: rescues_job, looked at only for a job that was fetched before.

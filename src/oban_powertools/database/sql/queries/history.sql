@@ -93,7 +93,7 @@ WITH workflow AS MATERIALIZED (
     WHERE a.workflow_id IS NULL AND a.action <> 'preview_repair' AND NOT a.details ? 'rescue_id' AND a.at >= (SELECT w.inserted_at FROM workflow w)
   ) AS a
   UNION ALL
-  SELECT r.at, 4, r.id, 'rescue', r.action, j.name, NULL, NULL, r.attempt, r.job_id, NULL, NULL, r.attempted_by[1], NULL, NULL, NULL, NULL,
+  SELECT r.at, 4, r.id, 'rescue', powertools.became_v1(r), j.name, NULL, NULL, r.attempt, r.job_id, NULL, NULL, r.attempted_by[1], NULL, NULL, NULL, NULL,
     jsonb_build_object('why', r.why, 'executor_id', r.executor_id)
   FROM jobs j JOIN powertools.rescues r ON r.job_id = j.job_id
   WHERE r.at >= (SELECT w.inserted_at FROM workflow w)
@@ -108,9 +108,12 @@ WITH workflow AS MATERIALIZED (
       SELECT b.detail ->> 'title' FROM powertools.incident_entries b
       WHERE b.incident_id = i.id AND b.id <= e.id AND b.detail ? 'title' ORDER BY b.id DESC LIMIT 1
     ), i.title))
-  FROM powertools.incidents_of_v1(%(workflow_id)s::bigint, %(step)s::text) AS c (id)
-  JOIN powertools.incidents i ON i.id = c.id
-  JOIN powertools.incident_entries e ON e.incident_id = i.id
+  FROM powertools.incidents_of_v2(%(workflow_id)s::bigint, %(step)s::text) AS c
+  JOIN powertools.incidents i ON i.id = c.incident_id
+  JOIN LATERAL (
+    SELECT e.*, count(*) FILTER (WHERE e.kind = 'reopened') OVER (ORDER BY e.id) AS phase
+    FROM powertools.incident_entries e WHERE e.incident_id = i.id
+  ) AS e ON e.phase = c.phase
   WHERE e.at >= (SELECT w.inserted_at FROM workflow w) OR e.kind IN ('detected', 'reopened')
   UNION ALL
   SELECT c.inserted_at, 7, c.generation, 'callback', CASE WHEN j.id IS NOT NULL THEN j.state::text WHEN c.ended_at IS NULL THEN 'job_deleted' ELSE c.state END,

@@ -86,7 +86,7 @@ FROM (
   UNION ALL
   (
     SELECT r.at, CASE r.action WHEN 'left' THEN 'left' ELSE 'rescued' END, NULL, jsonb_build_object(
-      'job_id', r.job_id, 'attempt', r.attempt, 'action', r.action, 'why', r.why, 'worker', r.worker
+      'job_id', r.job_id, 'attempt', r.attempt, 'action', powertools.became_v1(r), 'why', r.why, 'worker', r.worker
     ), r.id
     FROM powertools.incidents i
     JOIN powertools.rescues r ON r.job_id IN (
@@ -100,7 +100,7 @@ FROM (
   -- of an executor also what it had in hand before it was an incident, among the last 5,000 rescues
   (
     SELECT r.at, 'rescued', NULL, jsonb_build_object(
-      'job_id', r.job_id, 'attempt', r.attempt, 'action', r.action, 'why', r.why, 'worker', r.worker
+      'job_id', r.job_id, 'attempt', r.attempt, 'action', powertools.became_v1(r), 'why', r.why, 'worker', r.worker
     ), r.id
     FROM powertools.incidents i
     JOIN (SELECT * FROM powertools.rescues l ORDER BY l.id DESC LIMIT 5000) AS r ON r.executor_id = i.subject_id

@@ -10,10 +10,12 @@ ORDER BY g.id DESC;
 
 -- name: list_waits_alike
 -- Args: signal_ids (bigint[]): stored signals.
--- Rows: signal_id, wait_id, workflow_id, step, signal, correlation_key; by signal, the most alike first. Index: as
+-- Rows: signal_id, wait_id, workflow_id, step, signal, correlation_key, meant (as powertools.is_meant_for_v1); by signal, the most alike first. Index: as
 --   powertools.waits_alike_v1, and the primary keys.
-SELECT a.signal_id, a.wait_id, a.workflow_id, s.name AS step, a.signal, a.correlation_key
+SELECT a.signal_id, a.wait_id, a.workflow_id, s.name AS step, a.signal, a.correlation_key,
+  powertools.is_meant_for_v1(g.correlation_key, a.correlation_key) AS meant
 FROM powertools.waits_alike_v1(%(signal_ids)s::bigint[]) WITH ORDINALITY AS a
+CROSS JOIN LATERAL (SELECT * FROM powertools.signals WHERE id = a.signal_id LIMIT 1) AS g
 CROSS JOIN LATERAL (SELECT * FROM powertools.waits WHERE id = a.wait_id LIMIT 1) AS v
 CROSS JOIN LATERAL powertools.step_at_v1(v.workflow_id, v.position) AS s
 ORDER BY a.ordinality;
