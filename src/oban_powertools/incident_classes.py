@@ -261,7 +261,7 @@ class IncidentClass(StrEnum):
             holds_by="hung_jobs_holds",
             concerns_by="hung_jobs_concerns",
             over_because="each of these attempts has ended, or its executor is gone",
-            ended_by=((Action.STEP_CANCEL, Action.STEP_COMPLETE), (Action.JOB_CANCEL,)),
+            ended_by=((Action.STEP_CANCEL, Action.STEP_COMPLETE), (Action.STEP_COMPLETE,), (Action.JOB_CANCEL,)),
             means="They wait for something that does not come, or compute without an end.",
             unknown="Whether they would still end, and which effects they have had.",
             unattended="They run on and keep their places in the queue, until their worker's timeout if it has one.",

@@ -19,7 +19,7 @@ from .target import Database, answering
 
 def _say(preview: ListedPreview) -> list[str]:
     """What keeps it from being executed, and what to consider before."""
-    sentences = ["changed since: preview it again"] if preview.has_changed else []
+    sentences = ["changed since it was previewed"] if preview.has_changed else []
     sentences += ["waits for a second person to approve it"] if preview.awaits_approval else []
     sentences += [f"approved by {preview.approved_by}"] if preview.approved_by else []
     return sentences + [f"warning: {warning}" for warning in preview.warnings if _is_open(preview)]

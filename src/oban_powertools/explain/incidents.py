@@ -121,8 +121,9 @@ def _choices(row: Mapping[str, Any]) -> Choices:
 
 def _refusal(action: Action, subject: Subject) -> ExplainedAction | None:
     target = action.row.targets[0]
-    if target is TargetType.STEP:
-        return next((refused for refused in subject.refused if refused.name == action.value), None)
+    of_step = next((refused for refused in subject.refused if refused.name == action.value), None)
+    if of_step is not None or target is TargetType.STEP:
+        return of_step
     job = subject.job or (subject.step.job if subject.step and not subject.step.ended else None)
     if target not in (TargetType.JOB, TargetType.CALLBACK) or job is None:
         return None
@@ -150,7 +151,9 @@ def _target(repair: Action, row: Mapping[str, Any], subject: Subject) -> tuple[T
     target = repair.row.targets[0]
     match target:
         case TargetType.JOB | TargetType.CALLBACK:
-            return (target, str(job.id)) if job and not refuse_job(repair, job.row) else None
+            # The step decides about its job: some repairs of the job are done to the step.
+            legal = repair in _names(subject.actions) if step else job and not refuse_job(repair, job.row)
+            return (target, str(job.id)) if job and legal else None
         case TargetType.EXECUTOR:
             rescuable = job is not None and job.executor_state in LOST and job.effects != Effects.NEVER
             return (target, row["subject_id"]) if rescuable else None
@@ -163,7 +166,7 @@ def _target(repair: Action, row: Mapping[str, Any], subject: Subject) -> tuple[T
             legal = workflow and row["subject_type"] == "workflow" and not WORKFLOW_RULES[repair](workflow.row)
             return (target, row["subject_id"]) if legal else None
         case TargetType.STEP:
-            legal = step and repair in {action.name for action in subject.actions}
+            legal = step and repair in _names(subject.actions)
             return (target, _step_id(subject) or "") if step and legal else None
         case TargetType.QUEUE:
             helps = row["resumable"] if repair is Action.QUEUE_RESUME else row["scale_to"]
@@ -184,6 +187,10 @@ def _target(repair: Action, row: Mapping[str, Any], subject: Subject) -> tuple[T
             assert_never(target)
 
 
+def _names(actions: Sequence[ExplainedAction]) -> frozenset[str]:
+    return frozenset(action.name for action in actions)
+
+
 def _step_id(subject: Subject) -> str | None:
     return f"{subject.step.workflow.id}/{subject.step.name}" if subject.step else None
 
@@ -191,5 +198,5 @@ def _step_id(subject: Subject) -> str | None:
 def _takes_a_result(subject: Subject) -> bool:
     """Whether the step of a late result may be completed with it, or its job is no step's or a live one's."""
     if subject.step is not None and subject.step.ended:
-        return Action.STEP_COMPLETE in {action.name for action in subject.actions}
+        return Action.STEP_COMPLETE in _names(subject.actions)
     return subject.job is None or not subject.job.of_a_step or subject.job.step is not None
