@@ -164,8 +164,8 @@ async def test_a_command_stands_before_what_it_did(hand: Hand) -> None:
     skip, cancel = told.index((HistoryKind.COMMAND, "step_skip")), told.index((HistoryKind.COMMAND, "workflow_cancel"))
     assert told[skip + 1 : cancel] == [
         (HistoryKind.STEP, "recovered"),
-        (HistoryKind.STEP, "completed"),
         (HistoryKind.STEP, "recovered"),
+        (HistoryKind.STEP, "completed"),
         (HistoryKind.STEP, "released"),
     ]
     assert told[cancel + 1 :] == [(HistoryKind.STEP, "cancelled"), (HistoryKind.WORKFLOW, "finished")]

@@ -64,8 +64,8 @@ BEGIN
   ), decided AS (
     SELECT s.*, CASE
         WHEN s.policy = 'ask' THEN 'left'
-        WHEN s.policy = 'fail' OR s.attempt >= s.max_attempts AND s.why NOT IN ('ended', 'stopped') THEN 'discarded'
         WHEN s.stops THEN 'retried'
+        WHEN s.policy = 'fail' OR s.attempt >= s.max_attempts AND s.why NOT IN ('ended', 'stopped') THEN 'discarded'
         WHEN s.suspect AND (s.alike = 1 OR s.crashes >= s.patience + 7) THEN 'quarantined'
         WHEN s.suspect THEN 'isolated'
         ELSE 'retried'
