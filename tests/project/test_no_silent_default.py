@@ -27,6 +27,7 @@ CAUGHT = {
     "incidents.sql": "CHECK incident_names: what waits and workflows are is looked up beside it",
     "apply_outcomes_v1": "in these states alone a step is open for an outcome; what is not taken is kept as late",
     "settle": "a change is NOT NULL",
+    "complete_steps": "as apply_outcomes_v1 and release_v1",
     "incident_word_v1": "as incident_word_v3",
     "incident_word_v3": "CHECK incident_state has the same words",
     "executor_word_v1": "as executor_word_v2",

@@ -123,22 +123,34 @@ END $$;
 
 -- After an UPDATE of jobs. A job stays with the step that it ran for before, whatever its meta says now. The results of
 -- workers come with a bulk ack in the setting powertools.results (job id -> result); without one they are in the job's
--- meta. Old rows are looked up with IN, which hashes them: a join of two transition tables can be quadratic.
+-- meta. Each transition table is read once, as most batches are small: the old jobs for their state, one for all of most
+-- batches, and a checksum over meta; the new ones again only when their meta has changed. No join of the two: it can be
+-- quadratic.
 -- Long: only the trigger's own function sees the transition tables.
 CREATE OR REPLACE FUNCTION powertools.jobs_updated_v1() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  outcomes powertools.outcome[];
-  starts powertools.change[];
+  before bigint;
+  after bigint;
+  all_were text;
+  each_was jsonb;
   results jsonb;
   kept jsonb;
-  said bigint;
+  outcomes powertools.outcome[];
+  starts powertools.change[];
   idle bigint[];
   callbacks bool;
 BEGIN
-  IF NOT EXISTS (SELECT FROM old_jobs o WHERE o.meta ? 'workflow_id') THEN
+  SELECT bit_xor(jsonb_hash_extended(o.meta, o.id)) FILTER (WHERE o.meta ? 'workflow_id'),
+    CASE WHEN min(o.state) = max(o.state) THEN min(o.state) END
+  INTO before, all_were
+  FROM old_jobs o;
+  IF before IS NULL THEN
     RETURN NULL;
+  END IF;
+  IF all_were IS NULL THEN
+    each_was := (SELECT jsonb_object_agg(o.id, o.state) FROM old_jobs o);
   END IF;
   IF current_setting('powertools.results', true) <> '' THEN
     -- Any session may set it to anything, and its update must go on (invariant/I6).
@@ -149,46 +161,49 @@ BEGIN
     END;
     PERFORM set_config('powertools.results', '', true);
   END IF;
-  -- One checksum over all meta: for a batch that changes none, as most do, nothing else is compared.
-  SELECT bit_xor(jsonb_hash_extended(n.meta, n.id)),
-    array_agg(n.id) FILTER (WHERE n.state IN ('available', 'scheduled', 'retryable', 'suspended')),
-    bool_or(n.meta ? 'failed_steps')
-  INTO said, idle, callbacks
-  FROM new_jobs n;
-  IF (SELECT bit_xor(jsonb_hash_extended(o.meta, o.id)) FROM old_jobs o) IS DISTINCT FROM said
-    AND current_setting('powertools.keeping', true) IS DISTINCT FROM 'on' THEN
+  LOOP
+    SELECT bit_xor(n.checksum),
+      array_agg(ROW (
+        n.workflow_id, n.position, n.id, NULL, NULL,
+        CASE WHEN n.state = 'completed' AND n.result ? 'await' THEN 'awaiting_signal' ELSE n.state END,
+        NULL, n.attempt,
+        CASE WHEN n.state = 'completed' THEN n.result END,
+        CASE WHEN n.state IN ('retryable', 'discarded', 'cancelled') THEN n.error END,
+        n.inserted_at AT TIME ZONE 'UTC', n.attempted_at AT TIME ZONE 'UTC'
+      )::powertools.outcome) FILTER (WHERE n.moves AND n.state <> 'executing'),
+      array_agg(ROW (
+        n.workflow_id, n.position, 'started', 'executing', n.id, n.attempt, NULL, NULL
+      )::powertools.change) FILTER (WHERE n.moves AND n.state = 'executing'),
+      array_agg(n.id) FILTER (WHERE n.state IN ('available', 'scheduled', 'retryable', 'suspended')),
+      bool_or(n.calls_back)
+    INTO after, outcomes, starts, idle, callbacks
+    FROM (
+      SELECT i.*, i.workflow_id IS NOT NULL AND i.position IS NOT NULL AND (
+          i.state IN ('completed', 'discarded', 'cancelled')
+          OR i.state = 'executing' AND i.was <> 'executing'
+          OR i.state = 'retryable' AND i.was IN ('available', 'scheduled', 'executing')
+          OR i.state = 'scheduled' AND i.was IN ('available', 'retryable', 'executing')
+          OR i.state = 'available' AND i.was = 'executing'
+        ) AS moves
+      FROM (
+        SELECT n.id, n.state::text AS state, n.attempt, n.errors -> -1 AS error, n.inserted_at, n.attempted_at,
+          coalesce(all_were, each_was ->> n.id::text) AS was,
+          coalesce(results -> n.id::text, n.meta -> 'return') AS result,
+          CASE WHEN n.meta ? 'workflow_id' THEN jsonb_hash_extended(n.meta, n.id) END AS checksum,
+          n.meta ? 'failed_steps' AS calls_back,
+          -- written twice: a function is inlined only over a plain column
+          CASE WHEN kept ? n.id::text THEN powertools.workflow_of_v1(kept -> n.id::text) ELSE powertools.workflow_of_v1(n.meta) END AS workflow_id,
+          CASE WHEN kept ? n.id::text THEN powertools.position_of_v1(kept -> n.id::text) ELSE powertools.position_of_v1(n.meta) END AS position
+        FROM new_jobs n OFFSET 0
+      ) AS i OFFSET 0
+    ) AS n;
+    EXIT WHEN after IS NOT DISTINCT FROM before OR kept IS NOT NULL
+      OR current_setting('powertools.keeping', true) IS NOT DISTINCT FROM 'on';
     SELECT powertools.keep_identities(array_agg(o.id ORDER BY o.id), array_agg(o.meta ORDER BY o.id)) INTO kept
     FROM old_jobs o
     WHERE o.meta ?& '{workflow_id,position,uid}' OR o.meta ?& '{workflow_id,outcome,failed_steps}';
-  END IF;
-  SELECT array_agg(ROW (
-    n.workflow_id, n.position, n.id, NULL, NULL,
-    CASE WHEN n.state = 'completed' AND n.result ? 'await' THEN 'awaiting_signal' ELSE n.state::text END,
-    NULL, n.attempt,
-    CASE WHEN n.state = 'completed' THEN n.result END,
-    CASE WHEN n.state IN ('retryable', 'discarded', 'cancelled') THEN n.errors -> -1 END,
-    n.inserted_at AT TIME ZONE 'UTC', n.attempted_at AT TIME ZONE 'UTC'
-  )::powertools.outcome) FILTER (WHERE n.state <> 'executing'),
-  array_agg(ROW (
-    n.workflow_id, n.position, 'started', 'executing', n.id, n.attempt, NULL, NULL
-  )::powertools.change ORDER BY n.id) FILTER (WHERE n.state = 'executing')
-  INTO outcomes, starts
-  FROM (
-    SELECT m.*, powertools.workflow_of_v1(m.own) AS workflow_id, powertools.position_of_v1(m.own) AS position
-    -- computed first: a function is inlined only over a plain column
-    FROM (
-      SELECT n.*, coalesce(kept -> n.id::text, n.meta) AS own, coalesce(results -> n.id::text, n.meta -> 'return') AS result
-      FROM new_jobs n OFFSET 0
-    ) AS m OFFSET 0
-  ) AS n
-  WHERE (
-      n.state IN ('completed', 'discarded', 'cancelled')
-      OR n.state = 'executing' AND n.id IN (SELECT o.id FROM old_jobs o WHERE o.state <> 'executing')
-      OR n.state = 'retryable' AND n.id IN (SELECT o.id FROM old_jobs o WHERE o.state IN ('available', 'scheduled', 'executing'))
-      OR n.state = 'scheduled' AND n.id IN (SELECT o.id FROM old_jobs o WHERE o.state IN ('available', 'retryable', 'executing'))
-      OR n.state = 'available' AND n.id IN (SELECT o.id FROM old_jobs o WHERE o.state = 'executing')
-    )
-    AND n.workflow_id IS NOT NULL AND n.position IS NOT NULL;
+    EXIT WHEN kept IS NULL;
+  END LOOP;
   IF outcomes IS NOT NULL THEN
     PERFORM powertools.settle_guarded(outcomes);
   END IF;

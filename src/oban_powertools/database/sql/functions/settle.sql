@@ -201,11 +201,27 @@ BEGIN
   RETURN cancelled_too;
 END $$;
 
+-- Does what the end of these workflows takes. Args: all of them, and those among them that have failed steps, a callback,
+-- a step that runs them; NULL for none. Returns the outcomes of such steps.
+CREATE OR REPLACE FUNCTION powertools.end_workflows(finished bigint[], failed bigint[], called_back bigint[], nested bigint[])
+RETURNS powertools.outcome[]
+LANGUAGE plpgsql
+AS $$
+BEGIN
+  IF failed IS NOT NULL THEN
+    PERFORM powertools.judge_failures(failed);
+  END IF;
+  PERFORM powertools.write_ends(finished);
+  PERFORM powertools.close_signals_of(finished);
+  IF called_back IS NOT NULL THEN
+    PERFORM powertools.insert_on_finished(called_back);
+  END IF;
+  RETURN CASE WHEN nested IS NOT NULL THEN powertools.nested_outcomes(nested) END;
+END $$;
+
 -- Moves workflows on from ended steps: the cascade, the releases, the ends of workflows, and again for the steps that
 -- end thereby (a step that ran a nested workflow, an early signal), until none is left. changes are earlier changes,
 -- whose events are written first. The caller holds the workflows.
--- Long: each statement uses the rows of the one before;
--- separate functions would cost one more plan and call per batch.
 CREATE OR REPLACE FUNCTION powertools.move_on_v1(
   ended powertools.ended[], stopping bigint[], changes powertools.change[] DEFAULT NULL
 ) RETURNS void
@@ -272,38 +288,45 @@ BEGIN
     INTO finished, finished_failed, called_back, nested
     FROM counted WHERE open = 0;
 
-    IF finished_failed IS NOT NULL THEN
-      PERFORM powertools.judge_failures(finished_failed);
-    END IF;
     IF finished IS NOT NULL THEN
-      PERFORM powertools.write_ends(finished);
-      PERFORM powertools.close_signals_of(finished);
-    END IF;
-    IF called_back IS NOT NULL THEN
-      PERFORM powertools.insert_on_finished(called_back);
-    END IF;
-    IF nested IS NOT NULL THEN
-      outcomes := outcomes || powertools.nested_outcomes(nested);
+      outcomes := outcomes || powertools.end_workflows(finished, finished_failed, called_back, nested);
     END IF;
     ended := CASE WHEN outcomes IS NOT NULL THEN powertools.apply_outcomes_v1(outcomes, stopping) END;
   END LOOP;
   PERFORM powertools.write_events_v1(changes);
 END $$;
 
--- Moves workflows on from the outcomes of their steps' jobs, waits and nested workflows. An outcome need not be an end:
+-- Moves workflows on from the outcomes of their steps' jobs, waits and nested workflows. The most common batch goes in one
+-- statement (complete_steps). An outcome need not be an end:
 -- a job started, failed with attempts left, snoozed or was rescued; then only its event is written.
 CREATE OR REPLACE FUNCTION powertools.settle(outcomes powertools.outcome[]) RETURNS void
 LANGUAGE plpgsql
 AS $$
 DECLARE
   asked CONSTANT powertools.outcome[] := outcomes;
+  workflow_ids bigint[];
+  job_ids bigint[];
+  all_completed bool;
+  some_live bool;
+  some_extend bool;
   ended powertools.ended[];
   stopping bigint[];
   changes powertools.change[];
 BEGIN
-  stopping := powertools.lock_families_v1(ARRAY(SELECT o.workflow_id FROM unnest(outcomes) AS o));
-  changes := powertools.take_starts_v1(ARRAY(SELECT o.job_id FROM unnest(outcomes) AS o WHERE o.job_id IS NOT NULL));
-  IF EXISTS (SELECT FROM unnest(outcomes) AS o WHERE o.state IN ('executing', 'retryable', 'scheduled', 'available')) THEN
+  SELECT array_agg(o.workflow_id), array_agg(o.job_id) FILTER (WHERE o.job_id IS NOT NULL),
+    bool_and(o.state = 'completed' AND o.job_id IS NOT NULL AND o.cause IS NULL AND o.error IS NULL),
+    bool_or(o.state IN ('executing', 'retryable', 'scheduled', 'available')),
+    bool_or(o.state = 'awaiting_signal' OR o.result ? 'append')
+  INTO workflow_ids, job_ids, all_completed, some_live, some_extend
+  FROM unnest(outcomes) AS o;
+  stopping := powertools.lock_families_v1(workflow_ids);
+  IF all_completed AND some_extend IS NOT TRUE AND stopping IS NULL THEN
+    IF powertools.complete_steps(outcomes, job_ids) THEN
+      RETURN;
+    END IF;
+  END IF;
+  changes := powertools.take_starts_v1(job_ids);
+  IF some_live THEN
     changes := changes || powertools.own_changes(ARRAY(
       SELECT ROW (
         o.workflow_id, o.position,
@@ -313,7 +336,7 @@ BEGIN
       FROM unnest(outcomes) AS o WHERE o.state IN ('executing', 'retryable', 'scheduled', 'available')
     ));
   END IF;
-  IF EXISTS (SELECT FROM unnest(outcomes) AS o WHERE o.state = 'awaiting_signal' OR o.result ? 'append') THEN
+  IF some_extend THEN
     PERFORM powertools.write_events_v1(changes);
     changes := NULL;
     outcomes := powertools.extend(outcomes, stopping);
