@@ -28,6 +28,7 @@ CAUGHT = {
     "apply_outcomes_v1": "in these states alone a step is open for an outcome; what is not taken is kept as late",
     "settle": "a change is NOT NULL",
     "complete_steps": "as apply_outcomes_v1 and release_v1",
+    "jobs_updated_v1": "in any other state a job moves nothing",
     "incident_word_v1": "as incident_word_v3",
     "incident_word_v3": "CHECK incident_state has the same words",
     "executor_word_v1": "as executor_word_v2",

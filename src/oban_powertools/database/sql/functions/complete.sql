@@ -53,6 +53,8 @@ BEGIN
     CROSS JOIN LATERAL unnest(s.children) AS c (child)
     GROUP BY o.workflow_id, c.child
     ORDER BY o.workflow_id, c.child
+  ), few AS (
+    SELECT count(*) <= most AS enough FROM edges
   ), moved AS (
     UPDATE powertools.steps s
     SET pending = s.pending - coalesce(c.ended, 0),
@@ -99,7 +101,7 @@ BEGIN
         UNION ALL
         SELECT e.workflow_id, e.child, NULL, NULL, NULL, NULL, NULL, e.ended FROM edges e
       ) AS c
-      WHERE (SELECT count(*) FROM edges) <= most
+      WHERE (SELECT f.enough FROM few f)
       LIMIT cardinality(outcomes) + most
     ) AS c
     WHERE s.workflow_id = c.workflow_id AND s.position = c.position
@@ -122,7 +124,7 @@ BEGIN
     RETURNING queue, state
   ), starts AS (
     DELETE FROM powertools.deferred_starts d
-    WHERE d.job_id = ANY (job_ids) AND (SELECT count(*) FROM edges) <= most
+    WHERE d.job_id = ANY (job_ids) AND (SELECT f.enough FROM few f)
     RETURNING d.*
   ), written AS (
     INSERT INTO powertools.events (workflow_id, number, position, batch_id, place, at, job_id, attempt, has_result, change, state)
@@ -185,7 +187,7 @@ BEGIN
     WHERE w.id = c.workflow_id
     RETURNING w.id, w.open, w.failed, w.on_finished IS NOT NULL AS calls_back, w.parent_id IS NOT NULL AS is_nested
   )
-  SELECT (SELECT count(*) FROM edges) <= most, (SELECT true FROM batches),
+  SELECT (SELECT f.enough FROM few f), (SELECT true FROM batches),
     (SELECT array_agg(queue) FROM jobs WHERE state = 'available'), m.*, w.*
   INTO fits, wrote, woken, taken, referring_in, referring, others_in, others, finished, finished_failed, called_back, nested
   FROM (

@@ -170,32 +170,28 @@ BEGIN
         CASE WHEN n.state = 'completed' THEN n.result END,
         CASE WHEN n.state IN ('retryable', 'discarded', 'cancelled') THEN n.error END,
         n.inserted_at AT TIME ZONE 'UTC', n.attempted_at AT TIME ZONE 'UTC'
-      )::powertools.outcome) FILTER (WHERE n.moves AND n.state <> 'executing'),
+      )::powertools.outcome) FILTER (WHERE n.moves AND n.state <> 'executing' AND n.workflow_id IS NOT NULL AND n.position IS NOT NULL),
       array_agg(ROW (
         n.workflow_id, n.position, 'started', 'executing', n.id, n.attempt, NULL, NULL
-      )::powertools.change) FILTER (WHERE n.moves AND n.state = 'executing'),
+      )::powertools.change) FILTER (WHERE n.moves AND n.state = 'executing' AND n.workflow_id IS NOT NULL AND n.position IS NOT NULL),
       array_agg(n.id) FILTER (WHERE n.state IN ('available', 'scheduled', 'retryable', 'suspended')),
       bool_or(n.calls_back)
     INTO after, outcomes, starts, idle, callbacks
     FROM (
-      SELECT i.*, i.workflow_id IS NOT NULL AND i.position IS NOT NULL AND (
-          i.state IN ('completed', 'discarded', 'cancelled')
-          OR i.state = 'executing' AND i.was <> 'executing'
-          OR i.state = 'retryable' AND i.was IN ('available', 'scheduled', 'executing')
-          OR i.state = 'scheduled' AND i.was IN ('available', 'retryable', 'executing')
-          OR i.state = 'available' AND i.was = 'executing'
-        ) AS moves
-      FROM (
-        SELECT n.id, n.state::text AS state, n.attempt, n.errors -> -1 AS error, n.inserted_at, n.attempted_at,
-          coalesce(all_were, each_was ->> n.id::text) AS was,
-          coalesce(results -> n.id::text, n.meta -> 'return') AS result,
-          CASE WHEN n.meta ? 'workflow_id' THEN jsonb_hash_extended(n.meta, n.id) END AS checksum,
-          n.meta ? 'failed_steps' AS calls_back,
-          -- written twice: a function is inlined only over a plain column
-          CASE WHEN kept ? n.id::text THEN powertools.workflow_of_v1(kept -> n.id::text) ELSE powertools.workflow_of_v1(n.meta) END AS workflow_id,
-          CASE WHEN kept ? n.id::text THEN powertools.position_of_v1(kept -> n.id::text) ELSE powertools.position_of_v1(n.meta) END AS position
-        FROM new_jobs n OFFSET 0
-      ) AS i OFFSET 0
+      SELECT n.id, n.state::text AS state, n.attempt, n.errors -> -1 AS error, n.inserted_at, n.attempted_at,
+        coalesce(results -> n.id::text, n.meta -> 'return') AS result,
+        CASE WHEN n.meta ? 'workflow_id' THEN jsonb_hash_extended(n.meta, n.id) END AS checksum,
+        n.meta ? 'failed_steps' AS calls_back,
+        -- written twice: a function is inlined only over a plain column
+        CASE WHEN kept ? n.id::text THEN powertools.workflow_of_v1(kept -> n.id::text) ELSE powertools.workflow_of_v1(n.meta) END AS workflow_id,
+        CASE WHEN kept ? n.id::text THEN powertools.position_of_v1(kept -> n.id::text) ELSE powertools.position_of_v1(n.meta) END AS position,
+        n.state IN ('completed', 'discarded', 'cancelled') OR coalesce(all_were, each_was ->> n.id::text) = ANY (CASE n.state
+          WHEN 'executing' THEN ARRAY['available', 'scheduled', 'retryable', 'suspended', 'completed', 'discarded', 'cancelled']
+          WHEN 'retryable' THEN ARRAY['available', 'scheduled', 'executing']
+          WHEN 'scheduled' THEN ARRAY['available', 'retryable', 'executing']
+          WHEN 'available' THEN ARRAY['executing']
+        END) AS moves
+      FROM new_jobs n OFFSET 0
     ) AS n;
     EXIT WHEN after IS NOT DISTINCT FROM before OR kept IS NOT NULL
       OR current_setting('powertools.keeping', true) IS NOT DISTINCT FROM 'on';

@@ -14,10 +14,13 @@ LANGUAGE plpgsql
 -- PLANNED ONCE
 AS $$
 DECLARE
+  told text;
   acked bigint[];
+  one bigint;
 BEGIN
-  PERFORM set_config('powertools.results', coalesce(results::text, ''), true),
-          set_config('powertools.fetching', coalesce(fetching::text, ''), true);
+  -- assigned, which starts no statement
+  told := set_config('powertools.results', coalesce(results::text, ''), true);
+  told := set_config('powertools.fetching', coalesce(fetching::text, ''), true);
   WITH updated AS (
     UPDATE public.oban_jobs j
     SET state = a.state::public.oban_job_state,
@@ -43,7 +46,9 @@ BEGIN
     SET meta = j.meta || jsonb_build_object('return', results -> j.id::text)
     WHERE j.id = ANY (acked) AND results ? j.id::text;
   END IF;
-  RETURN QUERY SELECT unnest(acked);
+  FOREACH one IN ARRAY coalesce(acked, '{}') LOOP
+    RETURN NEXT one;
+  END LOOP;
 END $$;
 
 -- Inserts jobs as Oban's own insert does. Args: one entry a job. Rows: in the order of the args.
