@@ -18,7 +18,7 @@ CALLS: Final[dict[str, Callable[[Any], Any]]] = {
     "audit": lambda calls: calls.audit.list(),
     "explain": lambda calls: calls.explain.workflow(1),
     "events": lambda calls: calls.events.head(),
-    "metrics": lambda calls: calls.metrics.read(),
+    "metrics": lambda calls: calls.metrics.count(),
     "webhooks": lambda calls: calls.webhooks.list(),
     "lifeline": lambda calls: calls.lifeline.list_incidents(),
     "shared_settings": lambda calls: calls.shared_settings.list_settings(),

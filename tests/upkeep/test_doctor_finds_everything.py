@@ -160,6 +160,12 @@ WORSE = {
         "the schema",
         "no Oban tables in schema public",
     ),
+    "the schema is of a state that nobody released": (
+        "UPDATE powertools.migrations SET name = 'something_else' WHERE version = 20",
+        "schema",
+        "the schema",
+        "migrations 20 something_else: a state that this release does not know",
+    ),
 }
 """As SET_UP of test_doctor: what is wrong -> how it was done, the check, the subject and what is found."""
 

@@ -9,7 +9,6 @@ import psycopg
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from ...errors import PowertoolsClosedError
 from ...every import Every
 from ...powertools import Powertools
 from ...privacy.logs import find_logger
@@ -73,10 +72,7 @@ class PowertoolsCollector(Collector):
             raise error
 
     async def _read(self) -> None:
-        try:
-            readings = await self._metrics.read()
-        except PowertoolsClosedError:  # a scrape of a process that ends
-            readings = _UNREAD
+        readings = await self._metrics.read()
         counted = False
         if any(readings.answered.values()):
             try:

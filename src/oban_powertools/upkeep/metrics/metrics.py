@@ -9,7 +9,6 @@ from psycopg_pool import PoolTimeout
 
 from ...arguments import as_list, refuse
 from ...database import Session
-from ...errors import PowertoolsClosedError
 from ...operators.services import Facade, Services
 from ...privacy.logs import find_logger
 from ...wire import AsDict
@@ -57,7 +56,6 @@ class Metrics(Facade):
 
         Raises:
             InvalidArgumentError: There is no such source.
-            PowertoolsClosedError: These calls are closed.
         """
         chosen = SOURCES if only is None else {name: SOURCES[name] for name in _as_sources(only)}
         values: list[Reading] = []
@@ -66,8 +64,6 @@ class Metrics(Facade):
             try:
                 async with self._connect() as session, session.bounded():
                     values += await source(session)
-            except PowertoolsClosedError:
-                raise
             except psycopg.Error as error:
                 logger.warning("the metrics of %s could not be read: %s", name, error)
                 answered[name] = False
