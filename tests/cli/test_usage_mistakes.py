@@ -10,7 +10,7 @@ import pytest
 from oban_powertools.cli.exits import Exit
 from oban_powertools.cli.main import powertools as root
 from oban_powertools.cli.reporting import find_exit_code
-from oban_powertools.errors import BulkFilterError
+from oban_powertools.errors import BulkMatchesNothingError
 from tests.cli.test_cli_arguments import arguments
 from tests.cli.test_cli_reference import COMMANDS
 from tests.support.by_hand import Hand, chain
@@ -118,7 +118,7 @@ async def test_what_the_database_holds_is_no_mistake(stored: Hand) -> None:
     ended = powertools("bulk", "preview", "step_retry", "--state", "discarded", dsn=stored.dsn)
 
     assert ended.code == 5
-    assert find_exit_code(BulkFilterError("matches nothing", "one")) is Exit.CONFLICT
+    assert find_exit_code(BulkMatchesNothingError("matches nothing", "one")) is Exit.CONFLICT
 
 
 # Every command

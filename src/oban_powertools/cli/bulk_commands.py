@@ -101,9 +101,7 @@ async def preview(
                 actor, action, filter_, incident_fingerprint=fingerprint, hold_for=hold_for, source="cli"
             )
         except BulkFilterError as error:
-            raise BulkFilterError(
-                _name_options(error.found), f"--incident, or {_name_options(error.expected)}"
-            ) from None
+            raise type(error)(_name_options(error.found), f"--incident, or {_name_options(error.expected)}") from None
     if form.is_json:
         print_json({"bulk": record}, form)
         return Exit.DONE

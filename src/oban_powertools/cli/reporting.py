@@ -14,6 +14,7 @@ from ..database.sqlstates import Trouble, find_trouble
 from ..errors import (
     BulkCountError,
     BulkFilterError,
+    BulkMatchesNothingError,
     CommandRefusedError,
     ConfigurationError,
     CursorExpiredError,
@@ -60,6 +61,7 @@ EXIT_CODES: Final[tuple[tuple[type[BaseException], Exit], ...]] = (
     (InvalidArgumentError, Exit.USAGE),
     (NotFoundError, Exit.NOT_FOUND),
     (NotAuthorizedError, Exit.NOT_AUTHORISED),
+    (BulkMatchesNothingError, Exit.CONFLICT),
     *((mistake, Exit.USAGE) for mistake in _MISTAKES),
     (CommandRefusedError, Exit.CONFLICT),
     (IdempotencyConflictError, Exit.CONFLICT),
@@ -83,8 +85,6 @@ def find_exit_code(error: BaseException) -> Exit | None:
     of_psycopg = isinstance(error, psycopg.Error) and not isinstance(error, PowertoolsError)
     if of_psycopg and find_trouble(error) is not Trouble.REFUSED:
         return Exit.UNAVAILABLE
-    if isinstance(error, BulkFilterError) and error.found == "matches nothing":
-        return Exit.CONFLICT
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), None)
 
 

@@ -63,6 +63,7 @@ PowertoolsError
         PreviewDriftedError
         ReasonTooShortError
         BulkFilterError
+            BulkMatchesNothingError
         BulkTooLargeError
         BulkCountError
         ExecutionDisabledError
@@ -119,6 +120,7 @@ from .incidents import IncidentNotFoundError, IncidentResolvedError
 from .repairs import (
     BulkCountError,
     BulkFilterError,
+    BulkMatchesNothingError,
     BulkNotFoundError,
     BulkTooLargeError,
     HeartbeatLateError,
@@ -180,6 +182,7 @@ __all__ = [
     "AuditRecordNotFoundError",
     "BulkCountError",
     "BulkFilterError",
+    "BulkMatchesNothingError",
     "BulkNotFoundError",
     "BulkTooLargeError",
     "CommandRefusedError",

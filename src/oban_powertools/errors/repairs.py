@@ -181,13 +181,19 @@ class ReasonTooShortError(CommandRefusedError):
 
 
 class BulkFilterError(CommandRefusedError):
-    """The filter of a bulk repair is empty, unknown, or matches nothing."""
+    """The filter of a bulk repair is empty or unknown, or it matches nothing (``BulkMatchesNothingError``)."""
 
     code = "bulk_filter"
     sentence = "the filter {found}; expected {expected}"
 
     found: str
     expected: str
+
+
+class BulkMatchesNothingError(BulkFilterError):
+    """Nothing is as the filter of a bulk repair says now."""
+
+    code = "bulk_matches_nothing"
 
 
 class BulkTooLargeError(CommandRefusedError):

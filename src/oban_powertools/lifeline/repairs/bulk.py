@@ -19,7 +19,7 @@ from ...database import Row, Session, json_border, record
 from ...database.contention import begin_again
 from ...errors import (
     BulkCountError,
-    BulkFilterError,
+    BulkMatchesNothingError,
     BulkNotFoundError,
     BulkTooLargeError,
     CommandRefusedError,
@@ -251,7 +251,7 @@ async def _find_targets(session: Session, asked: _Asked) -> Sequence[Row]:
     if len(rows) > MOST:
         raise BulkTooLargeError(MOST)
     if not rows:
-        raise BulkFilterError("matches nothing", "one target at least")
+        raise BulkMatchesNothingError("matches nothing", "one target at least")
     return rows
 
 
