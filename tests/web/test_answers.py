@@ -83,6 +83,7 @@ STATUSES: Final = {
     "preview_drifted": 409,
     "reason_too_short": 422,
     "bulk_filter": 422,
+    "bulk_matches_nothing": 422,
     "bulk_too_large": 422,
     "bulk_count": 428,
     "execution_disabled": 409,

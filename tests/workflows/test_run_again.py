@@ -252,4 +252,8 @@ def test_wherever_a_step_and_its_job_meet_both_say_so() -> None:
                 alone.append(f"{path.name}: {found[0]}")
 
     # joined by what the job says of itself; an invariant, which looks at the id alone
-    assert alone == ["finding_jobs.sql: s.job_id = j.id", "invariants.sql: j.id = s.job_id", "jobs.sql: s.job_id = j.id"]
+    assert alone == [
+        "finding_jobs.sql: s.job_id = j.id",
+        "invariants.sql: j.id = s.job_id",
+        "jobs.sql: s.job_id = j.id",
+    ]
