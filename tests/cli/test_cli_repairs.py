@@ -35,7 +35,7 @@ async def test_the_exit_codes_of_refusals(hand: Hand) -> None:
     illegal = powertools("repair", "preview", "workflow_retry", str(workflow_id), dsn=hand.dsn)
     forged = powertools("repair", "execute", "forged", *WHY, dsn=hand.dsn)
 
-    assert [ended.code for ended in (missing, unknown, illegal, forged)] == [3, 5, 5, 3]
+    assert [ended.code for ended in (missing, unknown, illegal, forged)] == [3, 2, 5, 3]
 
 
 async def test_a_severe_repair_needs_its_target_once_more(hand: Hand) -> None:

@@ -1,6 +1,7 @@
 """A schema of a state that this release does not know is refused by name at every door, before anything is changed."""
 
 import json
+import shlex
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -135,7 +136,7 @@ async def test_a_command_refuses_it_with_the_same_sentence(
         ended = powertools(*words, "--dsn", dsn)
         assert ended.code == 7, ended
         assert TOLD in ended.err
-        assert ended.err.endswith(f"after powertools uninstall --dsn {dsn}\n")
+        assert ended.err.endswith(f"after powertools uninstall --dsn {shlex.quote(dsn)}\n")
 
     await unchanged(earlier, refused)
 

@@ -1,6 +1,6 @@
 """Whatever has happened to a workflow: what is called legal, its preview accepts, and it changes something.
 
-``POWERTOOLS_EXAMPLES`` sets how many courses are tried.
+Rules: property/P34. ``POWERTOOLS_EXAMPLES`` sets how many courses are tried.
 """
 
 import asyncio

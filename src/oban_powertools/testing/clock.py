@@ -14,7 +14,7 @@ from typing import Any, Final
 import psycopg
 
 from ..config import Names
-from ..database import Connection, fetch_all, fetch_one, render
+from ..database import Connection, fetch_all, fetch_one, record, render
 from ..database.session_settings import configure
 from ..states import WorkflowId
 from .connections import LooselyPooled, Sessions
@@ -110,7 +110,7 @@ class Clock:
         async with self._pool.connection() as conn:
             row = await fetch_one(conn, _MOMENT, args)
         assert row is not None
-        return Moment(**row)
+        return record(Moment, row)
 
     async def let_pass(self, by: timedelta) -> None:
         """Move every stored instant back."""

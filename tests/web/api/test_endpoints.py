@@ -58,6 +58,9 @@ NOT_TAKEN = {
     ("export_audit", "chosen"),  # its fields
     ("explain_step", "check_import"),  # imports into the process of the console
     ("explain_job", "check_import"),
+    ("list_upcoming", "concerning"),  # of an incident's page
+    ("read_metrics", "only"),
+    ("list_executors", "worst_nodes"),  # of the overview
 }
 """Operation, argument of its call that no client passes."""
 

@@ -38,10 +38,10 @@ from ..incidents import Projector
 from .actions import Applier
 from .filters import FILTERS, filter_args, read_filter
 from .judging import judge
+from .previews import warn_of_many
 from .records import Bulk, BulkItem, BulkPreview
 from .targets import Repair, as_repair, check_arguments, find, find_locked
 from .tokens import READY_FOR, Token
-from .warning import warn_of_many
 
 MOST: Final = 1000
 """Targets of one bulk repair."""
