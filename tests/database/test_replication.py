@@ -41,7 +41,7 @@ async def test_a_publication_of_all_tables_stops_nothing(dsn: str) -> None:
         async with powertools.connect() as conn:
             await conn.execute("CREATE PUBLICATION everything FOR ALL TABLES")
         workflow = Workflow("published")
-        workflow.add("a", step())
+        workflow.add("a", step(), delay=timedelta(hours=1))
         handle = await powertools.workflows.insert(workflow)
         await powertools.workflows.request_cancel(handle.id, actor="ada", reason="because of a test")
         await handle.wait(timeout=timedelta(seconds=20))

@@ -153,24 +153,6 @@ async def test_commands_stand_among_what_they_did_also_refused_ones(hand: Hand) 
     ]
 
 
-async def test_a_command_stands_before_what_it_did(hand: Hand) -> None:
-    workflow_id = await hand.insert(chain(2))
-    await hand.run(workflow_id, {"s0": ValueError("no")})
-    await hand.workflows.recover(workflow_id, "s0", "skip", **ADA)
-    await hand.workflows.request_cancel(workflow_id, **ADA)
-
-    told = [(entry.kind, entry.change) for entry in (await history(hand, workflow_id)).entries]
-
-    skip, cancel = told.index((HistoryKind.COMMAND, "step_skip")), told.index((HistoryKind.COMMAND, "workflow_cancel"))
-    assert told[skip + 1 : cancel] == [
-        (HistoryKind.STEP, "recovered"),
-        (HistoryKind.STEP, "recovered"),
-        (HistoryKind.STEP, "completed"),
-        (HistoryKind.STEP, "released"),
-    ]
-    assert told[cancel + 1 :] == [(HistoryKind.STEP, "cancelled"), (HistoryKind.WORKFLOW, "finished")]
-
-
 async def test_only_the_phases_of_an_incident_that_concerned_it_are_part_of_its_history(hand: Hand) -> None:
     first, second = await hand.insert(chain(1)), await hand.insert(chain(1))
     jobs = {

@@ -214,7 +214,7 @@ async def test_a_token_executes_only_its_own_bulk(api: httpx.AsyncClient, hand: 
 
     answer = await api.post(f"/bulks/{other['id']}/execute", json={"preview_token": one["preview_token"], **WHY})
 
-    assert (answer.status_code, answer.json()["code"]) == (404, "preview_not_found")
+    assert (answer.status_code, answer.json()["code"]) == (404, "bulk_not_found")
     assert (await api.get(f"/bulks/{one['id']}")).json()["status"] == "ready"
 
 

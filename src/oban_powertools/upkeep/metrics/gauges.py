@@ -71,7 +71,7 @@ async def read_steps(session: Session) -> list[Reading]:
     ]
 
 
-async def read_workflows(session: Session) -> list[Reading]:
+async def read_open_workflows(session: Session) -> list[Reading]:
     """``open_workflows``."""
     rows = await session.all("open_workflows", {"most": _MOST})
     counts = {row["state"]: row["workflows"] for row in rows}

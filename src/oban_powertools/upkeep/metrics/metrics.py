@@ -12,7 +12,7 @@ from ...database import Session
 from ...operators.services import Facade, Services
 from ...privacy.logs import find_logger
 from ...wire import AsDict
-from .gauges import Reading, read_events, read_executors, read_faults, read_incidents, read_steps, read_workflows
+from .gauges import Reading, read_events, read_executors, read_faults, read_incidents, read_open_workflows, read_steps
 from .tally import Counts, Tally
 
 logger: Final = find_logger(__name__)
@@ -21,7 +21,7 @@ type Source = Callable[[Session], Awaitable[list[Reading]]]
 
 SOURCES: Final[Mapping[str, Source]] = {
     "steps": read_steps,
-    "workflows": read_workflows,
+    "workflows": read_open_workflows,
     "events": read_events,
     "faults": read_faults,
     "executors": read_executors,

@@ -226,10 +226,10 @@ DECLARE
   written int;
 BEGIN
   INSERT INTO powertools.audit (
-    at, actor_id, actor_type, actor_label, action, target_type, target_id, reason, outcome, before, after, incident_id, surface,
+    actor_id, actor_type, actor_label, action, target_type, target_id, reason, outcome, before, after, incident_id, surface,
     details
   )
-  SELECT now(), 'powertools', 'system', 'Powertools', record_system_v1.action, record_system_v1.target_type, t.target_id,
+  SELECT 'powertools', 'system', 'Powertools', record_system_v1.action, record_system_v1.target_type, t.target_id,
     record_system_v1.reason, 'executed', t.before, t.after, record_system_v1.incident_id, 'system', coalesce(t.details, '{}')
   FROM unnest(target_ids, befores, afters, record_system_v1.details) AS t (target_id, before, after, details);
   GET DIAGNOSTICS written = ROW_COUNT;

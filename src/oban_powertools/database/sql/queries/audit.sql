@@ -1,10 +1,10 @@
 -- name: record_audit
 -- Args: entries (jsonb text: an array of objects with the columns' names). Rows: id, in the order given.
 INSERT INTO powertools.audit (
-  at, actor_id, actor_type, actor_label, action, target_type, target_id, workflow_id, step, reason, outcome, before, after,
+  actor_id, actor_type, actor_label, action, target_type, target_id, workflow_id, step, reason, outcome, before, after,
   plan_hash, preview_id, incident_id, surface, request_id, details
 )
-SELECT now(), e.actor_id, e.actor_type, e.actor_label, e.action, e.target_type, e.target_id, e.workflow_id, e.step, e.reason,
+SELECT e.actor_id, e.actor_type, e.actor_label, e.action, e.target_type, e.target_id, e.workflow_id, e.step, e.reason,
   e.outcome, e.before, e.after, e.plan_hash, e.preview_id, e.incident_id, e.surface, e.request_id, e.details
 FROM ROWS FROM (jsonb_to_recordset(%(entries)s::jsonb) AS (
   actor_id text, actor_type text, actor_label text, action text, target_type text, target_id text, workflow_id bigint, step text, reason text,
