@@ -67,9 +67,9 @@ async def test_a_target_that_changed_has_drifted(hand: Hand) -> None:
     ("action", "given", "code"),
     [
         ("workflow_retry", {}, "bulk_filter"),
-        ("workflow_retry", {"state": None, "ids": []}, "bulk_filter"),
+        ("workflow_retry", {"state": None, "ids": []}, "bulk_matches_nothing"),
         ("workflow_retry", {"colour": "red"}, "bulk_filter"),
-        ("workflow_retry", {"state": "failed"}, "bulk_filter"),
+        ("workflow_retry", {"state": "failed"}, "bulk_matches_nothing"),
         ("workflow_retry", {"ids": ["one"]}, "unsupported_target"),
         ("executor_rescue_all", {"ids": ["x"]}, "unsupported_action"),
     ],
