@@ -14,7 +14,6 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final
 
 import click
@@ -140,17 +139,7 @@ def _leave_when_asked_to_end() -> None:
         return
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, _end)
-
-
-def _end(received: int, _: FrameType | None) -> None:
-    """End this process, by the loop where one runs: what a handler raises is lost in a callback of C or a finalizer."""
-    signal.signal(received, lambda again, _: sys.exit(128 + again))
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        sys.exit(128 + received)
-    loop.call_soon_threadsafe(sys.exit, 128 + received)
+            signal.signal(number, lambda received, _: sys.exit(128 + received))
 
 
 class Directory(click.Path):
