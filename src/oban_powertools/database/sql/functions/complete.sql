@@ -1,18 +1,5 @@
 -- The common batch of settle in one statement: steps whose jobs completed, and what follows from them.
 
--- The meta of a step's job: its author's, and what the job runs for. Inlined.
-CREATE OR REPLACE FUNCTION powertools.meta_of_job(
-  meta jsonb, workflow_id bigint, workflow_name text, step text, of_position int, uid text, generation int, context jsonb
-) RETURNS jsonb
-LANGUAGE sql STABLE
-AS $$
-  SELECT coalesce(meta, '{}') || jsonb_build_object(
-    'workflow_id', workflow_id, 'workflow_name', workflow_name, 'step', step, 'position', of_position, 'uid', uid
-  )
-  || CASE generation WHEN 1 THEN '{}' ELSE jsonb_build_object('generation', generation) END
-  || CASE context WHEN '{}' THEN '{}' ELSE jsonb_build_object('context', context) END
-$$;
-
 -- Gives these steps, whose jobs completed, their outcomes, and moves their workflows on: what apply_outcomes_v1,
 -- release_v1 and write_events_v1 do one after another, in one statement, as starting a statement costs more than a row.
 -- Only what another step's result is needed for comes after it: the args that refer to it, a wait, a nested workflow, the

@@ -9,6 +9,19 @@
 -- cached plan. The other functions plan at each call. A state is compared in CASE where rows are looked up one by one:
 -- without statistics the planner expects state = 'pending' to be so rare that it would read all such rows first.
 
+-- The meta of a step's job: its author's, and what the job runs for. Inlined.
+CREATE OR REPLACE FUNCTION powertools.meta_of_job(
+  meta jsonb, workflow_id bigint, workflow_name text, step text, of_position int, uid text, generation int, context jsonb
+) RETURNS jsonb
+LANGUAGE sql STABLE
+AS $$
+  SELECT coalesce(meta, '{}') || jsonb_build_object(
+    'workflow_id', workflow_id, 'workflow_name', workflow_name, 'step', step, 'position', of_position, 'uid', uid
+  )
+  || CASE generation WHEN 1 THEN '{}' ELSE jsonb_build_object('generation', generation) END
+  || CASE context WHEN '{}' THEN '{}' ELSE jsonb_build_object('context', context) END
+$$;
+
 -- Wakes the producers of these queues (one entry per job) on every node. A producer that has just acknowledged jobs
 -- fetches next anyway: its queue is left out as far as it has freed places.
 CREATE OR REPLACE FUNCTION powertools.notify_queues(queues text[]) RETURNS void
@@ -71,11 +84,7 @@ BEGIN
       m.job_id,
       (CASE WHEN d.due_at > now() THEN 'scheduled' ELSE 'available' END)::public.oban_job_state,
       m.queue, m.worker, m.max_attempts, m.priority, a.args,
-      coalesce(m.meta, '{}') || jsonb_build_object(
-        'workflow_id', m.workflow_id, 'workflow_name', w.name, 'step', m.name, 'position', m.position, 'uid', w.uid
-      )
-      || CASE m.generation WHEN 1 THEN '{}' ELSE jsonb_build_object('generation', m.generation) END
-      || CASE w.context WHEN '{}' THEN '{}' ELSE jsonb_build_object('context', w.context) END,
+      powertools.meta_of_job(m.meta, m.workflow_id, w.name, m.name, m.position, w.uid, m.generation, w.context),
       coalesce(m.tags, '{}'),
       timezone('UTC', greatest(d.due_at, now()))
     FROM moved m
