@@ -5,6 +5,7 @@ import psycopg
 from oban_powertools import OperatorStatus, Workflow
 from oban_powertools.explain import Scope
 from tests.support.by_hand import Hand, chain
+from tests.support.explaining import register
 
 
 async def test_a_workflow_and_a_job_that_another_session_holds_say_by_whom(hand: Hand) -> None:
@@ -40,6 +41,20 @@ async def test_a_nested_workflow_is_held_by_who_holds_its_outermost_one(hand: Ha
         found = await hand.powertools.explain.workflow(inner_id)
 
     assert [blocker.code for blocker in found.blockers] == ["locked"]
+
+
+async def test_a_job_whose_workflow_a_session_holds_is_found_as_blocked(hand: Hand) -> None:
+    workflow_id = await hand.insert(chain(1))
+    await register(hand)
+    job = await hand.job(workflow_id, "s0")
+    jobs = hand.powertools.jobs
+
+    async with await psycopg.AsyncConnection.connect(hand.dsn) as other:
+        await other.execute("SELECT FROM powertools.workflows FOR NO KEY UPDATE")
+        held = await jobs.list(status=OperatorStatus.BLOCKED)
+    free = await jobs.list(status=OperatorStatus.BLOCKED)
+
+    assert ([each.id for each in held.jobs], free.jobs) == ([job.id], ())
 
 
 async def test_what_nobody_holds_is_not_said_to_be_locked(hand: Hand) -> None:

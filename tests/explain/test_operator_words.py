@@ -58,6 +58,26 @@ async def test_every_word_is_that_of_the_explanation(damaged: Hand, seed: int) -
     assert differences == []
 
 
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_jobs_are_found_by_each_word_that_they_have(damaged: Hand, seed: int) -> None:
+    chance = random.Random(200 + seed)
+    await _serve(damaged)
+    for _ in range(5):
+        await damaged.insert(_workflow(chance))
+    for _ in range(chance.randrange(4)):
+        await _advance(damaged, chance)
+    await _disturb(damaged, chance)
+
+    jobs = damaged.powertools.jobs
+    listed = (await jobs.list(limit=1000)).jobs
+    expected = {word: [job.id for job in listed if job.status is word] for word in OperatorStatus}
+    found = {word: [job.id for job in (await jobs.list(status=word, limit=1000)).jobs] for word in OperatorStatus}
+    await damaged.leave_empty()
+
+    assert found == expected
+
+
 MOVES = (OperatorStatus.RUNNING, OperatorStatus.RUNNABLE, OperatorStatus.FINISHED)
 
 

@@ -128,9 +128,12 @@ LANGUAGE sql STABLE
 AS $$
   WITH clock AS MATERIALIZED (
     SELECT at AS now, powertools.watched_since(at) AS watched_since
+  ), gone AS MATERIALIZED (
+    -- apart, so that whoever asks for certain executors does not judge the others: what reads the clock is never pulled up
+    SELECT g.executor_id FROM powertools.gone_executors g
   ), aged AS (
     SELECT e.*, least(e.late_after, e.gone_after) AS silent_after, c.now - greatest(e.beat_at, c.watched_since) AS age, c.now - greatest(e.loop_beat_at, c.watched_since) AS loop_age,
-      num_nonnulls(e.relieved_at, e.missing_at) > 0 OR e.executor_id IN (SELECT g.executor_id FROM powertools.gone_executors g) AS gone
+      num_nonnulls(e.relieved_at, e.missing_at) > 0 OR e.executor_id IN (SELECT g.executor_id FROM gone g) AS gone
     FROM powertools.executors e CROSS JOIN clock c
   ), hands AS (
     SELECT j.attempted_by[1] AS node, j.attempted_by[2] AS producer, count(*) AS jobs

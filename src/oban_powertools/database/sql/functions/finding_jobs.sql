@@ -121,3 +121,21 @@ BEGIN
   LEFT JOIN worded w ON j.is_its_job AND w.workflow_id = j.workflow_id AND w.position = j.position
   ORDER BY j.id DESC;
 END $$;
+
+-- Whether a step whose job is this one may need a review: every case of leaf_words that comes to it by these, which are cheap to
+-- read; so a search for the few that do looks no further at the others. own_state: of the step; error: the job's last.
+CREATE OR REPLACE FUNCTION powertools.may_need_review(own_state text, job_id bigint, job_state text, exhausted bool, error jsonb) RETURNS bool
+LANGUAGE sql STABLE
+AS $$
+  SELECT own_state NOT IN ('pending', 'available', 'scheduled', 'awaiting_signal', 'executing')
+    OR job_state NOT IN ('available', 'scheduled', 'executing', 'retryable') OR job_state = 'available' AND exhausted
+    OR powertools.is_unimportable(error)
+    OR EXISTS (SELECT FROM powertools.settle_faults f WHERE f.job_id = may_need_review.job_id AND f.repaired_at IS NULL)
+$$;
+
+-- The queues among these on which nobody works: of what has not begun, only a step of theirs, or one that a session holds, is Blocked.
+CREATE OR REPLACE FUNCTION powertools.stuck_queues(queues text[]) RETURNS text[]
+LANGUAGE sql STABLE
+AS $$
+  SELECT ARRAY(SELECT q.queue FROM powertools.queue_facts_v1(queues) AS q WHERE q.executors = 0 OR q.paused = q.executors)
+$$;

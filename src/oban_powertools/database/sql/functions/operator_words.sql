@@ -124,9 +124,11 @@ BEGIN
       OR e.executor_id IN (SELECT s.executor_id FROM powertools.silent_executors s) AS lost
     FROM powertools.executors e
     JOIN powertools.executor_health_v1() h ON h.executor_id = e.executor_id
-    WHERE EXISTS (SELECT FROM leaves l WHERE l.job_state = 'executing')
-      -- each leaf looks through what is left here
-      AND (e.node, e.producer) IN (SELECT l.attempted_by[1], l.attempted_by[2] FROM leaves l WHERE l.job_state = 'executing')
+    -- each leaf looks through what is left here, and only of these the health is computed
+    WHERE h.executor_id = ANY (ARRAY(
+      SELECT x.executor_id FROM powertools.executors x
+      WHERE (x.node, x.producer) IN (SELECT l.attempted_by[1], l.attempted_by[2] FROM leaves l WHERE l.job_state = 'executing')
+    ))
   ), coded AS MATERIALIZED (
     SELECT l.workflow_id, l.position, l.name, coalesce(l.job_state, l.own_state) = 'executing' AS executing, array_remove(
       CASE

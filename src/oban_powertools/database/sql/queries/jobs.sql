@@ -9,16 +9,25 @@ SELECT f.ids, f.searched, f.reached FROM powertools.find_jobs_v1(%(filters)s::js
 -- Args: ids (bigint[]); word (the operator's).
 -- Rows: id; those that have this word in powertools.listed_jobs_v1, newest first. Index: the primary keys.
 WITH jobs AS MATERIALIZED (
-  SELECT j.id, j.state, s.workflow_id, s.position, s.job_id = j.id AS is_its_job, s.finished_at AS ended_at
+  SELECT j.id, j.state, j.queue, j.attempt >= j.max_attempts AS exhausted, j.errors -> -1 AS error,
+    s.workflow_id, s.position, s.state AS own_state, s.job_id = j.id AS is_its_job, s.finished_at AS ended_at
   FROM public.oban_jobs j
   LEFT JOIN powertools.steps s
     ON s.workflow_id = powertools.workflow_of_v1(j.meta) AND s.position = powertools.position_of_v1(j.meta) AND j.meta ? 'uid'
   WHERE j.id = ANY (%(ids)s::bigint[])
+), stuck AS MATERIALIZED (
+  SELECT powertools.stuck_queues(ARRAY(SELECT DISTINCT j.queue FROM jobs j)) AS queues, EXISTS (SELECT FROM powertools.holding_sessions()) AS locked
+  WHERE %(word)s::text = 'Blocked'
 ), worded AS MATERIALIZED (
   SELECT w.workflow_id, w.position, w.word
   FROM (
     SELECT coalesce(array_agg(j.workflow_id), '{}') AS ids, coalesce(array_agg(j.position), '{}') AS positions
-    FROM jobs j WHERE j.is_its_job AND j.ended_at IS NULL
+    FROM jobs j
+    WHERE j.is_its_job AND j.ended_at IS NULL AND CASE %(word)s::text
+      WHEN 'Needs Review' THEN powertools.may_need_review(j.own_state, j.id, j.state::text, j.exhausted, j.error)
+      WHEN 'Blocked' THEN j.state = 'executing' OR (SELECT s.locked OR j.queue = ANY (s.queues) FROM stuck s)
+      ELSE true
+    END
   ) AS a, powertools.leaf_words(a.ids, a.positions) AS w
 )
 SELECT j.id
