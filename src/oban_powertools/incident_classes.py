@@ -271,7 +271,10 @@ class IncidentClass(StrEnum):
         "queue_late",
         IncidentRow(
             found_by="detect_late_queues",
-            advice="Is it paused? Are all places taken, and by what? Resume it, or give it more places or processes.",
+            advice=(
+                "The title says why. Paused: resume it. All places taken: by what? Give it more places or processes. "
+                "Else: do its processes fetch? Their logs say."
+            ),
             concerns_by="queue_late_concerns",
             over_because="its oldest due job has not waited for so long, or nobody works on the queue any more",
             ended_by=_ON_A_QUEUE,

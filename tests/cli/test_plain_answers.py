@@ -2,17 +2,20 @@
 
 import asyncio
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+from oban import Job
 
 from oban_powertools import Cursor, Workflow
 from oban_powertools.acts import IN_BULK, SHORTEST_REASON
 from oban_powertools.cli.doctor_commands import print_findings
 from oban_powertools.cli.event_commands import lay_out
 from oban_powertools.cli.rescue_text import BECAME, describe_rescue
+from oban_powertools.cli.start_command import _attempt_of
 from oban_powertools.lifeline.repairs.filters import FILTERS
 from oban_powertools.upkeep.doctor import Finding, Level
 from tests.cli.test_cli_reference import COMMANDS
@@ -258,3 +261,52 @@ async def test_an_event_fits_into_a_terminal_and_is_one_line_without_one(hand: H
         [whole] = [click.unstyle("".join(parts)) for parts in lay_out(event, None)]
         assert max(map(len, lines)) <= 80
         assert " ".join(" ".join(lines).split()) == " ".join(whole.split())
+
+
+# Commands that an answer ends with, and names that were mistyped
+
+
+async def test_the_doctors_commands_repeat_the_options_that_named_the_database(hand: Hand) -> None:
+    await hand.insert(chain(1))
+    await hand.rows("UPDATE oban_jobs SET scheduled_at = now() - interval '10 min'")
+
+    told = powertools("doctor", "--dsn", hand.dsn, COLUMNS="400").out
+
+    assert f"start one: powertools start --queues default:10 --dsn {shlex.quote(hand.dsn)}" in told
+
+
+async def test_a_queue_that_was_mistyped_is_not_suggested_to_be_started(hand: Hand) -> None:
+    await hand.rows("INSERT INTO oban_producers (uuid, node, queue) VALUES (gen_random_uuid(), 'node-a', 'default')")
+
+    mistyped = powertools("queue", "pause", "defualt", "--reason", "because of a test", dsn=hand.dsn)
+    unknown = powertools("queue", "pause", "billing", "--reason", "because of a test", dsn=hand.dsn)
+
+    assert "powertools start" not in mistyped.error
+    assert "did you mean 'default'" in mistyped.error
+    assert "powertools start --queues billing:10" in unknown.error
+
+
+def test_a_bulk_repair_that_there_is_not_is_called_so(shared_dsn: str) -> None:
+    ended = powertools("bulk", "status", "9", dsn=shared_dsn)
+
+    assert (ended.code, ended.error.partition(" (")[0]) == (3, "there is no such bulk repair")
+
+
+def test_the_log_of_a_worker_that_cannot_be_imported_counts_no_attempt() -> None:
+    job = Job("app.Gone", id=7, attempt=1, max_attempts=3)
+
+    told = _attempt_of({"job": job, "error_type": "WorkerResolutionError"})
+
+    assert told == "job 7 app.Gone not begun, no attempt used up,"
+    assert _attempt_of({"job": job, "error_type": "KeyError"}) == "job 7 app.Gone attempt 1/3"
+
+
+async def test_a_setting_that_has_no_effect_says_so(hand: Hand) -> None:
+    why = ("--reason", "because of a test")
+
+    short = powertools("settings", "set", "incident_hung_unknown_after", "20s", *why, dsn=hand.dsn)
+    listed = powertools("settings", "list", dsn=hand.dsn)
+    low = powertools("settings", "set", "incident_hung_after", "10s", *why, dsn=hand.dsn)
+
+    told = "incident_hung_unknown_after is 20s, and has no effect while incident_hung_after is longer (5m): that counts"
+    assert (told in short.err, told in listed.err, low.err) == (True, True, "")

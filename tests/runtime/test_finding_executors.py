@@ -112,7 +112,7 @@ async def test_counts_say_where_and_when(hand: Hand) -> None:
 
 async def test_nothing_is_counted_where_nothing_beats(hand: Hand) -> None:
     assert await hand.powertools.lifeline.count_executors() == ExecutorCounts(
-        by_status=dict.fromkeys(ExecutorStatus, 0), replaced=0, missing_nodes=0, nodes=0, newest_beat_at=None
+        by_status=dict.fromkeys(ExecutorStatus, 0), alive=0, replaced=0, missing_nodes=0, nodes=0, newest_beat_at=None
     )
 
 

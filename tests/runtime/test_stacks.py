@@ -113,3 +113,13 @@ async def test_a_display_policy_hides_a_stack() -> None:
     task.cancel()
 
     assert text == '[{"job_id":7,"blocks_loop":false,"stack":null}]'
+
+
+async def _reads_its_own_thread() -> list[str]:
+    return stack_of_thread(threading.get_ident())
+
+
+async def test_the_stack_of_the_loops_thread_begins_with_its_task() -> None:
+    lines = await asyncio.create_task(_reads_its_own_thread())
+
+    assert [line.rpartition(" ")[2] for line in lines] == ["_reads_its_own_thread", "stack_of_thread"]

@@ -119,7 +119,7 @@ TOOLS: Final[Mapping[str, Tool]] = {
     ),
     "list_executors": _read(
         "List executors",
-        "Executors with their health and their last heartbeat, those that have not stopped first.",
+        "Executors with their health and their last heartbeat, those that were replaced or have stopped last.",
         reading.list_executors,
         status=word("Only with this word.", ExecutorStatus),
         after=words("Only the executors after this place: next_after of the page before."),

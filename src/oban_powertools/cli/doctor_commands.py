@@ -3,6 +3,7 @@
 The rule that must never break: a check that could not run never ends as a success.
 """
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
@@ -18,12 +19,16 @@ from .exits import Exit
 from .forms import Form
 from .groups import examples
 from .importing import import_from_here, import_modules
+from .next_commands import command_line
 from .output import Styled, note, print_json, say
 from .start_command import queues_option
 from .target import Database, answering
 
 _BESIDE: Final = 3
 """Subjects on one line; more of them have one each."""
+
+_COMMAND: Final = re.compile(r"(.*: )?powertools [^,;]+")
+"""What is to be done that ends with a command of ours, which needs the options that named the database."""
 
 _COLORS = {Level.ERROR: "red", Level.WARNING: "yellow", Level.NOTE: None}
 
@@ -131,7 +136,8 @@ def print_findings(findings: Sequence[Finding]) -> None:
 
 def _print_todos(findings: Sequence[Finding]) -> None:
     for todo in dict.fromkeys(each.todo for each in findings):
-        say(f"  to do:    {todo}")
+        options = command_line().removeprefix("powertools") if _COMMAND.fullmatch(todo) else ""
+        say(f"  to do:    {todo}{options}")
 
 
 def _grouped[K](findings: Sequence[Finding], key: Callable[[Finding], K]) -> Collection[tuple[K, list[Finding]]]:

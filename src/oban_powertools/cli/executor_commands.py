@@ -4,7 +4,8 @@ from typing import Final
 
 import click
 
-from ..lifeline import ExecutorHealth
+from ..calls import Calls
+from ..lifeline import ExecutorCounts, ExecutorHealth
 from ..plural import counted
 from ..states import ExecutorState, ExecutorStatus
 from ..times import ago
@@ -60,7 +61,7 @@ def executors() -> None:
 async def list_executors(
     target: Database, *, status: str | None, limit: int | None, after: str | None, form: Form
 ) -> int:
-    """List executors with their health, those that have not stopped first.
+    """List executors with their health, those that were replaced or have stopped last.
 
     An executor is late when its last heartbeat is 45 s old, missing after 2 min.
     """
@@ -69,9 +70,28 @@ async def list_executors(
     async with target.calls() as calls:
         found = await calls.lifeline.list_executor_health(status=status, after=after, limit=more)
         counts = await calls.lifeline.count_executors()
+        then = await _commands(calls, counts)
     shown = found[:page]
-    in_trouble = counts.by_status[ExecutorStatus.MISSING] - counts.replaced + counts.by_status[ExecutorStatus.LATE]
-    then = [command_line("incidents", "list")] if in_trouble else []
     following = shown[-1].cursor if len(found) > len(shown) else None
     print_list(form, "executors", shown, EXECUTORS, empty="no executor", then=then, next_after=following)
     return Exit.DONE
+
+
+def nobody_lives(counts: ExecutorCounts) -> bool:
+    """Whether none of those that were there is alive, so that nobody sweeps: rescues nothing, and finds no incident."""
+    return counts.total > 0 == counts.alive
+
+
+async def _commands(calls: Calls, counts: ExecutorCounts) -> list[str]:
+    """What is told of them; where nobody lives who would find it, what helps: another process, or a repair by hand."""
+    missing = counts.by_status[ExecutorStatus.MISSING] - counts.replaced
+    if not missing + counts.by_status[ExecutorStatus.LATE]:
+        return []
+    if not nobody_lives(counts):
+        return [command_line("incidents", "list")]
+    gone = await calls.lifeline.list_executor_health(status=ExecutorStatus.MISSING if missing else ExecutorStatus.LATE)
+    worst = max(gone, key=lambda executor: executor.executing)
+    helps = [command_line("start", "--queues", f"{worst.producer_scope}:10")]
+    if worst.executing and missing:
+        helps.append(command_line("repair", "preview", "executor_rescue_all", worst.executor_id, acts=True))
+    return helps

@@ -15,6 +15,7 @@ from ..lifeline.incidents import incident_key
 from ..operators.authorization import Authorize
 from ..states import IncidentState
 from ..times import ago, instant
+from .executor_commands import nobody_lives
 from .exits import Exit
 from .forms import Form
 from .groups import Group, examples
@@ -82,12 +83,13 @@ async def list_incidents(
     """List incidents as the sweep last projected them, the last opened first."""
     async with target.calls() as calls:
         seen_ago = await calls.lifeline.incidents_seen_ago()
+        counts = await calls.lifeline.count_executors()
         rows = await calls.lifeline.list_incidents(
             state=only["state"], incident_class=only["kind"], before=before, limit=limit
         )
     then = first_looks(rows)
     print_list(form, "incidents", rows, INCIDENTS, empty="no incident", limit=limit, then=then)
-    if unwatched := say_unwatched(seen_ago):
+    if unwatched := say_unwatched(seen_ago, nobody_lives=nobody_lives(counts)):
         remark(unwatched)
     return Exit.FINDINGS if fail_on and any(_alarms(incident, fail_on) for incident in rows) else Exit.DONE
 

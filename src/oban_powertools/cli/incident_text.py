@@ -43,8 +43,8 @@ _LOOKS: Final[Mapping[str, tuple[str, str]]] = {
 }
 """What an incident or a repair is about -> the command that shows it."""
 
-_ON_THEIR_OWN: Final = ("stacks", "id_type")
-"""Evidence that has lines of its own, or says what other evidence is."""
+_ON_THEIR_OWN: Final = ("stacks", "id_type", "queues")
+"""Evidence that has lines of its own, says what other evidence is, or is for the commands that follow."""
 
 _SENTENCES: Final = ("title", "because", "note")
 _FRESH: Final = timedelta(minutes=1)
@@ -95,10 +95,15 @@ def first_looks(incidents: Sequence[Incident]) -> list[str]:
     return [command_line("incidents", "show", each.id) for each in (active or worst_first(incidents)[:1])[:_MOST_SHOWN]]
 
 
-def say_unwatched(seen_ago: timedelta | None) -> str:
-    """That nobody has looked for incidents lately, so that a list of them may be out of date; empty when one has."""
+def say_unwatched(seen_ago: timedelta | None, *, nobody_lives: bool) -> str:
+    """That nobody looks for incidents, so that a list of them may be out of date; empty when somebody does.
+
+    Args:
+        nobody_lives: Whether no process is alive that would look, however short ago one did.
+    """
     if seen_ago is not None and seen_ago <= _FRESH:
-        return ""
+        told = f"nobody is alive to look for incidents, the last look was {duration(seen_ago)} ago"
+        return f"{told}: powertools executors list says who is gone" if nobody_lives else ""
     if seen_ago is None:
         return "nobody has looked yet: incidents are found by processes with Powertools, as powertools start runs one"
     when = f"nobody has looked for {duration(seen_ago)}"

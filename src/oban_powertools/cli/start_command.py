@@ -258,9 +258,7 @@ def _follow_oban(every_job: bool, *, log_jobs: bool) -> None:
 
 
 def _log_failure(_: str, event: dict[str, Any]) -> None:
-    logger.warning(
-        "%s is %s: %s: %s", _attempt(event["job"]), event["state"], event["error_type"], event["error_message"]
-    )
+    logger.warning("%s is %s: %s: %s", _attempt_of(event), event["state"], event["error_type"], event["error_message"])
 
 
 def _log_shutdown(_: str, event: dict[str, Any]) -> None:
@@ -279,14 +277,18 @@ def _log_end(_: str, event: dict[str, Any]) -> None:
         "state": str(event["state"]),
         "seconds": round(seconds, 3),
     }
-    logger.info("%s is %s after %.3f s", _attempt(job), event["state"], seconds, extra={"fields": fields})
+    logger.info("%s is %s after %.3f s", _attempt_of(event), event["state"], seconds, extra={"fields": fields})
 
 
 def _log_job(_: str, event: dict[str, Any]) -> None:
-    logger.debug("%s is %s", _attempt(event["job"]), event.get("state", "started"))
+    logger.debug("%s is %s", _attempt_of(event), event.get("state", "started"))
 
 
-def _attempt(job: Job) -> str:
+def _attempt_of(event: dict[str, Any]) -> str:
+    job: Job = event["job"]
     identity = identity_of(job)
     step = f" (step {identity['step']} of workflow {identity['workflow_id']})" if is_step(job) else ""
-    return f"job {job.id} {job.worker}{step} attempt {job.attempt}/{job.max_attempts}"
+    # Without its worker no attempt is used up (attempts/B3).
+    begun = event.get("error_type") != "WorkerResolutionError"
+    attempt = f"attempt {job.attempt}/{job.max_attempts}" if begun else "not begun, no attempt used up,"
+    return f"job {job.id} {job.worker}{step} {attempt}"

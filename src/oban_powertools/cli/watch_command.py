@@ -23,7 +23,7 @@ from ..plural import counted
 from ..states import ExecutorState
 from ..times import instant
 from ..upkeep.queues import Queue
-from .executor_commands import EXECUTORS
+from .executor_commands import EXECUTORS, nobody_lives
 from .exits import Exit
 from .forms import Form
 from .groups import examples
@@ -114,9 +114,11 @@ class _Source:
             if self._calls is None:
                 self._calls = await self._open.enter_async_context(self._target.calls())
             calls = self._calls
+            counts = await calls.lifeline.count_executors()
+            seen_ago = await calls.lifeline.incidents_seen_ago()
             return _Look(
                 at=datetime.now(UTC),
-                unwatched=say_unwatched(await calls.lifeline.incidents_seen_ago()),
+                unwatched=say_unwatched(seen_ago, nobody_lives=nobody_lives(counts)),
                 incidents=worst_first(await calls.lifeline.list_incidents(limit=100)),
                 executors=worst_first(_that_matter(await calls.lifeline.list_executor_health())),
                 queues=worst_first(await calls.queues.list()),

@@ -76,14 +76,18 @@ class ExecutorHealth(AsDict):
     @property
     def cursor(self) -> str:
         """Its place in the list: ``after`` takes it for the page behind it, also when it is gone by then."""
-        return str(ExecutorPlace(self.stopped_at is not None, self.producer_scope, self.node, self.executor_id))
+        return str(
+            ExecutorPlace(
+                self.replaced or self.stopped_at is not None, self.producer_scope, self.node, self.executor_id
+            )
+        )
 
 
 class ExecutorPlace(NamedTuple):
     """A place in the list of executors; its text is what callers pass on."""
 
-    stopped: bool
-    """Whether it has stopped: these come last."""
+    past: bool
+    """Whether it was replaced or has stopped: these come last."""
 
     scope: str
     """Its queue."""
@@ -97,7 +101,7 @@ class ExecutorPlace(NamedTuple):
     def __str__(self) -> str:
         """As a path, which neither a shell nor an address needs quotes for."""
         names = (quote(name, safe=":") for name in (self.scope, self.node, self.id))
-        return "/".join([str(int(self.stopped)), *names])
+        return "/".join([str(int(self.past)), *names])
 
     @classmethod
     def read(cls, argument: str, value: object) -> "ExecutorPlace":
@@ -107,10 +111,10 @@ class ExecutorPlace(NamedTuple):
             InvalidArgumentError: It is none.
         """
         match value.split("/") if isinstance(value, str) else ():
-            case ["0" | "1" as stopped, *quoted] if len(quoted) == 3:
+            case ["0" | "1" as past, *quoted] if len(quoted) == 3:
                 scope, node, executor_id = (unquote(name) for name in quoted)
                 if all(map(is_storable, (scope, node, executor_id))):
-                    return cls(stopped == "1", scope, node, executor_id)
+                    return cls(past == "1", scope, node, executor_id)
             case _:
                 pass
         raise refuse(argument, value, "the cursor of an executor of the page before")
@@ -122,6 +126,9 @@ class ExecutorCounts(AsDict):
 
     by_status: Mapping[ExecutorStatus, int]
     """The operator's word -> executors that have it, also of words that none has."""
+
+    alive: int
+    """Those whose process sends heartbeats: where there is none, nobody rescues jobs or finds incidents."""
 
     replaced: int
     """Of the missing ones, those that concern nobody any more, as ``ExecutorHealth.replaced`` has it."""
@@ -189,7 +196,7 @@ class Executors(Facade):
             limit: At most so many; None for all.
 
         Returns:
-            Those that have not stopped first, then by scope, node and id.
+            Those that were replaced or have stopped last; then by scope, node and id.
 
         Raises:
             InvalidArgumentError: An argument is not what it should be.
@@ -208,6 +215,7 @@ class Executors(Facade):
         beats = [row["newest_beat_at"] for row in rows if row["state"] != ExecutorState.STOPPED]
         return ExecutorCounts(
             by_status={status: counts.get(status.value, 0) for status in ExecutorStatus},
+            alive=sum(row["alive"] for row in rows),
             replaced=sum(row["replaced"] for row in rows),
             missing_nodes=sum(row["nodes"] for row in rows if row["state"] == ExecutorState.MISSING),
             nodes=rows[0]["working_nodes"] if rows else 0,

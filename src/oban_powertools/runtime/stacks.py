@@ -33,6 +33,9 @@ _MOST_STACKS: Final = 10
 _DEEPEST: Final = 1000
 """Frames that are looked at."""
 
+_NOT_BELOW: Final = (OF_CALL, asyncio.Handle._run.__code__)  # noqa: SLF001 - what every callback of a loop is run by
+"""Frames under which a worker's code begins: what lies below is how the process was started."""
+
 type Tasks = Mapping[int, asyncio.Task[Any]]
 """Id of a job -> the task that runs it."""
 
@@ -126,10 +129,10 @@ def stack_of_task(task: asyncio.Task[Any]) -> list[str]:
 
 
 def stack_of_thread(thread_id: int) -> list[str]:
-    """The lines that a thread runs now, those of the worker where it runs one; empty when it has ended."""
+    """The lines that a thread runs now, in the loop's thread those of the task or callback; empty when it has ended."""
     frame = sys._current_frames().get(thread_id)  # noqa: SLF001 - documented, for debuggers such as this
     lines: list[str] = []
-    while frame is not None and frame.f_code is not OF_CALL and len(lines) < MOST_FRAMES:
+    while frame is not None and frame.f_code not in _NOT_BELOW and len(lines) < MOST_FRAMES:
         lines.append(_line(frame.f_code, frame.f_lineno))
         frame = frame.f_back
     return _bounded(lines[::-1])

@@ -126,6 +126,11 @@ def _help(row: Row, evidence: object) -> dict[str, Any]:
     if row["state"] != IncidentState.RESOLVED and isinstance(evidence, Mapping):
         told = cast("Mapping[str, object]", evidence)
         values = {name: shlex.quote(str(value)) for name, value in told.items() if type(value) in (str, int)}
+        if isinstance(queues := told.get("queues"), list | tuple):
+            # Of a process that worked on several: each gets its own limit in the command that follows.
+            values["producer_scope"] = ":10,".join(
+                shlex.quote(str(queue)) for queue in cast("Sequence[object]", queues)
+            )
     commands = (_fill(command, values) for command in incident_class.helps)
     return {
         "advice": "" if _nothing_left(row) else incident_class.advice,

@@ -25,6 +25,9 @@ from ...states import WorkflowId
 
 _OF_AN_EXECUTOR: Final = ("dead_executor", "executor_missing", "executor_late")
 
+_OWNERS: Final = ("executor_id", "process_executor_id")
+"""Whose a job is: its executor's, and the first one's of that process, which names an incident of the whole process."""
+
 _OF_SIGNALS: Final = "unclaimed_signal"
 
 HOLDS: Final = (Action.STEP_HOLD, Action.WORKFLOW_HOLD)
@@ -285,7 +288,7 @@ def _refuse_incident(located: Located, incident_fingerprint: str | None) -> Comm
     if located.target.type is TargetType.JOB:
         return refuse_executor(located.jobs, str(located.target), incident_fingerprint)
     if located.target.type is TargetType.EXECUTOR:
-        return refuse_executor([{"executor_id": located.target.id}], str(located.target), incident_fingerprint)
+        return refuse_executor([dict.fromkeys(_OWNERS, located.target.id)], str(located.target), incident_fingerprint)
     return None
 
 
@@ -294,7 +297,7 @@ def refuse_executor(
 ) -> IncidentMismatchError | None:
     """Refuse for an incident of an executor what is not that executor's."""
     kind, _, executor_id = (incident_fingerprint or "").partition(":")
-    others = [row["executor_id"] for row in owned if row["executor_id"] != executor_id]
+    others = [row["executor_id"] for row in owned if executor_id not in (row[key] for key in _OWNERS)]
     if kind not in _OF_AN_EXECUTOR or not others:
         return None
     return IncidentMismatchError(subject, incident_fingerprint or "", f"its executor is {others[0]}")

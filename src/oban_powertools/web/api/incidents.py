@@ -88,7 +88,7 @@ async def mute_incident(call: Call) -> Incident:
 
 
 async def list_executors(call: Call) -> Any:
-    """Executors: those that have not stopped first, then by queue, node and id."""
+    """Executors: those that were replaced or have stopped last; then by queue, node and id."""
     limit = call["limit"]
     found = await call.calls.lifeline.list_executor_health(**call.only("status", "after"), limit=limit + 1)
     return cut_page(found, limit, attrgetter("cursor"))

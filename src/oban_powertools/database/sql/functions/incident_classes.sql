@@ -37,8 +37,8 @@ AS $$
     JOIN health h ON h.executor_id = e.executor_id AND h.state <> 'healthy'
     WHERE j.state = 'executing' AND EXISTS (SELECT FROM powertools.still_counting(j.id, j.meta))
     GROUP BY e.executor_id
-  ), judged AS (
-    SELECT h.executor_id, h.node, h.producer_scope, h.state, h.beat_at, n.jobs, n.ids, n.workflow_ids,
+  ), classed AS (
+    SELECT x, h.executor_id, h.node, h.producer_scope, h.state, h.beat_at, n.jobs, n.ids, n.workflow_ids,
       h.process_alive, h.loop_responsive, CASE
         WHEN n.jobs > 0 AND (h.state = 'missing' OR EXISTS (
           SELECT FROM powertools.gone_executors g WHERE g.executor_id = h.executor_id
@@ -59,23 +59,56 @@ AS $$
     FROM health h
     JOIN powertools.executors x ON x.executor_id = h.executor_id
     LEFT JOIN hands n ON n.executor_id = h.executor_id
+  ), judged AS (
+    SELECT c.*, CASE WHEN c.class IN ('executor_late', 'executor_missing') THEN powertools.first_of_process_v1(c.x) ELSE c.executor_id END AS subject
+    FROM classed c
   )
-  SELECT j.class, j.class || ':' || j.executor_id, 'executor', j.executor_id,
-    CASE j.class
-      WHEN 'dead_executor' THEN format(powertools.numbered(j.jobs, 'executor on %s of %s is gone with %s {job|jobs} in hand'), j.node, j.producer_scope, j.jobs)
-      WHEN 'executor_missing' THEN format('executor on %s of %s is missing, with nothing in hand', j.node, j.producer_scope)
-      WHEN 'executor_late' THEN format(CASE WHEN j.process_alive THEN 'executor on %s of %s is late: its event loop is blocked'
-        ELSE 'executor on %s of %s is late' END, j.node, j.producer_scope)
-    END,
-    coalesce(j.jobs, 0),
-    jsonb_build_object('node', j.node, 'producer_scope', j.producer_scope, 'ids', coalesce(to_jsonb(j.ids), '[]'),
-      'id_type', 'job', 'process_alive', j.process_alive, 'loop_responsive', j.loop_responsive)
-      || CASE j.class WHEN 'dead_executor' THEN jsonb_build_object('code', 'orphaned_by_missing_executor', 'last_seen_at', j.beat_at)
-        WHEN 'executor_missing' THEN jsonb_build_object('last_seen_at', j.beat_at) ELSE powertools.blocked_by(j.executor_id, j.process_alive AND NOT j.loop_responsive) END,
-    j.workflow_ids, NULL::timestamptz
-  FROM judged j
-  WHERE j.class IS NOT NULL
-  ORDER BY j.beat_at DESC LIMIT 1000
+  SELECT t.class, t.class || ':' || t.subject, 'executor', t.subject,
+    format(powertools.numbered(cardinality(t.queues), CASE t.class
+      WHEN 'dead_executor' THEN powertools.numbered(t.jobs, 'executor on %s of %s is gone with %s {job|jobs} in hand')
+      WHEN 'executor_missing' THEN '{executor|executors} on %s of %s {is|are} missing, with nothing in hand'
+      WHEN 'executor_late' THEN '{executor|executors} on %s of %s {is|are} late'
+        || CASE WHEN t.process_alive THEN powertools.numbered(cardinality(t.queues), ': {its|their} event loop is blocked') ELSE '' END
+    END), t.node, powertools.listed(t.queues), t.jobs),
+    t.jobs,
+    jsonb_build_object('node', t.node, 'producer_scope', powertools.listed(t.queues), 'ids', to_jsonb(t.ids[: 50]),
+      'id_type', 'job', 'process_alive', t.process_alive, 'loop_responsive', t.loop_responsive)
+      || CASE WHEN cardinality(t.queues) > 1 THEN jsonb_build_object('queues', to_jsonb(t.queues)) ELSE '{}' END
+      || CASE t.class WHEN 'dead_executor' THEN jsonb_build_object('code', 'orphaned_by_missing_executor', 'last_seen_at', t.beat_at)
+        WHEN 'executor_missing' THEN jsonb_build_object('last_seen_at', t.beat_at) ELSE powertools.blocked_by(t.executor_id, t.process_alive AND NOT t.loop_responsive) END,
+    t.workflow_ids[: 1000], NULL::timestamptz
+  FROM (
+    -- one process is one cause, however many queues it works on; what is in hand is rescued by executor
+    SELECT j.class, j.subject, min(j.node) AS node, min(j.executor_id) AS executor_id, max(j.beat_at) AS beat_at,
+      array_agg(DISTINCT j.producer_scope ORDER BY j.producer_scope) AS queues, coalesce(sum(j.jobs), 0)::bigint AS jobs,
+      bool_or(j.process_alive) AS process_alive, bool_and(j.loop_responsive) AS loop_responsive,
+      ARRAY(SELECT i.id FROM unnest(string_to_array(string_agg(nullif(array_to_string(j.ids, ','), ''), ','), ',')::bigint[]) AS i (id) ORDER BY i.id) AS ids,
+      ARRAY(
+        SELECT DISTINCT i.id FROM unnest(string_to_array(string_agg(nullif(array_to_string(j.workflow_ids, ','), ''), ','), ',')::bigint[]) AS i (id)
+      ) AS workflow_ids
+    FROM judged j
+    WHERE j.class IS NOT NULL
+    GROUP BY j.class, j.subject
+  ) AS t
+  ORDER BY t.beat_at DESC LIMIT 1000
+$$;
+
+-- The first executor of the process that this one is in, of those that have not stopped; itself, where its process is not
+-- known. Incidents about a whole process are named by it.
+CREATE OR REPLACE FUNCTION powertools.first_of_process_v1(e powertools.executors) RETURNS text
+LANGUAGE sql STABLE
+AS $$
+  SELECT coalesce((
+    SELECT min(o.executor_id) FROM powertools.executors o
+    WHERE o.host = e.host AND o.pid = e.pid AND o.ticks = e.ticks AND (o.stopped_at IS NULL OR o.executor_id = e.executor_id)
+  ), e.executor_id)
+$$;
+
+-- Names for a title: all, or the first five and how many more.
+CREATE OR REPLACE FUNCTION powertools.listed(names text[]) RETURNS text
+LANGUAGE sql IMMUTABLE
+AS $$
+  SELECT array_to_string(names[: 5], ', ') || CASE WHEN cardinality(names) > 5 THEN format(' and %s more', cardinality(names) - 5) ELSE '' END
 $$;
 
 -- Executing jobs of unknown executors: no row of ours, no producer of Oban's that was refreshed in the last minute (or
@@ -208,7 +241,8 @@ AS $$
 $$;
 
 -- Jobs that failed within the window, by worker and error class, of the newest 5,000 that are discarded and 5,000 that
--- are to be tried again. Opens at incident_failing_count of them; an open incident stays open with a single one.
+-- are to be tried again. Opens at incident_failing_count of them; an open incident stays open with a single one. What an
+-- operator discarded has not failed, nor has what was rescued to run again; what ended with its executor for good has.
 CREATE OR REPLACE FUNCTION powertools.detect_failing_jobs(whole bool) RETURNS SETOF powertools.detected
 LANGUAGE sql STABLE
 AS $$
@@ -217,7 +251,9 @@ AS $$
   ), failed AS (
     (
       SELECT j.id, j.worker, j.queue, j.errors, j.meta, j.discarded_at AS at
-      FROM public.oban_jobs j, since s WHERE j.state = 'discarded' AND j.discarded_at > s.at
+      FROM public.oban_jobs j, since s
+      WHERE j.state = 'discarded' AND j.discarded_at > s.at
+        AND (j.errors -> -1 ->> 'error') IS DISTINCT FROM 'Discarded by an operator'
       ORDER BY j.discarded_at DESC LIMIT 5000
     )
     UNION ALL
@@ -227,6 +263,8 @@ AS $$
       FROM public.oban_jobs j WHERE j.state = 'retryable' ORDER BY j.scheduled_at DESC LIMIT 5000
     ) AS r, since s
     WHERE r.at > s.at AND r.errors <> '[]' AND NOT powertools.not_run(r.meta, r.errors)
+      -- it waits for its turn to run again
+      AND (r.errors -> -1 ->> 'error' LIKE 'Rescued: %') IS NOT TRUE
   ), grouped AS (
     SELECT f.worker, powertools.error_class_v1(f.errors -> -1) AS error_class, count(*) AS jobs, min(f.queue) AS queue,
       (array_agg(f.id ORDER BY f.at DESC))[: 50] AS ids, max(f.at) AT TIME ZONE 'UTC' AS last_at,
@@ -236,9 +274,12 @@ AS $$
     GROUP BY 1, 2
   )
   SELECT 'failing_jobs', n.fingerprint, 'worker', g.worker,
-    format(powertools.numbered(g.jobs, '%s {job|jobs} of %s failed with %s'), g.jobs, g.worker, g.error_class), g.jobs,
-    jsonb_build_object('worker', g.worker, 'queue', g.queue, 'error_class', g.error_class, 'ids', to_jsonb(g.ids), 'id_type', 'job',
-      'last_failure_at', g.last_at),
+    format(powertools.numbered(g.jobs, CASE g.error_class
+      WHEN 'Rescued' THEN '%s {job|jobs} of %s ended with {its executor|their executors}, and {does|do} not run again'
+      ELSE '%s {job|jobs} of %s failed with %s'
+    END), g.jobs, g.worker, g.error_class), g.jobs,
+    jsonb_strip_nulls(jsonb_build_object('worker', g.worker, 'queue', g.queue, 'error_class', nullif(g.error_class, 'Rescued'), 'ids', to_jsonb(g.ids),
+      'id_type', 'job', 'last_failure_at', g.last_at)),
     g.workflow_ids, g.last_at + powertools.span_setting_v1('incident_failing_for')
   FROM grouped g
   CROSS JOIN LATERAL (

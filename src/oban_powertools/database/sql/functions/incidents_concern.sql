@@ -62,8 +62,9 @@ CREATE OR REPLACE FUNCTION powertools.executor_concerns(s powertools.steps, w po
 RETURNS SETOF text
 LANGUAGE sql STABLE
 AS $$
-  SELECT c.name || ':' || e.executor_id
+  SELECT DISTINCT c.name || ':' || n.executor_id
   FROM powertools.executors e
+  CROSS JOIN LATERAL (VALUES (e.executor_id), (powertools.first_of_process_v1(e))) AS n (executor_id)
   JOIN powertools.incident_classes c ON c.concerns_by = 'executor_concerns'
   WHERE j.state = 'executing' AND e.node = j.attempted_by[1] AND e.producer = j.attempted_by[2] AND EXISTS (SELECT FROM powertools.still_counting(j.id, j.meta))
 $$;

@@ -36,7 +36,7 @@ LANGUAGE sql STABLE
 AS $$
   SELECT EXISTS (
     SELECT FROM powertools.executors e
-    WHERE e.executor_id = i.subject_id AND num_nonnulls(e.stopped_at, e.died_at, e.missing_at, e.relieved_at) = 0
+    WHERE i.subject_id IN (e.executor_id, powertools.first_of_process_v1(e)) AND num_nonnulls(e.stopped_at, e.died_at, e.missing_at, e.relieved_at) = 0
       AND least(e.beat_at, e.loop_beat_at) < powertools.server_started_at()
       AND NOT EXISTS (
         SELECT FROM powertools.executors o

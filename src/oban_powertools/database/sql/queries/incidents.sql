@@ -103,7 +103,9 @@ FROM (
       'job_id', r.job_id, 'attempt', r.attempt, 'action', powertools.became_v1(r), 'why', r.why, 'worker', r.worker
     ), r.id
     FROM powertools.incidents i
-    JOIN (SELECT * FROM powertools.rescues l ORDER BY l.id DESC LIMIT 5000) AS r ON r.executor_id = i.subject_id
+    JOIN (SELECT * FROM powertools.rescues l ORDER BY l.id DESC LIMIT 5000) AS r ON r.executor_id = ANY (ARRAY(
+      SELECT e.executor_id FROM powertools.executors e WHERE i.subject_id IN (e.executor_id, powertools.first_of_process_v1(e))
+    ) || i.subject_id)
     WHERE i.id = %(id)s::bigint AND i.subject_type = 'executor' AND i.evidence -> 'ids' = '[]' AND r.action <> 'left'
     ORDER BY r.id DESC LIMIT %(page)s::int
   )

@@ -58,47 +58,50 @@ WHERE e.executor_id = ANY (%(executor_ids)s::text[]) AND e.stopped_at IS NULL
 RETURNING e.executor_id;
 
 -- name: list_executor_health
--- Args: now (NULL: the clock); status (the operator's word; NULL: any); worst_nodes (int; NULL: all nodes); stopped, scope, node,
+-- Args: now (NULL: the clock); status (the operator's word; NULL: any); worst_nodes (int; NULL: all nodes); past, scope, node,
 --   id (of the executor that a page begins after; all NULL: at the begin); page (int, rows; NULL: all).
--- Rows: one an executor, those that run first, then by scope, node and id.
-WITH health AS MATERIALIZED (
-  SELECT h.*, h.stopped_at IS NOT NULL AS stopped
+-- Rows: one an executor; past ones, replaced or stopped, last; then by scope, node and id.
+WITH serving AS (
+  SELECT e.producer_scope, max(e.started_at) AS started_at FROM powertools.executors e WHERE e.stopped_at IS NULL GROUP BY 1
+), found AS (
+  SELECT h.*, h.state = 'missing' AND h.executing = 0 AND coalesce(s.started_at > h.beat_at, false) AS replaced
   FROM powertools.executor_health_v1(coalesce(%(now)s::timestamptz, statement_timestamp())) AS h
+  LEFT JOIN serving s ON s.producer_scope = h.producer_scope
+), health AS MATERIALIZED (
+  SELECT f.*, f.replaced OR f.stopped_at IS NOT NULL AS past FROM found f
 ), worst AS (
-  SELECT w.node FROM health w WHERE NOT w.stopped
+  SELECT w.node FROM health w WHERE w.stopped_at IS NULL
   GROUP BY w.node ORDER BY bool_or(w.state = 'missing') DESC, bool_or(w.state = 'late') DESC, w.node LIMIT %(worst_nodes)s::int
 ), listed AS (
   SELECT h.* FROM health h
   WHERE (%(status)s::text IS NULL OR powertools.executor_word_v2(h.state) = %(status)s::text)
-    AND (%(worst_nodes)s::int IS NULL OR NOT h.stopped AND h.node IN (SELECT w.node FROM worst w))
-    AND (%(id)s::text IS NULL OR (h.stopped, h.producer_scope, h.node, h.executor_id)
-      > (%(stopped)s::bool, %(scope)s::text, %(node)s::text, %(id)s::text))
-  ORDER BY h.stopped, h.producer_scope, h.node, h.executor_id LIMIT %(page)s::int
-), serving AS (
-  SELECT e.producer_scope, max(e.started_at) AS started_at FROM powertools.executors e WHERE e.stopped_at IS NULL GROUP BY 1
+    AND (%(worst_nodes)s::int IS NULL OR h.stopped_at IS NULL AND h.node IN (SELECT w.node FROM worst w))
+    AND (%(id)s::text IS NULL OR (h.past, h.producer_scope, h.node, h.executor_id)
+      > (%(past)s::bool, %(scope)s::text, %(node)s::text, %(id)s::text))
+  ORDER BY h.past, h.producer_scope, h.node, h.executor_id LIMIT %(page)s::int
 )
 SELECT powertools.executor_word_v2(l.state) AS status, l.executor_id, l.node, l.producer_scope, l.state, l.process_alive,
-  l.loop_responsive, l.executing, l.started_at, l.beat_at, l.loop_beat_at, l.stopped_at,
-  l.state = 'missing' AND l.executing = 0 AND coalesce(s.started_at > l.beat_at, false) AS replaced, e.aside, e.aside_since
+  l.loop_responsive, l.executing, l.started_at, l.beat_at, l.loop_beat_at, l.stopped_at, l.replaced,
+  e.aside, e.aside_since
 FROM listed l
 JOIN powertools.executors e ON e.executor_id = l.executor_id
-LEFT JOIN serving s ON s.producer_scope = l.producer_scope
-ORDER BY l.stopped, l.producer_scope, l.node, l.executor_id;
+ORDER BY l.past, l.producer_scope, l.node, l.executor_id;
 
 -- name: count_executors
--- Rows: one of each state that an executor has; state, status (its operator's word), executors, replaced (of them, as
---   list_executor_health has it), nodes (that have one of these), newest_beat_at; working_nodes (that have one that has not
+-- Rows: one of each state that an executor has; state, status (its operator's word), executors, alive (of them, whose
+--   process sends heartbeats), replaced (of them, as list_executor_health has it), nodes (that have one of these), newest_beat_at; working_nodes (that have one that has not
 --   stopped), the same in each row.
 WITH serving AS (
   SELECT e.producer_scope, max(e.started_at) AS started_at FROM powertools.executors e WHERE e.stopped_at IS NULL GROUP BY 1
 ), tallied AS MATERIALIZED (
-  SELECT h.state, h.node, count(*) AS executors, max(h.beat_at) AS newest_beat_at,
+  SELECT h.state, h.node, count(*) AS executors, count(*) FILTER (WHERE h.process_alive AND h.state <> 'stopped') AS alive,
+    max(h.beat_at) AS newest_beat_at,
     count(*) FILTER (WHERE h.state = 'missing' AND h.executing = 0 AND s.started_at > h.beat_at) AS replaced
   FROM powertools.executor_health_v1() AS h
   LEFT JOIN serving s ON s.producer_scope = h.producer_scope
   GROUP BY 1, 2
 )
-SELECT t.state, powertools.executor_word_v2(t.state) AS status, sum(t.executors)::bigint AS executors, sum(t.replaced)::bigint AS replaced,
+SELECT t.state, powertools.executor_word_v2(t.state) AS status, sum(t.executors)::bigint AS executors, sum(t.alive)::bigint AS alive, sum(t.replaced)::bigint AS replaced,
   count(*) AS nodes, max(t.newest_beat_at) AS newest_beat_at,
   (SELECT count(DISTINCT w.node) FROM tallied w WHERE w.state <> 'stopped') AS working_nodes
 FROM tallied t

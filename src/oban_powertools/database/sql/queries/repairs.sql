@@ -18,7 +18,7 @@ WHERE w.id = %(workflow_id)s::bigint;
 -- Args: ids (bigint[]).
 -- Rows: by id. Index: primary keys; executors are few.
 WITH health AS MATERIALIZED (
-  SELECT x.node, x.producer, x.executor_id, h.state, extract(epoch FROM clock_timestamp() - x.beat_at)::int AS seconds,
+  SELECT x.node, x.producer, x.executor_id, powertools.first_of_process_v1(x) AS process_executor_id, h.state, extract(epoch FROM clock_timestamp() - x.beat_at)::int AS seconds,
     h.state = 'late' AND x.executor_id IN (SELECT s.executor_id FROM powertools.silent_executors s) AS silent,
     x.beat_at < powertools.server_started_at() AS unheard, x.died_at IS NOT NULL AS process_ended,
     EXISTS (SELECT FROM powertools.gone_executors g WHERE g.executor_id = x.executor_id) AS gone
@@ -29,7 +29,7 @@ SELECT j.id, j.state::text AS state, j.queue, j.worker, j.attempt,
   j.meta ?& ARRAY['position', 'uid'] AS of_a_step,
   NOT j.meta ? 'position' AND j.meta ?& ARRAY['workflow_id', 'outcome', 'failed_steps'] AS is_callback,
   s.workflow_id, s.position, s.name AS step, s.state AS step_state, s.effects, s.held_until, s.cause, w.root_id, w.name AS workflow_name, w.tags,
-  w.semantics_version, e.executor_id, e.seconds AS beat_seconds, e.process_ended, (
+  w.semantics_version, e.executor_id, e.process_executor_id, e.seconds AS beat_seconds, e.process_ended, (
     SELECT powertools.missing_in_v1(x) FROM powertools.executors x WHERE x.executor_id = e.executor_id
   ) AS missing_in,
   CASE
