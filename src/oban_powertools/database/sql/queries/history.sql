@@ -26,6 +26,10 @@ WHERE w.id = %(workflow_id)s::bigint;
 --   (interval), node, actor, outcome, reason, error, detail; by at,
 --   rank and id. Index: the primary keys, waits_workflow, signals_wait, signals_stored, audit_workflow, audit_target,
 --   incident_entries_incident, rescues_job.
+-- A command is recorded at the end of its transaction, after what it did: it stands where its first effect does, before it. That
+-- is the first of the workflow's events and rescues that were written since the transaction of its record began to write, and before the
+-- record: whoever writes them holds the workflow's lock. Rows of a restored dump do not say who wrote them; there the oldest
+-- event that is kept seems to be an effect as well.
 WITH workflow AS MATERIALIZED (
   SELECT w.id, w.inserted_at, w.finished_at, w.state, w.generation FROM powertools.workflows w WHERE w.id = %(workflow_id)s::bigint
 ), steps AS MATERIALIZED (
@@ -36,6 +40,17 @@ WITH workflow AS MATERIALIZED (
   UNION
   SELECT e.job_id, s.name FROM powertools.events e JOIN steps s ON s.position = e.position
   WHERE e.workflow_id = %(workflow_id)s::bigint AND e.job_id IS NOT NULL
+), acts AS MATERIALIZED (
+  SELECT a.*, a.xmin::text::bigint AS marker, NULL::bigint AS job_id FROM powertools.audit a
+  WHERE a.workflow_id = %(workflow_id)s::bigint AND a.action <> 'preview_repair' AND (%(step)s::text IS NULL OR a.step = %(step)s::text)
+), written AS MATERIALIZED (
+  -- a start is told when it is read, whoever reads it
+  SELECT e.xmin AS version, min(e.at) AS at FROM powertools.events e
+  WHERE e.workflow_id = %(workflow_id)s::bigint AND e.change <> 'started' AND EXISTS (SELECT FROM acts) GROUP BY e.xmin
+  UNION ALL
+  SELECT r.xmin, r.at FROM jobs j JOIN powertools.rescues r ON r.job_id = j.job_id WHERE EXISTS (SELECT FROM acts)
+), oldest AS MATERIALIZED (
+  SELECT e.xmin AS version FROM powertools.events e WHERE e.workflow_id = %(workflow_id)s::bigint ORDER BY e.number LIMIT 1
 ), entries AS (
   SELECT w.inserted_at AS at, 0 AS rank, 0::bigint AS id, 'workflow' AS kind, 'inserted' AS change, NULL::text AS step,
     NULL::text AS state, NULL::int AS generation, NULL::int AS attempt, NULL::bigint AS job_id, NULL::text AS phase, w.finished_at AS until,
@@ -73,15 +88,19 @@ WITH workflow AS MATERIALIZED (
       AND g.inserted_at >= (SELECT w.inserted_at FROM workflow w)
   ) AS g
   UNION ALL
-  SELECT a.at, 3, a.id, 'command', a.action, a.step, NULL, NULL, NULL, CASE a.target_type WHEN 'job' THEN a.job_id END, NULL, NULL, NULL,
+  SELECT a.at, 0, a.id, 'command', a.action, a.step, NULL, NULL, NULL, CASE a.target_type WHEN 'job' THEN a.job_id END, NULL, NULL, NULL,
     CASE a.actor_type WHEN 'system' THEN NULL ELSE a.actor_id END, a.outcome, a.reason, NULL,
     CASE jsonb_typeof(a.details) WHEN 'object' THEN a.details ELSE '{}' END
   FROM (
-    SELECT a.*, NULL::bigint AS job_id FROM powertools.audit a
-    WHERE a.workflow_id = %(workflow_id)s::bigint AND a.action <> 'preview_repair' AND (%(step)s::text IS NULL OR a.step = %(step)s::text)
+    SELECT coalesce((
+      SELECT min(w.at) FROM written w, oldest o
+      WHERE a.outcome = 'executed' AND w.at <= a.at AND w.at > a.at - interval '1 min'
+        AND powertools.is_since(w.version, a.marker) AND NOT powertools.is_since(o.version, a.marker)
+    ), a.at) AS at, a.id, a.action, a.step, a.target_type, a.actor_type, a.actor_id, a.outcome, a.reason, a.details, a.job_id
+    FROM acts a
     UNION ALL
     -- what Powertools did by itself says only its target
-    SELECT a.*, t.job_id
+    SELECT a.at, a.id, a.action, a.step, a.target_type, a.actor_type, a.actor_id, a.outcome, a.reason, a.details, t.job_id
     FROM (
       SELECT 'step' AS of, %(workflow_id)s::bigint || '/' || s.name AS id, NULL::bigint AS job_id FROM steps s
       UNION ALL
