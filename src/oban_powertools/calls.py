@@ -3,7 +3,7 @@
 Not for running jobs or loops (``powertools``).
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -16,11 +16,11 @@ from .config import Names, Settings
 from .database import Connect, Connection, ConnectListener, Queries, Session, connect
 from .database.pools import own_connection, own_pool, taken
 from .entering import entered
-from .errors import NotAuthorizedError
+from .errors import NotAuthorizedError, NotFoundError
 from .events import Events
 from .explain import Explain
 from .lifeline import Lifeline
-from .operators.audit import Audit
+from .operators.audit import Audit, AuditRecord, recall
 from .operators.authorization import Action, ActorLike, Authorize, Guard, Target, as_actor
 from .operators.services import Services
 from .privacy.apply_display import apply_display
@@ -153,6 +153,17 @@ class Calls:
         except NotAuthorizedError as error:
             return error.why
         return None
+
+    async def recall(self, error: NotFoundError) -> Sequence[AuditRecord] | None:
+        """What the audit knows of something that is not there any more, the newest first; None when it never was.
+
+        Its number has been given, or somebody has done something with it: retention has removed it since.
+
+        Args:
+            error: Raised by the call that did not find it.
+        """
+        async with self._services.connect() as session:
+            return await recall(session, error)
 
 
 @entered("open_calls is entered: async with open_calls(...) as calls")

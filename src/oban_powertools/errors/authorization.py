@@ -26,6 +26,7 @@ class AuditRecordNotFoundError(NotFoundError):
     """No record of the audit has this id."""
 
     code = "audit_record_not_found"
+    names = ("audit_record", "record_id")
     sentence = "audit record {record_id} does not exist (or retention has removed it)"
 
     record_id: int

@@ -12,12 +12,21 @@ class NotFoundError(PowertoolsError):
     """What was named does not exist."""
 
     code = "not_found"
+    names: ClassVar[tuple[str, ...]] = ()
+    """The kind of what it names, as in the audit, then the fields with its id; empty for what has no id."""
+
+    @property
+    def subject(self) -> tuple[str, str] | None:
+        """Kind and id of what was named; None where it was named otherwise, as by a token."""
+        values = [getattr(self, name) for name in self.names[1:]]
+        return None if not values or None in values else (self.names[0], "/".join(map(str, values)))
 
 
 class WorkflowNotFoundError(NotFoundError):
     """No workflow has this id."""
 
     code = "workflow_not_found"
+    names = ("workflow", "workflow_id")
     sentence = (
         "workflow {workflow_id} does not exist (or is not committed yet, or was pruned): powertools workflow list "
         "shows those that do"
@@ -30,6 +39,7 @@ class StepNotFoundError(NotFoundError):
     """The workflow has no step of this name."""
 
     code = "step_not_found"
+    names = ("step", "workflow_id", "step")
     sentence = (
         "workflow {workflow_id} has no step {step!r}{meant}: powertools workflow show {workflow_id} lists its steps"
     )
@@ -43,6 +53,7 @@ class JobNotFoundError(NotFoundError):
     """No job has this id."""
 
     code = "job_not_found"
+    names = ("job", "job_id")
     sentence = "job {job_id} does not exist (or was pruned)"
 
     job_id: int

@@ -7,6 +7,7 @@ class IncidentNotFoundError(NotFoundError):
     """No incident has this id or fingerprint."""
 
     code = "incident_not_found"
+    names = ("incident", "incident")
     sentence = "incident {incident} does not exist: powertools incidents list shows those that do"
 
     incident: str

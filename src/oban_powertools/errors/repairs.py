@@ -37,8 +37,15 @@ class TargetNotFoundError(NotFoundError):
 
     code = "target_not_found"
 
+    names = ("target", "target_type", "target_id")
+
     target_type: str
     target_id: str
+
+    @property
+    def subject(self) -> tuple[str, str]:
+        """Type and id of the target."""
+        return self.target_type, self.target_id
 
     def __str__(self) -> str:
         return f"{self.target_type.replace('_', ' ')} {self.target_id} does not exist (or was pruned)"
@@ -99,6 +106,9 @@ class PreviewNotFoundError(NotFoundError):
 
     code = "preview_not_found"
     sentence = "there is no such preview (or retention has removed it): preview the repair again"
+    names = ("preview", "number")
+
+    number: int | None = None
 
 
 class BulkNotFoundError(PreviewNotFoundError):
@@ -106,6 +116,7 @@ class BulkNotFoundError(PreviewNotFoundError):
 
     code = "bulk_not_found"
     sentence = "there is no such bulk repair (or retention has removed it): preview it again"
+    names = ("bulk", "number")
 
 
 class PreviewOfAnotherActorError(CommandRefusedError):

@@ -8,6 +8,7 @@ class WebhookNotFoundError(NotFoundError):
     """No webhook endpoint has this id."""
 
     code = "webhook_not_found"
+    names = ("webhook", "endpoint_id")
     sentence = "webhook {endpoint_id} does not exist: powertools webhooks list shows those that do"
 
     endpoint_id: int
@@ -17,6 +18,7 @@ class WebhookDeliveryNotFoundError(NotFoundError):
     """The endpoint has no delivery of this event."""
 
     code = "webhook_delivery_not_found"
+    names = ("webhook_delivery", "endpoint_id", "cursor")
     sentence = (
         "webhook {endpoint_id} has no delivery {cursor} (or it was pruned): powertools webhooks deliveries "
         "{endpoint_id} lists them"

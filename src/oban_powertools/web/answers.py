@@ -129,10 +129,26 @@ class NothingReadError(Exception):
         self.problem = problem
 
 
+class GoneError(Exception):
+    """What was not found had been there."""
+
+    def __init__(self, error: NotFoundError) -> None:
+        super().__init__(error)
+        kind, target_id = error.subject or ("", "")
+        self.title = f"{kind.capitalize().replace('_', ' ')} {target_id}"
+        self.problem = _problem(410, error.code, f"{self.title} is gone. {WHY_GONE}")
+
+
+WHY_GONE: Final = (
+    "Its number has been given, and nothing has it now: retention removes what ended long ago, and what a transaction "
+    "that was rolled back would have made was never stored. A number is not given again."
+)
+
+
 def find_problem(error: BaseException) -> Problem | None:
     """What an expected error means; None for one that nobody expected."""
     match error:
-        case NothingReadError():
+        case NothingReadError() | GoneError():
             return error.problem
         case HTTPException():
             return _of_http(error)

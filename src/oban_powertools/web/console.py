@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..calls import Calls
-from ..errors import InvalidSettingError
+from ..errors import InvalidSettingError, NotFoundError
 from ..operators.authorization import Actor, AllowAll, Authorize, find_actor
 from ..privacy.display import DisplayPolicy
 from . import pages
@@ -214,9 +214,15 @@ class Desk:
         ):
             page = Page(request, await self._calls.get(), actor, self._shell, _request_id(request))
             page.needs_review = await self._calls.needs_review(within=options.read_at_least)
-            response = await route.answer(page)
+            response = await self._answer(route, page)
         self._calls.answered_at = datetime.now(UTC)
         return response
+
+    async def _answer(self, route: PageRoute, page: Page) -> Response:
+        try:
+            return await route.answer(page)
+        except NotFoundError as error:
+            return await page.gone(error)
 
     def _check(self, actor: Actor, rate: Rate) -> None:
         """Refuse an act where nothing may be changed, or the actor has done enough for a minute.

@@ -21,9 +21,10 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from ..arguments import as_word, refuse
 from ..calls import Calls
+from ..errors import NotFoundError, PowertoolsError
 from ..operators.authorization import Action, Actor, ActorLike, Target
 from ..privacy.logs import find_logger
-from .answers import NothingReadError, Problem, find_problem, unexpected
+from .answers import WHY_GONE, GoneError, NothingReadError, Problem, find_problem, unexpected
 from .posted import PostedForm
 from .rates import Rate
 from .rendering import fill
@@ -296,6 +297,37 @@ class Page:
         """
         return self.render(
             "error.html", title=problem.title, problem=problem, answered_at=answered_at, status=problem.status
+        )
+
+    async def problem_of(self, error: PowertoolsError) -> Problem:
+        """What a refusal means: for what is not there any more, that it is gone."""
+        if isinstance(error, NotFoundError) and await self.calls.recall(error) is not None:
+            return GoneError(error).problem
+        problem = find_problem(error)
+        if problem is None:
+            raise error
+        return problem
+
+    async def gone(self, error: NotFoundError) -> Response:
+        """The page of something that is not there any more, with what the audit still knows of it.
+
+        Raises:
+            NotFoundError: It never was.
+        """
+        known = await self.calls.recall(error)
+        if known is None:
+            raise error
+        above = next(
+            (entry for group in self.shell.nav for entry in group if self.path.startswith(f"{entry.path}/")), None
+        )
+        return self.render(
+            "gone.html",
+            title=f"{GoneError(error).title} is gone",
+            status=410,
+            crumbs=[(above.title, self.url(above.path))] if above else (),
+            why=WHY_GONE,
+            known=known,
+            above=above,
         )
 
     def static(self, name: str) -> str:

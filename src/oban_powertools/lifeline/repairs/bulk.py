@@ -301,7 +301,7 @@ async def _find_bulk(session: Session, *, token: str | None = None, bulk_id: int
     args = {"token_hash": None if token is None else Token.of_caller(token).hash, "id": bulk_id}
     row = await session.one("find_bulk", args)
     if row is None:
-        raise BulkNotFoundError
+        raise BulkNotFoundError(bulk_id)
     if row["action"] not in IN_BULK:
         # Another release made it, for an action that this one does not have.
         raise UnsupportedActionError(row["action"], IN_BULK)

@@ -83,7 +83,7 @@ async def find_stored(session: Session, *, token: str | None = None, preview_id:
     args = {"token_hash": None if token is None else Token.of_caller(token).hash, "id": preview_id}
     row = await session.one("find_preview", args)
     if row is None:
-        raise PreviewNotFoundError
+        raise PreviewNotFoundError(preview_id)
     if row["action"] not in REPAIRS:
         raise UnsupportedActionError(row["action"], REPAIRS)
     return row

@@ -6,6 +6,7 @@ The rule that must never break: an operator's change and its record are one tran
 from .audit import Audit
 from .operations import Operation, Operations, check_attributed, check_reason
 from .reading import AuditFilter
+from .recalling import recall
 from .records import AuditFinding, AuditRecord, Entry, FindingKind, Outcome, Verification
 from .sealing import seal
 from .writing import write_entries
@@ -23,6 +24,7 @@ __all__ = [
     "Verification",
     "check_attributed",
     "check_reason",
+    "recall",
     "seal",
     "write_entries",
 ]

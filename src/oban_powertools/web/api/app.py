@@ -23,14 +23,14 @@ from starlette.types import Message, Receive, Scope, Send
 from ...arguments import refuse
 from ...calls import Calls
 from ...database.json_border import read_json
-from ...errors import InvalidArgumentError
+from ...errors import InvalidArgumentError, NotFoundError
 from ...events import Topic, TopicKind
 from ...integrations.sse.app import EventsApp
 from ...integrations.sse.limits import StreamLimits
 from ...operators.authorization import Actor
 from ...privacy.logs import find_logger
 from ...wire import to_json
-from ..answers import find_problem, unexpected
+from ..answers import GoneError, find_problem, unexpected
 from ..rates import Rate
 from .endpoint import SLOW, Call, Endpoint, Reply
 from .endpoints import DOCUMENT, ENDPOINTS, ROOT
@@ -122,6 +122,10 @@ class Api:
                 answer = await endpoint.handler(call)
         except InvalidArgumentError as error:
             raise _in_words_of(endpoint, error) from error
+        except NotFoundError as error:
+            if await call.calls.recall(error) is not None:
+                raise GoneError(error) from error
+            raise
         return answer if isinstance(answer, Response) else _finish(endpoint, call, answer)
 
     @contextmanager

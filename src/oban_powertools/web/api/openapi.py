@@ -7,6 +7,7 @@ from typing import Any, Final
 from ...errors import (
     InvalidArgumentError,
     NotAuthorizedError,
+    NotFoundError,
     PowertoolsError,
     ReasonRequiredError,
     ReasonTooShortError,
@@ -166,6 +167,8 @@ def _refusals(endpoint: Endpoint) -> Schema:
         codes[409] = []
     for error in errors:
         codes.setdefault(status_of(error), []).append(error.code)
+        if issubclass(error, NotFoundError) and error.names:
+            codes.setdefault(410, []).append(error.code)
     return {str(status): _refusal(status, codes[status]) for status in sorted(codes)}
 
 

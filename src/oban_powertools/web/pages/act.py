@@ -16,7 +16,7 @@ from ...acts import Action, Severity, TargetType
 from ...errors import PowertoolsError, ReasonRequiredError, ReasonTooShortError
 from ...operators.authorization import Target
 from ..act_forms import FIELDS, act_title, needs_form, target_path
-from ..answers import Problem, find_problem
+from ..answers import Problem
 from ..page import Page, get, post
 from ..posted import PostedForm
 from ..rates import Rate
@@ -132,9 +132,7 @@ async def _render(page: Page, asked: Asked, *, problem: Problem | None = None, s
 
 
 async def _refused(page: Page, asked: Asked, error: PowertoolsError) -> Response:
-    problem = find_problem(error)
-    if problem is None:
-        raise error
+    problem = await page.problem_of(error)
     return await _render(page, asked, problem=problem, status=problem.status)
 
 

@@ -32,7 +32,7 @@ from ...operators.authorization import Target
 from ...plural import counted
 from ...states import Cause, JobState, StepState, WorkflowState
 from ..act_forms import FIELDS, ActField, act_verb
-from ..answers import Problem, find_problem
+from ..answers import Problem
 from ..page import ROWS, Page, get, logger, post
 from ..posted import Decision, PostedForm
 from ..rates import Rate
@@ -108,9 +108,7 @@ async def preview(page: Page) -> Response:
             source="web",
         )
     except PowertoolsError as error:
-        problem = find_problem(error)
-        if problem is None:
-            raise
+        problem = await page.problem_of(error)
         return await _form(page, chosen, problem)
     return page.redirect(f"/bulks/{made.id}")
 
@@ -149,9 +147,7 @@ async def execute(page: Page) -> Response:
         sentence = f"{str(error)[:1].upper()}{str(error)[1:]}."
         return await _show(page, found, replace(typed, errors={"reason": sentence}), status=422)
     except PowertoolsError as error:
-        problem = find_problem(error)
-        if problem is None:
-            raise
+        problem = await page.problem_of(error)
         return await _show(page, found, typed, problem=problem, status=problem.status)
     return response
 

@@ -27,7 +27,7 @@ from ...lifeline import Change, Incident, RepairPreview
 from ...operators.authorization import Target, TargetType
 from ...plural import counted
 from ..act_forms import act_title, act_verb, needs_form, risk_of
-from ..answers import Problem, find_problem
+from ..answers import Problem
 from ..changes import columns_of, describe_effect, group_rows, outcomes_of, plain_value
 from ..page import ROWS, Page, get, post
 from ..posted import Decision
@@ -64,9 +64,7 @@ async def execute(page: Page) -> Response:
         typed = Decision(reason=typed.reason, confirm=typed.confirm, read=typed.read, errors={"reason": sentence})
         return await _show(page, preview_id, typed, status=422)
     except PowertoolsError as error:
-        problem = find_problem(error)
-        if problem is None:
-            raise
+        problem = await page.problem_of(error)
         return await _show(page, preview_id, typed, problem=problem, status=problem.status)
     return page.redirect(f"/repairs/{found.id}")
 
@@ -82,9 +80,7 @@ async def approve(page: Page) -> Response:
         sentence = f"{str(error)[:1].upper()}{str(error)[1:]}."
         return await _show(page, preview_id, Decision(reason=reason, errors={"reason": sentence}), status=422)
     except PowertoolsError as error:
-        problem = find_problem(error)
-        if problem is None:
-            raise
+        problem = await page.problem_of(error)
         return await _show(page, preview_id, typed, problem=problem, status=problem.status)
     return page.redirect(f"/previews/{preview_id}", said="preview-approved")
 

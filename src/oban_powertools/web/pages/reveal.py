@@ -16,7 +16,7 @@ from ...errors import PowertoolsError, ReasonRequiredError, ReasonTooShortError
 from ...operators.authorization import Target
 from ...operators.revealing import VALUES_OF, Revealable, Revealed
 from ...states import JobId, WorkflowId
-from ..answers import Problem, find_problem
+from ..answers import Problem
 from ..page import Page, get, post
 
 
@@ -72,9 +72,7 @@ async def _reveal(page: Page, hidden: HiddenValue) -> Response:
         text = str(error)
         return await _render(page, hidden, reason=reason, wrong=f"{text[:1].upper()}{text[1:]}.", status=422)
     except PowertoolsError as error:
-        problem = find_problem(error)
-        if problem is None:
-            raise
+        problem = await page.problem_of(error)
         return await _render(page, hidden, reason=reason, problem=problem, status=problem.status)
     return await _render(page, hidden, revealed=revealed)
 

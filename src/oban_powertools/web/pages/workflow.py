@@ -16,7 +16,7 @@ from ...events import Cursor
 from ...explain import WorkflowExplanation
 from ...graph.reading import read_chart
 from ...operators.authorization import Target
-from ...states import OperatorStatus, StepState, WorkflowId
+from ...states import OperatorStatus, StepState
 from ...workflows.reasons import step_reason, uncompleted_steps
 from ...workflows.records import WorkflowRecord
 from ..page import ROWS, Page, get
@@ -44,7 +44,7 @@ async def show(page: Page) -> Response:
     workflow_id = as_workflow_id(page.param("id"))
     found = await page.calls.workflows.find(workflow_id)
     if found is None:
-        return await _gone(page, workflow_id)
+        raise WorkflowNotFoundError(workflow_id)
     workflow = page.calls.as_displayed(found)
     large = workflow.total > FOCUSED_ABOVE
     tab = page.word("tab", Tab) or (Tab.STEPS if large else Tab.GRAPH)
@@ -121,23 +121,6 @@ async def _acts(page: Page, workflow: WorkflowRecord, why: WorkflowExplanation |
             refusal = await page.refusal(Action.PREVIEW_REPAIR, target)
             offered.append(OfferedAct(name=act.name, target_id=str(workflow.id), refusal=refusal))
     return offered
-
-
-async def _gone(page: Page, workflow_id: WorkflowId) -> Response:
-    """What is still known of a workflow that was here: 410; 404 for one that never was."""
-    known, newest = await page.parts(
-        page.calls.workflows.commands(workflow_id, limit=ROWS), page.calls.workflows.list(limit=1)
-    )
-    if not known.value and not (newest.value and newest.value[0].id >= workflow_id):
-        raise WorkflowNotFoundError(workflow_id)
-    return page.render(
-        "workflow/gone.html",
-        title=f"Workflow {workflow_id} is gone",
-        status=410,
-        crumbs=[("Workflows", page.url("/workflows"))],
-        workflow_id=workflow_id,
-        known=known,
-    )
 
 
 # ---- the views
