@@ -158,9 +158,23 @@ async def test_an_expired_one_can_be_listed_again(shop: Shop) -> None:
     await shop.hand.rows("UPDATE powertools.bulks SET expires_at = now() - interval '1 s'")
 
     page = (await shop.client.get(address)).text
+    [fields] = re.findall(r'<form method="post" action="/bulks">(.*?)<button', page, re.DOTALL)
+    again = await shop.client.post("/bulks", data=dict(re.findall(r'name="(\w+)" value="([^"]*)"', fields)))
 
     assert "It has expired" in page
     assert 'class="decide"' not in page
+    assert (again.status_code, again.headers["location"] != address) == (303, True)
+
+
+async def test_an_execution_that_is_refused_offers_to_list_them_again(shop: Shop) -> None:
+    address = await make(shop.client, **HOLD)
+
+    async with console_of(shop.hand, actor=lambda connection: GRACE) as (_, grace):
+        answer = await grace.post(f"{address}/execute", data=WHY)
+
+    [told] = re.findall(r'role="alert">(.*?)</form>', answer.text, re.DOTALL)
+    assert "preview_of_another_actor" in told
+    assert "List them again" in told
 
 
 async def test_somebody_else_reads_a_list_and_makes_their_own(shop: Shop) -> None:

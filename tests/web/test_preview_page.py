@@ -169,6 +169,25 @@ async def test_an_execution_that_has_drifted_is_refused_recorded_and_shown(shop:
     assert (await outcomes(shop.hand))[-1] == ("workflow_retry", "drifted", "preview_drifted")
 
 
+async def test_an_execution_that_is_refused_says_why_and_offers_another_preview(shop: Shop) -> None:
+    address = await make(shop.client, "job_rescue", "6")
+
+    async with console_of(shop.hand, actor=lambda connection: GRACE) as (_, grace):
+        answer = await execute(grace, address)
+
+    [told] = re.findall(r'role="alert">(.*?)</form>', answer.text, re.DOTALL)
+    assert "preview_of_another_actor" in told
+    assert "Preview again" in told
+
+
+async def test_a_preview_that_is_refused_can_be_asked_for_again(shop: Shop) -> None:
+    answer = await shop.client.post("/previews", data={"act": "step_retry", "target": "3/pack"})
+
+    assert answer.status_code == 409
+    assert "illegal_transition" in answer.text
+    assert "Preview again" in answer.text
+
+
 async def test_an_expired_preview_says_so_and_its_execution_is_recorded(shop: Shop) -> None:
     address = await make(shop.client, "job_rescue", "6")
     await shop.hand.rows("UPDATE powertools.previews SET expires_at = now() - interval '1 s'")
@@ -177,6 +196,7 @@ async def test_an_expired_preview_says_so_and_its_execution_is_recorded(shop: Sh
     await execute(shop.client, address)
 
     assert "It has expired" in page
+    assert "Preview again" in page
     assert 'class="decide"' not in page
     assert (await outcomes(shop.hand))[-1] == ("job_rescue", "expired", "preview_expired")
 

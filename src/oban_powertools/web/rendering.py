@@ -171,8 +171,13 @@ def pieces(text: object) -> list[str]:
 
     >>> pieces("shop.workers.Pack"), pieces("41/send_mail")
     (['shop.', 'workers.', 'Pack'], ['41/', 'send_', 'mail'])
+
+    One that is longer than a column is cut, so that a table is never wider than its page.
+
+    >>> pieces("a" * 30 + ".b")
+    ['aaaaaaaaaaaaaaaaaaaaaaaa', 'aaaaaa.', 'b']
     """
-    return re.findall(r"[^._/:]*[._/:]+|[^._/:]+", str(text))
+    return re.findall(r"[^._/:]{0,24}[._/:]{1,24}|[^._/:]{1,24}", str(text))
 
 
 def after(sentence: str, subject: str) -> str:
