@@ -132,3 +132,20 @@ async def test_an_inserter_killed_around_its_commit_leaves_a_whole_workflow_or_n
     assert ended.state == "completed"
     assert list((await cluster.ledger.runs()).values()) == [1, 1]
     assert await cluster.is_sound()
+
+
+async def test_an_inserter_killed_between_two_slices_leaves_the_first_and_a_repeat_stores_the_others(
+    cluster: Cluster,
+) -> None:
+    keys = ["a", "b", "c"]
+    exit_code, _ = await cluster.run("tests.crash.inserter", cluster.dsn, *keys, crash_point="after_insert_commit")
+    killed = await cluster.rows()
+
+    again = await cluster.run("tests.crash.inserter", cluster.dsn, *keys)
+    repeated = await cluster.rows()
+
+    assert exit_code == 137
+    assert [len(killed[table]) for table in TABLES[:3]] == [1, 1, 1000]
+    assert again == (0, "False True True\n")
+    assert [len(repeated[table]) for table in TABLES[:3]] == [3, 3, 3000]
+    assert await cluster.is_sound()

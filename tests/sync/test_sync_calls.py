@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from oban_powertools import Workflow
 from oban_powertools.errors import (
     NotAuthorizedError,
+    PartlyInsertedError,
     PowertoolsClosedError,
     SchemaMissingError,
     WaitTimeoutError,
@@ -52,6 +53,21 @@ def test_many_workflows_are_inserted_in_one_call(calls: SyncCalls) -> None:
 
     assert [handle.wait for handle in handles]
     assert {each.name for each in calls.workflows.list()} == {"a", "b"}
+
+
+def test_an_insert_in_slices_names_what_it_stored_before_it_failed(calls: SyncCalls) -> None:
+    def large(key: str, steps: int) -> Workflow:
+        workflow = Workflow("large", idempotency_key=key)
+        workflow.add_many({f"s{place}": step() for place in range(steps)})
+        return workflow
+
+    calls.workflows.insert(large("taken", 1))
+
+    with pytest.raises(PartlyInsertedError) as raised:
+        calls.workflows.insert_many([large("first", 1000), large("taken", 2)], atomic=False)
+
+    [first] = calls.workflows.list(idempotency_key="first")
+    assert raised.value.workflow_ids == (first.id,)
 
 
 def test_an_error_is_that_of_the_asynchronous_call(calls: SyncCalls) -> None:

@@ -23,6 +23,7 @@ PowertoolsError
         UnknownObanSchemaError
     InvalidWorkflowError
     IdempotencyConflictError
+    PartlyInsertedError
     NotFoundError
         WorkflowNotFoundError
         StepNotFoundError
@@ -111,6 +112,7 @@ from .definition import (
     Fault,
     IdempotencyConflictError,
     InvalidWorkflowError,
+    PartlyInsertedError,
     UnfitValueError,
     UnstorableValueError,
     UnsupportedAnnotationError,
@@ -216,6 +218,7 @@ __all__ = [
     "NotInWorkerError",
     "OpenedInWorkerError",
     "OwnPreviewError",
+    "PartlyInsertedError",
     "PowertoolsClosedError",
     "PowertoolsError",
     "PreviewConsumedError",

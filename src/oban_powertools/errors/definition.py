@@ -1,4 +1,4 @@
-"""Errors of a workflow's definition or of a value; nothing was written."""
+"""Errors of a workflow's definition, of a value, or of an insert. Only ``PartlyInsertedError`` leaves something written."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,6 +55,28 @@ class IdempotencyConflictError(PowertoolsError):
 
     idempotency_key: str
     workflow_id: int
+
+
+class PartlyInsertedError(PowertoolsError):
+    """An insert in slices failed after some were committed. ``__cause__`` is the error that ended it."""
+
+    code = "partly_inserted"
+
+    workflow_ids: Sequence[int]
+    """Of the stored ones: the first ones of the list, in its order. Those of the slice that failed are stored, too, if
+    its commit was done and the reply was lost."""
+
+    total: int
+    """How many were given."""
+
+    why: str
+    """What the error said."""
+
+    def __str__(self) -> str:
+        return (
+            f"the first {len(self.workflow_ids)} of {self.total} workflows are stored and run, then the insert failed: "
+            f"{self.why}; insert the others again, or all of them where each has an idempotency key"
+        )
 
 
 class UnstorableValueError(PowertoolsError):

@@ -521,7 +521,9 @@ class SyncWorkflows:
     def insert(self, workflow: Workflow, *, conn: Any = None) -> SyncWorkflowHandle:
         """Check a definition and store it whole, with the jobs of its roots."""
 
-    def insert_many(self, workflows: Iterable[Workflow], *, conn: Any = None) -> list[SyncWorkflowHandle]:
+    def insert_many(
+        self, workflows: Iterable[Workflow], *, atomic: bool = True, conn: Any = None
+    ) -> list[SyncWorkflowHandle]:
         """Insert several workflows, all or none, in a constant number of statements."""
 
     def list(

@@ -3,9 +3,13 @@
 A plan is made only from a definition without faults.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
+
+_SLICE_STEPS: Final = 1000
+"""A slice ends with the workflow that makes it so large: its commit then costs each step little."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,3 +121,22 @@ class WorkflowPlan:
 
     steps: Sequence[StepPlan]
     """In position order."""
+
+    @property
+    def steps_in_all(self) -> int:
+        """How many steps it has with those of the workflows nested in it."""
+        return len(self.steps) + sum(step.nested.steps_in_all for step in self.steps if step.nested is not None)
+
+
+def slices_of(plans: Iterable[WorkflowPlan]) -> Iterator[list[WorkflowPlan]]:
+    """The plans in their order, in slices to be stored one after the other; none is empty."""
+    part: list[WorkflowPlan] = []
+    steps = 0
+    for plan in plans:
+        part.append(plan)
+        steps += plan.steps_in_all
+        if steps >= _SLICE_STEPS:
+            yield part
+            part, steps = [], 0
+    if part:
+        yield part

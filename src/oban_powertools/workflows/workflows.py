@@ -12,6 +12,7 @@ from ..acts import Action
 from ..arguments import (
     LONGEST,
     as_count,
+    as_flag,
     as_list,
     as_span,
     as_text,
@@ -20,7 +21,7 @@ from ..arguments import (
 )
 from ..database import Session, crash_points
 from ..database.oban import mode_of_tests
-from ..errors import InlineModeError
+from ..errors import InlineModeError, InvalidArgumentError, PartlyInsertedError
 from ..operators.authorization import HOST, ActorLike
 from ..operators.commanding import Commander
 from ..operators.services import Facade, Services
@@ -30,6 +31,7 @@ from . import commands, recovery, signals, store
 from .builder import Workflow, as_definition
 from .compile import compile_workflow
 from .handle import WorkflowHandle
+from .plan import WorkflowPlan, slices_of
 from .reading import WorkflowReads
 from .records import Recovered, SignalRecord, WorkflowRecord
 from .revealing import WorkflowReveals
@@ -68,14 +70,25 @@ class WorkflowWrites(Facade):
         """
         return (await self.insert_many([as_definition("workflow", workflow)], conn=conn))[0]
 
-    async def insert_many(self, workflows: Iterable[Workflow], *, conn: Any = None) -> list[WorkflowHandle]:
+    async def insert_many(
+        self, workflows: Iterable[Workflow], *, atomic: bool = True, conn: Any = None
+    ) -> list[WorkflowHandle]:
         """Insert several workflows, all or none, in a constant number of statements.
 
         Returns, raises and joins as ``insert``; handles in the order given. All definitions are
         checked before anything is written; the first faulty one is reported.
+
+        Args:
+            atomic: False stores them in slices of about a thousand steps, in order, each committed on its own, so
+                that the first run while the last are stored; each workflow is still stored whole. Not with ``conn``.
+
+        Raises:
+            PartlyInsertedError: Without ``atomic``, a slice failed after others were committed.
         """
         several = as_list("workflows", workflows, "workflows")
         definitions = [as_definition(f"workflows[{place}]", each) for place, each in enumerate(several)]
+        if not as_flag("atomic", atomic) and conn is not None:
+            raise InvalidArgumentError("atomic", "False with conn", "True, because conn is one transaction")
         _refuse_inline(definitions)
         plans = [compile_workflow(definition, self._settings.payload_limit) for definition in definitions]
         warn_of_scripts(plans, self.queues_here)
@@ -83,19 +96,32 @@ class WorkflowWrites(Facade):
         with telemetry.span(Name.INSERT, workflows=len(plans), steps=steps) as span:
             meta = self.job_meta()
             stamps = [stamped(plan, meta) for plan in plans]
-
-            async def insert(inside: Session) -> list[store.Stored]:
-                stored = await store.insert_plans(inside, stamps)
-                crash_points.reached("before_insert_commit")
-                return stored
-
-            stored = await self._services.run_in_transaction(conn, insert)
+            slices = [stamps] if atomic else list(slices_of(stamps))
+            stored = await self._insert_slices(slices, conn)
             span["inserted"] = sum(s.inserted for s in stored)
-        crash_points.reached("after_insert_commit")
         return [
             WorkflowHandle(id=s.id, name=definition.name, inserted=s.inserted, waiters=self.waiters)
             for definition, s in zip(definitions, stored, strict=True)
         ]
+
+    async def _insert_slices(self, slices: Sequence[Sequence[WorkflowPlan]], conn: Any) -> list[store.Stored]:
+        stored: list[store.Stored] = []
+        for plans in slices:
+
+            async def insert(inside: Session, plans: Sequence[WorkflowPlan] = plans) -> list[store.Stored]:
+                inserted = await store.insert_plans(inside, plans)
+                crash_points.reached("before_insert_commit")
+                return inserted
+
+            try:
+                stored += await self._services.run_in_transaction(conn, insert)
+            except Exception as error:
+                if not stored:
+                    raise
+                total = sum(len(each) for each in slices)
+                raise PartlyInsertedError([s.id for s in stored], total, str(error)) from error
+            crash_points.reached("after_insert_commit")
+        return stored
 
     async def wait(self, workflow_id: int | str, *, timeout: timedelta | float | None = None) -> WorkflowRecord:
         """Wait until the workflow has ended.
