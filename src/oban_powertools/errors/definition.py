@@ -1,4 +1,7 @@
-"""Errors of a workflow's definition, of a value, or of an insert. Only ``PartlyInsertedError`` leaves something written."""
+"""Errors of a workflow's definition, of a value or of an insert.
+
+Nothing was written, except before ``PartlyInsertedError``.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

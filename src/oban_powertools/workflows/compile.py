@@ -31,19 +31,11 @@ from .runs import MapOver, NestedStep, SignalWait, StepDefinition
 _POLICIES: Final = frozenset(str(policy) for policy in Policy)
 _EFFECTS: Final = frozenset(str(effects) for effects in Effects)
 _MAX_ATTEMPTS: Final = 2**15 - 1
-_OPTIONAL_COLUMNS: Final = (
-    "worker",
-    "queue",
-    "args",
-    "template",
-    "meta",
-    "tags",
-    "scheduled_at",
-    "deadline",
-    "item_template",
-    "max_failures",
-    "nested",
+_OF_SOME_KINDS: Final = (
+    "worker queue args template meta tags scheduled_at deadline item_template max_failures nested".split()
 )
+_NO_COLUMNS: Final[Mapping[str, Any]] = {"priority": 0, "max_attempts": 1, **dict.fromkeys(_OF_SOME_KINDS)}
+"""What a step's kind leaves out."""
 
 
 def compile_workflow(workflow: Workflow, payload_limit: int, around: Sequence[Workflow] = ()) -> WorkflowPlan:
@@ -94,7 +86,8 @@ class _Compiler:
         return [dataclasses.replace(fault, added_at=lines.get(fault.step or "") or None) for fault in self._faults]
 
     def _adopt(self, faults: Sequence[Fault], step: str | None) -> None:
-        self._faults += [dataclasses.replace(fault, step=step) for fault in faults]
+        if faults:
+            self._faults += [dataclasses.replace(fault, step=step) for fault in faults]
 
     # What belongs to the workflow itself
 
@@ -329,22 +322,23 @@ class _Compiler:
         ]
 
     def _plan_runs(self, position: int, step: StepDefinition) -> dict[str, Any]:
-        columns: dict[str, Any] = {**dict.fromkeys(_OPTIONAL_COLUMNS), "priority": 0, "max_attempts": 1}
         match step.runs:
             case NestedStep():
-                columns |= {"kind": "workflow", "args": "{}", "nested": self._nested[position]}
+                return {**_NO_COLUMNS, "kind": "workflow", "args": "{}", "nested": self._nested[position]}
             case SignalWait() as wait:
                 args = {"signal": wait.signal, "correlation_key": wait.correlation_key}
-                columns |= {"kind": "signal", "deadline": wait.deadline, **self._args(position, args)}
+                return {**_NO_COLUMNS, "kind": "signal", "deadline": wait.deadline, **self._args(position, args)}
             case MapOver() as mapped:
-                columns |= {"kind": "map", **step_columns(mapped.job), **self._args(position, {"over": mapped.over})}
-                columns |= {
+                return {
+                    **_NO_COLUMNS,
+                    "kind": "map",
+                    **step_columns(mapped.job),
+                    **self._args(position, {"over": mapped.over}),
                     "item_template": template(mapped.job.args, self._positions),
                     "max_failures": mapped.max_failures,
                 }
             case job:
-                columns |= {"kind": "job", **step_columns(job), **self._args(position, job.args)}
-        return columns
+                return {**_NO_COLUMNS, "kind": "job", **step_columns(job), **self._args(position, job.args)}
 
     def _args(self, position: int, args: Mapping[str, Any]) -> dict[str, str | None]:
         if self._references[position]:

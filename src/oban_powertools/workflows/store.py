@@ -16,7 +16,7 @@ from psycopg.pq import PipelineStatus
 from ..database import OwnCursor, Session
 from ..errors import IdempotencyConflictError, InvalidArgumentError
 from ..states import WorkflowId
-from .plan import WorkflowPlan
+from .plan import StepPlan, WorkflowPlan
 
 _STEP_VALUES: Final = attrgetter(
     "position",
@@ -30,10 +30,6 @@ _STEP_VALUES: Final = attrgetter(
     "effects",
     "args",
     "template",
-    "parents",
-    "children",
-    "continue_parents",
-    "continue_children",
     "tags",
     "meta",
     "scheduled_at",
@@ -155,7 +151,22 @@ async def _copy_steps(session: Session, placed: Sequence[_Placed], stored: Seque
             gate = p.parent is not None
             for step in p.plan.steps:
                 pending = step.pending + (gate and step.pending == 0)
-                await copy.write_row((s.id, pending, children.get((own, step.position)), *_STEP_VALUES(step)))
+                row = (s.id, pending, children.get((own, step.position)), *_edges(step), *_STEP_VALUES(step))
+                await copy.write_row(row)
+
+
+def _edges(step: StepPlan) -> tuple[str | None, ...]:
+    # As text: psycopg looks at each list for the type of its items, which takes a third of the time of a copy.
+    return (
+        _int_array(step.parents),
+        _int_array(step.children),
+        _int_array(step.continue_parents),
+        _int_array(step.continue_children),
+    )
+
+
+def _int_array(positions: list[int] | None) -> str | None:
+    return None if positions is None else f"{{{','.join(map(str, positions))}}}"
 
 
 async def _release_roots(session: Session, placed: Sequence[_Placed], stored: Sequence[Stored]) -> None:

@@ -59,9 +59,9 @@ WHERE idempotency_key = ANY (%(keys)s::text[]);
 
 -- name: copy_steps
 COPY powertools.steps (
-  workflow_id, pending, child_id, position, kind, max_attempts, priority, depth, name, worker, queue, effects, args,
-  template, parents, children, continue_parents, continue_children, tags, meta, scheduled_at, delay, deadline,
-  item_template, max_failures
+  workflow_id, pending, child_id, parents, children, continue_parents, continue_children, position, kind, max_attempts,
+  priority, depth, name, worker, queue, effects, args, template, tags, meta, scheduled_at, delay, deadline, item_template,
+  max_failures
 ) FROM STDIN;
 
 -- name: release_roots
