@@ -86,7 +86,11 @@ SECRETS = {"secret": ("", 7, []), "secret_from_env": NOT_NAMES}
 
 KINDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "workflows.insert": {"workflow": NOT_WORKFLOWS, "conn": ANYTHING},
-    "workflows.insert_many": {"workflows": (*NOT_LISTS, [7], [chain(1), step()]), "conn": ANYTHING},
+    "workflows.insert_many": {
+        "workflows": (*NOT_LISTS, [7], [chain(1), step()]),
+        "atomic": NOT_FLAGS,
+        "conn": ANYTHING,
+    },
     "workflows.wait": {"workflow_id": NOT_IDS, "timeout": NOT_SPANS},
     "workflows.get": {"workflow_id": NOT_IDS},
     "workflows.find": {"workflow_id": NOT_IDS},

@@ -20,6 +20,7 @@ VALUES: Final[dict[Any, Any]] = {
     timedelta: timedelta(seconds=7),
     Path: Path("a"),
     Sequence[str]: ["one", "two"],
+    Sequence[int]: [1, 2],
     Sequence[Fault]: [Fault(code="cycle_detected", message="a message")],
 }
 ERRORS: Final = [
