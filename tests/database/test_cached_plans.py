@@ -11,6 +11,7 @@ from oban_powertools.explain.explain import explain_step, explain_workflow
 from oban_powertools.runtime.sweep import Swept, sweep_once
 from oban_powertools.states import WorkflowId
 from tests.support.by_hand import Hand, chain, step
+from tests.support.counted import count_now
 
 OUTGROWN = "SELECT ARRAY(SELECT powertools.outgrown_tables()::text)"
 READ = "SELECT sum(seq_tup_read + idx_tup_fetch)::int FROM pg_stat_xact_user_tables"
@@ -82,7 +83,7 @@ async def test_the_rows_an_ack_reads_grow_with_the_batch_alone(hand: Hand) -> No
 async def test_the_sweep_has_tables_analyzed_that_have_grown_many_times_over(hand: Hand) -> None:
     await hand.rows("VACUUM ANALYZE")
     await hand.workflows.insert(fan(2000), conn=hand.conn)
-    await hand.rows("SELECT pg_stat_force_next_flush()")
+    await count_now(hand.conn)
     assert await hand.one(OUTGROWN) == ["powertools.steps"]
 
     await sweep_once(hand.session, Swept(), Settings(sweep_batch=10))
@@ -100,7 +101,7 @@ async def test_a_table_is_analyzed_by_what_is_committed_in_it(hand: Hand) -> Non
         meanwhile = await hand.one(OUTGROWN)
         await hand.rows("ANALYZE powertools.steps")  # by anybody else
         await inserting.commit()
-        await inserting.execute("SELECT pg_stat_force_next_flush()")
+        await count_now(inserting)
         await inserting.commit()
 
     assert (meanwhile, await hand.one(OUTGROWN)) == ([], ["powertools.steps"])
@@ -110,7 +111,7 @@ async def test_a_table_whose_rows_the_server_no_longer_counts_is_analyzed_by_its
     await hand.insert(fan(10))
     await hand.rows("VACUUM ANALYZE")
     await hand.insert(fan(4000))
-    await hand.rows("SELECT pg_stat_force_next_flush()")
+    await count_now(hand.conn)
     await hand.rows("SELECT pg_stat_reset()")
 
     assert await hand.one(OUTGROWN) == ["powertools.steps"]

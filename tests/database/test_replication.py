@@ -119,6 +119,8 @@ async def test_a_restored_dump_is_sound(dsn: str, empty_dsn: str, tmp_path: Path
     async with Powertools.open(dsn, authorize=everybody_may) as powertools:
         await _cancel_one(powertools)
     async with await connect(dsn) as conn:
+        if conn.info.server_version < 170_000:
+            pytest.skip("pg_restore 18 sets transaction_timeout, which servers before 17 do not know")
         await seal(Session(conn, queries))
     _restore(dsn, empty_dsn, tmp_path / "dump")
 

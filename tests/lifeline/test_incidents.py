@@ -12,6 +12,7 @@ from psycopg_pool import AsyncConnectionPool
 from oban_powertools import Action, IncidentClass, IncidentState, Powertools, Settings, Workflow
 from oban_powertools.lifeline.incidents import Projector
 from tests.support.by_hand import Hand, chain, step
+from tests.support.counted import count_now
 from tests.support.executing import beat, die, rescue, silent, stop, take, watching
 from tests.support.ledger import eventually
 from tests.support.troubles import ADA, TROUBLES, fail, plain, project
@@ -349,7 +350,7 @@ async def test_a_projection_reads_no_table_of_steps_jobs_or_waits_as_a_whole(han
 
 async def seq_scans(hand: Hand) -> dict[str, int]:
     """Table -> how often it was read as a whole, by anybody."""
-    await hand.rows("SELECT pg_stat_force_next_flush()")
+    await count_now(hand.conn)
     rows = await hand.rows(
         "SELECT relname, seq_scan FROM pg_stat_user_tables WHERE relname IN"
         " ('steps', 'workflows', 'oban_jobs', 'waits', 'settle_faults', 'events')"

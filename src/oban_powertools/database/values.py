@@ -32,7 +32,11 @@ class _SpanText(Dumper):
     oid = psycopg.postgres.types["interval"].oid
 
     def dump(self, obj: timedelta) -> bytes:
-        return b"%d microseconds" % _microseconds(obj)
+        # In hours: PostgreSQL 14 takes no more than 2^31 of any unit.
+        seconds, microseconds = divmod(abs(_microseconds(obj)), 1_000_000)
+        minutes, seconds = divmod(seconds, 60)
+        sign = b"-" if obj < timedelta() else b""
+        return b"%s%d:%02d:%02d.%06d" % (sign, *divmod(minutes, 60), seconds, microseconds)
 
 
 class _SpanBinary(Dumper):
