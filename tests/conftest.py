@@ -26,6 +26,7 @@ from psycopg_pool import AsyncConnectionPool
 from oban_powertools import Powertools, schema
 from oban_powertools.embedded import start_embedded
 from tests.support.by_hand import Hand, by_hand, everybody_may
+from tests.support.command import NOWHERE
 from tests.support.spoiled_notify import MODE, spoil
 
 POSTGRESQL_15 = Path("/usr/lib/postgresql/15/bin")
@@ -37,6 +38,9 @@ ROOM = 3 * 2**30
 
 # A shell's background job, as a CI runner may be, starts with Ctrl-C ignored, and so would every command under test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The private server of whoever runs the tests is not for them: what would start it fails.
+os.environ["XDG_DATA_HOME"] = NOWHERE
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
