@@ -177,3 +177,17 @@ async def test_every_answer_as_json_has_the_keys_of_the_reference(hand: Hand) ->
     assert {ended.code for ended in answers.values()} == {0}
     found = {call: ended.json.keys() - {"schema_version"} for call, ended in answers.items()}
     assert found == {call: promised(call) for call in answers}
+
+
+async def test_the_list_says_how_an_endpoint_fails_and_a_replay_that_waiting_ones_need_none(post: Post) -> None:
+    async with receiving(503) as receiver:
+        issued = await post.add(receiver.url)
+        await post.finish_workflows(1)
+        await post.deliver(issued)
+        listed = await webhooks(post, "list")
+        replayed = await webhooks(post, "replay", "1")
+
+    assert "failing, 1 try, last " in listed.out
+    assert ": HTTP 503" in listed.out
+    assert replayed.out.startswith("0 deliveries will be sent again\n")
+    assert "tried again by themselves" in replayed.err

@@ -185,7 +185,7 @@ def _next_commands(explanation: WorkflowExplanation | StepExplanation | JobExpla
         if isinstance(explanation, JobExplanation) and again[0] == Action.STEP_RETRY:
             target = f"{explanation.workflow_id}/{explanation.step}"
         return [command_line("repair", "preview", again[0], target, acts=True)]
-    if not commands and Action.JOB_RESCUE in {action.name for action in explanation.legal_actions}:
+    if not repairs and Action.JOB_RESCUE in {action.name for action in explanation.legal_actions}:
         job_id = None if isinstance(explanation, WorkflowExplanation) else explanation.job_id
         commands.append(command_line("repair", "preview", Action.JOB_RESCUE, job_id, acts=True))
     unrepaired = [incident.id for incident in explanation.incidents if not incident.repairs]
@@ -193,15 +193,18 @@ def _next_commands(explanation: WorkflowExplanation | StepExplanation | JobExpla
 
 
 def _serve(explanation: WorkflowExplanation | StepExplanation | JobExplanation) -> Iterator[str]:
-    """What lets a queue run that is unserved or paused, or shows a full one; of a root cause, what explains it."""
+    """What lets a queue run that is unserved or paused, shows a full one, or signals; of a cause, what explains it."""
     for blocker in explanation.blockers:
         queue = blocker.details.get("queue")
-        if blocker.code == BlockerCode.QUEUE_HAS_NO_EXECUTOR:
+        abandoned = blocker.code == BlockerCode.ORPHANED_BY_MISSING_EXECUTOR and blocker.details.get("executors") == 0
+        if abandoned or blocker.code == BlockerCode.QUEUE_HAS_NO_EXECUTOR:
             yield command_line("start", "--queues", f"{queue}:10")
         elif blocker.code == BlockerCode.QUEUE_PAUSED:
             yield command_line("queue", "resume", queue, acts=True, reason=True)
         elif blocker.code == BlockerCode.QUEUE_SATURATED:
             yield command_line("queues", "show", queue)
+        elif blocker.code == BlockerCode.WAITING_ON_SIGNAL:
+            yield command_line("signals", "list")
     for cause in _causes(explanation):
         orphaned = cause.code == BlockerCode.ORPHANED_BY_MISSING_EXECUTOR and not explanation.incidents
         if orphaned or cause.code in _OF_QUEUES:

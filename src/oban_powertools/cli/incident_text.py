@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 
@@ -32,6 +33,9 @@ _TIMELINE: Final = Table[TimelineEntry](
     ),
     sentence=lambda entry: describe_rescue(entry.detail) if entry.kind in _RESCUES else _told(entry.detail),
 )
+_MOST_TARGETS: Final = 3
+"""Targets of one act that its line in a timeline names."""
+
 _SHOWN_REPAIRS: Final = 5
 _BESIDE_BULK: Final = 2
 _MOST_SHOWN: Final = 10
@@ -78,8 +82,29 @@ def print_incident(incident: Incident, seen_ago: timedelta | None) -> None:
     )
     _print_stacks(incident.evidence.get("stacks", ()))
     say()
-    print_table(_TIMELINE, incident.timeline)
+    print_table(_TIMELINE, _together(incident.timeline))
     print_next(*_commands(incident))
+
+
+def _together(timeline: Sequence[TimelineEntry]) -> list[TimelineEntry]:
+    """One person's same act, for the same reason and with the same end, on one target after the other, as one."""
+    found: dict[tuple[object, ...], list[TimelineEntry]] = {}
+    others = 0
+    for entry in timeline:
+        others += "target" not in entry.detail
+        same = (entry.detail.get(name) for name in ("reason", "outcome", "code"))
+        found.setdefault((others, entry.kind, entry.actor, *same), []).append(entry)
+    entries = (_as_one(entries) for entries in found.values())
+    return sorted(entries, key=lambda entry: entry.at)
+
+
+def _as_one(entries: Sequence[TimelineEntry]) -> TimelineEntry:
+    targets = [str(entry.detail["target"]) for entry in entries if "target" in entry.detail]
+    if len(entries) <= _MOST_TARGETS:
+        told = ", ".join(targets)
+    else:
+        told = f"{counted(len(targets), 'target')}, such as {', '.join(targets[:_MOST_TARGETS])}"
+    return replace(entries[0], detail={**entries[0].detail, "target": told}) if len(entries) > 1 else entries[0]
 
 
 def _last_seen(incident: Incident, seen_ago: timedelta | None) -> datetime:

@@ -1,10 +1,12 @@
 """``queues list`` and ``show``, ``queue pause``, ``resume`` and ``scale``: who serves a queue, and what waits in it."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import click
 
 from ..acts import Action
+from ..operators.audit import AuditRecord
 from ..operators.authorization import Authorize
 from ..plural import counted
 from ..states import OperatorStatus
@@ -99,10 +101,11 @@ async def show(target: Database, *, name: str, form: Form) -> int:
     """Show one queue: who serves it, and who holds its places."""
     async with target.snapshot() as calls:
         found = await calls.queues.get(name)
+        told = await calls.audit.list(target_type="queue", target_id=name, outcome="executed") if found.paused else []
     if form.is_json:
         print_json({"queue": found}, form)
         return Exit.DONE
-    print_facts(_facts(found))
+    print_facts({**_facts(found), "paused by": _by_whom(told)})
     if found.producers:
         say()
         print_table(_PRODUCERS, found.producers)
@@ -190,6 +193,15 @@ def _facts(each: Queue) -> dict[str, str]:
         "executors": _executors(each),
         "places": _taken(each),
     }
+
+
+def _by_whom(told: Sequence[AuditRecord]) -> str:
+    """Who paused it, and why; empty where the last that it was told by Powertools is no pause."""
+    pause, resume = str(Action.QUEUE_PAUSE), str(Action.QUEUE_RESUME)
+    last = next((one for one in told if one.action in (pause, resume)), None)
+    if last is None or last.action != pause:
+        return ""
+    return f"{last.actor_id}, {ago(last.at)}: {last.reason or ''}"
 
 
 def _taken(each: Queue) -> str:

@@ -89,6 +89,8 @@ async def signal(
         for wait in waits:
             note(f"{wait.step} of workflow {wait.workflow_id} {wait.workflow_name} waits for it")
         print_next(*(_give_to(delivered.id, wait) for wait in waits))
+        if delivered.status is SignalStatus.STORED:
+            print_next(command_line("signals", "list"))
     return Exit.FINDINGS if delivered.status in _LOST else Exit.DONE
 
 

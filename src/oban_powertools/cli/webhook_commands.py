@@ -6,6 +6,7 @@ argument, which other users of the machine can read; nothing is changed without 
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from operator import attrgetter
 from typing import Any, Final
 
@@ -24,12 +25,15 @@ from .forms import Form, formatted
 from .groups import Group, examples
 from .ids import parse_id
 from .next_commands import command_line
-from .output import note, print_facts, print_json, print_list, say
+from .output import note, print_facts, print_json, print_list, print_next, say
 from .tables import Column, Table
 from .target import Database, answering, on_database
 from .values import accounted, parse_duration
 
 _COUNTED: Final = 10_000
+_LOOKED_AT: Final = 100
+"""Of the deliveries of an endpoint that wait, the newest: the oldest of these that failed says how."""
+
 _webhook_id = click.argument("webhook_id", metavar="ID", callback=parse_id)
 _secret_option = click.option(
     "--secret-from-env", metavar="VARIABLE", help="The variable that holds the secret wherever deliveries run."
@@ -43,9 +47,13 @@ def _events(endpoint: WebhookEndpoint) -> str:
     return f"{events} of {endpoint.workflow_name}" if endpoint.workflow_name else events
 
 
-def _sentence(endpoint: WebhookEndpoint) -> str:
+def _sentence(endpoint: WebhookEndpoint, failed: WebhookDelivery | None = None) -> str:
     stopped = "" if endpoint.enabled else f"disabled: {endpoint.disabled_reason}"
-    return "; ".join(part for part in (stopped, endpoint.description, _events(endpoint)) if part)
+    failing = (
+        failed
+        and f"failing, {counted(failed.attempts, 'try', 'tries')}, last {ago(failed.attempted_at)}: {failed.error}"
+    )
+    return "; ".join(part for part in (stopped, failing, endpoint.description, _events(endpoint)) if part)
 
 
 _ENDPOINTS: Final = Table[WebhookEndpoint](
@@ -83,8 +91,20 @@ async def list_(target: Database, *, form: Form) -> int:
     """List the endpoints, with the numbers of waiting and dead deliveries."""
     async with target.calls() as calls:
         endpoints = [apply_display(target.display, endpoint) for endpoint in await calls.webhooks.list()]
+        failing = {
+            endpoint.id: apply_display(target.display, delivery)
+            for endpoint in endpoints
+            if endpoint.pending
+            for delivery in await calls.webhooks.deliveries(endpoint.id, state=DeliveryState.PENDING, limit=_LOOKED_AT)
+            if delivery.error
+        }
+
+    def sentence(endpoint: WebhookEndpoint) -> str:
+        return _sentence(endpoint, failing.get(endpoint.id))
+
+    table = replace(_ENDPOINTS, sentence=sentence)
     empty = "no webhooks: powertools webhooks add URL makes one"
-    print_list(form, "webhooks", endpoints, _ENDPOINTS, empty=empty, then=_next_commands(endpoints))
+    print_list(form, "webhooks", endpoints, table, empty=empty, then=_next_commands(endpoints))
     return Exit.DONE
 
 
@@ -269,6 +289,9 @@ async def replay(
         print_json({"webhook_id": webhook_id, "replayed": count}, form)
     else:
         say(f"{counted(count, 'delivery', 'deliveries')} will be sent again")
+        if not count:
+            note("only dead deliveries are sent again by this; those that wait are tried again by themselves")
+            print_next(command_line("webhooks", "deliveries", webhook_id))
     return Exit.DONE
 
 

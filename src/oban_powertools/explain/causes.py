@@ -31,6 +31,8 @@ URGENCY: Final = (
 )
 """The order of root causes by status, most urgent first. Finished ones are failures here."""
 
+_WITH_THEIR_WORKFLOW: Final = (Cause.CANCEL_REQUESTED, Cause.WORKFLOW_EXPIRED)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CausingStep:
@@ -88,8 +90,15 @@ async def find_causes(
     steps = await read_step_facts(session, list(rows))
     counts = {place: row["members"] if row["place"] == 1 else 0 for place, row in rows.items()}
     causes = await _diagnosed(session, steps, workflow.id, counts)
-    causes.sort(key=lambda cause: URGENCY.index(cause.diagnosis.status))
+    causes.sort(key=_rank)
     return causes, next(row["total"] for row in rows.values())
+
+
+def _rank(cause: CausingStep) -> int:
+    """The most urgent first; what ended with its workflow is no cause of what goes on, and comes last."""
+    status = cause.diagnosis.status
+    ended_with_it = status is OperatorStatus.FINISHED and cause.step.cause in _WITH_THEIR_WORKFLOW
+    return len(URGENCY) if ended_with_it else URGENCY.index(status)
 
 
 async def _causes_outside(session: Session, workflow: WorkflowFacts) -> tuple[list[CausingStep], int]:

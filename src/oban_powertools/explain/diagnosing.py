@@ -178,7 +178,7 @@ def _unknown(state: str) -> BlockerFinding:
 def _live_findings(job: JobFacts, queue: QueueFacts | None, *, held: bool) -> list[BlockerFinding]:
     """The findings of a job that has not ended; what it waits for now comes first."""
     if job.state == StepState.EXECUTING:
-        return [_orphaned(job)] if job.orphaned else []
+        return [_orphaned(job, queue)] if job.orphaned else []
     if job.quarantine is not None:
         return [_quarantined(job, job.quarantine)]
     imports = list(_import_findings(job))
@@ -191,7 +191,7 @@ def _live_findings(job: JobFacts, queue: QueueFacts | None, *, held: bool) -> li
     return [*imports, *places, _timed(job)] if due else [*imports, _timed(job), *places]
 
 
-def _orphaned(job: JobFacts) -> BlockerFinding:
+def _orphaned(job: JobFacts, queue: QueueFacts | None) -> BlockerFinding:
     ago = spell_span(job.now - job.executor_seen_at) if job.executor_seen_at else ""
     if job.node is None:
         evidence = "no executor is recorded"
@@ -214,6 +214,8 @@ def _orphaned(job: JobFacts) -> BlockerFinding:
             "last_seen_at": job.executor_seen_at,
             "attempted_at": job.attempted_at,
             "left_to_operator": job.left_to_operator,
+            "queue": job.queue,
+            "executors": queue.executors if queue else None,
         },
     )
 
@@ -289,10 +291,16 @@ def _queue_findings(job: JobFacts, queue: QueueFacts) -> Iterator[BlockerFinding
     if queue.executors == 0:
         yield finding(BlockerCode.QUEUE_HAS_NO_EXECUTOR, f"cannot start: no executor works on queue {queue.queue}")
     elif queue.paused == queue.executors:
-        yield finding(BlockerCode.QUEUE_PAUSED, f"cannot start: queue {queue.queue} is paused")
+        yield finding(BlockerCode.QUEUE_PAUSED, f"cannot start: queue {queue.queue} is paused{_by_whom(job, queue)}")
     elif job.state == StepState.AVAILABLE and queue.places is not None and queue.running >= queue.places:
         says = f"waits for a place in queue {queue.queue} ({queue.running} of {queue.places} running)"
         yield finding(BlockerCode.QUEUE_SATURATED, says)
+
+
+def _by_whom(job: JobFacts, queue: QueueFacts) -> str:
+    if queue.paused_by is None or queue.paused_at is None:
+        return ""
+    return f" by {queue.paused_by} since {spell_span(job.now - queue.paused_at)}: {queue.pause_reason or ''}"
 
 
 def _describe_aside(job: JobFacts) -> str:

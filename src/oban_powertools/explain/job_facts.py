@@ -193,3 +193,12 @@ class QueueFacts:
 
     running: int
     """Jobs that these executors run."""
+
+    paused_by: str | None = None
+    """Who paused it; None when it is not paused, or nobody did by Powertools."""
+
+    pause_reason: str | None = None
+    """Why."""
+
+    paused_at: datetime | None = None
+    """When."""

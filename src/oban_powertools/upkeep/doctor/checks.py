@@ -43,7 +43,10 @@ ROW_CHECKS: Final = (
         name="sweep",
         level=Level.ERROR,
         expected="every part succeeds within a minute, retention within an hour: deadlines and rescue depend on it",
-        todo="start a process with Powertools; when one runs, read its log and look for an old transaction",
+        todo=(
+            "powertools executors list says whether a process lives, and whether its event loop is blocked: start one "
+            "where none lives; else read its log and look for an old transaction"
+        ),
     ),
     RowCheck(
         name="retention",

@@ -145,6 +145,9 @@ WITH parts AS (
 SELECT 'the sweep' AS subject,
   CASE
     WHEN w.succeeded_at IS NOT NULL THEN 'it last succeeded at ' || to_char(w.succeeded_at, 'YYYY-MM-DD HH24:MI:SS TZ')
+      || coalesce('; the event loops of ' || (
+        SELECT string_agg(DISTINCT h.node, ', ') FROM powertools.executor_health_v1() AS h WHERE h.state = 'late' AND h.process_alive
+      ) || ' are blocked', '')
     WHEN n.needed THEN 'it never succeeded, and there are unfinished workflows'
     ELSE 'no process with Powertools has run here yet, and nothing waits for one'
   END AS found,

@@ -254,9 +254,16 @@ ORDER BY j.id;
 
 -- name: explain_queues
 -- Args: queues (text[]).
--- Rows: queue, executors, paused, places, running, as powertools.queue_facts_v1 says; by queue.
-SELECT q.queue, q.executors, q.paused, q.places, q.running
+-- Rows: queue, executors, paused, places, running, as powertools.queue_facts_v1 says; paused_by, pause_reason, paused_at (of a
+--   paused one, where the audit says so: the last that was told is a pause); by queue. Index: audit_target.
+SELECT q.queue, q.executors, q.paused, q.places, q.running, a.actor_id AS paused_by, a.reason AS pause_reason, a.at AS paused_at
 FROM powertools.queue_facts_v1(%(queues)s::text[]) AS q
+LEFT JOIN LATERAL (
+  SELECT l.action, l.actor_id, l.reason, l.at FROM powertools.audit l
+  WHERE q.paused > 0 AND l.target_type = 'queue' AND l.target_id = q.queue AND l.outcome = 'executed'
+    AND l.action IN ('queue_pause', 'queue_resume')
+  ORDER BY l.id DESC LIMIT 1
+) AS a ON a.action = 'queue_pause'
 ORDER BY q.queue;
 
 -- name: explain_incidents
