@@ -206,14 +206,17 @@ SERVER = {
 
 ELSEWHERE = {
     "leader": {"Oban's leader lease\n3 s long, with 2 nodes: each of them leads most of the time"},
-    "sweep": {"the sweep\nno process with Powertools has run here yet, and nothing waits for one"},
+    "sweep": {
+        "the sweep\nno process with Powertools has run here yet, and nothing waits for one",
+        "the sweep\nit last succeeded at *; the event loops of node-a are blocked",
+    },
     "invariants": {"one_live_job_a_step"},
     "locks": {*LOCKS.values()},
     "roles": {"role powertools_test_stranger\nmay connect to this database"},
     "session": {"this connection\ngoes through a pooler"},
     "oban": {"oban 0.6.7\nnot the release this one is for"},
 }
-"""Check -> what tests of their own seed, here and in test_doctor."""
+"""Check -> what tests of their own seed, here, in test_doctor and in test_answers_at_night."""
 
 
 def seeded() -> dict[str, set[str]]:
