@@ -404,3 +404,30 @@ async def test_a_rescue_counts_in_meta_what_runs_again_and_not_what_it_discards_
 
     metas = {row["id"]: row["meta"] for row in await hand.rows("SELECT id, meta FROM oban_jobs")}
     assert metas == {again: {"rescued": 1}, given_up: {}, told_to_fail: {"rescue": "fail"}}
+
+
+@pytest.mark.parametrize("watched", [False, True])
+async def test_silent_executors_are_read_a_few_times_each_however_many_they_are(hand: Hand, watched: bool) -> None:
+    """A witness was looked for anew for each: after the outage of 10,000 executors that took half a minute."""
+    if watched:
+        await watching(hand, 3600)
+    await beat(hand, "p1")
+    await silent(hand, "p1", 3000)
+    await hand.rows(
+        "INSERT INTO powertools.executors"
+        " (executor_id, node, producer, producer_scope, started_at, beat_at, loop_beat_at, beating_since, gone_after)"
+        " SELECT 'x' || n, node, 'x' || n, producer_scope, started_at, beat_at, loop_beat_at, beating_since, gone_after"
+        " FROM powertools.executors, generate_series(1, 100) AS n WHERE producer = 'p1'"
+    )
+    before = await hand.one(EXECUTORS_READ)
+    gone = await hand.one("SELECT count(*) FROM powertools.gone_executors")
+    read = await hand.one(EXECUTORS_READ) - before
+
+    assert gone == (101 if watched else 0)
+    assert 101 <= read <= 303
+
+
+EXECUTORS_READ = (
+    "SELECT (seq_tup_read + idx_tup_fetch)::int FROM pg_stat_xact_user_tables"
+    " WHERE relid = 'powertools.executors'::regclass"
+)

@@ -46,16 +46,18 @@ SELECT e.executor_id FROM powertools.executors e
 WHERE greatest(e.started_at, e.beat_at, e.loop_beat_at, e.beating_since, e.stopped_at) > clock_timestamp() + interval '1 s';
 
 -- executors/R2. The witness must have sent heartbeats since the server started. When the two executors have different
--- values of gone_after, the longer one counts.
+-- values of gone_after, the longer one counts. The witnesses are found once, not for each silent executor.
 CREATE OR REPLACE VIEW powertools.gone_executors AS
+WITH witnesses AS MATERIALIZED (
+  SELECT w.gone_after, w.beating_since FROM powertools.executors w
+  WHERE w.stopped_at IS NULL AND w.beat_at > greatest(clock_timestamp() - w.gone_after / 2, powertools.server_started_at())
+)
 SELECT e.executor_id, e.node, e.producer, e.relieved_at,
   CASE WHEN e.stopped_at IS NULL THEN 'gone' WHEN e.abrupt THEN 'ended' ELSE 'stopped' END AS why, coalesce(e.stopped_at, e.beat_at) AS seen_at
 FROM powertools.executors e
 WHERE e.stopped_at IS NOT NULL OR e.died_at IS NOT NULL OR e.beat_at < clock_timestamp() - e.gone_after AND EXISTS (
-  SELECT FROM powertools.executors w
-  WHERE w.stopped_at IS NULL
-    AND w.beat_at > greatest(clock_timestamp() - w.gone_after / 2, powertools.server_started_at())
-    AND greatest(e.beat_at, w.beating_since) < clock_timestamp() - greatest(e.gone_after, w.gone_after)
+  SELECT FROM witnesses w
+  WHERE greatest(e.beat_at, w.beating_since) < clock_timestamp() - greatest(e.gone_after, w.gone_after)
 );
 
 -- executors/R7. Executors that have ended, or have sent no heartbeat for their gone_after: judged by whoever reads, against
