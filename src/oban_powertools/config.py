@@ -16,9 +16,9 @@ from oban import Job
 
 from .arguments import LONGEST, as_count, as_flag, as_span, as_text, refuse
 from .errors import InvalidArgumentError, InvalidSettingError
-from .spelling import one_of
+from .spelling import did_you_mean, one_of
 
-__all__ = ["Around", "Names", "RescueMode", "Settings", "SharedValue"]
+__all__ = ["Around", "FunctionHome", "Names", "RescueMode", "Settings", "SharedValue"]
 
 PAYLOAD_LIMIT: Final = 1024 * 1024
 """Bytes of JSON in one step's args or result."""
@@ -44,6 +44,9 @@ RETENTION: Final[Mapping[str, timedelta | None]] = {
 
 type RescueMode = Literal["automatic", "operator"]
 """Whether the jobs of executors that are gone run again by themselves."""
+
+type FunctionHome = Literal["thread", "process"]
+"""Where the plain functions of a queue run: in threads of this process, or each in a process of its own."""
 
 type SharedValue = timedelta | int | Mapping[str, RescueMode] | None
 """The value of a shared setting: a span of time, None for ever; a count; queue or ``*`` -> how it is rescued."""
@@ -116,13 +119,26 @@ class SharedSetting:
 
 
 def _as_rescue_modes(name: str, value: object) -> Mapping[str, RescueMode]:
-    expected = "queues -> automatic or operator"
+    return cast("Mapping[str, RescueMode]", _as_choices(name, value, ("automatic", "operator")))
+
+
+def _as_choices(name: str, value: object, choices: tuple[str, str]) -> dict[str, str]:
+    """A dict of queue, or ``*``, -> one of two words."""
+    expected = f"queues -> {' or '.join(choices)}"
     if not isinstance(value, Mapping):
         raise refuse(name, value, f"a dict, {expected}")
-    modes = cast("Mapping[Any, Any]", value)
-    if not all(isinstance(queue, str) for queue in modes) or not {*modes.values()} <= {"automatic", "operator"}:
-        raise refuse(name, dict(modes), expected)
-    return dict(modes)
+    chosen = dict(cast("Mapping[Any, Any]", value))
+    if wrong := [word for queue, word in chosen.items() if not isinstance(queue, str) or word not in choices]:
+        raise refuse(name, chosen, f"{expected}{did_you_mean(wrong[0], choices)}")
+    return chosen
+
+
+def import_name_of(function: Any) -> str | None:
+    """What finds a function in another process, ``module:name``; None for one that only this process has."""
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+    if not isinstance(module, str) or not isinstance(name, str) or module == "__main__" or "<" in name:
+        return None
+    return f"{module}:{name}"
 
 
 _SPAN: Final = SharedKind.SPAN
@@ -184,6 +200,8 @@ def _check(name: str, kind: Any, value: object) -> object:
         as_flag(name, value)
     elif kind is str or (kind == str | None and value is not None):
         as_text(name, value)
+    elif name == "functions_in":
+        return _as_choices(name, value, ("thread", "process"))
     elif kind == Sequence[Around]:
         _check_around(name, value)
     elif kind != str | None and not isinstance(value, Mapping):
@@ -247,9 +265,13 @@ class Settings:
     """Most threads in which workers that are plain functions run; None for twice as many as the queues of this process
     may run jobs."""
 
+    functions_in: Mapping[str, FunctionHome] = field(default_factory=dict[str, FunctionHome])
+    """Queue, or ``*`` for all others -> whether its plain functions run in threads (``thread``, which is also the
+    default), or each in a process of its own (``process``), which can be stopped."""
+
     around_functions: Sequence[Around] = ()
-    """Each gives for a job a context manager, which is entered around its plain function, in the same thread; the first
-    is the outermost."""
+    """Each gives for a job a context manager, which is entered around its plain function, in the same thread or
+    process; the first is the outermost."""
 
     listen: bool = True
     """Whether a process with subscribers listens for notifications; if not, it only polls."""
@@ -332,6 +354,7 @@ class Settings:
         self._require("executor_gone_after", self.executor_gone_after >= timedelta(seconds=1), "1 s at least")
         ordered = timedelta(0) < self.executor_late_after <= self.executor_missing_after
         self._require("executor_late_after", ordered, "more than 0 and at most executor_missing_after")
+        self._check_processes()
         for name in self.retention:
             if name not in RETENTION:
                 raise InvalidSettingError("retention", name, one_of(name, RETENTION))
@@ -353,6 +376,17 @@ class Settings:
             name: value for name, value in values.items() if value is not None and value != nothing.get(name)
         }
         return chosen | {f"retention.{name}": kept_for for name, kept_for in self.retention.items()}
+
+    def runs_in_process(self, queue: str) -> bool:
+        """Whether the plain functions of a queue run in processes of their own."""
+        return self.functions_in.get(queue, self.functions_in.get("*", "thread")) == "process"
+
+    def _check_processes(self) -> None:
+        if "process" in self.functions_in.values():
+            found = [function for function in self.around_functions if import_name_of(function) is None]
+            expected = "functions at the top of a module, which another process can import (functions_in)"
+            if found:
+                raise InvalidSettingError("around_functions", repr(found[0]), expected)
 
     def _require(self, setting: str, holds: bool, expected: str) -> None:
         if not holds:

@@ -18,6 +18,10 @@ _ON_ITS_LOOP: Final = (
     "oban_powertools.sync.current_sync_calls()"
 )
 
+_ELSEWHERE: Final = (
+    "; a function in a process of its own (functions_in) opens calls: oban_powertools.sync.open_sync_calls"
+)
+
 
 def current_powertools() -> Powertools:
     """The Powertools of the process that runs this worker, for an asynchronous worker.
@@ -46,7 +50,9 @@ def find_here() -> tuple[Attachment, Powertools]:
     try:
         attachment = find_attachment(job)
     except LookupError:
-        raise NotInWorkerError(f"this process does not run job {job.id} for Powertools, or not any more") from None
+        raise NotInWorkerError(
+            f"this process does not run job {job.id} for Powertools, or not any more{_ELSEWHERE}"
+        ) from None
     if not isinstance(attachment.owner, Powertools) or attachment.loop is None:
         raise NotInWorkerError("Powertools is attached to this Oban, but not entered: async with powertools")
     return attachment, attachment.owner

@@ -26,7 +26,7 @@ from oban._query import Query, _ack_jobs, _insert_jobs, unwrap_connection
 from oban.worker import WorkerResolutionError, resolve_worker
 
 from oban_powertools.database import oban as reading
-from oban_powertools.runtime import oban_acks, oban_attachment, oban_attempts, oban_draining, oban_hooks
+from oban_powertools.runtime import oban_acks, oban_attachment, oban_attempts, oban_child, oban_draining, oban_hooks
 from oban_powertools.runtime.results import Encoded, StepResult, wrap_result
 from oban_powertools.telemetry import Name, anybody_listens
 from tests.support.by_hand import Hand, chain, step
@@ -96,7 +96,7 @@ TEXTS = {
 def test_this_file_names_every_internal_that_the_hooks_use() -> None:
     nodes = [
         node
-        for module in (reading, oban_hooks, oban_attachment, oban_acks, oban_attempts, oban_draining)
+        for module in (reading, oban_hooks, oban_attachment, oban_acks, oban_attempts, oban_child, oban_draining)
         for node in ast.walk(ast.parse(Path(inspect.getfile(module)).read_text()))
     ]
     imported = {

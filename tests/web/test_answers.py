@@ -78,6 +78,7 @@ STATUSES: Final = {
     "repair_requires_missing_executor": 409,
     "incident_mismatch": 409,
     "partly_inserted": 500,
+    "function_process_ended": 500,
     "preview_of_another_actor": 403,
     "preview_consumed": 409,
     "preview_expired": 410,

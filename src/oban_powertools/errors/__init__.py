@@ -80,6 +80,7 @@ PowertoolsError
     NotInStepError
     NotInWorkerError
     OpenedInWorkerError
+    FunctionProcessEndedError
     InlineModeError
     CursorExpiredError
 
@@ -142,6 +143,7 @@ from .repairs import (
 )
 from .running import (
     AnotherLoopError,
+    FunctionProcessEndedError,
     InlineModeError,
     NotInStepError,
     NotInWorkerError,
@@ -198,6 +200,7 @@ __all__ = [
     "ExecutionDisabledError",
     "ExtraMissingError",
     "Fault",
+    "FunctionProcessEndedError",
     "HeartbeatLateError",
     "IdempotencyConflictError",
     "IllegalRepairError",

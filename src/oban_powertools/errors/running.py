@@ -86,6 +86,20 @@ class NotInWorkerError(PowertoolsError):
     why: str
 
 
+class FunctionProcessEndedError(PowertoolsError):
+    """The process in which a plain function ran has ended before the function did."""
+
+    code = "function_process_ended"
+    sentence = (
+        "the process {pid} that ran {worker} {how}; no other attempt was in it. A SIGKILL that nobody sent is mostly "
+        "the kernel's, out of memory; an exit code is that of an os._exit(), in the function or in what it calls"
+    )
+
+    worker: str
+    pid: int
+    how: str
+
+
 class InlineModeError(PowertoolsError):
     """A workflow is inserted while Oban's testing mode is ``inline``, in which nothing would ever run it."""
 

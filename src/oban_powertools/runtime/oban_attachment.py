@@ -20,7 +20,7 @@ from oban._producer import Producer
 from oban._query import Query
 from psycopg_pool import AsyncConnectionPool
 
-from ..config import Settings
+from ..config import Settings, import_name_of
 from ..database import Connection, Queries, Session
 from ..database.pools import taken
 from ..operators.authorization import distinct
@@ -28,6 +28,7 @@ from ..privacy.logs import find_logger
 from ..workflows.job_identity import is_step
 from .acknowledging import Acknowledger
 from .executors import LONGEST_NAME
+from .function_processes import FunctionProcesses
 from .heartbeats import LocalExecutor
 from .oban_acks import AckStore
 from .oban_attempts import AttemptHost, attempts_of, is_torn_down
@@ -80,7 +81,16 @@ class Attachment:
         self.threads: Threads = Threads(
             lambda: settings.function_threads or 2 * self._jobs_at_once(), settings.around_functions
         )
-        self.host: AttemptHost = AttemptHost(hangs=self.hangs, threads=self.threads, keep_late=self._keep_late)
+        around = [name for each in settings.around_functions if (name := import_name_of(each))]
+        self.processes: FunctionProcesses = FunctionProcesses(around, settings.payload_limit)
+        self.when_detached.append(self.processes.end)
+        self.host: AttemptHost = AttemptHost(
+            hangs=self.hangs,
+            threads=self.threads,
+            processes=self.processes,
+            in_process=settings.runs_in_process,
+            keep_late=self._keep_late,
+        )
         self.rescue: Callable[[], Awaitable[int]] | None = None
         self.sees_fetches = False
         self._fetching: set[str] = set()

@@ -27,10 +27,11 @@ from ..errors import UnstorableValueError
 from ..privacy.logs import find_logger
 from ..workflows.failures import describe_failure, kept_error
 from .acks import MAX_SECONDS, find_faults, is_span
+from .function_processes import FunctionProcesses, ProcessCall
 from .plain_functions import find_plain_function
 from .raised import as_exception, last_line, raised_by_a_signal, traceback_of
 from .rescue import Attempt
-from .threads import FunctionCall, Threads
+from .threads import RUNS_ON, FunctionCall, Threads
 
 logger: Final = find_logger(__name__)
 
@@ -38,8 +39,6 @@ NOT_RUN_META: Final = "not_run"
 """Key of a job's meta: the attempts in which no code of its worker ran."""
 
 _INTERRUPTED: Final = "it seemed to hang, was asked to stop, and was cancelled at what it awaited"
-
-_RUNS_ON: Final = "its function runs on in a thread, which cannot be stopped"
 
 _FIRST_WAIT: Final = 2.0
 _LONGEST_WAIT: Final = 300.0
@@ -62,6 +61,12 @@ class AttemptHost:
 
     threads: Threads
     """Where plain functions run."""
+
+    processes: FunctionProcesses
+    """Where those of some queues run instead."""
+
+    in_process: Callable[[str], bool]
+    """Whether those of a queue do."""
 
     keep_late: Callable[[AckAction], None]
     """Keeps what a function came to after its attempt had ended."""
@@ -133,7 +138,7 @@ class GuardedExecutor(Executor):
         super().__init__(job, safe=True)
         self._stops = stops
         self._host = host
-        self._call: FunctionCall | None = None
+        self._call: FunctionCall | ProcessCall | None = None
         self._task: asyncio.Task[Any] | None = None
         self._identity = _IDENTITY_OF(job)
         # Any JSON can stand in the column.
@@ -152,27 +157,29 @@ class GuardedExecutor(Executor):
         except BaseException as error:  # noqa: BLE001 - attempts/B1
             self._raise_if_stopped(error)
             if isinstance(error, asyncio.CancelledError) and self._was_cancelled():
-                self.result = Cancel(f"{_INTERRUPTED}; {_RUNS_ON}" if self._runs_on else _INTERRUPTED)
+                after = self._call and self._call.aftermath
+                self.result = Cancel(f"{_INTERRUPTED}; {after}" if after else _INTERRUPTED)
             else:
                 self._fail(error)
 
     async def _perform(self, worker: Any) -> Any:
         if self._host is None or (function := find_plain_function(worker, self.job)) is None:
             return await super()._perform(worker)
-        call = self._call = await self._host.threads.admit(self.job, function)
+        call = self._call = await self._admit(self._host, function)
         try:
             return await super()._perform(call)
         except JobTimeoutError as error:
-            if call.runs_on:
-                raise JobTimeoutError(f"{error}; {_RUNS_ON}") from error.__cause__
+            if call.aftermath:
+                raise JobTimeoutError(f"{error}; {call.aftermath}") from error.__cause__
             raise
         finally:
             if call.leave(self._come_late):
-                logger.warning("the attempt of job %s (%s) is over, and %s", self.job.id, call.worker, _RUNS_ON)
+                logger.warning("the attempt of job %s (%s) is over, and %s", self.job.id, call.worker, RUNS_ON)
 
-    @property
-    def _runs_on(self) -> bool:
-        return self._call is not None and self._call.runs_on
+    async def _admit(self, host: AttemptHost, function: Callable[[], Any]) -> FunctionCall | ProcessCall:
+        if host.in_process(self.job.queue):
+            return await host.processes.admit(self.job, self.job._cancellation)
+        return await host.threads.admit(self.job, function)
 
     def _come_late(self, call: FunctionCall) -> None:
         """What the function came to after its attempt had ended is refused, and kept as that of a rescued one is."""
@@ -249,7 +256,8 @@ class GuardedExecutor(Executor):
 
     def _fail(self, error: BaseException) -> None:
         self.result = as_exception(error)
-        self._traceback = traceback_of(error)
+        written = self._call.traceback if self._came_from_a_function(error) and self._call else None
+        self._traceback = written or traceback_of(error)
 
     def _failed(self) -> AckAction:
         job = self.job
@@ -316,12 +324,12 @@ class GuardedExecutor(Executor):
                 stopped = False
             case _:
                 stopped = raised_by_a_signal(error)
-        if stopped and not self._came_from_a_thread(error):
+        if stopped and not self._came_from_a_function(error):
             if self._call is not None:
                 self._call.is_orphan = True
             raise error
 
-    def _came_from_a_thread(self, error: BaseException) -> bool:
+    def _came_from_a_function(self, error: BaseException) -> bool:
         return self._call is not None and error is self._call.error
 
     def _runs(self) -> bool:

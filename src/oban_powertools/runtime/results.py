@@ -62,7 +62,8 @@ def wrap_result(job: Job, result: Any, limit: int) -> Any:
     try:
         if isinstance(result, Snooze):
             check_meta(job, getattr(result, "meta", None))
-        if isinstance(result, (Exception, Cancel, Snooze)) or not is_step(job):
+        # One that another process has written is checked.
+        if isinstance(result, (Exception, Cancel, Snooze, StepResult)) or not is_step(job):
             return result
         if isinstance(result, AwaitSignal):
             wait = {"await": _wait(result)}

@@ -21,6 +21,8 @@ from oban import Job
 
 from ..config import Around
 
+RUNS_ON: Final = "its function runs on in a thread, which cannot be stopped"
+
 _IDLE_FOR: Final = 60.0
 """Seconds after which a thread without work ends."""
 
@@ -35,6 +37,7 @@ class FunctionCall:
         self.thread_id: int | None = None
         self.value: Any = None
         self.error: BaseException | None = None
+        self.traceback: str | None = None
         self.is_orphan = False
         self._job = job
         self._function = function
@@ -56,6 +59,11 @@ class FunctionCall:
     def runs_on(self) -> bool:
         """Whether it runs, and nobody waits for it any more."""
         return self._ended is not None and self._ended.cancelled()
+
+    @property
+    def aftermath(self) -> str | None:
+        """What becomes of the function when its attempt ends now; None when it has ended, or never began."""
+        return RUNS_ON if self.runs_on else None
 
     def leave(self, then: "Callable[[FunctionCall], None]") -> bool:
         """Its attempt is over; whether the function runs on all the same. If so ``then`` is called when it ends."""
