@@ -151,6 +151,9 @@ def _of_incidents(
     )
 
 
+_WITH_IT: Final = "Steps that depend on it are cancelled, where the edge does not say otherwise."
+
+
 class Action(StrEnum):
     """The name of an act, with its ``row``."""
 
@@ -179,12 +182,17 @@ class Action(StrEnum):
             TargetType.JOB,
             Severity.HIGH,
             tells=True,
-            does="An idle job is cancelled; an executing one is asked to stop.",
+            does=f"An idle job is cancelled; an executing one is asked to stop. {_WITH_IT}",
         ),
     )
     JOB_DISCARD = (
         "job_discard",
-        _repair(TargetType.JOB, Severity.HIGH, takes_away=True, does="The job ends, discarded: it does not run again."),
+        _repair(
+            TargetType.JOB,
+            Severity.HIGH,
+            takes_away=True,
+            does=f"The job ends, discarded: it does not run again. {_WITH_IT}",
+        ),
     )
     STEP_RETRY = (
         "step_retry",
@@ -200,7 +208,7 @@ class Action(StrEnum):
             TargetType.STEP,
             Severity.HIGH,
             tells=True,
-            does="The step is cancelled; its executing job is asked to stop.",
+            does=f"The step is cancelled; its executing job is asked to stop. {_WITH_IT}",
         ),
     )
     STEP_COMPLETE = (

@@ -415,6 +415,20 @@ async def test_the_status_names_every_class_with_what_is_due(hand: Hand) -> None
     assert last is not None and last.id == run.id
 
 
+async def test_no_workflow_is_due_of_which_the_log_still_has_events(hand: Hand) -> None:
+    await ended(hand)
+    await hand.rows(
+        "UPDATE powertools.workflows"
+        " SET inserted_at = inserted_at - interval '1 h', finished_at = finished_at - interval '1 h'"
+    )
+    pruning = await retention(hand, workflows=timedelta(minutes=1))
+
+    status = await pruning.retention_status()
+    run = await pruning.run_archive_prune("ops-1", reason="disk is filling up", dry_run=True, source="api")
+
+    assert ([kept.due for kept in status.classes if kept.name is RecordClass.WORKFLOWS], run.pruned) == ([0], {})
+
+
 async def test_the_status_does_not_know_how_many_rows_there_are_until_they_are_analyzed(hand: Hand) -> None:
     await hand.rows(
         "INSERT INTO powertools.signals (signal, correlation_key, status, payload)"

@@ -140,7 +140,7 @@ async def test_deliveries_and_replay(post: Post) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("add", "http://example.com/"), "https; allow_private permits http"),
+        (("add", "http://example.com/"), "https; allow_private (--allow-private) permits http"),
         (("add", "https://10.0.0.1/"), "not a public address"),
         (("add", "https://example.com/", "--type", "everything"), "'everything' is not one of"),
         (("add", "https://example.com/", "--secret-from-env", "whsec_x="), "no variable's name"),

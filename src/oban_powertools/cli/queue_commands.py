@@ -127,7 +127,10 @@ async def show(target: Database, *, name: str, form: Form) -> int:
 @accounted
 @answering
 async def pause(target: Database, *, name: str, **given: Any) -> int:
-    """Tell the executors of a queue to take no more jobs; what runs goes on."""
+    """Tell the executors of a queue to take no more jobs; what runs goes on.
+
+    Exit code 1 when one of them has not done it.
+    """
     return await _tell(target, "pause", name, "paused", **given)
 
 
@@ -137,7 +140,10 @@ async def pause(target: Database, *, name: str, **given: Any) -> int:
 @accounted
 @answering
 async def resume(target: Database, *, name: str, **given: Any) -> int:
-    """Tell them to take jobs again."""
+    """Tell them to take jobs again.
+
+    Exit code 1 when one of them has not done it.
+    """
     return await _tell(target, "resume", name, "resumed", **given)
 
 
@@ -148,7 +154,10 @@ async def resume(target: Database, *, name: str, **given: Any) -> int:
 @accounted
 @answering
 async def scale(target: Database, *, name: str, limit: int, **given: Any) -> int:
-    """Tell each of them how many jobs it may run at once, until it is started anew."""
+    """Tell each of them how many jobs it may run at once, until it is started anew.
+
+    Exit code 1 when one of them has not done it.
+    """
     return await _tell(target, "scale", name, f"scaled to {limit} each", limit=limit, **given)
 
 
@@ -173,12 +182,12 @@ async def _tell(
     silent = sorted(one.node for one in asked if not has_done(act, one, limit))
     if form.is_json:
         print_json({"queue": name, "node": node, "told": told, "silent": silent}, form)
-        return Exit.DONE
+        return Exit.FAILED if silent else Exit.DONE
     say(f"{told - len(silent)} of {counted(told, 'executor')} of queue {name} {done}")
     if silent:
         note(f"no answer from {', '.join(silent)}: it is gone, or it does not hear; powertools executors list")
     print_next(command_line("queues", "show", name))
-    return Exit.DONE
+    return Exit.FAILED if silent else Exit.DONE
 
 
 def _facts(each: Queue) -> dict[str, str]:

@@ -4,6 +4,7 @@ The rule that must never break: nothing is removed without an actor and a reason
 """
 
 import asyncio
+from datetime import timedelta
 from typing import Final
 
 import click
@@ -11,7 +12,7 @@ import click
 from ..acts import Action
 from ..operators.authorization import Authorize
 from ..times import duration, instant
-from ..upkeep.retention import PruneRun, RetainedClass
+from ..upkeep.retention import PruneRun, RecordClass, RetainedClass
 from .confirming import confirm
 from .exits import Exit
 from .forms import Form, formatted
@@ -21,6 +22,10 @@ from .output import note, print_facts, print_json, print_list, print_table
 from .tables import Column, Table
 from .target import Database, answering, on_database
 from .values import accounted
+
+
+def _is_told_longer(retained: RetainedClass, events_kept_for: timedelta) -> bool:
+    return retained.name is RecordClass.WORKFLOWS and (retained.kept_for or events_kept_for) < events_kept_for
 
 
 def _span(retained: RetainedClass) -> str:
@@ -71,6 +76,8 @@ async def status(target: Database, *, form: Form) -> int:
         events_kept_for_seconds=record.events_kept_for.total_seconds(),
         last_run=record.last_run,
     )
+    if not form.is_json and any(_is_told_longer(retained, record.events_kept_for) for retained in record.classes):
+        note(f"workflows stay while the log has events of them: {duration(record.events_kept_for)} (events_kept_for)")
     if record.last_run and not form.is_json:
         note(f"last run: {_ended(record.last_run)}, {instant(record.last_run.started_at)}")
     return Exit.DONE

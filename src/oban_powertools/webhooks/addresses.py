@@ -45,7 +45,7 @@ def check_url(url: str, *, allow_private: bool) -> str:
     if not host or port == 0 or parts.scheme not in ("http", "https") or _is_odd(url, parts):
         raise InvalidSettingError("the webhook's URL", safe_url, expected)
     if not allow_private and parts.scheme != "https":
-        raise InvalidSettingError("the webhook's URL", safe_url, "https; allow_private permits http")
+        raise InvalidSettingError("the webhook's URL", safe_url, "https; allow_private (--allow-private) permits http")
     if (literal := _literal(host)) and not allow_private:
         try:
             check_address(literal)

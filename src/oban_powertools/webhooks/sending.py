@@ -78,7 +78,7 @@ class Sender:
         except TimeoutError:
             return Answer(error=f"no answer within {ANSWER_WITHIN:g} s")
         except RefusedAddressError as error:
-            return Answer(error=f"refused to connect to {error}; allow_private permits it")
+            return Answer(error=f"refused to connect to {error}; allow_private (--allow-private) permits it")
         except ConfigurationError as error:
             return Answer(error=str(error))
         except socket.gaierror:

@@ -263,7 +263,7 @@ def _warn_of_jobs(act: Act, executing: Sequence[Row]) -> Iterator[str]:
 
 def _warn_of_effects(act: Act, jobs: Sequence[Row], repeated: int) -> Iterator[str]:
     """That what runs again may have had its effects; a step that is retried by its job counts once."""
-    unsure = max(sum(job["effects"] == Effects.ASK for job in jobs), repeated)
+    unsure = max(sum(job["effects"] == Effects.ASK and job["attempt"] > 0 for job in jobs), repeated)
     if unsure and act.runs_again:
         yield f"{counted(unsure, 'step')} may have had effects that happen again: ask whoever knows the worker"
 

@@ -89,8 +89,8 @@ class RetainedClass(AsDict):
     """Since when the oldest of them is there, about; None without any."""
 
     due: int | None
-    """How many records are due (workflows: outermost ones), counted up to 10,000; None where that is not cheap. What
-    something else still needs is counted too."""
+    """How many records are due (workflows: outermost ones that ended before the events that are kept), counted up to
+    10,000; None where that is not cheap. What something else still needs is counted too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Retention on request: its status, a run, a dry run."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
@@ -19,6 +20,14 @@ logger: Final = find_logger(__name__)
 
 _RECORDS: Final = Target(type=TargetType.RECORDS, id="*")
 _COUNTED: Final = 10_000
+
+
+def _needed_for(of_class: RecordClass, spans: Mapping[str, timedelta | None]) -> timedelta | None:
+    """How long records are kept at least: workflows as long as the log of events tells of them (retention/P2)."""
+    kept_for, told_for = spans[f"retention.{of_class}"], spans["events_kept_for"]
+    if of_class is not RecordClass.WORKFLOWS or kept_for is None or told_for is None:
+        return kept_for
+    return max(kept_for, told_for)
 
 
 class Retention(Facade):
@@ -43,7 +52,7 @@ class Retention(Facade):
                     rows=sizes[of_class]["rows"] if of_class in sizes else 0,
                     bytes=sizes[of_class]["bytes"] if of_class in sizes else 0,
                     oldest_at=oldest[of_class],
-                    due=await self._count_due(session, of_class, spans[f"retention.{of_class}"]),
+                    due=await self._count_due(session, of_class, _needed_for(of_class, spans)),
                 )
                 for of_class in RecordClass
             ]
