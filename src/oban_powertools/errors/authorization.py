@@ -1,5 +1,7 @@
 """Refusals of an operator who may not do what they asked for."""
 
+from typing import ClassVar
+
 from .commands import CommandRefusedError, NotFoundError
 
 
@@ -26,7 +28,7 @@ class AuditRecordNotFoundError(NotFoundError):
     """No record of the audit has this id."""
 
     code = "audit_record_not_found"
-    names = ("audit_record", "record_id")
+    names: ClassVar[tuple[str, ...]] = ("audit_record", "record_id")
     sentence = "audit record {record_id} does not exist (or retention has removed it)"
 
     record_id: int

@@ -26,7 +26,7 @@ class WorkflowNotFoundError(NotFoundError):
     """No workflow has this id."""
 
     code = "workflow_not_found"
-    names = ("workflow", "workflow_id")
+    names: ClassVar[tuple[str, ...]] = ("workflow", "workflow_id")
     sentence = (
         "workflow {workflow_id} does not exist (or is not committed yet, or was pruned): powertools workflow list "
         "shows those that do"
@@ -39,7 +39,7 @@ class StepNotFoundError(NotFoundError):
     """The workflow has no step of this name."""
 
     code = "step_not_found"
-    names = ("step", "workflow_id", "step")
+    names: ClassVar[tuple[str, ...]] = ("step", "workflow_id", "step")
     sentence = (
         "workflow {workflow_id} has no step {step!r}{meant}: powertools workflow show {workflow_id} lists its steps"
     )
@@ -53,7 +53,7 @@ class JobNotFoundError(NotFoundError):
     """No job has this id."""
 
     code = "job_not_found"
-    names = ("job", "job_id")
+    names: ClassVar[tuple[str, ...]] = ("job", "job_id")
     sentence = "job {job_id} does not exist (or was pruned)"
 
     job_id: int

@@ -1,5 +1,7 @@
 """Errors of acknowledging, assigning, noting and muting incidents."""
 
+from typing import ClassVar
+
 from .commands import CommandRefusedError, NotFoundError
 
 
@@ -7,7 +9,7 @@ class IncidentNotFoundError(NotFoundError):
     """No incident has this id or fingerprint."""
 
     code = "incident_not_found"
-    names = ("incident", "incident")
+    names: ClassVar[tuple[str, ...]] = ("incident", "incident")
     sentence = "incident {incident} does not exist: powertools incidents list shows those that do"
 
     incident: str

@@ -37,7 +37,7 @@ class TargetNotFoundError(NotFoundError):
 
     code = "target_not_found"
 
-    names = ("target", "target_type", "target_id")
+    names: ClassVar[tuple[str, ...]] = ("target", "target_type", "target_id")
 
     target_type: str
     target_id: str
@@ -106,7 +106,7 @@ class PreviewNotFoundError(NotFoundError):
 
     code = "preview_not_found"
     sentence = "there is no such preview (or retention has removed it): preview the repair again"
-    names = ("preview", "number")
+    names: ClassVar[tuple[str, ...]] = ("preview", "number")
 
     number: int | None = None
 
@@ -116,7 +116,7 @@ class BulkNotFoundError(PreviewNotFoundError):
 
     code = "bulk_not_found"
     sentence = "there is no such bulk repair (or retention has removed it): preview it again"
-    names = ("bulk", "number")
+    names: ClassVar[tuple[str, ...]] = ("bulk", "number")
 
 
 class PreviewOfAnotherActorError(CommandRefusedError):

@@ -1,5 +1,7 @@
 """Errors of managing webhooks."""
 
+from typing import ClassVar
+
 from .commands import NotFoundError
 from .setup import ConfigurationError
 
@@ -8,7 +10,7 @@ class WebhookNotFoundError(NotFoundError):
     """No webhook endpoint has this id."""
 
     code = "webhook_not_found"
-    names = ("webhook", "endpoint_id")
+    names: ClassVar[tuple[str, ...]] = ("webhook", "endpoint_id")
     sentence = "webhook {endpoint_id} does not exist: powertools webhooks list shows those that do"
 
     endpoint_id: int
@@ -18,7 +20,7 @@ class WebhookDeliveryNotFoundError(NotFoundError):
     """The endpoint has no delivery of this event."""
 
     code = "webhook_delivery_not_found"
-    names = ("webhook_delivery", "endpoint_id", "cursor")
+    names: ClassVar[tuple[str, ...]] = ("webhook_delivery", "endpoint_id", "cursor")
     sentence = (
         "webhook {endpoint_id} has no delivery {cursor} (or it was pruned): powertools webhooks deliveries "
         "{endpoint_id} lists them"

@@ -135,8 +135,8 @@ class GoneError(Exception):
     def __init__(self, error: NotFoundError) -> None:
         super().__init__(error)
         kind, target_id = error.subject or ("", "")
-        self.title = f"{kind.capitalize().replace('_', ' ')} {target_id}"
-        self.problem = _problem(410, error.code, f"{self.title} is gone. {WHY_GONE}")
+        self.title: str = f"{kind.capitalize().replace('_', ' ')} {target_id}"
+        self.problem: Problem = _problem(410, error.code, f"{self.title} is gone. {WHY_GONE}")
 
 
 WHY_GONE: Final = (
