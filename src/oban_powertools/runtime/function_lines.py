@@ -34,7 +34,7 @@ _FIELDS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class FunctionOutcome:
     """How a function ended in another process."""
 
     value: Any
@@ -101,24 +101,24 @@ def write_error(error: BaseException, *, raised: bool = True) -> bytes:
     return json.dumps(written).encode() + b"\n"
 
 
-def read_outcome(line: bytes) -> Outcome:
+def read_outcome(line: bytes) -> FunctionOutcome:
     """The outcome of a line."""
     match orjson.loads(line):
         case {"error": {"class": str(kind), "text": str(text)}, "name": str(name), "traceback": traceback}:
             error = _exception(kind, name, text)
-            return Outcome(None, error, traceback) if traceback else Outcome(error)
+            return FunctionOutcome(None, error, traceback) if traceback else FunctionOutcome(error)
         case {"cancel": reason}:
-            return Outcome(Cancel(reason))
+            return FunctionOutcome(Cancel(reason))
         case {"snooze": seconds, "meta": meta}:
-            return Outcome(Snooze(seconds, meta))
+            return FunctionOutcome(Snooze(seconds, meta))
         case {"result": encoded}:
-            return Outcome(StepResult(encoded, json_border.dumps(encoded)))
+            return FunctionOutcome(StepResult(encoded, json_border.dumps(encoded)))
         case {"recorded": encoded}:
             recording = Record(None)
             recording.encoded = encoded
-            return Outcome(recording)
+            return FunctionOutcome(recording)
         case _:
-            return Outcome(None)
+            return FunctionOutcome(None)
 
 
 def _exception(kind: str, name: str, text: str) -> Exception:

@@ -25,7 +25,7 @@ from oban import Cancel, Job
 from oban.worker import WorkerResolutionError
 
 from ..errors import FunctionProcessEndedError
-from .function_lines import STOP, Outcome, read_outcome, write_job
+from .function_lines import STOP, FunctionOutcome, read_outcome, write_job
 
 _IDLE_FOR: Final = 60.0
 """Seconds after which a process without work ends."""
@@ -150,7 +150,7 @@ class ProcessCall:
         if not line.endswith(b"\n"):
             return await self._notice_end()
         self._ended = True
-        outcome: Outcome = read_outcome(line)
+        outcome: FunctionOutcome = read_outcome(line)
         self.error, self.traceback = outcome.error, outcome.traceback
         if self.error is not None:
             raise self.error
