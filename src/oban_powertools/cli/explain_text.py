@@ -203,7 +203,7 @@ def _serve(explanation: WorkflowExplanation | StepExplanation | JobExplanation) 
             yield command_line("queue", "resume", queue, acts=True, reason=True)
         elif blocker.code == BlockerCode.QUEUE_SATURATED:
             yield command_line("queues", "show", queue)
-        elif blocker.code == BlockerCode.WAITING_ON_SIGNAL:
+        elif blocker.code == BlockerCode.WAITING_ON_SIGNAL and not explanation.incidents:
             yield command_line("signals", "list")
     for cause in _causes(explanation):
         orphaned = cause.code == BlockerCode.ORPHANED_BY_MISSING_EXECUTOR and not explanation.incidents
