@@ -1,16 +1,12 @@
 """The door of agents: a real client calls the real command over its pipes."""
 
-import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
 
-from oban_powertools import Workflow, schema
+from oban_powertools import Workflow
 from oban_powertools.agents.tools import TOOLS, Does
 from oban_powertools.cli.exits import Exit
 from tests.support.agents import Agent, agent, document_of, text_of
@@ -18,6 +14,7 @@ from tests.support.by_hand import Hand, step
 from tests.support.command import powertools
 from tests.support.dumped import dumped
 from tests.support.furnished import furnished
+from tests.support.readers import reader_of
 
 MODES = ["auto", "legacy"]
 ALLOWED = ("--allow-execute", "--authorize", "policies:agents_too")
@@ -318,15 +315,9 @@ def workflow_of_one(name: str, **context: Any) -> Workflow:
 
 @pytest.fixture
 def reading_dsn(shop: Hand, dsn: str) -> Iterator[str]:
-    """The shop's database, as a user who has the rights of ``powertools_read``."""
-    run, read, user = (f"agent_{part}_{os.getpid()}" for part in ("run", "read", "user"))
-    with psycopg.connect(dsn, autocommit=True) as conn:
-        conn.execute(schema.roles_sql(run=run, read=read).encode())
-        conn.execute(sql.SQL("CREATE ROLE {} LOGIN IN ROLE {}").format(sql.Identifier(user), sql.Identifier(read)))
-        yield make_conninfo(dsn, user=user)
-        for role in (user, read, run):
-            conn.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
-            conn.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+    """The shop's database, as somebody who may only read it."""
+    with reader_of(dsn) as reading:
+        yield reading
 
 
 async def test_an_agent_whose_database_user_may_only_read_reads_and_cannot_even_preview(

@@ -44,13 +44,7 @@ async def test_a_code_comes_to_the_same_word_in_the_database(hand: Hand, code: B
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_every_word_is_that_of_the_explanation(damaged: Hand, seed: int) -> None:
-    chance = random.Random(seed)
-    await _serve(damaged)
-    for _ in range(5):
-        await damaged.insert(_workflow(chance))
-    for _ in range(chance.randrange(4)):
-        await _advance(damaged, chance)
-    await _disturb(damaged, chance)
+    await _play(damaged, random.Random(seed))
 
     differences = [line for row in await damaged.rows(WORKFLOWS) async for line in _differences(damaged, row)]
     await damaged.leave_empty()
@@ -61,13 +55,7 @@ async def test_every_word_is_that_of_the_explanation(damaged: Hand, seed: int) -
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_jobs_are_found_by_each_word_that_they_have(damaged: Hand, seed: int) -> None:
-    chance = random.Random(200 + seed)
-    await _serve(damaged)
-    for _ in range(5):
-        await damaged.insert(_workflow(chance))
-    for _ in range(chance.randrange(4)):
-        await _advance(damaged, chance)
-    await _disturb(damaged, chance)
+    await _play(damaged, random.Random(200 + seed))
 
     jobs = damaged.powertools.jobs
     listed = (await jobs.list(limit=1000)).jobs
@@ -84,13 +72,7 @@ MOVES = (OperatorStatus.RUNNING, OperatorStatus.RUNNABLE, OperatorStatus.FINISHE
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_what_does_not_move_says_why_in_its_record_and_in_its_list(damaged: Hand, seed: int) -> None:
-    chance = random.Random(100 + seed)
-    await _serve(damaged)
-    for _ in range(5):
-        await damaged.insert(_workflow(chance))
-    for _ in range(chance.randrange(4)):
-        await _advance(damaged, chance)
-    await _disturb(damaged, chance)
+    await _play(damaged, random.Random(100 + seed))
 
     workflows = await damaged.workflows.list(limit=1000)
     steps = [await damaged.workflows.steps(workflow.id) for workflow in workflows]
@@ -104,6 +86,16 @@ async def test_what_does_not_move_says_why_in_its_record_and_in_its_list(damaged
 
     assert {step.status for page in steps for step in page} - {*MOVES} != set()
     assert silent == []
+
+
+async def _play(hand: Hand, chance: random.Random) -> None:
+    """A few workflows, some of their steps moved on, and then something in their way."""
+    await _serve(hand)
+    for _ in range(5):
+        await hand.insert(_workflow(chance))
+    for _ in range(chance.randrange(4)):
+        await _advance(hand, chance)
+    await _disturb(hand, chance)
 
 
 WORKFLOWS = "SELECT w.* FROM powertools.workflows AS x, powertools.workflow_words_v1(ARRAY[x.id]) AS w ORDER BY w.id"

@@ -1,21 +1,18 @@
 """A link to something that retention has removed says so, in page and API; one to what never was does not."""
 
 import contextlib
-import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 import httpx
-import psycopg
 import pytest
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
 
-from oban_powertools import open_calls, schema
+from oban_powertools import open_calls
 from oban_powertools.database import connect
 from oban_powertools.errors import NotFoundError, PowertoolsError, WorkflowNotFoundError
 from tests.support.by_hand import GUARD, UNGUARD
 from tests.support.console import Shop, furnished_console
+from tests.support.readers import reader_of
 
 NEVER = "900000"
 """A number that no sequence has come to."""
@@ -112,15 +109,9 @@ async def shop(dsn: str) -> AsyncIterator[Shop]:
 
 @pytest.fixture
 def reading_dsn(shop: Shop, dsn: str) -> Iterator[str]:
-    """The shop's database, as a user who has the rights of ``powertools_read``."""
-    run, read, user = (f"gone_{part}_{os.getpid()}" for part in ("run", "read", "user"))
-    with psycopg.connect(dsn, autocommit=True) as conn:
-        conn.execute(schema.roles_sql(run=run, read=read).encode())
-        conn.execute(sql.SQL("CREATE ROLE {} LOGIN IN ROLE {}").format(sql.Identifier(user), sql.Identifier(read)))
-        yield make_conninfo(dsn, user=user)
-        for role in (user, read, run):
-            conn.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
-            conn.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+    """The shop's database, as somebody who may only read it."""
+    with reader_of(dsn) as reading:
+        yield reading
 
 
 async def asked(shop: Shop, kind: Kind, number: object) -> dict[str, httpx.Response]:
