@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any, Final, Literal, assert_never, cast
+from typing import Any, Final, Literal, assert_never, cast, get_args
 
 import orjson
 from oban import Job
@@ -119,10 +119,10 @@ class SharedSetting:
 
 
 def _as_rescue_modes(name: str, value: object) -> Mapping[str, RescueMode]:
-    return cast("Mapping[str, RescueMode]", _as_choices(name, value, ("automatic", "operator")))
+    return cast("Mapping[str, RescueMode]", _as_choices(name, value, get_args(RescueMode.__value__)))
 
 
-def _as_choices(name: str, value: object, choices: tuple[str, str]) -> dict[str, str]:
+def _as_choices(name: str, value: object, choices: tuple[str, ...]) -> dict[str, str]:
     """A dict of queue, or ``*``, -> one of two words."""
     expected = f"queues -> {' or '.join(choices)}"
     if not isinstance(value, Mapping):
@@ -200,8 +200,8 @@ def _check(name: str, kind: Any, value: object) -> object:
         as_flag(name, value)
     elif kind is str or (kind == str | None and value is not None):
         as_text(name, value)
-    elif name == "functions_in":
-        return _as_choices(name, value, ("thread", "process"))
+    elif kind == Mapping[str, FunctionHome]:
+        return _as_choices(name, value, get_args(FunctionHome.__value__))
     elif kind == Sequence[Around]:
         _check_around(name, value)
     elif kind != str | None and not isinstance(value, Mapping):
