@@ -94,7 +94,7 @@ async def list_(target: Database, *, form: Form) -> int:
         failing = {
             endpoint.id: apply_display(target.display, delivery)
             for endpoint in endpoints
-            if endpoint.pending
+            if endpoint.pending and not form.is_json
             for delivery in await calls.webhooks.deliveries(endpoint.id, state=DeliveryState.PENDING, limit=_LOOKED_AT)
             if delivery.error
         }

@@ -115,16 +115,14 @@ def _how(code: int) -> str:
 
 
 class ProcessCall:
-    """A plain function that runs for an attempt in a process; has the interface of ``threads.FunctionCall``."""
+    """A plain function that runs for an attempt in a process; has what an attempt needs of ``threads.FunctionCall``."""
 
     def __init__(self, processes: "FunctionProcesses", child: _Child, job: Job, asked: asyncio.Event | None) -> None:
-        self.job_id: int = job.id or 0
         self.worker: str = job.worker
         self.value: Any = None
         self.error: BaseException | None = None
         self.traceback: str | None = None
         self.is_orphan = False
-        self.runs_on = False
         self.pid: int = child.pid
         self._processes = processes
         self._child = child

@@ -39,7 +39,7 @@ END $$;
 -- job, wait or workflow is inserted in this same commit. Args: one entry per edge, in any order; ended is subtracted
 -- (1, or 0 to release roots); changes are the earlier changes, whose events are written first. Returns outcomes that
 -- exist at once (an early signal, an empty map), to be settled by the caller, who holds the workflows.
--- One statement, because separate functions would cost one more plan and call per batch.
+-- One function, because separate ones would cost one more plan and call per batch.
 CREATE OR REPLACE FUNCTION powertools.release_v1(
   workflow_ids bigint[], positions int[], ended int, changes powertools.change[] DEFAULT NULL
 ) RETURNS powertools.outcome[]
